@@ -1,0 +1,58 @@
+"""The errors of the rules, one tree, each with a message for people.
+
+::
+
+    GateError               anything the rules refuse
+    ├── Forbidden           you may see it, but you may not do this
+    ├── NotFound            there is no such thing, or you may not know that there is
+    ├── Invalid             the request cannot be understood or breaks a rule about its contents
+    │   └── TooLarge        … because there is too much of it
+    ├── Conflict            it contradicts what has already been decided
+    ├── NotRunnable         the thing exists, but cannot do this at all
+    └── Unavailable         what it needs is not there now; later it may work
+
+The core raises these and knows nothing of status codes; the shell decides what each means there.
+"""
+
+
+class GateError(Exception):
+    """The rules refused this.
+
+    Args:
+        detail: one sentence for the person who asked, or a structure of such sentences by field.
+    """
+
+    def __init__(self, detail: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return str(self.detail)
+
+
+class Forbidden(GateError):
+    """You may see it, but you may not do this."""
+
+
+class NotFound(GateError):
+    """There is no such thing, or you may not know that there is."""
+
+
+class Invalid(GateError):
+    """The request cannot be understood, or breaks a rule about its contents."""
+
+
+class TooLarge(Invalid):
+    """There is more of it than can be taken."""
+
+
+class Conflict(GateError):
+    """It contradicts what has already been decided."""
+
+
+class NotRunnable(GateError):
+    """The thing exists, but cannot do this at all."""
+
+
+class Unavailable(GateError):
+    """What this needs is not there now; later it may work."""

@@ -1,0 +1,106 @@
+"""The gate inside a run: ask for admission first, then go on, wait, finish or fail.
+
+* It asks with the run's own client, so it reaches the server that holds the run, with the worker's credentials.
+* It fails closed: when admission cannot be reached the run fails with a clear sentence; its Job has not run.
+* A short wait sleeps; a long one gives the process back and comes again as a scheduled run.
+* A refusal puts the run into ``Failed`` named ``Refused``, by force: nothing retries it.
+* The answer to the server about how the run went goes the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+from uuid import UUID
+
+import httpx
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
+from prefect.states import Completed, Failed, Scheduled
+
+SHORT_WAIT = 30.0
+"""Seconds. A run that is put back while its process still ends can kill a worker that has a limit."""
+
+
+class AdmissionUnreachable(Exception):
+    """Admission could not be reached, so this run did not execute."""
+
+
+class Gate:
+    """The gate of the run that this process executes.
+
+    Args:
+        attempt: names this process; a new one for each.
+    """
+
+    def __init__(self, attempt: UUID) -> None:
+        context = FlowRunContext.get()
+        if context is None or context.flow_run is None:
+            raise RuntimeError("A Job's flow runs within Prefect only; to try a Job, call its run() method.")
+        self._attempt = attempt
+        self._run: FlowRun = context.flow_run
+        # Prefect's client takes any path, though its types name only Prefect's own.
+        self._client: Any = context.client
+
+    def ask(self) -> dict[str, Any] | State[Any]:
+        """Ask until there is an answer.
+
+        Returns:
+            what to execute; or the final state of a run that has nothing to execute.
+
+        Raises:
+            Pause: this process has nothing more to do.
+            AdmissionUnreachable: nobody answered.
+        """
+        while True:
+            answer = self._post("admission", {"worker": f"{socket.gethostname()}:{os.getpid()}"})
+            match answer["verdict"]:
+                case "go":
+                    return answer
+                case "finish":
+                    return Completed(message=answer["message"], name="Skipped")
+                case "wait":
+                    self._wait(datetime.fromisoformat(answer["until"]))
+                case _:
+                    reason = answer["message"]
+                    self._stop(Failed(message=reason, name="Refused"), reason)
+
+    def tell(self, outcome: dict[str, Any]) -> None:
+        """Tell how the run went.
+
+        Args:
+            outcome: status, result and traceback.
+
+        Raises:
+            AdmissionUnreachable: nobody listened.
+        """
+        self._post("outcome", outcome)
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        body = {"flow_run_id": str(self._run.id), "attempt": str(self._attempt), **body}
+        try:
+            answer = self._client.request("POST", f"/signoff/{path}/", json=body)
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            message = f"The server could not be asked ({type(error).__name__}); see its log."
+            raise AdmissionUnreachable(message) from error
+        decoded: dict[str, Any] = answer.json()
+        return decoded
+
+    def _wait(self, until: datetime) -> None:
+        left = (until - datetime.now(UTC)).total_seconds()
+        if left > SHORT_WAIT:
+            message = f"Waits until {until.isoformat()}."
+            self._stop(Scheduled(scheduled_time=until, name="Waiting", message=message), message)
+        time.sleep(max(0.0, left))
+
+    def _stop(self, state: State[Any], why: str) -> NoReturn:
+        answer = self._client.set_flow_run_state(self._run.id, state, force=True)
+        if answer.status != SetStateStatus.ACCEPT:
+            raise RuntimeError(f"{why} (And Prefect did not take the state: {answer.details})")
+        raise Pause(why, state=answer.state)
