@@ -1,0 +1,28 @@
+"""Makes a Job wait at the gate: the classes that authors of Jobs write with."""
+
+from flows.job import Job, JobHookReceiver
+from flows.registry import register_jobs
+from flows.variables import (
+    BooleanVar,
+    ChoiceVar,
+    DryRunVar,
+    IntegerVar,
+    JSONVar,
+    MultiChoiceVar,
+    StringVar,
+    TextVar,
+)
+
+__all__ = [
+    "BooleanVar",
+    "ChoiceVar",
+    "DryRunVar",
+    "IntegerVar",
+    "JSONVar",
+    "Job",
+    "JobHookReceiver",
+    "MultiChoiceVar",
+    "StringVar",
+    "TextVar",
+    "register_jobs",
+]

@@ -1,0 +1,303 @@
+"""Jobs to begin with: small, of use on any machine, and to learn from.
+
+* What a Job finds to be wrong is a failure of its run, told for each thing; it does not stop at the first.
+* A backup appears under its name only when it is complete; what is left of an attempt is removed.
+* Nothing is removed but older backups of the same source in the same folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+import socket
+import sqlite3
+import ssl
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flows import BooleanVar, ChoiceVar, DryRunVar, IntegerVar, Job, StringVar, TextVar, register_jobs
+
+name = "Examples"
+
+_ADDRESS = re.compile(r"(\[(?P<bracketed>[^\[\]\s]+)\]|(?P<host>[^\[\]:\s]+)):(?P<port>[0-9]{1,5})")
+_AT_ONCE = 16
+_DAY = 24 * 60 * 60
+_SQLITE = b"SQLite format 3\0"
+
+
+class CheckHosts(Job):
+    """Says which of a list of addresses take connections."""
+
+    class Meta:
+        name = "Check hosts"
+        description = "Connects to each host and port, and fails when one cannot be reached."
+        has_sensitive_variables = False
+        read_only = True
+
+    hosts = TextVar(label="Hosts", description="One host:port on each line; IPv6 as [::1]:443.")
+    timeout = IntegerVar(label="Timeout", description="Seconds.", default=5, min_value=1, max_value=60)
+
+    def run(self, *, hosts: str, timeout: int) -> dict[str, Any]:
+        answers = _each_address(hosts, lambda host, port: _connect(host, port, timeout))
+        reachable, unreachable = [], {}
+        for address, answer in answers.items():
+            if isinstance(answer, Exception):
+                unreachable[address] = str(answer)
+                self.fail("%s cannot be reached: %s", address, answer)
+            else:
+                reachable.append(address)
+                self.logger.success("%s answers after %.0f ms.", address, answer)
+        return {"reachable": reachable, "unreachable": unreachable}
+
+
+class CheckCertificates(Job):
+    """Says how long the TLS certificates of a list of servers are still valid."""
+
+    class Meta:
+        name = "Check certificates"
+        description = "Fails for each certificate that expires soon, or that is not to be trusted."
+        has_sensitive_variables = False
+        read_only = True
+
+    hosts = TextVar(label="Hosts", description="One host:port on each line; IPv6 as [::1]:443.")
+    warn_days = IntegerVar(
+        label="Days", description="Fail when fewer days are left.", default=21, min_value=0, max_value=3650
+    )
+    ca_file = StringVar(
+        label="CA file",
+        description="PEM file with the authorities to trust; those of the worker's system when it is empty.",
+        required=False,
+    )
+    timeout = IntegerVar(label="Timeout", description="Seconds.", default=5, min_value=1, max_value=60)
+
+    def run(self, *, hosts: str, warn_days: int, ca_file: str | None, timeout: int) -> dict[str, Any]:
+        context = ssl.create_default_context(cafile=ca_file or None)
+        answers = _each_address(hosts, lambda host, port: _expiry(host, port, timeout, context))
+        now, days_left, faults = time.time(), {}, {}
+        for address, answer in answers.items():
+            if isinstance(answer, Exception):
+                faults[address] = getattr(answer, "verify_message", "") or str(answer)
+                self.fail("The certificate of %s could not be verified: %s", address, faults[address])
+                continue
+            days_left[address] = days = math.floor((answer - now) / _DAY)
+            if days < warn_days:
+                self.fail("The certificate of %s expires in %d days.", address, days)
+            else:
+                self.logger.success("The certificate of %s is valid for %d more days.", address, days)
+        return {"days_left": days_left, "faults": faults}
+
+
+class BackUp(Job):
+    """Copies a SQLite database or packs a folder, and keeps the newest copies."""
+
+    class Meta:
+        name = "Back up"
+        description = "Backs up a SQLite database while it is in use, or any other file or folder as tar.gz."
+        approval_required = True
+        has_sensitive_variables = False
+        is_singleton = True
+
+    source = StringVar(label="Source", description="The file or folder, as the worker sees it.")
+    target = StringVar(label="Target folder", description="Where the backups are kept; it must exist.")
+    keep = IntegerVar(
+        label="Keep",
+        description="How many backups of this source to keep.",
+        default=7,
+        min_value=1,
+        max_value=1000,
+    )
+    dryrun = DryRunVar()
+
+    def run(self, *, source: str, target: str, keep: int, dryrun: bool) -> dict[str, Any]:
+        origin, folder = Path(source).resolve(strict=True), Path(target).resolve(strict=True)
+        if not folder.is_dir():
+            raise NotADirectoryError(f"The target folder {folder} is not a folder.")
+        if origin.is_dir() and folder.is_relative_to(origin):
+            raise ValueError(
+                f"The target folder {folder} lies in {origin}: each backup would hold those before."
+            )
+        write, suffix = (_copy_database, "sqlite") if _is_database(origin) else (_pack, "tar.gz")
+        backup = folder / f"{origin.name}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.{suffix}"
+        earlier = _backups_of(origin, folder, suffix)
+        outdated = earlier[: max(0, len(earlier) + 1 - keep)]
+        if dryrun:
+            self.logger.info("Would write %s and remove %d older backups.", backup, len(outdated))
+        else:
+            self._replace(write, origin, backup, outdated)
+        return {"backup": str(backup), "removed": [str(old) for old in outdated], "dryrun": dryrun}
+
+    def _replace(
+        self, write: Callable[[Path, Path], None], origin: Path, backup: Path, outdated: list[Path]
+    ) -> None:
+        with _whole(backup) as unfinished:
+            write(origin, unfinished)
+        self.logger.success("Wrote %s (%d bytes).", backup, backup.stat().st_size)
+        for old in outdated:
+            old.unlink(missing_ok=True)
+            self.logger.info("Removed %s.", old)
+
+
+class SummariseCSV(Job):
+    """Counts what is in a CSV file, column by column."""
+
+    class Meta:
+        name = "Summarise CSV"
+        description = (
+            "Reads a CSV file and tells the range of each column; fails for rows of the wrong length."
+        )
+        has_sensitive_variables = False
+        read_only = True
+
+    path = StringVar(label="File", description="The file, as the worker sees it; in UTF-8.")
+    delimiter = ChoiceVar(
+        label="Delimiter",
+        choices=[("comma", "Comma"), ("semicolon", "Semicolon"), ("tab", "Tab")],
+        default="comma",
+    )
+    strict = BooleanVar(label="Strict", description="Fail for rows of the wrong length.", default=True)
+
+    def run(self, *, path: str, delimiter: str, strict: bool) -> dict[str, Any]:
+        character = {"comma": ",", "semicolon": ";", "tab": "\t"}[delimiter]
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, delimiter=character)
+            columns = [_Column(title) for title in next(reader, [])]
+            rows, uneven = 0, []
+            for row in filter(None, reader):
+                rows += 1
+                if len(row) != len(columns):
+                    uneven.append(reader.line_num)
+                for column, cell in zip(columns, row, strict=False):
+                    column.add(cell)
+        self.logger.info("Read %d rows of %d columns.", rows, len(columns))
+        if uneven:
+            tell = self.fail if strict else self.logger.warning
+            tell("%d rows have the wrong length, the first of them in line %d.", len(uneven), uneven[0])
+        return {"rows": rows, "uneven": len(uneven), "columns": [column.summary() for column in columns]}
+
+
+class _Column:
+    """What has been seen of one column, in constant space."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.filled = self.empty = self.numbers = 0
+        self.total = 0.0
+        self.least, self.most = math.inf, -math.inf
+        self.first, self.last = "", ""
+
+    def add(self, cell: str) -> None:
+        cell = cell.strip()
+        if not cell:
+            self.empty += 1
+            return
+        self.first = min(self.first or cell, cell)
+        self.last = max(self.last, cell)
+        self.filled += 1
+        number = _number(cell)
+        if number is not None:
+            self.numbers += 1
+            self.total += number
+            self.least, self.most = min(self.least, number), max(self.most, number)
+
+    def summary(self) -> dict[str, Any]:
+        if self.numbers and self.numbers == self.filled and math.isfinite(self.total):
+            seen: dict[str, Any] = {"min": self.least, "max": self.most, "mean": self.total / self.numbers}
+        else:
+            seen = {"min": self.first, "max": self.last} if self.filled else {}
+        return {"name": self.title, "filled": self.filled, "empty": self.empty, **seen}
+
+
+def _number(cell: str) -> float | None:
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _each_address(hosts: str, ask: Callable[[str, int], float]) -> dict[str, float | Exception]:
+    """Return what ``ask`` answers for each host:port in ``hosts``, or why it could not."""
+    addresses = list(dict.fromkeys(line.strip() for line in hosts.splitlines() if line.strip()))
+
+    def answer(address: str) -> float | Exception:
+        try:
+            return ask(*_host_and_port(address))
+        except (OSError, ValueError) as error:
+            return error
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(addresses, pool.map(answer, addresses), strict=True))
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    parts = _ADDRESS.fullmatch(address)
+    if not parts or not 0 < int(parts["port"]) < 65536:
+        raise ValueError("this is not host:port.")
+    return parts["bracketed"] or parts["host"], int(parts["port"])
+
+
+def _connect(host: str, port: int, timeout: float) -> float:
+    """Connect, and return the milliseconds that it took."""
+    begun = time.perf_counter()
+    with socket.create_connection((host, port), timeout):
+        return (time.perf_counter() - begun) * 1000
+
+
+def _expiry(host: str, port: int, timeout: float, context: ssl.SSLContext) -> float:
+    """Return the moment at which the certificate of a server expires, in seconds since 1970."""
+    with (
+        socket.create_connection((host, port), timeout) as connection,
+        context.wrap_socket(connection, server_hostname=host) as secured,
+    ):
+        certificate = secured.getpeercert() or {}
+    return ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+
+
+def _is_database(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _backups_of(origin: Path, folder: Path, suffix: str) -> list[Path]:
+    """Return the backups of a source in a folder, oldest first."""
+    named = re.compile(rf"{re.escape(origin.name)}-\d{{8}}T\d{{12}}Z\.{re.escape(suffix)}", re.ASCII)
+    return sorted(path for path in folder.iterdir() if named.fullmatch(path.name) and path.is_file())
+
+
+def _copy_database(origin: Path, copy: Path) -> None:
+    with (
+        closing(sqlite3.connect(f"{origin.as_uri()}?mode=ro", uri=True)) as live,
+        closing(sqlite3.connect(copy)) as saved,
+    ):
+        live.backup(saved)
+        (verdict,) = saved.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise ValueError(f"The copy of {origin} is not sound: {verdict}")
+
+
+def _pack(origin: Path, archive: Path) -> None:
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(origin, arcname=origin.name)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give the place for a file that appears at ``path``, for its owner alone, when the block succeeds."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
+        unfinished = Path(folder) / path.name
+        yield unfinished
+        unfinished.chmod(0o600)
+        unfinished.replace(path)
+
+
+register_jobs(CheckHosts, CheckCertificates, BackUp, SummariseCSV)

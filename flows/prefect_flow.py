@@ -1,0 +1,170 @@
+"""A Job as a Prefect flow: typed parameters, admission first, its log, its time limits, its result.
+
+* The first act of every run is to ask for admission. What executes are the inputs of the answer, not the run's
+  parameters: those are shown to people, and can be changed in Prefect.
+* A run executes once: Prefect is told not to retry.
+* The soft time limit is an exception that a Job may catch to clean up; the hard one is not for catching, and a Job that
+  does not end then is killed.
+* How it went is told to the server before Prefect shows it, and after its log: the result, or the traceback.
+
+The flow of a Job is an attribute of this module, made on demand: ``flows.prefect_flow.package-module-Class``. No
+attribute is called like a Job class: an entry point that names a class would run it without admission.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+from uuid import uuid4
+
+from prefect import Flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+
+from approval_gate.prefect_gate import AdmissionUnreachable, Gate
+from flows.job import Job, JobLogger, RunContext, RunUser
+from flows.registry import load
+
+KILLED_AFTER = 10.0
+"""Seconds that a Job has to end after its hard time limit."""
+
+LARGEST_RESULT = 1_000_000
+"""Characters of JSON. A larger result is for a file, not for the store."""
+
+
+class SoftTimeLimitExceeded(Exception):
+    """The Job has run longer than its soft time limit."""
+
+
+class TimeLimitExceeded(BaseException):
+    """The Job has run longer than its time limit."""
+
+
+def __getattr__(name: str) -> Flow[..., Any]:
+    if "-" not in name:
+        raise AttributeError(f"There is no {name!r} here; the flow of a Job is called package-module-Class.")
+    return as_flow(load(name.replace("-", ".")))
+
+
+def as_flow(job_class: type[Job]) -> Flow[..., Any]:
+    """Return the flow of a Job.
+
+    Args:
+        job_class: the Job.
+    """
+
+    def body(**_shown: Any) -> Any:
+        gate = Gate(uuid4())
+        answer = gate.ask()
+        return answer if isinstance(answer, State) else _execute(job_class, gate, answer)
+
+    body.__name__ = body.__qualname__ = job_class.__name__
+    body.__doc__ = job_class.__doc__
+    # Every parameter may be left out: the runs of sensitive Jobs show none.
+    body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # functions take one, mypy does not know
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+            for name in job_class.variables()
+        ]
+    )
+    name = job_class.definition().name
+    return Flow(body, name=name, retries=0, validate_parameters=False, persist_result=False)
+
+
+def _execute(job_class: type[Job], gate: Gate, answer: dict[str, Any]) -> State[Any]:
+    job = job_class()
+    user = RunUser(**answer["user"]) if answer["user"] else None
+    job.bind(RunContext(logger=JobLogger(get_run_logger(), {}), user=user, job_result=answer["job_result"]))
+    try:
+        with time_limits(answer["soft_time_limit"], answer["time_limit"]):
+            result = job.run(**answer["inputs"])
+    except (Exception, TimeLimitExceeded) as error:
+        _tell(job, gate, "FAILURE", None, "".join(traceback.format_exception(error)))
+        if isinstance(error, TimeLimitExceeded):
+            return Failed(message=str(error), name="TimedOut")
+        raise
+    if job.failures:
+        _tell(job, gate, "FAILURE", result, None)
+        return Failed(message="; ".join(job.failures)[:1000])
+    _tell(job, gate, "SUCCESS", result, None)
+    return Completed()
+
+
+def _tell(job: Job, gate: Gate, status: str, result: Any, trace: str | None) -> None:
+    # Whoever sees that the run is over finds its whole log.
+    for handler in logging.getLogger("prefect.flow_runs").handlers:
+        handler.flush()
+    try:
+        gate.tell({"status": status, "result": _as_json(job, result), "traceback": trace})
+    except AdmissionUnreachable:
+        # Prefect keeps the state; only the result is lost, which is no reason to call a finished run failed.
+        job.logger.exception("The result of this run could not be recorded.")
+
+
+def _as_json(job: Job, result: Any) -> Any:
+    text = (
+        json.dumps(result, default=str, allow_nan=False, skipkeys=True)
+        if _is_plain(result)
+        else json.dumps(str(result))
+    )
+    if len(text) > LARGEST_RESULT:
+        job.logger.warning("The result is too large to be kept (%s characters of JSON).", len(text))
+        return None
+    return json.loads(text)
+
+
+def _is_plain(result: Any) -> bool:
+    try:
+        json.dumps(result, default=str, allow_nan=False, skipkeys=True)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+@contextmanager
+def time_limits(soft: float, hard: float) -> Iterator[None]:
+    """Interrupt the block when it takes too long.
+
+    Args:
+        soft: seconds until ``SoftTimeLimitExceeded``; 0 for no limit.
+        hard: seconds until ``TimeLimitExceeded``, and a little later the end of the process; 0 for no limit.
+    """
+    moments = sorted((limit, kind) for limit, kind in ((soft, "soft"), (hard, "hard")) if limit > 0)
+    if not moments:
+        yield
+        return
+    killer = threading.Timer(hard + KILLED_AFTER, os.kill, (os.getpid(), signal.SIGKILL))
+    killer.daemon = True
+    if hard > 0:
+        killer.start()
+    previous = signal.signal(signal.SIGALRM, _alarm(soft, hard))
+    signal.setitimer(signal.ITIMER_REAL, moments[0][0])
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+        killer.cancel()
+
+
+def _alarm(soft: float, hard: float) -> Any:
+    def ring(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal soft
+        if soft > 0 and (hard <= 0 or soft < hard):
+            first, soft = soft, 0
+            if hard > 0:
+                signal.setitimer(signal.ITIMER_REAL, hard - first)
+            raise SoftTimeLimitExceeded(f"The job has run longer than its soft time limit of {first:g} s.")
+        raise TimeLimitExceeded(f"The job has run longer than its time limit of {hard:g} s.")
+
+    return ring

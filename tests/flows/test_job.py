@@ -1,0 +1,425 @@
+"""A Job: its variables and its Meta, what its author may count on, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from approval_gate.errors import Invalid
+from flows.job import (
+    FAILURE,
+    SUCCESS,
+    Job,
+    JobHookReceiver,
+    JobLogger,
+    RunContext,
+    RunUser,
+    validate,
+    variables_description,
+)
+from flows.variables import BadJob, BooleanVar, DryRunVar, IntegerVar, JSONVar, StringVar
+
+name = "Tests of Jobs"
+
+
+def made(attributes: dict[str, Any] | None = None, base: type[Job] = Job, **meta: Any) -> type[Job]:
+    """Return a Job of this module with a run() that takes anything."""
+    body: dict[str, Any] = {"run": lambda self, **_: None, "__module__": __name__}
+    return type("Made", (base,), body | (attributes or {}) | {"Meta": type("Meta", (), meta)})
+
+
+class Site(Job):
+    """A Job that is only there to be subclassed."""
+
+    class Meta:
+        name = "Site"
+        description = "A site."
+        has_sensitive_variables = False
+        task_queues = ("bulk",)
+        time_limit = 60
+
+    site = StringVar(description="Where.")
+    level = IntegerVar(default=1)
+
+
+class Mixin:
+    """Variables for any Job."""
+
+    extra = BooleanVar()
+
+
+class Audit(Mixin, Site):
+    class Meta:
+        description = """
+            Audits a site.
+
+            At length.
+        """
+        approval_required = True
+        field_order = ("depth", "site")
+
+    level = IntegerVar(default=2)
+    depth = IntegerVar(min_value=1)
+    dryrun = DryRunVar()
+
+    def run(self, *, site: str, level: int, extra: bool, depth: int, dryrun: bool) -> dict[str, Any]:
+        self.logger.info("Auditing %s.", site)
+        if depth > 9:
+            self.fail("%s is too deep by %d.", site, depth - 9)
+            self.fail("100% too deep.")
+        return {"site": site, "level": level, "extra": extra, "dryrun": dryrun}
+
+
+class Hook(JobHookReceiver):
+    class Meta:
+        approval_required = True
+
+    def receive_job_hook(self, event: dict[str, Any]) -> str:
+        return f"received {event['id']}"
+
+
+def test_a_definition_tells_all_that_code_and_meta_say() -> None:
+    definition = Audit.definition()
+    assert definition.class_path == f"{__name__}.Audit"
+    assert (definition.module_name, definition.job_class_name) == (__name__, "Audit")
+    assert definition.grouping == "Tests of Jobs"
+    assert definition.name == "Audit", "a name is not inherited"
+    assert definition.description == "Audits a site.\n\nAt length."
+    assert definition.approval_required
+    assert not definition.has_sensitive_variables, "inherited"
+    assert definition.job_queues == ("bulk",)
+    assert definition.time_limit == 60
+    assert definition.supports_dryrun
+    assert not definition.is_job_hook_receiver
+    assert definition.code_digest == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    assert [each["name"] for each in definition.variables] == ["depth", "site", "level", "extra", "dryrun"]
+    assert definition.parameter_schema == Audit.parameter_schema()
+    assert definition.warnings == ()
+    assert json.loads(json.dumps(definition.parameter_schema)) == definition.parameter_schema
+
+
+def test_a_job_without_a_meta_is_safe_by_default() -> None:
+    definition = type("Bare", (Job,), {"run": lambda self: None, "__module__": __name__}).definition()
+    assert (definition.name, definition.description) == ("Bare", "")
+    assert definition.has_sensitive_variables
+    flags = ("approval_required", "dryrun_default", "hidden", "read_only", "is_singleton", "supports_dryrun")
+    assert not any(getattr(definition, flag) for flag in flags)
+    assert (definition.soft_time_limit, definition.time_limit, definition.job_queues) == (0, 0, ())
+
+
+def test_variables_come_in_the_order_of_forms_and_the_nearest_wins() -> None:
+    variables = Audit.variables()
+    assert list(variables) == ["depth", "site", "level", "extra", "dryrun"]
+    assert variables["level"].default == 2
+    assert list(Audit.parameter_schema()["properties"]) == list(variables)
+    assert Site.variables()["level"].default == 1
+
+
+def test_a_variable_of_a_base_can_be_taken_away() -> None:
+    assert list(made({"level": None}, base=Site).variables()) == ["site"]
+
+
+def test_model_and_definition_are_made_once_for_each_class() -> None:
+    assert Audit.model() is Audit.model()
+    assert Audit.definition() is Audit.definition()
+    assert Audit.model() is not made(base=Audit).model()
+
+
+def test_meta_may_be_inherited_by_name() -> None:
+    class Meta(Site.Meta):
+        hidden = True
+
+    job = made({"Meta": Meta})
+    job.Meta = Meta  # type: ignore[attr-defined]  # as an author declares it
+    assert (job.definition().hidden, job.definition().has_sensitive_variables) == (True, False)
+    assert job.definition().name == "Made", "a name is not inherited"
+
+
+@pytest.mark.parametrize(
+    ("meta", "setting", "expected"),
+    [
+        pytest.param({"name": "Ä 1"}, "name", "Ä 1", id="a name"),
+        pytest.param({"time_limit": 1.5}, "time_limit", 1.5, id="a limit of part of a second"),
+        pytest.param({"job_queues": ["a", "b", "a"]}, "job_queues", ("a", "b"), id="queues, each once"),
+        pytest.param({"task_queues": ("a",)}, "job_queues", ("a",), id="queues under their older name"),
+        pytest.param({"is_singleton": True}, "is_singleton", True, id="a flag"),
+        pytest.param(
+            {"template_name": "x.html"}, "name", "Made", id="a setting of other pages means nothing"
+        ),
+        pytest.param({"_private": 1}, "name", "Made", id="what is private is no setting"),
+    ],
+)
+def test_takes_settings(meta: dict[str, Any], setting: str, expected: object) -> None:
+    assert getattr(made(**meta).definition(), setting) == expected
+
+
+@pytest.mark.parametrize(
+    ("meta", "message"),
+    [
+        *[
+            pytest.param(
+                {"time_limit": value}, "Meta.time_limit must be a number of seconds", id=f"limit {value!r}"
+            )
+            for value in (-1, "60", True, None, float("nan"), float("inf"))
+        ],
+        pytest.param({"soft_time_limit": -0.1}, "Meta.soft_time_limit must be", id="a negative soft limit"),
+        *[
+            pytest.param({flag: 1}, f"Meta.{flag} must be True or False, not 1", id=f"{flag} is no flag")
+            for flag in (
+                "approval_required",
+                "has_sensitive_variables",
+                "dryrun_default",
+                "hidden",
+                "read_only",
+            )
+        ],
+        *[
+            pytest.param({"name": value}, "Meta.name must be", id=f"the name {value!r:.20}")
+            for value in ("", " a", "a\n", 5, "x" * 256)
+        ],
+        pytest.param({"description": None}, "Meta.description must be a text", id="no description"),
+        pytest.param({"job_queues": "bulk"}, "Meta.job_queues must be a list", id="a text for queues"),
+        pytest.param({"task_queues": [5]}, "Meta.task_queues must be a list", id="a number as queue"),
+        pytest.param(
+            {"field_order": ["bogus"]}, "names bogus, which is no variable", id="the order of nothing"
+        ),
+        pytest.param(
+            {"aproval_required": True},
+            "no setting aproval_required. Did you mean approval_required?",
+            id="a typo",
+        ),
+        pytest.param({"zzz": 1}, r"Meta has no setting zzz\.$", id="an unknown setting"),
+    ],
+)
+def test_refuses_settings_that_cannot_be_meant(meta: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadJob, match=message) as refused:
+        made(**meta).definition()
+    assert str(refused.value).startswith(f"{__name__}.Made: ")
+
+
+async def run_later(self: Job) -> None:
+    """Not a plain function."""
+
+
+def run_in_pieces(self: Job) -> Iterator[None]:
+    yield
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        pytest.param({"run": Job.run}, r"must define run\(\)", id="no run"),
+        pytest.param({"run": run_later}, "must be a plain function", id="an async run"),
+        pytest.param({"run": run_in_pieces}, "must be a plain function", id="a run that yields"),
+        pytest.param(
+            {"run": lambda self: None, "a": StringVar()},
+            "unexpected keyword argument 'a'",
+            id="a run without its variable",
+        ),
+        pytest.param(
+            {"run": lambda self, b: None},
+            "missing a required argument: 'b'",
+            id="a run that wants what is no variable",
+        ),
+        pytest.param(
+            {"a": IntegerVar(default="x")}, "default of a is refused: Enter a whole", id="a bad default"
+        ),
+        pytest.param(
+            {"b": StringVar(), "a": IntegerVar(default=5, max_value=4)},
+            "default of a is refused: Ensure this value is less",
+            id="a default out of bounds, beside a required variable",
+        ),
+        pytest.param(
+            {"a": JSONVar(default="x" * 300_000)},
+            "default of a is refused: Enter a valid JSON",
+            id="a text as JSON",
+        ),
+        pytest.param(
+            {"a": JSONVar(default=["x" * 300_000])},
+            "default of all variables is refused: Job data is too large",
+            id="a huge default",
+        ),
+    ],
+)
+def test_refuses_code_that_cannot_work(attributes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadJob, match=message):
+        made(attributes).definition()
+
+
+@pytest.mark.parametrize(
+    "taken",
+    ["run", "fail", "failures", "logger", "user", "job_result", "model", "variables", "self", "_private"],
+)
+def test_refuses_a_variable_called_like_something_that_jobs_have(taken: str) -> None:
+    with pytest.raises(BadJob, match=f"a variable cannot be called {taken};"):
+        made({taken: StringVar()})
+    with pytest.raises(BadJob, match=f"a variable cannot be called {taken};"):
+        type("Made", (type("Mixin", (), {taken: StringVar()}), Job), {})
+
+
+@pytest.mark.parametrize("value", ["", 5, None])
+def test_refuses_a_grouping_that_is_no_name(monkeypatch: pytest.MonkeyPatch, value: object) -> None:
+    monkeypatch.setitem(globals(), "name", value)
+    with pytest.raises(BadJob, match="the module's name must be"):
+        made().definition()
+
+
+def test_groups_by_module_when_the_module_has_no_name_and_has_no_digest_without_source() -> None:
+    definition = made({"__module__": "no.such.module"}).definition()
+    assert definition.grouping == "no.such.module"
+    assert definition.code_digest == ""
+
+
+@pytest.mark.parametrize(
+    ("attributes", "meta", "words"),
+    [
+        pytest.param(
+            {}, {"approval_required": True}, "exclude each other", id="approval, and sensitive by default"
+        ),
+        pytest.param(
+            {},
+            {"approval_required": True, "has_sensitive_variables": True},
+            "exclude each other",
+            id="both, stated",
+        ),
+        pytest.param(
+            {}, {"soft_time_limit": 5, "time_limit": 5}, "never takes effect", id="the limits are equal"
+        ),
+        pytest.param(
+            {"dry": DryRunVar()}, {}, "dry makes no dry run possible", id="a dry run by another name"
+        ),
+        pytest.param(
+            {"dryrun": BooleanVar()}, {"dryrun_default": True}, "means nothing", id="no dry run to default to"
+        ),
+    ],
+)
+def test_warns_of_what_is_likely_not_meant(
+    attributes: dict[str, Any], meta: dict[str, Any], words: str
+) -> None:
+    (warning,) = made(attributes, **meta).definition().warnings
+    assert words in warning
+    assert warning.startswith(f"{__name__}.Made: ")
+
+
+def test_keeps_both_flags_as_declared() -> None:
+    definition = made(approval_required=True, has_sensitive_variables=True).definition()
+    assert (definition.approval_required, definition.has_sensitive_variables) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("meta", "data", "expected"),
+    [
+        pytest.param({}, {}, False, id="a dry run is not the default"),
+        pytest.param({"dryrun_default": True}, {}, True, id="unless Meta says so"),
+        pytest.param({"dryrun_default": True}, {"dryrun": "off"}, False, id="and then it can be taken back"),
+    ],
+)
+def test_a_dry_run_that_is_left_out_is_what_meta_says(
+    meta: dict[str, Any], data: object, expected: bool
+) -> None:
+    job = made({"dryrun": DryRunVar()}, **meta)
+    assert validate(job, data) == {"dryrun": expected}
+    default = meta.get("dryrun_default", False)
+    assert variables_description(job)[0]["default"] is default
+    assert job.parameter_schema()["properties"]["dryrun"]["default"] is default
+
+
+def test_a_hook_receiver_hands_on_the_event_and_needs_no_approval() -> None:
+    definition = Hook.definition()
+    assert definition.is_job_hook_receiver
+    assert not definition.approval_required
+    (warning,) = definition.warnings
+    assert "approval_required is ignored" in warning
+    assert Hook().run(**validate(Hook, {"event": {"id": 7}})) == "received 7"
+
+
+def test_a_hook_receiver_must_receive() -> None:
+    with pytest.raises(BadJob, match=r"must define receive_job_hook\(\)"):
+        type("Deaf", (JobHookReceiver,), {"__module__": __name__}).definition()
+
+
+def test_validation_is_that_of_the_variables() -> None:
+    inputs = {"depth": 3, "site": "a", "level": 2, "extra": False, "dryrun": False}
+    assert validate(Audit, {"site": "a", "depth": "3"}) == inputs
+    with pytest.raises(Invalid) as refused:
+        validate(Audit, {"site": "a", "depth": 0})
+    assert refused.value.detail == {"errors": {"depth": ["Ensure this value is greater than or equal to 1."]}}
+
+
+def test_a_job_works_without_a_runner(caplog: pytest.LogCaptureFixture) -> None:
+    job = Audit()
+    with caplog.at_level(logging.INFO):
+        result = job.run(**validate(Audit, {"site": "a", "depth": 12}))
+    assert result == {"site": "a", "level": 2, "extra": False, "dryrun": False}
+    assert job.failures == ["a is too deep by 3.", "100% too deep."]
+    assert (job.user, job.job_result) == (None, None)
+    logged = [(each.levelname, each.getMessage(), each.funcName, each.name) for each in caplog.records]
+    assert logged == [
+        ("INFO", "Auditing a.", "run", __name__),
+        ("FAILURE", "a is too deep by 3.", "run", __name__),
+        ("FAILURE", "100% too deep.", "run", __name__),
+    ]
+
+
+def test_the_failures_of_one_run_are_not_those_of_another() -> None:
+    first, second = Audit(), Audit()
+    first.fail("Broken.")
+    first.fail("%(what)s is broken.", {"what": "It"}, extra={"grouping": "run"})
+    assert (first.failures, second.failures) == (["Broken.", "It is broken."], [])
+
+
+def test_a_runner_gives_the_context() -> None:
+    user = RunUser(id="1", username="ann")
+    logger = JobLogger(logging.getLogger("runner"))
+    job = Audit()
+    job.bind(RunContext(logger=logger, user=user, job_result={"id": "2"}))
+    assert (job.logger, job.user, job.job_result) == (logger, user, {"id": "2"})
+
+
+class Tagging(logging.LoggerAdapter[logging.Logger]):
+    """Adds to each record, and keeps what the caller adds."""
+
+    def process(self, msg: Any, kwargs: Any) -> Any:
+        return msg, kwargs | {"extra": {"run": 7, **kwargs.get("extra", {})}}
+
+
+PLAIN = logging.getLogger("tests.plain")
+
+
+@pytest.mark.parametrize(
+    "logger",
+    [
+        pytest.param(JobLogger(PLAIN), id="over a logger"),
+        pytest.param(JobLogger(Tagging(PLAIN)), id="over an adapter"),
+        pytest.param(JobLogger(JobLogger(PLAIN)), id="over another"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("write", "level"),
+    [
+        pytest.param(JobLogger.success, SUCCESS, id="success"),
+        pytest.param(JobLogger.failure, FAILURE, id="failure"),
+        pytest.param(JobLogger.warning, logging.WARNING, id="warning"),
+    ],
+)
+def test_logs_at_the_levels_of_jobs_with_extras_and_the_place(
+    caplog: pytest.LogCaptureFixture, logger: JobLogger, write: Callable[..., None], level: int
+) -> None:
+    with caplog.at_level(logging.INFO):
+        write(logger, "Did %s.", "it", extra={"grouping": "post_run", "object": "thing"})
+    (record,) = caplog.records
+    assert (record.levelno, record.getMessage()) == (level, "Did it.")
+    assert (record.grouping, record.object) == ("post_run", "thing")  # type: ignore[attr-defined]  # extras
+    assert record.funcName == "test_logs_at_the_levels_of_jobs_with_extras_and_the_place"
+
+
+def test_an_adapter_below_keeps_what_it_adds(caplog: pytest.LogCaptureFixture) -> None:
+    JobLogger(Tagging(PLAIN)).failure("Broken.")
+    (record,) = caplog.records
+    assert (record.run, record.levelname) == (7, "FAILURE")  # type: ignore[attr-defined]  # an extra
