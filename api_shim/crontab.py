@@ -1,0 +1,140 @@
+"""Reads crontabs: five fields of numbers, names of months and days, ``* , - /``; all five must match.
+
+* A day of the month together with a day of the week means both. Sunday is 0 (and 7).
+* One that never fires is refused, and so is what has another number of fields, or values out of range.
+* What croniter misreads is kept as the values that are meant, for Prefect reads it with croniter.
+
+Contract 4 and 9.9.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from approval_gate.errors import Invalid
+
+DAY = timedelta(days=1)
+FIRST_YEAR, LAST_YEAR = 1970, 9000
+"""The years of a start time: far enough from the ends of the calendar that no sum of dates overflows."""
+LONGEST_CRONTAB = 255
+WRITTEN = "Write values, * for all, ranges such as 1-5, steps such as */5 or 1-5/2, and commas in between."
+LONGEST_MONTHS = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
+
+
+@dataclass(frozen=True, slots=True)
+class Crontab:
+    """A crontab that has been read, and that fires on some date."""
+
+    text: str
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+
+    def has(self, day: date) -> bool:
+        return day.month in self.months and day.day in self.days and day.isoweekday() % 7 in self.weekdays
+
+    def moments(self, day: date, zone: ZoneInfo, *, fold: int = 0) -> list[datetime]:
+        """Return, in UTC, the matches on this date; fold=0 is the first of two and moves skipped ones on."""
+        if not self.has(day):
+            return []
+        times = ((hour, minute) for hour in self.hours for minute in self.minutes)
+        walls = (datetime(day.year, day.month, day.day, *time, tzinfo=zone, fold=fold) for time in times)
+        return [wall.astimezone(UTC) for wall in walls]
+
+    def dates(self, first: date, step: int) -> Iterator[date]:
+        """Yield the dates from ``first`` on, backwards with step -1, far beyond the years of start times."""
+        day = first
+        while FIRST_YEAR - 100 < day.year < LAST_YEAR + 100:
+            if day.month not in self.months:
+                month = day.replace(day=1)
+                day = (month + 31 * DAY).replace(day=1) if step > 0 else month - DAY
+                continue
+            if self.has(day):
+                yield day
+            day += step * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One of the five fields: what it is called, how many values it has from which on, and names for them."""
+
+    label: str
+    low: int
+    count: int
+    names: str = ""
+    highest: int = 0
+
+    def parse(self, text: str) -> tuple[str, frozenset[int]]:
+        parts = [self._part(part) for part in text.split(",")]
+        return ",".join(part for part, _ in parts), frozenset().union(*(values for _, values in parts))
+
+    def _part(self, text: str) -> tuple[str, list[int]]:
+        match = re.fullmatch(r"(?:\*|(\w+)-(\w+))(?:/(\d+))?|(\w+)", text, re.ASCII)
+        if not match:
+            raise Invalid(f"The {self.label} field cannot be read: {text!r}. {WRITTEN}")
+        first, last, step, single = match.groups()
+        stride = self._within(int(step), "step", 1, self.count) if step else 1
+        if not (first or single):
+            return text, list(range(self.low, self.low + self.count, stride))
+        start = self._value(single or first)
+        end = self._value(single or last)
+        length = end - start if end >= start else (end - start) % self.count
+        values = [self.low + (start - self.low + n) % self.count for n in range(0, length + 1, stride)]
+        # croniter takes 5-5 for all values, and does not carry the step over the turn of 22-4/2 or 5-7/2.
+        odd = last and (start == end or (stride > 1 and not start < end < self.low + self.count))
+        return ",".join(map(str, values)) if odd else text, values
+
+    def _value(self, word: str) -> int:
+        if word.isdigit():
+            return self._within(int(word), "field", self.low, self.highest or self.low + self.count - 1)
+        names = self.names.split()
+        if word.lower() not in names:
+            known = f"; it knows {', '.join(names)}" if names else ""
+            raise Invalid(f"The {self.label} field does not know {word!r}{known}.")
+        return self.low + names.index(word.lower())
+
+    def _within(self, number: int, what: str, low: int, high: int) -> int:
+        if not low <= number <= high:
+            raise Invalid(f"The {self.label} {what} must be between {low} and {high}: {number}.")
+        return number
+
+
+FIELDS = (
+    _Field("minute", 0, 60),
+    _Field("hour", 0, 24),
+    _Field("day of month", 1, 31),
+    _Field("month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
+    _Field("day of week", 0, 7, "sun mon tue wed thu fri sat", highest=7),
+)
+
+
+def parse(text: str) -> Crontab:
+    """Read a crontab; raise ``Invalid`` for one that cannot be read or never fires."""
+    if len(text) > LONGEST_CRONTAB:
+        raise Invalid(f"A crontab may have up to {LONGEST_CRONTAB} characters; this one has {len(text)}.")
+    words = text.split()
+    if not words:
+        raise Invalid("Please enter a valid crontab.")
+    if len(words) != len(FIELDS):
+        labels = ", ".join(field.label for field in FIELDS)
+        raise Invalid(f"A crontab needs exactly five fields ({labels}); this one has {len(words)}.")
+    read = [field.parse(word) for field, word in zip(FIELDS, words, strict=True)]
+    crontab = Crontab(" ".join(word for word, _ in read), *(values for _, values in read))
+    if min(crontab.days) > max(LONGEST_MONTHS[month] for month in crontab.months):
+        raise Invalid("This crontab never fires: none of its months has such a day.")
+    return crontab
+
+
+def check_crontab(text: str) -> str:
+    """Return the crontab with single spaces, and values in place of the few ranges that croniter misreads.
+
+    Raises ``Invalid`` with one sentence if it is too long, cannot be read, has a value out of range or never
+    fires (contract 4, 9.9). Whether it fires needs no search: in 400 years every date falls on every day of
+    the week, and 29 February on any one of them at least every 40 years.
+    """
+    # Read again, for values take more room than their range: what is kept must be within the length, too.
+    return parse(parse(text).text).text

@@ -1,0 +1,270 @@
+"""The nouns that the store keeps: frozen values; a change makes a copy (``dataclasses.replace``).
+
+* Field names are the store's column names, and where the contract has a word for it, the contract's.
+* Times are aware and in UTC. Ids are UUIDs made by the shell.
+* ``version`` grows with every change that Prefect must follow; ``projected_version`` says how far Prefect has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from api_shim.recurrence import Interval, Recurrence
+from approval_gate.model import ApprovalState
+
+Json = Any
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""A moment that does not come: nothing is to be looked at again."""
+
+
+class Status(StrEnum):
+    """Where a job result stands (contract 7)."""
+
+    PENDING = "PENDING"
+    STARTED = "STARTED"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    REVOKED = "REVOKED"
+
+    @property
+    def final(self) -> bool:
+        return self in {Status.SUCCESS, Status.FAILURE, Status.REVOKED}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class User:
+    """Somebody, or a worker's account, who may sign in."""
+
+    id: UUID
+    username: str
+    is_active: bool = True
+    is_superuser: bool = False
+    created: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Users who share permissions."""
+
+    id: UUID
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """A key that stands for its user; only its hash is kept."""
+
+    id: UUID
+    user_id: UUID
+    key_hash: str = field(repr=False)
+    write_enabled: bool = True
+    expires: datetime | None = None
+    created: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Permission:
+    """Actions on types of objects, perhaps limited, for users and groups (contract 8)."""
+
+    id: UUID
+    name: str
+    enabled: bool = True
+    object_types: tuple[str, ...]
+    actions: tuple[str, ...]
+    constraints: Json = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserGroup:
+    """A user is in a group."""
+
+    user_id: UUID
+    group_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PermissionUser:
+    """A permission reaches a user."""
+
+    permission_id: UUID
+    user_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PermissionGroup:
+    """A permission reaches a group."""
+
+    permission_id: UUID
+    group_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A Job as it is in force: what its code declares, less what an administrator has overridden.
+
+    ``declared`` keeps the code's own values of the fields that can be overridden, so that an override can be
+    taken back when the code is not at hand; ``overridden`` names the fields whose value is an administrator's.
+    """
+
+    id: UUID
+    module_name: str
+    job_class_name: str
+    grouping: str
+    name: str
+    description: str = ""
+    installed: bool = True
+    enabled: bool = False
+    is_job_hook_receiver: bool = False
+    has_sensitive_variables: bool = True
+    approval_required: bool = False
+    is_singleton: bool = False
+    hidden: bool = False
+    dryrun_default: bool = False
+    read_only: bool = False
+    supports_dryrun: bool = False
+    soft_time_limit: float = 0.0
+    time_limit: float = 0.0
+    job_queues: tuple[str, ...] = ()
+    declared: Mapping[str, Json]
+    overridden: tuple[str, ...] = ()
+    code_digest: str = ""
+    variables: tuple[Json, ...] = ()
+    parameter_schema: Json = None
+    created: datetime
+    last_updated: datetime
+    deployment_id: UUID | None = None
+    version: int = 1
+    projected_version: int = 0
+
+    @property
+    def class_path(self) -> str:
+        return f"{self.module_name}.{self.job_class_name}"
+
+    @property
+    def default_queue(self) -> str:
+        return self.queues[0]
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        return self.job_queues or (DEFAULT_QUEUE,)
+
+
+DEFAULT_QUEUE = "default"
+"""The work queue of Jobs that name none; every Prefect work pool has it."""
+
+OVERRIDABLE = (
+    "description",
+    "approval_required",
+    "has_sensitive_variables",
+    "is_singleton",
+    "hidden",
+    "dryrun_default",
+    "soft_time_limit",
+    "time_limit",
+    "job_queues",
+)
+"""The fields of a Job that an administrator can override, each with its ``<field>_override`` (contract 3)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduledJob:
+    """One request to run a Job once or again and again (contract 5).
+
+    Args:
+        owner_id: who it runs as; none when that user has been removed.
+        inputs: what its runs are given, validated, in JSON form.
+        due_from: firings before this moment are not owed, say because it was made or enabled later.
+        deployment_id: a recurring one's own Prefect deployment, once it exists.
+        flow_run_id: a one-off's Prefect flow run, once it exists.
+        next_look_at: when Prefect must be brought into line again although nothing has changed here.
+    """
+
+    id: UUID
+    name: str
+    job_id: UUID
+    owner_id: UUID | None
+    interval: Interval
+    start_time: datetime
+    time_zone: str
+    crontab: str = ""
+    inputs: Mapping[str, Json]
+    queue: str
+    description: str = ""
+    enabled: bool = True
+    approval: ApprovalState = ApprovalState.NOT_REQUIRED
+    last_run_at: datetime | None = None
+    total_run_count: int = 0
+    created: datetime
+    date_changed: datetime
+    due_from: datetime
+    deployment_id: UUID | None = None
+    flow_run_id: UUID | None = None
+    version: int = 1
+    projected_version: int = 0
+    next_look_at: datetime = NEVER
+
+    @property
+    def one_off(self) -> bool:
+        return not self.interval.recurring
+
+    @property
+    def may_fire(self) -> bool:
+        return self.enabled and self.approval.lets_run
+
+    @property
+    def recurrence(self) -> Recurrence:
+        """The times at which a recurring one fires."""
+        return Recurrence(
+            interval=self.interval,
+            start_time=self.start_time,
+            time_zone=self.time_zone,
+            crontab=self.crontab,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobResult:
+    """One run of a Job (contract 7); its id is the Prefect flow run's.
+
+    Args:
+        nominal_time: the firing that it executes, for runs of a scheduled job.
+        inputs: what it was given; none once a sensitive run is over, or where nothing was given.
+        attempt: the process that admission let go; at most one ever is.
+        released: Prefect has been told that the run may start.
+    """
+
+    id: UUID
+    job_id: UUID | None
+    scheduled_job_id: UUID | None = None
+    user_id: UUID | None
+    name: str
+    task_name: str
+    queue: str
+    status: Status = Status.PENDING
+    nominal_time: datetime | None = None
+    inputs: Mapping[str, Json] | None = None
+    sensitive: bool = False
+    result: Json = None
+    traceback: str | None = None
+    worker: str | None = None
+    date_created: datetime
+    date_started: datetime | None = None
+    date_done: datetime | None = None
+    attempt: UUID | None = None
+    released: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leftover:
+    """What a deleted scheduled job may have left in Prefect, kept until it is gone there too."""
+
+    id: UUID
+    job_id: UUID
+    name: str
+    deployment_id: UUID | None = None
+    flow_run_id: UUID | None = None

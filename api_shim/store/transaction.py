@@ -1,0 +1,201 @@
+"""What can be asked of the store and told to it within one transaction.
+
+* ``add``, ``change`` and ``remove`` take the model's values; ``change`` writes only the fields it is given, so that
+  two writers of different fields do not undo each other.
+* ``visible`` and ``page`` see only what the caller may see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, or_, select, update
+
+from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
+from api_shim.store.lookups import LOOKUPS, joined
+from api_shim.store.tables import TABLES, job_results, jobs, scheduled_jobs
+from api_shim.store.where import restriction
+from approval_gate.model import Action, Actor, Attributes, ObjectType
+
+T = TypeVar("T")
+
+TYPES: dict[ObjectType, type[Any]] = {
+    ObjectType.JOB: Job,
+    ObjectType.SCHEDULED_JOB: ScheduledJob,
+    ObjectType.JOB_RESULT: JobResult,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list: how many there are in all, and these."""
+
+    count: int
+    rows: list[T]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """What is asked of a list.
+
+    Args:
+        where: lookup path to the values it may have.
+        search: a part of a text that must stand in one of the searched fields; empty matches all.
+        sort: lookup paths, a leading ``-`` for descending; ties keep a stable order.
+        limit: how many at most.
+        offset: how many to pass over.
+    """
+
+    where: Mapping[str, Sequence[Any]]
+    search: str = ""
+    sort: tuple[str, ...] = ()
+    limit: int
+    offset: int = 0
+
+
+FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in TABLES}
+KEYS = {kind: tuple(column.name for column in table.primary_key) for kind, table in TABLES.items()}
+
+
+def _row(thing: Any) -> dict[str, Any]:
+    return {name: getattr(thing, name) for name in FIELDS[type(thing)]}
+
+
+def _columns(kind: type[Any]) -> list[ColumnElement[Any]]:
+    table = TABLES[kind]
+    return [table.c[name] for name in FIELDS[kind]]
+
+
+def _matching(table: Table, by: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    return [
+        table.c[name].in_(value) if isinstance(value, (set, frozenset, list)) else table.c[name] == value
+        for name, value in by.items()
+    ]
+
+
+class Transaction:
+    """One transaction; made by ``Store.transaction``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, thing: Any) -> None:
+        """Insert a value.
+
+        Raises:
+            Duplicate: when the transaction is left, if a unique field is taken.
+        """
+        self._connection.execute(insert(TABLES[type(thing)]).values(_row(thing)))
+
+    def change(self, thing: T, **to: Any) -> T:
+        """Write these fields of a value and return its changed copy."""
+        table = TABLES[type(thing)]
+        identity = {name: getattr(thing, name) for name in KEYS[type(thing)]}
+        self._connection.execute(update(table).where(*_matching(table, identity)).values(**to))
+        return replace(thing, **to)  # type: ignore[type-var]  # every T here is a dataclass of the model
+
+    def remove(self, thing: Any) -> None:
+        """Delete a value; what refers to it follows the table's rule."""
+        table = TABLES[type(thing)]
+        identity = {name: getattr(thing, name) for name in KEYS[type(thing)]}
+        self._connection.execute(delete(table).where(*_matching(table, identity)))
+
+    def one(self, kind: type[T], *, lock: bool = False, **by: Any) -> T | None:
+        """Return the value that has these fields, or None.
+
+        Args:
+            kind: the noun.
+            lock: nobody else may change it until this transaction ends.
+            by: equality, or membership where a list or set is given.
+        """
+        query = select(*_columns(kind)).where(*_matching(TABLES[kind], by)).limit(1)
+        row = self._connection.execute(query.with_for_update() if lock else query).one_or_none()
+        return None if row is None else kind(**row._mapping)
+
+    def all(self, kind: type[T], *, order: str | None = None, **by: Any) -> list[T]:
+        """Return every value that has these fields, ordered by a field if one is named."""
+        table = TABLES[kind]
+        query = select(*_columns(kind)).where(*_matching(table, by))
+        return self._read(kind, query if order is None else query.order_by(table.c[order]))
+
+    def exists(self, kind: type[Any], **by: Any) -> bool:
+        """Say whether there is any value with these fields."""
+        return self.one(kind, **by) is not None
+
+    def _read(self, kind: type[T], query: Select[Any]) -> list[T]:
+        return [kind(**row._mapping) for row in self._connection.execute(query)]
+
+    # What the caller may see
+
+    def page(self, kind: ObjectType, actor: Actor, listing: Listing) -> Page[Any]:
+        """Return a page of what the actor may view."""
+        lookups = LOOKUPS[kind]
+        model = TYPES[kind]
+        conditions = [self._visible(kind, actor, Action.VIEW)]
+        conditions += [lookups.columns[path].in_(values) for path, values in listing.where.items()]
+        if listing.search:
+            searched = (lookups.columns[path] for path in lookups.searched)
+            conditions.append(or_(*(column.icontains(listing.search, autoescape=True) for column in searched)))
+        counted = select(func.count()).select_from(joined(kind)).where(*conditions)
+        query = select(*_columns(model)).select_from(joined(kind)).where(*conditions)
+        query = query.order_by(*_order(kind, listing.sort)).limit(listing.limit).offset(listing.offset)
+        return Page(self._connection.execute(counted).scalar_one(), self._read(model, query))
+
+    def visible(self, kind: ObjectType, actor: Actor, action: Action, ids: Iterable[UUID]) -> set[UUID]:
+        """Return those of the ids on which the actor has the action."""
+        table = TABLES[TYPES[kind]]
+        query = select(table.c.id).select_from(joined(kind))
+        query = query.where(table.c.id.in_(list(ids)), self._visible(kind, actor, action))
+        return set(self._connection.execute(query).scalars())
+
+    def _visible(self, kind: ObjectType, actor: Actor, action: Action) -> ColumnElement[bool]:
+        if actor.superuser:
+            return TABLES[TYPES[kind]].c.id.is_not(None)
+        return restriction(actor.constraints(action, kind), LOOKUPS[kind].columns, user=actor.id)
+
+    def attributes(self, kind: ObjectType, thing_id: UUID) -> Attributes:
+        """Return what constraints can ask about one object, by lookup path."""
+        table = TABLES[TYPES[kind]]
+        columns = [column.label(path) for path, column in LOOKUPS[kind].columns.items()]
+        query = select(*columns).select_from(joined(kind)).where(table.c.id == thing_id)
+        return dict(self._connection.execute(query).mappings().one())
+
+    # What the loops ask
+
+    def lagging(self, kind: type[T], limit: int) -> list[T]:
+        """Return values whose projection is behind."""
+        table = TABLES[kind]
+        return self._read(kind, select(*_columns(kind)).where(table.c.projected_version < table.c.version).limit(limit))
+
+    def to_look_at(self, now: datetime, limit: int) -> list[ScheduledJob]:
+        """Return the scheduled jobs whose time to be looked at again has come."""
+        query = select(*_columns(ScheduledJob)).where(scheduled_jobs.c.next_look_at <= now)
+        return self._read(ScheduledJob, query.order_by(scheduled_jobs.c.next_look_at).limit(limit))
+
+    def unfinished(self, limit: int, after: UUID | None = None) -> list[JobResult]:
+        """Return job results that are not final, in the order of their ids, after one of them."""
+        ongoing = [status for status in Status if not status.final]
+        query = select(*_columns(JobResult)).where(job_results.c.status.in_(ongoing))
+        if after is not None:
+            query = query.where(job_results.c.id > after)
+        return self._read(JobResult, query.order_by(job_results.c.id).limit(limit))
+
+    def leftovers(self, limit: int) -> list[Leftover]:
+        """Return what has been deleted here and may still stand in Prefect."""
+        return self._read(Leftover, select(*_columns(Leftover)).limit(limit))
+
+    def job_known_as(self, name_or_id: str | UUID) -> Job | None:
+        """Return the Job of this id or name."""
+        by = jobs.c.id == name_or_id if isinstance(name_or_id, UUID) else jobs.c.name == name_or_id
+        return next(iter(self._read(Job, select(*_columns(Job)).where(by))), None)
+
+
+def _order(kind: ObjectType, sort: Iterable[str]) -> list[Any]:
+    lookups = LOOKUPS[kind]
+    names = [name for name in sort if name.removeprefix("-") in lookups.columns] or list(lookups.order)
+    columns = [(lookups.columns[name.removeprefix("-")], name.startswith("-")) for name in names]
+    return [*(column.desc() if down else column.asc() for column, down in columns), lookups.columns["id"]]
