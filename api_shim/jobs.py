@@ -1,0 +1,208 @@
+"""The use cases around Jobs: what the code declares meets what administrators decide.
+
+* Jobs found at start are recorded; a new one is disabled until somebody enables it; one whose code is gone stays,
+  marked as not installed, with everything that was scheduled.
+* What an administrator overrides stays when the code changes; taken back, the code's value holds again.
+* A Job cannot both have sensitive variables and need approval by an administrator's decision.
+* A receiver's demand for approval is ignored, since nobody asks for its runs; the start warns.
+
+Contract 3.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+from api_shim.model import OVERRIDABLE, Job
+from api_shim.store import Store, Transaction
+from approval_gate import policy
+from approval_gate.errors import Invalid, NotFound
+from approval_gate.model import Action, Actor, ObjectType
+from flows.job import JobDefinition, validate
+from flows.registry import load
+
+logger = logging.getLogger("signoff")
+
+KIND = ObjectType.JOB
+BOTH_FLAGS = "A job that may have sensitive variables cannot be marked as requiring approval"
+FLAGS = frozenset({"approval_required", "has_sensitive_variables", "is_singleton", "hidden", "dryrun_default"})
+LIMITS = frozenset({"soft_time_limit", "time_limit"})
+
+
+class JobCode:
+    """The Jobs' code, which knows their variables."""
+
+    def validate(self, job: Job, data: object) -> Mapping[str, Any]:
+        """Return the complete inputs of a run.
+
+        Raises:
+            Invalid: a fault in the data, in the contract's shape.
+            NotRunnable: the code cannot be loaded.
+        """
+        if job.supports_dryrun and isinstance(data, Mapping):
+            # The administrator's default, which may be another than the code's.
+            data = {"dryrun": job.dryrun_default, **data}
+        return validate(load(job.class_path), data)
+
+
+class Catalogue:
+    """What Jobs there are.
+
+    Args:
+        store: what is true.
+        clock: tells the time, aware.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+
+    def record(self, found: Collection[JobDefinition]) -> None:
+        """Record the Jobs that were found, and that others are gone."""
+        with self._store.transaction() as tx:
+            known = {job.class_path: job for job in tx.all(Job)}
+            declared = {definition.class_path: definition for definition in found}
+            for class_path in known.keys() - declared.keys():
+                _retire(tx, known[class_path], {definition.name for definition in found})
+            for class_path, definition in declared.items():
+                _declare(tx, known.get(class_path), definition, self._clock())
+
+    def jobs(self) -> list[Job]:
+        """Return every Job, by name."""
+        with self._store.transaction(write=False) as tx:
+            return tx.all(Job, order="name")
+
+    def set_enabled(self, name: str, *, enabled: bool) -> Job:
+        """Let a Job run, or no longer; for whoever administers this machine.
+
+        Raises:
+            NotFound: there is no Job of this name or class path.
+        """
+        with self._store.transaction() as tx:
+            job = next((job for job in tx.all(Job) if name in (job.name, job.class_path)), None)
+            if job is None:
+                raise NotFound(f"There is no Job {name!r}; `signoff job list` names those that were found.")
+            return tx.change(job, enabled=enabled, last_updated=self._clock())
+
+    async def change(self, actor: Actor, job_id: UUID, body: object) -> Job:
+        """Change what an administrator decides about a Job.
+
+        Args:
+            actor: who changes it.
+            job_id: the Job.
+            body: the fields to change, as sent.
+
+        Raises:
+            Forbidden: he may change none, or not this one.
+            NotFound: there is none, or none that he may see.
+            Invalid: a value that the field cannot take.
+        """
+        return await self._store.write(partial(_change, actor, job_id, body, self._clock()))
+
+
+def _retire(tx: Transaction, job: Job, names: set[str]) -> None:
+    # A Job that moved to another module keeps its name; the old record makes room for it.
+    name = f"{job.name[:200]} ({job.class_path[:40]}, not installed)" if job.name in names else job.name
+    tx.change(job, installed=False, name=name)
+
+
+def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now: datetime) -> None:
+    fields = {**asdict(definition), "installed": True}
+    del fields["warnings"]
+    declared = {name: list(value) if isinstance(value := fields[name], tuple) else value for name in OVERRIDABLE}
+    if known is None:
+        tx.add(Job(id=uuid4(), **fields, declared=declared, created=now, last_updated=now))
+        return
+    kept = {name: value for name, value in fields.items() if name not in known.overridden}
+    if any(getattr(known, name) != value for name, value in kept.items()) or known.declared != declared:
+        tx.change(known, **kept, declared=declared, last_updated=now, version=known.version + 1)
+
+
+def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transaction) -> Job:
+    policy.enforce(policy.on_type(actor, Action.CHANGE, KIND), KIND)
+    job = tx.one(Job, id=job_id, lock=True)
+    thing = tx.attributes(KIND, job_id) if job else None
+    policy.enforce(policy.on_object(actor, Action.CHANGE, KIND, thing), KIND)
+    if job is None:
+        raise policy.missing(KIND)
+    if not isinstance(body, Mapping):
+        raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(body).__name__}."]})
+    to = _decisions(job, body)
+    if to.get("has_sensitive_variables", job.has_sensitive_variables) and to.get(
+        "approval_required", job.approval_required
+    ):
+        raise Invalid({"approval_required": [BOTH_FLAGS]})
+    return tx.change(job, **to, last_updated=now, version=job.version + 1)
+
+
+def _decisions(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what is to change; setting a field overrides it, unless its override is taken back with it."""
+    if "task_queues" in body:
+        body = {"job_queues": body["task_queues"], **body}
+    overridden, to, faults = set(job.overridden), {}, {}
+    for field in _mentioned(body):
+        try:
+            if _read_flag(body.get(f"{field}_override", True)):
+                to[field] = _read(field, body[field]) if field in body else getattr(job, field)
+                overridden.add(field)
+            else:
+                to[field] = _read(field, job.declared[field])
+                overridden.discard(field)
+        except Invalid as error:
+            faults[field] = [str(error)]
+    if "enabled" in body:
+        try:
+            to["enabled"] = _read_flag(body["enabled"])
+        except Invalid as error:
+            faults["enabled"] = [str(error)]
+    if faults:
+        raise Invalid(faults)
+    return {**to, "overridden": tuple(sorted(overridden))}
+
+
+def _mentioned(body: Mapping[str, Any]) -> Iterable[str]:
+    return (field for field in OVERRIDABLE if field in body or f"{field}_override" in body)
+
+
+def _read(field: str, value: Any) -> Any:
+    if field in FLAGS:
+        return _read_flag(value)
+    if field in LIMITS:
+        return _read_limit(value)
+    return _read_queues(value) if field == "job_queues" else _read_text(value)
+
+
+def _read_flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Invalid("Must be a valid boolean.")
+    return value
+
+
+def _read_limit(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10_000_000:
+        raise Invalid("A time limit is a number of seconds from 0 (none) to 10000000.")
+    return float(value)
+
+
+def _read_text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 10_000 or "\0" in value:
+        raise Invalid("Not a valid string of at most 10000 characters.")
+    return value
+
+
+def _read_queues(value: Any) -> tuple[str, ...]:
+    names = value if isinstance(value, list) else None
+    if names is None or not all(isinstance(n, str) and 0 < len(n) <= 255 and is_queue_name(n) for n in names):
+        raise Invalid("Expected a list of names of work queues.")
+    return tuple(dict.fromkeys(names))
+
+
+def is_queue_name(name: str) -> bool:
+    """Say whether Prefect takes this as the name of a work queue."""
+    return name.isprintable() and not any(c in "/%&><" for c in name)

@@ -1,0 +1,335 @@
+"""The door to Prefect: keeps the promises of ``ports.Engine`` through Prefect's HTTP API.
+
+* Busy answers (503, and connections that fail) are asked again, a few times; then ``Unavailable``.
+* Existing deployments are never POSTed (that wipes their schedules) but PATCHed; a schedule is PATCHed with all of
+  its fields (a missing one is wiped), and its runs are generated at once after every write, because a write
+  deletes those that exist.
+* Runs are released by setting their state with force; ``resume`` would count them wrong and run failures twice.
+* A deployment goes in this order: its schedule is switched off, its waiting runs are cancelled, then it is deleted,
+  because Prefect keeps suspended runs of deleted deployments and never ends them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+
+from api_shim.ports import DeploymentSpec, LogLine, Run, RunSpec, ScheduleSpec
+from api_shim.recurrence import CronSpec
+from approval_gate.errors import Unavailable
+
+TAG = "signoff"
+CHECK = "signoff-self-check"
+PAGE = 200
+TRIES = 6
+BUSY = frozenset({408, 429, 502, 503, 504})
+WORKER_SILENT_AFTER = timedelta(seconds=60)
+WAITING = ("SCHEDULED", "PAUSED")
+
+Json = Any
+
+
+class PrefectEngine:
+    """Prefect, through its API.
+
+    Args:
+        client: speaks to Prefect; its base URL ends with the API's path, its headers sign it in.
+        pool: the work pool of our deployments.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, *, pool: str) -> None:
+        self._client = client
+        self._pool = pool
+
+    # Asking
+
+    async def _ask(self, method: str, path: str, body: Json = None, *, none_on: Collection[int] = ()) -> Json:
+        """Return the decoded answer; None for an empty one and for the statuses in ``none_on``."""
+        failure = ""
+        for attempt in range(TRIES):
+            try:
+                answer = await self._client.request(method, path, json=body)
+            except httpx.TransportError as error:
+                failure = type(error).__name__
+            else:
+                if answer.status_code in none_on:
+                    return None
+                if answer.status_code not in BUSY:
+                    return _decoded(method, path, answer)
+                failure = str(answer.status_code)
+            await asyncio.sleep(0.05 * 2**attempt)
+        raise Unavailable(f"Prefect does not answer ({failure}); please try again.")
+
+    async def _pages(self, path: str, body: Mapping[str, Json]) -> AsyncIterator[Json]:
+        offset = 0
+        while True:
+            rows = await self._ask("POST", path, {**body, "limit": PAGE, "offset": offset})
+            for row in rows:
+                yield row
+            if len(rows) < PAGE:
+                return
+            offset += PAGE
+
+    async def yields_runs(self) -> bool:
+        """Say whether a schedule yields a run; with versions that do not fit together none ever does."""
+        flow = await self._ask("POST", "/flows/", {"name": CHECK})
+        schedule = {"schedule": {"cron": "0 0 1 1 *", "timezone": "UTC"}, "active": True, "slug": CHECK}
+        body = {"name": CHECK, "flow_id": flow["id"], "schedules": [schedule]}
+        try:
+            made = await self._ask("POST", "/deployments/", body)
+            await self._ask("POST", f"/deployments/{made['id']}/schedule", {"max_runs": 1})
+            runs = {"flow_runs": {"deployment_id": {"any_": [made["id"]]}}}
+            return bool(await self._ask("POST", "/flow_runs/filter", runs))
+        except Unavailable:
+            return False
+        finally:
+            await self._ask("DELETE", f"/flows/{flow['id']}", none_on=[404])
+
+    # Pool and queues
+
+    async def prepare(self, queues: Collection[str]) -> None:
+        pool = {"name": self._pool, "type": "process", "description": "Runs the Jobs of signoff."}
+        await self._ask("POST", "/work_pools/", pool, none_on=[409])
+        known = await self._ask("POST", f"/work_pools/{self._pool}/queues/filter", {})
+        for queue in set(queues) - {queue["name"] for queue in known}:
+            await self._ask("POST", f"/work_pools/{self._pool}/queues", {"name": queue}, none_on=[409])
+
+    async def has_worker(self, queue: str) -> bool:
+        found = await self._ask("GET", f"/work_pools/{self._pool}/queues/{quote(queue, safe='')}", none_on=[404])
+        polled = _time((found or {}).get("last_polled"))
+        # Prefect's own measure of a queue that is being served; this process has no other clock to compare with.
+        return polled is not None and datetime.now(UTC) - polled < WORKER_SILENT_AFTER
+
+    # Deployments
+
+    async def find_deployment(self, flow: str, name: str) -> UUID | None:
+        body = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [name]}}, "limit": 1}
+        found = await self._ask("POST", "/deployments/filter", body)
+        return UUID(found[0]["id"]) if found else None
+
+    async def read_deployment(self, deployment_id: UUID) -> DeploymentSpec | None:
+        found = await self._ask("GET", f"/deployments/{deployment_id}", none_on=[404])
+        if found is None:
+            return None
+        flow = await self._ask("GET", f"/flows/{found['flow_id']}", none_on=[404])
+        return _spec(found, (flow or {}).get("name", ""), self._pool)
+
+    async def deployments(self) -> Mapping[UUID, DeploymentSpec]:
+        flows = {row["id"]: row["name"] async for row in self._pages("/flows/filter", {})}
+        ours = self._pages("/deployments/filter", {"deployments": {"tags": {"all_": [TAG]}}})
+        return {UUID(row["id"]): _spec(row, flows.get(row["flow_id"], ""), self._pool) async for row in ours}
+
+    async def create_deployment(self, spec: DeploymentSpec) -> UUID:
+        found = await self.find_deployment(spec.flow, spec.name)
+        if found is not None:
+            return found
+        flow = await self._ask("POST", "/flows/", {"name": spec.flow, "tags": [TAG]})
+        schedules = [_schedule(spec.schedule, active=False)] if spec.schedule else []
+        body = {"name": spec.name, "flow_id": flow["id"], "schedules": schedules, **self._fields(spec)}
+        return UUID((await self._ask("POST", "/deployments/", body))["id"])
+
+    async def write_deployment(self, deployment_id: UUID, spec: DeploymentSpec) -> None:
+        path = f"/deployments/{deployment_id}"
+        await self._ask("PATCH", path, self._fields(spec))
+        for schedule in await self._ask("GET", f"{path}/schedules"):
+            if spec.schedule is None or schedule["slug"] != spec.schedule.slug:
+                await self._ask("DELETE", f"{path}/schedules/{schedule['id']}", none_on=[404])
+            else:
+                wanted = _schedule(spec.schedule, active=spec.schedule.active)
+                await self._ask("PATCH", f"{path}/schedules/{schedule['id']}", wanted)
+        if spec.schedule is not None:
+            await self._ensure_schedule(path, spec.schedule)
+            await self._ask("POST", f"{path}/schedule", {})
+
+    async def _ensure_schedule(self, path: str, schedule: ScheduleSpec) -> None:
+        slugs = [row["slug"] for row in await self._ask("GET", f"{path}/schedules")]
+        if schedule.slug not in slugs:
+            await self._ask("POST", f"{path}/schedules", [_schedule(schedule, active=schedule.active)])
+
+    async def remove_deployment(self, deployment_id: UUID) -> None:
+        path = f"/deployments/{deployment_id}"
+        if await self._ask("GET", path, none_on=[404]) is None:
+            return
+        await self._ask("PATCH", path, {"paused": True})
+        for schedule in await self._ask("GET", f"{path}/schedules"):
+            await self._ask("DELETE", f"{path}/schedules/{schedule['id']}", none_on=[404])
+        waiting = _runs_of(deployment_id) | {"sort": "ID_DESC"}
+        for row in [row async for row in self._pages("/flow_runs/filter", waiting)]:
+            await self.end(UUID(row["id"]), "CANCELLED", "Cancelled", "The scheduled job was deleted.")
+        await self._ask("DELETE", path, none_on=[404])
+
+    def _fields(self, spec: DeploymentSpec) -> dict[str, Json]:
+        return {
+            "entrypoint": spec.entrypoint,
+            "description": spec.description,
+            "tags": [TAG],
+            "work_pool_name": self._pool,
+            "work_queue_name": spec.queue,
+            "parameters": dict(spec.parameters),
+            "parameter_openapi_schema": dict(spec.parameter_schema),
+            # The store has validated them; runs of sensitive Jobs have none in Prefect.
+            "enforce_parameter_schema": False,
+            "paused": False,
+            "job_variables": {},
+            "pull_steps": [],
+        }
+
+    # Runs
+
+    async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
+        body = {
+            "name": run.name,
+            "parameters": dict(run.parameters),
+            "work_queue_name": run.queue,
+            "idempotency_key": run.key,
+            "tags": [TAG],
+            "state": {
+                "type": "PAUSED",
+                "name": "Suspended",
+                "message": run.message,
+                "state_details": {"pause_reschedule": True},
+            },
+        }
+        return UUID((await self._ask("POST", f"/deployments/{deployment_id}/create_flow_run", body))["id"])
+
+    async def find_run(self, key: str) -> UUID | None:
+        body = {"flow_runs": {"idempotency_key": {"any_": [key]}}, "limit": 1}
+        found = await self._ask("POST", "/flow_runs/filter", body)
+        return UUID(found[0]["id"]) if found else None
+
+    async def release(self, run_id: UUID, at: datetime, message: str) -> None:
+        run = (await self.runs([run_id])).get(run_id)
+        if run is None or run.final or (run.state_type == "SCHEDULED" and run.scheduled_for == at):
+            return
+        details = {"scheduled_time": at.isoformat()}
+        state = {"type": "SCHEDULED", "name": "Scheduled", "message": message, "state_details": details}
+        await self._set_state(run_id, state)
+
+    async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
+        run = (await self.runs([run_id])).get(run_id)
+        if run is not None and not run.final:
+            await self._set_state(run_id, {"type": state, "name": name, "message": message})
+
+    async def _set_state(self, run_id: UUID, state: Mapping[str, Json]) -> None:
+        body = {"state": state, "force": True}
+        await self._ask("POST", f"/flow_runs/{run_id}/set_state", body, none_on=[404])
+
+    async def runs(self, ids: Collection[UUID]) -> Mapping[UUID, Run]:
+        wanted = [str(run_id) for run_id in ids]
+        found: dict[UUID, Run] = {}
+        for start in range(0, len(wanted), PAGE):
+            body = {"flow_runs": {"id": {"any_": wanted[start : start + PAGE]}}, "limit": PAGE}
+            for row in await self._ask("POST", "/flow_runs/filter", body):
+                found[UUID(row["id"])] = _run(row)
+        return found
+
+    async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
+        due = {"expected_start_time": {"before_": until.isoformat()}}
+        body = {"sort": "EXPECTED_START_TIME_DESC", "limit": PAGE, "flow_runs": due}
+        body["flow_runs"] = due | {"deployment_id": {"any_": [str(deployment_id)]}}
+        return [_run(row) for row in await self._ask("POST", "/flow_runs/filter", body)]
+
+    async def runs_in(self, state_types: Collection[str]) -> list[Run]:
+        filters = {"state": {"type": {"any_": list(state_types)}}, "tags": {"any_": [TAG]}}
+        return [_run(row) async for row in self._pages("/flow_runs/filter", {"flow_runs": filters})]
+
+    async def logs(self, run_id: UUID) -> list[LogLine]:
+        body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "sort": "TIMESTAMP_ASC"}
+        return [_line(row) async for row in self._pages("/logs/filter", body)]
+
+
+def _decoded(method: str, path: str, answer: httpx.Response) -> Json:
+    if answer.is_success:
+        return answer.json() if answer.content else None
+    # Prefect refused what we wrote: ours to mend, so the words go to the log and not to the person.
+    raise Unavailable(f"Prefect refused {method} {path}: {answer.status_code} {answer.text[:500]}")
+
+
+def _runs_of(deployment_id: UUID) -> dict[str, Json]:
+    state = {"type": {"any_": list(WAITING)}}
+    return {"flow_runs": {"deployment_id": {"any_": [str(deployment_id)]}, "state": state}}
+
+
+def _schedule(schedule: ScheduleSpec, *, active: bool) -> dict[str, Json]:
+    cron = schedule.cron
+    return {
+        "slug": schedule.slug,
+        "active": active,
+        "schedule": {"cron": cron.cron, "timezone": cron.timezone, "day_or": cron.day_or},
+        "parameters": {},
+    }
+
+
+def _spec(row: Mapping[str, Json], flow: str, pool: str) -> DeploymentSpec:
+    schedules = row["schedules"]
+    return DeploymentSpec(
+        flow=flow,
+        name=row["name"],
+        entrypoint=row["entrypoint"] or "",
+        queue=row["work_queue_name"] or "",
+        description=row["description"] or "",
+        parameters=row["parameters"] or {},
+        parameter_schema=row["parameter_openapi_schema"] or {},
+        schedule=_schedule_spec(schedules[0]) if schedules else None,
+        foreign=_is_foreign(row, pool),
+    )
+
+
+def _is_foreign(row: Mapping[str, Json], pool: str) -> bool:
+    return bool(
+        row["job_variables"]
+        or row["pull_steps"]
+        or row["paused"]
+        or row["work_pool_name"] != pool
+        or len(row["schedules"]) > 1
+        or any(schedule["parameters"] for schedule in row["schedules"])
+    )
+
+
+def _schedule_spec(row: Mapping[str, Json]) -> ScheduleSpec:
+    cron = row["schedule"]
+    return ScheduleSpec(
+        slug=row["slug"] or "",
+        active=row["active"],
+        cron=CronSpec(
+            cron=cron.get("cron", ""), timezone=cron.get("timezone") or "UTC", day_or=cron.get("day_or", True)
+        ),
+    )
+
+
+def _run(row: Mapping[str, Json]) -> Run:
+    state = row["state"] or {"type": row["state_type"], "name": row["state_name"], "message": None}
+    return Run(
+        id=UUID(row["id"]),
+        deployment_id=UUID(row["deployment_id"]) if row["deployment_id"] else None,
+        state_type=state["type"],
+        state_name=state["name"] or "",
+        message=state["message"] or "",
+        expected_start=cast(datetime, _time(row["expected_start_time"])),
+        scheduled_for=_time(row["next_scheduled_start_time"]),
+        parameters=row["parameters"] or {},
+        by_schedule=bool(row["auto_scheduled"]) and (row["created_by"] or {}).get("type") == "SCHEDULE",
+        started=_time(row["start_time"]),
+        ended=_time(row["end_time"]),
+        since=cast(datetime, _time(state.get("timestamp") or row["updated"])),
+    )
+
+
+def _line(row: Mapping[str, Json]) -> LogLine:
+    return LogLine(
+        id=UUID(row["id"]),
+        level=row["level"],
+        source=row["name"],
+        message=row["message"],
+        created=cast(datetime, _time(row["timestamp"])),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

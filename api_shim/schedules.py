@@ -1,0 +1,295 @@
+"""The use cases around running: request a run, now or by schedule; delete what is scheduled.
+
+* A request is refused whole or accepted whole. It is checked in this order: who asks, the Job, the schedule, the
+  queue, the data, and last whether anybody would run it.
+* A Job with sensitive variables runs immediately or not at all; one that also needs approval cannot run.
+* A Job that needs approval gets a scheduled job that waits, also for ``immediately``; a dry run needs none.
+* A schedule is durable before it is answered, and follows in Prefect. A run that starts now is first made in Prefect,
+  held, so that its id is the job result's; then it is recorded; then it is let start.
+* What is deleted leaves a note of what it may have left in Prefect, in the same transaction.
+
+Contract 4, 5, 9.12 and 9.14.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import anyio
+
+from api_shim.jobs import JobCode
+from api_shim.model import Job, JobResult, Leftover, ScheduledJob
+from api_shim.ports import Engine, RunSpec
+from api_shim.projection import Projection, deployment_name
+from api_shim.recurrence import Interval
+from api_shim.schedule_form import NAME_TAKEN, Schedule, read_schedule
+from api_shim.store import Duplicate, Store, Transaction
+from approval_gate import policy
+from approval_gate.errors import Invalid, Unavailable
+from approval_gate.model import Action, Actor, ApprovalState, ObjectType
+
+logger = logging.getLogger("signoff")
+
+PROMPT = 5.0
+"""Seconds that an answer waits for Prefect to follow; after that the loop sees to it."""
+
+SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
+SENSITIVE_AND_APPROVAL = (
+    "Unable to run or schedule job: This job is flagged as possibly having sensitive variables but is also flagged "
+    "as requiring approval. One of these two flags must be removed before this job can be scheduled or run."
+)
+BOTH_QUEUES = "task_queue and job_queue are both specified. Please specify only one or another."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """What somebody asks to run.
+
+    Args:
+        data: the variables, as sent.
+        schedule: when, as sent; None for now.
+        task_queue: the work queue, as sent.
+        job_queue: the same, under its newer name.
+    """
+
+    data: object
+    schedule: object = None
+    task_queue: object = None
+    job_queue: object = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """What became of a request: exactly one of the two."""
+
+    scheduled_job: ScheduledJob | None = None
+    job_result: JobResult | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """A request that has been found sound."""
+
+    job: Job
+    schedule: Schedule
+    queue: str
+    inputs: Mapping[str, Any]
+    waits: bool
+
+    @property
+    def runs_now(self) -> bool:
+        return self.schedule.interval is Interval.IMMEDIATELY and not self.waits
+
+
+class Schedules:
+    """Requests and deletions.
+
+    Args:
+        store: what is true.
+        engine: Prefect.
+        projection: brings Prefect into line.
+        code: the Jobs' code, which knows their variables.
+        clock: tells the time, aware.
+        zone: IANA name of the server's time zone.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        engine: Engine,
+        projection: Projection,
+        code: JobCode,
+        clock: Callable[[], datetime],
+        zone: str,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._projection = projection
+        self._code = code
+        self._clock = clock
+        self._zone = zone
+
+    async def request(self, actor: Actor, job_ref: str | UUID, request: RunRequest) -> Accepted:
+        """Run a Job, or schedule it.
+
+        Args:
+            actor: who asks, and whom it will run as.
+            job_ref: the Job's id or name.
+            request: what to run, and when.
+
+        Returns:
+            the job result of a run that starts now, or else the scheduled job.
+
+        Raises:
+            Forbidden: he may not run it, or nobody may because it is not enabled.
+            NotFound: there is no such Job, or none that he may know of.
+            NotRunnable: its code is not installed, or only events start it.
+            Invalid: a fault in the schedule, the queue or the data, in the contract's shape.
+            Unavailable: no worker serves the queue, or Prefect does not answer.
+        """
+        now = self._clock()
+        job = await self._store.read(partial(runnable_job, actor, job_ref))
+        plan = self._plan(job, request, now)
+        if not await self._engine.has_worker(plan.queue):
+            raise Unavailable(f"Unable to process request: No Prefect workers running on queue {plan.queue}.")
+        if plan.runs_now:
+            return Accepted(job_result=await self._run_now(actor, plan, now))
+        return Accepted(scheduled_job=await self._schedule(actor, plan, now))
+
+    def _plan(self, job: Job, request: RunRequest, now: datetime) -> _Plan:
+        schedule = {"interval": "immediately"} if request.schedule is None else request.schedule
+        if job.has_sensitive_variables and job.approval_required:
+            raise Invalid([SENSITIVE_AND_APPROVAL])
+        if job.has_sensitive_variables and _interval_of(schedule) != Interval.IMMEDIATELY:
+            raise Invalid({"schedule": {"interval": [SENSITIVE]}})
+        when = read_schedule(schedule, now, self._zone)
+        queue = _queue(job, request)
+        inputs = self._code.validate(job, request.data)
+        dry_run = job.supports_dryrun and inputs.get("dryrun") is True
+        return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, waits=job.approval_required and not dry_run)
+
+    async def _run_now(self, actor: Actor, plan: _Plan, now: datetime) -> JobResult:
+        job = plan.job
+        if job.deployment_id is None:
+            raise Unavailable("This job is not ready in Prefect yet; please try again.")
+        run = RunSpec(
+            key=f"signoff:{uuid4()}",
+            name=job.name,
+            parameters={} if job.has_sensitive_variables else plan.inputs,
+            queue=plan.queue,
+            message=f"Requested by {actor.username}.",
+        )
+        run_id = await self._engine.hold(job.deployment_id, run)
+        result = JobResult(
+            id=run_id,
+            job_id=job.id,
+            user_id=actor.id,
+            name=job.name,
+            task_name=job.class_path,
+            queue=plan.queue,
+            inputs=plan.inputs,
+            sensitive=job.has_sensitive_variables,
+            date_created=now,
+        )
+        await self._store.write(lambda tx: tx.add(result))
+        await self._promptly(partial(self._projection.start, run_id))
+        return result
+
+    async def _schedule(self, actor: Actor, plan: _Plan, now: datetime) -> ScheduledJob:
+        immediately = plan.schedule.interval is Interval.IMMEDIATELY
+        scheduled = ScheduledJob(
+            id=uuid4(),
+            name=plan.schedule.name or f"{plan.job.name} - {now.isoformat()}"[:255],
+            job_id=plan.job.id,
+            owner_id=actor.id,
+            interval=Interval.FUTURE if immediately else plan.schedule.interval,
+            start_time=plan.schedule.start_time,
+            time_zone=plan.schedule.time_zone,
+            crontab=plan.schedule.crontab,
+            inputs=plan.inputs,
+            queue=plan.queue,
+            approval=ApprovalState.PENDING if plan.waits else ApprovalState.NOT_REQUIRED,
+            created=now,
+            date_changed=now,
+            due_from=now,
+        )
+        try:
+            await self._store.write(lambda tx: tx.add(scheduled))
+        except Duplicate as error:
+            raise Invalid({"schedule": {"name": [NAME_TAKEN]}}) from error
+        await self._promptly(partial(self._projection.reconcile, scheduled.id))
+        return scheduled
+
+    async def delete(self, actor: Actor, scheduled_id: UUID) -> None:
+        """Delete a scheduled job; what it has run stays recorded.
+
+        Raises:
+            Forbidden: he may delete none, or not this one.
+            NotFound: there is no such one, or none that he may know of.
+        """
+        leftover = await self._store.write(partial(_delete, actor, scheduled_id))
+        await self._promptly(partial(self._projection.clean, leftover))
+
+    async def delete_all(self, actor: Actor, ids: list[UUID]) -> None:
+        """Delete those of these that exist and that he may delete, in one transaction; pass over the others.
+
+        Raises:
+            Forbidden: he may delete none at all.
+        """
+        for leftover in await self._store.write(partial(_delete_all, actor, ids)):
+            await self._promptly(partial(self._projection.clean, leftover))
+
+    async def _promptly(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Let Prefect follow before the answer if it does so soon; what is answered is durable either way."""
+        try:
+            with anyio.move_on_after(PROMPT):
+                await work()
+        except Exception:
+            logger.warning("Prefect will follow later.", exc_info=True)
+
+
+def runnable_job(actor: Actor, job_ref: str | UUID, tx: Transaction) -> Job:
+    """Return a Job that the actor may run now, or raise why not."""
+    policy.enforce(policy.on_type(actor, Action.RUN, ObjectType.JOB), ObjectType.JOB)
+    job = tx.job_known_as(job_ref)
+    thing = tx.attributes(ObjectType.JOB, job.id) if job else None
+    policy.enforce(policy.on_object(actor, Action.RUN, ObjectType.JOB, thing), ObjectType.JOB)
+    if job is None:
+        raise policy.missing(ObjectType.JOB)
+    policy.check_runnable(
+        policy.Runnable(enabled=job.enabled, installed=job.installed, is_job_hook_receiver=job.is_job_hook_receiver)
+    )
+    return job
+
+
+def _interval_of(schedule: object) -> object:
+    return schedule.get("interval") if isinstance(schedule, Mapping) else None
+
+
+def _queue(job: Job, request: RunRequest) -> str:
+    if request.task_queue is not None and request.job_queue is not None:
+        raise Invalid({"task_queue": BOTH_QUEUES})
+    asked = request.task_queue if request.job_queue is None else request.job_queue
+    if asked is None or asked == "":
+        return job.default_queue
+    if not isinstance(asked, str) or asked not in job.queues:
+        raise Invalid({"task_queue": [f'"{str(asked)[:100]}" is not a valid choice.']})
+    return asked
+
+
+def _delete(actor: Actor, scheduled_id: UUID, tx: Transaction) -> Leftover:
+    kind = ObjectType.SCHEDULED_JOB
+    policy.enforce(policy.on_type(actor, Action.DELETE, kind), kind)
+    scheduled = tx.one(ScheduledJob, id=scheduled_id, lock=True)
+    thing = tx.attributes(kind, scheduled.id) if scheduled else None
+    policy.enforce(policy.on_object(actor, Action.DELETE, kind, thing), kind)
+    if scheduled is None:
+        raise policy.missing(kind)
+    return _leave(tx, scheduled)
+
+
+def _delete_all(actor: Actor, ids: list[UUID], tx: Transaction) -> list[Leftover]:
+    kind = ObjectType.SCHEDULED_JOB
+    policy.enforce(policy.on_type(actor, Action.DELETE, kind), kind)
+    deletable = tx.visible(kind, actor, Action.DELETE, ids)
+    return [_leave(tx, scheduled) for scheduled in tx.all(ScheduledJob, id=deletable)]
+
+
+def _leave(tx: Transaction, scheduled: ScheduledJob) -> Leftover:
+    leftover = Leftover(
+        id=scheduled.id,
+        job_id=scheduled.job_id,
+        name=deployment_name(scheduled.name, scheduled.id),
+        deployment_id=scheduled.deployment_id,
+        flow_run_id=scheduled.flow_run_id,
+    )
+    tx.remove(scheduled)
+    tx.add(leftover)
+    return leftover

@@ -1,0 +1,99 @@
+"""The use cases of looking: pages and single objects, restricted to what the caller may see.
+
+* A list needs the permission to view the type (403), and shows what the caller may view of it.
+* One object that he may not view is not there (404).
+* A result that is not final is asked of Prefect before it is shown; while Prefect does not answer, the last known
+  state is shown.
+
+Contract 2, 5 and 7.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from api_shim.model import JobResult
+from api_shim.ports import Engine, LogLine
+from api_shim.store import TYPES, Listing, Page, Store, Transaction
+from api_shim.watch import Watch
+from approval_gate import policy
+from approval_gate.errors import Unavailable
+from approval_gate.model import Action, Actor, ObjectType
+
+logger = logging.getLogger("signoff")
+
+
+class Viewing:
+    """Looks for a caller.
+
+    Args:
+        store: what is true.
+        engine: Prefect, which keeps the logs.
+        watch: learns how runs stand.
+    """
+
+    def __init__(self, store: Store, engine: Engine, watch: Watch) -> None:
+        self._store = store
+        self._engine = engine
+        self._watch = watch
+
+    async def page(self, actor: Actor, kind: ObjectType, listing: Listing) -> Page[Any]:
+        """Return a page of what the actor may view.
+
+        Raises:
+            Forbidden: he may view nothing of this type.
+        """
+        page = await self._store.read(partial(_page, actor, kind, listing))
+        if kind is not ObjectType.JOB_RESULT or not await self._refreshed(page.rows):
+            return page
+        return await self._store.read(partial(_page, actor, kind, listing))
+
+    async def one(self, actor: Actor, kind: ObjectType, **by: object) -> Any:
+        """Return one object by a field.
+
+        Raises:
+            Forbidden: he may view nothing of this type.
+            NotFound: there is none, or none that he may see.
+        """
+        found = await self._store.read(partial(_one, actor, kind, by))
+        if kind is not ObjectType.JOB_RESULT or not await self._refreshed([found]):
+            return found
+        return await self._store.read(partial(_one, actor, kind, by))
+
+    async def logs(self, actor: Actor, result_id: UUID) -> list[LogLine]:
+        """Return the log of a job result, oldest first.
+
+        Raises:
+            Forbidden: he may view no job results.
+            NotFound: there is none, or none that he may see.
+            Unavailable: Prefect, which keeps the logs, does not answer.
+        """
+        await self._store.read(partial(_one, actor, ObjectType.JOB_RESULT, {"id": result_id}))
+        return await self._engine.logs(result_id)
+
+    async def _refreshed(self, results: list[JobResult]) -> bool:
+        """Learn how these stand; say whether any was still under way."""
+        if all(result.status.final for result in results):
+            return False
+        try:
+            await self._watch.refresh(results)
+        except Unavailable:
+            logger.warning("Prefect does not answer; the last known state of runs is shown.")
+        return True
+
+
+def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> Page[Any]:
+    policy.enforce(policy.on_type(actor, Action.VIEW, kind), kind)
+    return tx.page(kind, actor, listing)
+
+
+def _one(actor: Actor, kind: ObjectType, by: Mapping[str, Any], tx: Transaction) -> Any:
+    policy.enforce(policy.on_type(actor, Action.VIEW, kind), kind)
+    found = tx.one(TYPES[kind], **by)
+    thing = tx.attributes(kind, found.id) if found is not None else None
+    policy.enforce(policy.on_object(actor, Action.VIEW, kind, thing), kind)
+    return found

@@ -1,0 +1,263 @@
+"""The loop that makes the projection hold: what a crash, a stopped Prefect or a hand left different is mended here.
+
+Each second:
+* what has changed in the store and not yet in Prefect is reconciled; what failed before is tried ever more rarely;
+* scheduled jobs whose time has come are looked at again; what was deleted is cleaned up;
+* job results that are not final learn from Prefect how their runs stand.
+
+Every half minute all of our deployments and waiting runs in Prefect are compared with the store, and runs that
+nobody executes any more are ended or started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from uuid import UUID
+
+from api_shim.admissions import ending
+from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
+from api_shim.ports import GOING, HELD, DeploymentSpec, Engine, Run
+from api_shim.projection import Projection, base_deployment, differs, own_deployment
+from api_shim.recurrence import Interval
+from api_shim.store import Store, Transaction
+
+logger = logging.getLogger("signoff")
+
+TICK = 1.0
+SWEEP_EVERY = timedelta(seconds=30)
+BATCH = 200
+LONGEST_PAUSE = timedelta(seconds=60)
+ABANDONED_AFTER = timedelta(seconds=60)
+
+GONE = "The process that executed this run has gone."
+NOT_REQUESTED = "This run was never recorded: the request for it was not accepted."
+STARTED_AGAIN = "Started again: its process had gone before it was let go."
+
+STATUS_OF = {
+    "COMPLETED": Status.SUCCESS,
+    "FAILED": Status.FAILURE,
+    "CRASHED": Status.FAILURE,
+    "CANCELLED": Status.REVOKED,
+}
+"""What Prefect's final states mean for a job result whose own process told nothing."""
+
+
+class Watch:
+    """Repeats the projection until it holds.
+
+    Args:
+        store: what is true.
+        engine: Prefect.
+        projection: brings one object into line.
+        clock: tells the time, aware.
+    """
+
+    def __init__(self, store: Store, engine: Engine, projection: Projection, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._engine = engine
+        self._projection = projection
+        self._clock = clock
+        self._swept: datetime | None = None
+        self._failed: dict[UUID, tuple[datetime, timedelta]] = {}
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            try:
+                await self.tick()
+            except Exception:
+                logger.exception("The reconcile loop failed and goes on.")
+            await asyncio.sleep(TICK)
+
+    async def tick(self) -> None:
+        """Do once what is due."""
+        now = self._clock()
+        work = await self._store.read(partial(_work, now))
+        for job in work.jobs:
+            await self._try(job.id, partial(self._projection.reconcile_job, job.id))
+        for scheduled in work.scheduled:
+            await self._try(scheduled.id, partial(self._projection.reconcile, scheduled.id))
+        for leftover in work.leftovers:
+            await self._try(leftover.id, partial(self._projection.clean, leftover))
+        await self._refresh()
+        if self._swept is None or now - self._swept >= SWEEP_EVERY:
+            self._swept = now
+            await self._sweep(now)
+
+    async def _try(self, thing_id: UUID, work: Callable[[], Awaitable[None]]) -> None:
+        not_before, pause = self._failed.get(thing_id, (self._clock(), timedelta(0)))
+        if self._clock() < not_before:
+            return
+        try:
+            await work()
+        except Exception as error:
+            pause = min(LONGEST_PAUSE, max(timedelta(seconds=1), pause * 2))
+            self._failed[thing_id] = (self._clock() + pause, pause)
+            logger.warning("Prefect could not be brought into line for %s: %s", thing_id, error, exc_info=True)
+        else:
+            self._failed.pop(thing_id, None)
+
+    # Job results
+
+    async def _refresh(self) -> None:
+        after: UUID | None = None
+        while results := await self._store.read(partial(_unfinished, after)):
+            await self.refresh(results)
+            after = results[-1].id
+
+    async def refresh(self, results: list[JobResult]) -> None:
+        """Learn from Prefect how the runs of these results stand."""
+        ongoing = [result for result in results if not result.status.final]
+        if not ongoing:
+            return
+        runs = await self._engine.runs([result.id for result in ongoing])
+        for result in ongoing:
+            run = runs.get(result.id)
+            if not result.released and run is not None and not run.final:
+                await self._try(result.id, partial(self._projection.start, result.id))
+            elif run is None or run.final:
+                await self._store.write(partial(_learn, result.id, run, self._clock()))
+
+    # What a hand or a crash changed in Prefect
+
+    async def _sweep(self, now: datetime) -> None:
+        deployments = await self._engine.deployments()
+        for thing_id, again in await self._store.read(partial(self._astray, deployments, now)):
+            await self._try(thing_id, again)
+        await self._sweep_one_offs()
+        await self._sweep_runs(now)
+
+    def _astray(
+        self, found: Mapping[UUID, DeploymentSpec], now: datetime, tx: Transaction
+    ) -> list[tuple[UUID, Callable[[], Awaitable[None]]]]:
+        """Return what stands differently in Prefect, with the way to mend it."""
+        jobs = {job.id: job for job in tx.all(Job)}
+        astray: list[tuple[UUID, Callable[[], Awaitable[None]]]] = []
+        for job in jobs.values():
+            if job.deployment_id and differs(found.get(job.deployment_id), base_deployment(job)):
+                astray.append((job.id, partial(self._projection.reconcile_job, job.id)))
+        for row in tx.all(ScheduledJob):
+            if row.deployment_id and differs(found.get(row.deployment_id), own_deployment(row, jobs[row.job_id], now)):
+                astray.append((row.id, partial(self._projection.reconcile, row.id)))
+        return astray
+
+    async def _sweep_one_offs(self) -> None:
+        rows = await self._store.read(lambda tx: tx.all(ScheduledJob, enabled=True, interval=Interval.FUTURE))
+        waiting = {row.flow_run_id: row for row in rows if row.flow_run_id and row.approval.lets_run}
+        runs = await self._engine.runs(waiting)
+        for run_id, row in waiting.items():
+            run = runs.get(run_id)
+            going = run is not None and not run.waits and not run.final
+            if not going and (run is None or run.final or run.scheduled_for != row.start_time):
+                await self._try(row.id, partial(self._projection.reconcile, row.id))
+
+    async def _sweep_runs(self, now: datetime) -> None:
+        for run in await self._engine.runs_in((*GOING, *HELD)):
+            if now - run.since > ABANDONED_AFTER or run.state_type in GOING:
+                await self._try(run.id, partial(self._recover, run, now))
+
+    async def _recover(self, run: Run, now: datetime) -> None:
+        """End a run whose process is gone; start one again that nobody had let go; drop what nobody recorded."""
+        known = await self._store.read(partial(_known, run))
+        match remedy(run, known, now):
+            case Remedy.END:
+                await self._engine.end(run.id, "CRASHED", "Crashed", GONE)
+            case Remedy.DROP:
+                await self._engine.end(run.id, "CANCELLED", "Cancelled", NOT_REQUESTED)
+            case Remedy.START_AGAIN:
+                at = known.scheduled.start_time if known.scheduled is not None else now
+                await self._engine.release(run.id, at, STARTED_AGAIN)
+            case Remedy.LEAVE:
+                return
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Work:
+    """What is due."""
+
+    jobs: list[Job]
+    scheduled: list[ScheduledJob]
+    leftovers: list[Leftover]
+
+
+def _work(now: datetime, tx: Transaction) -> _Work:
+    due = {row.id: row for row in (*tx.lagging(ScheduledJob, BATCH), *tx.to_look_at(now, BATCH))}
+    return _Work(jobs=tx.lagging(Job, BATCH), scheduled=list(due.values()), leftovers=tx.leftovers(BATCH))
+
+
+def _unfinished(after: UUID | None, tx: Transaction) -> list[JobResult]:
+    return tx.unfinished(BATCH, after)
+
+
+def _learn(result_id: UUID, run: Run | None, now: datetime, tx: Transaction) -> None:
+    """Record how a run stands; what its own process told first stays."""
+    result = tx.one(JobResult, id=result_id, lock=True)
+    if result is None or result.status.final:
+        return
+    if run is None:
+        tx.change(result, **ending(result, Status.REVOKED, now), traceback="The run was deleted in Prefect.")
+    else:
+        status = Status.REVOKED if run.state_name == "Skipped" else STATUS_OF[run.state_type]
+        why = None if status is Status.SUCCESS else f"{run.state_name}: {run.message}".rstrip(": ")
+        tx.change(result, **ending(result, status, run.ended or now), traceback=why)
+
+
+class Remedy(StrEnum):
+    """What to do about a run that does not get on."""
+
+    LEAVE = "leave"
+    END = "end"
+    DROP = "drop"
+    START_AGAIN = "start again"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What the store knows of a run."""
+
+    result: JobResult | None
+    scheduled: ScheduledJob | None
+
+
+def _known(run: Run, tx: Transaction) -> Known:
+    return Known(result=tx.one(JobResult, id=run.id), scheduled=tx.one(ScheduledJob, flow_run_id=run.id))
+
+
+def remedy(run: Run, known: Known, now: datetime) -> Remedy:
+    """Say what to do about a run that is held, or that Prefect shows as under way.
+
+    A process of this machine that is gone is proof; what was not let go within a minute counts as stuck. A run that
+    is held and recorded waits rightly.
+    """
+    result = known.result
+    if result is not None and result.attempt is not None:
+        return Remedy.END if run.state_type in GOING and _is_gone(result.worker or "") else Remedy.LEAVE
+    if now - run.since <= ABANDONED_AFTER:
+        return Remedy.LEAVE
+    recorded = result is not None or known.scheduled is not None
+    if run.state_type in HELD:
+        return Remedy.LEAVE if recorded else Remedy.DROP
+    return Remedy.START_AGAIN if recorded or run.by_schedule else Remedy.END
+
+
+def _is_gone(worker: str) -> bool:
+    host, _, number = worker.rpartition(":")
+    return host == socket.gethostname() and number.isdigit() and not _is_alive(int(number))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
