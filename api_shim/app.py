@@ -1,0 +1,105 @@
+"""THE WIRING: everything is made here and given to what needs it; real or fake is decided by argument.
+
+The order of a start: the store's tables, the Jobs' records, Prefect's services, the check that they work, a first
+pass of the projection, then the door opens, and last a worker begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from fastapi import FastAPI
+
+from api_shim.admissions import Admissions
+from api_shim.conventions import install_errors
+from api_shim.deps import Services
+from api_shim.identity import Identity
+from api_shim.jobs import Catalogue, JobCode
+from api_shim.ports import Engine
+from api_shim.projection import Projection
+from api_shim.rest import ROUTERS
+from api_shim.schedules import Schedules
+from api_shim.store import Store
+from api_shim.viewing import Viewing
+from api_shim.watch import Watch
+from flows.job import JobDefinition
+
+logger = logging.getLogger("signoff")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wired:
+    """Everything, made and connected."""
+
+    store: Store
+    identity: Identity
+    services: Services
+    watch: Watch
+
+
+def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: str) -> Wired:
+    """Make the use cases over a store and an engine.
+
+    Args:
+        store: what is true.
+        engine: Prefect, real or fake.
+        clock: tells the time, aware.
+        zone: IANA name of the server's time zone.
+    """
+    projection = Projection(store, engine, clock)
+    watch = Watch(store, engine, projection, clock)
+    services = Services(
+        store=store,
+        engine=engine,
+        clock=clock,
+        admissions=Admissions(store),
+        catalogue=Catalogue(store, clock),
+        schedules=Schedules(store=store, engine=engine, projection=projection, code=JobCode(), clock=clock, zone=zone),
+        viewing=Viewing(store, engine, watch),
+    )
+    return Wired(store=store, identity=Identity(store), services=services, watch=watch)
+
+
+def create_shim(
+    wired: Wired,
+    found: Collection[JobDefinition],
+    prefect: Callable[[], contextlib.AbstractAsyncContextManager[None]],
+) -> FastAPI:
+    """Return our own application; its lifespan runs Prefect's and the reconcile loop.
+
+    Args:
+        wired: the use cases.
+        found: the Jobs found at start.
+        prefect: runs Prefect while it is entered, after having checked that it works.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        wired.services.catalogue.record(found)
+        async with prefect():
+            await wired.watch.tick()
+            loop = asyncio.create_task(wired.watch.run())
+            yield
+            loop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await loop
+
+    shim = FastAPI(
+        title="prefect-signoff",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    shim.state.services = wired.services
+    install_errors(shim)
+    for router in ROUTERS:
+        shim.include_router(router)
+    return shim

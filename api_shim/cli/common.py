@@ -1,0 +1,71 @@
+"""What all commands share: the home folder, how they print, how they fail."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api_shim.settings import Settings
+from api_shim.store import Store
+from approval_gate.errors import GateError
+
+Home = Annotated[Path | None, typer.Option(help="The folder that signoff keeps everything in.", envvar="SIGNOFF_HOME")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def read_settings(home: Path | None) -> Settings:
+    """Return the settings, with the home folder that a command was given."""
+    return Settings() if home is None else Settings(home=home.expanduser().absolute())
+
+
+@contextmanager
+def opened(home: Path | None) -> Iterator[Store]:
+    """Open the store of a home folder, its tables up to date."""
+    settings = read_settings(home)
+    settings.make_home()
+    store = Store(settings.store_url)
+    try:
+        store.migrate()
+        yield store
+    finally:
+        store.close()
+
+
+def say(text: str) -> None:
+    """Print for people."""
+    typer.echo(text)
+
+
+def show(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    """Print a list, as a table or as JSON."""
+    rows = list(rows)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, default=str))
+        return
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
+    # A pipe is as wide as it needs to be; only a terminal folds.
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None or value == "" else str(value)
+
+
+def fail(error: GateError) -> int:
+    """Print what went wrong, and return the exit status."""
+    typer.echo(f"error: {error}", err=True)
+    return 1

@@ -1,0 +1,55 @@
+"""``signoff job``: which Jobs there are, and which of them may run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from api_shim.cli.common import AsJson, Home, opened, say, show
+from api_shim.clock import utc_now
+from api_shim.jobs import Catalogue
+
+app = typer.Typer(no_args_is_help=True, help="The Jobs that were found, and which may run.")
+
+JobName = Annotated[str, typer.Argument(help="The Job's name, or module.Class.")]
+
+
+@app.command("list")
+def list_jobs(home: Home = None, as_json: AsJson = False) -> None:
+    """Show every Job that a start of `signoff up` has found."""
+    with opened(home) as store:
+        found = Catalogue(store, utc_now).jobs()
+    rows = [
+        {
+            "id": str(job.id),
+            "name": job.name,
+            "grouping": job.grouping,
+            "class": job.class_path,
+            "enabled": job.enabled,
+            "installed": job.installed,
+            "approval": job.approval_required,
+            "sensitive": job.has_sensitive_variables,
+        }
+        for job in found
+    ]
+    if not rows and not as_json:
+        say("No Jobs yet: they are found when `signoff up` starts.")
+        return
+    show(rows, ("name", "grouping", "class", "enabled", "installed", "approval", "sensitive"), as_json=as_json)
+
+
+@app.command("enable")
+def enable(name: JobName, home: Home = None) -> None:
+    """Let a Job run."""
+    with opened(home) as store:
+        job = Catalogue(store, utc_now).set_enabled(name, enabled=True)
+    say(f"{job.name} may run.")
+
+
+@app.command("disable")
+def disable(name: JobName, home: Home = None) -> None:
+    """Let a Job run no longer; what is scheduled of it fails when it would next run."""
+    with opened(home) as store:
+        job = Catalogue(store, utc_now).set_enabled(name, enabled=False)
+    say(f"{job.name} may no longer run.")

@@ -1,0 +1,58 @@
+"""What the routes are given: who calls, the use cases, and the shapes of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from api_shim.admissions import Admissions
+from api_shim.conventions import caller
+from api_shim.jobs import Catalogue
+from api_shim.model import Job
+from api_shim.ports import Engine
+from api_shim.schedules import Schedules
+from api_shim.store import Store
+from api_shim.viewing import Viewing
+from api_shim.wire import Wire
+from approval_gate.model import Actor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """The use cases, wired."""
+
+    store: Store
+    engine: Engine
+    clock: Callable[[], datetime]
+    admissions: Admissions
+    catalogue: Catalogue
+    schedules: Schedules
+    viewing: Viewing
+
+
+def services(request: Request) -> Services:
+    """Return the use cases of this application."""
+    wired: Services = request.app.state.services
+    return wired
+
+
+Caller = Annotated[Actor, Depends(caller)]
+Use = Annotated[Services, Depends(services)]
+
+
+async def wire(request: Request, use: Services, job_ids: Iterable[UUID] = ()) -> Wire:
+    """Return the maker of shapes for this request.
+
+    Args:
+        request: says under which address the caller reached us.
+        use: the use cases.
+        job_ids: the Jobs whose class path the shapes name.
+    """
+    wanted = set(job_ids)
+    jobs = await use.store.read(lambda tx: tx.all(Job, id=wanted)) if wanted else []
+    return Wire(str(request.base_url).rstrip("/"), {job.id: job.class_path for job in jobs})

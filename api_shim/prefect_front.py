@@ -1,0 +1,219 @@
+"""The one origin: who calls is found out once, here; then the call goes to our application or to Prefect's.
+
+* Ours are ``/api/``, ``/api/status``, ``/api/extras``, ``/api/users``, ``/api/signoff`` and ``/signoff``;
+  all else is Prefect's.
+* Our routes are told who calls, or why that is nobody, and answer 403 themselves (contract 2).
+* Prefect's API answers 401 to nobody: its login page needs that. Its pages and their files are open, and so are
+  ``/api/health`` and ``/api/ready``, by exact match.
+* Reading Prefect's API needs a login; everything that is not known to be a read needs ``prefect.write``.
+  Blocks keep secrets that a read can show, so they need it altogether.
+* Who passes reaches Prefect as its one internal account; headers that say who made a run are not a client's
+  to set.
+* Websockets sign in with their first message; the same rules hold for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import anyio.to_thread
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api_shim.identity import INVALID_TOKEN, NO_CREDENTIALS, Credentials, Identity, Unauthenticated
+from approval_gate.errors import GateError, Unavailable
+from approval_gate.model import Action, Actor, Allowed, ObjectType
+from approval_gate.policy import on_type
+
+OURS = re.compile(r"/api/?|/api/(status|extras|users|signoff)(/.*)?|/signoff(/.*)?", re.DOTALL)
+OPEN = frozenset({"/api/health", "/api/ready"})
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+READING_POSTS = re.compile(
+    r"/api/("
+    r"[a-z_/]+/(filter|count|paginate|history|lateness)"
+    r"|ui/(flow_runs/count-task-runs|flow_runs/history|flows/next-runs|task_runs/count|schemas/validate)"
+    r"|artifacts/latest/(filter|count)"
+    r"|(automations/)?templates/validate"
+    r"|work_pools/[^/]+/(queues|workers)/filter"
+    r"|flow_runs/[0-9a-f-]{36}/input/filter"
+    r")/?"
+)
+SECRETIVE = re.compile(r"/api/block_(documents|types)(/.*)?", re.DOTALL)
+READING_SOCKETS = frozenset({"/api/events/out", "/api/logs/out"})
+NOT_A_CLIENTS = frozenset({b"authorization", b"prefect-automation-id", b"prefect-automation-name"})
+
+MAY_NOT_WRITE = "This needs the permission prefect.write."
+POLICY_VIOLATION = 1008
+
+
+class Front:
+    """The ASGI application that everything arrives at.
+
+    Args:
+        shim: our application.
+        prefect: Prefect's.
+        identity: knows the users.
+        internal: ``user:password`` of Prefect's one account.
+        clock: tells the time, aware.
+    """
+
+    def __init__(
+        self,
+        *,
+        shim: ASGIApp,
+        prefect: ASGIApp,
+        identity: Identity,
+        internal: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._shim = shim
+        self._prefect = prefect
+        self._identity = identity
+        self._internal = internal
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._shim(scope, receive, send)
+        elif OURS.fullmatch(scope["path"]):
+            await self._ours(scope, receive, send)
+        else:
+            await self._prefects(scope, receive, send)
+
+    async def _who(self, credentials: Credentials | None) -> Actor:
+        if credentials is None:
+            raise Unauthenticated(NO_CREDENTIALS)
+        return await anyio.to_thread.run_sync(self._identity.authenticate, credentials, self._clock())
+
+    async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope.setdefault("state", {})
+        try:
+            state["caller"] = await self._who(read_credentials(Headers(scope=scope).get("authorization")))
+        except GateError as error:
+            state["caller"] = error
+        path = scope["path"].rstrip("/")
+        await self._shim({**scope, "path": path, "raw_path": path.encode()}, receive, send)
+
+    async def _prefects(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path.lower().startswith("/api") and path not in OPEN:
+            refusal = await self._refusal(scope)
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        await self._prefect(self._as_internal(scope), receive, send)
+
+    async def _refusal(self, scope: Scope) -> JSONResponse | None:
+        try:
+            actor = await self._who(read_credentials(Headers(scope=scope).get("authorization")))
+        except Unauthenticated as error:
+            return JSONResponse({"detail": str(error)}, 401)
+        except Unavailable as error:
+            return JSONResponse({"detail": str(error)}, 503)
+        if needs_write(scope["method"], scope["path"]) and not may_write(actor):
+            return JSONResponse({"detail": MAY_NOT_WRITE}, 403)
+        return None
+
+    def _as_internal(self, scope: Scope) -> Scope:
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() not in NOT_A_CLIENTS]
+        basic = base64.b64encode(self._internal.encode()).decode()
+        return {**scope, "headers": [*headers, (b"authorization", f"Basic {basic}".encode())]}
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        signed_in = False
+
+        async def signing_in() -> Message:
+            nonlocal signed_in
+            message = await receive()
+            if message["type"] != "websocket.receive" or signed_in:
+                return message
+            signed_in = True
+            return {**message, **await self._signed(message, path)}
+
+        await self._prefect(self._as_internal(scope), signing_in, send)
+
+    async def _signed(self, message: Message, path: str) -> dict[str, Any]:
+        """Return the first message of a websocket, with our credentials if its own are good."""
+        token = self._internal if await self._may_connect(message, path) else ""
+        return {"text": json.dumps({"type": "auth", "token": token}), "bytes": None}
+
+    async def _may_connect(self, message: Message, path: str) -> bool:
+        try:
+            actor = await self._who(_socket_credentials(message))
+        except GateError:
+            return False
+        return path in READING_SOCKETS or may_write(actor)
+
+
+def needs_write(method: str, path: str) -> bool:
+    """Say whether a call of Prefect's API is more than a read."""
+    if SECRETIVE.fullmatch(path):
+        return method != "OPTIONS"
+    return method not in READING_METHODS and not (method == "POST" and READING_POSTS.fullmatch(path))
+
+
+def may_write(actor: Actor) -> bool:
+    """Say whether the caller has ``prefect.write``, which is the power to run code on workers."""
+    return on_type(actor, Action.WRITE, ObjectType.PREFECT) == Allowed()
+
+
+def read_credentials(header: str | None) -> Credentials | None:
+    """Read an ``Authorization`` header: ``Token key``, ``Bearer key`` or ``Basic`` with ``user:key``.
+
+    Returns:
+        what it carries; None if there is no header, or one of another scheme.
+
+    Raises:
+        Unauthenticated: it cannot be read.
+    """
+    scheme, _, value = (header or "").strip().partition(" ")
+    match scheme.lower():
+        case "token":
+            return _key(value)
+        case "bearer" | "basic":
+            return read_auth_string(value if scheme.lower() == "bearer" else _decoded(value))
+        case _:
+            return None
+
+
+def read_auth_string(text: str) -> Credentials:
+    """Read ``user:key``, or a key alone.
+
+    Raises:
+        Unauthenticated: there is no key.
+    """
+    username, colon, key = text.strip().partition(":")
+    return Credentials(key=key, username=username) if colon and key else _key(username)
+
+
+def _key(value: str) -> Credentials:
+    if not value.strip():
+        raise Unauthenticated(INVALID_TOKEN)
+    return Credentials(key=value.strip())
+
+
+def _decoded(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise Unauthenticated(INVALID_TOKEN) from error
+
+
+def _socket_credentials(message: Message) -> Credentials | None:
+    try:
+        said = json.loads(message.get("text") or message.get("bytes") or "")
+    except (ValueError, RecursionError):
+        return None
+    token = said.get("token") if isinstance(said, dict) and said.get("type") == "auth" else None
+    return read_auth_string(token) if isinstance(token, str) else None

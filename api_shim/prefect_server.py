@@ -1,0 +1,153 @@
+"""Prefect's server and a worker, inside this process.
+
+* Prefect is told everything by its environment, before it is imported; what else is set there stays the user's.
+* Prefect's one account is random for each start; only the front knows it.
+* The worker runs in a thread with an event loop of its own, has no limit (one with a limit dies when a run comes back
+  while its process still ends), and is started again when it fails.
+* What is installed is tried at each start: a schedule must yield a run. With versions that do not fit, Prefect starts
+  and no schedule ever does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.types import ASGIApp
+
+from approval_gate.errors import Unavailable
+
+logger = logging.getLogger("signoff")
+
+FORGOTTEN = ("PREFECT_PROFILE", "PREFECT_API_KEY")
+STOP_WITHIN = 8.0
+
+
+def set_environment(*, home: Path, port: int, internal: str, worker: str) -> None:
+    """Tell Prefect how to run, for this process and the runs that it starts.
+
+    Args:
+        home: our home folder; Prefect's is a folder in it.
+        port: the port of the one origin.
+        internal: ``user:password`` of Prefect's one account.
+        worker: ``user:key`` of the worker's account with us.
+    """
+    for name in FORGOTTEN:
+        os.environ.pop(name, None)
+    # Jobs may stand in the folder that we were started in; the runs' processes start elsewhere.
+    paths = [str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    ours = {
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_API_AUTH_STRING": worker,
+        "PREFECT_SERVER_API_AUTH_STRING": internal,
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "prefect" / "ui"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+    }
+    defaults = {
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        "PREFECT_LOGGING_LEVEL": "INFO",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT10M",
+    }
+    os.environ.update({**defaults, **os.environ, **ours})
+    sys.path.insert(0, str(Path.cwd()))
+
+
+def create_app() -> ASGIApp:
+    """Return Prefect's ASGI application.
+
+    Raises:
+        Unavailable: the installed versions do not work together.
+    """
+    try:
+        from prefect.server.api.server import create_app as create
+
+        return create()
+    except (ImportError, TypeError) as error:
+        raise Unavailable(misfit(f"Prefect's server cannot be imported ({error})")) from error
+
+
+@asynccontextmanager
+async def running(app: Any) -> AsyncIterator[None]:
+    """Run Prefect's services, which a mounted application does not start by itself."""
+    async with app.router.lifespan_context(app):
+        yield
+
+
+def connect(app: ASGIApp, internal: str) -> httpx.AsyncClient:
+    """Return a client that speaks to Prefect within this process."""
+    # Prefect answers 503 and raises too; the answer is what we want.
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    user, _, password = internal.partition(":")
+    return httpx.AsyncClient(
+        transport=transport, base_url="http://prefect/api", auth=httpx.BasicAuth(user, password), timeout=30
+    )
+
+
+def misfit(what: str) -> str:
+    """Return the sentence about versions that do not work together."""
+    from importlib.metadata import version
+
+    installed = ", ".join(f"{name} {version(name)}" for name in ("prefect", "fastapi", "sqlalchemy"))
+    return (
+        f"The installed versions do not work together: {what}. Installed: {installed}. "
+        "Install prefect-signoff into a fresh virtual environment, which resolves versions that do."
+    )
+
+
+class EmbeddedWorker:
+    """A process worker in a thread of this process.
+
+    Args:
+        pool: the work pool that it serves.
+    """
+
+    def __init__(self, pool: str) -> None:
+        self._pool = pool
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="signoff-worker", daemon=True)
+
+    def start(self) -> None:
+        """Start serving; the origin answers by now."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving, and end the runs under way."""
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(STOP_WITHIN)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except asyncio.CancelledError:
+            return
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        while True:
+            try:
+                await self._work()
+            except Exception:
+                logger.exception("The worker failed and is started again.")
+            await asyncio.sleep(1)
+
+    async def _work(self) -> None:
+        from prefect.workers.process import ProcessWorker
+
+        worker = ProcessWorker(work_pool_name=self._pool, name="signoff up")
+        await worker.start(with_healthcheck=False, printer=logger.debug)

@@ -1,0 +1,15 @@
+"""The documented REST API: thin routes, one module for each noun, and one for how all of them speak HTTP."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api_shim.rest import gate, job_results, jobs, scheduled_jobs, service
+
+ROUTERS: tuple[APIRouter, ...] = (
+    service.router,
+    jobs.router,
+    scheduled_jobs.router,
+    job_results.router,
+    gate.router,
+)

@@ -1,0 +1,97 @@
+"""``/api/extras/jobs``: list, detail, change, variables and run (contract 3 and 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from api_shim.conventions import as_page, read_body, read_id, read_listing, respond
+from api_shim.deps import Caller, Use, wire
+from api_shim.model import Job
+from api_shim.schedules import RunRequest
+from approval_gate.errors import Invalid
+from approval_gate.model import ObjectType
+
+router = APIRouter(prefix="/api/extras/jobs")
+KIND = ObjectType.JOB
+FILTERS = {"id": UUID, "name": str}
+FORM_SCHEDULE = ("name", "start_time", "interval", "crontab", "time_zone")
+
+
+@router.get("")
+async def listed(request: Request, actor: Caller, use: Use) -> Response:
+    listing = read_listing(request, FILTERS)
+    page = await use.viewing.page(actor, KIND, listing)
+    shapes = await wire(request, use)
+    return respond(request, as_page(request, listing, page.count, [shapes.job(row) for row in page.rows]))
+
+
+@router.get("/{ref}")
+async def detail(ref: str, request: Request, actor: Caller, use: Use) -> Response:
+    job: Job = await use.viewing.one(actor, KIND, **_by(ref))
+    return respond(request, (await wire(request, use)).job(job))
+
+
+@router.patch("/{ref}")
+async def change(ref: str, request: Request, actor: Caller, use: Use) -> Response:
+    body = await read_body(request)
+    job_id = read_id(ref) or (await use.viewing.one(actor, KIND, name=ref)).id
+    job = await use.catalogue.change(actor, job_id, body)
+    return respond(request, (await wire(request, use)).job(job))
+
+
+@router.get("/{ref}/variables")
+async def variables(ref: str, request: Request, actor: Caller, use: Use) -> Response:
+    job: Job = await use.viewing.one(actor, KIND, **_by(ref))
+    return respond(request, list(job.variables))
+
+
+@router.post("/{ref}/run")
+async def run(ref: str, request: Request, actor: Caller, use: Use) -> Response:
+    asked = read_run(await read_body(request), is_form=_is_form(request))
+    accepted = await use.schedules.request(actor, read_id(ref) or ref, asked)
+    scheduled, result = accepted.scheduled_job, accepted.job_result
+    shapes = await wire(request, use, [scheduled.job_id] if scheduled else [])
+    shape = {
+        "scheduled_job": shapes.scheduled_job(scheduled) if scheduled else None,
+        "job_result": shapes.job_result(result) if result else None,
+    }
+    return respond(request, shape, 201)
+
+
+def _by(ref: str) -> dict[str, object]:
+    job_id = read_id(ref)
+    return {"name": ref} if job_id is None else {"id": job_id}
+
+
+def _is_form(request: Request) -> bool:
+    return not request.headers.get("content-type", "application/json").strip().lower().startswith("application/json")
+
+
+def read_run(body: Any, *, is_form: bool) -> RunRequest:
+    """Read a run request, from JSON or from a form whose own fields begin with an underscore.
+
+    Raises:
+        Invalid: it is not an object, or a value in a form is a file.
+    """
+    if not isinstance(body, Mapping):
+        raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(body).__name__}."]})
+    if not is_form:
+        data = body.get("data")
+        return RunRequest(
+            data={} if data is None else data,
+            schedule=body.get("schedule"),
+            task_queue=body.get("task_queue"),
+            job_queue=body.get("job_queue"),
+        )
+    schedule = {field: body[f"_schedule_{field}"] for field in FORM_SCHEDULE if f"_schedule_{field}" in body}
+    own = {"_task_queue", "_job_queue", *(f"_schedule_{field}" for field in FORM_SCHEDULE)}
+    return RunRequest(
+        data={name: value for name, value in body.items() if name not in own},
+        schedule=schedule or None,
+        task_queue=body.get("_task_queue"),
+        job_queue=body.get("_job_queue"),
+    )

@@ -1,0 +1,78 @@
+"""``/api/extras/scheduled-jobs``: list, detail, delete one, delete several (contract 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from api_shim.conventions import as_page, no_content, read_body, read_id, read_listing, respond
+from api_shim.deps import Caller, Services, Use, wire
+from approval_gate.errors import Invalid
+from approval_gate.model import Actor, ObjectType
+
+router = APIRouter(prefix="/api/extras/scheduled-jobs")
+KIND = ObjectType.SCHEDULED_JOB
+FILTERS = {"id": UUID, "name": str}
+BAD_ID = "Must be a valid UUID."
+
+
+@router.get("")
+async def listed(request: Request, actor: Caller, use: Use) -> Response:
+    listing = read_listing(request, FILTERS)
+    page = await use.viewing.page(actor, KIND, listing)
+    shapes = await wire(request, use, (row.job_id for row in page.rows))
+    return respond(request, as_page(request, listing, page.count, [shapes.scheduled_job(row) for row in page.rows]))
+
+
+@router.delete("")
+async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
+    await use.schedules.delete_all(actor, read_ids(await read_body(request)))
+    return no_content(request)
+
+
+@router.get("/{ref}")
+async def detail(ref: str, request: Request, actor: Caller, use: Use) -> Response:
+    row = await use.viewing.one(actor, KIND, **_by(ref))
+    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+
+
+@router.delete("/{ref}")
+async def delete(ref: str, request: Request, actor: Caller, use: Use) -> Response:
+    await use.schedules.delete(actor, await _id_of(ref, actor, use))
+    return no_content(request)
+
+
+def _by(ref: str) -> dict[str, object]:
+    thing_id = read_id(ref)
+    return {"name": ref} if thing_id is None else {"id": thing_id}
+
+
+async def _id_of(ref: str, actor: Actor, use: Services) -> UUID:
+    """Return the id that a path names; what is no id is the name of one that the caller may see."""
+    thing_id = read_id(ref)
+    if thing_id is not None:
+        return thing_id
+    found: UUID = (await use.viewing.one(actor, KIND, name=ref)).id
+    return found
+
+
+def read_ids(body: Any) -> list[UUID]:
+    """Read the body of a bulk deletion: ``["<uuid>", …]`` or ``[{"id": "<uuid>"}, …]`` (contract 9.3).
+
+    Raises:
+        Invalid: not a list, or with the fault at its place in a list.
+    """
+    if not isinstance(body, list):
+        message = f'Expected a list of items but got type "{type(body).__name__}".'
+        raise Invalid({"non_field_errors": [message]})
+    ids = [_item(item) for item in body]
+    if None in ids:
+        raise Invalid([{} if thing_id else {"id": [BAD_ID]} for thing_id in ids])
+    return [thing_id for thing_id in ids if thing_id is not None]
+
+
+def _item(item: Any) -> UUID | None:
+    text = item.get("id") if isinstance(item, dict) else item
+    return read_id(text) if isinstance(text, str) else None

@@ -1,0 +1,203 @@
+"""The shapes that clients see, with the contract's names, made from the model's values.
+
+* Related objects are ``{"id", "object_type", "url"}``; urls are absolute.
+* The inputs of sensitive Jobs are not shown, to nobody.
+* A user's tokens and whatever proves who he is are never part of a shape.
+
+Contract 2, 3, 5 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from api_shim.model import OVERRIDABLE, Job, JobResult, ScheduledJob, Status
+from api_shim.ports import LogLine
+from approval_gate.model import ApprovalState
+
+Shape = dict[str, Any]
+
+STATUS_LABELS = {
+    Status.PENDING: "Pending",
+    Status.STARTED: "Started",
+    Status.SUCCESS: "Success",
+    Status.FAILURE: "Failure",
+    Status.REVOKED: "Revoked",
+}
+
+LEVELS = (
+    (50, "critical"),
+    (40, "error"),
+    (35, "failure"),
+    (30, "warning"),
+    (25, "success"),
+    (20, "info"),
+)
+"""Python's log levels, from the highest, as the contract names them."""
+
+
+class Wire:
+    """Makes shapes for one request.
+
+    Args:
+        root: the address of the origin, without a slash at its end.
+        class_paths: ``module.Class`` of the Jobs that are referred to, by id.
+    """
+
+    def __init__(self, root: str, class_paths: Mapping[UUID, str]) -> None:
+        self._root = root
+        self._class_paths = class_paths
+
+    def _url(self, kind: str, thing_id: object) -> str:
+        return f"{self._root}/api/{kind}/{thing_id}/"
+
+    def _to(self, thing_id: UUID | None, object_type: str, kind: str) -> Shape | None:
+        if thing_id is None:
+            return None
+        return {"id": str(thing_id), "object_type": object_type, "url": self._url(kind, thing_id)}
+
+    def _job(self, job_id: UUID | None) -> Shape | None:
+        return self._to(job_id, "extras.job", "extras/jobs")
+
+    def _user(self, user_id: UUID | None) -> Shape | None:
+        return self._to(user_id, "users.user", "users/users")
+
+    def _queue(self, name: str) -> Shape | None:
+        return self._to(queue_id(name), "extras.jobqueue", "extras/job-queues")
+
+    def _object(self, thing_id: UUID, object_type: str, kind: str, display: str) -> Shape:
+        return {
+            "id": str(thing_id),
+            "object_type": object_type,
+            "display": display,
+            "url": self._url(kind, thing_id),
+            "natural_slug": natural_slug(display, thing_id),
+        }
+
+    def job(self, job: Job) -> Shape:
+        """Return a Job (contract 3)."""
+        return {
+            **self._object(job.id, "extras.job", "extras/jobs", job.name),
+            "module_name": job.module_name,
+            "job_class_name": job.job_class_name,
+            "grouping": job.grouping,
+            "name": job.name,
+            "description": job.description,
+            "installed": job.installed,
+            "enabled": job.enabled,
+            "is_job_hook_receiver": job.is_job_hook_receiver,
+            "is_job_button_receiver": False,
+            "has_sensitive_variables": job.has_sensitive_variables,
+            "is_singleton": job.is_singleton,
+            "approval_required": job.approval_required,
+            "hidden": job.hidden,
+            "dryrun_default": job.dryrun_default,
+            "read_only": job.read_only,
+            "soft_time_limit": job.soft_time_limit,
+            "time_limit": job.time_limit,
+            "supports_dryrun": job.supports_dryrun,
+            "task_queues": list(job.queues),
+            "job_queues": [self._queue(name) for name in job.queues],
+            "default_job_queue": self._queue(job.default_queue),
+            **{f"{field}_override": field in job.overridden for field in OVERRIDABLE},
+            "created": at(job.created),
+            "last_updated": at(job.last_updated),
+            "tags": [],
+            "custom_fields": {},
+        }
+
+    def scheduled_job(self, row: ScheduledJob) -> Shape:
+        """Return a scheduled job (contract 5)."""
+        return {
+            **self._object(row.id, "extras.scheduledjob", "extras/scheduled-jobs", f"{row.name}: {row.interval}"),
+            "name": row.name,
+            "task": self._class_paths[row.job_id],
+            "job_model": self._job(row.job_id),
+            "user": self._user(row.owner_id),
+            "interval": str(row.interval),
+            "start_time": at(row.start_time),
+            "time_zone": row.time_zone,
+            "crontab": row.crontab,
+            "one_off": row.one_off,
+            "enabled": row.enabled,
+            "args": [],
+            "kwargs": dict(row.inputs),
+            "queue": row.queue,
+            "job_queue": self._queue(row.queue),
+            "celery_kwargs": {"queue": row.queue},
+            "last_run_at": at(row.last_run_at),
+            "total_run_count": row.total_run_count,
+            "date_changed": at(row.date_changed),
+            "description": row.description,
+            "approval_required": row.approval is not ApprovalState.NOT_REQUIRED,
+            "approved_at": None,
+            "approved_by_user": None,
+        }
+
+    def job_result(self, row: JobResult) -> Shape:
+        """Return a job result (contract 7)."""
+        return {
+            **self._object(
+                row.id, "extras.jobresult", "extras/job-results", f"{row.name} ({STATUS_LABELS[row.status]})"
+            ),
+            "name": row.name,
+            "task_name": row.task_name,
+            "status": {"value": str(row.status), "label": STATUS_LABELS[row.status]},
+            "date_created": at(row.date_created),
+            "date_started": at(row.date_started),
+            "date_done": at(row.date_done),
+            "result": row.result,
+            "traceback": row.traceback,
+            "worker": row.worker,
+            "task_args": [],
+            "task_kwargs": {} if row.sensitive else dict(row.inputs or {}),
+            "celery_kwargs": {"queue": row.queue},
+            "meta": {},
+            "job_model": self._job(row.job_id),
+            "user": self._user(row.user_id),
+            "scheduled_job": self._to(row.scheduled_job_id, "extras.scheduledjob", "extras/scheduled-jobs"),
+            "files": [],
+            "custom_fields": {},
+        }
+
+    def log_line(self, line: LogLine, result_id: UUID) -> Shape:
+        """Return a line of a job result's log (contract 7)."""
+        return {
+            **self._object(line.id, "extras.joblogentry", "extras/job-logs", line.message[:100]),
+            "log_level": level_name(line.level),
+            "grouping": grouping(line.source),
+            "message": line.message,
+            "log_object": "",
+            "absolute_url": "",
+            "created": at(line.created),
+            "job_result": self._to(result_id, "extras.jobresult", "extras/job-results"),
+        }
+
+
+def queue_id(name: str) -> UUID:
+    """Return the id of a job queue: a queue is its name, so its id is made of it."""
+    return uuid5(NAMESPACE_URL, f"signoff:job-queue:{name}")
+
+
+def natural_slug(display: str, thing_id: UUID) -> str:
+    """Return a readable handle that is unique."""
+    words = "".join(c if c.isalnum() else "-" for c in display.lower())
+    return "-".join(part for part in words.split("-") if part)[:100] + f"_{str(thing_id)[:4]}"
+
+
+def level_name(level: int) -> str:
+    """Return the contract's name of a Python log level."""
+    return next((name for least, name in LEVELS if level >= least), "debug")
+
+
+def grouping(source: str) -> str:
+    """Return the section of a log line: what its logger is called below Prefect's own, ``run`` by default."""
+    return source.removeprefix("prefect.flow_runs").strip(".") or "run"
+
+
+def at(time: datetime | None) -> str | None:
+    """Return a time as the contract writes it: in UTC, ISO 8601, with a Z."""
+    return None if time is None else time.isoformat().replace("+00:00", "Z")
