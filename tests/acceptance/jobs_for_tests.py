@@ -1,0 +1,172 @@
+"""Jobs that the acceptance tests run on a real worker."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from flows import (
+    BooleanVar,
+    ChoiceVar,
+    DryRunVar,
+    IntegerVar,
+    Job,
+    JobHookReceiver,
+    JSONVar,
+    MultiChoiceVar,
+    StringVar,
+    TextVar,
+    register_jobs,
+)
+
+name = "Acceptance"
+
+
+class Greet(Job):
+    """Says hello, and notes each execution in a file, so that a test can count them."""
+
+    who = StringVar(default="world", max_length=50)
+    count = IntegerVar(default=1, min_value=1, max_value=100)
+    file = StringVar(required=False)
+
+    class Meta:
+        name = "Greet"
+        description = "Says hello."
+        has_sensitive_variables = False
+        job_queues = ("default", "bulk")
+
+    def run(self, *, who: str, count: int, file: str) -> dict[str, Any]:
+        if file:
+            with Path(file).open("a") as lines:
+                lines.write(f"{self.user} {self.job_result['id']}\n")
+        self.logger.info("Hello %s", who)
+        self.logger.success("Greeted %s times", count)
+        return {"greeted": who, "count": count, "as": str(self.user)}
+
+
+class Every(Job):
+    """Has a variable of every kind."""
+
+    text = TextVar(required=False)
+    number = IntegerVar(description="How many", min_value=1, max_value=100)
+    flag = BooleanVar(default=False)
+    colour = ChoiceVar(choices=(("r", "Red"), ("g", "Green")), default="r")
+    several = MultiChoiceVar(choices=(("a", "A"), ("b", "B")), required=False)
+    data = JSONVar(required=False)
+    code = StringVar(regex="^[A-Z]{3}$", default="ABC", label="A code")
+
+    class Meta:
+        name = "Every variable"
+        has_sensitive_variables = False
+
+    def run(self, **variables: Any) -> dict[str, Any]:
+        return variables
+
+
+class Secret(Job):
+    """Is given something that nobody else may see."""
+
+    password = StringVar()
+
+    class Meta:
+        name = "Keep a secret"
+
+    def run(self, *, password: str) -> int:
+        return len(password)
+
+
+class Break(Job):
+    class Meta:
+        name = "Break"
+        has_sensitive_variables = False
+
+    def run(self) -> None:
+        raise ValueError("broken on purpose")
+
+
+class Complain(Job):
+    class Meta:
+        name = "Complain"
+        has_sensitive_variables = False
+
+    def run(self) -> str:
+        self.fail("something was wrong with %s", "it")
+        return "went on"
+
+
+class Sleep(Job):
+    seconds = IntegerVar(default=30)
+    file = StringVar(required=False)
+
+    class Meta:
+        name = "Sleep"
+        has_sensitive_variables = False
+
+    def run(self, *, seconds: int, file: str) -> str:
+        if file:
+            Path(file).write_text("begun")
+        time.sleep(seconds)
+        return "slept"
+
+
+class Linger(Job):
+    """Catches its soft time limit, and goes on until the hard one."""
+
+    class Meta:
+        name = "Linger"
+        has_sensitive_variables = False
+        soft_time_limit = 1
+        time_limit = 3
+
+    def run(self) -> None:
+        try:
+            time.sleep(30)
+        except Exception as limit:
+            self.logger.warning("caught %s", limit)
+            time.sleep(30)
+
+
+class Alone(Job):
+    class Meta:
+        name = "Alone"
+        has_sensitive_variables = False
+        is_singleton = True
+
+    def run(self) -> str:
+        time.sleep(6)
+        return "alone"
+
+
+class Guarded(Job):
+    dryrun = DryRunVar()
+
+    class Meta:
+        name = "Guarded"
+        has_sensitive_variables = False
+        approval_required = True
+
+    def run(self, *, dryrun: bool) -> str:
+        return "planned" if dryrun else "done"
+
+
+class Impossible(Job):
+    class Meta:
+        name = "Impossible"
+        has_sensitive_variables = True
+        approval_required = True
+
+    def run(self) -> None:
+        raise AssertionError("This Job must never run.")
+
+
+class React(JobHookReceiver):
+    class Meta:
+        name = "React"
+        has_sensitive_variables = False
+
+    def receive_job_hook(self, event: dict[str, Any]) -> Any:
+        return {"reacted to": event}
+
+
+register_jobs(Greet, Every, Secret, Break, Complain, Sleep, Linger, Alone, Guarded, Impossible, React)

@@ -1,0 +1,66 @@
+"""Makes the model's values with everything that a test does not care about filled in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from api_shim.model import Job, JobResult, ScheduledJob, User
+from api_shim.recurrence import Interval
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+
+def make_user(username: str = "alice", **to: Any) -> User:
+    return User(**{"id": uuid4(), "username": username, "created": NOW, **to})
+
+
+def make_job(**to: Any) -> Job:
+    number = str(uuid4())[:8]
+    job: dict[str, Any] = {
+        "id": uuid4(),
+        "module_name": "jobs_of_tests",
+        "job_class_name": f"Job{number}",
+        "grouping": "Tests",
+        "name": f"Job {number}",
+        "enabled": True,
+        "has_sensitive_variables": False,
+        "declared": {},
+        "parameter_schema": {"type": "object", "properties": {}},
+        "created": NOW,
+        "last_updated": NOW,
+    }
+    return Job(**{**job, **to})
+
+
+def make_scheduled(job: Job, owner: User | None, **to: Any) -> ScheduledJob:
+    number = str(uuid4())[:8]
+    row: dict[str, Any] = {
+        "id": uuid4(),
+        "name": f"schedule {number}",
+        "job_id": job.id,
+        "owner_id": owner.id if owner else None,
+        "interval": Interval.HOURLY,
+        "start_time": NOW,
+        "time_zone": "UTC",
+        "inputs": {},
+        "queue": "default",
+        "created": NOW,
+        "date_changed": NOW,
+        "due_from": NOW,
+    }
+    return ScheduledJob(**{**row, **to})
+
+
+def make_result(job: Job, user: User | None, **to: Any) -> JobResult:
+    row: dict[str, Any] = {
+        "id": uuid4(),
+        "job_id": job.id,
+        "user_id": user.id if user else None,
+        "name": job.name,
+        "task_name": job.class_path,
+        "queue": "default",
+        "date_created": NOW,
+    }
+    return JobResult(**{**row, **to})

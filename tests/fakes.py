@@ -1,0 +1,213 @@
+"""A Prefect in memory that keeps the promises of ``ports.Engine`` and can be told to fail.
+
+* It fails where it is told: before a call has its effect, after it, or as if the whole process had died there.
+* Its scheduler makes the runs that are due when it is asked to, with Prefect's habits: only from now on, only of
+  active schedules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from api_shim.ports import DeploymentSpec, LogLine, Run, RunSpec
+from approval_gate.errors import Unavailable
+
+
+class Died(BaseException):
+    """The process died here."""
+
+
+@dataclass
+class Fault:
+    """What goes wrong at a call.
+
+    Args:
+        call: the name of the method.
+        after: whether the call has its effect first.
+        error: what is raised.
+        times: how often; for ever if negative.
+    """
+
+    call: str
+    after: bool = False
+    error: type[BaseException] = Unavailable
+    times: int = 1
+
+
+@dataclass
+class FakeEngine:
+    """Prefect, in memory.
+
+    Args:
+        clock: tells the time, aware.
+    """
+
+    clock: Callable[[], datetime]
+    queues: set[str] = field(default_factory=lambda: {"default"})
+    served: set[str] = field(default_factory=lambda: {"default"})
+    made: dict[UUID, DeploymentSpec] = field(default_factory=dict)
+    all_runs: dict[UUID, Run] = field(default_factory=dict)
+    keys: dict[str, UUID] = field(default_factory=dict)
+    lines: dict[UUID, list[LogLine]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+    # Faults
+
+    def fail(self, call: str, *, after: bool = False, error: type[BaseException] = Unavailable, times: int = 1) -> None:
+        """Let a call go wrong."""
+        self.faults.append(Fault(call, after, error, times))
+
+    def _may_fail(self, call: str, *, after: bool) -> None:
+        if not after:
+            self.calls.append(call)
+        for fault in self.faults:
+            if fault.call == call and fault.after is after and fault.times != 0:
+                fault.times -= 1
+                raise fault.error("Prefect does not answer.")
+
+    # The promises
+
+    async def prepare(self, queues: Collection[str]) -> None:
+        self._may_fail("prepare", after=False)
+        self.queues |= set(queues)
+        self._may_fail("prepare", after=True)
+
+    async def has_worker(self, queue: str) -> bool:
+        self._may_fail("has_worker", after=False)
+        return queue in self.served
+
+    async def find_deployment(self, flow: str, name: str) -> UUID | None:
+        self._may_fail("find_deployment", after=False)
+        return next((key for key, spec in self.made.items() if (spec.flow, spec.name) == (flow, name)), None)
+
+    async def read_deployment(self, deployment_id: UUID) -> DeploymentSpec | None:
+        self._may_fail("read_deployment", after=False)
+        return self.made.get(deployment_id)
+
+    async def deployments(self) -> Mapping[UUID, DeploymentSpec]:
+        self._may_fail("deployments", after=False)
+        return dict(self.made)
+
+    async def create_deployment(self, spec: DeploymentSpec) -> UUID:
+        self._may_fail("create_deployment", after=False)
+        found = next((key for key, made in self.made.items() if (made.flow, made.name) == (spec.flow, spec.name)), None)
+        if found is None:
+            found = uuid4()
+            schedule = replace(spec.schedule, active=False) if spec.schedule else None
+            self.made[found] = replace(spec, schedule=schedule)
+        self._may_fail("create_deployment", after=True)
+        return found
+
+    async def write_deployment(self, deployment_id: UUID, spec: DeploymentSpec) -> None:
+        self._may_fail("write_deployment", after=False)
+        found = self.made[deployment_id]
+        self.made[deployment_id] = replace(spec, flow=found.flow, name=found.name)
+        self._forget_scheduled(deployment_id)
+        self._may_fail("write_deployment", after=True)
+
+    async def remove_deployment(self, deployment_id: UUID) -> None:
+        self._may_fail("remove_deployment", after=False)
+        if self.made.pop(deployment_id, None) is not None:
+            self._forget_scheduled(deployment_id)
+            for run in self.all_runs.values():
+                if run.deployment_id == deployment_id and run.waits:
+                    self._put(run, "CANCELLED", "Cancelled", "The scheduled job was deleted.")
+        self._may_fail("remove_deployment", after=True)
+
+    async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
+        self._may_fail("hold", after=False)
+        if run.key not in self.keys:
+            made = self._new_run(deployment_id, run.parameters, self.clock(), by_schedule=False)
+            self._put(made, "PAUSED", "Suspended", run.message)
+            self.keys[run.key] = made.id
+        self._may_fail("hold", after=True)
+        return self.keys[run.key]
+
+    async def find_run(self, key: str) -> UUID | None:
+        self._may_fail("find_run", after=False)
+        return self.keys.get(key)
+
+    async def release(self, run_id: UUID, at: datetime, message: str) -> None:
+        self._may_fail("release", after=False)
+        run = self.all_runs.get(run_id)
+        if run is not None and not run.final and not (run.state_type == "SCHEDULED" and run.scheduled_for == at):
+            self._put(run, "SCHEDULED", "Scheduled", message, scheduled_for=at)
+        self._may_fail("release", after=True)
+
+    async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
+        self._may_fail("end", after=False)
+        run = self.all_runs.get(run_id)
+        if run is not None and not run.final:
+            self._put(run, state, name, message)
+        self._may_fail("end", after=True)
+
+    async def runs(self, ids: Collection[UUID]) -> Mapping[UUID, Run]:
+        self._may_fail("runs", after=False)
+        return {run_id: self.all_runs[run_id] for run_id in ids if run_id in self.all_runs}
+
+    async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
+        self._may_fail("due_runs", after=False)
+        due = [r for r in self.all_runs.values() if r.deployment_id == deployment_id and r.expected_start <= until]
+        return sorted(due, key=lambda run: run.expected_start, reverse=True)[:200]
+
+    async def runs_in(self, state_types: Collection[str]) -> list[Run]:
+        self._may_fail("runs_in", after=False)
+        return [run for run in self.all_runs.values() if run.state_type in state_types]
+
+    async def logs(self, run_id: UUID) -> list[LogLine]:
+        self._may_fail("logs", after=False)
+        return self.lines.get(run_id, [])
+
+    # What happens in Prefect without us
+
+    def make_firing(self, deployment_id: UUID, nominal: datetime) -> Run:
+        """Let the scheduler make the run of a firing."""
+        spec = self.made[deployment_id]
+        run = self._new_run(deployment_id, spec.parameters, nominal, by_schedule=True)
+        return self._put(run, "SCHEDULED", "Scheduled", "", scheduled_for=nominal)
+
+    def set_state(self, run_id: UUID, state: str, name: str, message: str = "", **to: Any) -> Run:
+        """Let a worker, or a hand, put a run into a state."""
+        return self._put(self.all_runs[run_id], state, name, message, **to)
+
+    def _new_run(
+        self, deployment_id: UUID, parameters: Mapping[str, Any], expected: datetime, *, by_schedule: bool
+    ) -> Run:
+        now = self.clock()
+        run = Run(
+            id=uuid4(),
+            deployment_id=deployment_id,
+            state_type="PENDING",
+            state_name="Pending",
+            message="",
+            expected_start=expected,
+            scheduled_for=None,
+            parameters=dict(parameters),
+            by_schedule=by_schedule,
+            started=None,
+            ended=None,
+            since=now,
+        )
+        self.all_runs[run.id] = run
+        return run
+
+    def _put(self, run: Run, state: str, name: str, message: str, **to: Any) -> Run:
+        to = {"scheduled_for": None, **to}
+        changed = replace(run, state_type=state, state_name=name, message=message, since=self.clock(), **to)
+        if changed.final:
+            changed = replace(changed, ended=self.clock())
+        self.all_runs[run.id] = changed
+        return changed
+
+    def _forget_scheduled(self, deployment_id: UUID) -> None:
+        # Prefect deletes the runs that its scheduler has made and that lie ahead.
+        now = self.clock()
+        ahead = [r for r in self.all_runs.values() if r.deployment_id == deployment_id and r.by_schedule]
+        for run in ahead:
+            if run.state_type == "SCHEDULED" and run.expected_start > now:
+                del self.all_runs[run.id]

@@ -1,0 +1,126 @@
+"""A real ``signoff up`` in a process of its own, and a client for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import httpx
+
+T = TypeVar("T")
+
+JOBS = Path(__file__).parent / "acceptance"
+KEY = re.compile(r"^  ([a-z]+):([0-9a-f]{40})$", re.MULTILINE)
+
+
+@dataclass
+class Live:
+    """A running server.
+
+    Args:
+        home: its home folder.
+        port: its port.
+        process: it.
+        log: the file that it prints to.
+        keys: the keys that it has printed, by user.
+    """
+
+    home: Path
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+    keys: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, who: str | None = "admin", **headers: str) -> httpx.Client:
+        """Return a client that signs in as a user who has a key; as nobody for None."""
+        if who is not None:
+            headers = {"Authorization": f"Token {self.key(who)}", **headers}
+        return httpx.Client(base_url=self.origin, headers=headers, timeout=60)
+
+    def key(self, who: str) -> str:
+        """Return a user's key, after making the user if there is none."""
+        if who not in self.keys:
+            self.cli("user", "add", who)
+            self.keys[who] = self.cli("token", "add", who).strip()
+        return self.keys[who]
+
+    def permit(self, who: str, types: str, actions: str, constraints: Any = None) -> None:
+        """Give a user a permission."""
+        self.key(who)
+        limit = [] if constraints is None else ["--constraints", json.dumps(constraints)]
+        self.cli(
+            "permission", "add", f"test {uuid4()}", "--types", types, "--actions", actions, "--users", who, *limit
+        )
+
+    def cli(self, *words: str, stdin: str = "", check: bool = True) -> str:
+        """Run a command of ours on the server's home, and return what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "api_shim.cli", *words, "--home", str(self.home)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+        if check and done.returncode:
+            raise AssertionError(f"signoff {' '.join(words)} failed: {done.stderr}")
+        return done.stdout
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """Ask it to end, and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a server: nothing of Prefect's or ours from outside."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SIGNOFF_"))}
+    return {**kept, "SIGNOFF_JOBS": "jobs_for_tests,flows.examples", **more}
+
+
+def start(home: Path, port: int, *options: str, keys: dict[str, str] | None = None, **env: str) -> Live:
+    """Start ``signoff up --demo`` and wait until it has told where it is."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    log = home.parent / f"{home.name}-{uuid4().hex[:6]}.log"
+    command = [sys.executable, "-m", "api_shim.cli", "up", "--demo", "--home", str(home), "--port", str(port), *options]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=JOBS, env=environment(**env), stdout=out, stderr=subprocess.STDOUT)
+    server = Live(home=home, port=port, process=process, log=log, keys=dict(keys or {}))
+    eventually(lambda: process.poll() is not None or "signoff is running" in log.read_text(), within=60)
+    if process.poll() is not None:
+        raise AssertionError(f"signoff up ended: {log.read_text()}")
+    time.sleep(0.2)
+    server.keys |= dict(KEY.findall(log.read_text()))
+    with server.client() as client:
+        eventually(lambda: client.get("/api/status/").json()["default-queue-has-worker"], within=30)
+    return server
+
+
+def eventually(ask: Callable[[], T], *, within: float = 20, every: float = 0.1) -> T:
+    """Return the first answer that is true; fail with the last one after so many seconds."""
+    deadline = time.monotonic() + within
+    while not (answer := ask()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"It did not happen within {within} s; the last answer was {answer!r}.")
+        time.sleep(every)
+    return answer
