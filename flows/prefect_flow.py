@@ -20,7 +20,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -29,10 +29,12 @@ from uuid import uuid4
 from prefect import Flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from approval_gate.errors import NotRunnable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
-from flows.job import Job, JobLogger, RunContext, RunUser
+from flows.job import JobLogger, RunContext, RunUser
 from flows.registry import load
 
 KILLED_AFTER = 10.0
@@ -53,72 +55,78 @@ class TimeLimitExceeded(BaseException):
 def __getattr__(name: str) -> Flow[..., Any]:
     if "-" not in name:
         raise AttributeError(f"There is no {name!r} here; the flow of a Job is called package-module-Class.")
-    return as_flow(load(name.replace("-", ".")))
+    return as_flow(name.replace("-", "."))
 
 
-def as_flow(job_class: type[Job]) -> Flow[..., Any]:
-    """Return the flow of a Job.
+def as_flow(class_path: str) -> Flow[..., Any]:
+    """Return the flow of a Job; that of one whose code is not here asks for admission too, and then fails.
 
     Args:
-        job_class: the Job.
+        class_path: ``module.Class``.
     """
 
     def body(**_shown: Any) -> Any:
         gate = Gate(uuid4())
         answer = gate.ask()
-        return answer if isinstance(answer, State) else _execute(job_class, gate, answer)
+        return answer if isinstance(answer, State) else _execute(class_path, gate, answer)
 
-    body.__name__ = body.__qualname__ = job_class.__name__
-    body.__doc__ = job_class.__doc__
+    name, body.__doc__, variables = _described(class_path)
+    body.__name__ = body.__qualname__ = class_path.rpartition(".")[2]
     # Every parameter may be left out: the runs of sensitive Jobs show none.
     body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # functions take one, mypy does not know
-        [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
-            for name in job_class.variables()
-        ]
+        [inspect.Parameter(variable, inspect.Parameter.KEYWORD_ONLY, default=None) for variable in variables]
     )
-    name = job_class.definition().name
     return Flow(body, name=name, retries=0, validate_parameters=False, persist_result=False)
 
 
-def _execute(job_class: type[Job], gate: Gate, answer: dict[str, Any]) -> State[Any]:
-    job = job_class()
-    user = RunUser(**answer["user"]) if answer["user"] else None
-    job.bind(RunContext(logger=JobLogger(get_run_logger(), {}), user=user, job_result=answer["job_result"]))
+def _described(class_path: str) -> tuple[str, str | None, Collection[str]]:
+    """Return the name of a Job, what it is, and its variables."""
     try:
+        job_class = load(class_path)
+    except NotRunnable as error:
+        return class_path, str(error), flow_run.parameters
+    return job_class.definition().name, job_class.__doc__, job_class.variables()
+
+
+def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
+    logger = JobLogger(get_run_logger(), {})
+    user = RunUser(**answer["user"]) if answer["user"] else None
+    try:
+        job = load(class_path)()
+        job.bind(RunContext(logger=logger, user=user, job_result=answer["job_result"]))
         with time_limits(answer["soft_time_limit"], answer["time_limit"]):
             result = job.run(**answer["inputs"])
     except (Exception, TimeLimitExceeded) as error:
-        _tell(job, gate, "FAILURE", None, "".join(traceback.format_exception(error)))
+        _tell(logger, gate, "FAILURE", None, "".join(traceback.format_exception(error)))
         if isinstance(error, TimeLimitExceeded):
             return Failed(message=str(error), name="TimedOut")
         raise
     if job.failures:
-        _tell(job, gate, "FAILURE", result, None)
+        _tell(logger, gate, "FAILURE", result, None)
         return Failed(message="; ".join(job.failures)[:1000])
-    _tell(job, gate, "SUCCESS", result, None)
+    _tell(logger, gate, "SUCCESS", result, None)
     return Completed()
 
 
-def _tell(job: Job, gate: Gate, status: str, result: Any, trace: str | None) -> None:
+def _tell(logger: JobLogger, gate: Gate, status: str, result: Any, trace: str | None) -> None:
     # Whoever sees that the run is over finds its whole log.
     for handler in logging.getLogger("prefect.flow_runs").handlers:
         handler.flush()
     try:
-        gate.tell({"status": status, "result": _as_json(job, result), "traceback": trace})
+        gate.tell({"status": status, "result": _as_json(logger, result), "traceback": trace})
     except AdmissionUnreachable:
         # Prefect keeps the state; only the result is lost, which is no reason to call a finished run failed.
-        job.logger.exception("The result of this run could not be recorded.")
+        logger.exception("The result of this run could not be recorded.")
 
 
-def _as_json(job: Job, result: Any) -> Any:
+def _as_json(logger: JobLogger, result: Any) -> Any:
     text = (
         json.dumps(result, default=str, allow_nan=False, skipkeys=True)
         if _is_plain(result)
         else json.dumps(str(result))
     )
     if len(text) > LARGEST_RESULT:
-        job.logger.warning("The result is too large to be kept (%s characters of JSON).", len(text))
+        logger.warning("The result is too large to be kept (%s characters of JSON).", len(text))
         return None
     return json.loads(text)
 

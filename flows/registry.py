@@ -15,10 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from approval_gate.errors import NotRunnable
-from flows.job import Job, JobDefinition
+from flows.definition import JobDefinition
+from flows.job import Job
 from flows.variables import BadJob
-
-__all__ = ["Discovery", "JobDefinition", "Registry", "discover", "load", "register_jobs"]
 
 _REGISTERED: dict[str, type[Job]] = {}
 """By class path. What a module registers again replaces what it had; what it has no more does not count."""
@@ -50,9 +49,7 @@ class Registry(Mapping[str, JobDefinition]):
             raise BadJob(f"There are two Jobs at {path}.")
         other = next((each for each in self._by_path.values() if each.name == definition.name), None)
         if other:
-            raise BadJob(
-                f"{path} and {other.class_path} are both called {definition.name!r}; rename one of them."
-            )
+            raise BadJob(f"{path} and {other.class_path} are both called {definition.name!r}; rename one of them.")
         self._by_path[path] = definition
 
     def __getitem__(self, class_path: str) -> JobDefinition:

@@ -2,17 +2,13 @@
 
 * What is left out takes its default; an explicit null is the same, unless the variable is required.
 * What people and forms write (``"5"``, ``"on"``, one choice instead of a list) is read as what they mean.
-* What is accepted can be stored: JSON alone, no number beyond 64 bits, no null character, no lone surrogate,
-  nothing nested deeper than ``DEEPEST``, and all of it together no larger than ``LARGEST``.
-* A key ``__prefect_kind`` is refused wherever it stands: Prefect renders such objects as templates.
-* Every refusal is one sentence of the table ``SENTENCES``, under the name of its variable.
+* What is accepted can be stored (``flows.inputs``).
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,50 +19,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    JsonValue,
-    ValidationError,
     WithJsonSchema,
     WrapValidator,
     create_model,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
 
-from approval_gate.errors import Invalid, TooLarge
-
-DEEPEST = 100
-"""Levels of lists and objects within one variable."""
-
-LARGEST = 256 * 1024
-"""Bytes of all inputs together, as compact JSON."""
-
-RESERVED_KEY = "__prefect_kind"
-
-_CHOICE = "Select a valid choice. {value} is not one of the available choices."
-
-SENTENCES: Mapping[str, str] = {
-    "model_type": "Job data needs to be a dict",
-    "extra_forbidden": "Job data contained an unknown property",
-    "invalid_key": "Job data contained an unknown property",
-    "missing": "This field is required.",
-    "bool_type": "Enter true or false.",
-    "int_type": "Enter a whole number.",
-    "less_than_equal": "Ensure this value is less than or equal to {le}.",
-    "greater_than_equal": "Ensure this value is greater than or equal to {ge}.",
-    "string_type": "Enter text.",
-    "string_too_long": "Ensure this value has at most {max_length} character{s} (it has {length}).",
-    "string_too_short": "Ensure this value has at least {min_length} character{s} (it has {length}).",
-    "no_match": "Enter a valid value.",
-    "list_type": "Enter a list of values.",
-    "literal_error": _CHOICE,
-    "int_parsing_size": _CHOICE,  # how pydantic refuses a huge number where choices are numbers
-    "no_json": "Enter a valid JSON.",
-    "too_deep": f"Ensure this value is nested no deeper than {DEEPEST} levels.",
-    "too_big": "Ensure every number in this value fits in 64 bits.",
-    "null_character": "Null characters are not allowed.",
-    "string_unicode": "Characters that cannot be written as UTF-8 are not allowed.",
-    "reserved_key": f"The key {RESERVED_KEY} is not allowed.",
-}
-"""What a person is told, by pydantic's name for the fault or by ours."""
+from flows.inputs import check_storable, fault
 
 _TRUTH = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
 _WHOLE = re.compile(r"\s*([+-]?[0-9]{1,100})(\.0*)?\s*", re.ASCII)
@@ -132,10 +90,10 @@ class Variable:
             value = self.read(copy.deepcopy(self.default))
         if value is None or value in self.blank:
             if self.required:
-                raise _fault("missing")
+                raise fault("missing")
             return value
         value = judge(value)
-        _check_storable(value)
+        check_storable(value)
         return value
 
 
@@ -174,9 +132,9 @@ class StringVar(Variable):
 
     def _check(self, text: str) -> str:
         if self.min_length and len(text) < self.min_length:
-            raise _fault("string_too_short", min_length=self.min_length)
+            raise fault("string_too_short", min_length=self.min_length)
         if self.regex and not re.search(self.regex, text):
-            raise _fault("no_match")
+            raise fault("no_match")
         return text
 
 
@@ -282,6 +240,12 @@ class MultiChoiceVar(ChoiceVar):
 
     blank = ([],)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.default, tuple):
+            # As JSON has it, so that what is described and what is read back from a store are the same.
+            object.__setattr__(self, "default", list(self.default))
+
     def kind(self) -> Any:
         return Annotated[list[super().kind()], Field(strict=True)]  # type: ignore[misc]  # a type made at run time
 
@@ -303,9 +267,9 @@ class JSONVar(Variable):
         try:
             return json.loads(value) if value.strip() else None
         except RecursionError:
-            raise _fault("too_deep") from None
+            raise fault("too_deep") from None
         except ValueError:
-            raise _fault("no_json") from None
+            raise fault("no_json") from None
 
 
 def build_model(name: str, variables: Mapping[str, Variable]) -> type[BaseModel]:
@@ -318,28 +282,6 @@ def build_model(name: str, variables: Mapping[str, Variable]) -> type[BaseModel]
     fields = {f"variable_{i}": each.as_field(key, i) for i, (key, each) in enumerate(variables.items())}
     config = ConfigDict(extra="forbid", validate_default=True, hide_input_in_errors=True)
     return create_model(name, __config__=config, **fields)  # type: ignore[call-overload,no-any-return]  # made at run time
-
-
-def read_inputs(model: type[BaseModel], data: object) -> dict[str, JsonValue]:
-    """Return the complete inputs in JSON form, defaults filled in (contract 9.12).
-
-    Args:
-        model: from ``build_model``.
-        data: what was sent.
-
-    Raises:
-        Invalid: with ``{"errors": …}``, a list of sentences, or such a list for each variable (contract 4).
-        TooLarge: the inputs are larger than ``LARGEST``.
-    """
-    try:
-        inputs = model.model_validate(data).model_dump(by_alias=True)
-    except ValidationError as error:
-        # Without a cause: what was sent may be secret, and would be in it.
-        raise Invalid({"errors": _explain(error)}) from None
-    size = len(json.dumps(inputs, ensure_ascii=False, separators=(",", ":")).encode())
-    if size > LARGEST:
-        raise TooLarge({"errors": [f"Job data is too large: {size} bytes; {LARGEST} bytes are the most."]})
-    return inputs
 
 
 def describe(variables: Mapping[str, Variable]) -> list[dict[str, Any]]:
@@ -367,80 +309,3 @@ def _pairs(choices: object) -> list[list[Choice | str]]:
     if len({str(value) for value, _label in pairs}) < len(pairs):
         raise BadJob("choices has the same value twice.")
     return pairs
-
-
-def _fault(kind: str, **context: int) -> PydanticCustomError:
-    return PydanticCustomError(kind, "refused", context)
-
-
-def _explain(error: ValidationError) -> list[str] | dict[str, list[str]]:
-    faults = error.errors(include_url=False)
-    unknown = [fault for fault in faults if fault["type"] in {"extra_forbidden", "invalid_key"}]
-    told: dict[str, list[str]] = {}
-    # What does not belong there is told first, and of several faults of one variable the first.
-    for fault in unknown or faults:
-        if not fault["loc"]:
-            return [_sentence(fault)]
-        told.setdefault(_printable(str(fault["loc"][0])), [_sentence(fault)])
-    return told
-
-
-def _sentence(fault: ErrorDetails) -> str:
-    context = fault.get("ctx", {})
-    value = fault["input"]
-    limit = context.get("max_length", context.get("min_length"))
-    length = len(value) if isinstance(value, str) else 0
-    words = {"s": "" if limit == 1 else "s", "length": length, "value": _quote(value)}
-    return SENTENCES[fault["type"]].format(**context, **words)
-
-
-def _quote(value: object) -> str:
-    if isinstance(value, dict | list) or (isinstance(value, int) and value.bit_length() > 64):
-        return "That value"
-    text = _printable(str(value))
-    return text if len(text) <= 80 else f"{text[:79]}…"
-
-
-def _printable(text: str) -> str:
-    return text.encode(errors="replace").decode()
-
-
-def _check_storable(value: object) -> None:
-    # A loop and not a recursion: the depth is what is being checked.
-    pending = [(value, 1)]
-    while pending:
-        item, depth = pending.pop()
-        if not isinstance(item, dict | list):
-            _check_scalar(item)
-            continue
-        if depth > DEEPEST:
-            raise _fault("too_deep")
-        if isinstance(item, dict):
-            for key in item:
-                _check_key(key)
-            item = list(item.values())
-        pending.extend((each, depth + 1) for each in item)
-
-
-def _check_key(key: object) -> None:
-    if not isinstance(key, str):
-        raise _fault("no_json")
-    if key == RESERVED_KEY:
-        raise _fault("reserved_key")
-    _check_scalar(key)
-
-
-def _check_scalar(value: object) -> None:
-    match value:
-        case str() if "\0" in value:
-            raise _fault("null_character")
-        case str() if _printable(value) != value:
-            raise _fault("string_unicode")
-        case int() if not -(2**63) <= value < 2**63:
-            raise _fault("too_big")
-        case float() if not math.isfinite(value):
-            raise _fault("no_json")
-        case str() | int() | float() | None:
-            return
-        case _:
-            raise _fault("no_json")

@@ -65,9 +65,7 @@ def closed() -> Iterator[int]:
 def test_check_hosts_tells_who_answers(listening: int, closed: int, caplog: pytest.LogCaptureFixture) -> None:
     job = CheckHosts()
     with caplog.at_level(logging.INFO):
-        result = run(
-            job, hosts=f"127.0.0.1:{listening}\n\n 127.0.0.1:{closed}\n127.0.0.1:{listening}", timeout=2
-        )
+        result = run(job, hosts=f"127.0.0.1:{listening}\n\n 127.0.0.1:{closed}\n127.0.0.1:{listening}", timeout=2)
     assert result["reachable"] == [f"127.0.0.1:{listening}"]
     assert list(result["unreachable"]) == [f"127.0.0.1:{closed}"]
     (failure,) = job.failures
@@ -82,9 +80,7 @@ def test_check_hosts_succeeds_when_all_answer(listening: int) -> None:
     assert job.failures == []
 
 
-@pytest.mark.parametrize(
-    "line", ["nowhere", "a b:80", ":80", "host:", "host:0", "host:65536", "[::1:80", "::1:80"]
-)
+@pytest.mark.parametrize("line", ["nowhere", "a b:80", ":80", "host:", "host:0", "host:65536", "[::1:80", "::1:80"])
 def test_check_hosts_tells_what_is_no_address(line: str) -> None:
     job = CheckHosts()
     assert run(job, hosts=line) == {"reachable": [], "unreachable": {line: "this is not host:port."}}
@@ -111,9 +107,7 @@ def certificate(folder: Path, *, days: float) -> Path:
     path = folder / "certificate.pem"
     pem = serialization.Encoding.PEM
     plain = serialization.NoEncryption()
-    path.write_bytes(
-        made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-    )
+    path.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
     return path
 
 
@@ -355,9 +349,7 @@ def test_summarise_csv_tells_the_range_of_each_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("strict", "failures", "level"),
     [
-        pytest.param(
-            True, ["2 rows have the wrong length, the first of them in line 3."], "FAILURE", id="strict"
-        ),
+        pytest.param(True, ["2 rows have the wrong length, the first of them in line 3."], "FAILURE", id="strict"),
         pytest.param(False, [], "WARNING", id="not strict"),
     ],
 )

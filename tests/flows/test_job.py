@@ -104,15 +104,6 @@ def test_a_definition_tells_all_that_code_and_meta_say() -> None:
     assert json.loads(json.dumps(definition.parameter_schema)) == definition.parameter_schema
 
 
-def test_a_job_without_a_meta_is_safe_by_default() -> None:
-    definition = type("Bare", (Job,), {"run": lambda self: None, "__module__": __name__}).definition()
-    assert (definition.name, definition.description) == ("Bare", "")
-    assert definition.has_sensitive_variables
-    flags = ("approval_required", "dryrun_default", "hidden", "read_only", "is_singleton", "supports_dryrun")
-    assert not any(getattr(definition, flag) for flag in flags)
-    assert (definition.soft_time_limit, definition.time_limit, definition.job_queues) == (0, 0, ())
-
-
 def test_variables_come_in_the_order_of_forms_and_the_nearest_wins() -> None:
     variables = Audit.variables()
     assert list(variables) == ["depth", "site", "level", "extra", "dryrun"]
@@ -129,78 +120,6 @@ def test_model_and_definition_are_made_once_for_each_class() -> None:
     assert Audit.model() is Audit.model()
     assert Audit.definition() is Audit.definition()
     assert Audit.model() is not made(base=Audit).model()
-
-
-def test_meta_may_be_inherited_by_name() -> None:
-    class Meta(Site.Meta):
-        hidden = True
-
-    job = made({"Meta": Meta})
-    job.Meta = Meta  # type: ignore[attr-defined]  # as an author declares it
-    assert (job.definition().hidden, job.definition().has_sensitive_variables) == (True, False)
-    assert job.definition().name == "Made", "a name is not inherited"
-
-
-@pytest.mark.parametrize(
-    ("meta", "setting", "expected"),
-    [
-        pytest.param({"name": "Ä 1"}, "name", "Ä 1", id="a name"),
-        pytest.param({"time_limit": 1.5}, "time_limit", 1.5, id="a limit of part of a second"),
-        pytest.param({"job_queues": ["a", "b", "a"]}, "job_queues", ("a", "b"), id="queues, each once"),
-        pytest.param({"task_queues": ("a",)}, "job_queues", ("a",), id="queues under their older name"),
-        pytest.param({"is_singleton": True}, "is_singleton", True, id="a flag"),
-        pytest.param(
-            {"template_name": "x.html"}, "name", "Made", id="a setting of other pages means nothing"
-        ),
-        pytest.param({"_private": 1}, "name", "Made", id="what is private is no setting"),
-    ],
-)
-def test_takes_settings(meta: dict[str, Any], setting: str, expected: object) -> None:
-    assert getattr(made(**meta).definition(), setting) == expected
-
-
-@pytest.mark.parametrize(
-    ("meta", "message"),
-    [
-        *[
-            pytest.param(
-                {"time_limit": value}, "Meta.time_limit must be a number of seconds", id=f"limit {value!r}"
-            )
-            for value in (-1, "60", True, None, float("nan"), float("inf"))
-        ],
-        pytest.param({"soft_time_limit": -0.1}, "Meta.soft_time_limit must be", id="a negative soft limit"),
-        *[
-            pytest.param({flag: 1}, f"Meta.{flag} must be True or False, not 1", id=f"{flag} is no flag")
-            for flag in (
-                "approval_required",
-                "has_sensitive_variables",
-                "dryrun_default",
-                "hidden",
-                "read_only",
-            )
-        ],
-        *[
-            pytest.param({"name": value}, "Meta.name must be", id=f"the name {value!r:.20}")
-            for value in ("", " a", "a\n", 5, "x" * 256)
-        ],
-        pytest.param({"description": None}, "Meta.description must be a text", id="no description"),
-        pytest.param({"job_queues": "bulk"}, "Meta.job_queues must be a list", id="a text for queues"),
-        pytest.param({"task_queues": [5]}, "Meta.task_queues must be a list", id="a number as queue"),
-        pytest.param(
-            {"field_order": ["bogus"]}, "names bogus, which is no variable", id="the order of nothing"
-        ),
-        pytest.param(
-            {"aproval_required": True},
-            "no setting aproval_required. Did you mean approval_required?",
-            id="a typo",
-        ),
-        pytest.param({"zzz": 1}, r"Meta has no setting zzz\.$", id="an unknown setting"),
-    ],
-)
-def test_refuses_settings_that_cannot_be_meant(meta: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadJob, match=message) as refused:
-        made(**meta).definition()
-    assert str(refused.value).startswith(f"{__name__}.Made: ")
 
 
 async def run_later(self: Job) -> None:
@@ -227,9 +146,7 @@ def run_in_pieces(self: Job) -> Iterator[None]:
             "missing a required argument: 'b'",
             id="a run that wants what is no variable",
         ),
-        pytest.param(
-            {"a": IntegerVar(default="x")}, "default of a is refused: Enter a whole", id="a bad default"
-        ),
+        pytest.param({"a": IntegerVar(default="x")}, "default of a is refused: Enter a whole", id="a bad default"),
         pytest.param(
             {"b": StringVar(), "a": IntegerVar(default=5, max_value=4)},
             "default of a is refused: Ensure this value is less",
@@ -263,53 +180,10 @@ def test_refuses_a_variable_called_like_something_that_jobs_have(taken: str) -> 
         type("Made", (type("Mixin", (), {taken: StringVar()}), Job), {})
 
 
-@pytest.mark.parametrize("value", ["", 5, None])
-def test_refuses_a_grouping_that_is_no_name(monkeypatch: pytest.MonkeyPatch, value: object) -> None:
-    monkeypatch.setitem(globals(), "name", value)
-    with pytest.raises(BadJob, match="the module's name must be"):
-        made().definition()
-
-
-def test_groups_by_module_when_the_module_has_no_name_and_has_no_digest_without_source() -> None:
-    definition = made({"__module__": "no.such.module"}).definition()
-    assert definition.grouping == "no.such.module"
-    assert definition.code_digest == ""
-
-
-@pytest.mark.parametrize(
-    ("attributes", "meta", "words"),
-    [
-        pytest.param(
-            {}, {"approval_required": True}, "exclude each other", id="approval, and sensitive by default"
-        ),
-        pytest.param(
-            {},
-            {"approval_required": True, "has_sensitive_variables": True},
-            "exclude each other",
-            id="both, stated",
-        ),
-        pytest.param(
-            {}, {"soft_time_limit": 5, "time_limit": 5}, "never takes effect", id="the limits are equal"
-        ),
-        pytest.param(
-            {"dry": DryRunVar()}, {}, "dry makes no dry run possible", id="a dry run by another name"
-        ),
-        pytest.param(
-            {"dryrun": BooleanVar()}, {"dryrun_default": True}, "means nothing", id="no dry run to default to"
-        ),
-    ],
-)
-def test_warns_of_what_is_likely_not_meant(
-    attributes: dict[str, Any], meta: dict[str, Any], words: str
-) -> None:
-    (warning,) = made(attributes, **meta).definition().warnings
-    assert words in warning
-    assert warning.startswith(f"{__name__}.Made: ")
-
-
-def test_keeps_both_flags_as_declared() -> None:
-    definition = made(approval_required=True, has_sensitive_variables=True).definition()
-    assert (definition.approval_required, definition.has_sensitive_variables) == (True, True)
+@pytest.mark.parametrize("taken", ["wait_for", "return_state"])
+def test_refuses_a_variable_called_like_what_prefect_keeps_for_itself(taken: str) -> None:
+    with pytest.raises(BadJob, match=f"a variable cannot be called {taken}; Prefect keeps that"):
+        made({taken: StringVar()})
 
 
 @pytest.mark.parametrize(
@@ -320,9 +194,7 @@ def test_keeps_both_flags_as_declared() -> None:
         pytest.param({"dryrun_default": True}, {"dryrun": "off"}, False, id="and then it can be taken back"),
     ],
 )
-def test_a_dry_run_that_is_left_out_is_what_meta_says(
-    meta: dict[str, Any], data: object, expected: bool
-) -> None:
+def test_a_dry_run_that_is_left_out_is_what_meta_says(meta: dict[str, Any], data: object, expected: bool) -> None:
     job = made({"dryrun": DryRunVar()}, **meta)
     assert validate(job, data) == {"dryrun": expected}
     default = meta.get("dryrun_default", False)

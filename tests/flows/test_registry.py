@@ -11,7 +11,8 @@ import pytest
 
 from approval_gate.errors import NotRunnable
 from flows import registry
-from flows.job import Job, JobDefinition
+from flows.definition import JobDefinition
+from flows.job import Job
 from flows.registry import Registry, discover, load, register_jobs
 from flows.variables import BadJob
 
@@ -59,9 +60,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
 def definition(path: str, name: str) -> JobDefinition:
     module, _, job_class = path.rpartition(".")
-    return JobDefinition(
-        module_name=module, job_class_name=job_class, grouping=module, name=name, parameter_schema={}
-    )
+    return JobDefinition(module_name=module, job_class_name=job_class, grouping=module, name=name, parameter_schema={})
 
 
 def test_a_registry_holds_definitions_by_class_path_in_order() -> None:
@@ -78,9 +77,7 @@ def test_a_registry_holds_definitions_by_class_path_in_order() -> None:
     ("second", "message"),
     [
         pytest.param(("m.A", "Other"), "There are two Jobs at m.A.", id="the same class path"),
-        pytest.param(
-            ("n.A", "A"), "n.A and m.A are both called 'A'; rename one of them.", id="the same name"
-        ),
+        pytest.param(("n.A", "A"), "n.A and m.A are both called 'A'; rename one of them.", id="the same name"),
     ],
 )
 def test_a_registry_refuses_a_second_claim_and_keeps_the_first(second: tuple[str, str], message: str) -> None:
@@ -104,16 +101,12 @@ def test_only_what_is_registered_is_a_job(write: Write) -> None:
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
-        pytest.param(
-            "import no_such_thing\n", "(line 1): ModuleNotFoundError: No module named", id="a bad import"
-        ),
+        pytest.param("import no_such_thing\n", "(line 1): ModuleNotFoundError: No module named", id="a bad import"),
         pytest.param("x = 1\ny = 1 / 0\n", "(line 2): ZeroDivisionError: division by zero", id="an error"),
         pytest.param("\ndef f(:\n", "SyntaxError: ", id="no Python"),
         pytest.param("import sys\nsys.exit('bye')\n", "(line 2): SystemExit: bye", id="an exit"),
         pytest.param(
-            GOOD.format("Bad").replace(
-                "    def run", "    class Meta:\n        time_limit = -1\n    def run", 1
-            ),
+            GOOD.format("Bad").replace("    def run", "    class Meta:\n        time_limit = -1\n    def run", 1),
             "signoff_bad.Bad: Meta.time_limit must be a number of seconds, 0 or more, not -1.",
             id="a bad Meta",
         ),
@@ -154,9 +147,7 @@ def test_a_second_job_of_the_same_name_is_a_problem_and_the_first_stays(write: W
     write("signoff_two", GOOD.format("Same"))
     found = discover(["signoff_one", "signoff_two"])
     assert list(found.jobs) == ["signoff_one.Same"]
-    assert found.problems == (
-        "signoff_two.Same and signoff_one.Same are both called 'Same'; rename one of them.",
-    )
+    assert found.problems == ("signoff_two.Same and signoff_one.Same are both called 'Same'; rename one of them.",)
 
 
 def test_jobs_of_a_package_are_registered_in_it_or_above(write: Write) -> None:
@@ -218,13 +209,9 @@ def test_loads_by_class_path(write: Write) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        pytest.param(
-            "signoff_one.Unregistered", "signoff_one does not register a Unregistered", id="not registered"
-        ),
+        pytest.param("signoff_one.Unregistered", "signoff_one does not register a Unregistered", id="not registered"),
         pytest.param("signoff_one.Absent", "signoff_one does not register a Absent", id="no such class"),
-        pytest.param(
-            "signoff_absent.First", "The module signoff_absent cannot be imported", id="no such module"
-        ),
+        pytest.param("signoff_absent.First", "The module signoff_absent cannot be imported", id="no such module"),
         pytest.param("First", "The module  cannot be imported", id="no module at all"),
     ],
 )

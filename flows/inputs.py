@@ -1,0 +1,179 @@
+"""The inputs of a run: read by a Job's one model, refused in the words of one table.
+
+* What is accepted can be stored: JSON alone, no number beyond 64 bits, no null character, no lone surrogate,
+  nothing nested deeper than ``DEEPEST``, and all of it together no larger than ``LARGEST``.
+* A key ``__prefect_kind`` is refused wherever it stands: Prefect renders such objects as templates.
+* Every refusal is one sentence of the table ``SENTENCES``, under the name of its variable.
+
+Contract 4.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+
+from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from approval_gate.errors import Invalid, TooLarge
+
+DEEPEST = 100
+"""Levels of lists and objects within one variable."""
+
+LARGEST = 256 * 1024
+"""Bytes of all inputs together, as compact JSON."""
+
+MOST_TOLD = 50
+"""Faults of one request that are told; whoever sends more has not made a mistake by hand."""
+
+RESERVED_KEY = "__prefect_kind"
+
+_CHOICE = "Select a valid choice. {value} is not one of the available choices."
+
+SENTENCES: Mapping[str, str] = {
+    "model_type": "Job data needs to be a dict",
+    "extra_forbidden": "Job data contained an unknown property",
+    "invalid_key": "Job data contained an unknown property",
+    "missing": "This field is required.",
+    "bool_type": "Enter true or false.",
+    "int_type": "Enter a whole number.",
+    "less_than_equal": "Ensure this value is less than or equal to {le}.",
+    "greater_than_equal": "Ensure this value is greater than or equal to {ge}.",
+    "string_type": "Enter text.",
+    "string_too_long": "Ensure this value has at most {max_length} character{s} (it has {length}).",
+    "string_too_short": "Ensure this value has at least {min_length} character{s} (it has {length}).",
+    "no_match": "Enter a valid value.",
+    "list_type": "Enter a list of values.",
+    "literal_error": _CHOICE,
+    "int_parsing_size": _CHOICE,  # how pydantic refuses a huge number where choices are numbers
+    "no_json": "Enter a valid JSON.",
+    "too_deep": f"Ensure this value is nested no deeper than {DEEPEST} levels.",
+    "too_big": "Ensure every number in this value fits in 64 bits.",
+    "null_character": "Null characters are not allowed.",
+    "string_unicode": "Characters that cannot be written as UTF-8 are not allowed.",
+    "reserved_key": f"The key {RESERVED_KEY} is not allowed.",
+}
+"""What a person is told, by pydantic's name for the fault or by ours."""
+
+
+def read_inputs(model: type[BaseModel], data: object) -> dict[str, JsonValue]:
+    """Return the complete inputs in JSON form, defaults filled in (contract 9.12).
+
+    Args:
+        model: from ``build_model``.
+        data: what was sent.
+
+    Raises:
+        Invalid: with ``{"errors": …}``, a list of sentences, or such a list for each variable (contract 4).
+        TooLarge: the inputs are larger than ``LARGEST``.
+    """
+    try:
+        inputs = model.model_validate(data).model_dump(by_alias=True)
+    except ValidationError as error:
+        # Without a cause: what was sent may be secret, and would be in it.
+        raise Invalid({"errors": _explain(error)}) from None
+    size = len(json.dumps(inputs, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > LARGEST:
+        raise TooLarge({"errors": [f"Job data is too large: {size} bytes; {LARGEST} bytes are the most."]})
+    return inputs
+
+
+def fault(kind: str, **context: int) -> PydanticCustomError:
+    """Return the fault of this name in ``SENTENCES``, to be raised by what judges a value."""
+    return PydanticCustomError(kind, "refused", context)
+
+
+def _explain(error: ValidationError) -> list[str] | dict[str, list[str]]:
+    faults = error.errors(include_url=False)
+    unknown = [fault for fault in faults if fault["type"] in {"extra_forbidden", "invalid_key"}]
+    told: dict[str, list[str]] = {}
+    # What does not belong there is told first, and of several faults of one variable the first.
+    for fault in (unknown or faults)[:MOST_TOLD]:
+        if not fault["loc"]:
+            return [_sentence(fault)]
+        told.setdefault(_quote(str(fault["loc"][0])), [_sentence(fault)])
+    return told
+
+
+def _sentence(fault: ErrorDetails) -> str:
+    context = fault.get("ctx", {})
+    value = fault["input"]
+    limit = context.get("max_length", context.get("min_length"))
+    length = len(value) if isinstance(value, str) else 0
+    words = {"s": "" if limit == 1 else "s", "length": length, "value": _quote(value)}
+    return SENTENCES[fault["type"]].format(**context, **words)
+
+
+def _quote(value: object) -> str:
+    if isinstance(value, dict | list) or (isinstance(value, int) and value.bit_length() > 64):
+        return "That value"
+    text = _printable(str(value))
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def is_storable(text: str) -> bool:
+    """Say whether every database can keep a text: no null character, no lone surrogate."""
+    return "\0" not in text and _printable(text) == text
+
+
+def storable_text(text: str) -> str:
+    """Return a text with what no database keeps replaced; for what a run tells, which is not to be lost for it."""
+    return _printable(text.replace("\0", "\N{REPLACEMENT CHARACTER}"))
+
+
+def storable_json(value: JsonValue) -> JsonValue:
+    """Return a JSON value with lone surrogates replaced; null characters are escaped in JSON, and can stay."""
+    decoded: JsonValue = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    return decoded
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
+def check_storable(value: object) -> None:
+    """Let only a value pass that every database and Prefect can keep.
+
+    Raises:
+        PydanticCustomError: it is no JSON, too deep, too big or has characters that cannot be stored.
+    """
+    # A loop and not a recursion: the depth is what is being checked.
+    pending = [(value, 1)]
+    while pending:
+        item, depth = pending.pop()
+        if not isinstance(item, dict | list):
+            _check_scalar(item)
+            continue
+        if depth > DEEPEST:
+            raise fault("too_deep")
+        if isinstance(item, dict):
+            for key in item:
+                _check_key(key)
+            item = list(item.values())
+        pending.extend((each, depth + 1) for each in item)
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise fault("no_json")
+    if key == RESERVED_KEY:
+        raise fault("reserved_key")
+    _check_scalar(key)
+
+
+def _check_scalar(value: object) -> None:
+    match value:
+        case str() if "\0" in value:
+            raise fault("null_character")
+        case str() if _printable(value) != value:
+            raise fault("string_unicode")
+        case int() if not -(2**63) <= value < 2**63:
+            raise fault("too_big")
+        case float() if not math.isfinite(value):
+            raise fault("no_json")
+        case str() | int() | float() | None:
+            return
+        case _:
+            raise fault("no_json")

@@ -1,0 +1,107 @@
+"""The flow of a Job: its name, its parameters, its limits, its result; what it does on a worker is an acceptance."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+
+from flows import IntegerVar, Job, prefect_flow, register_jobs
+from flows.job import JobLogger
+from flows.prefect_flow import LARGEST_RESULT, SoftTimeLimitExceeded, TimeLimitExceeded, time_limits
+
+
+class Count(Job):
+    """Counts."""
+
+    until = IntegerVar()
+
+    class Meta:
+        name = "Count things"
+
+    def run(self, *, until: int) -> int:
+        return until
+
+
+register_jobs(Count)
+
+
+def test_the_flow_of_a_job_is_found_by_its_class_path() -> None:
+    flow = getattr(prefect_flow, f"{__name__.replace('.', '-')}-Count")
+    assert (flow.name, flow.description, flow.retries) == ("Count things", "Counts.", 0)
+    assert list(flow.parameters.properties) == ["until"]
+    assert flow.parameters.required == []
+
+
+def test_a_job_whose_code_is_gone_has_a_flow_that_can_ask() -> None:
+    flow = getattr(prefect_flow, "no_such_module-Job")
+    assert flow.name == "no_such_module.Job"
+    assert "not installed here" in (flow.description or "")
+
+
+def test_no_attribute_is_called_like_a_job_class() -> None:
+    with pytest.raises(AttributeError, match="called package-module-Class"):
+        _ = prefect_flow.Count
+
+
+def test_nothing_runs_outside_prefect() -> None:
+    with pytest.raises(RuntimeError, match="runs within Prefect only"):
+        prefect_flow.as_flow(f"{__name__}.Count").fn(until=3)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "expected"),
+    [
+        pytest.param(0.1, 0, SoftTimeLimitExceeded, id="a soft limit alone"),
+        pytest.param(0, 0.1, TimeLimitExceeded, id="a hard limit alone"),
+        pytest.param(0.1, 5, SoftTimeLimitExceeded, id="the soft one comes first"),
+        pytest.param(5, 0.1, TimeLimitExceeded, id="a hard one that is shorter comes first"),
+        pytest.param(0.1, 0.1, TimeLimitExceeded, id="of two equal ones the hard one counts"),
+    ],
+)
+def test_a_job_that_takes_too_long_is_interrupted(soft: float, hard: float, expected: type[BaseException]) -> None:
+    with pytest.raises(expected, match="longer than"), time_limits(soft, hard):
+        time.sleep(3)
+
+
+def test_who_catches_the_soft_limit_meets_the_hard_one() -> None:
+    def stubborn() -> None:
+        try:
+            time.sleep(3)
+        except SoftTimeLimitExceeded:
+            time.sleep(3)
+
+    begun = time.monotonic()
+    with pytest.raises(TimeLimitExceeded), time_limits(0.1, 0.3):
+        stubborn()
+    assert 0.25 < time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(("soft", "hard"), [(0, 0), (0.2, 0.3)], ids=["no limits", "limits that are kept"])
+def test_a_job_that_is_quick_enough_is_left_alone(soft: float, hard: float) -> None:
+    with time_limits(soft, hard):
+        time.sleep(0.01)
+    time.sleep(0.35)
+
+
+@pytest.mark.parametrize(
+    ("result", "recorded"),
+    [
+        pytest.param({"a": [1, None, "ä"]}, {"a": [1, None, "ä"]}, id="JSON stays as it is"),
+        pytest.param({"when": time}, {"when": str(time)}, id="other things become text where they are"),
+        pytest.param({1: "one", ("a",): "tuple"}, {"1": "one"}, id="keys that JSON has not are left out"),
+        pytest.param(float("nan"), "nan", id="no number becomes text"),
+        pytest.param("x" * LARGEST_RESULT, None, id="what is too large is left out"),
+    ],
+)
+def test_a_result_is_recorded_in_json_form(result: object, recorded: object, caplog: pytest.LogCaptureFixture) -> None:
+    assert prefect_flow._as_json(JobLogger(logging.getLogger("job"), {}), result) == recorded
+    assert ("too large" in caplog.text) is (recorded is None)
+
+
+def test_a_result_that_contains_itself_becomes_text() -> None:
+    loop: list[object] = []
+    loop.append(loop)
+    logger = JobLogger(logging.getLogger("job"), {})
+    assert prefect_flow._as_json(logger, loop) == "[[...]]"
