@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -59,7 +60,7 @@ class Gate:
         """
         while True:
             answer = self._post("admission", {"worker": f"{socket.gethostname()}:{os.getpid()}"})
-            match answer["verdict"]:
+            match answer.get("verdict"):
                 case "go":
                     return answer
                 case "finish":
@@ -67,7 +68,7 @@ class Gate:
                 case "wait":
                     self._wait(datetime.fromisoformat(answer["until"]))
                 case _:
-                    reason = answer["message"]
+                    reason = answer.get("message", "The server gave an answer that this worker does not know.")
                     self._stop(Failed(message=reason, name="Refused"), reason)
 
     def tell(self, outcome: dict[str, Any]) -> None:
@@ -84,12 +85,15 @@ class Gate:
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         body = {"flow_run_id": str(self._run.id), "attempt": str(self._attempt), **body}
         try:
-            answer = self._client.request("POST", f"/signoff/{path}/", json=body)
+            # What a Job returns may have lone surrogates, which UTF-8 has not; for them its outcome is not lost.
+            content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+            headers = {"Content-Type": "application/json"}
+            answer = self._client.request("POST", f"/signoff/{path}/", content=content, headers=headers)
             answer.raise_for_status()
-        except httpx.HTTPError as error:
+            decoded: dict[str, Any] = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
             message = f"The server could not be asked ({type(error).__name__}); see its log."
             raise AdmissionUnreachable(message) from error
-        decoded: dict[str, Any] = answer.json()
         return decoded
 
     def _wait(self, until: datetime) -> None:

@@ -1,0 +1,164 @@
+"""The gate of a run, with a server that answers as it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from prefect.client.schemas.objects import State
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
+
+from approval_gate.prefect_gate import AdmissionUnreachable, Gate
+
+RUN = UUID("11111111-1111-4111-8111-111111111111")
+ATTEMPT = uuid4()
+GO = {"verdict": "go", "inputs": {"who": "Ada"}}
+
+
+class Server:
+    """Prefect's client within a run, and behind it a server with a list of answers."""
+
+    def __init__(self) -> None:
+        self.answers: list[dict[str, Any] | str | int | Exception] = []
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.states: list[tuple[State[Any], bool]] = []
+        self.takes_states = True
+
+    def request(self, method: str, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+        assert headers == {"Content-Type": "application/json"}
+        self.asked.append((path, json.loads(content)))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        request = httpx.Request(method, f"http://server{path}")
+        if isinstance(answer, str):
+            return httpx.Response(200, text=answer, request=request)
+        status, body = (answer, {}) if isinstance(answer, int) else (200, answer)
+        return httpx.Response(status, json=body, request=request)
+
+    def set_flow_run_state(self, run_id: UUID, state: State[Any], *, force: bool) -> Any:
+        assert run_id == RUN
+        self.states.append((state, force))
+        status = SetStateStatus.ACCEPT if self.takes_states else SetStateStatus.ABORT
+        return SimpleNamespace(status=status, state=state, details="no")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    made = Server()
+    context = SimpleNamespace(flow_run=SimpleNamespace(id=RUN), client=made)
+    monkeypatch.setattr(FlowRunContext, "get", lambda: context)
+    return made
+
+
+def in_seconds(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def test_a_run_asks_with_its_id_its_process_and_its_place(server: Server) -> None:
+    server.answers = [GO]
+    assert Gate(ATTEMPT).ask() == GO
+    ((path, asked),) = server.asked
+    assert path == "/signoff/admission/"
+    assert (asked["flow_run_id"], asked["attempt"]) == (str(RUN), str(ATTEMPT))
+    assert asked["worker"].rpartition(":")[2].isdigit()
+    assert server.states == []
+
+
+def test_a_run_that_has_nothing_to_do_is_completed_as_skipped(server: Server) -> None:
+    server.answers = [{"verdict": "finish", "message": "Another run has it."}]
+    state = Gate(ATTEMPT).ask()
+    assert isinstance(state, State)
+    assert (state.type.value, state.name, state.message) == ("COMPLETED", "Skipped", "Another run has it.")
+
+
+def test_a_refused_run_is_failed_by_force_with_the_reason(server: Server) -> None:
+    server.answers = [{"verdict": "refuse", "message": "Not you."}]
+    with pytest.raises(Pause, match=r"^Not you\.$"):
+        Gate(ATTEMPT).ask()
+    ((state, forced),) = server.states
+    assert (state.type.value, state.name, state.message, forced) == ("FAILED", "Refused", "Not you.", True)
+
+
+@pytest.mark.parametrize(
+    "answer", [{"verdict": "perhaps", "message": "Who knows?"}, {}], ids=["unknown", "without a verdict"]
+)
+def test_an_answer_that_nobody_knows_is_a_refusal(server: Server, answer: dict[str, Any]) -> None:
+    server.answers = [answer]
+    with pytest.raises(Pause):
+        Gate(ATTEMPT).ask()
+    assert [state.name for state, _forced in server.states] == ["Refused"]
+
+
+def test_a_short_wait_is_slept_and_then_it_asks_again(server: Server) -> None:
+    server.answers = [{"verdict": "wait", "until": in_seconds(0.2)}, GO]
+    begun = datetime.now(UTC)
+    assert Gate(ATTEMPT).ask() == GO
+    assert datetime.now(UTC) - begun >= timedelta(seconds=0.1)
+    assert len(server.asked) == 2
+
+
+def test_a_wait_that_is_over_is_none(server: Server) -> None:
+    server.answers = [{"verdict": "wait", "until": in_seconds(-5)}, GO]
+    assert Gate(ATTEMPT).ask() == GO
+
+
+def test_a_long_wait_gives_the_process_back_and_comes_again(server: Server) -> None:
+    until = in_seconds(3600)
+    server.answers = [{"verdict": "wait", "until": until}]
+    with pytest.raises(Pause):
+        Gate(ATTEMPT).ask()
+    ((state, forced),) = server.states
+    assert (state.type.value, state.name, forced) == ("SCHEDULED", "Waiting", True)
+    assert state.state_details.scheduled_time == datetime.fromisoformat(until)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(503, id="the server is busy"),
+        pytest.param(403, id="the worker may not ask"),
+        pytest.param(404, id="the server does not know the run"),
+        pytest.param(httpx.ConnectError("refused"), id="nobody listens"),
+        pytest.param("<html>Sign in</html>", id="something else answers"),
+    ],
+)
+def test_a_run_that_cannot_ask_does_not_go(server: Server, answer: str | int | Exception) -> None:
+    server.answers = [answer]
+    with pytest.raises(AdmissionUnreachable, match="could not be asked"):
+        Gate(ATTEMPT).ask()
+    assert server.states == []
+
+
+def test_a_state_that_prefect_does_not_take_ends_the_run_nevertheless(server: Server) -> None:
+    server.answers, server.takes_states = [{"verdict": "refuse", "message": "Not you."}], False
+    with pytest.raises(RuntimeError, match="Not you"):
+        Gate(ATTEMPT).ask()
+
+
+def test_it_tells_how_the_run_went(server: Server) -> None:
+    server.answers = [{}]
+    Gate(ATTEMPT).tell({"status": "SUCCESS", "result": 7, "traceback": None})
+    ((path, told),) = server.asked
+    assert path == "/signoff/outcome/"
+    assert (told["status"], told["result"], told["attempt"]) == ("SUCCESS", 7, str(ATTEMPT))
+
+
+def test_what_cannot_be_told_is_said(server: Server) -> None:
+    server.answers = [httpx.ReadTimeout("too late")]
+    with pytest.raises(AdmissionUnreachable):
+        Gate(ATTEMPT).tell({"status": "SUCCESS", "result": 7, "traceback": None})
+
+
+def test_outside_a_run_there_is_no_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FlowRunContext, "get", lambda: None)
+    with pytest.raises(RuntimeError, match="runs within Prefect only"):
+        Gate(ATTEMPT)
