@@ -11,14 +11,13 @@ Design: every run passes admission, whoever started it. Contract 5 and 7.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from api_shim.identity import actor_of
+from api_shim.actors import actor_of
 from api_shim.model import NEVER, Job, JobResult, ScheduledJob, Status, User
 from api_shim.ports import Run
 from api_shim.recurrence import is_firing, newest_time, next_times, nominal_time
@@ -27,6 +26,7 @@ from approval_gate import admission
 from approval_gate.admission import Answer, Facts, Finish, Firing, Go, Refuse, RunsAs
 from approval_gate.errors import NotFound
 from approval_gate.model import Action, ObjectType
+from flows.inputs import storable_json, storable_text
 
 MISSED_AFTER = timedelta(seconds=90)
 """How long after its nominal time a firing that no run has taken counts as missed."""
@@ -114,8 +114,8 @@ class Admissions:
                 tx.change(
                     result,
                     **ending(result, outcome.status, now),
-                    result=outcome.result,
-                    traceback=outcome.traceback,
+                    result=storable_json(outcome.result),
+                    traceback=None if outcome.traceback is None else storable_text(outcome.traceback),
                 )
 
 
@@ -126,10 +126,12 @@ def ending(result: JobResult, status: Status, now: datetime) -> dict[str, Any]:
 
 
 def _behind(tx: Transaction, run: Run) -> _Request | None:
-    result = tx.one(JobResult, id=run.id, lock=True)
-    scheduled = _scheduled_behind(tx, run, result)
-    job_id = result.job_id if result is not None else scheduled.job_id if scheduled is not None else None
+    seen = tx.one(JobResult, id=run.id)
+    scheduled = _scheduled_behind(tx, run, seen)
+    job_id = seen.job_id if seen is not None else scheduled.job_id if scheduled is not None else None
     job = tx.one(Job, id=job_id) if job_id is not None else _receiver_behind(tx, run)
+    # Read again behind the lock of what it belongs to: another process of this run may have been let go meanwhile.
+    result = tx.one(JobResult, id=run.id, lock=True)
     if job is None or (result is not None and result.nominal_time is not None and scheduled is None):
         return None
     owner_id = scheduled.owner_id if scheduled else result.user_id if result else None
@@ -157,7 +159,7 @@ def _scheduled_behind(tx: Transaction, run: Run, result: JobResult | None) -> Sc
 def _receiver_behind(tx: Transaction, run: Run) -> Job | None:
     if run.deployment_id is None:
         return None
-    return tx.one(Job, deployment_id=run.deployment_id, is_job_hook_receiver=True)
+    return tx.one(Job, deployment_id=run.deployment_id, is_job_hook_receiver=True, lock=True)
 
 
 def _due(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> datetime | None:
@@ -190,17 +192,14 @@ def _facts(tx: Transaction, run: Run, request: _Request | None, attempt: Attempt
         attempt=attempt.id,
         let_go=result.attempt if result else None,
         over=result is not None and result.status.final,
-        unchanged=_same(run.parameters, shown),
+        # Prefect's database may give 1.0 back as 1, which is equal all the same.
+        unchanged=run.parameters == shown,
         firing=_firing(tx, run, request, now) if request else None,
         runs_as=_runs_as(tx, request) if request else None,
         job_enabled=request is not None and request.job.enabled,
         job_installed=request is not None and request.job.installed,
         singleton_busy=request is not None and _busy(tx, request.job, run.id),
     )
-
-
-def _same(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
-    return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
 
 
 def _firing(tx: Transaction, run: Run, request: _Request, now: datetime) -> Firing | None:
@@ -310,7 +309,7 @@ def new_result(
 def _record_refusal(tx: Transaction, run: Run, request: _Request, refusal: Refuse, now: datetime) -> None:
     _close(tx, run, request, Status.FAILURE, refusal.reason, now)
     scheduled = request.scheduled
-    if refusal.ends_schedule and scheduled is not None:
+    if scheduled is not None and (refusal.ends_schedule or scheduled.one_off):
         tx.change(scheduled, enabled=False, date_changed=now, version=scheduled.version + 1)
 
 

@@ -17,6 +17,9 @@ from uuid import UUID
 
 from api_shim.recurrence import CronSpec
 
+EMPTY_FORM = {"type": "object", "properties": {}}
+"""The form of a Job without variables, as Prefect keeps it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleSpec:
@@ -46,8 +49,8 @@ class DeploymentSpec:
         parameters: what its runs are shown with.
         parameter_schema: the form of its parameters.
         schedule: its schedule; None for a base deployment.
-        foreign: something on it that we never write and that changes what runs: job variables, pull steps,
-            a pause, a second schedule.
+        foreign: something on it that we never write and that changes what runs: job variables, pull steps, another
+            folder, a limit, a pause, a second schedule, a tag of ours that is missing.
     """
 
     flow: str
@@ -56,7 +59,7 @@ class DeploymentSpec:
     queue: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    parameter_schema: Mapping[str, Any] = field(default_factory=dict)
+    parameter_schema: Mapping[str, Any] = field(default_factory=lambda: EMPTY_FORM)
     schedule: ScheduleSpec | None = None
     foreign: bool = False
 

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -24,10 +25,13 @@ from api_shim.ports import DeploymentSpec, LogLine, Run, RunSpec, ScheduleSpec
 from api_shim.recurrence import CronSpec
 from approval_gate.errors import Unavailable
 
+logger = logging.getLogger("signoff")
+
 TAG = "signoff"
 CHECK = "signoff-self-check"
 PAGE = 200
 TRIES = 6
+REMOVED = "What this run belonged to was removed by signoff."
 BUSY = frozenset({408, 429, 502, 503, 504})
 WORKER_SILENT_AFTER = timedelta(seconds=60)
 WAITING = ("SCHEDULED", "PAUSED")
@@ -161,7 +165,7 @@ class PrefectEngine:
             await self._ask("DELETE", f"{path}/schedules/{schedule['id']}", none_on=[404])
         waiting = _runs_of(deployment_id) | {"sort": "ID_DESC"}
         for row in [row async for row in self._pages("/flow_runs/filter", waiting)]:
-            await self.end(UUID(row["id"]), "CANCELLED", "Cancelled", "The scheduled job was deleted.")
+            await self.end(UUID(row["id"]), "CANCELLED", "Cancelled", REMOVED)
         await self._ask("DELETE", path, none_on=[404])
 
     def _fields(self, spec: DeploymentSpec) -> dict[str, Json]:
@@ -176,6 +180,8 @@ class PrefectEngine:
             # The store has validated them; runs of sensitive Jobs have none in Prefect.
             "enforce_parameter_schema": False,
             "paused": False,
+            "concurrency_limit": None,
+            "path": None,
             "job_variables": {},
             "pull_steps": [],
         }
@@ -230,9 +236,8 @@ class PrefectEngine:
         return found
 
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
-        due = {"expected_start_time": {"before_": until.isoformat()}}
+        due = {"deployment_id": {"any_": [str(deployment_id)]}, "expected_start_time": {"before_": until.isoformat()}}
         body = {"sort": "EXPECTED_START_TIME_DESC", "limit": PAGE, "flow_runs": due}
-        body["flow_runs"] = due | {"deployment_id": {"any_": [str(deployment_id)]}}
         return [_run(row) for row in await self._ask("POST", "/flow_runs/filter", body)]
 
     async def runs_in(self, state_types: Collection[str]) -> list[Run]:
@@ -248,7 +253,8 @@ def _decoded(method: str, path: str, answer: httpx.Response) -> Json:
     if answer.is_success:
         return answer.json() if answer.content else None
     # Prefect refused what we wrote: ours to mend, so the words go to the log and not to the person.
-    raise Unavailable(f"Prefect refused {method} {path}: {answer.status_code} {answer.text[:500]}")
+    logger.error("Prefect refused %s %s: %s %s", method, path, answer.status_code, answer.text[:500])
+    raise Unavailable("Prefect refused what it was asked; the server's log says why.")
 
 
 def _runs_of(deployment_id: UUID) -> dict[str, Json]:
@@ -285,8 +291,12 @@ def _is_foreign(row: Mapping[str, Json], pool: str) -> bool:
     return bool(
         row["job_variables"]
         or row["pull_steps"]
+        or row["path"]
         or row["paused"]
+        or row["global_concurrency_limit"]
+        or row["enforce_parameter_schema"]
         or row["work_pool_name"] != pool
+        or TAG not in row["tags"]
         or len(row["schedules"]) > 1
         or any(schedule["parameters"] for schedule in row["schedules"])
     )

@@ -23,7 +23,7 @@ from uuid import UUID
 
 from api_shim.admissions import MISSED_AFTER, ending, firing_of, new_result
 from api_shim.model import NEVER, Job, JobResult, Leftover, ScheduledJob, Status, User
-from api_shim.ports import DeploymentSpec, Engine, Run, RunSpec, ScheduleSpec
+from api_shim.ports import EMPTY_FORM, DeploymentSpec, Engine, Run, RunSpec, ScheduleSpec
 from api_shim.recurrence import active_from, cron_spec, newest_time, next_times
 from api_shim.store import Store, Transaction
 from approval_gate.admission import SUPERSEDED
@@ -103,18 +103,23 @@ class Projection:
             # It was its turn, and it ended before it could ask.
             await self._store.write(partial(_record_lost, scheduled, job, run, scheduled.start_time, now))
             return NEVER
-        run_id = run.id if run is not None and not run.final else await self._hold_one_off(scheduled, job, run)
-        if run is None or run.waits:
-            await self._engine.release(run_id, scheduled.start_time, "Scheduled by signoff.")
+        if run is None or run.final:
+            run = await self._hold(_deployment_of(job), one_off_key(scheduled.id), scheduled, "Being scheduled.")
+            await self._note(scheduled, flow_run_id=run.id)
+        if run.waits:
+            await self._engine.release(run.id, scheduled.start_time, "Scheduled by signoff.")
         return max(scheduled.start_time, now) + MISSED_AFTER
 
-    async def _hold_one_off(self, scheduled: ScheduledJob, job: Job, ended: Run | None) -> UUID:
-        # A run that was cancelled or deleted by hand is not brought back under its key, but replaced.
-        lost = ended.id if ended is not None else scheduled.flow_run_id
-        key = one_off_key(scheduled.id) + ("" if lost is None else f"/{lost}")
-        run_id = await self._engine.hold(_deployment_of(job), run_spec(key, scheduled, "Being scheduled."))
-        await self._note(scheduled, flow_run_id=run_id)
-        return run_id
+    async def _hold(self, deployment_id: UUID, key: str, scheduled: ScheduledJob, message: str) -> Run:
+        """Return a held run; one that was ended under its key is not brought back, but replaced."""
+        lost = ""
+        while True:
+            spec = run_spec(f"{key}{lost}", scheduled, message)
+            run_id = await self._engine.hold(deployment_id, spec)
+            run = await self._run(run_id)
+            if run is not None and not run.final:
+                return run
+            lost = f"/{run_id}"
 
     async def _recurring(self, scheduled: ScheduledJob, job: Job) -> datetime:
         now = self._clock()
@@ -158,22 +163,30 @@ class Projection:
         return look_again
 
     async def _pass_over(self, scheduled: ScheduledJob, job: Job, run: Run, now: datetime) -> None:
-        await self._engine.end(run.id, "CANCELLED", "Skipped", SUPERSEDED)
+        # In this order: a run that has ended would not be found here again, and its firing never be recorded.
         await self._store.write(partial(_record_passed_over, scheduled, job, run, now))
+        await self._engine.end(run.id, "CANCELLED", "Skipped", SUPERSEDED)
 
     async def _catch_up(
         self, scheduled: ScheduledJob, job: Job, deployment_id: UUID, firing: datetime, now: datetime
     ) -> None:
-        spec = run_spec(f"signoff:{scheduled.id}@{firing.isoformat()}", scheduled, "Makes up for a missed firing.")
-        run_id = await self._engine.hold(deployment_id, spec)
-        await self._store.write(partial(_record_catch_up, scheduled, job, run_id, firing, now))
-        await self.start(run_id)
+        key = f"signoff:{scheduled.id}@{firing.isoformat()}"
+        run = await self._hold(deployment_id, key, scheduled, "Makes up for a missed firing.")
+        if await self._store.write(partial(_record_catch_up, scheduled, job, run.id, firing, now)):
+            await self._start(run.id)
 
     # Runs that start now
 
     async def start(self, run_id: UUID) -> None:
         """Release a held run whose job result is recorded."""
-        await self._engine.release(run_id, self._clock(), "Requested through signoff.")
+        async with self._one_at_a_time:
+            await self._start(run_id)
+
+    async def _start(self, run_id: UUID) -> None:
+        run = await self._run(run_id)
+        # One that a worker has taken already must not be put back: it would be started twice.
+        if run is not None and run.held:
+            await self._engine.release(run_id, self._clock(), "Requested through signoff.")
         await self._store.write(partial(_mark_released, run_id))
 
     # What was deleted
@@ -216,7 +229,7 @@ def base_deployment(job: Job) -> DeploymentSpec:
         entrypoint=entrypoint(job),
         queue=job.default_queue,
         description=job.description,
-        parameter_schema=job.parameter_schema or {},
+        parameter_schema=job.parameter_schema or EMPTY_FORM,
     )
 
 
@@ -230,7 +243,7 @@ def own_deployment(scheduled: ScheduledJob, job: Job, now: datetime) -> Deployme
         queue=scheduled.queue,
         description=scheduled.description or f"The scheduled job “{scheduled.name}” of signoff.",
         parameters=scheduled.inputs,
-        parameter_schema=job.parameter_schema or {},
+        parameter_schema=job.parameter_schema or EMPTY_FORM,
         schedule=ScheduleSpec(slug=str(scheduled.id), cron=cron_spec(scheduled.recurrence), active=active),
     )
 
@@ -278,6 +291,12 @@ def _is_taken(tx: Transaction, scheduled: ScheduledJob, firing: datetime) -> boo
     return tx.exists(JobResult, scheduled_job_id=scheduled.id, nominal_time=firing)
 
 
+def _is_free(tx: Transaction, scheduled: ScheduledJob, run_id: UUID, firing: datetime) -> bool:
+    """Say whether neither the firing nor the run is recorded; until the transaction ends nobody else can."""
+    still_there = tx.one(ScheduledJob, id=scheduled.id, lock=True) is not None
+    return still_there and not _is_taken(tx, scheduled, firing) and not tx.exists(JobResult, id=run_id)
+
+
 def _result(
     tx: Transaction, scheduled: ScheduledJob, job: Job, run_id: UUID, firing: datetime, now: datetime
 ) -> JobResult:
@@ -286,20 +305,20 @@ def _result(
 
 
 def _record_lost(scheduled: ScheduledJob, job: Job, run: Run, firing: datetime, now: datetime, tx: Transaction) -> None:
-    if _is_taken(tx, scheduled, firing) or tx.exists(JobResult, id=run.id):
+    if scheduled.one_off:
+        tx.change(scheduled, enabled=False)
+    if not _is_free(tx, scheduled, run.id, firing):
         return
     result = _result(tx, scheduled, job, run.id, firing, now)
     tx.add(result)
     status = Status.REVOKED if run.state_type == "CANCELLED" else Status.FAILURE
     why = f"The run ended before it was let go: {run.state_name}. {run.message}".strip()
     tx.change(result, **ending(result, status, now), traceback=why)
-    if scheduled.one_off:
-        tx.change(scheduled, enabled=False)
 
 
 def _record_passed_over(scheduled: ScheduledJob, job: Job, run: Run, now: datetime, tx: Transaction) -> None:
     firing = firing_of(scheduled, run)
-    if _is_taken(tx, scheduled, firing) or tx.exists(JobResult, id=run.id):
+    if not _is_free(tx, scheduled, run.id, firing):
         return
     result = _result(tx, scheduled, job, run.id, firing, now)
     tx.add(result)
@@ -308,12 +327,13 @@ def _record_passed_over(scheduled: ScheduledJob, job: Job, run: Run, now: dateti
 
 def _record_catch_up(
     scheduled: ScheduledJob, job: Job, run_id: UUID, firing: datetime, now: datetime, tx: Transaction
-) -> None:
-    if _is_taken(tx, scheduled, firing):
-        return
+) -> bool:
+    """Record the run that makes up for a firing; False if another has it."""
+    if not _is_free(tx, scheduled, run_id, firing):
+        return False
     result = _result(tx, scheduled, job, run_id, firing, now)
-    tx.add(result)
-    tx.change(result, inputs=scheduled.inputs, released=False)
+    tx.add(replace(result, inputs=scheduled.inputs, released=False))
+    return True
 
 
 def _mark_released(run_id: UUID, tx: Transaction) -> None:

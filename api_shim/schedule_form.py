@@ -22,6 +22,7 @@ from api_shim.recurrence import Interval, check_start_time, check_time_zone, fir
 from approval_gate.errors import Invalid
 
 MAX_NAME = 255
+MAX_TIME = 64
 
 NAME_MISSING = "Please provide a name for the job schedule."
 NAME_TAKEN = "A scheduled job with this name already exists."
@@ -66,10 +67,8 @@ def read_schedule(raw: object, now: datetime, zone: str) -> Schedule:
     if not isinstance(raw, Mapping):
         raise _fault("non_field_errors", f"Invalid data. Expected a dictionary, but got {type(raw).__name__}.")
     interval = _interval(raw)
-    if interval is Interval.IMMEDIATELY:
-        return Schedule(name="", interval=interval, start_time=now, time_zone=zone)
     faults: dict[str, list[str]] = {}
-    name = _collect(faults, "name", _name, raw)
+    name = _collect(faults, "name", _name, raw, interval)
     time_zone = _collect(faults, "time_zone", _time_zone, raw, zone) or zone
     crontab = _collect(faults, "crontab", _crontab, raw, interval)
     start = _collect(faults, "start_time", _start, raw, interval, time_zone, now)
@@ -101,14 +100,12 @@ def _interval(raw: Mapping[str, Any]) -> Interval:
     return Interval(value)
 
 
-def _name(raw: Mapping[str, Any]) -> str:
+def _name(raw: Mapping[str, Any], interval: Interval) -> str:
     value = raw.get("name")
-    if value is None:
-        raise Invalid(NAME_MISSING)
-    if not isinstance(value, str):
+    if value is not None and not isinstance(value, str):
         raise Invalid(NOT_A_STRING)
-    name = value.strip()
-    if not name:
+    name = (value or "").strip()
+    if not name and interval is not Interval.IMMEDIATELY:
         raise Invalid(NAME_MISSING)
     if len(name) > MAX_NAME:
         raise Invalid(f"Ensure this field has no more than {MAX_NAME} characters.")
@@ -136,6 +133,8 @@ def _crontab(raw: Mapping[str, Any], interval: Interval) -> str:
 
 
 def _start(raw: Mapping[str, Any], interval: Interval, zone: str, now: datetime) -> datetime | None:
+    if interval is Interval.IMMEDIATELY:
+        return now
     value = raw.get("start_time")
     if value is None or value == "":
         if interval is Interval.CUSTOM:
@@ -160,10 +159,12 @@ def read_time(value: object, zone: str) -> datetime:
     Raises:
         Invalid: it cannot be read.
     """
-    if not isinstance(value, str) or len(value) > 64 or not any(mark in value for mark in "T "):
+    text = value.strip() if isinstance(value, str) and len(value) <= MAX_TIME else ""
+    # Python reads past a null character at the end.
+    if not any(mark in text for mark in "T ") or not text.isprintable():
         raise Invalid(START_UNREADABLE)
     try:
-        time = datetime.fromisoformat(value.strip())
+        time = datetime.fromisoformat(text)
         return (time if time.tzinfo else time.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Invalid(START_UNREADABLE) from error

@@ -22,6 +22,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
+import anyio.to_thread
 
 from api_shim.jobs import JobCode
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob
@@ -136,7 +137,8 @@ class Schedules:
         """
         now = self._clock()
         job = await self._store.read(partial(runnable_job, actor, job_ref))
-        plan = self._plan(job, request, now)
+        # Off the event loop: a large request is long to check, and the first one of a Job imports its module.
+        plan = await anyio.to_thread.run_sync(self._plan, job, request, now)
         if not await self._engine.has_worker(plan.queue):
             raise Unavailable(f"Unable to process request: No Prefect workers running on queue {plan.queue}.")
         if plan.runs_now:
@@ -186,7 +188,7 @@ class Schedules:
         immediately = plan.schedule.interval is Interval.IMMEDIATELY
         scheduled = ScheduledJob(
             id=uuid4(),
-            name=plan.schedule.name or f"{plan.job.name} - {now.isoformat()}"[:255],
+            name=plan.schedule.name or f"{plan.job.name[:200]} - {now.isoformat()}",
             job_id=plan.job.id,
             owner_id=actor.id,
             interval=Interval.FUTURE if immediately else plan.schedule.interval,
@@ -223,8 +225,12 @@ class Schedules:
         Raises:
             Forbidden: he may delete none at all.
         """
-        for leftover in await self._store.write(partial(_delete_all, actor, ids)):
-            await self._promptly(partial(self._projection.clean, leftover))
+        leftovers = await self._store.write(partial(_delete_all, actor, ids))
+        await self._promptly(partial(self._clean, leftovers))
+
+    async def _clean(self, leftovers: list[Leftover]) -> None:
+        for leftover in leftovers:
+            await self._projection.clean(leftover)
 
     async def _promptly(self, work: Callable[[], Awaitable[None]]) -> None:
         """Let Prefect follow before the answer if it does so soon; what is answered is durable either way."""
@@ -278,8 +284,10 @@ def _delete(actor: Actor, scheduled_id: UUID, tx: Transaction) -> Leftover:
 def _delete_all(actor: Actor, ids: list[UUID], tx: Transaction) -> list[Leftover]:
     kind = ObjectType.SCHEDULED_JOB
     policy.enforce(policy.on_type(actor, Action.DELETE, kind), kind)
-    deletable = tx.visible(kind, actor, Action.DELETE, ids)
-    return [_leave(tx, scheduled) for scheduled in tx.all(ScheduledJob, id=deletable)]
+    # In order, so that two who delete the same at once never wait for each other.
+    deletable = sorted(tx.visible(kind, actor, Action.DELETE, ids))
+    found = (tx.one(ScheduledJob, id=scheduled_id, lock=True) for scheduled_id in deletable)
+    return [_leave(tx, scheduled) for scheduled in found if scheduled is not None]
 
 
 def _leave(tx: Transaction, scheduled: ScheduledJob) -> Leftover:

@@ -36,6 +36,8 @@ SWEEP_EVERY = timedelta(seconds=30)
 BATCH = 200
 LONGEST_PAUSE = timedelta(seconds=60)
 ABANDONED_AFTER = timedelta(seconds=60)
+SLOW_START = timedelta(minutes=15)
+"""How long a process may take from being taken by a worker to asking for admission: some pull a large image first."""
 
 GONE = "The process that executed this run has gone."
 NOT_REQUESTED = "This run was never recorded: the request for it was not accepted."
@@ -65,6 +67,7 @@ class Watch:
         self._engine = engine
         self._projection = projection
         self._clock = clock
+        self._began = clock()
         self._swept: datetime | None = None
         self._failed: dict[UUID, tuple[datetime, timedelta]] = {}
 
@@ -155,8 +158,7 @@ class Watch:
         runs = await self._engine.runs(waiting)
         for run_id, row in waiting.items():
             run = runs.get(run_id)
-            going = run is not None and not run.waits and not run.final
-            if not going and (run is None or run.final or run.scheduled_for != row.start_time):
+            if run is None or run.final or (run.waits and run.scheduled_for != row.start_time):
                 await self._try(row.id, partial(self._projection.reconcile, row.id))
 
     async def _sweep_runs(self, now: datetime) -> None:
@@ -167,9 +169,11 @@ class Watch:
     async def _recover(self, run: Run, now: datetime) -> None:
         """End a run whose process is gone; start one again that nobody had let go; drop what nobody recorded."""
         known = await self._store.read(partial(_known, run))
-        match remedy(run, known, now):
+        match remedy(run, known, now, self._began):
             case Remedy.END:
                 await self._engine.end(run.id, "CRASHED", "Crashed", GONE)
+            case Remedy.CANCEL:
+                await self._engine.end(run.id, "CANCELLED", "Cancelled", GONE)
             case Remedy.DROP:
                 await self._engine.end(run.id, "CANCELLED", "Cancelled", NOT_REQUESTED)
             case Remedy.START_AGAIN:
@@ -205,7 +209,8 @@ def _learn(result_id: UUID, run: Run | None, now: datetime, tx: Transaction) -> 
     if run is None:
         tx.change(result, **ending(result, Status.REVOKED, now), traceback="The run was deleted in Prefect.")
     else:
-        status = Status.REVOKED if run.state_name == "Skipped" else STATUS_OF[run.state_type]
+        executed = result.attempt is not None or run.state_type != "COMPLETED"
+        status = STATUS_OF[run.state_type] if executed else Status.REVOKED
         why = None if status is Status.SUCCESS else f"{run.state_name}: {run.message}".rstrip(": ")
         tx.change(result, **ending(result, status, run.ended or now), traceback=why)
 
@@ -215,6 +220,7 @@ class Remedy(StrEnum):
 
     LEAVE = "leave"
     END = "end"
+    CANCEL = "cancel"
     DROP = "drop"
     START_AGAIN = "start again"
 
@@ -231,21 +237,24 @@ def _known(run: Run, tx: Transaction) -> Known:
     return Known(result=tx.one(JobResult, id=run.id), scheduled=tx.one(ScheduledJob, flow_run_id=run.id))
 
 
-def remedy(run: Run, known: Known, now: datetime) -> Remedy:
+def remedy(run: Run, known: Known, now: datetime, began: datetime) -> Remedy:
     """Say what to do about a run that is held, or that Prefect shows as under way.
 
-    A process of this machine that is gone is proof; what was not let go within a minute counts as stuck. A run that
-    is held and recorded waits rightly.
+    A process of this machine that is gone is proof. What was not let go counts as stuck after a while: a short one for
+    runs from before this server began, whose worker may have ended with the last one. A run that is held and recorded
+    waits rightly. One that is being cancelled is never started again.
     """
     result = known.result
+    end = Remedy.CANCEL if run.state_type == "CANCELLING" else Remedy.END
     if result is not None and result.attempt is not None:
-        return Remedy.END if run.state_type in GOING and _is_gone(result.worker or "") else Remedy.LEAVE
-    if now - run.since <= ABANDONED_AFTER:
+        return end if run.state_type in GOING and _is_gone(result.worker or "") else Remedy.LEAVE
+    short = run.state_type in HELD or run.since < began
+    if now - run.since <= (ABANDONED_AFTER if short else SLOW_START):
         return Remedy.LEAVE
     recorded = result is not None or known.scheduled is not None
     if run.state_type in HELD:
         return Remedy.LEAVE if recorded else Remedy.DROP
-    return Remedy.START_AGAIN if recorded or run.by_schedule else Remedy.END
+    return Remedy.START_AGAIN if end is Remedy.END and (recorded or run.by_schedule) else end
 
 
 def _is_gone(worker: str) -> bool:

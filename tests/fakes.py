@@ -105,7 +105,7 @@ class FakeEngine:
 
     async def write_deployment(self, deployment_id: UUID, spec: DeploymentSpec) -> None:
         self._may_fail("write_deployment", after=False)
-        found = self.made[deployment_id]
+        found = self._deployment(deployment_id)
         self.made[deployment_id] = replace(spec, flow=found.flow, name=found.name)
         self._forget_scheduled(deployment_id)
         self._may_fail("write_deployment", after=True)
@@ -121,7 +121,8 @@ class FakeEngine:
 
     async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
         self._may_fail("hold", after=False)
-        if run.key not in self.keys:
+        self._deployment(deployment_id)
+        if self.keys.get(run.key) not in self.all_runs:
             made = self._new_run(deployment_id, run.parameters, self.clock(), by_schedule=False)
             self._put(made, "PAUSED", "Suspended", run.message)
             self.keys[run.key] = made.id
@@ -130,7 +131,8 @@ class FakeEngine:
 
     async def find_run(self, key: str) -> UUID | None:
         self._may_fail("find_run", after=False)
-        return self.keys.get(key)
+        found = self.keys.get(key)
+        return found if found in self.all_runs else None
 
     async def release(self, run_id: UUID, at: datetime, message: str) -> None:
         self._may_fail("release", after=False)
@@ -163,7 +165,23 @@ class FakeEngine:
         self._may_fail("logs", after=False)
         return self.lines.get(run_id, [])
 
+    def _deployment(self, deployment_id: UUID) -> DeploymentSpec:
+        if deployment_id not in self.made:
+            raise Unavailable("Prefect refused: there is no such deployment.")
+        return self.made[deployment_id]
+
     # What happens in Prefect without us
+
+    def delete_deployment(self, deployment_id: UUID) -> None:
+        """Let a hand delete a deployment: Prefect deletes its scheduled runs and keeps its suspended ones."""
+        del self.made[deployment_id]
+        for run in [run for run in self.all_runs.values() if run.deployment_id == deployment_id]:
+            if run.state_type == "SCHEDULED":
+                del self.all_runs[run.id]
+
+    def delete_run(self, run_id: UUID) -> None:
+        """Let a hand delete a run."""
+        del self.all_runs[run_id]
 
     def make_firing(self, deployment_id: UUID, nominal: datetime) -> Run:
         """Let the scheduler make the run of a firing."""

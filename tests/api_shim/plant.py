@@ -1,0 +1,279 @@
+"""Everything but Prefect and the web, over a store: can die at any point, be started anew, and let time pass."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from api_shim.admissions import Admissions, Attempt, Outcome
+from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
+from api_shim.ports import Run
+from api_shim.projection import Projection
+from api_shim.recurrence import Interval
+from api_shim.schedules import RunRequest, Schedules
+from api_shim.store import Store, Transaction
+from api_shim.watch import Watch
+from approval_gate.admission import Answer, Finish, Go, Refuse, Wait
+from approval_gate.errors import Invalid
+from approval_gate.model import Actor
+from tests.factories import NOW, make_job, make_scheduled, make_user
+from tests.fakes import Died, FakeEngine
+
+T = TypeVar("T")
+HOUR = timedelta(hours=1)
+INPUTS = {"count": 2}
+
+
+@dataclass
+class Life:
+    """Counts the points at which a process can die, and dies at one of them."""
+
+    dies_at: int = 0
+    points: int = 0
+
+    def point(self) -> None:
+        self.points += 1
+        if self.points == self.dies_at:
+            raise Died(f"at point {self.points}")
+
+
+class MortalStore(Store):
+    """A store whose process can die before a commit and after it."""
+
+    life: Life
+
+    async def write(self, tell: Callable[[Transaction], T]) -> T:
+        self.life.point()
+        done = await super().write(tell)
+        self.life.point()
+        return done
+
+
+@dataclass
+class MortalEngine(FakeEngine):
+    """A Prefect whose caller can die before each call and after each that changes something."""
+
+    life: Life | None = None
+
+    def _may_fail(self, call: str, *, after: bool) -> None:
+        if self.life is not None:
+            self.life.point()
+        super()._may_fail(call, after=after)
+
+
+class Code:
+    """The code of Jobs that take whatever they are given."""
+
+    def validate(self, job: Job, data: object) -> Mapping[str, Any]:
+        if not isinstance(data, dict):
+            raise Invalid({"errors": ["Job data needs to be a dict"]})
+        return data
+
+
+class Plant:
+    """The use cases over one store and one Prefect in memory.
+
+    Args:
+        url: the store's.
+        job: what is special about its Job.
+    """
+
+    def __init__(self, url: str, **job: Any) -> None:
+        self.now = NOW
+        self.store = MortalStore(url)
+        self.engine = MortalEngine(clock=lambda: self.now)
+        self.user = make_user(is_superuser=True)
+        self.actor = Actor(id=self.user.id, username="alice", superuser=True)
+        self.job = make_job(**job)
+        self.start()
+
+    def start(self, dies_at: int = 0) -> None:
+        """Begin anew, as a process does: with what is in the store and in Prefect, and nothing else."""
+        self.life = self.store.life = self.engine.life = Life(dies_at)
+        self.projection = Projection(self.store, self.engine, lambda: self.now)
+        self.watch = Watch(self.store, self.engine, self.projection, lambda: self.now)
+        self.admissions = Admissions(self.store)
+        self.schedules = Schedules(
+            store=self.store,
+            engine=self.engine,
+            projection=self.projection,
+            code=Code(),  # type: ignore[arg-type]  # the same promise, for Jobs without code
+            clock=lambda: self.now,
+            zone="UTC",
+        )
+
+    # What happens
+
+    def dies(self, work: Callable[[], Awaitable[Any]]) -> bool:
+        """Do something; say whether the process died of it."""
+        try:
+            asyncio.run(_awaited(work))
+        except Died:
+            return True
+        return False
+
+    def tick(self, times: int = 1, **by: float) -> None:
+        """Let time pass before each tick."""
+        for _ in range(times):
+            self.now += timedelta(**by)
+            asyncio.run(self.watch.tick())
+
+    def settle(self) -> None:
+        """Start anew, and go on for long enough that everything is mended."""
+        self.start()
+        self.tick(7, seconds=16)
+
+    async def request(self, schedule: object = None, **request: Any) -> Any:
+        asked = RunRequest(**{"data": INPUTS, "schedule": schedule, **request})
+        return await self.schedules.request(self.actor, self.job.id, asked)
+
+    def work(self, run: Run, *, crash: bool = False) -> Answer:
+        """Let a worker execute a run that is due."""
+        run = self.engine.set_state(run.id, "RUNNING", "Running", started=self.now)
+        attempt = uuid4()
+        answer, _ticket = self.admissions.ask(run, Attempt(id=attempt, worker="elsewhere:1"), self.now)
+        match answer:
+            case Go() if crash:
+                self.engine.set_state(run.id, "CRASHED", "Crashed", "The process died.")
+            case Go():
+                self.admissions.tell(
+                    run.id, attempt, Outcome(status=Status.SUCCESS, result=1, traceback=None), self.now
+                )
+                self.engine.set_state(run.id, "COMPLETED", "Completed")
+            case Finish(message=why):
+                self.engine.set_state(run.id, "COMPLETED", "Skipped", why)
+            case Refuse(reason=why):
+                self.engine.set_state(run.id, "FAILED", "Refused", why)
+            case Wait(until=until):
+                self.engine.set_state(run.id, "SCHEDULED", "Waiting", scheduled_for=until)
+        return answer
+
+    def work_off(self) -> None:
+        """Let a worker execute everything that is due, the oldest first."""
+        due = [run for run in self.waiting() if run.scheduled_for is not None and run.scheduled_for <= self.now]
+        for run in sorted(due, key=lambda run: run.expected_start):
+            self.work(run)
+
+    # What stands in the store
+
+    def add(self, *things: Any) -> None:
+        with self.store.transaction() as tx:
+            for thing in things:
+                tx.add(thing)
+
+    def change(self, thing: Any, **to: Any) -> None:
+        with self.store.transaction() as tx:
+            tx.change(thing, **to)
+
+    def all(self, kind: type[T]) -> list[T]:
+        with self.store.transaction(write=False) as tx:
+            return tx.all(kind)
+
+    def only(self, kind: type[T]) -> T:
+        [it] = self.all(kind)
+        return it
+
+    def results(self) -> dict[datetime | None, JobResult]:
+        """Return the job results by firing; there is one of each."""
+        results = self.all(JobResult)
+        by_time = {result.nominal_time: result for result in results}
+        assert len(by_time) == len(results)
+        return by_time
+
+    def one_off(self, **to: Any) -> ScheduledJob:
+        return self._scheduled(**{"interval": Interval.FUTURE, **to})
+
+    def recurring(self, **to: Any) -> ScheduledJob:
+        return self._scheduled(**to)
+
+    def _scheduled(self, **to: Any) -> ScheduledJob:
+        times = {"created": self.now, "date_changed": self.now, "due_from": self.now}
+        scheduled = make_scheduled(
+            self.job, self.user, **{"inputs": INPUTS, "start_time": self.now + HOUR, **times, **to}
+        )
+        self.add(scheduled)
+        return scheduled
+
+    # What stands in Prefect
+
+    def waiting(self) -> list[Run]:
+        return [run for run in self.engine.all_runs.values() if run.waits]
+
+    def unended(self) -> list[Run]:
+        return [run for run in self.engine.all_runs.values() if not run.final]
+
+    def own(self) -> dict[UUID, Any]:
+        """Return the deployments of scheduled jobs."""
+        return {key: spec for key, spec in self.engine.made.items() if spec.schedule is not None}
+
+    def own_id(self) -> UUID:
+        [own] = self.own()
+        return own
+
+    def check_in_line(self) -> None:
+        """See that Prefect is as the store says, and nothing else is there."""
+        job = self.only(Job)
+        assert self.all(Leftover) == []
+        assert [key for key, spec in self.engine.made.items() if spec.schedule is None] == [job.deployment_id]
+        rows = self.all(ScheduledJob)
+        expected = {row.deployment_id: str(row.id) for row in rows if not row.one_off}
+        assert {key: spec.schedule.slug for key, spec in self.own().items()} == expected
+        assert all(row.projected_version == row.version for row in rows)
+        one_offs = {row.flow_run_id: row.start_time for row in rows if row.one_off and row.may_fire}
+        shown = {run.id: run.scheduled_for for run in self.unended() if not run.by_schedule}
+        results = [result.id for result in self.all(JobResult) if not result.status.final]
+        assert shown == {**one_offs, **{run_id: shown.get(run_id) for run_id in results}}
+        assert all(not run.held for run in self.unended())
+
+
+async def _awaited(work: Callable[[], Awaitable[Any]]) -> None:
+    await work()
+
+
+class Plants:
+    """Makes plants over empty stores, fast: the tables are made once and copied."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: list[Plant] = []
+        empty = Store(f"sqlite:///{folder / 'empty.db'}")
+        empty.migrate()
+        with empty.transaction() as tx:
+            tx.exists(Job)
+        empty.close()
+
+    def make(self, **job: Any) -> Plant:
+        """Return a plant whose Job has been recorded, and not more."""
+        path = self._folder / f"{uuid4()}.db"
+        shutil.copy(self._folder / "empty.db", path)
+        plant = Plant(f"sqlite:///{path}", **job)
+        plant.add(plant.user, plant.job)
+        self._made.append(plant)
+        return plant
+
+    def ready(self, **job: Any) -> Plant:
+        """Return a plant whose Job has its deployment."""
+        plant = self.make(**job)
+        plant.tick()
+        return plant
+
+    def dying(self, ready: Callable[[], Plant], work: Callable[[Plant], Awaitable[Any]]) -> Iterator[Plant]:
+        """Do the same in new plants that die at the first point, at the second, … and last not at all."""
+        at, died = 0, True
+        while died:
+            at += 1
+            plant = ready()
+            plant.start(dies_at=at)
+            died = plant.dies(lambda plant=plant: work(plant))  # type: ignore[misc]  # bound now, not later
+            yield plant
+        assert at > 3, "There was nothing to die of."
+
+    def close(self) -> None:
+        for plant in self._made:
+            plant.store.close()
