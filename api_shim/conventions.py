@@ -2,7 +2,7 @@
 
 * What is asked for comes first: a version that we have and JSON (406), then who asks (403), then the rest.
 * Every answer carries ``API-Version``; ``indent`` makes it readable for people.
-* Bodies are JSON or forms (else 415), up to a size (413); what cannot be read is a sentence, never a traceback.
+* Names in paths and filters have no null characters, which not every database takes.
 * Errors are the contract's shapes; one table says which status each kind has.
 * Lists are pages with absolute links.
 
@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
 from starlette.responses import JSONResponse, Response
 
-from api_shim.identity import Unauthenticated
+from api_shim.actors import Unauthenticated
+from api_shim.bodies import UnsupportedMediaType
 from api_shim.store import Listing
 from approval_gate import errors
 from approval_gate.model import Actor
@@ -32,11 +32,15 @@ logger = logging.getLogger("signoff")
 
 VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "2.0", "2.1", "2.2", "2.3", "2.4")
 DEFAULT_VERSION = VERSIONS[-1]
-MAX_BODY = 5_000_000
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
 MAX_INDENT = 8
 EVERYWHERE = frozenset({"limit", "offset", "sort", "q", "depth", "format", "api_version", "include", "exclude_m2m"})
+
+
+class NotAcceptable(errors.GateError):
+    """An answer of a kind or version that we do not make."""
+
 
 STATUS: Mapping[type[errors.GateError], int] = {
     errors.Forbidden: 403,
@@ -47,15 +51,12 @@ STATUS: Mapping[type[errors.GateError], int] = {
     errors.Conflict: 409,
     errors.NotRunnable: 405,
     errors.Unavailable: 503,
+    NotAcceptable: 406,
+    UnsupportedMediaType: 415,
 }
 
-
-class UnsupportedMediaType(errors.GateError):
-    """A body of a kind that we do not read."""
-
-
-class NotAcceptable(errors.GateError):
-    """An answer of a kind or version that we do not make."""
+Filters = Mapping[str, Callable[[str], Any]]
+"""The fields that a list can be filtered by, each with what reads a value; it raises ValueError for one it cannot."""
 
 
 # Asking
@@ -83,7 +84,7 @@ def negotiate(request: Request) -> None:
     Raises:
         NotAcceptable: there is no such version, or nothing that the client takes.
     """
-    parameters = _accepted(request.headers.get("accept", "*/*"))
+    parameters = _accepted(",".join(request.headers.getlist("accept")))
     version = parameters.get("version") or request.query_params.get("api_version") or DEFAULT_VERSION
     if version not in VERSIONS:
         where = '"Accept" header' if parameters.get("version") else "query"
@@ -91,7 +92,7 @@ def negotiate(request: Request) -> None:
         raise NotAcceptable(message)
     request.state.version = version
     indent = parameters.get("indent", "")
-    request.state.indent = min(int(indent), MAX_INDENT) if indent.isdecimal() and len(indent) < 3 else None
+    request.state.indent = min(_number(indent, 0), MAX_INDENT) or None
 
 
 def _accepted(header: str) -> Mapping[str, str]:
@@ -102,73 +103,6 @@ def _accepted(header: str) -> Mapping[str, str]:
             pairs = (parameter.partition("=") for parameter in parameters)
             return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
     raise NotAcceptable("Could not satisfy the request Accept header.")
-
-
-async def read_body(request: Request) -> Any:
-    """Return the decoded body: any JSON value, or the fields of a form; ``{}`` if there is none.
-
-    Raises:
-        Invalid: it cannot be decoded.
-        TooLarge: it is larger than 5 MB.
-        UnsupportedMediaType: it is neither JSON nor a form.
-    """
-    content = await _received(request)
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind in {"multipart/form-data", "application/x-www-form-urlencoded"}:
-        return await _form(request, content)
-    if not content:
-        return {}
-    if kind not in {"application/json", ""}:
-        raise UnsupportedMediaType(f'Unsupported media type "{kind[:100]}" in request.')
-    return parse_json(content)
-
-
-async def _received(request: Request) -> bytes:
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_BODY:
-            raise errors.TooLarge(f"The request body is larger than {MAX_BODY} bytes.")
-    return bytes(content)
-
-
-async def _form(request: Request, content: bytes) -> dict[str, Any]:
-    request._body = content  # the form parser reads the body again, which has been counted by now
-    request._stream_consumed = False
-    fields: dict[str, Any] = {}
-    try:
-        form = await request.form(max_files=0, max_fields=1000, max_part_size=MAX_BODY)
-    except (MultiPartException, HTTPException, ValueError) as error:
-        raise errors.Invalid({"detail": "Multipart form parse error - the form cannot be read."}) from error
-    for name in form:
-        values = form.getlist(name)
-        fields[name] = values[0] if len(values) == 1 else values
-    return fields
-
-
-def parse_json(content: bytes) -> Any:
-    """Decode JSON, strictly: no NaN, no lone surrogates, no depth or number that Python cannot take.
-
-    Raises:
-        Invalid: in the contract's words.
-    """
-    try:
-        text = content.decode("utf-8")
-        value = json.loads(text, parse_constant=_no_constant)
-        if SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except RecursionError as error:
-        raise errors.Invalid({"detail": "JSON parse error - nested too deeply"}) from error
-    except ValueError as error:
-        raise errors.Invalid({"detail": f"JSON parse error - {str(error)[:200]}"}) from error
-    return value
-
-
-SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"Out of range float values are not JSON compliant: {name}")
 
 
 # Answering
@@ -202,7 +136,12 @@ def install_errors(app: FastAPI) -> None:
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
         return respond(request, _shape(error), status)
 
-    async def http(request: Request, error: Exception) -> Response:
+    async def unrouted(request: Request, error: Exception) -> Response:
+        # No route of ours has asked yet; nobody learns even which addresses there are without signing in.
+        try:
+            caller(request)
+        except errors.GateError as refusal:
+            return await refused(request, refusal)
         status = error.status_code if isinstance(error, HTTPException) else 500
         detail = {404: "Not found.", 405: f'Method "{request.method}" not allowed.'}.get(status, "Error.")
         return respond(request, {"detail": detail}, status)
@@ -212,7 +151,7 @@ def install_errors(app: FastAPI) -> None:
         return JSONResponse({"detail": "The server failed; its log says why."}, 500, headers=_version(request))
 
     app.add_exception_handler(errors.GateError, refused)
-    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(HTTPException, unrouted)
     app.add_exception_handler(Exception, broken)
 
 
@@ -223,12 +162,12 @@ def _shape(error: errors.GateError) -> Any:
 # Lists
 
 
-def read_listing(request: Request, filters: Mapping[str, Callable[[str], Any]]) -> Listing:
+def read_listing(request: Request, filters: Filters) -> Listing:
     """Read the query of a list.
 
     Args:
         request: the request.
-        filters: the fields that can be filtered, each with what reads a value.
+        filters: the fields that can be filtered.
 
     Raises:
         Invalid: an unknown filter, or a value that cannot be read.
@@ -241,8 +180,8 @@ def read_listing(request: Request, filters: Mapping[str, Callable[[str], Any]]) 
             for field in filters
             if field in query
         },
-        search=query.get("q", ""),
-        sort=tuple(part for value in query.getlist("sort") for part in value.split(",") if part),
+        search=_filter("q", read_text, query.get("q", "")),
+        sort=tuple(dict.fromkeys(part for value in query.getlist("sort") for part in value.split(",") if part)),
         limit=_limit(query.get("limit", "")),
         offset=_number(query.get("offset", ""), 0),
     )
@@ -275,7 +214,8 @@ def as_page(request: Request, listing: Listing, count: int, results: list[Any]) 
     after, before = listing.offset + listing.limit, listing.offset - listing.limit
 
     def link(offset: int) -> str:
-        return str(request.url.include_query_params(limit=listing.limit, offset=offset))
+        address = request.url.replace(path=f"{request.url.path}/")
+        return str(address.include_query_params(limit=listing.limit, offset=offset))
 
     return {
         "count": count,
@@ -283,6 +223,30 @@ def as_page(request: Request, listing: Listing, count: int, results: list[Any]) 
         "previous": link(max(0, before)) if listing.offset > 0 else None,
         "results": results,
     }
+
+
+def reference(request: Request) -> str:
+    """Return the id or name by which a path refers to something; a name may have any character, even a slash.
+
+    Raises:
+        NotFound: nothing is called that.
+    """
+    try:
+        # The path is matched as it was sent, so that an encoded slash does not divide it.
+        return read_text(unquote(request.path_params["ref"]))
+    except ValueError as error:
+        raise errors.NotFound("Not found.") from error
+
+
+def read_text(text: str) -> str:
+    """Return a text that the store can be asked for.
+
+    Raises:
+        ValueError: it has null characters.
+    """
+    if "\0" in text:
+        raise ValueError("A text may not have null characters.")
+    return text
 
 
 def read_id(text: str) -> UUID | None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from api_shim.admissions import Admissions
-from api_shim.conventions import caller
+from api_shim.conventions import caller, reference
 from api_shim.jobs import Catalogue
 from api_shim.model import Job
 from api_shim.ports import Engine
@@ -41,6 +41,7 @@ def services(request: Request) -> Services:
     return wired
 
 
+Ref = Annotated[str, Depends(reference)]
 Caller = Annotated[Actor, Depends(caller)]
 Use = Annotated[Services, Depends(services)]
 
@@ -51,8 +52,8 @@ async def wire(request: Request, use: Services, job_ids: Iterable[UUID] = ()) ->
     Args:
         request: says under which address the caller reached us.
         use: the use cases.
-        job_ids: the Jobs whose class path the shapes name.
+        job_ids: the Jobs of the scheduled jobs that it is to show.
     """
     wanted = set(job_ids)
     jobs = await use.store.read(lambda tx: tx.all(Job, id=wanted)) if wanted else []
-    return Wire(str(request.base_url).rstrip("/"), {job.id: job.class_path for job in jobs})
+    return Wire(str(request.base_url).rstrip("/"), {job.id: job for job in jobs})

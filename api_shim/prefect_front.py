@@ -6,9 +6,10 @@
 * Prefect's API answers 401 to nobody: its login page needs that. Its pages and their files are open, and so are
   ``/api/health`` and ``/api/ready``, by exact match.
 * Reading Prefect's API needs a login; everything that is not known to be a read needs ``prefect.write``.
-  Blocks keep secrets that a read can show, so they need it altogether.
-* Who passes reaches Prefect as its one internal account; headers that say who made a run are not a client's
-  to set.
+  Blocks and the server's settings keep secrets that a read can show, so they need it altogether.
+* Who passes, and only he, reaches Prefect as its one internal account; headers that say who made a run are not a
+  client's to set.
+* Prefect's pages load nothing from elsewhere, though they would ask for statistics there; nobody may frame them.
 * Websockets sign in with their first message; the same rules hold for them.
 """
 
@@ -27,7 +28,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_shim.identity import INVALID_TOKEN, NO_CREDENTIALS, Credentials, Identity, Unauthenticated
+from api_shim.actors import INVALID_TOKEN, NO_CREDENTIALS, Credentials, Unauthenticated
+from api_shim.identity import Identity
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import on_type
@@ -37,17 +39,26 @@ OPEN = frozenset({"/api/health", "/api/ready"})
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 READING_POSTS = re.compile(
     r"/api/("
-    r"[a-z_/]+/(filter|count|paginate|history|lateness)"
-    r"|ui/(flow_runs/count-task-runs|flow_runs/history|flows/next-runs|task_runs/count|schemas/validate)"
-    r"|artifacts/latest/(filter|count)"
-    r"|(automations/)?templates/validate"
-    r"|work_pools/[^/]+/(queues|workers)/filter"
+    r"(artifacts(/latest)?|automations|block_schemas|(v2/)?concurrency_limits|deployments|events|flow_runs|flows|logs"
+    r"|saved_searches|task_runs|task_workers|variables|work_pools|work_queues)"
+    r"/(filter|count|paginate|history|lateness)"
+    r"|ui/(flow_runs|flows|task_runs)/(count|count-deployments|count-task-runs|dashboard/counts|history|next-runs)"
+    r"|ui/schemas/validate|(automations/)?templates/validate"
+    r"|events/count-by/[a-z-]+"
+    r"|work_pools/[^/]+/((queues|workers)/filter|concurrency_status)"
+    r"|work_queues/[0-9a-f-]{36}/concurrency_status"
     r"|flow_runs/[0-9a-f-]{36}/input/filter"
     r")/?"
 )
-SECRETIVE = re.compile(r"/api/block_(documents|types)(/.*)?", re.DOTALL)
+SECRETIVE = re.compile(r"/api/(block_(documents|types)|admin/settings)(/.*)?", re.DOTALL)
 READING_SOCKETS = frozenset({"/api/events/out", "/api/logs/out"})
 NOT_A_CLIENTS = frozenset({b"authorization", b"prefect-automation-id", b"prefect-automation-name"})
+
+CONTENT_POLICY = (
+    b"content-security-policy",
+    b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'",
+)
+"""What a page of Prefect's may load; its own scripts are inline in part, and compile schemas."""
 
 MAY_NOT_WRITE = "This needs the permission prefect.write."
 POLICY_VIOLATION = 1008
@@ -101,17 +112,17 @@ class Front:
             state["caller"] = await self._who(read_credentials(Headers(scope=scope).get("authorization")))
         except GateError as error:
             state["caller"] = error
-        path = scope["path"].rstrip("/")
-        await self._shim({**scope, "path": path, "raw_path": path.encode()}, receive, send)
+        # As it was sent, still encoded: a name in it may have a slash of its own.
+        path = scope["raw_path"].rstrip(b"/")
+        await self._shim({**scope, "path": path.decode("latin-1"), "raw_path": path}, receive, send)
 
     async def _prefects(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path.lower().startswith("/api") and path not in OPEN:
-            refusal = await self._refusal(scope)
-            if refusal is not None:
-                await refusal(scope, receive, send)
-                return
-        await self._prefect(self._as_internal(scope), receive, send)
+        if not path.lower().startswith("/api") or (path in OPEN and scope["method"] == "GET"):
+            await self._prefect(_as_nobody(scope), receive, _at_home(send))
+            return
+        answer = await self._refusal(scope) or self._prefect
+        await answer(self._as_internal(scope), receive, send)
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
         try:
@@ -125,9 +136,9 @@ class Front:
         return None
 
     def _as_internal(self, scope: Scope) -> Scope:
-        headers = [(name, value) for name, value in scope["headers"] if name.lower() not in NOT_A_CLIENTS]
-        basic = base64.b64encode(self._internal.encode()).decode()
-        return {**scope, "headers": [*headers, (b"authorization", f"Basic {basic}".encode())]}
+        basic = b"Basic " + base64.b64encode(self._internal.encode())
+        nobody = _as_nobody(scope)
+        return {**nobody, "headers": [*nobody["headers"], (b"authorization", basic)]}
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -141,7 +152,7 @@ class Front:
             signed_in = True
             return {**message, **await self._signed(message, path)}
 
-        await self._prefect(self._as_internal(scope), signing_in, send)
+        await self._prefect(_as_nobody(scope), signing_in, send)
 
     async def _signed(self, message: Message, path: str) -> dict[str, Any]:
         """Return the first message of a websocket, with our credentials if its own are good."""
@@ -154,6 +165,19 @@ class Front:
         except GateError:
             return False
         return path in READING_SOCKETS or may_write(actor)
+
+
+def _as_nobody(scope: Scope) -> Scope:
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name not in NOT_A_CLIENTS]}
+
+
+def _at_home(send: Send) -> Send:
+    async def keep(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), CONTENT_POLICY]}
+        await send(message)
+
+    return keep
 
 
 def needs_write(method: str, path: str) -> bool:

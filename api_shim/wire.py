@@ -1,7 +1,7 @@
 """The shapes that clients see, with the contract's names, made from the model's values.
 
 * Related objects are ``{"id", "object_type", "url"}``; urls are absolute.
-* The inputs of sensitive Jobs are not shown, to nobody.
+* The inputs of sensitive Jobs are shown to nobody, also those given before the Job was called sensitive.
 * A user's tokens and whatever proves who he is are never part of a shape.
 
 Contract 2, 3, 5 and 7.
@@ -14,19 +14,11 @@ from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from api_shim.model import OVERRIDABLE, Job, JobResult, ScheduledJob, Status
+from api_shim.model import OVERRIDABLE, Job, JobResult, ScheduledJob
 from api_shim.ports import LogLine
 from approval_gate.model import ApprovalState
 
 Shape = dict[str, Any]
-
-STATUS_LABELS = {
-    Status.PENDING: "Pending",
-    Status.STARTED: "Started",
-    Status.SUCCESS: "Success",
-    Status.FAILURE: "Failure",
-    Status.REVOKED: "Revoked",
-}
 
 LEVELS = (
     (50, "critical"),
@@ -44,12 +36,12 @@ class Wire:
 
     Args:
         root: the address of the origin, without a slash at its end.
-        class_paths: ``module.Class`` of the Jobs that are referred to, by id.
+        jobs: the Jobs of the scheduled jobs that are shown, by id.
     """
 
-    def __init__(self, root: str, class_paths: Mapping[UUID, str]) -> None:
+    def __init__(self, root: str, jobs: Mapping[UUID, Job]) -> None:
         self._root = root
-        self._class_paths = class_paths
+        self._jobs = jobs
 
     def _url(self, kind: str, thing_id: object) -> str:
         return f"{self._root}/api/{kind}/{thing_id}/"
@@ -111,10 +103,11 @@ class Wire:
 
     def scheduled_job(self, row: ScheduledJob) -> Shape:
         """Return a scheduled job (contract 5)."""
+        job = self._jobs[row.job_id]
         return {
             **self._object(row.id, "extras.scheduledjob", "extras/scheduled-jobs", f"{row.name}: {row.interval}"),
             "name": row.name,
-            "task": self._class_paths[row.job_id],
+            "task": job.class_path,
             "job_model": self._job(row.job_id),
             "user": self._user(row.owner_id),
             "interval": str(row.interval),
@@ -124,7 +117,7 @@ class Wire:
             "one_off": row.one_off,
             "enabled": row.enabled,
             "args": [],
-            "kwargs": dict(row.inputs),
+            "kwargs": {} if job.has_sensitive_variables else dict(row.inputs),
             "queue": row.queue,
             "job_queue": self._queue(row.queue),
             "celery_kwargs": {"queue": row.queue},
@@ -140,12 +133,11 @@ class Wire:
     def job_result(self, row: JobResult) -> Shape:
         """Return a job result (contract 7)."""
         return {
-            **self._object(
-                row.id, "extras.jobresult", "extras/job-results", f"{row.name} ({STATUS_LABELS[row.status]})"
-            ),
+            **self._object(row.id, "extras.jobresult", "extras/job-results", f"{row.name} ({row.status})"),
             "name": row.name,
             "task_name": row.task_name,
-            "status": {"value": str(row.status), "label": STATUS_LABELS[row.status]},
+            # Clients wait until the label is none of those that mean "not yet".
+            "status": {"value": str(row.status), "label": str(row.status)},
             "date_created": at(row.date_created),
             "date_started": at(row.date_started),
             "date_done": at(row.date_done),

@@ -14,13 +14,15 @@ import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
 from api_shim.admissions import Attempt, Outcome, Ticket
-from api_shim.conventions import read_body, read_id, respond
+from api_shim.bodies import read_body
+from api_shim.conventions import read_id, respond
 from api_shim.deps import Caller, Use, wire
 from api_shim.model import Status
 from approval_gate import policy
 from approval_gate.admission import Answer, Finish, Go, Refuse, Wait
 from approval_gate.errors import Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
+from flows.inputs import storable_text
 
 router = APIRouter(prefix="/api/signoff", include_in_schema=False)
 
@@ -34,7 +36,7 @@ async def admission(request: Request, actor: Caller, use: Use) -> Response:
         raise NotFound("There is no such flow run.")
     now = use.clock()
     answer, ticket = await anyio.to_thread.run_sync(
-        use.admissions.ask, run, Attempt(id=attempt, worker=str(body.get("worker", ""))[:255]), now
+        use.admissions.ask, run, Attempt(id=attempt, worker=storable_text(str(body.get("worker", "")))[:255]), now
     )
     shown = (await wire(request, use)).job_result(ticket.result) if ticket else None
     return respond(request, _shape(answer, ticket, shown))

@@ -6,14 +6,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from api_shim.conventions import as_page, read_id, read_listing, respond
-from api_shim.deps import Caller, Use, wire
+from api_shim.conventions import Filters, as_page, read_id, read_listing, read_text, respond
+from api_shim.deps import Caller, Ref, Use, wire
 from approval_gate.model import ObjectType
 from approval_gate.policy import missing
 
 router = APIRouter(prefix="/api/extras/job-results")
 KIND = ObjectType.JOB_RESULT
-FILTERS = {"id": UUID, "name": str}
+FILTERS: Filters = {"id": UUID, "name": read_text}
 
 
 @router.get("")
@@ -24,15 +24,15 @@ async def listed(request: Request, actor: Caller, use: Use) -> Response:
     return respond(request, as_page(request, listing, page.count, [shapes.job_result(row) for row in page.rows]))
 
 
-@router.get("/{result_id}")
-async def detail(result_id: str, request: Request, actor: Caller, use: Use) -> Response:
-    row = await use.viewing.one(actor, KIND, id=_id(result_id))
+@router.get("/{ref}")
+async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    row = await use.viewing.one(actor, KIND, id=_id(ref))
     return respond(request, (await wire(request, use)).job_result(row))
 
 
-@router.get("/{result_id}/logs")
-async def logs(result_id: str, request: Request, actor: Caller, use: Use) -> Response:
-    thing_id = _id(result_id)
+@router.get("/{ref}/logs")
+async def logs(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    thing_id = _id(ref)
     lines = await use.viewing.logs(actor, thing_id)
     shapes = await wire(request, use)
     return respond(request, [shapes.log_line(line, thing_id) for line in lines])

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from api_shim.conventions import as_page, read_body, read_id, read_listing, respond
-from api_shim.deps import Caller, Use, wire
+from api_shim.bodies import is_form, read_body
+from api_shim.conventions import Filters, as_page, read_id, read_listing, read_text, respond
+from api_shim.deps import Caller, Ref, Use, wire
 from api_shim.model import Job
 from api_shim.schedules import RunRequest
 from approval_gate.errors import Invalid
@@ -17,7 +18,7 @@ from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/jobs")
 KIND = ObjectType.JOB
-FILTERS = {"id": UUID, "name": str}
+FILTERS: Filters = {"id": UUID, "name": read_text}
 FORM_SCHEDULE = ("name", "start_time", "interval", "crontab", "time_zone")
 
 
@@ -30,13 +31,13 @@ async def listed(request: Request, actor: Caller, use: Use) -> Response:
 
 
 @router.get("/{ref}")
-async def detail(ref: str, request: Request, actor: Caller, use: Use) -> Response:
+async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     job: Job = await use.viewing.one(actor, KIND, **_by(ref))
     return respond(request, (await wire(request, use)).job(job))
 
 
 @router.patch("/{ref}")
-async def change(ref: str, request: Request, actor: Caller, use: Use) -> Response:
+async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     body = await read_body(request)
     job_id = read_id(ref) or (await use.viewing.one(actor, KIND, name=ref)).id
     job = await use.catalogue.change(actor, job_id, body)
@@ -44,14 +45,14 @@ async def change(ref: str, request: Request, actor: Caller, use: Use) -> Respons
 
 
 @router.get("/{ref}/variables")
-async def variables(ref: str, request: Request, actor: Caller, use: Use) -> Response:
+async def variables(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     job: Job = await use.viewing.one(actor, KIND, **_by(ref))
     return respond(request, list(job.variables))
 
 
 @router.post("/{ref}/run")
-async def run(ref: str, request: Request, actor: Caller, use: Use) -> Response:
-    asked = read_run(await read_body(request), is_form=_is_form(request))
+async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    asked = read_run(await read_body(request), is_form=is_form(request))
     accepted = await use.schedules.request(actor, read_id(ref) or ref, asked)
     scheduled, result = accepted.scheduled_job, accepted.job_result
     shapes = await wire(request, use, [scheduled.job_id] if scheduled else [])
@@ -65,10 +66,6 @@ async def run(ref: str, request: Request, actor: Caller, use: Use) -> Response:
 def _by(ref: str) -> dict[str, object]:
     job_id = read_id(ref)
     return {"name": ref} if job_id is None else {"id": job_id}
-
-
-def _is_form(request: Request) -> bool:
-    return not request.headers.get("content-type", "application/json").strip().lower().startswith("application/json")
 
 
 def read_run(body: Any, *, is_form: bool) -> RunRequest:

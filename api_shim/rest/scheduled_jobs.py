@@ -7,14 +7,15 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from api_shim.conventions import as_page, no_content, read_body, read_id, read_listing, respond
-from api_shim.deps import Caller, Services, Use, wire
-from approval_gate.errors import Invalid
+from api_shim.bodies import read_body
+from api_shim.conventions import MAX_LIMIT, Filters, as_page, no_content, read_id, read_listing, read_text, respond
+from api_shim.deps import Caller, Ref, Services, Use, wire
+from approval_gate.errors import Invalid, TooLarge
 from approval_gate.model import Actor, ObjectType
 
 router = APIRouter(prefix="/api/extras/scheduled-jobs")
 KIND = ObjectType.SCHEDULED_JOB
-FILTERS = {"id": UUID, "name": str}
+FILTERS: Filters = {"id": UUID, "name": read_text}
 BAD_ID = "Must be a valid UUID."
 
 
@@ -33,13 +34,13 @@ async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
 
 
 @router.get("/{ref}")
-async def detail(ref: str, request: Request, actor: Caller, use: Use) -> Response:
+async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     row = await use.viewing.one(actor, KIND, **_by(ref))
     return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
 
 
 @router.delete("/{ref}")
-async def delete(ref: str, request: Request, actor: Caller, use: Use) -> Response:
+async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     await use.schedules.delete(actor, await _id_of(ref, actor, use))
     return no_content(request)
 
@@ -63,10 +64,14 @@ def read_ids(body: Any) -> list[UUID]:
 
     Raises:
         Invalid: not a list, or with the fault at its place in a list.
+        TooLarge: more of them than one transaction should take.
     """
     if not isinstance(body, list):
         message = f'Expected a list of items but got type "{type(body).__name__}".'
         raise Invalid({"non_field_errors": [message]})
+    if len(body) > MAX_LIMIT:
+        message = f"At most {MAX_LIMIT} can be deleted at once; these are {len(body)}."
+        raise TooLarge({"non_field_errors": [message]})
     ids = [_item(item) for item in body]
     if None in ids:
         raise Invalid([{} if thing_id else {"id": [BAD_ID]} for thing_id in ids])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,7 @@ from api_shim.recurrence import (
     nominal_time,
 )
 from approval_gate.errors import Invalid
+from tests.strategies import crontabs, fires, wall_matches
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 SECOND = timedelta(seconds=1)
@@ -295,9 +296,7 @@ def test_a_start_between_moved_back_and_firing_does_not_refuse_it() -> None:
         pytest.param("America/Nuuk", "2026-10-25T01:00Z", "10,50 23,0 * * *", id="double hour to midnight"),
     ],
 )
-def test_a_scheduler_that_looks_often_makes_every_firing_and_nothing_else(
-    zone: str, change: str, crontab: str
-) -> None:
+def test_a_scheduler_that_looks_often_makes_every_firing_and_nothing_else(zone: str, change: str, crontab: str) -> None:
     begin, end = at(change) - 30 * HOUR, at(change) + 30 * HOUR
     r = custom(crontab, zone)
     made: set[datetime] = set()
@@ -329,62 +328,6 @@ ZONES = st.sampled_from((*AMERICA, *EUROPE_AND_AFRICA, *ASIA_AND_SOUTH))
 MOMENTS = st.integers(int(at("2024-01-01T00:00Z").timestamp()), int(at("2031-01-01T00:00Z").timestamp())).map(
     lambda seconds: datetime.fromtimestamp(seconds, UTC)
 )
-BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
-MONTHS = {n: date(2026, n, 1).strftime("%b") for n in range(1, 13)}
-WEEKDAYS = {n: date(2026, 3, 1 + n).strftime("%a") for n in range(7)}  # 1 March 2026 is a Sunday
-
-
-@st.composite
-def parts(draw: st.DrawFn, low: int, high: int, names: dict[int, str]) -> tuple[str, frozenset[int]]:
-    """Draw a part of a field and what it means, step by step on the dial from low to high."""
-    dial = [*range(low, high + 1)]
-    start, end = draw(st.sampled_from(dial)), draw(st.sampled_from(dial))
-    kind = draw(st.sampled_from(["value", "range", "stepped range", "steps"]))
-    named, capitals = draw(st.booleans()), draw(st.booleans())
-
-    def word(n: int) -> str:
-        name = names.get(n, str(n)) if named else str(n)
-        return name.upper() if capitals else name
-
-    if kind == "value":
-        return word(start), frozenset({start})
-    step = draw(st.integers(1, len(dial))) if kind != "range" else 1
-    if kind == "steps":
-        return f"*/{step}", frozenset(dial[::step])
-    turned = dial[dial.index(start) :] + dial[: dial.index(start)]
-    values = frozenset(turned[: turned.index(end) + 1][::step])
-    return f"{word(start)}-{word(end)}" + (f"/{step}" if kind != "range" else ""), values
-
-
-@st.composite
-def crontabs(draw: st.DrawFn) -> tuple[str, list[frozenset[int]]]:
-    """Draw a crontab and the values of its fields."""
-    texts, values = [], []
-    for (low, high), names in zip(BOUNDS, ({}, {}, {}, MONTHS, WEEKDAYS), strict=True):
-        if draw(st.booleans()):
-            texts.append("*")
-            values.append(frozenset(range(low, high + 1)))
-            continue
-        drawn = draw(st.lists(parts(low, high, names), min_size=1, max_size=3))
-        texts.append(",".join(text for text, _ in drawn))
-        values.append(frozenset().union(*(meaning for _, meaning in drawn)))
-    return " ".join(texts), values
-
-
-CALENDAR = {
-    (day.month, day.day, day.isoweekday() % 7)
-    for day in (date(2000, 1, 1) + n * DAY for n in range(146_097))  # the 400 years that repeat
-}
-
-
-def fires(values: list[frozenset[int]]) -> bool:
-    _, _, days, months, weekdays = values
-    return any(m in months and d in days and w in weekdays for m, d, w in CALENDAR)
-
-
-def wall_matches(values: list[frozenset[int]], wall: datetime) -> bool:
-    shown = (wall.minute, wall.hour, wall.day, wall.month, wall.isoweekday() % 7)
-    return all(number in field for number, field in zip(shown, values, strict=True))
 
 
 @st.composite
@@ -397,16 +340,6 @@ def customs(draw: st.DrawFn) -> Recurrence:
 RECURRENCES = customs() | st.builds(
     recurrence, st.sampled_from(["hourly", "daily", "weekly"]), MOMENTS, ZONES, st.just("")
 )
-
-
-@given(crontabs())
-def test_a_crontab_is_refused_exactly_if_it_never_fires(drawn: tuple[str, list[frozenset[int]]]) -> None:
-    text, values = drawn
-    if fires(values):
-        assert check_crontab(check_crontab(text)) == check_crontab(text)
-    else:
-        with pytest.raises(Invalid, match="never fires"):
-            check_crontab(text)
 
 
 @given(crontabs(), MOMENTS)
@@ -559,78 +492,6 @@ def test_the_last_start_times_fire(zone: str, interval: str) -> None:
 
 
 # Refusals
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        pytest.param("", "Please enter a valid crontab.", id="empty"),
-        pytest.param(" \t\n", "Please enter a valid crontab.", id="blank"),
-        pytest.param(
-            "* * * *",
-            "needs exactly five fields (minute, hour, day of month, month, day of week); this one has 4.",
-            id="four fields",
-        ),
-        pytest.param("0 * * * * *", "exactly five fields", id="six fields, with seconds"),
-        pytest.param("@daily", "exactly five fields", id="an alias"),
-        pytest.param("*" * 1_000_000, "up to 255 characters; this one has 1000000.", id="a megabyte"),
-        pytest.param("1," * 5_000_000 + "1 * * * *", "up to 255 characters", id="ten megabytes"),
-        pytest.param(",".join(["59-58/2"] * 3) + " * * * *", "up to 255 characters",
-                     id="too long once ranges are replaced"),
-        pytest.param("60 * * * *", "The minute field must be between 0 and 59: 60.", id="minute too high"),
-        pytest.param("* 25 * * *", "The hour field must be between 0 and 23: 25.", id="hour too high"),
-        pytest.param("* * 0 * *", "The day of month field must be between 1 and 31: 0.", id="day zero"),
-        pytest.param("* * * 13 *", "The month field must be between 1 and 12: 13.", id="month too high"),
-        pytest.param("* * * * 8", "The day of week field must be between 0 and 7: 8.", id="weekday too high"),
-        pytest.param("10-99 * * * *", "The minute field must be between 0 and 59: 99.", id="end of a range"),
-        pytest.param("9999999999999999 * * * *", "must be between 0 and 59: 9999999999999999.", id="huge"),
-        pytest.param("*/0 * * * *", "The minute step must be between 1 and 60: 0.", id="step zero"),
-        pytest.param("*/90 * * * *", "The minute step must be between 1 and 60: 90.", id="step too wide"),
-        pytest.param("5/15 * * * *", "The minute field cannot be read: '5/15'. Write values,",
-                     id="a step without a range"),
-        pytest.param("1,,2 * * * *", "The minute field cannot be read: ''.", id="an empty part"),
-        pytest.param("-5 * * * *", "The minute field cannot be read: '-5'.", id="negative"),
-        pytest.param("1-2-3 * * * *", "cannot be read: '1-2-3'.", id="a range of three"),
-        pytest.param("* * L * *", "The day of month field does not know 'L'.", id="last day of the month"),
-        pytest.param("* * * * 5L", "The day of week field does not know '5L'", id="last Friday"),
-        pytest.param("* * 15W * *", "The day of month field does not know '15W'.", id="nearest weekday"),
-        pytest.param("* * * * fri#2", "The day of week field cannot be read: 'fri#2'.", id="second Friday"),
-        pytest.param("* * ? * *", "The day of month field cannot be read: '?'.", id="question mark"),
-        pytest.param("H * * * *", "The minute field does not know 'H'.", id="hashed"),
-        pytest.param("R R * * *", "The minute field does not know 'R'.", id="random"),
-        pytest.param("* * * * monday", "does not know 'monday'; it knows sun, mon, tue, wed, thu, fri, sat.",
-                     id="a name in full"),
-        pytest.param("* * * sun *", "The month field does not know 'sun'; it knows jan, feb", id="a day"),
-        pytest.param("\u0663 * * * *", "The minute field cannot be read:", id="digits of another script"),
-        pytest.param("\ud800 * * * *", r"cannot be read: '\ud800'.", id="half a character"),
-        pytest.param("\0 * * * *", r"cannot be read: '\x00'.", id="a zero byte"),
-        pytest.param("0 0 31 2 *", "This crontab never fires", id="31 February"),
-        pytest.param("0 0 30 2 1", "This crontab never fires", id="30 February on a Monday"),
-        pytest.param("0 0 31 4,jun,9-9,11 *", "This crontab never fires", id="the 31st of short months"),
-    ],
-)  # fmt: skip
-def test_crontabs_are_refused_with_a_sentence(text: str, sentence: str) -> None:
-    with pytest.raises(Invalid) as refused:
-        check_crontab(text)
-    assert sentence in str(refused.value)
-    assert str(refused.value).encode()
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        pytest.param("*/15 * * * *", "*/15 * * * *", id="kept as it is"),
-        pytest.param("  0\t9   * *\n1-5 ", "0 9 * * 1-5", id="single spaces"),
-        pytest.param("0 0 1 JAN-Mar Mon", "0 0 1 JAN-Mar Mon", id="names in any case"),
-        pytest.param("0 0 29 2 *", "0 0 29 2 *", id="leap years"),
-        pytest.param("0 0 29 2 mon", "0 0 29 2 mon", id="leap years with a Monday"),
-        pytest.param("0 22-4 * nov-feb fri-mon", "0 22-4 * nov-feb fri-mon", id="ranges across the turn"),
-        pytest.param("0 0 * * 5-7", "0 0 * * 5-7", id="7 is Sunday"),
-        pytest.param("5-5 22-4/2 * * 5-7/2", "5 22,0,2,4 * * 5,0", id="ranges that croniter reads otherwise"),
-    ],
-)
-def test_crontabs_are_accepted(text: str, kept: str) -> None:
-    assert check_crontab(text) == kept
 
 
 @pytest.mark.parametrize(

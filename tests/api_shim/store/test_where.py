@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -35,7 +34,6 @@ from sqlalchemy.engine import make_url
 from api_shim.store.where import CONDITIONS, restriction, value_types
 from approval_gate.constraints import MAX_VALUES, UNLIMITED, Constraint, Lookup, Op, parse
 
-POSTGRESQL = "SIGNOFF_TEST_POSTGRESQL_URL"
 ANN = UUID("11111111-1111-1111-1111-111111111111")
 BOB = UUID("22222222-2222-2222-2222-222222222222")
 
@@ -100,10 +98,9 @@ PATHS = {**value_types(COLUMNS), "elsewhere": str}
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    url = "sqlite://" if request.param == "sqlite" else os.environ.get(POSTGRESQL)
-    if url is None:
-        pytest.skip(f"there is no PostgreSQL: {POSTGRESQL} is not set")
+    url = "sqlite://" if request.param == "sqlite" else f"{request.getfixturevalue('postgresql_server')}/postgres"
     engine = create_engine(url)
+    things.metadata.drop_all(engine)
     things.metadata.create_all(engine)
     yield engine
     things.metadata.drop_all(engine)
@@ -185,9 +182,7 @@ def lookups(draw: st.DrawFn) -> tuple[str, Any]:
 
 
 OBJECTS = st.lists(lookups(), min_size=1, max_size=3).map(dict)
-CONSTRAINTS = (st.just({}) | OBJECTS | st.lists(OBJECTS, min_size=1, max_size=3)).map(
-    lambda raw: parse(raw, PATHS)
-)
+CONSTRAINTS = (st.just({}) | OBJECTS | st.lists(OBJECTS, min_size=1, max_size=3)).map(lambda raw: parse(raw, PATHS))
 
 
 @settings(max_examples=300, deadline=None)
@@ -204,9 +199,7 @@ def test_the_database_finds_what_matches(
     op=st.sampled_from(sorted(set(Op) - {Op.IN, Op.ISNULL})),
     data=st.data(),
 )
-def test_the_database_reads_text_as_we_do(
-    engine: Engine, names: list[str], op: Op, data: st.DataObject
-) -> None:
+def test_the_database_reads_text_as_we_do(engine: Engine, names: list[str], op: Op, data: st.DataObject) -> None:
     # A piece of what is there, perhaps in the other case, finds more than text of its own would.
     name = data.draw(st.sampled_from(names))
     piece = name[data.draw(st.integers(0, 2)) :][: data.draw(st.integers(1, 4))]
@@ -246,9 +239,7 @@ ROWS: list[dict[str, Any]] = [
         pytest.param([{"elsewhere__isnull": True}], [], id="nor is it null"),
         pytest.param([[{"elsewhere": "x"}, {"name": "Backup"}]], [0], id="nor does it spoil the others"),
         pytest.param([{"count__lt": 2**62}], [0, 1], id="a bound that is wider than the column"),
-        pytest.param(
-            [{"count__in": [0, 2**62]}], [0], id="a list with a number that is wider than the column"
-        ),
+        pytest.param([{"count__in": [0, 2**62]}], [0], id="a list with a number that is wider than the column"),
     ],
 )
 def test_a_list_shows(engine: Engine, raws: list[Any], numbers: list[int]) -> None:
@@ -296,9 +287,7 @@ def test_the_same_constraint_twice_is_asked_once() -> None:
 
 def test_no_value_is_written_into_the_query() -> None:
     every = tuple(
-        Lookup(path="name", op=op, value=("hostile",) if op is Op.IN else "hostile")
-        for op in Op
-        if op is not Op.ISNULL
+        Lookup(path="name", op=op, value=("hostile",) if op is Op.IN else "hostile") for op in Op if op is not Op.ISNULL
     )
     condition = restriction([Constraint((every,))], COLUMNS, user=ANN)
     for dialect in DIALECTS.values():

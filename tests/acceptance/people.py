@@ -1,0 +1,93 @@
+"""Makes users on a running server quickly, through its store; and schedules for them to do things with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from api_shim.identity import Identity
+from api_shim.store import Store
+from tests.live import Live
+
+FAR = "2030-01-01T01:00:00.000Z"
+SCHEDULES = "/api/extras/scheduled-jobs/"
+RESULTS = "/api/extras/job-results/"
+
+Grant = tuple[str, str, Any]
+"""A type, an action, and constraints or None."""
+
+
+class People:
+    """Users of a running server."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._store = Store(f"sqlite:///{live.home / 'signoff.db'}")
+        self.identity = Identity(self._store)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def add(self, *grants: Grant, superuser: bool = False) -> str:
+        """Make a user, and return his name; ``Live.client`` knows his key."""
+        name, now = f"user{uuid4().hex[:8]}", datetime.now(UTC)
+        self.identity.add_user(name, now, superuser=superuser)
+        for kind, action, constraint in grants:
+            self.identity.add_permission(
+                f"{name} {uuid4()}", types=[kind], actions=[action], users=[name], constraint=constraint
+            )
+        self._live.keys[name] = self.identity.add_token(name, now)
+        return name
+
+    def token(self, name: str, **how: Any) -> str:
+        """Make another token of a user, made an hour ago, and return its key."""
+        return self.identity.add_token(name, datetime.now(UTC) - timedelta(hours=1), **how)
+
+
+def unique(word: str = "schedule") -> str:
+    return f"{word} {uuid4().hex[:8]}"
+
+
+def schedule(client: httpx.Client, name: str | None = None, job: str = "Greet", **to: Any) -> Mapping[str, Any]:
+    """Schedule a Job far from now, and return the scheduled job."""
+    asked = {"name": name or unique(), "interval": "future", "start_time": FAR, **to}
+    answer = client.post(f"/api/extras/jobs/{job}/run/", json={"schedule": asked})
+    assert answer.status_code == 201, answer.text
+    made: Mapping[str, Any] = answer.json()["scheduled_job"]
+    return made
+
+
+@contextmanager
+def changed(client: httpx.Client, job: str, **to: Any) -> Iterator[None]:
+    """Change a Job, and put it back."""
+    address = f"/api/extras/jobs/{job}/"
+    before = client.get(address).json()
+    assert client.patch(address, json=to).status_code == 200
+    try:
+        yield
+    finally:
+        back = {
+            name: value
+            for field in to
+            for name, value in ((field, before[field]), (f"{field}_override", before.get(f"{field}_override")))
+            if value is not None
+        }
+        answer = client.patch(address, json=back)
+        assert answer.status_code == 200, answer.text
+
+
+def count(client: httpx.Client, address: str, **by: Any) -> int:
+    found: int = client.get(address, params={"limit": 1, **by}).json()["count"]
+    return found
+
+
+def everything(client: httpx.Client, job: str) -> tuple[int, ...]:
+    """Count what there is of a Job in the store and in Prefect, to see that a refusal has left nothing."""
+    of_job = {"flows": {"name": {"any_": [job]}}}
+    in_prefect = (client.post(f"/api/{kind}/count", json=of_job).json() for kind in ("deployments", "flow_runs"))
+    return (count(client, SCHEDULES), count(client, RESULTS, name=job), *in_prefect)

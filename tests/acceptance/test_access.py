@@ -1,0 +1,296 @@
+"""Who may, who may not, and who may not even know: each route of ours against each kind of caller.
+
+The rows are made from the routes themselves: a route that nobody has thought about fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from api_shim.rest import ROUTERS
+from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, schedule, unique
+from tests.live import Live, eventually
+
+JOB, SCHEDULED, RESULT, PREFECT = "extras.job", "extras.scheduledjob", "extras.jobresult", "prefect"
+NO_PERMISSION = "You do not have permission to perform this action."
+NO_RUN = "This user does not have permission to run jobs."
+NOUNS = {JOB: "Job", SCHEDULED: "ScheduledJob", RESULT: "JobResult"}
+ELSEWHERE = {"name": "something else"}
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a route needs.
+
+    Args:
+        kind: the type of the object; none if any user will do.
+        action: the action on it.
+        listing: the route is about all objects of the type, and passes over those that the caller may not.
+        sentence: what who lacks the action is told.
+        ok: the status for who may.
+        body: the body of the request, made of the object's id.
+    """
+
+    kind: str = ""
+    action: str = "view"
+    listing: bool = False
+    sentence: str = NO_PERMISSION
+    ok: int = 200
+    body: Callable[[str], Any] | None = None
+
+
+def _run(_thing: str) -> Any:
+    return {"schedule": {"name": unique("access"), "interval": "future", "start_time": FAR}}
+
+
+def _of_run(_thing: str) -> Any:
+    return {"flow_run_id": str(uuid4()), "attempt": str(uuid4()), "status": "SUCCESS"}
+
+
+NEEDS: Mapping[tuple[str, str], Need] = {
+    ("GET", "/api"): Need(),
+    ("GET", "/api/status"): Need(),
+    ("GET", "/api/extras/jobs"): Need(JOB, listing=True),
+    ("GET", "/api/extras/jobs/{ref}"): Need(JOB),
+    ("PATCH", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),
+    ("GET", "/api/extras/jobs/{ref}/variables"): Need(JOB),
+    ("POST", "/api/extras/jobs/{ref}/run"): Need(JOB, "run", sentence=NO_RUN, ok=201, body=_run),
+    ("GET", "/api/extras/scheduled-jobs"): Need(SCHEDULED, listing=True),
+    ("DELETE", "/api/extras/scheduled-jobs"): Need(
+        SCHEDULED, "delete", listing=True, ok=204, body=lambda thing: [thing]
+    ),
+    ("GET", "/api/extras/scheduled-jobs/{ref}"): Need(SCHEDULED),
+    ("DELETE", "/api/extras/scheduled-jobs/{ref}"): Need(SCHEDULED, "delete", ok=204),
+    ("GET", "/api/extras/job-results"): Need(RESULT, listing=True),
+    ("GET", "/api/extras/job-results/{ref}"): Need(RESULT),
+    ("GET", "/api/extras/job-results/{ref}/logs"): Need(RESULT),
+    # 404, for there is no such run: who may ask is told so.
+    ("POST", "/api/signoff/admission"): Need(PREFECT, "write", ok=404, body=_of_run),
+    ("POST", "/api/signoff/outcome"): Need(PREFECT, "write", ok=404, body=_of_run),
+}
+
+ROUTES = sorted(
+    (method, route.path)
+    for router in ROUTERS
+    for route in router.routes
+    if isinstance(route, APIRoute)
+    for method in route.methods
+)
+
+
+def test_every_route_says_here_what_it_needs() -> None:
+    assert set(ROUTES) == NEEDS.keys()
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object that a route is asked about."""
+
+    id: str
+    name: str
+
+
+@pytest.fixture(scope="module")
+def result(admin: httpx.Client) -> Thing:
+    made = admin.post("/api/extras/jobs/Greet/run/", json={}).json()["job_result"]
+    eventually(lambda: admin.get(made["url"]).json()["date_done"])
+    return Thing(made["id"], "Greet")
+
+
+@pytest.fixture
+def thing(request: pytest.FixtureRequest, admin: httpx.Client, route: tuple[str, str]) -> Iterator[Thing]:
+    """An object of the type that the route is about."""
+    match NEEDS[route].kind:
+        case "extras.job":
+            yield Thing(admin.get("/api/extras/jobs/Greet/").json()["id"], "Greet")
+        case "extras.scheduledjob":
+            made = schedule(admin)
+            yield Thing(made["id"], made["name"])
+            admin.delete(made["url"])
+        case "extras.jobresult":
+            yield request.getfixturevalue("result")
+        case _:
+            yield Thing(str(uuid4()), "")
+
+
+def call(client: httpx.Client, route: tuple[str, str], thing: Thing) -> httpx.Response:
+    method, path = route
+    body = NEEDS[route].body
+    return client.request(method, path.replace("{ref}", thing.id) + "/", json=body(thing.id) if body else None)
+
+
+def detail(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["detail"]
+
+
+def state(admin: httpx.Client, thing: Thing) -> Any:
+    """What a refused write could have changed."""
+    return (
+        admin.get("/api/extras/jobs/Greet/").json(),
+        admin.get(SCHEDULES, params={"limit": 1000}).json()["results"],
+        admin.get(RESULTS, params={"limit": 1, "name": "Greet"}).json()["count"],
+        thing,
+    )
+
+
+every_route = pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+every_guarded_route = pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].kind], ids=" ".join)
+every_object_route = pytest.mark.parametrize(
+    "route", [r for r in ROUTES if NEEDS[r].kind in NOUNS and not NEEDS[r].listing], ids=" ".join
+)
+
+
+@every_route
+def test_nobody_may_do_anything(
+    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+) -> None:
+    super_expired = people.token(people.add(superuser=True), expires=datetime.now(UTC) - timedelta(minutes=1))
+    gone = people.add(superuser=True)
+    people.identity.set_active(gone, active=False)
+    before = state(admin, thing)
+    for credentials, told in (
+        (None, "Authentication credentials were not provided."),
+        ("Token 0123456789012345678901234567890123456789", "Invalid token"),
+        (f"Token {super_expired}", "Token expired"),
+        (f"Token {live.key(gone)}", "User inactive"),
+    ):
+        headers = {} if credentials is None else {"Authorization": credentials}
+        with live.client(None, **headers) as client:
+            assert detail(call(client, route, thing)) == (403, told)
+    assert state(admin, thing) == before
+
+
+@every_guarded_route
+def test_who_has_no_permission_for_the_type_is_refused(
+    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+) -> None:
+    need = NEEDS[route]
+    others: list[Grant] = [
+        (kind, action, None)
+        for kind in (JOB, SCHEDULED, RESULT)
+        for action in ("view", "add", "change", "delete", "run", "approve")
+        if (kind, action) != (need.kind, need.action)
+    ]
+    before = state(admin, thing)
+    for grants in ([], others):
+        with live.client(people.add(*grants)) as client:
+            assert detail(call(client, route, thing)) == (403, need.sentence)
+    assert state(admin, thing) == before
+
+
+@every_object_route
+def test_who_may_only_with_another_object_does_not_learn_of_this_one(
+    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+) -> None:
+    need = NEEDS[route]
+    before = state(admin, thing)
+    with live.client(people.add((need.kind, need.action, ELSEWHERE), (need.kind, "view", ELSEWHERE))) as client:
+        hidden = call(client, route, thing)
+        missing = call(client, route, Thing(str(uuid4()), ""))
+        assert detail(hidden) == (404, f"No {NOUNS[need.kind]} matches the given query.")
+        assert (missing.status_code, missing.content) == (hidden.status_code, hidden.content)
+    assert state(admin, thing) == before
+
+
+@pytest.mark.parametrize(
+    "route",
+    [r for r in ROUTES if NEEDS[r].kind in NOUNS and not NEEDS[r].listing and NEEDS[r].action != "view"],
+    ids=" ".join,
+)
+def test_who_may_see_it_but_not_do_it_is_told_so(
+    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+) -> None:
+    need = NEEDS[route]
+    before = state(admin, thing)
+    with live.client(people.add((need.kind, need.action, ELSEWHERE), (need.kind, "view", None))) as client:
+        assert detail(call(client, route, thing)) == (403, need.sentence)
+    assert state(admin, thing) == before
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].listing and r[0] == "GET"], ids=" ".join)
+def test_a_list_shows_what_the_caller_may_see(live: Live, people: People, route: tuple[str, str], thing: Thing) -> None:
+    kind = NEEDS[route].kind
+    for constraint, seen in (({"name": thing.name}, {thing.name}), (ELSEWHERE, set())):
+        with live.client(people.add((kind, "view", constraint))) as client:
+            page = client.get(route[1], params={"limit": 1000}).json()
+            assert {row["name"] for row in page["results"]} == seen
+            assert page["count"] == len(page["results"])
+            assert client.get(route[1], params={"id": thing.id}).json()["count"] == len(seen)
+
+
+def test_a_bulk_deletion_passes_over_what_the_caller_may_not_delete(
+    live: Live, admin: httpx.Client, people: People
+) -> None:
+    mine, others = schedule(admin), schedule(admin)
+    with live.client(people.add((SCHEDULED, "delete", {"name": mine["name"]}), (SCHEDULED, "view", None))) as client:
+        answer = client.request("DELETE", SCHEDULES, json=[mine["id"], others["id"]])
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert [admin.get(row["url"]).status_code for row in (mine, others)] == [404, 200]
+    admin.delete(others["url"])
+
+
+@every_guarded_route
+def test_a_read_only_token_reads_and_writes_nothing(
+    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+) -> None:
+    before = state(admin, thing)
+    key = people.token(people.add(superuser=True), write_enabled=False)
+    with live.client(None, Authorization=f"Token {key}") as client:
+        answer = call(client, route, thing)
+        if NEEDS[route].action == "view":
+            assert answer.status_code == 200
+        else:
+            assert detail(answer) == (403, NO_PERMISSION)
+    assert state(admin, thing) == before
+
+
+@every_route
+def test_who_may_can(live: Live, people: People, route: tuple[str, str], thing: Thing) -> None:
+    need = NEEDS[route]
+    limit = {"name": thing.name} if need.kind in NOUNS else None
+    who = people.add((need.kind, need.action, limit)) if need.kind else people.add()
+    with live.client(who) as client:
+        assert call(client, route, thing).status_code == need.ok
+
+
+@every_route
+def test_a_superuser_can(admin: httpx.Client, route: tuple[str, str], thing: Thing) -> None:
+    assert call(admin, route, thing).status_code == NEEDS[route].ok
+
+
+def test_a_permission_that_is_taken_away_no_longer_counts(live: Live, people: People) -> None:
+    who = people.add()
+    people.identity.add_permission(f"{who} sees", types=[JOB], actions=["view"], users=[who])
+    with live.client(who) as client:
+        assert client.get("/api/extras/jobs/").status_code == 200
+        people.identity.remove_permission(f"{who} sees")
+        assert client.get("/api/extras/jobs/").status_code == 403
+
+
+def test_a_constraint_on_the_caller_shows_everybody_his_own(live: Live, admin: httpx.Client, people: People) -> None:
+    grants: tuple[Grant, ...] = ((JOB, "run", None), (SCHEDULED, "view", {"user": "$user"}))
+    one, other = people.add(*grants), people.add(*grants)
+    with live.client(one) as first, live.client(other) as second:
+        made = schedule(first)
+        assert [row["id"] for row in first.get(SCHEDULES).json()["results"]] == [made["id"]]
+        assert second.get(SCHEDULES).json()["count"] == 0
+        assert detail(second.get(made["url"])) == (404, "No ScheduledJob matches the given query.")
+    admin.delete(made["url"])
+
+
+def test_an_address_that_a_name_could_be_is_hidden_alike(live: Live, admin: httpx.Client, people: People) -> None:
+    made = schedule(admin)
+    with live.client(people.add((SCHEDULED, "view", ELSEWHERE), (SCHEDULED, "delete", ELSEWHERE))) as client:
+        for name in (made["name"], unique("nothing")):
+            for method in ("GET", "DELETE"):
+                answer = client.request(method, f"{SCHEDULES}{name}/")
+                assert detail(answer) == (404, "No ScheduledJob matches the given query.")
+    assert admin.delete(made["url"]).status_code == 204

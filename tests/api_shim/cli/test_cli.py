@@ -1,0 +1,112 @@
+"""The command line as a whole: what a new user sees, in this process and as a real one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from api_shim.cli import app
+from tests.api_shim.cli.conftest import Run
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Return every command and every group of them, as it is typed."""
+    found: list[tuple[str, ...]] = [()]
+    for name, command in getattr(typer.main.get_command(app), "commands", {}).items():
+        found.append((name,))
+        found += [(name, inner) for inner in getattr(command, "commands", {})]
+    return found
+
+
+def test_the_commands_are_those_that_are_documented() -> None:
+    assert {" ".join(words) for words in commands() if len(words) == 2 or words == ("up",)} == {
+        "up",
+        *(f"user {verb}" for verb in ("add", "remove", "activate", "deactivate", "list")),
+        "token add",
+        *(f"group {verb}" for verb in ("add", "remove", "join", "leave", "list")),
+        *(f"permission {verb}" for verb in ("add", "remove", "list")),
+        *(f"job {verb}" for verb in ("list", "enable", "disable")),
+    }
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_has_help_and_makes_nothing_of_it(signoff: Run, home: Path, words: tuple[str, ...]) -> None:
+    printed = signoff(*words, "--help")
+    assert printed.status == 0
+    assert printed.err == ""
+    assert f"signoff {' '.join(words)}".strip() in printed.out
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("words", [words for words in commands() if len(words) == 2], ids=" ".join)
+def test_every_command_takes_a_home(words: tuple[str, ...]) -> None:
+    command = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]  # type: ignore[attr-defined]  # a group
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert "--home" in options
+    assert ("--json" in options) is (words[1] == "list")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("fly",), id="no such command"),
+        pytest.param(("user", "fly"), id="no such verb"),
+        pytest.param(("user", "add"), id="an argument is missing"),
+        pytest.param(("user", "add", "a", "b"), id="one too many"),
+        pytest.param(("user", "add", "a", "--bogus"), id="no such option"),
+        pytest.param(("permission", "add", "p", "--types", "extras.job"), id="an option is missing"),
+    ],
+)
+def test_a_wrong_call_is_told_with_its_usage(signoff: Run, home: Path, words: tuple[str, ...]) -> None:
+    printed = signoff(*words)
+    assert printed.status == 2
+    assert "Usage: signoff" in printed.err
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("words", [(), ("user",), ("token",), ("group",), ("permission",), ("job",)])
+def test_a_call_of_nothing_shows_what_there_is(signoff: Run, words: tuple[str, ...]) -> None:
+    printed = signoff(*words)
+    assert printed.status == 2
+    assert "Commands" in printed.out + printed.err
+
+
+# As real processes
+
+
+def process(home: Path, *words: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SIGNOFF_"))}
+    command = [sys.executable, "-m", "api_shim.cli", *words, "--home", str(home)]
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, env={**kept, **env}, timeout=60)
+
+
+def test_a_key_can_be_piped_in_and_printed_alone(home: Path) -> None:
+    assert process(home, "user", "add", "alice").returncode == 0
+    given = process(home, "token", "add", "alice", "--key-stdin", stdin=b"0123456789abcdef0123\nmore\n")
+    assert (given.returncode, given.stdout, given.stderr) == (0, b"0123456789abcdef0123\n", b"")
+
+
+def test_a_mistake_is_one_sentence_and_no_traceback(home: Path) -> None:
+    done = process(home, "token", "add", "nobody")
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"error: There is no user named 'nobody'.\n")
+
+
+def test_what_the_shell_cannot_spell_is_refused_too(home: Path) -> None:
+    done = process(home, "group", "add", os.fsdecode(b"\xff\xfe"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: A group name has")
+
+
+def test_a_database_that_cannot_be_reached_is_one_sentence_without_its_password(home: Path) -> None:
+    done = process(home, "user", "list", SIGNOFF_DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/x")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: The store cannot be used: ")
+    assert done.stderr.count(b"\n") == 1
+    assert b"hunter2" not in done.stdout + done.stderr

@@ -1,0 +1,61 @@
+"""``signoff job``, as it is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from api_shim.clock import utc_now
+from api_shim.jobs import Catalogue
+from api_shim.store import Store
+from flows.examples import BackUp, CheckHosts
+from tests.api_shim.cli.conftest import Run
+
+
+@pytest.fixture
+def _recorded(signoff: Run, home: Path) -> None:
+    """Record two Jobs, as a start of the server does."""
+    signoff("job", "list")
+    store = Store(f"sqlite:///{home / 'signoff.db'}")
+    Catalogue(store, utc_now).record([BackUp.definition(), CheckHosts.definition()])
+    store.close()
+
+
+def test_before_the_first_start_there_are_none_and_that_is_said(signoff: Run) -> None:
+    assert signoff("job", "list").out == "No Jobs yet: they are found when `signoff up` starts.\n"
+    assert signoff("job", "list", "--json").json == []
+
+
+@pytest.mark.usefixtures("_recorded")
+def test_jobs_are_listed_with_what_matters(signoff: Run) -> None:
+    backup, hosts = signoff("job", "list", "--json").json
+    del backup["id"]
+    assert backup == {
+        "name": "Back up",
+        "grouping": "Examples",
+        "class": "flows.examples.BackUp",
+        "enabled": False,
+        "installed": True,
+        "approval": True,
+        "sensitive": False,
+    }
+    assert hosts["name"] == "Check hosts"
+    lines = signoff("job", "list").out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["name", "Back up", "Check hosts"]
+
+
+@pytest.mark.usefixtures("_recorded")
+@pytest.mark.parametrize("name", ["Back up", "flows.examples.BackUp"])
+def test_a_job_is_enabled_and_disabled(signoff: Run, name: str) -> None:
+    assert signoff("job", "enable", name).out == "Back up may run.\n"
+    assert [job["enabled"] for job in signoff("job", "list", "--json").json] == [True, False]
+    assert signoff("job", "disable", name).out == "Back up may no longer run.\n"
+    assert [job["enabled"] for job in signoff("job", "list", "--json").json] == [False, False]
+
+
+@pytest.mark.usefixtures("_recorded")
+@pytest.mark.parametrize("verb", ["enable", "disable"])
+def test_what_is_no_job_is_one_sentence(signoff: Run, verb: str) -> None:
+    told = signoff("job", verb, "back up").refusal
+    assert told == "There is no Job 'back up'; `signoff job list` names those that were found."

@@ -1,0 +1,73 @@
+"""What ``signoff up`` sees to before it starts, and whom it makes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from api_shim.actors import Credentials
+from api_shim.cli.up import DEMO, WORKER, check_port, demo_keys, first_keys, locked, origin_of
+from api_shim.clock import utc_now
+from api_shim.identity import Identity
+from api_shim.jobs import Catalogue
+from api_shim.store import Store
+from approval_gate.errors import Unavailable
+from flows.registry import discover
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        pytest.param("127.0.0.1", "http://127.0.0.1:4200", id="an address is itself"),
+        pytest.param("localhost", "http://localhost:4200", id="a name is itself"),
+        pytest.param("192.0.2.7", "http://192.0.2.7:4200", id="what listens on one address is reached there only"),
+        pytest.param("0.0.0.0", "http://127.0.0.1:4200", id="what listens everywhere is here too"),
+        pytest.param("::", "http://[::1]:4200", id="what listens everywhere, on version 6, is here too"),
+        pytest.param("::1", "http://[::1]:4200", id="an address of version 6 stands in brackets"),
+    ],
+)
+def test_the_worker_calls_where_the_server_listens(host: str, origin: str) -> None:
+    assert origin_of(host, 4200) == origin
+
+
+def test_a_free_port_is_fine(free_port: Callable[[], int]) -> None:
+    check_port("127.0.0.1", free_port())
+
+
+def test_a_taken_port_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(Unavailable, match=f"^Cannot listen on 127.0.0.1 port {port}: Address already in use"):
+            check_port("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_refused(free_port: Callable[[], int]) -> None:
+    with pytest.raises(Unavailable, match=r"^Cannot listen on 192\.0\.2\.7 port"):
+        check_port("192.0.2.7", free_port())
+
+
+def test_a_home_is_one_servers_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(Unavailable, match="already running"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_the_first_start_makes_an_administrator_and_the_second_nobody(sqlite_store: Store) -> None:
+    identity = Identity(sqlite_store)
+    identity.ensure_service(WORKER, "a" * 40, utc_now())
+    ((username, key),) = first_keys(sqlite_store)
+    assert username == "admin"
+    assert identity.authenticate(Credentials(key=key), utc_now()).superuser
+    assert first_keys(sqlite_store) == []
+
+
+def test_a_demo_gives_two_people_what_they_need_once(sqlite_store: Store) -> None:
+    found = discover(["flows.examples"])
+    assert [username for username, _key in demo_keys(sqlite_store, found)] == ["alice", "bob"]
+    assert demo_keys(sqlite_store, found) == []
+    assert sorted(each.name for each in Identity(sqlite_store).permissions()) == sorted(DEMO)
+    assert all(job.enabled for job in Catalogue(sqlite_store, utc_now).jobs() if job.class_path in found.jobs)

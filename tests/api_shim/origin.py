@@ -1,0 +1,74 @@
+"""The one origin over a store, with Prefect in memory: what HTTP shows without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import httpx
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from api_shim.app import create_shim, wire
+from api_shim.identity import Identity
+from api_shim.model import Job, User
+from api_shim.prefect_front import Front
+from api_shim.store import Store
+from tests.factories import NOW, make_job
+from tests.fakes import FakeEngine
+
+INTERNAL = "prefect:internal"
+
+
+class Origin:
+    """Asks our application; remembers what has been passed on to Prefect.
+
+    Args:
+        store: an empty one.
+        clock: tells the time, aware.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self.store = store
+        self.engine = FakeEngine(clock=clock)
+        self.identity = Identity(store)
+        self.passed: list[Scope] = []
+        wired = wire(store, self.engine, clock=clock, zone="UTC")
+        self.shim = create_shim(wired, [], contextlib.nullcontext)
+        self.front = Front(
+            shim=self.shim, prefect=self._prefect, identity=wired.identity, internal=INTERNAL, clock=clock
+        )
+        self.keys: dict[str, str] = {}
+
+    async def _prefect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.passed.append(scope)
+        await JSONResponse({"prefect": True})(scope, receive, send)
+
+    def user(self, username: str = "admin", *, superuser: bool = True) -> User:
+        made = self.identity.add_user(username, NOW, superuser=superuser)
+        self.keys[username] = self.identity.add_token(username, NOW)
+        return made
+
+    def add(self, *things: Any) -> None:
+        with self.store.transaction() as tx:
+            for thing in things:
+                tx.add(thing)
+
+    def job(self, **to: Any) -> Job:
+        job = make_job(**to)
+        self.add(job)
+        return job
+
+    def ask(self, method: str, path: str, who: str | None = "admin", **how: Any) -> httpx.Response:
+        headers = {**({"Authorization": f"Token {self.keys[who]}"} if who else {}), **how.pop("headers", {})}
+
+        async def asked() -> httpx.Response:
+            # What the server could not handle is answered, and raised again for its log.
+            transport = httpx.ASGITransport(app=self.front, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://signoff.example") as client:
+                return await client.request(method, path, headers=headers, **how)
+
+        return asyncio.run(asked())

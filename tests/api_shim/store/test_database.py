@@ -1,0 +1,334 @@
+"""The database: what is durable, what waits for whom, who may read its files, and what its refusals become."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import stat
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from api_shim.model import NEVER, Group, Job, JobResult, User
+from api_shim.store import Duplicate, Store, Transaction
+from api_shim.store.database import MIGRATIONS
+from api_shim.store.tables import metadata
+from approval_gate.errors import Invalid, Unavailable
+from tests.factories import make_job, make_result, make_user
+
+# Tables
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_expects(store: Store, store_url: str) -> None:
+    engine = create_engine(store_url)
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_migrating_again_changes_nothing_and_keeps_what_is_stored(store: Store, store_url: str) -> None:
+    alice = make_user()
+    with store.transaction() as tx:
+        tx.add(alice)
+    store.migrate()
+    again = Store(store_url)
+    again.migrate()
+    with again.transaction(write=False) as tx:
+        assert tx.all(User) == [alice]
+    again.close()
+
+
+def test_several_can_migrate_at_once(store_url: str) -> None:
+    stores = [Store(store_url) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(Store.migrate, stores))
+    engine = create_engine(store_url)
+    assert "scheduled_jobs" in inspect(engine).get_table_names()
+    engine.dispose()
+    for store in stores:
+        store.close()
+
+
+def test_a_migration_that_fails_leaves_nothing(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(store_url)
+    with monkeypatch.context() as patched:
+        patched.setattr("alembic.op.create_index", _power_cut)
+        with pytest.raises(RuntimeError):
+            store.migrate()
+    engine = create_engine(store_url)
+    assert inspect(engine).get_table_names() == []
+    engine.dispose()
+    store.migrate()
+    store.close()
+
+
+def _power_cut(*args: object, **kwargs: object) -> None:
+    raise RuntimeError("The power was cut.")
+
+
+def test_a_store_of_a_newer_version_is_refused_in_a_sentence(store: Store, store_url: str) -> None:
+    engine = create_engine(store_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(Unavailable, match="not of this version of signoff"):
+        store.migrate()
+
+
+def test_the_migrations_are_one_chain() -> None:
+    revisions = [path.name.split("_")[0] for path in sorted((MIGRATIONS / "versions").glob("*.py"))]
+    assert revisions == [f"{number:04}" for number in range(1, len(revisions) + 1)]
+
+
+# Transactions
+
+
+def test_what_raises_leaves_nothing(store: Store) -> None:
+    def fail(tx: Transaction) -> None:
+        tx.add(make_user())
+        raise RuntimeError("Something went wrong.")
+
+    with pytest.raises(RuntimeError), store.transaction() as tx:
+        fail(tx)
+    with store.transaction(write=False) as tx:
+        assert tx.all(User) == []
+
+
+def test_what_is_refused_half_way_leaves_nothing(store: Store) -> None:
+    def add(tx: Transaction) -> None:
+        for name in ("bob", "alice", "alice"):
+            tx.add(make_user(name))
+
+    with pytest.raises(Duplicate), store.transaction() as tx:
+        add(tx)
+    with store.transaction(write=False) as tx:
+        assert tx.all(User) == []
+
+
+def test_what_is_read_and_written_off_the_event_loop_is_the_same(store: Store) -> None:
+    alice = make_user()
+
+    async def scenario() -> User | None:
+        await store.write(lambda tx: tx.add(alice))
+        return await store.read(lambda tx: tx.one(User, username="alice"))
+
+    assert asyncio.run(scenario()) == alice
+
+
+def test_two_writers_do_not_lose_updates(store: Store) -> None:
+    job = make_job(version=0)
+    with store.transaction() as tx:
+        tx.add(job)
+
+    def count(_: int) -> None:
+        with store.transaction() as tx:
+            found = tx.one(Job, id=job.id, lock=True)
+            assert found is not None
+            tx.change(found, version=found.version + 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(count, range(40)))
+    with store.transaction(write=False) as tx:
+        found = tx.one(Job, id=job.id)
+    assert found is not None
+    assert found.version == 40
+
+
+def test_a_list_that_is_locked_waits_for_who_changes_one_of_it(store: Store) -> None:
+    job = make_job(version=1)
+    with store.transaction() as tx:
+        tx.add(job)
+    seen: list[int] = []
+
+    def look() -> None:
+        with store.transaction() as tx:
+            seen.extend(each.version for each in tx.all(Job, order="id", lock=True))
+
+    with store.transaction() as tx:
+        tx.change(job, version=2)
+        other = threading.Thread(target=look)
+        other.start()
+        time.sleep(0.2)
+        assert seen == []
+    other.join(10)
+    assert seen == [2]
+
+
+def test_of_two_who_take_a_name_at_once_one_is_told(store: Store) -> None:
+    def take(_: int) -> str:
+        try:
+            with store.transaction() as tx:
+                tx.add(Group(id=uuid4(), name="ops"))
+        except Duplicate:
+            return "taken"
+        return "made"
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(take, range(4))) == ["made", "taken", "taken", "taken"]
+
+
+def test_who_reads_does_not_wait_for_who_writes_and_sees_what_was_committed(store: Store) -> None:
+    before = make_user("before")
+    with store.transaction() as tx:
+        tx.add(before)
+    with store.transaction() as writing:
+        writing.add(make_user("after"))
+        begun = time.monotonic()
+        with store.transaction(write=False) as reading:
+            assert reading.all(User) == [before]
+        assert time.monotonic() - begun < 1
+
+
+def test_what_was_read_for_writing_on_sqlite_cannot_change_before_it_is_written(sqlite_store: Store) -> None:
+    order: list[str] = []
+
+    def write() -> None:
+        with sqlite_store.transaction() as tx:
+            order.append("second")
+            tx.add(make_user("bob"))
+
+    with sqlite_store.transaction() as tx:
+        assert tx.all(User) == []
+        other = threading.Thread(target=write)
+        other.start()
+        time.sleep(0.2)
+        order.append("first")
+        assert tx.all(User) == []
+    other.join(10)
+    assert order == ["first", "second"]
+
+
+def test_sqlite_is_safe_against_power_cuts(sqlite_store: Store) -> None:
+    asked = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30000}
+    with sqlite_store._engine.connect() as connection:
+        found = {name: connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in asked}
+    assert found == asked
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Niue"])
+def test_times_are_read_alike_whatever_the_zone_of_the_database(postgresql_url: str, zone: str) -> None:
+    engine = create_engine(postgresql_url)
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER DATABASE {engine.url.database} SET timezone TO '{zone}'"))
+    engine.dispose()
+    store = Store(postgresql_url)
+    store.migrate()
+    result = make_result(make_job(), None, job_id=None, nominal_time=NEVER)
+    with store.transaction() as tx:
+        tx.add(result)
+    with store.transaction(write=False) as tx:
+        assert tx.all(JobResult) == [result]
+    store.close()
+
+
+# Refusals
+
+
+def _same_name(tx: Transaction) -> None:
+    tx.add(make_user("alice"))
+    tx.add(make_user("alice"))
+
+
+def _same_id(tx: Transaction) -> None:
+    alice = make_user()
+    tx.add(alice)
+    tx.add(alice)
+
+
+@pytest.mark.parametrize("twice", [_same_name, _same_id])
+def test_only_what_is_there_twice_is_a_duplicate(store: Store, twice: Callable[[Transaction], None]) -> None:
+    with pytest.raises(Duplicate) as refused, store.transaction() as tx:
+        twice(tx)
+    assert str(refused.value) == "Something of this name exists already."
+
+
+def test_other_violations_are_faults_of_ours_and_not_duplicates(store: Store) -> None:
+    with pytest.raises(IntegrityError), store.transaction() as tx:
+        tx.add(make_result(make_job(), None))  # whose Job is not there
+    with pytest.raises(IntegrityError), store.transaction() as tx:
+        tx.add(make_user(is_active=None))
+
+
+def test_a_statement_that_is_not_understood_is_not_called_an_outage(store: Store) -> None:
+    with pytest.raises(Exception, match="no_such_table") as refused, store.transaction() as tx:
+        tx._connection.execute(text("SELECT * FROM no_such_table"))
+    assert not isinstance(refused.value, Unavailable)
+
+
+def test_a_value_that_no_column_can_have_is_the_callers_mistake(postgresql_url: str) -> None:
+    store = Store(postgresql_url)
+    store.migrate()
+    for name in ("x\0y", "x" * 151):
+        with pytest.raises(Invalid, match="cannot keep"), store.transaction() as tx:
+            tx.add(make_user(name))
+    store.close()
+
+
+def test_a_database_that_stays_locked_is_unavailable(sqlite_store: Store, tmp_path: Path) -> None:
+    impatient = Store(f"sqlite:///{tmp_path / 'store.db'}")
+    with impatient._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=50")
+    with sqlite_store.transaction() as tx:
+        tx.add(make_user())
+        with pytest.raises(Unavailable, match="try again") as refused, impatient.transaction():
+            pass
+    assert isinstance(refused.value.__cause__, OperationalError)
+    impatient.close()
+
+
+def test_no_value_enters_a_message(store: Store) -> None:
+    with pytest.raises(IntegrityError) as refused, store.transaction() as tx:
+        tx.add(make_result(make_job(), None, inputs={"password": "hunter2"}))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        pytest.param("nonsense hunter2", "cannot be read", id="no address"),
+        pytest.param("", "cannot be read", id="nothing"),
+        pytest.param("postgresql://u:hunter2@host:port/db", "cannot be", id="a port that is no number"),
+        pytest.param("mysql://u:hunter2@host/db", "but not in mysql", id="another database"),
+        pytest.param("postgresql://u:p@hunter2@127.0.0.1:1/db", "more than one @", id="an @ in the password"),
+        pytest.param("postgresql://u:hunter2@127.0.0.1:1/db", "cannot be used: ", id="nobody listens"),
+        pytest.param("postgresql://u:hunter2@127.0.0.1:1/db?odd=1", "cannot be used: ", id="an odd option"),
+        pytest.param("postgres://u:hunter2@127.0.0.1:1/db", "cannot be used: ", id="by its short name"),
+        pytest.param("postgresql+asyncpg://u:hunter2@127.0.0.1:1/db", "cannot be used: ", id="another driver"),
+        pytest.param("sqlite://", "must be in a file", id="SQLite in memory"),
+        pytest.param("sqlite:///{tmp}/none/x.db", "No such file", id="in a folder that is not there"),
+        pytest.param("sqlite:///{tmp}", "cannot be used: ", id="a folder"),
+        pytest.param("sqlite:///{tmp}/letter.txt", "cannot be used: ", id="a file that is no database"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_sentence_without_the_password(
+    url: str, sentence: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Dear Ann, " * 1000)
+    with caplog.at_level(logging.DEBUG), pytest.raises(Unavailable, match=sentence) as refused:
+        Store(url.replace("{tmp}", str(tmp_path))).migrate()
+    told = str(refused.value)
+    assert "hunter2" not in told + caplog.text
+    assert "\n" not in told
+    assert told.endswith(".")
+    assert letter.read_text().startswith("Dear Ann")
+
+
+# Files
+
+
+def test_the_files_of_sqlite_are_for_their_owner_alone(sqlite_store: Store, tmp_path: Path) -> None:
+    with sqlite_store.transaction() as tx:
+        tx.add(make_user())
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("store.db*")}
+    assert modes == dict.fromkeys(("store.db", "store.db-wal", "store.db-shm"), 0o600)

@@ -1,0 +1,281 @@
+"""The tables: each noun comes back as it went in, and what refers to something follows when that goes."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.exc import StatementError
+
+from api_shim import model
+from api_shim.model import (
+    NEVER,
+    Group,
+    Job,
+    JobResult,
+    Leftover,
+    Permission,
+    PermissionGroup,
+    PermissionUser,
+    ScheduledJob,
+    Status,
+    Token,
+    User,
+    UserGroup,
+)
+from api_shim.recurrence import Interval
+from api_shim.store import Duplicate, Store
+from api_shim.store.tables import TABLES
+from approval_gate.model import ApprovalState
+from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
+
+EXACT = datetime(2026, 10, 25, 0, 30, 0, 123456, tzinfo=UTC)
+NASTY = "Ä'\"\\%_😀\u202e\n\t\x01 ünïcode"
+JSON = {"a": [1, 2**53, -0.5, None, True, "\0", NASTY], "": {}, "ß": {"b": []}}
+
+
+def full() -> list[Any]:
+    """Return every noun with something in each field, those that are referred to first."""
+    user = make_user("Zoë", is_active=False, is_superuser=True, created=EXACT)
+    group = Group(id=uuid4(), name=NASTY)
+    permission = Permission(
+        id=uuid4(),
+        name=NASTY,
+        enabled=False,
+        object_types=("extras.job", "prefect"),
+        actions=("view",),
+        constraints=[{"name__in": ["a", NASTY]}],
+    )
+    job = make_job(
+        name=NASTY,
+        description=NASTY,
+        enabled=True,
+        has_sensitive_variables=True,
+        approval_required=True,
+        is_singleton=True,
+        soft_time_limit=0.1,
+        time_limit=1e7,
+        job_queues=("a", NASTY),
+        declared=JSON,
+        overridden=("description",),
+        code_digest="0" * 64,
+        variables=(JSON, {}),
+        parameter_schema=JSON,
+        deployment_id=uuid4(),
+        version=2**31 - 1,
+        projected_version=-1,
+    )
+    scheduled = make_scheduled(
+        job,
+        user,
+        name=NASTY,
+        interval=Interval.CUSTOM,
+        start_time=EXACT,
+        time_zone="Europe/Berlin",
+        crontab="*/5 * * * *",
+        inputs=JSON,
+        description=NASTY,
+        enabled=False,
+        approval=ApprovalState.PENDING,
+        last_run_at=EXACT,
+        total_run_count=7,
+        deployment_id=uuid4(),
+        flow_run_id=uuid4(),
+        next_look_at=NEVER,
+    )
+    result = make_result(
+        job,
+        user,
+        scheduled_job_id=scheduled.id,
+        name=NASTY,
+        status=Status.STARTED,
+        nominal_time=EXACT,
+        inputs=JSON,
+        sensitive=True,
+        result=JSON,
+        traceback=NASTY,
+        worker="host:1",
+        date_started=EXACT,
+        date_done=EXACT,
+        attempt=uuid4(),
+        released=True,
+    )
+    return [
+        user,
+        group,
+        Token(id=uuid4(), user_id=user.id, key_hash="f" * 64, write_enabled=False, expires=EXACT, created=EXACT),
+        permission,
+        UserGroup(user_id=user.id, group_id=group.id),
+        PermissionUser(permission_id=permission.id, user_id=user.id),
+        PermissionGroup(permission_id=permission.id, group_id=group.id),
+        job,
+        scheduled,
+        result,
+        Leftover(id=uuid4(), job_id=job.id, name=NASTY, deployment_id=uuid4(), flow_run_id=uuid4()),
+    ]
+
+
+def emptied(thing: Any) -> Any:
+    """Return a value with None in each field that may be None."""
+    optional = {each.name: None for each in fields(thing) if "None" in str(each.type)}
+    return replace(thing, **optional)
+
+
+def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
+    nouns = {each for each in vars(model).values() if isinstance(each, type) and hasattr(each, "__dataclass_fields__")}
+    assert set(TABLES) == {each for each in nouns if each.__module__ == model.__name__}
+    for noun, table in TABLES.items():
+        assert {each.name for each in fields(noun)} == set(table.columns.keys())
+
+
+@pytest.mark.parametrize("change", [lambda thing: thing, emptied], ids=["full", "with None where there may be"])
+def test_every_noun_comes_back_as_it_went_in(store: Store, change: Any) -> None:
+    things = [change(thing) for thing in full()]
+    with store.transaction() as tx:
+        for thing in things:
+            tx.add(thing)
+    with store.transaction(write=False) as tx:
+        assert [tx.all(type(thing)) for thing in things] == [[thing] for thing in things]
+        found = tx.all(JobResult)[0]
+    assert type(found.status) is Status
+    assert found.date_created.tzinfo is UTC
+
+
+def test_words_and_times_come_back_in_their_own_types(store: Store) -> None:
+    job, user = make_job(job_queues=("a",)), make_user()
+    with store.transaction() as tx:
+        for thing in (job, user, make_scheduled(job, user)):
+            tx.add(thing)
+    with store.transaction(write=False) as tx:
+        (scheduled,), (found,) = tx.all(ScheduledJob), tx.all(Job)
+    assert type(scheduled.interval) is Interval
+    assert type(scheduled.approval) is ApprovalState
+    assert type(found.job_queues) is tuple
+    assert scheduled.start_time.tzinfo is UTC
+
+
+@pytest.mark.parametrize("hours", [-12, 5.5, 14])
+def test_a_time_of_another_zone_is_the_same_moment(store: Store, hours: float) -> None:
+    there = EXACT.astimezone(timezone(timedelta(hours=hours)))
+    with store.transaction() as tx:
+        tx.add(make_user(created=there))
+    with store.transaction(write=False) as tx:
+        (user,) = tx.all(User)
+    assert (user.created, user.created.tzinfo) == (EXACT, UTC)
+
+
+def test_a_time_without_a_zone_is_refused(store: Store) -> None:
+    with pytest.raises(StatementError, match="without a zone"), store.transaction() as tx:
+        tx.add(make_user(created=EXACT.replace(tzinfo=None)))
+
+
+# What follows when something goes
+
+
+@pytest.fixture
+def stored(store: Store) -> dict[type[Any], Any]:
+    things = full()
+    with store.transaction() as tx:
+        for thing in things:
+            tx.add(thing)
+    return {type(thing): thing for thing in things}
+
+
+def remove(store: Store, thing: Any) -> None:
+    with store.transaction() as tx:
+        tx.remove(thing)
+
+
+def test_without_its_user_a_schedule_has_no_owner_and_a_result_no_user(
+    store: Store, stored: dict[type[Any], Any]
+) -> None:
+    remove(store, stored[User])
+    with store.transaction(write=False) as tx:
+        assert tx.all(ScheduledJob) == [replace(stored[ScheduledJob], owner_id=None)]
+        assert tx.all(JobResult) == [replace(stored[JobResult], user_id=None)]
+
+
+def test_a_user_takes_his_tokens_memberships_and_permissions_with_him(
+    store: Store, stored: dict[type[Any], Any]
+) -> None:
+    remove(store, stored[User])
+    with store.transaction(write=False) as tx:
+        assert [tx.all(kind) for kind in (Token, UserGroup, PermissionUser)] == [[], [], []]
+        assert tx.all(Group) == [stored[Group]]
+        assert tx.all(Permission) == [stored[Permission]]
+        assert tx.all(PermissionGroup) == [stored[PermissionGroup]]
+
+
+def test_a_group_leaves_its_users_and_permissions(store: Store, stored: dict[type[Any], Any]) -> None:
+    remove(store, stored[Group])
+    with store.transaction(write=False) as tx:
+        assert [tx.all(kind) for kind in (UserGroup, PermissionGroup)] == [[], []]
+        assert tx.all(User) == [stored[User]]
+        assert tx.all(PermissionUser) == [stored[PermissionUser]]
+
+
+def test_a_permission_is_taken_from_everybody(store: Store, stored: dict[type[Any], Any]) -> None:
+    remove(store, stored[Permission])
+    with store.transaction(write=False) as tx:
+        assert [tx.all(kind) for kind in (PermissionUser, PermissionGroup)] == [[], []]
+        assert tx.all(User) == [stored[User]]
+
+
+def test_the_results_of_a_scheduled_job_outlive_it(store: Store, stored: dict[type[Any], Any]) -> None:
+    remove(store, stored[ScheduledJob])
+    with store.transaction(write=False) as tx:
+        assert tx.all(JobResult) == [replace(stored[JobResult], scheduled_job_id=None)]
+
+
+def test_a_job_that_something_is_scheduled_of_cannot_be_removed(store: Store, stored: dict[type[Any], Any]) -> None:
+    with pytest.raises(Exception, match=r"(?i)foreign key"):
+        remove(store, stored[Job])
+    with store.transaction(write=False) as tx:
+        assert tx.all(Job) == [stored[Job]]
+
+
+# What can be there once only
+
+
+def test_a_firing_has_one_result(store: Store, stored: dict[type[Any], Any]) -> None:
+    with pytest.raises(Duplicate), store.transaction() as tx:
+        tx.add(replace(stored[JobResult], id=uuid4()))
+    later = replace(stored[JobResult], id=uuid4(), nominal_time=EXACT + timedelta(hours=1))
+    with store.transaction() as tx:
+        tx.add(later)
+
+
+def test_runs_that_are_no_firings_are_as_many_as_there_are(store: Store) -> None:
+    job = make_job()
+    with store.transaction() as tx:
+        tx.add(job)
+        for _ in range(2):
+            tx.add(make_result(job, None, nominal_time=None))
+            tx.add(make_result(job, None, nominal_time=NOW))
+    with store.transaction(write=False) as tx:
+        assert len(tx.all(JobResult)) == 4
+
+
+@pytest.mark.parametrize("kind", [User, Group, Permission, Job, ScheduledJob])
+def test_a_name_is_taken_once(store: Store, stored: dict[type[Any], Any], kind: type[Any]) -> None:
+    with pytest.raises(Duplicate), store.transaction() as tx:
+        tx.add(replace(stored[kind], id=uuid4()))
+
+
+def test_names_that_differ_in_case_alone_are_different(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.add(make_user("alice"))
+        tx.add(make_user("Alice"))
+    with store.transaction(write=False) as tx:
+        assert not tx.exists(User, username="ALICE")
+
+
+def test_two_jobs_cannot_have_one_class_path(store: Store) -> None:
+    job = make_job()
+    with store.transaction() as tx:
+        tx.add(job)
+    with pytest.raises(Duplicate), store.transaction() as tx:
+        tx.add(replace(job, id=uuid4(), name="Another"))

@@ -1,0 +1,319 @@
+"""What can be asked and told within a transaction, and that nobody sees what no permission shows him."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status, User
+from api_shim.store import Listing, Store
+from api_shim.store.lookups import path_types
+from approval_gate.constraints import parse
+from approval_gate.model import Action, Actor, Grant, ObjectType
+from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
+
+ADMIN = Actor(id=uuid4(), username="admin", superuser=True)
+SCHEDULED = ObjectType.SCHEDULED_JOB
+
+
+def who_may(*raws: Any, user: UUID | None = None, action: Action = Action.VIEW) -> Actor:
+    """Return somebody who has this action on scheduled jobs, once for each of the constraints."""
+    grants = (
+        Grant(
+            object_types=frozenset({SCHEDULED}),
+            actions=frozenset({action}),
+            constraint=parse(raw, path_types([SCHEDULED])),
+        )
+        for raw in raws
+    )
+    return Actor(id=user or uuid4(), username="someone", grants=tuple(grants))
+
+
+def listing(**to: Any) -> Listing:
+    return Listing(**{"where": {}, "limit": 50, **to})
+
+
+def add(store: Store, *things: Any) -> None:
+    with store.transaction() as tx:
+        for thing in things:
+            tx.add(thing)
+
+
+def names(store: Store, actor: Actor, **asked: Any) -> list[str]:
+    with store.transaction(write=False) as tx:
+        return [row.name for row in tx.page(SCHEDULED, actor, listing(**asked)).rows]
+
+
+# Values
+
+
+def test_a_change_writes_only_the_fields_that_it_is_given(store: Store) -> None:
+    alice = make_user("alice")
+    add(store, alice)
+    with store.transaction() as tx:
+        seen = tx.one(User, id=alice.id)
+        assert seen is not None
+        tx.change(replace(seen, is_superuser=True), is_active=False)
+    with store.transaction(write=False) as tx:
+        assert tx.all(User) == [replace(alice, is_active=False)]
+
+
+def test_a_change_returns_the_changed_copy_and_leaves_others_alone(store: Store) -> None:
+    alice, bob = make_user("alice"), make_user("bob")
+    add(store, alice, bob)
+    with store.transaction() as tx:
+        assert tx.change(alice, is_active=False) == replace(alice, is_active=False)
+    with store.transaction(write=False) as tx:
+        assert tx.all(User, order="username") == [replace(alice, is_active=False), bob]
+
+
+def test_two_changes_of_different_fields_both_hold(store: Store) -> None:
+    alice = make_user("alice")
+    add(store, alice)
+    for to in ({"is_active": False}, {"is_superuser": True}):
+        with store.transaction() as tx:
+            tx.change(alice, **to)
+    with store.transaction(write=False) as tx:
+        assert tx.all(User) == [replace(alice, is_active=False, is_superuser=True)]
+
+
+def test_what_is_changed_to_nothing_is_nothing(store: Store) -> None:
+    job = make_job()
+    result = make_result(job, None, inputs={"a": 1}, result=[1], traceback="x")
+    add(store, job, result)
+    with store.transaction() as tx:
+        tx.change(result, inputs=None, result=None, traceback=None)
+    with store.transaction(write=False) as tx:
+        assert tx.all(JobResult) == [replace(result, inputs=None, result=None, traceback=None)]
+
+
+def test_one_is_one_or_none(store: Store) -> None:
+    alice = make_user("alice")
+    add(store, alice, make_user("bob"))
+    with store.transaction(write=False) as tx:
+        assert tx.one(User, username="alice") == alice
+        assert tx.one(User, username="carol") is None
+        assert tx.one(User, username="alice", is_active=False) is None
+        assert tx.exists(User)
+        assert not tx.exists(User, is_superuser=True)
+
+
+def test_all_takes_a_list_or_a_set_as_any_of_these(store: Store) -> None:
+    alice, bob, carol = (make_user(name) for name in ("alice", "bob", "carol"))
+    add(store, carol, alice, bob)
+    with store.transaction(write=False) as tx:
+        assert tx.all(User, order="username") == [alice, bob, carol]
+        assert tx.all(User, order="username", id={carol.id, bob.id, uuid4()}) == [bob, carol]
+        assert tx.all(User, username=["alice"]) == [alice]
+        assert tx.all(User, id=[]) == []
+
+
+def test_a_removed_value_is_gone_and_removing_it_again_is_nothing(store: Store) -> None:
+    alice, bob = make_user("alice"), make_user("bob")
+    add(store, alice, bob)
+    for _ in range(2):
+        with store.transaction() as tx:
+            tx.remove(alice)
+    with store.transaction(write=False) as tx:
+        assert tx.all(User) == [bob]
+
+
+def test_a_job_is_known_by_id_and_by_name(store: Store) -> None:
+    job = make_job(name="Back up / now")
+    add(store, job, make_job())
+    with store.transaction(write=False) as tx:
+        assert tx.job_known_as(job.id) == tx.job_known_as("Back up / now") == job
+        assert tx.job_known_as(str(job.id)) is None
+        assert tx.job_known_as(uuid4()) is None
+
+
+# Pages
+
+
+@pytest.fixture
+def rows(store: Store) -> dict[str, ScheduledJob]:
+    """Six scheduled jobs of alice, bob and nobody, of two Jobs."""
+    alice, bob = make_user("alice"), make_user("bob")
+    backup = make_job(name="Backup", module_name="jobs", grouping="Data")
+    audit = make_job(name="Audit", module_name="jobs", job_class_name="AuditAll")
+    made = [
+        make_scheduled(backup, alice, name="a 100% sure", total_run_count=3),
+        make_scheduled(backup, alice, name="b", description="nightly_run", total_run_count=1),
+        make_scheduled(backup, bob, name="c", total_run_count=1, last_run_at=NOW),
+        make_scheduled(audit, bob, name="d", description="Ünïcode", total_run_count=1, enabled=False),
+        make_scheduled(audit, None, name="e", total_run_count=2, last_run_at=NOW - timedelta(hours=1)),
+        make_scheduled(audit, alice, name="f\\g", total_run_count=1),
+    ]
+    add(store, alice, bob, backup, audit, *reversed(made))
+    return {row.name[0]: row for row in made}
+
+
+@pytest.mark.parametrize(
+    ("raws", "seen"),
+    [
+        pytest.param([], "", id="who has no permission sees nothing"),
+        pytest.param([None], "abcdef", id="who has one without limits sees everything"),
+        pytest.param([{"user": "$user"}], "abf", id="one's own"),
+        pytest.param([{"job_model__name": "Audit"}], "def", id="those of a Job"),
+        pytest.param([{"user__username__in": ["bob"]}, {"name": "b"}], "bcd", id="permissions add up"),
+        pytest.param([{"user": None}], "e", id="those of nobody"),
+        pytest.param([{"enabled": True, "user__username": "bob"}], "c", id="all of a constraint must match"),
+        pytest.param([{"interval": "hourly"}], "abcdef", id="an enumeration is asked for as text"),
+        pytest.param([{"name": "none"}], "", id="nothing that matches"),
+    ],
+)
+def test_a_page_shows_what_the_permissions_show(
+    store: Store, rows: dict[str, ScheduledJob], raws: list[Any], seen: str
+) -> None:
+    actor = who_may(*raws, user=rows["a"].owner_id)
+    with store.transaction(write=False) as tx:
+        page = tx.page(SCHEDULED, actor, listing())
+        visible = tx.visible(SCHEDULED, actor, Action.VIEW, [row.id for row in rows.values()])
+        shown = {letter: tx.attributes(SCHEDULED, row.id) for letter, row in rows.items()}
+    assert page.rows == [rows[letter] for letter in seen]
+    assert page.count == len(seen)
+    assert visible == {rows[letter].id for letter in seen}
+    assert [letter for letter, thing in shown.items() if actor.may(Action.VIEW, SCHEDULED, thing)] == list(seen)
+
+
+def test_who_may_do_something_else_sees_nothing(store: Store, rows: dict[str, ScheduledJob]) -> None:
+    actor = who_may(None, action=Action.DELETE)
+    ids = [row.id for row in rows.values()]
+    assert names(store, actor) == []
+    with store.transaction(write=False) as tx:
+        assert tx.visible(SCHEDULED, actor, Action.VIEW, ids) == set()
+        assert tx.visible(SCHEDULED, actor, Action.DELETE, [*ids, uuid4()]) == set(ids)
+        assert tx.page(ObjectType.JOB, who_may(None), listing()).rows == []
+
+
+def test_superusers_see_everything_that_is_there_and_nothing_else(store: Store, rows: dict[str, ScheduledJob]) -> None:
+    assert len(names(store, ADMIN)) == 6
+    with store.transaction(write=False) as tx:
+        assert tx.visible(SCHEDULED, ADMIN, Action.DELETE, [rows["a"].id, uuid4()]) == {rows["a"].id}
+        assert tx.visible(SCHEDULED, ADMIN, Action.DELETE, []) == set()
+        assert tx.page(ObjectType.JOB, ADMIN, listing()).count == 2
+
+
+def test_as_many_ids_as_a_request_can_hold_are_looked_up(store: Store, rows: dict[str, ScheduledJob]) -> None:
+    many = [rows["a"].id, *(uuid4() for _ in range(70_000)), rows["b"].id]
+    with store.transaction(write=False) as tx:
+        assert tx.visible(SCHEDULED, ADMIN, Action.VIEW, many) == {rows["a"].id, rows["b"].id}
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        pytest.param("", "abcdef", id="nothing finds everything"),
+        pytest.param("100%", "a", id="a percent sign is no pattern"),
+        pytest.param("%", "a", id="nor is it alone"),
+        pytest.param("_", "b", id="an underscore is no pattern"),
+        pytest.param("NIGHTLY", "b", id="case does not matter"),
+        pytest.param("\\", "f", id="a backslash is a backslash"),
+        pytest.param("/", "", id="what would escape a pattern"),
+        pytest.param("AuditAll", "def", id="a part of the task"),
+        pytest.param("'; DROP TABLE users; --", "", id="a statement is a text"),
+        pytest.param("Ünïcode", "d", id="other letters"),
+    ],
+)
+def test_search(store: Store, rows: dict[str, ScheduledJob], search: str, found: str) -> None:
+    assert [name[0] for name in names(store, ADMIN, search=search)] == list(found)
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        pytest.param((), "abcdef", id="by name when nobody says"),
+        pytest.param(("-name",), "fedcba", id="descending"),
+        pytest.param(("total_run_count", "-name"), "fdcbea", id="by one and then another"),
+        pytest.param(("nonsense",), "abcdef", id="nonsense is as if nobody had said"),
+        pytest.param(("nonsense", "-name"), "fedcba", id="and is passed over beside sense"),
+        pytest.param(("last_run_at", "name"), "ecabdf", id="what has no value comes last"),
+        pytest.param(("-last_run_at", "name"), "abdfce", id="and descending first"),
+        pytest.param(("user__username", "name"), "abfcde", id="by what it refers to"),
+    ],
+)
+def test_sort(store: Store, rows: dict[str, ScheduledJob], sort: tuple[str, ...], order: str) -> None:
+    assert [name[0] for name in names(store, ADMIN, sort=sort)] == list(order)
+
+
+@pytest.mark.parametrize("sort", [("total_run_count",), ("-enabled",), ("last_run_at",)])
+def test_pages_together_have_each_row_once(store: Store, rows: dict[str, ScheduledJob], sort: tuple[str, ...]) -> None:
+    parts = [names(store, ADMIN, sort=sort, limit=1, offset=offset) for offset in range(7)]
+    together = [name for part in parts for name in part]
+    assert sorted(name[0] for name in together) == list("abcdef")
+    assert together == names(store, ADMIN, sort=sort)
+    assert parts[6] == []
+
+
+def test_a_page_counts_what_matches_and_not_what_it_shows(store: Store, rows: dict[str, ScheduledJob]) -> None:
+    with store.transaction(write=False) as tx:
+        page = tx.page(SCHEDULED, ADMIN, listing(where={"user__username": ["alice", "bob"]}, limit=2, offset=1))
+        nobody = tx.page(SCHEDULED, ADMIN, listing(where={"user": []}))
+    assert (page.count, [row.name for row in page.rows]) == (5, ["b", "c"])
+    assert (nobody.count, nobody.rows) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        pytest.param({"name": ["b", "c", "none"]}, "bc", id="any of several values"),
+        pytest.param({"name": ["b", "c"], "enabled": [True]}, "bc", id="all of several fields"),
+        pytest.param({"enabled": [False]}, "d", id="a box"),
+        pytest.param({"job_model__name": ["Audit"]}, "def", id="what it refers to"),
+        pytest.param({"interval": ["weekly"]}, "", id="an enumeration"),
+    ],
+)
+def test_filter(store: Store, rows: dict[str, ScheduledJob], where: dict[str, Any], found: str) -> None:
+    assert [name[0] for name in names(store, ADMIN, where=where)] == list(found)
+
+
+# What the loops ask
+
+
+def test_what_lags_is_what_prefect_has_not_followed(store: Store) -> None:
+    behind, level = make_job(version=3, projected_version=2), make_job(version=2, projected_version=2)
+    add(store, behind, level, *(make_scheduled(level, None, version=number) for number in (0, 1, 2)))
+    with store.transaction(write=False) as tx:
+        assert tx.lagging(Job, 10) == [behind]
+        assert {row.version for row in tx.lagging(ScheduledJob, 10)} == {1, 2}
+        assert len(tx.lagging(ScheduledJob, 1)) == 1
+
+
+def test_what_is_to_be_looked_at_comes_in_the_order_of_its_time(store: Store) -> None:
+    job = make_job()
+    times = [NOW + timedelta(seconds=seconds) for seconds in (1, 0, -60)]
+    soon, now, before = (make_scheduled(job, None, next_look_at=time) for time in times)
+    never = make_scheduled(job, None)
+    add(store, job, soon, now, before, never)
+    with store.transaction(write=False) as tx:
+        assert tx.to_look_at(NOW, 10) == [before, now]
+        assert tx.to_look_at(NOW, 1) == [before]
+
+
+def test_unfinished_results_are_read_in_parts_each_once(store: Store) -> None:
+    job = make_job()
+    results = [make_result(job, None, status=status) for status in Status for _ in range(3)]
+    add(store, job, *results)
+    read: list[JobResult] = []
+    after = None
+    with store.transaction(write=False) as tx:
+        while part := tx.unfinished(2, after):
+            assert len(part) <= 2
+            read += part
+            after = part[-1].id
+    assert {row.id for row in read} == {row.id for row in results if row.status in {"PENDING", "STARTED"}}
+    assert len(read) == 6
+
+
+def test_leftovers_are_kept_until_they_are_removed(store: Store) -> None:
+    job = make_job()
+    left = Leftover(id=uuid4(), job_id=job.id, name="gone", deployment_id=uuid4())
+    add(store, job, left)
+    with store.transaction() as tx:
+        assert tx.leftovers(10) == [left]
+        tx.remove(left)
+        assert tx.leftovers(10) == []

@@ -1,0 +1,84 @@
+"""The wiring: what happens in which order when the application starts, and what ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from api_shim.app import Wired, create_shim, wire
+from api_shim.prefect_server import running
+from api_shim.store import Store
+from approval_gate.errors import Unavailable
+from flows.registry import discover
+from tests.conftest import Clock
+from tests.fakes import FakeEngine
+
+
+@pytest.fixture
+def engine(clock: Clock) -> FakeEngine:
+    return FakeEngine(clock)
+
+
+@pytest.fixture
+def wired(sqlite_store: Store, engine: FakeEngine, clock: Clock) -> Wired:
+    return wire(sqlite_store, engine, clock=clock, zone="UTC")
+
+
+def start(wired: Wired, events: list[str], *, then: BaseException | None = None, fails: bool = False) -> None:
+    """Run the application for a moment; ``then`` something goes wrong in it, or Prefect ``fails`` to start."""
+
+    @asynccontextmanager
+    async def prefect() -> AsyncIterator[None]:
+        if fails:
+            raise Unavailable("The installed versions do not work together.")
+        events.append(f"Prefect starts, with {len(wired.services.catalogue.jobs())} Jobs recorded")
+        try:
+            yield
+        finally:
+            events.append("Prefect ends")
+
+    async def life() -> None:
+        async with running(create_shim(wired, discover(["flows.examples"]).jobs.values(), prefect)):
+            events.append("the door opens")
+            events.append(f"{len(asyncio.all_tasks()) - 1} loop")
+            if then:
+                raise then
+
+    async def lived() -> None:
+        try:
+            await life()
+        finally:
+            events.append(f"{len(asyncio.all_tasks()) - 1} loops")
+
+    asyncio.run(lived())
+
+
+def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(wired: Wired, engine: FakeEngine) -> None:
+    events: list[str] = []
+    start(wired, events)
+    recorded, *after = events
+    assert recorded.startswith("Prefect starts, with ")
+    assert not recorded.endswith(" 0 Jobs recorded")
+    assert after == ["the door opens", "1 loop", "Prefect ends", "0 loops"]
+
+
+def test_every_job_is_ready_in_prefect_when_the_door_opens(wired: Wired, engine: FakeEngine) -> None:
+    start(wired, [])
+    assert {"Back up", "Check hosts"} <= {spec.flow for spec in engine.made.values()}
+
+
+def test_the_loop_ends_when_something_goes_wrong(wired: Wired) -> None:
+    events: list[str] = []
+    with pytest.raises(RuntimeError, match="broken"):
+        start(wired, events, then=RuntimeError("broken"))
+    assert events[-2:] == ["Prefect ends", "0 loops"]
+
+
+def test_a_prefect_that_does_not_work_stops_the_start_with_its_reason(wired: Wired) -> None:
+    events: list[str] = []
+    with pytest.raises(Unavailable, match="do not work together"):
+        start(wired, events, fails=True)
+    assert events == ["0 loops"]

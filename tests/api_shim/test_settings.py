@@ -1,0 +1,99 @@
+"""The settings: what the environment says, and the folder that everything is kept in."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from api_shim.settings import Settings
+from approval_gate.errors import Unavailable
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "DATABASE_URL", "JOBS", "POOL"):
+        monkeypatch.delenv(f"SIGNOFF_{name}", raising=False)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_without_an_environment_everything_is_in_the_users_own_folder() -> None:
+    settings = Settings()
+    assert settings.home == Path.home() / ".signoff"
+    assert settings.store_url == f"sqlite:///{Path.home()}/.signoff/signoff.db"
+    assert settings.job_modules == ["flows.examples"]
+    assert settings.pool == "signoff"
+
+
+def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNOFF_HOME", "/srv/signoff")
+    monkeypatch.setenv("SIGNOFF_DATABASE_URL", "postgresql://u:hunter2@db/signoff")
+    monkeypatch.setenv("SIGNOFF_JOBS", " ours.jobs, flows.examples ,,")
+    monkeypatch.setenv("SIGNOFF_POOL", "ours")
+    settings = Settings()
+    assert (settings.home, settings.pool) == (Path("/srv/signoff"), "ours")
+    assert settings.store_url == "postgresql://u:hunter2@db/signoff"
+    assert settings.job_modules == ["ours.jobs", "flows.examples"]
+    assert "hunter2" not in f"{settings!r} {settings}"
+
+
+def test_what_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "DATABASE_URL", "JOBS", "POOL"):
+        monkeypatch.setenv(f"SIGNOFF_{name}", "")
+    assert Settings() == Settings(home=Path.home() / ".signoff", database_url=None, jobs="flows.examples")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_home_is_made_for_its_owner_alone(tmp_path: Path, there: bool) -> None:
+    home = tmp_path / "a" / "home"
+    if there:
+        home.mkdir(parents=True, mode=0o755)
+    assert Settings(home=home).make_home() == home
+    assert mode(home) == 0o700
+
+
+def test_a_folder_that_everybody_uses_is_left_alone(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with pytest.raises(Unavailable, match="choose another with --home"):
+        Settings(home=tmp_path).make_home()
+    assert mode(tmp_path) == 0o1777
+    tmp_path.chmod(0o700)
+
+
+def test_a_home_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for home in (tmp_path / "file", tmp_path / "file" / "home"):
+        with pytest.raises(Unavailable, match=f"The home folder {home} cannot be used: "):
+            Settings(home=home).make_home()
+
+
+def test_the_workers_key_stays_the_same_and_is_for_its_owner_alone(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    key = settings.worker_key()
+    assert len(key) == 40
+    assert settings.worker_key() == key
+    assert mode(tmp_path / "worker.key") == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["worker.key"]
+    assert key not in repr(settings)
+
+
+def test_each_home_has_a_key_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    assert Settings(home=tmp_path).worker_key() != Settings(home=tmp_path / "other").worker_key()
+
+
+def test_an_empty_key_that_a_crash_has_left_is_no_key(tmp_path: Path) -> None:
+    (tmp_path / "worker.key").touch()
+    (tmp_path / "worker.key.new").write_text("half")
+    assert len(Settings(home=tmp_path).worker_key()) == 40
+    assert mode(tmp_path / "worker.key") == 0o600
+
+
+def test_a_key_that_cannot_be_kept_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "worker.key").mkdir()
+    with pytest.raises(Unavailable, match=r"worker\.key cannot be used: "):
+        Settings(home=tmp_path).worker_key()

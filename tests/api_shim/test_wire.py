@@ -1,0 +1,118 @@
+"""The shapes that clients see."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from api_shim.model import OVERRIDABLE, Status
+from api_shim.ports import LogLine
+from api_shim.recurrence import Interval
+from api_shim.wire import Wire, at, grouping, level_name, natural_slug, queue_id
+from approval_gate.model import ApprovalState
+from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
+
+ROOT = "https://signoff.example"
+SECRET = {"password": "hunter2"}
+
+
+@pytest.mark.parametrize(
+    ("level", "name"),
+    [
+        (0, "debug"),
+        (10, "debug"),
+        (19, "debug"),
+        (20, "info"),
+        (25, "success"),
+        (30, "warning"),
+        (35, "failure"),
+        (40, "error"),
+        (50, "critical"),
+        (99, "critical"),
+    ],
+)
+def test_every_log_level_has_a_name(level: int, name: str) -> None:
+    assert level_name(level) == name
+
+
+@pytest.mark.parametrize(
+    ("source", "section"),
+    [("prefect.flow_runs", "run"), ("prefect.flow_runs.worker", "worker"), ("my.module", "my.module"), ("", "run")],
+)
+def test_a_log_line_is_grouped_by_its_logger(source: str, section: str) -> None:
+    assert grouping(source) == section
+
+
+def test_a_time_is_written_in_utc_with_a_z() -> None:
+    assert at(datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2030-01-02T03:04:05Z"
+    assert at(datetime(2030, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)) == "2030-01-02T03:04:05.600000Z"
+    assert at(None) is None
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_status_is_a_choice_whose_label_is_its_value(status: Status) -> None:
+    shape = Wire(ROOT, {}).job_result(make_result(make_job(), None, status=status))
+    assert shape["status"] == {"value": str(status), "label": str(status)}
+
+
+def test_a_slug_is_readable_and_unique() -> None:
+    one, other = uuid4(), uuid4()
+    assert natural_slug("Back up: daily!", one) == f"back-up-daily_{str(one)[:4]}"
+    assert natural_slug("x", one) != natural_slug("x", other)
+    assert len(natural_slug("x" * 1000, one)) == 105
+
+
+def test_a_queue_has_the_same_id_everywhere() -> None:
+    assert queue_id("bulk") == queue_id("bulk") != queue_id("default")
+
+
+def test_an_override_is_shown_for_each_field_that_has_one() -> None:
+    shape = Wire(ROOT, {}).job(make_job(overridden=("hidden",)))
+    overrides = {name: value for name, value in shape.items() if name.endswith("_override")}
+    assert overrides == {f"{field}_override": field == "hidden" for field in OVERRIDABLE}
+
+
+@pytest.mark.parametrize(
+    ("sensitive", "shown"), [pytest.param(False, SECRET, id="shown"), pytest.param(True, {}, id="kept")]
+)
+def test_inputs_of_sensitive_jobs_are_kept(sensitive: bool, shown: dict[str, Any]) -> None:
+    job = make_job(has_sensitive_variables=sensitive)
+    wire = Wire(ROOT, {job.id: job})
+    assert wire.job_result(make_result(job, None, inputs=SECRET, sensitive=sensitive))["task_kwargs"] == shown
+    assert wire.scheduled_job(make_scheduled(job, None, inputs=SECRET))["kwargs"] == shown
+
+
+def test_an_owner_who_is_gone_is_null_and_one_who_is_there_a_link() -> None:
+    job, user = make_job(), make_user()
+    wire = Wire(ROOT, {job.id: job})
+    link = {"id": str(user.id), "object_type": "users.user", "url": f"{ROOT}/api/users/users/{user.id}/"}
+    assert wire.scheduled_job(make_scheduled(job, None))["user"] is None
+    assert wire.scheduled_job(make_scheduled(job, user))["user"] == link
+    assert wire.job_result(make_result(job, user))["user"] == link
+
+
+@pytest.mark.parametrize(
+    ("to", "shown"),
+    [
+        pytest.param({"interval": Interval.FUTURE}, {"one_off": True, "interval": "future"}, id="a one-off"),
+        pytest.param({"interval": Interval.DAILY}, {"one_off": False, "interval": "daily"}, id="a recurring one"),
+        pytest.param({"approval": ApprovalState.PENDING}, {"approval_required": True}, id="one that waits"),
+        pytest.param({"approval": ApprovalState.NOT_REQUIRED}, {"approval_required": False}, id="one that need not"),
+        pytest.param({"name": "x"}, {"display": "x: hourly"}, id="what it is called"),
+    ],
+)
+def test_a_scheduled_job_says_what_it_is(to: dict[str, Any], shown: dict[str, Any]) -> None:
+    job = make_job()
+    shape = Wire(ROOT, {job.id: job}).scheduled_job(make_scheduled(job, None, **to))
+    assert {name: shape[name] for name in shown} == shown
+
+
+def test_a_line_of_a_log_belongs_to_its_result() -> None:
+    line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="x" * 200, created=NOW)
+    result_id = uuid4()
+    shape = Wire(ROOT, {}).log_line(line, result_id)
+    assert (shape["message"], shape["display"]) == ("x" * 200, "x" * 100)
+    assert shape["job_result"]["url"] == f"{ROOT}/api/extras/job-results/{result_id}/"
