@@ -1,24 +1,21 @@
-"""Users, groups, tokens and permissions: who signs in, and what reaches him.
+"""Users, groups, tokens and permissions: who there is, and what is given to whom.
 
-* A token's key is random, shown once and kept only as a hash; it is found by its hash and compared in constant time.
-* Who has no token, an unknown, an expired one, or one of a deactivated user, is nobody.
-* Permissions are additive; those that reach a user directly and through his groups count alike, disabled ones do not.
+* A token's key is random, shown once and kept only as a hash.
+* A name can be printed, and written in a list of names.
 * A permission is checked when it is made: known types, known actions, constraints that speak of what the types have.
 
-Contract 2 and 8.
+Contract 8.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from api_shim.actors import Credentials, hash_key, sign_in
 from api_shim.model import (
     Group,
     Permission,
@@ -32,64 +29,11 @@ from api_shim.model import (
 from api_shim.store import Duplicate, Store, Transaction
 from api_shim.store.lookups import path_types
 from approval_gate import constraints
-from approval_gate.errors import Conflict, GateError, Invalid, NotFound
-from approval_gate.model import Action, Actor, Grant, ObjectType
+from approval_gate.errors import Conflict, Invalid, NotFound
+from approval_gate.model import Action, Actor, ObjectType
 
 KEY_BYTES = 20
 MIN_KEY_LENGTH = 20
-
-
-class Unauthenticated(GateError):
-    """Nobody that we know."""
-
-
-NO_CREDENTIALS = "Authentication credentials were not provided."
-INVALID_TOKEN = "Invalid token"  # noqa: S105 - a sentence, not a secret
-EXPIRED = "Token expired"
-INACTIVE = "User inactive"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Credentials:
-    """What somebody signs in with.
-
-    Args:
-        key: a token's key.
-        username: whose it must be, where the way of signing in says so.
-    """
-
-    key: str
-    username: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Credentials(username={self.username!r})"
-
-
-def hash_key(key: str) -> str:
-    """Return the hash under which a token is kept; keys are random, so a fast hash is enough."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def actor_of(tx: Transaction, user: User, *, read_only: bool = False) -> Actor:
-    """Return a user as the rules see him, with every permission that reaches him now."""
-    grants = () if user.is_superuser else tuple(_grant(row) for row in _reaching(tx, user))
-    return Actor(id=user.id, username=user.username, superuser=user.is_superuser, grants=grants, read_only=read_only)
-
-
-def _reaching(tx: Transaction, user: User) -> list[Permission]:
-    in_groups = [row.group_id for row in tx.all(UserGroup, user_id=user.id)]
-    ids = {row.permission_id for row in tx.all(PermissionUser, user_id=user.id)}
-    ids |= {row.permission_id for row in tx.all(PermissionGroup, group_id=in_groups)}
-    return tx.all(Permission, id=ids, enabled=True)
-
-
-def _grant(permission: Permission) -> Grant:
-    kinds = frozenset(ObjectType(kind) for kind in permission.object_types)
-    return Grant(
-        object_types=kinds,
-        actions=frozenset(Action(action) for action in permission.actions),
-        constraint=constraints.parse(permission.constraints, path_types(kinds)),
-    )
 
 
 class Identity:
@@ -104,19 +48,8 @@ class Identity:
         Raises:
             Unauthenticated: with the contract's sentence for what is wrong.
         """
-        hashed = hash_key(credentials.key)
         with self._store.transaction(write=False) as tx:
-            token = tx.one(Token, key_hash=hashed)
-            if token is None or not hmac.compare_digest(token.key_hash, hashed):
-                raise Unauthenticated(INVALID_TOKEN)
-            user = tx.one(User, id=token.user_id)
-            if user is None or credentials.username not in (None, user.username):
-                raise Unauthenticated(INVALID_TOKEN)
-            if token.expires is not None and token.expires <= now:
-                raise Unauthenticated(EXPIRED)
-            if not user.is_active:
-                raise Unauthenticated(INACTIVE)
-            return actor_of(tx, user, read_only=not token.write_enabled)
+            return sign_in(tx, credentials, now)
 
     # Users
 
@@ -134,7 +67,11 @@ class Identity:
         return user
 
     def remove_user(self, username: str) -> int:
-        """Remove a user with his tokens; return how many scheduled jobs of his are left without an owner."""
+        """Remove a user with his tokens; return how many scheduled jobs of his are left without an owner.
+
+        Raises:
+            NotFound: there is no such user.
+        """
         with self._store.transaction() as tx:
             user = _user(tx, username)
             owned = len(tx.all(ScheduledJob, owner_id=user.id))
@@ -142,7 +79,11 @@ class Identity:
         return owned
 
     def set_active(self, username: str, *, active: bool) -> User:
-        """Let a user sign in, or no longer."""
+        """Let a user sign in, or no longer.
+
+        Raises:
+            NotFound: there is no such user.
+        """
         with self._store.transaction() as tx:
             return tx.change(_user(tx, username), is_active=active)
 
@@ -160,14 +101,12 @@ class Identity:
                 tx.add(user)
             if not tx.exists(Token, key_hash=hash_key(key)):
                 tx.add(Token(id=uuid4(), user_id=user.id, key_hash=hash_key(key), created=now))
-            if not tx.exists(Permission, name=SERVICE_PERMISSION):
-                permission = Permission(
-                    id=uuid4(),
-                    name=SERVICE_PERMISSION,
-                    object_types=(ObjectType.PREFECT,),
-                    actions=(Action.WRITE,),
-                )
+            permission = tx.one(Permission, name=SERVICE_PERMISSION)
+            if permission is None:
+                types, actions = (ObjectType.PREFECT,), (Action.WRITE,)
+                permission = Permission(id=uuid4(), name=SERVICE_PERMISSION, object_types=types, actions=actions)
                 tx.add(permission)
+            if not tx.exists(PermissionUser, permission_id=permission.id, user_id=user.id):
                 tx.add(PermissionUser(permission_id=permission.id, user_id=user.id))
 
     # Groups
@@ -176,22 +115,30 @@ class Identity:
         """Make a group.
 
         Raises:
-            Invalid: the name is empty or too long.
+            Invalid: the name is empty, too long, or cannot be printed or listed with others.
             Conflict: there is one of that name.
         """
-        if not name or len(name) > 150:
-            raise Invalid("A group name has 1 to 150 characters.")
+        if not _is_name(name, 150) or "," in name:
+            raise Invalid("A group name has 1 to 150 printable characters, no comma, and no space around it.")
         group = Group(id=uuid4(), name=name)
         self._add(group, f"A group named {name!r} already exists.")
         return group
 
     def remove_group(self, name: str) -> None:
-        """Remove a group; its users stay."""
+        """Remove a group; its users stay.
+
+        Raises:
+            NotFound: there is no such group.
+        """
         with self._store.transaction() as tx:
             tx.remove(_group(tx, name))
 
     def set_member(self, group: str, username: str, *, member: bool) -> None:
-        """Put a user into a group, or take him out."""
+        """Put a user into a group, or take him out.
+
+        Raises:
+            NotFound: no such user or group.
+        """
         with self._store.transaction() as tx:
             row = UserGroup(user_id=_user(tx, username).id, group_id=_group(tx, group).id)
             tx.remove(row)
@@ -238,17 +185,19 @@ class Identity:
             raise Invalid(f"A token has at least {MIN_KEY_LENGTH} printable ASCII characters, and no space.")
         if expires is not None and expires <= now:
             raise Invalid("The token would have expired already.")
-        with self._store.transaction(write=False) as tx:
-            user = _user(tx, username)
-        token = Token(
-            id=uuid4(),
-            user_id=user.id,
-            key_hash=hash_key(key),
-            write_enabled=write_enabled,
-            expires=expires,
-            created=now,
-        )
-        self._add(token, "This key is in use already.")
+        try:
+            with self._store.transaction() as tx:
+                token = Token(
+                    id=uuid4(),
+                    user_id=_user(tx, username).id,
+                    key_hash=hash_key(key),
+                    write_enabled=write_enabled,
+                    expires=expires,
+                    created=now,
+                )
+                tx.add(token)
+        except Duplicate as error:
+            raise Conflict("This key is in use already.") from error
         return key
 
     # Permissions
@@ -278,8 +227,8 @@ class Identity:
             NotFound: no such user or group.
             Conflict: there is a permission of that name.
         """
-        if not name or len(name) > 255:
-            raise Invalid("A permission's name has 1 to 255 characters.")
+        if not _is_name(name, 255):
+            raise Invalid("A permission's name has 1 to 255 printable characters, and no space around it.")
         kinds = _members(ObjectType, types, "type")
         constraints.parse(constraint, path_types(frozenset(kinds)))
         permission = Permission(
@@ -292,16 +241,20 @@ class Identity:
         try:
             with self._store.transaction() as tx:
                 tx.add(permission)
-                for username in users:
+                for username in dict.fromkeys(users):
                     tx.add(PermissionUser(permission_id=permission.id, user_id=_user(tx, username).id))
-                for group in groups:
+                for group in dict.fromkeys(groups):
                     tx.add(PermissionGroup(permission_id=permission.id, group_id=_group(tx, group).id))
         except Duplicate as error:
             raise Conflict(f"A permission named {name!r} already exists.") from error
         return permission
 
     def remove_permission(self, name: str) -> None:
-        """Take a permission away from everybody."""
+        """Take a permission away from everybody.
+
+        Raises:
+            NotFound: there is no such permission.
+        """
         with self._store.transaction() as tx:
             permission = tx.one(Permission, name=name)
             if permission is None:
@@ -332,6 +285,10 @@ class Identity:
 
 
 SERVICE_PERMISSION = "Workers of signoff"
+
+
+def _is_name(name: str, longest: int) -> bool:
+    return 0 < len(name) <= longest and name.isprintable() and name == name.strip()
 
 
 def _members(kind: type[Any], words: Sequence[str], noun: str) -> list[Any]:

@@ -12,7 +12,7 @@ Contract 3.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -24,7 +24,9 @@ from api_shim.store import Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
-from flows.job import JobDefinition, validate
+from flows.definition import JobDefinition, is_queue_name
+from flows.inputs import is_storable
+from flows.job import validate
 from flows.registry import load
 
 logger = logging.getLogger("signoff")
@@ -33,6 +35,7 @@ KIND = ObjectType.JOB
 BOTH_FLAGS = "A job that may have sensitive variables cannot be marked as requiring approval"
 FLAGS = frozenset({"approval_required", "has_sensitive_variables", "is_singleton", "hidden", "dryrun_default"})
 LIMITS = frozenset({"soft_time_limit", "time_limit"})
+ALIASES = {"task_queues": "job_queues", "task_queues_override": "job_queues_override"}
 
 
 class JobCode:
@@ -66,10 +69,12 @@ class Catalogue:
     def record(self, found: Collection[JobDefinition]) -> None:
         """Record the Jobs that were found, and that others are gone."""
         with self._store.transaction() as tx:
-            known = {job.class_path: job for job in tx.all(Job)}
+            known = {job.class_path: job for job in tx.all(Job, order="id", lock=True)}
             declared = {definition.class_path: definition for definition in found}
             for class_path in known.keys() - declared.keys():
                 _retire(tx, known[class_path], {definition.name for definition in found})
+            for class_path in known.keys() & declared.keys():
+                known[class_path] = _make_way(tx, known[class_path], declared[class_path])
             for class_path, definition in declared.items():
                 _declare(tx, known.get(class_path), definition, self._clock())
 
@@ -107,9 +112,17 @@ class Catalogue:
 
 
 def _retire(tx: Transaction, job: Job, names: set[str]) -> None:
-    # A Job that moved to another module keeps its name; the old record makes room for it.
-    name = f"{job.name[:200]} ({job.class_path[:40]}, not installed)" if job.name in names else job.name
-    tx.change(job, installed=False, name=name)
+    if job.name not in names:
+        tx.change(job, installed=False)
+        return
+    # A Job that moved to another module keeps its name, and the deployment of that name; the old record gives way.
+    name = f"{job.name[:200]} (not installed, {job.id})"
+    tx.change(job, installed=False, name=name, deployment_id=None, version=job.version + 1)
+
+
+def _make_way(tx: Transaction, job: Job, definition: JobDefinition) -> Job:
+    # The new name may be the old one of another Job that is renamed too.
+    return job if job.name == definition.name else tx.change(job, name=str(job.id))
 
 
 def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now: datetime) -> None:
@@ -143,39 +156,25 @@ def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transac
 
 def _decisions(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
     """Read what is to change; setting a field overrides it, unless its override is taken back with it."""
-    if "task_queues" in body:
-        body = {"job_queues": body["task_queues"], **body}
-    overridden, to, faults = set(job.overridden), {}, {}
-    for field in _mentioned(body):
+    sent = {ALIASES.get(name, name): value for name, value in body.items() if ALIASES.get(name) not in body}
+    read, faults = {}, {}
+    for name in sent.keys() & READERS.keys():
         try:
-            if _read_flag(body.get(f"{field}_override", True)):
-                to[field] = _read(field, body[field]) if field in body else getattr(job, field)
-                overridden.add(field)
-            else:
-                to[field] = _read(field, job.declared[field])
-                overridden.discard(field)
+            read[name] = READERS[name](sent[name])
         except Invalid as error:
-            faults[field] = [str(error)]
-    if "enabled" in body:
-        try:
-            to["enabled"] = _read_flag(body["enabled"])
-        except Invalid as error:
-            faults["enabled"] = [str(error)]
+            faults[name] = [str(error)]
     if faults:
         raise Invalid(faults)
+    overridden = set(job.overridden)
+    to = {"enabled": read["enabled"]} if "enabled" in read else {}
+    for field in OVERRIDABLE:
+        if read.get(f"{field}_override", field in read):
+            to[field] = read.get(field, getattr(job, field))
+            overridden.add(field)
+        elif f"{field}_override" in read:
+            to[field] = READERS[field](job.declared[field])
+            overridden.discard(field)
     return {**to, "overridden": tuple(sorted(overridden))}
-
-
-def _mentioned(body: Mapping[str, Any]) -> Iterable[str]:
-    return (field for field in OVERRIDABLE if field in body or f"{field}_override" in body)
-
-
-def _read(field: str, value: Any) -> Any:
-    if field in FLAGS:
-        return _read_flag(value)
-    if field in LIMITS:
-        return _read_limit(value)
-    return _read_queues(value) if field == "job_queues" else _read_text(value)
 
 
 def _read_flag(value: Any) -> bool:
@@ -191,18 +190,22 @@ def _read_limit(value: Any) -> float:
 
 
 def _read_text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > 10_000 or "\0" in value:
+    if not isinstance(value, str) or len(value) > 10_000 or not is_storable(value):
         raise Invalid("Not a valid string of at most 10000 characters.")
     return value
 
 
 def _read_queues(value: Any) -> tuple[str, ...]:
-    names = value if isinstance(value, list) else None
-    if names is None or not all(isinstance(n, str) and 0 < len(n) <= 255 and is_queue_name(n) for n in names):
+    if not isinstance(value, list) or not all(map(is_queue_name, value)):
         raise Invalid("Expected a list of names of work queues.")
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(value))
 
 
-def is_queue_name(name: str) -> bool:
-    """Say whether Prefect takes this as the name of a work queue."""
-    return name.isprintable() and not any(c in "/%&><" for c in name)
+READERS: Mapping[str, Callable[[Any], Any]] = {
+    "description": _read_text,
+    "job_queues": _read_queues,
+    **dict.fromkeys(FLAGS, _read_flag),
+    **dict.fromkeys(LIMITS, _read_limit),
+    **dict.fromkeys(("enabled", *(f"{field}_override" for field in OVERRIDABLE)), _read_flag),
+}
+"""What can be changed, and how it is read; ``Invalid`` with a sentence for what it cannot be."""

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import secrets
+import stat
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -18,12 +19,13 @@ from approval_gate.errors import Unavailable
 
 OWNER_ONLY = 0o700
 OWNER_FILE = 0o600
+KEY_BYTES = 20
 
 
 class Settings(BaseSettings):
     """What can be set from outside."""
 
-    model_config = SettingsConfigDict(env_prefix="SIGNOFF_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True)
 
     home: Path = Field(default_factory=lambda: Path.home() / ".signoff")
     database_url: SecretStr | None = None
@@ -32,12 +34,10 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        """Where the store is, as SQLAlchemy writes it."""
+        """Where the store is; it may have a password."""
         if self.database_url is None:
             return f"sqlite:///{self.home / 'signoff.db'}"
-        url = self.database_url.get_secret_value()
-        scheme, colon, rest = url.partition(":")
-        return f"postgresql+psycopg{colon}{rest}" if scheme in {"postgres", "postgresql"} else url
+        return self.database_url.get_secret_value()
 
     @property
     def job_modules(self) -> list[str]:
@@ -48,19 +48,33 @@ class Settings(BaseSettings):
         """Make the home folder, readable by its owner only, and return it.
 
         Raises:
-            Unavailable: it cannot be made.
+            Unavailable: it cannot be made, or is one that everybody uses, like /tmp.
         """
         try:
             self.home.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY)
+            if self.home.stat().st_mode & stat.S_IWOTH:
+                raise Unavailable(f"Everybody can write to the folder {self.home}; choose another with --home.")
             self.home.chmod(OWNER_ONLY)
         except OSError as error:
             raise Unavailable(f"The home folder {self.home} cannot be used: {error.strerror}.") from error
         return self.home
 
     def worker_key(self) -> str:
-        """Return the key of the embedded worker's account, which stays the same so that its runs survive a restart."""
+        """Return the key of the embedded worker's account, which stays the same so that its runs survive a restart.
+
+        Raises:
+            Unavailable: its file cannot be read or made.
+        """
         path = self.home / "worker.key"
-        if not path.exists():
-            path.touch(mode=OWNER_FILE)
-            path.write_text(secrets.token_hex(20))
-        return path.read_text().strip()
+        try:
+            key = path.read_text().strip() if path.exists() else ""
+            if not key:
+                # It appears when it is complete: half a key would be one that can be guessed.
+                fresh = self.home / "worker.key.new"
+                fresh.unlink(missing_ok=True)
+                fresh.touch(mode=OWNER_FILE)
+                fresh.write_text(key := secrets.token_hex(KEY_BYTES))
+                fresh.replace(path)
+        except OSError as error:
+            raise Unavailable(f"The worker's key {path} cannot be used: {error.strerror}.") from error
+        return key

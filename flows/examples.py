@@ -121,9 +121,7 @@ class BackUp(Job):
         if not folder.is_dir():
             raise NotADirectoryError(f"The target folder {folder} is not a folder.")
         if origin.is_dir() and folder.is_relative_to(origin):
-            raise ValueError(
-                f"The target folder {folder} lies in {origin}: each backup would hold those before."
-            )
+            raise ValueError(f"The target folder {folder} lies in {origin}: each backup would hold those before.")
         write, suffix = (_copy_database, "sqlite") if _is_database(origin) else (_pack, "tar.gz")
         backup = folder / f"{origin.name}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.{suffix}"
         earlier = _backups_of(origin, folder, suffix)
@@ -134,9 +132,7 @@ class BackUp(Job):
             self._replace(write, origin, backup, outdated)
         return {"backup": str(backup), "removed": [str(old) for old in outdated], "dryrun": dryrun}
 
-    def _replace(
-        self, write: Callable[[Path, Path], None], origin: Path, backup: Path, outdated: list[Path]
-    ) -> None:
+    def _replace(self, write: Callable[[Path, Path], None], origin: Path, backup: Path, outdated: list[Path]) -> None:
         with _whole(backup) as unfinished:
             write(origin, unfinished)
         self.logger.success("Wrote %s (%d bytes).", backup, backup.stat().st_size)
@@ -150,9 +146,7 @@ class SummariseCSV(Job):
 
     class Meta:
         name = "Summarise CSV"
-        description = (
-            "Reads a CSV file and tells the range of each column; fails for rows of the wrong length."
-        )
+        description = "Reads a CSV file and tells the range of each column; fails for rows of the wrong length."
         has_sensitive_variables = False
         read_only = True
 

@@ -1,7 +1,10 @@
 """Opens the database and its transactions, and brings its tables up to date.
 
-* SQLite runs in WAL mode with full synchronisation: what was committed survives the power cut too.
+* SQLite runs in WAL mode with full synchronisation: what was committed survives the power cut too. Its files are
+  for their owner alone.
 * A transaction that writes begins as a writer, so two of them never deadlock half-way.
+* What a database refuses is translated here by its code; what is left is a fault of ours and stays as it is.
+* No value that is stored enters a message, and so a log; nor does a password of the database.
 """
 
 from __future__ import annotations
@@ -14,17 +17,30 @@ from typing import Any, TypeVar
 import anyio.to_thread
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
 
 from api_shim.store.transaction import Transaction
-from approval_gate.errors import GateError, Unavailable
+from approval_gate.errors import GateError, Invalid, Unavailable
 
 T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
-SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
+SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+SQLITE_WAITS = 30.0
+"""Seconds that one writer waits for another."""
+OWNER_FILE = 0o600
+DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+"""The databases, by the names that people give them, with the driver that we use."""
+MIGRATION_LOCK = 0x5160FF
+"""PostgreSQL's advisory lock of whoever migrates: any number that nobody else takes."""
+
+UNIQUE = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
+OUR_FAULT = {"SQLITE_ERROR"}
+"""SQLite's code for statements that it does not understand; the driver calls them operational errors too."""
+DAMAGED = {"SQLITE_NOTADB", "SQLITE_CORRUPT"}
 
 
 class Duplicate(GateError):
@@ -35,7 +51,10 @@ class Store:
     """The database.
 
     Args:
-        url: where it is, as SQLAlchemy writes it: ``sqlite:///…`` or ``postgresql+psycopg://…``.
+        url: where it is, as SQLAlchemy writes it: ``sqlite:///…`` or ``postgresql://…``.
+
+    Raises:
+        Unavailable: there can be no store; the sentence has no password.
     """
 
     def __init__(self, url: str) -> None:
@@ -53,6 +72,7 @@ class Store:
 
         Raises:
             Duplicate: a unique name was taken, perhaps by somebody else at the same moment.
+            Invalid: a value that no column can have.
             Unavailable: the database cannot be reached or stayed locked.
         """
         try:
@@ -60,10 +80,11 @@ class Store:
                 connection.execution_options(signoff_write=write)
                 with connection.begin():
                     yield Transaction(connection)
-        except IntegrityError as error:
-            raise Duplicate(str(error.orig)) from error
-        except OperationalError as error:
-            raise Unavailable("The store cannot be reached now; please try again.") from error
+        except SQLAlchemyError as error:
+            refusal = _meaning(error)
+            if refusal is None:
+                raise
+            raise refusal from error
 
     async def read(self, ask: Callable[[Transaction], T]) -> T:
         """Ask within a transaction of its own, off the event loop."""
@@ -78,25 +99,103 @@ class Store:
             return work(tx)
 
     def migrate(self) -> None:
-        """Create or upgrade the tables; safe to call at every start."""
+        """Create or upgrade the tables; safe to call at every start, and by several at once.
+
+        Raises:
+            Unavailable: the database cannot be used; the sentence says why, for whoever administers it.
+        """
         config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        with self._engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        # A percent sign in it is no placeholder.
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        try:
+            with self._engine.begin() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except CommandError as error:
+            raise Unavailable(f"The store is not of this version of signoff: {error}.") from error
+        except DBAPIError as error:
+            # What has no code never came as far as a database.
+            if _code(error) and not isinstance(_meaning(error), Unavailable):
+                raise
+            raise Unavailable(f"The store cannot be used: {_first_line(error)}.") from error
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
 
+def _meaning(error: SQLAlchemyError) -> GateError | None:
+    """Return what an error of the database means to whoever asked; None for a fault of ours."""
+    code = _code(error)
+    if code in UNIQUE:
+        return Duplicate("Something of this name exists already.")
+    if isinstance(error, DataError):
+        return Invalid("The store cannot keep one of these values, or compare with it.")
+    if code in DAMAGED or (isinstance(error, OperationalError | TimeoutError) and code not in OUR_FAULT):
+        return Unavailable("The store cannot be reached now; please try again.")
+    return None
+
+
+def _code(error: SQLAlchemyError) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return str(getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", ""))
+
+
+def _first_line(error: DBAPIError) -> str:
+    return next(iter(str(error.orig).strip().splitlines()), type(error.orig).__name__).rstrip(".")
+
+
 def _open(url: str) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": 30})
+    address = _read(url)
+    if address.drivername != "sqlite":
+        engine = _create(address, pool_pre_ping=True)
+        event.listen(engine, "connect", _prepare_postgresql)
+        return engine
+    _make_file(address)
+    engine = _create(address, connect_args={"timeout": SQLITE_WAITS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _read(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        # Without the cause, which may repeat the password.
+        raise Unavailable("The address of the store cannot be read; write sqlite:///… or postgresql://….") from None
+    name = address.get_backend_name()
+    if name not in DRIVERS:
+        raise Unavailable(f"The store can be in SQLite or PostgreSQL, but not in {name}.")
+    if "@" in (address.host or ""):
+        raise Unavailable("The address of the store has more than one @; in a password it is written as %40.")
+    return address.set(drivername=DRIVERS[name])
+
+
+def _create(address: URL, **options: Any) -> Engine:
+    try:
+        return create_engine(address, hide_parameters=True, **options)
+    except ImportError as error:
+        raise Unavailable("For PostgreSQL install prefect-signoff[postgresql].") from error
+
+
+def _make_file(address: URL) -> None:
+    if not address.database or address.database == ":memory:":
+        raise Unavailable("The store must be in a file: sqlite:////folder/signoff.db.")
+    try:
+        if not Path(address.database).exists():
+            # The files that SQLite lays beside it are made like it.
+            Path(address.database).touch(mode=OWNER_FILE)
+    except OSError as error:
+        raise Unavailable(f"The store {address.database} cannot be used: {error.strerror}.") from error
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    # In other zones the last moments of the calendar cannot be read.
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

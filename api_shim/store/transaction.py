@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -56,6 +57,9 @@ class Listing:
     limit: int
     offset: int = 0
 
+
+AT_ONCE = 5_000
+"""How many ids one query asks for: databases limit the values of a query."""
 
 FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in TABLES}
 KEYS = {kind: tuple(column.name for column in table.primary_key) for kind, table in TABLES.items()}
@@ -116,11 +120,19 @@ class Transaction:
         row = self._connection.execute(query.with_for_update() if lock else query).one_or_none()
         return None if row is None else kind(**row._mapping)
 
-    def all(self, kind: type[T], *, order: str | None = None, **by: Any) -> list[T]:
-        """Return every value that has these fields, ordered by a field if one is named."""
+    def all(self, kind: type[T], *, order: str | None = None, lock: bool = False, **by: Any) -> list[T]:
+        """Return every value that has these fields.
+
+        Args:
+            kind: the noun.
+            order: the field to order them by.
+            lock: nobody else may change them until this transaction ends; those who lock several name an order.
+            by: equality, or membership where a list or set is given.
+        """
         table = TABLES[kind]
         query = select(*_columns(kind)).where(*_matching(table, by))
-        return self._read(kind, query if order is None else query.order_by(table.c[order]))
+        query = query if order is None else query.order_by(table.c[order])
+        return self._read(kind, query.with_for_update() if lock else query)
 
     def exists(self, kind: type[Any], **by: Any) -> bool:
         """Say whether there is any value with these fields."""
@@ -148,9 +160,12 @@ class Transaction:
     def visible(self, kind: ObjectType, actor: Actor, action: Action, ids: Iterable[UUID]) -> set[UUID]:
         """Return those of the ids on which the actor has the action."""
         table = TABLES[TYPES[kind]]
-        query = select(table.c.id).select_from(joined(kind))
-        query = query.where(table.c.id.in_(list(ids)), self._visible(kind, actor, action))
-        return set(self._connection.execute(query).scalars())
+        query = select(table.c.id).select_from(joined(kind)).where(self._visible(kind, actor, action))
+        found: set[UUID] = set()
+        waiting = iter(ids)
+        while part := list(islice(waiting, AT_ONCE)):
+            found.update(self._connection.execute(query.where(table.c.id.in_(part))).scalars())
+        return found
 
     def _visible(self, kind: ObjectType, actor: Actor, action: Action) -> ColumnElement[bool]:
         if actor.superuser:
@@ -167,9 +182,10 @@ class Transaction:
     # What the loops ask
 
     def lagging(self, kind: type[T], limit: int) -> list[T]:
-        """Return values whose projection is behind."""
+        """Return values whose projection is behind, any of them: ones that keep failing do not stand in the way."""
         table = TABLES[kind]
-        return self._read(kind, select(*_columns(kind)).where(table.c.projected_version < table.c.version).limit(limit))
+        query = select(*_columns(kind)).where(table.c.projected_version < table.c.version)
+        return self._read(kind, query.order_by(func.random()).limit(limit))
 
     def to_look_at(self, now: datetime, limit: int) -> list[ScheduledJob]:
         """Return the scheduled jobs whose time to be looked at again has come."""
@@ -198,4 +214,6 @@ def _order(kind: ObjectType, sort: Iterable[str]) -> list[Any]:
     lookups = LOOKUPS[kind]
     names = [name for name in sort if name.removeprefix("-") in lookups.columns] or list(lookups.order)
     columns = [(lookups.columns[name.removeprefix("-")], name.startswith("-")) for name in names]
-    return [*(column.desc() if down else column.asc() for column, down in columns), lookups.columns["id"]]
+    # Databases differ in where they put nulls: here they count as the greatest.
+    ordered = (column.desc().nulls_first() if down else column.asc().nulls_last() for column, down in columns)
+    return [*ordered, lookups.columns["id"]]

@@ -69,16 +69,16 @@ def signed_in(store: Store, credentials: Credentials, now: datetime = NOW) -> Ac
     ],
 )
 def test_who_signs_in(
-    store: Store, user: dict[str, Any], token: dict[str, Any], credentials: dict[str, Any], refusal: str | None
+    sqlite_store: Store, user: dict[str, Any], token: dict[str, Any], credentials: dict[str, Any], refusal: str | None
 ) -> None:
     alice = make_user("alice", **user)
-    add(store, alice, make_user("bob"), make_token(alice, **token))
+    add(sqlite_store, alice, make_user("bob"), make_token(alice, **token))
     given = Credentials(**{"key": KEY, **credentials})
     if refusal is None:
-        assert signed_in(store, given) == Actor(id=alice.id, username="alice")
+        assert signed_in(sqlite_store, given) == Actor(id=alice.id, username="alice")
     else:
         with pytest.raises(Unauthenticated) as refused:
-            signed_in(store, given)
+            signed_in(sqlite_store, given)
         assert str(refused.value) == refusal
 
 
@@ -199,14 +199,14 @@ def test_the_caller_in_a_constraint_is_who_it_reaches(sqlite_store: Store) -> No
     ],
 )
 def test_a_permission_that_is_no_longer_understood_grants_nothing_and_takes_nothing(
-    store: Store, broken: dict[str, Any], caplog: pytest.LogCaptureFixture
+    sqlite_store: Store, broken: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     alice = make_user("alice")
     sound, odd = make_permission(actions=("run",)), make_permission(name="the odd one", **broken)
-    add(store, alice, make_token(alice), sound, odd)
-    add(store, *(PermissionUser(permission_id=each.id, user_id=alice.id) for each in (odd, sound)))
+    add(sqlite_store, alice, make_token(alice), sound, odd)
+    add(sqlite_store, *(PermissionUser(permission_id=each.id, user_id=alice.id) for each in (odd, sound)))
     with caplog.at_level(logging.WARNING):
-        actor = signed_in(store, Credentials(key=KEY, username="alice"))
+        actor = signed_in(sqlite_store, Credentials(key=KEY, username="alice"))
     assert may(actor) == {"run"}
     assert len(actor.grants) == 1
     assert "'the odd one' is not understood and grants nothing" in caplog.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +16,7 @@ from api_shim.store import Listing, Store
 from api_shim.store.lookups import path_types
 from approval_gate.constraints import parse
 from approval_gate.model import Action, Actor, Grant, ObjectType
+from tests.conftest import new_database
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 ADMIN = Actor(id=uuid4(), username="admin", superuser=True)
@@ -134,8 +137,22 @@ def test_a_job_is_known_by_id_and_by_name(store: Store) -> None:
 # Pages
 
 
-@pytest.fixture
-def rows(store: Store) -> dict[str, ScheduledJob]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store that is only read, once on each kind of database."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('filled') / 'store.db'}"
+        else:
+            url = stack.enter_context(new_database(request.getfixturevalue("postgresql_server")))
+        store = Store(url)
+        stack.callback(store.close)
+        store.migrate()
+        yield store
+
+
+@pytest.fixture(scope="module")
+def rows(filled: Store) -> dict[str, ScheduledJob]:
     """Six scheduled jobs of alice, bob and nobody, of two Jobs."""
     alice, bob = make_user("alice"), make_user("bob")
     backup = make_job(name="Backup", module_name="jobs", grouping="Data")
@@ -148,7 +165,7 @@ def rows(store: Store) -> dict[str, ScheduledJob]:
         make_scheduled(audit, None, name="e", total_run_count=2, last_run_at=NOW - timedelta(hours=1)),
         make_scheduled(audit, alice, name="f\\g", total_run_count=1),
     ]
-    add(store, alice, bob, backup, audit, *reversed(made))
+    add(filled, alice, bob, backup, audit, *reversed(made))
     return {row.name[0]: row for row in made}
 
 
@@ -167,10 +184,10 @@ def rows(store: Store) -> dict[str, ScheduledJob]:
     ],
 )
 def test_a_page_shows_what_the_permissions_show(
-    store: Store, rows: dict[str, ScheduledJob], raws: list[Any], seen: str
+    filled: Store, rows: dict[str, ScheduledJob], raws: list[Any], seen: str
 ) -> None:
     actor = who_may(*raws, user=rows["a"].owner_id)
-    with store.transaction(write=False) as tx:
+    with filled.transaction(write=False) as tx:
         page = tx.page(SCHEDULED, actor, listing())
         visible = tx.visible(SCHEDULED, actor, Action.VIEW, [row.id for row in rows.values()])
         shown = {letter: tx.attributes(SCHEDULED, row.id) for letter, row in rows.items()}
@@ -180,27 +197,27 @@ def test_a_page_shows_what_the_permissions_show(
     assert [letter for letter, thing in shown.items() if actor.may(Action.VIEW, SCHEDULED, thing)] == list(seen)
 
 
-def test_who_may_do_something_else_sees_nothing(store: Store, rows: dict[str, ScheduledJob]) -> None:
+def test_who_may_do_something_else_sees_nothing(filled: Store, rows: dict[str, ScheduledJob]) -> None:
     actor = who_may(None, action=Action.DELETE)
     ids = [row.id for row in rows.values()]
-    assert names(store, actor) == []
-    with store.transaction(write=False) as tx:
+    assert names(filled, actor) == []
+    with filled.transaction(write=False) as tx:
         assert tx.visible(SCHEDULED, actor, Action.VIEW, ids) == set()
         assert tx.visible(SCHEDULED, actor, Action.DELETE, [*ids, uuid4()]) == set(ids)
         assert tx.page(ObjectType.JOB, who_may(None), listing()).rows == []
 
 
-def test_superusers_see_everything_that_is_there_and_nothing_else(store: Store, rows: dict[str, ScheduledJob]) -> None:
-    assert len(names(store, ADMIN)) == 6
-    with store.transaction(write=False) as tx:
+def test_superusers_see_everything_that_is_there_and_nothing_else(filled: Store, rows: dict[str, ScheduledJob]) -> None:
+    assert len(names(filled, ADMIN)) == 6
+    with filled.transaction(write=False) as tx:
         assert tx.visible(SCHEDULED, ADMIN, Action.DELETE, [rows["a"].id, uuid4()]) == {rows["a"].id}
         assert tx.visible(SCHEDULED, ADMIN, Action.DELETE, []) == set()
         assert tx.page(ObjectType.JOB, ADMIN, listing()).count == 2
 
 
-def test_as_many_ids_as_a_request_can_hold_are_looked_up(store: Store, rows: dict[str, ScheduledJob]) -> None:
+def test_as_many_ids_as_a_request_can_hold_are_looked_up(filled: Store, rows: dict[str, ScheduledJob]) -> None:
     many = [rows["a"].id, *(uuid4() for _ in range(70_000)), rows["b"].id]
-    with store.transaction(write=False) as tx:
+    with filled.transaction(write=False) as tx:
         assert tx.visible(SCHEDULED, ADMIN, Action.VIEW, many) == {rows["a"].id, rows["b"].id}
 
 
@@ -219,8 +236,8 @@ def test_as_many_ids_as_a_request_can_hold_are_looked_up(store: Store, rows: dic
         pytest.param("Ünïcode", "d", id="other letters"),
     ],
 )
-def test_search(store: Store, rows: dict[str, ScheduledJob], search: str, found: str) -> None:
-    assert [name[0] for name in names(store, ADMIN, search=search)] == list(found)
+def test_search(filled: Store, rows: dict[str, ScheduledJob], search: str, found: str) -> None:
+    assert [name[0] for name in names(filled, ADMIN, search=search)] == list(found)
 
 
 @pytest.mark.parametrize(
@@ -236,21 +253,21 @@ def test_search(store: Store, rows: dict[str, ScheduledJob], search: str, found:
         pytest.param(("user__username", "name"), "abfcde", id="by what it refers to"),
     ],
 )
-def test_sort(store: Store, rows: dict[str, ScheduledJob], sort: tuple[str, ...], order: str) -> None:
-    assert [name[0] for name in names(store, ADMIN, sort=sort)] == list(order)
+def test_sort(filled: Store, rows: dict[str, ScheduledJob], sort: tuple[str, ...], order: str) -> None:
+    assert [name[0] for name in names(filled, ADMIN, sort=sort)] == list(order)
 
 
 @pytest.mark.parametrize("sort", [("total_run_count",), ("-enabled",), ("last_run_at",)])
-def test_pages_together_have_each_row_once(store: Store, rows: dict[str, ScheduledJob], sort: tuple[str, ...]) -> None:
-    parts = [names(store, ADMIN, sort=sort, limit=1, offset=offset) for offset in range(7)]
+def test_pages_together_have_each_row_once(filled: Store, rows: dict[str, ScheduledJob], sort: tuple[str, ...]) -> None:
+    parts = [names(filled, ADMIN, sort=sort, limit=1, offset=offset) for offset in range(7)]
     together = [name for part in parts for name in part]
     assert sorted(name[0] for name in together) == list("abcdef")
-    assert together == names(store, ADMIN, sort=sort)
+    assert together == names(filled, ADMIN, sort=sort)
     assert parts[6] == []
 
 
-def test_a_page_counts_what_matches_and_not_what_it_shows(store: Store, rows: dict[str, ScheduledJob]) -> None:
-    with store.transaction(write=False) as tx:
+def test_a_page_counts_what_matches_and_not_what_it_shows(filled: Store, rows: dict[str, ScheduledJob]) -> None:
+    with filled.transaction(write=False) as tx:
         page = tx.page(SCHEDULED, ADMIN, listing(where={"user__username": ["alice", "bob"]}, limit=2, offset=1))
         nobody = tx.page(SCHEDULED, ADMIN, listing(where={"user": []}))
     assert (page.count, [row.name for row in page.rows]) == (5, ["b", "c"])
@@ -267,8 +284,8 @@ def test_a_page_counts_what_matches_and_not_what_it_shows(store: Store, rows: di
         pytest.param({"interval": ["weekly"]}, "", id="an enumeration"),
     ],
 )
-def test_filter(store: Store, rows: dict[str, ScheduledJob], where: dict[str, Any], found: str) -> None:
-    assert [name[0] for name in names(store, ADMIN, where=where)] == list(found)
+def test_filter(filled: Store, rows: dict[str, ScheduledJob], where: dict[str, Any], found: str) -> None:
+    assert [name[0] for name in names(filled, ADMIN, where=where)] == list(found)
 
 
 # What the loops ask
