@@ -15,19 +15,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
 import httpx
 
 from api_shim.ports import DeploymentSpec, LogLine, Run, RunSpec, ScheduleSpec
-from api_shim.recurrence import CronSpec
+from api_shim.prefect_rows import TAG, Json, read_line, read_run, read_spec, read_time, schedule_row
 from approval_gate.errors import Unavailable
 
 logger = logging.getLogger("signoff")
 
-TAG = "signoff"
 CHECK = "signoff-self-check"
 PAGE = 200
 TRIES = 6
@@ -35,8 +33,6 @@ REMOVED = "What this run belonged to was removed by signoff."
 BUSY = frozenset({408, 429, 502, 503, 504})
 WORKER_SILENT_AFTER = timedelta(seconds=60)
 WAITING = ("SCHEDULED", "PAUSED")
-
-Json = Any
 
 
 class PrefectEngine:
@@ -106,7 +102,7 @@ class PrefectEngine:
 
     async def has_worker(self, queue: str) -> bool:
         found = await self._ask("GET", f"/work_pools/{self._pool}/queues/{quote(queue, safe='')}", none_on=[404])
-        polled = _time((found or {}).get("last_polled"))
+        polled = read_time((found or {}).get("last_polled"))
         # Prefect's own measure of a queue that is being served; this process has no other clock to compare with.
         return polled is not None and datetime.now(UTC) - polled < WORKER_SILENT_AFTER
 
@@ -122,19 +118,19 @@ class PrefectEngine:
         if found is None:
             return None
         flow = await self._ask("GET", f"/flows/{found['flow_id']}", none_on=[404])
-        return _spec(found, (flow or {}).get("name", ""), self._pool)
+        return read_spec(found, (flow or {}).get("name", ""), self._pool)
 
     async def deployments(self) -> Mapping[UUID, DeploymentSpec]:
         flows = {row["id"]: row["name"] async for row in self._pages("/flows/filter", {})}
         ours = self._pages("/deployments/filter", {"deployments": {"tags": {"all_": [TAG]}}})
-        return {UUID(row["id"]): _spec(row, flows.get(row["flow_id"], ""), self._pool) async for row in ours}
+        return {UUID(row["id"]): read_spec(row, flows.get(row["flow_id"], ""), self._pool) async for row in ours}
 
     async def create_deployment(self, spec: DeploymentSpec) -> UUID:
         found = await self.find_deployment(spec.flow, spec.name)
         if found is not None:
             return found
         flow = await self._ask("POST", "/flows/", {"name": spec.flow, "tags": [TAG]})
-        schedules = [_schedule(spec.schedule, active=False)] if spec.schedule else []
+        schedules = [schedule_row(spec.schedule, active=False)] if spec.schedule else []
         body = {"name": spec.name, "flow_id": flow["id"], "schedules": schedules, **self._fields(spec)}
         return UUID((await self._ask("POST", "/deployments/", body))["id"])
 
@@ -145,7 +141,7 @@ class PrefectEngine:
             if spec.schedule is None or schedule["slug"] != spec.schedule.slug:
                 await self._ask("DELETE", f"{path}/schedules/{schedule['id']}", none_on=[404])
             else:
-                wanted = _schedule(spec.schedule, active=spec.schedule.active)
+                wanted = schedule_row(spec.schedule, active=spec.schedule.active)
                 await self._ask("PATCH", f"{path}/schedules/{schedule['id']}", wanted)
         if spec.schedule is not None:
             await self._ensure_schedule(path, spec.schedule)
@@ -154,7 +150,7 @@ class PrefectEngine:
     async def _ensure_schedule(self, path: str, schedule: ScheduleSpec) -> None:
         slugs = [row["slug"] for row in await self._ask("GET", f"{path}/schedules")]
         if schedule.slug not in slugs:
-            await self._ask("POST", f"{path}/schedules", [_schedule(schedule, active=schedule.active)])
+            await self._ask("POST", f"{path}/schedules", [schedule_row(schedule, active=schedule.active)])
 
     async def remove_deployment(self, deployment_id: UUID) -> None:
         path = f"/deployments/{deployment_id}"
@@ -232,21 +228,21 @@ class PrefectEngine:
         for start in range(0, len(wanted), PAGE):
             body = {"flow_runs": {"id": {"any_": wanted[start : start + PAGE]}}, "limit": PAGE}
             for row in await self._ask("POST", "/flow_runs/filter", body):
-                found[UUID(row["id"])] = _run(row)
+                found[UUID(row["id"])] = read_run(row)
         return found
 
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         due = {"deployment_id": {"any_": [str(deployment_id)]}, "expected_start_time": {"before_": until.isoformat()}}
         body = {"sort": "EXPECTED_START_TIME_DESC", "limit": PAGE, "flow_runs": due}
-        return [_run(row) for row in await self._ask("POST", "/flow_runs/filter", body)]
+        return [read_run(row) for row in await self._ask("POST", "/flow_runs/filter", body)]
 
     async def runs_in(self, state_types: Collection[str]) -> list[Run]:
         filters = {"state": {"type": {"any_": list(state_types)}}, "tags": {"any_": [TAG]}}
-        return [_run(row) async for row in self._pages("/flow_runs/filter", {"flow_runs": filters})]
+        return [read_run(row) async for row in self._pages("/flow_runs/filter", {"flow_runs": filters})]
 
     async def logs(self, run_id: UUID) -> list[LogLine]:
         body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "sort": "TIMESTAMP_ASC"}
-        return [_line(row) async for row in self._pages("/logs/filter", body)]
+        return [read_line(row) async for row in self._pages("/logs/filter", body)]
 
 
 def _decoded(method: str, path: str, answer: httpx.Response) -> Json:
@@ -260,86 +256,3 @@ def _decoded(method: str, path: str, answer: httpx.Response) -> Json:
 def _runs_of(deployment_id: UUID) -> dict[str, Json]:
     state = {"type": {"any_": list(WAITING)}}
     return {"flow_runs": {"deployment_id": {"any_": [str(deployment_id)]}, "state": state}}
-
-
-def _schedule(schedule: ScheduleSpec, *, active: bool) -> dict[str, Json]:
-    cron = schedule.cron
-    return {
-        "slug": schedule.slug,
-        "active": active,
-        "schedule": {"cron": cron.cron, "timezone": cron.timezone, "day_or": cron.day_or},
-        "parameters": {},
-    }
-
-
-def _spec(row: Mapping[str, Json], flow: str, pool: str) -> DeploymentSpec:
-    schedules = row["schedules"]
-    return DeploymentSpec(
-        flow=flow,
-        name=row["name"],
-        entrypoint=row["entrypoint"] or "",
-        queue=row["work_queue_name"] or "",
-        description=row["description"] or "",
-        parameters=row["parameters"] or {},
-        parameter_schema=row["parameter_openapi_schema"] or {},
-        schedule=_schedule_spec(schedules[0]) if schedules else None,
-        foreign=_is_foreign(row, pool),
-    )
-
-
-def _is_foreign(row: Mapping[str, Json], pool: str) -> bool:
-    return bool(
-        row["job_variables"]
-        or row["pull_steps"]
-        or row["path"]
-        or row["paused"]
-        or row["global_concurrency_limit"]
-        or row["enforce_parameter_schema"]
-        or row["work_pool_name"] != pool
-        or TAG not in row["tags"]
-        or len(row["schedules"]) > 1
-        or any(schedule["parameters"] for schedule in row["schedules"])
-    )
-
-
-def _schedule_spec(row: Mapping[str, Json]) -> ScheduleSpec:
-    cron = row["schedule"]
-    return ScheduleSpec(
-        slug=row["slug"] or "",
-        active=row["active"],
-        cron=CronSpec(
-            cron=cron.get("cron", ""), timezone=cron.get("timezone") or "UTC", day_or=cron.get("day_or", True)
-        ),
-    )
-
-
-def _run(row: Mapping[str, Json]) -> Run:
-    state = row["state"] or {"type": row["state_type"], "name": row["state_name"], "message": None}
-    return Run(
-        id=UUID(row["id"]),
-        deployment_id=UUID(row["deployment_id"]) if row["deployment_id"] else None,
-        state_type=state["type"],
-        state_name=state["name"] or "",
-        message=state["message"] or "",
-        expected_start=cast(datetime, _time(row["expected_start_time"])),
-        scheduled_for=_time(row["next_scheduled_start_time"]),
-        parameters=row["parameters"] or {},
-        by_schedule=bool(row["auto_scheduled"]) and (row["created_by"] or {}).get("type") == "SCHEDULE",
-        started=_time(row["start_time"]),
-        ended=_time(row["end_time"]),
-        since=cast(datetime, _time(state.get("timestamp") or row["updated"])),
-    )
-
-
-def _line(row: Mapping[str, Json]) -> LogLine:
-    return LogLine(
-        id=UUID(row["id"]),
-        level=row["level"],
-        source=row["name"],
-        message=row["message"],
-        created=cast(datetime, _time(row["timestamp"])),
-    )
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

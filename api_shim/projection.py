@@ -22,14 +22,12 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.admissions import MISSED_AFTER, ending, firing_of, new_result
+from api_shim.mapping import allowed_name, base_deployment, differs, one_off_key, own_deployment, run_spec
 from api_shim.model import NEVER, Job, JobResult, Leftover, ScheduledJob, Status, User
-from api_shim.ports import EMPTY_FORM, DeploymentSpec, Engine, Run, RunSpec, ScheduleSpec
-from api_shim.recurrence import active_from, cron_spec, newest_time, next_times
+from api_shim.ports import Engine, Run
+from api_shim.recurrence import active_from, newest_time, next_times
 from api_shim.store import Store, Transaction
 from approval_gate.admission import SUPERSEDED
-
-ENTRYPOINT = "flows.prefect_flow"
-BASE_DEPLOYMENT = "default"
 
 
 class Projection:
@@ -216,66 +214,6 @@ class Projection:
 
     async def _note(self, thing: Any, **to: Any) -> None:
         await self._store.write(lambda tx: tx.change(thing, **to))
-
-
-# What Prefect should look like
-
-
-def base_deployment(job: Job) -> DeploymentSpec:
-    """Return a Job's base deployment."""
-    return DeploymentSpec(
-        flow=allowed_name(job.name),
-        name=BASE_DEPLOYMENT,
-        entrypoint=entrypoint(job),
-        queue=job.default_queue,
-        description=job.description,
-        parameter_schema=job.parameter_schema or EMPTY_FORM,
-    )
-
-
-def own_deployment(scheduled: ScheduledJob, job: Job, now: datetime) -> DeploymentSpec:
-    """Return the deployment of a recurring scheduled job, as it should be at that time."""
-    active = scheduled.may_fire and now >= active_from(scheduled.recurrence)
-    return DeploymentSpec(
-        flow=allowed_name(job.name),
-        name=deployment_name(scheduled.name, scheduled.id),
-        entrypoint=entrypoint(job),
-        queue=scheduled.queue,
-        description=scheduled.description or f"The scheduled job “{scheduled.name}” of signoff.",
-        parameters=scheduled.inputs,
-        parameter_schema=job.parameter_schema or EMPTY_FORM,
-        schedule=ScheduleSpec(slug=str(scheduled.id), cron=cron_spec(scheduled.recurrence), active=active),
-    )
-
-
-def differs(found: DeploymentSpec | None, desired: DeploymentSpec) -> bool:
-    """Say whether a deployment must be written; its names cannot be, so they do not count."""
-    return found is None or replace(found, flow=desired.flow, name=desired.name) != desired
-
-
-def deployment_name(name: str, scheduled_id: UUID) -> str:
-    """Return the name of a scheduled job's deployment: its own name, made unique."""
-    return f"{allowed_name(name)[:200]} ({str(scheduled_id)[:8]})"
-
-
-def allowed_name(name: str) -> str:
-    """Return a name less the characters that Prefect forbids in it."""
-    return "".join("-" if c in "/%&><" else c for c in name)
-
-
-def entrypoint(job: Job) -> str:
-    """Return the import path of a Job's flow."""
-    return f"{ENTRYPOINT}.{job.class_path.replace('.', '-')}"
-
-
-def one_off_key(scheduled_id: UUID) -> str:
-    """Return the key of a one-off's run."""
-    return f"signoff:{scheduled_id}"
-
-
-def run_spec(key: str, scheduled: ScheduledJob, message: str) -> RunSpec:
-    """Return the run of a scheduled job."""
-    return RunSpec(key=key, name=scheduled.name, parameters=scheduled.inputs, queue=scheduled.queue, message=message)
 
 
 def _deployment_of(job: Job) -> UUID:

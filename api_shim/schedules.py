@@ -25,9 +25,10 @@ import anyio
 import anyio.to_thread
 
 from api_shim.jobs import JobCode
+from api_shim.mapping import deployment_name
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob
 from api_shim.ports import Engine, RunSpec
-from api_shim.projection import Projection, deployment_name
+from api_shim.projection import Projection
 from api_shim.recurrence import Interval
 from api_shim.schedule_form import NAME_TAKEN, Schedule, read_schedule
 from api_shim.store import Duplicate, Store, Transaction

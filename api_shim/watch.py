@@ -23,9 +23,10 @@ from functools import partial
 from uuid import UUID
 
 from api_shim.admissions import ending
+from api_shim.mapping import base_deployment, differs, own_deployment
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
 from api_shim.ports import GOING, HELD, DeploymentSpec, Engine, Run
-from api_shim.projection import Projection, base_deployment, differs, own_deployment
+from api_shim.projection import Projection
 from api_shim.recurrence import Interval
 from api_shim.store import Store, Transaction
 

@@ -19,7 +19,8 @@ import pytest
 
 from api_shim import prefect_engine
 from api_shim.ports import GOING, HELD, DeploymentSpec, Engine, RunSpec, ScheduleSpec
-from api_shim.prefect_engine import TAG, PrefectEngine
+from api_shim.prefect_engine import PrefectEngine
+from api_shim.prefect_rows import TAG
 from api_shim.recurrence import CronSpec
 from approval_gate.errors import Unavailable
 from flows.registry import load

@@ -8,71 +8,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
-from api_shim.ports import ScheduleSpec
-from api_shim.projection import SUPERSEDED, allowed_name, base_deployment, deployment_name, differs, own_deployment
 from api_shim.recurrence import CronSpec, Interval
-from approval_gate.admission import Go
+from approval_gate.admission import SUPERSEDED, Go
 from approval_gate.errors import Unavailable
 from approval_gate.model import ApprovalState
-from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants
-from tests.factories import NOW, make_job, make_scheduled
+from tests.api_shim.plant import HOUR, Plant, Plants
+from tests.factories import NOW
 
 LATER = {"interval": "future", "name": "once", "start_time": (NOW + HOUR).isoformat()}
 HOURLY = {"interval": "hourly", "name": "often", "start_time": (NOW + HOUR).isoformat()}
 MINUTE = timedelta(minutes=1)
-
-
-# Names and shapes
-
-
-def test_a_deployment_looks_as_the_store_says() -> None:
-    job = make_job(name="A/B & C", module_name="my.jobs", job_class_name="Greet", parameter_schema={"type": "object"})
-    row = make_scheduled(job, None, name="50% <done>", inputs=INPUTS, queue="bulk")
-    spec = own_deployment(row, job, NOW)
-    assert (spec.flow, spec.name) == ("A-B - C", f"50- -done- ({str(row.id)[:8]})")
-    assert (spec.entrypoint, spec.queue) == ("flows.prefect_flow.my-jobs-Greet", "bulk")
-    assert (spec.parameters, spec.parameter_schema) == (INPUTS, {"type": "object"})
-    assert spec.schedule == ScheduleSpec(slug=str(row.id), cron=CronSpec(cron="0 * * * *", timezone="UTC"), active=True)
-    assert base_deployment(job).schedule is None
-
-
-@pytest.mark.parametrize(
-    ("to", "active"),
-    [
-        pytest.param({}, True, id="one that may fire"),
-        pytest.param({"enabled": False}, False, id="a disabled one"),
-        pytest.param({"approval": ApprovalState.PENDING}, False, id="one that waits for approval"),
-        pytest.param({"approval": ApprovalState.APPROVED}, True, id="an approved one"),
-        pytest.param({"start_time": NOW + 3 * HOUR}, False, id="one long before its start"),
-        pytest.param({"start_time": NOW + HOUR / 2}, True, id="one whose next match is its first firing"),
-    ],
-)
-def test_a_schedule_is_active_while_it_may_fire_and_not_before_its_start(to: dict[str, Any], active: bool) -> None:
-    job = make_job()
-    now = NOW + timedelta(seconds=1)
-    spec = own_deployment(make_scheduled(job, None, **to), job, now)
-    assert spec.schedule is not None
-    assert spec.schedule.active is active
-
-
-def test_names_are_made_unique_and_short_enough_for_prefect() -> None:
-    one, other = uuid4(), uuid4()
-    assert deployment_name("x" * 255, one) != deployment_name("x" * 255, other)
-    assert len(deployment_name("x" * 255, one)) <= 255
-    assert allowed_name("a/b%c&d>e<f ü") == "a-b-c-d-e-f ü"
-
-
-def test_names_alone_are_no_difference() -> None:
-    spec = base_deployment(make_job())
-    assert not differs(replace(spec, name="x", flow="y"), spec)
-    assert differs(None, spec)
-    assert differs(replace(spec, entrypoint="evil.module.run"), spec)
-    assert differs(replace(spec, foreign=True), spec)
 
 
 # A crash at any point

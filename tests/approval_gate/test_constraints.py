@@ -60,9 +60,7 @@ BACKUP: dict[str, Any] = {
         pytest.param({"name__contains": "Backup"}, True, id="contains finds it in the middle"),
         pytest.param({"name__contains": "backup"}, False, id="contains minds case"),
         pytest.param({"name__icontains": "BACKUP"}, True, id="icontains does not mind case"),
-        pytest.param(
-            {"name__contains": "y_B"}, False, id="an underscore is an underscore, not any character"
-        ),
+        pytest.param({"name__contains": "y_B"}, False, id="an underscore is an underscore, not any character"),
         pytest.param({"name__contains": "N%B"}, False, id="a percent sign is a percent sign, not any text"),
         pytest.param({"name__endswith": "100%"}, True, id="a percent sign is found as such"),
         pytest.param({"name__contains": ""}, True, id="every text contains the empty one"),
@@ -128,23 +126,13 @@ def test_a_constraint_matches(raw: object, expected: bool) -> None:
         pytest.param(True, "Constraints must be an object", id="a boolean"),
         pytest.param(0, "Constraints must be an object", id="zero"),
         pytest.param("", "Constraints must be an object", id="empty text"),
-        pytest.param(
-            {"nmae": "a"}, "no lookup 'nmae'. The paths that exist are name, enabled", id="unknown path"
-        ),
-        pytest.param(
-            {"secret__contains": "a"}, "no lookup 'secret__contains'. The paths", id="unknown path with op"
-        ),
-        pytest.param(
-            {"name__near": "a"}, "no lookup 'near' of name. The lookups that exist", id="unknown lookup"
-        ),
+        pytest.param({"nmae": "a"}, "no lookup 'nmae'. The paths that exist are name, enabled", id="unknown path"),
+        pytest.param({"secret__contains": "a"}, "no lookup 'secret__contains'. The paths", id="unknown path with op"),
+        pytest.param({"name__near": "a"}, "no lookup 'near' of name. The lookups that exist", id="unknown lookup"),
         pytest.param({"name__": "a"}, "no lookup '' of name", id="no lookup after the underscores"),
         pytest.param({"name__CONTAINS": "a"}, "no lookup 'CONTAINS' of name", id="a lookup in capitals"),
-        pytest.param(
-            {"user__password": "a"}, "no lookup 'password' of user", id="a field that is not offered"
-        ),
-        pytest.param(
-            {"start_time__year__gt": 1}, "no lookup 'start_time__year__gt'", id="a lookup on a lookup"
-        ),
+        pytest.param({"user__password": "a"}, "no lookup 'password' of user", id="a field that is not offered"),
+        pytest.param({"start_time__year__gt": 1}, "no lookup 'start_time__year__gt'", id="a lookup on a lookup"),
         pytest.param({7: "a"}, "no lookup ''", id="a lookup that is no text"),
         pytest.param({"name__regex": "a"}, "'name__regex' cannot be asked, because databases", id="regex"),
         pytest.param({"name__iregex": "a"}, "'name__iregex' cannot be asked, because", id="iregex"),
@@ -153,23 +141,15 @@ def test_a_constraint_matches(raw: object, expected: bool) -> None:
             "enabled is true or false, which has the lookups exact, in, isnull",
             id="gt bool",
         ),
-        pytest.param(
-            {"user__contains": "1"}, "'user__contains' cannot be asked: user is a UUID", id="contains id"
-        ),
+        pytest.param({"user__contains": "1"}, "'user__contains' cannot be asked: user is a UUID", id="contains id"),
         pytest.param({"total_run_count__startswith": 1}, "is a whole number", id="startswith of a number"),
-        pytest.param(
-            {"enabled": "yes"}, "A value of 'enabled' must be true or false.", id="a word for a boolean"
-        ),
+        pytest.param({"enabled": "yes"}, "A value of 'enabled' must be true or false.", id="a word for a boolean"),
         pytest.param({"enabled": 1}, "must be true or false", id="a number for a boolean"),
         pytest.param({"enabled__in": [True, None]}, "must be true or false", id="null in a list of booleans"),
         pytest.param({"name": 5}, "A value of 'name' must be text", id="a number for text"),
-        pytest.param(
-            {"name__contains": None}, "A value of 'name__contains' must be text", id="contains null"
-        ),
+        pytest.param({"name__contains": None}, "A value of 'name__contains' must be text", id="contains null"),
         pytest.param({"name__in": ["a", None]}, "must be text", id="null in a list of text"),
-        pytest.param(
-            {"name__in": "abc"}, "The value of 'name__in' must be a list.", id="text where a list belongs"
-        ),
+        pytest.param({"name__in": "abc"}, "The value of 'name__in' must be a list.", id="text where a list belongs"),
         pytest.param({"name__in": {"a": 1}}, "must be a list", id="an object where a list belongs"),
         pytest.param({"name__in": [["a"]]}, "must be text", id="a list in a list of values"),
         pytest.param({"name": {"a": 1}}, "must be text", id="an object for text"),
@@ -180,12 +160,8 @@ def test_a_constraint_matches(raw: object, expected: bool) -> None:
         pytest.param({"user": "not-a-uuid"}, "must be a UUID", id="text that is no id"),
         pytest.param({"user": 5}, "must be a UUID", id="a number for an id"),
         pytest.param({"start_time__gt": "not a date"}, "must be an ISO 8601", id="text that is no moment"),
-        pytest.param(
-            {"start_time": "2030-01-31T08:00:00"}, "with its offset from UTC", id="a moment without zone"
-        ),
-        pytest.param(
-            {"start_time": "0001-01-01T00:00:00+14:00"}, "ISO 8601", id="a moment before time began"
-        ),
+        pytest.param({"start_time": "2030-01-31T08:00:00"}, "with its offset from UTC", id="a moment without zone"),
+        pytest.param({"start_time": "0001-01-01T00:00:00+14:00"}, "ISO 8601", id="a moment before time began"),
         pytest.param({"start_time": 1893456000}, "must be an ISO 8601", id="seconds for a moment"),
         pytest.param({"start_time": "$user"}, "must be an ISO 8601", id="$user for a moment"),
         pytest.param({"total_run_count": "7"}, "must be a whole number", id="text for a number"),
@@ -197,9 +173,7 @@ def test_a_constraint_matches(raw: object, expected: bool) -> None:
         pytest.param({"ratio": math.inf}, "must be a finite number", id="infinity"),
         pytest.param({"ratio": 10**400}, "must be a finite number", id="a whole number beyond fractions"),
         pytest.param({"ratio": False}, "must be a finite number", id="a boolean for a fraction"),
-        pytest.param(
-            {"name__isnull": "true"}, "A value of 'name__isnull' must be true or false.", id="isnull a word"
-        ),
+        pytest.param({"name__isnull": "true"}, "A value of 'name__isnull' must be true or false.", id="isnull a word"),
         pytest.param({"name__isnull": None}, "must be true or false", id="isnull null"),
     ],
 )
@@ -246,9 +220,7 @@ def test_as_many_values_as_fit_are_taken() -> None:
 
 
 def test_values_are_converted_once() -> None:
-    constraint = parse(
-        {"user__in": [str(BOB), "$user"], "start_time__lt": "2030-01-31T09:00:00+01:00"}, PATHS
-    )
+    constraint = parse({"user__in": [str(BOB), "$user"], "start_time__lt": "2030-01-31T09:00:00+01:00"}, PATHS)
     assert constraint == Constraint(
         (
             (
@@ -312,12 +284,7 @@ def test_what_does_not_compare_does_not_match(has: Any, lookup: Lookup) -> None:
 
 
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["$user", str(ANN)]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["$user", str(ANN)]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=5,
 )

@@ -87,10 +87,14 @@ def process(home: Path, *words: str, stdin: bytes = b"", **env: str) -> subproce
     return subprocess.run(command, input=stdin, capture_output=True, check=False, env={**kept, **env}, timeout=60)
 
 
-def test_a_key_can_be_piped_in_and_printed_alone(home: Path) -> None:
+def test_a_key_can_be_piped_in_and_is_not_repeated(home: Path) -> None:
     assert process(home, "user", "add", "alice").returncode == 0
     given = process(home, "token", "add", "alice", "--key-stdin", stdin=b"0123456789abcdef0123\nmore\n")
-    assert (given.returncode, given.stdout, given.stderr) == (0, b"0123456789abcdef0123\n", b"")
+    assert (given.returncode, given.stdout, given.stderr) == (
+        0,
+        b"alice can sign in with the key that was given.\n",
+        b"",
+    )
 
 
 def test_a_mistake_is_one_sentence_and_no_traceback(home: Path) -> None:

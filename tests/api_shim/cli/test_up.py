@@ -66,8 +66,18 @@ def test_the_first_start_makes_an_administrator_and_the_second_nobody(sqlite_sto
 
 
 def test_a_demo_gives_two_people_what_they_need_once(sqlite_store: Store) -> None:
-    found = discover(["flows.examples"])
-    assert [username for username, _key in demo_keys(sqlite_store, found)] == ["alice", "bob"]
-    assert demo_keys(sqlite_store, found) == []
+    catalogue = Catalogue(sqlite_store, utc_now)
+    catalogue.record(discover(["flows.examples"]).jobs.values())
+    assert [username for username, _key in demo_keys(sqlite_store)] == ["alice", "bob"]
+    assert demo_keys(sqlite_store) == []
     assert sorted(each.name for each in Identity(sqlite_store).permissions()) == sorted(DEMO)
-    assert all(job.enabled for job in Catalogue(sqlite_store, utc_now).jobs() if job.class_path in found.jobs)
+    assert all(job.enabled for job in catalogue.jobs())
+
+
+def test_a_demo_leaves_alone_what_somebody_has_disabled(sqlite_store: Store) -> None:
+    catalogue = Catalogue(sqlite_store, utc_now)
+    catalogue.record(discover(["flows.examples"]).jobs.values())
+    demo_keys(sqlite_store)
+    catalogue.set_enabled("Check hosts", enabled=False)
+    demo_keys(sqlite_store)
+    assert [job.name for job in catalogue.jobs() if not job.enabled] == ["Check hosts"]

@@ -1,0 +1,64 @@
+"""What Prefect should look like."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from api_shim.mapping import allowed_name, base_deployment, deployment_name, differs, own_deployment
+from api_shim.ports import ScheduleSpec
+from api_shim.recurrence import CronSpec
+from approval_gate.model import ApprovalState
+from tests.factories import NOW, make_job, make_scheduled
+
+HOUR = timedelta(hours=1)
+INPUTS = {"who": "Ada", "count": 3}
+
+
+def test_a_deployment_looks_as_the_store_says() -> None:
+    job = make_job(name="A/B & C", module_name="my.jobs", job_class_name="Greet", parameter_schema={"type": "object"})
+    row = make_scheduled(job, None, name="50% <done>", inputs=INPUTS, queue="bulk")
+    spec = own_deployment(row, job, NOW)
+    assert (spec.flow, spec.name) == ("A-B - C", f"50- -done- ({str(row.id)[:8]})")
+    assert (spec.entrypoint, spec.queue) == ("flows.prefect_flow.my-jobs-Greet", "bulk")
+    assert (spec.parameters, spec.parameter_schema) == (INPUTS, {"type": "object"})
+    assert spec.schedule == ScheduleSpec(slug=str(row.id), cron=CronSpec(cron="0 * * * *", timezone="UTC"), active=True)
+    assert base_deployment(job).schedule is None
+
+
+@pytest.mark.parametrize(
+    ("to", "active"),
+    [
+        pytest.param({}, True, id="one that may fire"),
+        pytest.param({"enabled": False}, False, id="a disabled one"),
+        pytest.param({"approval": ApprovalState.PENDING}, False, id="one that waits for approval"),
+        pytest.param({"approval": ApprovalState.APPROVED}, True, id="an approved one"),
+        pytest.param({"start_time": NOW + 3 * HOUR}, False, id="one long before its start"),
+        pytest.param({"start_time": NOW + HOUR / 2}, True, id="one whose next match is its first firing"),
+    ],
+)
+def test_a_schedule_is_active_while_it_may_fire_and_not_before_its_start(to: dict[str, Any], active: bool) -> None:
+    job = make_job()
+    now = NOW + timedelta(seconds=1)
+    spec = own_deployment(make_scheduled(job, None, **to), job, now)
+    assert spec.schedule is not None
+    assert spec.schedule.active is active
+
+
+def test_names_are_made_unique_and_short_enough_for_prefect() -> None:
+    one, other = uuid4(), uuid4()
+    assert deployment_name("x" * 255, one) != deployment_name("x" * 255, other)
+    assert len(deployment_name("x" * 255, one)) <= 255
+    assert allowed_name("a/b%c&d>e<f ü") == "a-b-c-d-e-f ü"
+
+
+def test_names_alone_are_no_difference() -> None:
+    spec = base_deployment(make_job())
+    assert not differs(replace(spec, name="x", flow="y"), spec)
+    assert differs(None, spec)
+    assert differs(replace(spec, entrypoint="evil.module.run"), spec)
+    assert differs(replace(spec, foreign=True), spec)
