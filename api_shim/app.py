@@ -28,7 +28,7 @@ from api_shim.schedules import Schedules
 from api_shim.store import Store
 from api_shim.viewing import Viewing
 from api_shim.watch import Watch
-from flows.job import JobDefinition
+from flows.definition import JobDefinition
 
 logger = logging.getLogger("signoff")
 
@@ -85,10 +85,12 @@ def create_shim(
         async with prefect():
             await wired.watch.tick()
             loop = asyncio.create_task(wired.watch.run())
-            yield
-            loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await loop
+            try:
+                yield
+            finally:
+                loop.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await loop
 
     shim = FastAPI(
         title="prefect-signoff",

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -31,12 +32,12 @@ FORGOTTEN = ("PREFECT_PROFILE", "PREFECT_API_KEY")
 STOP_WITHIN = 8.0
 
 
-def set_environment(*, home: Path, port: int, internal: str, worker: str) -> None:
+def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> None:
     """Tell Prefect how to run, for this process and the runs that it starts.
 
     Args:
         home: our home folder; Prefect's is a folder in it.
-        port: the port of the one origin.
+        origin: where this machine reaches everything.
         internal: ``user:password`` of Prefect's one account.
         worker: ``user:key`` of the worker's account with us.
     """
@@ -46,12 +47,14 @@ def set_environment(*, home: Path, port: int, internal: str, worker: str) -> Non
     paths = [str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     ours = {
         "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_API_URL": f"{origin}/api",
+        "PREFECT_UI_URL": f"{origin}/v2",
         "PREFECT_API_AUTH_STRING": worker,
         "PREFECT_SERVER_API_AUTH_STRING": internal,
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "prefect" / "ui"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
     }
     defaults = {
@@ -81,7 +84,7 @@ def create_app() -> ASGIApp:
 
 @asynccontextmanager
 async def running(app: Any) -> AsyncIterator[None]:
-    """Run Prefect's services, which a mounted application does not start by itself."""
+    """Run what an application does besides answering, as Prefect's services; a mounted one does not by itself."""
     async with app.router.lifespan_context(app):
         yield
 
@@ -127,8 +130,10 @@ class EmbeddedWorker:
     def stop(self) -> None:
         """Stop serving, and end the runs under way."""
         if self._loop is not None and self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(STOP_WITHIN)
+            # Its thread may have ended by itself.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._task.cancel)
+            self._thread.join(STOP_WITHIN)
 
     def _run(self) -> None:
         try:

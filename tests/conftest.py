@@ -8,15 +8,18 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from api_shim.store import Store
+from tests.api_shim.plant import Plants
 from tests.factories import NOW
 from tests.live import Live, start
 
@@ -40,6 +43,13 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+def lacking(what: str, why: str) -> NoReturn:
+    """Skip, for want of something; fail where SIGNOFF_TEST_REQUIRE names it, as it does in CI."""
+    if what in os.environ.get("SIGNOFF_TEST_REQUIRE", "").split(","):
+        pytest.fail(f"This must run here: {why}")
+    pytest.skip(why)
 
 
 # Databases
@@ -68,7 +78,7 @@ def postgresql_server() -> Iterator[str]:
         return
     programs = _postgresql_programs()
     if programs is None:
-        pytest.skip("no PostgreSQL here; install it, or set SIGNOFF_TEST_POSTGRESQL_URL")
+        lacking("postgresql", "no PostgreSQL here; install it, or set SIGNOFF_TEST_POSTGRESQL_URL")
     with tempfile.TemporaryDirectory(prefix="signoff-pg-") as folder:
         # PostgreSQL refuses to run as root; Debian's package brings a user for it.
         is_root = os.geteuid() == 0
@@ -89,9 +99,9 @@ def postgresql_server() -> Iterator[str]:
             run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
 
 
-@pytest.fixture
-def postgresql_url(postgresql_server: str) -> Iterator[str]:
-    """The URL of an empty database of its own."""
+@contextmanager
+def new_database(postgresql_server: str) -> Iterator[str]:
+    """Make an empty database for a while, and give its URL."""
     name = f"signoff_{uuid4().hex}"
     admin = create_engine(f"{postgresql_server}/postgres", isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -100,6 +110,13 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """The URL of an empty database of its own."""
+    with new_database(postgresql_server) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -144,3 +161,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     return _free_port
+
+
+@pytest.fixture
+def plants(tmp_path: Path) -> Iterator[Plants]:
+    """Everything but Prefect and the web, to be had many times."""
+    made = Plants(tmp_path)
+    yield made
+    made.close()

@@ -62,9 +62,7 @@ class Live:
         """Give a user a permission."""
         self.key(who)
         limit = [] if constraints is None else ["--constraints", json.dumps(constraints)]
-        self.cli(
-            "permission", "add", f"test {uuid4()}", "--types", types, "--actions", actions, "--users", who, *limit
-        )
+        self.cli("permission", "add", f"test {uuid4()}", "--types", types, "--actions", actions, "--users", who, *limit)
 
     def cli(self, *words: str, stdin: str = "", check: bool = True) -> str:
         """Run a command of ours on the server's home, and return what it prints."""
@@ -106,13 +104,14 @@ def start(home: Path, port: int, *options: str, keys: dict[str, str] | None = No
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=JOBS, env=environment(**env), stdout=out, stderr=subprocess.STDOUT)
     server = Live(home=home, port=port, process=process, log=log, keys=dict(keys or {}))
-    eventually(lambda: process.poll() is not None or "signoff is running" in log.read_text(), within=60)
-    if process.poll() is not None:
-        raise AssertionError(f"signoff up ended: {log.read_text()}")
-    time.sleep(0.2)
-    server.keys |= dict(KEY.findall(log.read_text()))
-    with server.client() as client:
-        eventually(lambda: client.get("/api/status/").json()["default-queue-has-worker"], within=30)
+    try:
+        eventually(lambda: process.poll() is not None or "signoff is running" in log.read_text(), within=60)
+        assert process.poll() is None, f"signoff up ended: {log.read_text()}"
+        time.sleep(0.2)
+        server.keys |= dict(KEY.findall(log.read_text()))
+    except BaseException:
+        process.kill()
+        raise
     return server
 
 

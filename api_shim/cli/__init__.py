@@ -33,6 +33,6 @@ app.add_typer(identity.permissions, name="permission")
 def main() -> None:
     """Run the command line."""
     try:
-        app()
+        app(prog_name="signoff")
     except GateError as error:
         sys.exit(fail(error))

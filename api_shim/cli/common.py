@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from api_shim.settings import Settings
 from api_shim.store import Store
@@ -57,12 +58,15 @@ def show(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, as_json: boo
     Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> Text:
+    # As Text, so that nothing in it is taken for markup.
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "-"
-    return "-" if value is None or value == "" else str(value)
+        return Text("yes" if value else "no")
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return Text(", ".join(value) or "-")
+    if isinstance(value, dict | list):
+        return Text(json.dumps(value, ensure_ascii=False))
+    return Text("-" if value is None or value == "" else str(value))
 
 
 def fail(error: GateError) -> int:

@@ -25,7 +25,7 @@ permissions = typer.Typer(no_args_is_help=True, help="What they may do.")
 Username = Annotated[str, typer.Argument(help="The user's name.")]
 GroupName = Annotated[str, typer.Argument(help="The group's name.")]
 
-DURATION = re.compile(r"(\d{1,5})([mhdw])")
+DURATION = re.compile(r"([0-9]{1,5})([mhdw])")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -103,11 +103,13 @@ def add_token(
 ) -> None:
     """Make a token and print its key, once."""
     now = utc_now()
-    key = sys.stdin.readline().strip() if key_stdin else None
+    # In bytes: what is no text is no key, and told so.
+    key = sys.stdin.buffer.readline().decode(errors="replace").strip() if key_stdin else None
     end = None if expires is None else read_moment(expires, now)
     with opened(home) as store:
         made = Identity(store).add_token(username, now, key=key, write_enabled=not read_only, expires=end)
-    say(made)
+    # A key that was given is known to who gave it; printed, it would end in the logs of a script.
+    say(f"{username} can sign in with the key that was given." if key_stdin else made)
 
 
 def read_moment(text: str, now: datetime) -> datetime:
@@ -174,7 +176,7 @@ def list_groups(home: Home = None, as_json: AsJson = False) -> None:
 
 
 def _words(values: list[str]) -> list[str]:
-    return [word for value in values for word in re.split(r"[,\s]+", value) if word]
+    return [word for value in values for part in value.split(",") if (word := part.strip())]
 
 
 Types = Annotated[list[str], typer.Option("--types", help="Types of objects, like extras.job; comma separated.")]
@@ -209,7 +211,8 @@ def add_permission(
             groups=_words(groups),
             constraint=_json(constraints),
         )
-    say(f"Added the permission {name}.")
+    reach = "" if users or groups else " It reaches nobody: neither --users nor --groups were given."
+    say(f"Added the permission {name}.{reach}")
 
 
 def _json(text: str | None) -> Any:

@@ -7,19 +7,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import logging
+import os
 import secrets
+import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import anyio.to_thread
+import httpx
 import typer
 import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api_shim.app import create_shim, wire
 from api_shim.cli.common import Home, read_settings, say
@@ -47,13 +54,16 @@ WORKER = "signoff-worker"
 GRACE = 3
 """Seconds that requests under way have to end when the server stops."""
 
+WORKS_WITHIN = 10
+"""Seconds that the worker has to begin, before the server says that it runs anyway."""
+
 
 def up(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 4200,
     demo: Annotated[
         bool,
-        typer.Option("--demo", help="Make alice (may request) and bob (may approve), enable the examples."),
+        typer.Option("--demo", help="Make alice (may request) and bob (may approve), enable new Jobs."),
     ] = False,
     home: Home = None,
 ) -> None:
@@ -68,6 +78,14 @@ def up(
             serve(settings, store, host=host, port=port, demo=demo)
         finally:
             store.close()
+    leave()
+
+
+def leave() -> NoReturn:
+    """End this process now that all of ours is closed; Prefect's threads would wait for the server that has gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def log_to_terminal() -> None:
@@ -113,66 +131,105 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     worker_key = settings.worker_key()
     internal = f"prefect:{secrets.token_urlsafe(32)}"
     Identity(store).ensure_service(WORKER, worker_key, utc_now())
-    set_environment(home=settings.home, port=port, internal=internal, worker=f"{WORKER}:{worker_key}")
+    origin = origin_of(host, port)
+    set_environment(home=settings.home, origin=origin, internal=internal, worker=f"{WORKER}:{worker_key}")
     found = discover(settings.job_modules)
     warn(found)
-    keys = [*first_keys(store), *(demo_keys(store, found) if demo else [])]
+
     say("Starting Prefect (the first start in a new home takes some ten seconds) …")
-    server = Up(front(settings, store, found, internal), settings.pool, host=host, port=port, keys=keys)
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
-
-
-def front(settings: Settings, store: Store, found: Discovery, internal: str) -> Front:
-    """Return the application that everything arrives at."""
     prefect = create_app()
     client = connect(prefect, internal)
     engine = PrefectEngine(client, pool=settings.pool)
 
-    @asynccontextmanager
-    async def checked() -> AsyncIterator[None]:
-        async with client, running(prefect):
-            if not await engine.yields_runs():
-                raise Unavailable(misfit("a schedule yields no run"))
-            await engine.prepare([])
-            yield
+    async def opened() -> None:
+        with anyio.move_on_after(WORKS_WITHIN):
+            while not await engine.has_worker("default"):  # noqa: ASYNC110 - Prefect tells nobody that one has come
+                await anyio.sleep(0.1)
+        # Made as late as they are printed: a start that fails takes no key with it.
+        announce(origin, [*first_keys(store), *(demo_keys(store) if demo else [])])
 
     wired = wire(store, engine, clock=utc_now, zone=server_zone())
-    shim = create_shim(wired, found.jobs.values(), checked)
-    return Front(shim=shim, prefect=prefect, identity=wired.identity, internal=internal, clock=utc_now)
+    shim = create_shim(wired, found.jobs.values(), partial(checked, prefect, client, engine))
+    front = Front(shim=shim, prefect=prefect, identity=wired.identity, internal=internal, clock=utc_now)
+    server = Up(front, shim, EmbeddedWorker(settings.pool), opened, host=host, port=port)
+    # Until the door is open nothing is under way that could not be left as it is, as by SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    server.run()
+
+
+def origin_of(host: str, port: int) -> str:
+    """Return where this machine reaches what listens there."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def checked(prefect: ASGIApp, client: httpx.AsyncClient, engine: PrefectEngine) -> AsyncIterator[None]:
+    """Run Prefect, and see that it works.
+
+    Raises:
+        Unavailable: the installed versions do not work together.
+    """
+    async with client, running(prefect):
+        if not await engine.yields_runs():
+            raise Unavailable(misfit("a schedule yields no run"))
+        await engine.prepare([])
+        yield
 
 
 class Up(uvicorn.Server):
     """The server, with a worker that begins when the door is open and ends before it closes.
 
     Args:
-        app: what everything arrives at.
-        pool: the work pool that the worker serves.
+        front: what everything arrives at.
+        shim: our application, which runs all others.
+        worker: executes the runs.
+        opened: called when everything works.
         host: the address to listen on.
         port: the port to listen on.
-        keys: who can sign in with which new key.
     """
 
-    def __init__(self, app: Any, pool: str, *, host: str, port: int, keys: list[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        front: ASGIApp,
+        shim: FastAPI,
+        worker: EmbeddedWorker,
+        opened: Callable[[], Awaitable[None]],
+        *,
+        host: str,
+        port: int,
+    ) -> None:
         config = uvicorn.Config(
-            app,
+            front,
             host=host,
             port=port,
             log_level="error",
             access_log=False,
             timeout_graceful_shutdown=GRACE,
             ws="websockets-sansio",
+            # Run by serve(), where what goes wrong is a sentence.
+            lifespan="off",
         )
         super().__init__(config)
-        self._worker = EmbeddedWorker(pool)
-        self._keys = keys
+        self._shim = shim
+        self._worker = worker
+        self._opened = opened
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Run everything until told to stop."""
+        async with running(self._shim):
+            await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the door, then begin to work."""
         await super().startup(sockets)
-        if self.started:
-            self._worker.start()
-            announce(self.config.host, self.config.port, self._keys)
+        self._worker.start()
+        await self._opened()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - stops for any signal alike
+        """Stop; who asks twice does not want to wait. To end when asked is success, so the signal goes no further."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the work, then close the door."""
@@ -182,9 +239,8 @@ class Up(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def announce(host: str, port: int, keys: list[tuple[str, str]]) -> None:
+def announce(origin: str, keys: list[tuple[str, str]]) -> None:
     """Say where everything is, and print the keys that were made."""
-    origin = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
     say(f"signoff is running; Ctrl-C stops it.\n  REST API    {origin}/api/\n  Prefect UI  {origin}/")
     if keys:
         say("Keys made now, shown this once; sign in to the Prefect UI with user:key.")
@@ -208,12 +264,12 @@ def first_keys(store: Store) -> list[tuple[str, str]]:
     return [("admin", identity.add_token("admin", utc_now()))]
 
 
-def demo_keys(store: Store, found: Discovery) -> list[tuple[str, str]]:
-    """Make two people who need each other, and let the examples run."""
+def demo_keys(store: Store) -> list[tuple[str, str]]:
+    """Make two people who need each other, and let every Job run that nobody has decided about yet."""
     identity, catalogue = Identity(store), Catalogue(store, utc_now)
-    catalogue.record(found.jobs.values())
-    for class_path in found.jobs:
-        catalogue.set_enabled(class_path, enabled=True)
+    for job in catalogue.jobs():
+        if job.created == job.last_updated:
+            catalogue.set_enabled(job.class_path, enabled=True)
     known = {user.username for user in identity.users()}
     keys = []
     for username in {"alice", "bob"} - known:

@@ -91,10 +91,7 @@ def upgrade() -> None:
             ["group_id"], ["groups.id"], name=op.f("fk_permission_groups_group_id"), ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
-            ["permission_id"],
-            ["permissions.id"],
-            name=op.f("fk_permission_groups_permission_id"),
-            ondelete="CASCADE",
+            ["permission_id"], ["permissions.id"], name=op.f("fk_permission_groups_permission_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("permission_id", "group_id", name=op.f("pk_permission_groups")),
     )
@@ -105,10 +102,7 @@ def upgrade() -> None:
         sa.Column("permission_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["permission_id"],
-            ["permissions.id"],
-            name=op.f("fk_permission_users_permission_id"),
-            ondelete="CASCADE",
+            ["permission_id"], ["permissions.id"], name=op.f("fk_permission_users_permission_id"), ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
             ["user_id"], ["users.id"], name=op.f("fk_permission_users_user_id"), ondelete="CASCADE"

@@ -1,0 +1,318 @@
+"""``signoff up`` as a program: how it starts, how it ends, and what survives when it is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.live import JOBS, KEY, Live, environment, eventually, start
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc"),
+]
+
+PATIENCE = 15
+"""Seconds within which it must end."""
+
+VANISHING = """
+from flows import Job, register_jobs
+
+
+class Vanishing(Job):
+    class Meta:
+        name = "Vanishing"
+        has_sensitive_variables = False
+
+    def run(self):
+        return "still here"
+
+
+register_jobs(Vanishing)
+"""
+
+# What is tried on a start that cannot work; the real Prefect would need many seconds to be told the same.
+MISFIT = """
+import sys
+import api_shim.cli
+from fastapi import FastAPI
+from api_shim.cli import main
+
+up = sys.modules["api_shim.cli.up"]
+
+async def never(_engine):
+    return False
+
+def refuse():
+    raise up.Unavailable(up.misfit("Prefect's server cannot be imported (cannot import name 'x')"))
+
+up.create_app = {create_app}
+up.PrefectEngine.yields_runs = never
+sys.argv = ["signoff", "up", "--home", {home!r}, "--port", {port!r}]
+main()
+"""
+
+
+@dataclass
+class Life:
+    """What one start of the server left behind."""
+
+    server: Live
+    seconds_to_end: float
+    status: int
+    log: str
+    left_over: dict[int, str]
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Return the processes that run Jobs for a home folder, with their command lines."""
+    mark, found = f"PREFECT_HOME={home / 'prefect'}\0".encode(), {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        # A process may end, or belong to somebody else.
+        with contextlib.suppress(OSError):
+            if mark in (folder / "environ").read_bytes():
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+def end(server: Live, how: signal.Signals) -> Life:
+    """End a server while a Job sleeps on it."""
+    with server.client() as client:
+        sleeping = run(client, "Sleep", seconds=120)
+        eventually(lambda: status_of(client, sleeping) == "STARTED")
+        begun = time.monotonic()
+        server.process.send_signal(how)
+        status = server.process.wait(PATIENCE * 2)
+    return Life(server, time.monotonic() - begun, status, server.log.read_text(), processes_of(server.home))
+
+
+def run(client: httpx.Client, job: str, schedule: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
+    answer = client.post(f"/api/extras/jobs/{job}/run/", json={"data": data, "schedule": schedule})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()["scheduled_job"] or answer.json()["job_result"]
+    return made
+
+
+def status_of(client: httpx.Client, result: dict[str, Any]) -> str:
+    value: str = client.get(result["url"]).json()["status"]["value"]
+    return value
+
+
+def kill_all(server: Live) -> None:
+    """End a server and all that it has started, as a power cut would."""
+    family = processes_of(server.home)
+    server.kill()
+    for process in family:
+        os.kill(process, signal.SIGKILL)
+    eventually(lambda: not processes_of(server.home))
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Life]:
+    """The first start in a home, ended by SIGTERM."""
+    server = start(tmp_path_factory.mktemp("up") / "home", free_port())
+    try:
+        yield end(server, signal.SIGTERM)
+    finally:
+        server.process.kill()
+
+
+@pytest.fixture(scope="module")
+def second(first: Life) -> Iterator[Live]:
+    """The second start in the same home, at work."""
+    server = start(first.server.home, first.server.port, keys=first.server.keys)
+    yield server
+    server.process.kill()
+
+
+def signoff_up(home: Path, port: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "api_shim.cli", "up", "--home", str(home), "--port", str(port)]
+    return subprocess.run(command, cwd=JOBS, env=environment(), capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_the_first_start_prints_each_key_once(first: Life) -> None:
+    assert sorted(user for user, _key in KEY.findall(first.log)) == ["admin", "alice", "bob"]
+
+
+def test_only_its_owner_can_look_into_the_home_folder(first: Life) -> None:
+    assert stat.S_IMODE(first.server.home.stat().st_mode) == 0o700
+    assert stat.S_IMODE((first.server.home / "worker.key").stat().st_mode) == 0o600
+
+
+def test_sigterm_ends_it_and_the_jobs_under_way_within_seconds(first: Life) -> None:
+    assert first.seconds_to_end < PATIENCE
+    assert first.left_over == {}
+    assert first.status == 0
+    assert "Traceback" not in first.log
+    assert "ERROR" not in first.log
+
+
+def test_the_second_start_prints_no_key_even_with_demo_again(second: Live) -> None:
+    assert KEY.findall(second.log.read_text()) == []
+
+
+def test_what_a_stop_ended_is_a_failed_result_after_the_next_start(second: Live) -> None:
+    with second.client() as client:
+        (ended,) = client.get("/api/extras/job-results/?name=Sleep").json()["results"]
+        eventually(lambda: status_of(client, ended) == "FAILURE")
+
+
+def test_a_taken_port_is_said_in_one_sentence(second: Live, tmp_path: Path) -> None:
+    done = signoff_up(tmp_path / "other", second.port)
+    assert done.returncode == 1
+    expected = f"error: Cannot listen on 127.0.0.1 port {second.port}: Address already in use. "
+    assert done.stderr == f"{expected}Choose another with --port.\n"
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_home_in_use_is_said_in_one_sentence(second: Live, free_port: Callable[[], int]) -> None:
+    done = signoff_up(second.home, free_port())
+    assert done.returncode == 1
+    assert done.stderr == f"error: signoff is already running with the home folder {second.home}.\n"
+
+
+def test_ctrl_c_ends_it_and_the_jobs_under_way_within_seconds(second: Live) -> None:
+    ended = end(second, signal.SIGINT)
+    assert ended.seconds_to_end < PATIENCE
+    assert ended.left_over == {}
+    assert ended.status == 0
+    assert "Traceback" not in ended.log
+    assert "ERROR" not in ended.log
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_it_can_be_ended_while_it_starts(how: signal.Signals, tmp_path: Path, free_port: Callable[[], int]) -> None:
+    command = [sys.executable, "-m", "api_shim.cli", "up", "--home", str(tmp_path), "--port", str(free_port())]
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=JOBS, env=environment(), stdout=out, stderr=subprocess.STDOUT)
+    eventually(lambda: (tmp_path / "prefect" / "prefect.db").exists())
+    process.send_signal(how)
+    process.wait(PATIENCE)
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("create_app", "what"),
+    [
+        pytest.param("FastAPI", "a schedule yields no run", id="no schedule yields a run"),
+        pytest.param("refuse", "Prefect's server cannot be imported", id="Prefect's server cannot be imported"),
+    ],
+)
+def test_versions_that_do_not_fit_are_said_in_one_sentence(
+    create_app: str, what: str, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    script = MISFIT.format(create_app=create_app, home=str(tmp_path), port=str(free_port()))
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: The installed versions do not work together: {what}")
+    assert "Traceback" not in done.stderr
+    assert KEY.findall(done.stdout) == []
+
+
+# Killed
+
+
+@dataclass
+class Killed:
+    """What was asked of a server just before it was killed, and the server that came after it."""
+
+    after: Live
+    hourly: dict[str, Any]
+    later: dict[str, Any]
+    gone: dict[str, Any]
+    sleeping: dict[str, Any]
+    greeting: dict[str, Any]
+    greetings: Path
+
+
+@pytest.fixture(scope="module")
+def killed(
+    first: Life, second: Live, tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
+) -> Iterator[Killed]:
+    second.stop()
+    folder = tmp_path_factory.mktemp("jobs")
+    (folder / "vanishing.py").write_text(VANISHING)
+    more = {"PYTHONPATH": str(folder), "SIGNOFF_JOBS": "jobs_for_tests,vanishing,flows.examples"}
+    home, keys = first.server.home, first.server.keys
+    before = start(home, free_port(), keys=keys, **more)
+    now = datetime.now(UTC)
+    greetings = folder / "greetings"
+    with before.client() as client:
+        sleeping = run(client, "Sleep", seconds=120)
+        eventually(lambda: status_of(client, sleeping) == "STARTED")
+        soon, hour = ((now + timedelta(seconds=s)).isoformat() for s in (40, 3600))
+        gone = run(client, "Vanishing", {"interval": "future", "name": "vanishes", "start_time": soon})
+        hourly = run(client, "Greet", {"interval": "hourly", "name": "hourly", "start_time": hour})
+        later = run(client, "Greet", {"interval": "future", "name": "later", "start_time": hour})
+        greeting = run(client, "Greet", file=str(greetings))
+        kill_all(before)
+    (folder / "vanishing.py").unlink()
+    after = start(home, before.port, keys=keys, **more)
+    yield Killed(after, hourly, later, gone, sleeping, greeting, greetings)
+    after.stop()
+
+
+def test_a_schedule_accepted_before_a_kill_is_there_once_afterwards(killed: Killed) -> None:
+    with killed.after.client() as client:
+        assert client.get(killed.hourly["url"]).json()["enabled"] is True
+        asked = {"deployments": {"name": {"like_": f"({killed.hourly['id'][:8]})"}}}
+        (deployment,) = eventually(lambda: client.post("/api/deployments/filter", json=asked).json())
+        (schedule,) = deployment["schedules"]
+        assert schedule["slug"] == killed.hourly["id"]
+
+
+def test_a_one_off_accepted_before_a_kill_is_one_run_afterwards(killed: Killed) -> None:
+    with killed.after.client() as client:
+        assert client.get(killed.later["url"]).json()["enabled"] is True
+        asked = {"flow_runs": {"name": {"any_": ["later"]}}}
+
+        def runs() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = client.post("/api/flow_runs/filter", json=asked).json()
+            return found
+
+        eventually(lambda: [found["state_name"] for found in runs()] == ["Scheduled"])
+
+
+def test_a_run_that_was_killed_with_the_server_is_a_failed_result(killed: Killed) -> None:
+    with killed.after.client() as client:
+        eventually(lambda: status_of(client, killed.sleeping) == "FAILURE", within=40)
+
+
+def test_a_run_accepted_before_a_kill_executes_once_afterwards(killed: Killed) -> None:
+    with killed.after.client() as client:
+        eventually(lambda: status_of(client, killed.greeting) == "SUCCESS", within=120)
+        assert len(killed.greetings.read_text().splitlines()) == 1
+
+
+def test_a_module_that_cannot_be_imported_is_a_warning_and_stops_nothing(killed: Killed) -> None:
+    said = "WARNING: The module vanishing cannot be imported: ModuleNotFoundError: No module named 'vanishing'"
+    assert said in killed.after.log.read_text()
+
+
+def test_a_job_whose_code_is_gone_is_not_installed_and_its_next_firing_fails(killed: Killed) -> None:
+    with killed.after.client() as client:
+        assert client.get("/api/extras/jobs/Vanishing/").json()["installed"] is False
+        assert client.post("/api/extras/jobs/Vanishing/run/", json={"data": {}}).status_code == 405
+        (result,) = eventually(
+            lambda: client.get("/api/extras/job-results/?name=Vanishing").json()["results"], within=100
+        )
+        assert result["status"]["value"] == "FAILURE"
+        assert result["traceback"] == "This job is not presently installed and cannot be run."
+        assert client.get(killed.gone["url"]).json()["enabled"] is False
