@@ -1,0 +1,106 @@
+"""Prefect's own pages, behind our login, in a real browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import lacking
+from tests.live import Live, eventually
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here; install the extra 'test'")
+Browser, Page, expect = playwright.Browser, playwright.Page, playwright.expect
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        lacking("browser", "no Chromium here; install the package chromium")
+    with playwright.sync_playwright() as player:
+        opened = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """A new page of somebody who has not signed in; what it shows in the end is kept."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    yield opened
+    opened.screenshot(path=tmp_path / "page.png")
+    context.close()
+
+
+def sign_in(page: Page, said: str) -> None:
+    page.get_by_placeholder("admin:pass").fill(said)
+    page.get_by_role("button", name="Login").click()
+
+
+def alice(live: Live, page: Page, host: str = "127.0.0.1") -> None:
+    """Sign in as alice, from the first page."""
+    page.goto(f"http://{host}:{live.port}/")
+    sign_in(page, f"alice:{live.key('alice')}")
+    expect(page.get_by_role("link", name="Dashboard")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def finished_run(live: Live) -> str:
+    """The id of a run that says hello, and is over, with its log in Prefect."""
+    with live.client("alice") as client:
+        answer = client.post("/api/extras/jobs/Greet/run/", json={"data": {"who": "Ada"}})
+        result = answer.json()["job_result"]
+        eventually(lambda: "Hello Ada" in client.get(f"{result['url']}logs/").text, within=60)
+        found: str = result["id"]
+        return found
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_first_page_is_a_login_that_takes_a_user_and_his_key(live: Live, page: Page, host: str) -> None:
+    alice(live, page, host)
+    assert urlsplit(page.url).path == "/v2/dashboard"
+
+
+def test_a_wrong_key_is_refused_with_a_sentence(live: Live, page: Page) -> None:
+    page.goto(live.origin)
+    sign_in(page, f"alice:{'0' * 40}")
+    expect(page.get_by_text("Invalid credentials")).to_be_visible()
+
+
+def test_the_page_of_a_job_shows_its_deployment(live: Live, page: Page) -> None:
+    with live.client("alice") as client:
+        deployment = client.get("/api/deployments/name/Greet/default").json()["id"]
+    alice(live, page)
+    page.goto(f"{live.origin}/v2/deployments/deployment/{deployment}")
+    expect(page.get_by_text("flows.prefect_flow.jobs_for_tests-Greet")).to_be_visible()
+    page.get_by_role("tab", name="Description").click()
+    expect(page.get_by_text("Says hello.")).to_be_visible()
+
+
+def test_the_page_of_a_finished_run_shows_its_log(live: Live, page: Page, finished_run: str) -> None:
+    alice(live, page)
+    page.goto(f"{live.origin}/v2/runs/flow-run/{finished_run}")
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+    page.get_by_role("tab", name="Logs").click()
+    expect(page.get_by_text("Hello Ada")).to_be_visible()
+
+
+def test_no_page_reaches_anybody_else(live: Live, page: Page, finished_run: str) -> None:
+    elsewhere = []
+    page.on("request", lambda request: elsewhere.append(request) if is_elsewhere(live, request.url) else None)
+    alice(live, page)
+    page.goto(f"{live.origin}/v2/runs/flow-run/{finished_run}")
+    expect(page.get_by_text("Hello Ada")).to_be_visible()
+    # What a page asks of others nevertheless, the browser keeps to itself.
+    assert {request.failure for request in elsewhere} <= {"csp"}
+
+
+def is_elsewhere(live: Live, url: str) -> bool:
+    return not url.removeprefix("blob:").startswith((live.origin, "data:"))
