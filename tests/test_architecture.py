@@ -1,0 +1,182 @@
+"""The rules of the architecture, and no module that no rule names.
+
+The rules about who may import whom, even indirectly, stand in ``pyproject.toml`` for import-linter.
+"""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("approval_gate", "flows", "api_shim")
+FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+LONGEST_MODULE = 320
+LONGEST_FUNCTION = 40
+
+ASKED: dict[str, set[str]] = {
+    "api_shim/clock.py": {"clock"},  # the shell's
+    "api_shim/settings.py": {"chance"},  # the worker's key; pydantic reads the environment
+    "api_shim/prefect_server.py": {"environment"},  # Prefect is configured by it
+    "api_shim/prefect_engine.py": {"clock"},  # how long a worker has been silent
+    "api_shim/cli/up.py": {"chance"},  # the password of Prefect's own clients
+    "api_shim/identity.py": {"chance"},  # ids and keys
+    "api_shim/jobs.py": {"chance"},  # ids
+    "api_shim/schedules.py": {"chance"},  # ids
+    "approval_gate/prefect_gate.py": {"clock"},  # within a run
+    "flows/prefect_flow.py": {"chance"},  # within a run
+    "flows/examples.py": {"clock"},  # what the Jobs do
+}
+"""Who asks the time, the environment or chance, and why; the others are told."""
+
+TESTED_BY: dict[str, str] = {
+    # Vocabulary without rules of its own.
+    "approval_gate/errors.py": "tests/api_shim/test_conventions.py",
+    "approval_gate/model.py": "tests/approval_gate/test_policy.py",
+    "api_shim/ports.py": "tests/api_shim/test_prefect_engine.py",
+    # What runs within Prefect.
+    "approval_gate/prefect_gate.py": "tests/acceptance/test_main_job.py",
+    "flows/prefect_flow.py": "tests/acceptance/test_main_job.py",
+    # Thin shells, tested through HTTP.
+    "api_shim/app.py": "tests/acceptance/test_access.py",
+    "api_shim/deps.py": "tests/acceptance/test_conformance.py",
+    "api_shim/rest/gate.py": "tests/acceptance/test_access.py",
+    "api_shim/rest/job_results.py": "tests/acceptance/test_conformance.py",
+    "api_shim/rest/jobs.py": "tests/acceptance/test_conformance.py",
+    "api_shim/rest/scheduled_jobs.py": "tests/acceptance/test_conformance.py",
+    "api_shim/rest/service.py": "tests/acceptance/test_conformance.py",
+    # The start, tested as a process.
+    "api_shim/prefect_server.py": "tests/acceptance/test_up.py",
+    "api_shim/cli/up.py": "tests/acceptance/test_up.py",
+    "api_shim/cli/__main__.py": "tests/api_shim/cli/test_cli.py",
+    # Migrations are compared with the tables.
+    "api_shim/migrations/env.py": "tests/api_shim/store/test_database.py",
+    "api_shim/migrations/versions/0001_first_tables.py": "tests/api_shim/store/test_database.py",
+}
+"""The modules whose test is not their mirror image."""
+
+
+def named(paths: list[Path]) -> list[str]:
+    return [path.as_posix() for path in paths]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+def imported(path: Path) -> set[str]:
+    """Return the names of the top-level packages that a module imports."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+# Who imports whom
+
+
+def test_the_import_contracts_hold() -> None:
+    cli = pytest.importorskip("importlinter.cli", reason="import-linter is part of the dev extra")
+    assert cli.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+def test_the_import_contracts_name_modules_that_exist_and_the_whole_core() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers, core = config["tool"]["importlinter"]["contracts"]
+    assert layers["layers"] == [*reversed(PACKAGES)]
+    dry = {name.replace(".", "/") + ".py" for name in core["source_modules"]}
+    assert dry <= {*named(FILES)}
+    lower = {path.as_posix() for path in FILES if path.parts[0] != "api_shim" and path.stem != "__init__"}
+    assert lower - dry == {"approval_gate/prefect_gate.py", "flows/prefect_flow.py"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_prefect_is_imported_by_files_that_say_so(path: Path) -> None:
+    assert "prefect" not in imported(path) or path.name.startswith("prefect_")
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_the_database_is_known_to_the_store_alone(path: Path) -> None:
+    if imported(path) & {"sqlalchemy", "alembic", "sqlite3", "psycopg"} and path.as_posix() != "flows/examples.py":
+        assert path.parts[:2] in {("api_shim", "store"), ("api_shim", "migrations")}
+
+
+# Told the time
+
+
+def asks(path: Path) -> Iterator[str]:
+    """Yield what a module asks of the world around it."""
+    clocks = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
+    clocks |= {f"time.{name}" for name in ("time", "time_ns", "monotonic", "perf_counter")}
+    environment = {"os.environ", "os.getenv"}
+    if imported(path) & {"secrets", "random"}:
+        yield "chance"
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Attribute):
+            whole = ast.unparse(node)
+            if whole in clocks:
+                yield "clock"
+            if whole in environment:
+                yield "environment"
+        elif isinstance(node, ast.Name) and node.id in {"uuid1", "uuid4"}:
+            yield "chance"
+
+
+def test_who_asks_the_time_the_environment_or_chance_is_listed() -> None:
+    asking = {path.as_posix(): set(asks(path)) for path in FILES}
+    assert {path: what for path, what in asking.items() if what} == ASKED
+
+
+# The mirror
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_every_module_has_its_test(path: Path) -> None:
+    mirror = f"tests/{path.parent.as_posix()}/test_{path.stem}.py"
+    tests = [mirror, TESTED_BY.get(path.as_posix(), mirror)]
+    assert path.stem == "__init__" or any((ROOT / test).exists() for test in tests), f"{mirror} is missing"
+
+
+def test_no_module_is_listed_that_is_not_there() -> None:
+    assert {*TESTED_BY} | {*ASKED} <= {*named(FILES)}
+    assert all((ROOT / test).exists() for test in TESTED_BY.values())
+
+
+# Size and names
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_module_can_be_read_in_one_go(path: Path) -> None:
+    assert len((ROOT / path).read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
+
+
+def functions() -> Iterator[tuple[str, int]]:
+    """Yield every function with the number of its lines, less those of its docstring."""
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                documented = ast.get_docstring(node) is not None
+                first = node.body[0]
+                docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+                yield f"{path}:{node.name}", (node.end_lineno or 0) - node.lineno + 1 - docstring
+
+
+def test_a_function_fits_on_a_screen() -> None:
+    longer = {name: lines for name, lines in functions() if lines > LONGEST_FUNCTION and "/migrations/" not in name}
+    assert longer == {}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_module_is_called_after_what_it_does_and_says_it(path: Path) -> None:
+    assert path.stem not in {"utils", "util", "helpers", "helper", "manager", "base", "misc", "core"}
+    assert ast.get_docstring(tree(path))
