@@ -61,7 +61,6 @@ CONTENT_POLICY = (
 """What a page of Prefect's may load; its own scripts are inline in part, and compile schemas."""
 
 MAY_NOT_WRITE = "This needs the permission prefect.write."
-POLICY_VIOLATION = 1008
 
 
 class Front:

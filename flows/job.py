@@ -20,7 +20,7 @@ from pydantic import BaseModel, JsonValue
 from approval_gate.errors import Invalid
 from flows.definition import JobDefinition, define, path_of, settings
 from flows.inputs import SENTENCES, read_inputs
-from flows.variables import BadJob, DryRunVar, JSONVar, Variable, build_model, describe
+from flows.variables import BadJob, DryRunVar, JSONVar, Variable, build_model
 
 SUCCESS, FAILURE = 25, 35
 """Log levels besides those of Python: what went well as meant, and what did not but did not stop the Job."""
@@ -199,11 +199,6 @@ def validate(job_class: type[Job], data: object) -> dict[str, JsonValue]:
         TooLarge: the inputs are too large.
     """
     return read_inputs(job_class.model(), data)
-
-
-def variables_description(job_class: type[Job]) -> list[dict[str, Any]]:
-    """Return the variables of a Job as the API shows them (contract 3)."""
-    return describe(job_class.variables())
 
 
 def _check_code(job_class: type[Job], variables: Mapping[str, Variable]) -> None:

@@ -120,23 +120,14 @@ def _tell(logger: JobLogger, gate: Gate, status: str, result: Any, trace: str | 
 
 
 def _as_json(logger: JobLogger, result: Any) -> Any:
-    text = (
-        json.dumps(result, default=str, allow_nan=False, skipkeys=True)
-        if _is_plain(result)
-        else json.dumps(str(result))
-    )
+    try:
+        text = json.dumps(result, default=str, allow_nan=False, skipkeys=True)
+    except (ValueError, RecursionError):
+        text = json.dumps(str(result))
     if len(text) > LARGEST_RESULT:
         logger.warning("The result is too large to be kept (%s characters of JSON).", len(text))
         return None
     return json.loads(text)
-
-
-def _is_plain(result: Any) -> bool:
-    try:
-        json.dumps(result, default=str, allow_nan=False, skipkeys=True)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 @contextmanager
@@ -147,8 +138,8 @@ def time_limits(soft: float, hard: float) -> Iterator[None]:
         soft: seconds until ``SoftTimeLimitExceeded``; 0 for no limit.
         hard: seconds until ``TimeLimitExceeded``, and a little later the end of the process; 0 for no limit.
     """
-    moments = sorted((limit, kind) for limit, kind in ((soft, "soft"), (hard, "hard")) if limit > 0)
-    if not moments:
+    limits = [limit for limit in (soft, hard) if limit > 0]
+    if not limits:
         yield
         return
     killer = threading.Timer(hard + KILLED_AFTER, os.kill, (os.getpid(), signal.SIGKILL))
@@ -156,7 +147,7 @@ def time_limits(soft: float, hard: float) -> Iterator[None]:
     if hard > 0:
         killer.start()
     previous = signal.signal(signal.SIGALRM, _alarm(soft, hard))
-    signal.setitimer(signal.ITIMER_REAL, moments[0][0])
+    signal.setitimer(signal.ITIMER_REAL, min(limits))
     try:
         yield
     finally:

@@ -21,7 +21,6 @@ from flows.job import (
     RunContext,
     RunUser,
     validate,
-    variables_description,
 )
 from flows.variables import BadJob, BooleanVar, DryRunVar, IntegerVar, JSONVar, StringVar
 
@@ -198,7 +197,7 @@ def test_a_dry_run_that_is_left_out_is_what_meta_says(meta: dict[str, Any], data
     job = made({"dryrun": DryRunVar()}, **meta)
     assert validate(job, data) == {"dryrun": expected}
     default = meta.get("dryrun_default", False)
-    assert variables_description(job)[0]["default"] is default
+    assert job.definition().variables[0]["default"] is default
     assert job.parameter_schema()["properties"]["dryrun"]["default"] is default
 
 
