@@ -5,6 +5,7 @@ Everything is asked for at the beginning and looked at later, so that the waits 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -232,6 +233,43 @@ def test_an_event_starts_a_receiver_and_nobody_stands_behind_the_run(admin: http
     result = finished(admin, {"url": address})
     assert (result["status"]["value"], result["user"]) == ("SUCCESS", None)
     assert result["result"] == {"reacted to": {"resource": "a-switch"}}
+
+
+EVENT = {
+    "__prefect_kind": "json",
+    "value": {"__prefect_kind": "jinja", "template": "{{ event.model_dump_json() }}"},
+}
+"""How an automation of Prefect hands on the event that triggered it."""
+
+
+def test_an_automation_of_prefect_starts_a_receiver_with_its_event(admin: httpx.Client) -> None:
+    asked = {"flows": {"name": {"any_": ["React"]}}}
+    (deployment,) = admin.post("/api/deployments/filter", json=asked).json()
+    resource = f"switch.{uuid4()}"
+    trigger = {"type": "event", "posture": "Reactive", "threshold": 1, "within": 0, "expect": ["switch.changed"]}
+    action = {"type": "run-deployment", "source": "selected", "deployment_id": deployment["id"]}
+    automation = {
+        "name": resource,
+        "trigger": trigger | {"match": {"prefect.resource.id": resource}},
+        "actions": [action | {"parameters": {"event": EVENT}}],
+    }
+    made = tell_prefect(admin, "POST", "automations/", automation)
+    assert made.status_code == 201, made.text
+    happened = {"occurred": datetime.now(UTC).isoformat(), "event": "switch.changed", "id": str(uuid4())}
+    happened |= {"resource": {"prefect.resource.id": resource}, "payload": {"port": 7}}
+    # The automation is read by Prefect's trigger service a moment after it was made.
+    time.sleep(2)
+    tell_prefect(admin, "POST", "events", [happened])
+
+    def reaction() -> Shape | None:
+        rows = admin.get(RESULTS, params={"name": "React"}).json()["results"]
+        reacted = [row for row in rows if row["date_done"] and resource in str(row["result"])]
+        return reacted[0] if reacted else None
+
+    result = eventually(reaction, within=60, every=0.5)
+    assert (result["status"]["value"], result["user"]) == ("SUCCESS", None)
+    assert result["result"]["reacted to"]["payload"] == {"port": 7}
+    tell_prefect(admin, "DELETE", f"automations/{made.json()['id']}", None)
 
 
 def test_a_run_that_was_started_in_prefect_does_not_execute(admin: httpx.Client, folder: Path) -> None:
