@@ -569,3 +569,12 @@ def test_other_inputs_stay(world: World) -> None:
     world.ask(run, attempt)
     world.tell(run, attempt)
     assert world.results()[0].inputs == INPUTS
+
+
+def test_an_outcome_with_characters_that_no_database_keeps_is_not_lost(world: World) -> None:
+    run, attempt = make_run(id=world.requested().id), uuid4()
+    assert world.ask(run, attempt) == Go()
+    world.tell(run, attempt, Status.FAILURE, result={"\ud800": ["a\0b", "\udfff"]}, traceback="a\0b\ud800")
+    (result,) = world.results()
+    assert (result.status, result.result) == (Status.FAILURE, {"?": ["a\0b", "?"]})
+    assert result.traceback == "a\N{REPLACEMENT CHARACTER}b?"
