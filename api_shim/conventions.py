@@ -238,6 +238,12 @@ def reference(request: Request) -> str:
         raise errors.NotFound("Not found.") from error
 
 
+def by_reference(ref: str) -> dict[str, object]:
+    """Return the field that a reference is a value of: an id if it looks like one, else a name."""
+    thing_id = read_id(ref)
+    return {"name": ref} if thing_id is None else {"id": thing_id}
+
+
 def read_text(text: str) -> str:
     """Return a text that the store can be asked for.
 

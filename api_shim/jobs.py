@@ -19,9 +19,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+from api_shim.access import find
 from api_shim.model import OVERRIDABLE, Job
 from api_shim.store import Store, Transaction
-from approval_gate import policy
 from approval_gate.errors import Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
 from flows.definition import JobDefinition, is_queue_name
@@ -31,7 +31,6 @@ from flows.registry import load
 
 logger = logging.getLogger("signoff")
 
-KIND = ObjectType.JOB
 BOTH_FLAGS = "A job that may have sensitive variables cannot be marked as requiring approval"
 FLAGS = frozenset({"approval_required", "has_sensitive_variables", "is_singleton", "hidden", "dryrun_default"})
 LIMITS = frozenset({"soft_time_limit", "time_limit"})
@@ -138,12 +137,7 @@ def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now:
 
 
 def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transaction) -> Job:
-    policy.enforce(policy.on_type(actor, Action.CHANGE, KIND), KIND)
-    job = tx.one(Job, id=job_id, lock=True)
-    thing = tx.attributes(KIND, job_id) if job else None
-    policy.enforce(policy.on_object(actor, Action.CHANGE, KIND, thing), KIND)
-    if job is None:
-        raise policy.missing(KIND)
+    job: Job = find(tx, actor, Action.CHANGE, ObjectType.JOB, lock=True, id=job_id)
     if not isinstance(body, Mapping):
         raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(body).__name__}."]})
     to = _decisions(job, body)

@@ -24,6 +24,7 @@ from uuid import UUID, uuid4
 import anyio
 import anyio.to_thread
 
+from api_shim.access import find
 from api_shim.jobs import JobCode
 from api_shim.mapping import deployment_name
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob
@@ -244,12 +245,8 @@ class Schedules:
 
 def runnable_job(actor: Actor, job_ref: str | UUID, tx: Transaction) -> Job:
     """Return a Job that the actor may run now, or raise why not."""
-    policy.enforce(policy.on_type(actor, Action.RUN, ObjectType.JOB), ObjectType.JOB)
-    job = tx.job_known_as(job_ref)
-    thing = tx.attributes(ObjectType.JOB, job.id) if job else None
-    policy.enforce(policy.on_object(actor, Action.RUN, ObjectType.JOB, thing), ObjectType.JOB)
-    if job is None:
-        raise policy.missing(ObjectType.JOB)
+    by = {"id": job_ref} if isinstance(job_ref, UUID) else {"name": job_ref}
+    job: Job = find(tx, actor, Action.RUN, ObjectType.JOB, **by)
     policy.check_runnable(
         policy.Runnable(enabled=job.enabled, installed=job.installed, is_job_hook_receiver=job.is_job_hook_receiver)
     )
@@ -272,14 +269,7 @@ def _queue(job: Job, request: RunRequest) -> str:
 
 
 def _delete(actor: Actor, scheduled_id: UUID, tx: Transaction) -> Leftover:
-    kind = ObjectType.SCHEDULED_JOB
-    policy.enforce(policy.on_type(actor, Action.DELETE, kind), kind)
-    scheduled = tx.one(ScheduledJob, id=scheduled_id, lock=True)
-    thing = tx.attributes(kind, scheduled.id) if scheduled else None
-    policy.enforce(policy.on_object(actor, Action.DELETE, kind, thing), kind)
-    if scheduled is None:
-        raise policy.missing(kind)
-    return _leave(tx, scheduled)
+    return _leave(tx, find(tx, actor, Action.DELETE, ObjectType.SCHEDULED_JOB, lock=True, id=scheduled_id))
 
 
 def _delete_all(actor: Actor, ids: list[UUID], tx: Transaction) -> list[Leftover]:

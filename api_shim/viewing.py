@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from api_shim.access import find
 from api_shim.model import JobResult
 from api_shim.ports import Engine, LogLine
-from api_shim.store import TYPES, Listing, Page, Store, Transaction
+from api_shim.store import Listing, Page, Store, Transaction
 from api_shim.watch import Watch
 from approval_gate import policy
 from approval_gate.errors import Unavailable
@@ -92,8 +93,4 @@ def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> 
 
 
 def _one(actor: Actor, kind: ObjectType, by: Mapping[str, Any], tx: Transaction) -> Any:
-    policy.enforce(policy.on_type(actor, Action.VIEW, kind), kind)
-    found = tx.one(TYPES[kind], **by)
-    thing = tx.attributes(kind, found.id) if found is not None else None
-    policy.enforce(policy.on_object(actor, Action.VIEW, kind, thing), kind)
-    return found
+    return find(tx, actor, Action.VIEW, kind, **by)

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from api_shim.bodies import is_form, read_body
-from api_shim.conventions import Filters, as_page, read_id, read_listing, read_text, respond
+from api_shim.conventions import Filters, as_page, by_reference, read_id, read_listing, read_text, respond
 from api_shim.deps import Caller, Ref, Use, wire
 from api_shim.model import Job
 from api_shim.schedules import RunRequest
@@ -32,7 +32,7 @@ async def listed(request: Request, actor: Caller, use: Use) -> Response:
 
 @router.get("/{ref}")
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    job: Job = await use.viewing.one(actor, KIND, **_by(ref))
+    job: Job = await use.viewing.one(actor, KIND, **by_reference(ref))
     return respond(request, (await wire(request, use)).job(job))
 
 
@@ -46,7 +46,7 @@ async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 
 @router.get("/{ref}/variables")
 async def variables(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    job: Job = await use.viewing.one(actor, KIND, **_by(ref))
+    job: Job = await use.viewing.one(actor, KIND, **by_reference(ref))
     return respond(request, list(job.variables))
 
 
@@ -61,11 +61,6 @@ async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
         "job_result": shapes.job_result(result) if result else None,
     }
     return respond(request, shape, 201)
-
-
-def _by(ref: str) -> dict[str, object]:
-    job_id = read_id(ref)
-    return {"name": ref} if job_id is None else {"id": job_id}
 
 
 def read_run(body: Any, *, is_form: bool) -> RunRequest:

@@ -8,7 +8,17 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from api_shim.bodies import read_body
-from api_shim.conventions import MAX_LIMIT, Filters, as_page, no_content, read_id, read_listing, read_text, respond
+from api_shim.conventions import (
+    MAX_LIMIT,
+    Filters,
+    as_page,
+    by_reference,
+    no_content,
+    read_id,
+    read_listing,
+    read_text,
+    respond,
+)
 from api_shim.deps import Caller, Ref, Services, Use, wire
 from approval_gate.errors import Invalid, TooLarge
 from approval_gate.model import Actor, ObjectType
@@ -35,7 +45,7 @@ async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
 
 @router.get("/{ref}")
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    row = await use.viewing.one(actor, KIND, **_by(ref))
+    row = await use.viewing.one(actor, KIND, **by_reference(ref))
     return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
 
 
@@ -43,11 +53,6 @@ async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     await use.schedules.delete(actor, await _id_of(ref, actor, use))
     return no_content(request)
-
-
-def _by(ref: str) -> dict[str, object]:
-    thing_id = read_id(ref)
-    return {"name": ref} if thing_id is None else {"id": thing_id}
 
 
 async def _id_of(ref: str, actor: Actor, use: Services) -> UUID:

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, i
 
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
 from api_shim.store.lookups import LOOKUPS, joined
-from api_shim.store.tables import TABLES, job_results, jobs, scheduled_jobs
+from api_shim.store.tables import TABLES, job_results, scheduled_jobs
 from api_shim.store.where import restriction
 from approval_gate.model import Action, Actor, Attributes, ObjectType
 
@@ -203,11 +203,6 @@ class Transaction:
     def leftovers(self, limit: int) -> list[Leftover]:
         """Return what has been deleted here and may still stand in Prefect."""
         return self._read(Leftover, select(*_columns(Leftover)).limit(limit))
-
-    def job_known_as(self, name_or_id: str | UUID) -> Job | None:
-        """Return the Job of this id or name."""
-        by = jobs.c.id == name_or_id if isinstance(name_or_id, UUID) else jobs.c.name == name_or_id
-        return next(iter(self._read(Job, select(*_columns(Job)).where(by))), None)
 
 
 def _order(kind: ObjectType, sort: Iterable[str]) -> list[Any]:

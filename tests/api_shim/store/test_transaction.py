@@ -125,15 +125,6 @@ def test_a_removed_value_is_gone_and_removing_it_again_is_nothing(store: Store) 
         assert tx.all(User) == [bob]
 
 
-def test_a_job_is_known_by_id_and_by_name(store: Store) -> None:
-    job = make_job(name="Back up / now")
-    add(store, job, make_job())
-    with store.transaction(write=False) as tx:
-        assert tx.job_known_as(job.id) == tx.job_known_as("Back up / now") == job
-        assert tx.job_known_as(str(job.id)) is None
-        assert tx.job_known_as(uuid4()) is None
-
-
 # Pages
 
 

@@ -1,0 +1,37 @@
+"""How every use case comes to an object: through the permission for what it is about to do with it.
+
+* The type comes first: who lacks the action on the type learns nothing of any object (403).
+* Then the object: what is not there and what he may not see look the same (404); what he may see but not do says why.
+
+Contract 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api_shim.store import TYPES, Transaction
+from approval_gate import policy
+from approval_gate.model import Action, Actor, ObjectType
+
+
+def find(tx: Transaction, actor: Actor, action: Action, kind: ObjectType, *, lock: bool = False, **by: Any) -> Any:
+    """Return the object that the actor may do this with.
+
+    Args:
+        tx: the transaction.
+        actor: who asks.
+        action: what he wants to do.
+        kind: the type of object.
+        lock: nobody else may change it until the transaction ends.
+        by: the fields that tell which one.
+
+    Raises:
+        Forbidden: he may do it with none, or not with this one, which he may see.
+        NotFound: there is none, or none that he may see.
+    """
+    policy.enforce(policy.on_type(actor, action, kind), kind)
+    found = tx.one(TYPES[kind], lock=lock, **by)
+    thing = tx.attributes(kind, found.id) if found is not None else None
+    policy.enforce(policy.on_object(actor, action, kind, thing), kind)
+    return found
