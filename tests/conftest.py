@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import pytest
@@ -87,8 +87,8 @@ def postgresql_server() -> Iterator[str]:
         data, port = f"{folder}/data", _free_port()
 
         def run(*command: str) -> None:
-            prefix = ["runuser", "-u", "postgres", "--"] if is_root else []
-            subprocess.run([*prefix, *command], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+            whose: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if is_root else {}
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, **whose)
 
         run(str(programs / "initdb"), "-D", data, "-U", "signoff", "--auth=trust", "-E", "UTF8")
         options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
