@@ -91,12 +91,41 @@ async def running(app: Any) -> AsyncIterator[None]:
 
 def connect(app: ASGIApp, internal: str) -> httpx.AsyncClient:
     """Return a client that speaks to Prefect within this process."""
-    # Prefect answers 503 and raises too; the answer is what we want.
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     user, _, password = internal.partition(":")
     return httpx.AsyncClient(
-        transport=transport, base_url="http://prefect/api", auth=httpx.BasicAuth(user, password), timeout=30
+        transport=WithinProcess(app),
+        base_url="http://prefect/api",
+        auth=httpx.BasicAuth(user, password),
+        timeout=30,
     )
+
+
+class WithinProcess(httpx.AsyncBaseTransport):
+    """Calls Prefect's application, and lets each call end even if nobody waits for it any more.
+
+    One that is cut off half-way leaves a connection to SQLite that holds the write lock, and for minutes Prefect
+    answers 503 to everybody.
+
+    Args:
+        app: Prefect's ASGI application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        # Prefect answers 503 and raises too; the answer is what we want.
+        self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        self._under_way: set[asyncio.Task[httpx.Response]] = set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return Prefect's answer."""
+        call = asyncio.ensure_future(self._transport.handle_async_request(request))
+        self._under_way.add(call)
+        call.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(call)
+
+    async def aclose(self) -> None:
+        """Wait for the calls under way."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=STOP_WITHIN)
 
 
 def misfit(what: str) -> str:

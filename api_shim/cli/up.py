@@ -170,7 +170,7 @@ async def checked(prefect: ASGIApp, client: httpx.AsyncClient, engine: PrefectEn
     Raises:
         Unavailable: the installed versions do not work together.
     """
-    async with client, running(prefect):
+    async with running(prefect), client:
         if not await engine.yields_runs():
             raise Unavailable(misfit("a schedule yields no run"))
         await engine.prepare([])

@@ -98,6 +98,26 @@ def test_the_inner_client_signs_in_and_is_told_of_failures_as_answers() -> None:
     assert failure.status_code == 500
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_call_that_nobody_waits_for_any_more_goes_on_to_its_end_before_the_client_closes() -> None:
+    app = FastAPI()
+    ended = []
+
+    @app.post("/api/slow")
+    async def slow() -> None:
+        await asyncio.sleep(0.3)
+        ended.append(True)
+
+    async def give_up() -> None:
+        async with running(app), connect(app, "prefect:random") as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.post("/slow"), 0.05)
+            assert not ended
+
+    asyncio.run(give_up())
+    assert ended
+
+
 class Faulty(EmbeddedWorker):
     """A worker that fails at first, and then works until it is stopped."""
 
