@@ -4,6 +4,8 @@
 * Prefect's one account is random for each start; only the front knows it.
 * The worker runs in a thread with an event loop of its own, has no limit (one with a limit dies when a run comes back
   while its process still ends), and is started again when it fails.
+* Garbage is collected in a thread of its own. A cursor of SQLite that is collected waits for its connection, and that
+  for the write lock; collected by the event loop, which the holder of that lock waits for, all wait for a minute.
 * What is installed is tried at each start: a schedule must yield a run. With versions that do not fit, Prefect starts
   and no schedule ever does.
 """
@@ -12,12 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import itertools
 import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,8 @@ logger = logging.getLogger("signoff")
 
 FORGOTTEN = ("PREFECT_PROFILE", "PREFECT_API_KEY")
 STOP_WITHIN = 8.0
+FULL_EVERY = 30
+"""Every how many seconds all garbage is collected, and not only what is young."""
 
 
 def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> None:
@@ -139,6 +145,27 @@ def misfit(what: str) -> str:
     )
 
 
+@contextmanager
+def collecting_aside() -> Iterator[None]:
+    """Collect garbage in a thread of its own, and in no other, while this is entered."""
+    over = threading.Event()
+
+    def collect() -> None:
+        for second in itertools.count():
+            if over.wait(1):
+                return
+            gc.collect(2 if second % FULL_EVERY == 0 else 1)
+
+    collector = threading.Thread(target=collect, name="signoff-garbage", daemon=True)
+    gc.disable()
+    collector.start()
+    try:
+        yield
+    finally:
+        over.set()
+        gc.enable()
+
+
 class EmbeddedWorker:
     """A process worker in a thread of this process.
 
@@ -176,7 +203,9 @@ class EmbeddedWorker:
         while True:
             try:
                 await self._work()
-            except Exception:
+            except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:  # Prefect's signal of a pause is no Exception, and ends a worker that meets one
                 logger.exception("The worker failed and is started again.")
             await asyncio.sleep(1)
 

@@ -37,6 +37,7 @@ from api_shim.prefect_engine import PrefectEngine
 from api_shim.prefect_front import Front
 from api_shim.prefect_server import (
     EmbeddedWorker,
+    collecting_aside,
     connect,
     create_app,
     misfit,
@@ -63,7 +64,7 @@ def up(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 4200,
     demo: Annotated[
         bool,
-        typer.Option("--demo", help="Make alice (may request) and bob (may approve), enable new Jobs."),
+        typer.Option("--demo", help="Make alice and bob, who approve each other's requests; enable new Jobs."),
     ] = False,
     home: Home = None,
 ) -> None:
@@ -150,11 +151,19 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
 
     wired = wire(store, engine, clock=utc_now, zone=server_zone())
     shim = create_shim(wired, found.jobs.values(), partial(checked, prefect, client, engine))
-    front = Front(shim=shim, prefect=prefect, identity=wired.identity, internal=internal, clock=utc_now)
+    front = Front(
+        shim=shim,
+        prefect=prefect,
+        identity=wired.identity,
+        requests=wired.services.prefect_requests,
+        internal=internal,
+        clock=utc_now,
+    )
     server = Up(front, shim, EmbeddedWorker(settings.pool), opened, host=host, port=port)
     # Until the door is open nothing is under way that could not be left as it is, as by SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    server.run()
+    with collecting_aside():
+        server.run()
 
 
 def origin_of(host: str, port: int) -> str:
@@ -276,18 +285,15 @@ def demo_keys(store: Store) -> list[tuple[str, str]]:
         identity.add_user(username, utc_now())
         keys.append((username, identity.add_token(username, utc_now())))
     if not any(permission.name in DEMO for permission in identity.permissions()):
-        for name, (username, types, actions) in DEMO.items():
-            identity.add_permission(name, types=types, actions=actions, users=[username])
+        for name, (types, actions) in DEMO.items():
+            identity.add_permission(name, types=types, actions=actions, users=["alice", "bob"])
     return sorted(keys)
 
 
 SEEN = ["extras.job", "extras.scheduledjob", "extras.jobresult"]
 DEMO = {
-    "demo: alice sees": ("alice", SEEN, ["view"]),
-    "demo: alice runs jobs": ("alice", ["extras.job"], ["run"]),
-    "demo: alice deletes schedules": ("alice", ["extras.scheduledjob"], ["delete"]),
-    "demo: bob sees": ("bob", SEEN, ["view"]),
-    "demo: bob runs and approves jobs": ("bob", ["extras.job"], ["run", "approve"]),
-    "demo: bob decides about schedules": ("bob", ["extras.scheduledjob"], ["change", "delete"]),
+    "demo: see": (SEEN, ["view"]),
+    "demo: run and approve jobs": (["extras.job"], ["run", "approve"]),
+    "demo: decide about schedules": (["extras.scheduledjob"], ["change", "delete"]),
 }
-"""What the two of the demo may do: permission to user, types, actions."""
+"""What the two of the demo may do: permission to types and actions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -13,9 +14,19 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from prefect.exceptions import Pause
 
-from api_shim.prefect_server import EmbeddedWorker, connect, create_app, misfit, running, set_environment
+from api_shim.prefect_server import (
+    EmbeddedWorker,
+    collecting_aside,
+    connect,
+    create_app,
+    misfit,
+    running,
+    set_environment,
+)
 from approval_gate.errors import Unavailable
+from tests.live import eventually
 
 
 @pytest.fixture
@@ -118,6 +129,24 @@ def test_a_call_that_nobody_waits_for_any_more_goes_on_to_its_end_before_the_cli
     assert ended
 
 
+def test_garbage_is_collected_in_a_thread_of_its_own() -> None:
+    collected_by = []
+
+    class Knot:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            collected_by.append(threading.current_thread().name)
+
+    with collecting_aside():
+        assert not gc.isenabled()
+        Knot()
+        eventually(lambda: collected_by, within=5)
+    assert collected_by == ["signoff-garbage"]
+    assert gc.isenabled()
+
+
 class Faulty(EmbeddedWorker):
     """A worker that fails at first, and then works until it is stopped."""
 
@@ -131,6 +160,8 @@ class Faulty(EmbeddedWorker):
         self.starts += 1
         if self.starts == 1:
             raise RuntimeError("The worker broke.")
+        if self.starts == 2:
+            raise Pause("Prefect's worker met a run that was held meanwhile.")
         self.works.set()
         try:
             await asyncio.sleep(60)
@@ -142,7 +173,7 @@ def test_a_worker_that_fails_is_told_and_started_again(caplog: pytest.LogCapture
     worker = Faulty()
     worker.start()
     assert worker.works.wait(10)
-    assert worker.starts == 2
+    assert worker.starts == 3
     assert "The worker failed and is started again." in caplog.text
     begun = time.monotonic()
     worker.stop()
