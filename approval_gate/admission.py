@@ -3,6 +3,8 @@
 * Nothing that Prefect says of the run is trusted: the facts come from the store.
 * A run that nobody requested here does not execute.
 * One process of one run is let go, once; asking again from that process (its answer was lost) gives the same answer.
+* A run that carries a request is held until somebody has decided; nothing else of an undecided request executes.
+* An approval that no longer fits what would run is given back: the request returns to the queue, with the reason.
 * A firing executes once, at its time, of a schedule that is enabled and approved; after an outage only the newest.
 * Inputs that were changed in Prefect do not execute.
 * A run executes as somebody who exists, is active and may run that Job, and only while the Job is there and enabled.
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from approval_gate.lifecycle import ApprovalState
+
 
 @dataclass(frozen=True, slots=True)
 class Go:
@@ -27,6 +31,19 @@ class Wait:
     """Ask again at that time."""
 
     until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Stand and wait for a decision, without a process.
+
+    Args:
+        reason: for people.
+        returns: the request goes back to the queue for this reason.
+    """
+
+    reason: str
+    returns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +61,18 @@ class Refuse:
         reason: for people.
         recorded: it was a firing's turn, so it is recorded as a failed job result.
         ends_schedule: the schedule can no longer run, so the scheduled job is disabled; always recorded too.
+        returns: the request goes back to the queue for this reason; always recorded too.
+        tampered: somebody changed the run in Prefect.
     """
 
     reason: str
     recorded: bool = False
     ends_schedule: bool = False
+    returns: bool = False
+    tampered: bool = False
 
 
-Answer = Go | Wait | Finish | Refuse
+Answer = Go | Hold | Wait | Finish | Refuse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +82,9 @@ class Firing:
     Args:
         name: the scheduled job's.
         enabled: whether it may fire.
-        approved: whether it needs no approval, or has it.
+        approval: where its approval stands.
+        stale: why that no longer lets it run, as a sentence; empty while it does.
+        carries_request: this run stands for the request; of a one-off it is the one that executes.
         due: the nominal time.
         on_time: whether the schedule fires at that time at all, and not before its start.
         newest: its newest firing until now, or None before the first.
@@ -70,7 +93,9 @@ class Firing:
 
     name: str
     enabled: bool
-    approved: bool
+    approval: ApprovalState
+    stale: str
+    carries_request: bool
     due: datetime
     on_time: bool
     newest: datetime | None
@@ -103,6 +128,7 @@ class Facts:
         let_go: the process that was let go before, if any was.
         over: its result is final.
         unchanged: its parameters in Prefect are those that were requested.
+        needs_approval: its Job needs approval, and it was requested as a run that does not.
         firing: the scheduled job it belongs to, if any.
         runs_as: who it executes as; None where an event started it.
         job_enabled: whether its Job is enabled.
@@ -116,6 +142,7 @@ class Facts:
     let_go: UUID | None
     over: bool
     unchanged: bool
+    needs_approval: bool
     firing: Firing | None
     runs_as: RunsAs | None
     job_enabled: bool
@@ -128,6 +155,7 @@ ALREADY_RUN = "This run has already executed once; request another one."
 TAKEN = "This firing has already been executed by another run."
 DISABLED = "The scheduled job is disabled."
 NOT_APPROVED = "The scheduled job has not been approved."
+NEEDS_APPROVAL = "This job needs approval now; request this run again."
 NOT_DUE = "The schedule does not fire at this time."
 SUPERSEDED = "A newer firing of this schedule is due; of those missed only the newest runs."
 CHANGED = "The parameters of this run were changed in Prefect after it was requested."
@@ -162,14 +190,21 @@ def _goes_once(facts: Facts) -> Answer | None:
     return Refuse(ALREADY_RUN) if facts.over or facts.let_go is not None else None
 
 
+def _is_approved(facts: Facts) -> Answer | None:
+    firing = facts.firing
+    if firing is None:
+        return Refuse(NEEDS_APPROVAL, recorded=True) if facts.needs_approval else None
+    if firing.taken:
+        return Finish(TAKEN)
+    if firing.approval is ApprovalState.PENDING and firing.carries_request:
+        return Hold(NOT_APPROVED)
+    return None if firing.approval.lets_run else Refuse(NOT_APPROVED)
+
+
 def _fires(facts: Facts) -> Answer | None:
     firing = facts.firing
     if firing is None:
         return None
-    if firing.taken:
-        return Finish(TAKEN)
-    if not firing.approved:
-        return Refuse(NOT_APPROVED)
     if not firing.enabled:
         return Refuse(DISABLED)
     if not firing.on_time:
@@ -181,8 +216,17 @@ def _fires(facts: Facts) -> Answer | None:
     return None
 
 
+def _is_what_was_approved(facts: Facts) -> Answer | None:
+    firing = facts.firing
+    if firing is None or not firing.stale:
+        return None
+    if firing.carries_request:
+        return Hold(firing.stale, returns=True)
+    return Refuse(firing.stale, recorded=True, returns=True)
+
+
 def _is_what_was_requested(facts: Facts) -> Answer | None:
-    return None if facts.unchanged else Refuse(CHANGED)
+    return None if facts.unchanged else Refuse(CHANGED, tampered=True)
 
 
 def _job_is_there(facts: Facts) -> Answer | None:
@@ -220,7 +264,9 @@ def _one_at_a_time(facts: Facts) -> Answer | None:
 RULES: tuple[Callable[[Facts], Answer | None], ...] = (
     _was_requested,
     _goes_once,
+    _is_approved,
     _fires,
+    _is_what_was_approved,
     _is_what_was_requested,
     _job_is_there,
     _somebody_runs_it,

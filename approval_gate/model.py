@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from approval_gate.constraints import Constraint
+from approval_gate.errors import Forbidden, GateError
 
 Attributes = Mapping[str, Any]
 """What constraints can ask about one object: value by lookup path (``job_model__name``)."""
@@ -105,9 +106,15 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """The rules refuse it, for a reason that the person is told."""
+    """The rules refuse it, for a reason that the person is told.
+
+    Args:
+        reason: for people.
+        error: what kind of refusal it is.
+    """
 
     reason: str
+    error: type[GateError] = Forbidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +123,3 @@ class Hidden:
 
 
 Verdict = Allowed | Denied | Hidden
-
-
-class ApprovalState(StrEnum):
-    """Where the approval of a scheduled job stands."""
-
-    NOT_REQUIRED = "not_required"
-    PENDING = "pending"
-    APPROVED = "approved"
-
-    @property
-    def lets_run(self) -> bool:
-        return self in {ApprovalState.NOT_REQUIRED, ApprovalState.APPROVED}

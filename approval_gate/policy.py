@@ -6,15 +6,22 @@
 * Then the object: without the action on this very object it is no (403) to those who may see it, and
   unknown (404) to those who may not.
 * A Job must also be enabled, installed and one that people start, before anybody runs it.
+* A request is approved by somebody who may change it and may approve its Job; by nobody who asked for it or ever
+  owned it, superusers included; once, in time, and knowingly if its start has passed.
+* It is denied by somebody who may delete it and may approve its Job; who asked for it withdraws it that way.
+* A dry run of it is started by somebody who may see it and may run its Job.
 
-Contract 2, 4, 5 and 8.
+Contract 2, 4 to 6, 8, and 9.4 to 9.7.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from uuid import UUID
 
-from approval_gate.errors import Forbidden, NotFound, NotRunnable
+from approval_gate.errors import Conflict, Invalid, NotFound, NotRunnable
+from approval_gate.lifecycle import ApprovalState, Step, after
 from approval_gate.model import Action, Actor, Allowed, Attributes, Denied, Hidden, ObjectType, Verdict
 
 NO_PERMISSION = "You do not have permission to perform this action."
@@ -71,14 +78,14 @@ def enforce(verdict: Verdict, kind: ObjectType) -> None:
     """Let an allowed one pass.
 
     Raises:
-        Forbidden: denied, with the reason.
+        GateError: denied, with the reason, as the kind of error that the verdict names.
         NotFound: hidden, in the contract's words.
     """
     match verdict:
         case Allowed():
             return
-        case Denied(reason=why):
-            raise Forbidden(why)
+        case Denied(reason=why, error=error):
+            raise error(why)
         case Hidden():
             raise missing(kind)
 
@@ -95,16 +102,136 @@ NOUNS = {
 }
 
 
-def check_runnable(job: Runnable) -> None:
-    """Let only a Job pass that people can start now.
-
-    Raises:
-        Forbidden: nobody has enabled it.
-        NotRunnable: its code is gone, or it is started by events only.
-    """
+def runnable(job: Runnable) -> Verdict:
+    """Say whether people can start a Job now."""
     if not job.enabled:
-        raise Forbidden("This job is not enabled to be run.")
+        return Denied("This job is not enabled to be run.")
     if not job.installed:
-        raise NotRunnable("This job is not presently installed and cannot be run.")
+        return Denied("This job is not presently installed and cannot be run.", NotRunnable)
     if job.is_job_hook_receiver:
-        raise NotRunnable("This job is started by events and cannot be run directly.")
+        return Denied("This job is started by events and cannot be run directly.", NotRunnable)
+    return Allowed()
+
+
+# Deciding about requests
+
+MAY_NOT_APPROVE = "You do not have permission to approve this request."
+MAY_NOT_DENY = "You do not have permission to deny this request."
+MAY_NOT_RUN = "You do not have permission to run this job."
+OWN_REQUEST = "You cannot approve your own job request!"
+ONCE_OWNED = "You have owned this request, so someone else must approve it."
+NOT_NEEDED = "This scheduled job needs no approval."
+NO_DRY_RUN = "This job does not support dry runs."
+PAST_DUE = "The job's start time is in the past. If you want to force a run anyway, add the `force` query parameter."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A scheduled job, as the rules about decisions see it.
+
+    Args:
+        thing: it, as constraints see it; None when there is no such scheduled job.
+        job: its Job, as constraints see it.
+        requester: the id of who asked for it.
+        owners: the ids of all who ever owned it.
+        names: the names that all those had, so that nobody comes back under a new id.
+        approval: where its approval stands.
+        decided_by: the id of who approved it.
+        settled: the sentence on who decided what, when; for one that is not pending any more.
+        runnable: whether its Job can be started.
+        supports_dryrun: whether its Job can be tried without effect.
+        past_due: its only start has passed.
+    """
+
+    thing: Attributes | None
+    job: Attributes
+    requester: UUID | None
+    owners: frozenset[UUID]
+    names: frozenset[str]
+    approval: ApprovalState
+    decided_by: UUID | None
+    settled: str
+    runnable: Runnable
+    supports_dryrun: bool
+    past_due: bool
+
+
+def approve(actor: Actor, request: Request, *, force: bool) -> Verdict:
+    """Say whether the actor may approve a request (contract 6, 9.4 to 9.7).
+
+    Args:
+        actor: who decides.
+        request: about what.
+        force: he knows that its start has passed.
+    """
+    kind = ObjectType.SCHEDULED_JOB
+    verdict = _first((on_object(actor, Action.CHANGE, kind, request.thing), _decides(actor, request, MAY_NOT_APPROVE)))
+    if verdict != Allowed():
+        return verdict
+    if request.approval is ApprovalState.APPROVED and request.decided_by == actor.id:
+        return Allowed()
+    past_due = request.past_due and not force
+    return _first(
+        (
+            _four_eyes(actor, request),
+            _can_be(Step.APPROVE, request),
+            runnable(request.runnable),
+            Denied(PAST_DUE, Invalid) if past_due else Allowed(),
+        )
+    )
+
+
+def deny(actor: Actor, request: Request) -> Verdict:
+    """Say whether the actor may deny a request, or withdraw his own (contract 6)."""
+    seen = on_object(actor, Action.DELETE, ObjectType.SCHEDULED_JOB, request.thing)
+    return _first(
+        (
+            _writes(actor),
+            Denied(MAY_NOT_DENY) if isinstance(seen, Denied) else seen,
+            _decides(actor, request, MAY_NOT_DENY),
+            _can_be(Step.DENY, request),
+        )
+    )
+
+
+def dry_run(actor: Actor, request: Request) -> Verdict:
+    """Say whether the actor may try a request without effect (contract 6)."""
+    able = runnable(request.runnable)
+    return _first(
+        (
+            _writes(actor),
+            on_object(actor, Action.VIEW, ObjectType.SCHEDULED_JOB, request.thing),
+            Allowed() if _may(actor, Action.RUN, request.job) else Denied(MAY_NOT_RUN),
+            Denied(able.reason, NotRunnable) if isinstance(able, Denied) else able,
+            Allowed() if request.supports_dryrun else Denied(NO_DRY_RUN, NotRunnable),
+        )
+    )
+
+
+def _first(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the first verdict that does not allow."""
+    return next((verdict for verdict in verdicts if verdict != Allowed()), Allowed())
+
+
+def _writes(actor: Actor) -> Verdict:
+    return Denied(NO_PERMISSION) if actor.read_only else Allowed()
+
+
+def _may(actor: Actor, action: Action, job: Attributes) -> bool:
+    return on_type(actor, action, ObjectType.JOB) == Allowed() and actor.may(action, ObjectType.JOB, job)
+
+
+def _decides(actor: Actor, request: Request, otherwise: str) -> Verdict:
+    return Allowed() if _may(actor, Action.APPROVE, request.job) else Denied(otherwise)
+
+
+def _four_eyes(actor: Actor, request: Request) -> Verdict:
+    if actor.id == request.requester:
+        return Denied(OWN_REQUEST)
+    return Denied(ONCE_OWNED) if actor.id in request.owners or actor.username in request.names else Allowed()
+
+
+def _can_be(step: Step, request: Request) -> Verdict:
+    if after(request.approval, step) is not None:
+        return Allowed()
+    return Denied(request.settled or NOT_NEEDED, Conflict)

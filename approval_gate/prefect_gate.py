@@ -2,6 +2,7 @@
 
 * It asks with the run's own client, so it reaches the server that holds the run, with the worker's credentials.
 * It fails closed: when admission cannot be reached the run fails with a clear sentence; its Job has not run.
+* A hold was written by the server before it answered; the process leaves the run as it stands then.
 * A short wait sleeps; a long one gives the process back and comes again as a scheduled run.
 * A refusal puts the run into ``Failed`` named ``Refused``, by force: nothing retries it.
 * The answer to the server about how the run went goes the same way.
@@ -37,13 +38,15 @@ class Gate:
 
     Args:
         attempt: names this process; a new one for each.
+        code: the digest of the code that it would execute.
     """
 
-    def __init__(self, attempt: UUID) -> None:
+    def __init__(self, attempt: UUID, code: str) -> None:
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:
             raise RuntimeError("A Job's flow runs within Prefect only; to try a Job, call its run() method.")
         self._attempt = attempt
+        self._code = code
         self._run: FlowRun = context.flow_run
         # Prefect's client takes any path, though its types name only Prefect's own.
         self._client: Any = context.client
@@ -59,10 +62,13 @@ class Gate:
             AdmissionUnreachable: nobody answered.
         """
         while True:
-            answer = self._post("admission", {"worker": f"{socket.gethostname()}:{os.getpid()}"})
+            worker = f"{socket.gethostname()}:{os.getpid()}"
+            answer = self._post("admission", {"worker": worker, "code": self._code})
             match answer.get("verdict"):
                 case "go":
                     return answer
+                case "hold":
+                    self._leave(answer["message"])
                 case "finish":
                     return Completed(message=answer["message"], name="Skipped")
                 case "wait":
@@ -102,6 +108,13 @@ class Gate:
             message = f"Waits until {until.isoformat()}."
             self._stop(Scheduled(scheduled_time=until, name="Waiting", message=message), message)
         time.sleep(max(0.0, left))
+
+    def _leave(self, why: str) -> NoReturn:
+        state = self._client.read_flow_run(self._run.id).state
+        if state is None or not state.is_paused():
+            # It must not look as if it ran.
+            self._stop(Failed(message=why, name="Refused"), why)
+        raise Pause(why, state=state)
 
     def _stop(self, state: State[Any], why: str) -> NoReturn:
         answer = self._client.set_flow_run_state(self._run.id, state, force=True)

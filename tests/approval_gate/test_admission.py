@@ -17,6 +17,7 @@ from approval_gate.admission import (
     DISABLED,
     JOB_DISABLED,
     JOB_GONE,
+    NEEDS_APPROVAL,
     NOT_APPROVED,
     NOT_DUE,
     NOT_REQUESTED,
@@ -28,18 +29,33 @@ from approval_gate.admission import (
     Finish,
     Firing,
     Go,
+    Hold,
     Refuse,
     RunsAs,
     Wait,
     admit,
 )
+from approval_gate.lifecycle import ApprovalState
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 THIS, OTHER = UUID(int=1), UUID(int=2)
 
 OWNED = RunsAs(exists=True, active=True, may_run=True)
-DUE = Firing(name="nightly", enabled=True, approved=True, due=NOW, on_time=True, newest=NOW, taken=False)
+NOT_REQUIRED, PENDING, APPROVED = ApprovalState.NOT_REQUIRED, ApprovalState.PENDING, ApprovalState.APPROVED
+DENIED, EXPIRED, WITHDRAWN = ApprovalState.DENIED, ApprovalState.EXPIRED, ApprovalState.WITHDRAWN
+CODE = "The Job's code changed after bob approved it."
+DUE = Firing(
+    name="nightly",
+    enabled=True,
+    approval=APPROVED,
+    stale="",
+    carries_request=False,
+    due=NOW,
+    on_time=True,
+    newest=NOW,
+    taken=False,
+)
 NOW_RUN = Facts(
     now=NOW,
     requested=True,
@@ -47,6 +63,7 @@ NOW_RUN = Facts(
     let_go=None,
     over=False,
     unchanged=True,
+    needs_approval=False,
     firing=None,
     runs_as=OWNED,
     job_enabled=True,
@@ -58,6 +75,15 @@ FIRING = replace(NOW_RUN, firing=DUE)
 
 def firing(**to: Any) -> Facts:
     return replace(FIRING, firing=replace(DUE, **to))
+
+
+def carrier(**to: Any) -> Facts:
+    """Return the facts of a run that carries a request, of a one-off whose start is now."""
+    return firing(**{"carries_request": True, "newest": None, **to})
+
+
+def returned(reason: str) -> Refuse:
+    return Refuse(reason, recorded=True, returns=True)
 
 
 def ends(reason: str) -> Refuse:
@@ -90,12 +116,25 @@ TABLE = [
     ),
     pytest.param(replace(FIRING, over=True), Refuse(ALREADY_RUN), id="a run that was recorded as over is refused"),
     pytest.param(firing(taken=True), Finish(TAKEN), id="a firing that another run has is finished"),
-    pytest.param(firing(approved=False), Refuse(NOT_APPROVED), id="what is not approved is refused, unrecorded"),
     pytest.param(firing(enabled=False), Refuse(DISABLED), id="what is disabled is refused, unrecorded"),
     pytest.param(firing(on_time=False), Refuse(NOT_DUE), id="a time at which the schedule does not fire is refused"),
     pytest.param(firing(due=NOW + HOUR), Wait(NOW + HOUR), id="a firing that is early waits for its time"),
     pytest.param(firing(newest=NOW + HOUR), Finish(SUPERSEDED), id="a firing that has a newer one is passed over"),
-    pytest.param(replace(FIRING, unchanged=False), Refuse(CHANGED), id="changed parameters are refused, unrecorded"),
+    pytest.param(
+        replace(FIRING, unchanged=False),
+        Refuse(CHANGED, tampered=True),
+        id="changed parameters are refused, unrecorded, and were tampered with",
+    ),
+    pytest.param(
+        replace(NOW_RUN, unchanged=False),
+        Refuse(CHANGED, tampered=True),
+        id="changed parameters of an immediate run are refused too",
+    ),
+    pytest.param(
+        replace(carrier(), unchanged=False),
+        Refuse(CHANGED, tampered=True),
+        id="changed parameters of an approved request are refused too",
+    ),
     pytest.param(replace(FIRING, job_installed=False), ends(JOB_GONE), id="a Job that is gone ends the schedule"),
     pytest.param(replace(FIRING, job_enabled=False), ends(JOB_DISABLED), id="a disabled Job ends the schedule"),
     pytest.param(replace(FIRING, runs_as=GONE), ownerless(REMOVED), id="an owner who was removed ends it"),
@@ -118,7 +157,9 @@ TABLE = [
         replace(FIRING, singleton_busy=True), Refuse(SINGLETON, recorded=True), id="a busy singleton is recorded"
     ),
     pytest.param(
-        replace(firing(approved=False, enabled=False), unchanged=False), Refuse(NOT_APPROVED), id="approval comes first"
+        replace(firing(approval=PENDING, enabled=False), unchanged=False),
+        Refuse(NOT_APPROVED),
+        id="approval comes before being disabled or changed",
     ),
     pytest.param(
         replace(firing(due=NOW + HOUR), job_enabled=False),
@@ -136,12 +177,156 @@ def test_the_first_rule_with_an_answer_gives_it(facts: Facts, answer: Answer) ->
     assert admit(facts) == answer
 
 
+APPROVAL_TABLE = [
+    # An immediate run
+    pytest.param(
+        replace(NOW_RUN, needs_approval=True),
+        Refuse(NEEDS_APPROVAL, recorded=True),
+        id="an immediate run of a Job that needs approval now is refused and recorded",
+    ),
+    pytest.param(
+        replace(NOW_RUN, needs_approval=True, runs_as=None),
+        Refuse(NEEDS_APPROVAL, recorded=True),
+        id="so is one that an event started",
+    ),
+    pytest.param(
+        replace(NOW_RUN, needs_approval=True, let_go=THIS), Go(), id="an immediate run that was let go before goes on"
+    ),
+    pytest.param(
+        replace(NOW_RUN, needs_approval=True, requested=False),
+        Refuse(NOT_REQUESTED),
+        id="what nobody requested is refused before its Job is asked",
+    ),
+    pytest.param(
+        replace(NOW_RUN, needs_approval=True, let_go=OTHER),
+        Refuse(ALREADY_RUN),
+        id="a second process is refused before its Job is asked",
+    ),
+    pytest.param(
+        replace(NOW_RUN, needs_approval=True, unchanged=False),
+        Refuse(NEEDS_APPROVAL, recorded=True),
+        id="the need of approval comes before changed parameters",
+    ),
+    pytest.param(
+        replace(FIRING, needs_approval=True), Go(), id="of a scheduled job its own approval matters, not its Job's need"
+    ),
+    # A firing of a scheduled job
+    pytest.param(firing(approval=NOT_REQUIRED), Go(), id="a firing that needs no approval goes"),
+    pytest.param(firing(approval=APPROVED), Go(), id="a firing that is approved goes"),
+    pytest.param(firing(approval=PENDING), Refuse(NOT_APPROVED), id="a firing of what waits is refused, unrecorded"),
+    pytest.param(firing(approval=DENIED), Refuse(NOT_APPROVED), id="a firing of what was denied is refused"),
+    pytest.param(firing(approval=EXPIRED), Refuse(NOT_APPROVED), id="a firing of what expired is refused"),
+    pytest.param(firing(approval=WITHDRAWN), Refuse(NOT_APPROVED), id="a firing of what was withdrawn is refused"),
+    # The run that carries the request
+    pytest.param(
+        carrier(approval=NOT_REQUIRED), Go(), id="what carries a request that needs no approval any more goes"
+    ),
+    pytest.param(carrier(approval=APPROVED), Go(), id="what carries an approved request goes"),
+    pytest.param(carrier(approval=PENDING), Hold(NOT_APPROVED), id="what carries a request that waits is held"),
+    pytest.param(carrier(approval=DENIED), Refuse(NOT_APPROVED), id="what carries a denied request is refused"),
+    pytest.param(carrier(approval=EXPIRED), Refuse(NOT_APPROVED), id="what carries an expired request is refused"),
+    pytest.param(carrier(approval=WITHDRAWN), Refuse(NOT_APPROVED), id="what carries a withdrawn request is refused"),
+    pytest.param(
+        carrier(approval=PENDING, due=NOW + HOUR),
+        Hold(NOT_APPROVED),
+        id="what carries a request is held before its start",
+    ),
+    pytest.param(
+        carrier(approval=PENDING, due=NOW - HOUR),
+        Hold(NOT_APPROVED),
+        id="what carries a request is held past its start",
+    ),
+    pytest.param(
+        replace(
+            carrier(approval=PENDING, enabled=False, on_time=False), unchanged=False, job_enabled=False, runs_as=GONE
+        ),
+        Hold(NOT_APPROVED),
+        id="what carries a request is held, whatever else there is",
+    ),
+    pytest.param(
+        replace(carrier(approval=PENDING), requested=False),
+        Refuse(NOT_REQUESTED),
+        id="what carries a request that was deleted is refused",
+    ),
+    pytest.param(
+        carrier(approval=PENDING, stale=CODE), Hold(NOT_APPROVED), id="what waits is held, and goes back nowhere"
+    ),
+    pytest.param(
+        carrier(approval=APPROVED, due=NOW + HOUR), Wait(NOW + HOUR), id="an approved request waits for its start"
+    ),
+    # Taken
+    pytest.param(firing(taken=True, stale=CODE), Finish(TAKEN), id="a firing that is taken is no matter of approval"),
+    pytest.param(
+        firing(taken=True, approval=PENDING), Finish(TAKEN), id="a firing that is taken and waits is finished"
+    ),
+    pytest.param(carrier(taken=True, approval=PENDING), Finish(TAKEN), id="what carries a taken firing is not held"),
+    # An approval that no longer fits
+    pytest.param(firing(stale=CODE, due=NOW + HOUR), Wait(NOW + HOUR), id="a stale firing that is early waits"),
+    pytest.param(firing(stale=CODE, newest=NOW + HOUR), Finish(SUPERSEDED), id="a stale firing is passed over too"),
+    pytest.param(firing(stale=CODE, on_time=False), Refuse(NOT_DUE), id="a stale firing off the schedule is refused"),
+    pytest.param(firing(stale=CODE), returned(CODE), id="a stale firing is refused, recorded, and goes back"),
+    pytest.param(
+        firing(stale=CODE, approval=NOT_REQUIRED),
+        returned(CODE),
+        id="a firing that needed no approval, and does now, goes there",
+    ),
+    pytest.param(
+        carrier(stale=CODE), Hold(CODE, returns=True), id="what carries a stale request is held, and goes back"
+    ),
+    pytest.param(
+        carrier(stale=CODE, approval=NOT_REQUIRED),
+        Hold(CODE, returns=True),
+        id="what carries a request that needed no approval, and does now, is held",
+    ),
+    pytest.param(firing(stale=CODE, enabled=False), Refuse(DISABLED), id="a disabled stale firing does not go back"),
+    pytest.param(
+        carrier(stale=CODE, enabled=False),
+        Refuse(DISABLED),
+        id="what carries a disabled stale request does not go back",
+    ),
+    pytest.param(firing(stale=CODE, approval=DENIED), Refuse(NOT_APPROVED), id="what was denied does not go back"),
+    pytest.param(firing(stale=CODE, approval=EXPIRED), Refuse(NOT_APPROVED), id="what expired does not go back"),
+    pytest.param(
+        firing(stale=CODE, approval=WITHDRAWN), Refuse(NOT_APPROVED), id="what was withdrawn does not go back"
+    ),
+    pytest.param(firing(stale=CODE, approval=PENDING), Refuse(NOT_APPROVED), id="what waits does not go back"),
+    pytest.param(
+        replace(firing(stale=CODE), unchanged=False),
+        returned(CODE),
+        id="a stale approval comes before changed parameters",
+    ),
+    pytest.param(
+        replace(firing(stale=CODE), job_enabled=False, runs_as=GONE),
+        returned(CODE),
+        id="a stale approval comes before the Job and who runs it",
+    ),
+    pytest.param(replace(firing(stale=CODE), let_go=THIS), Go(), id="a stale firing that was let go before goes on"),
+    pytest.param(
+        replace(carrier(approval=PENDING), let_go=THIS),
+        Go(),
+        id="what was let go before goes on, though it waits again",
+    ),
+    pytest.param(
+        replace(firing(stale=CODE), let_go=OTHER),
+        Refuse(ALREADY_RUN),
+        id="a second process is refused, and nothing goes back",
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "answer"), APPROVAL_TABLE)
+def test_what_is_not_approved_does_not_go(facts: Facts, answer: Answer) -> None:
+    assert admit(facts) == answer
+
+
 TIMES = st.sampled_from([NOW - HOUR, NOW, NOW + HOUR])
 FIRINGS = st.builds(
     Firing,
     name=st.just("nightly"),
     enabled=st.booleans(),
-    approved=st.booleans(),
+    approval=st.sampled_from(ApprovalState),
+    stale=st.sampled_from(["", CODE]),
+    carries_request=st.booleans(),
     due=TIMES,
     on_time=st.booleans(),
     newest=st.none() | TIMES,
@@ -155,6 +340,7 @@ ALL_FACTS = st.builds(
     let_go=st.sampled_from([None, THIS, OTHER]),
     over=st.booleans(),
     unchanged=st.booleans(),
+    needs_approval=st.booleans(),
     firing=st.none() | FIRINGS,
     runs_as=st.none() | st.builds(RunsAs, exists=st.booleans(), active=st.booleans(), may_run=st.booleans()),
     job_enabled=st.booleans(),
@@ -176,22 +362,25 @@ def test_whatever_the_facts_only_a_sound_run_goes(facts: Facts) -> None:
         assert facts.job_installed
         assert not facts.singleton_busy
         assert facts.runs_as in (None, OWNED)
-        assert facts.firing is None or is_sound(facts.firing, facts.now)
+        assert may_go(facts)
+
+
+def may_go(facts: Facts) -> bool:
+    it = facts.firing
+    return not facts.needs_approval if it is None else is_sound(it, facts.now)
 
 
 def is_sound(it: Firing, now: datetime) -> bool:
     newest = it.newest is None or it.due >= it.newest
-    return it.enabled and it.approved and it.on_time and not it.taken and it.due <= now and newest
+    approved = it.approval in {NOT_REQUIRED, APPROVED} and not it.stale
+    return it.enabled and approved and it.on_time and not it.taken and it.due <= now and newest
 
 
 @given(ALL_FACTS)
 def test_whatever_the_facts_a_sound_run_goes(facts: Facts) -> None:
     sound = replace(facts, requested=True, let_go=None, over=False, unchanged=True, runs_as=OWNED)
     sound = replace(sound, job_enabled=True, job_installed=True, singleton_busy=False)
-    if sound.firing is None or is_sound(sound.firing, sound.now):
-        assert admit(sound) == Go()
-    else:
-        assert admit(sound) != Go()
+    assert (admit(sound) == Go()) is may_go(sound)
 
 
 @given(ALL_FACTS)
@@ -200,9 +389,60 @@ def test_a_process_that_was_let_go_gets_the_same_answer_until_its_end(facts: Fac
     assert admit(replace(facts, requested=True, let_go=THIS, over=True)) == Refuse(ALREADY_RUN)
 
 
+@given(ALL_FACTS, FIRINGS, st.sampled_from([PENDING, DENIED, EXPIRED, WITHDRAWN]))
+def test_what_nobody_has_approved_never_goes_unless_its_process_was_let_go(
+    facts: Facts, it: Firing, approval: ApprovalState
+) -> None:
+    answer = admit(replace(facts, firing=replace(it, approval=approval)))
+    assert (answer == Go()) is (facts.requested and facts.let_go == facts.attempt and not facts.over)
+
+
+@given(ALL_FACTS, FIRINGS)
+def test_what_is_stale_never_goes_unless_its_process_was_let_go(facts: Facts, it: Firing) -> None:
+    answer = admit(replace(facts, firing=replace(it, stale=CODE)))
+    assert (answer == Go()) is (facts.requested and facts.let_go == facts.attempt and not facts.over)
+
+
+@given(ALL_FACTS)
+def test_only_what_carries_a_request_is_held_and_only_for_its_approval(facts: Facts) -> None:
+    answer = admit(facts)
+    if isinstance(answer, Hold):
+        assert facts.requested
+        assert facts.let_go is None
+        assert facts.firing is not None
+        assert facts.firing.carries_request
+        assert not facts.firing.taken
+        if answer.returns:
+            assert answer.reason == facts.firing.stale != ""
+        else:
+            assert facts.firing.approval is PENDING
+
+
+@given(ALL_FACTS)
+def test_only_what_could_run_and_is_stale_goes_back_to_the_queue(facts: Facts) -> None:
+    answer = admit(facts)
+    if isinstance(answer, Hold | Refuse) and answer.returns:
+        assert facts.firing is not None
+        assert facts.firing.approval.lets_run
+        assert facts.firing.enabled
+        assert answer.reason == facts.firing.stale == CODE
+        if isinstance(answer, Refuse):
+            assert answer.recorded
+            assert not answer.ends_schedule
+
+
+@given(ALL_FACTS)
+def test_only_changed_parameters_of_a_sound_firing_count_as_tampered(facts: Facts) -> None:
+    answer = admit(facts)
+    if isinstance(answer, Refuse) and answer.tampered:
+        assert answer == Refuse(CHANGED, tampered=True)
+        assert not facts.unchanged
+        assert may_go(facts)
+
+
 @given(ALL_FACTS)
 def test_what_ends_a_schedule_is_recorded_and_is_never_an_early_or_unapproved_firing(facts: Facts) -> None:
     answer = admit(facts)
     if isinstance(answer, Refuse) and answer.ends_schedule:
         assert answer.recorded
-        assert facts.firing is None or is_sound(facts.firing, facts.now)
+        assert may_go(facts)

@@ -1,27 +1,47 @@
-"""Who may do what: the type before the object, unknown before forbidden, and nothing that no permission gives."""
+"""Who may do what: the type before the object, unknown before forbidden, and nothing that no permission gives.
+
+And who may decide about a request: every permission, the four eyes, every state, and the order of refusals.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import combinations
 from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from approval_gate.constraints import parse
-from approval_gate.errors import Forbidden, GateError, NotFound, NotRunnable
+from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable
+from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, Grant, Hidden, ObjectType, Verdict
 from approval_gate.policy import (
+    MAY_NOT_APPROVE,
+    MAY_NOT_DENY,
+    MAY_NOT_RUN,
     NO_PERMISSION,
+    NOT_NEEDED,
+    ONCE_OWNED,
+    OWN_REQUEST,
+    PAST_DUE,
+    Request,
     Runnable,
-    check_runnable,
+    approve,
+    deny,
+    dry_run,
     enforce,
     missing,
     on_object,
     on_type,
+    runnable,
 )
 
 JOB, SCHEDULED, RESULT = ObjectType.JOB, ObjectType.SCHEDULED_JOB, ObjectType.JOB_RESULT
-VIEW, RUN, DELETE = Action.VIEW, Action.RUN, Action.DELETE
+VIEW, CHANGE, DELETE = Action.VIEW, Action.CHANGE, Action.DELETE
+RUN, APPROVE = Action.RUN, Action.APPROVE
 ME = UUID(int=1)
 PATHS: dict[str, type] = {"name": str, "user": UUID}
 MINE, THEIRS = {"name": "a", "user": ME}, {"name": "b", "user": UUID(int=2)}
@@ -125,13 +145,33 @@ def test_what_is_hidden_is_not_found_in_the_contract_s_words(kind: ObjectType, n
         enforce(Hidden(), kind)
 
 
-def test_what_is_denied_is_forbidden_with_its_reason() -> None:
-    with pytest.raises(Forbidden, match="because"):
-        enforce(Denied("because"), JOB)
+@pytest.mark.parametrize(
+    ("verdict", "error"),
+    [
+        pytest.param(Denied("because"), Forbidden, id="unless something else is said"),
+        pytest.param(Denied("because", Conflict), Conflict, id="a contradiction"),
+        pytest.param(Denied("because", Invalid), Invalid, id="a bad request"),
+        pytest.param(Denied("because", NotRunnable), NotRunnable, id="a thing that cannot"),
+    ],
+)
+def test_what_is_denied_is_the_error_that_it_names_with_its_reason(verdict: Denied, error: type[GateError]) -> None:
+    with pytest.raises(GateError) as caught:
+        enforce(verdict, JOB)
+    assert type(caught.value) is error
+    assert caught.value.detail == "because"
 
 
-def test_what_is_allowed_passes() -> None:
+def test_what_is_allowed_passes_and_only_that() -> None:
     enforce(Allowed(), JOB)
+    with pytest.raises(GateError):
+        enforce(Denied(""), JOB)
+
+
+# Whether a Job can be started
+
+DISABLED = Denied("This job is not enabled to be run.", Forbidden)
+NOT_INSTALLED = Denied("This job is not presently installed and cannot be run.", NotRunnable)
+RECEIVER = Denied("This job is started by events and cannot be run directly.", NotRunnable)
 
 
 def job(**to: bool) -> Runnable:
@@ -139,34 +179,673 @@ def job(**to: bool) -> Runnable:
 
 
 @pytest.mark.parametrize(
-    ("it", "error", "message"),
+    ("it", "verdict"),
     [
-        pytest.param(job(enabled=False), Forbidden, "This job is not enabled to be run.", id="a disabled Job"),
+        pytest.param(job(), Allowed(), id="an enabled, installed Job that people start can"),
+        pytest.param(job(enabled=False), DISABLED, id="a disabled Job cannot"),
+        pytest.param(job(installed=False), NOT_INSTALLED, id="a Job whose code is gone cannot"),
+        pytest.param(job(is_job_hook_receiver=True), RECEIVER, id="a Job that events start cannot"),
+        pytest.param(job(enabled=False, installed=False), DISABLED, id="disabled before gone"),
+        pytest.param(job(enabled=False, is_job_hook_receiver=True), DISABLED, id="disabled before started by events"),
         pytest.param(
-            job(installed=False),
-            NotRunnable,
-            "This job is not presently installed and cannot be run.",
-            id="a Job whose code is gone",
+            job(installed=False, is_job_hook_receiver=True), NOT_INSTALLED, id="gone before started by events"
         ),
         pytest.param(
-            job(is_job_hook_receiver=True),
-            NotRunnable,
-            "This job is started by events and cannot be run directly.",
-            id="a Job that events start",
-        ),
-        pytest.param(
-            job(enabled=False, installed=False, is_job_hook_receiver=True),
-            Forbidden,
-            "This job is not enabled to be run.",
-            id="a disabled one first of all",
+            job(enabled=False, installed=False, is_job_hook_receiver=True), DISABLED, id="disabled first of all"
         ),
     ],
 )
-def test_nobody_runs(it: Runnable, error: type[GateError], message: str) -> None:
-    with pytest.raises(error) as caught:
-        check_runnable(it)
-    assert caught.value.detail == message
+def test_which_jobs_can_be_started(it: Runnable, verdict: Verdict) -> None:
+    assert runnable(it) == verdict
 
 
-def test_an_enabled_installed_job_that_people_start_is_runnable() -> None:
-    check_runnable(job())
+# Decisions about requests: carol's, about which alice decides
+
+CAROL, DAVE = UUID(int=3), UUID(int=4)
+NIGHTLY, BACKUP = {"name": "nightly", "user": CAROL}, {"name": "backup", "user": None}
+THIS_REQUEST, THIS_JOB, ANOTHER = {"name": "nightly"}, {"name": "backup"}, {"name": "another"}
+BY_DAVE = "Approved by dave on 2026-05-04 at 12:00."
+SETTLED = {
+    ApprovalState.NOT_REQUIRED: "",
+    ApprovalState.PENDING: "",
+    ApprovalState.APPROVED: BY_DAVE,
+    ApprovalState.DENIED: "Denied by dave on 2026-05-04 at 12:00.",
+    ApprovalState.EXPIRED: "Expired on 2026-05-04 at 12:00; nobody had decided.",
+    ApprovalState.WITHDRAWN: "Withdrawn by carol on 2026-05-04 at 12:00.",
+}
+
+
+def request(approval: ApprovalState = ApprovalState.PENDING, **to: Any) -> Request:
+    asked = Request(
+        thing=NIGHTLY,
+        job=BACKUP,
+        requester=CAROL,
+        owners=frozenset({CAROL}),
+        names=frozenset({"carol"}),
+        approval=approval,
+        decided_by=DAVE if approval in {ApprovalState.APPROVED, ApprovalState.DENIED} else None,
+        settled=SETTLED[approval],
+        runnable=job(),
+        supports_dryrun=True,
+        past_due=False,
+    )
+    return replace(asked, **to)
+
+
+PENDING, GONE = request(), request(thing=None)
+NOT_REQUIRED, APPROVED = request(ApprovalState.NOT_REQUIRED), request(ApprovalState.APPROVED)
+DENIED, EXPIRED = request(ApprovalState.DENIED), request(ApprovalState.EXPIRED)
+WITHDRAWN = request(ApprovalState.WITHDRAWN)
+HIS_OWN = request(requester=ME, owners=frozenset({ME}), names=frozenset({"alice"}))
+ONCE_MINE = request(owners=frozenset({CAROL, ME}), names=frozenset({"carol", "alice"}))
+SEES, CHANGES, DELETES = grant(SCHEDULED, VIEW), grant(SCHEDULED, CHANGE), grant(SCHEDULED, DELETE)
+APPROVES, RUNS = grant(JOB, APPROVE), grant(JOB, RUN)
+EVERYTHING = Grant(object_types=frozenset(ObjectType), actions=frozenset(Action), constraint=parse(None, PATHS))
+
+
+def test_the_sentences_are_the_contract_s() -> None:
+    assert NO_PERMISSION == "You do not have permission to perform this action."
+    assert MAY_NOT_APPROVE == "You do not have permission to approve this request."
+    assert MAY_NOT_DENY == "You do not have permission to deny this request."
+    assert MAY_NOT_RUN == "You do not have permission to run this job."
+    assert OWN_REQUEST == "You cannot approve your own job request!"
+    assert PAST_DUE == (
+        "The job's start time is in the past. If you want to force a run anyway, add the `force` query parameter."
+    )
+
+
+# Approving
+
+APPROVER = actor(CHANGES, APPROVES)
+
+APPROVE_PERMISSIONS = [
+    pytest.param(NOBODY, PENDING, Denied(NO_PERMISSION), id="nobody may not"),
+    pytest.param(APPROVER, PENDING, Allowed(), id="who may change it and approve its Job may"),
+    pytest.param(actor(EVERYTHING), PENDING, Allowed(), id="who has everything in one permission may"),
+    pytest.param(ROOT, PENDING, Allowed(), id="a superuser may"),
+    pytest.param(actor(CHANGES), PENDING, Denied(MAY_NOT_APPROVE), id="to change it is not enough"),
+    pytest.param(actor(APPROVES), PENDING, Denied(NO_PERMISSION), id="to approve its Job is not enough"),
+    pytest.param(actor(SEES, APPROVES), PENDING, Denied(NO_PERMISSION), id="to see it is not to change it"),
+    pytest.param(actor(DELETES, APPROVES), PENDING, Denied(NO_PERMISSION), id="to delete it is not to change it"),
+    pytest.param(actor(CHANGES, RUNS), PENDING, Denied(MAY_NOT_APPROVE), id="to run its Job is not to approve it"),
+    pytest.param(
+        actor(CHANGES, grant(SCHEDULED, APPROVE)),
+        PENDING,
+        Denied(MAY_NOT_APPROVE),
+        id="approve on scheduled jobs is not approve on Jobs",
+    ),
+    pytest.param(
+        actor(grant(JOB, CHANGE), APPROVES), PENDING, Denied(NO_PERMISSION), id="to change the Job is not to change it"
+    ),
+    pytest.param(
+        actor(grant(SCHEDULED, CHANGE, limit=THIS_REQUEST), APPROVES),
+        PENDING,
+        Allowed(),
+        id="to change this one is enough",
+    ),
+    pytest.param(
+        actor(grant(SCHEDULED, CHANGE, limit=ANOTHER), APPROVES),
+        PENDING,
+        Hidden(),
+        id="who may change only another, and see none, knows of none",
+    ),
+    pytest.param(
+        actor(grant(SCHEDULED, CHANGE, limit=ANOTHER), grant(SCHEDULED, VIEW, limit=ANOTHER), APPROVES),
+        PENDING,
+        Hidden(),
+        id="who may change and see only another knows of none",
+    ),
+    pytest.param(
+        actor(grant(SCHEDULED, CHANGE, limit=ANOTHER), SEES, APPROVES),
+        PENDING,
+        Denied(NO_PERMISSION),
+        id="who may change only another, and see this one, may not",
+    ),
+    pytest.param(
+        actor(grant(SCHEDULED, CHANGE, limit=OWN), APPROVES),
+        PENDING,
+        Hidden(),
+        id="who may change his own knows of none",
+    ),
+    pytest.param(
+        actor(CHANGES, grant(JOB, APPROVE, limit=THIS_JOB)), PENDING, Allowed(), id="to approve this Job is enough"
+    ),
+    pytest.param(
+        actor(CHANGES, grant(JOB, APPROVE, limit=ANOTHER)),
+        PENDING,
+        Denied(MAY_NOT_APPROVE),
+        id="who may approve only another Job may not",
+    ),
+    pytest.param(actor(CHANGES, APPROVES, read_only=True), PENDING, Denied(NO_PERMISSION), id="a read-only token"),
+    pytest.param(
+        actor(superuser=True, read_only=True), PENDING, Denied(NO_PERMISSION), id="a superuser's read-only token"
+    ),
+    pytest.param(NOBODY, GONE, Denied(NO_PERMISSION), id="nobody may not, also if there is none"),
+    pytest.param(APPROVER, GONE, Hidden(), id="if there is none it is unknown"),
+    pytest.param(ROOT, GONE, Hidden(), id="if there is none it is unknown to a superuser"),
+]
+
+
+@pytest.mark.parametrize(("who", "asked", "verdict"), APPROVE_PERMISSIONS)
+def test_who_has_the_permission_to_approve(who: Actor, asked: Request, verdict: Verdict) -> None:
+    assert approve(who, asked, force=False) == verdict
+    assert approve(who, asked, force=True) == verdict
+
+
+FOUR_EYES = [
+    pytest.param(HIS_OWN, OWN_REQUEST, id="his own request"),
+    pytest.param(
+        request(requester=ME, owners=frozenset(), names=frozenset()),
+        OWN_REQUEST,
+        id="his own request, though he is not recorded as owner",
+    ),
+    pytest.param(
+        request(requester=ME, owners=frozenset({CAROL}), names=frozenset({"carol"})),
+        OWN_REQUEST,
+        id="his own request, which another has taken over",
+    ),
+    pytest.param(ONCE_MINE, ONCE_OWNED, id="a request that he owned once"),
+    pytest.param(
+        request(owners=frozenset({CAROL, ME}), names=frozenset({"carol", "alice before she married"})),
+        ONCE_OWNED,
+        id="a request that he owned once, under another name",
+    ),
+    pytest.param(
+        request(names=frozenset({"carol", "alice"})), ONCE_OWNED, id="a request that somebody of his name owned once"
+    ),
+    pytest.param(
+        request(requester=None, owners=frozenset(), names=frozenset({"alice"})),
+        ONCE_OWNED,
+        id="a request of somebody who was removed and came back under a new id",
+    ),
+    pytest.param(
+        request(requester=None, owners=frozenset({ME}), names=frozenset()),
+        ONCE_OWNED,
+        id="a request that he owned once, whose requester was removed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "sentence"), FOUR_EYES)
+@pytest.mark.parametrize(
+    "who",
+    [
+        pytest.param(APPROVER, id="an approver"),
+        pytest.param(ROOT, id="a superuser"),
+        pytest.param(actor(EVERYTHING, superuser=True), id="a superuser with every permission"),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True], ids=["without force", "with force"])
+def test_nobody_approves(who: Actor, asked: Request, sentence: str, force: bool) -> None:
+    assert approve(who, asked, force=force) == Denied(sentence, Forbidden)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(PENDING, id="a request of another"),
+        pytest.param(
+            request(requester=None, owners=frozenset(), names=frozenset({"carol"})), id="a request of somebody removed"
+        ),
+        pytest.param(
+            request(owners=frozenset({CAROL, DAVE}), names=frozenset({"carol", "dave"})),
+            id="a request that several others have owned",
+        ),
+        pytest.param(request(names=frozenset({"Alice", "alice2"})), id="a request of somebody of a similar name"),
+        pytest.param(request(decided_by=ME), id="a request that he approved before it was returned"),
+    ],
+)
+def test_others_approve(asked: Request) -> None:
+    assert approve(APPROVER, asked, force=False) == Allowed()
+    assert approve(ROOT, asked, force=False) == Allowed()
+
+
+def approved_by_me(**to: Any) -> Request:
+    return request(ApprovalState.APPROVED, **{"decided_by": ME, "settled": "Approved by alice.", **to})
+
+
+APPROVE_STATES = [
+    pytest.param(PENDING, Allowed(), id="pending: yes"),
+    pytest.param(approved_by_me(), Allowed(), id="approved by himself: yes, again"),
+    pytest.param(approved_by_me(past_due=True), Allowed(), id="approved by himself, and past due since: yes, again"),
+    pytest.param(
+        approved_by_me(runnable=job(enabled=False)),
+        Allowed(),
+        id="approved by himself, and its Job disabled since: yes, again",
+    ),
+    pytest.param(
+        approved_by_me(owners=frozenset({CAROL, ME}), names=frozenset({"carol", "alice"})),
+        Allowed(),
+        id="approved by himself, and taken over by him since: yes, again",
+    ),
+    pytest.param(APPROVED, Denied(BY_DAVE, Conflict), id="approved by another: who and when"),
+    pytest.param(
+        request(ApprovalState.APPROVED, decided_by=None),
+        Denied(BY_DAVE, Conflict),
+        id="approved by somebody who was removed: who and when",
+    ),
+    pytest.param(NOT_REQUIRED, Denied("This scheduled job needs no approval.", Conflict), id="not required: needless"),
+    pytest.param(DENIED, Denied(DENIED.settled, Conflict), id="denied by another: who and when"),
+    pytest.param(
+        request(ApprovalState.DENIED, decided_by=ME),
+        Denied(DENIED.settled, Conflict),
+        id="denied by himself: no return",
+    ),
+    pytest.param(EXPIRED, Denied(EXPIRED.settled, Conflict), id="expired: when"),
+    pytest.param(WITHDRAWN, Denied(WITHDRAWN.settled, Conflict), id="withdrawn: by whom and when"),
+]
+
+
+@pytest.mark.parametrize(("asked", "verdict"), APPROVE_STATES)
+@pytest.mark.parametrize("who", [pytest.param(APPROVER, id="an approver"), pytest.param(ROOT, id="a superuser")])
+@pytest.mark.parametrize("force", [False, True], ids=["without force", "with force"])
+def test_what_can_be_approved(who: Actor, asked: Request, verdict: Verdict, force: bool) -> None:
+    assert approve(who, asked, force=force) == verdict
+
+
+def test_who_approved_it_and_has_lost_the_permission_is_told_so() -> None:
+    assert approve(actor(CHANGES), approved_by_me(), force=False) == Denied(MAY_NOT_APPROVE)
+    assert approve(NOBODY, approved_by_me(), force=False) == Denied(NO_PERMISSION)
+
+
+@pytest.mark.parametrize(
+    ("to", "force", "verdict"),
+    [
+        pytest.param({"runnable": job(enabled=False)}, False, DISABLED, id="its Job disabled"),
+        pytest.param({"runnable": job(installed=False)}, False, NOT_INSTALLED, id="its Job's code gone"),
+        pytest.param({"runnable": job(is_job_hook_receiver=True)}, False, RECEIVER, id="its Job started by events"),
+        pytest.param({"runnable": job(enabled=False)}, True, DISABLED, id="its Job disabled: force does not help"),
+        pytest.param({"supports_dryrun": False}, False, Allowed(), id="its Job without dry run"),
+        pytest.param({"past_due": False}, True, Allowed(), id="in time, with force"),
+        pytest.param({"past_due": True}, False, Denied(PAST_DUE, Invalid), id="past due, without force"),
+        pytest.param({"past_due": True}, True, Allowed(), id="past due, with force"),
+    ],
+)
+@pytest.mark.parametrize("who", [pytest.param(APPROVER, id="an approver"), pytest.param(ROOT, id="a superuser")])
+def test_what_else_stands_against_an_approval(who: Actor, to: dict[str, Any], force: bool, verdict: Verdict) -> None:
+    assert approve(who, replace(PENDING, **to), force=force) == verdict
+
+
+OBSTACLES: list[tuple[str, dict[str, Any], Verdict]] = [
+    ("no change on the type", {"changes": None}, Denied(NO_PERMISSION)),
+    ("no such request", {"thing": None}, Hidden()),
+    ("no change on this one", {"limit": ANOTHER}, Denied(NO_PERMISSION)),
+    ("no approve on its Job", {"approves": None}, Denied(MAY_NOT_APPROVE)),
+    ("own request", {"requester": ME}, Denied(OWN_REQUEST)),
+    ("former owner", {"owners": frozenset({ME})}, Denied(ONCE_OWNED)),
+    ("expired", {"approval": ApprovalState.EXPIRED, "settled": "Expired."}, Denied("Expired.", Conflict)),
+    ("Job disabled", {"enabled": False}, DISABLED),
+    ("Job not installed", {"installed": False}, NOT_INSTALLED),
+    ("Job started by events", {"is_job_hook_receiver": True}, RECEIVER),
+    ("past due", {"past_due": True}, Denied(PAST_DUE, Invalid)),
+]
+"""What stands against an approval, in the order in which it is told."""
+
+
+def hindered(*hindrances: dict[str, Any]) -> tuple[Actor, Request]:
+    """Return who wants to approve what, with these hindrances at once."""
+    to = {key: value for each in hindrances for key, value in each.items()}
+    change = grant(SCHEDULED, CHANGE, limit=to.pop("limit", None))
+    changes = (change,) if to.pop("changes", True) else ()
+    approves = (APPROVES,) if to.pop("approves", True) else ()
+    flags = {flag: to.pop(flag) for flag in ("enabled", "installed", "is_job_hook_receiver") if flag in to}
+    return actor(SEES, *changes, *approves), request(runnable=job(**flags), **to)
+
+
+@pytest.mark.parametrize(("hindrance", "verdict"), [pytest.param(*rest, id=words) for words, *rest in OBSTACLES])
+def test_each_obstacle_is_told(hindrance: dict[str, Any], verdict: Verdict) -> None:
+    assert approve(*hindered(hindrance), force=False) == verdict
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "verdict"),
+    [
+        pytest.param(first, then, verdict, id=f"{words} before {others}")
+        for (words, first, verdict), (others, then, _) in combinations(OBSTACLES, 2)
+    ],
+)
+def test_of_two_obstacles_the_first_is_told(first: dict[str, Any], then: dict[str, Any], verdict: Verdict) -> None:
+    assert approve(*hindered(first, then), force=False) == verdict
+
+
+def test_no_obstacle_is_no_obstacle() -> None:
+    assert approve(*hindered(), force=False) == Allowed()
+
+
+# Denying
+
+DENIER = actor(DELETES, APPROVES)
+
+DENY_PERMISSIONS = [
+    pytest.param(NOBODY, PENDING, Denied(MAY_NOT_DENY), id="nobody may not"),
+    pytest.param(DENIER, PENDING, Allowed(), id="who may delete it and approve its Job may"),
+    pytest.param(actor(EVERYTHING), PENDING, Allowed(), id="who has everything in one permission may"),
+    pytest.param(ROOT, PENDING, Allowed(), id="a superuser may"),
+    pytest.param(actor(DELETES), PENDING, Denied(MAY_NOT_DENY), id="to delete it is not enough"),
+    pytest.param(actor(APPROVES), PENDING, Denied(MAY_NOT_DENY), id="to approve its Job is not enough"),
+    pytest.param(actor(SEES, APPROVES), PENDING, Denied(MAY_NOT_DENY), id="to see it is not to delete it"),
+    pytest.param(APPROVER, PENDING, Denied(MAY_NOT_DENY), id="who may approve it may not for that"),
+    pytest.param(actor(DELETES, RUNS), PENDING, Denied(MAY_NOT_DENY), id="to run its Job is not to approve it"),
+    pytest.param(
+        actor(DELETES, grant(SCHEDULED, APPROVE)),
+        PENDING,
+        Denied(MAY_NOT_DENY),
+        id="approve on scheduled jobs is not approve on Jobs",
+    ),
+    pytest.param(
+        actor(grant(JOB, DELETE), APPROVES), PENDING, Denied(MAY_NOT_DENY), id="to delete the Job is not to delete it"
+    ),
+    pytest.param(
+        actor(grant(SCHEDULED, DELETE, limit=THIS_REQUEST), APPROVES),
+        PENDING,
+        Allowed(),
+        id="to delete this one is enough",
+    ),
+    pytest.param(
+        actor(grant(SCHEDULED, DELETE, limit=ANOTHER), APPROVES),
+        PENDING,
+        Hidden(),
+        id="who may delete only another, and see none, knows of none",
+    ),
+    pytest.param(
+        actor(grant(SCHEDULED, DELETE, limit=ANOTHER), grant(SCHEDULED, VIEW, limit=ANOTHER), APPROVES),
+        PENDING,
+        Hidden(),
+        id="who may delete and see only another knows of none",
+    ),
+    pytest.param(
+        actor(grant(SCHEDULED, DELETE, limit=ANOTHER), SEES, APPROVES),
+        PENDING,
+        Denied(MAY_NOT_DENY),
+        id="who may delete only another, and see this one, may not",
+    ),
+    pytest.param(
+        actor(DELETES, grant(JOB, APPROVE, limit=THIS_JOB)), PENDING, Allowed(), id="to approve this Job is enough"
+    ),
+    pytest.param(
+        actor(DELETES, grant(JOB, APPROVE, limit=ANOTHER)),
+        PENDING,
+        Denied(MAY_NOT_DENY),
+        id="who may approve only another Job may not",
+    ),
+    pytest.param(
+        actor(DELETES, APPROVES, read_only=True),
+        PENDING,
+        Denied(NO_PERMISSION),
+        id="a read-only token",
+    ),
+    pytest.param(
+        actor(superuser=True, read_only=True),
+        PENDING,
+        Denied(NO_PERMISSION),
+        id="a superuser's read-only token",
+    ),
+    pytest.param(NOBODY, GONE, Denied(MAY_NOT_DENY), id="nobody may not, also if there is none"),
+    pytest.param(DENIER, GONE, Hidden(), id="if there is none it is unknown"),
+    pytest.param(ROOT, GONE, Hidden(), id="if there is none it is unknown to a superuser"),
+]
+
+
+@pytest.mark.parametrize(("who", "asked", "verdict"), DENY_PERMISSIONS)
+def test_who_has_the_permission_to_deny(who: Actor, asked: Request, verdict: Verdict) -> None:
+    assert deny(who, asked) == verdict
+
+
+@pytest.mark.parametrize(
+    ("asked", "verdict"),
+    [
+        pytest.param(PENDING, Allowed(), id="pending: yes"),
+        pytest.param(HIS_OWN, Allowed(), id="his own: he withdraws it"),
+        pytest.param(ONCE_MINE, Allowed(), id="one that he owned once: yes"),
+        pytest.param(request(names=frozenset({"alice"})), Allowed(), id="one of somebody of his name: yes"),
+        pytest.param(request(past_due=True), Allowed(), id="past due: yes"),
+        pytest.param(request(runnable=job(enabled=False)), Allowed(), id="its Job disabled: yes"),
+        pytest.param(request(runnable=job(installed=False)), Allowed(), id="its Job's code gone: yes"),
+        pytest.param(request(runnable=job(is_job_hook_receiver=True)), Allowed(), id="its Job started by events: yes"),
+        pytest.param(APPROVED, Denied(BY_DAVE, Conflict), id="approved by another: who and when"),
+        pytest.param(approved_by_me(), Denied("Approved by alice.", Conflict), id="approved by himself: once is once"),
+        pytest.param(
+            replace(HIS_OWN, approval=ApprovalState.APPROVED, settled=BY_DAVE),
+            Denied(BY_DAVE, Conflict),
+            id="his own, approved: who and when",
+        ),
+        pytest.param(NOT_REQUIRED, Denied(NOT_NEEDED, Conflict), id="not required: needless"),
+        pytest.param(DENIED, Denied(DENIED.settled, Conflict), id="denied by another: who and when"),
+        pytest.param(
+            request(ApprovalState.DENIED, decided_by=ME),
+            Denied(DENIED.settled, Conflict),
+            id="denied by himself: only an approval can be repeated",
+        ),
+        pytest.param(EXPIRED, Denied(EXPIRED.settled, Conflict), id="expired: when"),
+        pytest.param(WITHDRAWN, Denied(WITHDRAWN.settled, Conflict), id="withdrawn: by whom and when"),
+    ],
+)
+@pytest.mark.parametrize("who", [pytest.param(DENIER, id="a denier"), pytest.param(ROOT, id="a superuser")])
+def test_what_can_be_denied(who: Actor, asked: Request, verdict: Verdict) -> None:
+    assert deny(who, asked) == verdict
+
+
+@pytest.mark.parametrize(
+    ("who", "verdict"),
+    [
+        pytest.param(actor(SEES, APPROVES), Denied(MAY_NOT_DENY), id="the permission on it before its state"),
+        pytest.param(
+            actor(grant(SCHEDULED, DELETE, limit=ANOTHER), APPROVES), Hidden(), id="what is unknown before its state"
+        ),
+        pytest.param(actor(DELETES), Denied(MAY_NOT_DENY), id="the permission on its Job before its state"),
+        pytest.param(
+            actor(grant(SCHEDULED, DELETE, limit=ANOTHER)),
+            Hidden(),
+            id="what is unknown before the permission on its Job",
+        ),
+    ],
+)
+def test_who_may_not_deny_is_not_told_what_was_decided(who: Actor, verdict: Verdict) -> None:
+    assert deny(who, EXPIRED) == verdict
+
+
+# Trying without effect
+
+TRIER = actor(SEES, RUNS)
+CANNOT = Denied("This job does not support dry runs.", NotRunnable)
+
+DRY_RUN_PERMISSIONS = [
+    pytest.param(NOBODY, PENDING, Denied(NO_PERMISSION), id="nobody may not"),
+    pytest.param(TRIER, PENDING, Allowed(), id="who may see it and run its Job may"),
+    pytest.param(actor(EVERYTHING), PENDING, Allowed(), id="who has everything in one permission may"),
+    pytest.param(ROOT, PENDING, Allowed(), id="a superuser may"),
+    pytest.param(actor(SEES), PENDING, Denied(MAY_NOT_RUN), id="to see it is not enough"),
+    pytest.param(actor(RUNS), PENDING, Denied(NO_PERMISSION), id="to run its Job is not enough"),
+    pytest.param(actor(CHANGES, DELETES, RUNS), PENDING, Denied(NO_PERMISSION), id="to change it is not to see it"),
+    pytest.param(actor(SEES, APPROVES), PENDING, Denied(MAY_NOT_RUN), id="to approve its Job is not to run it"),
+    pytest.param(
+        actor(SEES, grant(SCHEDULED, RUN)), PENDING, Denied(MAY_NOT_RUN), id="run on scheduled jobs is not it"
+    ),
+    pytest.param(actor(grant(JOB, VIEW), RUNS), PENDING, Denied(NO_PERMISSION), id="to see the Job is not to see it"),
+    pytest.param(
+        actor(grant(SCHEDULED, VIEW, limit=THIS_REQUEST), RUNS), PENDING, Allowed(), id="to see this one is enough"
+    ),
+    pytest.param(
+        actor(grant(SCHEDULED, VIEW, limit=ANOTHER), RUNS),
+        PENDING,
+        Hidden(),
+        id="who may see only another knows of none",
+    ),
+    pytest.param(
+        actor(grant(SCHEDULED, VIEW, limit=ANOTHER), CHANGES, DELETES, RUNS),
+        PENDING,
+        Hidden(),
+        id="who may see only another, and change this one, knows of none",
+    ),
+    pytest.param(actor(SEES, grant(JOB, RUN, limit=THIS_JOB)), PENDING, Allowed(), id="to run this Job is enough"),
+    pytest.param(
+        actor(SEES, grant(JOB, RUN, limit=ANOTHER)),
+        PENDING,
+        Denied(MAY_NOT_RUN),
+        id="who may run only another Job may not",
+    ),
+    pytest.param(actor(SEES, RUNS, read_only=True), PENDING, Denied(NO_PERMISSION), id="a read-only token"),
+    pytest.param(
+        actor(superuser=True, read_only=True),
+        PENDING,
+        Denied(NO_PERMISSION),
+        id="a superuser's read-only token",
+    ),
+    pytest.param(NOBODY, GONE, Denied(NO_PERMISSION), id="nobody may not, also if there is none"),
+    pytest.param(TRIER, GONE, Hidden(), id="if there is none it is unknown"),
+    pytest.param(ROOT, GONE, Hidden(), id="if there is none it is unknown to a superuser"),
+]
+
+
+@pytest.mark.parametrize(("who", "asked", "verdict"), DRY_RUN_PERMISSIONS)
+def test_who_has_the_permission_to_try(who: Actor, asked: Request, verdict: Verdict) -> None:
+    assert dry_run(who, asked) == verdict
+
+
+@pytest.mark.parametrize(
+    ("asked", "verdict"),
+    [
+        pytest.param(PENDING, Allowed(), id="of another"),
+        pytest.param(HIS_OWN, Allowed(), id="his own"),
+        pytest.param(ONCE_MINE, Allowed(), id="one that he owned once"),
+        pytest.param(request(past_due=True), Allowed(), id="past due"),
+        pytest.param(NOT_REQUIRED, Allowed(), id="not required"),
+        pytest.param(APPROVED, Allowed(), id="approved"),
+        pytest.param(EXPIRED, Allowed(), id="expired"),
+        pytest.param(request(supports_dryrun=False), CANNOT, id="its Job has no dry run"),
+    ],
+)
+@pytest.mark.parametrize("who", [pytest.param(TRIER, id="a trier"), pytest.param(ROOT, id="a superuser")])
+def test_what_can_be_tried(who: Actor, asked: Request, verdict: Verdict) -> None:
+    assert dry_run(who, asked) == verdict
+
+
+@pytest.mark.parametrize(
+    "it",
+    [
+        pytest.param(job(enabled=False), id="disabled"),
+        pytest.param(job(installed=False), id="whose code is gone"),
+        pytest.param(job(is_job_hook_receiver=True), id="started by events"),
+    ],
+)
+@pytest.mark.parametrize("who", [pytest.param(TRIER, id="a trier"), pytest.param(ROOT, id="a superuser")])
+def test_a_job_that_cannot_run_cannot_be_tried_which_is_no_matter_of_permission(who: Actor, it: Runnable) -> None:
+    verdict = dry_run(who, request(runnable=it))
+    assert isinstance(verdict, Denied)
+    assert verdict.error is NotRunnable
+
+
+@pytest.mark.parametrize(
+    ("who", "verdict"),
+    [
+        pytest.param(actor(RUNS), Denied(NO_PERMISSION), id="the permission on it before its Job's abilities"),
+        pytest.param(actor(SEES), Denied(MAY_NOT_RUN), id="the permission on its Job before its abilities"),
+        pytest.param(
+            actor(grant(SCHEDULED, VIEW, limit=ANOTHER)), Hidden(), id="what is unknown before everything else"
+        ),
+    ],
+)
+def test_who_may_not_try_is_not_told_what_the_job_can(who: Actor, verdict: Verdict) -> None:
+    assert dry_run(who, request(supports_dryrun=False, runnable=job(enabled=False))) == verdict
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        pytest.param(actor(EVERYTHING, read_only=True), id="of somebody with every permission"),
+        pytest.param(actor(superuser=True, read_only=True), id="of a superuser"),
+    ],
+)
+def test_a_read_only_token_neither_approves_nor_denies_nor_tries(who: Actor) -> None:
+    assert allowed(replace(who, read_only=False)) == [True, True, True]
+    assert allowed(who) == [False, False, False]
+
+
+def allowed(who: Actor) -> list[bool]:
+    return [it == Allowed() for it in (approve(who, PENDING, force=True), deny(who, PENDING), dry_run(who, PENDING))]
+
+
+# Whatever the facts
+
+LIMITS = st.sampled_from([None, THIS_REQUEST, THIS_JOB, ANOTHER, OWN, [ANOTHER, THIS_REQUEST]])
+GRANTS = st.builds(
+    Grant,
+    object_types=st.frozensets(st.sampled_from([JOB, SCHEDULED]), min_size=1),
+    actions=st.frozensets(st.sampled_from([VIEW, CHANGE, DELETE, RUN, APPROVE]), min_size=1),
+    constraint=LIMITS.map(lambda raw: parse(raw, PATHS)),
+)
+ACTORS = st.builds(
+    Actor,
+    id=st.just(ME),
+    username=st.just("alice"),
+    superuser=st.booleans(),
+    grants=st.lists(GRANTS | st.just(EVERYTHING), max_size=4).map(tuple),
+    read_only=st.booleans(),
+)
+PEOPLE, NAMES = st.sampled_from([ME, CAROL, DAVE]), st.sampled_from(["alice", "carol", "dave"])
+REQUESTS = st.builds(
+    Request,
+    thing=st.none() | st.just(NIGHTLY) | st.just({"name": "nightly", "user": ME}),
+    job=st.just(BACKUP),
+    requester=st.none() | PEOPLE,
+    owners=st.frozensets(PEOPLE),
+    names=st.frozensets(NAMES),
+    approval=st.sampled_from(ApprovalState),
+    decided_by=st.none() | PEOPLE,
+    settled=st.sampled_from(["", "Decided by dave."]),
+    runnable=st.just(job())
+    | st.builds(Runnable, enabled=st.booleans(), installed=st.booleans(), is_job_hook_receiver=st.booleans()),
+    supports_dryrun=st.booleans(),
+    past_due=st.booleans(),
+)
+
+
+def has_had_it(who: Actor, asked: Request) -> bool:
+    return who.id == asked.requester or who.id in asked.owners or who.username in asked.names
+
+
+@given(ACTORS, REQUESTS, st.sampled_from(["requester", "owner", "name"]), st.booleans())
+def test_nobody_who_ever_had_a_request_approves_it(who: Actor, asked: Request, how: str, force: bool) -> None:
+    had: dict[str, dict[str, Any]] = {
+        "requester": {"requester": who.id},
+        "owner": {"owners": asked.owners | {who.id}},
+        "name": {"names": asked.names | {who.username}},
+    }
+    mine = replace(asked, approval=ApprovalState.PENDING, **had[how])
+    assert approve(who, mine, force=force) != Allowed()
+
+
+@given(ACTORS, REQUESTS, st.booleans())
+def test_whatever_the_facts_only_a_sound_approval_is_allowed(who: Actor, asked: Request, force: bool) -> None:
+    may = on_object(who, CHANGE, SCHEDULED, asked.thing) == Allowed() and who.may(APPROVE, JOB, asked.job)
+    again = asked.approval is ApprovalState.APPROVED and asked.decided_by == who.id
+    pending = asked.approval is ApprovalState.PENDING and not has_had_it(who, asked)
+    can_run = asked.runnable == job() and (force or not asked.past_due)
+    assert (approve(who, asked, force=force) == Allowed()) is (may and (again or (pending and can_run)))
+
+
+@given(ACTORS, REQUESTS)
+def test_whatever_the_facts_only_what_waits_is_denied(who: Actor, asked: Request) -> None:
+    may = on_object(who, DELETE, SCHEDULED, asked.thing) == Allowed() and who.may(APPROVE, JOB, asked.job)
+    assert (deny(who, asked) == Allowed()) is (may and asked.approval is ApprovalState.PENDING)
+
+
+@given(ACTORS, REQUESTS)
+def test_whatever_the_facts_only_what_can_run_and_is_permitted_is_tried(who: Actor, asked: Request) -> None:
+    may = on_object(who, VIEW, SCHEDULED, asked.thing) == Allowed() and who.may(RUN, JOB, asked.job)
+    can = asked.supports_dryrun and asked.runnable == job()
+    assert (dry_run(who, asked) == Allowed()) is (may and can and not who.read_only)
+
+
+@given(ACTORS, REQUESTS, st.booleans())
+def test_who_does_not_get_the_request_learns_nothing_of_it(who: Actor, asked: Request, force: bool) -> None:
+    unseen = [action for action in (VIEW, CHANGE, DELETE) if on_object(who, action, SCHEDULED, asked.thing) == Hidden()]
+    answers = {VIEW: dry_run(who, asked), CHANGE: approve(who, asked, force=force), DELETE: deny(who, asked)}
+    for action in unseen:
+        assert answers[action] == (Denied(NO_PERMISSION) if who.read_only else Hidden())
+
+
+@given(ACTORS, REQUESTS, st.booleans())
+def test_every_refusal_has_a_sentence(who: Actor, asked: Request, force: bool) -> None:
+    for verdict in (approve(who, asked, force=force), deny(who, asked), dry_run(who, asked)):
+        assert not isinstance(verdict, Denied) or verdict.reason.endswith((".", "!"))
