@@ -2,6 +2,7 @@
 
 * SQLite runs in WAL mode with full synchronisation: what was committed survives the power cut too. Its files are
   for their owner alone.
+* A transaction that only reads sees one moment.
 * A transaction that writes begins as a writer, so two of them never deadlock half-way.
 * What a database refuses is translated here by its code; what is left is a fault of ours and stays as it is.
 * No value that is stored enters a message, and so a log; nor does a password of the database.
@@ -77,9 +78,14 @@ class Store:
         """
         try:
             with self._engine.connect() as connection:
+                if not write and connection.dialect.name == "postgresql":
+                    # All that is read is of one moment, as it always is on SQLite.
+                    connection.execution_options(isolation_level="REPEATABLE READ")
                 connection.execution_options(signoff_write=write)
                 with connection.begin():
-                    yield Transaction(connection)
+                    tx = Transaction(connection)
+                    yield tx
+                    tx.close()
         except SQLAlchemyError as error:
             refusal = _meaning(error)
             if refusal is None:

@@ -1,21 +1,17 @@
 """The tables, one for each noun of the model; a column for each of its fields, under the same name.
 
-* Times are stored in UTC and come back aware; one without a zone is a fault of ours and is refused.
-* Enumerations are stored as their values, tuples as JSON lists.
 * The (scheduled job, nominal time) of a job result is unique: a firing executes once.
+* Audit events speak of things by plain ids: they outlive them. No database lets them be changed or deleted.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     Boolean,
     Column,
-    DateTime,
     Float,
     ForeignKey,
     Index,
@@ -24,15 +20,15 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     Uuid,
 )
-from sqlalchemy.engine import Dialect
 
 from api_shim import model
+from api_shim.audit import Act, AuditEvent, AuditHead
 from api_shim.recurrence import Interval
-from approval_gate.model import ApprovalState
+from api_shim.store.column_types import Tuple, UtcTime, Word
+from approval_gate.lifecycle import ApprovalState
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -41,52 +37,6 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 metadata = MetaData(naming_convention=NAMES)
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """An aware time, stored in UTC."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"A time without a zone cannot be stored: {value!r}")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Word(TypeDecorator[StrEnum]):
-    """A member of an enumeration, stored as its value."""
-
-    impl = String(32)
-    cache_ok = True
-
-    def __init__(self, members: type[StrEnum]) -> None:
-        super().__init__()
-        self.members = members
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
-        return None if value is None else str(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - SQLAlchemy's signature
-        return None if value is None else self.members(value)
-
-
-class Tuple(TypeDecorator[tuple[Any, ...]]):
-    """A tuple of JSON values."""
-
-    impl = JSON(none_as_null=True)
-    cache_ok = True
-
-    def process_result_value(self, value: list[Any] | None, dialect: Dialect) -> tuple[Any, ...]:  # noqa: ARG002 - SQLAlchemy's signature
-        return tuple(value or ())
 
 
 def _id() -> Column[Any]:
@@ -185,6 +135,7 @@ jobs = Table(
     _flag("supports_dryrun"),
     Column("soft_time_limit", Float, nullable=False),
     Column("time_limit", Float, nullable=False),
+    Column("approval_expires", Float, nullable=False),
     Column("job_queues", Tuple, nullable=False),
     Column("declared", JSON, nullable=False),
     Column("overridden", Tuple, nullable=False),
@@ -206,15 +157,25 @@ scheduled_jobs = Table(
     Column("name", String(255), nullable=False, unique=True),
     _to("jobs.id", name="job_id", gone="RESTRICT", nullable=False, index=True),
     _to("users.id", name="owner_id", gone="SET NULL", index=True),
+    Column("requester_id", Uuid),
     Column("interval", Word(Interval), nullable=False),
     _time("start_time"),
     Column("time_zone", String(255), nullable=False),
     Column("crontab", String(255), nullable=False),
+    _flag("immediate"),
     Column("inputs", JSON, nullable=False),
     Column("queue", String(255), nullable=False),
     Column("description", Text, nullable=False),
     _flag("enabled"),
-    Column("approval", Word(ApprovalState), nullable=False),
+    Column("approval", Word(ApprovalState), nullable=False, index=True),
+    Column("approval_note", Text, nullable=False),
+    _to("users.id", name="approved_by_id", gone="SET NULL"),
+    Column("approved_by", String(150), nullable=False),
+    _time("approved_at", nullable=True),
+    Column("approval_comment", Text, nullable=False),
+    _json("approved"),
+    Column("expires_at", UtcTime, index=True),
+    Column("question_mark", String(64), nullable=False),
     _time("last_run_at", nullable=True),
     Column("total_run_count", Integer, nullable=False),
     _time("created"),
@@ -247,6 +208,7 @@ job_results = Table(
     Column("date_created", UtcTime, nullable=False, index=True),
     _time("date_started", nullable=True),
     _time("date_done", nullable=True),
+    _json("approval"),
     Column("attempt", Uuid),
     _flag("released"),
     UniqueConstraint("scheduled_job_id", "nominal_time"),
@@ -258,8 +220,44 @@ leftovers = Table(
     _id(),
     _to("jobs.id", name="job_id", gone="RESTRICT", nullable=False),
     Column("name", String(255), nullable=False),
+    Column("message", Text, nullable=False),
     Column("deployment_id", Uuid),
     Column("flow_run_id", Uuid),
+)
+
+owners = Table(
+    "owners",
+    metadata,
+    _to("scheduled_jobs.id", name="scheduled_job_id", gone="CASCADE", primary_key=True),
+    Column("user_id", Uuid, primary_key=True),
+    Column("username", String(150), nullable=False),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    _time("at"),
+    Column("act", Word(Act), nullable=False, index=True),
+    Column("actor_id", Uuid),
+    Column("actor", String(150), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("scheduled_job_id", Uuid, index=True),
+    Column("job_id", Uuid),
+    Column("flow_run_id", Uuid, index=True),
+    Column("deployment_id", Uuid),
+    Column("data", JSON, nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("announced", Integer, nullable=False),
 )
 
 Index(
@@ -281,4 +279,7 @@ TABLES: dict[type[Any], Table] = {
     model.ScheduledJob: scheduled_jobs,
     model.JobResult: job_results,
     model.Leftover: leftovers,
+    model.Owner: owners,
+    AuditEvent: audit_events,
+    AuditHead: audit_heads,
 }

@@ -3,11 +3,13 @@
 * ``add``, ``change`` and ``remove`` take the model's values; ``change`` writes only the fields it is given, so that
   two writers of different fields do not undo each other.
 * ``visible`` and ``page`` see only what the caller may see.
+* What is to be remembered is kept until the transaction ends and written last, so that those who write at once wait
+  for each other at the end of the chain only, and in no circle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
@@ -16,10 +18,12 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, or_, select, update
 
+from api_shim.audit import Act, AuditEvent, AuditHead, chained
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
 from api_shim.store.lookups import LOOKUPS, joined
 from api_shim.store.tables import TABLES, job_results, scheduled_jobs
 from api_shim.store.where import restriction
+from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Attributes, ObjectType
 
 T = TypeVar("T")
@@ -86,6 +90,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._remembered: list[AuditEvent] = []
 
     def add(self, thing: Any) -> None:
         """Insert a value.
@@ -134,6 +139,50 @@ class Transaction:
         query = query if order is None else query.order_by(table.c[order])
         return self._read(kind, query.with_for_update() if lock else query)
 
+    def remember(self, event: AuditEvent) -> None:
+        """Add an event to the audit, together with all that this transaction does."""
+        self._remembered.append(event)
+
+    def close(self) -> None:
+        """Write what is to be remembered; nothing follows."""
+        if not self._remembered:
+            return
+        head = first = self.audit_head(lock=True)
+        for event in self._remembered:
+            event = chained(event, head)  # noqa: PLW2901 - the same event, in its place
+            self.add(event)
+            head = replace(head, number=event.number, hash=event.hash)
+        self.change(first, number=head.number, hash=head.hash)
+
+    def audit_head(self, *, lock: bool = False) -> AuditHead:
+        """Return the end of the audit."""
+        head = self.one(AuditHead, id=1, lock=lock)
+        if head is None:
+            raise LookupError("The audit has lost its head.")
+        return head
+
+    def events(self, after: int, limit: int) -> list[AuditEvent]:
+        """Return the events of the audit that follow a number, in order."""
+        table = TABLES[AuditEvent]
+        query = select(*_columns(AuditEvent)).where(table.c.number > after)
+        return self._read(AuditEvent, query.order_by(table.c.number).limit(limit))
+
+    def newest_events(self, limit: int) -> list[AuditEvent]:
+        """Return the last events of the audit, the newest first."""
+        query = select(*_columns(AuditEvent)).order_by(TABLES[AuditEvent].c.number.desc())
+        return self._read(AuditEvent, query.limit(limit))
+
+    def last_event(self, acts: Collection[Act], **by: Any) -> AuditEvent | None:
+        """Return the last event of these kinds that has these fields."""
+        table = TABLES[AuditEvent]
+        query = (
+            select(*_columns(AuditEvent))
+            .where(table.c.act.in_(acts), *_matching(table, by))
+            .order_by(table.c.number.desc())
+            .limit(1)
+        )
+        return next(iter(self._read(AuditEvent, query)), None)
+
     def exists(self, kind: type[Any], **by: Any) -> bool:
         """Say whether there is any value with these fields."""
         return self.one(kind, **by) is not None
@@ -143,11 +192,11 @@ class Transaction:
 
     # What the caller may see
 
-    def page(self, kind: ObjectType, actor: Actor, listing: Listing) -> Page[Any]:
-        """Return a page of what the actor may view."""
+    def page(self, kind: ObjectType, actor: Actor, listing: Listing, **by: Any) -> Page[Any]:
+        """Return a page of what the actor may view, and that has these fields."""
         lookups = LOOKUPS[kind]
         model = TYPES[kind]
-        conditions = [self._visible(kind, actor, Action.VIEW)]
+        conditions = [self._visible(kind, actor, Action.VIEW), *_matching(TABLES[model], by)]
         conditions += [lookups.columns[path].in_(values) for path, values in listing.where.items()]
         if listing.search:
             searched = (lookups.columns[path] for path in lookups.searched)
@@ -174,10 +223,13 @@ class Transaction:
 
     def attributes(self, kind: ObjectType, thing_id: UUID) -> Attributes:
         """Return what constraints can ask about one object, by lookup path."""
-        table = TABLES[TYPES[kind]]
+        return self.attributes_of(kind, [thing_id])[thing_id]
+
+    def attributes_of(self, kind: ObjectType, ids: Iterable[UUID]) -> dict[UUID, Attributes]:
+        """Return what constraints can ask about these objects, by id."""
         columns = [column.label(path) for path, column in LOOKUPS[kind].columns.items()]
-        query = select(*columns).select_from(joined(kind)).where(table.c.id == thing_id)
-        return dict(self._connection.execute(query).mappings().one())
+        query = select(*columns).select_from(joined(kind)).where(TABLES[TYPES[kind]].c.id.in_(list(ids)))
+        return {row["id"]: dict(row) for row in self._connection.execute(query).mappings()}
 
     # What the loops ask
 
@@ -199,6 +251,12 @@ class Transaction:
         if after is not None:
             query = query.where(job_results.c.id > after)
         return self._read(JobResult, query.order_by(job_results.c.id).limit(limit))
+
+    def undecided(self, until: datetime, limit: int) -> list[ScheduledJob]:
+        """Return the requests whose time to be decided about has ended."""
+        pending = scheduled_jobs.c.approval == ApprovalState.PENDING
+        query = select(*_columns(ScheduledJob)).where(pending, scheduled_jobs.c.expires_at <= until)
+        return self._read(ScheduledJob, query.order_by(scheduled_jobs.c.expires_at).limit(limit))
 
     def leftovers(self, limit: int) -> list[Leftover]:
         """Return what has been deleted here and may still stand in Prefect."""

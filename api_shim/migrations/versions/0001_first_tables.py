@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("supports_dryrun", sa.Boolean(), nullable=False),
         sa.Column("soft_time_limit", sa.Float(), nullable=False),
         sa.Column("time_limit", sa.Float(), nullable=False),
+        sa.Column("approval_expires", sa.Float(), nullable=False),
         sa.Column("job_queues", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("declared", sa.JSON(), nullable=False),
         sa.Column("overridden", sa.JSON(none_as_null=True), nullable=False),
@@ -78,6 +79,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("job_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
         sa.Column("deployment_id", sa.Uuid(), nullable=True),
         sa.Column("flow_run_id", sa.Uuid(), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_leftovers_job_id"), ondelete="RESTRICT"),
@@ -117,15 +119,25 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("job_id", sa.Uuid(), nullable=False),
         sa.Column("owner_id", sa.Uuid(), nullable=True),
+        sa.Column("requester_id", sa.Uuid(), nullable=True),
         sa.Column("interval", sa.String(length=32), nullable=False),
         sa.Column("start_time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("time_zone", sa.String(length=255), nullable=False),
         sa.Column("crontab", sa.String(length=255), nullable=False),
+        sa.Column("immediate", sa.Boolean(), nullable=False),
         sa.Column("inputs", sa.JSON(), nullable=False),
         sa.Column("queue", sa.String(length=255), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("approval", sa.String(length=32), nullable=False),
+        sa.Column("approval_note", sa.Text(), nullable=False),
+        sa.Column("approved_by_id", sa.Uuid(), nullable=True),
+        sa.Column("approved_by", sa.String(length=150), nullable=False),
+        sa.Column("approved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("approval_comment", sa.Text(), nullable=False),
+        sa.Column("approved", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("question_mark", sa.String(length=64), nullable=False),
         sa.Column("last_run_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("total_run_count", sa.Integer(), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
@@ -140,9 +152,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["owner_id"], ["users.id"], name=op.f("fk_scheduled_jobs_owner_id"), ondelete="SET NULL"
         ),
+        sa.ForeignKeyConstraint(
+            ["approved_by_id"], ["users.id"], name=op.f("fk_scheduled_jobs_approved_by_id"), ondelete="SET NULL"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_scheduled_jobs")),
         sa.UniqueConstraint("name", name=op.f("uq_scheduled_jobs_name")),
     )
+    op.create_index(op.f("ix_scheduled_jobs_approval"), "scheduled_jobs", ["approval"])
+    op.create_index(op.f("ix_scheduled_jobs_expires_at"), "scheduled_jobs", ["expires_at"])
     op.create_index(op.f("ix_scheduled_jobs_deployment_id"), "scheduled_jobs", ["deployment_id"])
     op.create_index(op.f("ix_scheduled_jobs_flow_run_id"), "scheduled_jobs", ["flow_run_id"])
     op.create_index(op.f("ix_scheduled_jobs_job_id"), "scheduled_jobs", ["job_id"])
@@ -197,6 +214,7 @@ def upgrade() -> None:
         sa.Column("date_created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("date_started", sa.DateTime(timezone=True), nullable=True),
         sa.Column("date_done", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("approval", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("attempt", sa.Uuid(), nullable=True),
         sa.Column("released", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_results_job_id"), ondelete="SET NULL"),
@@ -216,3 +234,66 @@ def upgrade() -> None:
     op.create_index(op.f("ix_job_results_job_id"), "job_results", ["job_id"])
     op.create_index(op.f("ix_job_results_status"), "job_results", ["status"])
     op.create_index(op.f("ix_job_results_user_id"), "job_results", ["user_id"])
+
+    op.create_table(
+        "owners",
+        sa.Column("scheduled_job_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("username", sa.String(length=150), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["scheduled_job_id"], ["scheduled_jobs.id"], name=op.f("fk_owners_scheduled_job_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("scheduled_job_id", "user_id", name=op.f("pk_owners")),
+    )
+    op.create_table(
+        "audit_events",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("act", sa.String(length=32), nullable=False),
+        sa.Column("actor_id", sa.Uuid(), nullable=True),
+        sa.Column("actor", sa.String(length=150), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("scheduled_job_id", sa.Uuid(), nullable=True),
+        sa.Column("job_id", sa.Uuid(), nullable=True),
+        sa.Column("flow_run_id", sa.Uuid(), nullable=True),
+        sa.Column("deployment_id", sa.Uuid(), nullable=True),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("previous_hash", sa.String(length=64), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_audit_events")),
+    )
+    op.create_index(op.f("ix_audit_events_act"), "audit_events", ["act"])
+    op.create_index(op.f("ix_audit_events_flow_run_id"), "audit_events", ["flow_run_id"])
+    op.create_index(op.f("ix_audit_events_scheduled_job_id"), "audit_events", ["scheduled_job_id"])
+    heads = op.create_table(
+        "audit_heads",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("announced", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_heads")),
+    )
+    op.bulk_insert(heads, [{"id": 1, "number": 0, "hash": "0" * 64, "announced": 0}])
+    for statement in APPEND_ONLY[op.get_bind().dialect.name]:
+        op.execute(statement)
+
+
+APPEND_ONLY = {
+    "sqlite": [
+        f"CREATE TRIGGER audit_events_no_{what.lower()} BEFORE {what} ON audit_events "
+        "BEGIN SELECT RAISE(ABORT, 'The audit is only ever added to.'); END"
+        for what in ("UPDATE", "DELETE")
+    ]
+    + [
+        "CREATE TRIGGER audit_events_no_replace BEFORE INSERT ON audit_events "
+        "WHEN EXISTS (SELECT 1 FROM audit_events WHERE number = NEW.number) "
+        "BEGIN SELECT RAISE(ABORT, 'The audit is only ever added to.'); END"
+    ],
+    "postgresql": [
+        "CREATE FUNCTION audit_events_stay() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'The audit is only ever added to.'; END $$",
+        "CREATE TRIGGER audit_events_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_events "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_events_stay()",
+    ],
+}
+"""What makes the database itself refuse to change or delete an event."""

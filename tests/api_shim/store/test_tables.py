@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy.exc import StatementError
 
 from api_shim import model
+from api_shim.audit import Act, AuditEvent, AuditHead
 from api_shim.model import (
     NEVER,
     Group,
     Job,
     JobResult,
     Leftover,
+    Owner,
     Permission,
     PermissionGroup,
     PermissionUser,
@@ -29,7 +31,7 @@ from api_shim.model import (
 from api_shim.recurrence import Interval
 from api_shim.store import Duplicate, Store
 from api_shim.store.tables import TABLES
-from approval_gate.model import ApprovalState
+from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 EXACT = datetime(2026, 10, 25, 0, 30, 0, 123456, tzinfo=UTC)
@@ -38,7 +40,7 @@ JSON = {"a": [1, 2**53, -0.5, None, True, "\0", NASTY], "": {}, "ß": {"b": []}}
 
 
 def full() -> list[Any]:
-    """Return every noun with something in each field, those that are referred to first."""
+    """Return every noun but the audit's head with something in each field, those that are referred to first."""
     user = make_user("Zoë", is_active=False, is_superuser=True, created=EXACT)
     group = Group(id=uuid4(), name=NASTY)
     permission = Permission(
@@ -56,8 +58,13 @@ def full() -> list[Any]:
         has_sensitive_variables=True,
         approval_required=True,
         is_singleton=True,
+        hidden=True,
+        dryrun_default=True,
+        read_only=True,
+        supports_dryrun=True,
         soft_time_limit=0.1,
         time_limit=1e7,
+        approval_expires=604800.5,
         job_queues=("a", NASTY),
         declared=JSON,
         overridden=("description",),
@@ -76,10 +83,18 @@ def full() -> list[Any]:
         start_time=EXACT,
         time_zone="Europe/Berlin",
         crontab="*/5 * * * *",
+        immediate=True,
         inputs=JSON,
         description=NASTY,
         enabled=False,
         approval=ApprovalState.PENDING,
+        approval_note=NASTY,
+        approved_by_id=user.id,
+        approved_by="Zoë",
+        approved_at=EXACT,
+        approval_comment=NASTY,
+        approved={"job": "0" * 64},
+        expires_at=EXACT,
         last_run_at=EXACT,
         total_run_count=7,
         deployment_id=uuid4(),
@@ -100,6 +115,7 @@ def full() -> list[Any]:
         worker="host:1",
         date_started=EXACT,
         date_done=EXACT,
+        approval=JSON,
         attempt=uuid4(),
         released=True,
     )
@@ -114,7 +130,23 @@ def full() -> list[Any]:
         job,
         scheduled,
         result,
-        Leftover(id=uuid4(), job_id=job.id, name=NASTY, deployment_id=uuid4(), flow_run_id=uuid4()),
+        Leftover(id=uuid4(), job_id=job.id, name=NASTY, message=NASTY, deployment_id=uuid4(), flow_run_id=uuid4()),
+        Owner(scheduled_job_id=scheduled.id, user_id=user.id, username=NASTY),
+        AuditEvent(
+            number=7,
+            at=EXACT,
+            act=Act.APPROVED,
+            actor_id=user.id,
+            actor=NASTY,
+            name=NASTY,
+            scheduled_job_id=scheduled.id,
+            job_id=job.id,
+            flow_run_id=uuid4(),
+            deployment_id=uuid4(),
+            data=JSON,
+            previous_hash="0" * 64,
+            hash="f" * 64,
+        ),
     ]
 
 
@@ -126,7 +158,8 @@ def emptied(thing: Any) -> Any:
 
 def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
     nouns = {each for each in vars(model).values() if isinstance(each, type) and hasattr(each, "__dataclass_fields__")}
-    assert set(TABLES) == {each for each in nouns if each.__module__ == model.__name__}
+    of_model = {each for each in nouns if each.__module__ == model.__name__}
+    assert set(TABLES) == {*of_model, AuditEvent, AuditHead}
     for noun, table in TABLES.items():
         assert {each.name for each in fields(noun)} == set(table.columns.keys())
 
@@ -194,7 +227,7 @@ def test_without_its_user_a_schedule_has_no_owner_and_a_result_no_user(
 ) -> None:
     remove(store, stored[User])
     with store.transaction(write=False) as tx:
-        assert tx.all(ScheduledJob) == [replace(stored[ScheduledJob], owner_id=None)]
+        assert tx.all(ScheduledJob) == [replace(stored[ScheduledJob], owner_id=None, approved_by_id=None)]
         assert tx.all(JobResult) == [replace(stored[JobResult], user_id=None)]
 
 
@@ -228,6 +261,24 @@ def test_the_results_of_a_scheduled_job_outlive_it(store: Store, stored: dict[ty
     remove(store, stored[ScheduledJob])
     with store.transaction(write=False) as tx:
         assert tx.all(JobResult) == [replace(stored[JobResult], scheduled_job_id=None)]
+
+
+def test_a_scheduled_job_takes_the_list_of_its_owners_with_it_who_outlive_their_users(
+    store: Store, stored: dict[type[Any], Any]
+) -> None:
+    remove(store, stored[User])
+    with store.transaction(write=False) as tx:
+        assert tx.all(Owner) == [stored[Owner]]
+    remove(store, stored[ScheduledJob])
+    with store.transaction(write=False) as tx:
+        assert tx.all(Owner) == []
+
+
+def test_an_event_of_the_audit_outlives_everything_that_it_tells_of(store: Store, stored: dict[type[Any], Any]) -> None:
+    for kind in (Leftover, ScheduledJob, JobResult, Job, User):
+        remove(store, stored[kind])
+    with store.transaction(write=False) as tx:
+        assert tx.all(AuditEvent) == [stored[AuditEvent]]
 
 
 def test_a_job_that_something_is_scheduled_of_cannot_be_removed(store: Store, stored: dict[type[Any], Any]) -> None:

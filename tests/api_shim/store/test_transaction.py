@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
+from api_shim.audit import Act, AuditEvent, AuditHead, fault
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status, User
-from api_shim.store import Listing, Store
+from api_shim.store import Duplicate, Listing, Store, Transaction
 from api_shim.store.lookups import path_types
 from approval_gate.constraints import parse
 from approval_gate.model import Action, Actor, Grant, ObjectType
@@ -319,9 +323,188 @@ def test_unfinished_results_are_read_in_parts_each_once(store: Store) -> None:
 
 def test_leftovers_are_kept_until_they_are_removed(store: Store) -> None:
     job = make_job()
-    left = Leftover(id=uuid4(), job_id=job.id, name="gone", deployment_id=uuid4())
+    left = Leftover(id=uuid4(), job_id=job.id, name="gone", message="It is gone.", deployment_id=uuid4())
     add(store, job, left)
     with store.transaction() as tx:
         assert tx.leftovers(10) == [left]
         tx.remove(left)
         assert tx.leftovers(10) == []
+
+
+# The audit
+
+
+def event(name: str = "", **to: Any) -> AuditEvent:
+    return AuditEvent(**{"at": NOW, "act": Act.REQUESTED, "name": name, **to})
+
+
+def recorded(store: Store) -> list[AuditEvent]:
+    """Return the whole audit, which has no fault."""
+    with store.transaction(write=False) as tx:
+        events = tx.events(0, 10_000)
+        assert fault(events, tx.audit_head()) == ""
+    return events
+
+
+def _ends(tx: Transaction) -> None:
+    tx.add(make_user("bob"))
+
+
+def _raises(tx: Transaction) -> None:
+    tx.add(make_user("bob"))
+    raise RuntimeError("Something went wrong.")
+
+
+def _is_refused(tx: Transaction) -> None:
+    tx.add(make_user("bob"))
+    tx.add(make_user("bob"))
+
+
+@pytest.mark.parametrize(
+    ("work", "error", "events", "users"),
+    [
+        pytest.param(_ends, None, ["before", "asked"], ["alice", "bob"], id="it ends"),
+        pytest.param(_raises, RuntimeError, ["before"], ["alice"], id="it raises"),
+        pytest.param(_is_refused, Duplicate, ["before"], ["alice"], id="the database refuses it"),
+    ],
+)
+def test_an_event_is_there_exactly_when_its_transaction_commits(
+    store: Store,
+    work: Callable[[Transaction], None],
+    error: type[Exception] | None,
+    events: list[str],
+    users: list[str],
+) -> None:
+    with store.transaction() as tx:
+        tx.add(make_user("alice"))
+        tx.remember(event("before"))
+    with pytest.raises(error) if error else ExitStack(), store.transaction() as tx:
+        tx.remember(event("asked"))
+        work(tx)
+    assert [each.name for each in recorded(store)] == events
+    with store.transaction(write=False) as tx:
+        assert [user.username for user in tx.all(User, order="username")] == users
+
+
+def _remember(tx: Transaction, what: AuditEvent) -> None:
+    tx.add(make_user("alice"))
+    tx.remember(what)
+
+
+def test_an_event_that_cannot_be_kept_undoes_what_it_tells_of(store: Store) -> None:
+    with pytest.raises(DBAPIError), store.transaction() as tx:
+        _remember(tx, event(actor=None))
+    assert recorded(store) == []
+    with store.transaction(write=False) as tx:
+        assert not tx.exists(User)
+
+
+def test_what_is_remembered_comes_back_as_it_was_in_its_place(store: Store) -> None:
+    ids = {name: uuid4() for name in ("actor_id", "scheduled_job_id", "job_id", "flow_run_id", "deployment_id")}
+    said = {"comment": "Ä'\"\\%_😀\u202e\0", "force": True, "count": [1, -0.5, None, {"": {}}]}
+    full = event("ünïcode", act=Act.APPROVED, actor="Zoë", data=said, **ids)
+    empty = event()
+    with store.transaction() as tx:
+        tx.remember(full)
+        tx.remember(empty)
+        assert tx.events(0, 10) == []
+    first, second = recorded(store)
+    assert first == replace(full, number=1, previous_hash=AuditHead().hash, hash=first.hash)
+    assert second == replace(empty, number=2, previous_hash=first.hash, hash=second.hash)
+    assert type(first.act) is Act
+
+
+@pytest.mark.parametrize("hours", [-12, 0, 5.5])
+def test_an_event_is_whole_whatever_the_zone_of_its_time(store: Store, hours: float) -> None:
+    there = NOW.astimezone(timezone(timedelta(hours=hours)))
+    with store.transaction() as tx:
+        tx.remember(event(at=there))
+    [found] = recorded(store)
+    assert found.at == there
+
+
+def test_events_are_read_in_parts_from_either_end(store: Store) -> None:
+    with store.transaction() as tx:
+        for name in "abcde":
+            tx.remember(event(name))
+    with store.transaction(write=False) as tx:
+        parts = [tx.events(after, 2) for after in (0, 2, 4, 5)]
+        newest = tx.newest_events(3)
+    assert ["".join(each.name for each in part) for part in parts] == ["ab", "cd", "e", ""]
+    assert "".join(each.name for each in newest) == "edc"
+
+
+def test_a_frozen_transaction_reads_what_was_there_when_it_first_read(store: Store) -> None:
+    with store.transaction(write=False) as frozen:
+        assert frozen.audit_head().number == 0
+        with store.transaction() as tx:
+            tx.remember(event())
+        assert (frozen.audit_head().number, frozen.events(0, 10)) == (0, [])
+    assert len(recorded(store)) == 1
+
+
+def test_many_who_remember_at_once_make_one_chain_without_a_gap(store: Store) -> None:
+    def remember(number: int) -> None:
+        with store.transaction() as tx:
+            tx.add(make_user(f"user {number}"))
+            tx.remember(event(f"{number} a"))
+            tx.remember(event(f"{number} b"))
+            if number % 4 == 0:
+                raise RuntimeError("Something went wrong.")
+
+    def attempt(number: int) -> None:
+        with suppress(RuntimeError):
+            remember(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(attempt, range(80)))
+    events = recorded(store)
+    assert [each.number for each in events] == [*range(1, 121)]
+    pairs = [(one.name, other.name) for one, other in zip(events[::2], events[1::2], strict=True)]
+    assert {*pairs} == {(f"{number} a", f"{number} b") for number in range(80) if number % 4}
+
+
+def test_who_remembers_does_not_undo_how_far_prefect_has_been_told(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.change(tx.audit_head(lock=True), announced=7)
+        tx.remember(event())
+    with store.transaction() as tx:
+        tx.remember(event())
+    with store.transaction(write=False) as tx:
+        head = tx.audit_head()
+    assert (head.number, head.announced) == (2, 7)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_events SET actor = 'mallory'",
+        "UPDATE audit_events SET number = 3 WHERE number = 2",
+        "DELETE FROM audit_events",
+        "DELETE FROM audit_events WHERE number = 2",
+    ],
+)
+def test_the_database_itself_refuses_to_change_or_delete_an_event(store: Store, statement: str) -> None:
+    with store.transaction() as tx:
+        tx.remember(event("a"))
+        tx.remember(event("b"))
+    before = recorded(store)
+    with pytest.raises(DBAPIError, match="only ever added to"), store.transaction() as tx:
+        tx._connection.execute(text(statement))
+    assert recorded(store) == before
+
+
+def test_on_postgresql_the_audit_cannot_be_emptied_either(postgresql_url: str) -> None:
+    with closing(Store(postgresql_url)) as store:
+        store.migrate()
+        with pytest.raises(DBAPIError, match="only ever added to"), store.transaction() as tx:
+            tx._connection.execute(text("TRUNCATE audit_events"))
+
+
+def test_an_audit_that_has_lost_its_head_records_nothing_more(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.remove(tx.audit_head())
+    with pytest.raises(LookupError, match="lost its head"), store.transaction() as tx:
+        _remember(tx, event())
+    with store.transaction(write=False) as tx:
+        assert (tx.events(0, 10), tx.all(User)) == ([], [])

@@ -1,0 +1,201 @@
+"""``signoff audit``, as it is typed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import stat
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api_shim.audit import Act, about
+from api_shim.store import Store
+from tests.api_shim.cli.conftest import Run
+from tests.factories import NOW, make_job, make_scheduled, make_user
+
+ALICE, BOB = make_user("alice"), make_user("bob")
+JOB = make_job()
+BACKUP = make_scheduled(JOB, ALICE, name="nightly [bold]backup[/bold]")
+EVENTS = (
+    about(BACKUP, Act.REQUESTED, NOW, ALICE),
+    about(BACKUP, Act.APPROVED, NOW, BOB, comment="looks fine, Zoë"),
+    about(BACKUP, Act.RETURNED, NOW, reason="The inputs changed."),
+)
+
+
+@pytest.fixture
+def _recorded(signoff: Run, home: Path) -> None:
+    """Record three events, as the server does."""
+    signoff("audit", "list")
+    with closing(Store(f"sqlite:///{home / 'signoff.db'}")) as store, store.transaction() as tx:
+        for event in EVENTS:
+            tx.remember(event)
+
+
+def tamper(home: Path, statement: str) -> None:
+    """Change the audit as only who may write the file can."""
+    with closing(sqlite3.connect(home / "signoff.db")) as connection:
+        connection.executescript("DROP TRIGGER audit_events_no_update; DROP TRIGGER audit_events_no_delete;")
+        connection.executescript(statement)
+
+
+def read_lines(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_before_the_first_event_there_are_none_and_that_is_said(signoff: Run) -> None:
+    assert signoff("audit", "list").out == "Nothing has been recorded yet.\n"
+    assert signoff("audit", "list", "--json").json == []
+    assert signoff("audit", "verify").out == "0 events, unbroken.\n"
+    assert signoff("audit", "export").out == ""
+
+
+# List
+
+
+@pytest.mark.usefixtures("_recorded")
+def test_events_are_listed_with_what_matters_the_newest_first(signoff: Run) -> None:
+    lines = signoff("audit", "list").out.splitlines()
+    when, name = "2026-05-04T12:00:00Z", "nightly [bold]backup[/bold]"
+    assert [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines] == [
+        ["number", "at", "act", "actor", "name", "data"],
+        ["3", when, "approval.returned", "-", name, '{"reason": "The inputs changed."}'],
+        ["2", when, "approval.approved", "bob", name, '{"comment": "looks fine, Zoë"}'],
+        ["1", when, "approval.requested", "alice", name, "-"],
+    ]
+
+
+@pytest.mark.usefixtures("_recorded")
+def test_as_json_an_event_has_all_its_fields(signoff: Run) -> None:
+    third, second, first = signoff("audit", "list", "--json").json
+    assert second == {
+        "number": 2,
+        "at": "2026-05-04T12:00:00+00:00",
+        "act": "approval.approved",
+        "actor_id": str(BOB.id),
+        "actor": "bob",
+        "name": BACKUP.name,
+        "scheduled_job_id": str(BACKUP.id),
+        "job_id": str(JOB.id),
+        "flow_run_id": None,
+        "deployment_id": None,
+        "data": {"comment": "looks fine, Zoë"},
+        "previous_hash": first["hash"],
+        "hash": third["previous_hash"],
+    }
+
+
+@pytest.mark.usefixtures("_recorded")
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        pytest.param((), [3, 2, 1], id="all, where there are few"),
+        pytest.param(("--limit", "1"), [3], id="the last"),
+        pytest.param(("--limit", "2"), [3, 2], id="a part"),
+        pytest.param(("--limit", "10000"), [3, 2, 1], id="more than there are"),
+    ],
+)
+def test_as_many_are_listed_as_are_asked_for(signoff: Run, words: tuple[str, ...], numbers: list[int]) -> None:
+    assert [event["number"] for event in signoff("audit", "list", "--json", *words).json] == numbers
+
+
+def test_fifty_are_listed_where_no_number_is_given(signoff: Run, home: Path) -> None:
+    signoff("audit", "list")
+    with closing(Store(f"sqlite:///{home / 'signoff.db'}")) as store, store.transaction() as tx:
+        for _ in range(51):
+            tx.remember(EVENTS[0])
+    assert [event["number"] for event in signoff("audit", "list", "--json").json] == [*range(51, 1, -1)]
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "10001", "many", ""])
+def test_a_limit_that_is_none_is_a_wrong_call(signoff: Run, home: Path, limit: str) -> None:
+    printed = signoff("audit", "list", "--limit", limit)
+    assert printed.status == 2
+    assert "Usage: signoff audit list" in printed.err
+    assert not home.exists()
+
+
+# Verify
+
+
+@pytest.mark.usefixtures("_recorded")
+def test_an_audit_that_is_whole_is_said_to_be(signoff: Run) -> None:
+    printed = signoff("audit", "verify")
+    assert (printed.status, printed.out, printed.err) == (0, "3 events, unbroken.\n", "")
+
+
+@pytest.mark.usefixtures("_recorded")
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        pytest.param(
+            "UPDATE audit_events SET actor = 'bob' WHERE number = 1", "Event 1 is not what was recorded.", id="changed"
+        ),
+        pytest.param("DELETE FROM audit_events WHERE number = 2", "Event 2 is missing.", id="a gap"),
+        pytest.param("DELETE FROM audit_events WHERE number = 3", "Event 3 is missing.", id="no end"),
+        pytest.param("DELETE FROM audit_heads", "The audit has lost its head.", id="no head"),
+    ],
+)
+def test_what_was_done_to_it_is_one_sentence(signoff: Run, home: Path, statement: str, sentence: str) -> None:
+    tamper(home, statement)
+    assert signoff("audit", "verify").refusal == sentence
+
+
+# Export
+
+
+@pytest.mark.usefixtures("_recorded")
+def test_every_event_is_exported_as_a_line_the_oldest_first(signoff: Run) -> None:
+    lines = read_lines(signoff("audit", "export").out)
+    assert lines == list(reversed(signoff("audit", "list", "--json").json))
+    assert [line["number"] for line in lines] == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("_recorded")
+def test_an_export_can_be_checked_without_us(signoff: Run) -> None:
+    previous = "0" * 64
+    for line in read_lines(signoff("audit", "export").out):
+        told = line.pop("hash")
+        assert line["previous_hash"] == previous
+        previous = hashlib.sha256(json.dumps(line, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        assert told == previous
+
+
+@pytest.mark.usefixtures("_recorded")
+def test_an_export_to_a_file_is_the_same_and_for_its_owner_alone(signoff: Run, tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    printed = signoff("audit", "export", str(file))
+    assert (printed.status, printed.out, printed.err) == (0, "", "")
+    assert file.read_text() == signoff("audit", "export").out
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.usefixtures("_recorded")
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        pytest.param(lambda file: file.write_text("an earlier export"), "File exists", id="a file that is there"),
+        pytest.param(Path.mkdir, "File exists", id="a folder"),
+        pytest.param(lambda file: file.symlink_to("/dev/null"), "File exists", id="a link to elsewhere"),
+        pytest.param(lambda file: file.parent.rmdir(), "No such file or directory", id="in a folder that is not there"),
+    ],
+)
+def test_only_a_new_file_is_written(signoff: Run, tmp_path: Path, make: Callable[[Path], object], why: str) -> None:
+    (tmp_path / "folder").mkdir()
+    file = tmp_path / "folder" / "audit.jsonl"
+    make(file)
+    assert signoff("audit", "export", str(file)).refusal == f"The file {file} cannot be written: {why}."
+    assert not file.is_file() or file.read_text() == "an earlier export"
+
+
+@pytest.mark.usefixtures("_recorded")
+def test_an_export_that_fails_half_way_leaves_no_file(signoff: Run, home: Path, tmp_path: Path) -> None:
+    tamper(home, "UPDATE audit_events SET act = 'nothing' WHERE number = 3")
+    refusal = signoff("audit", "export", str(tmp_path / "audit.jsonl")).refusal
+    assert refusal == "One of the events after event 0 cannot be read, so it is not what was recorded."
+    assert not (tmp_path / "audit.jsonl").exists()
