@@ -15,6 +15,7 @@ from uuid import UUID
 
 from api_shim.model import Job, ScheduledJob
 from api_shim.ports import EMPTY_FORM, DeploymentSpec, RunSpec, ScheduleSpec
+from api_shim.question import waiting_name
 from api_shim.recurrence import active_from, cron_spec
 
 ENTRYPOINT = "flows.prefect_flow"
@@ -73,6 +74,13 @@ def one_off_key(scheduled_id: UUID) -> str:
     return f"signoff:{scheduled_id}"
 
 
-def run_spec(key: str, scheduled: ScheduledJob, message: str) -> RunSpec:
+def run_spec(key: str, scheduled: ScheduledJob, message: str, *, awaits: bool = False) -> RunSpec:
     """Return the run of a scheduled job."""
-    return RunSpec(key=key, name=scheduled.name, parameters=scheduled.inputs, queue=scheduled.queue, message=message)
+    return RunSpec(
+        key=key,
+        name=waiting_name(scheduled) if awaits else scheduled.name,
+        parameters=scheduled.inputs,
+        queue=scheduled.queue,
+        message=message,
+        awaits=awaits,
+    )

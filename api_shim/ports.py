@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -74,6 +74,7 @@ class RunSpec:
         parameters: what it is shown with.
         queue: its work queue.
         message: why it is held.
+        awaits: it waits for a decision, and so can be found.
     """
 
     key: str
@@ -81,6 +82,54 @@ class RunSpec:
     parameters: Mapping[str, Any]
     queue: str
     message: str
+    awaits: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What a held run asks people who resume it in Prefect's UI.
+
+    Args:
+        name: the run's, for people.
+        message: of its state.
+        parameters: what it is shown with.
+        description: Markdown, above the form.
+        form: the JSON schema of the answer.
+    """
+
+    name: str
+    message: str
+    parameters: Mapping[str, Any]
+    description: str
+    form: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Announcement:
+    """An event for Prefect's feed and automations.
+
+    Args:
+        id: makes telling it twice be one event.
+        event: its name, with dots.
+        occurred: when.
+        resource: the id of what it is about, and its name.
+        related: ids of what it concerns, by role.
+        payload: what else there is to say, in JSON form.
+    """
+
+    id: UUID
+    event: str
+    occurred: datetime
+    resource: tuple[str, str]
+    related: Mapping[str, str]
+    payload: Mapping[str, Any]
+
+
+GOING = ("PENDING", "RUNNING", "CANCELLING")
+"""The state types of runs that a worker has taken and not finished."""
+
+HELD = ("PAUSED",)
+"""The state type of runs that stand and wait to be released."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +146,7 @@ class Run:
     """
 
     id: UUID
+    name: str
     deployment_id: UUID | None
     state_type: str
     state_name: str
@@ -118,15 +168,12 @@ class Run:
         return self.state_type == "PAUSED"
 
     @property
+    def going(self) -> bool:
+        return self.state_type in GOING
+
+    @property
     def final(self) -> bool:
         return self.state_type in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-
-GOING = ("PENDING", "RUNNING", "CANCELLING")
-"""The state types of runs that a worker has taken and not finished."""
-
-HELD = ("PAUSED",)
-"""The state type of runs that stand and wait to be released."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,8 +217,14 @@ class Engine(Protocol):
     async def find_run(self, key: str) -> UUID | None:
         """Return the id of the run that was asked for under this key."""
 
-    async def release(self, run_id: UUID, at: datetime, message: str) -> None:
-        """Let a run start at that time; nothing if it is final."""
+    async def ask(self, run_id: UUID, question: Question) -> None:
+        """Make a run stand in ``Suspended`` and ask this; nothing if it is final."""
+
+    async def asked(self, run_id: UUID) -> Question | None:
+        """Return what a held run asks; None if it is not held or asks nothing."""
+
+    async def release(self, run_id: UUID, at: datetime, message: str, *, name: str | None = None) -> None:
+        """Let a run start at that time, under that name if one is given; nothing if it is final."""
 
     async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
         """Put a run into a final state, unless it is in one or gone."""
@@ -184,6 +237,12 @@ class Engine(Protocol):
 
     async def runs_in(self, state_types: Collection[str]) -> list[Run]:
         """Return our runs whose state is of one of these types."""
+
+    async def show(self, run_id: UUID) -> Mapping[str, Any] | None:
+        """Return a run in Prefect's own JSON, for Prefect's own clients."""
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        """Tell Prefect what has happened."""
 
     async def logs(self, run_id: UUID) -> list[LogLine]:
         """Return the log of a run, oldest first."""

@@ -1,41 +1,54 @@
 """The door to Prefect: keeps the promises of ``ports.Engine`` through Prefect's HTTP API.
 
-* Busy answers (503, and connections that fail) are asked again, a few times; then ``Unavailable``.
 * Existing deployments are never POSTed (that wipes their schedules) but PATCHed; a schedule is PATCHed with all of
   its fields (a missing one is wiped), and its runs are generated at once after every write, because a write
   deletes those that exist.
 * Runs are released by setting their state with force; ``resume`` would count them wrong and run failures twice.
+* A run that waits for a decision shows its question as Prefect's own form; a tag finds it. A response that somebody
+  planted is removed, and never read.
 * A deployment goes in this order: its schedule is switched off, its waiting runs are cancelled, then it is deleted,
   because Prefect keeps suspended runs of deleted deployments and never ends them.
 """
 
 from __future__ import annotations
 
-import asyncio
+import json
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 from uuid import UUID
 
 import httpx
 
-from api_shim.ports import DeploymentSpec, LogLine, Run, RunSpec, ScheduleSpec
-from api_shim.prefect_rows import TAG, Json, read_line, read_run, read_spec, read_time, schedule_row
+from api_shim.ports import Announcement, DeploymentSpec, LogLine, Question, Run, RunSpec, ScheduleSpec
+from api_shim.prefect_http import PAGE, PrefectHttp
+from api_shim.prefect_rows import (
+    AWAITING,
+    KEYS,
+    TAG,
+    Json,
+    asks,
+    event_row,
+    read_line,
+    read_question,
+    read_run,
+    read_spec,
+    read_time,
+    schedule_row,
+    suspended,
+)
 from approval_gate.errors import Unavailable
 
 logger = logging.getLogger("signoff")
 
 CHECK = "signoff-self-check"
-PAGE = 200
-TRIES = 6
 REMOVED = "What this run belonged to was removed by signoff."
-BUSY = frozenset({408, 429, 502, 503, 504})
 WORKER_SILENT_AFTER = timedelta(seconds=60)
 WAITING = ("SCHEDULED", "PAUSED")
 
 
-class PrefectEngine:
+class PrefectEngine(PrefectHttp):
     """Prefect, through its API.
 
     Args:
@@ -44,37 +57,10 @@ class PrefectEngine:
     """
 
     def __init__(self, client: httpx.AsyncClient, *, pool: str) -> None:
-        self._client = client
+        super().__init__(client)
         self._pool = pool
 
-    # Asking
-
-    async def _ask(self, method: str, path: str, body: Json = None, *, none_on: Collection[int] = ()) -> Json:
-        """Return the decoded answer; None for an empty one and for the statuses in ``none_on``."""
-        failure = ""
-        for attempt in range(TRIES):
-            try:
-                answer = await self._client.request(method, path, json=body)
-            except httpx.TransportError as error:
-                failure = type(error).__name__
-            else:
-                if answer.status_code in none_on:
-                    return None
-                if answer.status_code not in BUSY:
-                    return _decoded(method, path, answer)
-                failure = str(answer.status_code)
-            await asyncio.sleep(0.05 * 2**attempt)
-        raise Unavailable(f"Prefect does not answer ({failure}); please try again.")
-
-    async def _pages(self, path: str, body: Mapping[str, Json]) -> AsyncIterator[Json]:
-        offset = 0
-        while True:
-            rows = await self._ask("POST", path, {**body, "limit": PAGE, "offset": offset})
-            for row in rows:
-                yield row
-            if len(rows) < PAGE:
-                return
-            offset += PAGE
+    # The start
 
     async def yields_runs(self) -> bool:
         """Say whether a schedule yields a run; with versions that do not fit together none ever does."""
@@ -190,13 +176,10 @@ class PrefectEngine:
             "parameters": dict(run.parameters),
             "work_queue_name": run.queue,
             "idempotency_key": run.key,
-            "tags": [TAG],
-            "state": {
-                "type": "PAUSED",
-                "name": "Suspended",
-                "message": run.message,
-                "state_details": {"pause_reschedule": True},
-            },
+            "tags": [TAG, AWAITING] if run.awaits else [TAG],
+            "state": suspended(run.message, asks=run.awaits),
+            # Somebody who resumes it past us would else have its failure executed twice: Prefect counts wrong then.
+            "empirical_policy": {"retries": -1},
         }
         return UUID((await self._ask("POST", f"/deployments/{deployment_id}/create_flow_run", body))["id"])
 
@@ -205,9 +188,53 @@ class PrefectEngine:
         found = await self._ask("POST", "/flow_runs/filter", body)
         return UUID(found[0]["id"]) if found else None
 
-    async def release(self, run_id: UUID, at: datetime, message: str) -> None:
-        run = (await self.runs([run_id])).get(run_id)
-        if run is None or run.final or (run.state_type == "SCHEDULED" and run.scheduled_for == at):
+    async def ask(self, run_id: UUID, question: Question) -> None:
+        row = await self.show(run_id)
+        if row is None or read_run(row).final:
+            return
+        await self._label(row, question.name, [TAG, AWAITING], question.parameters)
+        # The question comes before the state that shows it.
+        await self._write_question(run_id, question)
+        if not asks(row) or row["state"]["message"] != question.message:
+            await self._set_state(run_id, suspended(question.message, asks=True))
+
+    async def asked(self, run_id: UUID) -> Question | None:
+        row = await self.show(run_id)
+        has = await self._inputs(run_id) if row is not None and asks(row) else {}
+        if row is None or not {KEYS["description"], KEYS["schema"]} <= has.keys():
+            return None
+        return read_question(row, has)
+
+    async def _inputs(self, run_id: UUID) -> dict[str, str]:
+        rows = await self._ask("POST", f"/flow_runs/{run_id}/input/filter", {"prefix": "approval-", "limit": PAGE})
+        return {row["key"]: row["value"] for row in rows}
+
+    async def _label(self, row: Mapping[str, Json], name: str, tags: list[str], parameters: Mapping[str, Json]) -> None:
+        wanted = {"name": name, "tags": tags, "parameters": dict(parameters)}
+        has = {"name": row["name"], "tags": row["tags"], "parameters": row["parameters"]}
+        if has != wanted:
+            await self._ask("PATCH", f"/flow_runs/{row['id']}", wanted, none_on=[404])
+
+    async def _write_question(self, run_id: UUID, question: Question) -> None:
+        path = f"/flow_runs/{run_id}/input"
+        has = await self._inputs(run_id)
+        wanted = {
+            KEYS["description"]: json.dumps(question.description),
+            KEYS["schema"]: json.dumps(question.form),
+        }
+        for key in has.keys() - {key for key, value in wanted.items() if has.get(key) == value}:
+            await self._ask("DELETE", f"{path}/{key}", none_on=[404])
+            del has[key]
+        for key in wanted.keys() - has.keys():
+            await self._ask("POST", path, {"key": key, "value": wanted[key]}, none_on=[404, 409])
+
+    async def release(self, run_id: UUID, at: datetime, message: str, *, name: str | None = None) -> None:
+        row = await self.show(run_id)
+        run = read_run(row) if row is not None else None
+        if row is None or run is None or run.final:
+            return
+        await self._label(row, name or run.name, [TAG], run.parameters)
+        if run.state_type == "SCHEDULED" and run.scheduled_for == at:
             return
         details = {"scheduled_time": at.isoformat()}
         state = {"type": "SCHEDULED", "name": "Scheduled", "message": message, "state_details": details}
@@ -231,6 +258,13 @@ class PrefectEngine:
                 found[UUID(row["id"])] = read_run(row)
         return found
 
+    async def show(self, run_id: UUID) -> Mapping[str, Json] | None:
+        row: Mapping[str, Json] | None = await self._ask("GET", f"/flow_runs/{run_id}", none_on=[404])
+        return row
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        await self._ask("POST", "/events", [event_row(each) for each in announcements])
+
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         due = {"deployment_id": {"any_": [str(deployment_id)]}, "expected_start_time": {"before_": until.isoformat()}}
         body = {"sort": "EXPECTED_START_TIME_DESC", "limit": PAGE, "flow_runs": due}
@@ -243,14 +277,6 @@ class PrefectEngine:
     async def logs(self, run_id: UUID) -> list[LogLine]:
         body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "sort": "TIMESTAMP_ASC"}
         return [read_line(row) async for row in self._pages("/logs/filter", body)]
-
-
-def _decoded(method: str, path: str, answer: httpx.Response) -> Json:
-    if answer.is_success:
-        return answer.json() if answer.content else None
-    # Prefect refused what we wrote: ours to mend, so the words go to the log and not to the person.
-    logger.error("Prefect refused %s %s: %s %s", method, path, answer.status_code, answer.text[:500])
-    raise Unavailable("Prefect refused what it was asked; the server's log says why.")
 
 
 def _runs_of(deployment_id: UUID) -> dict[str, Json]:

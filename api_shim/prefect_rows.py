@@ -6,15 +6,24 @@ pause, a limit, another pool, a second schedule, parameters of a schedule, or ou
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from api_shim.ports import DeploymentSpec, LogLine, Run, ScheduleSpec
+from api_shim.ports import Announcement, DeploymentSpec, LogLine, Question, Run, ScheduleSpec
 from api_shim.recurrence import CronSpec
 
 TAG = "signoff"
+AWAITING = "awaiting-approval"
+
+KEYS = {
+    "description": "approval-description",
+    "schema": "approval-schema",
+    "response": "approval-response",
+}
+"""Where Prefect keeps what a held run asks. Nothing is ever read from the response: whoever may write can plant one."""
 
 Json = Any
 
@@ -26,6 +35,34 @@ def schedule_row(schedule: ScheduleSpec, *, active: bool) -> dict[str, Json]:
         "active": active,
         "schedule": {"cron": cron.cron, "timezone": cron.timezone, "day_or": cron.day_or},
         "parameters": {},
+    }
+
+
+def suspended(message: str, *, asks: bool) -> dict[str, Json]:
+    """Return the state of a run that is held."""
+    details = {"pause_reschedule": True, **({"pause_key": "approval", "run_input_keyset": KEYS} if asks else {})}
+    return {"type": "PAUSED", "name": "Suspended", "message": message, "state_details": details}
+
+
+def asks(row: Mapping[str, Json]) -> bool:
+    """Say whether a run is held and shows people its question."""
+    details = row["state"]["state_details"]
+    return bool(row["state"]["type"] == "PAUSED" and details.get("run_input_keyset") == KEYS)
+
+
+def event_row(announcement: Announcement) -> dict[str, Json]:
+    """Return an event as Prefect takes it."""
+    resource, name = announcement.resource
+    return {
+        "id": str(announcement.id),
+        "occurred": announcement.occurred.isoformat(),
+        "event": announcement.event,
+        "resource": {"prefect.resource.id": resource, "prefect.resource.name": name},
+        "related": [
+            {"prefect.resource.id": thing, "prefect.resource.role": role}
+            for role, thing in announcement.related.items()
+        ],
+        "payload": dict(announcement.payload),
     }
 
 
@@ -74,6 +111,7 @@ def read_run(row: Mapping[str, Json]) -> Run:
     state = row["state"] or {"type": row["state_type"], "name": row["state_name"], "message": None}
     return Run(
         id=UUID(row["id"]),
+        name=row["name"] or "",
         deployment_id=UUID(row["deployment_id"]) if row["deployment_id"] else None,
         state_type=state["type"],
         state_name=state["name"] or "",
@@ -86,6 +124,16 @@ def read_run(row: Mapping[str, Json]) -> Run:
         ended=read_time(row["end_time"]),
         since=cast(datetime, read_time(state.get("timestamp") or row["updated"])),
     )
+
+
+def read_question(row: Mapping[str, Json], inputs: Mapping[str, str]) -> Question | None:
+    """Return what a run asks; None for what nobody could read there."""
+    try:
+        description, form = json.loads(inputs[KEYS["description"]]), json.loads(inputs[KEYS["schema"]])
+    except (ValueError, RecursionError):
+        return None
+    run = read_run(row)
+    return Question(name=run.name, message=run.message, parameters=run.parameters, description=description, form=form)
 
 
 def read_line(row: Mapping[str, Json]) -> LogLine:

@@ -2,6 +2,8 @@
 
 * A Job has a base deployment; it is made again when somebody removed it, written again when it differs.
 * A one-off that may fire is a run on the base deployment, held until its id is recorded, then released for its time.
+* A request that waits for a decision is a held run that asks people: of a one-off the very run that will execute, of
+  a recurring one a run of its deployment that stands for the request and ends with the decision.
 * A recurring one has a deployment of its own with one schedule, inactive until its id is recorded, and then active
   while it may fire and no firing before its start is left that Prefect could still make.
 * Of the firings that nobody executed in time, the newest is made up for; older ones are recorded as passed over.
@@ -15,19 +17,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.admissions import MISSED_AFTER, ending, firing_of, new_result
+from api_shim.firings import (
+    MISSED_AFTER,
+    firing_of,
+    is_taken,
+    mark_released,
+    record_catch_up,
+    record_lost,
+    record_passed_over,
+)
 from api_shim.mapping import allowed_name, base_deployment, differs, one_off_key, own_deployment, run_spec
-from api_shim.model import NEVER, Job, JobResult, Leftover, ScheduledJob, Status, User
-from api_shim.ports import Engine, Run
+from api_shim.model import NEVER, Job, Leftover, Owner, ScheduledJob
+from api_shim.ports import Engine, Question, Run
+from api_shim.question import mark_of, question
 from api_shim.recurrence import active_from, newest_time, next_times
 from api_shim.store import Store, Transaction
 from approval_gate.admission import SUPERSEDED
+from approval_gate.lifecycle import ApprovalState
+
+TAKEN_AHEAD = timedelta(seconds=30)
+"""How long before its time a worker may take a run; Prefect's own take them ten seconds before."""
+
+UNKNOWN = "somebody unknown"
+"""What somebody is called whose name nobody has written down."""
 
 
 class Projection:
@@ -91,28 +108,61 @@ class Projection:
         return job
 
     async def _one_off(self, scheduled: ScheduledJob, job: Job) -> datetime:
-        run = await self._run(scheduled.flow_run_id)
+        if scheduled.awaits_decision:
+            return await self._await(scheduled, job, _deployment_of(job))
+        run = await self._own_run(scheduled, _deployment_of(job))
         if not scheduled.may_fire:
             if run is not None and run.waits:
-                await self._engine.end(run.id, "CANCELLED", "Cancelled", "The scheduled job is disabled.")
+                await self._engine.end(run.id, "CANCELLED", *_ended(scheduled))
             return NEVER
         now = self._clock()
         if run is not None and run.final and scheduled.start_time <= now:
             # It was its turn, and it ended before it could ask.
-            await self._store.write(partial(_record_lost, scheduled, job, run, scheduled.start_time, now))
+            await self._store.write(partial(record_lost, scheduled, job, run, scheduled.start_time, now))
             return NEVER
         if run is None or run.final:
             run = await self._hold(_deployment_of(job), one_off_key(scheduled.id), scheduled, "Being scheduled.")
             await self._note(scheduled, flow_run_id=run.id)
         if run.waits:
-            await self._engine.release(run.id, scheduled.start_time, "Scheduled by signoff.")
+            await self._engine.release(run.id, scheduled.start_time, _released(scheduled), name=scheduled.name)
         return max(scheduled.start_time, now) + MISSED_AFTER
+
+    async def _await(self, scheduled: ScheduledJob, job: Job, deployment_id: UUID) -> datetime:
+        """Let a held run ask people about a request; return when the question changes by itself."""
+        asked = await self._question(scheduled, job)
+        run = await self._own_run(scheduled, deployment_id)
+        if run is None or run.final:
+            run = await self._hold(deployment_id, one_off_key(scheduled.id), scheduled, asked.message)
+            # It has not asked yet: until it has, this is not done.
+            await self._note(scheduled, flow_run_id=run.id, projected_version=scheduled.version - 1)
+        now = self._clock()
+        # One that a worker may be taking now dies with that worker if it is stopped; it asks for admission, and is
+        # put back then.
+        if run.held or (run.scheduled_for is not None and run.scheduled_for > now + TAKEN_AHEAD):
+            await self._engine.ask(run.id, asked)
+        return scheduled.start_time if scheduled.one_off and scheduled.start_time >= now else NEVER
+
+    async def put_back(self, scheduled_id: UUID) -> None:
+        """Let the run of a request, which somebody has let start in Prefect, stand and ask again."""
+        async with self._one_at_a_time:
+            scheduled = await self._store.read(lambda tx: tx.one(ScheduledJob, id=scheduled_id))
+            if scheduled is not None and scheduled.awaits_decision and scheduled.flow_run_id is not None:
+                asked = await self._question(scheduled, await self._job(scheduled.job_id))
+                await self._engine.ask(scheduled.flow_run_id, asked)
+
+    async def _question(self, scheduled: ScheduledJob, job: Job) -> Question:
+        """Return what to ask, after having noted how to know it again."""
+        requester = await self._store.read(partial(requester_name, scheduled))
+        asked = question(scheduled, job, requester, self._clock())
+        if scheduled.question_mark != mark_of(asked):
+            await self._note(scheduled, question_mark=mark_of(asked))
+        return asked
 
     async def _hold(self, deployment_id: UUID, key: str, scheduled: ScheduledJob, message: str) -> Run:
         """Return a held run; one that was ended under its key is not brought back, but replaced."""
         lost = ""
         while True:
-            spec = run_spec(f"{key}{lost}", scheduled, message)
+            spec = run_spec(f"{key}{lost}", scheduled, message, awaits=scheduled.awaits_decision)
             run_id = await self._engine.hold(deployment_id, spec)
             run = await self._run(run_id)
             if run is not None and not run.final:
@@ -130,11 +180,24 @@ class Projection:
             found = await self._engine.read_deployment(deployment_id)
         if differs(found, desired):
             await self._engine.write_deployment(deployment_id, desired)
+        if scheduled.awaits_decision:
+            return await self._await(scheduled, job, deployment_id)
+        await self._close_request(scheduled)
         if not scheduled.may_fire:
             return NEVER
         if now < (switch_on := active_from(scheduled.recurrence)):
             return switch_on
         return await self._make_up(scheduled, job, deployment_id, now)
+
+    async def _close_request(self, scheduled: ScheduledJob) -> None:
+        """End the run that stood for the request of a recurring one."""
+        run = await self._run(scheduled.flow_run_id)
+        if run is None or run.final:
+            return
+        if scheduled.may_fire:
+            await self._engine.end(run.id, "COMPLETED", "Approved", _released(scheduled))
+        else:
+            await self._engine.end(run.id, "CANCELLED", *_ended(scheduled))
 
     # Missed firings
 
@@ -149,20 +212,20 @@ class Projection:
         for run in runs:
             if firing_of(scheduled, run) < newest and run.waits:
                 await self._pass_over(scheduled, job, run, now)
-        if await self._store.read(lambda tx: _is_taken(tx, scheduled, newest)):
+        if await self._store.read(lambda tx: is_taken(tx, scheduled, newest)):
             return look_again
         at_newest = [run for run in runs if firing_of(scheduled, run) == newest]
         if any(not run.final for run in at_newest):
             return now + MISSED_AFTER
         if at_newest:
-            await self._store.write(partial(_record_lost, scheduled, job, at_newest[0], newest, now))
+            await self._store.write(partial(record_lost, scheduled, job, at_newest[0], newest, now))
         else:
             await self._catch_up(scheduled, job, deployment_id, newest, now)
         return look_again
 
     async def _pass_over(self, scheduled: ScheduledJob, job: Job, run: Run, now: datetime) -> None:
         # In this order: a run that has ended would not be found here again, and its firing never be recorded.
-        await self._store.write(partial(_record_passed_over, scheduled, job, run, now))
+        await self._store.write(partial(record_passed_over, scheduled, job, run, now))
         await self._engine.end(run.id, "CANCELLED", "Skipped", SUPERSEDED)
 
     async def _catch_up(
@@ -170,7 +233,7 @@ class Projection:
     ) -> None:
         key = f"signoff:{scheduled.id}@{firing.isoformat()}"
         run = await self._hold(deployment_id, key, scheduled, "Makes up for a missed firing.")
-        if await self._store.write(partial(_record_catch_up, scheduled, job, run.id, firing, now)):
+        if await self._store.write(partial(record_catch_up, scheduled, job, run.id, firing, now)):
             await self._start(run.id)
 
     # Runs that start now
@@ -185,7 +248,7 @@ class Projection:
         # One that a worker has taken already must not be put back: it would be started twice.
         if run is not None and run.held:
             await self._engine.release(run_id, self._clock(), "Requested through signoff.")
-        await self._store.write(partial(_mark_released, run_id))
+        await self._store.write(partial(mark_released, run_id))
 
     # What was deleted
 
@@ -196,12 +259,21 @@ class Projection:
             deployment_id = leftover.deployment_id
             if deployment_id is None:
                 deployment_id = await self._engine.find_deployment(allowed_name(job.name), leftover.name)
-            if deployment_id is not None:
-                await self._engine.remove_deployment(deployment_id)
+            # First the run that people look at, so that it tells them why.
             run = await self._run(leftover.flow_run_id or await self._engine.find_run(one_off_key(leftover.id)))
             if run is not None and run.waits:
-                await self._engine.end(run.id, "CANCELLED", "Cancelled", "The scheduled job was deleted.")
+                await self._engine.end(run.id, "CANCELLED", "Cancelled", leftover.message)
+            if deployment_id is not None:
+                await self._engine.remove_deployment(deployment_id)
             await self._store.write(lambda tx: tx.remove(leftover))
+
+    async def _own_run(self, scheduled: ScheduledJob, deployment_id: UUID) -> Run | None:
+        """Return a scheduled job's run; one whose deployment was deleted could never start, so it is ended."""
+        run = await self._run(scheduled.flow_run_id)
+        if run is None or not run.waits or run.deployment_id == deployment_id:
+            return run
+        await self._engine.end(run.id, "CANCELLED", "Cancelled", "Its deployment was deleted in Prefect.")
+        return None
 
     async def _run(self, run_id: UUID | None) -> Run | None:
         return None if run_id is None else (await self._engine.runs([run_id])).get(run_id)
@@ -222,59 +294,24 @@ def _deployment_of(job: Job) -> UUID:
     return job.deployment_id
 
 
-# What is recorded on the way
+# What people are told
 
 
-def _is_taken(tx: Transaction, scheduled: ScheduledJob, firing: datetime) -> bool:
-    return tx.exists(JobResult, scheduled_job_id=scheduled.id, nominal_time=firing)
+def _released(scheduled: ScheduledJob) -> str:
+    if not scheduled.approved_by:
+        return "Scheduled by signoff."
+    comment = f": {scheduled.approval_comment}" if scheduled.approval_comment else "."
+    return f"Approved by {scheduled.approved_by}{comment}"
 
 
-def _is_free(tx: Transaction, scheduled: ScheduledJob, run_id: UUID, firing: datetime) -> bool:
-    """Say whether neither the firing nor the run is recorded; until the transaction ends nobody else can."""
-    still_there = tx.one(ScheduledJob, id=scheduled.id, lock=True) is not None
-    return still_there and not _is_taken(tx, scheduled, firing) and not tx.exists(JobResult, id=run_id)
+def _ended(scheduled: ScheduledJob) -> tuple[str, str]:
+    """Return the name and the message of the state of a run that will not execute."""
+    if scheduled.approval is ApprovalState.EXPIRED:
+        return "Expired", "Nobody decided about this request in time."
+    return "Cancelled", "The scheduled job is disabled."
 
 
-def _result(
-    tx: Transaction, scheduled: ScheduledJob, job: Job, run_id: UUID, firing: datetime, now: datetime
-) -> JobResult:
-    owner = tx.one(User, id=scheduled.owner_id) if scheduled.owner_id else None
-    return new_result(run_id, job, scheduled, firing, owner, now)
-
-
-def _record_lost(scheduled: ScheduledJob, job: Job, run: Run, firing: datetime, now: datetime, tx: Transaction) -> None:
-    if scheduled.one_off:
-        tx.change(scheduled, enabled=False)
-    if not _is_free(tx, scheduled, run.id, firing):
-        return
-    result = _result(tx, scheduled, job, run.id, firing, now)
-    tx.add(result)
-    status = Status.REVOKED if run.state_type == "CANCELLED" else Status.FAILURE
-    why = f"The run ended before it was let go: {run.state_name}. {run.message}".strip()
-    tx.change(result, **ending(result, status, now), traceback=why)
-
-
-def _record_passed_over(scheduled: ScheduledJob, job: Job, run: Run, now: datetime, tx: Transaction) -> None:
-    firing = firing_of(scheduled, run)
-    if not _is_free(tx, scheduled, run.id, firing):
-        return
-    result = _result(tx, scheduled, job, run.id, firing, now)
-    tx.add(result)
-    tx.change(result, **ending(result, Status.REVOKED, now), traceback=SUPERSEDED)
-
-
-def _record_catch_up(
-    scheduled: ScheduledJob, job: Job, run_id: UUID, firing: datetime, now: datetime, tx: Transaction
-) -> bool:
-    """Record the run that makes up for a firing; False if another has it."""
-    if not _is_free(tx, scheduled, run_id, firing):
-        return False
-    result = _result(tx, scheduled, job, run_id, firing, now)
-    tx.add(replace(result, inputs=scheduled.inputs, released=False))
-    return True
-
-
-def _mark_released(run_id: UUID, tx: Transaction) -> None:
-    result = tx.one(JobResult, id=run_id)
-    if result is not None and not result.released:
-        tx.change(result, released=True)
+def requester_name(scheduled: ScheduledJob, tx: Transaction) -> str:
+    """Return the name of who asked for a scheduled job, as he was called then."""
+    found = tx.one(Owner, scheduled_job_id=scheduled.id, user_id=scheduled.requester_id)
+    return found.username if found is not None else UNKNOWN

@@ -3,6 +3,7 @@
 Each second:
 * what has changed in the store and not yet in Prefect is reconciled; what failed before is tried ever more rarely;
 * scheduled jobs whose time has come are looked at again; what was deleted is cleaned up;
+* requests that nobody has decided about in their time expire; what has been remembered is announced to Prefect;
 * job results that are not final learn from Prefect how their runs stand.
 
 Every half minute all of our deployments and waiting runs in Prefect are compared with the store, and runs that
@@ -22,13 +23,17 @@ from enum import StrEnum
 from functools import partial
 from uuid import UUID
 
-from api_shim.admissions import ending
+from api_shim.announcing import announce
+from api_shim.firings import ending
+from api_shim.lapses import expire
 from api_shim.mapping import base_deployment, differs, own_deployment
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
 from api_shim.ports import GOING, HELD, DeploymentSpec, Engine, Run
 from api_shim.projection import Projection
+from api_shim.question import waiting_name
 from api_shim.recurrence import Interval
 from api_shim.store import Store, Transaction
+from approval_gate.lifecycle import ApprovalState
 
 logger = logging.getLogger("signoff")
 
@@ -91,6 +96,9 @@ class Watch:
             await self._try(scheduled.id, partial(self._projection.reconcile, scheduled.id))
         for leftover in work.leftovers:
             await self._try(leftover.id, partial(self._projection.clean, leftover))
+        for scheduled_id in work.undecided:
+            await self._store.write(partial(expire, scheduled_id, now))
+        await announce(self._store, self._engine, now)
         await self._refresh()
         if self._swept is None or now - self._swept >= SWEEP_EVERY:
             self._swept = now
@@ -163,13 +171,25 @@ class Watch:
                 await self._try(row.id, partial(self._projection.reconcile, row.id))
 
     async def _sweep_runs(self, now: datetime) -> None:
-        for run in await self._engine.runs_in((*GOING, *HELD)):
-            if now - run.since > ABANDONED_AFTER or run.state_type in GOING:
-                await self._try(run.id, partial(self._recover, run, now))
+        runs = await self._engine.runs_in((*GOING, *HELD))
+        pending = await self._store.read(_pending)
+        await self._sweep_requests({run.id: run for run in runs}, pending)
+        asking = {row.flow_run_id for row, _ in pending}
+        due = [run for run in runs if run.going or (run.id not in asking and now - run.since > ABANDONED_AFTER)]
+        known = await self._store.read(partial(_known, due))
+        for run in due:
+            await self._try(run.id, partial(self._recover, run, known[run.id], now))
 
-    async def _recover(self, run: Run, now: datetime) -> None:
+    async def _sweep_requests(self, runs: Mapping[UUID, Run], pending: Waiting) -> None:
+        """Let every request be asked about: its run may have been ended, deleted, written over, or cut off."""
+        for row, deployment_id in pending:
+            run = runs.get(row.flow_run_id) if row.flow_run_id else None
+            shown = (run.name, run.parameters, run.deployment_id) if run is not None else None
+            if run is None or (run.held and shown != (waiting_name(row), row.inputs, deployment_id)):
+                await self._try(row.id, partial(self._projection.reconcile, row.id))
+
+    async def _recover(self, run: Run, known: Known, now: datetime) -> None:
         """End a run whose process is gone; start one again that nobody had let go; drop what nobody recorded."""
-        known = await self._store.read(partial(_known, run))
         match remedy(run, known, now, self._began):
             case Remedy.END:
                 await self._engine.end(run.id, "CRASHED", "Crashed", GONE)
@@ -177,10 +197,12 @@ class Watch:
                 await self._engine.end(run.id, "CANCELLED", "Cancelled", GONE)
             case Remedy.DROP:
                 await self._engine.end(run.id, "CANCELLED", "Cancelled", NOT_REQUESTED)
+            case Remedy.ASK_AGAIN if known.scheduled is not None:
+                await self._projection.put_back(known.scheduled.id)
             case Remedy.START_AGAIN:
-                at = known.scheduled.start_time if known.scheduled is not None else now
-                await self._engine.release(run.id, at, STARTED_AGAIN)
-            case Remedy.LEAVE:
+                at, name = (row.start_time, row.name) if (row := known.scheduled) is not None else (now, None)
+                await self._engine.release(run.id, at, STARTED_AGAIN, name=name)
+            case _:
                 return
 
 
@@ -191,11 +213,17 @@ class _Work:
     jobs: list[Job]
     scheduled: list[ScheduledJob]
     leftovers: list[Leftover]
+    undecided: list[UUID]
 
 
 def _work(now: datetime, tx: Transaction) -> _Work:
     due = {row.id: row for row in (*tx.lagging(ScheduledJob, BATCH), *tx.to_look_at(now, BATCH))}
-    return _Work(jobs=tx.lagging(Job, BATCH), scheduled=list(due.values()), leftovers=tx.leftovers(BATCH))
+    return _Work(
+        jobs=tx.lagging(Job, BATCH),
+        scheduled=list(due.values()),
+        leftovers=tx.leftovers(BATCH),
+        undecided=[row.id for row in tx.undecided(now, BATCH)],
+    )
 
 
 def _unfinished(after: UUID | None, tx: Transaction) -> list[JobResult]:
@@ -223,6 +251,7 @@ class Remedy(StrEnum):
     END = "end"
     CANCEL = "cancel"
     DROP = "drop"
+    ASK_AGAIN = "ask again"
     START_AGAIN = "start again"
 
 
@@ -234,8 +263,22 @@ class Known:
     scheduled: ScheduledJob | None
 
 
-def _known(run: Run, tx: Transaction) -> Known:
-    return Known(result=tx.one(JobResult, id=run.id), scheduled=tx.one(ScheduledJob, flow_run_id=run.id))
+Waiting = list[tuple[ScheduledJob, UUID | None]]
+"""Requests, each with the deployment that its run belongs to."""
+
+
+def _pending(tx: Transaction) -> Waiting:
+    """Return every request that waits."""
+    base = {job.id: job.deployment_id for job in tx.all(Job)}
+    rows = tx.all(ScheduledJob, enabled=True, approval=ApprovalState.PENDING)
+    return [(row, base[row.job_id] if row.one_off else row.deployment_id) for row in rows]
+
+
+def _known(runs: list[Run], tx: Transaction) -> dict[UUID, Known]:
+    ids = [run.id for run in runs]
+    results = {result.id: result for result in tx.all(JobResult, id=ids)}
+    scheduled = {row.flow_run_id: row for row in tx.all(ScheduledJob, flow_run_id=ids)}
+    return {run_id: Known(result=results.get(run_id), scheduled=scheduled.get(run_id)) for run_id in ids}
 
 
 def remedy(run: Run, known: Known, now: datetime, began: datetime) -> Remedy:
@@ -255,6 +298,8 @@ def remedy(run: Run, known: Known, now: datetime, began: datetime) -> Remedy:
     recorded = result is not None or known.scheduled is not None
     if run.state_type in HELD:
         return Remedy.LEAVE if recorded else Remedy.DROP
+    if known.scheduled is not None and known.scheduled.awaits_decision:
+        return Remedy.ASK_AGAIN
     return Remedy.START_AGAIN if end is Remedy.END and (recorded or run.by_schedule) else end
 
 

@@ -7,13 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from api_shim.ports import DeploymentSpec, LogLine, Run, RunSpec
+from api_shim.ports import Announcement, DeploymentSpec, LogLine, Question, Run, RunSpec
 from approval_gate.errors import Unavailable
 
 
@@ -53,6 +53,8 @@ class FakeEngine:
     all_runs: dict[UUID, Run] = field(default_factory=dict)
     keys: dict[str, UUID] = field(default_factory=dict)
     lines: dict[UUID, list[LogLine]] = field(default_factory=dict)
+    questions: dict[UUID, Question] = field(default_factory=dict)
+    announced: dict[UUID, Announcement] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
 
@@ -123,7 +125,7 @@ class FakeEngine:
         self._may_fail("hold", after=False)
         self._deployment(deployment_id)
         if self.keys.get(run.key) not in self.all_runs:
-            made = self._new_run(deployment_id, run.parameters, self.clock(), by_schedule=False)
+            made = self._new_run(deployment_id, run.parameters, self.clock(), by_schedule=False, name=run.name)
             self._put(made, "PAUSED", "Suspended", run.message)
             self.keys[run.key] = made.id
         self._may_fail("hold", after=True)
@@ -134,11 +136,30 @@ class FakeEngine:
         found = self.keys.get(key)
         return found if found in self.all_runs else None
 
-    async def release(self, run_id: UUID, at: datetime, message: str) -> None:
+    async def ask(self, run_id: UUID, question: Question) -> None:
+        self._may_fail("ask", after=False)
+        run = self.all_runs.get(run_id)
+        if run is not None and not run.final:
+            self.all_runs[run_id] = run = replace(run, name=question.name, parameters=question.parameters)
+            if not run.held or run.message != question.message:
+                self._put(run, "PAUSED", "Suspended", question.message)
+            self.questions[run_id] = question
+        self._may_fail("ask", after=True)
+
+    async def asked(self, run_id: UUID) -> Question | None:
+        self._may_fail("asked", after=False)
+        run = self.all_runs.get(run_id)
+        asked = self.questions.get(run_id) if run is not None and run.held else None
+        return replace(asked, parameters=run.parameters) if asked is not None and run is not None else None
+
+    async def release(self, run_id: UUID, at: datetime, message: str, *, name: str | None = None) -> None:
         self._may_fail("release", after=False)
         run = self.all_runs.get(run_id)
-        if run is not None and not run.final and not (run.state_type == "SCHEDULED" and run.scheduled_for == at):
-            self._put(run, "SCHEDULED", "Scheduled", message, scheduled_for=at)
+        if run is not None and not run.final:
+            self.all_runs[run_id] = run = replace(run, name=name or run.name)
+            self.questions.pop(run_id, None)
+            if not (run.state_type == "SCHEDULED" and run.scheduled_for == at):
+                self._put(run, "SCHEDULED", "Scheduled", message, scheduled_for=at)
         self._may_fail("release", after=True)
 
     async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
@@ -160,6 +181,17 @@ class FakeEngine:
     async def runs_in(self, state_types: Collection[str]) -> list[Run]:
         self._may_fail("runs_in", after=False)
         return [run for run in self.all_runs.values() if run.state_type in state_types]
+
+    async def show(self, run_id: UUID) -> Mapping[str, Any] | None:
+        self._may_fail("show", after=False)
+        run = self.all_runs.get(run_id)
+        return None if run is None else {"id": str(run.id), "name": run.name, "state": {"type": run.state_type}}
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        self._may_fail("announce", after=False)
+        for each in announcements:
+            self.announced.setdefault(each.id, each)
+        self._may_fail("announce", after=True)
 
     async def logs(self, run_id: UUID) -> list[LogLine]:
         self._may_fail("logs", after=False)
@@ -194,11 +226,18 @@ class FakeEngine:
         return self._put(self.all_runs[run_id], state, name, message, **to)
 
     def _new_run(
-        self, deployment_id: UUID, parameters: Mapping[str, Any], expected: datetime, *, by_schedule: bool
+        self,
+        deployment_id: UUID,
+        parameters: Mapping[str, Any],
+        expected: datetime,
+        *,
+        by_schedule: bool,
+        name: str = "brave-badger",
     ) -> Run:
         now = self.clock()
         run = Run(
             id=uuid4(),
+            name=name,
             deployment_id=deployment_id,
             state_type="PENDING",
             state_name="Pending",

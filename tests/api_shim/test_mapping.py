@@ -9,10 +9,18 @@ from uuid import uuid4
 
 import pytest
 
-from api_shim.mapping import allowed_name, base_deployment, deployment_name, differs, own_deployment
-from api_shim.ports import ScheduleSpec
+from api_shim.mapping import (
+    allowed_name,
+    base_deployment,
+    deployment_name,
+    differs,
+    one_off_key,
+    own_deployment,
+    run_spec,
+)
+from api_shim.ports import RunSpec, ScheduleSpec
 from api_shim.recurrence import CronSpec
-from approval_gate.model import ApprovalState
+from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_scheduled
 
 HOUR = timedelta(hours=1)
@@ -37,6 +45,9 @@ def test_a_deployment_looks_as_the_store_says() -> None:
         pytest.param({"enabled": False}, False, id="a disabled one"),
         pytest.param({"approval": ApprovalState.PENDING}, False, id="one that waits for approval"),
         pytest.param({"approval": ApprovalState.APPROVED}, True, id="an approved one"),
+        pytest.param({"approval": ApprovalState.DENIED}, False, id="one that was denied"),
+        pytest.param({"approval": ApprovalState.EXPIRED}, False, id="one that has expired"),
+        pytest.param({"approval": ApprovalState.WITHDRAWN}, False, id="one that was withdrawn"),
         pytest.param({"start_time": NOW + 3 * HOUR}, False, id="one long before its start"),
         pytest.param({"start_time": NOW + HOUR / 2}, True, id="one whose next match is its first firing"),
     ],
@@ -54,6 +65,26 @@ def test_names_are_made_unique_and_short_enough_for_prefect() -> None:
     assert deployment_name("x" * 255, one) != deployment_name("x" * 255, other)
     assert len(deployment_name("x" * 255, one)) <= 255
     assert allowed_name("a/b%c&d>e<f ü") == "a-b-c-d-e-f ü"
+
+
+@pytest.mark.parametrize(
+    ("awaits", "name"),
+    [
+        pytest.param(False, "nightly", id="one that is to start"),
+        pytest.param(True, "nightly (waiting for approval)", id="one that waits for a decision"),
+    ],
+)
+def test_a_run_is_called_after_what_it_does_and_can_be_found_while_it_waits(awaits: bool, name: str) -> None:
+    row = make_scheduled(make_job(), None, name="nightly", inputs=INPUTS, queue="bulk")
+    expected = RunSpec(
+        key=one_off_key(row.id), name=name, parameters=INPUTS, queue="bulk", message="Held.", awaits=awaits
+    )
+    assert run_spec(one_off_key(row.id), row, "Held.", awaits=awaits) == expected
+
+
+def test_the_run_of_a_one_off_is_found_by_its_id() -> None:
+    row = make_scheduled(make_job(), None)
+    assert one_off_key(row.id) == f"signoff:{row.id}"
 
 
 def test_names_alone_are_no_difference() -> None:
