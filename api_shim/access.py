@@ -1,6 +1,7 @@
 """How every use case comes to an object: through the permission for what it is about to do with it.
 
 * The type comes first: who lacks the action on the type learns nothing of any object (403).
+* Whoever writes something that names him must still be there, though he has just signed in.
 * Then the object: what is not there and what he may not see look the same (404); what he may see but not do says why.
 
 Contract 2.
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from api_shim.model import User
 from api_shim.store import TYPES, Transaction
 from approval_gate import policy
+from approval_gate.errors import Forbidden
 from approval_gate.model import Action, Actor, ObjectType
 
 
@@ -35,3 +38,14 @@ def find(tx: Transaction, actor: Actor, action: Action, kind: ObjectType, *, loc
     thing = tx.attributes(kind, found.id) if found is not None else None
     policy.enforce(policy.on_object(actor, action, kind, thing), kind)
     return found
+
+
+def check_still_there(tx: Transaction, actor: Actor) -> None:
+    """See that who acts has not been removed or deactivated since he signed in.
+
+    Raises:
+        Forbidden: he has.
+    """
+    user = tx.one(User, id=actor.id, lock=True)
+    if user is None or not user.is_active:
+        raise Forbidden("This user has been removed or deactivated.")

@@ -4,6 +4,7 @@
   marked as not installed, with everything that was scheduled.
 * What an administrator overrides stays when the code changes; taken back, the code's value holds again.
 * A Job cannot both have sensitive variables and need approval by an administrator's decision.
+* What was approved or scheduled before its Job's code changed, or before it needed approval, is decided about again.
 * A receiver's demand for approval is ignored, since nobody asks for its runs; the start warns.
 
 Contract 3.
@@ -20,6 +21,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from api_shim.access import find
+from api_shim.lapses import return_stale
 from api_shim.model import OVERRIDABLE, Job
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Invalid, NotFound
@@ -76,6 +78,9 @@ class Catalogue:
                 known[class_path] = _make_way(tx, known[class_path], declared[class_path])
             for class_path, definition in declared.items():
                 _declare(tx, known.get(class_path), definition, self._clock())
+        for job in self.jobs():
+            with self._store.transaction() as tx:
+                return_stale(job.id, self._clock(), tx)
 
     def jobs(self) -> list[Job]:
         """Return every Job, by name."""
@@ -107,7 +112,10 @@ class Catalogue:
             NotFound: there is none, or none that he may see.
             Invalid: a value that the field cannot take.
         """
-        return await self._store.write(partial(_change, actor, job_id, body, self._clock()))
+        job = await self._store.write(partial(_change, actor, job_id, body, self._clock()))
+        # Admission would find it too, but people are to be asked before its time comes.
+        await self._store.write(partial(return_stale, job.id, self._clock()))
+        return job
 
 
 def _retire(tx: Transaction, job: Job, names: set[str]) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.recurrence import Interval, Recurrence
-from approval_gate.model import ApprovalState
+from approval_gate.binding import Binding
+from approval_gate.lifecycle import ApprovalState
 
 Json = Any
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -129,6 +130,7 @@ class Job:
     supports_dryrun: bool = False
     soft_time_limit: float = 0.0
     time_limit: float = 0.0
+    approval_expires: float = 0.0
     job_queues: tuple[str, ...] = ()
     declared: Mapping[str, Json]
     overridden: tuple[str, ...] = ()
@@ -177,7 +179,14 @@ class ScheduledJob:
 
     Args:
         owner_id: who it runs as; none when that user has been removed.
+        requester_id: who asked for it, whoever owns it now.
+        immediate: it was asked for to run at once, so it is never past its date.
         inputs: what its runs are given, validated, in JSON form.
+        approval_note: why it is in the queue again.
+        approved_by: the name that the approver had.
+        approved: what the approval is bound to.
+        expires_at: when a request that nobody has decided about ends.
+        question_mark: what tells whether Prefect still asks what it was told to.
         due_from: firings before this moment are not owed, say because it was made or enabled later.
         deployment_id: a recurring one's own Prefect deployment, once it exists.
         flow_run_id: a one-off's Prefect flow run, once it exists.
@@ -188,15 +197,25 @@ class ScheduledJob:
     name: str
     job_id: UUID
     owner_id: UUID | None
+    requester_id: UUID | None
     interval: Interval
     start_time: datetime
     time_zone: str
     crontab: str = ""
+    immediate: bool = False
     inputs: Mapping[str, Json]
     queue: str
     description: str = ""
     enabled: bool = True
     approval: ApprovalState = ApprovalState.NOT_REQUIRED
+    approval_note: str = ""
+    approved_by_id: UUID | None = None
+    approved_by: str = ""
+    approved_at: datetime | None = None
+    approval_comment: str = ""
+    approved: Binding | None = None
+    expires_at: datetime | None = None
+    question_mark: str = ""
     last_run_at: datetime | None = None
     total_run_count: int = 0
     created: datetime
@@ -217,6 +236,14 @@ class ScheduledJob:
         return self.enabled and self.approval.lets_run
 
     @property
+    def awaits_decision(self) -> bool:
+        return self.enabled and self.approval is ApprovalState.PENDING
+
+    def is_past_due(self, now: datetime) -> bool:
+        """Say whether its only start has passed."""
+        return self.one_off and not self.immediate and self.start_time < now
+
+    @property
     def recurrence(self) -> Recurrence:
         """The times at which a recurring one fires."""
         return Recurrence(
@@ -228,12 +255,22 @@ class ScheduledJob:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Owner:
+    """Somebody asked for a scheduled job, or has owned it; kept though he be removed, with the name that he had."""
+
+    scheduled_job_id: UUID
+    user_id: UUID
+    username: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobResult:
     """One run of a Job (contract 7); its id is the Prefect flow run's.
 
     Args:
         nominal_time: the firing that it executes, for runs of a scheduled job.
         inputs: what it was given; none once a sensitive run is over, or where nothing was given.
+        approval: who approved what it executes, when, and the comment; none where none was needed.
         attempt: the process that admission let go; at most one ever is.
         released: Prefect has been told that the run may start.
     """
@@ -255,16 +292,23 @@ class JobResult:
     date_created: datetime
     date_started: datetime | None = None
     date_done: datetime | None = None
+    approval: Json = None
     attempt: UUID | None = None
     released: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leftover:
-    """What a deleted scheduled job may have left in Prefect, kept until it is gone there too."""
+    """What a deleted scheduled job may have left in Prefect, kept until it is gone there too.
+
+    Args:
+        name: its deployment's.
+        message: what its run is ended with, for people.
+    """
 
     id: UUID
     job_id: UUID
     name: str
+    message: str
     deployment_id: UUID | None = None
     flow_run_id: UUID | None = None

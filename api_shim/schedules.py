@@ -4,8 +4,7 @@
   queue, the data, and last whether anybody would run it.
 * A Job with sensitive variables runs immediately or not at all; one that also needs approval cannot run.
 * A Job that needs approval gets a scheduled job that waits, also for ``immediately``; a dry run needs none.
-* A schedule is durable before it is answered, and follows in Prefect. A run that starts now is first made in Prefect,
-  held, so that its id is the job result's; then it is recorded; then it is let start.
+* A schedule is durable before it is answered, and follows in Prefect. Who asked for it is its first owner.
 * What is deleted leaves a note of what it may have left in Prefect, in the same transaction.
 
 Contract 4, 5, 9.12 and 9.14.
@@ -13,34 +12,30 @@ Contract 4, 5, 9.12 and 9.14.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-import anyio
 import anyio.to_thread
 
-from api_shim.access import find
+from api_shim.access import check_still_there, find
+from api_shim.audit import Act, about, snapshot
 from api_shim.jobs import JobCode
+from api_shim.lapses import end_of
 from api_shim.mapping import deployment_name
-from api_shim.model import Job, JobResult, Leftover, ScheduledJob
-from api_shim.ports import Engine, RunSpec
+from api_shim.model import Job, JobResult, Leftover, Owner, ScheduledJob
 from api_shim.projection import Projection
 from api_shim.recurrence import Interval
+from api_shim.runs import Runs
 from api_shim.schedule_form import NAME_TAKEN, Schedule, read_schedule
 from api_shim.store import Duplicate, Store, Transaction
 from approval_gate import policy
-from approval_gate.errors import Invalid, Unavailable
-from approval_gate.model import Action, Actor, ApprovalState, ObjectType
-
-logger = logging.getLogger("signoff")
-
-PROMPT = 5.0
-"""Seconds that an answer waits for Prefect to follow; after that the loop sees to it."""
+from approval_gate.errors import Invalid
+from approval_gate.lifecycle import ApprovalState
+from approval_gate.model import Action, Actor, ObjectType
 
 SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
 SENSITIVE_AND_APPROVAL = (
@@ -95,7 +90,7 @@ class Schedules:
 
     Args:
         store: what is true.
-        engine: Prefect.
+        runs: starts those that begin now.
         projection: brings Prefect into line.
         code: the Jobs' code, which knows their variables.
         clock: tells the time, aware.
@@ -106,14 +101,14 @@ class Schedules:
         self,
         *,
         store: Store,
-        engine: Engine,
+        runs: Runs,
         projection: Projection,
         code: JobCode,
         clock: Callable[[], datetime],
         zone: str,
     ) -> None:
         self._store = store
-        self._engine = engine
+        self._runs = runs
         self._projection = projection
         self._code = code
         self._clock = clock
@@ -141,10 +136,9 @@ class Schedules:
         job = await self._store.read(partial(runnable_job, actor, job_ref))
         # Off the event loop: a large request is long to check, and the first one of a Job imports its module.
         plan = await anyio.to_thread.run_sync(self._plan, job, request, now)
-        if not await self._engine.has_worker(plan.queue):
-            raise Unavailable(f"Unable to process request: No Prefect workers running on queue {plan.queue}.")
+        await self._runs.check_served(plan.queue)
         if plan.runs_now:
-            return Accepted(job_result=await self._run_now(actor, plan, now))
+            return Accepted(job_result=await self._runs.start(actor, plan.job, plan.inputs, plan.queue, now))
         return Accepted(scheduled_job=await self._schedule(actor, plan, now))
 
     def _plan(self, job: Job, request: RunRequest, now: datetime) -> _Plan:
@@ -159,33 +153,6 @@ class Schedules:
         dry_run = job.supports_dryrun and inputs.get("dryrun") is True
         return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, waits=job.approval_required and not dry_run)
 
-    async def _run_now(self, actor: Actor, plan: _Plan, now: datetime) -> JobResult:
-        job = plan.job
-        if job.deployment_id is None:
-            raise Unavailable("This job is not ready in Prefect yet; please try again.")
-        run = RunSpec(
-            key=f"signoff:{uuid4()}",
-            name=job.name,
-            parameters={} if job.has_sensitive_variables else plan.inputs,
-            queue=plan.queue,
-            message=f"Requested by {actor.username}.",
-        )
-        run_id = await self._engine.hold(job.deployment_id, run)
-        result = JobResult(
-            id=run_id,
-            job_id=job.id,
-            user_id=actor.id,
-            name=job.name,
-            task_name=job.class_path,
-            queue=plan.queue,
-            inputs=plan.inputs,
-            sensitive=job.has_sensitive_variables,
-            date_created=now,
-        )
-        await self._store.write(lambda tx: tx.add(result))
-        await self._promptly(partial(self._projection.start, run_id))
-        return result
-
     async def _schedule(self, actor: Actor, plan: _Plan, now: datetime) -> ScheduledJob:
         immediately = plan.schedule.interval is Interval.IMMEDIATELY
         scheduled = ScheduledJob(
@@ -193,22 +160,25 @@ class Schedules:
             name=plan.schedule.name or f"{plan.job.name[:200]} - {now.isoformat()}",
             job_id=plan.job.id,
             owner_id=actor.id,
+            requester_id=actor.id,
             interval=Interval.FUTURE if immediately else plan.schedule.interval,
+            immediate=immediately,
             start_time=plan.schedule.start_time,
             time_zone=plan.schedule.time_zone,
             crontab=plan.schedule.crontab,
             inputs=plan.inputs,
             queue=plan.queue,
             approval=ApprovalState.PENDING if plan.waits else ApprovalState.NOT_REQUIRED,
+            expires_at=end_of(plan.job, now) if plan.waits else None,
             created=now,
             date_changed=now,
             due_from=now,
         )
         try:
-            await self._store.write(lambda tx: tx.add(scheduled))
+            await self._store.write(partial(_add, actor, scheduled, now))
         except Duplicate as error:
             raise Invalid({"schedule": {"name": [NAME_TAKEN]}}) from error
-        await self._promptly(partial(self._projection.reconcile, scheduled.id))
+        await self._runs.follow(scheduled.id)
         return scheduled
 
     async def delete(self, actor: Actor, scheduled_id: UUID) -> None:
@@ -218,8 +188,8 @@ class Schedules:
             Forbidden: he may delete none, or not this one.
             NotFound: there is no such one, or none that he may know of.
         """
-        leftover = await self._store.write(partial(_delete, actor, scheduled_id))
-        await self._promptly(partial(self._projection.clean, leftover))
+        leftover = await self._store.write(partial(_delete, actor, scheduled_id, self._clock()))
+        await self._runs.promptly(partial(self._projection.clean, leftover))
 
     async def delete_all(self, actor: Actor, ids: list[UUID]) -> None:
         """Delete those of these that exist and that he may delete, in one transaction; pass over the others.
@@ -227,29 +197,19 @@ class Schedules:
         Raises:
             Forbidden: he may delete none at all.
         """
-        leftovers = await self._store.write(partial(_delete_all, actor, ids))
-        await self._promptly(partial(self._clean, leftovers))
+        leftovers = await self._store.write(partial(_delete_all, actor, ids, self._clock()))
+        await self._runs.promptly(partial(self._clean, leftovers))
 
     async def _clean(self, leftovers: list[Leftover]) -> None:
         for leftover in leftovers:
             await self._projection.clean(leftover)
-
-    async def _promptly(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Let Prefect follow before the answer if it does so soon; what is answered is durable either way."""
-        try:
-            with anyio.move_on_after(PROMPT):
-                await work()
-        except Exception:
-            logger.warning("Prefect will follow later.", exc_info=True)
 
 
 def runnable_job(actor: Actor, job_ref: str | UUID, tx: Transaction) -> Job:
     """Return a Job that the actor may run now, or raise why not."""
     by = {"id": job_ref} if isinstance(job_ref, UUID) else {"name": job_ref}
     job: Job = find(tx, actor, Action.RUN, ObjectType.JOB, **by)
-    policy.check_runnable(
-        policy.Runnable(enabled=job.enabled, installed=job.installed, is_job_hook_receiver=job.is_job_hook_receiver)
-    )
+    policy.enforce(policy.runnable(runnable_of(job)), ObjectType.JOB)
     return job
 
 
@@ -268,24 +228,56 @@ def _queue(job: Job, request: RunRequest) -> str:
     return asked
 
 
-def _delete(actor: Actor, scheduled_id: UUID, tx: Transaction) -> Leftover:
-    return _leave(tx, find(tx, actor, Action.DELETE, ObjectType.SCHEDULED_JOB, lock=True, id=scheduled_id))
+def runnable_of(job: Job) -> policy.Runnable:
+    """Return what matters of a Job when somebody wants to run it."""
+    return policy.Runnable(enabled=job.enabled, installed=job.installed, is_job_hook_receiver=job.is_job_hook_receiver)
 
 
-def _delete_all(actor: Actor, ids: list[UUID], tx: Transaction) -> list[Leftover]:
+def _add(actor: Actor, scheduled: ScheduledJob, now: datetime, tx: Transaction) -> None:
+    check_still_there(tx, actor)
+    tx.add(scheduled)
+    tx.add(Owner(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
+    if scheduled.awaits_decision:
+        tx.remember(about(scheduled, Act.REQUESTED, now, actor))
+
+
+def _delete(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> Leftover:
+    scheduled = find(tx, actor, Action.DELETE, ObjectType.SCHEDULED_JOB, lock=True, id=scheduled_id)
+    return _deleted(actor, scheduled, now, tx)
+
+
+def _delete_all(actor: Actor, ids: list[UUID], now: datetime, tx: Transaction) -> list[Leftover]:
     kind = ObjectType.SCHEDULED_JOB
     policy.enforce(policy.on_type(actor, Action.DELETE, kind), kind)
     # In order, so that two who delete the same at once never wait for each other.
     deletable = sorted(tx.visible(kind, actor, Action.DELETE, ids))
     found = (tx.one(ScheduledJob, id=scheduled_id, lock=True) for scheduled_id in deletable)
-    return [_leave(tx, scheduled) for scheduled in found if scheduled is not None]
+    return [_deleted(actor, scheduled, now, tx) for scheduled in found if scheduled is not None]
 
 
-def _leave(tx: Transaction, scheduled: ScheduledJob) -> Leftover:
+def _deleted(actor: Actor, scheduled: ScheduledJob, now: datetime, tx: Transaction) -> Leftover:
+    own_request = scheduled.awaits_decision and actor.id == scheduled.requester_id
+    if own_request:
+        thing = tx.attributes(ObjectType.SCHEDULED_JOB, scheduled.id)
+        tx.remember(about(scheduled, Act.WITHDRAWN, now, actor, seen=snapshot(thing)))
+    else:
+        tx.remember(about(scheduled, Act.DELETED, now, actor))
+    return leave(tx, scheduled, f"Deleted by {actor.username}.")
+
+
+def leave(tx: Transaction, scheduled: ScheduledJob, message: str) -> Leftover:
+    """Remove a scheduled job, and note what it may have left in Prefect.
+
+    Args:
+        tx: the transaction.
+        scheduled: it.
+        message: what its run is ended with, for people.
+    """
     leftover = Leftover(
         id=scheduled.id,
         job_id=scheduled.job_id,
         name=deployment_name(scheduled.name, scheduled.id),
+        message=message,
         deployment_id=scheduled.deployment_id,
         flow_run_id=scheduled.flow_run_id,
     )

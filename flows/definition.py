@@ -14,6 +14,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from flows.inputs import is_storable
@@ -31,6 +32,7 @@ class JobDefinition:
         approval_required: never true of a receiver of job hooks, whatever its ``Meta`` says.
         soft_time_limit: seconds; 0 for no limit.
         time_limit: seconds; 0 for no limit.
+        approval_expires: seconds after which a request that nobody has decided about ends; 0 for never.
         job_queues: where it may run; none means the default queue.
         supports_dryrun: it has a ``DryRunVar`` called ``dryrun``.
         code_digest: SHA-256 of the source of its module, in hexadecimal; empty when there is no source.
@@ -52,6 +54,7 @@ class JobDefinition:
     is_singleton: bool = False
     soft_time_limit: float = 0.0
     time_limit: float = 0.0
+    approval_expires: float = 0.0
     job_queues: tuple[str, ...] = ()
     supports_dryrun: bool = False
     is_job_hook_receiver: bool = False
@@ -63,6 +66,10 @@ class JobDefinition:
     @property
     def class_path(self) -> str:
         return f"{self.module_name}.{self.job_class_name}"
+
+
+LONGEST_WAIT = timedelta(days=3653)
+"""How long a request can wait for a decision, if not for ever."""
 
 
 def _is_text(value: object) -> bool:
@@ -79,6 +86,10 @@ def _is_flag(value: object) -> bool:
 
 def _is_seconds(value: object) -> bool:
     return type(value) in {int, float} and math.isfinite(value) and value >= 0  # type: ignore[arg-type, operator]
+
+
+def _is_duration(value: object) -> bool:
+    return value is None or (isinstance(value, timedelta) and timedelta(seconds=1) <= value <= LONGEST_WAIT)
 
 
 def is_queue_name(value: object) -> bool:
@@ -107,6 +118,7 @@ _META: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "description": (_is_text, "a text without null characters and lone surrogates"),
     "soft_time_limit": (_is_seconds, "a number of seconds, 0 or more"),
     "time_limit": (_is_seconds, "a number of seconds, 0 or more"),
+    "approval_expires": (_is_duration, "a timedelta from a second to ten years, or None"),
     "job_queues": (_are_queues, "a list of names of queues, without / % & > <"),
     "field_order": (_are_names, "a list of names of variables"),
     **dict.fromkeys(_FLAGS, (_is_flag, "True or False")),
@@ -165,6 +177,8 @@ def define(
             raise BadJob(f"{path_of(job_class)}: Meta.field_order names {name}, which is no variable of it.")
     named: dict[str, Any] = {"name": job_class.__name__, **stated}
     named["description"] = inspect.cleandoc(named.get("description", ""))
+    expires = named.get("approval_expires")
+    named["approval_expires"] = expires.total_seconds() if expires else 0.0
     named["job_queues"] = tuple(dict.fromkeys(named.get("job_queues", ())))
     definition = JobDefinition(
         **named,

@@ -66,11 +66,11 @@ def as_flow(class_path: str) -> Flow[..., Any]:
     """
 
     def body(**_shown: Any) -> Any:
-        gate = Gate(uuid4())
+        gate = Gate(uuid4(), code)
         answer = gate.ask()
         return answer if isinstance(answer, State) else _execute(class_path, gate, answer)
 
-    name, body.__doc__, variables = _described(class_path)
+    name, body.__doc__, variables, code = _described(class_path)
     body.__name__ = body.__qualname__ = class_path.rpartition(".")[2]
     # Every parameter may be left out: the runs of sensitive Jobs show none.
     body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # functions take one, mypy does not know
@@ -79,13 +79,14 @@ def as_flow(class_path: str) -> Flow[..., Any]:
     return Flow(body, name=name, retries=0, validate_parameters=False, persist_result=False)
 
 
-def _described(class_path: str) -> tuple[str, str | None, Collection[str]]:
-    """Return the name of a Job, what it is, and its variables."""
+def _described(class_path: str) -> tuple[str, str | None, Collection[str], str]:
+    """Return the name of a Job, what it is, its variables, and the digest of its code."""
     try:
         job_class = load(class_path)
     except NotRunnable as error:
-        return class_path, str(error), flow_run.parameters
-    return job_class.definition().name, job_class.__doc__, job_class.variables()
+        return class_path, str(error), flow_run.parameters, ""
+    definition = job_class.definition()
+    return definition.name, job_class.__doc__, job_class.variables(), definition.code_digest
 
 
 def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:

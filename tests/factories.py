@@ -41,6 +41,7 @@ def make_scheduled(job: Job, owner: User | None, **to: Any) -> ScheduledJob:
         "name": f"schedule {number}",
         "job_id": job.id,
         "owner_id": owner.id if owner else None,
+        "requester_id": owner.id if owner else None,
         "interval": Interval.HOURLY,
         "start_time": NOW,
         "time_zone": "UTC",

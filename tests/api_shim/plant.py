@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from api_shim.admissions import Admissions, Attempt, Outcome
+from api_shim.admissions import Admissions, Outcome
+from api_shim.approvals import Approvals
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
 from api_shim.ports import Run
 from api_shim.projection import Projection
 from api_shim.recurrence import Interval
+from api_shim.requested import Attempt
+from api_shim.runs import Runs
 from api_shim.schedules import RunRequest, Schedules
 from api_shim.store import Store, Transaction
 from api_shim.watch import Watch
-from approval_gate.admission import Answer, Finish, Go, Refuse, Wait
+from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
 from approval_gate.errors import Invalid
 from approval_gate.model import Actor
 from tests.factories import NOW, make_job, make_scheduled, make_user
@@ -91,6 +94,7 @@ class Plant:
         self.user = make_user(is_superuser=True)
         self.actor = Actor(id=self.user.id, username="alice", superuser=True)
         self.job = make_job(**job)
+        self.code = self.job.code_digest
         self.start()
 
     def start(self, dies_at: int = 0) -> None:
@@ -99,9 +103,11 @@ class Plant:
         self.projection = Projection(self.store, self.engine, lambda: self.now)
         self.watch = Watch(self.store, self.engine, self.projection, lambda: self.now)
         self.admissions = Admissions(self.store)
+        self.runs = Runs(self.store, self.engine, self.projection)
+        self.approvals = Approvals(store=self.store, runs=self.runs, projection=self.projection, clock=lambda: self.now)
         self.schedules = Schedules(
             store=self.store,
-            engine=self.engine,
+            runs=self.runs,
             projection=self.projection,
             code=Code(),  # type: ignore[arg-type]  # the same promise, for Jobs without code
             clock=lambda: self.now,
@@ -137,8 +143,10 @@ class Plant:
         """Let a worker execute a run that is due."""
         run = self.engine.set_state(run.id, "RUNNING", "Running", started=self.now)
         attempt = uuid4()
-        answer, _ticket = self.admissions.ask(run, Attempt(id=attempt, worker="elsewhere:1"), self.now)
+        answer, _ticket = self.admissions.ask(run, Attempt(id=attempt, worker="elsewhere:1", code=self.code), self.now)
         match answer:
+            case Hold():
+                asyncio.run(self.approvals.put_back(run.id))
             case Go() if crash:
                 self.engine.set_state(run.id, "CRASHED", "Crashed", "The process died.")
             case Go():

@@ -1,4 +1,7 @@
-"""Runs that ask and tell, over both databases: each executes once, as requested; what is refused changes nothing."""
+"""Runs that ask and tell, over both databases: each executes once, as requested and as approved.
+
+What is refused changes nothing, or goes back into the queue; all of it is remembered, once.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api_shim.admissions import Admissions, Attempt, Outcome
+from api_shim.admissions import Admissions, Outcome
+from api_shim.audit import Act, AuditEvent
 from api_shim.model import NEVER, JobResult, Permission, PermissionUser, ScheduledJob, Status
 from api_shim.ports import Run
+from api_shim.question import binding_of
 from api_shim.recurrence import Interval
+from api_shim.requested import Attempt
 from api_shim.store import Store
 from approval_gate.admission import (
     ALREADY_RUN,
@@ -23,6 +29,7 @@ from approval_gate.admission import (
     DISABLED,
     JOB_DISABLED,
     JOB_GONE,
+    NEEDS_APPROVAL,
     NOT_APPROVED,
     NOT_DUE,
     NOT_REQUESTED,
@@ -32,11 +39,13 @@ from approval_gate.admission import (
     Answer,
     Finish,
     Go,
+    Hold,
     Refuse,
     Wait,
 )
+from approval_gate.binding import NEEDS_APPROVAL as RETURNS_FOR_APPROVAL
 from approval_gate.errors import NotFound
-from approval_gate.model import ApprovalState
+from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 HOUR = timedelta(hours=1)
@@ -85,8 +94,20 @@ class World:
         self.add(result)
         return result
 
-    def ask(self, run: Run, attempt: UUID | None = None, now: datetime = NOW) -> Answer:
-        answer, ticket = self.admissions.ask(run, Attempt(id=attempt or uuid4(), worker="host:1"), now)
+    def approve(self, scheduled: ScheduledJob) -> ScheduledJob:
+        """Let bob approve a request, as it stands."""
+        self.change(
+            scheduled,
+            approval=ApprovalState.APPROVED,
+            approved=binding_of(scheduled, self.now(self.job)),
+            approved_by="bob",
+            approved_at=NOW - HOUR,
+            approval_comment="Looks good.",
+        )
+        return self.now(scheduled)
+
+    def ask(self, run: Run, attempt: UUID | None = None, now: datetime = NOW, code: str = "") -> Answer:
+        answer, ticket = self.admissions.ask(run, Attempt(id=attempt or uuid4(), worker="host:1", code=code), now)
         assert (ticket is not None) == (answer == Go())
         return answer
 
@@ -101,6 +122,13 @@ class World:
     def results(self) -> list[JobResult]:
         with self.store.transaction(write=False) as tx:
             return tx.all(JobResult, order="date_created")
+
+    def events(self) -> list[AuditEvent]:
+        with self.store.transaction(write=False) as tx:
+            return tx.events(0, 100)
+
+    def acts(self) -> list[Act]:
+        return [event.act for event in self.events()]
 
 
 @pytest.fixture
@@ -119,6 +147,7 @@ def run_of(scheduled: ScheduledJob, at: datetime = NOW, **to: Any) -> Run:
 def make_run(**to: Any) -> Run:
     run: dict[str, Any] = {
         "id": uuid4(),
+        "name": "brave-badger",
         "deployment_id": uuid4(),
         "state_type": "RUNNING",
         "state_name": "Running",
@@ -140,7 +169,7 @@ def make_run(**to: Any) -> Run:
 def test_a_run_that_was_requested_goes_with_what_is_recorded(world: World) -> None:
     result = world.requested()
     attempt = uuid4()
-    answer, ticket = world.admissions.ask(make_run(id=result.id), Attempt(id=attempt, worker="host:1"), NOW)
+    answer, ticket = world.admissions.ask(make_run(id=result.id), Attempt(id=attempt, worker="host:1", code=""), NOW)
     assert answer == Go()
     assert ticket is not None
     assert (ticket.job, ticket.user, ticket.result.inputs) == (world.job, world.owner, INPUTS)
@@ -159,6 +188,7 @@ def test_a_firing_goes_and_is_counted(world: World) -> None:
     assert (result.id, result.nominal_time, result.user_id) == (run.id, NOW, world.owner.id)
     assert (result.scheduled_job_id, result.inputs, result.attempt) == (scheduled.id, INPUTS, attempt)
     assert (result.status, result.name, result.queue) == (Status.STARTED, world.job.name, scheduled.queue)
+    assert result.approval is None
 
 
 def test_a_one_off_goes_at_its_start_and_ends_with_it(world: World) -> None:
@@ -174,7 +204,7 @@ def test_a_one_off_goes_at_its_start_and_ends_with_it(world: World) -> None:
 def test_an_event_s_run_of_a_receiver_goes_as_nobody_with_the_event(store: Store) -> None:
     world = World(store, is_job_hook_receiver=True)
     run = make_run(deployment_id=world.job.deployment_id, parameters={"event": {"id": 1}})
-    attempt = Attempt(id=uuid4(), worker="host:1")
+    attempt = Attempt(id=uuid4(), worker="host:1", code="")
     answer, ticket = world.admissions.ask(run, attempt, NOW)
     assert answer == Go()
     assert ticket is not None
@@ -189,7 +219,8 @@ def test_the_same_process_that_asks_twice_gets_the_same_answer_and_counts_once(w
     scheduled, attempt = world.recurring(), uuid4()
     run = run_of(scheduled)
     first, again = (
-        world.admissions.ask(run, Attempt(id=attempt, worker="host:1"), NOW + timedelta(seconds=s)) for s in (0, 5)
+        world.admissions.ask(run, Attempt(id=attempt, worker="host:1", code=""), NOW + timedelta(seconds=s))
+        for s in (0, 5)
     )
     assert first[0] == again[0] == Go()
     assert first[1] == replace(again[1], result=first[1].result)  # type: ignore[type-var,union-attr]
@@ -318,9 +349,14 @@ UNCHANGED = [
     ),
     pytest.param(lambda w, s: None, {"at": NOW + HOUR}, Wait(NOW + HOUR), id="before its time"),
     pytest.param(
-        lambda w, s: None, {"parameters": {**INPUTS, "count": 3}}, Refuse(CHANGED), id="with changed parameters"
+        lambda w, s: None,
+        {"parameters": {**INPUTS, "count": 3}},
+        Refuse(CHANGED, tampered=True),
+        id="with changed parameters",
     ),
-    pytest.param(lambda w, s: None, {"parameters": {}}, Refuse(CHANGED), id="with its parameters taken away"),
+    pytest.param(
+        lambda w, s: None, {"parameters": {}}, Refuse(CHANGED, tampered=True), id="with its parameters taken away"
+    ),
     pytest.param(lambda w, s: None, {"by_schedule": False}, Refuse(NOT_REQUESTED), id="that a hand started in Prefect"),
     pytest.param(
         lambda w, s: None, {"deployment_id": uuid4()}, Refuse(NOT_REQUESTED), id="of a deployment that is not ours"
@@ -361,7 +397,7 @@ def test_a_one_off_that_a_hand_started_early_waits(world: World) -> None:
 
 def test_a_requested_run_whose_parameters_were_changed_is_refused(world: World) -> None:
     result = world.requested()
-    assert world.ask(make_run(id=result.id, parameters={**INPUTS, "who": "eve"})) == Refuse(CHANGED)
+    assert world.ask(make_run(id=result.id, parameters={**INPUTS, "who": "eve"})) == Refuse(CHANGED, tampered=True)
     assert world.now(result) == result
 
 
@@ -469,7 +505,7 @@ def test_a_new_owner_is_who_it_runs_as(world: World) -> None:
     world.add(root)
     world.change(scheduled, owner_id=root.id)
     world.remove(world.owner)
-    _, ticket = world.admissions.ask(run_of(scheduled), Attempt(id=uuid4(), worker="host:1"), NOW)
+    _, ticket = world.admissions.ask(run_of(scheduled), Attempt(id=uuid4(), worker="host:1", code=""), NOW)
     assert ticket is not None
     assert ticket.user == root
     assert ticket.result.user_id == root.id
@@ -538,6 +574,324 @@ def test_what_was_ended_otherwise_stays_ended(world: World) -> None:
     assert world.now(result).status is Status.REVOKED
 
 
+# Approval
+
+
+OLD, NEW = "0" * 64, "1" * 64
+CODE_CHANGED = "The Job's code changed after bob approved it."
+RETURNED = {
+    "approval": ApprovalState.PENDING,
+    "approved": None,
+    "approved_by": "",
+    "approved_at": None,
+    "approval_comment": "",
+}
+
+
+def returned(scheduled: ScheduledJob, reason: str) -> ScheduledJob:
+    """Return a scheduled job as it is when it has gone back into the queue."""
+    return replace(scheduled, **RETURNED, approval_note=reason, date_changed=NOW, version=scheduled.version + 1)
+
+
+def request_run(scheduled: ScheduledJob) -> Run:
+    """The run that stands for a request, which somebody has let start in Prefect."""
+    return make_run(id=scheduled.flow_run_id, deployment_id=scheduled.deployment_id, parameters=scheduled.inputs)
+
+
+@pytest.mark.parametrize("kind", ["recurring", "one_off"])
+def test_the_run_of_a_request_that_waits_is_held_and_nothing_is_let_go(world: World, kind: str) -> None:
+    scheduled = getattr(world, kind)(approval=ApprovalState.PENDING, flow_run_id=uuid4())
+    run = request_run(scheduled)
+    assert [world.ask(run), world.ask(run)] == 2 * [Hold(NOT_APPROVED)]
+    assert world.now(scheduled) == scheduled
+    assert world.results() == []
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        pytest.param({"start_time": NOW + HOUR}, id="before its start"),
+        pytest.param({"enabled": False}, id="and is disabled"),
+        pytest.param({"owner_id": None}, id="and belongs to nobody"),
+    ],
+)
+def test_a_request_that_waits_is_held_whatever_else_stands_in_its_way(world: World, to: dict[str, Any]) -> None:
+    scheduled = world.one_off(approval=ApprovalState.PENDING, **to)
+    assert world.ask(run_of(scheduled)) == Hold(NOT_APPROVED)
+    assert world.now(scheduled) == scheduled
+
+
+@pytest.mark.parametrize("approval", [ApprovalState.DENIED, ApprovalState.EXPIRED, ApprovalState.WITHDRAWN])
+@pytest.mark.parametrize("kind", ["recurring", "one_off"])
+def test_what_was_decided_against_is_refused_and_leaves_no_result(
+    world: World, kind: str, approval: ApprovalState
+) -> None:
+    scheduled = getattr(world, kind)(approval=approval)
+    assert world.ask(run_of(scheduled)) == Refuse(NOT_APPROVED)
+    assert world.now(scheduled) == scheduled
+    assert world.results() == []
+
+
+@pytest.mark.parametrize("kind", ["recurring", "one_off"])
+def test_what_was_approved_goes_and_its_result_says_who_approved_it(world: World, kind: str) -> None:
+    scheduled = world.approve(getattr(world, kind)(approval=ApprovalState.PENDING))
+    assert world.ask(run_of(scheduled)) == Go()
+    [result] = world.results()
+    assert result.approval == {"by": "bob", "at": "2026-05-04T11:00:00+00:00", "comment": "Looks good."}
+    assert (result.status, world.now(scheduled).total_run_count) == (Status.STARTED, 1)
+
+
+def test_every_firing_of_what_was_approved_goes_and_says_so(world: World) -> None:
+    scheduled = world.approve(world.recurring(approval=ApprovalState.PENDING))
+    for hour in range(3):
+        assert world.ask(run_of(scheduled, NOW + hour * HOUR), now=NOW + hour * HOUR) == Go()
+    assert [result.approval["by"] for result in world.results()] == ["bob", "bob", "bob"]
+
+
+def test_a_one_off_whose_code_changed_after_the_approval_is_held_and_back_in_the_queue(store: Store) -> None:
+    world = World(store, code_digest=OLD, approval_required=True)
+    scheduled = world.approve(world.one_off(approval=ApprovalState.PENDING))
+    run = run_of(scheduled)
+    assert world.ask(run, code=NEW) == Hold(CODE_CHANGED, returns=True)
+    assert world.now(scheduled) == returned(scheduled, CODE_CHANGED)
+    assert world.now(world.job) == replace(world.job, code_digest=NEW)
+    assert world.results() == []
+    assert world.ask(run, code=NEW) == Hold(NOT_APPROVED)
+    world.approve(world.now(scheduled))
+    assert world.ask(run, code=NEW) == Go()
+
+
+def test_a_firing_whose_code_changed_after_the_approval_fails_once_and_is_back_in_the_queue(store: Store) -> None:
+    world = World(store, code_digest=OLD, approval_required=True)
+    scheduled = world.approve(world.recurring(approval=ApprovalState.PENDING))
+    run = run_of(scheduled)
+    assert world.ask(run, code=NEW) == Refuse(CODE_CHANGED, recorded=True, returns=True)
+    assert world.now(scheduled) == returned(scheduled, CODE_CHANGED)
+    assert world.now(world.job) == replace(world.job, code_digest=NEW)
+    [result] = world.results()
+    assert (result.id, result.status, result.traceback) == (run.id, Status.FAILURE, CODE_CHANGED)
+    assert (result.nominal_time, result.date_done, result.attempt, result.approval) == (NOW, NOW, None, None)
+    assert world.ask(run, code=NEW) == Refuse(ALREADY_RUN)
+    later = NOW + HOUR
+    assert world.ask(run_of(scheduled, later), now=later, code=NEW) == Refuse(NOT_APPROVED)
+    assert world.results() == [result]
+    world.approve(world.now(scheduled))
+    assert world.ask(run_of(scheduled, later), now=later, code=NEW) == Go()
+
+
+def test_code_that_changed_matters_only_to_what_was_approved(store: Store) -> None:
+    world = World(store, code_digest=OLD)
+    assert world.ask(run_of(world.one_off()), code=NEW) == Go()
+    assert world.ask(run_of(world.recurring()), code=NEW) == Go()
+    assert world.ask(make_run(id=world.requested().id), code=NEW) == Go()
+    assert world.now(world.job).code_digest == OLD
+
+
+def test_a_worker_without_the_code_executes_nothing_that_was_approved(store: Store) -> None:
+    world = World(store, code_digest=OLD)
+    scheduled = world.approve(world.one_off(approval=ApprovalState.PENDING))
+    assert world.ask(run_of(scheduled), code="") == Hold(CODE_CHANGED, returns=True)
+
+
+def test_of_the_processes_with_other_code_that_ask_at_once_one_puts_the_request_back(store: Store) -> None:
+    world = World(store, code_digest=OLD)
+    scheduled = world.approve(world.one_off(approval=ApprovalState.PENDING))
+    run = run_of(scheduled)
+    answers = at_once(lambda _index: world.ask(run, code=NEW))
+    assert sorted(answers, key=str) == [Hold(CODE_CHANGED, returns=True), *3 * [Hold(NOT_APPROVED)]]
+    assert world.now(scheduled) == returned(scheduled, CODE_CHANGED)
+    assert world.acts().count(Act.RETURNED) == 1
+
+
+# A Job that needs approval by now
+
+
+TRIED = {**INPUTS, "dryrun": True}
+
+
+def test_a_run_that_was_requested_before_its_job_needed_approval_fails(world: World) -> None:
+    result = world.requested()
+    world.change(world.job, approval_required=True)
+    run = make_run(id=result.id)
+    assert world.ask(run) == Refuse(NEEDS_APPROVAL, recorded=True)
+    refused = world.now(result)
+    assert (refused.status, refused.traceback, refused.attempt) == (Status.FAILURE, NEEDS_APPROVAL, None)
+    assert world.ask(run) == Refuse(ALREADY_RUN)
+
+
+def test_what_was_scheduled_before_its_job_needed_approval_enters_the_queue(world: World) -> None:
+    once, often = world.one_off(), world.recurring()
+    world.change(world.job, approval_required=True)
+    assert world.ask(run_of(once)) == Hold(RETURNS_FOR_APPROVAL, returns=True)
+    assert world.results() == []
+    assert world.ask(run_of(often)) == Refuse(RETURNS_FOR_APPROVAL, recorded=True, returns=True)
+    assert [(result.status, result.traceback) for result in world.results()] == [(Status.FAILURE, RETURNS_FOR_APPROVAL)]
+    for scheduled in (once, often):
+        assert world.now(scheduled) == returned(scheduled, RETURNS_FOR_APPROVAL)
+
+
+@pytest.mark.parametrize(
+    ("supports_dryrun", "inputs", "goes"),
+    [
+        pytest.param(True, TRIED, True, id="a dry run goes"),
+        pytest.param(True, {**INPUTS, "dryrun": False}, False, id="one with effect does not"),
+        pytest.param(True, INPUTS, False, id="one that says nothing does not"),
+        pytest.param(False, TRIED, False, id="a Job without dry runs cannot claim one"),
+    ],
+)
+def test_only_dry_runs_of_a_job_that_needs_approval_by_now_go(
+    store: Store, supports_dryrun: bool, inputs: dict[str, Any], goes: bool
+) -> None:
+    world = World(store, approval_required=True, supports_dryrun=supports_dryrun)
+    result, once, often = world.requested(inputs=inputs), world.one_off(inputs=inputs), world.recurring(inputs=inputs)
+    runs = [make_run(id=result.id, parameters=inputs), run_of(once), run_of(often)]
+    assert [world.ask(run) == Go() for run in runs] == 3 * [goes]
+
+
+# What is remembered
+
+
+def remembered(world: World, act: Act, run: Run, scheduled: ScheduledJob | None = None, **data: Any) -> AuditEvent:
+    """Return an event about a run of the World's Job, without its place in the chain."""
+    return AuditEvent(
+        at=NOW,
+        act=act,
+        actor_id=world.owner.id,
+        actor=world.owner.username,
+        name=scheduled.name if scheduled else world.job.name,
+        scheduled_job_id=scheduled.id if scheduled else None,
+        job_id=world.job.id,
+        flow_run_id=run.id,
+        deployment_id=run.deployment_id,
+        data=data,
+    )
+
+
+def told(world: World) -> list[AuditEvent]:
+    """Return what has been remembered, without the places in the chain."""
+    return [replace(event, number=0, previous_hash="", hash="") for event in world.events()]
+
+
+def test_a_run_that_goes_is_remembered_once_however_often_its_process_asks(world: World) -> None:
+    requested = make_run(id=world.requested().id)
+    scheduled = world.recurring()
+    firing = run_of(scheduled)
+    for run in (requested, firing):
+        attempt = uuid4()
+        for seconds in range(3):
+            assert world.ask(run, attempt, NOW + timedelta(seconds=seconds)) == Go()
+    expected = [remembered(world, Act.ADMITTED, requested), remembered(world, Act.ADMITTED, firing, scheduled)]
+    assert told(world) == expected
+
+
+def test_who_approved_is_remembered_with_the_run_that_goes(world: World) -> None:
+    scheduled = world.approve(world.one_off(approval=ApprovalState.PENDING))
+    run = run_of(scheduled)
+    assert world.ask(run) == Go()
+    assert told(world) == [remembered(world, Act.ADMITTED, run, scheduled, approved_by="bob")]
+
+
+def test_a_run_that_nobody_requested_is_remembered_as_refused_about_nobody(world: World) -> None:
+    run = make_run()
+    assert world.ask(run) == Refuse(NOT_REQUESTED)
+    event = AuditEvent(
+        at=NOW, act=Act.REFUSED, flow_run_id=run.id, deployment_id=run.deployment_id, data={"reason": NOT_REQUESTED}
+    )
+    assert told(world) == [event]
+
+
+def test_an_event_s_run_of_a_receiver_is_remembered_about_nobody(store: Store) -> None:
+    world = World(store, is_job_hook_receiver=True)
+    run = make_run(deployment_id=world.job.deployment_id)
+    assert world.ask(run) == Go()
+    assert told(world) == [replace(remembered(world, Act.ADMITTED, run), actor_id=None, actor="")]
+
+
+REFUSALS = [
+    pytest.param(lambda w, s: w.change(s, enabled=False), {}, DISABLED, id="of a disabled schedule"),
+    pytest.param(lambda w, s: w.change(s, approval=ApprovalState.PENDING), {}, NOT_APPROVED, id="not approved yet"),
+    pytest.param(lambda w, s: w.change(s, approval=ApprovalState.DENIED), {}, NOT_APPROVED, id="that was denied"),
+    pytest.param(lambda w, s: None, {"at": NOW - timedelta(minutes=7)}, NOT_DUE, id="at no time of the schedule"),
+    pytest.param(lambda w, s: w.change(w.job, enabled=False), {}, JOB_DISABLED, id="of a disabled Job"),
+    pytest.param(lambda w, s: w.change(w.job, installed=False), {}, JOB_GONE, id="of a Job that is gone"),
+]
+
+
+@pytest.mark.parametrize(("bend", "to", "reason"), REFUSALS)
+def test_a_run_that_is_refused_is_remembered_once_with_the_reason(
+    world: World, bend: Bend, to: dict[str, Any], reason: str
+) -> None:
+    scheduled = world.recurring()
+    bend(world, scheduled)
+    run = run_of(scheduled, **to)
+    world.ask(run)
+    assert told(world) == [remembered(world, Act.REFUSED, run, scheduled, reason=reason)]
+
+
+def test_a_request_that_is_held_is_remembered_as_refused(world: World) -> None:
+    scheduled = world.one_off(approval=ApprovalState.PENDING)
+    run = run_of(scheduled)
+    world.ask(run)
+    assert told(world) == [remembered(world, Act.REFUSED, run, scheduled, reason=NOT_APPROVED)]
+
+
+def test_a_run_that_goes_and_the_refusal_of_another_process_of_it_are_remembered_once_each(world: World) -> None:
+    scheduled = world.recurring()
+    run = run_of(scheduled)
+    world.ask(run)
+    world.ask(run)
+    expected = [
+        remembered(world, Act.ADMITTED, run, scheduled),
+        remembered(world, Act.REFUSED, run, scheduled, reason=ALREADY_RUN),
+    ]
+    assert told(world) == expected
+
+
+def test_parameters_that_were_changed_in_prefect_are_remembered_as_tampering(world: World) -> None:
+    scheduled = world.recurring()
+    requested = make_run(id=world.requested().id, parameters={**INPUTS, "who": "eve"})
+    firing = run_of(scheduled, parameters={})
+    for run in (requested, firing):
+        assert world.ask(run) == Refuse(CHANGED, tampered=True)
+    expected = [
+        remembered(world, Act.TAMPERED, requested, reason=CHANGED),
+        remembered(world, Act.TAMPERED, firing, scheduled, reason=CHANGED),
+    ]
+    assert told(world) == expected
+
+
+def test_a_one_off_that_goes_back_into_the_queue_is_remembered_as_returned_alone(store: Store) -> None:
+    world = World(store, code_digest=OLD)
+    scheduled = world.approve(world.one_off(approval=ApprovalState.PENDING))
+    world.ask(run_of(scheduled), code=NEW)
+    [event] = world.events()
+    assert (event.act, event.scheduled_job_id, event.data) == (Act.RETURNED, scheduled.id, {"reason": CODE_CHANGED})
+    assert (event.actor_id, event.actor) == (None, "")
+
+
+def test_a_firing_that_goes_back_into_the_queue_is_remembered_as_returned_and_as_refused(store: Store) -> None:
+    world = World(store, code_digest=OLD)
+    scheduled = world.approve(world.recurring(approval=ApprovalState.PENDING))
+    world.ask(run_of(scheduled), code=NEW)
+    assert sorted(world.acts()) == [Act.RETURNED, Act.REFUSED]
+    assert all(event.data == {"reason": CODE_CHANGED} for event in world.events())
+
+
+def test_who_waits_and_who_has_nothing_to_do_is_not_remembered(world: World) -> None:
+    scheduled = world.recurring()
+    assert world.ask(run_of(scheduled, NOW + HOUR)) == Wait(NOW + HOUR)
+    assert world.ask(run_of(scheduled, NOW - HOUR)) == Finish(SUPERSEDED)
+    assert world.acts() == []
+    assert [world.ask(run_of(scheduled)) for _ in range(2)] == [Go(), Finish(TAKEN)]
+    assert world.acts() == [Act.ADMITTED]
+
+
+def test_of_the_processes_that_ask_at_once_one_is_remembered_as_let_go_and_the_others_as_refused(world: World) -> None:
+    run = run_of(world.recurring())
+    at_once(lambda _index: world.ask(run))
+    assert sorted(world.acts()) == [Act.ADMITTED, *3 * [Act.REFUSED]]
+
+
 # Secrets
 
 
@@ -553,7 +907,7 @@ def test_sensitive_inputs_are_kept_out_of_prefect_and_forgotten_at_the_end(store
 def test_a_sensitive_run_with_parameters_in_prefect_is_refused(store: Store) -> None:
     world = World(store, has_sensitive_variables=True)
     run = make_run(id=world.requested(sensitive=True).id, parameters={"who": "eve"})
-    assert world.ask(run) == Refuse(CHANGED)
+    assert world.ask(run) == Refuse(CHANGED, tampered=True)
 
 
 def test_sensitive_inputs_are_forgotten_when_the_run_is_refused_for_good(store: Store) -> None:

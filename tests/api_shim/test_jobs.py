@@ -60,7 +60,8 @@ def test_a_new_job_is_recorded_disabled_with_all_that_its_code_says(catalogue: C
     assert (job.enabled, job.installed, job.overridden) == (False, True, ())
     assert (job.created, job.last_updated) == (NOW, NOW)
     assert job.projected_version < job.version
-    for field in ("name", "grouping", "description", "approval_required", "variables", "code_digest", "job_queues"):
+    fields = ("name", "grouping", "description", "approval_required", "variables", "code_digest", "job_queues")
+    for field in (*fields, "approval_expires"):
         assert getattr(job, field) == getattr(code, field)
     assert job.parameter_schema == code.parameter_schema
     assert set(job.declared) == set(OVERRIDABLE)
@@ -90,9 +91,11 @@ def test_when_the_code_changes_the_job_and_prefect_follow(catalogue: Catalogue, 
     (before,) = recorded(catalogue, definition()).values()
     catalogue.set_enabled("Back up", enabled=True)
     clock.forward(hours=1)
-    (after,) = recorded(catalogue, definition(description="New.", code_digest="1", time_limit=5)).values()
+    code = definition(description="New.", code_digest="1", time_limit=5, approval_expires=60.0)
+    (after,) = recorded(catalogue, code).values()
     assert (after.id, after.enabled, after.created) == (before.id, True, NOW)
     assert (after.description, after.code_digest, after.time_limit) == ("New.", "1", 5)
+    assert after.approval_expires == 60.0
     assert (after.last_updated, after.version) == (clock.now, before.version + 1)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields
-from datetime import UTC
+from datetime import UTC, timedelta
+from typing import Any
 
 import pytest
 
 from api_shim.model import NEVER, OVERRIDABLE, Job, Status
 from api_shim.recurrence import Interval
-from approval_gate.model import ApprovalState
+from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_scheduled, make_user
 
 
@@ -53,12 +54,44 @@ def test_what_can_be_overridden_are_fields_of_a_job() -> None:
         (True, ApprovalState.NOT_REQUIRED, True),
         (True, ApprovalState.APPROVED, True),
         (True, ApprovalState.PENDING, False),
+        (True, ApprovalState.DENIED, False),
+        (True, ApprovalState.EXPIRED, False),
+        (True, ApprovalState.WITHDRAWN, False),
         (False, ApprovalState.APPROVED, False),
         (False, ApprovalState.NOT_REQUIRED, False),
     ],
 )
 def test_what_may_fire(enabled: bool, approval: ApprovalState, may: bool) -> None:
     assert make_scheduled(make_job(), None, enabled=enabled, approval=approval).may_fire is may
+
+
+@pytest.mark.parametrize("approval", ApprovalState)
+def test_only_what_is_pending_and_enabled_waits_for_a_decision(approval: ApprovalState) -> None:
+    job, waits = make_job(), approval is ApprovalState.PENDING
+    assert make_scheduled(job, None, approval=approval).awaits_decision is waits
+    assert not make_scheduled(job, None, approval=approval, enabled=False).awaits_decision
+
+
+MOMENT = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("to", "past_due"),
+    [
+        pytest.param({"start_time": NOW - MOMENT}, True, id="a moment ago"),
+        pytest.param({"start_time": NOW}, False, id="now"),
+        pytest.param({"start_time": NOW + MOMENT}, False, id="in a moment"),
+        pytest.param({"start_time": NOW - timedelta(days=9), "immediate": True}, False, id="it was to run at once"),
+        pytest.param({"start_time": NOW - timedelta(days=9), "interval": Interval.DAILY}, False, id="it recurs"),
+        pytest.param(
+            {"start_time": NOW - MOMENT, "approval": ApprovalState.PENDING}, True, id="though nobody has decided"
+        ),
+        pytest.param({"start_time": NOW - MOMENT, "enabled": False}, True, id="though it is disabled"),
+    ],
+)
+def test_only_a_one_off_that_was_given_a_time_is_ever_past_it(to: dict[str, Any], past_due: bool) -> None:
+    row = make_scheduled(make_job(), None, **{"interval": Interval.FUTURE, **to})
+    assert row.is_past_due(NOW) is past_due
 
 
 @pytest.mark.parametrize("interval", Interval)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from api_shim.model import Job, JobResult, Leftover, ScheduledJob
+from api_shim.audit import Act, AuditEvent
+from api_shim.model import Job, JobResult, Leftover, Owner, ScheduledJob
 from api_shim.recurrence import Interval
 from api_shim.schedules import BOTH_QUEUES, SENSITIVE, SENSITIVE_AND_APPROVAL, Accepted, RunRequest
 from api_shim.store import Store
 from approval_gate import constraints
-from approval_gate.admission import NOT_APPROVED, Refuse
+from approval_gate.admission import NOT_APPROVED, Hold, Refuse
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, NotRunnable, Unavailable
-from approval_gate.model import Action, Actor, ApprovalState, Grant, ObjectType
+from approval_gate.lifecycle import ApprovalState
+from approval_gate.model import Action, Actor, Grant, ObjectType
 from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants
 from tests.factories import NOW
 
@@ -233,6 +235,7 @@ def test_a_schedule_is_kept_as_asked_and_follows_in_prefect_at_once(plants: Plan
     assert (row.name, row.interval, row.start_time) == ("often", Interval.HOURLY, NOW + HOUR)
     assert (row.time_zone, row.inputs, row.owner_id) == ("Asia/Tokyo", INPUTS, plant.user.id)
     assert (row.approval, row.enabled, row.projected_version) == (ApprovalState.NOT_REQUIRED, True, 1)
+    assert not row.immediate
     assert list(plant.own()) == [row.deployment_id]
 
 
@@ -245,13 +248,57 @@ def test_what_needs_approval_waits_and_nothing_can_run(plants: Plants, schedule:
     assert row.approval is ApprovalState.PENDING
     assert row.enabled
     plant.tick(4, minutes=45)
-    assert plant.unended() == []
+    [waiting] = plant.unended()
+    assert (waiting.id, waiting.held) == (row.flow_run_id, True)
     assert [spec.schedule.active for spec in plant.own().values()] in ([], [False])
     assert plant.all(JobResult) == []
+
+
+@pytest.mark.parametrize("schedule", EVERY)
+def test_a_request_that_somebody_lets_start_in_prefect_stands_again_and_nothing_runs(
+    plants: Plants, schedule: Any
+) -> None:
+    plant = plants.ready(**APPROVAL)
+    ask(plant, schedule)
+    row = plant.only(ScheduledJob)
+    plant.tick(2, hours=3)
+    [resumed] = plant.unended()
+    assert plant.work(resumed) == Hold(NOT_APPROVED)
     if not row.one_off:
-        forced = plant.engine.make_firing(plant.own_id(), NOW + HOUR)
-        plant.now = NOW + HOUR
+        forced = plant.engine.make_firing(plant.own_id(), plant.now)
         assert plant.work(forced) == Refuse(NOT_APPROVED)
+    [waiting] = plant.unended()
+    assert (waiting.id, waiting.held) == (row.flow_run_id, True)
+    assert plant.engine.questions[waiting.id].form["required"] == ["decision"]
+    assert plant.all(JobResult) == []
+
+
+@pytest.mark.parametrize(
+    ("job", "ends"),
+    [
+        pytest.param({**APPROVAL, "approval_expires": 7200.0}, NOW + 2 * HOUR, id="in the time that its Job gives"),
+        pytest.param({**APPROVAL, "approval_expires": 0.5}, NOW + timedelta(seconds=0.5), id="in part of a second"),
+        pytest.param(APPROVAL, None, id="never, if its Job gives none"),
+        pytest.param({"approval_expires": 7200.0}, None, id="never, if it needs no approval"),
+    ],
+)
+@pytest.mark.parametrize("schedule", EVERY[2:])
+def test_the_time_to_decide_about_a_request_ends(
+    plants: Plants, schedule: object, job: dict[str, Any], ends: datetime | None
+) -> None:
+    plant = plants.ready(**job)
+    ask(plant, schedule)
+    assert plant.only(ScheduledJob).expires_at == ends
+
+
+@pytest.mark.parametrize("job", [{}, APPROVAL], ids=["needs no approval", "needs approval"])
+@pytest.mark.parametrize("schedule", EVERY[2:])
+def test_who_asks_is_the_requester_and_the_first_owner(plants: Plants, schedule: object, job: dict[str, Any]) -> None:
+    plant = plants.ready(**job)
+    ask(plant, schedule)
+    row = plant.only(ScheduledJob)
+    assert (row.requester_id, row.owner_id) == (plant.user.id, plant.user.id)
+    assert plant.only(Owner) == Owner(scheduled_job_id=row.id, user_id=plant.user.id, username="alice")
 
 
 @pytest.mark.parametrize("schedule", EVERY[:2])
@@ -260,7 +307,7 @@ def test_immediately_with_approval_is_a_one_off_named_after_its_job_and_time(pla
     row = ask(plant, schedule).scheduled_job
     assert row is not None
     assert (row.name, row.interval) == (f"{plant.job.name} - {NOW.isoformat()}", Interval.FUTURE)
-    assert (row.one_off, row.start_time) == (True, NOW)
+    assert (row.one_off, row.start_time, row.immediate) == (True, NOW, True)
 
 
 def test_immediately_with_approval_takes_a_name_and_refuses_one_that_is_taken(plants: Plants) -> None:
@@ -363,54 +410,13 @@ def test_those_who_delete_the_same_at_once_all_succeed_and_it_is_gone_once(plant
     assert plant.own() == {}
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before its effect", "after its effect"])
-@pytest.mark.parametrize("call", ["has_worker", "hold", "release", "runs"])
-def test_a_run_that_prefect_does_not_take_is_refused_whole_or_accepted_whole(
-    plants: Plants, call: str, after: bool
-) -> None:
-    plant = plants.ready()
-    plant.engine.fail(call, after=after)
-    try:
-        accepted = 1 if ask(plant).job_result else 0
-    except Unavailable:
-        accepted = 0
-    plant.settle()
-    assert len(plant.all(JobResult)) == len(plant.unended()) == accepted
-    plant.check_in_line()
-
-
-def test_a_schedule_is_accepted_while_prefect_does_not_follow_yet(plants: Plants) -> None:
-    plant = plants.ready()
-    plant.engine.fail("hold")
-    assert ask(plant, LATER).scheduled_job is not None
-    plant.settle()
-    plant.check_in_line()
-
-
-def test_a_prefect_that_hangs_does_not_hold_up_the_answer(plants: Plants, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant = plants.ready()
-    monkeypatch.setattr("api_shim.schedules.PROMPT", 0.05)
-    hold, hangs = plant.engine.hold, True
-
-    async def hanging(*args: Any) -> Any:
-        if hangs:
-            await asyncio.sleep(30)
-        return await hold(*args)
-
-    monkeypatch.setattr(plant.engine, "hold", hanging)
-    assert asyncio.run(asyncio.wait_for(plant.request(LATER), 5)).scheduled_job is not None
-    hangs = False
-    plant.settle()
-    plant.check_in_line()
-
-
 def test_deleting_many_while_prefect_hangs_is_answered_once_and_soon(
     plants: Plants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant = plants.ready()
     ids = [plant.one_off().id for _ in range(40)]
     plant.tick(seconds=1)
-    monkeypatch.setattr("api_shim.schedules.PROMPT", 0.1)
+    monkeypatch.setattr("api_shim.runs.PROMPT", 0.1)
     with monkeypatch.context() as away:
         away.setattr(plant.engine, "find_deployment", lambda *_names: asyncio.sleep(30))
         asyncio.run(asyncio.wait_for(plant.schedules.delete_all(plant.actor, ids), 2))
@@ -484,3 +490,72 @@ def test_what_a_deleted_schedule_has_run_stays_recorded(plants: Plants) -> None:
     result = plant.only(JobResult)
     assert (result.scheduled_job_id, result.nominal_time) == (None, NOW + HOUR)
     assert plant.only(Job).id == result.job_id
+
+
+# What is remembered
+
+
+def events(plant: Plant) -> list[AuditEvent]:
+    with plant.store.transaction(write=False) as tx:
+        return tx.events(0, 100)
+
+
+@pytest.mark.parametrize("schedule", EVERY)
+def test_a_request_for_approval_is_remembered_with_who_asked(plants: Plants, schedule: object) -> None:
+    plant = plants.ready(**APPROVAL)
+    ask(plant, schedule)
+    [event] = events(plant)
+    row = plant.only(ScheduledJob)
+    assert (event.act, event.at, event.name) == (Act.REQUESTED, NOW, row.name)
+    assert (event.actor_id, event.actor) == (plant.user.id, "alice")
+    assert (event.scheduled_job_id, event.job_id, event.data) == (row.id, plant.job.id, {})
+
+
+@pytest.mark.parametrize("schedule", EVERY)
+def test_what_needs_no_approval_is_not_remembered_as_a_request(plants: Plants, schedule: object) -> None:
+    plant = plants.ready()
+    ask(plant, schedule)
+    assert events(plant) == []
+
+
+def test_what_is_refused_is_not_remembered(plants: Plants) -> None:
+    plant = plants.ready(**APPROVAL)
+    ask(plant, LATER)
+    with pytest.raises(Invalid):
+        ask(plant, LATER)
+    assert [event.act for event in events(plant)] == [Act.REQUESTED]
+
+
+@pytest.mark.parametrize(
+    ("to", "own", "act"),
+    [
+        pytest.param({}, True, Act.DELETED, id="what needs no approval, by its requester"),
+        pytest.param({}, False, Act.DELETED, id="what needs no approval, by another"),
+        pytest.param({"approval": ApprovalState.PENDING}, True, Act.WITHDRAWN, id="what waits, by its requester"),
+        pytest.param({"approval": ApprovalState.PENDING}, False, Act.DELETED, id="what waits, by another"),
+        pytest.param({"approval": ApprovalState.APPROVED}, True, Act.DELETED, id="what was approved"),
+        pytest.param({"approval": ApprovalState.EXPIRED, "enabled": False}, True, Act.DELETED, id="what has expired"),
+    ],
+)
+@pytest.mark.parametrize("many", [False, True], ids=["one", "several"])
+def test_a_deletion_is_remembered_with_who_deleted(
+    plants: Plants, to: dict[str, Any], own: bool, act: Act, many: bool
+) -> None:
+    plant = plants.ready()
+    row = plant.one_off(**to)
+    who = plant.actor if own else person(DELETE)
+    deleting = plant.schedules.delete_all(who, [row.id]) if many else plant.schedules.delete(who, row.id)
+    asyncio.run(deleting)
+    [event] = events(plant)
+    assert (event.act, event.actor_id, event.actor) == (act, who.id, who.username)
+    assert (event.scheduled_job_id, event.name) == (row.id, row.name)
+
+
+def test_a_request_that_is_deleted_ends_in_prefect_with_the_reason(plants: Plants) -> None:
+    plant = plants.ready(**APPROVAL)
+    ask(plant, LATER)
+    [waiting] = plant.unended()
+    asyncio.run(plant.schedules.delete(plant.actor, plant.only(ScheduledJob).id))
+    run = plant.engine.all_runs[waiting.id]
+    assert (run.state_name, run.message) == ("Cancelled", "Deleted by alice.")
+    plant.check_in_line()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from api_shim.approvals import Waiting
 from api_shim.model import OVERRIDABLE, Status
 from api_shim.ports import LogLine
+from api_shim.question import version_of
 from api_shim.recurrence import Interval
 from api_shim.wire import Wire, at, grouping, level_name, natural_slug, queue_id
-from approval_gate.model import ApprovalState
+from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 ROOT = "https://signoff.example"
@@ -108,6 +111,66 @@ def test_a_scheduled_job_says_what_it_is(to: dict[str, Any], shown: dict[str, An
     job = make_job()
     shape = Wire(ROOT, {job.id: job}).scheduled_job(make_scheduled(job, None, **to))
     assert {name: shape[name] for name in shown} == shown
+
+
+@pytest.mark.parametrize("approval", ApprovalState)
+def test_a_scheduled_job_says_where_its_approval_stands(approval: ApprovalState) -> None:
+    job = make_job()
+    shape = Wire(ROOT, {job.id: job}).scheduled_job(make_scheduled(job, None, approval=approval))
+    assert shape["approval_state"] == str(approval)
+    assert shape["approval_required"] is (approval is not ApprovalState.NOT_REQUIRED)
+
+
+def test_a_scheduled_job_that_nobody_has_decided_about_names_nobody() -> None:
+    job = make_job()
+    row = make_scheduled(job, None, approval=ApprovalState.PENDING, expires_at=NOW, approval_note="It changed.")
+    shape = Wire(ROOT, {job.id: job}).scheduled_job(row)
+    assert (shape["approved_at"], shape["approved_by_user"], shape["approval_comment"]) == (None, None, "")
+    assert (shape["approval_note"], shape["expires_at"]) == ("It changed.", "2026-05-04T12:00:00Z")
+
+
+def test_a_scheduled_job_that_was_approved_says_by_whom_when_and_with_what_words() -> None:
+    job, bob = make_job(), make_user("bob")
+    row = make_scheduled(
+        job, None, approval=ApprovalState.APPROVED, approved_by_id=bob.id, approved_at=NOW, approval_comment="Good."
+    )
+    shape = Wire(ROOT, {job.id: job}).scheduled_job(row)
+    link = {"id": str(bob.id), "object_type": "users.user", "url": f"{ROOT}/api/users/users/{bob.id}/"}
+    assert (shape["approved_at"], shape["approved_by_user"]) == ("2026-05-04T12:00:00Z", link)
+    assert (shape["approval_comment"], shape["approval_note"], shape["expires_at"]) == ("Good.", "", None)
+
+
+def test_a_scheduled_job_has_the_version_that_people_decide_about() -> None:
+    job = make_job()
+    wire, row = Wire(ROOT, {job.id: job}), make_scheduled(job, None)
+    later = replace(row, start_time=NOW + timedelta(hours=1))
+    assert wire.scheduled_job(row)["approval_version"] == version_of(row, job)
+    assert wire.scheduled_job(later)["approval_version"] != wire.scheduled_job(row)["approval_version"]
+
+
+@pytest.mark.parametrize(("why_not", "may"), [("", True), ("You cannot approve your own job request!", False)])
+def test_a_request_in_the_queue_is_a_scheduled_job_and_says_who_asked_and_who_may_approve(
+    why_not: str, may: bool
+) -> None:
+    job = make_job()
+    wire, row = Wire(ROOT, {job.id: job}), make_scheduled(job, None, approval=ApprovalState.PENDING)
+    shape = wire.waiting(Waiting(scheduled=row, requester="alice", why_not=why_not))
+    mine = {"requested_by": "alice", "may_approve": may, "why_not_approve": why_not}
+    assert shape == {**wire.scheduled_job(row), **mine}
+
+
+APPROVED_BY_BOB = {"by": "bob", "at": "2026-05-04T11:00:00+00:00", "comment": "Good."}
+
+
+@pytest.mark.parametrize(
+    ("approval", "meta"),
+    [
+        pytest.param(None, {}, id="where none was needed"),
+        pytest.param(APPROVED_BY_BOB, {"approval": APPROVED_BY_BOB}, id="where bob approved it"),
+    ],
+)
+def test_a_job_result_says_who_approved_it(approval: Any, meta: dict[str, Any]) -> None:
+    assert Wire(ROOT, {}).job_result(make_result(make_job(), None, approval=approval))["meta"] == meta
 
 
 def test_a_line_of_a_log_belongs_to_its_result() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from flows.definition import LONGEST_WAIT
 from flows.job import Job
 from flows.variables import BadJob, BooleanVar, DryRunVar
 
@@ -33,6 +35,7 @@ def test_a_job_without_a_meta_is_safe_by_default() -> None:
     flags = ("approval_required", "dryrun_default", "hidden", "read_only", "is_singleton", "supports_dryrun")
     assert not any(getattr(definition, flag) for flag in flags)
     assert (definition.soft_time_limit, definition.time_limit, definition.job_queues) == (0, 0, ())
+    assert definition.approval_expires == 0
 
 
 def test_meta_may_be_inherited_by_name() -> None:
@@ -53,6 +56,11 @@ def test_meta_may_be_inherited_by_name() -> None:
         pytest.param({"job_queues": ["a", "b", "a"]}, "job_queues", ("a", "b"), id="queues, each once"),
         pytest.param({"task_queues": ("a",)}, "job_queues", ("a",), id="queues under their older name"),
         pytest.param({"is_singleton": True}, "is_singleton", True, id="a flag"),
+        pytest.param({"approval_expires": timedelta(days=2)}, "approval_expires", 172_800.0, id="a time to decide"),
+        pytest.param({"approval_expires": timedelta(seconds=1.5)}, "approval_expires", 1.5, id="part of a second more"),
+        pytest.param({"approval_expires": timedelta(seconds=1)}, "approval_expires", 1.0, id="the shortest time"),
+        pytest.param({"approval_expires": LONGEST_WAIT}, "approval_expires", 315_619_200.0, id="the longest time"),
+        pytest.param({"approval_expires": None}, "approval_expires", 0.0, id="all the time in the world"),
         pytest.param({"template_name": "x.html"}, "name", "Made", id="a setting of other pages means nothing"),
         pytest.param({"_private": 1}, "name", "Made", id="what is private is no setting"),
     ],
@@ -69,6 +77,20 @@ def test_takes_settings(meta: dict[str, Any], setting: str, expected: object) ->
             for value in (-1, "60", True, None, float("nan"), float("inf"))
         ],
         pytest.param({"soft_time_limit": -0.1}, "Meta.soft_time_limit must be", id="a negative soft limit"),
+        *[
+            pytest.param({"approval_expires": value}, "Meta.approval_expires must be a timedelta", id=f"end {value!r}")
+            for value in (0, 3600, 1.5, True, False, "1 day")
+        ],
+        *[
+            pytest.param({"approval_expires": value}, "from a second to ten years", id=f"end {value}")
+            for value in (
+                timedelta(0),
+                timedelta(seconds=-1),
+                timedelta(seconds=0.999),
+                LONGEST_WAIT + timedelta(microseconds=1),
+                timedelta.max,
+            )
+        ],
         *[
             pytest.param({flag: 1}, f"Meta.{flag} must be True or False, not 1", id=f"{flag} is no flag")
             for flag in (

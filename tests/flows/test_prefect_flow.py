@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect.states import Completed
 
 from flows import IntegerVar, Job, prefect_flow, register_jobs
 from flows.job import JobLogger
@@ -48,6 +51,30 @@ def test_no_attribute_is_called_like_a_job_class() -> None:
 def test_nothing_runs_outside_prefect() -> None:
     with pytest.raises(RuntimeError, match="runs within Prefect only"):
         prefect_flow.as_flow(f"{__name__}.Count").fn(until=3)
+
+
+@pytest.mark.parametrize(
+    ("class_path", "code"),
+    [
+        pytest.param(f"{__name__}.Count", Count.definition().code_digest, id="of its module"),
+        pytest.param("no_such_module.Job", "", id="none, where its code is not"),
+    ],
+)
+def test_a_run_asks_with_the_digest_of_its_code(monkeypatch: pytest.MonkeyPatch, class_path: str, code: str) -> None:
+    asked: list[tuple[UUID, str]] = []
+
+    class Held:
+        def __init__(self, attempt: UUID, digest: str) -> None:
+            asked.append((attempt, digest))
+
+        def ask(self) -> Any:
+            return Completed(name="Skipped")
+
+    monkeypatch.setattr(prefect_flow, "Gate", Held)
+    flow = prefect_flow.as_flow(class_path)
+    assert [flow.fn().name, flow.fn().name] == ["Skipped", "Skipped"]
+    assert [digest for _attempt, digest in asked] == [code, code]
+    assert asked[0][0] != asked[1][0], "each process has a name of its own"
 
 
 @pytest.mark.parametrize(

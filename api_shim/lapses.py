@@ -1,0 +1,96 @@
+"""How an approval or a request lapses without anybody deciding: by a change, or by time.
+
+* An approval holds for exactly what was approved; when that changes, the request returns to the queue, with the reason.
+* What was scheduled before its Job needed approval enters the queue when it does.
+* A request that nobody decides about in its time expires, and never runs.
+* All of it is remembered.
+
+Contract 9.7; the decision is bound to what was decided about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from api_shim.audit import Act, about
+from api_shim.model import Job, ScheduledJob
+from api_shim.question import binding_of
+from api_shim.store import Transaction
+from approval_gate.binding import NEEDS_APPROVAL, what_changed
+from approval_gate.lifecycle import ApprovalState, Step, after
+
+
+def is_dry_run(job: Job, inputs: Mapping[str, Any]) -> bool:
+    """Say whether a run with these inputs tries the Job without effect, and so needs no approval (contract 4)."""
+    return job.supports_dryrun and inputs.get("dryrun") is True
+
+
+def stale(scheduled: ScheduledJob, job: Job, code: str | None = None) -> str:
+    """Return the sentence on why a scheduled job may no longer run unasked; empty while it may.
+
+    Args:
+        scheduled: it.
+        job: its Job.
+        code: the digest of the code that would run; the one that the store knows if not given.
+    """
+    match scheduled.approval:
+        case ApprovalState.APPROVED:
+            return what_changed(scheduled.approved or {}, binding_of(scheduled, job, code), scheduled.approved_by)
+        case ApprovalState.NOT_REQUIRED if job.approval_required and not is_dry_run(job, scheduled.inputs):
+            return NEEDS_APPROVAL
+        case _:
+            return ""
+
+
+def return_to_queue(tx: Transaction, scheduled: ScheduledJob, job: Job, reason: str, now: datetime) -> None:
+    """Take an approval back, for this reason; what has been decided stays remembered, and the time begins anew."""
+    state = after(scheduled.approval, Step.RETURN)
+    if state is None:
+        return
+    tx.change(
+        scheduled,
+        approval=state,
+        approval_note=reason,
+        approved=None,
+        approved_by_id=None,
+        approved_by="",
+        approved_at=None,
+        approval_comment="",
+        expires_at=end_of(job, now),
+        date_changed=now,
+        version=scheduled.version + 1,
+    )
+    tx.remember(about(scheduled, Act.RETURNED, now, reason=reason))
+
+
+def end_of(job: Job, now: datetime) -> datetime | None:
+    """Return when a request that is made now ends if nobody decides about it; None for never."""
+    return now + timedelta(seconds=job.approval_expires) if job.approval_expires else None
+
+
+def return_stale(job_id: UUID, now: datetime, tx: Transaction) -> None:
+    """Return to the queue whatever of a Job may no longer run unasked.
+
+    In a transaction of its own, without a lock on the Job: admission locks the scheduled job first, and then the Job.
+    """
+    job = tx.one(Job, id=job_id)
+    if job is None:
+        return
+    for scheduled in tx.all(ScheduledJob, order="id", lock=True, job_id=job.id, enabled=True):
+        if reason := stale(scheduled, job):
+            return_to_queue(tx, scheduled, job, reason, now)
+
+
+def expire(scheduled_id: UUID, now: datetime, tx: Transaction) -> None:
+    """End a request whose time to be decided about is over."""
+    scheduled = tx.one(ScheduledJob, id=scheduled_id, lock=True)
+    if scheduled is None or scheduled.expires_at is None or scheduled.expires_at > now:
+        return
+    state = after(scheduled.approval, Step.EXPIRE)
+    if state is None:
+        return
+    tx.change(scheduled, approval=state, enabled=False, date_changed=now, version=scheduled.version + 1)
+    tx.remember(about(scheduled, Act.EXPIRED, now))

@@ -1,0 +1,169 @@
+"""What stands in the store behind a run that asks for admission, and the facts about it that the rules go by.
+
+* Nothing that Prefect says of a run is believed but which run it is, and which schedule made it.
+* What the answer rests on is read behind a lock: two runs that ask at once are told one after the other.
+* The code that counts is the one that the asking process has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from api_shim.actors import actor_of
+from api_shim.firings import firing_of
+from api_shim.lapses import is_dry_run, stale
+from api_shim.model import Job, JobResult, ScheduledJob, Status, User
+from api_shim.ports import Run
+from api_shim.recurrence import is_firing, newest_time
+from api_shim.store import Transaction
+from approval_gate.admission import Facts, Firing, RunsAs
+from approval_gate.model import Action, ObjectType
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requested:
+    """What stands in the store behind a run."""
+
+    job: Job
+    result: JobResult | None
+    scheduled: ScheduledJob | None
+    due: datetime | None
+    inputs: Mapping[str, Any]
+    sensitive: bool
+    owner: User | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """A process that executes a run, or wants to.
+
+    Args:
+        id: its own; a new one for each start of a process.
+        worker: where it is, as ``host:number``.
+        code: the digest of the Job's code as it has it.
+    """
+
+    id: UUID
+    worker: str
+    code: str
+
+
+def behind(tx: Transaction, run: Run) -> Requested | None:
+    seen = tx.one(JobResult, id=run.id)
+    scheduled = _scheduled_behind(tx, run, seen)
+    job_id = seen.job_id if seen is not None else scheduled.job_id if scheduled is not None else None
+    job = tx.one(Job, id=job_id) if job_id is not None else _receiver_behind(tx, run)
+    # Read again behind the lock of what it belongs to: another process of this run may have been let go meanwhile.
+    result = tx.one(JobResult, id=run.id, lock=True)
+    if job is None or (result is not None and result.nominal_time is not None and scheduled is None):
+        return None
+    owner_id = scheduled.owner_id if scheduled else result.user_id if result else None
+    return Requested(
+        job=job,
+        result=result,
+        scheduled=scheduled,
+        due=_due(run, result, scheduled),
+        inputs=_inputs(run, result, scheduled),
+        sensitive=result.sensitive if result else False,
+        owner=tx.one(User, id=owner_id) if owner_id else None,
+    )
+
+
+def _scheduled_behind(tx: Transaction, run: Run, result: JobResult | None) -> ScheduledJob | None:
+    if result is not None:
+        by_result = result.scheduled_job_id
+        return tx.one(ScheduledJob, id=by_result, lock=True) if by_result else None
+    by_run = tx.one(ScheduledJob, flow_run_id=run.id, lock=True)
+    if by_run is not None or not run.by_schedule or run.deployment_id is None:
+        return by_run
+    return tx.one(ScheduledJob, deployment_id=run.deployment_id, lock=True)
+
+
+def _receiver_behind(tx: Transaction, run: Run) -> Job | None:
+    if run.deployment_id is None:
+        return None
+    return tx.one(Job, deployment_id=run.deployment_id, is_job_hook_receiver=True, lock=True)
+
+
+def _due(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> datetime | None:
+    if scheduled is None:
+        return None
+    if result is not None and result.nominal_time is not None:
+        return result.nominal_time
+    # Prefect keeps the nominal time of its scheduler's runs only; of a one-off it shows the time of creation.
+    return scheduled.start_time if scheduled.one_off else firing_of(scheduled, run)
+
+
+def _inputs(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> Mapping[str, Any]:
+    if result is not None:
+        return result.inputs or {}
+    # An event's run was made by Prefect; what it carries is the event.
+    return scheduled.inputs if scheduled is not None else run.parameters
+
+
+def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt, now: datetime) -> Facts:
+    result = request.result if request else None
+    shown = {} if request is None or request.sensitive else request.inputs
+    return Facts(
+        now=now,
+        requested=request is not None,
+        attempt=attempt.id,
+        let_go=result.attempt if result else None,
+        over=result is not None and result.status.final,
+        # Prefect's database may give 1.0 back as 1, which is equal all the same.
+        unchanged=run.parameters == shown,
+        needs_approval=request is not None and _needs_approval(request),
+        firing=_firing(tx, run, request, attempt, now) if request else None,
+        runs_as=_runs_as(tx, request) if request else None,
+        job_enabled=request is not None and request.job.enabled,
+        job_installed=request is not None and request.job.installed,
+        singleton_busy=request is not None and _busy(tx, request.job, run.id),
+    )
+
+
+def _needs_approval(request: Requested) -> bool:
+    by_event = request.job.is_job_hook_receiver
+    return request.job.approval_required and not by_event and not is_dry_run(request.job, request.inputs)
+
+
+def _firing(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now: datetime) -> Firing | None:
+    scheduled, due = request.scheduled, request.due
+    if scheduled is None or due is None:
+        return None
+    repeats = not scheduled.one_off
+    other = tx.one(JobResult, scheduled_job_id=scheduled.id, nominal_time=due)
+    return Firing(
+        name=scheduled.name,
+        enabled=scheduled.enabled,
+        approval=scheduled.approval,
+        stale=stale(scheduled, request.job, attempt.code),
+        carries_request=run.id == scheduled.flow_run_id,
+        due=due,
+        on_time=is_firing(scheduled.recurrence, due) if repeats else True,
+        newest=newest_time(scheduled.recurrence, now) if repeats else None,
+        taken=other is not None and other.id != run.id,
+    )
+
+
+def _runs_as(tx: Transaction, request: Requested) -> RunsAs | None:
+    if request.job.is_job_hook_receiver:
+        return None
+    owner = request.owner
+    if owner is None:
+        return RunsAs(exists=False, active=False, may_run=False)
+    thing = tx.attributes(ObjectType.JOB, request.job.id)
+    may_run = actor_of(tx, owner).may(Action.RUN, ObjectType.JOB, thing)
+    return RunsAs(exists=True, active=owner.is_active, may_run=may_run)
+
+
+def _busy(tx: Transaction, job: Job, run_id: UUID) -> bool:
+    if not job.is_singleton:
+        return False
+    # The Job's row is the lock: two runs of a singleton that ask at once are told one after the other.
+    tx.one(Job, id=job.id, lock=True)
+    under_way = tx.all(JobResult, job_id=job.id, status=Status.STARTED)
+    return any(result.id != run_id for result in under_way)
