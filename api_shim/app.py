@@ -17,13 +17,16 @@ from datetime import datetime
 from fastapi import FastAPI
 
 from api_shim.admissions import Admissions
+from api_shim.approvals import Approvals
 from api_shim.conventions import install_errors
 from api_shim.deps import Services
 from api_shim.identity import Identity
 from api_shim.jobs import Catalogue, JobCode
 from api_shim.ports import Engine
+from api_shim.prefect_requests import PrefectRequests
 from api_shim.projection import Projection
 from api_shim.rest import ROUTERS
+from api_shim.runs import Runs
 from api_shim.schedules import Schedules
 from api_shim.store import Store
 from api_shim.viewing import Viewing
@@ -53,14 +56,26 @@ def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: s
         zone: IANA name of the server's time zone.
     """
     projection = Projection(store, engine, clock)
+    runs = Runs(store, engine, projection)
     watch = Watch(store, engine, projection, clock)
+    approvals = Approvals(store=store, runs=runs, projection=projection, clock=clock)
+    schedules = Schedules(store=store, runs=runs, projection=projection, code=JobCode(), clock=clock, zone=zone)
     services = Services(
         store=store,
         engine=engine,
         clock=clock,
         admissions=Admissions(store),
+        approvals=approvals,
         catalogue=Catalogue(store, clock),
-        schedules=Schedules(store=store, engine=engine, projection=projection, code=JobCode(), clock=clock, zone=zone),
+        prefect_requests=PrefectRequests(
+            store=store,
+            engine=engine,
+            approvals=approvals,
+            schedules=schedules,
+            projection=projection,
+            clock=clock,
+        ),
+        schedules=schedules,
         viewing=Viewing(store, engine, watch),
     )
     return Wired(store=store, identity=Identity(store), services=services, watch=watch)

@@ -11,10 +11,12 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from api_shim.admissions import Admissions
+from api_shim.approvals import Approvals
 from api_shim.conventions import caller, reference
 from api_shim.jobs import Catalogue
 from api_shim.model import Job
 from api_shim.ports import Engine
+from api_shim.prefect_requests import PrefectRequests
 from api_shim.schedules import Schedules
 from api_shim.store import Store
 from api_shim.viewing import Viewing
@@ -30,7 +32,9 @@ class Services:
     engine: Engine
     clock: Callable[[], datetime]
     admissions: Admissions
+    approvals: Approvals
     catalogue: Catalogue
+    prefect_requests: PrefectRequests
     schedules: Schedules
     viewing: Viewing
 

@@ -1,7 +1,8 @@
 """The one origin: who calls is found out once, here; then the call goes to our application or to Prefect's.
 
 * Ours are ``/api/``, ``/api/status``, ``/api/extras``, ``/api/users``, ``/api/signoff`` and ``/signoff``;
-  all else is Prefect's.
+  all else is Prefect's, but for two of its paths: to resume a run of ours, and to run a deployment of ours, is a
+  decision or a request by the rules of our API.
 * Our routes are told who calls, or why that is nobody, and answer 403 themselves (contract 2).
 * Prefect's API answers 401 to nobody: its login page needs that. Its pages and their files are open, and so are
   ``/api/health`` and ``/api/ready``, by exact match.
@@ -29,12 +30,15 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.actors import INVALID_TOKEN, NO_CREDENTIALS, Credentials, Unauthenticated
+from api_shim.conventions import read_id
 from api_shim.identity import Identity
+from api_shim.prefect_requests import PrefectRequests
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import on_type
 
 OURS = re.compile(r"/api/?|/api/(status|extras|users|signoff)(/.*)?|/signoff(/.*)?", re.DOTALL)
+GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
 OPEN = frozenset({"/api/health", "/api/ready"})
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 READING_POSTS = re.compile(
@@ -70,6 +74,7 @@ class Front:
         shim: our application.
         prefect: Prefect's.
         identity: knows the users.
+        requests: what people ask for on Prefect's own paths.
         internal: ``user:password`` of Prefect's one account.
         clock: tells the time, aware.
     """
@@ -80,12 +85,14 @@ class Front:
         shim: ASGIApp,
         prefect: ASGIApp,
         identity: Identity,
+        requests: PrefectRequests,
         internal: str,
         clock: Callable[[], datetime],
     ) -> None:
         self._shim = shim
         self._prefect = prefect
         self._identity = identity
+        self._requests = requests
         self._internal = internal
         self._clock = clock
 
@@ -120,19 +127,37 @@ class Front:
         if not path.lower().startswith("/api") or (path in OPEN and scope["method"] == "GET"):
             await self._prefect(_as_nobody(scope), receive, _at_home(send))
             return
-        answer = await self._refusal(scope) or self._prefect
-        await answer(self._as_internal(scope), receive, send)
-
-    async def _refusal(self, scope: Scope) -> JSONResponse | None:
         try:
             actor = await self._who(read_credentials(Headers(scope=scope).get("authorization")))
+            gated = await self._is_gated(scope["method"], path)
         except Unauthenticated as error:
-            return JSONResponse({"detail": str(error)}, 401)
+            await JSONResponse({"detail": str(error)}, 401)(scope, receive, send)
         except Unavailable as error:
-            return JSONResponse({"detail": str(error)}, 503)
-        if needs_write(scope["method"], scope["path"]) and not may_write(actor):
-            return JSONResponse({"detail": MAY_NOT_WRITE}, 403)
-        return None
+            await JSONResponse({"detail": str(error)}, 503)(scope, receive, send)
+        else:
+            await self._pass(actor, scope, receive, send, gated=gated)
+
+    async def _pass(self, actor: Actor, scope: Scope, receive: Receive, send: Send, *, gated: bool) -> None:
+        if gated:
+            await self._ours(scope, receive, send)
+        elif needs_write(scope["method"], scope["path"]) and not may_write(actor):
+            await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
+        else:
+            await self._prefect(self._as_internal(scope), receive, send)
+
+    async def _is_gated(self, method: str, path: str) -> bool:
+        """Say whether a call is a decision about a run of ours, or asks for a run of a deployment of ours."""
+        match = GATED.fullmatch(path)
+        thing_id = read_id(match[2]) if match and method == "POST" else None
+        if match is None or thing_id is None:
+            return False
+        match (match[1], match[3]):
+            case ("flow_runs", "resume"):
+                return await self._requests.has_run(thing_id)
+            case ("deployments", "create_flow_run"):
+                return await self._requests.has_deployment(thing_id)
+            case _:
+                return False
 
     def _as_internal(self, scope: Scope) -> Scope:
         basic = b"Basic " + base64.b64encode(self._internal.encode())

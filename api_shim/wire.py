@@ -14,9 +14,11 @@ from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from api_shim.approvals import Waiting
 from api_shim.model import OVERRIDABLE, Job, JobResult, ScheduledJob
 from api_shim.ports import LogLine
-from approval_gate.model import ApprovalState
+from api_shim.question import version_of
+from approval_gate.lifecycle import ApprovalState
 
 Shape = dict[str, Any]
 
@@ -126,8 +128,22 @@ class Wire:
             "date_changed": at(row.date_changed),
             "description": row.description,
             "approval_required": row.approval is not ApprovalState.NOT_REQUIRED,
-            "approved_at": None,
-            "approved_by_user": None,
+            "approved_at": at(row.approved_at),
+            "approved_by_user": self._user(row.approved_by_id),
+            "approval_state": str(row.approval),
+            "approval_comment": row.approval_comment,
+            "approval_note": row.approval_note,
+            "approval_version": version_of(row, job),
+            "expires_at": at(row.expires_at),
+        }
+
+    def waiting(self, waiting: Waiting) -> Shape:
+        """Return a request in the approval queue (contract 10)."""
+        return {
+            **self.scheduled_job(waiting.scheduled),
+            "requested_by": waiting.requester,
+            "may_approve": not waiting.why_not,
+            "why_not_approve": waiting.why_not,
         }
 
     def job_result(self, row: JobResult) -> Shape:
@@ -147,7 +163,7 @@ class Wire:
             "task_args": [],
             "task_kwargs": {} if row.sensitive else dict(row.inputs or {}),
             "celery_kwargs": {"queue": row.queue},
-            "meta": {},
+            "meta": {"approval": row.approval} if row.approval else {},
             "job_model": self._job(row.job_id),
             "user": self._user(row.user_id),
             "scheduled_job": self._to(row.scheduled_job_id, "extras.scheduledjob", "extras/scheduled-jobs"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api_shim.rest import gate, job_results, jobs, scheduled_jobs, service
+from api_shim.rest import approval_queue, gate, job_results, jobs, prefect_paths, scheduled_jobs, service
 
 ROUTERS: tuple[APIRouter, ...] = (
     service.router,
     jobs.router,
     scheduled_jobs.router,
+    approval_queue.router,
     job_results.router,
     gate.router,
+    prefect_paths.router,
 )

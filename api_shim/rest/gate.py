@@ -13,13 +13,14 @@ from uuid import UUID
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
-from api_shim.admissions import Attempt, Outcome, Ticket
+from api_shim.admissions import Outcome, Ticket
 from api_shim.bodies import read_body
 from api_shim.conventions import read_id, respond
 from api_shim.deps import Caller, Use, wire
 from api_shim.model import Status
+from api_shim.requested import Attempt
 from approval_gate import policy
-from approval_gate.admission import Answer, Finish, Go, Refuse, Wait
+from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
 from approval_gate.errors import Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
 from flows.inputs import storable_text
@@ -35,9 +36,10 @@ async def admission(request: Request, actor: Caller, use: Use) -> Response:
     if run is None:
         raise NotFound("There is no such flow run.")
     now = use.clock()
-    answer, ticket = await anyio.to_thread.run_sync(
-        use.admissions.ask, run, Attempt(id=attempt, worker=storable_text(str(body.get("worker", "")))[:255]), now
-    )
+    asks = Attempt(id=attempt, worker=_text(body, "worker"), code=_text(body, "code")[:64])
+    answer, ticket = await anyio.to_thread.run_sync(use.admissions.ask, run, asks, now)
+    if isinstance(answer, Hold):
+        await use.approvals.put_back(run_id)
     shown = (await wire(request, use)).job_result(ticket.result) if ticket else None
     return respond(request, _shape(answer, ticket, shown))
 
@@ -63,6 +65,10 @@ async def _asked(request: Request, actor: Actor) -> Mapping[str, Any]:
     return body
 
 
+def _text(body: Mapping[str, Any], field: str) -> str:
+    return storable_text(str(body.get(field, "")))[:255]
+
+
 def _id(body: Mapping[str, Any], field: str) -> UUID:
     found = read_id(str(body.get(field)))
     if found is None:
@@ -81,6 +87,8 @@ def _shape(answer: Answer, ticket: Ticket | None, shown: dict[str, Any] | None) 
                 "soft_time_limit": ticket.job.soft_time_limit,
                 "time_limit": ticket.job.time_limit,
             }
+        case Hold(reason=reason):
+            return {"verdict": "hold", "message": reason}
         case Wait(until=until):
             return {"verdict": "wait", "until": until.isoformat()}
         case Finish(message=message):

@@ -1,4 +1,4 @@
-"""``/api/extras/scheduled-jobs``: list, detail, delete one, delete several (contract 5)."""
+"""``/api/extras/scheduled-jobs``: list, detail, delete one or several, and the decisions about one (contract 5, 6)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from api_shim.conventions import (
     read_text,
     respond,
 )
+from api_shim.decision_form import Decision, read_decision
 from api_shim.deps import Caller, Ref, Services, Use, wire
 from approval_gate.errors import Invalid, TooLarge
 from approval_gate.model import Actor, ObjectType
@@ -53,6 +54,29 @@ async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     await use.schedules.delete(actor, await _id_of(ref, actor, use))
     return no_content(request)
+
+
+@router.post("/{ref}/approve")
+async def approve(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    row = await use.approvals.approve(actor, by_reference(ref), await _decision(request))
+    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+
+
+@router.post("/{ref}/deny")
+async def deny(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    row = await use.approvals.deny(actor, by_reference(ref), await _decision(request))
+    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+
+
+@router.post("/{ref}/dry-run")
+async def dry_run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    await read_body(request)
+    result = await use.approvals.dry_run(actor, by_reference(ref))
+    return respond(request, (await wire(request, use)).job_result(result))
+
+
+async def _decision(request: Request) -> Decision:
+    return read_decision(request.query_params.getlist("force"), await read_body(request))
 
 
 async def _id_of(ref: str, actor: Actor, use: Services) -> UUID:

@@ -15,6 +15,7 @@ router = APIRouter(prefix="/api")
 PARTS = {
     "jobs": "/api/extras/jobs/",
     "scheduled-jobs": "/api/extras/scheduled-jobs/",
+    "approval-queue": "/api/extras/approval-queue/",
     "job-results": "/api/extras/job-results/",
     "status": "/api/status/",
 }

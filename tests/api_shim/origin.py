@@ -39,7 +39,12 @@ class Origin:
         wired = wire(store, self.engine, clock=clock, zone="UTC")
         self.shim = create_shim(wired, [], contextlib.nullcontext)
         self.front = Front(
-            shim=self.shim, prefect=self._prefect, identity=wired.identity, internal=INTERNAL, clock=clock
+            shim=self.shim,
+            prefect=self._prefect,
+            identity=wired.identity,
+            requests=wired.services.prefect_requests,
+            internal=INTERNAL,
+            clock=clock,
         )
         self.keys: dict[str, str] = {}
 

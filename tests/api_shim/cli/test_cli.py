@@ -30,6 +30,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "token add",
         *(f"group {verb}" for verb in ("add", "remove", "join", "leave", "list")),
         *(f"permission {verb}" for verb in ("add", "remove", "list")),
+        *(f"audit {verb}" for verb in ("list", "verify", "export")),
         *(f"job {verb}" for verb in ("list", "enable", "disable")),
     }
 
