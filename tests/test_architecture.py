@@ -29,6 +29,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/identity.py": {"chance"},  # ids and keys
     "api_shim/jobs.py": {"chance"},  # ids
     "api_shim/schedules.py": {"chance"},  # ids
+    "api_shim/runs.py": {"chance"},  # ids
     "approval_gate/prefect_gate.py": {"clock"},  # within a run
     "flows/prefect_flow.py": {"chance"},  # within a run
     "flows/examples.py": {"clock"},  # what the Jobs do
@@ -40,11 +41,16 @@ TESTED_BY: dict[str, str] = {
     "approval_gate/errors.py": "tests/api_shim/test_conventions.py",
     "approval_gate/model.py": "tests/approval_gate/test_policy.py",
     "api_shim/ports.py": "tests/api_shim/test_prefect_engine.py",
+    "api_shim/announcing.py": "tests/api_shim/test_watch.py",
+    "api_shim/prefect_http.py": "tests/api_shim/test_prefect_engine.py",
+    "api_shim/store/column_types.py": "tests/api_shim/store/test_tables.py",
     # What runs within Prefect.
     "approval_gate/prefect_gate.py": "tests/acceptance/test_main_job.py",
     "flows/prefect_flow.py": "tests/acceptance/test_main_job.py",
     # Thin shells, tested through HTTP.
     "api_shim/app.py": "tests/acceptance/test_access.py",
+    "api_shim/rest/approval_queue.py": "tests/acceptance/test_approval.py",
+    "api_shim/rest/prefect_paths.py": "tests/acceptance/test_bypass.py",
     "api_shim/deps.py": "tests/acceptance/test_conformance.py",
     "api_shim/rest/gate.py": "tests/acceptance/test_access.py",
     "api_shim/rest/job_results.py": "tests/acceptance/test_conformance.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,40 @@ class Guarded(Job):
         return "planned" if dryrun else "done"
 
 
+class Change(Job):
+    """Changes something that nobody should change alone; notes each execution in a file."""
+
+    dryrun = DryRunVar()
+    file = StringVar(required=False)
+    breaks = BooleanVar(default=False)
+
+    class Meta:
+        name = "Change"
+        has_sensitive_variables = False
+        approval_required = True
+
+    def run(self, *, dryrun: bool, file: str, breaks: bool) -> str:
+        if file and not dryrun:
+            with Path(file).open("a") as lines:
+                lines.write(f"{self.user} {self.job_result['id']}\n")
+        if breaks:
+            raise ValueError("broken on purpose")
+        return "planned" if dryrun else "changed"
+
+
+class Brief(Job):
+    """Asks for a decision that must come soon."""
+
+    class Meta:
+        name = "Brief"
+        has_sensitive_variables = False
+        approval_required = True
+        approval_expires = timedelta(seconds=2)
+
+    def run(self) -> str:
+        raise AssertionError("Nobody has approved this.")
+
+
 class Impossible(Job):
     class Meta:
         name = "Impossible"
@@ -169,4 +204,4 @@ class React(JobHookReceiver):
         return {"reacted to": event}
 
 
-register_jobs(Greet, Every, Secret, Break, Complain, Sleep, Linger, Alone, Guarded, Impossible, React)
+register_jobs(Greet, Every, Secret, Break, Complain, Sleep, Linger, Alone, Guarded, Change, Brief, Impossible, React)

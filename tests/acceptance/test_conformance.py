@@ -409,6 +409,7 @@ def test_the_root_and_the_status_say_what_this_is(live: Live, admin: httpx.Clien
     assert admin.get("/api/").json() == {
         "jobs": f"{live.origin}{JOBS}",
         "scheduled-jobs": f"{live.origin}{SCHEDULES}",
+        "approval-queue": f"{live.origin}/api/extras/approval-queue/",
         "job-results": f"{live.origin}{RESULTS}",
         "status": f"{live.origin}/api/status/",
     }
@@ -451,6 +452,9 @@ SCHEDULED_JOB: Body = {
     **dict.fromkeys(("kwargs", "celery_kwargs", "job_model", "job_queue", "user"), dict),
     **dict.fromkeys(("one_off", "enabled", "approval_required"), FLAG),
     **dict.fromkeys(("last_run_at", "approved_at", "approved_by_user"), type(None)),
+    # Ours (contract 10).
+    **dict.fromkeys(("approval_state", "approval_version", "approval_comment", "approval_note"), TEXT),
+    "expires_at": type(None),
     "args": LIST,
     "total_run_count": int,
 }

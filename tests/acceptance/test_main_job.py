@@ -83,9 +83,9 @@ def tell_prefect(client: httpx.Client, method: str, path: str, body: Any) -> htt
 def start_in_prefect(client: httpx.Client, flow: str, parameters: Any) -> Shape:
     """Start a Job's deployment as somebody does who goes around us."""
     deployment = client.get(f"/api/deployments/name/{flow}/default").json()
-    path = f"deployments/{deployment['id']}/create_flow_run"
-    run: Shape = tell_prefect(client, "POST", path, {"parameters": parameters}).json()
-    return run
+    path = f"deployments/{deployment['id']}/create_flow_run/bulk"
+    [made] = tell_prefect(client, "POST", path, [{"parameters": parameters}]).json()["results"]
+    return flow_run(client, made["flow_run_id"])
 
 
 def moment(text: str) -> datetime:

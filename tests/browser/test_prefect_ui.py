@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.acceptance.people import unique
 from tests.conftest import lacking
 from tests.live import Live, eventually
 
@@ -90,6 +92,90 @@ def test_the_page_of_a_finished_run_shows_its_log(live: Live, page: Page, finish
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     page.get_by_role("tab", name="Logs").click()
     expect(page.get_by_text("Hello Ada")).to_be_visible()
+
+
+# Deciding about a request, where Prefect resumes runs
+
+
+@pytest.fixture
+def held_run(live: Live, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The id of a run that alice has requested and that waits, and the file that it would write."""
+    file = tmp_path / "executed"
+    name = unique("Replace the core switch")
+    with live.client("alice") as client:
+        schedule = {"name": name, "interval": "immediately"}
+        answer = client.post("/api/extras/jobs/Change/run/", json={"data": {"file": str(file)}, "schedule": schedule})
+        assert answer.status_code == 201, answer.text
+    with live.client() as admin:
+        asked = {"flow_runs": {"name": {"any_": [f"{name} (waiting for approval)"]}}}
+        yield eventually(lambda: admin.post("/api/flow_runs/filter", json=asked).json())[0]["id"], file
+        admin.delete(f"/api/extras/scheduled-jobs/{name}/")
+
+
+def resume(live: Live, page: Page, who: str, run_id: str, decision: str, comment: str = "") -> None:
+    """Sign in, and decide about a run in Prefect's own dialog."""
+    page.goto(live.origin)
+    sign_in(page, f"{who}:{live.key(who)}")
+    expect(page.get_by_role("link", name="Dashboard")).to_be_visible()
+    page.goto(f"{live.origin}/v2/runs/flow-run/{run_id}")
+    expect(page.get_by_text("Suspended").first).to_be_visible()
+    page.get_by_role("button", name="Open menu").click()
+    page.get_by_role("menuitem", name="Resume").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("asks to run Change")).to_be_visible()
+    if decision:
+        dialog.get_by_role("button", name="Select Decision").click()
+        page.get_by_role("option", name=decision).click()
+    if comment:
+        dialog.get_by_label("Comment").fill(comment)
+    dialog.get_by_role("button", name="Resume", exact=True).click()
+
+
+def toast(page: Page) -> Any:
+    return page.locator("[data-sonner-toast]").first
+
+
+@pytest.mark.parametrize(
+    ("who", "decision", "told"),
+    [
+        pytest.param("alice", "approve", "You cannot approve your own job request!", id="the author approves"),
+        pytest.param("bob", "", "Choose a decision: approve or deny.", id="nothing is chosen"),
+    ],
+)
+def test_a_refusal_shows_its_reason_and_the_run_stays_held(
+    live: Live, page: Page, held_run: tuple[str, Path], who: str, decision: str, told: str
+) -> None:
+    run_id, file = held_run
+    resume(live, page, who, run_id, decision)
+    expect(toast(page)).to_contain_text(told)
+    with live.client() as admin:
+        assert admin.get(f"/api/flow_runs/{run_id}").json()["state"]["name"] == "Suspended"
+    assert not file.exists()
+
+
+def test_another_approves_and_it_runs_as_its_author(live: Live, page: Page, held_run: tuple[str, Path]) -> None:
+    run_id, file = held_run
+    resume(live, page, "bob", run_id, "approve", "maintenance window agreed")
+    expect(toast(page)).to_contain_text("Flow run resumed")
+    eventually(file.exists, within=60)
+    assert file.read_text() == f"alice {run_id}\n"
+    page.goto(f"{live.origin}/v2/runs/flow-run/{run_id}")
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=30_000)
+    with live.client() as admin:
+        approval = admin.get(f"/api/extras/job-results/{run_id}/").json()["meta"]["approval"]
+        assert (approval["by"], approval["comment"]) == ("bob", "maintenance window agreed")
+
+
+def test_another_denies_and_is_told_so(live: Live, page: Page, held_run: tuple[str, Path]) -> None:
+    run_id, file = held_run
+    resume(live, page, "bob", run_id, "deny")
+    expect(toast(page)).to_contain_text("Denied. The run was cancelled.")
+    with live.client() as admin:
+        state = eventually(
+            lambda: (s := admin.get(f"/api/flow_runs/{run_id}").json()["state"])["type"] == "CANCELLED" and s
+        )
+    assert state["message"] == "Denied by bob."
+    assert not file.exists()
 
 
 def test_no_page_reaches_anybody_else(live: Live, page: Page, finished_run: str) -> None:

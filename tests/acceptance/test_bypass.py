@@ -1,0 +1,390 @@
+"""Every way around the gate, each tried on a real server by somebody who may write to Prefect: none executes anything.
+
+All are tried at the beginning and looked at later, so that the waits are one wait.
+"""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.people import FAR, RESULTS, People, unique
+from tests.live import Live, environment, eventually
+
+pytestmark = pytest.mark.slow
+
+Shape = Mapping[str, Any]
+APPROVE = {"decision": "approve", "comment": "", "confirm_past_due": True}
+NOW = {"type": "SCHEDULED", "name": "Scheduled"}
+
+
+@dataclass
+class Try:
+    """One way around, tried.
+
+    Args:
+        row: the request.
+        run: the flow run that carries it.
+        file: what its Job would write when it executes.
+    """
+
+    row: Shape
+    run: Shape
+    file: Path
+
+
+class Stage:
+    """Makes requests, and speaks to Prefect as somebody who may change everything there."""
+
+    def __init__(self, live: Live, admin: httpx.Client, requester: httpx.Client, folder: Path) -> None:
+        self.live, self.admin, self.requester, self.folder = live, admin, requester, folder
+
+    def request(self, job: str = "Change", **when: Any) -> Try:
+        name = unique("bypass")
+        file = self.folder / name
+        when = when or {"interval": "future", "start_time": FAR}
+        answer = self.requester.post(
+            f"/api/extras/jobs/{job}/run/", json={"data": {"file": str(file)}, "schedule": {"name": name, **when}}
+        )
+        assert answer.status_code == 201, answer.text
+        row = answer.json()["scheduled_job"]
+        run = eventually(lambda: self.named(f"{name} (waiting for approval)"))
+        return Try(row, run, file)
+
+    def named(self, name: str) -> Shape | None:
+        runs = self.admin.post("/api/flow_runs/filter", json={"flow_runs": {"name": {"any_": [name]}}}).json()
+        return runs[0] if runs else None
+
+    def prefect(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        def asked() -> httpx.Response | None:
+            answer = self.admin.request(method, f"/api/{path}", json=body)
+            return None if answer.status_code == 503 else answer
+
+        return eventually(asked).raise_for_status()
+
+    def set_state(self, run: Shape, state: Any, *, force: bool) -> httpx.Response:
+        return self.prefect("POST", f"flow_runs/{run['id']}/set_state", {"state": state, "force": force})
+
+    def state(self, run: Shape) -> Shape:
+        found: Shape = self.admin.get(f"/api/flow_runs/{run['id']}").json()["state"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def stage(live: Live, admin: httpx.Client, people: People, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with live.client(people.add(("extras.job", "run", None))) as requester:
+        yield Stage(live, admin, requester, tmp_path_factory.mktemp("bypass"))
+
+
+@contextmanager
+def stock_server(live: Live, port: int) -> Iterator[httpx.Client]:
+    """Run a Prefect server without our door, on the same database."""
+    home = live.home / "prefect"
+    env = environment(
+        PREFECT_HOME=str(live.home.parent / "stock"),
+        PREFECT_SERVER_DATABASE_CONNECTION_URL=f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        PREFECT_SERVER_UI_ENABLED="false",
+        # The tables and blocks are there; two servers that make them at once would get in each other's way.
+        PREFECT_SERVER_DATABASE_MIGRATE_ON_START="false",
+        PREFECT_SERVER_BLOCKS_REGISTER_ON_START="false",
+        PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
+    )
+    command = [sys.executable, "-m", "prefect", "server", "start", "--no-services", "--port", str(port)]
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=30) as client:
+                eventually(lambda: _answers(client), within=120)
+                yield client
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+# The ways: each is given a request that waits
+
+
+def let_start(stage: Stage, it: Try) -> None:
+    stage.set_state(it.run, NOW, force=False)
+
+
+def let_start_by_force(stage: Stage, it: Try) -> None:
+    stage.set_state(it.run, NOW, force=True)
+
+
+def retry(stage: Stage, it: Try) -> None:
+    stage.set_state(it.run, {"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
+
+
+def let_start_in_bulk(stage: Stage, it: Try) -> None:
+    body = {"flow_runs": {"id": {"any_": [it.run["id"]]}}, "state": NOW, "force": True}
+    stage.prefect("POST", "flow_runs/bulk_set_state", body)
+
+
+def change_the_parameters_and_let_start(stage: Stage, it: Try) -> None:
+    changed = {"dryrun": True, "file": str(it.file), "breaks": False}
+    stage.prefect("PATCH", f"flow_runs/{it.run['id']}", {"parameters": changed})
+    stage.set_state(it.run, NOW, force=True)
+
+
+def plant_an_answer_and_let_start(stage: Stage, it: Try) -> None:
+    planted = {"key": "approval-response", "value": '{"decision": "approve"}'}
+    stage.prefect("POST", f"flow_runs/{it.run['id']}/input", planted)
+    stage.set_state(it.run, NOW, force=True)
+
+
+def take_the_tag_and_the_name_and_let_start(stage: Stage, it: Try) -> None:
+    stage.prefect("PATCH", f"flow_runs/{it.run['id']}", {"name": "harmless", "tags": []})
+    stage.set_state(it.run, NOW, force=True)
+
+
+ASK_AGAIN: dict[str, Callable[[Stage, Try], None]] = {
+    "set_state": let_start,
+    "set_state with force": let_start_by_force,
+    "a retry": retry,
+    "bulk_set_state": let_start_in_bulk,
+    "PATCH of the parameters, and set_state": change_the_parameters_and_let_start,
+    "a planted run input, and set_state": plant_an_answer_and_let_start,
+    "another name and no tag, and set_state": take_the_tag_and_the_name_and_let_start,
+}
+"""The ways after which the run stands and asks again."""
+
+
+@pytest.fixture(scope="module")
+def tried(stage: Stage, free_port: Callable[[], int]) -> dict[str, Try]:
+    """Every way of the table, tried, and the stock server and the automation besides."""
+    requests = {way: stage.request() for way in [*ASK_AGAIN, "a stock server", "RUNNING", "PENDING"]}
+    for way, act in ASK_AGAIN.items():
+        act(stage, requests[way])
+    for state in ("RUNNING", "PENDING"):
+        stage.set_state(requests[state].run, {"type": state}, force=True)
+    with stock_server(stage.live, free_port()) as stock:
+        path = f"/flow_runs/{requests['a stock server'].run['id']}/resume"
+        answer = eventually(
+            lambda: (a := stock.post(path, json={"run_input": {"decision": "approve"}})).status_code < 500 and a
+        )
+        assert answer.json()["status"] == "ACCEPT"
+    requests["an automation"] = by_automation(stage)
+    return requests
+
+
+def by_automation(stage: Stage) -> Try:
+    """Let Prefect itself let a request start, as soon as it is told of it."""
+    actions = [
+        {"type": "change-flow-run-state", "state": "SCHEDULED", "name": "Scheduled"},
+        {"type": "resume-flow-run"},
+    ]
+    body = {
+        "name": unique("let start"),
+        "trigger": {
+            "type": "event",
+            "posture": "Reactive",
+            "expect": ["signoff.approval.requested"],
+            "match_related": {"prefect.resource.role": "flow-run"},
+            "threshold": 1,
+            "within": 0,
+        },
+        "actions": actions,
+    }
+    automation = stage.prefect("POST", "automations/", body).json()
+    it = stage.request()
+    eventually(lambda: "Scheduled" in _history(stage, it), within=30)
+    stage.prefect("DELETE", f"automations/{automation['id']}")
+    return it
+
+
+def _history(stage: Stage, it: Try) -> list[str]:
+    rows = stage.admin.get("/api/flow_run_states/", params={"flow_run_id": it.run["id"]}).json()
+    return [row["name"] for row in rows]
+
+
+@pytest.mark.parametrize("way", [*ASK_AGAIN, "a stock server", "an automation"])
+def test_what_was_let_start_past_the_gate_does_not_execute_and_asks_again(
+    stage: Stage, tried: dict[str, Try], way: str
+) -> None:
+    it = tried[way]
+    # It has been let start, and a worker has come as far as the gate.
+    eventually(lambda: "Running" in _history(stage, it), within=60)
+    eventually(lambda: stage.state(it.run)["name"] == "Suspended", within=30)
+    assert not it.file.exists()
+    assert stage.admin.get(it.row["url"]).json()["approval_state"] == "pending"
+    assert stage.admin.get(f"{RESULTS}{it.run['id']}/").status_code == 404
+    run = stage.admin.get(f"/api/flow_runs/{it.run['id']}").json()
+    assert run["name"] == f"{it.row['name']} (waiting for approval)"
+    assert set(run["tags"]) == {"signoff", "awaiting-approval"}
+    assert run["parameters"] == it.row["kwargs"]
+    keys = stage.prefect("POST", f"flow_runs/{run['id']}/input/filter", {"prefix": "", "limit": 200}).json()
+    assert {key["key"] for key in keys} == {"approval-description", "approval-schema"}
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "PENDING"])
+def test_what_only_looks_as_if_it_ran_has_not(stage: Stage, tried: dict[str, Try], state: str) -> None:
+    it = tried[state]
+    assert not it.file.exists()
+    assert stage.admin.get(it.row["url"]).json()["approval_state"] == "pending"
+
+
+def test_after_all_that_an_approval_lets_it_run_once(stage: Stage, tried: dict[str, Try], people: People) -> None:
+    """The ways around leave nothing that would run it twice, or not at all."""
+    when = {"interval": "immediately"}
+    name = unique("after")
+    file = stage.folder / name
+    made = stage.requester.post(
+        "/api/extras/jobs/Change/run/", json={"data": {"file": str(file)}, "schedule": {"name": name, **when}}
+    ).json()["scheduled_job"]
+    run = eventually(lambda: stage.named(f"{name} (waiting for approval)"))
+    for _ in range(2):
+        stage.set_state(run, NOW, force=True)
+        eventually(lambda: stage.state(run)["name"] == "Suspended", within=30)
+    assert stage.admin.post(f"{made['url']}approve/").status_code == 200
+    eventually(lambda: stage.state(run)["type"] == "COMPLETED", within=60)
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_a_description_that_was_written_over_is_not_decided_by(stage: Stage) -> None:
+    it = stage.request()
+    path = f"flow_runs/{it.run['id']}/input"
+    stage.prefect("DELETE", f"{path}/approval-description")
+    stage.prefect("POST", path, {"key": "approval-description", "value": '"Nothing to see here."'})
+    answer = stage.admin.post(f"/api/flow_runs/{it.run['id']}/resume", json={"run_input": APPROVE}).json()
+    assert answer["status"] == "REJECT"
+    assert "had been changed in Prefect" in answer["details"]["reason"]
+    assert stage.state(it.run)["name"] == "Suspended"
+    again = stage.admin.post(f"/api/flow_runs/{it.run['id']}/resume", json={"run_input": APPROVE}).json()
+    assert again["status"] == "ACCEPT"
+    stage.admin.delete(it.row["url"])
+
+
+def test_parameters_that_were_changed_after_the_approval_do_not_execute(stage: Stage) -> None:
+    it = stage.request()
+    assert stage.admin.post(f"{it.row['url']}approve/").status_code == 200
+    stage.prefect("PATCH", f"flow_runs/{it.run['id']}", {"parameters": {**it.row["kwargs"], "breaks": True}})
+    stage.set_state(it.run, NOW, force=True)
+    eventually(lambda: "Running" in _history(stage, it), within=60)
+    assert not it.file.exists()
+    stage.admin.delete(it.row["url"])
+
+
+def test_a_deployment_that_is_deleted_and_made_again_lets_nothing_run_that_waits(stage: Stage) -> None:
+    it = stage.request(interval="hourly", start_time=FAR)
+    deployment = it.run["deployment_id"]
+    stage.prefect("DELETE", f"deployments/{deployment}")
+    stage.set_state(it.run, NOW, force=True)
+
+    def made_again() -> Shape | None:
+        asked = {"name": {"any_": [it.run["name"]]}, "state": {"name": {"any_": ["Suspended"]}}}
+        runs = stage.prefect("POST", "flow_runs/filter", {"flow_runs": asked}).json()
+        return next((run for run in runs if run["deployment_id"] != deployment), None)
+
+    made = eventually(made_again, within=90)
+    assert made["state"]["name"] == "Suspended"
+    assert not it.file.exists()
+    assert stage.admin.get(it.row["url"]).json()["approval_state"] == "pending"
+    stage.admin.delete(it.row["url"])
+
+
+def test_a_schedule_that_a_hand_switches_on_fires_nothing(stage: Stage) -> None:
+    it = stage.request(interval="custom", crontab="* * * * *")
+    path = f"deployments/{it.run['deployment_id']}"
+    [schedule] = stage.prefect("GET", f"{path}/schedules").json()
+    stage.prefect("PATCH", f"{path}/schedules/{schedule['id']}", {"active": True})
+    stage.prefect("POST", f"{path}/schedule", {})
+    eventually(lambda: not stage.prefect("GET", f"{path}/schedules").json()[0]["active"], within=60)
+    assert not it.file.exists()
+    assert stage.admin.get(it.row["url"]).json()["total_run_count"] == 0
+    stage.admin.delete(it.row["url"])
+
+
+def test_a_run_of_an_own_making_is_refused(stage: Stage) -> None:
+    it = stage.request()
+    path = f"deployments/{it.run['deployment_id']}/create_flow_run/bulk"
+    made = stage.prefect("POST", path, [{"parameters": it.row["kwargs"], "state": NOW}]).json()
+    [run] = [{"id": each["flow_run_id"]} for each in made["results"]]
+    body = {"flow_id": it.run["flow_id"], "deployment_id": it.run["deployment_id"], "parameters": it.row["kwargs"]}
+    stage.prefect("POST", "flow_runs/", {**body, "state": NOW})
+    eventually(lambda: stage.state(run)["type"] == "FAILED", within=60)
+    assert stage.state(run)["name"] == "Refused"
+    assert not it.file.exists()
+    stage.admin.delete(it.row["url"])
+
+
+def test_a_denied_run_cannot_be_retried(stage: Stage) -> None:
+    it = stage.request()
+    assert stage.admin.post(f"{it.row['url']}deny/").status_code == 200
+    stage.set_state(it.run, {"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
+    eventually(lambda: stage.state(it.run)["type"] == "FAILED", within=60)
+    assert not it.file.exists()
+
+
+# Asking Prefect for a run is a request like any other
+
+
+def sign_in(live: Live, who: str) -> str:
+    return base64.b64encode(f"{who}:{live.key(who)}".encode()).decode()
+
+
+def test_a_quick_run_is_a_request_by_the_rules(stage: Stage, live: Live, people: People) -> None:
+    deployment = stage.admin.get("/api/deployments/name/Change/default").json()["id"]
+    path = f"/api/deployments/{deployment}/create_flow_run"
+    may, may_not = people.add(("extras.job", "run", None)), people.add(("extras.job", "view", None))
+    with live.client(None, Authorization=f"Basic {sign_in(live, may_not)}") as client:
+        answer = client.post(path, json={"state": NOW})
+        assert (answer.status_code, answer.json()["detail"]) == (403, "This user does not have permission to run jobs.")
+    with live.client(None) as client:
+        assert client.post(path, json={}).status_code == 401
+    file = stage.folder / unique("quick")
+    with live.client(None, Authorization=f"Basic {sign_in(live, may)}") as client:
+        bad = client.post(path, json={"parameters": {"bogus": 1}})
+        assert (bad.status_code, bad.json()["detail"]) == (400, "bogus: Job data contained an unknown property")
+        evil = {"job_variables": {"command": f"touch {file}"}, "enforce_parameter_schema": False}
+        made = client.post(path, json={"parameters": {"file": str(file)}, "state": {"type": "RUNNING"}, **evil})
+        assert made.status_code == 201, made.text
+    run = made.json()
+    assert (run["state"]["name"], run["job_variables"]) == ("Suspended", {})
+    assert run["name"].endswith("(waiting for approval)")
+    assert not file.exists()
+
+
+def test_prefects_command_line_asks_for_approval_too(stage: Stage, live: Live, people: People) -> None:
+    who = people.add(("extras.job", "run", None))
+    env = environment(PREFECT_API_URL=f"{live.origin}/api", PREFECT_API_AUTH_STRING=f"{who}:{live.key(who)}")
+    for job, state in (("Change", "waiting for approval"), ("Greet", "")):
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "deployment", "run", f"{job}/default"],
+            env={**env, "PREFECT_HOME": str(stage.folder / "cli"), "NO_COLOR": "1", "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert state in done.stdout
+
+
+def test_a_quick_run_that_needs_no_approval_runs_as_the_login(stage: Stage, live: Live, people: People) -> None:
+    deployment = stage.admin.get("/api/deployments/name/Greet/default").json()["id"]
+    who = people.add(("extras.job", "run", None))
+    file = stage.folder / unique("greet")
+    with live.client(None, Authorization=f"Basic {sign_in(live, who)}") as client:
+        path = f"/api/deployments/{deployment}/create_flow_run"
+        run = client.post(path, json={"parameters": {"file": str(file)}, "work_queue_name": "bulk"}).json()
+        later = client.post(path, json={"state": {**NOW, "state_details": {"scheduled_time": FAR}}}).json()
+    eventually(lambda: file.exists(), within=60)
+    assert file.read_text() == f"{who} {run['id']}\n"
+    assert run["work_queue_name"] == "bulk"
+    assert (later["state"]["type"], later["next_scheduled_start_time"][:10]) == ("SCHEDULED", "2030-01-01")
