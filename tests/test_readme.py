@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL)
-JOB, START, ASK, PEOPLE = BLOCKS
+JOB, START, ASK, AUTOMATION, PEOPLE = BLOCKS
 INSTALL = re.compile(r"^python3 .* install -e \S+ && ")
 
 
@@ -37,8 +39,8 @@ class Reader:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port, self.key = folder, port, ""
-        (folder / ".curlrc").write_text("fail-with-body\n")
-        self.environment = environment(SIGNOFF_HOME=str(folder / "home"), CURL_HOME=str(folder))
+        self.keys: dict[str, str] = {}
+        self.environment = environment(SIGNOFF_HOME=str(folder / "home"))
         del self.environment["SIGNOFF_JOBS"]
 
     def command(self, text: str) -> list[str]:
@@ -47,7 +49,7 @@ class Reader:
             '"/tmp"': f'"{self.folder}"',
             "4200": str(self.port),
             "signoff up --demo": f"signoff up --demo --port {self.port}",
-            "the key that was printed for alice": self.key,
+            **{f"the key that was printed for {who}": key for who, key in self.keys.items()},
             ".venv/bin/": f"{Path(sys.executable).parent}/",
         }
         text = INSTALL.sub("", text)
@@ -55,9 +57,12 @@ class Reader:
             text = text.replace(printed, meant)
         return ["bash", "-euc", text]
 
+    def env(self) -> dict[str, str]:
+        return {**self.environment, "SIGNOFF_URL": f"http://127.0.0.1:{self.port}"}
+
     def types(self, text: str) -> str:
         done = subprocess.run(
-            self.command(text), cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            self.command(text), cwd=self.folder, env=self.env(), capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -66,6 +71,37 @@ class Reader:
         return httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}/api/extras", headers={"Authorization": f"Token {self.key}"}
         )
+
+
+class Webhook:
+    """Somebody's own service, that is told."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                hook.bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_args: object) -> None:
+                return
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    hook = Webhook()
+    thread = Thread(target=hook.server.serve_forever)
+    thread.start()
+    yield hook
+    hook.server.shutdown()
+    thread.join()
+    hook.server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +124,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int
     try:
         eventually(lambda: server.poll() is not None or "alice:" in log.read_text(), within=60)
         assert server.poll() is None, log.read_text()
-        someone.key = dict(KEY.findall(log.read_text()))["alice"]
+        someone.keys = dict(KEY.findall(log.read_text()))
+        someone.key = someone.keys["alice"]
         yield someone
     finally:
         if server.poll() is None:
@@ -102,19 +139,44 @@ def test_one_command_installs_and_runs_it_and_one_the_tests() -> None:
     assert tests == ".venv/bin/pytest"
 
 
-def test_alice_runs_schedules_lists_and_deletes(reader: Reader) -> None:
-    now, nightly, waiting, listed, deleted = reader.types(ASK).splitlines()
-    assert json.loads(now)["job_result"]["name"] == "Check a database"
+def test_a_request_is_held_refused_to_its_author_tried_approved_and_finished(reader: Reader) -> None:
+    lines = reader.types(ASK).splitlines()
+    held, refused, queue, tried, approved, _results, nightly, cli, deleted = lines
+    assert json.loads(held)["scheduled_job"]["approval_state"] == "pending"
+    [said] = re.findall(r"# (.+)$", ASK, re.MULTILINE)
+    assert json.loads(refused) == {"detail": said}
+    assert [row["name"] for row in json.loads(queue)["results"]] == ["compact"]
+    assert json.loads(tried)["task_kwargs"]["dryrun"] is True
+    assert json.loads(approved)["approval_comment"] == "maintenance window agreed"
     assert json.loads(nightly)["scheduled_job"]["time_zone"] == "Europe/Berlin"
-    assert json.loads(waiting)["scheduled_job"]["approval_required"] is True
-    assert "nightly" in [row["name"] for row in json.loads(listed)["results"]]
+    assert cli.startswith("Approved")
     assert deleted == ""
     with reader.client() as client:
-        (left,) = client.get("/scheduled-jobs/").json()["results"]
-        assert (left["id"], left["approved_at"]) == (json.loads(waiting)["scheduled_job"]["id"], None)
-        # Of these three, only the first has run.
-        (result,) = eventually(lambda: [row for row in results(client) if row["date_done"]], within=60)
-        assert (result["status"]["value"], result["result"]) == ("SUCCESS", "ok")
+        done = eventually(
+            lambda: [row for row in results(client) if row["date_done"]][1:] and results(client), within=60
+        )
+        changed, plan = done
+        assert (plan["result"]["compacted"], plan["meta"]) == (False, {})
+        assert (changed["result"]["compacted"], changed["meta"]["approval"]["by"]) == (True, "bob")
+        assert client.get("/scheduled-jobs/").json()["count"] == 1
+
+
+def test_an_automation_tells_a_webhook(reader: Reader, webhook: Webhook) -> None:
+    sign_in = {"PREFECT_API_URL": f"http://127.0.0.1:{reader.port}/api", "PREFECT_HOME": str(reader.folder / "cli")}
+    sign_in["PREFECT_API_AUTH_STRING"] = f"admin:{reader.keys['admin']}"
+    code = AUTOMATION.replace("http://127.0.0.1:9000/", webhook.url)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**environment(), **sign_in}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    body = {"data": {"file": "/tmp/app.db"}, "schedule": {"name": "again", "interval": "immediately"}}
+    with reader.client() as client:
+        assert client.post("/jobs/Compact/run/", json=body).status_code == 201
+    assert "alice asks for again" in eventually(lambda: webhook.bodies, within=30)[0]
+
+
+def finished(client: httpx.Client) -> list[dict[str, Any]]:
+    return [row for row in results(client) if row["date_done"]]
 
 
 def results(client: httpx.Client) -> list[dict[str, Any]]:
@@ -126,8 +188,8 @@ def test_people_get_what_they_are_given_and_no_more(reader: Reader) -> None:
     said = reader.types(PEOPLE)
     (reader.key,) = re.findall(r"^[0-9a-f]{40}$", said, re.MULTILINE)
     with reader.client() as client:
-        assert [job["name"] for job in client.get("/jobs/").json()["results"]] == ["Check a database"]
-        assert client.post("/jobs/Check a database/run/", json={"data": {"file": "/tmp/app.db"}}).status_code == 201
+        assert [job["name"] for job in client.get("/jobs/").json()["results"]] == ["Compact"]
+        assert client.post("/jobs/Compact/run/", json={"data": {"file": "/tmp/app.db"}}).status_code == 201
         assert client.get("/scheduled-jobs/").status_code == 403
 
 
