@@ -241,9 +241,12 @@ class PrefectEngine(PrefectHttp):
         await self._set_state(run_id, state)
 
     async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
-        run = (await self.runs([run_id])).get(run_id)
-        if run is not None and not run.final:
-            await self._set_state(run_id, {"type": state, "name": name, "message": message})
+        row = await self.show(run_id)
+        if row is None or read_run(row).final:
+            return
+        if AWAITING in row["tags"]:
+            await self._label(row, row["name"], [TAG], row["parameters"])
+        await self._set_state(run_id, {"type": state, "name": name, "message": message})
 
     async def _set_state(self, run_id: UUID, state: Mapping[str, Json]) -> None:
         body = {"state": state, "force": True}

@@ -197,8 +197,10 @@ def test_denied_leaves_nothing_behind(live: Live, cast: Cast, folder: Path) -> N
         assert (answer.status_code, answer.json()["approval_state"]) == (200, "denied")
         assert cast.admin.get(row["url"]).status_code == 404
         assert cast.admin.get(QUEUE, params={"id": row["id"]}).json()["count"] == 0
-        ended = cast.admin.get(f"/api/flow_runs/{run['id']}").json()["state"]
+        shown = cast.admin.get(f"/api/flow_runs/{run['id']}").json()
+        ended = shown["state"]
         assert (ended["type"], ended["message"]) == ("CANCELLED", f"Denied by {cast.names['bob']}: not today")
+        assert shown["tags"] == ["signoff"]
         slugs = cast.admin.post("/api/deployments/filter", json={}).json()
         assert row["id"] not in {each["slug"] for deployment in slugs for each in deployment["schedules"]}
         status, detail = told(decide(cast.bob, row, "approve"))
