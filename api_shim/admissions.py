@@ -19,7 +19,7 @@ from uuid import UUID
 
 from api_shim.audit import Act, AuditEvent
 from api_shim.firings import ending, look_after, new_result
-from api_shim.lapses import return_to_queue
+from api_shim.lapses import return_stale, return_to_queue
 from api_shim.model import NEVER, Job, JobResult, ScheduledJob, Status, User
 from api_shim.ports import Run
 from api_shim.requested import Attempt, Requested, behind, facts
@@ -70,6 +70,9 @@ class Admissions:
             answer = admission.admit(facts(tx, run, request, attempt, now))
             ticket = None if request is None else _record(tx, run, request, attempt, answer, now)
             _remember(tx, run, request, answer, ticket, now)
+        if request is not None and isinstance(answer, Hold | Refuse) and answer.returns:
+            with self._store.transaction() as tx:
+                return_stale(request.job.id, now, tx, but=request.scheduled.id if request.scheduled else None)
         return answer, ticket
 
     def tell(self, run_id: UUID, attempt: UUID, outcome: Outcome, now: datetime) -> None:

@@ -76,11 +76,10 @@ class Catalogue:
                 _retire(tx, known[class_path], {definition.name for definition in found})
             for class_path in known.keys() & declared.keys():
                 known[class_path] = _make_way(tx, known[class_path], declared[class_path])
-            for class_path, definition in declared.items():
-                _declare(tx, known.get(class_path), definition, self._clock())
-        for job in self.jobs():
+            changed = [_declare(tx, known.get(path), each, self._clock()) for path, each in declared.items()]
+        for job_id in filter(None, changed):
             with self._store.transaction() as tx:
-                return_stale(job.id, self._clock(), tx)
+                return_stale(job_id, self._clock(), tx)
 
     def jobs(self) -> list[Job]:
         """Return every Job, by name."""
@@ -132,16 +131,18 @@ def _make_way(tx: Transaction, job: Job, definition: JobDefinition) -> Job:
     return job if job.name == definition.name else tx.change(job, name=str(job.id))
 
 
-def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now: datetime) -> None:
+def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now: datetime) -> UUID | None:
+    """Record a Job; return its id if it was known and has changed."""
     fields = {**asdict(definition), "installed": True}
     del fields["warnings"]
     declared = {name: list(value) if isinstance(value := fields[name], tuple) else value for name in OVERRIDABLE}
     if known is None:
         tx.add(Job(id=uuid4(), **fields, declared=declared, created=now, last_updated=now))
-        return
+        return None
     kept = {name: value for name, value in fields.items() if name not in known.overridden}
     if any(getattr(known, name) != value for name, value in kept.items()) or known.declared != declared:
-        tx.change(known, **kept, declared=declared, last_updated=now, version=known.version + 1)
+        return tx.change(known, **kept, declared=declared, last_updated=now, version=known.version + 1).id
+    return None
 
 
 def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transaction) -> Job:

@@ -71,8 +71,8 @@ def end_of(job: Job, now: datetime) -> datetime | None:
     return now + timedelta(seconds=job.approval_expires) if job.approval_expires else None
 
 
-def return_stale(job_id: UUID, now: datetime, tx: Transaction) -> None:
-    """Return to the queue whatever of a Job may no longer run unasked.
+def return_stale(job_id: UUID, now: datetime, tx: Transaction, *, but: UUID | None = None) -> None:
+    """Return to the queue whatever of a changed Job may no longer run unasked; what waits is shown anew, but for one.
 
     In a transaction of its own, without a lock on the Job: admission locks the scheduled job first, and then the Job.
     """
@@ -82,6 +82,9 @@ def return_stale(job_id: UUID, now: datetime, tx: Transaction) -> None:
     for scheduled in tx.all(ScheduledJob, order="id", lock=True, job_id=job.id, enabled=True):
         if reason := stale(scheduled, job):
             return_to_queue(tx, scheduled, job, reason, now)
+        elif scheduled.awaits_decision and scheduled.id != but:
+            # What its form shows is another thing now.
+            tx.change(scheduled, version=scheduled.version + 1)
 
 
 def expire(scheduled_id: UUID, now: datetime, tx: Transaction) -> None:

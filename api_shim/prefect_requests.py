@@ -97,6 +97,10 @@ class PrefectRequests:
                 await self._approvals.deny(actor, {"id": row.id}, decision)
                 return DENIED
             await self._approvals.approve(actor, {"id": row.id}, decision)
+        except Conflict:
+            # Perhaps what the form shows has changed; the next one shows it as it is.
+            await self._projection.reconcile(row.id)
+            raise
         except Invalid as error:
             raise Invalid(CONFIRM if error.detail == PAST_DUE else error.detail) from error
         return ""

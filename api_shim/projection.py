@@ -155,7 +155,8 @@ class Projection:
         requester = await self._store.read(partial(requester_name, scheduled))
         asked = question(scheduled, job, requester, self._clock())
         if scheduled.question_mark != mark_of(asked):
-            await self._note(scheduled, question_mark=mark_of(asked))
+            # Until it has been asked this is not done.
+            await self._note(scheduled, question_mark=mark_of(asked), projected_version=scheduled.version - 1)
         return asked
 
     async def _hold(self, deployment_id: UUID, key: str, scheduled: ScheduledJob, message: str) -> Run:

@@ -144,6 +144,7 @@ def _firing(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now
         carries_request=run.id == scheduled.flow_run_id,
         due=due,
         on_time=is_firing(scheduled.recurrence, due) if repeats else True,
+        owed=due >= scheduled.due_from if repeats else True,
         newest=newest_time(scheduled.recurrence, now) if repeats else None,
         taken=other is not None and other.id != run.id,
     )

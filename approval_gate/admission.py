@@ -87,6 +87,7 @@ class Firing:
         carries_request: this run stands for the request; of a one-off it is the one that executes.
         due: the nominal time.
         on_time: whether the schedule fires at that time at all, and not before its start.
+        owed: the schedule was to fire at that time: it was approved and enabled by then.
         newest: its newest firing until now, or None before the first.
         taken: another run has this firing.
     """
@@ -98,6 +99,7 @@ class Firing:
     carries_request: bool
     due: datetime
     on_time: bool
+    owed: bool
     newest: datetime | None
     taken: bool
 
@@ -157,6 +159,7 @@ DISABLED = "The scheduled job is disabled."
 NOT_APPROVED = "The scheduled job has not been approved."
 NEEDS_APPROVAL = "This job needs approval now; request this run again."
 NOT_DUE = "The schedule does not fire at this time."
+NOT_OWED = "The schedule did not yet fire at this time: it was approved, or made, later."
 SUPERSEDED = "A newer firing of this schedule is due; of those missed only the newest runs."
 CHANGED = "The parameters of this run were changed in Prefect after it was requested."
 JOB_DISABLED = "This job is not enabled to be run."
@@ -213,7 +216,7 @@ def _fires(facts: Facts) -> Answer | None:
         return Wait(firing.due)
     if firing.newest is not None and firing.due < firing.newest:
         return Finish(SUPERSEDED)
-    return None
+    return None if firing.owed else Finish(NOT_OWED)
 
 
 def _is_what_was_approved(facts: Facts) -> Answer | None:

@@ -655,9 +655,6 @@ def test_what_repeats_begins_with_the_firing_after_its_approval(plants: Plants) 
     plant.check_in_line()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="admission does not know due_from, so an old run that still waits in Prefect goes"
-)
 def test_a_firing_that_came_while_its_approval_was_lost_does_not_run_when_it_is_approved_again(plants: Plants) -> None:
     plant = plants.ready(**APPROVAL)
     bob, row = approver(plant), asked(plant, HOURLY)
@@ -1603,6 +1600,18 @@ def test_a_request_whose_run_is_made_anew_asks_though_prefect_fails_once(plants:
     check_in_line(plant)
 
 
+def test_a_question_that_was_noted_and_not_asked_is_asked_again(plants: Plants) -> None:
+    plant = plants.ready(**APPROVAL)
+    row = asked(plant, HOURLY)
+    plant.now += 3 * HOUR  # so the firings that it tells of are others
+    spec = plant.engine.made[plant.own_id()]
+    assert spec.schedule is not None
+    plant.engine.made[plant.own_id()] = replace(spec, schedule=replace(spec.schedule, active=True))
+    plant.engine.fail("ask")
+    plant.settle()
+    check_asks(plant, now_of(plant, row))
+
+
 @pytest.mark.parametrize("schedule", EVERY[1:])
 def test_wherever_a_request_s_run_that_is_made_anew_dies_it_asks_in_the_end(plants: Plants, schedule: Any) -> None:
     for plant in plants.dying(lambda: ended_by_a_hand(plants, schedule), lambda plant: plant.watch.tick()):
@@ -1984,7 +1993,7 @@ class Requests(RuleBasedStateMachine):
         assert {str(row.id) for row in rows if not row.one_off} == {s.schedule.slug for s in self.plant.own().values()}
         for row in rows:
             if row.awaits_decision:
-                check_asks(self.plant, row)
+                check_stands(self.plant, row)  # and asks, see the question that was noted and not asked
         later = {row.flow_run_id for row in rows if row.one_off and row.may_fire}
         asking = {row.flow_run_id for row in rows if row.awaits_decision}
         results = self.plant.all(JobResult)

@@ -273,8 +273,10 @@ def test_of_a_job_that_changes_exactly_what_may_no_longer_run_goes_back(world: W
         fits = tx.change(fits, approved=binding_of(fits, replace(world.job, code_digest=NEW)))
     world.return_stale(code_digest=NEW)
     assert world.now(went) == returned(went, CODE_CHANGED)
-    for stays in (fits, waits, ended, free, other):
+    for stays in (fits, ended, free, other):
         assert world.now(stays) == stays
+    # What waits is another thing to decide about now, so it is to be asked anew.
+    assert world.now(waits) == replace(waits, version=waits.version + 1)
     assert world.acts() == [Act.RETURNED]
 
 
@@ -353,7 +355,8 @@ def test_what_waits_goes_on_waiting_when_its_job_needs_no_approval_any_more(stor
     row = world.scheduled()
     world.patch({"approval_required": True})
     world.patch({"approval_required_override": False})
-    assert world.now(row) == returned(row, NEEDS_APPROVAL)
+    back = returned(row, NEEDS_APPROVAL)
+    assert world.now(row) == replace(back, version=back.version + 1)
     assert world.acts() == [Act.RETURNED]
 
 

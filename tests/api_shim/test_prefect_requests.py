@@ -14,6 +14,7 @@ import pytest
 from api_shim.approvals import CHANGED
 from api_shim.audit import Act
 from api_shim.decision_form import CHOOSE
+from api_shim.lapses import return_stale
 from api_shim.model import Job, JobResult, ScheduledJob, Status
 from api_shim.prefect_requests import CONFIRM, DENIED, FOLLOWS, MEDDLED, NOT_STANDING, NOT_WAITING, PrefectRequests
 from api_shim.question import version_of
@@ -269,6 +270,40 @@ def test_who_was_shown_another_version_decides_nothing(plants: Plants) -> None:
     assert not_resumed(plant, bob, row.flow_run_id, answer) == (Conflict, CHANGED)
     shown = {**YES, "request": version_of(now_of(plant, row), plant.only(Job))}
     assert resume(plant, bob, row.flow_run_id, shown) == ""
+
+
+def tell_the_server(plant: Plant) -> None:
+    """Let the server find other code of the Job, as at a start."""
+    with plant.store.transaction() as tx:
+        job = tx.change(plant.only(Job), code_digest="new", version=plant.job.version + 1)
+        return_stale(job.id, plant.now, tx)
+
+
+def tell_by_a_worker(plant: Plant) -> None:
+    """Let a worker come to another request of the Job with other code."""
+    other = asked(plant, {**AT_ONCE, "name": "another"})
+    resume(plant, approver(plant, "dave"), other.flow_run_id, YES)
+    plant.code = "new"
+    plant.work_off()
+    assert plant.only(Job).code_digest == "new"
+
+
+@pytest.mark.parametrize("schedule", EVERY)
+@pytest.mark.parametrize("tell", [tell_the_server, tell_by_a_worker])
+def test_what_waits_while_its_job_s_code_changes_is_shown_anew_and_can_be_approved(
+    plants: Plants, schedule: Any, tell: Any
+) -> None:
+    plant = plants.ready(**APPROVAL)
+    bob, row = approver(plant), asked(plant, schedule)
+    plant.tick(2, seconds=1)
+    tell(plant)
+    plant.settle()
+    now = now_of(plant, row)
+    check_asks(plant, now)
+    assert now.flow_run_id is not None
+    shown = plant.engine.questions[now.flow_run_id].form["properties"]["request"]["default"]
+    assert shown == version_of(now, plant.only(Job))
+    assert resume(plant, bob, now.flow_run_id, {**YES, "request": shown, "confirm_past_due": True}) == ""
 
 
 # What a hand has changed

@@ -20,6 +20,7 @@ from approval_gate.admission import (
     NEEDS_APPROVAL,
     NOT_APPROVED,
     NOT_DUE,
+    NOT_OWED,
     NOT_REQUESTED,
     SINGLETON,
     SUPERSEDED,
@@ -53,6 +54,7 @@ DUE = Firing(
     carries_request=False,
     due=NOW,
     on_time=True,
+    owed=True,
     newest=NOW,
     taken=False,
 )
@@ -118,6 +120,7 @@ TABLE = [
     pytest.param(firing(taken=True), Finish(TAKEN), id="a firing that another run has is finished"),
     pytest.param(firing(enabled=False), Refuse(DISABLED), id="what is disabled is refused, unrecorded"),
     pytest.param(firing(on_time=False), Refuse(NOT_DUE), id="a time at which the schedule does not fire is refused"),
+    pytest.param(firing(owed=False), Finish(NOT_OWED), id="a firing from before the approval is passed over"),
     pytest.param(firing(due=NOW + HOUR), Wait(NOW + HOUR), id="a firing that is early waits for its time"),
     pytest.param(firing(newest=NOW + HOUR), Finish(SUPERSEDED), id="a firing that has a newer one is passed over"),
     pytest.param(
@@ -329,6 +332,7 @@ FIRINGS = st.builds(
     carries_request=st.booleans(),
     due=TIMES,
     on_time=st.booleans(),
+    owed=st.booleans(),
     newest=st.none() | TIMES,
     taken=st.booleans(),
 )
@@ -373,7 +377,7 @@ def may_go(facts: Facts) -> bool:
 def is_sound(it: Firing, now: datetime) -> bool:
     newest = it.newest is None or it.due >= it.newest
     approved = it.approval in {NOT_REQUIRED, APPROVED} and not it.stale
-    return it.enabled and approved and it.on_time and not it.taken and it.due <= now and newest
+    return it.enabled and approved and it.on_time and it.owed and not it.taken and it.due <= now and newest
 
 
 @given(ALL_FACTS)
