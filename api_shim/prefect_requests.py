@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.approvals import Approvals
+from api_shim.approvals import CHANGED, Approvals
 from api_shim.audit import Act, about
 from api_shim.decision_form import read_answer
 from api_shim.model import Job, JobResult, ScheduledJob
@@ -97,9 +97,10 @@ class PrefectRequests:
                 await self._approvals.deny(actor, {"id": row.id}, decision)
                 return DENIED
             await self._approvals.approve(actor, {"id": row.id}, decision)
-        except Conflict:
-            # Perhaps what the form shows has changed; the next one shows it as it is.
-            await self._projection.reconcile(row.id)
+        except Conflict as error:
+            if error.detail == CHANGED:
+                # The next form shows it as it is now.
+                await self._projection.reconcile(row.id)
             raise
         except Invalid as error:
             raise Invalid(CONFIRM if error.detail == PAST_DUE else error.detail) from error
