@@ -12,6 +12,7 @@ Contract 6, 9.4 to 9.7, and 10.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -131,17 +132,16 @@ class Approvals:
 
     async def put_back(self, run_id: UUID) -> None:
         """Let the run of an undecided request, which was let start in Prefect, stand and ask again."""
-        row = await self._store.read(lambda tx: tx.one(ScheduledJob, flow_run_id=run_id))
-        if row is not None:
-            await self._projection.put_back(row.id)
+        await self._projection.put_back(run_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Asked:
-    """A request that somebody decides about."""
+    """A request that somebody decides about, and the name of who asked for it."""
 
     row: ScheduledJob
     job: Job
+    requester: str
     request: policy.Request
 
 
@@ -211,20 +211,20 @@ def _asked(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> list[_As
     jobs = {job.id: job for job in tx.all(Job, id=[row.job_id for row in rows])}
     things = tx.attributes_of(KIND, [row.id for row in rows])
     job_things = tx.attributes_of(ObjectType.JOB, jobs)
-    owners = tx.all(Owner, scheduled_job_id=[row.id for row in rows])
+    names: dict[UUID, dict[UUID | None, str]] = defaultdict(dict)
+    for owner in tx.all(Owner, scheduled_job_id=[row.id for row in rows]):
+        names[owner.scheduled_job_id][owner.user_id] = owner.username
     return [
         _Asked(
             row=row,
             job=(job := jobs[row.job_id]),
+            requester=names[row.id].get(row.requester_id, UNKNOWN),
             request=policy.Request(
                 thing=things[row.id],
                 job=job_things[job.id],
                 requester=row.requester_id,
-                owners=frozenset(
-                    {owner.user_id for owner in owners if owner.scheduled_job_id == row.id}
-                    | ({row.owner_id} if row.owner_id else set())
-                ),
-                names=frozenset(owner.username for owner in owners if owner.scheduled_job_id == row.id),
+                owners=frozenset(filter(None, (*names[row.id], row.owner_id))),
+                names=frozenset(names[row.id].values()),
                 approval=ApprovalState.EXPIRED if _is_over(row, now) else row.approval,
                 decided_by=row.approved_by_id,
                 settled=_settled(row, now),
@@ -289,12 +289,10 @@ def _queue(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Pa
     policy.enforce(policy.on_type(actor, Action.VIEW, KIND), KIND)
     listing = replace(listing, sort=listing.sort or ("start_time",))
     page: Page[ScheduledJob] = tx.page(KIND, actor, listing, approval=ApprovalState.PENDING, enabled=True)
-    owners = tx.all(Owner, scheduled_job_id=[row.id for row in page.rows])
-    names: dict[object, str] = {(owner.scheduled_job_id, owner.user_id): owner.username for owner in owners}
     waiting = [
         Waiting(
             scheduled=asked.row,
-            requester=names.get((asked.row.id, asked.row.requester_id), UNKNOWN),
+            requester=asked.requester,
             why_not=_why_not(policy.approve(actor, asked.request, force=True)),
         )
         for asked in _asked(tx, page.rows, now)

@@ -15,8 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
+
+from api_shim.model import ScheduledJob
+from approval_gate.model import Actor
 
 FIRST_HASH = "0" * 64
 """What the first event is hashed with."""
@@ -111,31 +114,7 @@ def restored(kept: Mapping[str, Any], types: Mapping[str, type]) -> dict[str, An
     return {path: value_of(path, value) for path, value in kept.items() if path in types}
 
 
-class Subject(Protocol):
-    """A scheduled job, as far as events speak of it."""
-
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def job_id(self) -> UUID: ...
-    @property
-    def flow_run_id(self) -> UUID | None: ...
-    @property
-    def deployment_id(self) -> UUID | None: ...
-
-
-class Person(Protocol):
-    """Somebody who does something."""
-
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def username(self) -> str: ...
-
-
-def about(scheduled: Subject, act: Act, now: datetime, who: Person | None = None, **data: Any) -> AuditEvent:
+def about(scheduled: ScheduledJob, act: Act, now: datetime, who: Actor | None = None, **data: Any) -> AuditEvent:
     """Return an event about a scheduled job.
 
     Args:

@@ -230,8 +230,7 @@ class PrefectEngine(PrefectHttp):
 
     async def release(self, run_id: UUID, at: datetime, message: str, *, name: str | None = None) -> None:
         row = await self.show(run_id)
-        run = read_run(row) if row is not None else None
-        if row is None or run is None or run.final:
+        if row is None or (run := read_run(row)).final:
             return
         await self._label(row, name or run.name, [TAG], run.parameters)
         if run.state_type == "SCHEDULED" and run.scheduled_for == at:

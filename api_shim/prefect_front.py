@@ -112,12 +112,19 @@ class Front:
             raise Unauthenticated(NO_CREDENTIALS)
         return await anyio.to_thread.run_sync(self._identity.authenticate, credentials, self._clock())
 
+    async def _caller(self, scope: Scope) -> Actor:
+        return await self._who(read_credentials(Headers(scope=scope).get("authorization")))
+
     async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
-        state = scope.setdefault("state", {})
+        caller: Actor | GateError
         try:
-            state["caller"] = await self._who(read_credentials(Headers(scope=scope).get("authorization")))
+            caller = await self._caller(scope)
         except GateError as error:
-            state["caller"] = error
+            caller = error
+        await self._to_shim(caller, scope, receive, send)
+
+    async def _to_shim(self, caller: Actor | GateError, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["caller"] = caller
         # As it was sent, still encoded: a name in it may have a slash of its own.
         path = scope["raw_path"].rstrip(b"/")
         await self._shim({**scope, "path": path.decode("latin-1"), "raw_path": path}, receive, send)
@@ -128,7 +135,7 @@ class Front:
             await self._prefect(_as_nobody(scope), receive, _at_home(send))
             return
         try:
-            actor = await self._who(read_credentials(Headers(scope=scope).get("authorization")))
+            actor = await self._caller(scope)
             gated = await self._is_gated(scope["method"], path)
         except Unauthenticated as error:
             await JSONResponse({"detail": str(error)}, 401)(scope, receive, send)
@@ -139,7 +146,7 @@ class Front:
 
     async def _pass(self, actor: Actor, scope: Scope, receive: Receive, send: Send, *, gated: bool) -> None:
         if gated:
-            await self._ours(scope, receive, send)
+            await self._to_shim(actor, scope, receive, send)
         elif needs_write(scope["method"], scope["path"]) and not may_write(actor):
             await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
         else:

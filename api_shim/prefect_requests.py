@@ -22,7 +22,7 @@ from api_shim.model import Job, JobResult, ScheduledJob
 from api_shim.ports import Engine
 from api_shim.projection import Projection
 from api_shim.question import mark_of
-from api_shim.schedules import RunRequest, Schedules
+from api_shim.schedules import RunRequest, Schedules, default_name
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Conflict, Invalid, NotFound, Unavailable
 from approval_gate.model import Actor
@@ -117,7 +117,7 @@ class PrefectRequests:
             return
         event = about(row, Act.TAMPERED, self._clock(), reason=MEDDLED)
         await self._store.write(lambda tx: tx.remember(event))
-        await self._projection.put_back(row.id)
+        await self._projection.put_back(row.flow_run_id)
         raise Conflict(MEDDLED)
 
     async def run(self, actor: Actor, deployment_id: UUID, body: Mapping[str, Any]) -> UUID:
@@ -171,7 +171,7 @@ def _request(job: Job, scheduled: ScheduledJob | None, body: Mapping[str, Any], 
     start = _start(body.get("state"), now)
     if start is None:
         return RunRequest(data=data, job_queue=queue)
-    name = body.get("name") or f"{job.name[:200]} - {now.isoformat()}"
+    name = body.get("name") or default_name(job, now)
     return RunRequest(data=data, job_queue=queue, schedule={"interval": "future", "name": name, "start_time": start})
 
 

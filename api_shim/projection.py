@@ -142,13 +142,12 @@ class Projection:
             await self._engine.ask(run.id, asked)
         return scheduled.start_time if scheduled.one_off and scheduled.start_time >= now else NEVER
 
-    async def put_back(self, scheduled_id: UUID) -> None:
+    async def put_back(self, run_id: UUID) -> None:
         """Let the run of a request, which somebody has let start in Prefect, stand and ask again."""
         async with self._one_at_a_time:
-            scheduled = await self._store.read(lambda tx: tx.one(ScheduledJob, id=scheduled_id))
-            if scheduled is not None and scheduled.awaits_decision and scheduled.flow_run_id is not None:
-                asked = await self._question(scheduled, await self._job(scheduled.job_id))
-                await self._engine.ask(scheduled.flow_run_id, asked)
+            scheduled = await self._store.read(lambda tx: tx.one(ScheduledJob, flow_run_id=run_id))
+            if scheduled is not None and scheduled.awaits_decision:
+                await self._engine.ask(run_id, await self._question(scheduled, await self._job(scheduled.job_id)))
 
     async def _question(self, scheduled: ScheduledJob, job: Job) -> Question:
         """Return what to ask, after having noted how to know it again."""

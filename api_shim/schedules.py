@@ -157,7 +157,7 @@ class Schedules:
         immediately = plan.schedule.interval is Interval.IMMEDIATELY
         scheduled = ScheduledJob(
             id=uuid4(),
-            name=plan.schedule.name or f"{plan.job.name[:200]} - {now.isoformat()}",
+            name=plan.schedule.name or default_name(plan.job, now),
             job_id=plan.job.id,
             owner_id=actor.id,
             requester_id=actor.id,
@@ -226,6 +226,11 @@ def _queue(job: Job, request: RunRequest) -> str:
     if not isinstance(asked, str) or asked not in job.queues:
         raise Invalid({"task_queue": [f'"{str(asked)[:100]}" is not a valid choice.']})
     return asked
+
+
+def default_name(job: Job, now: datetime) -> str:
+    """Return the name of a scheduled job that was asked for without one (contract 4)."""
+    return f"{job.name[:200]} - {now.isoformat()}"
 
 
 def runnable_of(job: Job) -> policy.Runnable:

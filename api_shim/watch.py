@@ -197,8 +197,8 @@ class Watch:
                 await self._engine.end(run.id, "CANCELLED", "Cancelled", GONE)
             case Remedy.DROP:
                 await self._engine.end(run.id, "CANCELLED", "Cancelled", NOT_REQUESTED)
-            case Remedy.ASK_AGAIN if known.scheduled is not None:
-                await self._projection.put_back(known.scheduled.id)
+            case Remedy.ASK_AGAIN:
+                await self._projection.put_back(run.id)
             case Remedy.START_AGAIN:
                 at, name = (row.start_time, row.name) if (row := known.scheduled) is not None else (now, None)
                 await self._engine.release(run.id, at, STARTED_AGAIN, name=name)

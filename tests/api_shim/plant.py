@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
+
+from hypothesis.stateful import RuleBasedStateMachine
 
 from api_shim.admissions import Admissions, Outcome
 from api_shim.approvals import Approvals
@@ -240,6 +243,18 @@ class Plant:
         assert all(not run.held for run in self.unended())
 
 
+def opened_plant(url: str, **job: Any) -> Iterator[Plant]:
+    """Make a plant over an empty database whose Job has its deployment, for a while."""
+    tables = Store(url)
+    tables.migrate()
+    tables.close()
+    made = Plant(url, **job)
+    made.add(made.user, made.job)
+    made.tick()
+    yield made
+    made.store.close()
+
+
 async def _awaited(work: Callable[[], Awaitable[Any]]) -> None:
     await work()
 
@@ -285,3 +300,17 @@ class Plants:
     def close(self) -> None:
         for plant in self._made:
             plant.store.close()
+
+
+class OverPlants(RuleBasedStateMachine):
+    """A state machine that makes plants, and numbers what it asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self._plants = Plants(Path(self._folder.name))
+        self._number = 0
+
+    def teardown(self) -> None:
+        self._plants.close()
+        self._folder.cleanup()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from sqlalchemy import event
 
 from api_shim.actors import actor_of
@@ -50,7 +49,7 @@ from approval_gate.admission import ALREADY_RUN, NOT_APPROVED, NOT_REQUESTED, An
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
-from tests.api_shim.plant import HOUR, INPUTS, Code, Plant, Plants
+from tests.api_shim.plant import HOUR, INPUTS, Code, OverPlants, Plant, Plants, opened_plant
 from tests.factories import NOW, make_user
 from tests.fakes import Died, FakeEngine
 
@@ -199,31 +198,20 @@ def executed(plant: Plant) -> list[JobResult]:
     return [result for result in plant.all(JobResult) if result.attempt is not None]
 
 
-def opened(url: str) -> Iterator[Plant]:
-    tables = Store(url)
-    tables.migrate()
-    tables.close()
-    made = Plant(url, **APPROVAL)
-    made.add(made.user, made.job)
-    made.tick()
-    yield made
-    made.store.close()
-
-
 @pytest.fixture
 def plant(store_url: str) -> Iterator[Plant]:
     """A plant on each kind of database, whose Job needs approval."""
-    yield from opened(store_url)
+    yield from opened_plant(store_url, **APPROVAL)
 
 
 @pytest.fixture
 def on_sqlite(tmp_path: Path) -> Iterator[Plant]:
-    yield from opened(f"sqlite:///{tmp_path / 'store.db'}")
+    yield from opened_plant(f"sqlite:///{tmp_path / 'store.db'}", **APPROVAL)
 
 
 @pytest.fixture
 def on_postgresql(postgresql_url: str) -> Iterator[Plant]:
-    yield from opened(postgresql_url)
+    yield from opened_plant(postgresql_url, **APPROVAL)
 
 
 # The story
@@ -1671,18 +1659,8 @@ MOSTLY_LIVES = st.sampled_from([*[0] * 20, *range(1, 15)])
 """At which point the process dies, if it does."""
 
 
-class Requests(RuleBasedStateMachine):
+class Requests(OverPlants):
     """Requests, decisions, time, code, workers, hands in Prefect, and a process that dies, against who may have run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
-        self._plants = Plants(Path(self._folder.name))
-        self._number = 0
-
-    def teardown(self) -> None:
-        self._plants.close()
-        self._folder.cleanup()
 
     @initialize()
     def begin(self) -> None:

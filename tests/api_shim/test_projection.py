@@ -690,10 +690,9 @@ def test_nobody_is_put_back_who_has_been_decided_about(plants: Plants) -> None:
     run = its_run(plant)
     asyncio.run(approve(plant))
     before = plant.engine.all_runs[run.id]
-    for run_id in (run.id, BOB.id):
-        asyncio.run(plant.approvals.put_back(run_id))
-    asyncio.run(plant.projection.put_back(plant.only(ScheduledJob).id))
-    asyncio.run(plant.projection.put_back(BOB.id))
+    for put_back in (plant.approvals.put_back, plant.projection.put_back):
+        for run_id in (run.id, BOB.id):
+            asyncio.run(put_back(run_id))
     assert plant.engine.all_runs == {run.id: before}
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from api_shim.audit import Act, about
 from api_shim.model import Job, JobResult, ScheduledJob, Status
-from api_shim.store import Duplicate, Store, Transaction
+from api_shim.store import Duplicate, Transaction
 from approval_gate.admission import Go
 from approval_gate.errors import Unavailable
-from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants
+from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants, opened_plant
 from tests.factories import NOW, make_result
 
 LATER = {"interval": "future", "name": "once", "start_time": (NOW + HOUR).isoformat()}
@@ -87,14 +87,7 @@ def test_a_job_that_prefect_does_not_know_yet_does_not_start(plants: Plants) -> 
 @pytest.fixture
 def plant(store_url: str) -> Iterator[Plant]:
     """A plant on each kind of database."""
-    tables = Store(store_url)
-    tables.migrate()
-    tables.close()
-    made = Plant(store_url)
-    made.add(made.user, made.job)
-    made.tick()
-    yield made
-    made.store.close()
+    yield from opened_plant(store_url)
 
 
 def test_what_else_is_written_is_written_with_the_result(plant: Plant) -> None:

@@ -15,13 +15,12 @@ from api_shim.audit import Act, AuditEvent
 from api_shim.model import Job, JobResult, Leftover, Owner, ScheduledJob
 from api_shim.recurrence import Interval
 from api_shim.schedules import BOTH_QUEUES, SENSITIVE, SENSITIVE_AND_APPROVAL, Accepted, RunRequest
-from api_shim.store import Store
 from approval_gate import constraints
 from approval_gate.admission import NOT_APPROVED, Hold, Refuse
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, NotRunnable, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Grant, ObjectType
-from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants
+from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants, opened_plant
 from tests.factories import NOW
 
 LATER = {"interval": "future", "name": "once", "start_time": (NOW + HOUR).isoformat()}
@@ -366,14 +365,7 @@ def test_a_name_that_is_taken_is_refused(plants: Plants) -> None:
 @pytest.fixture
 def plant(store_url: str) -> Iterator[Plant]:
     """A plant on each kind of database."""
-    tables = Store(store_url)
-    tables.migrate()
-    tables.close()
-    made = Plant(store_url)
-    made.add(made.user, made.job)
-    made.tick()
-    yield made
-    made.store.close()
+    yield from opened_plant(store_url)
 
 
 def test_of_those_who_ask_for_one_name_at_once_exactly_one_gets_it(plant: Plant) -> None:

@@ -8,19 +8,17 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from api_shim.announcing import AT_ONCE, WAITS, announcement
 from api_shim.audit import Act, AuditEvent, AuditHead
@@ -37,7 +35,7 @@ from approval_gate.admission import NOT_APPROVED, Go, Refuse
 from approval_gate.errors import Conflict, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
-from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants
+from tests.api_shim.plant import HOUR, INPUTS, OverPlants, Plant, Plants
 from tests.api_shim.test_admissions import make_run
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
@@ -744,18 +742,8 @@ def test_a_refresh_while_prefect_is_away_says_so(plants: Plants) -> None:
 # Everything at once
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(OverPlants):
     """Requests, deletions, time, a scheduler, a worker, and a process that dies: no firing twice, none lost."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
-        self._plants = Plants(Path(self._folder.name))
-        self._number = 0
-
-    def teardown(self) -> None:
-        self._plants.close()
-        self._folder.cleanup()
 
     @initialize()
     def begin(self) -> None:
