@@ -291,7 +291,7 @@ def test_no_input_gets_out_of_its_part_and_every_one_is_shown(inputs: dict[str, 
     assert all(character.isprintable() or character in "\n\x7f" for character in fence.content)
 
 
-long_texts = st.builds(lambda text, end: text * (SHOWN_INPUTS // len(text)) + end, names, texts)
+long_texts = st.builds(lambda text, end: text * (SHOWN_INPUTS // len(text) + 1) + end, names, texts)
 
 
 @given(inputs=st.dictionaries(texts, long_texts, min_size=1, max_size=2))
