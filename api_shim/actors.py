@@ -13,8 +13,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from api_shim.model import Permission, PermissionGroup, PermissionUser, Token, User, UserGroup
 from api_shim.store import Transaction
@@ -79,15 +82,38 @@ def sign_in(tx: Transaction, credentials: Credentials, now: datetime) -> Actor:
 
 def actor_of(tx: Transaction, user: User, *, read_only: bool = False) -> Actor:
     """Return a user as the rules see him, with every permission that reaches him now."""
-    grants = () if user.is_superuser else tuple(grant for row in _reaching(tx, user) if (grant := _grant(row)))
-    return Actor(id=user.id, username=user.username, superuser=user.is_superuser, grants=grants, read_only=read_only)
+    [actor] = actors_of(tx, [user])
+    return replace(actor, read_only=read_only)
 
 
-def _reaching(tx: Transaction, user: User) -> list[Permission]:
-    in_groups = [row.group_id for row in tx.all(UserGroup, user_id=user.id)]
-    ids = {row.permission_id for row in tx.all(PermissionUser, user_id=user.id)}
-    ids |= {row.permission_id for row in tx.all(PermissionGroup, group_id=in_groups)}
-    return tx.all(Permission, id=ids, enabled=True)
+def actors_of(tx: Transaction, users: list[User]) -> list[Actor]:
+    """Return users as the rules see them, in the same number of queries however many they are."""
+    limited = [user.id for user in users if not user.is_superuser]
+    reaching = _reaching(tx, limited) if limited else {}
+
+    def actor(user: User) -> Actor:
+        grants = tuple(reaching.get(user.id, ()))
+        return Actor(id=user.id, username=user.username, superuser=user.is_superuser, grants=grants)
+
+    return [actor(user) for user in users]
+
+
+def _reaching(tx: Transaction, ids: list[UUID]) -> Mapping[UUID, list[Grant]]:
+    """Return what is granted to each of these users."""
+    through: dict[UUID, list[UUID]] = defaultdict(list)
+    for member in tx.all(UserGroup, user_id=ids):
+        through[member.group_id].append(member.user_id)
+    receivers: dict[UUID, set[UUID]] = defaultdict(set)
+    for row in tx.all(PermissionUser, user_id=ids):
+        receivers[row.permission_id].add(row.user_id)
+    for given in tx.all(PermissionGroup, group_id=list(through)):
+        receivers[given.permission_id].update(through[given.group_id])
+    grants: dict[UUID, list[Grant]] = {user_id: [] for user_id in ids}
+    for permission in tx.all(Permission, order="name", id=list(receivers), enabled=True):
+        if (grant := _grant(permission)) is not None:
+            for user_id in receivers[permission.id]:
+                grants[user_id].append(grant)
+    return grants
 
 
 def _grant(permission: Permission) -> Grant | None:

@@ -202,7 +202,8 @@ def _record_refusal(tx: Transaction, run: Run, request: Requested, refusal: Refu
     _close(tx, run, request, Status.FAILURE, refusal.reason, now)
     scheduled = request.scheduled
     if scheduled is not None and (refusal.ends_schedule or scheduled.one_off):
-        tx.change(scheduled, enabled=False, date_changed=now, version=scheduled.version + 1)
+        failure = refusal.reason if refusal.ends_schedule else ""
+        tx.change(scheduled, enabled=False, failure=failure, date_changed=now, version=scheduled.version + 1)
 
 
 def _close(tx: Transaction, run: Run, request: Requested, status: Status, why: str, now: datetime) -> None:

@@ -20,8 +20,11 @@ from api_shim.admissions import Admissions
 from api_shim.approvals import Approvals
 from api_shim.conventions import install_errors
 from api_shim.deps import Services
+from api_shim.edits import Edits
+from api_shim.explaining import Explaining
 from api_shim.identity import Identity
 from api_shim.jobs import Catalogue, JobCode
+from api_shim.ownership import Ownership
 from api_shim.ports import Engine
 from api_shim.prefect_requests import PrefectRequests
 from api_shim.projection import Projection
@@ -59,7 +62,8 @@ def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: s
     runs = Runs(store, engine, projection)
     watch = Watch(store, engine, projection, clock)
     approvals = Approvals(store=store, runs=runs, projection=projection, clock=clock)
-    schedules = Schedules(store=store, runs=runs, projection=projection, code=JobCode(), clock=clock, zone=zone)
+    code = JobCode()
+    schedules = Schedules(store=store, runs=runs, projection=projection, code=code, clock=clock, zone=zone)
     services = Services(
         store=store,
         engine=engine,
@@ -67,6 +71,9 @@ def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: s
         admissions=Admissions(store),
         approvals=approvals,
         catalogue=Catalogue(store, clock),
+        edits=Edits(store=store, runs=runs, code=code, clock=clock),
+        explaining=Explaining(store=store, clock=clock),
+        ownership=Ownership(store=store, runs=runs, clock=clock),
         prefect_requests=PrefectRequests(
             store=store,
             engine=engine,

@@ -12,30 +12,28 @@ Contract 6, 9.4 to 9.7, and 10.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from api_shim.access import check_still_there
-from api_shim.audit import Act, about, restored, snapshot
+from api_shim.audit import Act, about, snapshot
+from api_shim.cases import KIND, Case, cases, judged
 from api_shim.decision_form import Decision
-from api_shim.model import Job, JobResult, Leftover, Owner, ScheduledJob
-from api_shim.projection import UNKNOWN, Projection
+from api_shim.model import JobResult, Leftover, ScheduledJob
+from api_shim.projection import Projection
 from api_shim.question import binding_of, version_of
 from api_shim.runs import Runs
-from api_shim.schedules import leave, runnable_of
+from api_shim.schedules import leave
 from api_shim.store import Listing, Page, Store, Transaction
-from api_shim.store.lookups import path_types
 from approval_gate import policy
 from approval_gate.errors import Conflict
 from approval_gate.lifecycle import STEPS, ApprovalState, Step
-from approval_gate.model import Action, Actor, Denied, Hidden, ObjectType, Verdict
+from approval_gate.model import Action, Actor, Denied, Hidden, Verdict
 
-KIND = ObjectType.SCHEDULED_JOB
 CHANGED = "This request has changed since it was shown to you; look at it again."
 
 
@@ -113,14 +111,14 @@ class Approvals:
             Unavailable: no worker serves the queue, or Prefect does not answer.
         """
         now = self._clock()
-        asked = await self._store.read(partial(_dry_runnable, actor, by, now))
-        await self._runs.check_served(asked.row.queue)
-        inputs = {**asked.row.inputs, "dryrun": True}
+        case = await self._store.read(partial(_dry_runnable, actor, by, now))
+        await self._runs.check_served(case.row.queue)
+        inputs = {**case.row.inputs, "dryrun": True}
 
         def remember(tx: Transaction, result: JobResult) -> None:
-            tx.remember(about(replace(asked.row, flow_run_id=result.id), Act.DRY_RUN, now, actor))
+            tx.remember(about(replace(case.row, flow_run_id=result.id), Act.DRY_RUN, now, actor))
 
-        return await self._runs.start(actor, asked.job, inputs, asked.row.queue, now, also=remember)
+        return await self._runs.start(actor, case.job, inputs, case.row.queue, now, also=remember)
 
     async def queue(self, actor: Actor, listing: Listing) -> Page[Waiting]:
         """Return a page of what waits for a decision and the actor may see.
@@ -135,22 +133,12 @@ class Approvals:
         await self._projection.put_back(run_id)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Asked:
-    """A request that somebody decides about, and the name of who asked for it."""
-
-    row: ScheduledJob
-    job: Job
-    requester: str
-    request: policy.Request
-
-
 def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datetime, tx: Transaction) -> ScheduledJob:
-    asked = _judged(tx, actor, Action.CHANGE, by, now, partial(policy.approve, actor, force=decision.force))
-    row = asked.row
+    case = judged(tx, actor, Action.CHANGE, by, now, partial(policy.approve, actor, force=decision.force))
+    row = case.row
     if row.approval is ApprovalState.APPROVED:
         return row
-    if decision.version not in (None, version_of(row, asked.job)):
+    if decision.version not in (None, version_of(row, case.job)):
         raise Conflict(CHANGED)
     check_still_there(tx, actor)
     tx.remember(about(row, Act.APPROVED, now, actor, comment=decision.comment, force=decision.force))
@@ -159,7 +147,7 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
         approval=STEPS[row.approval, Step.APPROVE],
         approval_note="",
         approval_comment=decision.comment,
-        approved=binding_of(row, asked.job),
+        approved=binding_of(row, case.job),
         approved_at=now,
         approved_by=actor.username,
         approved_by_id=actor.id,
@@ -172,114 +160,17 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
 def _deny(
     actor: Actor, by: Mapping[str, Any], decision: Decision, now: datetime, tx: Transaction
 ) -> tuple[ScheduledJob, Leftover]:
-    asked = _judged(tx, actor, Action.DELETE, by, now, partial(policy.deny, actor))
-    own = actor.id == asked.row.requester_id
+    case = judged(tx, actor, Action.DELETE, by, now, partial(policy.deny, actor))
+    own = actor.id == case.row.requester_id
     act, word, step = (Act.WITHDRAWN, "Withdrawn", Step.WITHDRAW) if own else (Act.DENIED, "Denied", Step.DENY)
-    tx.remember(about(asked.row, act, now, actor, comment=decision.comment, seen=snapshot(asked.request.thing or {})))
+    tx.remember(about(case.row, act, now, actor, comment=decision.comment, seen=snapshot(case.request.thing or {})))
     comment = f": {decision.comment}" if decision.comment else "."
-    leftover = leave(tx, asked.row, f"{word} by {actor.username}{comment}")
-    return replace(asked.row, approval=STEPS[asked.row.approval, step], enabled=False), leftover
+    leftover = leave(tx, case.row, f"{word} by {actor.username}{comment}")
+    return replace(case.row, approval=STEPS[case.row.approval, step], enabled=False), leftover
 
 
-def _dry_runnable(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> _Asked:
-    return _judged(tx, actor, Action.VIEW, by, now, partial(policy.dry_run, actor))
-
-
-def _judged(
-    tx: Transaction,
-    actor: Actor,
-    action: Action,
-    by: Mapping[str, Any],
-    now: datetime,
-    judge: Callable[[policy.Request], Verdict],
-) -> _Asked:
-    """Return the request that the actor may decide about, locked if the decision changes it; or raise why not."""
-    row = tx.one(ScheduledJob, lock=action is not Action.VIEW, **by)
-    if row is None:
-        verdict = judge(NOTHING)
-        if verdict == Hidden() and action is not Action.VIEW:
-            _tell_who_decided(tx, actor, action, by)
-        policy.enforce(verdict, KIND)
-        raise policy.missing(KIND)
-    [asked] = _asked(tx, [row], now)
-    policy.enforce(judge(asked.request), KIND)
-    return asked
-
-
-def _asked(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> list[_Asked]:
-    """Return requests as the rules see them, with the same number of queries however many they are."""
-    jobs = {job.id: job for job in tx.all(Job, id=[row.job_id for row in rows])}
-    things = tx.attributes_of(KIND, [row.id for row in rows])
-    job_things = tx.attributes_of(ObjectType.JOB, jobs)
-    names: dict[UUID, dict[UUID | None, str]] = defaultdict(dict)
-    for owner in tx.all(Owner, scheduled_job_id=[row.id for row in rows]):
-        names[owner.scheduled_job_id][owner.user_id] = owner.username
-    return [
-        _Asked(
-            row=row,
-            job=(job := jobs[row.job_id]),
-            requester=names[row.id].get(row.requester_id, UNKNOWN),
-            request=policy.Request(
-                thing=things[row.id],
-                job=job_things[job.id],
-                requester=row.requester_id,
-                owners=frozenset(filter(None, (*names[row.id], row.owner_id))),
-                names=frozenset(names[row.id].values()),
-                approval=ApprovalState.EXPIRED if _is_over(row, now) else row.approval,
-                decided_by=row.approved_by_id,
-                settled=_settled(row, now),
-                runnable=runnable_of(job),
-                supports_dryrun=job.supports_dryrun,
-                past_due=row.is_past_due(now),
-            ),
-        )
-        for row in rows
-    ]
-
-
-NOTHING = policy.Request(
-    thing=None,
-    job={},
-    requester=None,
-    owners=frozenset(),
-    names=frozenset(),
-    approval=ApprovalState.PENDING,
-    decided_by=None,
-    settled="",
-    runnable=policy.Runnable(enabled=False, installed=False, is_job_hook_receiver=False),
-    supports_dryrun=False,
-    past_due=False,
-)
-"""What is not there, as the rules see it."""
-
-
-def _is_over(row: ScheduledJob, now: datetime) -> bool:
-    """Say whether the time to decide has ended, also if nobody has written that down yet."""
-    return row.approval is ApprovalState.PENDING and row.expires_at is not None and row.expires_at <= now
-
-
-def _settled(row: ScheduledJob, now: datetime) -> str:
-    if row.approval is ApprovalState.APPROVED and row.approved_at is not None:
-        return _decided("approved", row.approved_by, row.approved_at)
-    if row.approval is ApprovalState.EXPIRED or _is_over(row, now):
-        return "This request has expired, because nobody decided about it in time; request it again."
-    return ""
-
-
-def _decided(how: str, who: str, when: datetime) -> str:
-    return f"{who} {how} this request on {when.astimezone(UTC):%Y-%m-%d at %H:%M:%S} UTC."
-
-
-# What is told of requests that are gone
-
-
-def _tell_who_decided(tx: Transaction, actor: Actor, action: Action, by: Mapping[str, Any]) -> None:
-    about = {"scheduled_job_id" if field == "id" else field: value for field, value in by.items()}
-    event = tx.last_event((Act.DENIED, Act.WITHDRAWN), **about)
-    if event is None:
-        return
-    if actor.may(action, KIND, restored(event.data.get("seen", {}), path_types([KIND]))):
-        raise Conflict(_decided("denied" if event.act is Act.DENIED else "withdrew", event.actor, event.at))
+def _dry_runnable(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> Case:
+    return judged(tx, actor, Action.VIEW, by, now, partial(policy.dry_run, actor))
 
 
 # The queue
@@ -291,11 +182,11 @@ def _queue(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Pa
     page: Page[ScheduledJob] = tx.page(KIND, actor, listing, approval=ApprovalState.PENDING, enabled=True)
     waiting = [
         Waiting(
-            scheduled=asked.row,
-            requester=asked.requester,
-            why_not=_why_not(policy.approve(actor, asked.request, force=True)),
+            scheduled=case.row,
+            requester=case.requester,
+            why_not=_why_not(policy.approve(actor, case.request, force=True)),
         )
-        for asked in _asked(tx, page.rows, now)
+        for case in cases(tx, page.rows, now)
     ]
     return Page(page.count, waiting)
 

@@ -13,8 +13,11 @@ from fastapi import Depends, Request
 from api_shim.admissions import Admissions
 from api_shim.approvals import Approvals
 from api_shim.conventions import caller, reference
+from api_shim.edits import Edits
+from api_shim.explaining import Explaining
 from api_shim.jobs import Catalogue
 from api_shim.model import Job
+from api_shim.ownership import Ownership
 from api_shim.ports import Engine
 from api_shim.prefect_requests import PrefectRequests
 from api_shim.schedules import Schedules
@@ -34,6 +37,9 @@ class Services:
     admissions: Admissions
     approvals: Approvals
     catalogue: Catalogue
+    edits: Edits
+    explaining: Explaining
+    ownership: Ownership
     prefect_requests: PrefectRequests
     schedules: Schedules
     viewing: Viewing

@@ -45,12 +45,13 @@ def stale(scheduled: ScheduledJob, job: Job, code: str | None = None) -> str:
             return ""
 
 
-def return_to_queue(tx: Transaction, scheduled: ScheduledJob, job: Job, reason: str, now: datetime) -> None:
+def return_to_queue(tx: Transaction, scheduled: ScheduledJob, job: Job, reason: str, now: datetime) -> ScheduledJob:
     """Take an approval back, for this reason; what has been decided stays remembered, and the time begins anew."""
     state = after(scheduled.approval, Step.RETURN)
     if state is None:
-        return
-    tx.change(
+        return scheduled
+    tx.remember(about(scheduled, Act.RETURNED, now, reason=reason))
+    return tx.change(
         scheduled,
         approval=state,
         approval_note=reason,
@@ -63,7 +64,12 @@ def return_to_queue(tx: Transaction, scheduled: ScheduledJob, job: Job, reason: 
         date_changed=now,
         version=scheduled.version + 1,
     )
-    tx.remember(about(scheduled, Act.RETURNED, now, reason=reason))
+
+
+def check_anew(tx: Transaction, scheduled: ScheduledJob, job: Job, now: datetime) -> ScheduledJob:
+    """Return a scheduled job as it stands after it was changed: in the queue if it may no longer run unasked."""
+    reason = stale(scheduled, job)
+    return return_to_queue(tx, scheduled, job, reason, now) if reason else scheduled
 
 
 def end_of(job: Job, now: datetime) -> datetime | None:

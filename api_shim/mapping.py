@@ -17,6 +17,7 @@ from api_shim.model import Job, ScheduledJob
 from api_shim.ports import EMPTY_FORM, DeploymentSpec, RunSpec, ScheduleSpec
 from api_shim.question import waiting_name
 from api_shim.recurrence import active_from, cron_spec
+from approval_gate.lifecycle import ApprovalState
 
 ENTRYPOINT = "flows.prefect_flow"
 BASE_DEPLOYMENT = "default"
@@ -54,6 +55,25 @@ def differs(found: DeploymentSpec | None, desired: DeploymentSpec) -> bool:
     return found is None or replace(found, flow=desired.flow, name=desired.name) != desired
 
 
+def handiwork(found: DeploymentSpec | None, desired: DeploymentSpec) -> str:
+    """Return the sentence on what a hand has changed on a deployment; empty for what follows from the Job alone."""
+    if found is None:
+        return "Its deployment was deleted in Prefect."
+    is_there, should_be = found.schedule, desired.schedule
+    if is_there is None or should_be is None:
+        schedule = "" if is_there == should_be else "added" if is_there else "removed"
+    else:
+        switched = "" if is_there.active == should_be.active else "switched on" if is_there.active else "switched off"
+        schedule = switched or ("" if is_there == should_be else "changed")
+    changes = [
+        f"Its schedule was {schedule} in Prefect." if schedule else "",
+        "Its parameters were changed in Prefect." if found.parameters != desired.parameters else "",
+        "Its work queue was changed in Prefect." if found.queue != desired.queue else "",
+        "How its runs are executed was changed in Prefect." if found.foreign else "",
+    ]
+    return " ".join(filter(None, changes))
+
+
 def deployment_name(name: str, scheduled_id: UUID) -> str:
     """Return the name of a scheduled job's deployment: its own name, made unique."""
     return f"{allowed_name(name)[:200]} ({str(scheduled_id)[:8]})"
@@ -84,3 +104,18 @@ def run_spec(key: str, scheduled: ScheduledJob, message: str, *, awaits: bool = 
         message=message,
         awaits=awaits,
     )
+
+
+def released(scheduled: ScheduledJob) -> str:
+    """Return the message of a run that may start."""
+    if not scheduled.approved_by:
+        return "Scheduled by signoff."
+    comment = f": {scheduled.approval_comment}" if scheduled.approval_comment else "."
+    return f"Approved by {scheduled.approved_by}{comment}"
+
+
+def ended(scheduled: ScheduledJob) -> tuple[str, str]:
+    """Return the name and the message of the state of a run that will not execute."""
+    if scheduled.approval is ApprovalState.EXPIRED:
+        return "Expired", "Nobody decided about this request in time."
+    return "Cancelled", "The scheduled job is disabled."

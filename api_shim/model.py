@@ -182,6 +182,7 @@ class ScheduledJob:
         requester_id: who asked for it, whoever owns it now.
         immediate: it was asked for to run at once, so it is never past its date.
         inputs: what its runs are given, validated, in JSON form.
+        failure: why it was disabled, if a failure did that; empty if a person did, or time.
         approval_note: why it is in the queue again.
         approved_by: the name that the approver had.
         approved: what the approval is bound to.
@@ -190,6 +191,7 @@ class ScheduledJob:
         due_from: firings before this moment are not owed, say because it was made or enabled later.
         deployment_id: a recurring one's own Prefect deployment, once it exists.
         flow_run_id: a one-off's Prefect flow run, once it exists.
+        run_outdated: that run was made before the inputs or the queue were changed; another one takes its place.
         next_look_at: when Prefect must be brought into line again although nothing has changed here.
     """
 
@@ -207,6 +209,7 @@ class ScheduledJob:
     queue: str
     description: str = ""
     enabled: bool = True
+    failure: str = ""
     approval: ApprovalState = ApprovalState.NOT_REQUIRED
     approval_note: str = ""
     approved_by_id: UUID | None = None
@@ -223,6 +226,7 @@ class ScheduledJob:
     due_from: datetime
     deployment_id: UUID | None = None
     flow_run_id: UUID | None = None
+    run_outdated: bool = False
     version: int = 1
     projected_version: int = 0
     next_look_at: datetime = NEVER
@@ -255,12 +259,13 @@ class ScheduledJob:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Owner:
-    """Somebody asked for a scheduled job, or has owned it; kept though he be removed, with the name that he had."""
+class Participant:
+    """Somebody asked for a scheduled job, has owned it, or (not ``owned``) changed it; kept though he be removed."""
 
     scheduled_job_id: UUID
     user_id: UUID
     username: str
+    owned: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,14 +31,22 @@ from api_shim.firings import (
     record_lost,
     record_passed_over,
 )
-from api_shim.mapping import allowed_name, base_deployment, differs, one_off_key, own_deployment, run_spec
-from api_shim.model import NEVER, Job, Leftover, Owner, ScheduledJob
+from api_shim.mapping import (
+    allowed_name,
+    base_deployment,
+    differs,
+    ended,
+    one_off_key,
+    own_deployment,
+    released,
+    run_spec,
+)
+from api_shim.model import NEVER, Job, Leftover, Participant, ScheduledJob
 from api_shim.ports import Engine, Question, Run
 from api_shim.question import mark_of, question
 from api_shim.recurrence import active_from, newest_time, next_times
 from api_shim.store import Store, Transaction
-from approval_gate.admission import SUPERSEDED
-from approval_gate.lifecycle import ApprovalState
+from approval_gate.admission import OUTDATED, SUPERSEDED
 
 TAKEN_AHEAD = timedelta(seconds=30)
 """How long before its time a worker may take a run; Prefect's own take them ten seconds before."""
@@ -113,18 +121,18 @@ class Projection:
         run = await self._own_run(scheduled, _deployment_of(job))
         if not scheduled.may_fire:
             if run is not None and run.waits:
-                await self._engine.end(run.id, "CANCELLED", *_ended(scheduled))
+                await self._engine.end(run.id, "CANCELLED", *ended(scheduled))
             return NEVER
         now = self._clock()
-        if run is not None and run.final and scheduled.start_time <= now:
+        if run is not None and run.final and scheduled.start_time <= now and not scheduled.run_outdated:
             # It was its turn, and it ended before it could ask.
             await self._store.write(partial(record_lost, scheduled, job, run, scheduled.start_time, now))
             return NEVER
         if run is None or run.final:
             run = await self._hold(_deployment_of(job), one_off_key(scheduled.id), scheduled, "Being scheduled.")
-            await self._note(scheduled, flow_run_id=run.id)
+            await self._note(scheduled, flow_run_id=run.id, run_outdated=False)
         if run.waits:
-            await self._engine.release(run.id, scheduled.start_time, _released(scheduled), name=scheduled.name)
+            await self._engine.release(run.id, scheduled.start_time, released(scheduled), name=scheduled.name)
         return max(scheduled.start_time, now) + MISSED_AFTER
 
     async def _await(self, scheduled: ScheduledJob, job: Job, deployment_id: UUID) -> datetime:
@@ -134,7 +142,7 @@ class Projection:
         if run is None or run.final:
             run = await self._hold(deployment_id, one_off_key(scheduled.id), scheduled, asked.message)
             # It has not asked yet: until it has, this is not done.
-            await self._note(scheduled, flow_run_id=run.id, projected_version=scheduled.version - 1)
+            await self._note(scheduled, flow_run_id=run.id, run_outdated=False, projected_version=scheduled.version - 1)
         now = self._clock()
         # One that a worker may be taking now dies with that worker if it is stopped; it asks for admission, and is
         # put back then.
@@ -195,9 +203,9 @@ class Projection:
         if run is None or run.final:
             return
         if scheduled.may_fire:
-            await self._engine.end(run.id, "COMPLETED", "Approved", _released(scheduled))
+            await self._engine.end(run.id, "COMPLETED", "Approved", released(scheduled))
         else:
-            await self._engine.end(run.id, "CANCELLED", *_ended(scheduled))
+            await self._engine.end(run.id, "CANCELLED", *ended(scheduled))
 
     # Missed firings
 
@@ -268,12 +276,17 @@ class Projection:
             await self._store.write(lambda tx: tx.remove(leftover))
 
     async def _own_run(self, scheduled: ScheduledJob, deployment_id: UUID) -> Run | None:
-        """Return a scheduled job's run; one whose deployment was deleted could never start, so it is ended."""
+        """Return a scheduled job's run, less one that waits and could not start, or not as it should."""
         run = await self._run(scheduled.flow_run_id)
-        if run is None or not run.waits or run.deployment_id == deployment_id:
+        if run is None or not run.waits:
             return run
-        await self._engine.end(run.id, "CANCELLED", "Cancelled", "Its deployment was deleted in Prefect.")
-        return None
+        if run.deployment_id != deployment_id:
+            await self._engine.end(run.id, "CANCELLED", "Cancelled", "Its deployment was deleted in Prefect.")
+            return None
+        if scheduled.run_outdated:
+            await self._engine.end(run.id, "CANCELLED", "Replaced", OUTDATED)
+            return None
+        return run
 
     async def _run(self, run_id: UUID | None) -> Run | None:
         return None if run_id is None else (await self._engine.runs([run_id])).get(run_id)
@@ -294,24 +307,7 @@ def _deployment_of(job: Job) -> UUID:
     return job.deployment_id
 
 
-# What people are told
-
-
-def _released(scheduled: ScheduledJob) -> str:
-    if not scheduled.approved_by:
-        return "Scheduled by signoff."
-    comment = f": {scheduled.approval_comment}" if scheduled.approval_comment else "."
-    return f"Approved by {scheduled.approved_by}{comment}"
-
-
-def _ended(scheduled: ScheduledJob) -> tuple[str, str]:
-    """Return the name and the message of the state of a run that will not execute."""
-    if scheduled.approval is ApprovalState.EXPIRED:
-        return "Expired", "Nobody decided about this request in time."
-    return "Cancelled", "The scheduled job is disabled."
-
-
 def requester_name(scheduled: ScheduledJob, tx: Transaction) -> str:
     """Return the name of who asked for a scheduled job, as he was called then."""
-    found = tx.one(Owner, scheduled_job_id=scheduled.id, user_id=scheduled.requester_id)
+    found = tx.one(Participant, scheduled_job_id=scheduled.id, user_id=scheduled.requester_id)
     return found.username if found is not None else UNKNOWN

@@ -117,7 +117,7 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
         # Prefect's database may give 1.0 back as 1, which is equal all the same.
         unchanged=run.parameters == shown,
         needs_approval=request is not None and _needs_approval(request),
-        firing=_firing(tx, run, request, attempt, now) if request else None,
+        firing=_firing(tx, run.id, request, attempt.code, now) if request else None,
         runs_as=_runs_as(tx, request) if request else None,
         job_enabled=request is not None and request.job.enabled,
         job_installed=request is not None and request.job.installed,
@@ -125,12 +125,36 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
     )
 
 
+def foreseen(tx: Transaction, scheduled: ScheduledJob, job: Job, due: datetime, then: datetime) -> Facts:
+    """Return the facts about the run of a firing to come, as they are then if nothing changes."""
+    owner = tx.one(User, id=scheduled.owner_id) if scheduled.owner_id else None
+    inputs = scheduled.inputs
+    request = Requested(job=job, result=None, scheduled=scheduled, due=due, inputs=inputs, sensitive=False, owner=owner)
+    return Facts(
+        now=then,
+        requested=True,
+        attempt=NO_PROCESS,
+        let_go=None,
+        over=False,
+        unchanged=True,
+        needs_approval=False,
+        firing=_firing(tx, None, request, job.code_digest, then),
+        runs_as=_runs_as(tx, request),
+        job_enabled=job.enabled,
+        job_installed=job.installed,
+        singleton_busy=False,
+    )
+
+
+NO_PROCESS = UUID(int=0)
+
+
 def _needs_approval(request: Requested) -> bool:
     by_event = request.job.is_job_hook_receiver
     return request.job.approval_required and not by_event and not is_dry_run(request.job, request.inputs)
 
 
-def _firing(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now: datetime) -> Firing | None:
+def _firing(tx: Transaction, run_id: UUID | None, request: Requested, code: str, now: datetime) -> Firing | None:
     scheduled, due = request.scheduled, request.due
     if scheduled is None or due is None:
         return None
@@ -140,13 +164,14 @@ def _firing(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now
         name=scheduled.name,
         enabled=scheduled.enabled,
         approval=scheduled.approval,
-        stale=stale(scheduled, request.job, attempt.code),
-        carries_request=run.id == scheduled.flow_run_id,
+        stale=stale(scheduled, request.job, code),
+        outdated=scheduled.run_outdated and run_id == scheduled.flow_run_id,
+        carries_request=run_id is not None and run_id == scheduled.flow_run_id,
         due=due,
         on_time=is_firing(scheduled.recurrence, due) if repeats else True,
         owed=due >= scheduled.due_from if repeats else True,
         newest=newest_time(scheduled.recurrence, now) if repeats else None,
-        taken=other is not None and other.id != run.id,
+        taken=other is not None and other.id != run_id,
     )
 
 

@@ -11,9 +11,10 @@ Contract 4, 9.9 to 9.11.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -68,10 +69,13 @@ def read_schedule(raw: object, now: datetime, zone: str) -> Schedule:
         raise _fault("non_field_errors", f"Invalid data. Expected a dictionary, but got {type(raw).__name__}.")
     interval = _interval(raw)
     faults: dict[str, list[str]] = {}
-    name = _collect(faults, "name", _name, raw, interval)
-    time_zone = _collect(faults, "time_zone", _time_zone, raw, zone) or zone
-    crontab = _collect(faults, "crontab", _crontab, raw, interval)
-    start = _collect(faults, "start_time", _start, raw, interval, time_zone, now)
+    needed = interval is not Interval.IMMEDIATELY
+    name = collect(faults, "name", partial(read_name, needed=needed), raw.get("name"))
+    sent = raw.get("time_zone")
+    time_zone = zone if sent is None else collect(faults, "time_zone", read_time_zone, sent) or zone
+    custom = interval is Interval.CUSTOM
+    crontab = collect(faults, "crontab", read_crontab, raw.get("crontab")) if custom else ""
+    start = now if not needed else collect(faults, "start_time", _start, raw, interval, time_zone, now)
     if faults:
         raise Invalid({"schedule": faults})
     if start is None:
@@ -79,7 +83,8 @@ def read_schedule(raw: object, now: datetime, zone: str) -> Schedule:
     return Schedule(name=name, interval=interval, start_time=start, time_zone=time_zone, crontab=crontab)
 
 
-def _collect(faults: dict[str, list[str]], field: str, read: Any, *args: Any) -> Any:
+def collect(faults: dict[str, list[str]], field: str, read: Callable[..., Any], *args: Any) -> Any:
+    """Return what is read, or note the fault of this field."""
     try:
         return read(*args)
     except Invalid as error:
@@ -100,12 +105,16 @@ def _interval(raw: Mapping[str, Any]) -> Interval:
     return Interval(value)
 
 
-def _name(raw: Mapping[str, Any], interval: Interval) -> str:
-    value = raw.get("name")
+def read_name(value: object, *, needed: bool) -> str:
+    """Read the name of a scheduled job; empty where it is not needed.
+
+    Raises:
+        Invalid: with the sentence.
+    """
     if value is not None and not isinstance(value, str):
         raise Invalid(NOT_A_STRING)
     name = (value or "").strip()
-    if not name and interval is not Interval.IMMEDIATELY:
+    if not name and needed:
         raise Invalid(NAME_MISSING)
     if len(name) > MAX_NAME:
         raise Invalid(f"Ensure this field has no more than {MAX_NAME} characters.")
@@ -114,31 +123,42 @@ def _name(raw: Mapping[str, Any], interval: Interval) -> str:
     return name
 
 
-def _time_zone(raw: Mapping[str, Any], zone: str) -> str:
-    value = raw.get("time_zone")
-    if value is None:
-        return zone
+def read_time_zone(value: object) -> str:
+    """Read the name of a time zone.
+
+    Raises:
+        Invalid: with the sentence.
+    """
     if not isinstance(value, str):
         raise Invalid(NOT_A_STRING)
     return check_time_zone(value)
 
 
-def _crontab(raw: Mapping[str, Any], interval: Interval) -> str:
-    if interval is not Interval.CUSTOM:
-        return ""
-    value = raw.get("crontab")
+def read_crontab(value: object) -> str:
+    """Read a crontab.
+
+    Raises:
+        Invalid: with the sentence.
+    """
     if not isinstance(value, str) or not value.strip():
         raise Invalid(CRONTAB_MISSING)
     return check_crontab(value)
 
 
 def _start(raw: Mapping[str, Any], interval: Interval, zone: str, now: datetime) -> datetime | None:
-    if interval is Interval.IMMEDIATELY:
-        return now
     value = raw.get("start_time")
+    if interval is Interval.CUSTOM and value in (None, ""):
+        return None
+    return read_start(value, zone, now)
+
+
+def read_start(value: object, zone: str, now: datetime) -> datetime:
+    """Read a start, which lies not in the past.
+
+    Raises:
+        Invalid: with the sentence.
+    """
     if value is None or value == "":
-        if interval is Interval.CUSTOM:
-            return None
         raise Invalid(START_INVALID)
     start = read_time(value, zone)
     if start < now:

@@ -26,7 +26,7 @@ from api_shim.audit import Act, about, snapshot
 from api_shim.jobs import JobCode
 from api_shim.lapses import end_of
 from api_shim.mapping import deployment_name
-from api_shim.model import Job, JobResult, Leftover, Owner, ScheduledJob
+from api_shim.model import Job, JobResult, Leftover, Participant, ScheduledJob
 from api_shim.projection import Projection
 from api_shim.recurrence import Interval
 from api_shim.runs import Runs
@@ -148,7 +148,7 @@ class Schedules:
         if job.has_sensitive_variables and _interval_of(schedule) != Interval.IMMEDIATELY:
             raise Invalid({"schedule": {"interval": [SENSITIVE]}})
         when = read_schedule(schedule, now, self._zone)
-        queue = _queue(job, request)
+        queue = read_queue(job, request.task_queue, request.job_queue)
         inputs = self._code.validate(job, request.data)
         dry_run = job.supports_dryrun and inputs.get("dryrun") is True
         return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, waits=job.approval_required and not dry_run)
@@ -217,10 +217,15 @@ def _interval_of(schedule: object) -> object:
     return schedule.get("interval") if isinstance(schedule, Mapping) else None
 
 
-def _queue(job: Job, request: RunRequest) -> str:
-    if request.task_queue is not None and request.job_queue is not None:
+def read_queue(job: Job, task_queue: object, job_queue: object) -> str:
+    """Read the work queue that somebody asks for, under either of its names; the Job's first one if he asks for none.
+
+    Raises:
+        Invalid: both names are used, or the Job has no such queue.
+    """
+    if task_queue is not None and job_queue is not None:
         raise Invalid({"task_queue": BOTH_QUEUES})
-    asked = request.task_queue if request.job_queue is None else request.job_queue
+    asked = task_queue if job_queue is None else job_queue
     if asked is None or asked == "":
         return job.default_queue
     if not isinstance(asked, str) or asked not in job.queues:
@@ -241,7 +246,7 @@ def runnable_of(job: Job) -> policy.Runnable:
 def _add(actor: Actor, scheduled: ScheduledJob, now: datetime, tx: Transaction) -> None:
     check_still_there(tx, actor)
     tx.add(scheduled)
-    tx.add(Owner(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
+    tx.add(Participant(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
     if scheduled.awaits_decision:
         tx.remember(about(scheduled, Act.REQUESTED, now, actor))
 

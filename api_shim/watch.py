@@ -7,31 +7,31 @@ Each second:
 * job results that are not final learn from Prefect how their runs stand.
 
 Every half minute all of our deployments and waiting runs in Prefect are compared with the store, and runs that
-nobody executes any more are ended or started again.
+nobody executes any more are ended or started again. What a hand changed on a deployment, say by switching its schedule
+on or off in Prefect's UI, is taken back, and remembered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from uuid import UUID
 
 from api_shim.announcing import announce
+from api_shim.audit import Act, AuditEvent, about
 from api_shim.firings import ending
 from api_shim.lapses import expire
-from api_shim.mapping import base_deployment, differs, own_deployment
+from api_shim.mapping import base_deployment, differs, handiwork, own_deployment
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
 from api_shim.ports import GOING, HELD, DeploymentSpec, Engine, Run
 from api_shim.projection import Projection
 from api_shim.question import waiting_name
 from api_shim.recurrence import Interval
+from api_shim.remedies import ABANDONED_AFTER, Known, Remedy, known_of, remedy
 from api_shim.store import Store, Transaction
 from approval_gate.lifecycle import ApprovalState
 
@@ -41,10 +41,6 @@ TICK = 1.0
 SWEEP_EVERY = timedelta(seconds=30)
 BATCH = 200
 LONGEST_PAUSE = timedelta(seconds=60)
-ABANDONED_AFTER = timedelta(seconds=60)
-SLOW_START = timedelta(minutes=15)
-"""How long a process may take from being taken by a worker to asking for admission: some pull a large image first."""
-
 GONE = "The process that executed this run has gone."
 NOT_REQUESTED = "This run was never recorded: the request for it was not accepted."
 STARTED_AGAIN = "Started again: its process had gone before it was let go."
@@ -141,25 +137,38 @@ class Watch:
     # What a hand or a crash changed in Prefect
 
     async def _sweep(self, now: datetime) -> None:
+        settled = await self._store.read(partial(_settled, self._clock() + SWEEP_EVERY))
         deployments = await self._engine.deployments()
-        for thing_id, again in await self._store.read(partial(self._astray, deployments, now)):
-            await self._try(thing_id, again)
+        for astray in await self._store.read(partial(self._astray, deployments, settled)):
+            await self._try(astray.id, partial(self._take_back, astray))
         await self._sweep_one_offs()
         await self._sweep_runs(now)
 
     def _astray(
-        self, found: Mapping[UUID, DeploymentSpec], now: datetime, tx: Transaction
-    ) -> list[tuple[UUID, Callable[[], Awaitable[None]]]]:
+        self, found: Mapping[UUID, DeploymentSpec], settled: Mapping[UUID, int], tx: Transaction
+    ) -> list[_Astray]:
         """Return what stands differently in Prefect, with the way to mend it."""
+        now = self._clock()
         jobs = {job.id: job for job in tx.all(Job)}
-        astray: list[tuple[UUID, Callable[[], Awaitable[None]]]] = []
-        for job in jobs.values():
-            if job.deployment_id and differs(found.get(job.deployment_id), base_deployment(job)):
-                astray.append((job.id, partial(self._projection.reconcile_job, job.id)))
-        for row in tx.all(ScheduledJob):
-            if row.deployment_id and differs(found.get(row.deployment_id), own_deployment(row, jobs[row.job_id], now)):
-                astray.append((row.id, partial(self._projection.reconcile, row.id)))
+        rows = [row for row in tx.all(ScheduledJob) if row.deployment_id]
+        again, job_again = self._projection.reconcile, self._projection.reconcile_job
+        wanted: list[tuple[Job | ScheduledJob, DeploymentSpec, Callable[[UUID], Awaitable[None]]]] = [
+            *((job, base_deployment(job), job_again) for job in jobs.values() if job.deployment_id),
+            *((row, own_deployment(row, jobs[row.job_id], now), again) for row in rows),
+        ]
+        astray = []
+        for thing, should_be, mend in wanted:
+            is_there = found.get(thing.deployment_id) if thing.deployment_id else None
+            if differs(is_there, should_be):
+                hand = handiwork(is_there, should_be) if settled.get(thing.id) == thing.version else ""
+                astray.append(_Astray(thing, partial(mend, thing.id), hand))
         return astray
+
+    async def _take_back(self, astray: _Astray) -> None:
+        """Mend what stands differently; what a hand had changed is remembered."""
+        await astray.mend()
+        if astray.hand:
+            await self._store.write(partial(_remember, astray, self._clock()))
 
     async def _sweep_one_offs(self) -> None:
         rows = await self._store.read(lambda tx: tx.all(ScheduledJob, enabled=True, interval=Interval.FUTURE))
@@ -176,7 +185,7 @@ class Watch:
         await self._sweep_requests({run.id: run for run in runs}, pending)
         asking = {row.flow_run_id for row, _ in pending}
         due = [run for run in runs if run.going or (run.id not in asking and now - run.since > ABANDONED_AFTER)]
-        known = await self._store.read(partial(_known, due))
+        known = await self._store.read(partial(known_of, due))
         for run in due:
             await self._try(run.id, partial(self._recover, run, known[run.id], now))
 
@@ -204,6 +213,46 @@ class Watch:
                 await self._engine.release(run.id, at, STARTED_AGAIN, name=name)
             case _:
                 return
+
+
+@dataclass(frozen=True, slots=True)
+class _Astray:
+    """A Job or a scheduled job whose deployment is not as it should be.
+
+    Args:
+        thing: it.
+        mend: makes its deployment as it should be.
+        hand: what a hand has changed there, as a sentence; empty where we did not follow yet.
+    """
+
+    thing: Job | ScheduledJob
+    mend: Callable[[], Awaitable[None]]
+    hand: str
+
+    @property
+    def id(self) -> UUID:
+        return self.thing.id
+
+
+def _settled(until: datetime, tx: Transaction) -> dict[UUID, int]:
+    """Return the versions of what Prefect has followed, and need not follow by itself before then."""
+    rows = [row for row in tx.all(ScheduledJob) if row.next_look_at > until]
+    things: list[Job | ScheduledJob] = [*tx.all(Job), *rows]
+    return {thing.id: thing.version for thing in things if thing.projected_version == thing.version}
+
+
+def _remember(astray: _Astray, now: datetime, tx: Transaction) -> None:
+    thing = astray.thing
+    if isinstance(thing, ScheduledJob):
+        tx.remember(about(thing, Act.TAKEN_BACK, now, reason=astray.hand))
+    else:
+        data = {"reason": astray.hand}
+        job_id, deployment_id = thing.id, thing.deployment_id
+        tx.remember(
+            AuditEvent(
+                at=now, act=Act.TAKEN_BACK, name=thing.name, job_id=job_id, deployment_id=deployment_id, data=data
+            )
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,25 +293,6 @@ def _learn(result_id: UUID, run: Run | None, now: datetime, tx: Transaction) -> 
         tx.change(result, **ending(result, status, run.ended or now), traceback=why)
 
 
-class Remedy(StrEnum):
-    """What to do about a run that does not get on."""
-
-    LEAVE = "leave"
-    END = "end"
-    CANCEL = "cancel"
-    DROP = "drop"
-    ASK_AGAIN = "ask again"
-    START_AGAIN = "start again"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
-    """What the store knows of a run."""
-
-    result: JobResult | None
-    scheduled: ScheduledJob | None
-
-
 Waiting = list[tuple[ScheduledJob, UUID | None]]
 """Requests, each with the deployment that its run belongs to."""
 
@@ -272,47 +302,3 @@ def _pending(tx: Transaction) -> Waiting:
     base = {job.id: job.deployment_id for job in tx.all(Job)}
     rows = tx.all(ScheduledJob, enabled=True, approval=ApprovalState.PENDING)
     return [(row, base[row.job_id] if row.one_off else row.deployment_id) for row in rows]
-
-
-def _known(runs: list[Run], tx: Transaction) -> dict[UUID, Known]:
-    ids = [run.id for run in runs]
-    results = {result.id: result for result in tx.all(JobResult, id=ids)}
-    scheduled = {row.flow_run_id: row for row in tx.all(ScheduledJob, flow_run_id=ids)}
-    return {run_id: Known(result=results.get(run_id), scheduled=scheduled.get(run_id)) for run_id in ids}
-
-
-def remedy(run: Run, known: Known, now: datetime, began: datetime) -> Remedy:
-    """Say what to do about a run that is held, or that Prefect shows as under way.
-
-    A process of this machine that is gone is proof. What was not let go counts as stuck after a while: a short one for
-    runs from before this server began, whose worker may have ended with the last one. A run that is held and recorded
-    waits rightly. One that is being cancelled is never started again.
-    """
-    result = known.result
-    end = Remedy.CANCEL if run.state_type == "CANCELLING" else Remedy.END
-    if result is not None and result.attempt is not None:
-        return end if run.state_type in GOING and _is_gone(result.worker or "") else Remedy.LEAVE
-    short = run.state_type in HELD or run.since < began
-    if now - run.since <= (ABANDONED_AFTER if short else SLOW_START):
-        return Remedy.LEAVE
-    recorded = result is not None or known.scheduled is not None
-    if run.state_type in HELD:
-        return Remedy.LEAVE if recorded else Remedy.DROP
-    if known.scheduled is not None and known.scheduled.awaits_decision:
-        return Remedy.ASK_AGAIN
-    return Remedy.START_AGAIN if end is Remedy.END and (recorded or run.by_schedule) else end
-
-
-def _is_gone(worker: str) -> bool:
-    host, _, number = worker.rpartition(":")
-    return host == socket.gethostname() and number.isdigit() and not _is_alive(int(number))
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

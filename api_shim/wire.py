@@ -15,7 +15,8 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from api_shim.approvals import Waiting
-from api_shim.model import OVERRIDABLE, Job, JobResult, ScheduledJob
+from api_shim.explaining import Explanation, why_not
+from api_shim.model import OVERRIDABLE, Job, JobResult, ScheduledJob, User
 from api_shim.ports import LogLine
 from api_shim.question import version_of
 from approval_gate.lifecycle import ApprovalState
@@ -118,6 +119,7 @@ class Wire:
             "crontab": row.crontab,
             "one_off": row.one_off,
             "enabled": row.enabled,
+            "failure": row.failure,
             "args": [],
             "kwargs": {} if job.has_sensitive_variables else dict(row.inputs),
             "queue": row.queue,
@@ -145,6 +147,23 @@ class Wire:
             "may_approve": not waiting.why_not,
             "why_not_approve": waiting.why_not,
         }
+
+    def explanation(self, told: Explanation) -> Shape:
+        """Return who may do what with a scheduled job, and when it fires next (contract 10)."""
+        return {
+            "user": self._named(told.subject),
+            "may": {
+                asked: {"allowed": not (reason := why_not(verdict)), "reason": reason}
+                for asked, verdict in told.verdicts.items()
+            },
+            "who": {asked: [self._named(user) for user in users] for asked, users in told.people.items()},
+            "needs_force": told.needs_force,
+            "next_firing": at(told.next_firing),
+            "why_not": told.why_not,
+        }
+
+    def _named(self, user: User) -> Shape:
+        return {**(self._user(user.id) or {}), "username": user.username}
 
     def job_result(self, row: JobResult) -> Shape:
         """Return a job result (contract 7)."""

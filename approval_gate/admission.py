@@ -84,6 +84,7 @@ class Firing:
         enabled: whether it may fire.
         approval: where its approval stands.
         stale: why that no longer lets it run, as a sentence; empty while it does.
+        outdated: this run was made before the inputs or the queue were changed; another takes its place.
         carries_request: this run stands for the request; of a one-off it is the one that executes.
         due: the nominal time.
         on_time: whether the schedule fires at that time at all, and not before its start.
@@ -96,6 +97,7 @@ class Firing:
     enabled: bool
     approval: ApprovalState
     stale: str
+    outdated: bool
     carries_request: bool
     due: datetime
     on_time: bool
@@ -158,6 +160,7 @@ TAKEN = "This firing has already been executed by another run."
 DISABLED = "The scheduled job is disabled."
 NOT_APPROVED = "The scheduled job has not been approved."
 NEEDS_APPROVAL = "This job needs approval now; request this run again."
+OUTDATED = "The scheduled job was changed after this run was made; another run takes its place."
 NOT_DUE = "The schedule does not fire at this time."
 NOT_OWED = "The schedule did not yet fire at this time: it was approved, or made, later."
 SUPERSEDED = "A newer firing of this schedule is due; of those missed only the newest runs."
@@ -210,6 +213,8 @@ def _fires(facts: Facts) -> Answer | None:
         return None
     if not firing.enabled:
         return Refuse(DISABLED)
+    if firing.outdated:
+        return Refuse(OUTDATED)
     if not firing.on_time:
         return Refuse(NOT_DUE)
     if facts.now < firing.due:

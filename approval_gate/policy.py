@@ -6,10 +6,11 @@
 * Then the object: without the action on this very object it is no (403) to those who may see it, and
   unknown (404) to those who may not.
 * A Job must also be enabled, installed and one that people start, before anybody runs it.
-* A request is approved by somebody who may change it and may approve its Job; by nobody who asked for it or ever
-  owned it, superusers included; once, in time, and knowingly if its start has passed.
+* A request is approved by somebody who may change it and may approve its Job; by nobody who asked for it, ever
+  owned it or changed what it runs, superusers included; once, in time, and knowingly if its start has passed.
 * It is denied by somebody who may delete it and may approve its Job; who asked for it withdraws it that way.
 * A dry run of it is started by somebody who may see it and may run its Job.
+* Who takes over, hands over and changes a scheduled job stands in ``ownership``.
 
 Contract 2, 4 to 6, 8, and 9.4 to 9.7.
 """
@@ -20,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from approval_gate.errors import Conflict, Invalid, NotFound, NotRunnable
+from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable
 from approval_gate.lifecycle import ApprovalState, Step, after
 from approval_gate.model import Action, Actor, Allowed, Attributes, Denied, Hidden, ObjectType, Verdict
 
@@ -99,6 +100,7 @@ NOUNS = {
     ObjectType.JOB: "Job",
     ObjectType.SCHEDULED_JOB: "ScheduledJob",
     ObjectType.JOB_RESULT: "JobResult",
+    ObjectType.USER: "User",
 }
 
 
@@ -120,6 +122,7 @@ MAY_NOT_DENY = "You do not have permission to deny this request."
 MAY_NOT_RUN = "You do not have permission to run this job."
 OWN_REQUEST = "You cannot approve your own job request!"
 ONCE_OWNED = "You have owned this request, so someone else must approve it."
+ONCE_CHANGED = "You have changed what this request runs, so someone else must approve it."
 NOT_NEEDED = "This scheduled job needs no approval."
 NO_DRY_RUN = "This job does not support dry runs."
 PAST_DUE = "The job's start time is in the past. If you want to force a run anyway, add the `force` query parameter."
@@ -133,7 +136,9 @@ class Request:
         thing: it, as constraints see it; None when there is no such scheduled job.
         job: its Job, as constraints see it.
         requester: the id of who asked for it.
+        owner: the id of who owns it now; None when he has been removed.
         owners: the ids of all who ever owned it.
+        editors: the ids of those who did not, and have changed what it runs.
         names: the names that all those had, so that nobody comes back under a new id.
         approval: where its approval stands.
         decided_by: the id of who approved it.
@@ -146,7 +151,9 @@ class Request:
     thing: Attributes | None
     job: Attributes
     requester: UUID | None
+    owner: UUID | None
     owners: frozenset[UUID]
+    editors: frozenset[UUID]
     names: frozenset[str]
     approval: ApprovalState
     decided_by: UUID | None
@@ -165,18 +172,17 @@ def approve(actor: Actor, request: Request, *, force: bool) -> Verdict:
         force: he knows that its start has passed.
     """
     kind = ObjectType.SCHEDULED_JOB
-    verdict = _first((on_object(actor, Action.CHANGE, kind, request.thing), _decides(actor, request, MAY_NOT_APPROVE)))
+    verdict = first((on_object(actor, Action.CHANGE, kind, request.thing), _decides(actor, request, MAY_NOT_APPROVE)))
     if verdict != Allowed():
         return verdict
     if request.approval is ApprovalState.APPROVED and request.decided_by == actor.id:
         return Allowed()
-    past_due = request.past_due and not force
-    return _first(
+    return first(
         (
             _four_eyes(actor, request),
             _can_be(Step.APPROVE, request),
             runnable(request.runnable),
-            Denied(PAST_DUE, Invalid) if past_due else Allowed(),
+            refused_if(request.past_due and not force, PAST_DUE, Invalid),
         )
     )
 
@@ -184,9 +190,9 @@ def approve(actor: Actor, request: Request, *, force: bool) -> Verdict:
 def deny(actor: Actor, request: Request) -> Verdict:
     """Say whether the actor may deny a request, or withdraw his own (contract 6)."""
     seen = on_object(actor, Action.DELETE, ObjectType.SCHEDULED_JOB, request.thing)
-    return _first(
+    return first(
         (
-            _writes(actor),
+            writes(actor),
             Denied(MAY_NOT_DENY) if isinstance(seen, Denied) else seen,
             _decides(actor, request, MAY_NOT_DENY),
             _can_be(Step.DENY, request),
@@ -197,38 +203,54 @@ def deny(actor: Actor, request: Request) -> Verdict:
 def dry_run(actor: Actor, request: Request) -> Verdict:
     """Say whether the actor may try a request without effect (contract 6)."""
     able = runnable(request.runnable)
-    return _first(
+    return first(
         (
-            _writes(actor),
+            writes(actor),
             on_object(actor, Action.VIEW, ObjectType.SCHEDULED_JOB, request.thing),
-            Allowed() if _may(actor, Action.RUN, request.job) else Denied(MAY_NOT_RUN),
+            runs(actor, request),
             Denied(able.reason, NotRunnable) if isinstance(able, Denied) else able,
-            Allowed() if request.supports_dryrun else Denied(NO_DRY_RUN, NotRunnable),
+            refused_if(not request.supports_dryrun, NO_DRY_RUN, NotRunnable),
         )
     )
 
 
-def _first(verdicts: Iterable[Verdict]) -> Verdict:
+def first(verdicts: Iterable[Verdict]) -> Verdict:
     """Return the first verdict that does not allow."""
     return next((verdict for verdict in verdicts if verdict != Allowed()), Allowed())
 
 
-def _writes(actor: Actor) -> Verdict:
-    return Denied(NO_PERMISSION) if actor.read_only else Allowed()
+def refused_if(fault: bool, reason: str, error: type[GateError] = Forbidden) -> Verdict:
+    """Return the refusal for a fault, if it is one."""
+    return Denied(reason, error) if fault else Allowed()
+
+
+def writes(actor: Actor) -> Verdict:
+    """Say whether the actor came with a token that may write."""
+    return refused_if(actor.read_only, NO_PERMISSION)
 
 
 def _may(actor: Actor, action: Action, job: Attributes) -> bool:
     return on_type(actor, action, ObjectType.JOB) == Allowed() and actor.may(action, ObjectType.JOB, job)
 
 
+def runs(actor: Actor, request: Request) -> Verdict:
+    """Say whether the actor may run the Job of a scheduled job."""
+    return refused_if(not _may(actor, Action.RUN, request.job), MAY_NOT_RUN)
+
+
 def _decides(actor: Actor, request: Request, otherwise: str) -> Verdict:
-    return Allowed() if _may(actor, Action.APPROVE, request.job) else Denied(otherwise)
+    return refused_if(not _may(actor, Action.APPROVE, request.job), otherwise)
 
 
 def _four_eyes(actor: Actor, request: Request) -> Verdict:
-    if actor.id == request.requester:
-        return Denied(OWN_REQUEST)
-    return Denied(ONCE_OWNED) if actor.id in request.owners or actor.username in request.names else Allowed()
+    owned = actor.id in request.owners or actor.username in request.names
+    return first(
+        (
+            refused_if(actor.id == request.requester, OWN_REQUEST),
+            refused_if(actor.id in request.editors, ONCE_CHANGED),
+            refused_if(owned, ONCE_OWNED),
+        )
+    )
 
 
 def _can_be(step: Step, request: Request) -> Verdict:

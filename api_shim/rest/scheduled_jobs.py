@@ -1,7 +1,8 @@
-"""``/api/extras/scheduled-jobs``: list, detail, delete one or several, and the decisions about one (contract 5, 6)."""
+"""``/api/extras/scheduled-jobs``: list, detail, change, delete, and who owns and decides (contract 5, 6 and 10)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from api_shim.decision_form import Decision, read_decision
 from api_shim.deps import Caller, Ref, Services, Use, wire
 from approval_gate.errors import Invalid, TooLarge
 from approval_gate.model import Actor, ObjectType
+from flows.inputs import is_storable
 
 router = APIRouter(prefix="/api/extras/scheduled-jobs")
 KIND = ObjectType.SCHEDULED_JOB
@@ -50,6 +52,12 @@ async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
     return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
 
 
+@router.patch("/{ref}")
+async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    row = await use.edits.change(actor, by_reference(ref), await read_body(request))
+    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+
+
 @router.delete("/{ref}")
 async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     await use.schedules.delete(actor, await _id_of(ref, actor, use))
@@ -73,6 +81,49 @@ async def dry_run(ref: Ref, request: Request, actor: Caller, use: Use) -> Respon
     await read_body(request)
     result = await use.approvals.dry_run(actor, by_reference(ref))
     return respond(request, (await wire(request, use)).job_result(result))
+
+
+@router.post("/{ref}/assume-ownership")
+async def assume_ownership(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    await read_body(request)
+    row = await use.ownership.assume(actor, by_reference(ref))
+    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+
+
+@router.post("/{ref}/transfer")
+async def transfer(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    row = await use.ownership.transfer(actor, by_reference(ref), read_receiver(await read_body(request)))
+    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+
+
+@router.get("/{ref}/explain")
+async def explain(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    told = await use.explaining.explain(actor, by_reference(ref), _about(request))
+    return respond(request, (await wire(request, use)).explanation(told))
+
+
+def read_receiver(body: Any) -> dict[str, object]:
+    """Read to whom something is handed: ``{"user": "<name or id>"}``.
+
+    Raises:
+        Invalid: nobody is named.
+    """
+    name = body.get("user") if isinstance(body, Mapping) else None
+    if not isinstance(name, str) or not name or not is_storable(name):
+        raise Invalid({"user": ["Give the name or the id of a user."]})
+    return _user_by(name)
+
+
+def _user_by(name: str) -> dict[str, object]:
+    user_id = read_id(name)
+    return {"username": name} if user_id is None else {"id": user_id}
+
+
+def _about(request: Request) -> dict[str, object] | None:
+    """Return whom an explanation is to be about, if the query says."""
+    read_listing(request, {"user": read_text})
+    name = request.query_params.get("user")
+    return _user_by(name) if name else None
 
 
 async def _decision(request: Request) -> Decision:

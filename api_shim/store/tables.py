@@ -167,6 +167,7 @@ scheduled_jobs = Table(
     Column("queue", String(255), nullable=False),
     Column("description", Text, nullable=False),
     _flag("enabled"),
+    Column("failure", Text, nullable=False),
     Column("approval", Word(ApprovalState), nullable=False, index=True),
     Column("approval_note", Text, nullable=False),
     _to("users.id", name="approved_by_id", gone="SET NULL"),
@@ -183,6 +184,7 @@ scheduled_jobs = Table(
     _time("due_from"),
     Column("deployment_id", Uuid, index=True),
     Column("flow_run_id", Uuid, index=True),
+    _flag("run_outdated"),
     Column("version", Integer, nullable=False),
     Column("projected_version", Integer, nullable=False),
     Column("next_look_at", UtcTime, nullable=False, index=True),
@@ -225,12 +227,13 @@ leftovers = Table(
     Column("flow_run_id", Uuid),
 )
 
-owners = Table(
-    "owners",
+participants = Table(
+    "participants",
     metadata,
     _to("scheduled_jobs.id", name="scheduled_job_id", gone="CASCADE", primary_key=True),
     Column("user_id", Uuid, primary_key=True),
     Column("username", String(150), nullable=False),
+    _flag("owned"),
 )
 
 audit_events = Table(
@@ -279,7 +282,7 @@ TABLES: dict[type[Any], Table] = {
     model.ScheduledJob: scheduled_jobs,
     model.JobResult: job_results,
     model.Leftover: leftovers,
-    model.Owner: owners,
+    model.Participant: participants,
     AuditEvent: audit_events,
     AuditHead: audit_heads,
 }

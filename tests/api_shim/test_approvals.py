@@ -31,7 +31,7 @@ from api_shim.model import (
     Job,
     JobResult,
     Leftover,
-    Owner,
+    Participant,
     Permission,
     PermissionUser,
     ScheduledJob,
@@ -190,7 +190,7 @@ def check_in_line(plant: Plant) -> None:
 
 
 def check_nothing_is_left(plant: Plant) -> None:
-    assert (plant.all(ScheduledJob), plant.all(Owner), plant.all(Leftover)) == ([], [], [])
+    assert (plant.all(ScheduledJob), plant.all(Participant), plant.all(Leftover)) == ([], [], [])
     assert (plant.unended(), plant.own()) == ([], {})
 
 
@@ -737,7 +737,7 @@ def names(page: Page[Waiting]) -> list[str]:
 
 def waits(plant: Plant, name: str, **to: Any) -> ScheduledJob:
     row = plant.one_off(name=name, approval=ApprovalState.PENDING, **to)
-    plant.add(Owner(scheduled_job_id=row.id, user_id=plant.user.id, username="alice"))
+    plant.add(Participant(scheduled_job_id=row.id, user_id=plant.user.id, username="alice"))
     return row
 
 
@@ -945,7 +945,7 @@ def own(plant: Plant, row: ScheduledJob, who: Actor, *, noted: bool = True) -> N
     """Let somebody take a scheduled job over."""
     plant.change(row, owner_id=who.id)
     if noted:
-        plant.add(Owner(scheduled_job_id=row.id, user_id=who.id, username=who.username))
+        plant.add(Participant(scheduled_job_id=row.id, user_id=who.id, username=who.username))
 
 
 def test_nobody_approves_what_he_asked_for_or_ever_owned(plant: Plant) -> None:
@@ -1365,7 +1365,7 @@ def test_who_takes_a_request_over_while_he_approves_it_either_has_not_approved_o
     def takes(row: ScheduledJob) -> Deed:
         def take(tx: Transaction) -> None:
             found = tx.one(ScheduledJob, id=row.id, lock=True)
-            tx.add(Owner(scheduled_job_id=row.id, user_id=bob.id, username=bob.username))
+            tx.add(Participant(scheduled_job_id=row.id, user_id=bob.id, username=bob.username))
             tx.change(found, owner_id=bob.id)
 
         return lambda server: server.store.write(take)

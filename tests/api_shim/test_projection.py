@@ -15,7 +15,7 @@ import pytest
 from api_shim.decision_form import Decision
 from api_shim.lapses import return_stale
 from api_shim.mapping import one_off_key
-from api_shim.model import Job, JobResult, Leftover, Owner, ScheduledJob, Status
+from api_shim.model import Job, JobResult, Leftover, Participant, ScheduledJob, Status
 from api_shim.ports import Question, Run, RunSpec
 from api_shim.question import mark_of, question, waiting_name
 from api_shim.recurrence import CronSpec, Interval
@@ -198,7 +198,7 @@ def its_run(plant: Plant) -> Run:
 
 def to_ask(plant: Plant) -> Question:
     """Return what must be asked about the one request."""
-    row, owners = plant.only(ScheduledJob), plant.all(Owner)
+    row, owners = plant.only(ScheduledJob), plant.all(Participant)
     return question(row, plant.only(Job), "alice" if owners else "somebody unknown", plant.now)
 
 

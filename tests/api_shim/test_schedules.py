@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from api_shim.audit import Act, AuditEvent
-from api_shim.model import Job, JobResult, Leftover, Owner, ScheduledJob
+from api_shim.model import Job, JobResult, Leftover, Participant, ScheduledJob
 from api_shim.recurrence import Interval
 from api_shim.schedules import BOTH_QUEUES, SENSITIVE, SENSITIVE_AND_APPROVAL, Accepted, RunRequest
 from approval_gate import constraints
@@ -297,7 +297,7 @@ def test_who_asks_is_the_requester_and_the_first_owner(plants: Plants, schedule:
     ask(plant, schedule)
     row = plant.only(ScheduledJob)
     assert (row.requester_id, row.owner_id) == (plant.user.id, plant.user.id)
-    assert plant.only(Owner) == Owner(scheduled_job_id=row.id, user_id=plant.user.id, username="alice")
+    assert plant.only(Participant) == Participant(scheduled_job_id=row.id, user_id=plant.user.id, username="alice")
 
 
 @pytest.mark.parametrize("schedule", EVERY[:2])

@@ -29,8 +29,9 @@ from api_shim.model import Job, JobResult, ScheduledJob, Status
 from api_shim.ports import RunSpec
 from api_shim.question import mark_of, waiting_name
 from api_shim.recurrence import Interval
+from api_shim.remedies import ABANDONED_AFTER, SLOW_START, Known, Remedy, remedy
 from api_shim.requested import Attempt
-from api_shim.watch import ABANDONED_AFTER, GONE, SLOW_START, Known, Remedy, remedy
+from api_shim.watch import GONE
 from approval_gate.admission import NOT_APPROVED, Go, Refuse
 from approval_gate.errors import Conflict, Unavailable
 from approval_gate.lifecycle import ApprovalState

@@ -220,7 +220,9 @@ def request(approval: ApprovalState = ApprovalState.PENDING, **to: Any) -> Reque
         thing=NIGHTLY,
         job=BACKUP,
         requester=CAROL,
+        owner=CAROL,
         owners=frozenset({CAROL}),
+        editors=frozenset(),
         names=frozenset({"carol"}),
         approval=approval,
         decided_by=DAVE if approval in {ApprovalState.APPROVED, ApprovalState.DENIED} else None,
@@ -788,7 +790,9 @@ REQUESTS = st.builds(
     thing=st.none() | st.just(NIGHTLY) | st.just({"name": "nightly", "user": ME}),
     job=st.just(BACKUP),
     requester=st.none() | PEOPLE,
+    owner=st.none() | PEOPLE,
     owners=st.frozensets(PEOPLE),
+    editors=st.frozensets(PEOPLE),
     names=st.frozensets(NAMES),
     approval=st.sampled_from(ApprovalState),
     decided_by=st.none() | PEOPLE,
@@ -801,7 +805,7 @@ REQUESTS = st.builds(
 
 
 def has_had_it(who: Actor, asked: Request) -> bool:
-    return who.id == asked.requester or who.id in asked.owners or who.username in asked.names
+    return who.id in {asked.requester, *asked.owners, *asked.editors} or who.username in asked.names
 
 
 @given(ACTORS, REQUESTS, st.sampled_from(["requester", "owner", "name"]), st.booleans())

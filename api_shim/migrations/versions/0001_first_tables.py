@@ -129,6 +129,7 @@ def upgrade() -> None:
         sa.Column("queue", sa.String(length=255), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("failure", sa.Text(), nullable=False),
         sa.Column("approval", sa.String(length=32), nullable=False),
         sa.Column("approval_note", sa.Text(), nullable=False),
         sa.Column("approved_by_id", sa.Uuid(), nullable=True),
@@ -145,6 +146,7 @@ def upgrade() -> None:
         sa.Column("due_from", sa.DateTime(timezone=True), nullable=False),
         sa.Column("deployment_id", sa.Uuid(), nullable=True),
         sa.Column("flow_run_id", sa.Uuid(), nullable=True),
+        sa.Column("run_outdated", sa.Boolean(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("projected_version", sa.Integer(), nullable=False),
         sa.Column("next_look_at", sa.DateTime(timezone=True), nullable=False),
@@ -236,14 +238,18 @@ def upgrade() -> None:
     op.create_index(op.f("ix_job_results_user_id"), "job_results", ["user_id"])
 
     op.create_table(
-        "owners",
+        "participants",
         sa.Column("scheduled_job_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("username", sa.String(length=150), nullable=False),
+        sa.Column("owned", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["scheduled_job_id"], ["scheduled_jobs.id"], name=op.f("fk_owners_scheduled_job_id"), ondelete="CASCADE"
+            ["scheduled_job_id"],
+            ["scheduled_jobs.id"],
+            name=op.f("fk_participants_scheduled_job_id"),
+            ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("scheduled_job_id", "user_id", name=op.f("pk_owners")),
+        sa.PrimaryKeyConstraint("scheduled_job_id", "user_id", name=op.f("pk_participants")),
     )
     op.create_table(
         "audit_events",

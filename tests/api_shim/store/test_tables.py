@@ -18,7 +18,7 @@ from api_shim.model import (
     Job,
     JobResult,
     Leftover,
-    Owner,
+    Participant,
     Permission,
     PermissionGroup,
     PermissionUser,
@@ -131,7 +131,7 @@ def full() -> list[Any]:
         scheduled,
         result,
         Leftover(id=uuid4(), job_id=job.id, name=NASTY, message=NASTY, deployment_id=uuid4(), flow_run_id=uuid4()),
-        Owner(scheduled_job_id=scheduled.id, user_id=user.id, username=NASTY),
+        Participant(scheduled_job_id=scheduled.id, user_id=user.id, username=NASTY),
         AuditEvent(
             number=7,
             at=EXACT,
@@ -268,10 +268,10 @@ def test_a_scheduled_job_takes_the_list_of_its_owners_with_it_who_outlive_their_
 ) -> None:
     remove(store, stored[User])
     with store.transaction(write=False) as tx:
-        assert tx.all(Owner) == [stored[Owner]]
+        assert tx.all(Participant) == [stored[Participant]]
     remove(store, stored[ScheduledJob])
     with store.transaction(write=False) as tx:
-        assert tx.all(Owner) == []
+        assert tx.all(Participant) == []
 
 
 def test_an_event_of_the_audit_outlives_everything_that_it_tells_of(store: Store, stored: dict[type[Any], Any]) -> None:

@@ -1,0 +1,162 @@
+"""The use case of changing a scheduled job: what it is called, whether, when, where and with what it runs.
+
+* A change is accepted whole or refused whole, and held to what holds when a scheduled job is first requested.
+* A change of what was approved puts it back into the queue in the same transaction; until somebody has decided anew
+  nothing of it runs. Who made the change cannot approve it.
+* What a person enabled or disabled is recorded as his act; one that has had its only turn, has no owner, or has
+  expired is not enabled.
+* Firings from before a change of the times, or from before it was enabled, are not owed.
+
+Contract 4, 9.7 and 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import anyio.to_thread
+
+from api_shim.access import check_still_there
+from api_shim.audit import Act, about
+from api_shim.cases import EXPIRED, KIND, Case, judged, take_part
+from api_shim.edit_form import WHEN, Edit, check_fields, read_edit
+from api_shim.firings import is_taken
+from api_shim.jobs import JobCode
+from api_shim.lapses import check_anew
+from api_shim.model import ScheduledJob
+from api_shim.runs import Runs
+from api_shim.schedule_form import NAME_TAKEN, START_INVALID
+from api_shim.schedules import SENSITIVE, read_queue
+from api_shim.store import Duplicate, Store, Transaction
+from approval_gate import ownership, policy
+from approval_gate.errors import Conflict, Invalid
+from approval_gate.lifecycle import ApprovalState
+from approval_gate.model import Action, Actor
+
+WHAT = frozenset({"inputs", "queue"})
+OWNERLESS = "Its owner has been removed; assume ownership of it first."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Change:
+    """A change that has been found sound.
+
+    Args:
+        edit: what was sent.
+        to: the new values.
+    """
+
+    edit: Edit
+    to: Mapping[str, Any]
+
+
+class Edits:
+    """Changes of scheduled jobs.
+
+    Args:
+        store: what is true.
+        runs: lets Prefect follow.
+        code: the Jobs' code, which knows their variables.
+        clock: tells the time, aware.
+    """
+
+    def __init__(self, *, store: Store, runs: Runs, code: JobCode, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._runs = runs
+        self._code = code
+        self._clock = clock
+
+    async def change(self, actor: Actor, by: Mapping[str, Any], body: object) -> ScheduledJob:
+        """Change a scheduled job.
+
+        Args:
+            actor: who changes it.
+            by: the field that tells which.
+            body: the new values, as sent.
+
+        Returns:
+            it, as it stands then.
+
+        Raises:
+            Forbidden: he may not change it, or not in this way.
+            NotFound: there is none, or none that he may see.
+            Invalid: a value that it cannot have, under its field.
+            Conflict: it cannot be enabled.
+            Unavailable: no worker serves the new queue, or Prefect does not answer.
+        """
+        now = self._clock()
+        case = await self._store.read(partial(_changeable, actor, by, now))
+        # Off the event loop: large inputs are long to check, and the first ones of a Job import its module.
+        change = await anyio.to_thread.run_sync(self._plan, case, body, now)
+        if "queue" in change.to:
+            await self._runs.check_served(change.to["queue"])
+        try:
+            row = await self._store.write(partial(_change, actor, case.row, change, now))
+        except Duplicate as error:
+            raise Invalid({"name": [NAME_TAKEN]}) from error
+        await self._runs.follow(row.id)
+        return row
+
+    def _plan(self, case: Case, body: object, now: datetime) -> _Change:
+        row, job = case.row, case.job
+        edit = read_edit(check_fields(body), row, now)
+        to = dict(edit.fields)
+        if edit.task_queue is not None or edit.job_queue is not None:
+            to["queue"] = read_queue(job, edit.task_queue, edit.job_queue)
+        if edit.inputs:
+            if job.has_sensitive_variables:
+                raise Invalid({"data": [SENSITIVE]})
+            to["inputs"] = self._code.validate(job, edit.data)
+        return _Change(edit=edit, to={name: value for name, value in to.items() if value != getattr(row, name)})
+
+
+def _changeable(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> Case:
+    """Return what the actor may change at all; in which way is asked when that is known."""
+    may = partial(ownership.change, actor, runs_otherwise=False, inputs=False)
+    return judged(tx, actor, Action.VIEW, by, now, may)
+
+
+def _change(actor: Actor, seen: ScheduledJob, change: _Change, now: datetime, tx: Transaction) -> ScheduledJob:
+    may = partial(ownership.change, actor, runs_otherwise=change.edit.runs_otherwise, inputs=change.edit.inputs)
+    case = judged(tx, actor, Action.CHANGE, {"id": seen.id}, now, may)
+    row, to = case.row, dict(change.to)
+    check_still_there(tx, actor)
+    if not to:
+        return row
+    if to.get("enabled"):
+        _check_can_be_enabled(tx, case, replace(row, **to), now)
+    if "enabled" in to:
+        to["failure"] = ""
+    if to.get("enabled") or WHEN & to.keys():
+        to["due_from"] = now
+    if (WHEN | WHAT) & to.keys():
+        take_part(tx, row, actor.id, actor.username, owned=False)
+    # A run that is held shows its new inputs; one that is not, or stands in another queue, is replaced.
+    if row.one_off and (to.keys() & WHAT - ({"inputs"} if row.awaits_decision else set())):
+        to["run_outdated"] = True
+    _remember(tx, actor, row, change, now)
+    row = tx.change(row, **to, date_changed=now, version=row.version + 1)
+    policy.enforce(ownership.still_may_change(actor, tx.attributes(KIND, row.id)), KIND)
+    return check_anew(tx, row, case.job, now)
+
+
+def _check_can_be_enabled(tx: Transaction, case: Case, row: ScheduledJob, now: datetime) -> None:
+    policy.enforce(policy.runnable(case.request.runnable), KIND)
+    if row.owner_id is None:
+        raise Conflict(OWNERLESS)
+    if case.request.approval is ApprovalState.EXPIRED:
+        raise Conflict(EXPIRED)
+    if row.one_off and (row.is_past_due(now) or is_taken(tx, row, row.start_time)):
+        raise Invalid({"start_time": [START_INVALID]})
+
+
+def _remember(tx: Transaction, actor: Actor, row: ScheduledJob, change: _Change, now: datetime) -> None:
+    if "enabled" in change.to:
+        tx.remember(about(row, Act.ENABLED if change.to["enabled"] else Act.DISABLED, now, actor))
+    changed = sorted(change.to.keys() - {"enabled", "immediate"})
+    if changed:
+        tx.remember(about(row, Act.CHANGED, now, actor, fields=changed))

@@ -1,0 +1,167 @@
+"""The use case of explaining a scheduled job: who may do what with it and why not, when it fires next and why not.
+
+* The answers are those of the rules themselves: what is explained is what would happen.
+* About himself everybody may ask; about others who may see their accounts. Only such people are named.
+* A firing to come is judged as it stands now: who owns it, what has been approved, whether the Job is enabled.
+
+Contract 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from api_shim.access import find
+from api_shim.actors import actor_of, actors_of
+from api_shim.cases import KIND, Case, judged
+from api_shim.firings import is_taken
+from api_shim.model import User
+from api_shim.recurrence import next_times
+from api_shim.requested import foreseen
+from api_shim.store import Store, Transaction
+from approval_gate import ownership, policy
+from approval_gate.admission import Answer, Finish, Hold, Refuse, admit
+from approval_gate.model import Action, Actor, Allowed, Denied, ObjectType, Verdict
+
+HAD_ITS_TURN = "It has had its only turn."
+NEVER_AGAIN = "Its schedule has no further time."
+UNSEEN = "This person may not see it."
+INACTIVE = "This user has been deactivated."
+
+ASKED: Mapping[str, Callable[[Actor, policy.Request], Verdict]] = {
+    "approve": partial(policy.approve, force=True),
+    "deny": policy.deny,
+    "dry_run": policy.dry_run,
+    "run": ownership.run,
+    "assume_ownership": ownership.assume,
+}
+"""What is explained, and the rule that answers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """What is to be known of a scheduled job.
+
+    Args:
+        subject: whom the verdicts are about.
+        verdicts: by what is asked: whether he may, and if not why.
+        people: by what is asked: who may, as far as the caller may see them.
+        needs_force: who approves must say that he knows that its start has passed.
+        next_firing: when it fires next; None if it does not.
+        why_not: why it does not fire; empty if it does.
+    """
+
+    subject: User
+    verdicts: Mapping[str, Verdict]
+    people: Mapping[str, list[User]]
+    needs_force: bool
+    next_firing: datetime | None
+    why_not: str
+
+
+class Explaining:
+    """Explains.
+
+    Args:
+        store: what is true.
+        clock: tells the time, aware.
+    """
+
+    def __init__(self, *, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def explain(self, actor: Actor, by: Mapping[str, Any], about: Mapping[str, Any] | None) -> Explanation:
+        """Explain a scheduled job.
+
+        Args:
+            actor: who asks.
+            by: the field that tells about which.
+            about: the field that tells about whom; None for himself.
+
+        Raises:
+            Forbidden: he may see no scheduled jobs, or asks about others and may see no accounts.
+            NotFound: there is no such scheduled job or user, or none that he may see.
+        """
+        return await self._store.read(partial(_explain, actor, by, about, self._clock()))
+
+
+def _explain(
+    actor: Actor, by: Mapping[str, Any], about: Mapping[str, Any] | None, now: datetime, tx: Transaction
+) -> Explanation:
+    view = partial(_may_view, actor)
+    case = judged(tx, actor, Action.VIEW, by, now, view)
+    subject = _subject(tx, actor, about)
+    next_firing, why_not = _next(tx, case, now)
+    return Explanation(
+        subject=subject,
+        verdicts={asked: _verdict(subject, actor_of(tx, subject), rule, case) for asked, rule in ASKED.items()},
+        people=_people(tx, actor, case),
+        needs_force=case.request.past_due,
+        next_firing=next_firing,
+        why_not=why_not,
+    )
+
+
+def _may_view(actor: Actor, request: policy.Request) -> Verdict:
+    return policy.on_object(actor, Action.VIEW, KIND, request.thing)
+
+
+def _subject(tx: Transaction, actor: Actor, about: Mapping[str, Any] | None) -> User:
+    himself = tx.one(User, id=actor.id)
+    if himself is not None and (about is None or about in ({"username": himself.username}, {"id": himself.id})):
+        return himself
+    found: User = find(tx, actor, Action.VIEW, ObjectType.USER, **(about or {"id": actor.id}))
+    return found
+
+
+def _verdict(user: User, actor: Actor, rule: Callable[[Actor, policy.Request], Verdict], case: Case) -> Verdict:
+    return rule(actor, case.request) if user.is_active else Denied(INACTIVE)
+
+
+def _people(tx: Transaction, actor: Actor, case: Case) -> dict[str, list[User]]:
+    active = tx.all(User, order="username", is_active=True)
+    seen = tx.visible(ObjectType.USER, actor, Action.VIEW, [user.id for user in active]) | {actor.id}
+    known = [(user, other) for user, other in zip(active, actors_of(tx, active), strict=True) if user.id in seen]
+    return {
+        asked: [user for user, other in known if rule(other, case.request) == Allowed()]
+        for asked, rule in ASKED.items()
+    }
+
+
+def _next(tx: Transaction, case: Case, now: datetime) -> tuple[datetime | None, str]:
+    """Return when a scheduled job fires next, or why it does not."""
+    row = case.row
+    if row.one_off and is_taken(tx, row, row.start_time):
+        return None, row.failure or HAD_ITS_TURN
+    times = [max(row.start_time, now)] if row.one_off else next_times(row.recurrence, now, 1)
+    if not times:
+        return None, NEVER_AGAIN
+    due = row.start_time if row.one_off else times[0]
+    why_not = row.failure or _reason(admit(foreseen(tx, row, case.job, due, times[0])))
+    return (None, why_not) if why_not else (times[0], "")
+
+
+def _reason(answer: Answer) -> str:
+    match answer:
+        case Refuse(reason=reason) | Hold(reason=reason):
+            return reason
+        case Finish(message=message):
+            return message
+        case _:
+            return ""
+
+
+def why_not(verdict: Verdict) -> str:
+    """Return the sentence of a verdict; empty if it allows."""
+    match verdict:
+        case Allowed():
+            return ""
+        case Denied(reason=reason):
+            return reason
+        case _:
+            return UNSEEN
