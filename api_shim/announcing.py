@@ -28,7 +28,7 @@ AT_ONCE = 200
 WAITS = timedelta(seconds=30)
 """How long the news of a request waits for its run."""
 
-TOLD = frozenset({"comment", "reason", "approved_by", "force"})
+TOLD = frozenset({"comment", "reason", "approved_by", "force", "fields"})
 """What is told of an event's data."""
 
 
@@ -69,13 +69,21 @@ def _placed(event: AuditEvent, rows: Rows, jobs: Jobs) -> AuditEvent:
 def announcement(event: AuditEvent) -> Announcement:
     """Return what Prefect is told of an event."""
     related = {"flow-run": event.flow_run_id, "deployment": event.deployment_id}
-    about = f"scheduled-job.{event.scheduled_job_id}" if event.scheduled_job_id else f"flow-run.{event.flow_run_id}"
     said = {name: value for name, value in event.data.items() if name in TOLD}
     return Announcement(
         id=uuid5(NAMESPACE_OID, f"signoff:{event.hash}"),
         event=f"signoff.{event.act}",
         occurred=event.at,
-        resource=(f"signoff.{about}", event.name),
+        resource=(f"signoff.{_subject(event)}", event.name),
         related={role: f"prefect.{role}.{thing}" for role, thing in related.items() if thing},
         payload={"actor": event.actor, "number": event.number, **said},
     )
+
+
+def _subject(event: AuditEvent) -> str:
+    """Return what an event is about: a scheduled job, a run, or else the account that it names."""
+    if event.scheduled_job_id:
+        return f"scheduled-job.{event.scheduled_job_id}"
+    if event.flow_run_id:
+        return f"flow-run.{event.flow_run_id}"
+    return f"{event.act.partition('.')[0]}.{event.data.get('id')}"

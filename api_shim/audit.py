@@ -45,6 +45,18 @@ class Act(StrEnum):
     ADMITTED = "run.admitted"
     REFUSED = "run.refused"
     TAMPERED = "run.tampered"
+    USER_ADDED = "user.added"
+    USER_CHANGED = "user.changed"
+    USER_REMOVED = "user.removed"
+    GROUP_ADDED = "group.added"
+    GROUP_CHANGED = "group.changed"
+    GROUP_REMOVED = "group.removed"
+    TOKEN_ADDED = "token.added"  # noqa: S105 - the name of an act, not a secret
+    TOKEN_CHANGED = "token.changed"  # noqa: S105 - the name of an act, not a secret
+    TOKEN_REMOVED = "token.removed"  # noqa: S105 - the name of an act, not a secret
+    PERMISSION_ADDED = "permission.added"
+    PERMISSION_CHANGED = "permission.changed"
+    PERMISSION_REMOVED = "permission.removed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +69,7 @@ class AuditEvent:
         act: what.
         actor_id: who; None for what happened by itself.
         actor: the name he had then.
-        name: of the scheduled job, or of the Job where there is none.
+        name: of the scheduled job, or of the Job where there is none; of the user, group or permission.
         data: what else is to be known: a comment, a reason.
         previous_hash: the hash of the event before.
         hash: its own.
@@ -142,6 +154,25 @@ def about(scheduled: ScheduledJob, act: Act, now: datetime, who: Actor | None = 
         deployment_id=scheduled.deployment_id,
         data={name: value for name, value in data.items() if value},
     )
+
+
+def about_account(
+    thing_id: UUID, name: str, act: Act, now: datetime, who: Actor, fields: Iterable[str] = ()
+) -> AuditEvent:
+    """Return an event about a user, a group, a token or a permission.
+
+    Args:
+        thing_id: its id.
+        name: its name; of a token, its user's.
+        act: what happened.
+        now: when.
+        who: whose act it was.
+        fields: the names of the fields that were given or changed; never what they hold.
+    """
+    said: dict[str, Any] = {"id": str(thing_id)}
+    if names := sorted(fields):
+        said["fields"] = names
+    return AuditEvent(at=now, act=act, actor_id=who.id, actor=who.username, name=name, data=said)
 
 
 def chained(event: AuditEvent, head: AuditHead) -> AuditEvent:

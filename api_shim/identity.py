@@ -1,8 +1,7 @@
 """Users, groups, tokens and permissions: who there is, and what is given to whom.
 
 * A token's key is random, shown once and kept only as a hash.
-* A name can be printed, and written in a list of names.
-* A permission is checked when it is made: known types, known actions, constraints that speak of what the types have.
+* What they are called and hold is checked as it is for everybody (``account_values``).
 
 Contract 8.
 """
@@ -15,6 +14,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from api_shim.account_values import (
+    check_constraints,
+    check_end,
+    check_group_name,
+    check_key,
+    check_permission_name,
+    check_username,
+    read_actions,
+    read_types,
+)
 from api_shim.actors import Credentials, hash_key, sign_in
 from api_shim.model import (
     Group,
@@ -27,13 +36,10 @@ from api_shim.model import (
     UserGroup,
 )
 from api_shim.store import Duplicate, Store, Transaction
-from api_shim.store.lookups import path_types
-from approval_gate import constraints
-from approval_gate.errors import Conflict, Invalid, NotFound
+from approval_gate.errors import Conflict, NotFound
 from approval_gate.model import Action, Actor, ObjectType
 
 KEY_BYTES = 20
-MIN_KEY_LENGTH = 20
 
 
 class Identity:
@@ -60,9 +66,7 @@ class Identity:
             Invalid: the name is empty, too long, or has characters that do not fit into ``user:token``.
             Conflict: there is one of that name.
         """
-        if not username or len(username) > 150 or not all(c.isalnum() or c in "@.+-_" for c in username):
-            raise Invalid("A user name has 1 to 150 letters, digits, and @ . + - _ only.")
-        user = User(id=uuid4(), username=username, is_superuser=superuser, created=now)
+        user = User(id=uuid4(), username=check_username(username), is_superuser=superuser, created=now)
         self._add(user, f"A user named {username!r} already exists.")
         return user
 
@@ -118,9 +122,7 @@ class Identity:
             Invalid: the name is empty, too long, or cannot be printed or listed with others.
             Conflict: there is one of that name.
         """
-        if not _is_name(name, 150) or "," in name:
-            raise Invalid("A group name has 1 to 150 printable characters, no comma, and no space around it.")
-        group = Group(id=uuid4(), name=name)
+        group = Group(id=uuid4(), name=check_group_name(name))
         self._add(group, f"A group named {name!r} already exists.")
         return group
 
@@ -180,11 +182,8 @@ class Identity:
             Invalid: the key is too short, or it is past its end already.
             Conflict: the key is in use.
         """
-        key = secrets.token_hex(KEY_BYTES) if key is None else key
-        if len(key) < MIN_KEY_LENGTH or not key.isascii() or not key.isprintable() or " " in key:
-            raise Invalid(f"A token has at least {MIN_KEY_LENGTH} printable ASCII characters, and no space.")
-        if expires is not None and expires <= now:
-            raise Invalid("The token would have expired already.")
+        key = new_key() if key is None else check_key(key)
+        end = check_end(expires, now)
         try:
             with self._store.transaction() as tx:
                 token = Token(
@@ -192,7 +191,7 @@ class Identity:
                     user_id=_user(tx, username).id,
                     key_hash=hash_key(key),
                     write_enabled=write_enabled,
-                    expires=expires,
+                    expires=end,
                     created=now,
                 )
                 tx.add(token)
@@ -227,15 +226,13 @@ class Identity:
             NotFound: no such user or group.
             Conflict: there is a permission of that name.
         """
-        if not _is_name(name, 255):
-            raise Invalid("A permission's name has 1 to 255 printable characters, and no space around it.")
-        kinds = _members(ObjectType, types, "type")
-        constraints.parse(constraint, path_types(frozenset(kinds)))
+        kinds = read_types(types)
+        check_constraints(constraint, kinds)
         permission = Permission(
             id=uuid4(),
-            name=name,
-            object_types=tuple(kinds),
-            actions=tuple(_members(Action, actions, "action")),
+            name=check_permission_name(name),
+            object_types=kinds,
+            actions=read_actions(actions),
             constraints=constraint,
         )
         try:
@@ -287,18 +284,9 @@ class Identity:
 SERVICE_PERMISSION = "Workers of signoff"
 
 
-def _is_name(name: str, longest: int) -> bool:
-    return 0 < len(name) <= longest and name.isprintable() and name == name.strip()
-
-
-def _members(kind: type[Any], words: Sequence[str], noun: str) -> list[Any]:
-    known = {str(member): member for member in kind}
-    for word in words:
-        if word not in known:
-            raise Invalid(f"There is no {noun} {word!r}; there are {', '.join(known)}.")
-    if not words:
-        raise Invalid(f"Give at least one {noun}: {', '.join(known)}.")
-    return [known[word] for word in dict.fromkeys(words)]
+def new_key() -> str:
+    """Return a random key."""
+    return secrets.token_hex(KEY_BYTES)
 
 
 def _user(tx: Transaction, username: str) -> User:

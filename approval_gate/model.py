@@ -2,7 +2,7 @@
 
 * An actor is a user with the permissions that hold for him now; there is no actor without a user.
 * A permission is additive: it gives actions on types of objects, perhaps only on those that match its constraints.
-* What no permission gives is refused. Superusers may everything that an account can.
+* What no permission gives is refused, but for a user's own tokens. Superusers may everything that an account can.
 * A verdict is a value: allowed, denied with a reason that is shown to the person, or hidden (act as if it did
   not exist).
 """
@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from approval_gate.constraints import Constraint
+from approval_gate.constraints import CALLER, Constraint, Lookup, Op
 from approval_gate.errors import Forbidden, GateError
 
 Attributes = Mapping[str, Any]
@@ -67,6 +67,14 @@ class Grant:
         return action in self.actions and kind in self.object_types
 
 
+EVERYBODYS = Grant(
+    object_types=frozenset({ObjectType.TOKEN}),
+    actions=frozenset({Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE}),
+    constraint=Constraint(((Lookup(path="user", op=Op.EXACT, value=CALLER),),)),
+)
+"""What every user has without being given it: what concerns his own tokens (contract 8)."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Actor:
     """A user and what he may do at this moment.
@@ -96,7 +104,7 @@ class Actor:
 
     def constraints(self, action: Action, kind: ObjectType) -> tuple[Constraint, ...]:
         """Return the alternatives under which the action is given; none at all means that it is not given."""
-        return tuple(grant.constraint for grant in self.grants if grant.speaks_of(action, kind))
+        return tuple(grant.constraint for grant in (*self.grants, EVERYBODYS) if grant.speaks_of(action, kind))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@
 * The type comes first: without the action on the type of object, the answer is no, whatever the object (403).
 * Then the object: without the action on this very object it is no (403) to those who may see it, and
   unknown (404) to those who may not.
+* What is added or changed must be something that the actor may add or change, also as it is afterwards.
+* Only a superuser touches a superuser or his tokens, or makes somebody one; one that can sign in must remain.
 * A Job must also be enabled, installed and one that people start, before anybody runs it.
 * A request is approved by somebody who may change it and may approve its Job; by nobody who asked for it, ever
   owned it or changed what it runs, superusers included; once, in time, and knowingly if its start has passed.
@@ -70,6 +72,18 @@ def on_object(actor: Actor, action: Action, kind: ObjectType, thing: Attributes 
     return Denied(reason(action, kind)) if actor.may(Action.VIEW, kind, thing) else Hidden()
 
 
+def on_outcome(actor: Actor, action: Action, kind: ObjectType, thing: Attributes) -> Verdict:
+    """Say whether the actor may add such an object, or make it of another.
+
+    Args:
+        actor: who asks.
+        action: what he does, to add or to change.
+        kind: the object's type.
+        thing: the object as it is afterwards, as constraints see it.
+    """
+    return Allowed() if actor.may(action, kind, thing) else Denied(reason(action, kind))
+
+
 def reason(action: Action, kind: ObjectType) -> str:
     """Return the sentence for a missing permission."""
     return REASONS.get((action, kind), NO_PERMISSION)
@@ -101,7 +115,35 @@ NOUNS = {
     ObjectType.SCHEDULED_JOB: "ScheduledJob",
     ObjectType.JOB_RESULT: "JobResult",
     ObjectType.USER: "User",
+    ObjectType.GROUP: "Group",
+    ObjectType.TOKEN: "Token",
+    ObjectType.PERMISSION: "ObjectPermission",
 }
+
+
+# Superusers
+
+SUPERUSERS_ONLY = "Only a superuser can do this to a superuser."
+LAST_SUPERUSER = "At least one active superuser must remain."
+
+
+def touching(actor: Actor, *, superuser: bool) -> Verdict:
+    """Say whether the actor may write what concerns a user or his tokens.
+
+    Args:
+        actor: who asks.
+        superuser: whether that user is a superuser, or would become one.
+    """
+    return Denied(SUPERUSERS_ONLY) if superuser and not actor.superuser else Allowed()
+
+
+def doing_without(*, others: int) -> Verdict:
+    """Say whether an active superuser may cease to be one.
+
+    Args:
+        others: how many other active superusers there are.
+    """
+    return Allowed() if others else Denied(LAST_SUPERUSER, Conflict)
 
 
 def runnable(job: Runnable) -> Verdict:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause
 
-from api_shim.store.tables import job_results, jobs, scheduled_jobs, users
+from api_shim.store.tables import groups, job_results, jobs, permissions, scheduled_jobs, tokens, users
 from api_shim.store.where import value_types
 from approval_gate.model import ObjectType
 
@@ -97,7 +97,42 @@ LOOKUPS: dict[ObjectType, Lookups] = {
         searched=("name", "task_name"),
         order=("-date_created",),
     ),
+    ObjectType.USER: Lookups(
+        columns={name: users.c[name] for name in ("id", "username", "is_active", "is_superuser", "created")},
+        searched=("username",),
+        order=("username",),
+    ),
+    ObjectType.GROUP: Lookups(
+        columns={name: groups.c[name] for name in ("id", "name")},
+        searched=("name",),
+        order=("name",),
+    ),
+    ObjectType.TOKEN: Lookups(
+        columns={
+            "id": tokens.c.id,
+            "user": tokens.c.user_id,
+            "user__username": users.c.username,
+            "write_enabled": tokens.c.write_enabled,
+            "expires": tokens.c.expires,
+            "created": tokens.c.created,
+        },
+        searched=("user__username",),
+        order=("user__username", "created"),
+    ),
+    ObjectType.PERMISSION: Lookups(
+        columns={name: permissions.c[name] for name in ("id", "name", "enabled")},
+        searched=("name",),
+        order=("name",),
+    ),
 }
+
+_ALONE: Mapping[ObjectType, FromClause] = {
+    ObjectType.JOB: jobs,
+    ObjectType.USER: users,
+    ObjectType.GROUP: groups,
+    ObjectType.PERMISSION: permissions,
+}
+"""The types whose lookup paths reach no other table."""
 
 
 def path_types(kinds: Collection[ObjectType]) -> Mapping[str, type]:
@@ -114,4 +149,6 @@ def joined(kind: ObjectType) -> FromClause:
     if kind is ObjectType.JOB_RESULT:
         source = job_results.outerjoin(users, job_results.c.user_id == users.c.id)
         return source.outerjoin(jobs, job_results.c.job_id == jobs.c.id)
-    return jobs
+    if kind is ObjectType.TOKEN:
+        return tokens.join(users, tokens.c.user_id == users.c.id)
+    return _ALONE[kind]

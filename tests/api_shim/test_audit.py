@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from api_shim.audit import FIRST_HASH, Act, AuditEvent, AuditHead, about, chained, fault, hash_of, shape
+from api_shim.audit import FIRST_HASH, Act, AuditEvent, AuditHead, about, about_account, chained, fault, hash_of, shape
 from tests.factories import NOW, make_job, make_scheduled, make_user
 
 Chain = list[AuditEvent]
@@ -62,6 +62,27 @@ def test_what_happened_by_itself_has_no_actor_and_inputs_are_no_part_of_an_event
     event = about(make_scheduled(make_job(), None, inputs={"password": "hunter2"}), Act.EXPIRED, NOW)
     assert (event.actor_id, event.actor) == (None, "")
     assert "hunter2" not in json.dumps(shape(event))
+
+
+@pytest.mark.parametrize(
+    ("fields", "data"),
+    [
+        pytest.param({"name", "enabled"}, {"fields": ["enabled", "name"]}, id="the names of fields, in order"),
+        pytest.param((), {}, id="none"),
+    ],
+)
+def test_an_event_about_an_account_says_which_it_was_and_what_was_changed(fields: Any, data: dict[str, Any]) -> None:
+    alice, thing_id = make_user("alice"), uuid4()
+    event = about_account(thing_id, "see Jobs", Act.PERMISSION_CHANGED, NOW, alice, fields)
+    assert event == AuditEvent(
+        at=NOW,
+        act=Act.PERMISSION_CHANGED,
+        actor_id=alice.id,
+        actor="alice",
+        name="see Jobs",
+        data={"id": str(thing_id), **data},
+    )
+    assert json.loads(json.dumps(shape(event)))["data"] == event.data
 
 
 def test_an_event_in_json_form_has_all_its_fields() -> None:

@@ -6,6 +6,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -277,7 +278,9 @@ def test_the_workers_account_writes_to_prefect_and_may_nothing_else(identity: Id
         identity.ensure_service("worker", KEY, NOW)
     actor = signed_in(identity, KEY, "worker")
     given = [(action, kind) for action in Action for kind in ObjectType if actor.may(action, kind)]
-    assert given == [(Action.WRITE, ObjectType.PREFECT)]
+    own = [(action, ObjectType.TOKEN) for action in (Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE)]
+    assert given == [*own, (Action.WRITE, ObjectType.PREFECT)], "like everybody, he may what concerns his own tokens"
+    assert not actor.may(Action.VIEW, ObjectType.TOKEN, {"user": uuid4()})
     assert not actor.superuser
     assert len(identity.users()) == len(identity.permissions()) == 1
 

@@ -489,6 +489,22 @@ def test_what_prefect_is_told_of_an_event(
     assert it.payload == {"actor": "bob", "number": 7, **said}
 
 
+@pytest.mark.parametrize(
+    ("act", "noun"),
+    [
+        pytest.param(Act.USER_REMOVED, "user", id="a user"),
+        pytest.param(Act.GROUP_CHANGED, "group", id="a group"),
+        pytest.param(Act.TOKEN_ADDED, "token", id="a token"),
+        pytest.param(Act.PERMISSION_CHANGED, "permission", id="a permission"),
+    ],
+)
+def test_what_prefect_is_told_of_an_account(act: Act, noun: str) -> None:
+    it = announcement(replace(EVENT, act=act, data={"id": str(SOMEBODY), "fields": ["name"]}))
+    assert (it.event, it.related) == (f"signoff.{act}", {})
+    assert it.resource == (f"signoff.{noun}.{SOMEBODY}", "nightly")
+    assert it.payload == {"actor": "bob", "number": 7, "fields": ["name"]}
+
+
 @pytest.mark.parametrize("act", Act)
 def test_every_act_has_a_name_of_its_own_in_prefect(act: Act) -> None:
     assert announcement(replace(EVENT, act=act)).event == f"signoff.{act}"

@@ -19,6 +19,7 @@ from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFou
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, Grant, Hidden, ObjectType, Verdict
 from approval_gate.policy import (
+    LAST_SUPERUSER,
     MAY_NOT_APPROVE,
     MAY_NOT_DENY,
     MAY_NOT_RUN,
@@ -27,20 +28,25 @@ from approval_gate.policy import (
     ONCE_OWNED,
     OWN_REQUEST,
     PAST_DUE,
+    SUPERUSERS_ONLY,
     Request,
     Runnable,
     approve,
     deny,
+    doing_without,
     dry_run,
     enforce,
     missing,
     on_object,
+    on_outcome,
     on_type,
     runnable,
+    touching,
 )
 
 JOB, SCHEDULED, RESULT = ObjectType.JOB, ObjectType.SCHEDULED_JOB, ObjectType.JOB_RESULT
-VIEW, CHANGE, DELETE = Action.VIEW, Action.CHANGE, Action.DELETE
+USER, GROUP, TOKEN, PERMISSION = ObjectType.USER, ObjectType.GROUP, ObjectType.TOKEN, ObjectType.PERMISSION
+VIEW, ADD, CHANGE, DELETE = Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE
 RUN, APPROVE = Action.RUN, Action.APPROVE
 ME = UUID(int=1)
 PATHS: dict[str, type] = {"name": str, "user": UUID}
@@ -137,7 +143,17 @@ def test_an_unrunnable_job_that_may_be_seen_is_forbidden_in_its_own_words() -> N
 
 
 @pytest.mark.parametrize(
-    ("kind", "noun"), [(JOB, "Job"), (SCHEDULED, "ScheduledJob"), (RESULT, "JobResult")], ids=lambda value: str(value)
+    ("kind", "noun"),
+    [
+        (JOB, "Job"),
+        (SCHEDULED, "ScheduledJob"),
+        (RESULT, "JobResult"),
+        (USER, "User"),
+        (GROUP, "Group"),
+        (TOKEN, "Token"),
+        (PERMISSION, "ObjectPermission"),
+    ],
+    ids=lambda value: str(value),
 )
 def test_what_is_hidden_is_not_found_in_the_contract_s_words(kind: ObjectType, noun: str) -> None:
     assert missing(kind).detail == f"No {noun} matches the given query."
@@ -165,6 +181,119 @@ def test_what_is_allowed_passes_and_only_that() -> None:
     enforce(Allowed(), JOB)
     with pytest.raises(GateError):
         enforce(Denied(""), JOB)
+
+
+# What an addition or a change makes of an object
+
+
+@pytest.mark.parametrize("action", [ADD, CHANGE])
+@pytest.mark.parametrize(
+    ("limits", "thing", "verdict"),
+    [
+        pytest.param([None], THEIRS, Allowed(), id="who has no limits may make anything of it"),
+        pytest.param([{"name": "a"}], MINE, Allowed(), id="what is within the limits may be"),
+        pytest.param([{"name": "a"}], THEIRS, Denied(NO_PERMISSION), id="what is not is forbidden, not unknown"),
+        pytest.param([{"name": "a"}, {"name": "b"}], THEIRS, Allowed(), id="permissions add up"),
+        pytest.param([], MINE, Denied(NO_PERMISSION), id="without permission nothing may be"),
+    ],
+)
+def test_what_is_made_of_an_object_is_within_the_limits_too(
+    action: Action, limits: list[Any], thing: dict[str, Any], verdict: Verdict
+) -> None:
+    who = actor(*(grant(GROUP, action, limit=limit) for limit in limits))
+    assert on_outcome(who, action, GROUP, thing) == verdict
+    assert on_outcome(replace(who, superuser=True), action, GROUP, thing) == Allowed()
+
+
+# Tokens
+
+OWN_TOKEN = [
+    pytest.param(NOBODY, MINE, Allowed(), id="who has no permission may with his own"),
+    pytest.param(NOBODY, THEIRS, Hidden(), id="and knows of no other"),
+    pytest.param(NOBODY, None, Hidden(), id="nor of one that is not there"),
+    pytest.param(NOBODY, {"user": None}, Hidden(), id="nor of one that is nobody's"),
+    pytest.param(actor(grant(TOKEN, VIEW, ADD, CHANGE, DELETE)), THEIRS, Allowed(), id="a permission gives others'"),
+    pytest.param(
+        actor(grant(TOKEN, VIEW, ADD, CHANGE, DELETE, limit={"name": "x"})),
+        MINE,
+        Allowed(),
+        id="a permission that is limited to others takes his own from nobody",
+    ),
+    pytest.param(actor(grant(USER, VIEW, ADD, CHANGE, DELETE)), THEIRS, Hidden(), id="a user's token is not the user"),
+    pytest.param(ROOT, THEIRS, Allowed(), id="a superuser may with anybody's"),
+]
+
+
+@pytest.mark.parametrize("action", [VIEW, CHANGE, DELETE])
+@pytest.mark.parametrize(("who", "thing", "verdict"), OWN_TOKEN)
+def test_everybody_may_with_tokens_of_his_own(
+    who: Actor, thing: dict[str, Any] | None, verdict: Verdict, action: Action
+) -> None:
+    assert on_object(who, action, TOKEN, thing) == verdict
+
+
+@pytest.mark.parametrize(
+    ("thing", "verdict"),
+    [pytest.param(MINE, Allowed(), id="for himself"), pytest.param(THEIRS, Denied(NO_PERMISSION), id="for another")],
+)
+def test_everybody_makes_tokens_for_himself(thing: dict[str, Any], verdict: Verdict) -> None:
+    assert on_type(NOBODY, ADD, TOKEN) == Allowed()
+    for action in (ADD, CHANGE):
+        assert on_outcome(NOBODY, action, TOKEN, thing) == verdict
+
+
+def test_who_sees_the_token_of_another_and_no_more_is_told_so() -> None:
+    who = actor(grant(TOKEN, VIEW))
+    for action in (CHANGE, DELETE):
+        assert on_object(who, action, TOKEN, THEIRS) == Denied(NO_PERMISSION)
+
+
+@pytest.mark.parametrize("who", [NOBODY, ROOT], ids=["of somebody", "of a superuser"])
+def test_a_read_only_token_sees_his_tokens_and_makes_none(who: Actor) -> None:
+    reader = replace(who, read_only=True)
+    assert on_object(reader, VIEW, TOKEN, MINE) == Allowed()
+    assert on_type(reader, ADD, TOKEN) == Denied(NO_PERMISSION)
+    for action in (CHANGE, DELETE):
+        assert on_object(reader, action, TOKEN, MINE) == Denied(NO_PERMISSION)
+
+
+def test_what_is_everybodys_is_about_tokens_alone() -> None:
+    given = {(action, kind) for action in Action for kind in ObjectType if NOBODY.may(action, kind)}
+    assert given == {(action, TOKEN) for action in (VIEW, ADD, CHANGE, DELETE)}
+
+
+# Superusers
+
+
+@pytest.mark.parametrize(
+    ("who", "superuser", "verdict"),
+    [
+        pytest.param(NOBODY, False, Allowed(), id="whom else it concerns is no matter of this rule"),
+        pytest.param(ROOT, False, Allowed(), id="a superuser touches others"),
+        pytest.param(ROOT, True, Allowed(), id="a superuser touches a superuser"),
+        pytest.param(NOBODY, True, Denied(SUPERUSERS_ONLY), id="who is none does not"),
+        pytest.param(
+            actor(grant(USER, VIEW, ADD, CHANGE, DELETE), grant(TOKEN, VIEW, ADD, CHANGE, DELETE)),
+            True,
+            Denied(SUPERUSERS_ONLY),
+            id="and no permission lets him",
+        ),
+    ],
+)
+def test_only_a_superuser_touches_a_superuser(who: Actor, superuser: bool, verdict: Verdict) -> None:
+    assert touching(who, superuser=superuser) == verdict
+
+
+@pytest.mark.parametrize(
+    ("others", "verdict"),
+    [
+        pytest.param(0, Denied(LAST_SUPERUSER, Conflict), id="the last one stays"),
+        pytest.param(1, Allowed(), id="one other is enough"),
+        pytest.param(2, Allowed(), id="and so are two"),
+    ],
+)
+def test_one_superuser_remains(others: int, verdict: Verdict) -> None:
+    assert doing_without(others=others) == verdict
 
 
 # Whether a Job can be started

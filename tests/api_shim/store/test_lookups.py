@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
 
-from api_shim.store import TYPES, Store
+from api_shim.model import Group, Permission, Token
+from api_shim.store import TYPES, Listing, Store
 from api_shim.store.lookups import LOOKUPS, joined, path_types
 from api_shim.store.tables import TABLES
-from approval_gate.model import ObjectType
-from tests.factories import make_job, make_result, make_scheduled, make_user
+from approval_gate.constraints import parse
+from approval_gate.model import Action, Actor, Grant, ObjectType
+from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
+
+TIME = NOW.isoformat()
 
 
 def test_the_paths_of_a_type_have_the_types_of_their_values() -> None:
@@ -38,7 +43,7 @@ def test_several_types_have_the_paths_that_all_of_them_have() -> None:
     [
         pytest.param([], id="no types"),
         pytest.param([ObjectType.PREFECT], id="Prefect has no objects of ours"),
-        pytest.param([ObjectType.JOB, ObjectType.USER], id="one of several that cannot be asked anything"),
+        pytest.param([ObjectType.JOB, ObjectType.JOB_QUEUE], id="one of several that cannot be asked anything"),
     ],
 )
 def test_nothing_can_be_asked_of(kinds: list[ObjectType]) -> None:
@@ -57,9 +62,75 @@ def test_the_documented_paths_can_be_asked() -> None:
     assert {"name", "grouping", "module_name", "enabled"} <= set(LOOKUPS[ObjectType.JOB].columns)
 
 
+@pytest.mark.parametrize(
+    ("kind", "types"),
+    [
+        pytest.param(
+            ObjectType.USER,
+            {"id": UUID, "username": str, "is_active": bool, "is_superuser": bool, "created": datetime},
+            id="users",
+        ),
+        pytest.param(ObjectType.GROUP, {"id": UUID, "name": str}, id="groups"),
+        pytest.param(
+            ObjectType.TOKEN,
+            {
+                "id": UUID,
+                "user": UUID,
+                "user__username": str,
+                "write_enabled": bool,
+                "expires": datetime,
+                "created": datetime,
+            },
+            id="tokens, and nothing of their keys",
+        ),
+        pytest.param(ObjectType.PERMISSION, {"id": UUID, "name": str, "enabled": bool}, id="permissions"),
+    ],
+)
+def test_what_can_be_asked_of_accounts(kind: ObjectType, types: dict[str, type]) -> None:
+    assert path_types([kind]) == types
+
+
 def test_each_type_that_can_be_asked_is_one_that_is_kept() -> None:
     assert set(LOOKUPS) == set(TYPES)
     assert set(TYPES.values()) <= set(TABLES)
+
+
+ALICE, BOB = (make_user(name, is_superuser=name == "bob") for name in ("alice", "bob"))
+ACCOUNTS: dict[ObjectType, list[Any]] = {
+    ObjectType.USER: [ALICE, BOB, make_user("Alice", is_active=False)],
+    ObjectType.GROUP: [Group(id=uuid4(), name=name) for name in ("ops", "Ops", "o%s")],
+    ObjectType.TOKEN: [
+        Token(id=uuid4(), user_id=user.id, key_hash=str(number), created=NOW, **to)
+        for number, (user, to) in enumerate([(ALICE, {}), (BOB, {"expires": NOW}), (ALICE, {"write_enabled": False})])
+    ],
+    ObjectType.PERMISSION: [
+        Permission(id=uuid4(), name=name, object_types=("prefect",), actions=("write",), enabled=name == "one")
+        for name in ("one", "two")
+    ],
+}
+RAWS: dict[ObjectType, list[Any]] = {
+    ObjectType.USER: [{"username": "alice"}, {"username__icontains": "LIC"}, {"is_superuser": True}, {"id": "$user"}],
+    ObjectType.GROUP: [{"name": "ops"}, {"name__startswith": "o%"}, [{"name": "ops"}, {"name": "Ops"}]],
+    ObjectType.TOKEN: [{"user": "$user"}, {"user__username": "bob"}, {"expires__isnull": True}, {"expires__lte": TIME}],
+    ObjectType.PERMISSION: [{"enabled": False}, {"name__in": ["one", "three"]}, None],
+}
+
+
+@pytest.mark.parametrize(("kind", "raw"), [(kind, raw) for kind, raws in RAWS.items() for raw in raws], ids=str)
+def test_a_list_of_accounts_shows_what_the_rules_would_one_by_one(store: Store, kind: ObjectType, raw: Any) -> None:
+    given = Grant(
+        object_types=frozenset({kind}), actions=frozenset({Action.VIEW}), constraint=parse(raw, path_types([kind]))
+    )
+    who = Actor(id=ALICE.id, username="alice", grants=(given,))
+    with store.transaction() as tx:
+        for thing in (*ACCOUNTS[ObjectType.USER], *(ACCOUNTS[kind] if kind is not ObjectType.USER else ())):
+            tx.add(thing)
+    with store.transaction(write=False) as tx:
+        told = tx.attributes_of(kind, [thing.id for thing in ACCOUNTS[kind]])
+        shown = {row.id for row in tx.page(kind, who, Listing(where={}, limit=50)).rows}
+    assert len(told) == len(ACCOUNTS[kind])
+    assert shown == {each for each, thing in told.items() if who.may(Action.VIEW, kind, thing)}
+    assert shown
 
 
 def test_what_a_path_reaches_may_be_missing_and_the_object_is_still_there(store: Store) -> None:

@@ -1,0 +1,183 @@
+"""Reads what somebody wants to be written of a user, a group, a token or a permission.
+
+* Every fault is told under its field, all of them at once.
+* What cannot be set is refused, not passed over: whoever sends it means something by it.
+* Other users and groups are named by their id, their name, or an object with their id.
+* Whose a token is and what its key is are settled when it is made.
+
+Contract 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from api_shim.account_values import (
+    check_constraints,
+    check_end,
+    check_group_name,
+    check_key,
+    check_permission_name,
+    check_username,
+    read_actions,
+    read_types,
+)
+from api_shim.model import Permission
+from api_shim.schedule_form import NOT_A_STRING, REQUIRED, read_time
+from approval_gate.errors import Invalid
+from approval_gate.model import ObjectType
+from flows.inputs import is_storable
+
+Reference = UUID | str
+Reader = Callable[[Any], Any]
+
+CANNOT_BE_SET = "This field cannot be set."
+NOT_A_FLAG = "Must be a valid boolean."
+MOST = 1000
+"""How many users or groups one request can name."""
+
+NEEDED: Mapping[ObjectType, tuple[str, ...]] = {
+    ObjectType.USER: ("username",),
+    ObjectType.GROUP: ("name",),
+    ObjectType.TOKEN: (),
+    ObjectType.PERMISSION: ("name", "object_types", "actions"),
+}
+"""What must be given of a new one; the rest has defaults."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What a form is read with.
+
+    Args:
+        now: the time.
+        zone: IANA name of the zone in which a time without an offset is meant.
+        ids_of: returns the ids of the users or groups that are named; ``Invalid`` for one that is unknown.
+    """
+
+    now: datetime
+    zone: str
+    ids_of: Callable[[ObjectType, Sequence[Reference]], tuple[UUID, ...]]
+
+
+def read_form(kind: ObjectType, body: object, reading: Reading, before: Any = None) -> dict[str, Any]:
+    """Return the fields that are given, with what they are to hold; users and groups as their ids.
+
+    Args:
+        kind: the type of account.
+        body: what the client sent, decoded.
+        reading: what it is read with.
+        before: what is to be changed; None for a new one.
+
+    Raises:
+        Invalid: with ``{field: [sentence]}``.
+    """
+    if not isinstance(body, Mapping):
+        raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(body).__name__}."]})
+    readers = _readers(kind, reading, new=before is None)
+    faults = {name: [CANNOT_BE_SET] for name in body if name not in readers}
+    if before is None:
+        faults |= {name: [REQUIRED] for name in NEEDED[kind] if name not in body}
+    values: dict[str, Any] = {}
+    for name in [name for name in body if name in readers]:
+        try:
+            values[name] = readers[name](body[name])
+        except Invalid as error:
+            faults[name] = [str(error)]
+    if kind is ObjectType.PERMISSION and "object_types" not in faults:
+        faults |= _limits(values, before)
+    if faults:
+        raise Invalid(faults)
+    return values
+
+
+def _readers(kind: ObjectType, reading: Reading, *, new: bool) -> Mapping[str, Reader]:
+    users, groups = (partial(_several, reading, each) for each in (ObjectType.USER, ObjectType.GROUP))
+    readers: Mapping[ObjectType, Mapping[str, Reader]] = {
+        ObjectType.USER: {
+            "username": partial(_text, check_username),
+            "is_active": _flag,
+            "is_superuser": _flag,
+            "groups": groups,
+        },
+        ObjectType.GROUP: {"name": partial(_text, check_group_name)},
+        ObjectType.TOKEN: {
+            "write_enabled": _flag,
+            "expires": partial(_end, reading),
+            **({"user": partial(_one, reading), "key": _key} if new else {}),
+        },
+        ObjectType.PERMISSION: {
+            "name": partial(_text, check_permission_name),
+            "enabled": _flag,
+            "object_types": partial(_words, read_types),
+            "actions": partial(_words, read_actions),
+            "constraints": lambda raw: raw,
+            "users": users,
+            "groups": groups,
+        },
+    }
+    return readers[kind]
+
+
+def _limits(values: Mapping[str, Any], before: Permission | None) -> dict[str, list[str]]:
+    """Return the fault of constraints that do not fit the types, whichever of the two is new."""
+    if not {"object_types", "constraints"} & values.keys():
+        return {}
+    types = values.get("object_types", before.object_types if before else ())
+    try:
+        check_constraints(values.get("constraints", before.constraints if before else None), types)
+    except Invalid as error:
+        return {"constraints": [str(error)]}
+    return {}
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Invalid(NOT_A_FLAG)
+    return value
+
+
+def _text(check: Callable[[str], str], value: Any) -> str:
+    if not isinstance(value, str):
+        raise Invalid(NOT_A_STRING)
+    return check(value)
+
+
+def _key(value: Any) -> str | None:
+    return None if value is None else _text(check_key, value)
+
+
+def _end(reading: Reading, value: Any) -> datetime | None:
+    return None if value is None else check_end(read_time(value, reading.zone), reading.now)
+
+
+def _words(read: Callable[[Sequence[str]], Any], value: Any) -> Any:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise Invalid("Expected a list of words.")
+    return read(value)
+
+
+def _several(reading: Reading, kind: ObjectType, value: Any) -> tuple[UUID, ...]:
+    if not isinstance(value, list) or len(value) > MOST:
+        raise Invalid(f"Expected a list of at most {MOST} ids or names.")
+    return reading.ids_of(kind, [_reference(item) for item in value])
+
+
+def _one(reading: Reading, value: Any) -> UUID:
+    (found,) = reading.ids_of(ObjectType.USER, [_reference(value)])
+    return found
+
+
+def _reference(value: Any) -> Reference:
+    named = value.get("id") if isinstance(value, Mapping) else value
+    if not isinstance(named, str) or not is_storable(named):
+        raise Invalid("Expected an id, a name, or an object with an id.")
+    try:
+        return UUID(named)
+    except ValueError:
+        return named
