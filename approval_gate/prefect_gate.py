@@ -4,7 +4,7 @@
 * It fails closed: when admission cannot be reached the run fails with a clear sentence; its Job has not run.
 * A hold was written by the server before it answered; the process leaves the run as it stands then.
 * A short wait sleeps; a long one gives the process back and comes again as a scheduled run.
-* A refusal puts the run into ``Failed`` named ``Refused``, by force: nothing retries it.
+* A refusal puts the run into ``Failed`` named ``Refused``, by force: nothing retries it. Its log says why too.
 * The answer to the server about how the run went goes the same way.
 """
 
@@ -23,6 +23,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
+from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, Scheduled
 
 SHORT_WAIT = 30.0
@@ -75,6 +76,7 @@ class Gate:
                     self._wait(datetime.fromisoformat(answer["until"]))
                 case _:
                     reason = answer.get("message", "The server gave an answer that this worker does not know.")
+                    get_run_logger().error("%s", reason)
                     self._stop(Failed(message=reason, name="Refused"), reason)
 
     def tell(self, outcome: dict[str, Any]) -> None:

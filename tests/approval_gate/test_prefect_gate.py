@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.states import Cancelled, Running, Suspended
 
+from approval_gate import prefect_gate
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
 
 RUN = UUID("11111111-1111-4111-8111-111111111111")
@@ -63,6 +65,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made = Server()
     context = SimpleNamespace(flow_run=SimpleNamespace(id=RUN), client=made)
     monkeypatch.setattr(FlowRunContext, "get", lambda: context)
+    monkeypatch.setattr(prefect_gate, "get_run_logger", lambda: logging.getLogger("run"))
     return made
 
 
@@ -118,12 +121,13 @@ def test_a_run_that_is_held_and_does_not_stand_is_failed_so_that_it_does_not_loo
     assert forced
 
 
-def test_a_refused_run_is_failed_by_force_with_the_reason(server: Server) -> None:
+def test_a_refused_run_is_failed_by_force_with_the_reason(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     server.answers = [{"verdict": "refuse", "message": "Not you."}]
     with pytest.raises(Pause, match=r"^Not you\.$"):
         Gate(ATTEMPT, CODE).ask()
     ((state, forced),) = server.states
     assert (state.type.value, state.name, state.message, forced) == ("FAILED", "Refused", "Not you.", True)
+    assert caplog.record_tuples == [("run", logging.ERROR, "Not you.")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,289 @@
+"""Schedules have owners: they run as them, fail visibly when they are gone, are taken over, handed over and changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import httpx
+import pynautobot
+import pytest
+from pynautobot.core.query import RequestError
+
+from tests.acceptance.people import FAR, RESULTS, Grant, People, schedule, unique
+from tests.live import Live, eventually
+
+pytestmark = pytest.mark.slow
+
+Shape = Mapping[str, Any]
+JOB, SCHEDULED, USER = "extras.job", "extras.scheduledjob", "users.user"
+RUNS: Grant = (JOB, "run", None)
+SEES: Grant = (SCHEDULED, "view", None)
+CHANGES: Grant = (SCHEDULED, "change", None)
+APPROVES: Grant = (JOB, "approve", None)
+EACH_MINUTE = {"interval": "custom", "crontab": "* * * * *", "start_time": None}
+HOURLY = {"interval": "hourly"}
+NO_PERMISSION = "You do not have permission to perform this action."
+
+
+@pytest.fixture
+def join(live: Live, people: People) -> Iterator[Callable[..., tuple[str, httpx.Client]]]:
+    """Makes people with permissions; gives the name and the client of each."""
+    clients: list[httpx.Client] = []
+
+    def joined(*grants: Grant, **how: Any) -> tuple[str, httpx.Client]:
+        name = people.add(*grants, **how)
+        clients.append(live.client(name))
+        return name, clients[-1]
+
+    yield joined
+    for client in clients:
+        client.close()
+
+
+def results_of(admin: httpx.Client, row: Shape) -> list[Shape]:
+    found = admin.get(RESULTS, params={"name": "Greet", "limit": 1000}).json()["results"]
+    return [each for each in found if each["scheduled_job"] and each["scheduled_job"]["id"] == row["id"]]
+
+
+def over(admin: httpx.Client, row: Shape, many: int) -> list[Shape]:
+    """Wait until a scheduled job has so many results that are over; return them, the newest first."""
+
+    def found() -> list[Shape]:
+        done = [each for each in results_of(admin, row) if each["date_done"]]
+        return done if len(done) >= many else []
+
+    return eventually(found, within=100, every=0.5)
+
+
+def detail(answer: httpx.Response) -> tuple[int, Any]:
+    body = answer.json()
+    return answer.status_code, body.get("detail", body)
+
+
+def test_a_schedule_whose_owner_is_removed_fails_once_and_runs_as_who_takes_it_over(
+    live: Live, admin: httpx.Client, people: People, join: Callable[..., tuple[str, httpx.Client]]
+) -> None:
+    alice, as_alice = join(RUNS, SEES)
+    row = schedule(as_alice, unique("each minute"), **EACH_MINUTE)
+    deployment = eventually(lambda: _deployment(admin, row))
+    assert "1 scheduled job(s)" in live.cli("user", "remove", alice)
+
+    [failed] = over(admin, row, 1)
+    message = (
+        f"Scheduled job '{row['name']}' cannot run: the originating user has been removed. "
+        "Use 'Assume Ownership' to take it over."
+    )
+    assert (failed["status"]["value"], failed["user"], failed["traceback"]) == ("FAILURE", None, message)
+    eventually(lambda: (message, "error") in _log(admin, failed))
+    after = admin.get(row["url"]).json()
+    assert (after["enabled"], after["user"], after["failure"]) == (False, None, message)
+    run = admin.get(f"/api/flow_runs/{failed['id']}").json()
+    assert (run["state"]["type"], run["state"]["name"], run["state"]["message"]) == ("FAILED", "Refused", message)
+    # Nothing of it will start: Prefect has no schedule that is on, and no run that it has made ahead.
+    eventually(lambda: not admin.get(f"/api/deployments/{deployment}/schedules").json()[0]["active"])
+    assert _to_come(admin, deployment) == 0
+
+    _, as_bob = join(SEES, CHANGES)
+    _, as_dave = join(RUNS)
+    assume = f"{row['url']}assume-ownership/"
+    assert detail(as_bob.post(assume)) == (403, "You do not have permission to run this job.")
+    assert detail(as_dave.post(assume)) == (403, NO_PERMISSION)
+    assert admin.get(row["url"]).json() == after
+
+    carol, as_carol = join(RUNS, SEES, CHANGES)
+    taken = as_carol.post(assume)
+    assert taken.status_code == 200
+    assert (taken.json()["enabled"], taken.json()["failure"]) == (True, "")
+    ran, before = over(admin, row, 2)
+    assert before["id"] == failed["id"], "It failed once."
+    assert (ran["status"]["value"], ran["result"]["as"]) == ("SUCCESS", carol)
+    assert ran["user"]["id"] == taken.json()["user"]["id"]
+    assert admin.delete(row["url"]).status_code == 204
+    acts = [event["act"] for event in _audit(live, row)]
+    assert [act for act in acts if act != "run.admitted"] == ["run.refused", "schedule.assumed", "schedule.deleted"]
+
+
+def _log(admin: httpx.Client, result: Shape) -> set[tuple[str, str]]:
+    return {(line["message"], line["log_level"]) for line in admin.get(f"{result['url']}logs/").json()}
+
+
+def _deployment(admin: httpx.Client, row: Shape) -> str | None:
+    wanted = {"deployments": {"name": {"like_": f"({row['id'][:8]})"}}}
+    found = admin.post("/api/deployments/filter", json=wanted).json()
+    return found[0]["id"] if found else None
+
+
+def _to_come(admin: httpx.Client, deployment: str) -> int:
+    waiting = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}, "deployments": {"id": {"any_": [deployment]}}}
+    count: int = admin.post("/api/flow_runs/count", json=waiting).json()
+    return count
+
+
+def _audit(live: Live, row: Shape) -> list[Shape]:
+    """Return what is remembered of a scheduled job, the oldest first."""
+    lines = live.cli("audit", "export").splitlines()
+    return [event for event in map(json.loads, lines) if event["scheduled_job_id"] == row["id"]]
+
+
+# Taking over and handing over
+
+
+def test_taking_over_a_request_that_waits_is_no_way_to_approve_it(
+    admin: httpx.Client, join: Callable[..., tuple[str, httpx.Client]]
+) -> None:
+    _, as_alice = join(RUNS, SEES, CHANGES, APPROVES)
+    _, as_bob = join(RUNS, SEES, CHANGES, APPROVES)
+    row = schedule(as_alice, unique("to be taken"), job="Guarded")
+    assert as_bob.post(f"{row['url']}assume-ownership").json()["approval_state"] == "pending"
+    approve = f"{row['url']}approve/"
+    assert detail(as_alice.post(approve)) == (403, "You cannot approve your own job request!")
+    assert detail(as_bob.post(approve)) == (403, "You have owned this request, so someone else must approve it.")
+    assert detail(as_bob.post(f"{row['url']}assume-ownership/")) == (409, "You own this scheduled job already.")
+    assert as_alice.post(f"{row['url']}assume-ownership/").status_code == 200
+    assert detail(as_bob.post(approve)) == (403, "You have owned this request, so someone else must approve it.")
+    assert admin.post(approve).status_code == 200
+    admin.delete(row["url"])
+
+
+def test_a_scheduled_job_is_handed_to_who_could_take_it(
+    admin: httpx.Client, join: Callable[..., tuple[str, httpx.Client]]
+) -> None:
+    row = schedule(admin, unique("to be given"))
+    bob, _ = join(RUNS, CHANGES)
+    eve, _ = join(CHANGES)
+    transfer = f"{row['url']}transfer/"
+    assert detail(admin.post(transfer, json={"user": eve})) == (403, f"{eve} does not have permission to run this job.")
+    assert detail(admin.post(transfer, json={"user": "nobody"})) == (400, {"user": ["There is no such user."]})
+    for body in ({}, {"user": 1}, {"user": ""}, {"user": "\0"}, [], {"user": None}):
+        assert detail(admin.post(transfer, json=body)) == (400, {"user": ["Give the name or the id of a user."]})
+    given = admin.post(transfer, json={"user": bob}).json()
+    assert admin.post(transfer, json={"user": given["user"]["id"]}).status_code == 409
+    _, as_carol = join(RUNS, SEES, CHANGES)
+    assert detail(as_carol.post(transfer, json={"user": bob})) == (403, NO_PERMISSION)
+    admin.delete(row["url"])
+
+
+# Changing
+
+
+def test_a_change_of_what_was_approved_asks_again_and_stops_it_at_once(
+    admin: httpx.Client, join: Callable[..., tuple[str, httpx.Client]]
+) -> None:
+    _, as_alice = join(RUNS, SEES, CHANGES, APPROVES)
+    bob, as_bob = join(RUNS, SEES, CHANGES, APPROVES)
+    row = schedule(as_alice, unique("to be changed"), job="Change", **HOURLY)
+    approved = as_bob.post(f"{row['url']}approve/").json()
+    deployment = _deployment(admin, row)
+    schedules = f"/api/deployments/{deployment}/schedules"
+    renamed = as_alice.patch(row["url"], json={"name": f"{row['name']} again"}).json()
+    assert (renamed["approval_state"], renamed["approval_version"]) == ("approved", approved["approval_version"])
+    changed = as_alice.patch(row["url"], json={"data": {"breaks": True}})
+    assert changed.status_code == 200
+    assert (changed.json()["approval_state"], changed.json()["approved_at"]) == ("pending", None)
+    assert changed.json()["approval_note"] == f"The inputs changed after {bob} approved it."
+    assert changed.json()["kwargs"]["breaks"] is True
+    assert [each["active"] for each in admin.get(schedules).json()] == [False]
+    assert _to_come(admin, deployment or "") == 0
+    stale = as_bob.post(f"{row['url']}approve/", json={"version": approved["approval_version"]})
+    assert stale.status_code == 409
+    moved = as_bob.patch(row["url"], json={"start_time": "2031-01-01T00:00:00Z"})
+    assert moved.status_code == 200
+    told = "You have changed what this request runs, so someone else must approve it."
+    assert detail(as_bob.post(f"{row['url']}approve/")) == (403, told)
+    assert detail(as_bob.patch(row["url"], json={"data": {}}))[0] == 403
+    assert admin.post(f"{row['url']}approve/").json()["approval_state"] == "approved"
+    admin.delete(row["url"])
+
+
+REFUSED_CHANGES = [
+    pytest.param({"interval": "daily"}, "interval", id="the interval"),
+    pytest.param({"user": "bob"}, "user", id="the owner"),
+    pytest.param({"approved_by_user": "bob"}, "approved_by_user", id="the approver"),
+    pytest.param({"approval_state": "approved"}, "approval_state", id="the approval"),
+    pytest.param({"enabled": "maybe"}, "enabled", id="no boolean"),
+    pytest.param({"name": ""}, "name", id="no name"),
+    pytest.param({"crontab": "0 0 31 2 *"}, "crontab", id="a day that never comes"),
+    pytest.param({"crontab": "* * * * * *"}, "crontab", id="six fields"),
+    pytest.param({"start_time": "2001-01-01T00:00:00Z"}, "start_time", id="a start that has passed"),
+    pytest.param({"start_time": "soon"}, "start_time", id="no time"),
+    pytest.param({"time_zone": "Mars/Olympus"}, "time_zone", id="no zone"),
+    pytest.param({"job_queue": "nope"}, "task_queue", id="no queue of the Job"),
+    pytest.param({"data": {"count": 1000}}, "errors", id="an input out of range"),
+    pytest.param({"data": {"bogus": 1}}, "errors", id="an unknown input"),
+    pytest.param({"data": {"who": {"__prefect_kind": "json"}}}, "errors", id="a template"),
+    pytest.param({"data": None}, "data", id="null"),
+    pytest.param([], "non_field_errors", id="a list"),
+]
+
+
+@pytest.fixture(scope="module")
+def changeable(admin: httpx.Client) -> Iterator[Shape]:
+    row = schedule(admin, unique("changeable"), interval="custom", crontab="0 3 * * *")
+    yield row
+    admin.delete(row["url"])
+
+
+@pytest.mark.parametrize(("body", "field"), REFUSED_CHANGES)
+def test_a_change_that_cannot_be_is_refused_under_its_field_and_changes_nothing(
+    admin: httpx.Client, changeable: Shape, body: Any, field: str
+) -> None:
+    before = admin.get(changeable["url"]).json()
+    answer = admin.patch(changeable["url"], json=body)
+    assert answer.status_code == 400
+    assert list(answer.json()) == [field]
+    assert admin.get(changeable["url"]).json() == before
+
+
+def test_the_client_that_people_use_disables_enables_and_renames(live: Live, changeable: Shape) -> None:
+    nautobot = pynautobot.api(url=live.origin, token=live.key("admin"))
+    record = nautobot.extras.scheduled_jobs.get(changeable["id"])
+    record.enabled = False
+    assert record.save()
+    assert nautobot.extras.scheduled_jobs.get(changeable["id"]).enabled is False
+    record = nautobot.extras.scheduled_jobs.get(changeable["id"])
+    assert record.update({"enabled": True, "crontab": "30 4 * * *", "time_zone": "Europe/Berlin"})
+    again = nautobot.extras.scheduled_jobs.get(changeable["id"])
+    assert (again.enabled, again.crontab, again.time_zone) == (True, "30 4 * * *", "Europe/Berlin")
+    other = schedule_named(nautobot)
+    with pytest.raises(RequestError, match="already exists"):
+        record.update({"name": other.name})
+    other.delete()
+
+
+def schedule_named(nautobot: pynautobot.api) -> Any:
+    when = {"name": unique("other"), "interval": "future", "start_time": FAR}
+    made = nautobot.extras.jobs.run(job_name="Greet", data={}, schedule=when)
+    return nautobot.extras.scheduled_jobs.get(made.scheduled_job["id"])
+
+
+# Explaining
+
+
+def test_it_is_explained_who_may_what_and_when_it_fires(
+    admin: httpx.Client, join: Callable[..., tuple[str, httpx.Client]]
+) -> None:
+    alice, as_alice = join(RUNS, SEES, CHANGES, APPROVES)
+    bob, _ = join(SEES, CHANGES, APPROVES)
+    row = schedule(as_alice, unique("explained"), job="Guarded", **HOURLY)
+    explain = f"{row['url']}explain/"
+    told = as_alice.get(explain).json()
+    assert told["user"]["username"] == alice
+    assert told["may"]["approve"] == {"allowed": False, "reason": "You cannot approve your own job request!"}
+    assert told["may"]["run"] == {"allowed": True, "reason": ""}
+    assert told["may"]["assume_ownership"]["reason"] == "You own this scheduled job already."
+    assert (told["next_firing"], told["why_not"]) == (None, "The scheduled job has not been approved.")
+    assert told["who"]["approve"] == [], "She may see no accounts but her own."
+    about_bob = admin.get(explain, params={"user": bob}).json()
+    assert about_bob["may"]["approve"] == {"allowed": True, "reason": ""}
+    assert about_bob["may"]["run"]["reason"] == "You do not have permission to run this job."
+    assert bob in {each["username"] for each in about_bob["who"]["approve"]}
+    assert alice not in {each["username"] for each in about_bob["who"]["approve"]}
+    assert detail(as_alice.get(explain, params={"user": bob})) == (403, NO_PERMISSION)
+    assert detail(admin.get(explain, params={"user": "nobody"})) == (404, "No User matches the given query.")
+    assert admin.get(explain, params={"bogus": 1}).status_code == 400
+    admin.post(f"{row['url']}approve/")
+    told = as_alice.get(explain).json()
+    assert (told["next_firing"], told["why_not"]) == (row["start_time"], "")
+    admin.delete(row["url"])
