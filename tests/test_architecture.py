@@ -62,6 +62,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/rest/jobs.py": "tests/acceptance/test_conformance.py",
     "api_shim/rest/scheduled_jobs.py": "tests/acceptance/test_conformance.py",
     "api_shim/rest/service.py": "tests/acceptance/test_conformance.py",
+    "api_shim/rest/users.py": "tests/acceptance/test_users.py",
     # The start, tested as a process.
     "api_shim/prefect_server.py": "tests/acceptance/test_up.py",
     "api_shim/cli/up.py": "tests/acceptance/test_up.py",
