@@ -6,7 +6,8 @@
 * Only a superuser touches a superuser or his tokens, or makes somebody one; one that is active must remain.
 * A key is told once, in the answer to its creation.
 * What was done is remembered in the same transaction: whose act, on what, which fields; never what they hold.
-* Users are locked first and in the order of their ids, so that those who write at once wait in no circle.
+* Who writes and whom he changes are locked together, in the order of their ids: two who change each other at once
+  wait for each other, and the second sees what the first has done.
 
 Contract 8.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from api_shim.accounts import ACTS, NAMED_BY, Accounts, Added
 from api_shim.actors import Credentials, actor_of, hash_key
@@ -649,3 +652,56 @@ def test_the_time_is_the_clocks(few: Place, clock: Clock) -> None:
     made = few.add(few.actor("root"), USER, {"username": "carol"}).thing
     assert made.created == NOW + timedelta(hours=1)
     assert [event.at for event in few.events()] == [clock.now]
+
+
+# Whatever is sent
+
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=4)
+    | st.sampled_from(["\ud800", "\0", "root", "bob", "ops", "see", "extras.job", "view", "x" * 300, KEY])
+    | st.sampled_from(["2030-01-01T00:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00+14:00"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "name", "name__in"]), inner),
+    max_leaves=4,
+)
+FIELDS = sorted({*BODIES[USER], *BODIES[TOKEN], *BODIES[PERMISSION], "id", "key_hash"})
+SENT = st.dictionaries(st.sampled_from(FIELDS), ODD, max_size=3)
+
+
+def superusers(place: Place) -> list[User]:
+    return [user for user in place.identity.users() if user.is_superuser]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(KINDS),
+    action=st.sampled_from([ADD, CHANGE, DELETE]),
+    who=st.sampled_from(["root", "alice"]),
+    whose=st.sampled_from(["root", "alice", "bob"]),
+    body=SENT,
+    sound=st.booleans(),
+)
+def test_whatever_is_sent_is_done_or_refused_with_a_sentence_and_superusers_are_safe(
+    place: Place, kind: ObjectType, action: Action, who: str, whose: str, body: Any, sound: bool
+) -> None:
+    before = superusers(place)
+    root = next(user for user in before if user.is_active)
+    actor = Actor(id=root.id, username=root.username, superuser=True)
+    if who == "alice":
+        alice = place.one(User, username="alice", is_active=True)
+        assume(alice is not None)
+        actor = Actor(id=alice.id, username="alice", grants=ALL)
+    thing = {USER: whose, GROUP: "ops", PERMISSION: "see"}.get(kind, place.things[TOKEN])
+    sent = {**(BODIES[kind] if action is ADD else CHANGES[kind]), **body} if sound else body
+    with contextlib.suppress(Invalid, Forbidden, NotFound, Conflict):
+        if action is ADD:
+            place.add(actor, kind, sent)
+        elif action is CHANGE:
+            place.change(actor, kind, thing, sent)
+        else:
+            place.remove(actor, kind, thing)
+    assert any(user.is_active for user in superusers(place))
+    if who == "alice":
+        assert superusers(place) == before
