@@ -16,6 +16,7 @@ from datetime import datetime
 
 from fastapi import FastAPI
 
+from api_shim.accounts import Accounts
 from api_shim.admissions import Admissions
 from api_shim.approvals import Approvals
 from api_shim.conventions import install_errors
@@ -68,6 +69,7 @@ def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: s
         store=store,
         engine=engine,
         clock=clock,
+        accounts=Accounts(store, clock, zone),
         admissions=Admissions(store),
         approvals=approvals,
         catalogue=Catalogue(store, clock),

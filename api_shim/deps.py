@@ -10,6 +10,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
+from api_shim.accounts import Accounts
 from api_shim.admissions import Admissions
 from api_shim.approvals import Approvals
 from api_shim.conventions import caller, reference
@@ -34,6 +35,7 @@ class Services:
     store: Store
     engine: Engine
     clock: Callable[[], datetime]
+    accounts: Accounts
     admissions: Admissions
     approvals: Approvals
     catalogue: Catalogue

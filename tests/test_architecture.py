@@ -29,6 +29,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/prefect_engine.py": {"clock"},  # how long a worker has been silent
     "api_shim/cli/up.py": {"chance"},  # the password of Prefect's own clients
     "api_shim/identity.py": {"chance"},  # ids and keys
+    "api_shim/accounts.py": {"chance"},  # ids
     "api_shim/jobs.py": {"chance"},  # ids
     "api_shim/schedules.py": {"chance"},  # ids
     "api_shim/runs.py": {"chance"},  # ids
@@ -46,6 +47,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/announcing.py": "tests/api_shim/test_watch.py",
     "api_shim/remedies.py": "tests/api_shim/test_watch.py",
     "api_shim/account_values.py": "tests/api_shim/test_identity.py",
+    "api_shim/account_links.py": "tests/api_shim/test_accounts.py",
     "api_shim/prefect_http.py": "tests/api_shim/test_prefect_engine.py",
     "api_shim/store/column_types.py": "tests/api_shim/store/test_tables.py",
     # What runs within Prefect.
@@ -61,6 +63,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/rest/jobs.py": "tests/acceptance/test_conformance.py",
     "api_shim/rest/scheduled_jobs.py": "tests/acceptance/test_conformance.py",
     "api_shim/rest/service.py": "tests/acceptance/test_conformance.py",
+    "api_shim/rest/users.py": "tests/acceptance/test_users.py",
     # The start, tested as a process.
     "api_shim/prefect_server.py": "tests/acceptance/test_up.py",
     "api_shim/cli/up.py": "tests/acceptance/test_up.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api_shim.rest import approval_queue, gate, job_results, jobs, prefect_paths, scheduled_jobs, service
+from api_shim.rest import approval_queue, gate, job_results, jobs, prefect_paths, scheduled_jobs, service, users
 
 ROUTERS: tuple[APIRouter, ...] = (
     service.router,
@@ -12,6 +12,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     scheduled_jobs.router,
     approval_queue.router,
     job_results.router,
+    users.router,
     gate.router,
     prefect_paths.router,
 )

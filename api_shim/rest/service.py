@@ -17,6 +17,10 @@ PARTS = {
     "scheduled-jobs": "/api/extras/scheduled-jobs/",
     "approval-queue": "/api/extras/approval-queue/",
     "job-results": "/api/extras/job-results/",
+    "users": "/api/users/users/",
+    "groups": "/api/users/groups/",
+    "tokens": "/api/users/tokens/",
+    "permissions": "/api/users/permissions/",
     "status": "/api/status/",
 }
 

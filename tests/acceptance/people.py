@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 
 from api_shim.identity import Identity
+from api_shim.model import Token
 from api_shim.store import Store
 from tests.live import Live
 
@@ -47,6 +48,15 @@ class People:
     def token(self, name: str, **how: Any) -> str:
         """Make another token of a user, made an hour ago, and return its key."""
         return self.identity.add_token(name, datetime.now(UTC) - timedelta(hours=1), **how)
+
+    def id_of(self, name: str) -> str:
+        """Return the id of a user."""
+        return next(str(user.id) for user in self.identity.users() if user.username == name)
+
+    def token_ids(self, name: str) -> list[str]:
+        """Return the ids of a user's tokens."""
+        with self._store.transaction(write=False) as tx:
+            return [str(token.id) for token in tx.all(Token, order="created", user_id=UUID(self.id_of(name)))]
 
 
 def unique(word: str = "schedule") -> str:

@@ -20,11 +20,32 @@ from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, sche
 from tests.live import Live, eventually
 
 JOB, SCHEDULED, RESULT, PREFECT = "extras.job", "extras.scheduledjob", "extras.jobresult", "prefect"
+USER, GROUP, TOKEN, PERMISSION = "users.user", "auth.group", "users.token", "users.objectpermission"
 NO_PERMISSION = "You do not have permission to perform this action."
 MAY_NOT_DENY = "You do not have permission to deny this request."
 NO_RUN = "This user does not have permission to run jobs."
-NOUNS = {JOB: "Job", SCHEDULED: "ScheduledJob", RESULT: "JobResult"}
-ELSEWHERE = {"name": "something else"}
+NOUNS = {
+    JOB: "Job",
+    SCHEDULED: "ScheduledJob",
+    RESULT: "JobResult",
+    USER: "User",
+    GROUP: "Group",
+    TOKEN: "Token",
+    PERMISSION: "ObjectPermission",
+}
+ACTIONS = ("view", "add", "change", "delete", "run", "approve")
+ACCOUNTS = {USER: "users", GROUP: "groups", TOKEN: "tokens", PERMISSION: "permissions"}
+NAMED_BY = {USER: "username", TOKEN: "user__username"}
+"""The path that finds an object by what its ``Thing`` is called; ``name`` where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object that a route is asked about; a token is called like its user."""
+
+    id: str
+    name: str
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,28 +56,30 @@ class Need:
         kind: the type of the object; none if any user will do.
         action: the action on it.
         listing: the route is about all objects of the type, and passes over those that the caller may not.
+        own: everybody may do it with what is his own, without a permission.
         also: what the route needs besides, on the object's Job.
         sentence: what who lacks the action is told.
         lacking: what who lacks the rest is told.
         ok: the status for who may.
-        body: the body of the request, made of the object's id.
+        body: the body of the request, made of the object.
     """
 
     kind: str = ""
     action: str = "view"
     listing: bool = False
+    own: bool = False
     also: str = ""
     sentence: str = NO_PERMISSION
     lacking: str = ""
     ok: int = 200
-    body: Callable[[str], Any] | None = None
+    body: Callable[[Thing], Any] | None = None
 
 
-def _run(_thing: str) -> Any:
+def _run(_thing: Thing) -> Any:
     return {"schedule": {"name": unique("access"), "interval": "future", "start_time": FAR}}
 
 
-def _of_run(_thing: str) -> Any:
+def _of_run(_thing: Thing) -> Any:
     return {"flow_run_id": str(uuid4()), "attempt": str(uuid4()), "status": "SUCCESS"}
 
 
@@ -70,7 +93,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", "/api/extras/jobs/{ref}/run"): Need(JOB, "run", sentence=NO_RUN, ok=201, body=_run),
     ("GET", "/api/extras/scheduled-jobs"): Need(SCHEDULED, listing=True),
     ("DELETE", "/api/extras/scheduled-jobs"): Need(
-        SCHEDULED, "delete", listing=True, ok=204, body=lambda thing: [thing]
+        SCHEDULED, "delete", listing=True, ok=204, body=lambda thing: [thing.id]
     ),
     ("GET", "/api/extras/scheduled-jobs/{ref}"): Need(SCHEDULED),
     ("DELETE", "/api/extras/scheduled-jobs/{ref}"): Need(SCHEDULED, "delete", ok=204),
@@ -87,6 +110,31 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/extras/job-results"): Need(RESULT, listing=True),
     ("GET", "/api/extras/job-results/{ref}"): Need(RESULT),
     ("GET", "/api/extras/job-results/{ref}/logs"): Need(RESULT),
+    ("GET", "/api/users/users"): Need(USER, listing=True),
+    ("POST", "/api/users/users"): Need(USER, "add", ok=201, body=lambda thing: {"username": f"{thing.name}.new"}),
+    ("GET", "/api/users/users/{ref}"): Need(USER),
+    ("PATCH", "/api/users/users/{ref}"): Need(USER, "change", body=lambda _thing: {"is_active": False}),
+    ("DELETE", "/api/users/users/{ref}"): Need(USER, "delete", ok=204),
+    ("GET", "/api/users/groups"): Need(GROUP, listing=True),
+    ("POST", "/api/users/groups"): Need(GROUP, "add", ok=201, body=lambda thing: {"name": f"{thing.name} new"}),
+    ("GET", "/api/users/groups/{ref}"): Need(GROUP),
+    ("PATCH", "/api/users/groups/{ref}"): Need(GROUP, "change", body=lambda thing: {"name": f"{thing.name} now"}),
+    ("DELETE", "/api/users/groups/{ref}"): Need(GROUP, "delete", ok=204),
+    ("GET", "/api/users/tokens"): Need(TOKEN, listing=True, own=True),
+    ("POST", "/api/users/tokens"): Need(TOKEN, "add", own=True, ok=201, body=lambda _thing: {"write_enabled": False}),
+    ("GET", "/api/users/tokens/{ref}"): Need(TOKEN, own=True),
+    ("PATCH", "/api/users/tokens/{ref}"): Need(TOKEN, "change", own=True, body=lambda _thing: {"write_enabled": False}),
+    ("DELETE", "/api/users/tokens/{ref}"): Need(TOKEN, "delete", own=True, ok=204),
+    ("GET", "/api/users/permissions"): Need(PERMISSION, listing=True),
+    ("POST", "/api/users/permissions"): Need(
+        PERMISSION,
+        "add",
+        ok=201,
+        body=lambda thing: {"name": f"{thing.name} new", "object_types": [JOB], "actions": ["view"]},
+    ),
+    ("GET", "/api/users/permissions/{ref}"): Need(PERMISSION),
+    ("PATCH", "/api/users/permissions/{ref}"): Need(PERMISSION, "change", body=lambda _thing: {"enabled": False}),
+    ("DELETE", "/api/users/permissions/{ref}"): Need(PERMISSION, "delete", ok=204),
     # 404, for there is no such run: who may ask is told so.
     ("POST", "/api/signoff/admission"): Need(PREFECT, "write", ok=404, body=_of_run),
     ("POST", "/api/signoff/outcome"): Need(PREFECT, "write", ok=404, body=_of_run),
@@ -107,14 +155,6 @@ def test_every_route_says_here_what_it_needs() -> None:
     assert set(ROUTES) == NEEDS.keys()
 
 
-@dataclass(frozen=True)
-class Thing:
-    """An object that a route is asked about."""
-
-    id: str
-    name: str
-
-
 @pytest.fixture(scope="module")
 def result(admin: httpx.Client) -> Thing:
     made = admin.post("/api/extras/jobs/Greet/run/", json={}).json()["job_result"]
@@ -131,7 +171,11 @@ def requester(live: Live, people: People) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def thing(
-    request: pytest.FixtureRequest, admin: httpx.Client, requester: httpx.Client, route: tuple[str, str]
+    request: pytest.FixtureRequest,
+    admin: httpx.Client,
+    people: People,
+    requester: httpx.Client,
+    route: tuple[str, str],
 ) -> Iterator[Thing]:
     """An object of the type that the route is about."""
     match NEEDS[route].kind:
@@ -143,14 +187,41 @@ def thing(
             admin.delete(made["url"])
         case "extras.jobresult":
             yield request.getfixturevalue("result")
+        case kind if kind in ACCOUNTS:
+            yield account(people, kind)
         case _:
             yield Thing(str(uuid4()), "")
+
+
+def account(people: People, kind: str) -> Thing:
+    """Make a user, a group, a token or a permission that nobody else has anything to do with."""
+    match kind:
+        case "auth.group":
+            made = people.identity.add_group(unique("group"))
+            return Thing(str(made.id), made.name, kind)
+        case "users.objectpermission":
+            given = people.identity.add_permission(unique("permission"), types=[JOB], actions=["view"])
+            return Thing(str(given.id), given.name, kind)
+        case _:
+            name = people.add()
+            return Thing(people.id_of(name) if kind == USER else people.token_ids(name)[0], name, kind)
+
+
+def limit(kind: str, name: str = "something else") -> Any:
+    """Return constraints to what is called so; of accounts, also to what is called so with more behind it."""
+    return {f"{NAMED_BY.get(kind, 'name')}{'__startswith' if kind in ACCOUNTS else ''}": name}
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    """Return what an object in a list is called."""
+    name: str = row["name"] if "name" in row else row["display"].partition(" ")[0]
+    return name
 
 
 def call(client: httpx.Client, route: tuple[str, str], thing: Thing) -> httpx.Response:
     method, path = route
     body = NEEDS[route].body
-    return client.request(method, path.replace("{ref}", thing.id) + "/", json=body(thing.id) if body else None)
+    return client.request(method, path.replace("{ref}", thing.id) + "/", json=body(thing) if body else None)
 
 
 def detail(answer: httpx.Response) -> tuple[int, str]:
@@ -163,15 +234,15 @@ def state(admin: httpx.Client, thing: Thing) -> Any:
         admin.get("/api/extras/jobs/Greet/").json(),
         admin.get(SCHEDULES, params={"limit": 1000}).json()["results"],
         admin.get(RESULTS, params={"limit": 1, "name": "Greet"}).json()["count"],
+        admin.get(f"/api/users/{ACCOUNTS[thing.kind]}/", params={"q": thing.name}).json() if thing.kind else None,
         thing,
     )
 
 
 every_route = pytest.mark.parametrize("route", ROUTES, ids=" ".join)
 every_guarded_route = pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].kind], ids=" ".join)
-every_object_route = pytest.mark.parametrize(
-    "route", [r for r in ROUTES if NEEDS[r].kind in NOUNS and not NEEDS[r].listing], ids=" ".join
-)
+OBJECT_ROUTES = [r for r in ROUTES if NEEDS[r].kind in NOUNS and "{ref}" in r[1]]
+every_object_route = pytest.mark.parametrize("route", OBJECT_ROUTES, ids=" ".join)
 
 
 @every_route
@@ -194,21 +265,49 @@ def test_nobody_may_do_anything(
     assert state(admin, thing) == before
 
 
-@every_guarded_route
+def with_all_but(people: People, need: Need) -> str:
+    """Make a user who may do anything but what is needed, and return his name."""
+    who = people.add()
+    most = [kind for kind in NOUNS if kind != need.kind]
+    people.identity.add_permission(unique(), types=most, actions=ACTIONS, users=[who])
+    if need.kind in NOUNS:
+        rest = [action for action in ACTIONS if action != need.action]
+        people.identity.add_permission(unique(), types=[need.kind], actions=rest, users=[who])
+    return who
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].kind and not NEEDS[r].own], ids=" ".join)
 def test_who_has_no_permission_for_the_type_is_refused(
     live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
 ) -> None:
     need = NEEDS[route]
-    others: list[Grant] = [
-        (kind, action, None)
-        for kind in (JOB, SCHEDULED, RESULT)
-        for action in ("view", "add", "change", "delete", "run", "approve")
-        if (kind, action) != (need.kind, need.action)
-    ]
     before = state(admin, thing)
-    for grants in ([], others):
-        with live.client(people.add(*grants)) as client:
+    for who in (people.add(), with_all_but(people, need)):
+        with live.client(who) as client:
             assert detail(call(client, route, thing)) == (403, need.sentence)
+    assert state(admin, thing) == before
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].own], ids=" ".join)
+def test_who_has_no_permission_for_the_type_has_what_is_his_own(
+    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+) -> None:
+    need, (method, path) = NEEDS[route], route
+    before = state(admin, thing)
+    for who in (people.add(), with_all_but(people, need)):
+        with live.client(who) as client:
+            his = Thing(people.token_ids(who)[0], who, need.kind)
+            if need.listing:
+                assert {name_of(row) for row in client.get(path, params={"limit": 1000}).json()["results"]} == {who}
+            elif "{ref}" in path:
+                seen = client.get(f"/api/users/tokens/{thing.id}/").status_code == 200
+                refusal = (403, need.sentence) if seen else (404, "No Token matches the given query.")
+                assert detail(call(client, route, thing)) == refusal
+            else:
+                asked = client.request(method, f"{path}/", json={"user": thing.name})
+                # Whether there is such a user is told only to who may see him.
+                assert asked.status_code == (403 if client.get("/api/users/users/").status_code == 200 else 400)
+            assert call(client, route, his).status_code == need.ok
     assert state(admin, thing) == before
 
 
@@ -218,7 +317,8 @@ def test_who_may_only_with_another_object_does_not_learn_of_this_one(
 ) -> None:
     need = NEEDS[route]
     before = state(admin, thing)
-    with live.client(people.add((need.kind, need.action, ELSEWHERE), (need.kind, "view", ELSEWHERE))) as client:
+    elsewhere = limit(need.kind)
+    with live.client(people.add((need.kind, need.action, elsewhere), (need.kind, "view", elsewhere))) as client:
         hidden = call(client, route, thing)
         missing = call(client, route, Thing(str(uuid4()), ""))
         assert detail(hidden) == (404, f"No {NOUNS[need.kind]} matches the given query.")
@@ -235,23 +335,19 @@ def test_who_may_not_decide_about_its_job_is_told_so(
     others: list[Grant] = [
         (JOB, action, None) for action in ("view", "change", "run", "approve") if action != need.also
     ]
-    for grants in ([], others, [(JOB, need.also, ELSEWHERE)]):
+    for grants in ([], others, [(JOB, need.also, limit(JOB))]):
         with live.client(people.add((need.kind, need.action, None), *grants)) as client:
             assert detail(call(client, route, thing)) == (403, need.lacking)
     assert state(admin, thing) == before
 
 
-@pytest.mark.parametrize(
-    "route",
-    [r for r in ROUTES if NEEDS[r].kind in NOUNS and not NEEDS[r].listing and NEEDS[r].action != "view"],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("route", [r for r in OBJECT_ROUTES if NEEDS[r].action != "view"], ids=" ".join)
 def test_who_may_see_it_but_not_do_it_is_told_so(
     live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
 ) -> None:
     need = NEEDS[route]
     before = state(admin, thing)
-    with live.client(people.add((need.kind, need.action, ELSEWHERE), (need.kind, "view", None))) as client:
+    with live.client(people.add((need.kind, need.action, limit(need.kind)), (need.kind, "view", None))) as client:
         assert detail(call(client, route, thing)) == (403, need.sentence)
     assert state(admin, thing) == before
 
@@ -259,10 +355,12 @@ def test_who_may_see_it_but_not_do_it_is_told_so(
 @pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].listing and r[0] == "GET"], ids=" ".join)
 def test_a_list_shows_what_the_caller_may_see(live: Live, people: People, route: tuple[str, str], thing: Thing) -> None:
     kind = NEEDS[route].kind
-    for constraint, seen in (({"name": thing.name}, {thing.name}), (ELSEWHERE, set())):
-        with live.client(people.add((kind, "view", constraint))) as client:
+    for constraint, seen in ((limit(kind, thing.name), {thing.name}), (limit(kind), set())):
+        who = people.add((kind, "view", constraint))
+        own = {who} if NEEDS[route].own else set()
+        with live.client(who) as client:
             page = client.get(route[1], params={"limit": 1000}).json()
-            assert {row["name"] for row in page["results"]} == seen
+            assert {name_of(row) for row in page["results"]} == seen | own
             assert page["count"] == len(page["results"])
             assert client.get(route[1], params={"id": thing.id}).json()["count"] == len(seen)
 
@@ -296,9 +394,9 @@ def test_a_read_only_token_reads_and_writes_nothing(
 @every_route
 def test_who_may_can(live: Live, people: People, route: tuple[str, str], thing: Thing) -> None:
     need = NEEDS[route]
-    limit = {"name": thing.name} if need.kind in NOUNS else None
+    within = limit(need.kind, thing.name) if need.kind in NOUNS else None
     also: list[Grant] = [(JOB, need.also, {"name": "Guarded"})] if need.also else []
-    who = people.add((need.kind, need.action, limit), *also) if need.kind else people.add()
+    who = people.add((need.kind, need.action, within), *also) if need.kind else people.add()
     with live.client(who) as client:
         assert call(client, route, thing).status_code == need.ok
 
@@ -330,7 +428,8 @@ def test_a_constraint_on_the_caller_shows_everybody_his_own(live: Live, admin: h
 
 def test_an_address_that_a_name_could_be_is_hidden_alike(live: Live, admin: httpx.Client, people: People) -> None:
     made = schedule(admin)
-    with live.client(people.add((SCHEDULED, "view", ELSEWHERE), (SCHEDULED, "delete", ELSEWHERE))) as client:
+    elsewhere = limit(SCHEDULED)
+    with live.client(people.add((SCHEDULED, "view", elsewhere), (SCHEDULED, "delete", elsewhere))) as client:
         for name in (made["name"], unique("nothing")):
             for method in ("GET", "DELETE"):
                 answer = client.request(method, f"{SCHEDULES}{name}/")

@@ -1,0 +1,78 @@
+"""``/api/users/users``, ``groups``, ``tokens`` and ``permissions``: list, detail, add, change, remove (contract 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from api_shim.accounts import NAMED_BY
+from api_shim.bodies import read_body
+from api_shim.conventions import Filters, as_page, no_content, read_id, read_listing, read_text, respond
+from api_shim.deps import Caller, Ref, Services, Use
+from api_shim.wire_accounts import PATHS, AccountsWire, related
+from approval_gate.model import ObjectType
+from approval_gate.policy import missing
+
+router = APIRouter(prefix="/api")
+FILTERS: dict[ObjectType, Filters] = {
+    ObjectType.USER: {"id": UUID, "username": read_text},
+    ObjectType.GROUP: {"id": UUID, "name": read_text},
+    ObjectType.TOKEN: {"id": UUID, "user": UUID, "user__username": read_text},
+    ObjectType.PERMISSION: {"id": UUID, "name": read_text},
+}
+
+
+def _add_routes(kind: ObjectType) -> None:
+    """Give a type its routes, which are the same for all of them."""
+    path = f"/{PATHS[kind]}"
+
+    @router.get(path)
+    async def listed(request: Request, actor: Caller, use: Use) -> Response:
+        listing = read_listing(request, FILTERS[kind])
+        page = await use.viewing.page(actor, kind, listing)
+        shapes = await _wire(request, use, kind, page.rows)
+        return respond(request, as_page(request, listing, page.count, [shapes.account(row) for row in page.rows]))
+
+    @router.post(path)
+    async def add(request: Request, actor: Caller, use: Use) -> Response:
+        added = await use.accounts.add(actor, kind, await read_body(request))
+        shape = (await _wire(request, use, kind, [added.thing])).account(added.thing)
+        return respond(request, {**shape, "key": added.key} if added.key else shape, 201)
+
+    @router.get(f"{path}/{{ref}}")
+    async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+        thing = await use.viewing.one(actor, kind, **_by(kind, ref))
+        return respond(request, (await _wire(request, use, kind, [thing])).account(thing))
+
+    @router.patch(f"{path}/{{ref}}")
+    async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+        thing = await use.accounts.change(actor, kind, _by(kind, ref), await read_body(request))
+        return respond(request, (await _wire(request, use, kind, [thing])).account(thing))
+
+    @router.delete(f"{path}/{{ref}}")
+    async def remove(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+        await use.accounts.remove(actor, kind, _by(kind, ref))
+        return no_content(request)
+
+
+for each in FILTERS:
+    _add_routes(each)
+
+
+async def _wire(request: Request, use: Services, kind: ObjectType, things: Sequence[Any]) -> AccountsWire:
+    shown = await use.store.read(partial(related, kind, things))
+    return AccountsWire(str(request.base_url).rstrip("/"), shown)
+
+
+def _by(kind: ObjectType, ref: str) -> dict[str, object]:
+    """Return the field that a reference is a value of: an id if it looks like one, else a name."""
+    thing_id = read_id(ref)
+    if thing_id is not None:
+        return {"id": thing_id}
+    if kind not in NAMED_BY:
+        raise missing(kind)
+    return {NAMED_BY[kind]: ref}

@@ -1,0 +1,299 @@
+"""Users, groups, tokens and permissions over HTTP, and with the client that people already use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pynautobot
+import pytest
+from pynautobot.core.query import RequestError
+
+from tests.acceptance.people import FAR, People, unique
+from tests.live import Live, eventually
+
+USERS, GROUPS, TOKENS, PERMISSIONS = (f"/api/users/{each}/" for each in ("users", "groups", "tokens", "permissions"))
+CANNOT_BE_SET = ["This field cannot be set."]
+
+
+def name() -> str:
+    return f"user{uuid4().hex[:8]}"
+
+
+def made(admin: httpx.Client, address: str, **fields: Any) -> dict[str, Any]:
+    answer = admin.post(address, json=fields)
+    assert answer.status_code == 201, answer.text
+    shape: dict[str, Any] = answer.json()
+    return shape
+
+
+@pytest.fixture
+def user(admin: httpx.Client) -> dict[str, Any]:
+    return made(admin, USERS, username=name())
+
+
+@pytest.fixture
+def group(admin: httpx.Client) -> dict[str, Any]:
+    return made(admin, GROUPS, name=unique("group"))
+
+
+@pytest.fixture
+def somebody(live: Live, people: People) -> Iterator[httpx.Client]:
+    """Somebody without any permission."""
+    with live.client(people.add()) as client:
+        yield client
+
+
+def ref(live: Live, thing: dict[str, Any]) -> dict[str, Any]:
+    assert thing["url"].startswith(live.origin)
+    return {field: thing[field] for field in ("id", "object_type", "url")}
+
+
+# From the first to the last
+
+
+def test_a_user_is_made_seen_changed_and_removed(live: Live, admin: httpx.Client, group: dict[str, Any]) -> None:
+    who = name()
+    shape = made(admin, USERS, username=who, groups=[group["name"]])
+    joined = shape["date_joined"]
+    assert joined.endswith("Z")
+    assert shape == {
+        "id": shape["id"],
+        "object_type": "users.user",
+        "display": who,
+        "url": f"{live.origin}{USERS}{shape['id']}/",
+        "natural_slug": f"{who}_{shape['id'][:4]}",
+        "username": who,
+        "is_active": True,
+        "is_superuser": False,
+        "date_joined": joined,
+        "groups": [ref(live, group)],
+    }
+    for address in (shape["url"], shape["url"].rstrip("/"), f"{USERS}{who}/", f"{USERS}{who}"):
+        assert admin.get(address).json() == shape
+    for query in ({"username": who}, {"id": shape["id"]}, {"q": who.upper()}):
+        assert admin.get(USERS, params=query).json()["results"] == [shape]
+    changed = admin.patch(f"{USERS}{who}", json={"username": f"{who}.x", "is_active": False, "groups": []})
+    assert (changed.status_code, changed.json()) == (
+        200,
+        {
+            **shape,
+            "display": f"{who}.x",
+            "natural_slug": f"{who}-x_{shape['id'][:4]}",
+            "username": f"{who}.x",
+            "is_active": False,
+            "groups": [],
+        },
+    )
+    removed = admin.delete(shape["url"])
+    assert (removed.status_code, removed.content) == (204, b"")
+    assert (gone := admin.get(shape["url"])).status_code == 404
+    assert gone.json() == {"detail": "No User matches the given query."}
+
+
+def test_a_group_counts_its_users(admin: httpx.Client, group: dict[str, Any], user: dict[str, Any]) -> None:
+    assert (group["object_type"], group["user_count"]) == ("auth.group", 0)
+    assert admin.patch(user["url"], json={"groups": [{"id": group["id"]}]}).status_code == 200
+    assert admin.get(f"{GROUPS}{group['name']}/").json() == {**group, "user_count": 1}
+    renamed = admin.patch(group["url"], json={"name": f"{group['name']} now"}).json()
+    assert (renamed["name"], renamed["user_count"]) == (f"{group['name']} now", 1)
+    assert admin.delete(group["url"]).status_code == 204
+    assert admin.get(user["url"]).json()["groups"] == []
+
+
+def test_a_tokens_key_is_shown_when_it_is_made_and_never_again(
+    live: Live, admin: httpx.Client, user: dict[str, Any]
+) -> None:
+    shape = made(admin, TOKENS, user=user["username"], write_enabled=False, expires=FAR)
+    key = shape.pop("key")
+    assert len(key) == 40
+    assert shape["user"] == ref(live, user)
+    assert (shape["write_enabled"], shape["expires"]) == (False, "2030-01-01T01:00:00Z")
+    answers = [
+        admin.get(shape["url"]),
+        admin.get(TOKENS, params={"user": user["id"]}),
+        admin.get(TOKENS, params={"user__username": user["username"]}),
+        admin.patch(shape["url"], json={"expires": None}),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert all(key not in answer.text and "key" not in answer.text for answer in answers)
+    assert answers[0].json() == shape
+    assert [row["id"] for answer in answers[1:3] for row in answer.json()["results"]] == [shape["id"]] * 2
+    with live.client(None, Authorization=f"Token {key}") as client:
+        assert client.get(TOKENS).json()["count"] == 1
+        assert client.patch(shape["url"], json={"write_enabled": True}).status_code == 403
+        assert admin.patch(shape["url"], json={"write_enabled": True}).status_code == 200
+        assert client.delete(shape["url"]).status_code == 204
+        assert client.get(TOKENS).json() == {"detail": "Invalid token"}
+
+
+def test_a_permission_reaches_whom_it_is_given_to_while_it_is_enabled(
+    live: Live, admin: httpx.Client, group: dict[str, Any]
+) -> None:
+    user = made(admin, USERS, username=name(), groups=[group["id"]])
+    key = made(admin, TOKENS, user=user["id"])["key"]
+    shape = made(
+        admin,
+        PERMISSIONS,
+        name=unique("permission"),
+        object_types=["extras.job"],
+        actions=["view"],
+        constraints={"name": "Greet"},
+        groups=[group["name"]],
+    )
+    assert {field: shape[field] for field in ("enabled", "object_types", "actions", "constraints")} == {
+        "enabled": True,
+        "object_types": ["extras.job"],
+        "actions": ["view"],
+        "constraints": {"name": "Greet"},
+    }
+    assert (shape["users"], shape["groups"]) == ([], [ref(live, group)])
+    with live.client(None, Authorization=f"Token {key}") as client:
+        assert [row["name"] for row in client.get("/api/extras/jobs/").json()["results"]] == ["Greet"]
+        assert admin.patch(shape["url"], json={"constraints": {"name": "nothing"}}).status_code == 200
+        assert client.get("/api/extras/jobs/").json()["count"] == 0
+        assert admin.patch(shape["url"], json={"enabled": False}).status_code == 200
+        assert client.get("/api/extras/jobs/").status_code == 403
+        both = {"enabled": True, "groups": [], "users": [user["username"]], "constraints": None}
+        assert admin.patch(f"{PERMISSIONS}{shape['name']}", json=both).json()["users"] == [ref(live, user)]
+        assert client.get("/api/extras/jobs/").json()["count"] > 1
+        assert admin.delete(shape["url"]).status_code == 204
+        assert client.get("/api/extras/jobs/").status_code == 403
+
+
+def test_everybody_sees_to_his_own_tokens(somebody: httpx.Client, admin: httpx.Client) -> None:
+    shape = made(somebody, TOKENS)
+    assert somebody.get(TOKENS).json()["count"] == 2
+    assert somebody.patch(shape["url"], json={"write_enabled": False}).json()["write_enabled"] is False
+    assert somebody.delete(shape["url"]).status_code == 204
+    theirs = admin.get(TOKENS, params={"user__username": "admin"}).json()["results"][0]
+    for answer in (somebody.get(theirs["url"]), somebody.delete(theirs["url"]), somebody.get(f"{TOKENS}admin/")):
+        assert (answer.status_code, answer.json()) == (404, {"detail": "No Token matches the given query."})
+
+
+def test_who_may_do_everything_with_accounts_does_nothing_to_superusers(live: Live, people: People) -> None:
+    kinds = ("users.user", "users.token")
+    grants = [(kind, action, None) for kind in kinds for action in ("view", "add", "change", "delete")]
+    chief = people.add(superuser=True)
+    with live.client(people.add(*grants)) as client:
+        asked = (
+            client.post(TOKENS, json={"user": chief}),
+            client.post(USERS, json={"username": name(), "is_superuser": True}),
+            client.patch(f"{USERS}{chief}/", json={"is_active": False}),
+            client.delete(f"{USERS}{chief}/"),
+        )
+    told = {"detail": "Only a superuser can do this to a superuser."}
+    assert [(answer.status_code, answer.json()) for answer in asked] == [(403, told)] * 4
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "body", "status", "told"),
+    [
+        pytest.param("POST", USERS, {}, 400, {"username": ["This field is required."]}, id="a user without a name"),
+        pytest.param("POST", USERS, {"username": "admin"}, 400,
+                     {"username": ["A user with this name already exists."]}, id="a name that is taken"),
+        pytest.param("POST", USERS, {"username": "new", "id": "x", "password": "y", "groups": [5], "is_active": "no"},
+                     400, {"id": CANNOT_BE_SET, "password": CANNOT_BE_SET, "is_active": ["Must be a valid boolean."],
+                           "groups": ["Expected an id, a name, or an object with an id."]}, id="all faults at once"),
+        pytest.param("POST", USERS, [], 400,
+                     {"non_field_errors": ["Invalid data. Expected a dictionary, but got list."]}, id="a list"),
+        pytest.param("POST", GROUPS, {"name": "a,b"}, 400, {"name": [
+            "A group name has 1 to 150 printable characters, no comma, and no space around it."]}, id="a comma"),
+        pytest.param("POST", TOKENS, {"key": "short", "created": FAR}, 400, {"created": CANNOT_BE_SET, "key": [
+            "A token has at least 20 printable ASCII characters, and no space."]}, id="a short key"),
+        pytest.param("POST", TOKENS, {"user": "nobody"}, 400,
+                     {"user": ["There is no user 'nobody', or none that you may see."]}, id="nobody's token"),
+        pytest.param("POST", PERMISSIONS, {"name": "p", "object_types": ["extras.job"], "actions": ["view"],
+                                           "users": ["nobody"], "groups": ["none"], "constraints": []}, 400,
+                     {"users": ["There is no user 'nobody', or none that you may see."],
+                      "groups": ["There is no group 'none', or none that you may see."],
+                      "constraints": ["An empty list of constraints would match nothing; "
+                                      "give null for no constraint."]}, id="whom there is not, and limits"),
+        pytest.param("GET", f"{USERS}?name=x", None, 400, {"name": ["Unknown filter field"]}, id="an unknown filter"),
+        pytest.param("GET", f"{USERS}?id=x", None, 400, {"id": ["“x” is not a valid value."]}, id="an id that is none"),
+        pytest.param("GET", f"{GROUPS}none/", None, 404,
+                     {"detail": "No Group matches the given query."}, id="no group"),
+        pytest.param("GET", f"{TOKENS}none/", None, 404,
+                     {"detail": "No Token matches the given query."}, id="no token"),
+        pytest.param("DELETE", f"{PERMISSIONS}none/", None, 404,
+                     {"detail": "No ObjectPermission matches the given query."}, id="no permission"),
+        pytest.param("PUT", f"{USERS}admin/", {}, 405, {"detail": 'Method "PUT" not allowed.'}, id="PUT"),
+        pytest.param("DELETE", USERS, [], 405, {"detail": 'Method "DELETE" not allowed.'}, id="DELETE of a list"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_is_told(
+    admin: httpx.Client, method: str, address: str, body: Any, status: int, told: dict[str, Any]
+) -> None:
+    answer = admin.request(method, address, json=body)
+    assert (answer.status_code, answer.json()) == (status, told)
+
+
+def test_a_list_is_sorted_and_comes_in_pages(admin: httpx.Client) -> None:
+    word = unique("sorted")
+    names = [f"{word} {letter}" for letter in "bca"]
+    for each in names:
+        made(admin, GROUPS, name=each)
+    page = admin.get(GROUPS, params={"q": word, "sort": "-name", "limit": 2}).json()
+    assert (page["count"], [row["name"] for row in page["results"]]) == (3, sorted(names)[:0:-1])
+    assert [row["name"] for row in admin.get(page["next"]).json()["results"]] == [f"{word} a"]
+
+
+# What is told of it
+
+
+def test_prefect_is_told_of_what_was_done(admin: httpx.Client, group: dict[str, Any]) -> None:
+    resource = {"id": [f"signoff.group.{group['id']}"]}
+
+    def events() -> Any:
+        asked = {"filter": {"any_resource": resource, "event": {"name": ["signoff.group.added"]}}}
+        return admin.post("/api/events/filter", json=asked).json()["events"]
+
+    (event,) = eventually(events, within=30)
+    assert event["payload"]["actor"] == "admin"
+    assert event["payload"]["fields"] == ["name"]
+
+
+# With the client that people already use
+
+
+@pytest.fixture(scope="module")
+def nautobot(live: Live) -> pynautobot.api:
+    return pynautobot.api(url=live.origin, token=live.key("admin"))
+
+
+def test_the_client_makes_finds_changes_and_removes_accounts(live: Live, nautobot: pynautobot.api) -> None:
+    users, who = nautobot.users.users, name()
+    group = nautobot.users.groups.create(name=unique("group"))
+    made = users.create(username=who, groups=[group.id])
+    assert who in {user.username for user in users.all()}
+    found = users.get(username=who)
+    assert (found.id, [each.id for each in found.groups]) == (made.id, [group.id])
+    assert found.update({"is_active": False}) is True
+    assert users.get(made.id).update({"is_active": True}) is True
+    assert users.get(made.id).is_active is True
+    token = nautobot.users.tokens.create(user=made.id)
+    mine = pynautobot.api(url=live.origin, token=token.key)
+    assert [each.id for each in mine.users.tokens.all()] == [token.id]
+    permission = nautobot.users.permissions.create(
+        name=unique("permission"), object_types=["extras.job"], actions=["view"], users=[made.id]
+    )
+    assert "Greet" in {job.name for job in mine.extras.jobs.all()}
+    assert permission.update({"constraints": {"name": "Guarded"}}) is True
+    assert [job.name for job in mine.extras.jobs.all()] == ["Guarded"]
+    for record in (permission, token, found, group):
+        assert record.delete() is True
+    assert users.get(username=who) is None
+    with pytest.raises(RequestError, match="Invalid token"):
+        list(mine.users.tokens.all())
+
+
+def test_the_client_shows_why_it_was_refused(nautobot: pynautobot.api) -> None:
+    with pytest.raises(RequestError) as refused:
+        nautobot.users.users.create(username="admin")
+    assert json.loads(refused.value.error)["username"] == ["A user with this name already exists."]
