@@ -140,7 +140,7 @@ def _change(actor: Actor, seen: ScheduledJob, change: _Change, now: datetime, tx
         to["run_outdated"] = True
     _remember(tx, actor, row, change, now)
     row = tx.change(row, **to, date_changed=now, version=row.version + 1)
-    policy.enforce(ownership.still_may_change(actor, tx.attributes(KIND, row.id)), KIND)
+    policy.enforce(policy.on_outcome(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
     return check_anew(tx, row, case.job, now)
 
 

@@ -108,6 +108,7 @@ def _receiver(tx: Transaction, actor: Actor, to: Mapping[str, Any]) -> User:
     if user is None or verdict == Hidden():
         raise Invalid({"user": ["There is no such user."]})
     policy.enforce(verdict, ObjectType.USER)
+    policy.enforce(policy.touching(actor, superuser=user.is_superuser), ObjectType.USER)
     return user
 
 

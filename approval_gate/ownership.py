@@ -13,8 +13,8 @@ Contract 1.4 and 10.
 from __future__ import annotations
 
 from approval_gate.errors import Conflict
-from approval_gate.model import Action, Actor, Allowed, Attributes, ObjectType, Verdict
-from approval_gate.policy import NO_PERMISSION, Request, first, on_object, on_type, refused_if, runnable, runs, writes
+from approval_gate.model import Action, Actor, Allowed, ObjectType, Verdict
+from approval_gate.policy import Request, first, on_object, on_type, refused_if, runnable, runs, writes
 
 ALREADY_OWNER = "You own this scheduled job already."
 NOT_OWNER = "This scheduled job runs as its owner, who alone can change its inputs; assume ownership of it first."
@@ -72,12 +72,6 @@ def change(actor: Actor, request: Request, *, runs_otherwise: bool, inputs: bool
             refused_if(inputs and actor.id != request.owner, NOT_OWNER),
         )
     )
-
-
-def still_may_change(actor: Actor, thing: Attributes) -> Verdict:
-    """Say whether a scheduled job is, after a change, still one that the actor may change."""
-    may = actor.may(Action.CHANGE, ObjectType.SCHEDULED_JOB, thing)
-    return refused_if(not may, NO_PERMISSION)
 
 
 def run(actor: Actor, request: Request) -> Verdict:

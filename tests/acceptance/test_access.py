@@ -22,6 +22,7 @@ from tests.live import Live, eventually
 JOB, SCHEDULED, RESULT, PREFECT = "extras.job", "extras.scheduledjob", "extras.jobresult", "prefect"
 USER, GROUP, TOKEN, PERMISSION = "users.user", "auth.group", "users.token", "users.objectpermission"
 NO_PERMISSION = "You do not have permission to perform this action."
+MAY_NOT_RUN = "You do not have permission to run this job."
 MAY_NOT_DENY = "You do not have permission to deny this request."
 NO_RUN = "This user does not have permission to run jobs."
 NOUNS = {
@@ -33,6 +34,10 @@ NOUNS = {
     TOKEN: "Token",
     PERMISSION: "ObjectPermission",
 }
+HEIR = "heir"
+"""Somebody who can be given what the test is about."""
+GUARDED = {JOB: {"name": "Guarded"}, USER: {"username": HEIR}}
+"""What constrains to just what a route needs besides."""
 ACTIONS = ("view", "add", "change", "delete", "run", "approve")
 ACCOUNTS = {USER: "users", GROUP: "groups", TOKEN: "tokens", PERMISSION: "permissions"}
 NAMED_BY = {USER: "username", TOKEN: "user__username"}
@@ -57,7 +62,8 @@ class Need:
         action: the action on it.
         listing: the route is about all objects of the type, and passes over those that the caller may not.
         own: everybody may do it with what is his own, without a permission.
-        also: what the route needs besides, on the object's Job.
+        also: what the route needs besides, on the object's Job or on the account that it names.
+        also_on: the type of that.
         sentence: what who lacks the action is told.
         lacking: what who lacks the rest is told.
         ok: the status for who may.
@@ -69,6 +75,7 @@ class Need:
     listing: bool = False
     own: bool = False
     also: str = ""
+    also_on: str = JOB
     sentence: str = NO_PERMISSION
     lacking: str = ""
     ok: int = 200
@@ -97,15 +104,21 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ),
     ("GET", "/api/extras/scheduled-jobs/{ref}"): Need(SCHEDULED),
     ("DELETE", "/api/extras/scheduled-jobs/{ref}"): Need(SCHEDULED, "delete", ok=204),
+    ("PATCH", "/api/extras/scheduled-jobs/{ref}"): Need(SCHEDULED, "change", body=lambda _thing: {"enabled": False}),
+    ("POST", "/api/extras/scheduled-jobs/{ref}/assume-ownership"): Need(
+        SCHEDULED, "change", also="run", lacking=MAY_NOT_RUN
+    ),
+    ("POST", "/api/extras/scheduled-jobs/{ref}/transfer"): Need(
+        SCHEDULED, "change", also="change", also_on=USER, lacking=NO_PERMISSION, body=lambda _thing: {"user": HEIR}
+    ),
+    ("GET", "/api/extras/scheduled-jobs/{ref}/explain"): Need(SCHEDULED),
     ("POST", "/api/extras/scheduled-jobs/{ref}/approve"): Need(
         SCHEDULED, "change", also="approve", lacking="You do not have permission to approve this request."
     ),
     ("POST", "/api/extras/scheduled-jobs/{ref}/deny"): Need(
         SCHEDULED, "delete", also="approve", sentence=MAY_NOT_DENY, lacking=MAY_NOT_DENY
     ),
-    ("POST", "/api/extras/scheduled-jobs/{ref}/dry-run"): Need(
-        SCHEDULED, also="run", lacking="You do not have permission to run this job."
-    ),
+    ("POST", "/api/extras/scheduled-jobs/{ref}/dry-run"): Need(SCHEDULED, also="run", lacking=MAY_NOT_RUN),
     ("GET", "/api/extras/approval-queue"): Need(SCHEDULED, listing=True),
     ("GET", "/api/extras/job-results"): Need(RESULT, listing=True),
     ("GET", "/api/extras/job-results/{ref}"): Need(RESULT),
@@ -167,6 +180,13 @@ def requester(live: Live, people: People) -> Iterator[httpx.Client]:
     """Somebody who asks for what others decide about."""
     with live.client(people.add((JOB, "run", None))) as client:
         yield client
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heir(people: People) -> None:
+    people.identity.add_user(HEIR, datetime.now(UTC))
+    for kind, action in ((SCHEDULED, "change"), (JOB, "run")):
+        people.identity.add_permission(f"{HEIR} {action}", types=[kind], actions=[action], users=[HEIR])
 
 
 @pytest.fixture
@@ -327,15 +347,17 @@ def test_who_may_only_with_another_object_does_not_learn_of_this_one(
 
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].also], ids=" ".join)
-def test_who_may_not_decide_about_its_job_is_told_so(
+def test_who_lacks_what_it_needs_besides_is_told_so(
     live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
 ) -> None:
     need = NEEDS[route]
     before = state(admin, thing)
     others: list[Grant] = [
-        (JOB, action, None) for action in ("view", "change", "run", "approve") if action != need.also
+        (need.also_on, action, None) for action in ("view", "change", "run", "approve") if action != need.also
     ]
-    for grants in ([], others, [(JOB, need.also, limit(JOB))]):
+    # Whose account he may not change is for him not there, which test_ownership.py tells.
+    elsewhere: list[list[Grant]] = [[(JOB, need.also, limit(JOB))]] if need.also_on == JOB else []
+    for grants in ([], others, *elsewhere):
         with live.client(people.add((need.kind, need.action, None), *grants)) as client:
             assert detail(call(client, route, thing)) == (403, need.lacking)
     assert state(admin, thing) == before
@@ -395,7 +417,7 @@ def test_a_read_only_token_reads_and_writes_nothing(
 def test_who_may_can(live: Live, people: People, route: tuple[str, str], thing: Thing) -> None:
     need = NEEDS[route]
     within = limit(need.kind, thing.name) if need.kind in NOUNS else None
-    also: list[Grant] = [(JOB, need.also, {"name": "Guarded"})] if need.also else []
+    also: list[Grant] = [(need.also_on, need.also, GUARDED[need.also_on])] if need.also else []
     who = people.add((need.kind, need.action, within), *also) if need.kind else people.add()
     with live.client(who) as client:
         assert call(client, route, thing).status_code == need.ok

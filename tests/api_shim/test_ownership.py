@@ -352,6 +352,15 @@ def test_nobody_makes_something_run_as_another_whose_account_he_may_not_change(f
     assert transfer(free, dave, row, "carol").owner_id == carol.id
 
 
+def test_only_a_superuser_makes_something_run_as_a_superuser(free: Plant) -> None:
+    row = asked(free, HOURLY)
+    root = person(free, "root")
+    free.change(account(free, "root"), is_superuser=True)
+    dave = person(free, "dave", *TAKES_OVER, may(ObjectType.USER, CHANGE))
+    assert not_done(free, lambda: transfer(free, dave, row, "root")) == (Forbidden, policy.SUPERUSERS_ONLY)
+    assert transfer(free, free.actor, row, "root").owner_id == root.id
+
+
 # No way to approve one's own
 
 
