@@ -30,7 +30,6 @@ from api_shim.model import (
     Permission,
     PermissionGroup,
     PermissionUser,
-    ScheduledJob,
     Token,
     User,
     UserGroup,
@@ -69,18 +68,6 @@ class Identity:
         user = User(id=uuid4(), username=check_username(username), is_superuser=superuser, created=now)
         self._add(user, f"A user named {username!r} already exists.")
         return user
-
-    def remove_user(self, username: str) -> int:
-        """Remove a user with his tokens; return how many scheduled jobs of his are left without an owner.
-
-        Raises:
-            NotFound: there is no such user.
-        """
-        with self._store.transaction() as tx:
-            user = _user(tx, username)
-            owned = len(tx.all(ScheduledJob, owner_id=user.id))
-            tx.remove(user)
-        return owned
 
     def set_active(self, username: str, *, active: bool) -> User:
         """Let a user sign in, or no longer.

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from api_shim import departures
 from api_shim.cli.common import AsJson, Home, opened, say, show
 from api_shim.clock import server_zone, utc_now
+from api_shim.departures import Left
 from api_shim.identity import Identity
 from api_shim.schedule_form import read_time
 from api_shim.wire import at
@@ -45,12 +47,51 @@ def add_user(
 
 
 @users.command("remove")
-def remove_user(username: Username, home: Home = None) -> None:
+def remove_user(
+    username: Username,
+    transfer_to: Annotated[
+        str | None, typer.Option(metavar="USER", help="Who is to own those of his scheduled jobs that he may run.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what he owns, and what would become of it.")] = (
+        False
+    ),
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
     """Remove a user with his tokens; his scheduled jobs stay, and fail when they would next run."""
     with opened(home) as store:
-        owned = Identity(store).remove_user(username)
-    left = f" {owned} scheduled job(s) have no owner now." if owned else ""
-    say(f"Removed {username}.{left}")
+        left = departures.remove_user(store, username, utc_now(), heir=transfer_to, dry_run=dry_run)
+    if as_json or (dry_run and left):
+        show(map(_left, left), ("name", "interval", "enabled", "new_owner", "why_not"), as_json=as_json)
+    if not as_json:
+        say(_departure(username, left, dry_run=dry_run))
+
+
+def _left(left: Left) -> dict[str, Any]:
+    row = left.scheduled
+    return {
+        "id": str(row.id),
+        "name": row.name,
+        "interval": str(row.interval),
+        "enabled": row.enabled,
+        "new_owner": left.owner.username if left.owner else None,
+        "why_not": left.kept_back,
+    }
+
+
+def _departure(username: str, left: list[Left], *, dry_run: bool) -> str:
+    """Return what has become, or would become, of a user and of what he owns."""
+    handed = sum(each.owner is not None for each in left)
+    heir = next((each.owner.username for each in left if each.owner), "")
+    parts = [
+        f"{username} would be removed." if dry_run else f"Removed {username}.",
+        f"{handed} scheduled job(s) {'would go' if dry_run else 'went'} to {heir}." if handed else "",
+        f"{len(left) - handed} scheduled job(s) {'would have' if dry_run else 'have'} no owner"
+        f"{'' if dry_run else ' now'}, and fail when they would next run."
+        if len(left) > handed
+        else "",
+    ]
+    return " ".join(filter(None, parts))
 
 
 @users.command("activate")

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from api_shim.accounts import ACTS, NAMED_BY, Accounts, Added
 from api_shim.actors import Credentials, actor_of, hash_key
 from api_shim.audit import Act, AuditEvent
+from api_shim.departures import remove_user
 from api_shim.identity import Identity
 from api_shim.model import (
     Group,
@@ -363,7 +364,7 @@ def test_a_read_only_token_writes_nothing(few: Place, name: str, kind: ObjectTyp
 def test_who_is_no_longer_there_writes_nothing(few: Place, kind: ObjectType, action: Action, gone: str) -> None:
     alice = few.actor("alice", *ALL)
     if gone == "removed":
-        few.identity.remove_user("alice")
+        remove_user(few.store, "alice", NOW)
     else:
         few.identity.set_active("alice", active=False)
     before = few.rows()

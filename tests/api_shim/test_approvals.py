@@ -25,6 +25,7 @@ from api_shim.actors import actor_of
 from api_shim.approvals import CHANGED, Approvals, Waiting
 from api_shim.audit import Act, AuditEvent, fault
 from api_shim.decision_form import Decision
+from api_shim.departures import remove_user
 from api_shim.identity import Identity
 from api_shim.lapses import expire, return_stale
 from api_shim.model import (
@@ -844,7 +845,7 @@ def test_the_queue_names_a_requester_who_was_removed(plants: Plants) -> None:
     plant = plants.ready(**APPROVAL)
     asked(plant, LATER)
     plant.one_off(name="of nobody", approval=ApprovalState.PENDING, start_time=NOW + 2 * HOUR)
-    Identity(plant.store).remove_user("alice")
+    remove_user(plant.store, "alice", plant.now)
     page = queue(plant, approver(plant))
     assert [(waiting.scheduled.name, waiting.requester) for waiting in page.rows] == [
         ("once", "alice"),
@@ -933,7 +934,7 @@ def looks_while_somebody_decides(plant: Plant, what: str) -> None:
 def test_a_requester_who_comes_back_under_the_same_name_is_still_the_requester(plant: Plant) -> None:
     row = asked(plant, LATER)
     identity = Identity(plant.store)
-    identity.remove_user("alice")
+    remove_user(plant.store, "alice", plant.now)
     back = identity.add_user("alice", NOW, superuser=True)
     alice = Actor(id=back.id, username="alice", superuser=True)
     assert alice.id != plant.actor.id
@@ -965,12 +966,11 @@ def test_nobody_approves_what_he_asked_for_or_ever_owned(plant: Plant) -> None:
 def test_what_a_removed_user_asked_for_is_approved_and_does_not_run(plant: Plant, schedule: Any, first: bool) -> None:
     bob = approver(plant)
     row = asked(plant, schedule)
-    identity = Identity(plant.store)
     if first:
-        identity.remove_user("alice")
+        remove_user(plant.store, "alice", plant.now)
     decide(plant, "approve", bob, row)
     if not first:
-        identity.remove_user("alice")
+        remove_user(plant.store, "alice", plant.now)
     plant.now = NOW + HOUR
     if schedule is HOURLY:
         plant.engine.make_firing(plant.own_id(), plant.now)
@@ -988,7 +988,7 @@ def test_what_a_removed_user_approved_stays_approved_by_him(plant: Plant) -> Non
     row = asked(plant, LATER)
     decide(plant, "approve", bob, row)
     identity = Identity(plant.store)
-    identity.remove_user("bob")
+    remove_user(plant.store, "bob", plant.now)
     assert (now_of(plant, row).approved_by_id, now_of(plant, row).approved_by) == (None, "bob")
     back = identity.add_user("bob", NOW)
     identity.add_permission("all", types=[SCHEDULED, JOB], actions=[VIEW, CHANGE, DELETE, APPROVE, RUN], users=["bob"])
@@ -1012,7 +1012,7 @@ def test_what_a_removed_user_approved_stays_approved_by_him(plant: Plant) -> Non
 def test_who_is_removed_between_his_sign_in_and_his_decision_is_no_fault_of_ours(plant: Plant, how: str) -> None:
     bob = approver(plant)
     row = asked(plant, LATER)
-    Identity(plant.store).remove_user("bob")
+    remove_user(plant.store, "bob", plant.now)
     with suppress(GateError):
         if how == "dry run":
             dry_run(plant, bob, row)
@@ -1241,7 +1241,7 @@ def tries(who: Actor, row: ScheduledJob) -> Deed:
 
 def removes(username: str) -> Deed:
     async def remove(server: Server) -> None:
-        await asyncio.to_thread(Identity(server.store).remove_user, username)
+        await asyncio.to_thread(remove_user, server.store, username, NOW)
 
     return remove
 

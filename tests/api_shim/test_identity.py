@@ -11,12 +11,13 @@ from uuid import uuid4
 import pytest
 
 from api_shim.actors import EXPIRED, INACTIVE, INVALID_TOKEN, Credentials, Unauthenticated, hash_key
+from api_shim.departures import remove_user
 from api_shim.identity import Identity
 from api_shim.model import PermissionUser, Token
 from api_shim.store import Store
 from approval_gate.errors import Conflict, GateError, Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
-from tests.factories import NOW, make_job, make_scheduled
+from tests.factories import NOW
 
 KEY = "0123456789abcdef0123"
 TYPES, VIEW = ["extras.job"], ["view"]
@@ -40,13 +41,13 @@ def signed_in(identity: Identity, key: str, username: str | None = None) -> Acto
 # Users and their tokens
 
 
-def test_a_user_signs_in_with_each_of_his_keys_until_he_is_removed(identity: Identity) -> None:
+def test_a_user_signs_in_with_each_of_his_keys_until_he_is_removed(identity: Identity, store: Store) -> None:
     alice = identity.add_user("alice", NOW)
     keys = [identity.add_token("alice", NOW) for _ in range(2)]
     assert [signed_in(identity, key, "alice").id for key in keys] == [alice.id, alice.id]
     assert len({*keys}) == 2
     assert all(len(key) == 40 for key in keys)
-    assert identity.remove_user("alice") == 0
+    remove_user(store, "alice", NOW)
     for key in keys:
         with pytest.raises(Unauthenticated, match=INVALID_TOKEN):
             signed_in(identity, key)
@@ -61,15 +62,6 @@ def test_a_user_who_is_deactivated_signs_in_again_when_he_is_activated(few: Iden
         signed_in(few, key)
     few.set_active("alice", active=True)
     assert signed_in(few, key).username == "alice"
-
-
-def test_a_user_leaves_his_schedules_behind(identity: Identity, store: Store) -> None:
-    alice, job = identity.add_user("alice", NOW), make_job()
-    with store.transaction() as tx:
-        tx.add(job)
-        tx.add(make_scheduled(job, alice))
-        tx.add(make_scheduled(job, alice))
-    assert identity.remove_user("alice") == 2
 
 
 def test_users_come_by_name(few: Identity) -> None:
@@ -240,7 +232,6 @@ def test_a_constraint_is_kept_as_it_was_written(identity: Identity, constraint: 
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param(lambda i: i.remove_user("none"), id="remove a user"),
         pytest.param(lambda i: i.set_active("none", active=False), id="deactivate a user"),
         pytest.param(lambda i: i.add_token("none", NOW), id="make a token"),
         pytest.param(lambda i: i.remove_group("none"), id="remove a group"),
@@ -287,7 +278,7 @@ def test_the_workers_account_writes_to_prefect_and_may_nothing_else(identity: Id
 
 def test_the_workers_account_is_made_again_whatever_of_it_was_removed(few: Identity, sqlite_store: Store) -> None:
     few.ensure_service("worker", KEY, NOW)
-    few.remove_user("worker")
+    remove_user(sqlite_store, "worker", NOW)
     few.ensure_service("worker", KEY, NOW)
     assert signed_in(few, KEY).may(Action.WRITE, ObjectType.PREFECT)
     (permission,) = few.permissions()

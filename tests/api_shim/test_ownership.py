@@ -12,6 +12,7 @@ import pytest
 from api_shim.actors import Credentials, actor_of
 from api_shim.audit import Act
 from api_shim.decision_form import Decision
+from api_shim.departures import remove_user
 from api_shim.identity import Identity
 from api_shim.model import JobResult, Participant, ScheduledJob, Status, User
 from api_shim.ownership import Ownership
@@ -130,7 +131,7 @@ def test_whose_owner_is_gone_fails_once_and_not_again(free: Plant, leaves: str, 
     identity = Identity(free.store)
     match leaves:
         case "removed":
-            identity.remove_user("alice")
+            remove_user(free.store, "alice", free.now)
         case "deactivated":
             identity.set_active("alice", active=False)
         case _:
@@ -153,7 +154,7 @@ def test_whose_owner_is_gone_fails_once_and_not_again(free: Plant, leaves: str, 
 def failed(plant: Plant, schedule: object = HOURLY) -> ScheduledJob:
     """Return a scheduled job whose firing failed for want of an owner."""
     row = asked(plant, schedule)
-    Identity(plant.store).remove_user("alice")
+    remove_user(plant.store, "alice", plant.now)
     if schedule is HOURLY:
         fire(plant)
     else:
@@ -291,7 +292,7 @@ def test_the_owner_is_told_that_he_is(free: Plant) -> None:
 def test_who_was_removed_just_now_takes_nothing_over(free: Plant) -> None:
     row = asked(free, HOURLY)
     bob = person(free, "bob", *TAKES_OVER)
-    Identity(free.store).remove_user("bob")
+    remove_user(free.store, "bob", free.now)
     error, _ = not_done(free, lambda: assume(free, bob, row))
     assert error is Forbidden
 
@@ -402,7 +403,7 @@ def _bob_assumes_is_removed_and_made_again(plant: Plant, bob: Actor, row: Schedu
 
 def _made_again(plant: Plant, name: str) -> Actor:
     identity = Identity(plant.store)
-    identity.remove_user(name)
+    remove_user(plant.store, name, plant.now)
     again = identity.add_user(name, plant.now, superuser=True)
     with plant.store.transaction(write=False) as tx:
         return actor_of(tx, again)

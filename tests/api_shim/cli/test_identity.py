@@ -62,8 +62,39 @@ def test_what_a_removed_user_leaves_is_told(signoff: Run, kept: Store) -> None:
     (alice,), job = Identity(kept).users(), make_job()
     with kept.transaction() as tx:
         tx.add(job)
-        tx.add(make_scheduled(job, alice))
-    assert signoff("user", "remove", "alice").out == "Removed alice. 1 scheduled job(s) have no owner now.\n"
+        tx.add(make_scheduled(job, alice, name="nightly"))
+    would = signoff("user", "remove", "alice", "--dry-run").out
+    assert "nightly" in would
+    assert would.endswith(
+        "alice would be removed. 1 scheduled job(s) would have no owner, and fail when they would next run.\n"
+    )
+    assert [user.username for user in Identity(kept).users()] == ["alice"]
+    told = "Removed alice. 1 scheduled job(s) have no owner now, and fail when they would next run.\n"
+    assert signoff("user", "remove", "alice").out == told
+
+
+def test_what_a_removed_user_leaves_is_handed_to_who_may_run_it(signoff: Run, kept: Store) -> None:
+    signoff("user", "add", "alice")
+    signoff("user", "add", "bob")
+    alice, _ = Identity(kept).users()
+    job, other = make_job(name="Back up"), make_job(name="Wipe")
+    with kept.transaction() as tx:
+        tx.add(job)
+        tx.add(other)
+        tx.add(make_scheduled(job, alice, name="nightly"))
+        tx.add(make_scheduled(other, alice, name="wipe"))
+    allow = ("--types", "extras.job", "--actions", "run", "--users", "bob", "--constraints", '{"name": "Back up"}')
+    signoff("permission", "add", "bob backs up", *allow)
+    foreseen = signoff("user", "remove", "alice", "--transfer-to", "bob", "--dry-run", "--json").json
+    why_not = "bob does not have permission to run this job."
+    assert [(row["name"], row["new_owner"], row["why_not"]) for row in foreseen] == [
+        ("nightly", "bob", ""),
+        ("wipe", None, why_not),
+    ]
+    assert signoff("user", "remove", "alice", "--transfer-to", "bob").out == (
+        "Removed alice. 1 scheduled job(s) went to bob. "
+        "1 scheduled job(s) have no owner now, and fail when they would next run.\n"
+    )
 
 
 @pytest.mark.parametrize(
