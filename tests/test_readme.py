@@ -25,7 +25,9 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL)
-JOB, START, ASK, AUTOMATION, PEOPLE = BLOCKS
+JOB, START, ASK, OWN, AUTOMATION, PEOPLE = BLOCKS
+DEFINITIONS = ASK[: ASK.index("; }\n") + 4]
+"""What the first lines typed define, and the later ones use."""
 INSTALL = re.compile(r"^python3 .* install -e \S+ && ")
 
 
@@ -141,7 +143,7 @@ def test_one_command_installs_and_runs_it_and_one_the_tests() -> None:
 
 def test_a_request_is_held_refused_to_its_author_tried_approved_and_finished(reader: Reader) -> None:
     lines = reader.types(ASK).splitlines()
-    held, refused, queue, tried, approved, _results, nightly, cli, deleted = lines
+    held, refused, queue, tried, approved, _results, nightly, cli = lines
     assert json.loads(held)["scheduled_job"]["approval_state"] == "pending"
     [said] = re.findall(r"# (.+)$", ASK, re.MULTILINE)
     assert json.loads(refused) == {"detail": said}
@@ -150,7 +152,6 @@ def test_a_request_is_held_refused_to_its_author_tried_approved_and_finished(rea
     assert json.loads(approved)["approval_comment"] == "maintenance window agreed"
     assert json.loads(nightly)["scheduled_job"]["time_zone"] == "Europe/Berlin"
     assert cli.startswith("Approved")
-    assert deleted == ""
     with reader.client() as client:
         done = eventually(
             lambda: [row for row in results(client) if row["date_done"]][1:] and results(client), within=60
@@ -158,7 +159,19 @@ def test_a_request_is_held_refused_to_its_author_tried_approved_and_finished(rea
         changed, plan = done
         assert (plan["result"]["compacted"], plan["meta"]) == (False, {})
         assert (changed["result"]["compacted"], changed["meta"]["approval"]["by"]) == (True, "bob")
-        assert client.get("/scheduled-jobs/").json()["count"] == 1
+        assert client.get("/scheduled-jobs/").json()["count"] == 2
+
+
+def test_a_schedule_is_changed_taken_over_and_explained(reader: Reader) -> None:
+    changed, taken, refused, explained, *would, _deleted = reader.types(DEFINITIONS + OWN).splitlines()
+    assert json.loads(changed)["approval_note"] == "The schedule changed after bob approved it."
+    assert json.loads(taken)["approval_state"] == "pending"
+    [said] = re.findall(r"approve/ -X POST +# (.+)$", OWN, re.MULTILINE)
+    assert json.loads(refused) == {"detail": said}
+    told = json.loads(explained)
+    assert told["may"]["approve"] == {"allowed": False, "reason": said}
+    assert (told["next_firing"], told["why_not"]) == (None, "The scheduled job has not been approved.")
+    assert would[-1].startswith("alice would be removed. 1 scheduled job(s) would have no owner")
 
 
 def test_an_automation_tells_a_webhook(reader: Reader, webhook: Webhook) -> None:

@@ -6,6 +6,7 @@ All are tried at the beginning and looked at later, so that the waits are one wa
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -308,6 +309,9 @@ def test_a_schedule_that_a_hand_switches_on_fires_nothing(stage: Stage) -> None:
     eventually(lambda: not stage.prefect("GET", f"{path}/schedules").json()[0]["active"], within=60)
     assert not it.file.exists()
     assert stage.admin.get(it.row["url"]).json()["total_run_count"] == 0
+    events = map(json.loads, stage.live.cli("audit", "export").splitlines())
+    taken_back = [each["data"] for each in events if each["act"] == "schedule.taken-back"]
+    assert {"reason": "Its schedule was switched on in Prefect."} in taken_back
     stage.admin.delete(it.row["url"])
 
 
