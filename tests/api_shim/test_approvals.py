@@ -1634,6 +1634,9 @@ class Case:
         approved_for: the code that it was approved for; None while it may not execute.
         over: how it ended for good; empty while it has not.
         went: the firings that were let go.
+        owner: who owns it.
+        hands: who had a hand in it.
+        changed: what it runs was changed after it was approved.
     """
 
     row: ScheduledJob
@@ -1642,6 +1645,9 @@ class Case:
     approver: str = ""
     over: str = ""
     went: list[datetime | None] = field(default_factory=list)
+    owner: str = "alice"
+    hands: set[str] = field(default_factory=lambda: {"alice"})
+    changed: bool = False
 
     @property
     def waits(self) -> bool:
@@ -1708,7 +1714,8 @@ class Requests(OverPlants):
                 assert case.waits
                 assert not case.is_late(now)
                 assert self.enabled
-                assert each.actor in ("bob", "carol")
+                assert each.actor not in case.hands
+                case.changed = False
                 case.approved_for, case.approver = self.plant.only(Job).code_digest, each.actor
             case Act.DENIED | Act.WITHDRAWN:
                 assert case is not None
@@ -1725,7 +1732,8 @@ class Requests(OverPlants):
                 case.over = each.act
             case Act.RETURNED:
                 assert case is not None
-                assert case.approved_for not in (None, self.plant.only(Job).code_digest)
+                assert case.approved_for is not None
+                assert case.changed or case.approved_for != self.plant.only(Job).code_digest
                 [row] = [row for row in self.plant.all(ScheduledJob) if row.id == each.scheduled_job_id]
                 case.approved_for, case.approver, case.expires_at = None, "", row.expires_at
 
@@ -1779,7 +1787,7 @@ class Requests(OverPlants):
         """Return what the model expects of an approval."""
         if case.approved_for is not None and case.approver == who:
             return ScheduledJob
-        if who == "alice":
+        if who in case.hands:
             return Forbidden
         if not case.waits or case.is_late(self.plant.now):
             return Conflict
@@ -1885,6 +1893,8 @@ class Requests(OverPlants):
             return
         case = self.cases[result.scheduled_job_id]
         assert case.approved_for == self.plant.code
+        assert not case.changed
+        assert result.user_id == self.people[case.owner].id
         assert result.approval["by"] == case.approver
         assert result.nominal_time is not None
         assert result.nominal_time <= self.plant.now

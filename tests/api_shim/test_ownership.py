@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
 
 from api_shim.actors import Credentials, actor_of
-from api_shim.audit import Act
+from api_shim.audit import Act, AuditEvent
 from api_shim.decision_form import Decision
 from api_shim.departures import remove_user
+from api_shim.edits import Edits
 from api_shim.identity import Identity
 from api_shim.model import JobResult, Participant, ScheduledJob, Status, User
 from api_shim.ownership import Ownership
@@ -22,16 +27,21 @@ from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFou
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 from approval_gate.ownership import ALREADY_OWNER
-from tests.api_shim.plant import HOUR, Plant, Plants, opened_plant
+from tests.api_shim.plant import HOUR, Code, Plant, Plants, opened_plant
 from tests.api_shim.test_approvals import (
     APPROVAL,
     APPROVER,
     AT_ONCE,
+    DIED,
     EVERY,
     HOURLY,
     JOB,
     LATER,
+    MOSTLY_LIVES,
     SCHEDULED,
+    WHICH,
+    WHO,
+    Requests,
     approver,
     asked,
     decide,
@@ -63,6 +73,10 @@ def free(plants: Plants) -> Plant:
 
 def ownership(plant: Plant) -> Ownership:
     return Ownership(store=plant.store, runs=plant.runs, clock=lambda: plant.now)
+
+
+def edits(plant: Plant) -> Edits:
+    return Edits(store=plant.store, runs=plant.runs, code=Code(), clock=lambda: plant.now)  # type: ignore[arg-type]
 
 
 def assume(plant: Plant, who: Actor, row: ScheduledJob) -> ScheduledJob:
@@ -467,3 +481,65 @@ def test_wherever_taking_over_dies_it_happened_or_not(plants: Plants) -> None:
         plant.start()
         plant.tick(3, seconds=16)
         assert plant.own()[plant.own_id()].schedule.active is row.enabled
+
+
+# Everything at once
+
+
+GONE_ERRORS = (Conflict, NotFound)
+
+
+class Owned(Requests):
+    """The same, while owners change, and what is asked for is changed, disabled and enabled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.off: set[UUID] = set()
+
+    def _follow(self, each: AuditEvent) -> None:
+        case = self.cases.get(each.scheduled_job_id) if each.scheduled_job_id else None
+        match each.act:
+            case Act.ASSUMED:
+                assert case is not None
+                case.owner = each.actor
+                case.hands.add(each.actor)
+            case Act.CHANGED:
+                assert case is not None
+                assert each.actor == case.owner
+                case.changed = case.approved_for is not None
+                case.hands.add(each.actor)
+            case Act.DISABLED | Act.ENABLED:
+                assert case is not None
+                self.off = self.off | {case.row.id} if each.act is Act.DISABLED else self.off - {case.row.id}
+            case Act.ADMITTED:
+                assert each.scheduled_job_id not in self.off
+        super()._follow(each)
+
+    @rule(which=WHICH, who=WHO, dies_at=MOSTLY_LIVES)
+    def assume(self, which: int, who: str, dies_at: int) -> None:
+        case = self._pick(which)
+        expected = self._gone(case) or (Conflict if case.owner == who else ScheduledJob)
+        by = {"id": case.row.id}
+        answer = self._do(lambda: ownership(self.plant).assume(self.people[who], by), dies_at)
+        assert answer is DIED or type(answer) is expected
+
+    @rule(which=WHICH, who=WHO, count=st.integers(1, 3), dies_at=MOSTLY_LIVES)
+    def change_the_inputs(self, which: int, who: str, count: int, dies_at: int) -> None:
+        case = self._pick(which)
+        possible = (ScheduledJob,) if case.owner == who else (Forbidden,)
+        answer = self._do(lambda: self._edit(case.row, who, data={"count": count}), dies_at)
+        assert answer is DIED or type(answer) in (GONE_ERRORS if self._gone(case) else possible)
+
+    @rule(which=WHICH, who=WHO, enabled=st.booleans(), dies_at=MOSTLY_LIVES)
+    def disable_or_enable(self, which: int, who: str, enabled: bool, dies_at: int) -> None:
+        case = self._pick(which)
+        answer = self._do(lambda: self._edit(case.row, who, enabled=enabled), dies_at)
+        possible = (ScheduledJob, Conflict, Forbidden, Invalid) if enabled else (ScheduledJob,)
+        assert answer is DIED or type(answer) in (GONE_ERRORS if self._gone(case) else possible)
+
+    def _edit(self, row: ScheduledJob, who: str, **to: Any) -> Awaitable[ScheduledJob]:
+        return edits(self.plant).change(self.people[who], {"id": row.id}, to)
+
+
+Owned.TestCase.settings = settings(Requests.TestCase.settings, max_examples=15)
+TestEverythingAtOnceWhileOwnersChange = pytest.mark.slow(Owned.TestCase)
