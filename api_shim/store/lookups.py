@@ -97,6 +97,11 @@ LOOKUPS: dict[ObjectType, Lookups] = {
         searched=("name", "task_name"),
         order=("-date_created",),
     ),
+    ObjectType.USER: Lookups(
+        columns={name: users.c[name] for name in ("id", "username", "is_active", "is_superuser", "created")},
+        searched=("username",),
+        order=("username",),
+    ),
 }
 
 
@@ -114,4 +119,4 @@ def joined(kind: ObjectType) -> FromClause:
     if kind is ObjectType.JOB_RESULT:
         source = job_results.outerjoin(users, job_results.c.user_id == users.c.id)
         return source.outerjoin(jobs, job_results.c.job_id == jobs.c.id)
-    return jobs
+    return users if kind is ObjectType.USER else jobs

@@ -19,7 +19,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, or_, select, update
 
 from api_shim.audit import Act, AuditEvent, AuditHead, chained
-from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
+from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status, User
 from api_shim.store.lookups import LOOKUPS, joined
 from api_shim.store.tables import TABLES, job_results, scheduled_jobs
 from api_shim.store.where import restriction
@@ -32,6 +32,7 @@ TYPES: dict[ObjectType, type[Any]] = {
     ObjectType.JOB: Job,
     ObjectType.SCHEDULED_JOB: ScheduledJob,
     ObjectType.JOB_RESULT: JobResult,
+    ObjectType.USER: User,
 }
 
 
