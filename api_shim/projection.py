@@ -283,7 +283,9 @@ class Projection:
         if run.deployment_id != deployment_id:
             await self._engine.end(run.id, "CANCELLED", "Cancelled", "Its deployment was deleted in Prefect.")
             return None
-        if scheduled.run_outdated:
+        # One that was approved before it could show its new inputs is let go with them, not with the old ones.
+        unlike = run.held and scheduled.may_fire and run.parameters != scheduled.inputs
+        if scheduled.run_outdated or unlike:
             await self._engine.end(run.id, "CANCELLED", "Replaced", OUTDATED)
             return None
         return run

@@ -159,14 +159,15 @@ def _firing(tx: Transaction, run_id: UUID | None, request: Requested, code: str,
     if scheduled is None or due is None:
         return None
     repeats = not scheduled.one_off
+    own = run_id is not None and run_id == scheduled.flow_run_id
     other = tx.one(JobResult, scheduled_job_id=scheduled.id, nominal_time=due)
     return Firing(
         name=scheduled.name,
         enabled=scheduled.enabled,
         approval=scheduled.approval,
         stale=stale(scheduled, request.job, code),
-        outdated=scheduled.run_outdated and run_id == scheduled.flow_run_id,
-        carries_request=run_id is not None and run_id == scheduled.flow_run_id,
+        outdated=own and scheduled.run_outdated,
+        carries_request=own,
         due=due,
         on_time=is_firing(scheduled.recurrence, due) if repeats else True,
         owed=due >= scheduled.due_from if repeats else True,
