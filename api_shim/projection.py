@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from api_shim.firings import (
     MISSED_AFTER,
+    TAKEN_AHEAD,
     firing_of,
     is_taken,
     mark_released,
@@ -47,9 +48,6 @@ from api_shim.question import mark_of, question
 from api_shim.recurrence import active_from, newest_time, next_times
 from api_shim.store import Store, Transaction
 from approval_gate.admission import OUTDATED, SUPERSEDED
-
-TAKEN_AHEAD = timedelta(seconds=30)
-"""How long before its time a worker may take a run; Prefect's own take them ten seconds before."""
 
 UNKNOWN = "somebody unknown"
 """What somebody is called whose name nobody has written down."""

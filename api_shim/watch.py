@@ -208,6 +208,8 @@ class Watch:
                 await self._engine.end(run.id, "CANCELLED", "Cancelled", NOT_REQUESTED)
             case Remedy.ASK_AGAIN:
                 await self._projection.put_back(run.id)
+            case Remedy.FOLLOW if known.scheduled is not None:
+                await self._projection.reconcile(known.scheduled.id)
             case Remedy.START_AGAIN:
                 at, name = (row.start_time, row.name) if (row := known.scheduled) is not None else (now, None)
                 await self._engine.release(run.id, at, STARTED_AGAIN, name=name)

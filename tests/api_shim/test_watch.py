@@ -62,7 +62,7 @@ STARTED = replace(RECORDED, status=Status.STARTED, attempt=uuid4())
 LET_GO_HERE = replace(STARTED, worker=HERE)
 LET_GO_ELSEWHERE = replace(STARTED, worker=ELSEWHERE)
 LET_GO_AND_GONE = replace(STARTED, worker=gone())
-ONE_OFF = make_scheduled(JOB, None)
+ONE_OFF = make_scheduled(JOB, None, interval=Interval.FUTURE)
 UNDECIDED = make_scheduled(JOB, None, approval=ApprovalState.PENDING)
 NOT_ENABLED = replace(UNDECIDED, enabled=False)
 APPROVED = replace(UNDECIDED, approval=ApprovalState.APPROVED)
@@ -89,7 +89,10 @@ REMEDIES = [
     pytest.param("PAUSED", LONG_AGO, False, None, None, Remedy.DROP, id="held for nobody is dropped"),
     pytest.param("PAUSED", NOW, False, None, None, Remedy.LEAVE, id="held for nobody yet is left"),
     pytest.param("PAUSED", LONG_AGO, False, RECORDED, None, Remedy.LEAVE, id="held and recorded waits rightly"),
-    pytest.param("PAUSED", LONG_AGO, False, None, ONE_OFF, Remedy.LEAVE, id="a held one-off waits rightly"),
+    pytest.param("PAUSED", LONG_AGO, False, None, ONE_OFF, Remedy.FOLLOW, id="a held one-off is let start"),
+    pytest.param("PAUSED", NOW, False, None, ONE_OFF, Remedy.LEAVE, id="a held one-off is just being let start"),
+    pytest.param("PAUSED", LONG_AGO, False, None, APPROVED, Remedy.FOLLOW, id="held for what was approved"),
+    pytest.param("PAUSED", LONG_AGO, False, None, NOT_ENABLED, Remedy.FOLLOW, id="held for what was disabled"),
     pytest.param("RUNNING", LONG_AGO, False, None, UNDECIDED, Remedy.ASK_AGAIN, id="a request let run asks again"),
     pytest.param("PENDING", LONG_AGO, False, None, UNDECIDED, Remedy.ASK_AGAIN, id="a request let start asks again"),
     pytest.param("CANCELLING", LONG_AGO, False, None, UNDECIDED, Remedy.ASK_AGAIN, id="so does one being cancelled"),
