@@ -45,6 +45,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/ports.py": "tests/api_shim/test_prefect_engine.py",
     "api_shim/announcing.py": "tests/api_shim/test_watch.py",
     "api_shim/remedies.py": "tests/api_shim/test_watch.py",
+    "api_shim/taking_back.py": "tests/api_shim/test_watch.py",
     "api_shim/prefect_http.py": "tests/api_shim/test_prefect_engine.py",
     "api_shim/store/column_types.py": "tests/api_shim/store/test_tables.py",
     # What runs within Prefect.
