@@ -31,6 +31,7 @@ from api_shim.question import mark_of, waiting_name
 from api_shim.recurrence import Interval
 from api_shim.remedies import ABANDONED_AFTER, SLOW_START, Known, Remedy, remedy
 from api_shim.requested import Attempt
+from api_shim.taking_back import remember as remember_hand
 from api_shim.watch import GONE
 from approval_gate.admission import NOT_APPROVED, Go, Refuse
 from approval_gate.errors import Conflict, Unavailable
@@ -497,6 +498,44 @@ def test_what_a_hand_changes_while_prefect_cannot_be_written_is_remembered_when_
     assert handled(plant) == []
     plant.tick(3, seconds=31)
     assert handled(plant) == [(row.id, SWITCHED_OFF)]
+
+
+@pytest.mark.parametrize("enabled", [True, False], ids=["active", "disabled"])
+def test_a_deployment_that_a_hand_deletes_is_made_again_and_that_is_remembered(plants: Plants, enabled: bool) -> None:
+    plant = plants.ready()
+    row = plant.recurring(start_time=NOW - HOUR, enabled=enabled)
+    plant.tick(2, seconds=31)
+    plant.engine.delete_deployment(deployment_id(plant, row))
+    plant.tick(3, seconds=31)
+    assert handled(plant) == [(row.id, "Its deployment was deleted in Prefect.")]
+    plant.check_in_line()
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "told"),
+    [
+        pytest.param({}, 1, id="nothing"),
+        pytest.param({"version": 2}, 0, id="a change that Prefect has not followed yet"),
+        pytest.param({"version": 2, "projected_version": 2}, 0, id="a change that it has followed"),
+        pytest.param(None, 0, id="its deletion"),
+    ],
+)
+def test_what_another_server_changed_meanwhile_is_no_hand_s(
+    plants: Plants, meanwhile: dict[str, Any] | None, told: int
+) -> None:
+    plant = plants.ready()
+    row = plant.recurring(start_time=NOW - HOUR)
+    plant.tick(2, seconds=31)
+    row = plant.only(ScheduledJob)
+    assert (row.version, row.projected_version) == (1, 1)
+    with plant.store.transaction() as tx:
+        if meanwhile is None:
+            tx.remove(row)
+        elif meanwhile:
+            tx.change(row, **meanwhile)
+    with plant.store.transaction() as tx:
+        remember_hand(row, SWITCHED_OFF, plant.now, tx)
+    assert len(handled(plant)) == told
 
 
 @pytest.mark.parametrize(
