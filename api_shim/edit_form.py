@@ -3,7 +3,7 @@
 * Only what is sent changes; what cannot be changed is refused, so that nobody believes that it was.
 * Every value is held to what holds when it is first requested; all faults are told at once, each under its field.
 * A crontab goes with ``custom`` alone.
-* Where the times change, a start that no longer held anything back does not hold the new times back either.
+* Where the times change, a start that has passed, or that was only the next match, does not hold the new times back.
 
 Contract 4 and 10.
 """
@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from api_shim.model import ScheduledJob
-from api_shim.recurrence import Interval, first_time, next_times
+from api_shim.recurrence import Interval, first_time
 from api_shim.schedule_form import collect, read_crontab, read_name, read_start, read_time_zone
 from approval_gate.errors import Invalid
 
@@ -130,5 +130,6 @@ def _timed(row: ScheduledJob, fields: dict[str, Any], now: datetime) -> dict[str
     if row.interval is not Interval.CUSTOM:
         return fields
     crontab, zone = fields.get("crontab", row.crontab), fields.get("time_zone", row.time_zone)
-    held_back = next_times(row.recurrence, now, 1) != [first_time(row.crontab, row.time_zone, now)]
+    # Where no start was named it is the first match, which a person may have named too.
+    held_back = row.start_time > now and row.start_time != first_time(row.crontab, row.time_zone, now)
     return fields if held_back else {**fields, "start_time": first_time(crontab, zone, now)}

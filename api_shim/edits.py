@@ -5,7 +5,7 @@
   nothing of it runs. Who made the change cannot approve it.
 * What a person enabled or disabled is recorded as his act; one that has had its only turn, has no owner, or has
   expired is not enabled.
-* Firings from before a change of the times, or from before it was enabled, are not owed.
+* Firings from before a change of when, where or with what it runs, or from before it was enabled, are not owed.
 
 Contract 4, 9.7 and 10.
 """
@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import anyio.to_thread
 
@@ -38,6 +39,7 @@ from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor
 
 WHAT = frozenset({"inputs", "queue"})
+HOW = WHEN | WHAT
 OWNERLESS = "Its owner has been removed; assume ownership of it first."
 
 
@@ -46,12 +48,12 @@ class _Change:
     """A change that has been found sound.
 
     Args:
-        edit: what was sent.
-        to: the new values.
+        body: what was sent.
+        found: the new inputs and the new queue, if they were.
     """
 
-    edit: Edit
-    to: Mapping[str, Any]
+    body: object
+    found: Mapping[str, Any]
 
 
 class Edits:
@@ -91,61 +93,79 @@ class Edits:
         now = self._clock()
         case = await self._store.read(partial(_changeable, actor, by, now))
         # Off the event loop: large inputs are long to check, and the first ones of a Job import its module.
-        change = await anyio.to_thread.run_sync(self._plan, case, body, now)
-        if "queue" in change.to:
-            await self._runs.check_served(change.to["queue"])
+        change = await anyio.to_thread.run_sync(self._plan, actor, case, body, now)
+        if (queue := change.found.get("queue", case.row.queue)) != case.row.queue:
+            await self._runs.check_served(queue)
         try:
-            row = await self._store.write(partial(_change, actor, case.row, change, now))
+            row = await self._store.write(partial(_change, actor, case.row.id, change, now))
         except Duplicate as error:
             raise Invalid({"name": [NAME_TAKEN]}) from error
         await self._runs.follow(row.id)
         return row
 
-    def _plan(self, case: Case, body: object, now: datetime) -> _Change:
-        row, job = case.row, case.job
-        edit = read_edit(check_fields(body), row, now)
-        to = dict(edit.fields)
+    def _plan(self, actor: Actor, case: Case, body: object, now: datetime) -> _Change:
+        job, edit = case.job, _read(actor, case, body, now)
+        found: dict[str, Any] = {}
         if edit.task_queue is not None or edit.job_queue is not None:
-            to["queue"] = read_queue(job, edit.task_queue, edit.job_queue)
+            found["queue"] = read_queue(job, edit.task_queue, edit.job_queue)
         if edit.inputs:
             if job.has_sensitive_variables:
                 raise Invalid({"data": [SENSITIVE]})
-            to["inputs"] = self._code.validate(job, edit.data)
-        return _Change(edit=edit, to={name: value for name, value in to.items() if value != getattr(row, name)})
+            found["inputs"] = self._code.validate(job, edit.data)
+        return _Change(body=body, found=found)
 
 
-def _changeable(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> Case:
+def _changeable(
+    actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction, *, action: Action = Action.VIEW
+) -> Case:
     """Return what the actor may change at all; in which way is asked when that is known."""
     may = partial(ownership.change, actor, runs_otherwise=False, inputs=False)
-    return judged(tx, actor, Action.VIEW, by, now, may)
+    return judged(tx, actor, action, by, now, may)
 
 
-def _change(actor: Actor, seen: ScheduledJob, change: _Change, now: datetime, tx: Transaction) -> ScheduledJob:
-    may = partial(ownership.change, actor, runs_otherwise=change.edit.runs_otherwise, inputs=change.edit.inputs)
-    case = judged(tx, actor, Action.CHANGE, {"id": seen.id}, now, may)
-    row, to = case.row, dict(change.to)
+def _read(actor: Actor, case: Case, body: object, now: datetime) -> Edit:
+    """Return the change of a scheduled job as it stands, if the actor may change it so."""
+    edit = read_edit(check_fields(body), case.row, now)
+    may = ownership.change(actor, case.request, runs_otherwise=edit.runs_otherwise, inputs=edit.inputs)
+    policy.enforce(may, KIND)
+    return edit
+
+
+def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx: Transaction) -> ScheduledJob:
+    case = _changeable(actor, {"id": scheduled_id}, now, tx, action=Action.CHANGE)
+    row = case.row
     check_still_there(tx, actor)
+    # Read again behind the lock: what is sent may mean something else after what others have changed meanwhile.
+    fields = {**_read(actor, case, change.body, now).fields, **change.found}
+    to = {name: value for name, value in fields.items() if value != getattr(row, name)}
     if not to:
         return row
     if to.get("enabled"):
         _check_can_be_enabled(tx, case, replace(row, **to), now)
-    if "enabled" in to:
-        to["failure"] = ""
-    if to.get("enabled") or WHEN & to.keys():
-        to["due_from"] = now
-    if (WHEN | WHAT) & to.keys():
+    if HOW & to.keys():
         take_part(tx, row, actor.id, actor.username, owned=False)
-    # A run that is held shows its new inputs; one that is not, or stands in another queue, is replaced.
-    if row.one_off and (to.keys() & WHAT - ({"inputs"} if row.awaits_decision else set())):
-        to["run_outdated"] = True
-    _remember(tx, actor, row, change, now)
-    row = tx.change(row, **to, date_changed=now, version=row.version + 1)
+    _remember(tx, actor, row, to, now)
+    row = tx.change(row, **to, **_following(row, to, now), date_changed=now, version=row.version + 1)
     policy.enforce(policy.on_outcome(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
     return check_anew(tx, row, case.job, now)
 
 
+def _following(row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return what else changes with these fields."""
+    also: dict[str, Any] = {"failure": ""} if "enabled" in to else {}
+    if to.get("enabled") or HOW & to.keys():
+        also["due_from"] = now
+    # A run that is held shows its new inputs; one that is not, stands in another queue, or was ended, is replaced.
+    replaced = {"queue"} if row.awaits_decision else WHAT
+    if row.one_off and (to.get("enabled") or replaced & to.keys()):
+        also["run_outdated"] = True
+    return also
+
+
 def _check_can_be_enabled(tx: Transaction, case: Case, row: ScheduledJob, now: datetime) -> None:
     policy.enforce(policy.runnable(case.request.runnable), KIND)
+    if case.job.has_sensitive_variables:
+        raise Invalid({"enabled": [SENSITIVE]})
     if row.owner_id is None:
         raise Conflict(OWNERLESS)
     if case.request.approval is ApprovalState.EXPIRED:
@@ -154,9 +174,9 @@ def _check_can_be_enabled(tx: Transaction, case: Case, row: ScheduledJob, now: d
         raise Invalid({"start_time": [START_INVALID]})
 
 
-def _remember(tx: Transaction, actor: Actor, row: ScheduledJob, change: _Change, now: datetime) -> None:
-    if "enabled" in change.to:
-        tx.remember(about(row, Act.ENABLED if change.to["enabled"] else Act.DISABLED, now, actor))
-    changed = sorted(change.to.keys() - {"enabled", "immediate"})
+def _remember(tx: Transaction, actor: Actor, row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> None:
+    if "enabled" in to:
+        tx.remember(about(row, Act.ENABLED if to["enabled"] else Act.DISABLED, now, actor))
+    changed = sorted(to.keys() - {"enabled", "immediate"})
     if changed:
         tx.remember(about(row, Act.CHANGED, now, actor, fields=changed))

@@ -23,6 +23,9 @@ from approval_gate.admission import SUPERSEDED
 MISSED_AFTER = timedelta(seconds=90)
 """How long after its nominal time a firing that no run has taken counts as missed."""
 
+TAKEN_AHEAD = timedelta(seconds=30)
+"""How long before its time a worker may take a run; Prefect's own take them ten seconds before."""
+
 
 def ending(result: JobResult, status: Status, now: datetime) -> dict[str, Any]:
     """Return the fields that change when a result becomes final."""

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from api_shim.firings import (
     MISSED_AFTER,
+    TAKEN_AHEAD,
     firing_of,
     is_taken,
     mark_released,
@@ -42,14 +43,12 @@ from api_shim.mapping import (
     run_spec,
 )
 from api_shim.model import NEVER, Job, Leftover, Participant, ScheduledJob
-from api_shim.ports import Engine, Question, Run
+from api_shim.ports import DeploymentSpec, Engine, Question, Run
 from api_shim.question import mark_of, question
 from api_shim.recurrence import active_from, newest_time, next_times
 from api_shim.store import Store, Transaction
+from api_shim.taking_back import hand_in, remember
 from approval_gate.admission import OUTDATED, SUPERSEDED
-
-TAKEN_AHEAD = timedelta(seconds=30)
-"""How long before its time a worker may take a run; Prefect's own take them ten seconds before."""
 
 UNKNOWN = "somebody unknown"
 """What somebody is called whose name nobody has written down."""
@@ -83,7 +82,7 @@ class Projection:
     async def _reconcile_job(self, job: Job) -> None:
         desired = base_deployment(job)
         await self._engine.prepare(job.queues)
-        found = await self._engine.read_deployment(job.deployment_id) if job.deployment_id else None
+        found = was = await self._engine.read_deployment(job.deployment_id) if job.deployment_id else None
         deployment_id = job.deployment_id
         if found is None or deployment_id is None:
             deployment_id = await self._engine.create_deployment(desired)
@@ -93,6 +92,7 @@ class Projection:
             deployment_id = await self._engine.create_deployment(desired)
         if differs(await self._engine.read_deployment(deployment_id), desired):
             await self._engine.write_deployment(deployment_id, desired)
+        await self._take_back(job, was, desired)
         await self._note(job, deployment_id=deployment_id, projected_version=job.version)
 
     # Scheduled jobs
@@ -181,13 +181,14 @@ class Projection:
         now = self._clock()
         desired = own_deployment(scheduled, job, now)
         deployment_id = scheduled.deployment_id
-        found = await self._engine.read_deployment(deployment_id) if deployment_id else None
+        found = was = await self._engine.read_deployment(deployment_id) if deployment_id else None
         if found is None or deployment_id is None:
             deployment_id = await self._engine.create_deployment(desired)
             await self._note(scheduled, deployment_id=deployment_id)
             found = await self._engine.read_deployment(deployment_id)
         if differs(found, desired):
             await self._engine.write_deployment(deployment_id, desired)
+        await self._take_back(scheduled, was, desired)
         if scheduled.awaits_decision:
             return await self._await(scheduled, job, deployment_id)
         await self._close_request(scheduled)
@@ -196,6 +197,11 @@ class Projection:
         if now < (switch_on := active_from(scheduled.recurrence)):
             return switch_on
         return await self._make_up(scheduled, job, deployment_id, now)
+
+    async def _take_back(self, thing: Job | ScheduledJob, was: DeploymentSpec | None, desired: DeploymentSpec) -> None:
+        """Remember what a hand had changed on a deployment that is now as it should be."""
+        if hand := hand_in(thing, was, desired, self._clock()):
+            await self._store.write(partial(remember, thing, hand, self._clock()))
 
     async def _close_request(self, scheduled: ScheduledJob) -> None:
         """End the run that stood for the request of a recurring one."""
@@ -283,7 +289,8 @@ class Projection:
         if run.deployment_id != deployment_id:
             await self._engine.end(run.id, "CANCELLED", "Cancelled", "Its deployment was deleted in Prefect.")
             return None
-        if scheduled.run_outdated:
+        # One that was approved before it could show its new inputs is let go with them, not with the old ones.
+        if scheduled.run_outdated or (run.held and scheduled.may_fire and run.parameters != scheduled.inputs):
             await self._engine.end(run.id, "CANCELLED", "Replaced", OUTDATED)
             return None
         return run

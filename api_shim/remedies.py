@@ -3,6 +3,7 @@
 * A process of this machine that is gone is proof that its run has ended.
 * What was let go is never started again; what was not, and is stuck, is.
 * What nobody recorded is dropped; a request that somebody let start in Prefect asks again.
+* What is held for a request that does not wait any more follows its scheduled job.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Remedy(StrEnum):
     DROP = "drop"
     ASK_AGAIN = "ask again"
     START_AGAIN = "start again"
+    FOLLOW = "follow"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,9 +67,11 @@ def remedy(run: Run, known: Known, now: datetime, began: datetime) -> Remedy:
     if now - run.since <= (ABANDONED_AFTER if short else SLOW_START):
         return Remedy.LEAVE
     recorded = result is not None or known.scheduled is not None
+    awaits = known.scheduled is not None and known.scheduled.awaits_decision
     if run.state_type in HELD:
-        return Remedy.LEAVE if recorded else Remedy.DROP
-    if known.scheduled is not None and known.scheduled.awaits_decision:
+        waits = result is not None or awaits
+        return Remedy.LEAVE if waits else Remedy.FOLLOW if recorded else Remedy.DROP
+    if awaits:
         return Remedy.ASK_AGAIN
     return Remedy.START_AGAIN if end is Remedy.END and (recorded or run.by_schedule) else end
 

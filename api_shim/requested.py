@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.actors import actor_of
-from api_shim.firings import firing_of
+from api_shim.firings import TAKEN_AHEAD, firing_of
 from api_shim.lapses import is_dry_run, stale
 from api_shim.model import Job, JobResult, ScheduledJob, Status, User
 from api_shim.ports import Run
@@ -115,7 +115,7 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
         let_go=result.attempt if result else None,
         over=result is not None and result.status.final,
         # Prefect's database may give 1.0 back as 1, which is equal all the same.
-        unchanged=run.parameters == shown,
+        unchanged=run.parameters == shown or (request is not None and _overtaken(request)),
         needs_approval=request is not None and _needs_approval(request),
         firing=_firing(tx, run.id, request, attempt.code, now) if request else None,
         runs_as=_runs_as(tx, request) if request else None,
@@ -123,6 +123,14 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
         job_installed=request is not None and request.job.installed,
         singleton_busy=request is not None and _busy(tx, request.job, run.id),
     )
+
+
+def _overtaken(request: Requested) -> bool:
+    """Say whether a worker may have taken this firing before its inputs were changed; it goes with the new ones."""
+    scheduled, due = request.scheduled, request.due
+    if scheduled is None or scheduled.one_off or due is None or request.result is not None:
+        return False
+    return scheduled.created < scheduled.due_from and due < scheduled.due_from + TAKEN_AHEAD
 
 
 def foreseen(tx: Transaction, scheduled: ScheduledJob, job: Job, due: datetime, then: datetime) -> Facts:
@@ -159,14 +167,15 @@ def _firing(tx: Transaction, run_id: UUID | None, request: Requested, code: str,
     if scheduled is None or due is None:
         return None
     repeats = not scheduled.one_off
+    own = run_id is not None and run_id == scheduled.flow_run_id
     other = tx.one(JobResult, scheduled_job_id=scheduled.id, nominal_time=due)
     return Firing(
         name=scheduled.name,
         enabled=scheduled.enabled,
         approval=scheduled.approval,
         stale=stale(scheduled, request.job, code),
-        outdated=scheduled.run_outdated and run_id == scheduled.flow_run_id,
-        carries_request=run_id is not None and run_id == scheduled.flow_run_id,
+        outdated=own and scheduled.run_outdated,
+        carries_request=own,
         due=due,
         on_time=is_firing(scheduled.recurrence, due) if repeats else True,
         owed=due >= scheduled.due_from if repeats else True,

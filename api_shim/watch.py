@@ -22,10 +22,9 @@ from functools import partial
 from uuid import UUID
 
 from api_shim.announcing import announce
-from api_shim.audit import Act, AuditEvent, about
 from api_shim.firings import ending
 from api_shim.lapses import expire
-from api_shim.mapping import base_deployment, differs, handiwork, own_deployment
+from api_shim.mapping import base_deployment, differs, own_deployment
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
 from api_shim.ports import GOING, HELD, DeploymentSpec, Engine, Run
 from api_shim.projection import Projection
@@ -137,38 +136,26 @@ class Watch:
     # What a hand or a crash changed in Prefect
 
     async def _sweep(self, now: datetime) -> None:
-        settled = await self._store.read(partial(_settled, self._clock() + SWEEP_EVERY))
         deployments = await self._engine.deployments()
-        for astray in await self._store.read(partial(self._astray, deployments, settled)):
-            await self._try(astray.id, partial(self._take_back, astray))
+        for thing_id, again in await self._store.read(partial(self._astray, deployments)):
+            await self._try(thing_id, again)
         await self._sweep_one_offs()
         await self._sweep_runs(now)
 
     def _astray(
-        self, found: Mapping[UUID, DeploymentSpec], settled: Mapping[UUID, int], tx: Transaction
-    ) -> list[_Astray]:
+        self, found: Mapping[UUID, DeploymentSpec], tx: Transaction
+    ) -> list[tuple[UUID, Callable[[], Awaitable[None]]]]:
         """Return what stands differently in Prefect, with the way to mend it."""
         now = self._clock()
         jobs = {job.id: job for job in tx.all(Job)}
-        rows = [row for row in tx.all(ScheduledJob) if row.deployment_id]
-        again, job_again = self._projection.reconcile, self._projection.reconcile_job
-        wanted: list[tuple[Job | ScheduledJob, DeploymentSpec, Callable[[UUID], Awaitable[None]]]] = [
-            *((job, base_deployment(job), job_again) for job in jobs.values() if job.deployment_id),
-            *((row, own_deployment(row, jobs[row.job_id], now), again) for row in rows),
-        ]
-        astray = []
-        for thing, should_be, mend in wanted:
-            is_there = found.get(thing.deployment_id) if thing.deployment_id else None
-            if differs(is_there, should_be):
-                hand = handiwork(is_there, should_be) if settled.get(thing.id) == thing.version else ""
-                astray.append(_Astray(thing, partial(mend, thing.id), hand))
+        astray: list[tuple[UUID, Callable[[], Awaitable[None]]]] = []
+        for job in jobs.values():
+            if job.deployment_id and differs(found.get(job.deployment_id), base_deployment(job)):
+                astray.append((job.id, partial(self._projection.reconcile_job, job.id)))
+        for row in tx.all(ScheduledJob):
+            if row.deployment_id and differs(found.get(row.deployment_id), own_deployment(row, jobs[row.job_id], now)):
+                astray.append((row.id, partial(self._projection.reconcile, row.id)))
         return astray
-
-    async def _take_back(self, astray: _Astray) -> None:
-        """Mend what stands differently; what a hand had changed is remembered."""
-        await astray.mend()
-        if astray.hand:
-            await self._store.write(partial(_remember, astray, self._clock()))
 
     async def _sweep_one_offs(self) -> None:
         rows = await self._store.read(lambda tx: tx.all(ScheduledJob, enabled=True, interval=Interval.FUTURE))
@@ -208,51 +195,13 @@ class Watch:
                 await self._engine.end(run.id, "CANCELLED", "Cancelled", NOT_REQUESTED)
             case Remedy.ASK_AGAIN:
                 await self._projection.put_back(run.id)
+            case Remedy.FOLLOW if known.scheduled is not None:
+                await self._projection.reconcile(known.scheduled.id)
             case Remedy.START_AGAIN:
                 at, name = (row.start_time, row.name) if (row := known.scheduled) is not None else (now, None)
                 await self._engine.release(run.id, at, STARTED_AGAIN, name=name)
             case _:
                 return
-
-
-@dataclass(frozen=True, slots=True)
-class _Astray:
-    """A Job or a scheduled job whose deployment is not as it should be.
-
-    Args:
-        thing: it.
-        mend: makes its deployment as it should be.
-        hand: what a hand has changed there, as a sentence; empty where we did not follow yet.
-    """
-
-    thing: Job | ScheduledJob
-    mend: Callable[[], Awaitable[None]]
-    hand: str
-
-    @property
-    def id(self) -> UUID:
-        return self.thing.id
-
-
-def _settled(until: datetime, tx: Transaction) -> dict[UUID, int]:
-    """Return the versions of what Prefect has followed, and need not follow by itself before then."""
-    rows = [row for row in tx.all(ScheduledJob) if row.next_look_at > until]
-    things: list[Job | ScheduledJob] = [*tx.all(Job), *rows]
-    return {thing.id: thing.version for thing in things if thing.projected_version == thing.version}
-
-
-def _remember(astray: _Astray, now: datetime, tx: Transaction) -> None:
-    thing = astray.thing
-    if isinstance(thing, ScheduledJob):
-        tx.remember(about(thing, Act.TAKEN_BACK, now, reason=astray.hand))
-    else:
-        data = {"reason": astray.hand}
-        job_id, deployment_id = thing.id, thing.deployment_id
-        tx.remember(
-            AuditEvent(
-                at=now, act=Act.TAKEN_BACK, name=thing.name, job_id=job_id, deployment_id=deployment_id, data=data
-            )
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -48,6 +48,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/remedies.py": "tests/api_shim/test_watch.py",
     "api_shim/account_values.py": "tests/api_shim/test_identity.py",
     "api_shim/account_links.py": "tests/api_shim/test_accounts.py",
+    "api_shim/taking_back.py": "tests/api_shim/test_watch.py",
     "api_shim/prefect_http.py": "tests/api_shim/test_prefect_engine.py",
     "api_shim/store/column_types.py": "tests/api_shim/store/test_tables.py",
     # What runs within Prefect.

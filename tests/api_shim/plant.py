@@ -16,7 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from api_shim.admissions import Admissions, Outcome
 from api_shim.approvals import Approvals
+from api_shim.edits import Edits
+from api_shim.explaining import Explaining
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
+from api_shim.ownership import Ownership
 from api_shim.ports import Run
 from api_shim.projection import Projection
 from api_shim.recurrence import Interval
@@ -108,11 +111,15 @@ class Plant:
         self.admissions = Admissions(self.store)
         self.runs = Runs(self.store, self.engine, self.projection)
         self.approvals = Approvals(store=self.store, runs=self.runs, projection=self.projection, clock=lambda: self.now)
+        self.explaining = Explaining(store=self.store, clock=lambda: self.now)
+        self.ownership = Ownership(store=self.store, runs=self.runs, clock=lambda: self.now)
+        code: Any = Code()  # the same promise, for Jobs without code
+        self.edits = Edits(store=self.store, runs=self.runs, code=code, clock=lambda: self.now)
         self.schedules = Schedules(
             store=self.store,
             runs=self.runs,
             projection=self.projection,
-            code=Code(),  # type: ignore[arg-type]  # the same promise, for Jobs without code
+            code=code,
             clock=lambda: self.now,
             zone="UTC",
         )

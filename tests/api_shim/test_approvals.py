@@ -26,6 +26,7 @@ from api_shim.approvals import CHANGED, Approvals, Waiting
 from api_shim.audit import Act, AuditEvent, fault
 from api_shim.decision_form import Decision
 from api_shim.departures import remove_user
+from api_shim.edits import Edits
 from api_shim.identity import Identity
 from api_shim.lapses import expire, return_stale
 from api_shim.model import (
@@ -1152,11 +1153,13 @@ class Server:
         self.projection = Projection(self.store, self.engine, lambda: self.now)
         runs = Runs(self.store, self.engine, self.projection)
         self.approvals = Approvals(store=self.store, runs=runs, projection=self.projection, clock=lambda: self.now)
+        code: Any = Code()  # the same promise, for Jobs without code
+        self.edits = Edits(store=self.store, runs=runs, code=code, clock=lambda: self.now)
         self.schedules = Schedules(
             store=self.store,
             runs=runs,
             projection=self.projection,
-            code=Code(),  # type: ignore[arg-type]  # the same promise, for Jobs without code
+            code=code,
             clock=lambda: self.now,
             zone="UTC",
         )

@@ -14,11 +14,12 @@ from api_shim.mapping import (
     base_deployment,
     deployment_name,
     differs,
+    handiwork,
     one_off_key,
     own_deployment,
     run_spec,
 )
-from api_shim.ports import RunSpec, ScheduleSpec
+from api_shim.ports import DeploymentSpec, RunSpec, ScheduleSpec
 from api_shim.recurrence import CronSpec
 from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_scheduled
@@ -93,3 +94,63 @@ def test_names_alone_are_no_difference() -> None:
     assert differs(None, spec)
     assert differs(replace(spec, entrypoint="evil.module.run"), spec)
     assert differs(replace(spec, foreign=True), spec)
+
+
+SCHEDULE = ScheduleSpec(slug="it", cron=CronSpec(cron="0 * * * *", timezone="UTC"), active=True)
+OFF = replace(SCHEDULE, active=False)
+OTHER_TIMES = replace(SCHEDULE, cron=CronSpec(cron="* * * * *", timezone="UTC"))
+SPEC = DeploymentSpec(
+    flow="Job", name="it", entrypoint="flows.it", queue="default", parameters=INPUTS, schedule=SCHEDULE
+)
+HANDIWORK = [
+    pytest.param(SPEC, SPEC, "", id="nothing"),
+    pytest.param(None, SPEC, "Its deployment was deleted in Prefect.", id="the deployment is gone"),
+    pytest.param(replace(SPEC, schedule=OFF), SPEC, "Its schedule was switched off in Prefect.", id="switched off"),
+    pytest.param(SPEC, replace(SPEC, schedule=OFF), "Its schedule was switched on in Prefect.", id="switched on"),
+    pytest.param(
+        replace(SPEC, schedule=OTHER_TIMES), SPEC, "Its schedule was changed in Prefect.", id="it fires at other times"
+    ),
+    pytest.param(
+        replace(SPEC, schedule=replace(SCHEDULE, slug="another")),
+        SPEC,
+        "Its schedule was changed in Prefect.",
+        id="it is another schedule",
+    ),
+    pytest.param(
+        replace(SPEC, schedule=replace(OTHER_TIMES, active=False)),
+        SPEC,
+        "Its schedule was switched off in Prefect.",
+        id="switched off, and at other times",
+    ),
+    pytest.param(replace(SPEC, schedule=None), SPEC, "Its schedule was removed in Prefect.", id="the schedule is gone"),
+    pytest.param(
+        SPEC, replace(SPEC, schedule=None), "Its schedule was added in Prefect.", id="a Job's deployment got one"
+    ),
+    pytest.param(replace(SPEC, schedule=None), replace(SPEC, schedule=None), "", id="a Job's deployment without one"),
+    pytest.param(
+        replace(SPEC, parameters={}), SPEC, "Its parameters were changed in Prefect.", id="the parameters are gone"
+    ),
+    pytest.param(replace(SPEC, queue="bulk"), SPEC, "Its work queue was changed in Prefect.", id="another queue"),
+    pytest.param(
+        replace(SPEC, foreign=True), SPEC, "How its runs are executed was changed in Prefect.", id="what we never write"
+    ),
+    pytest.param(
+        replace(SPEC, schedule=OFF, parameters={}, queue="bulk", foreign=True),
+        SPEC,
+        "Its schedule was switched off in Prefect. Its parameters were changed in Prefect. Its work queue was changed "
+        "in Prefect. How its runs are executed was changed in Prefect.",
+        id="everything at once",
+    ),
+    # What follows from the Job alone
+    pytest.param(replace(SPEC, parameter_schema={"type": "object"}), SPEC, "", id="another form"),
+    pytest.param(replace(SPEC, entrypoint="flows.another"), SPEC, "", id="another flow"),
+    pytest.param(replace(SPEC, description="Better."), SPEC, "", id="another description"),
+    pytest.param(replace(SPEC, name="renamed", flow="Renamed"), SPEC, "", id="another name"),
+]
+
+
+@pytest.mark.parametrize(("found", "desired", "sentence"), HANDIWORK)
+def test_what_a_hand_has_changed_is_told(found: DeploymentSpec | None, desired: DeploymentSpec, sentence: str) -> None:
+    assert handiwork(found, desired) == sentence
+    if sentence:
+        assert differs(found, desired), "what is told is taken back"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -224,3 +225,26 @@ def test_what_is_read_of_the_job_is_as_it_is_now(few: World) -> None:
     assert request is not None
     assert isinstance(request.job, Job)
     assert not request.job.enabled
+
+
+@pytest.mark.parametrize(
+    ("ahead", "one_off", "unchanged"),
+    [
+        pytest.param(timedelta(0), False, True, id="at the moment of the last change"),
+        pytest.param(timedelta(seconds=29), False, True, id="so soon after it that a worker may have had it before"),
+        pytest.param(timedelta(seconds=30), False, False, id="later than that"),
+        pytest.param(HOUR, False, False, id="much later"),
+        pytest.param(timedelta(0), True, False, id="a one-off, whose run is replaced"),
+    ],
+)
+def test_other_parameters_are_those_of_before_a_change_only_where_a_worker_may_have_had_them(
+    few: World, ahead: timedelta, one_off: bool, unchanged: bool
+) -> None:
+    make = few.one_off if one_off else few.recurring
+    row = make(created=NOW - HOUR, due_from=NOW, start_time=NOW + ahead)
+    run = run_of(row, NOW + ahead, parameters={"count": 99})
+    assert known(few, run).unchanged is unchanged
+    fresh = make(created=NOW, due_from=NOW, start_time=NOW + ahead)
+    assert known(few, run_of(fresh, NOW + ahead, parameters={"count": 99})).unchanged is False, "never changed"
+    result = few.requested(scheduled_job_id=row.id, nominal_time=NOW + ahead)
+    assert known(few, replace(run, id=result.id)).unchanged is False, "what is recorded has its own"

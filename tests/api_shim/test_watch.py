@@ -31,6 +31,7 @@ from api_shim.question import mark_of, waiting_name
 from api_shim.recurrence import Interval
 from api_shim.remedies import ABANDONED_AFTER, SLOW_START, Known, Remedy, remedy
 from api_shim.requested import Attempt
+from api_shim.taking_back import remember as remember_hand
 from api_shim.watch import GONE
 from approval_gate.admission import NOT_APPROVED, Go, Refuse
 from approval_gate.errors import Conflict, Unavailable
@@ -62,7 +63,7 @@ STARTED = replace(RECORDED, status=Status.STARTED, attempt=uuid4())
 LET_GO_HERE = replace(STARTED, worker=HERE)
 LET_GO_ELSEWHERE = replace(STARTED, worker=ELSEWHERE)
 LET_GO_AND_GONE = replace(STARTED, worker=gone())
-ONE_OFF = make_scheduled(JOB, None)
+ONE_OFF = make_scheduled(JOB, None, interval=Interval.FUTURE)
 UNDECIDED = make_scheduled(JOB, None, approval=ApprovalState.PENDING)
 NOT_ENABLED = replace(UNDECIDED, enabled=False)
 APPROVED = replace(UNDECIDED, approval=ApprovalState.APPROVED)
@@ -89,7 +90,10 @@ REMEDIES = [
     pytest.param("PAUSED", LONG_AGO, False, None, None, Remedy.DROP, id="held for nobody is dropped"),
     pytest.param("PAUSED", NOW, False, None, None, Remedy.LEAVE, id="held for nobody yet is left"),
     pytest.param("PAUSED", LONG_AGO, False, RECORDED, None, Remedy.LEAVE, id="held and recorded waits rightly"),
-    pytest.param("PAUSED", LONG_AGO, False, None, ONE_OFF, Remedy.LEAVE, id="a held one-off waits rightly"),
+    pytest.param("PAUSED", LONG_AGO, False, None, ONE_OFF, Remedy.FOLLOW, id="a held one-off is let start"),
+    pytest.param("PAUSED", NOW, False, None, ONE_OFF, Remedy.LEAVE, id="a held one-off is just being let start"),
+    pytest.param("PAUSED", LONG_AGO, False, None, APPROVED, Remedy.FOLLOW, id="held for what was approved"),
+    pytest.param("PAUSED", LONG_AGO, False, None, NOT_ENABLED, Remedy.FOLLOW, id="held for what was disabled"),
     pytest.param("RUNNING", LONG_AGO, False, None, UNDECIDED, Remedy.ASK_AGAIN, id="a request let run asks again"),
     pytest.param("PENDING", LONG_AGO, False, None, UNDECIDED, Remedy.ASK_AGAIN, id="a request let start asks again"),
     pytest.param("CANCELLING", LONG_AGO, False, None, UNDECIDED, Remedy.ASK_AGAIN, id="so does one being cancelled"),
@@ -394,6 +398,207 @@ def test_a_sweep_over_a_thousand_requests_costs_as_much_as_over_ten(
     assert calls == ["deployments", "runs", "runs_in"]
     assert reads < 10
     assert writes == 0
+
+
+# What a hand changes in Prefect
+
+
+def handled(plant: Plant) -> list[tuple[UUID | None, str]]:
+    """Return what was taken back: of which scheduled job, and what a hand had done."""
+    taken = [event for event in events(plant) if event.act is Act.TAKEN_BACK]
+    return [(event.scheduled_job_id, event.data["reason"]) for event in taken]
+
+
+def switch(plant: Plant, row: ScheduledJob) -> None:
+    """Let a hand switch the schedule of a deployment, as Prefect's UI does."""
+    spec = plant.engine.made[deployment_id(plant, row)]
+    assert spec.schedule is not None
+    plant.engine.made[deployment_id(plant, row)] = replace(
+        spec, schedule=replace(spec.schedule, active=not spec.schedule.active)
+    )
+
+
+def deployment_id(plant: Plant, row: ScheduledJob) -> UUID:
+    [found] = [each.deployment_id for each in plant.all(ScheduledJob) if each.id == row.id]
+    assert found is not None
+    return found
+
+
+SWITCHED_OFF = "Its schedule was switched off in Prefect."
+SWITCHED_ON = "Its schedule was switched on in Prefect."
+SWITCHES = [
+    pytest.param({"start_time": NOW - HOUR}, SWITCHED_OFF, id="that fires every hour"),
+    pytest.param(
+        {"interval": Interval.CUSTOM, "crontab": "* * * * *", "start_time": NOW - HOUR},
+        SWITCHED_OFF,
+        id="that fires every minute",
+    ),
+    pytest.param({"start_time": NOW - HOUR, "enabled": False}, SWITCHED_ON, id="that is disabled"),
+    pytest.param(
+        {"start_time": NOW - HOUR, "approval": ApprovalState.PENDING}, SWITCHED_ON, id="that waits for approval"
+    ),
+    pytest.param({"start_time": NOW + 5 * HOUR}, SWITCHED_ON, id="before its start"),
+]
+
+
+@pytest.mark.parametrize("phase", [0, 7, 20, 29, 45], ids=lambda phase: f"after {phase} seconds")
+@pytest.mark.parametrize(("to", "reason"), SWITCHES)
+def test_a_schedule_that_a_hand_switches_is_taken_back_and_that_is_remembered_once(
+    plants: Plants, to: dict[str, Any], reason: str, phase: int
+) -> None:
+    plant = plants.ready()
+    row = plant.recurring(**to)
+    plant.tick(60 + phase, seconds=1)
+    before = plant.engine.made[deployment_id(plant, row)]
+    switch(plant, row)
+    plant.tick(31, seconds=1)
+    assert plant.engine.made[deployment_id(plant, row)] == before
+    assert handled(plant) == [(row.id, reason)]
+    plant.tick(100, seconds=1)
+    assert handled(plant) == [(row.id, reason)]
+
+
+def test_what_else_a_hand_changes_is_taken_back_and_remembered(plants: Plants) -> None:
+    plant = plants.ready()
+    row = plant.recurring(start_time=NOW - HOUR)
+    plant.tick(2, seconds=31)
+    its_id, job = deployment_id(plant, row), plant.only(Job)
+    spec = plant.engine.made[its_id]
+    plant.engine.made[its_id] = replace(spec, parameters={}, queue="bulk", foreign=True)
+    plant.tick(seconds=31)
+    assert plant.engine.made[its_id] == spec
+    plant.engine.delete_deployment(its_id)
+    assert job.deployment_id is not None
+    base = plant.engine.made[job.deployment_id]
+    plant.engine.made[job.deployment_id] = replace(base, queue="bulk")
+    plant.tick(seconds=31)
+    changed = (
+        "Its parameters were changed in Prefect. Its work queue was changed in Prefect. "
+        "How its runs are executed was changed in Prefect."
+    )
+    queue, deleted = "Its work queue was changed in Prefect.", "Its deployment was deleted in Prefect."
+    assert handled(plant) == [(row.id, changed), (None, queue), (row.id, deleted)]
+    [about_the_job] = [event for event in events(plant) if event.data["reason"] == queue]
+    assert (about_the_job.job_id, about_the_job.name) == (job.id, job.name)
+    assert (about_the_job.deployment_id, about_the_job.actor) == (job.deployment_id, "")
+    plant.check_in_line()
+    plant.tick(4, seconds=31)
+    assert len(handled(plant)) == 3
+
+
+def test_what_a_hand_changes_while_prefect_cannot_be_written_is_remembered_when_it_is_taken_back(
+    plants: Plants,
+) -> None:
+    plant = plants.ready()
+    row = plant.recurring(start_time=NOW - HOUR)
+    plant.tick(2, seconds=31)
+    switch(plant, row)
+    plant.engine.fail("write_deployment", times=1)
+    plant.tick(seconds=31)
+    assert handled(plant) == []
+    plant.tick(3, seconds=31)
+    assert handled(plant) == [(row.id, SWITCHED_OFF)]
+
+
+@pytest.mark.parametrize("enabled", [True, False], ids=["active", "disabled"])
+def test_a_deployment_that_a_hand_deletes_is_made_again_and_that_is_remembered(plants: Plants, enabled: bool) -> None:
+    plant = plants.ready()
+    row = plant.recurring(start_time=NOW - HOUR, enabled=enabled)
+    plant.tick(2, seconds=31)
+    plant.engine.delete_deployment(deployment_id(plant, row))
+    plant.tick(3, seconds=31)
+    assert handled(plant) == [(row.id, "Its deployment was deleted in Prefect.")]
+    plant.check_in_line()
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "told"),
+    [
+        pytest.param({}, 1, id="nothing"),
+        pytest.param({"version": 2}, 0, id="a change that Prefect has not followed yet"),
+        pytest.param({"version": 2, "projected_version": 2}, 0, id="a change that it has followed"),
+        pytest.param(None, 0, id="its deletion"),
+    ],
+)
+def test_what_another_server_changed_meanwhile_is_no_hand_s(
+    plants: Plants, meanwhile: dict[str, Any] | None, told: int
+) -> None:
+    plant = plants.ready()
+    row = plant.recurring(start_time=NOW - HOUR)
+    plant.tick(2, seconds=31)
+    row = plant.only(ScheduledJob)
+    assert (row.version, row.projected_version) == (1, 1)
+    with plant.store.transaction() as tx:
+        if meanwhile is None:
+            tx.remove(row)
+        elif meanwhile:
+            tx.change(row, **meanwhile)
+    with plant.store.transaction() as tx:
+        remember_hand(row, SWITCHED_OFF, plant.now, tx)
+    assert len(handled(plant)) == told
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"inputs": {"count": 9}}, id="inputs"),
+        pytest.param({"queue": "bulk"}, id="queue"),
+        pytest.param({"enabled": False}, id="disabled"),
+        pytest.param({"approval": ApprovalState.PENDING}, id="back in the queue"),
+        pytest.param({"start_time": NOW + 90 * MINUTE}, id="its start"),
+    ],
+)
+@pytest.mark.parametrize("fails", [0, 1, 3])
+def test_a_change_of_our_own_that_prefect_has_not_followed_is_no_hand_s(
+    plants: Plants, change: dict[str, Any], fails: int
+) -> None:
+    plant = plants.ready()
+    row = plant.recurring(start_time=NOW - HOUR)
+    plant.tick(2, seconds=31)
+    plant.engine.fail("write_deployment", times=fails)
+    plant.change(row, **change, version=row.version + 1)
+    plant.tick(10, seconds=31)
+    assert handled(plant) == []
+    row = plant.only(ScheduledJob)
+    assert row.projected_version == row.version
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"parameter_schema": {"type": "object", "properties": {"count": {}}}}, id="its form"),
+        pytest.param({"description": "Better."}, id="its description"),
+        pytest.param({"job_queues": ("bulk",)}, id="its queues"),
+        pytest.param({"module_name": "moved"}, id="its module"),
+    ],
+)
+@pytest.mark.parametrize("noted", [True, False], ids=["with its version", "behind its back"])
+def test_a_changed_job_is_no_hand_s(plants: Plants, change: dict[str, Any], noted: bool) -> None:
+    plant = plants.ready()
+    plant.recurring(start_time=NOW - HOUR)
+    plant.tick(2, seconds=31)
+    job = plant.only(Job)
+    plant.change(job, **change, version=job.version + noted)
+    plant.tick(4, seconds=31)
+    queue = "job_queues" in change and not noted
+    assert len(handled(plant)) == queue, "of a queue that changed behind its back nobody can tell"
+    row = plant.only(ScheduledJob)
+    assert plant.engine.made[deployment_id(plant, row)].parameter_schema == plant.only(Job).parameter_schema
+
+
+@pytest.mark.parametrize("step", [1, 13, 31, 400])
+@pytest.mark.parametrize("to", [{}, {"interval": Interval.CUSTOM, "crontab": "*/7 * * * *"}], ids=["hourly", "often"])
+def test_the_moment_at_which_a_schedule_becomes_active_is_no_hand_s(
+    plants: Plants, to: dict[str, Any], step: int
+) -> None:
+    plant = plants.ready()
+    row = plant.recurring(start_time=NOW + 70 * MINUTE, **to)
+    while plant.now < NOW + 72 * MINUTE:
+        plant.tick(seconds=step if plant.now > NOW + 59 * MINUTE or step > 1 else 31)
+    spec = plant.engine.made[deployment_id(plant, row)]
+    assert spec.schedule is not None
+    assert spec.schedule.active
+    assert handled(plant) == []
 
 
 # What is announced

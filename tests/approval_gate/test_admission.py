@@ -22,6 +22,7 @@ from approval_gate.admission import (
     NOT_DUE,
     NOT_OWED,
     NOT_REQUESTED,
+    OUTDATED,
     SINGLETON,
     SUPERSEDED,
     TAKEN,
@@ -264,6 +265,30 @@ APPROVAL_TABLE = [
         firing(taken=True, approval=PENDING), Finish(TAKEN), id="a firing that is taken and waits is finished"
     ),
     pytest.param(carrier(taken=True, approval=PENDING), Finish(TAKEN), id="what carries a taken firing is not held"),
+    # A run from before a change
+    pytest.param(carrier(outdated=True), Refuse(OUTDATED), id="an outdated run is refused, unrecorded"),
+    pytest.param(
+        carrier(outdated=True, due=NOW + HOUR), Refuse(OUTDATED), id="an outdated run does not wait for its time"
+    ),
+    pytest.param(
+        carrier(outdated=True, approval=PENDING), Hold(NOT_APPROVED), id="an outdated run whose request waits is held"
+    ),
+    pytest.param(carrier(outdated=True, stale=CODE), Refuse(OUTDATED), id="an outdated run is no matter of approval"),
+    pytest.param(carrier(outdated=True, enabled=False), Refuse(DISABLED), id="what is disabled need not be replaced"),
+    pytest.param(carrier(outdated=True, taken=True), Finish(TAKEN), id="what another run has need not be replaced"),
+    pytest.param(
+        replace(carrier(outdated=True), unchanged=False),
+        Refuse(OUTDATED),
+        id="the parameters of an outdated run have not been tampered with",
+    ),
+    pytest.param(
+        replace(carrier(outdated=True), let_go=THIS), Go(), id="a run that was let go before the change goes on"
+    ),
+    pytest.param(
+        replace(carrier(outdated=True), runs_as=GONE, job_enabled=False),
+        Refuse(OUTDATED),
+        id="an outdated run ends nothing",
+    ),
     # An approval that no longer fits
     pytest.param(firing(stale=CODE, due=NOW + HOUR), Wait(NOW + HOUR), id="a stale firing that is early waits"),
     pytest.param(firing(stale=CODE, newest=NOW + HOUR), Finish(SUPERSEDED), id="a stale firing is passed over too"),
@@ -379,7 +404,8 @@ def may_go(facts: Facts) -> bool:
 def is_sound(it: Firing, now: datetime) -> bool:
     newest = it.newest is None or it.due >= it.newest
     approved = it.approval in {NOT_REQUIRED, APPROVED} and not it.stale
-    return it.enabled and approved and it.on_time and it.owed and not it.taken and it.due <= now and newest
+    this = not it.taken and not it.outdated
+    return it.enabled and approved and it.on_time and it.owed and this and it.due <= now and newest
 
 
 @given(ALL_FACTS)
