@@ -197,7 +197,7 @@ def test_what_is_ours_never_reaches_prefect(origin: Origin) -> None:
 # Decisions and requests on Prefect's own paths
 
 
-OURS_RUN, OUR_DEPLOYMENT, ANOTHERS = UUID(ID), uuid4(), uuid4()
+OURS_RUN, OUR_DEPLOYMENT, ANOTHERS = UUID(ID), UUID(int=2), UUID(int=3)
 RESUME, RUN = f"/api/flow_runs/{OURS_RUN}/resume", f"/api/deployments/{OUR_DEPLOYMENT}/create_flow_run"
 
 
@@ -381,8 +381,8 @@ def test_what_the_store_knows_is_ours(origin: Origin) -> None:
         assert [it.id for it in tx.all(JobResult)] == [result.id]
     for other in (
         f"/api/flow_runs/{job.deployment_id}/resume",
-        f"/api/flow_runs/{uuid4()}/resume",
+        f"/api/flow_runs/{UUID(int=4)}/resume",
         f"/api/deployments/{one_off.flow_run_id}/create_flow_run",
-        f"/api/deployments/{uuid4()}/create_flow_run",
+        f"/api/deployments/{UUID(int=5)}/create_flow_run",
     ):
         assert origin.ask("POST", other, json={}).json() == {"prefect": True}

@@ -51,7 +51,7 @@ def test_every_command_takes_a_home(words: tuple[str, ...]) -> None:
         command = command.commands[word]  # type: ignore[attr-defined]  # a group
     options = {option for parameter in command.params for option in parameter.opts}
     assert "--home" in options
-    assert ("--json" in options) is (words[1] == "list")
+    assert ("--json" in options) is (words[1] == "list" or "--dry-run" in options)
 
 
 @pytest.mark.parametrize(
