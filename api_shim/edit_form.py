@@ -2,7 +2,7 @@
 
 * Only what is sent changes; what cannot be changed is refused, so that nobody believes that it was.
 * Every value is held to what holds when it is first requested; all faults are told at once, each under its field.
-* A crontab goes with ``custom`` alone.
+* A crontab goes with ``custom`` alone. What is sent back as it stands is no change, and no fault.
 * Where the times change, a start that has passed, or that was only the next match, does not hold the new times back.
 
 Contract 4 and 10.
@@ -17,7 +17,7 @@ from typing import Any
 
 from api_shim.model import ScheduledJob
 from api_shim.recurrence import Interval, first_time
-from api_shim.schedule_form import collect, read_crontab, read_name, read_start, read_time_zone
+from api_shim.schedule_form import collect, read_crontab, read_name, read_start, read_time, read_time_zone
 from approval_gate.errors import Invalid
 
 FIELDS = frozenset({"enabled", "name", "data", "crontab", "start_time", "time_zone", "job_queue", "task_queue"})
@@ -93,7 +93,7 @@ def read_edit(body: Mapping[str, Any], row: ScheduledJob, now: datetime) -> Edit
         "name": lambda value: read_name(value, needed=True),
         "time_zone": read_time_zone,
         "crontab": lambda value: _read_crontab(value, row.interval),
-        "start_time": lambda value: read_start(value, read.get("time_zone") or row.time_zone, now),
+        "start_time": lambda value: _read_start(value, read.get("time_zone") or row.time_zone, row, now),
     }
     for field, reader in readers.items():
         if field in body:
@@ -119,6 +119,11 @@ def _read_crontab(value: Any, interval: Interval) -> str:
     if interval is not Interval.CUSTOM:
         raise Invalid(NO_CRONTAB)
     return read_crontab(value)
+
+
+def _read_start(value: Any, zone: str, row: ScheduledJob, now: datetime) -> datetime:
+    """Read a start; that which it has may have passed: a form sends it back as it was."""
+    return row.start_time if value and read_time(value, zone) == row.start_time else read_start(value, zone, now)
 
 
 def _timed(row: ScheduledJob, fields: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from api_shim.requested import foreseen
 from api_shim.store import Store, Transaction
 from approval_gate import ownership, policy
 from approval_gate.admission import Answer, Finish, Hold, Refuse, admit
+from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, ObjectType, Verdict
 
 HAD_ITS_TURN = "It has had its only turn."
@@ -142,7 +143,8 @@ def _next(tx: Transaction, case: Case, now: datetime) -> tuple[datetime | None, 
     if not times:
         return None, NEVER_AGAIN
     due = row.start_time if row.one_off else times[0]
-    why_not = row.failure or _reason(admit(foreseen(tx, row, case.job, due, times[0])))
+    expired = case.request.settled if case.request.approval is ApprovalState.EXPIRED else ""
+    why_not = row.failure or expired or _reason(admit(foreseen(tx, row, case.job, due, times[0])))
     return (None, why_not) if why_not else (times[0], "")
 
 

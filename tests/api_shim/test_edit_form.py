@@ -256,6 +256,7 @@ def test_every_fault_is_told_under_its_field(row: ScheduledJob, body: dict[str, 
         pytest.param(LATE, {"time_zone": "UTC", "crontab": "0 20 * * *"}, {}, id="a crontab and a zone that it has"),
         pytest.param(LATE, {"crontab": " 0  20 * * * "}, {}, id="a crontab that it has, with other blanks"),
         pytest.param(HOURLY, {"start_time": "2026-05-04T15:00:00+02:00"}, {}, id="a start that it has, said otherwise"),
+        pytest.param(LATE, {"start_time": "2026-04-04T12:00Z"}, {}, id="a start that it has, though it has passed"),
         pytest.param(
             HOURLY,
             {"start_time": "2026-05-04T15:00", "time_zone": "Europe/Berlin"},

@@ -432,7 +432,7 @@ NEXT = [
     pytest.param(
         NIGHTLY, APPROVAL, stale, "The Job's code changed after bob approved it.", id="whose approval no longer fits"
     ),
-    pytest.param(NIGHTLY, {**APPROVAL, "approval_expires": 60.0}, has_expired, NOT_APPROVED, id="that expired"),
+    pytest.param(NIGHTLY, {**APPROVAL, "approval_expires": 60.0}, has_expired, OVER, id="that expired"),
     pytest.param(LATER, FREE, nothing, HOUR_LATER, id="a one-off"),
     pytest.param(LATER, FREE, disabled, DISABLED, id="a one-off that was disabled"),
     pytest.param(LATER, FREE, has_run, HAD_ITS_TURN, id="a one-off that has run"),
