@@ -14,11 +14,12 @@ from datetime import datetime
 
 from api_shim.actors import actor_of
 from api_shim.cases import cases
+from api_shim.identity import user_named
 from api_shim.model import ScheduledJob, User
 from api_shim.ownership import hand_over
 from api_shim.store import Store, Transaction
 from approval_gate import policy
-from approval_gate.errors import Conflict, Invalid, NotFound
+from approval_gate.errors import Conflict, Invalid
 from approval_gate.model import Allowed
 
 MAY_NOT_RUN = "{} does not have permission to run this job."
@@ -60,7 +61,7 @@ def remove_user(
         Conflict: the heir has been deactivated.
     """
     with store.transaction(write=not dry_run) as tx:
-        user = _user(tx, username)
+        user = user_named(tx, username, lock=False)
         receiver = _heir(tx, user, heir) if heir is not None else None
         # Before the user himself: who changes his own scheduled job locks it first, and then himself.
         rows = tx.all(ScheduledJob, order="id", lock=not dry_run, owner_id=user.id)
@@ -87,16 +88,9 @@ def _divide(
 
 
 def _heir(tx: Transaction, user: User, username: str) -> User:
-    heir = _user(tx, username)
+    heir = user_named(tx, username, lock=False)
     if heir.id == user.id:
         raise Invalid("Somebody else must be given what a removed user owns.")
     if not heir.is_active:
         raise Conflict(f"{heir.username} has been deactivated.")
     return heir
-
-
-def _user(tx: Transaction, username: str) -> User:
-    user = tx.one(User, username=username)
-    if user is None:
-        raise NotFound(f"There is no user named {username!r}.")
-    return user

@@ -76,7 +76,7 @@ class Identity:
             NotFound: there is no such user.
         """
         with self._store.transaction() as tx:
-            return tx.change(_user(tx, username), is_active=active)
+            return tx.change(user_named(tx, username), is_active=active)
 
     def users(self) -> list[User]:
         """Return every user, by name."""
@@ -129,7 +129,7 @@ class Identity:
             NotFound: no such user or group.
         """
         with self._store.transaction() as tx:
-            row = UserGroup(user_id=_user(tx, username).id, group_id=_group(tx, group).id)
+            row = UserGroup(user_id=user_named(tx, username).id, group_id=_group(tx, group).id)
             tx.remove(row)
             if member:
                 tx.add(row)
@@ -175,7 +175,7 @@ class Identity:
             with self._store.transaction() as tx:
                 token = Token(
                     id=uuid4(),
-                    user_id=_user(tx, username).id,
+                    user_id=user_named(tx, username).id,
                     key_hash=hash_key(key),
                     write_enabled=write_enabled,
                     expires=end,
@@ -226,7 +226,7 @@ class Identity:
             with self._store.transaction() as tx:
                 tx.add(permission)
                 for username in dict.fromkeys(users):
-                    tx.add(PermissionUser(permission_id=permission.id, user_id=_user(tx, username).id))
+                    tx.add(PermissionUser(permission_id=permission.id, user_id=user_named(tx, username).id))
                 for group in dict.fromkeys(groups):
                     tx.add(PermissionGroup(permission_id=permission.id, group_id=_group(tx, group).id))
         except Duplicate as error:
@@ -276,8 +276,13 @@ def new_key() -> str:
     return secrets.token_hex(KEY_BYTES)
 
 
-def _user(tx: Transaction, username: str) -> User:
-    user = tx.one(User, username=username, lock=True)
+def user_named(tx: Transaction, username: str, *, lock: bool = True) -> User:
+    """Return a user by name, locked unless nothing is to be done to him yet.
+
+    Raises:
+        NotFound: there is none.
+    """
+    user = tx.one(User, username=username, lock=lock)
     if user is None:
         raise NotFound(f"There is no user named {username!r}.")
     return user
