@@ -411,6 +411,7 @@ def test_the_root_and_the_status_say_what_this_is(live: Live, admin: httpx.Clien
         "scheduled-jobs": f"{live.origin}{SCHEDULES}",
         "approval-queue": f"{live.origin}/api/extras/approval-queue/",
         "job-results": f"{live.origin}{RESULTS}",
+        **{name: f"{live.origin}/api/users/{name}/" for name in ("users", "groups", "tokens", "permissions")},
         "status": f"{live.origin}/api/status/",
     }
     status = admin.get("/api/status/").json()
@@ -453,7 +454,7 @@ SCHEDULED_JOB: Body = {
     **dict.fromkeys(("one_off", "enabled", "approval_required"), FLAG),
     **dict.fromkeys(("last_run_at", "approved_at", "approved_by_user"), type(None)),
     # Ours (contract 10).
-    **dict.fromkeys(("approval_state", "approval_version", "approval_comment", "approval_note"), TEXT),
+    **dict.fromkeys(("approval_state", "approval_version", "approval_comment", "approval_note", "failure"), TEXT),
     "expires_at": type(None),
     "args": LIST,
     "total_run_count": int,
