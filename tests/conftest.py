@@ -52,17 +52,6 @@ def lacking(what: str, why: str) -> NoReturn:
     pytest.skip(why)
 
 
-SERVER = ("acceptance", "browser", "test_readme.py")
-"""What speaks to a real server, and mostly waits for it."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of one real server run in one process, and those of each other file in one."""
-    for item in items:
-        path = item.path.relative_to(Path(__file__).parent)
-        item.add_marker(pytest.mark.xdist_group("server" if path.parts[0] in SERVER else str(path)))
-
-
 # Databases
 
 
