@@ -415,6 +415,23 @@ def _bob_assumes_is_removed_and_made_again(plant: Plant, bob: Actor, row: Schedu
     return _made_again(plant, "bob")
 
 
+def _bob_approves_and_then_changes_when_it_runs(plant: Plant, bob: Actor, row: ScheduledJob) -> Actor:
+    decide(plant, "approve", bob, row)
+    _postpone(plant, bob, row)
+    return bob
+
+
+def _bob_approves_and_alice_changes_it(plant: Plant, bob: Actor, row: ScheduledJob) -> Actor:
+    decide(plant, "approve", bob, row)
+    _postpone(plant, plant.actor, row)
+    return plant.actor
+
+
+def _postpone(plant: Plant, who: Actor, row: ScheduledJob) -> None:
+    later = {"start_time": (plant.now + 2 * HOUR).isoformat()}
+    asyncio.run(edits(plant).change(who, {"id": row.id}, later))
+
+
 def _made_again(plant: Plant, name: str) -> Actor:
     identity = Identity(plant.store)
     remove_user(plant.store, name, plant.now)
@@ -429,6 +446,8 @@ SEQUENCES = [
     pytest.param(_is_given_it_and_gives_it_back, policy.ONCE_OWNED, id="be given it, give it back, approve"),
     pytest.param(_alice_gives_it_away, policy.OWN_REQUEST, id="give it away, then approve"),
     pytest.param(_alice_comes_with_a_second_token, policy.OWN_REQUEST, id="come with a second token"),
+    pytest.param(_bob_approves_and_then_changes_when_it_runs, policy.ONCE_CHANGED, id="approve, change, approve again"),
+    pytest.param(_bob_approves_and_alice_changes_it, policy.OWN_REQUEST, id="change it after another has approved it"),
     pytest.param(_alice_is_removed_and_made_again, policy.ONCE_OWNED, id="the requester is removed and made again"),
     pytest.param(_bob_assumes_is_removed_and_made_again, policy.ONCE_OWNED, id="the owner is removed and made again"),
 ]
