@@ -27,6 +27,7 @@ from api_shim.account_values import (
     read_actions,
     read_types,
 )
+from api_shim.fields import collect, read_flag, read_object
 from api_shim.model import Permission
 from api_shim.schedule_form import NOT_A_STRING, REQUIRED, read_time
 from approval_gate.errors import Invalid
@@ -37,7 +38,6 @@ Reference = UUID | str
 Reader = Callable[[Any], Any]
 
 CANNOT_BE_SET = "This field cannot be set."
-NOT_A_FLAG = "Must be a valid boolean."
 MOST = 1000
 """How many users or groups one request can name."""
 
@@ -77,18 +77,13 @@ def read_form(kind: ObjectType, body: object, reading: Reading, before: Any = No
     Raises:
         Invalid: with ``{field: [sentence]}``.
     """
-    if not isinstance(body, Mapping):
-        raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(body).__name__}."]})
+    sent = read_object(body)
     readers = _readers(kind, reading, new=before is None)
-    faults = {name: [CANNOT_BE_SET] for name in body if name not in readers}
+    faults = {name: [CANNOT_BE_SET] for name in sent if name not in readers}
     if before is None:
-        faults |= {name: [REQUIRED] for name in NEEDED[kind] if name not in body}
-    values: dict[str, Any] = {}
-    for name in [name for name in body if name in readers]:
-        try:
-            values[name] = readers[name](body[name])
-        except Invalid as error:
-            faults[name] = [str(error)]
+        faults |= {name: [REQUIRED] for name in NEEDED[kind] if name not in sent}
+    known = [name for name in sent if name in readers]
+    values = {name: collect(faults, name, readers[name], sent[name]) for name in known}
     if kind is ObjectType.PERMISSION and "object_types" not in faults:
         faults |= _limits(values, before)
     if faults:
@@ -101,19 +96,19 @@ def _readers(kind: ObjectType, reading: Reading, *, new: bool) -> Mapping[str, R
     readers: Mapping[ObjectType, Mapping[str, Reader]] = {
         ObjectType.USER: {
             "username": partial(_text, check_username),
-            "is_active": _flag,
-            "is_superuser": _flag,
+            "is_active": read_flag,
+            "is_superuser": read_flag,
             "groups": groups,
         },
         ObjectType.GROUP: {"name": partial(_text, check_group_name)},
         ObjectType.TOKEN: {
-            "write_enabled": _flag,
+            "write_enabled": read_flag,
             "expires": partial(_end, reading),
             **({"user": partial(_one, reading), "key": _key} if new else {}),
         },
         ObjectType.PERMISSION: {
             "name": partial(_text, check_permission_name),
-            "enabled": _flag,
+            "enabled": read_flag,
             "object_types": partial(_words, read_types),
             "actions": partial(_words, read_actions),
             "constraints": lambda raw: raw,
@@ -134,12 +129,6 @@ def _limits(values: Mapping[str, Any], before: Permission | None) -> dict[str, l
     except Invalid as error:
         return {"constraints": [str(error)]}
     return {}
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise Invalid(NOT_A_FLAG)
-    return value
 
 
 def _text(check: Callable[[str], str], value: Any) -> str:

@@ -32,7 +32,7 @@ from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Conflict
 from approval_gate.lifecycle import STEPS, ApprovalState, Step
-from approval_gate.model import Action, Actor, Denied, Hidden, Verdict
+from approval_gate.model import Action, Actor
 
 CHANGED = "This request has changed since it was shown to you; look at it again."
 
@@ -184,18 +184,8 @@ def _queue(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Pa
         Waiting(
             scheduled=case.row,
             requester=case.requester,
-            why_not=_why_not(policy.approve(actor, case.request, force=True)),
+            why_not=policy.why_not(policy.approve(actor, case.request, force=True), hidden=policy.MAY_NOT_APPROVE),
         )
         for case in cases(tx, page.rows, now)
     ]
     return Page(page.count, waiting)
-
-
-def _why_not(verdict: Verdict) -> str:
-    match verdict:
-        case Denied(reason=reason):
-            return reason
-        case Hidden():
-            return policy.MAY_NOT_APPROVE
-        case _:
-            return ""

@@ -238,10 +238,10 @@ def reference(request: Request) -> str:
         raise errors.NotFound("Not found.") from error
 
 
-def by_reference(ref: str) -> dict[str, object]:
-    """Return the field that a reference is a value of: an id if it looks like one, else a name."""
+def by_reference(ref: str, name: str = "name") -> dict[str, object]:
+    """Return the field that a reference is a value of: an id if it looks like one, else that which names things."""
     thing_id = read_id(ref)
-    return {"name": ref} if thing_id is None else {"id": thing_id}
+    return {name: ref} if thing_id is None else {"id": thing_id}
 
 
 def read_text(text: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api_shim.fields import read_object
 from api_shim.question import version_in
 from approval_gate.errors import Invalid
 from flows.inputs import is_storable
@@ -48,12 +49,11 @@ def read_decision(query: Sequence[str], body: object) -> Decision:
     Raises:
         Invalid: a value that it cannot be, under its field.
     """
-    if not isinstance(body, Mapping):
-        raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(body).__name__}."]})
-    said = {_read_flag("force", value) for value in (*query, *([body["force"]] if "force" in body else []))}
+    sent = read_object(body)
+    said = {_read_flag("force", value) for value in (*query, *([sent["force"]] if "force" in sent else []))}
     if len(said) > 1:
         raise Invalid({"force": ["It is given more than once, and differently."]})
-    return Decision(comment=_read_comment(body), force=said == {True}, version=_read_version(body.get("version")))
+    return Decision(comment=_read_comment(sent), force=said == {True}, version=_read_version(sent.get("version")))
 
 
 def read_answer(answer: object) -> tuple[str, Decision]:

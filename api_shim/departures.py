@@ -18,11 +18,9 @@ from api_shim.identity import user_named
 from api_shim.model import ScheduledJob, User
 from api_shim.ownership import hand_over
 from api_shim.store import Store, Transaction
-from approval_gate import policy
+from approval_gate import ownership
 from approval_gate.errors import Conflict, Invalid
-from approval_gate.model import Allowed
-
-MAY_NOT_RUN = "{} does not have permission to run this job."
+from approval_gate.model import Denied
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,8 +76,9 @@ def _divide(
         return [Left(scheduled=row) for row in rows]
     left, receiver = [], actor_of(tx, heir)
     for case in cases(tx, rows, now):
-        if policy.runs(receiver, case.request) != Allowed():
-            left.append(Left(scheduled=case.row, kept_back=MAY_NOT_RUN.format(heir.username)))
+        verdict = ownership.inherit(receiver, case.request)
+        if isinstance(verdict, Denied):
+            left.append(Left(scheduled=case.row, kept_back=verdict.reason))
             continue
         if not dry_run:
             hand_over(tx, case, heir.id, heir.username, now, None)

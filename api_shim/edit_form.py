@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from api_shim.fields import collect, read_flag, read_object
 from api_shim.model import ScheduledJob
 from api_shim.recurrence import Interval, first_time
-from api_shim.schedule_form import collect, read_crontab, read_name, read_start, read_time, read_time_zone
+from api_shim.schedule_form import read_crontab, read_name, read_start, read_time, read_time_zone
 from approval_gate.errors import Invalid
 
 FIELDS = frozenset({"enabled", "name", "data", "crontab", "start_time", "time_zone", "job_queue", "task_queue"})
@@ -28,7 +29,6 @@ INSTEAD = {
     "kwargs": "The inputs are changed as `data`.",
 }
 NO_CRONTAB = "Only a custom schedule has a crontab."
-BOOLEAN = "Must be a valid boolean."
 NOT_NULL = "This field may not be null."
 WHEN = frozenset({"start_time", "time_zone", "crontab"})
 
@@ -66,13 +66,12 @@ def check_fields(body: object) -> Mapping[str, Any]:
     Raises:
         Invalid: it has, with the sentence under each.
     """
-    if not isinstance(body, Mapping):
-        raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(body).__name__}."]})
-    faults = {str(field): [INSTEAD.get(str(field), FIXED)] for field in body if field not in FIELDS}
-    faults |= {field: [NOT_NULL] for field, value in body.items() if value is None and field not in faults}
+    sent = read_object(body)
+    faults = {str(field): [INSTEAD.get(str(field), FIXED)] for field in sent if field not in FIELDS}
+    faults |= {field: [NOT_NULL] for field, value in sent.items() if value is None and field not in faults}
     if faults:
         raise Invalid(faults)
-    return body
+    return sent
 
 
 def read_edit(body: Mapping[str, Any], row: ScheduledJob, now: datetime) -> Edit:
@@ -89,7 +88,7 @@ def read_edit(body: Mapping[str, Any], row: ScheduledJob, now: datetime) -> Edit
     faults: dict[str, list[str]] = {}
     read: dict[str, Any] = {}
     readers: Mapping[str, Callable[[Any], Any]] = {
-        "enabled": _read_flag,
+        "enabled": read_flag,
         "name": lambda value: read_name(value, needed=True),
         "time_zone": read_time_zone,
         "crontab": lambda value: _read_crontab(value, row.interval),
@@ -107,12 +106,6 @@ def read_edit(body: Mapping[str, Any], row: ScheduledJob, now: datetime) -> Edit
         task_queue=body.get("task_queue"),
         job_queue=body.get("job_queue"),
     )
-
-
-def _read_flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise Invalid(BOOLEAN)
-    return value
 
 
 def _read_crontab(value: Any, interval: Interval) -> str:

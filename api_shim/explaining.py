@@ -97,10 +97,11 @@ def _explain(
     view = partial(_may_view, actor)
     case = judged(tx, actor, Action.VIEW, by, now, view)
     subject = _subject(tx, actor, about)
+    himself = actor_of(tx, subject)
     next_firing, why_not = _next(tx, case, now)
     return Explanation(
         subject=subject,
-        verdicts={asked: _verdict(subject, actor_of(tx, subject), rule, case) for asked, rule in ASKED.items()},
+        verdicts={asked: _verdict(subject, himself, rule, case) for asked, rule in ASKED.items()},
         people=_people(tx, actor, case),
         needs_force=case.request.past_due,
         next_firing=next_firing,
@@ -156,14 +157,3 @@ def _reason(answer: Answer) -> str:
             return message
         case _:
             return ""
-
-
-def why_not(verdict: Verdict) -> str:
-    """Return the sentence of a verdict; empty if it allows."""
-    match verdict:
-        case Allowed():
-            return ""
-        case Denied(reason=reason):
-            return reason
-        case _:
-            return UNSEEN

@@ -21,6 +21,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from api_shim.access import find
+from api_shim.fields import collect, read_flag, read_object
 from api_shim.lapses import return_stale
 from api_shim.model import OVERRIDABLE, Job
 from api_shim.store import Store, Transaction
@@ -147,9 +148,7 @@ def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now:
 
 def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transaction) -> Job:
     job: Job = find(tx, actor, Action.CHANGE, ObjectType.JOB, lock=True, id=job_id)
-    if not isinstance(body, Mapping):
-        raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(body).__name__}."]})
-    to = _decisions(job, body)
+    to = _decisions(job, read_object(body))
     if to.get("has_sensitive_variables", job.has_sensitive_variables) and to.get(
         "approval_required", job.approval_required
     ):
@@ -160,12 +159,8 @@ def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transac
 def _decisions(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
     """Read what is to change; setting a field overrides it, unless its override is taken back with it."""
     sent = {ALIASES.get(name, name): value for name, value in body.items() if ALIASES.get(name) not in body}
-    read, faults = {}, {}
-    for name in sent.keys() & READERS.keys():
-        try:
-            read[name] = READERS[name](sent[name])
-        except Invalid as error:
-            faults[name] = [str(error)]
+    faults: dict[str, list[str]] = {}
+    read = {name: collect(faults, name, READERS[name], sent[name]) for name in sent.keys() & READERS.keys()}
     if faults:
         raise Invalid(faults)
     overridden = set(job.overridden)
@@ -178,12 +173,6 @@ def _decisions(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
             to[field] = READERS[field](job.declared[field])
             overridden.discard(field)
     return {**to, "overridden": tuple(sorted(overridden))}
-
-
-def _read_flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise Invalid("Must be a valid boolean.")
-    return value
 
 
 def _read_limit(value: Any) -> float:
@@ -207,8 +196,8 @@ def _read_queues(value: Any) -> tuple[str, ...]:
 READERS: Mapping[str, Callable[[Any], Any]] = {
     "description": _read_text,
     "job_queues": _read_queues,
-    **dict.fromkeys(FLAGS, _read_flag),
+    **dict.fromkeys(FLAGS, read_flag),
     **dict.fromkeys(LIMITS, _read_limit),
-    **dict.fromkeys(("enabled", *(f"{field}_override" for field in OVERRIDABLE)), _read_flag),
+    **dict.fromkeys(("enabled", *(f"{field}_override" for field in OVERRIDABLE)), read_flag),
 }
 """What can be changed, and how it is read; ``Invalid`` with a sentence for what it cannot be."""

@@ -11,7 +11,7 @@ Contract 4, 9.9 to 9.11.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +19,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from api_shim.crontab import check_crontab
+from api_shim.fields import collect
 from api_shim.recurrence import Interval, check_start_time, check_time_zone, first_time
 from approval_gate.errors import Invalid
 
@@ -81,15 +82,6 @@ def read_schedule(raw: object, now: datetime, zone: str) -> Schedule:
     if start is None:
         start = first_time(crontab, time_zone, now)
     return Schedule(name=name, interval=interval, start_time=start, time_zone=time_zone, crontab=crontab)
-
-
-def collect(faults: dict[str, list[str]], field: str, read: Callable[..., Any], *args: Any) -> Any:
-    """Return what is read, or note the fault of this field."""
-    try:
-        return read(*args)
-    except Invalid as error:
-        faults[field] = [str(error)]
-        return None
 
 
 def _fault(field: str, sentence: str) -> Invalid:

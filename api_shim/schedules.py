@@ -24,7 +24,7 @@ import anyio.to_thread
 from api_shim.access import check_still_there, find
 from api_shim.audit import Act, about, snapshot
 from api_shim.jobs import JobCode
-from api_shim.lapses import end_of
+from api_shim.lapses import end_of, is_dry_run
 from api_shim.mapping import deployment_name
 from api_shim.model import Job, JobResult, Leftover, Participant, ScheduledJob
 from api_shim.projection import Projection
@@ -150,8 +150,8 @@ class Schedules:
         when = read_schedule(schedule, now, self._zone)
         queue = read_queue(job, request.task_queue, request.job_queue)
         inputs = self._code.validate(job, request.data)
-        dry_run = job.supports_dryrun and inputs.get("dryrun") is True
-        return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, waits=job.approval_required and not dry_run)
+        waits = job.approval_required and not is_dry_run(job, inputs)
+        return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, waits=waits)
 
     async def _schedule(self, actor: Actor, plan: _Plan, now: datetime) -> ScheduledJob:
         immediately = plan.schedule.interval is Interval.IMMEDIATELY

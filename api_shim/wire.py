@@ -15,11 +15,12 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from api_shim.approvals import Waiting
-from api_shim.explaining import Explanation, why_not
+from api_shim.explaining import UNSEEN, Explanation
 from api_shim.model import OVERRIDABLE, Job, JobResult, ScheduledJob, User
 from api_shim.ports import LogLine
 from api_shim.question import version_of
 from approval_gate.lifecycle import ApprovalState
+from approval_gate.policy import why_not
 
 Shape = dict[str, Any]
 
@@ -153,7 +154,7 @@ class Wire:
         return {
             "user": self._named(told.subject),
             "may": {
-                asked: {"allowed": not (reason := why_not(verdict)), "reason": reason}
+                asked: {"allowed": not (reason := why_not(verdict, hidden=UNSEEN)), "reason": reason}
                 for asked, verdict in told.verdicts.items()
             },
             "who": {asked: [self._named(user) for user in users] for asked, users in told.people.items()},

@@ -51,9 +51,15 @@ def receive(receiver: Actor, request: Request, *, active: bool) -> Verdict:
             refused_if(not active, f"{name} has been deactivated.", Conflict),
             refused_if(receiver.id == request.owner, f"{name} owns this scheduled job already.", Conflict),
             refused_if(not may_change, f"{name} does not have permission to change this scheduled job."),
-            refused_if(runs(receiver, request) != Allowed(), f"{name} does not have permission to run this job."),
+            inherit(receiver, request),
         )
     )
+
+
+def inherit(heir: Actor, request: Request) -> Verdict:
+    """Say whether somebody can be left a scheduled job of a user who is removed."""
+    may_run = runs(heir, request) == Allowed()
+    return refused_if(not may_run, f"{heir.username} does not have permission to run this job.")
 
 
 def change(actor: Actor, request: Request, *, runs_otherwise: bool, inputs: bool) -> Verdict:

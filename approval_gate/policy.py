@@ -105,6 +105,22 @@ def enforce(verdict: Verdict, kind: ObjectType) -> None:
             raise missing(kind)
 
 
+def why_not(verdict: Verdict, *, hidden: str) -> str:
+    """Return the sentence of a verdict; empty if it allows.
+
+    Args:
+        verdict: it.
+        hidden: the sentence where the person may not even know that there is something.
+    """
+    match verdict:
+        case Allowed():
+            return ""
+        case Denied(reason=reason):
+            return reason
+        case Hidden():
+            return hidden
+
+
 def missing(kind: ObjectType) -> NotFound:
     """Return the contract's answer for an object that is not there, or not for this person."""
     return NotFound(f"No {NOUNS[kind]} matches the given query.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +10,9 @@ from fastapi import APIRouter, Request, Response
 from api_shim.bodies import is_form, read_body
 from api_shim.conventions import Filters, as_page, by_reference, read_id, read_listing, read_text, respond
 from api_shim.deps import Caller, Ref, Use, wire
+from api_shim.fields import read_object
 from api_shim.model import Job
 from api_shim.schedules import RunRequest
-from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/jobs")
@@ -69,21 +68,20 @@ def read_run(body: Any, *, is_form: bool) -> RunRequest:
     Raises:
         Invalid: it is not an object, or a value in a form is a file.
     """
-    if not isinstance(body, Mapping):
-        raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(body).__name__}."]})
+    sent = read_object(body)
     if not is_form:
-        data = body.get("data")
+        data = sent.get("data")
         return RunRequest(
             data={} if data is None else data,
-            schedule=body.get("schedule"),
-            task_queue=body.get("task_queue"),
-            job_queue=body.get("job_queue"),
+            schedule=sent.get("schedule"),
+            task_queue=sent.get("task_queue"),
+            job_queue=sent.get("job_queue"),
         )
-    schedule = {field: body[f"_schedule_{field}"] for field in FORM_SCHEDULE if f"_schedule_{field}" in body}
+    schedule = {field: sent[f"_schedule_{field}"] for field in FORM_SCHEDULE if f"_schedule_{field}" in sent}
     own = {"_task_queue", "_job_queue", *(f"_schedule_{field}" for field in FORM_SCHEDULE)}
     return RunRequest(
-        data={name: value for name, value in body.items() if name not in own},
+        data={name: value for name, value in sent.items() if name not in own},
         schedule=schedule or None,
-        task_queue=body.get("_task_queue"),
-        job_queue=body.get("_job_queue"),
+        task_queue=sent.get("_task_queue"),
+        job_queue=sent.get("_job_queue"),
     )

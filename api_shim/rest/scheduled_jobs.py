@@ -22,6 +22,7 @@ from api_shim.conventions import (
 )
 from api_shim.decision_form import Decision, read_decision
 from api_shim.deps import Caller, Ref, Services, Use, wire
+from api_shim.model import ScheduledJob
 from approval_gate.errors import Invalid, TooLarge
 from approval_gate.model import Actor, ObjectType
 from flows.inputs import is_storable
@@ -49,13 +50,13 @@ async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
 @router.get("/{ref}")
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     row = await use.viewing.one(actor, KIND, **by_reference(ref))
-    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+    return await _shown(request, use, row)
 
 
 @router.patch("/{ref}")
 async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     row = await use.edits.change(actor, by_reference(ref), await read_body(request))
-    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+    return await _shown(request, use, row)
 
 
 @router.delete("/{ref}")
@@ -67,13 +68,13 @@ async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 @router.post("/{ref}/approve")
 async def approve(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     row = await use.approvals.approve(actor, by_reference(ref), await _decision(request))
-    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+    return await _shown(request, use, row)
 
 
 @router.post("/{ref}/deny")
 async def deny(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     row = await use.approvals.deny(actor, by_reference(ref), await _decision(request))
-    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+    return await _shown(request, use, row)
 
 
 @router.post("/{ref}/dry-run")
@@ -87,13 +88,13 @@ async def dry_run(ref: Ref, request: Request, actor: Caller, use: Use) -> Respon
 async def assume_ownership(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     await read_body(request)
     row = await use.ownership.assume(actor, by_reference(ref))
-    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+    return await _shown(request, use, row)
 
 
 @router.post("/{ref}/transfer")
 async def transfer(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     row = await use.ownership.transfer(actor, by_reference(ref), read_receiver(await read_body(request)))
-    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+    return await _shown(request, use, row)
 
 
 @router.get("/{ref}/explain")
@@ -111,19 +112,18 @@ def read_receiver(body: Any) -> dict[str, object]:
     name = body.get("user") if isinstance(body, Mapping) else None
     if not isinstance(name, str) or not name or not is_storable(name):
         raise Invalid({"user": ["Give the name or the id of a user."]})
-    return _user_by(name)
-
-
-def _user_by(name: str) -> dict[str, object]:
-    user_id = read_id(name)
-    return {"username": name} if user_id is None else {"id": user_id}
+    return by_reference(name, "username")
 
 
 def _about(request: Request) -> dict[str, object] | None:
     """Return whom an explanation is to be about, if the query says."""
     read_listing(request, {"user": read_text})
     name = request.query_params.get("user")
-    return _user_by(name) if name else None
+    return by_reference(name, "username") if name else None
+
+
+async def _shown(request: Request, use: Services, row: ScheduledJob) -> Response:
+    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
 
 
 async def _decision(request: Request) -> Decision:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from api_shim.accounts import NAMED_BY
 from api_shim.bodies import read_body
-from api_shim.conventions import Filters, as_page, no_content, read_id, read_listing, read_text, respond
+from api_shim.conventions import Filters, as_page, by_reference, no_content, read_listing, read_text, respond
 from api_shim.deps import Caller, Ref, Services, Use
 from api_shim.wire_accounts import PATHS, AccountsWire, related
 from approval_gate.model import ObjectType
@@ -69,10 +69,8 @@ async def _wire(request: Request, use: Services, kind: ObjectType, things: Seque
 
 
 def _by(kind: ObjectType, ref: str) -> dict[str, object]:
-    """Return the field that a reference is a value of: an id if it looks like one, else a name."""
-    thing_id = read_id(ref)
-    if thing_id is not None:
-        return {"id": thing_id}
-    if kind not in NAMED_BY:
+    """Return the field that a reference is a value of; a token has no name."""
+    by = by_reference(ref, NAMED_BY.get(kind, ""))
+    if "" in by:
         raise missing(kind)
-    return {NAMED_BY[kind]: ref}
+    return by

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api_shim.account_form import CANNOT_BE_SET, MOST, NEEDED, NOT_A_FLAG, Reading, Reference, read_form
+from api_shim.account_form import CANNOT_BE_SET, MOST, NEEDED, Reading, Reference, read_form
+from api_shim.fields import NOT_A_FLAG
 from api_shim.model import Group, Permission, Token
 from api_shim.schedule_form import NOT_A_STRING, REQUIRED, START_UNREADABLE
 from approval_gate.errors import Invalid

@@ -13,13 +13,14 @@ import pytest
 from api_shim.audit import Act
 from api_shim.decision_form import Decision
 from api_shim.departures import remove_user
-from api_shim.explaining import ASKED, HAD_ITS_TURN, INACTIVE, NEVER_AGAIN, UNSEEN, Explanation, why_not
+from api_shim.explaining import ASKED, HAD_ITS_TURN, INACTIVE, NEVER_AGAIN, UNSEEN, Explanation
 from api_shim.model import Job, ScheduledJob, User
 from api_shim.schedules import RunRequest
 from approval_gate import ownership, policy
 from approval_gate.admission import DISABLED, JOB_DISABLED, JOB_GONE, NOT_APPROVED, Go
 from approval_gate.errors import Forbidden, GateError, NotFound
 from approval_gate.model import Actor, ObjectType
+from approval_gate.policy import why_not
 from tests.api_shim.plant import HOUR, Plant, Plants
 from tests.api_shim.test_approvals import (
     APPROVAL,
@@ -60,7 +61,7 @@ def explain(plant: Plant, who: Actor, row: ScheduledJob, **about: Any) -> Explan
 
 
 def sentences(explanation: Explanation) -> dict[str, str]:
-    return {asked: why_not(verdict) for asked, verdict in explanation.verdicts.items()}
+    return {asked: why_not(verdict, hidden=UNSEEN) for asked, verdict in explanation.verdicts.items()}
 
 
 def names(explanation: Explanation) -> dict[str, list[str]]:
@@ -549,7 +550,7 @@ def test_who_is_said_to_may_does_and_who_is_said_not_to_does_not_for_that_reason
     zoe = person(plant, "zoe", *permissions)
     for name, row in rows_for_each(plant, happens):
         told = explain(plant, plant.actor, row, username="zoe")
-        assert why_not(told.verdicts[name]) == answer(plant, zoe, name, row)
+        assert why_not(told.verdicts[name], hidden=UNSEEN) == answer(plant, zoe, name, row)
 
 
 def answer(plant: Plant, who: Actor, name: str, row: ScheduledJob) -> str:

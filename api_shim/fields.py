@@ -1,0 +1,47 @@
+"""What all forms that clients send are read with.
+
+* A fault is one sentence, told under its field; those of several fields are told at once.
+* A flag is true or false, and nothing that looks like it.
+
+Contract 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from approval_gate.errors import Invalid
+
+NOT_A_FLAG = "Must be a valid boolean."
+
+
+def read_object(body: object) -> Mapping[str, Any]:
+    """Return a body that has fields.
+
+    Raises:
+        Invalid: it is something else.
+    """
+    if not isinstance(body, Mapping):
+        raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(body).__name__}."]})
+    return body
+
+
+def read_flag(value: object) -> bool:
+    """Return a flag.
+
+    Raises:
+        Invalid: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise Invalid(NOT_A_FLAG)
+    return value
+
+
+def collect(faults: dict[str, list[str]], field: str, read: Callable[..., Any], *args: Any) -> Any:
+    """Return what is read; or None, after having noted the fault of this field."""
+    try:
+        return read(*args)
+    except Invalid as error:
+        faults[field] = [str(error)]
+        return None
