@@ -44,6 +44,7 @@ TESTED_BY: dict[str, str] = {
     "approval_gate/errors.py": "tests/api_shim/test_conventions.py",
     "approval_gate/model.py": "tests/approval_gate/test_policy.py",
     "api_shim/ports.py": "tests/api_shim/test_prefect_engine.py",
+    "api_shim/shapes.py": "tests/api_shim/test_wire.py",
     "api_shim/announcing.py": "tests/api_shim/test_watch.py",
     "api_shim/remedies.py": "tests/api_shim/test_watch.py",
     "api_shim/account_values.py": "tests/api_shim/test_identity.py",
