@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
@@ -24,9 +24,11 @@ from starlette.responses import JSONResponse, Response
 
 from api_shim.actors import Unauthenticated
 from api_shim.bodies import UnsupportedMediaType
+from api_shim.filter_values import read_text
+from api_shim.filters import UNKNOWN, read_conditions, read_sort
 from api_shim.store import Listing
 from approval_gate import errors
-from approval_gate.model import Actor
+from approval_gate.model import Actor, ObjectType
 
 logger = logging.getLogger("signoff")
 
@@ -54,10 +56,6 @@ STATUS: Mapping[type[errors.GateError], int] = {
     NotAcceptable: 406,
     UnsupportedMediaType: 415,
 }
-
-Filters = Mapping[str, Callable[[str], Any]]
-"""The fields that a list can be filtered by, each with what reads a value; it raises ValueError for one it cannot."""
-
 
 # Asking
 
@@ -162,42 +160,43 @@ def _shape(error: errors.GateError) -> Any:
 # Lists
 
 
-def read_listing(request: Request, filters: Filters) -> Listing:
+def read_listing(request: Request, kind: ObjectType) -> Listing:
     """Read the query of a list.
 
     Args:
         request: the request.
-        filters: the fields that can be filtered.
+        kind: the type of the objects that are listed.
 
     Raises:
         Invalid: an unknown filter, or a value that cannot be read.
     """
     query = request.query_params
-    _check_filters(query.keys(), filters)
+    asked = {name: query.getlist(name) for name in query if name not in EVERYWHERE}
     return Listing(
-        where={
-            field: [_filter(field, filters[field], v) for v in query.getlist(field)]
-            for field in filters
-            if field in query
-        },
-        search=_filter("q", read_text, query.get("q", "")),
-        sort=tuple(dict.fromkeys(part for value in query.getlist("sort") for part in value.split(",") if part)),
+        where=read_conditions(kind, asked),
+        search=_search(query.get("q", "")),
+        sort=read_sort(kind, query.getlist("sort")),
         limit=_limit(query.get("limit", "")),
         offset=_number(query.get("offset", ""), 0),
     )
 
 
-def _check_filters(names: Collection[str], filters: Collection[str]) -> None:
-    unknown = [name for name in names if name not in filters and name not in EVERYWHERE]
-    if unknown:
-        raise errors.Invalid({name: ["Unknown filter field"] for name in unknown})
-
-
-def _filter(field: str, read: Callable[[str], Any], value: str) -> Any:
+def _search(text: str) -> str:
     try:
-        return read(value)
+        return read_text(text)
     except ValueError as error:
-        raise errors.Invalid({field: [f"“{value[:100]}” is not a valid value."]}) from error
+        raise errors.Invalid({"q": [str(error)]}) from error
+
+
+def check_query(request: Request, *known: str) -> None:
+    """See that a query has nothing else in it.
+
+    Raises:
+        Invalid: it has.
+    """
+    unknown = [name for name in request.query_params if name not in {*EVERYWHERE, *known}]
+    if unknown:
+        raise errors.Invalid({name: [UNKNOWN] for name in unknown})
 
 
 def _limit(text: str) -> int:
@@ -242,17 +241,6 @@ def by_reference(ref: str, name: str = "name") -> dict[str, object]:
     """Return the field that a reference is a value of: an id if it looks like one, else that which names things."""
     thing_id = read_id(ref)
     return {name: ref} if thing_id is None else {"id": thing_id}
-
-
-def read_text(text: str) -> str:
-    """Return a text that the store can be asked for.
-
-    Raises:
-        ValueError: it has null characters.
-    """
-    if "\0" in text:
-        raise ValueError("A text may not have null characters.")
-    return text
 
 
 def read_id(text: str) -> UUID | None:
