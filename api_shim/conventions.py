@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -26,11 +26,14 @@ from api_shim.actors import Unauthenticated
 from api_shim.bodies import UnsupportedMediaType
 from api_shim.filter_values import read_text
 from api_shim.filters import UNKNOWN, read_conditions, read_sort
+from api_shim.shapes import Page, Shape
 from api_shim.store import Listing
 from approval_gate import errors
 from approval_gate.model import Actor, ObjectType
 
 logger = logging.getLogger("signoff")
+
+T = TypeVar("T")
 
 VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "2.0", "2.1", "2.2", "2.3", "2.4")
 DEFAULT_VERSION = VERSIONS[-1]
@@ -107,10 +110,24 @@ def _accepted(header: str) -> Mapping[str, str]:
 
 
 def respond(request: Request, payload: Any, status: int = 200) -> Response:
-    """Return an answer in JSON, indented if the client likes."""
+    """Return an answer in JSON, indented if the client likes.
+
+    Args:
+        request: says how the client likes it.
+        payload: a shape, or JSON that may have shapes anywhere in it.
+        status: the answer's.
+    """
     indent = getattr(request.state, "indent", None)
-    text = json.dumps(payload, indent=indent, ensure_ascii=False, separators=None if indent else (",", ":"))
+    separators = None if indent else (",", ":")
+    text = json.dumps(payload, default=_plain, indent=indent, ensure_ascii=False, separators=separators)
     return Response(text.encode("utf-8", "replace"), status, media_type="application/json", headers=_version(request))
+
+
+def _plain(value: Any) -> Any:
+    """Return a shape as JSON."""
+    if isinstance(value, Shape):
+        return value.model_dump(mode="json")
+    raise TypeError(f"There is no JSON for a {type(value).__name__}.")
 
 
 def no_content(request: Request) -> Response:
@@ -208,7 +225,7 @@ def _number(text: str, default: int) -> int:
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else default
 
 
-def as_page(request: Request, listing: Listing, count: int, results: list[Any]) -> dict[str, Any]:
+def as_page(request: Request, listing: Listing, count: int, results: list[T]) -> Page[T]:
     """Return a page of a list in the contract's shape."""
     after, before = listing.offset + listing.limit, listing.offset - listing.limit
 
@@ -216,12 +233,12 @@ def as_page(request: Request, listing: Listing, count: int, results: list[Any]) 
         address = request.url.replace(path=f"{request.url.path}/")
         return str(address.include_query_params(limit=listing.limit, offset=offset))
 
-    return {
-        "count": count,
-        "next": link(after) if after < count else None,
-        "previous": link(max(0, before)) if listing.offset > 0 else None,
-        "results": results,
-    }
+    return Page(
+        count=count,
+        next=link(after) if after < count else None,
+        previous=link(max(0, before)) if listing.offset > 0 else None,
+        results=results,
+    )
 
 
 def reference(request: Request) -> str:

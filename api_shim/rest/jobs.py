@@ -51,13 +51,9 @@ async def variables(ref: Ref, request: Request, actor: Caller, use: Use) -> Resp
 async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     asked = read_run(await read_body(request), is_form=is_form(request))
     accepted = await use.schedules.request(actor, read_id(ref) or ref, asked)
-    scheduled, result = accepted.scheduled_job, accepted.job_result
+    scheduled = accepted.scheduled_job
     shapes = await wire(request, use, [scheduled.job_id] if scheduled else [])
-    shape = {
-        "scheduled_job": shapes.scheduled_job(scheduled) if scheduled else None,
-        "job_result": shapes.job_result(result) if result else None,
-    }
-    return respond(request, shape, 201)
+    return respond(request, shapes.accepted(accepted), 201)
 
 
 def read_run(body: Any, *, is_form: bool) -> RunRequest:

@@ -33,8 +33,8 @@ def _add_routes(kind: ObjectType) -> None:
     @router.post(path)
     async def add(request: Request, actor: Caller, use: Use) -> Response:
         added = await use.accounts.add(actor, kind, await read_body(request))
-        shape = (await _wire(request, use, kind, [added.thing])).account(added.thing)
-        return respond(request, {**shape, "key": added.key} if added.key else shape, 201)
+        shapes = await _wire(request, use, kind, [added.thing])
+        return respond(request, shapes.account(added.thing, added.key), 201)
 
     @router.get(f"{path}/{{ref}}")
     async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
