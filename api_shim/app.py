@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api_shim.accounts import Accounts
 from api_shim.admissions import Admissions
@@ -26,6 +27,7 @@ from api_shim.explaining import Explaining
 from api_shim.identity import Identity
 from api_shim.jobs import Catalogue, JobCode
 from api_shim.ownership import Ownership
+from api_shim.pages import create_pages
 from api_shim.ports import Engine
 from api_shim.prefect_requests import PrefectRequests
 from api_shim.projection import Projection
@@ -33,6 +35,7 @@ from api_shim.rest import ROUTERS
 from api_shim.results import Results
 from api_shim.runs import Runs
 from api_shim.schedules import Schedules
+from api_shim.signing_in import SigningIn
 from api_shim.store import Store
 from api_shim.viewing import Viewing
 from api_shim.watch import Watch
@@ -49,6 +52,7 @@ class Wired:
     identity: Identity
     services: Services
     watch: Watch
+    pages: ASGIApp
 
 
 def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: str) -> Wired:
@@ -89,7 +93,8 @@ def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: s
         schedules=schedules,
         viewing=Viewing(store, engine, watch),
     )
-    return Wired(store=store, identity=Identity(store), services=services, watch=watch)
+    pages = create_pages(services, SigningIn(store, clock), clock)
+    return Wired(store=store, identity=Identity(store), services=services, watch=watch, pages=pages)
 
 
 def create_shim(

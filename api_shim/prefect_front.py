@@ -37,7 +37,8 @@ from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import on_type
 
-OURS = re.compile(r"/api/?|/api/(status|extras|users|signoff)(/.*)?|/signoff(/.*)?", re.DOTALL)
+OURS = re.compile(r"/api/?|/api/(status|extras|users|signoff)(/.*)?", re.DOTALL)
+PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
 GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
 OPEN = frozenset({"/api/health", "/api/ready"})
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -72,6 +73,7 @@ class Front:
 
     Args:
         shim: our application.
+        pages: our pages.
         prefect: Prefect's.
         identity: knows the users.
         requests: what people ask for on Prefect's own paths.
@@ -83,6 +85,7 @@ class Front:
         self,
         *,
         shim: ASGIApp,
+        pages: ASGIApp,
         prefect: ASGIApp,
         identity: Identity,
         requests: PrefectRequests,
@@ -90,6 +93,7 @@ class Front:
         clock: Callable[[], datetime],
     ) -> None:
         self._shim = shim
+        self._pages = pages
         self._prefect = prefect
         self._identity = identity
         self._requests = requests
@@ -102,6 +106,8 @@ class Front:
             await self._socket(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._shim(scope, receive, send)
+        elif PAGES.fullmatch(scope["path"]):
+            await self._pages({**scope, "path": scope["path"].rstrip("/")}, receive, send)
         elif OURS.fullmatch(scope["path"]):
             await self._ours(scope, receive, send)
         else:

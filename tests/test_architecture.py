@@ -30,6 +30,8 @@ ASKED: dict[str, set[str]] = {
     "api_shim/cli/up.py": {"chance"},  # the password of Prefect's own clients
     "api_shim/identity.py": {"chance"},  # ids and keys
     "api_shim/accounts.py": {"chance"},  # ids
+    "api_shim/signing_in.py": {"chance"},  # keys of sessions
+    "api_shim/pages/sign_in.py": {"chance"},  # what ties a form to its page
     "api_shim/jobs.py": {"chance"},  # ids
     "api_shim/schedules.py": {"chance"},  # ids
     "api_shim/runs.py": {"chance"},  # ids
@@ -60,6 +62,13 @@ TESTED_BY: dict[str, str] = {
     "flows/prefect_flow.py": "tests/acceptance/test_main_job.py",
     # Thin shells, tested through HTTP.
     "api_shim/app.py": "tests/acceptance/test_access.py",
+    "api_shim/sessions.py": "tests/api_shim/test_signing_in.py",
+    "api_shim/store/account_tables.py": "tests/api_shim/store/test_tables.py",
+    "api_shim/migrations/versions/0003_sessions.py": "tests/api_shim/store/test_database.py",
+    # Pages, tested in a browser.
+    "api_shim/pages/visit.py": "tests/acceptance/test_pages.py",
+    "api_shim/pages/sign_in.py": "tests/acceptance/test_pages.py",
+    "api_shim/pages/jobs.py": "tests/browser/test_pages_jobs.py",
     "api_shim/rest/answers.py": "tests/api_shim/test_relatives.py",
     "api_shim/rest/job_logs.py": "tests/acceptance/test_lists.py",
     "api_shim/rest/job_queues.py": "tests/acceptance/test_lists.py",

@@ -16,6 +16,7 @@ from api_shim.clock import server_zone, utc_now
 from api_shim.departures import Left
 from api_shim.identity import Identity
 from api_shim.schedule_form import read_time
+from api_shim.signing_in import SigningIn
 from api_shim.wire import at
 from approval_gate.errors import Invalid
 
@@ -44,6 +45,19 @@ def add_user(
     with opened(home) as store:
         Identity(store).add_user(username, utc_now(), superuser=superuser)
     say(f"Added {username}. `signoff token add {username}` makes a key to sign in with.")
+
+
+@users.command("password")
+def set_password(username: Username, home: Home = None) -> None:
+    """Set the password that a user signs in to the pages with; it ends his sessions."""
+    interactive = bool(sys.stdin and sys.stdin.isatty())
+    if interactive:
+        password = typer.prompt("Password", hide_input=True, err=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline() if sys.stdin else ""
+    with opened(home) as store:
+        SigningIn(store, utc_now).set_password(username, password.rstrip("\r\n"))
+    say(f"{username} signs in to the pages with this password now.")
 
 
 @users.command("remove")

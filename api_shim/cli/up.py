@@ -155,6 +155,7 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     shim = create_shim(wired, found.jobs.values(), partial(checked, prefect, client, engine))
     front = Front(
         shim=shim,
+        pages=wired.pages,
         prefect=prefect,
         identity=wired.identity,
         requests=wired.services.prefect_requests,

@@ -2,7 +2,9 @@
 
 from alembic import context
 
-from api_shim.store.tables import metadata
+from api_shim.store.tables import TABLES
+
+metadata = next(iter(TABLES.values())).metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, render_as_batch=connection.dialect.name == "sqlite")

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause
 
-from api_shim.store.tables import groups, job_queues, job_results, jobs, permissions, scheduled_jobs, tokens, users
+from api_shim.store.account_tables import groups, permissions, tokens, users
+from api_shim.store.tables import job_queues, job_results, jobs, scheduled_jobs
 from api_shim.store.where import value_types
 from approval_gate.model import ObjectType
 

@@ -40,6 +40,7 @@ class Origin:
         self.shim = create_shim(wired, [], contextlib.nullcontext)
         self.front = Front(
             shim=self.shim,
+            pages=wired.pages,
             prefect=self._prefect,
             identity=wired.identity,
             requests=wired.services.prefect_requests,

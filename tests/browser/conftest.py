@@ -1,0 +1,68 @@
+"""A real browser, and people who are signed in to our pages with it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.acceptance.people import People
+from tests.conftest import lacking
+from tests.live import Live
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here; install the extra 'test'")
+Browser, Page = playwright.Browser, playwright.Page
+
+SignedIn = Callable[..., Any]
+"""Opens a page as somebody: his name, and what else a context of the browser takes (``java_script_enabled``)."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        lacking("browser", "no Chromium here; install the package chromium")
+    with playwright.sync_playwright() as player:
+        opened = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def people(live: Live) -> Iterator[People]:
+    """Makes users."""
+    made = People(live)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def signed_in(live: Live, browser: Browser) -> Iterator[SignedIn]:
+    """Sign people in to our pages; whatever a page asks of another origin, or does against its policy, fails the test."""
+    contexts, strange = [], []
+
+    def open_page(who: str, **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda asked: strange.append(asked.url) if _is_elsewhere(asked.url, live) else None)
+        page.on("console", lambda said: strange.append(said.text) if "Content Security Policy" in said.text else None)
+        page.on("pageerror", lambda error: strange.append(str(error)))
+        page.goto(f"{live.origin}/signoff/sign-in")
+        page.get_by_label("Name").fill(who)
+        page.get_by_label("Password or token").fill(live.key(who))
+        page.get_by_role("button", name="Sign in").click()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert strange == []
+
+
+def _is_elsewhere(url: str, live: Live) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in {"http", "https", "ws", "wss"} and parts.netloc != f"127.0.0.1:{live.port}"
