@@ -41,7 +41,7 @@ def people(live: Live) -> Iterator[People]:
 
 @pytest.fixture
 def signed_in(live: Live, browser: Browser) -> Iterator[SignedIn]:
-    """Sign people in to our pages; whatever a page asks of another origin, or does against its policy, fails the test."""
+    """Sign people in to our pages; what asks another origin, or breaks the policy, fails the test."""
     contexts, strange = [], []
 
     def open_page(who: str, **options: Any) -> Page:
