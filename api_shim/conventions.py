@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -24,11 +24,16 @@ from starlette.responses import JSONResponse, Response
 
 from api_shim.actors import Unauthenticated
 from api_shim.bodies import UnsupportedMediaType
+from api_shim.filter_values import read_text
+from api_shim.filters import UNKNOWN, read_conditions, read_sort
+from api_shim.shapes import Page, Shape
 from api_shim.store import Listing
 from approval_gate import errors
-from approval_gate.model import Actor
+from approval_gate.model import Actor, ObjectType
 
 logger = logging.getLogger("signoff")
+
+T = TypeVar("T")
 
 VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "2.0", "2.1", "2.2", "2.3", "2.4")
 DEFAULT_VERSION = VERSIONS[-1]
@@ -54,10 +59,6 @@ STATUS: Mapping[type[errors.GateError], int] = {
     NotAcceptable: 406,
     UnsupportedMediaType: 415,
 }
-
-Filters = Mapping[str, Callable[[str], Any]]
-"""The fields that a list can be filtered by, each with what reads a value; it raises ValueError for one it cannot."""
-
 
 # Asking
 
@@ -109,10 +110,24 @@ def _accepted(header: str) -> Mapping[str, str]:
 
 
 def respond(request: Request, payload: Any, status: int = 200) -> Response:
-    """Return an answer in JSON, indented if the client likes."""
+    """Return an answer in JSON, indented if the client likes.
+
+    Args:
+        request: says how the client likes it.
+        payload: a shape, or JSON that may have shapes anywhere in it.
+        status: the answer's.
+    """
     indent = getattr(request.state, "indent", None)
-    text = json.dumps(payload, indent=indent, ensure_ascii=False, separators=None if indent else (",", ":"))
+    separators = None if indent else (",", ":")
+    text = json.dumps(payload, default=_plain, indent=indent, ensure_ascii=False, separators=separators)
     return Response(text.encode("utf-8", "replace"), status, media_type="application/json", headers=_version(request))
+
+
+def _plain(value: Any) -> Any:
+    """Return a shape as JSON."""
+    if isinstance(value, Shape):
+        return value.model_dump(mode="json")
+    raise TypeError(f"There is no JSON for a {type(value).__name__}.")
 
 
 def no_content(request: Request) -> Response:
@@ -162,42 +177,43 @@ def _shape(error: errors.GateError) -> Any:
 # Lists
 
 
-def read_listing(request: Request, filters: Filters) -> Listing:
+def read_listing(request: Request, kind: ObjectType) -> Listing:
     """Read the query of a list.
 
     Args:
         request: the request.
-        filters: the fields that can be filtered.
+        kind: the type of the objects that are listed.
 
     Raises:
         Invalid: an unknown filter, or a value that cannot be read.
     """
     query = request.query_params
-    _check_filters(query.keys(), filters)
+    asked = {name: query.getlist(name) for name in query if name not in EVERYWHERE}
     return Listing(
-        where={
-            field: [_filter(field, filters[field], v) for v in query.getlist(field)]
-            for field in filters
-            if field in query
-        },
-        search=_filter("q", read_text, query.get("q", "")),
-        sort=tuple(dict.fromkeys(part for value in query.getlist("sort") for part in value.split(",") if part)),
+        where=read_conditions(kind, asked),
+        search=_search(query.get("q", "")),
+        sort=read_sort(kind, query.getlist("sort")),
         limit=_limit(query.get("limit", "")),
         offset=_number(query.get("offset", ""), 0),
     )
 
 
-def _check_filters(names: Collection[str], filters: Collection[str]) -> None:
-    unknown = [name for name in names if name not in filters and name not in EVERYWHERE]
-    if unknown:
-        raise errors.Invalid({name: ["Unknown filter field"] for name in unknown})
-
-
-def _filter(field: str, read: Callable[[str], Any], value: str) -> Any:
+def _search(text: str) -> str:
     try:
-        return read(value)
+        return read_text(text)
     except ValueError as error:
-        raise errors.Invalid({field: [f"“{value[:100]}” is not a valid value."]}) from error
+        raise errors.Invalid({"q": [str(error)]}) from error
+
+
+def check_query(request: Request, *known: str) -> None:
+    """See that a query has nothing else in it.
+
+    Raises:
+        Invalid: it has.
+    """
+    unknown = [name for name in request.query_params if name not in {*EVERYWHERE, *known}]
+    if unknown:
+        raise errors.Invalid({name: [UNKNOWN] for name in unknown})
 
 
 def _limit(text: str) -> int:
@@ -209,7 +225,7 @@ def _number(text: str, default: int) -> int:
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else default
 
 
-def as_page(request: Request, listing: Listing, count: int, results: list[Any]) -> dict[str, Any]:
+def as_page(request: Request, listing: Listing, count: int, results: list[T]) -> Page[T]:
     """Return a page of a list in the contract's shape."""
     after, before = listing.offset + listing.limit, listing.offset - listing.limit
 
@@ -217,12 +233,12 @@ def as_page(request: Request, listing: Listing, count: int, results: list[Any]) 
         address = request.url.replace(path=f"{request.url.path}/")
         return str(address.include_query_params(limit=listing.limit, offset=offset))
 
-    return {
-        "count": count,
-        "next": link(after) if after < count else None,
-        "previous": link(max(0, before)) if listing.offset > 0 else None,
-        "results": results,
-    }
+    return Page(
+        count=count,
+        next=link(after) if after < count else None,
+        previous=link(max(0, before)) if listing.offset > 0 else None,
+        results=results,
+    )
 
 
 def reference(request: Request) -> str:
@@ -242,17 +258,6 @@ def by_reference(ref: str, name: str = "name") -> dict[str, object]:
     """Return the field that a reference is a value of: an id if it looks like one, else that which names things."""
     thing_id = read_id(ref)
     return {name: ref} if thing_id is None else {"id": thing_id}
-
-
-def read_text(text: str) -> str:
-    """Return a text that the store can be asked for.
-
-    Raises:
-        ValueError: it has null characters.
-    """
-    if "\0" in text:
-        raise ValueError("A text may not have null characters.")
-    return text
 
 
 def read_id(text: str) -> UUID | None:

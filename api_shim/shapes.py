@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, JsonValue
 
 T = TypeVar("T")
 
@@ -289,15 +289,23 @@ class Page(Shape, Generic[T]):
     results: list[T]
 
 
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
 class Status(Shape):
     """Whether the server is well."""
 
-    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        alias_generator=AliasGenerator(validation_alias=_dashed, serialization_alias=_dashed),
+        serialize_by_alias=True,
+        validate_by_name=True,
+    )
 
-    signoff_version: str = Field(alias="signoff-version")
-    prefect_version: str = Field(alias="prefect-version")
-    prefect: str
-    default_queue_has_worker: bool = Field(alias="default-queue-has-worker")
+    signoff_version: str
+    prefect_version: str
+    prefect: Literal["ok", "unavailable"]
+    default_queue_has_worker: bool
 
 
 class Refusal(Shape):

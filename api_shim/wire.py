@@ -1,6 +1,6 @@
-"""The shapes that clients see, with the contract's names, made from the model's values.
+"""Makes what clients see (``shapes``) from the model's values.
 
-* Related objects are ``{"id", "object_type", "url"}``; urls are absolute.
+* Related objects are references; urls are absolute.
 * The inputs of sensitive Jobs are shown to nobody, also those given before the Job was called sensitive.
 * A user's tokens and whatever proves who he is are never part of a shape.
 
@@ -14,15 +14,15 @@ from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from api_shim import shapes
 from api_shim.approvals import Waiting
 from api_shim.explaining import UNSEEN, Explanation
 from api_shim.model import OVERRIDABLE, Job, JobResult, ScheduledJob, User
 from api_shim.ports import LogLine
 from api_shim.question import version_of
+from api_shim.schedules import Accepted
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.policy import why_not
-
-Shape = dict[str, Any]
 
 LEVELS = (
     (50, "critical"),
@@ -50,159 +50,165 @@ class Wire:
     def _url(self, kind: str, thing_id: object) -> str:
         return f"{self._root}/api/{kind}/{thing_id}/"
 
-    def _to(self, thing_id: UUID | None, object_type: str, kind: str) -> Shape | None:
-        if thing_id is None:
-            return None
-        return {"id": str(thing_id), "object_type": object_type, "url": self._url(kind, thing_id)}
+    def _to(self, thing_id: UUID, object_type: str, kind: str) -> shapes.Reference:
+        return shapes.Reference(id=thing_id, object_type=object_type, url=self._url(kind, thing_id))
 
-    def _job(self, job_id: UUID | None) -> Shape | None:
+    def _job(self, job_id: UUID) -> shapes.Reference:
         return self._to(job_id, "extras.job", "extras/jobs")
 
-    def _user(self, user_id: UUID | None) -> Shape | None:
+    def _user(self, user_id: UUID) -> shapes.Reference:
         return self._to(user_id, "users.user", "users/users")
 
-    def _queue(self, name: str) -> Shape | None:
+    def _queue(self, name: str) -> shapes.Reference:
         return self._to(queue_id(name), "extras.jobqueue", "extras/job-queues")
 
-    def _object(self, thing_id: UUID, object_type: str, kind: str, display: str) -> Shape:
+    def _object(self, thing_id: UUID, kind: str, display: str) -> dict[str, Any]:
+        """Return what every object has; its type is its shape's."""
         return {
-            "id": str(thing_id),
-            "object_type": object_type,
+            "id": thing_id,
             "display": display,
             "url": self._url(kind, thing_id),
             "natural_slug": natural_slug(display, thing_id),
         }
 
-    def job(self, job: Job) -> Shape:
+    def job(self, job: Job) -> shapes.Job:
         """Return a Job (contract 3)."""
-        return {
-            **self._object(job.id, "extras.job", "extras/jobs", job.name),
-            "module_name": job.module_name,
-            "job_class_name": job.job_class_name,
-            "grouping": job.grouping,
-            "name": job.name,
-            "description": job.description,
-            "installed": job.installed,
-            "enabled": job.enabled,
-            "is_job_hook_receiver": job.is_job_hook_receiver,
-            "is_job_button_receiver": False,
-            "has_sensitive_variables": job.has_sensitive_variables,
-            "is_singleton": job.is_singleton,
-            "approval_required": job.approval_required,
-            "hidden": job.hidden,
-            "dryrun_default": job.dryrun_default,
-            "read_only": job.read_only,
-            "soft_time_limit": job.soft_time_limit,
-            "time_limit": job.time_limit,
-            "supports_dryrun": job.supports_dryrun,
-            "task_queues": list(job.queues),
-            "job_queues": [self._queue(name) for name in job.queues],
-            "default_job_queue": self._queue(job.default_queue),
-            **{f"{field}_override": field in job.overridden for field in OVERRIDABLE},
-            "created": at(job.created),
-            "last_updated": at(job.last_updated),
-            "tags": [],
-            "custom_fields": {},
-        }
+        overrides: dict[str, Any] = {f"{field}_override": field in job.overridden for field in OVERRIDABLE}
+        return shapes.Job(
+            **self._object(job.id, "extras/jobs", job.name),
+            module_name=job.module_name,
+            job_class_name=job.job_class_name,
+            grouping=job.grouping,
+            name=job.name,
+            description=job.description,
+            installed=job.installed,
+            enabled=job.enabled,
+            is_job_hook_receiver=job.is_job_hook_receiver,
+            is_job_button_receiver=False,
+            has_sensitive_variables=job.has_sensitive_variables,
+            is_singleton=job.is_singleton,
+            approval_required=job.approval_required,
+            hidden=job.hidden,
+            dryrun_default=job.dryrun_default,
+            read_only=job.read_only,
+            soft_time_limit=job.soft_time_limit,
+            time_limit=job.time_limit,
+            supports_dryrun=job.supports_dryrun,
+            task_queues=list(job.queues),
+            job_queues=[self._queue(name) for name in job.queues],
+            default_job_queue=self._queue(job.default_queue),
+            **overrides,
+            created=job.created,
+            last_updated=job.last_updated,
+            tags=[],
+            custom_fields={},
+        )
 
-    def scheduled_job(self, row: ScheduledJob) -> Shape:
+    def scheduled_job(self, row: ScheduledJob) -> shapes.ScheduledJob:
         """Return a scheduled job (contract 5)."""
         job = self._jobs[row.job_id]
-        return {
-            **self._object(row.id, "extras.scheduledjob", "extras/scheduled-jobs", f"{row.name}: {row.interval}"),
-            "name": row.name,
-            "task": job.class_path,
-            "job_model": self._job(row.job_id),
-            "user": self._user(row.owner_id),
-            "interval": str(row.interval),
-            "start_time": at(row.start_time),
-            "time_zone": row.time_zone,
-            "crontab": row.crontab,
-            "one_off": row.one_off,
-            "enabled": row.enabled,
-            "failure": row.failure,
-            "args": [],
-            "kwargs": {} if job.has_sensitive_variables else dict(row.inputs),
-            "queue": row.queue,
-            "job_queue": self._queue(row.queue),
-            "celery_kwargs": {"queue": row.queue},
-            "last_run_at": at(row.last_run_at),
-            "total_run_count": row.total_run_count,
-            "date_changed": at(row.date_changed),
-            "description": row.description,
-            "approval_required": row.approval is not ApprovalState.NOT_REQUIRED,
-            "approved_at": at(row.approved_at),
-            "approved_by_user": self._user(row.approved_by_id),
-            "approval_state": str(row.approval),
-            "approval_comment": row.approval_comment,
-            "approval_note": row.approval_note,
-            "approval_version": version_of(row, job),
-            "expires_at": at(row.expires_at),
-        }
+        return shapes.ScheduledJob(
+            **self._object(row.id, "extras/scheduled-jobs", f"{row.name}: {row.interval}"),
+            name=row.name,
+            task=job.class_path,
+            job_model=self._job(row.job_id),
+            user=self._user(row.owner_id) if row.owner_id else None,
+            interval=str(row.interval),
+            start_time=row.start_time,
+            time_zone=row.time_zone,
+            crontab=row.crontab,
+            one_off=row.one_off,
+            enabled=row.enabled,
+            failure=row.failure,
+            args=[],
+            kwargs={} if job.has_sensitive_variables else dict(row.inputs),
+            queue=row.queue,
+            job_queue=self._queue(row.queue),
+            celery_kwargs={"queue": row.queue},
+            last_run_at=row.last_run_at,
+            total_run_count=row.total_run_count,
+            date_changed=row.date_changed,
+            description=row.description,
+            approval_required=row.approval is not ApprovalState.NOT_REQUIRED,
+            approved_at=row.approved_at,
+            approved_by_user=self._user(row.approved_by_id) if row.approved_by_id else None,
+            approval_state=str(row.approval),
+            approval_comment=row.approval_comment,
+            approval_note=row.approval_note,
+            approval_version=version_of(row, job),
+            expires_at=row.expires_at,
+        )
 
-    def waiting(self, waiting: Waiting) -> Shape:
+    def waiting(self, waiting: Waiting) -> shapes.Waiting:
         """Return a request in the approval queue (contract 10)."""
-        return {
-            **self.scheduled_job(waiting.scheduled),
-            "requested_by": waiting.requester,
-            "may_approve": not waiting.why_not,
-            "why_not_approve": waiting.why_not,
-        }
+        return shapes.Waiting(
+            **dict(self.scheduled_job(waiting.scheduled)),
+            requested_by=waiting.requester,
+            may_approve=not waiting.why_not,
+            why_not_approve=waiting.why_not,
+        )
 
-    def explanation(self, told: Explanation) -> Shape:
+    def explanation(self, told: Explanation) -> shapes.Explanation:
         """Return who may do what with a scheduled job, and when it fires next (contract 10)."""
-        return {
-            "user": self._named(told.subject),
-            "may": {
-                asked: {"allowed": not (reason := why_not(verdict, hidden=UNSEEN)), "reason": reason}
-                for asked, verdict in told.verdicts.items()
-            },
-            "who": {asked: [self._named(user) for user in users] for asked, users in told.people.items()},
-            "needs_force": told.needs_force,
-            "next_firing": at(told.next_firing),
-            "why_not": told.why_not,
-        }
+        reasons = {asked: why_not(verdict, hidden=UNSEEN) for asked, verdict in told.verdicts.items()}
+        return shapes.Explanation(
+            user=self._named(told.subject),
+            may={asked: shapes.May(allowed=not reason, reason=reason) for asked, reason in reasons.items()},
+            who={asked: [self._named(user) for user in users] for asked, users in told.people.items()},
+            needs_force=told.needs_force,
+            next_firing=told.next_firing,
+            why_not=told.why_not,
+        )
 
-    def _named(self, user: User) -> Shape:
-        return {**(self._user(user.id) or {}), "username": user.username}
+    def _named(self, user: User) -> shapes.Named:
+        return shapes.Named(**dict(self._user(user.id)), username=user.username)
 
-    def job_result(self, row: JobResult) -> Shape:
+    def job_result(self, row: JobResult) -> shapes.JobResult:
         """Return a job result (contract 7)."""
-        return {
-            **self._object(row.id, "extras.jobresult", "extras/job-results", f"{row.name} ({row.status})"),
-            "name": row.name,
-            "task_name": row.task_name,
+        scheduled = row.scheduled_job_id
+        return shapes.JobResult(
+            **self._object(row.id, "extras/job-results", f"{row.name} ({row.status})"),
+            name=row.name,
+            task_name=row.task_name,
             # Clients wait until the label is none of those that mean "not yet".
-            "status": {"value": str(row.status), "label": str(row.status)},
-            "date_created": at(row.date_created),
-            "date_started": at(row.date_started),
-            "date_done": at(row.date_done),
-            "result": row.result,
-            "traceback": row.traceback,
-            "worker": row.worker,
-            "task_args": [],
-            "task_kwargs": {} if row.sensitive else dict(row.inputs or {}),
-            "celery_kwargs": {"queue": row.queue},
-            "meta": {"approval": row.approval} if row.approval else {},
-            "job_model": self._job(row.job_id),
-            "user": self._user(row.user_id),
-            "scheduled_job": self._to(row.scheduled_job_id, "extras.scheduledjob", "extras/scheduled-jobs"),
-            "files": [],
-            "custom_fields": {},
-        }
+            status=shapes.Choice(value=str(row.status), label=str(row.status)),
+            date_created=row.date_created,
+            date_started=row.date_started,
+            date_done=row.date_done,
+            result=row.result,
+            traceback=row.traceback,
+            worker=row.worker,
+            task_args=[],
+            task_kwargs={} if row.sensitive else dict(row.inputs or {}),
+            celery_kwargs={"queue": row.queue},
+            meta={"approval": row.approval} if row.approval else {},
+            job_model=self._job(row.job_id) if row.job_id else None,
+            user=self._user(row.user_id) if row.user_id else None,
+            scheduled_job=self._to(scheduled, "extras.scheduledjob", "extras/scheduled-jobs") if scheduled else None,
+            files=[],
+            custom_fields={},
+        )
 
-    def log_line(self, line: LogLine, result_id: UUID) -> Shape:
+    def accepted(self, accepted: Accepted) -> shapes.Accepted:
+        """Return what a run request has become (contract 4)."""
+        scheduled, result = accepted.scheduled_job, accepted.job_result
+        return shapes.Accepted(
+            scheduled_job=self.scheduled_job(scheduled) if scheduled else None,
+            job_result=self.job_result(result) if result else None,
+        )
+
+    def log_line(self, line: LogLine, result_id: UUID) -> shapes.JobLogEntry:
         """Return a line of a job result's log (contract 7)."""
-        return {
-            **self._object(line.id, "extras.joblogentry", "extras/job-logs", line.message[:100]),
-            "log_level": level_name(line.level),
-            "grouping": grouping(line.source),
-            "message": line.message,
-            "log_object": "",
-            "absolute_url": "",
-            "created": at(line.created),
-            "job_result": self._to(result_id, "extras.jobresult", "extras/job-results"),
-        }
+        return shapes.JobLogEntry(
+            **self._object(line.id, "extras/job-logs", line.message[:100]),
+            log_level=level_name(line.level),
+            grouping=grouping(line.source),
+            message=line.message,
+            log_object="",
+            absolute_url="",
+            created=line.created,
+            job_result=self._to(result_id, "extras.jobresult", "extras/job-results"),
+        )
 
 
 def queue_id(name: str) -> UUID:

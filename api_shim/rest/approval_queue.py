@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from fastapi import APIRouter, Request, Response
 
-from api_shim.conventions import Filters, as_page, read_listing, read_text, respond
+from api_shim.conventions import as_page, read_listing, respond
 from api_shim.deps import Caller, Use, wire
+from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/approval-queue")
-FILTERS: Filters = {"id": UUID, "name": read_text}
 
 
 @router.get("")
 async def listed(request: Request, actor: Caller, use: Use) -> Response:
-    listing = read_listing(request, FILTERS)
+    listing = read_listing(request, ObjectType.SCHEDULED_JOB)
     page = await use.approvals.queue(actor, listing)
     shapes = await wire(request, use, (each.scheduled.job_id for each in page.rows))
     return respond(request, as_page(request, listing, page.count, [shapes.waiting(each) for each in page.rows]))

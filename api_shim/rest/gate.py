@@ -19,6 +19,7 @@ from api_shim.conventions import read_id, respond
 from api_shim.deps import Caller, Use, wire
 from api_shim.model import Status
 from api_shim.requested import Attempt
+from api_shim.shapes import JobResult
 from approval_gate import policy
 from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
 from approval_gate.errors import Invalid, NotFound
@@ -76,7 +77,7 @@ def _id(body: Mapping[str, Any], field: str) -> UUID:
     return found
 
 
-def _shape(answer: Answer, ticket: Ticket | None, shown: dict[str, Any] | None) -> dict[str, Any]:
+def _shape(answer: Answer, ticket: Ticket | None, shown: JobResult | None) -> dict[str, Any]:
     match answer:
         case Go() if ticket is not None:
             return {

@@ -6,19 +6,18 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from api_shim.conventions import Filters, as_page, read_id, read_listing, read_text, respond
+from api_shim.conventions import as_page, read_id, read_listing, respond
 from api_shim.deps import Caller, Ref, Use, wire
 from approval_gate.model import ObjectType
 from approval_gate.policy import missing
 
 router = APIRouter(prefix="/api/extras/job-results")
 KIND = ObjectType.JOB_RESULT
-FILTERS: Filters = {"id": UUID, "name": read_text}
 
 
 @router.get("")
 async def listed(request: Request, actor: Caller, use: Use) -> Response:
-    listing = read_listing(request, FILTERS)
+    listing = read_listing(request, KIND)
     page = await use.viewing.page(actor, KIND, listing)
     shapes = await wire(request, use)
     return respond(request, as_page(request, listing, page.count, [shapes.job_result(row) for row in page.rows]))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
 from api_shim.bodies import is_form, read_body
-from api_shim.conventions import Filters, as_page, by_reference, read_id, read_listing, read_text, respond
+from api_shim.conventions import as_page, by_reference, read_id, read_listing, respond
 from api_shim.deps import Caller, Ref, Use, wire
 from api_shim.fields import read_object
 from api_shim.model import Job
@@ -17,13 +16,12 @@ from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/jobs")
 KIND = ObjectType.JOB
-FILTERS: Filters = {"id": UUID, "name": read_text}
 FORM_SCHEDULE = ("name", "start_time", "interval", "crontab", "time_zone")
 
 
 @router.get("")
 async def listed(request: Request, actor: Caller, use: Use) -> Response:
-    listing = read_listing(request, FILTERS)
+    listing = read_listing(request, KIND)
     page = await use.viewing.page(actor, KIND, listing)
     shapes = await wire(request, use)
     return respond(request, as_page(request, listing, page.count, [shapes.job(row) for row in page.rows]))
@@ -53,13 +51,9 @@ async def variables(ref: Ref, request: Request, actor: Caller, use: Use) -> Resp
 async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     asked = read_run(await read_body(request), is_form=is_form(request))
     accepted = await use.schedules.request(actor, read_id(ref) or ref, asked)
-    scheduled, result = accepted.scheduled_job, accepted.job_result
+    scheduled = accepted.scheduled_job
     shapes = await wire(request, use, [scheduled.job_id] if scheduled else [])
-    shape = {
-        "scheduled_job": shapes.scheduled_job(scheduled) if scheduled else None,
-        "job_result": shapes.job_result(result) if result else None,
-    }
-    return respond(request, shape, 201)
+    return respond(request, shapes.accepted(accepted), 201)
 
 
 def read_run(body: Any, *, is_form: bool) -> RunRequest:

@@ -11,13 +11,12 @@ from fastapi import APIRouter, Request, Response
 from api_shim.bodies import read_body
 from api_shim.conventions import (
     MAX_LIMIT,
-    Filters,
     as_page,
     by_reference,
+    check_query,
     no_content,
     read_id,
     read_listing,
-    read_text,
     respond,
 )
 from api_shim.decision_form import Decision, read_decision
@@ -29,13 +28,12 @@ from flows.inputs import is_storable
 
 router = APIRouter(prefix="/api/extras/scheduled-jobs")
 KIND = ObjectType.SCHEDULED_JOB
-FILTERS: Filters = {"id": UUID, "name": read_text}
 BAD_ID = "Must be a valid UUID."
 
 
 @router.get("")
 async def listed(request: Request, actor: Caller, use: Use) -> Response:
-    listing = read_listing(request, FILTERS)
+    listing = read_listing(request, KIND)
     page = await use.viewing.page(actor, KIND, listing)
     shapes = await wire(request, use, (row.job_id for row in page.rows))
     return respond(request, as_page(request, listing, page.count, [shapes.scheduled_job(row) for row in page.rows]))
@@ -117,7 +115,7 @@ def read_receiver(body: Any) -> dict[str, object]:
 
 def _about(request: Request) -> dict[str, object] | None:
     """Return whom an explanation is to be about, if the query says."""
-    read_listing(request, {"user": read_text})
+    check_query(request, "user")
     name = request.query_params.get("user")
     return by_reference(name, "username") if name else None
 

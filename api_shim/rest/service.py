@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from importlib.metadata import version
 
 from fastapi import APIRouter, Request, Response
 
 from api_shim.conventions import respond
 from api_shim.deps import Caller, Use
+from api_shim.shapes import Status
 from approval_gate.errors import Unavailable
 
 router = APIRouter(prefix="/api")
@@ -33,17 +35,13 @@ async def root(request: Request, _actor: Caller) -> Response:
 
 @router.get("/status")
 async def status(request: Request, _actor: Caller, use: Use) -> Response:
-    try:
+    workers: bool | None = None
+    with contextlib.suppress(Unavailable):
         workers = await use.engine.has_worker("default")
-        prefect = "ok"
-    except Unavailable:
-        workers, prefect = False, "unavailable"
-    return respond(
-        request,
-        {
-            "signoff-version": version("prefect-signoff"),
-            "prefect-version": version("prefect"),
-            "prefect": prefect,
-            "default-queue-has-worker": workers,
-        },
+    shape = Status(
+        signoff_version=version("prefect-signoff"),
+        prefect_version=version("prefect"),
+        prefect="unavailable" if workers is None else "ok",
+        default_queue_has_worker=bool(workers),
     )
+    return respond(request, shape)

@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
 from api_shim.accounts import NAMED_BY
 from api_shim.bodies import read_body
-from api_shim.conventions import Filters, as_page, by_reference, no_content, read_listing, read_text, respond
+from api_shim.conventions import as_page, by_reference, no_content, read_listing, respond
 from api_shim.deps import Caller, Ref, Services, Use
 from api_shim.wire_accounts import PATHS, AccountsWire, related
 from approval_gate.model import ObjectType
 from approval_gate.policy import missing
 
 router = APIRouter(prefix="/api")
-FILTERS: dict[ObjectType, Filters] = {
-    ObjectType.USER: {"id": UUID, "username": read_text},
-    ObjectType.GROUP: {"id": UUID, "name": read_text},
-    ObjectType.TOKEN: {"id": UUID, "user": UUID, "user__username": read_text},
-    ObjectType.PERMISSION: {"id": UUID, "name": read_text},
-}
 
 
 def _add_routes(kind: ObjectType) -> None:
@@ -32,7 +25,7 @@ def _add_routes(kind: ObjectType) -> None:
 
     @router.get(path)
     async def listed(request: Request, actor: Caller, use: Use) -> Response:
-        listing = read_listing(request, FILTERS[kind])
+        listing = read_listing(request, kind)
         page = await use.viewing.page(actor, kind, listing)
         shapes = await _wire(request, use, kind, page.rows)
         return respond(request, as_page(request, listing, page.count, [shapes.account(row) for row in page.rows]))
@@ -40,8 +33,8 @@ def _add_routes(kind: ObjectType) -> None:
     @router.post(path)
     async def add(request: Request, actor: Caller, use: Use) -> Response:
         added = await use.accounts.add(actor, kind, await read_body(request))
-        shape = (await _wire(request, use, kind, [added.thing])).account(added.thing)
-        return respond(request, {**shape, "key": added.key} if added.key else shape, 201)
+        shapes = await _wire(request, use, kind, [added.thing])
+        return respond(request, shapes.account(added.thing, added.key), 201)
 
     @router.get(f"{path}/{{ref}}")
     async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
@@ -59,7 +52,7 @@ def _add_routes(kind: ObjectType) -> None:
         return no_content(request)
 
 
-for each in FILTERS:
+for each in PATHS:
     _add_routes(each)
 
 

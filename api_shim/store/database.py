@@ -23,7 +23,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
 
+from api_shim.conditions import found_in
 from api_shim.store.transaction import Transaction
+from api_shim.store.where import FOUND
 from approval_gate.errors import GateError, Invalid, Unavailable
 
 T = TypeVar("T")
@@ -209,6 +211,11 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     for pragma in SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+    connection.create_function(FOUND, 3, _found, deterministic=True)
+
+
+def _found(pattern: str, text: str | None, ignore_case: int) -> bool | None:
+    return None if text is None else found_in(pattern, text, ignore_case=bool(ignore_case))
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause
@@ -19,14 +19,23 @@ class Lookups:
 
     Args:
         columns: path to column, in the order in which errors list them.
+        listed: what lists can be filtered and sorted by besides; constraints cannot speak of it.
         searched: the paths that ``q`` searches.
         order: how a list is ordered when nobody says.
     """
 
     columns: Mapping[str, ColumnElement[Any]]
+    listed: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
     searched: tuple[str, ...]
     order: tuple[str, ...]
 
+    @property
+    def every(self) -> Mapping[str, ColumnElement[Any]]:
+        """All paths that a list can be filtered and sorted by."""
+        return {**self.columns, **self.listed}
+
+
+approvers = users.alias("approvers")
 
 _JOB_MODEL = {
     "job_model__name": jobs.c.name,
@@ -56,6 +65,17 @@ LOOKUPS: dict[ObjectType, Lookups] = {
                 "is_job_hook_receiver",
             )
         },
+        listed={
+            name: jobs.c[name]
+            for name in (
+                "supports_dryrun",
+                "dryrun_default",
+                "soft_time_limit",
+                "time_limit",
+                "created",
+                "last_updated",
+            )
+        },
         searched=("name", "grouping", "description"),
         order=("grouping", "name"),
     ),
@@ -76,6 +96,14 @@ LOOKUPS: dict[ObjectType, Lookups] = {
             "job_model": scheduled_jobs.c.job_id,
             **_JOB_MODEL,
         },
+        listed={
+            "crontab": scheduled_jobs.c.crontab,
+            "approval_state": scheduled_jobs.c.approval,
+            "approved_at": scheduled_jobs.c.approved_at,
+            "date_changed": scheduled_jobs.c.date_changed,
+            "approved_by_user": scheduled_jobs.c.approved_by_id,
+            "approved_by_user__username": approvers.c.username,
+        },
         searched=("name", "job_model__module_name", "job_model__job_class_name", "description"),
         order=("name",),
     ),
@@ -94,6 +122,7 @@ LOOKUPS: dict[ObjectType, Lookups] = {
             "job_model": job_results.c.job_id,
             **_JOB_MODEL,
         },
+        listed={"queue": job_results.c.queue, "scheduled_job__name": scheduled_jobs.c.name},
         searched=("name", "task_name"),
         order=("-date_created",),
     ),
@@ -145,9 +174,11 @@ def joined(kind: ObjectType) -> FromClause:
     """Return the table of a type, joined with those that its lookup paths reach."""
     if kind is ObjectType.SCHEDULED_JOB:
         source = scheduled_jobs.outerjoin(users, scheduled_jobs.c.owner_id == users.c.id)
+        source = source.outerjoin(approvers, scheduled_jobs.c.approved_by_id == approvers.c.id)
         return source.outerjoin(jobs, scheduled_jobs.c.job_id == jobs.c.id)
     if kind is ObjectType.JOB_RESULT:
         source = job_results.outerjoin(users, job_results.c.user_id == users.c.id)
+        source = source.outerjoin(scheduled_jobs, job_results.c.scheduled_job_id == scheduled_jobs.c.id)
         return source.outerjoin(jobs, job_results.c.job_id == jobs.c.id)
     if kind is ObjectType.TOKEN:
         return tokens.join(users, tokens.c.user_id == users.c.id)

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
@@ -19,10 +19,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, or_, select, update
 
 from api_shim.audit import Act, AuditEvent, AuditHead, chained
+from api_shim.conditions import Condition
 from api_shim.model import Group, Job, JobResult, Leftover, Permission, ScheduledJob, Status, Token, User
 from api_shim.store.lookups import LOOKUPS, joined
 from api_shim.store.tables import TABLES, job_results, scheduled_jobs
-from api_shim.store.where import restriction
+from api_shim.store.where import fulfilling, restriction
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Attributes, ObjectType
 
@@ -52,14 +53,14 @@ class Listing:
     """What is asked of a list.
 
     Args:
-        where: lookup path to the values it may have.
+        where: conditions, all of which must hold.
         search: a part of a text that must stand in one of the searched fields; empty matches all.
         sort: lookup paths, a leading ``-`` for descending; ties keep a stable order.
         limit: how many at most.
         offset: how many to pass over.
     """
 
-    where: Mapping[str, Sequence[Any]]
+    where: tuple[Condition, ...] = ()
     search: str = ""
     sort: tuple[str, ...] = ()
     limit: int
@@ -201,7 +202,7 @@ class Transaction:
         lookups = LOOKUPS[kind]
         model = TYPES[kind]
         conditions = [self._visible(kind, actor, Action.VIEW), *_matching(TABLES[model], by)]
-        conditions += [lookups.columns[path].in_(values) for path, values in listing.where.items()]
+        conditions += [fulfilling(asked, lookups.every) for asked in listing.where]
         if listing.search:
             searched = (lookups.columns[path] for path in lookups.searched)
             conditions.append(or_(*(column.icontains(listing.search, autoescape=True) for column in searched)))
@@ -269,8 +270,8 @@ class Transaction:
 
 def _order(kind: ObjectType, sort: Iterable[str]) -> list[Any]:
     lookups = LOOKUPS[kind]
-    names = [name for name in sort if name.removeprefix("-") in lookups.columns] or list(lookups.order)
-    columns = [(lookups.columns[name.removeprefix("-")], name.startswith("-")) for name in names]
+    names = list(sort) or list(lookups.order)
+    columns = [(lookups.every[name.removeprefix("-")], name.startswith("-")) for name in names]
     # Databases differ in where they put nulls: here they count as the greatest.
     ordered = (column.desc().nulls_first() if down else column.asc().nulls_last() for column, down in columns)
     return [*ordered, lookups.columns["id"]]

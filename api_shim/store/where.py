@@ -1,4 +1,5 @@
-"""The constraints of permissions as SQL, so that a list shows exactly what the rules would allow one by one.
+"""The constraints of permissions and the conditions of lists as SQL, so that a list shows exactly what the rules would
+allow one by one.
 
 * A condition holds for exactly the rows that match (``approval_gate.constraints``), on SQLite and PostgreSQL.
 * No constraint, an unknown path, null and unknown are all "no": nothing is shown that no constraint matches.
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     Double,
     String,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    not_,
     true,
     type_coerce,
 )
@@ -31,6 +34,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
+from api_shim.conditions import Comparison, Pattern
+from api_shim.conditions import Condition as Asked
 from approval_gate.constraints import Constraint, Lookup, Op, fold
 
 Condition = ColumnElement[bool]
@@ -53,6 +58,26 @@ def restriction(
     if () in alternatives:
         return true()
     return _any([and_(*(_holds(lookup, columns, user) for lookup in every)) for every in alternatives])
+
+
+def fulfilling(asked: Asked, columns: Mapping[str, ColumnElement[Any]]) -> Condition:
+    """Return the condition under which a row is what a list is asked for (contract 2).
+
+    Args:
+        asked: what is asked for.
+        columns: column by lookup path.
+    """
+    condition = _any([_passes(test, columns) for test in asked.tests])
+    # Null, which is neither, is not what was asked for, and so its opposite.
+    return not_(func.coalesce(condition, false())) if asked.negated else condition
+
+
+def _passes(test: Comparison | Pattern, columns: Mapping[str, ColumnElement[Any]]) -> Condition:
+    column = columns[test.path]
+    if isinstance(test, Comparison):
+        return CONDITIONS[test.op](_typed(test.value, column), test.value)
+    found = FoundIgnoringCase if test.ignore_case else Found
+    return found(column, literal(test.regex))
 
 
 def value_types(columns: Mapping[str, ColumnElement[Any]]) -> dict[str, type]:
@@ -129,6 +154,37 @@ def _folded(
     compare: Callable[[ColumnElement[str], str], Condition],
 ) -> Callable[[ColumnElement[str], str], Condition]:
     return lambda text, asked: compare(func.lower(_ByCodePoint(text)), fold(asked))
+
+
+class Found(FunctionElement[bool]):
+    """A regular expression is found in a text."""
+
+    inherit_cache = True
+    type = Boolean()
+    ignore_case = False
+
+
+class FoundIgnoringCase(Found):
+    """The same, without regard to case."""
+
+    inherit_cache = True
+    ignore_case = True
+
+
+FOUND = "signoff_found"
+"""The function of ours that decides about regular expressions on SQLite: pattern, text, whether to ignore case."""
+
+
+@compiles(Found)
+def _found_by_us(element: Found, compiler: SQLCompiler, **how: Any) -> str:
+    text, pattern = (compiler.process(part, **how) for part in element.clauses)
+    return f"{FOUND}({pattern}, {text}, {int(element.ignore_case)})"
+
+
+@compiles(Found, "postgresql")
+def _found_by_it(element: Found, compiler: SQLCompiler, **how: Any) -> str:
+    text, pattern = (compiler.process(part, **how) for part in element.clauses)
+    return f"({text} {'~*' if element.ignore_case else '~'} {pattern})"
 
 
 CONDITIONS: Mapping[Op, Callable[[ColumnElement[Any], Any], Condition]] = {

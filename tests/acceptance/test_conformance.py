@@ -269,7 +269,7 @@ def test_filters_take_several_values_and_q_searches(admin: httpx.Client, three: 
     assert admin.get(SCHEDULES, params={"q": "100%_nothing"}).json()["count"] == 0
     assert names_of(admin.get(JOBS, params={"q": "Says hello"})) == ["Greet"]
     bad = admin.get(JOBS, params={"id": "nonsense"})
-    assert answered(bad) == (400, {"id": ["“nonsense” is not a valid value."]})
+    assert answered(bad) == (400, {"id": ["“nonsense” is not a valid UUID."]})
 
 
 # 2: objects, methods and bodies

@@ -213,7 +213,7 @@ def test_who_may_do_everything_with_accounts_does_nothing_to_superusers(live: Li
                       "constraints": ["An empty list of constraints would match nothing; "
                                       "give null for no constraint."]}, id="whom there is not, and limits"),
         pytest.param("GET", f"{USERS}?name=x", None, 400, {"name": ["Unknown filter field"]}, id="an unknown filter"),
-        pytest.param("GET", f"{USERS}?id=x", None, 400, {"id": ["“x” is not a valid value."]}, id="an id that is none"),
+        pytest.param("GET", f"{USERS}?id=x", None, 400, {"id": ["“x” is not a valid UUID."]}, id="an id that is none"),
         pytest.param("GET", f"{GROUPS}none/", None, 404,
                      {"detail": "No Group matches the given query."}, id="no group"),
         pytest.param("GET", f"{TOKENS}none/", None, 404,

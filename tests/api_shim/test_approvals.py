@@ -27,6 +27,7 @@ from api_shim.audit import Act, AuditEvent, fault
 from api_shim.decision_form import Decision
 from api_shim.departures import remove_user
 from api_shim.edits import Edits
+from api_shim.filters import read_conditions
 from api_shim.identity import Identity
 from api_shim.lapses import expire, return_stale
 from api_shim.model import (
@@ -729,7 +730,7 @@ def test_what_returns_to_the_queue_has_its_time_to_be_decided_about_again(plants
 
 
 def queue(plant: Plant, who: Actor, **listing: Any) -> Page[Waiting]:
-    asked_for = Listing(**{"where": {}, "limit": 50, **listing})
+    asked_for = Listing(**{"limit": 50, **listing})
     return asyncio.run(plant.approvals.queue(who, asked_for))
 
 
@@ -839,7 +840,7 @@ def test_the_queue_begins_with_what_starts_first_and_goes_page_by_page(plant: Pl
     assert names(queue(plant, bob, sort=("-name",))) == ["d", "c", "b", "a"]
     page = queue(plant, bob, limit=2, offset=1)
     assert (names(page), page.count) == (["b", "c"], 4)
-    assert names(queue(plant, bob, where={"name": ["d", "a"]})) == ["a", "d"]
+    assert names(queue(plant, bob, where=read_conditions(ObjectType.SCHEDULED_JOB, {"name": ["d", "a"]}))) == ["a", "d"]
 
 
 def test_the_queue_names_a_requester_who_was_removed(plants: Plants) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
+from fastapi import Request
 from sqlalchemy import event
 
-from api_shim.conventions import STATUS, read_id
+from api_shim.bodies import DEEPEST
+from api_shim.conventions import STATUS, read_id, respond
+from api_shim.ports import LogLine
 from api_shim.rest.scheduled_jobs import read_ids
 from api_shim.store import Store, Transaction
+from api_shim.wire import Wire
 from approval_gate import errors
 from approval_gate.errors import Invalid, TooLarge, Unavailable
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
-from tests.factories import make_job, make_result, make_scheduled
+from tests.factories import NOW, make_job, make_result, make_scheduled
 
 JOBS, SCHEDULES, RESULTS = ("/api/extras/jobs/", "/api/extras/scheduled-jobs/", "/api/extras/job-results/")
 
@@ -148,6 +154,26 @@ def test_a_page_that_is_under_way_asks_prefect_once(origin: Origin) -> None:
 )
 def test_what_is_no_uuid_is_a_name(text: str, is_id: bool) -> None:
     assert (read_id(text) is not None) is is_id
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [deep(DEEPEST), {"a": [1, 1.0, None, True, 10**30]}], ids=["deep", "of every kind"])
+def test_what_a_job_gave_back_is_answered_as_it_is(value: Any) -> None:
+    shape = Wire("", {}).job_result(make_result(make_job(), None, result=value))
+    answer = respond(Request({"type": "http", "headers": []}), {"all": [shape]})
+    assert json.loads(answer.body)["all"][0]["result"] == value
+
+
+def test_half_a_character_spoils_no_answer() -> None:
+    line = LogLine(id=uuid4(), level=20, source="", message="a\ud800", created=NOW)
+    answer = respond(Request({"type": "http", "headers": []}), [Wire("", {}).log_line(line, uuid4())])
+    assert json.loads(answer.body)[0]["message"] == "a?"
 
 
 def test_a_bulk_deletion_names_the_places_of_its_faults() -> None:

@@ -18,7 +18,7 @@ from tests.factories import NOW, make_result
 
 NOBODY = Actor(id=uuid4(), username="nobody")
 ROOT = Actor(id=uuid4(), username="root", superuser=True)
-ALL = Listing(where={}, limit=50)
+ALL = Listing(limit=50)
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
+from unittest.mock import ANY
 from uuid import UUID
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from api_shim.actors import hash_key
 from api_shim.model import Group, Permission, PermissionGroup, PermissionUser, Token, UserGroup
 from api_shim.store import Store
-from api_shim.wire_accounts import PATHS, AccountsWire, related
+from api_shim.wire_accounts import PATHS, AccountsWire, Related, related
 from approval_gate.model import ObjectType
 from tests.factories import NOW, make_user
 
@@ -41,7 +41,7 @@ def user_ref(thing_id: UUID) -> dict[str, str]:
     return ref("users.user", "users", thing_id)
 
 
-def shapes(store: Store, kind: ObjectType, *things: Any) -> list[dict[str, Any]]:
+def shapes(store: Store, kind: ObjectType, *things: Any) -> list[Any]:
     with store.transaction() as tx:
         for each in (ALICE, BOB, OPS, NONE, TOKEN, PERMISSION, *LINKS):
             tx.add(each)
@@ -116,14 +116,20 @@ SHAPES = [
 @pytest.mark.parametrize(("kind", "thing", "shape"), SHAPES)
 def test_what_is_shown(store: Store, kind: ObjectType, thing: Any, shape: dict[str, Any]) -> None:
     (shown,) = shapes(store, kind, thing)
-    assert shown == shape
-    assert json.loads(json.dumps(shown)) == shape
-    assert hash_key(KEY) not in json.dumps(shown)
+    assert shown.model_dump(mode="json") == shape
+    assert hash_key(KEY) not in shown.model_dump_json()
+
+
+def test_the_key_of_a_new_token_is_told_but_not_logged(sqlite_store: Store) -> None:
+    (old,) = shapes(sqlite_store, ObjectType.TOKEN, TOKEN)
+    new = AccountsWire(ROOT, Related()).account(TOKEN, KEY)
+    assert new.model_dump() == {**old.model_dump(), "display": new.display, "natural_slug": ANY, "key": KEY}
+    assert KEY not in repr(new)
 
 
 def test_a_page_shows_each_with_its_own(sqlite_store: Store) -> None:
     ops, none = shapes(sqlite_store, ObjectType.GROUP, OPS, NONE)
-    assert (ops["user_count"], none["user_count"]) == (2, 0)
+    assert (ops.user_count, none.user_count) == (2, 0)
 
 
 @pytest.mark.parametrize("kind", PATHS)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     Engine,
@@ -26,12 +27,14 @@ from sqlalchemy import (
     TypeDecorator,
     Uuid,
     create_engine,
+    event,
     insert,
     select,
 )
 from sqlalchemy.engine import make_url
 
-from api_shim.store.where import CONDITIONS, restriction, value_types
+from api_shim.conditions import Comparison, Condition, Pattern, found_in
+from api_shim.store.where import CONDITIONS, FOUND, fulfilling, restriction, value_types
 from approval_gate.constraints import MAX_VALUES, UNLIMITED, Constraint, Lookup, Op, parse
 
 ANN = UUID("11111111-1111-1111-1111-111111111111")
@@ -100,6 +103,8 @@ PATHS = {**value_types(COLUMNS), "elsewhere": str}
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     url = "sqlite://" if request.param == "sqlite" else f"{request.getfixturevalue('postgresql_server')}/postgres"
     engine = create_engine(url)
+    if request.param == "sqlite":
+        event.listen(engine, "connect", lambda connection, _: connection.create_function(FOUND, 3, _found_in))
     things.metadata.drop_all(engine)
     things.metadata.create_all(engine)
     yield engine
@@ -107,9 +112,17 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     engine.dispose()
 
 
+def _found_in(pattern: str, text: str | None, ignore_case: int) -> bool | None:
+    return None if text is None else found_in(pattern, text, ignore_case=bool(ignore_case))
+
+
 def found(engine: Engine, rows: Sequence[dict[str, Any]], constraints: Sequence[Constraint]) -> list[int]:
     """Return the places of the rows that the database finds, of rows by lookup path."""
-    query = select(things.c.number).where(restriction(constraints, COLUMNS, user=ANN)).order_by("number")
+    return selected(engine, rows, restriction(constraints, COLUMNS, user=ANN))
+
+
+def selected(engine: Engine, rows: Sequence[dict[str, Any]], condition: ColumnElement[bool]) -> list[int]:
+    query = select(things.c.number).where(condition).order_by("number")
     with engine.connect() as connection, connection.begin() as transaction:
         for number, row in enumerate(rows):
             values = {COLUMNS[path].name: value for path, value in row.items()}
@@ -207,6 +220,36 @@ def test_the_database_reads_text_as_we_do(engine: Engine, names: list[str], op: 
     rows = [{"name": name} for name in names]
     constraints = [parse({f"name__{op}": asked}, PATHS)]
     assert found(engine, rows, constraints) == matching(rows, constraints)
+
+
+def comparison(row: dict[str, Any], path: str, op: Op) -> Comparison:
+    has = row[path] if row[path] is not None else {"name": "a", "count": 0}.get(path)
+    return Comparison(path=path, op=op, value={Op.IN: (has,), Op.ISNULL: True}.get(op, has))
+
+
+TESTS = st.builds(
+    comparison, ROW, st.sampled_from(["name", "count"]), st.sampled_from([Op.IN, Op.GTE, Op.LT, Op.ISNULL])
+) | st.builds(comparison, ROW, st.just("name"), st.sampled_from([Op.ICONTAINS, Op.IEXACT, Op.ISTARTSWITH]))
+ASKED = st.builds(Condition, tests=st.lists(TESTS, min_size=1, max_size=3).map(tuple), negated=st.booleans())
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=st.lists(ROW, max_size=6), asked=ASKED)
+def test_the_database_finds_what_a_list_is_asked_for(
+    engine: Engine, rows: list[dict[str, Any]], asked: Condition
+) -> None:
+    expected = [number for number, row in enumerate(rows) if asked.holds(row)]
+    assert selected(engine, rows, fulfilling(asked, COLUMNS)) == expected
+
+
+@pytest.mark.parametrize("negated", [False, True])
+@pytest.mark.parametrize("ignore_case", [False, True])
+@pytest.mark.parametrize("regex", ["^B", "100%$", "[a-c]+k", "a|z", "", r"\d{2,}", "x*"])
+def test_the_database_finds_expressions_as_we_do(engine: Engine, regex: str, ignore_case: bool, negated: bool) -> None:
+    tests = (Pattern(path="name", regex=regex, ignore_case=ignore_case),)
+    asked = Condition(tests=tests, negated=negated)
+    expected = [number for number, row in enumerate(ROWS) if asked.holds(row)]
+    assert selected(engine, ROWS, fulfilling(asked, COLUMNS)) == expected
 
 
 ROWS: list[dict[str, Any]] = [
