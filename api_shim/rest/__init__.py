@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api_shim.rest import approval_queue, gate, job_results, jobs, prefect_paths, scheduled_jobs, service, users
+from api_shim.rest import (
+    approval_queue,
+    gate,
+    job_logs,
+    job_queues,
+    job_results,
+    jobs,
+    prefect_paths,
+    scheduled_jobs,
+    service,
+    users,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     service.router,
@@ -12,6 +23,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     scheduled_jobs.router,
     approval_queue.router,
     job_results.router,
+    job_logs.router,
+    job_queues.router,
     users.router,
     gate.router,
     prefect_paths.router,

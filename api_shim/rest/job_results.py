@@ -1,4 +1,4 @@
-"""``/api/extras/job-results``: list, detail and logs (contract 7)."""
+"""``/api/extras/job-results``: list, detail, logs and deletion (contract 7)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from api_shim.conventions import as_page, read_id, read_listing, respond
+from api_shim.bodies import read_body
+from api_shim.conventions import no_content, read_id, respond
+from api_shim.deletions import read_ids
 from api_shim.deps import Caller, Ref, Use, wire
+from api_shim.rest.answers import answer_one, answer_page
 from approval_gate.model import ObjectType
 from approval_gate.policy import missing
 
@@ -17,24 +20,40 @@ KIND = ObjectType.JOB_RESULT
 
 @router.get("")
 async def listed(request: Request, actor: Caller, use: Use) -> Response:
-    listing = read_listing(request, KIND)
-    page = await use.viewing.page(actor, KIND, listing)
-    shapes = await wire(request, use)
-    return respond(request, as_page(request, listing, page.count, [shapes.job_result(row) for row in page.rows]))
+    return await answer_page(request, actor, use, KIND)
+
+
+@router.delete("")
+async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
+    await use.results.delete_all(actor, read_ids(await read_body(request)))
+    return no_content(request)
 
 
 @router.get("/{ref}")
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    row = await use.viewing.one(actor, KIND, id=_id(ref))
-    return respond(request, (await wire(request, use)).job_result(row))
+    return await answer_one(request, actor, use, KIND, await use.viewing.one(actor, KIND, id=_id(ref)))
+
+
+@router.delete("/{ref}")
+async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    await use.results.delete(actor, _id(ref))
+    return no_content(request)
 
 
 @router.get("/{ref}/logs")
 async def logs(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    thing_id = _id(ref)
-    lines = await use.viewing.logs(actor, thing_id)
+    entries = await use.viewing.logs(actor, _id(ref))
     shapes = await wire(request, use)
-    return respond(request, [shapes.log_line(line, thing_id) for line in lines])
+    return respond(request, [shapes.log_entry(entry) for entry in entries])
+
+
+@router.get("/{ref}/logs/{entry_id}")
+async def log_entry(ref: Ref, entry_id: str, request: Request, actor: Caller, use: Use) -> Response:
+    entries = await use.viewing.logs(actor, _id(ref))
+    found = next((entry for entry in entries if entry.id == read_id(entry_id)), None)
+    if found is None:
+        raise missing(ObjectType.JOB_LOG_ENTRY)
+    return respond(request, (await wire(request, use)).log_entry(found))
 
 
 def _id(text: str) -> UUID:

@@ -7,10 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from api_shim.bodies import is_form, read_body
-from api_shim.conventions import as_page, by_reference, read_id, read_listing, respond
+from api_shim.conventions import by_reference, read_id, respond
 from api_shim.deps import Caller, Ref, Use, wire
 from api_shim.fields import read_object
 from api_shim.model import Job
+from api_shim.rest.answers import answer_one, answer_page
 from api_shim.schedules import RunRequest
 from approval_gate.model import ObjectType
 
@@ -21,16 +22,13 @@ FORM_SCHEDULE = ("name", "start_time", "interval", "crontab", "time_zone")
 
 @router.get("")
 async def listed(request: Request, actor: Caller, use: Use) -> Response:
-    listing = read_listing(request, KIND)
-    page = await use.viewing.page(actor, KIND, listing)
-    shapes = await wire(request, use)
-    return respond(request, as_page(request, listing, page.count, [shapes.job(row) for row in page.rows]))
+    return await answer_page(request, actor, use, KIND)
 
 
 @router.get("/{ref}")
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     job: Job = await use.viewing.one(actor, KIND, **by_reference(ref))
-    return respond(request, (await wire(request, use)).job(job))
+    return await answer_one(request, actor, use, KIND, job)
 
 
 @router.patch("/{ref}")
@@ -38,7 +36,7 @@ async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
     body = await read_body(request)
     job_id = read_id(ref) or (await use.viewing.one(actor, KIND, name=ref)).id
     job = await use.catalogue.change(actor, job_id, body)
-    return respond(request, (await wire(request, use)).job(job))
+    return await answer_one(request, actor, use, KIND, job)
 
 
 @router.get("/{ref}/variables")

@@ -10,33 +10,28 @@ from fastapi import APIRouter, Request, Response
 
 from api_shim.bodies import read_body
 from api_shim.conventions import (
-    MAX_LIMIT,
-    as_page,
     by_reference,
     check_query,
     no_content,
     read_id,
-    read_listing,
     respond,
 )
 from api_shim.decision_form import Decision, read_decision
+from api_shim.deletions import read_ids
 from api_shim.deps import Caller, Ref, Services, Use, wire
-from api_shim.model import ScheduledJob
-from approval_gate.errors import Invalid, TooLarge
+from api_shim.rest.answers import answer_one, answer_page
+from approval_gate.errors import Invalid
 from approval_gate.model import Actor, ObjectType
 from flows.inputs import is_storable
 
 router = APIRouter(prefix="/api/extras/scheduled-jobs")
 KIND = ObjectType.SCHEDULED_JOB
-BAD_ID = "Must be a valid UUID."
+SHOWN_FIRINGS, MOST_FIRINGS = 10, 100
 
 
 @router.get("")
 async def listed(request: Request, actor: Caller, use: Use) -> Response:
-    listing = read_listing(request, KIND)
-    page = await use.viewing.page(actor, KIND, listing)
-    shapes = await wire(request, use, (row.job_id for row in page.rows))
-    return respond(request, as_page(request, listing, page.count, [shapes.scheduled_job(row) for row in page.rows]))
+    return await answer_page(request, actor, use, KIND)
 
 
 @router.delete("")
@@ -48,13 +43,13 @@ async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
 @router.get("/{ref}")
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     row = await use.viewing.one(actor, KIND, **by_reference(ref))
-    return await _shown(request, use, row)
+    return await answer_one(request, actor, use, KIND, row)
 
 
 @router.patch("/{ref}")
 async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     row = await use.edits.change(actor, by_reference(ref), await read_body(request))
-    return await _shown(request, use, row)
+    return await answer_one(request, actor, use, KIND, row)
 
 
 @router.delete("/{ref}")
@@ -66,13 +61,13 @@ async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 @router.post("/{ref}/approve")
 async def approve(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     row = await use.approvals.approve(actor, by_reference(ref), await _decision(request))
-    return await _shown(request, use, row)
+    return await answer_one(request, actor, use, KIND, row)
 
 
 @router.post("/{ref}/deny")
 async def deny(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     row = await use.approvals.deny(actor, by_reference(ref), await _decision(request))
-    return await _shown(request, use, row)
+    return await answer_one(request, actor, use, KIND, row)
 
 
 @router.post("/{ref}/dry-run")
@@ -86,19 +81,25 @@ async def dry_run(ref: Ref, request: Request, actor: Caller, use: Use) -> Respon
 async def assume_ownership(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     await read_body(request)
     row = await use.ownership.assume(actor, by_reference(ref))
-    return await _shown(request, use, row)
+    return await answer_one(request, actor, use, KIND, row)
 
 
 @router.post("/{ref}/transfer")
 async def transfer(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     row = await use.ownership.transfer(actor, by_reference(ref), read_receiver(await read_body(request)))
-    return await _shown(request, use, row)
+    return await answer_one(request, actor, use, KIND, row)
 
 
 @router.get("/{ref}/explain")
 async def explain(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     told = await use.explaining.explain(actor, by_reference(ref), _about(request))
     return respond(request, (await wire(request, use)).explanation(told))
+
+
+@router.get("/{ref}/upcoming")
+async def upcoming(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    told = await use.explaining.upcoming(actor, by_reference(ref), _count(request))
+    return respond(request, (await wire(request, use)).upcoming(told))
 
 
 def read_receiver(body: Any) -> dict[str, object]:
@@ -120,8 +121,13 @@ def _about(request: Request) -> dict[str, object] | None:
     return by_reference(name, "username") if name else None
 
 
-async def _shown(request: Request, use: Services, row: ScheduledJob) -> Response:
-    return respond(request, (await wire(request, use, [row.job_id])).scheduled_job(row))
+def _count(request: Request) -> int:
+    """Return how many firings the query asks for."""
+    check_query(request, "count")
+    text = request.query_params.get("count", str(SHOWN_FIRINGS))
+    if not (text.isdecimal() and text.isascii() and len(text) < 4 and 1 <= int(text) <= MOST_FIRINGS):
+        raise Invalid({"count": [f"Enter a whole number from 1 to {MOST_FIRINGS}."]})
+    return int(text)
 
 
 async def _decision(request: Request) -> Decision:
@@ -135,27 +141,3 @@ async def _id_of(ref: str, actor: Actor, use: Services) -> UUID:
         return thing_id
     found: UUID = (await use.viewing.one(actor, KIND, name=ref)).id
     return found
-
-
-def read_ids(body: Any) -> list[UUID]:
-    """Read the body of a bulk deletion: ``["<uuid>", …]`` or ``[{"id": "<uuid>"}, …]`` (contract 9.3).
-
-    Raises:
-        Invalid: not a list, or with the fault at its place in a list.
-        TooLarge: more of them than one transaction should take.
-    """
-    if not isinstance(body, list):
-        message = f'Expected a list of items but got type "{type(body).__name__}".'
-        raise Invalid({"non_field_errors": [message]})
-    if len(body) > MAX_LIMIT:
-        message = f"At most {MAX_LIMIT} can be deleted at once; these are {len(body)}."
-        raise TooLarge({"non_field_errors": [message]})
-    ids = [_item(item) for item in body]
-    if None in ids:
-        raise Invalid([{} if thing_id else {"id": [BAD_ID]} for thing_id in ids])
-    return [thing_id for thing_id in ids if thing_id is not None]
-
-
-def _item(item: Any) -> UUID | None:
-    text = item.get("id") if isinstance(item, dict) else item
-    return read_id(text) if isinstance(text, str) else None
