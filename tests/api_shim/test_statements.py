@@ -41,6 +41,7 @@ class Filled:
         self.origin = Origin(store, clock)
         self.origin.engine.fail("find_deployment", times=-1)
         self.origin.engine.fail("read_deployment", times=-1)
+        self.origin.engine.fail("remove_run", times=-1)
         self.alice = self.origin.user("alice")
         self.origin.user("bob")
         self.job = self.origin.job(
@@ -53,7 +54,7 @@ class Filled:
         )
         self._jobs: list[Job] = [self.job]
         self.requests: list[ScheduledJob] = []
-        self._results: list[JobResult] = []
+        self.results: list[JobResult] = []
         self._number = 0
 
     def fill(self, to: int) -> None:
@@ -73,7 +74,7 @@ class Filled:
         statuses = {"status": Status.SUCCESS} if int(number) % 2 else {"status": Status.STARTED, "released": True}
         self._jobs.append(job)
         self.requests.append(request)
-        self._results.append(make_result(job, user, **statuses))
+        self.results.append(make_result(job, user, **statuses))
         self.origin.add(
             user,
             group,
@@ -88,9 +89,9 @@ class Filled:
                 Participant(scheduled_job_id=row.id, user_id=owner.id, username=owner.username)
                 for row, owner in ((request, self.alice), (free, user))
             ),
-            self._results[-1],
+            self.results[-1],
         )
-        self._goes_on(self._results[-1])
+        self._goes_on(self.results[-1])
 
     def _goes_on(self, result: JobResult) -> None:
         """Let the run of a result that is not final stand in Prefect as the result says."""
@@ -114,9 +115,9 @@ def filled(sqlite_store: Store, clock: Clock) -> Filled:
 Asks = Callable[[Filled, int], int]
 
 
-def get(path: str) -> Asks:
+def get(path: str, query: str = "") -> Asks:
     """Read a page of as many as there are."""
-    return lambda filled, many: filled.asked("GET", f"{path}?limit={many}", 200)
+    return lambda filled, many: filled.asked("GET", f"{path}?{query}limit={many}", 200)
 
 
 def read_one(filled: Filled, _many: int) -> int:
@@ -150,11 +151,21 @@ def delete_all(who: str) -> Asks:
     return delete
 
 
+def delete_results(filled: Filled, _many: int) -> int:
+    ids = [str(result.id) for result in filled.results if result.status.final]
+    told = filled.asked("DELETE", "/api/extras/job-results/", 204, json=ids)
+    filled.results.clear()
+    return told
+
+
 ASKS: Mapping[str, Asks] = {
     "a page of Jobs": get("/api/extras/jobs/"),
     "a page of scheduled jobs": get("/api/extras/scheduled-jobs/"),
     "a page of job results": get("/api/extras/job-results/"),
     "a page of the approval queue": get("/api/extras/approval-queue/"),
+    "a page of job queues": get("/api/extras/job-queues/"),
+    "a page of scheduled jobs with all that they refer to": get("/api/extras/scheduled-jobs/", "depth=1&"),
+    "a page of job results with all that they refer to": get("/api/extras/job-results/", "depth=1&"),
     "a page of users": get("/api/users/users/"),
     "a page of groups": get("/api/users/groups/"),
     "a page of tokens": get("/api/users/tokens/"),
@@ -166,6 +177,7 @@ ASKS: Mapping[str, Asks] = {
     "a denial": deny_one,
     "the deletion of all by another": delete_all("bob"),
     "the withdrawal of all": delete_all("alice"),
+    "the deletion of all job results": delete_results,
 }
 
 
