@@ -178,6 +178,17 @@ def results_and_logs_are_read_and_filtered(server: Server) -> None:
     assert result.task_kwargs["who"] == server.word
     lines = DetailEndpoint(result, "logs").list()
     assert f"Hello {server.word}" in {line["message"] for line in lines}
+    logs = nb.extras.job_logs.filter(job_result=result.id)
+    assert f"Hello {server.word}" in {line.message for line in logs}
+
+
+def results_are_deleted(server: Server) -> None:
+    nb = server.client()
+    ids = [nb.extras.jobs.run(job_name="Greet", data={}).job_result["id"] for _ in range(3)]
+    results = [done(nb, each) for each in ids]
+    assert results[0].delete() is True
+    assert nb.extras.job_results.delete(results[1:]) is True
+    assert [nb.extras.job_results.get(each) for each in ids] == [None] * 3
 
 
 # Scheduled jobs
@@ -194,6 +205,12 @@ def scheduled_jobs_are_listed_found_and_counted(server: Server) -> None:
     assert (every.count(name=row.name), every.count("nothing is called so")) == (1, 0)
     assert (row.job_model.name, row.user.username) == ("Greet", "admin")
     assert str(row) == f"{row.name}: daily"
+    assert [each.id for each in every.filter(name__isw=server.word.upper(), start_time__gte=FAR)] == [row.id]
+    assert [each.id for each in every.filter(name=row.name, user="admin", job_model=["Greet"])] == [row.id]
+    with refused("Unknown filter field"):
+        every.filter(bogus=1)
+    upcoming = DetailEndpoint(row, "upcoming").list(count=2)
+    assert upcoming["results"] == ["2030-01-01T01:00:00Z", "2030-01-02T01:00:00Z"]
     row.delete()
 
 
@@ -348,6 +365,7 @@ SCENARIOS: dict[str, Callable[[Server], None]] = {
         a_job_is_run_and_waited_for,
         a_refusal_of_a_run_shows_the_reason,
         results_and_logs_are_read_and_filtered,
+        results_are_deleted,
         scheduled_jobs_are_listed_found_and_counted,
         scheduled_jobs_are_deleted_one_by_one_and_at_once,
         a_scheduled_job_is_changed,
