@@ -19,8 +19,8 @@ import pytest
 import tzlocal
 
 from tests.acceptance.asking import JOBS, UNKNOWN, Body, answered, as_fields, custom, future, run, run_form
+from tests.acceptance.fields import SCHEDULED_JOB, check_fields
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, schedule, unique
-from tests.acceptance.test_conformance import SCHEDULED_JOB, check_fields
 from tests.live import Live, eventually
 
 pytestmark = pytest.mark.slow
@@ -42,12 +42,6 @@ DECIDES = (SEES, CHANGES, DELETES, APPROVES, RUNS)
 def test_every_number_has_its_tests() -> None:
     found = {int(number) for name in globals() if (number := name.removeprefix("test_9_").partition("_")[0]).isdigit()}
     assert found == set(NUMBERS)
-
-
-@pytest.fixture(scope="module")
-def greet(admin: httpx.Client) -> Shape:
-    found: Shape = admin.get(f"{JOBS}Greet/").json()
-    return found
 
 
 @pytest.fixture(scope="module")
