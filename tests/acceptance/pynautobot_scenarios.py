@@ -210,7 +210,7 @@ def scheduled_jobs_are_listed_found_and_counted(server: Server) -> None:
     with refused("Unknown filter field"):
         every.filter(bogus=1)
     upcoming = DetailEndpoint(row, "upcoming").list(count=2)
-    assert upcoming["results"] == ["2030-01-01T01:00:00Z", "2030-01-02T01:00:00Z"]
+    assert upcoming["firings"] == ["2030-01-01T01:00:00Z", "2030-01-02T01:00:00Z"]
     row.delete()
 
 
