@@ -63,6 +63,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/rest/gate.py": "tests/acceptance/test_access.py",
     "api_shim/rest/job_results.py": "tests/acceptance/test_conformance.py",
     "api_shim/rest/jobs.py": "tests/acceptance/test_conformance.py",
+    "api_shim/rest/schema.py": "tests/api_shim/test_openapi.py",
     "api_shim/rest/scheduled_jobs.py": "tests/acceptance/test_conformance.py",
     "api_shim/rest/service.py": "tests/acceptance/test_conformance.py",
     "api_shim/rest/users.py": "tests/acceptance/test_users.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api_shim.rest import approval_queue, gate, job_results, jobs, prefect_paths, scheduled_jobs, service, users
+from api_shim.rest import approval_queue, gate, job_results, jobs, prefect_paths, scheduled_jobs, schema, service, users
 
 ROUTERS: tuple[APIRouter, ...] = (
     service.router,
@@ -13,6 +13,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     approval_queue.router,
     job_results.router,
     users.router,
+    schema.router,
     gate.router,
     prefect_paths.router,
 )
