@@ -30,6 +30,7 @@ from api_shim.ports import Engine
 from api_shim.prefect_requests import PrefectRequests
 from api_shim.projection import Projection
 from api_shim.rest import ROUTERS
+from api_shim.results import Results
 from api_shim.runs import Runs
 from api_shim.schedules import Schedules
 from api_shim.store import Store
@@ -84,6 +85,7 @@ def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: s
             projection=projection,
             clock=clock,
         ),
+        results=Results(store=store, engine=engine, runs=runs, clock=clock),
         schedules=schedules,
         viewing=Viewing(store, engine, watch),
     )

@@ -45,6 +45,7 @@ class Act(StrEnum):
     ADMITTED = "run.admitted"
     REFUSED = "run.refused"
     TAMPERED = "run.tampered"
+    RESULT_DELETED = "result.deleted"
     USER_ADDED = "user.added"
     USER_CHANGED = "user.changed"
     USER_REMOVED = "user.removed"

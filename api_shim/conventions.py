@@ -1,7 +1,7 @@
 """How our REST API speaks HTTP, whatever it speaks about.
 
 * What is asked for comes first: a version that we have and JSON (406), then who asks (403), then the rest.
-* Every answer carries ``API-Version``; ``indent`` makes it readable for people.
+* Every answer carries ``API-Version``; ``indent`` makes it readable for people. ``OPTIONS`` tells an address's methods.
 * Names in paths and filters have no null characters, which not every database takes.
 * Errors are the contract's shapes; one table says which status each kind has.
 * Lists are pages with absolute links.
@@ -21,6 +21,7 @@ from uuid import UUID
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from api_shim.actors import Unauthenticated
 from api_shim.bodies import UnsupportedMediaType
@@ -39,7 +40,9 @@ VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "2.0", "2.1", "2.2", "2.3", "2.4"
 DEFAULT_VERSION = VERSIONS[-1]
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
+MAX_DEPTH = 1
 MAX_INDENT = 8
+METHODS = ("DELETE", "GET", "PATCH", "POST")
 EVERYWHERE = frozenset({"limit", "offset", "sort", "q", "depth", "format", "api_version", "include", "exclude_m2m"})
 
 
@@ -59,6 +62,15 @@ STATUS: Mapping[type[errors.GateError], int] = {
     NotAcceptable: 406,
     UnsupportedMediaType: 415,
 }
+
+DESCRIPTION = {
+    "name": "prefect-signoff",
+    "description": "What this address does stands in /api/schema/.",
+    "renders": ["application/json"],
+    "parses": ["application/json", "multipart/form-data", "application/x-www-form-urlencoded"],
+}
+"""What OPTIONS answers, besides the methods."""
+
 
 # Asking
 
@@ -151,15 +163,21 @@ def install_errors(app: FastAPI) -> None:
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
         return respond(request, _shape(error), status)
 
-    async def unrouted(request: Request, error: Exception) -> Response:
+    async def unrouted(request: Request, _error: Exception) -> Response:
         # No route of ours has asked yet; nobody learns even which addresses there are without signing in.
         try:
             caller(request)
         except errors.GateError as refusal:
             return await refused(request, refusal)
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        detail = {404: "Not found.", 405: f'Method "{request.method}" not allowed.'}.get(status, "Error.")
-        return respond(request, {"detail": detail}, status)
+        allowed = methods_of(request)
+        if not allowed:
+            return respond(request, {"detail": "Not found."}, 404)
+        if request.method == "OPTIONS":
+            answer = respond(request, DESCRIPTION)
+        else:
+            answer = respond(request, {"detail": f'Method "{request.method}" not allowed.'}, 405)
+        answer.headers["Allow"] = ", ".join(allowed)
+        return answer
 
     async def broken(request: Request, error: Exception) -> Response:
         logger.error("%s %s failed.", request.method, request.url.path, exc_info=error)
@@ -168,6 +186,17 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(errors.GateError, refused)
     app.add_exception_handler(HTTPException, unrouted)
     app.add_exception_handler(Exception, broken)
+
+
+def methods_of(request: Request) -> list[str]:
+    """Return the methods that an address has; none for an address that there is not."""
+
+    def has(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
+
+    methods = {method for method in METHODS if has(method)}
+    return sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}) if methods else []
 
 
 def _shape(error: errors.GateError) -> Any:
@@ -214,6 +243,11 @@ def check_query(request: Request, *known: str) -> None:
     unknown = [name for name in request.query_params if name not in {*EVERYWHERE, *known}]
     if unknown:
         raise errors.Invalid({name: [UNKNOWN] for name in unknown})
+
+
+def read_depth(request: Request) -> int:
+    """Return how deep related objects are to be shown: 0 as references, 1 in full."""
+    return min(_number(request.query_params.get("depth", ""), 0), MAX_DEPTH)
 
 
 def _limit(text: str) -> int:

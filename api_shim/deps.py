@@ -21,6 +21,7 @@ from api_shim.model import Job
 from api_shim.ownership import Ownership
 from api_shim.ports import Engine
 from api_shim.prefect_requests import PrefectRequests
+from api_shim.results import Results
 from api_shim.schedules import Schedules
 from api_shim.store import Store
 from api_shim.viewing import Viewing
@@ -43,6 +44,7 @@ class Services:
     explaining: Explaining
     ownership: Ownership
     prefect_requests: PrefectRequests
+    results: Results
     schedules: Schedules
     viewing: Viewing
 
@@ -68,4 +70,9 @@ async def wire(request: Request, use: Services, job_ids: Iterable[UUID] = ()) ->
     """
     wanted = set(job_ids)
     jobs = await use.store.read(lambda tx: tx.all(Job, id=wanted)) if wanted else []
-    return Wire(str(request.base_url).rstrip("/"), {job.id: job for job in jobs})
+    return Wire(root_of(request), {job.id: job for job in jobs})
+
+
+def root_of(request: Request) -> str:
+    """Return the address of the origin as the caller reached it, without a slash at its end."""
+    return str(request.base_url).rstrip("/")

@@ -30,6 +30,9 @@ from approval_gate.model import Action, Actor, Allowed, Denied, ObjectType, Verd
 
 HAD_ITS_TURN = "It has had its only turn."
 NEVER_AGAIN = "Its schedule has no further time."
+SHOWN_FIRINGS, MOST_FIRINGS = 10, 100
+"""How many firings to come are told: where nothing else is asked, and at most."""
+
 UNSEEN = "This person may not see it."
 INACTIVE = "This user has been deactivated."
 
@@ -64,6 +67,21 @@ class Explanation:
     why_not: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upcoming:
+    """The firings to come.
+
+    Args:
+        time_zone: whose clocks the schedule goes by; IANA name.
+        times: when.
+        why_not: why it would not fire then as things stand; empty if it would.
+    """
+
+    time_zone: str
+    times: list[datetime]
+    why_not: str
+
+
 class Explaining:
     """Explains.
 
@@ -89,6 +107,30 @@ class Explaining:
             NotFound: there is no such scheduled job or user, or none that he may see.
         """
         return await self._store.read(partial(_explain, actor, by, about, self._clock()))
+
+    async def upcoming(self, actor: Actor, by: Mapping[str, Any], count: int) -> Upcoming:
+        """Return when a scheduled job fires next, by its schedule.
+
+        Args:
+            actor: who asks.
+            by: the field that tells about which.
+            count: how many firings at most.
+
+        Raises:
+            Forbidden: he may see no scheduled jobs.
+            NotFound: there is no such scheduled job, or none that he may see.
+        """
+        return await self._store.read(partial(_upcoming, actor, by, count, self._clock()))
+
+
+def _upcoming(actor: Actor, by: Mapping[str, Any], count: int, now: datetime, tx: Transaction) -> Upcoming:
+    case = judged(tx, actor, Action.VIEW, by, now, partial(_may_view, actor))
+    row = case.row
+    if not row.one_off:
+        times = next_times(row.recurrence, now, count)
+    else:
+        times = [] if is_taken(tx, row, row.start_time) else [max(row.start_time, now)]
+    return Upcoming(time_zone=row.time_zone, times=times[:count], why_not=_next(tx, case, now)[1])
 
 
 def _explain(

@@ -17,6 +17,7 @@ from uuid import UUID
 from api_shim.model import NEVER, Job, JobResult, ScheduledJob, Status, User
 from api_shim.ports import Run
 from api_shim.recurrence import next_times, nominal_time
+from api_shim.spent import Spent
 from api_shim.store import Transaction
 from approval_gate.admission import SUPERSEDED
 
@@ -69,8 +70,9 @@ def new_result(
 
 
 def is_taken(tx: Transaction, scheduled: ScheduledJob, firing: datetime) -> bool:
-    """Say whether a run has this firing."""
-    return tx.exists(JobResult, scheduled_job_id=scheduled.id, nominal_time=firing)
+    """Say whether a run has, or has had, this firing."""
+    which = {"scheduled_job_id": scheduled.id, "nominal_time": firing}
+    return tx.exists(JobResult, **which) or tx.exists(Spent, **which)
 
 
 def _is_free(tx: Transaction, scheduled: ScheduledJob, run_id: UUID, firing: datetime) -> bool:

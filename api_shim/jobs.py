@@ -22,8 +22,9 @@ from uuid import UUID, uuid4
 
 from api_shim.access import find
 from api_shim.fields import collect, read_flag, read_object
+from api_shim.job_queues import queue_of
 from api_shim.lapses import return_stale
-from api_shim.model import OVERRIDABLE, Job
+from api_shim.model import DEFAULT_QUEUE, OVERRIDABLE, Job
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
@@ -78,6 +79,7 @@ class Catalogue:
             for class_path in known.keys() & declared.keys():
                 known[class_path] = _make_way(tx, known[class_path], declared[class_path])
             changed = [_declare(tx, known.get(path), each, self._clock()) for path, each in declared.items()]
+            _offer(tx, {queue for job in tx.all(Job) for queue in job.queues} | {DEFAULT_QUEUE})
         for job_id in filter(None, changed):
             with self._store.transaction() as tx:
                 return_stale(job_id, self._clock(), tx)
@@ -118,6 +120,10 @@ class Catalogue:
         return job
 
 
+def _offer(tx: Transaction, queues: Collection[str]) -> None:
+    tx.add_missing([queue_of(name) for name in sorted(queues)])
+
+
 def _retire(tx: Transaction, job: Job, names: set[str]) -> None:
     if job.name not in names:
         tx.change(job, installed=False)
@@ -153,7 +159,9 @@ def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transac
         "approval_required", job.approval_required
     ):
         raise Invalid({"approval_required": [BOTH_FLAGS]})
-    return tx.change(job, **to, last_updated=now, version=job.version + 1)
+    changed = tx.change(job, **to, last_updated=now, version=job.version + 1)
+    _offer(tx, changed.queues)
+    return changed
 
 
 def _decisions(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:

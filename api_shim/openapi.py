@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute
 from api_shim import shapes
 from api_shim.bodies import FORMS
 from api_shim.conventions import DEFAULT_LIMIT, DEFAULT_VERSION, MAX_LIMIT, VERSIONS
+from api_shim.explaining import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.filters import parameters
 from approval_gate.model import ObjectType
 
@@ -40,12 +41,13 @@ VERSION: Json = {"type": "string", "enum": list(VERSIONS), "default": DEFAULT_VE
 
 QUERY: Mapping[str, tuple[Json, str]] = {
     "api_version": (VERSION, "The version of the answer, for clients that cannot say it in a header."),
-    "depth": ({"type": "integer", "enum": [0, 1], "default": 0}, "1 shows related objects in full, 0 where they are."),
+    "depth": ({**NUMBER, "default": 0}, "From 1 on, related objects are shown in full; else where to find them."),
     "limit": ({**NUMBER, "default": DEFAULT_LIMIT}, f"How many at most; never more than {MAX_LIMIT}."),
     "offset": ({**NUMBER, "default": 0}, "How many to pass over."),
     "sort": (TEXT, "Fields, with a comma between them; descending with a `-` before."),
     "q": (TEXT, "What to search for."),
     "force": ({**TEXT, "enum": ["true", "false"]}, "Decide although the start has passed."),
+    "count": ({"type": "integer", "minimum": 1, "maximum": MOST_FIRINGS, "default": SHOWN_FIRINGS}, "How many."),
     "user": (TEXT, "Whom it is about: a name or an id; the caller where nothing is said."),
 }
 """What queries have in common: each parameter's schema, and what it is for."""
@@ -68,7 +70,12 @@ REFUSALS: Mapping[int, tuple[str, Any, str]] = {
 PAGE: Any = shapes.Page
 
 HOW = "`Token`, a space, and the key."
-REF: Json = {"name": "ref", "in": "path", "required": True, "schema": TEXT, "description": "Its id, or its name."}
+PATH: Mapping[str, Json] = {
+    "ref": {"schema": TEXT, "description": "Its id, or its name."},
+    "entry_id": {"schema": {**TEXT, "format": "uuid"}, "description": "The id of the line."},
+}
+"""What paths refer to."""
+
 DONE = {200: "As asked.", 201: "Made.", 204: "Done."}
 
 
@@ -114,14 +121,30 @@ def answers(
     }
 
 
-def a_list(shape: Any, kind: ObjectType) -> Json:
-    """Return what a route says of itself that answers a list."""
-    return answers(PAGE[shape], query=LISTING, kind=kind)
+def a_list(shape: Any, kind: ObjectType, *, needed: Collection[str] = ()) -> Json:
+    """Return what a route says of itself that answers a list.
+
+    Args:
+        shape: of each.
+        kind: the type of the objects.
+        needed: the filters that must be given.
+    """
+    said = answers(PAGE[shape], query=LISTING, kind=kind)
+    for parameter in said["openapi_extra"]["parameters"]:
+        if parameter.get("name") in needed:
+            parameter["required"] = True
+    return said
 
 
-def one(shape: Any) -> Json:
-    """Return what a route says of itself that answers an object."""
-    return answers(shape, query=("depth",))
+def one(shape: Any, *, query: Sequence[str] = (), **more: Any) -> Json:
+    """Return what a route says of itself that answers an object, with its related ones if it is asked to.
+
+    Args:
+        shape: what it answers.
+        query: the parameters of its query, besides how deep it answers.
+        more: as for ``answers``.
+    """
+    return answers(shape, query=["depth", *query], **more)
 
 
 def _query(name: str, schema: Mapping[str, Any], description: str = "") -> Json:
@@ -157,7 +180,7 @@ def describe(routes: Sequence[BaseRoute]) -> Json:
     components |= {
         "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "Authorization", "description": HOW}},
         "parameters": {
-            "ref": REF,
+            **{name: {"name": name, "in": "path", "required": True, **told} for name, told in PATH.items()},
             **{name: _query(name, *described) for name, described in QUERY.items()},
         },
         "headers": {"API-Version": {"description": "The version of the answer.", "schema": VERSION}},
@@ -183,9 +206,9 @@ def _complete(path: str, method: str, operation: Json) -> None:
     operation |= {"summary": summary.rstrip("."), "description": description.strip()}
     statuses = {403, 406, 503}
     own = [_reference("parameters", "api_version")]
-    if "{ref}" in path:
+    if "{" in path:
         statuses |= {404}
-        own.insert(0, _reference("parameters", "ref"))
+        own = [*(_reference("parameters", name) for name in PATH if f"{{{name}}}" in path), *own]
     if method in {"post", "patch"} or "requestBody" in operation:
         statuses |= {400, 413, 415}
     if operation["parameters"]:
@@ -200,10 +223,10 @@ def _complete(path: str, method: str, operation: Json) -> None:
 
 def _name(path: str, method: str, operation: Json) -> str:
     """Return the name of an operation, as the reference's own document calls it."""
-    many = any("limit" in str(parameter) for parameter in operation["parameters"])
+    many = "limit" in str(operation["parameters"]) or "'array'" in str(operation["responses"].get("200"))
     several = "bulk_" if method == "delete" and "{ref}" not in path else ""
     acts = {"get": "list" if many else "retrieve", "post": "create", "patch": "partial_update", "delete": "destroy"}
-    parts = [part.replace("-", "_") for part in path.split("/")[2:] if part and part != "{ref}"]
+    parts = [part.replace("-", "_") for part in path.split("/")[2:] if part and "{" not in part]
     return "_".join([*parts, several + acts[method]])
 
 

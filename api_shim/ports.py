@@ -247,5 +247,11 @@ class Engine(Protocol):
     async def logs(self, run_id: UUID) -> list[LogLine]:
         """Return the log of a run, oldest first."""
 
+    async def remove_run(self, run_id: UUID) -> None:
+        """Remove a run, with its log."""
+
     async def has_worker(self, queue: str) -> bool:
         """Say whether a live worker serves this queue."""
+
+    async def worker_counts(self) -> Mapping[str, int]:
+        """Return how many live workers serve each queue; a queue that is not named has none."""

@@ -88,9 +88,15 @@ class PrefectEngine(PrefectHttp):
 
     async def has_worker(self, queue: str) -> bool:
         found = await self._ask("GET", f"/work_pools/{self._pool}/queues/{quote(queue, safe='')}", none_on=[404])
-        polled = read_time((found or {}).get("last_polled"))
-        # Prefect's own measure of a queue that is being served; this process has no other clock to compare with.
-        return polled is not None and datetime.now(UTC) - polled < WORKER_SILENT_AFTER
+        return found is not None and _is_served(found)
+
+    async def worker_counts(self) -> Mapping[str, int]:
+        path = f"/work_pools/{self._pool}"
+        online = {"workers": {"status": {"any_": ["ONLINE"]}}}
+        workers = len([row async for row in self._pages(f"{path}/workers/filter", online)])
+        queues = [row async for row in self._pages(f"{path}/queues/filter", {})]
+        # Prefect does not tell which queues a worker serves, but which are served: by all of the pool, as is usual.
+        return {row["name"]: max(1, workers) if _is_served(row) else 0 for row in queues}
 
     # Deployments
 
@@ -247,6 +253,9 @@ class PrefectEngine(PrefectHttp):
             await self._label(row, row["name"], [TAG], row["parameters"])
         await self._set_state(run_id, {"type": state, "name": name, "message": message})
 
+    async def remove_run(self, run_id: UUID) -> None:
+        await self._ask("DELETE", f"/flow_runs/{run_id}", none_on=[404])
+
     async def _set_state(self, run_id: UUID, state: Mapping[str, Json]) -> None:
         body = {"state": state, "force": True}
         await self._ask("POST", f"/flow_runs/{run_id}/set_state", body, none_on=[404])
@@ -279,6 +288,12 @@ class PrefectEngine(PrefectHttp):
     async def logs(self, run_id: UUID) -> list[LogLine]:
         body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "sort": "TIMESTAMP_ASC"}
         return [read_line(row) async for row in self._pages("/logs/filter", body)]
+
+
+def _is_served(queue: Mapping[str, Json]) -> bool:
+    polled = read_time(queue["last_polled"])
+    # Prefect's own measure of a queue that is being served; this process has no other clock to compare with.
+    return polled is not None and datetime.now(UTC) - polled < WORKER_SILENT_AFTER
 
 
 def _runs_of(deployment_id: UUID) -> dict[str, Json]:

@@ -125,6 +125,9 @@ class Front:
 
     async def _to_shim(self, caller: Actor | GateError, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["caller"] = caller
+        if scope["method"] == "HEAD":
+            # As for GET, but for the body.
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
         # As it was sent, still encoded: a name in it may have a slash of its own.
         path = scope["raw_path"].rstrip(b"/")
         await self._shim({**scope, "path": path.decode("latin-1"), "raw_path": path}, receive, send)
@@ -196,6 +199,13 @@ class Front:
         except GateError:
             return False
         return path in READING_SOCKETS or may_write(actor)
+
+
+def _without_body(send: Send) -> Send:
+    async def headers_only(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return headers_only
 
 
 def _as_nobody(scope: Scope) -> Scope:

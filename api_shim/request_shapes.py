@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 from api_shim.account_form import MOST
 from api_shim.account_values import MIN_KEY_LENGTH
 from api_shim.decision_form import FALSE, LONGEST_COMMENT, TRUE
+from api_shim.deletions import AT_ONCE
 from api_shim.recurrence import Interval
 from api_shim.schedule_form import MAX_NAME
 from approval_gate.model import Action, ObjectType
@@ -41,7 +42,7 @@ class Identified(TypedDict):
 
 Someone = UUID | str | Identified
 Several = Annotated[list[Someone], Field(max_length=MOST, description="By id, by name, or by an object with an id.")]
-Deletions = Annotated[list[UUID | Identified], Field(max_length=1000, description="Those to delete.")]
+Deletions = Annotated[list[UUID | Identified], Field(max_length=AT_ONCE, description="Those to delete.")]
 
 
 # Jobs

@@ -14,11 +14,12 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.actors import actor_of
-from api_shim.firings import TAKEN_AHEAD, firing_of
+from api_shim.firings import TAKEN_AHEAD, firing_of, is_taken
 from api_shim.lapses import is_dry_run, stale
 from api_shim.model import Job, JobResult, ScheduledJob, Status, User
 from api_shim.ports import Run
 from api_shim.recurrence import is_firing, newest_time
+from api_shim.spent import Spent
 from api_shim.store import Transaction
 from approval_gate.admission import Facts, Firing, RunsAs
 from approval_gate.model import Action, ObjectType
@@ -53,6 +54,9 @@ class Attempt:
 
 
 def behind(tx: Transaction, run: Run) -> Requested | None:
+    """Return what stands behind a run; None for one that nobody requested, or that has had its turn."""
+    if tx.exists(Spent, id=run.id):
+        return None
     seen = tx.one(JobResult, id=run.id)
     scheduled = _scheduled_behind(tx, run, seen)
     job_id = seen.job_id if seen is not None else scheduled.job_id if scheduled is not None else None
@@ -180,7 +184,7 @@ def _firing(tx: Transaction, run_id: UUID | None, request: Requested, code: str,
         on_time=is_firing(scheduled.recurrence, due) if repeats else True,
         owed=due >= scheduled.due_from if repeats else True,
         newest=newest_time(scheduled.recurrence, now) if repeats else None,
-        taken=other is not None and other.id != run_id,
+        taken=other.id != run_id if other is not None else is_taken(tx, scheduled, due),
     )
 
 

@@ -4,6 +4,8 @@
 * ``SIGNOFF_DATABASE_URL``: the store, when it is not the SQLite file in the home folder.
 * ``SIGNOFF_JOBS``: the modules that Jobs are found in, comma separated. Default: the examples.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs them. Default ``signoff``.
+* ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` are believed, comma
+  separated. Default: none.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     jobs: str = "flows.examples"
     pool: str = "signoff"
+    trusted_proxies: str = ""
 
     @property
     def store_url(self) -> str:
@@ -42,7 +45,12 @@ class Settings(BaseSettings):
     @property
     def job_modules(self) -> list[str]:
         """The names of the modules that Jobs are found in."""
-        return [name.strip() for name in self.jobs.split(",") if name.strip()]
+        return _separated(self.jobs)
+
+    @property
+    def proxies(self) -> list[str]:
+        """The addresses and networks of the reverse proxies that are trusted."""
+        return _separated(self.trusted_proxies)
 
     def make_home(self) -> Path:
         """Make the home folder, readable by its owner only, and return it.
@@ -78,3 +86,7 @@ class Settings(BaseSettings):
         except OSError as error:
             raise Unavailable(f"The worker's key {path} cannot be used: {error.strerror}.") from error
         return key
+
+
+def _separated(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -11,14 +11,15 @@ Contract 2, 5 and 7.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from api_shim.access import find
+from api_shim.job_logs import LogEntry, entry_of, selected
 from api_shim.model import JobResult
-from api_shim.ports import Engine, LogLine
+from api_shim.ports import Engine
 from api_shim.store import Listing, Page, Store, Transaction
 from api_shim.watch import Watch
 from approval_gate import policy
@@ -65,7 +66,7 @@ class Viewing:
             return found
         return await self._store.read(partial(_one, actor, kind, by))
 
-    async def logs(self, actor: Actor, result_id: UUID) -> list[LogLine]:
+    async def logs(self, actor: Actor, result_id: UUID) -> list[LogEntry]:
         """Return the log of a job result, oldest first.
 
         Raises:
@@ -74,7 +75,31 @@ class Viewing:
             Unavailable: Prefect, which keeps the logs, does not answer.
         """
         await self._store.read(partial(_one, actor, ObjectType.JOB_RESULT, {"id": result_id}))
-        return await self._engine.logs(result_id)
+        return await self._log_of(result_id)
+
+    async def log_entries(self, actor: Actor, result_ids: Collection[UUID], listing: Listing) -> Page[LogEntry]:
+        """Return a page of the logs of some job results, less those that he may not see.
+
+        Raises:
+            Forbidden: he may view no log entries.
+            Unavailable: Prefect, which keeps the logs, does not answer.
+        """
+        policy.enforce(policy.on_type(actor, Action.VIEW, ObjectType.JOB_LOG_ENTRY), ObjectType.JOB_LOG_ENTRY)
+        seen = await self._store.read(lambda tx: tx.visible(ObjectType.JOB_RESULT, actor, Action.VIEW, result_ids))
+        entries = [entry for result_id in sorted(seen) for entry in await self._log_of(result_id)]
+        found = selected(entries, listing.where, listing.search, listing.sort)
+        return Page(len(found), found[listing.offset : listing.offset + listing.limit])
+
+    async def worker_counts(self) -> Mapping[str, int] | None:
+        """Return how many workers serve each queue; None while Prefect does not answer."""
+        try:
+            return await self._engine.worker_counts()
+        except Unavailable:
+            logger.warning("Prefect does not answer; nobody is told how many workers there are.")
+            return None
+
+    async def _log_of(self, result_id: UUID) -> list[LogEntry]:
+        return [entry_of(line, result_id) for line in await self._engine.logs(result_id)]
 
     async def _refreshed(self, results: list[JobResult]) -> bool:
         """Learn how these stand; say whether any was still under way."""

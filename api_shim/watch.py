@@ -2,7 +2,7 @@
 
 Each second:
 * what has changed in the store and not yet in Prefect is reconciled; what failed before is tried ever more rarely;
-* scheduled jobs whose time has come are looked at again; what was deleted is cleaned up;
+* scheduled jobs whose time has come are looked at again; what was deleted is cleaned up, runs of deleted results too;
 * requests that nobody has decided about in their time expire; what has been remembered is announced to Prefect;
 * job results that are not final learn from Prefect how their runs stand.
 
@@ -23,6 +23,7 @@ from uuid import UUID
 
 from api_shim.announcing import announce
 from api_shim.firings import ending
+from api_shim.forgetting import forget
 from api_shim.lapses import expire
 from api_shim.mapping import base_deployment, differs, own_deployment
 from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
@@ -31,6 +32,7 @@ from api_shim.projection import Projection
 from api_shim.question import waiting_name
 from api_shim.recurrence import Interval
 from api_shim.remedies import ABANDONED_AFTER, Known, Remedy, known_of, remedy
+from api_shim.spent import Spent
 from api_shim.store import Store, Transaction
 from approval_gate.lifecycle import ApprovalState
 
@@ -91,6 +93,8 @@ class Watch:
             await self._try(scheduled.id, partial(self._projection.reconcile, scheduled.id))
         for leftover in work.leftovers:
             await self._try(leftover.id, partial(self._projection.clean, leftover))
+        for spent in work.spent:
+            await self._try(spent.id, partial(forget, self._store, self._engine, spent))
         for scheduled_id in work.undecided:
             await self._store.write(partial(expire, scheduled_id, now))
         await announce(self._store, self._engine, now)
@@ -211,6 +215,7 @@ class _Work:
     jobs: list[Job]
     scheduled: list[ScheduledJob]
     leftovers: list[Leftover]
+    spent: list[Spent]
     undecided: list[UUID]
 
 
@@ -220,6 +225,7 @@ def _work(now: datetime, tx: Transaction) -> _Work:
         jobs=tx.lagging(Job, BATCH),
         scheduled=list(due.values()),
         leftovers=tx.leftovers(BATCH),
+        spent=tx.spent(BATCH),
         undecided=[row.id for row in tx.undecided(now, BATCH)],
     )
 

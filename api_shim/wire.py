@@ -12,27 +12,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 from api_shim import shapes
 from api_shim.approvals import Waiting
-from api_shim.explaining import UNSEEN, Explanation
+from api_shim.explaining import UNSEEN, Explanation, Upcoming
+from api_shim.job_logs import LogEntry
+from api_shim.job_queues import JobQueue, queue_id
 from api_shim.model import OVERRIDABLE, Job, JobResult, ScheduledJob, User
-from api_shim.ports import LogLine
 from api_shim.question import version_of
 from api_shim.schedules import Accepted
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.policy import why_not
-
-LEVELS = (
-    (50, "critical"),
-    (40, "error"),
-    (35, "failure"),
-    (30, "warning"),
-    (25, "success"),
-    (20, "info"),
-)
-"""Python's log levels, from the highest, as the contract names them."""
 
 
 class Wire:
@@ -70,6 +61,20 @@ class Wire:
             "url": self._url(kind, thing_id),
             "natural_slug": natural_slug(display, thing_id),
         }
+
+    def job_queue(self, queue: JobQueue, workers: Mapping[str, int] | None) -> shapes.JobQueue:
+        """Return a job queue (contract 3).
+
+        Args:
+            queue: it.
+            workers: how many workers serve each queue; None while Prefect does not answer.
+        """
+        return shapes.JobQueue(
+            **self._object(queue.id, "extras/job-queues", queue.name),
+            name=queue.name,
+            queue_type="prefect",
+            worker_count=None if workers is None else workers.get(queue.name, 0),
+        )
 
     def job(self, job: Job) -> shapes.Job:
         """Return a Job (contract 3)."""
@@ -197,39 +202,29 @@ class Wire:
             job_result=self.job_result(result) if result else None,
         )
 
-    def log_line(self, line: LogLine, result_id: UUID) -> shapes.JobLogEntry:
+    def log_entry(self, entry: LogEntry) -> shapes.JobLogEntry:
         """Return a line of a job result's log (contract 7)."""
+        logs = f"extras/job-results/{entry.job_result}/logs"
         return shapes.JobLogEntry(
-            **self._object(line.id, "extras/job-logs", line.message[:100]),
-            log_level=level_name(line.level),
-            grouping=grouping(line.source),
-            message=line.message,
+            **self._object(entry.id, logs, entry.message[:100]),
+            log_level=entry.log_level,
+            grouping=entry.grouping,
+            message=entry.message,
             log_object="",
             absolute_url="",
-            created=line.created,
-            job_result=self._to(result_id, "extras.jobresult", "extras/job-results"),
+            created=entry.created,
+            job_result=self._to(entry.job_result, "extras.jobresult", "extras/job-results"),
         )
 
-
-def queue_id(name: str) -> UUID:
-    """Return the id of a job queue: a queue is its name, so its id is made of it."""
-    return uuid5(NAMESPACE_URL, f"signoff:job-queue:{name}")
+    def upcoming(self, told: Upcoming) -> shapes.Upcoming:
+        """Return when a scheduled job fires next (contract 10)."""
+        return shapes.Upcoming(time_zone=told.time_zone, why_not=told.why_not, results=told.times)
 
 
 def natural_slug(display: str, thing_id: UUID) -> str:
     """Return a readable handle that is unique."""
     words = "".join(c if c.isalnum() else "-" for c in display.lower())
     return "-".join(part for part in words.split("-") if part)[:100] + f"_{str(thing_id)[:4]}"
-
-
-def level_name(level: int) -> str:
-    """Return the contract's name of a Python log level."""
-    return next((name for least, name in LEVELS if level >= least), "debug")
-
-
-def grouping(source: str) -> str:
-    """Return the section of a log line: what its logger is called below Prefect's own, ``run`` by default."""
-    return source.removeprefix("prefect.flow_runs").strip(".") or "run"
 
 
 def at(time: datetime | None) -> str | None:

@@ -130,6 +130,8 @@ NOUNS = {
     ObjectType.JOB: "Job",
     ObjectType.SCHEDULED_JOB: "ScheduledJob",
     ObjectType.JOB_RESULT: "JobResult",
+    ObjectType.JOB_LOG_ENTRY: "JobLogEntry",
+    ObjectType.JOB_QUEUE: "JobQueue",
     ObjectType.USER: "User",
     ObjectType.GROUP: "Group",
     ObjectType.TOKEN: "Token",

@@ -79,6 +79,15 @@ class FakeEngine:
         self.queues |= set(queues)
         self._may_fail("prepare", after=True)
 
+    async def remove_run(self, run_id: UUID) -> None:
+        self._may_fail("remove_run", after=False)
+        self.all_runs.pop(run_id, None)
+        self._may_fail("remove_run", after=True)
+
+    async def worker_counts(self) -> Mapping[str, int]:
+        self._may_fail("worker_counts", after=False)
+        return {queue: int(queue in self.served) for queue in self.queues}
+
     async def has_worker(self, queue: str) -> bool:
         self._may_fail("has_worker", after=False)
         return queue in self.served

@@ -107,7 +107,8 @@ class Live:
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of a server: nothing of Prefect's or ours from outside."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SIGNOFF_"))}
-    return {**kept, "SIGNOFF_JOBS": "jobs_for_tests,flows.examples", **more}
+    ours = {"SIGNOFF_JOBS": "jobs_for_tests,flows.examples", "SIGNOFF_TRUSTED_PROXIES": "127.0.0.1"}
+    return {**kept, **ours, **more}
 
 
 def start(home: Path, port: int, *options: str, keys: dict[str, str] | None = None, **env: str) -> Live:

@@ -45,6 +45,9 @@ TESTED_BY: dict[str, str] = {
     "approval_gate/model.py": "tests/approval_gate/test_policy.py",
     "api_shim/ports.py": "tests/api_shim/test_prefect_engine.py",
     "api_shim/shapes.py": "tests/api_shim/test_wire.py",
+    "api_shim/job_queues.py": "tests/api_shim/test_wire.py",
+    "api_shim/spent.py": "tests/api_shim/test_results.py",
+    "api_shim/forgetting.py": "tests/api_shim/test_results.py",
     "api_shim/announcing.py": "tests/api_shim/test_watch.py",
     "api_shim/remedies.py": "tests/api_shim/test_watch.py",
     "api_shim/account_values.py": "tests/api_shim/test_identity.py",
@@ -57,6 +60,9 @@ TESTED_BY: dict[str, str] = {
     "flows/prefect_flow.py": "tests/acceptance/test_main_job.py",
     # Thin shells, tested through HTTP.
     "api_shim/app.py": "tests/acceptance/test_access.py",
+    "api_shim/rest/answers.py": "tests/api_shim/test_relatives.py",
+    "api_shim/rest/job_logs.py": "tests/acceptance/test_lists.py",
+    "api_shim/rest/job_queues.py": "tests/acceptance/test_lists.py",
     "api_shim/rest/approval_queue.py": "tests/acceptance/test_approval.py",
     "api_shim/rest/prefect_paths.py": "tests/acceptance/test_bypass.py",
     "api_shim/deps.py": "tests/acceptance/test_conformance.py",
@@ -74,6 +80,7 @@ TESTED_BY: dict[str, str] = {
     # Migrations are compared with the tables.
     "api_shim/migrations/env.py": "tests/api_shim/store/test_database.py",
     "api_shim/migrations/versions/0001_first_tables.py": "tests/api_shim/store/test_database.py",
+    "api_shim/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""
 

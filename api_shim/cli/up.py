@@ -44,6 +44,7 @@ from api_shim.prefect_server import (
     running,
     set_environment,
 )
+from api_shim.proxies import BehindProxies, read_networks
 from api_shim.settings import Settings
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
@@ -129,6 +130,7 @@ def locked(home: Path) -> Iterator[None]:
 
 def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool) -> None:
     """Make everything, and serve until told to stop."""
+    proxies = read_networks(settings.proxies)
     worker_key = settings.worker_key()
     internal = f"prefect:{secrets.token_urlsafe(32)}"
     Identity(store).ensure_service(WORKER, worker_key, utc_now())
@@ -159,7 +161,7 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
         internal=internal,
         clock=utc_now,
     )
-    server = Up(front, shim, EmbeddedWorker(settings.pool), opened, host=host, port=port)
+    server = Up(BehindProxies(front, proxies), shim, EmbeddedWorker(settings.pool), opened, host=host, port=port)
     # Until the door is open nothing is under way that could not be left as it is, as by SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
@@ -214,6 +216,8 @@ class Up(uvicorn.Server):
             port=port,
             log_level="error",
             access_log=False,
+            # Done by us, who believe no one but who is named.
+            proxy_headers=False,
             timeout_graceful_shutdown=GRACE,
             ws="websockets-sansio",
             # Run by serve(), where what goes wrong is a sentence.
@@ -290,7 +294,7 @@ def demo_keys(store: Store) -> list[tuple[str, str]]:
     return sorted(keys)
 
 
-SEEN = ["extras.job", "extras.scheduledjob", "extras.jobresult"]
+SEEN = ["extras.job", "extras.scheduledjob", "extras.jobresult", "extras.joblogentry", "extras.jobqueue"]
 DEMO = {
     "demo: see": (SEEN, ["view"]),
     "demo: run and approve jobs": (["extras.job"], ["run", "approve"]),

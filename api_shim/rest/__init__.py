@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api_shim.rest import approval_queue, gate, job_results, jobs, prefect_paths, scheduled_jobs, schema, service, users
+from api_shim.rest import (
+    approval_queue,
+    gate,
+    job_logs,
+    job_queues,
+    job_results,
+    jobs,
+    prefect_paths,
+    scheduled_jobs,
+    schema,
+    service,
+    users,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     service.router,
@@ -12,6 +24,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     scheduled_jobs.router,
     approval_queue.router,
     job_results.router,
+    job_logs.router,
+    job_queues.router,
     users.router,
     schema.router,
     gate.router,

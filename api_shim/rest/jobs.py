@@ -8,43 +8,42 @@ from fastapi import APIRouter, Request, Response
 
 from api_shim import shapes
 from api_shim.bodies import is_form, read_body
-from api_shim.conventions import as_page, by_reference, read_id, read_listing, respond
+from api_shim.conventions import by_reference, read_id, respond
 from api_shim.deps import Caller, Ref, Use, wire
 from api_shim.fields import read_object
 from api_shim.model import Job
 from api_shim.openapi import a_list, answers, one
 from api_shim.request_shapes import JobChange, RequestedRun, RequestedRunForm
+from api_shim.rest.answers import answer_one, answer_page
 from api_shim.schedules import RunRequest
 from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/jobs", tags=["jobs"])
 KIND = ObjectType.JOB
+RUN = answers(shapes.Accepted, 201, body=RequestedRun, form=RequestedRunForm, also=[405])
 FORM_SCHEDULE = ("name", "start_time", "interval", "crontab", "time_zone")
 
 
 @router.get("", **a_list(shapes.Job, KIND))
 async def listed(request: Request, actor: Caller, use: Use) -> Response:
     """List the Jobs."""
-    listing = read_listing(request, KIND)
-    page = await use.viewing.page(actor, KIND, listing)
-    shown = await wire(request, use)
-    return respond(request, as_page(request, listing, page.count, [shown.job(row) for row in page.rows]))
+    return await answer_page(request, actor, use, KIND)
 
 
 @router.get("/{ref}", **one(shapes.Job))
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Show a Job."""
     job: Job = await use.viewing.one(actor, KIND, **by_reference(ref))
-    return respond(request, (await wire(request, use)).job(job))
+    return await answer_one(request, actor, use, KIND, job)
 
 
-@router.patch("/{ref}", **answers(shapes.Job, body=JobChange))
+@router.patch("/{ref}", **one(shapes.Job, body=JobChange))
 async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Change what an administrator decides about a Job."""
     body = await read_body(request)
     job_id = read_id(ref) or (await use.viewing.one(actor, KIND, name=ref)).id
     job = await use.catalogue.change(actor, job_id, body)
-    return respond(request, (await wire(request, use)).job(job))
+    return await answer_one(request, actor, use, KIND, job)
 
 
 @router.get("/{ref}/variables", **answers(list[shapes.Variable]))
@@ -54,7 +53,7 @@ async def variables(ref: Ref, request: Request, actor: Caller, use: Use) -> Resp
     return respond(request, list(job.variables))
 
 
-@router.post("/{ref}/run", **answers(shapes.Accepted, 201, body=RequestedRun, form=RequestedRunForm, also=[405]))
+@router.post("/{ref}/run", **RUN)
 async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Run a Job, now or by a schedule.
 

@@ -13,10 +13,10 @@ from importlib.resources import files
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.exceptions import HTTPException
 
 from api_shim.conventions import negotiate, respond
 from api_shim.openapi import describe
+from approval_gate.errors import NotFound
 
 router = APIRouter(prefix="/api", include_in_schema=False)
 
@@ -40,7 +40,7 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-@router.api_route("/schema", methods=["GET", "HEAD"])
+@router.get("/schema")
 async def schema(request: Request, _version: Annotated[None, Depends(negotiate)]) -> Response:
     known = request.app.state
     if not hasattr(known, "document"):
@@ -48,18 +48,18 @@ async def schema(request: Request, _version: Annotated[None, Depends(negotiate)]
     return respond(request, known.document)
 
 
-@router.api_route("/docs", methods=["GET", "HEAD"])
+@router.get("/docs")
 async def page() -> Response:
     return _file("")
 
 
-@router.api_route("/docs/{name}", methods=["GET", "HEAD"])
+@router.get("/docs/{name}")
 async def part(name: str) -> Response:
     return _file(name)
 
 
 def _file(name: str) -> Response:
     if name not in FILES:
-        raise HTTPException(404)
+        raise NotFound("Not found.")
     content, kind = FILES[name]
     return Response(content, media_type=kind, headers=dict(HEADERS))

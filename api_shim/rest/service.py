@@ -20,6 +20,8 @@ PARTS = {
     "scheduled-jobs": "/api/extras/scheduled-jobs/",
     "approval-queue": "/api/extras/approval-queue/",
     "job-results": "/api/extras/job-results/",
+    "job-logs": "/api/extras/job-logs/",
+    "job-queues": "/api/extras/job-queues/",
     "users": "/api/users/users/",
     "groups": "/api/users/groups/",
     "tokens": "/api/users/tokens/",

@@ -14,10 +14,11 @@ from api_shim import shapes
 from api_shim.account_form import NEEDED
 from api_shim.accounts import NAMED_BY
 from api_shim.bodies import read_body
-from api_shim.conventions import as_page, by_reference, no_content, read_listing, respond
-from api_shim.deps import Caller, Ref, Services, Use
+from api_shim.conventions import by_reference, no_content, respond
+from api_shim.deps import Caller, Ref, Services, Use, root_of
 from api_shim.openapi import a_list, answers, one
 from api_shim.request_shapes import GroupFields, NewTokenFields, PermissionFields, TokenFields, UserFields
+from api_shim.rest.answers import answer_one, answer_page
 from api_shim.wire_accounts import PATHS, AccountsWire, related
 from approval_gate.model import ObjectType
 from approval_gate.policy import missing
@@ -61,10 +62,7 @@ def _add_routes(kind: ObjectType) -> None:
 
     @router.get(path, tags=tags, description=f"List the {noun}s.", **a_list(told.shape, kind))
     async def listed(request: Request, actor: Caller, use: Use) -> Response:
-        listing = read_listing(request, kind)
-        page = await use.viewing.page(actor, kind, listing)
-        shown = await _wire(request, use, kind, page.rows)
-        return respond(request, as_page(request, listing, page.count, [shown.account(row) for row in page.rows]))
+        return await answer_page(request, actor, use, kind)
 
     @router.post(path, tags=tags, description=f"Add a {noun}.", **answers(told.new_shape, 201, **new))
     async def add(request: Request, actor: Caller, use: Use) -> Response:
@@ -75,12 +73,12 @@ def _add_routes(kind: ObjectType) -> None:
     @router.get(f"{path}/{{ref}}", tags=tags, description=f"Show a {noun}.", **one(told.shape))
     async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
         thing = await use.viewing.one(actor, kind, **_by(kind, ref))
-        return respond(request, (await _wire(request, use, kind, [thing])).account(thing))
+        return await answer_one(request, actor, use, kind, thing)
 
-    @router.patch(f"{path}/{{ref}}", tags=tags, description=f"Change a {noun}.", **answers(told.shape, body=told.body))
+    @router.patch(f"{path}/{{ref}}", tags=tags, description=f"Change a {noun}.", **one(told.shape, body=told.body))
     async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
         thing = await use.accounts.change(actor, kind, _by(kind, ref), await read_body(request))
-        return respond(request, (await _wire(request, use, kind, [thing])).account(thing))
+        return await answer_one(request, actor, use, kind, thing)
 
     @router.delete(f"{path}/{{ref}}", tags=tags, description=f"Remove a {noun}.", **answers(None, 204))
     async def remove(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
@@ -94,7 +92,7 @@ for each in PATHS:
 
 async def _wire(request: Request, use: Services, kind: ObjectType, things: Sequence[Any]) -> AccountsWire:
     shown = await use.store.read(partial(related, kind, things))
-    return AccountsWire(str(request.base_url).rstrip("/"), shown)
+    return AccountsWire(root_of(request), shown)
 
 
 def _by(kind: ObjectType, ref: str) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause
 
-from api_shim.store.tables import groups, job_results, jobs, permissions, scheduled_jobs, tokens, users
+from api_shim.store.tables import groups, job_queues, job_results, jobs, permissions, scheduled_jobs, tokens, users
 from api_shim.store.where import value_types
 from approval_gate.model import ObjectType
 
@@ -126,6 +126,11 @@ LOOKUPS: dict[ObjectType, Lookups] = {
         searched=("name", "task_name"),
         order=("-date_created",),
     ),
+    ObjectType.JOB_QUEUE: Lookups(
+        columns={name: job_queues.c[name] for name in ("id", "name")},
+        searched=("name",),
+        order=("name",),
+    ),
     ObjectType.USER: Lookups(
         columns={name: users.c[name] for name in ("id", "username", "is_active", "is_superuser", "created")},
         searched=("username",),
@@ -157,6 +162,7 @@ LOOKUPS: dict[ObjectType, Lookups] = {
 
 _ALONE: Mapping[ObjectType, FromClause] = {
     ObjectType.JOB: jobs,
+    ObjectType.JOB_QUEUE: job_queues,
     ObjectType.USER: users,
     ObjectType.GROUP: groups,
     ObjectType.PERMISSION: permissions,

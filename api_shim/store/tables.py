@@ -26,7 +26,9 @@ from sqlalchemy import (
 
 from api_shim import model
 from api_shim.audit import Act, AuditEvent, AuditHead
+from api_shim.job_queues import JobQueue
 from api_shim.recurrence import Interval
+from api_shim.spent import Spent
 from api_shim.store.column_types import Tuple, UtcTime, Word
 from approval_gate.lifecycle import ApprovalState
 
@@ -227,6 +229,17 @@ leftovers = Table(
     Column("flow_run_id", Uuid),
 )
 
+spent = Table(
+    "spent",
+    metadata,
+    _id(),
+    _to("scheduled_jobs.id", name="scheduled_job_id", gone="SET NULL", index=True),
+    _time("nominal_time", nullable=True),
+    Column("run_gone", Boolean, nullable=False, index=True),
+)
+
+job_queues = Table("job_queues", metadata, _id(), Column("name", String(255), nullable=False, unique=True))
+
 participants = Table(
     "participants",
     metadata,
@@ -283,6 +296,8 @@ TABLES: dict[type[Any], Table] = {
     model.JobResult: job_results,
     model.Leftover: leftovers,
     model.Participant: participants,
+    JobQueue: job_queues,
+    Spent: spent,
     AuditEvent: audit_events,
     AuditHead: audit_heads,
 }

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
@@ -17,10 +17,13 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from api_shim.audit import Act, AuditEvent, AuditHead, chained
 from api_shim.conditions import Condition
+from api_shim.job_queues import JobQueue
 from api_shim.model import Group, Job, JobResult, Leftover, Permission, ScheduledJob, Status, Token, User
+from api_shim.spent import Spent
 from api_shim.store.lookups import LOOKUPS, joined
 from api_shim.store.tables import TABLES, job_results, scheduled_jobs
 from api_shim.store.where import fulfilling, restriction
@@ -33,6 +36,7 @@ TYPES: dict[ObjectType, type[Any]] = {
     ObjectType.JOB: Job,
     ObjectType.SCHEDULED_JOB: ScheduledJob,
     ObjectType.JOB_RESULT: JobResult,
+    ObjectType.JOB_QUEUE: JobQueue,
     ObjectType.USER: User,
     ObjectType.GROUP: Group,
     ObjectType.TOKEN: Token,
@@ -66,6 +70,11 @@ class Listing:
     limit: int
     offset: int = 0
 
+
+_INSERT: Mapping[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
+    "postgresql": postgresql.insert,
+    "sqlite": sqlite.insert,
+}
 
 AT_ONCE = 5_000
 """How many ids one query asks for: databases limit the values of a query."""
@@ -105,6 +114,14 @@ class Transaction:
         """
         self._connection.execute(insert(TABLES[type(thing)]).values(_row(thing)))
 
+    def add_missing(self, things: Collection[Any]) -> None:
+        """Insert those of these values of one noun that are not there yet."""
+        if not things:
+            return
+        table = TABLES[type(next(iter(things)))]
+        insert_into = _INSERT[self._connection.dialect.name]
+        self._connection.execute(insert_into(table).on_conflict_do_nothing(), [_row(thing) for thing in things])
+
     def change(self, thing: T, **to: Any) -> T:
         """Write these fields of a value and return its changed copy."""
         table = TABLES[type(thing)]
@@ -117,6 +134,13 @@ class Transaction:
         table = TABLES[type(thing)]
         identity = {name: getattr(thing, name) for name in KEYS[type(thing)]}
         self._connection.execute(delete(table).where(*_matching(table, identity)))
+
+    def remove_all(self, kind: type[Any], ids: Collection[UUID]) -> None:
+        """Delete the values with these ids."""
+        table = TABLES[kind]
+        waiting = iter(ids)
+        while part := list(islice(waiting, AT_ONCE)):
+            self._connection.execute(delete(table).where(table.c.id.in_(part)))
 
     def one(self, kind: type[T], *, lock: bool = False, **by: Any) -> T | None:
         """Return the value that has these fields, or None.
@@ -262,6 +286,12 @@ class Transaction:
         pending = scheduled_jobs.c.approval == ApprovalState.PENDING
         query = select(*_columns(ScheduledJob)).where(pending, scheduled_jobs.c.expires_at <= until)
         return self._read(ScheduledJob, query.order_by(scheduled_jobs.c.expires_at).limit(limit))
+
+    def spent(self, limit: int) -> list[Spent]:
+        """Return what is left of deleted results, and has something that can go now."""
+        table = TABLES[Spent]
+        can_go = or_(table.c.run_gone.is_(False), table.c.scheduled_job_id.is_(None))
+        return self._read(Spent, select(*_columns(Spent)).where(can_go).limit(limit))
 
     def leftovers(self, limit: int) -> list[Leftover]:
         """Return what has been deleted here and may still stand in Prefect."""

@@ -15,12 +15,12 @@ from sqlalchemy import event
 
 from api_shim.bodies import DEEPEST
 from api_shim.conventions import STATUS, read_id, respond
+from api_shim.job_logs import entry_of
 from api_shim.ports import LogLine
-from api_shim.rest.scheduled_jobs import read_ids
 from api_shim.store import Store, Transaction
 from api_shim.wire import Wire
 from approval_gate import errors
-from approval_gate.errors import Invalid, TooLarge, Unavailable
+from approval_gate.errors import Unavailable
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
 from tests.factories import NOW, make_job, make_result, make_scheduled
@@ -172,16 +172,5 @@ def test_what_a_job_gave_back_is_answered_as_it_is(value: Any) -> None:
 
 def test_half_a_character_spoils_no_answer() -> None:
     line = LogLine(id=uuid4(), level=20, source="", message="a\ud800", created=NOW)
-    answer = respond(Request({"type": "http", "headers": []}), [Wire("", {}).log_line(line, uuid4())])
+    answer = respond(Request({"type": "http", "headers": []}), [Wire("", {}).log_entry(entry_of(line, uuid4()))])
     assert json.loads(answer.body)[0]["message"] == "a?"
-
-
-def test_a_bulk_deletion_names_the_places_of_its_faults() -> None:
-    good = "6f1f4d9e-7a0b-4c6d-8e0f-0123456789ab"
-    assert [str(each) for each in read_ids([good, {"id": good}])] == [good, good]
-    assert read_ids([]) == []
-    with pytest.raises(Invalid) as refused:
-        read_ids([good, 5])
-    assert refused.value.detail == [{}, {"id": ["Must be a valid UUID."]}]
-    with pytest.raises(TooLarge):
-        read_ids([good] * 1001)

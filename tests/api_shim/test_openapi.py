@@ -99,6 +99,7 @@ def test_what_is_referred_to_is_there_and_what_is_there_is_referred_to() -> None
         ("/api/extras/jobs/", ObjectType.JOB),
         ("/api/extras/scheduled-jobs/", ObjectType.SCHEDULED_JOB),
         ("/api/extras/approval-queue/", ObjectType.SCHEDULED_JOB),
+        ("/api/extras/job-logs/", ObjectType.JOB_LOG_ENTRY),
         ("/api/users/tokens/", ObjectType.TOKEN),
     ],
 )
@@ -107,6 +108,11 @@ def test_a_list_names_its_filters(path: str, kind: ObjectType) -> None:
     assert {each["name"] for each in told if "name" in each} == {name for name, _ in parameters(kind)}
     shared = {each["$ref"].rpartition("/")[2] for each in told if "$ref" in each}
     assert shared == {"api_version", "depth", "limit", "offset", "sort", "q"}
+
+
+def test_whose_logs_are_listed_must_be_said() -> None:
+    told = OPERATIONS["/api/extras/job-logs/", "get"]["parameters"]
+    assert [each["name"] for each in told if each.get("required")] == ["job_result"]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,30 @@ async def one(engine: Engine, run_id: UUID) -> Any:
     return (await engine.runs([run_id]))[run_id]
 
 
+# Runs that go, and who works
+
+
+def test_a_run_is_removed_and_again(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        run_id = await engine.hold(await made(engine), a_run())
+        await engine.remove_run(run_id)
+        assert await engine.runs([run_id]) == {}
+        await engine.remove_run(run_id)
+
+    door.run(test)
+
+
+def test_workers_are_counted_by_queue(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        counts = await engine.worker_counts()
+        assert {queue: await engine.has_worker(queue) for queue in counts} == {
+            queue: count > 0 for queue, count in counts.items()
+        }
+        assert {"default", "bulk"} <= counts.keys()
+
+    door.run(test)
+
+
 # Deployments
 
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api_shim.account_form import NEEDED, Reading, _readers
 from api_shim.decision_form import FALSE, TRUE, read_decision
+from api_shim.deletions import read_ids
 from api_shim.edit_form import FIELDS
 from api_shim.jobs import ALIASES, READERS
 from api_shim.request_shapes import (
@@ -25,7 +26,7 @@ from api_shim.request_shapes import (
     Transfer,
 )
 from api_shim.rest.jobs import FORM_SCHEDULE, read_run
-from api_shim.rest.scheduled_jobs import read_ids, read_receiver
+from api_shim.rest.scheduled_jobs import read_receiver
 from api_shim.rest.users import TOLD
 from api_shim.schedule_form import read_schedule
 from approval_gate.errors import Invalid

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from api_shim.job_logs import entry_of
 from api_shim.model import Status
 from api_shim.ports import LogLine
 from api_shim.store import Listing, Store
@@ -58,9 +59,13 @@ def test_the_log_is_prefects_and_only_for_who_may_see_the_result(origin: Origin)
     origin.add(result := make_result(origin.job(), None, status=Status.SUCCESS))
     line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="Hello", created=NOW)
     origin.engine.lines[result.id] = [line]
-    assert asyncio.run(viewing.logs(ROOT, result.id)) == [line]
+    assert asyncio.run(viewing.logs(ROOT, result.id)) == [entry_of(line, result.id)]
+    page = asyncio.run(viewing.log_entries(ROOT, [result.id, uuid4()], ALL))
+    assert (page.count, page.rows) == (1, [entry_of(line, result.id)])
     with pytest.raises(Forbidden):
         asyncio.run(viewing.logs(NOBODY, result.id))
+    with pytest.raises(Forbidden):
+        asyncio.run(viewing.log_entries(NOBODY, [result.id], ALL))
     origin.engine.fail("logs")
     with pytest.raises(Unavailable):
         asyncio.run(viewing.logs(ROOT, result.id))

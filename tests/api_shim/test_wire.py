@@ -10,45 +10,20 @@ from uuid import uuid4
 import pytest
 
 from api_shim.approvals import Waiting
+from api_shim.job_logs import entry_of
+from api_shim.job_queues import queue_id
 from api_shim.model import OVERRIDABLE, Status
 from api_shim.ports import LogLine
 from api_shim.question import version_of
 from api_shim.recurrence import Interval
 from api_shim.schedules import Accepted
 from api_shim.shapes import Choice, Reference
-from api_shim.wire import Wire, at, grouping, level_name, natural_slug, queue_id
+from api_shim.wire import Wire, at, natural_slug
 from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 ROOT = "https://signoff.example"
 SECRET = {"password": "hunter2"}
-
-
-@pytest.mark.parametrize(
-    ("level", "name"),
-    [
-        (0, "debug"),
-        (10, "debug"),
-        (19, "debug"),
-        (20, "info"),
-        (25, "success"),
-        (30, "warning"),
-        (35, "failure"),
-        (40, "error"),
-        (50, "critical"),
-        (99, "critical"),
-    ],
-)
-def test_every_log_level_has_a_name(level: int, name: str) -> None:
-    assert level_name(level) == name
-
-
-@pytest.mark.parametrize(
-    ("source", "section"),
-    [("prefect.flow_runs", "run"), ("prefect.flow_runs.worker", "worker"), ("my.module", "my.module"), ("", "run")],
-)
-def test_a_log_line_is_grouped_by_its_logger(source: str, section: str) -> None:
-    assert grouping(source) == section
 
 
 def test_a_time_is_written_in_utc_with_a_z() -> None:
@@ -178,7 +153,8 @@ def test_a_job_result_says_who_approved_it(approval: Any, meta: dict[str, Any]) 
 def test_a_line_of_a_log_belongs_to_its_result() -> None:
     line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="x" * 200, created=NOW)
     result_id = uuid4()
-    shape = Wire(ROOT, {}).log_line(line, result_id)
+    shape = Wire(ROOT, {}).log_entry(entry_of(line, result_id))
+    assert shape.url == f"{ROOT}/api/extras/job-results/{result_id}/logs/{line.id}/"
     assert (shape.message, shape.display) == ("x" * 200, "x" * 100)
     assert shape.job_result.url == f"{ROOT}/api/extras/job-results/{result_id}/"
 

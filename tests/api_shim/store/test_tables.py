@@ -12,6 +12,7 @@ from sqlalchemy.exc import StatementError
 
 from api_shim import model
 from api_shim.audit import Act, AuditEvent, AuditHead
+from api_shim.job_queues import JobQueue, queue_of
 from api_shim.model import (
     NEVER,
     Group,
@@ -29,6 +30,7 @@ from api_shim.model import (
     UserGroup,
 )
 from api_shim.recurrence import Interval
+from api_shim.spent import Spent
 from api_shim.store import Duplicate, Store
 from api_shim.store.tables import TABLES
 from approval_gate.lifecycle import ApprovalState
@@ -132,6 +134,8 @@ def full() -> list[Any]:
         result,
         Leftover(id=uuid4(), job_id=job.id, name=NASTY, message=NASTY, deployment_id=uuid4(), flow_run_id=uuid4()),
         Participant(scheduled_job_id=scheduled.id, user_id=user.id, username=NASTY),
+        Spent(id=uuid4(), scheduled_job_id=scheduled.id, nominal_time=EXACT, run_gone=True),
+        queue_of(NASTY),
         AuditEvent(
             number=7,
             at=EXACT,
@@ -159,7 +163,7 @@ def emptied(thing: Any) -> Any:
 def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
     nouns = {each for each in vars(model).values() if isinstance(each, type) and hasattr(each, "__dataclass_fields__")}
     of_model = {each for each in nouns if each.__module__ == model.__name__}
-    assert set(TABLES) == {*of_model, AuditEvent, AuditHead}
+    assert set(TABLES) == {*of_model, AuditEvent, AuditHead, JobQueue, Spent}
     for noun, table in TABLES.items():
         assert {each.name for each in fields(noun)} == set(table.columns.keys())
 
