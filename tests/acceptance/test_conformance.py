@@ -411,6 +411,8 @@ def test_the_root_and_the_status_say_what_this_is(live: Live, admin: httpx.Clien
         "scheduled-jobs": f"{live.origin}{SCHEDULES}",
         "approval-queue": f"{live.origin}/api/extras/approval-queue/",
         "job-results": f"{live.origin}{RESULTS}",
+        "job-logs": f"{live.origin}/api/extras/job-logs/",
+        "job-queues": f"{live.origin}/api/extras/job-queues/",
         **{name: f"{live.origin}/api/users/{name}/" for name in ("users", "groups", "tokens", "permissions")},
         **{name: f"{live.origin}/api/{name}/" for name in ("status", "schema", "docs")},
     }

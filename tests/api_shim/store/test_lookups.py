@@ -43,7 +43,7 @@ def test_several_types_have_the_paths_that_all_of_them_have() -> None:
     [
         pytest.param([], id="no types"),
         pytest.param([ObjectType.PREFECT], id="Prefect has no objects of ours"),
-        pytest.param([ObjectType.JOB, ObjectType.JOB_QUEUE], id="one of several that cannot be asked anything"),
+        pytest.param([ObjectType.JOB, ObjectType.JOB_LOG_ENTRY], id="one of several that cannot be asked anything"),
     ],
 )
 def test_nothing_can_be_asked_of(kinds: list[ObjectType]) -> None:
