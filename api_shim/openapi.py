@@ -112,7 +112,7 @@ def answers(
         schema = {**_schema(body), **({"required": [*required]} if required else {})}
         kinds = {"application/json": schema, **(dict.fromkeys(FORMS, _schema(form)) if form else {})}
         content = {name: {"schema": schema} for name, schema in kinds.items()}
-        extra["requestBody"] = {"content": content, "required": bool(required)}
+        extra["requestBody"] = {"content": content, "required": "required" in schema or schema["type"] == "array"}
     return {
         "response_model": shape,
         "status_code": status,
