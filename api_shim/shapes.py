@@ -279,7 +279,7 @@ class Upcoming(Shape):
 
     time_zone: str
     why_not: str = Field(description="Why it would not fire at these times as things stand; empty if it does.")
-    results: list[datetime]
+    firings: list[datetime]
 
 
 class Page(Shape, Generic[T]):

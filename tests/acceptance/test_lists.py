@@ -235,11 +235,11 @@ def test_the_firings_to_come(admin: httpx.Client, rows: dict[str, Any]) -> None:
     assert told == {
         "time_zone": rows["a"]["time_zone"],
         "why_not": "",
-        "results": ["2030-01-01T01:00:00Z", "2030-01-02T01:00:00Z"],
+        "firings": ["2030-01-01T01:00:00Z", "2030-01-02T01:00:00Z"],
     }
-    assert len(admin.get(f"{rows['b']['url']}upcoming/").json()["results"]) == 10
+    assert len(admin.get(f"{rows['b']['url']}upcoming/").json()["firings"]) == 10
     waits = admin.get(f"{SCHEDULES}{rows['c']['name']}/upcoming/", params={"count": 1}).json()
-    assert len(waits["results"]) == 1
+    assert len(waits["firings"]) == 1
     assert "approv" in waits["why_not"]
 
 
