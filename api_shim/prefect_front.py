@@ -1,8 +1,8 @@
 """The one origin: who calls is found out once, here; then the call goes to our application or to Prefect's.
 
-* Ours are ``/api/``, ``/api/status``, ``/api/extras``, ``/api/users``, ``/api/signoff`` and ``/signoff``;
-  all else is Prefect's, but for two of its paths: to resume a run of ours, and to run a deployment of ours, is a
-  decision or a request by the rules of our API.
+* Ours are ``/api/``, ``/api/status``, ``/api/schema``, ``/api/docs``, ``/api/extras``, ``/api/users``,
+  ``/api/signoff`` and ``/signoff``; all else is Prefect's, but for two of its paths: to resume a run of ours, and to
+  run a deployment of ours, is a decision or a request by the rules of our API.
 * Our routes are told who calls, or why that is nobody, and answer 403 themselves (contract 2).
 * Prefect's API answers 401 to nobody: its login page needs that. Its pages and their files are open, and so are
   ``/api/health`` and ``/api/ready``, by exact match.
@@ -37,7 +37,7 @@ from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import on_type
 
-OURS = re.compile(r"/api/?|/api/(status|extras|users|signoff)(/.*)?|/signoff(/.*)?", re.DOTALL)
+OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?|/signoff(/.*)?", re.DOTALL)
 GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
 OPEN = frozenset({"/api/health", "/api/ready"})
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

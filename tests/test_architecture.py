@@ -71,6 +71,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/rest/jobs.py": "tests/acceptance/test_contract_4_run.py",
     "api_shim/rest/scheduled_jobs.py": "tests/acceptance/test_contract_5_scheduled_jobs.py",
     "api_shim/rest/service.py": "tests/acceptance/test_contract_2_conventions.py",
+    "api_shim/rest/schema.py": "tests/api_shim/test_openapi.py",
     "api_shim/rest/users.py": "tests/acceptance/test_users.py",
     # The start, tested as a process.
     "api_shim/prefect_server.py": "tests/acceptance/test_up.py",

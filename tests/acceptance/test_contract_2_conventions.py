@@ -358,7 +358,7 @@ def test_the_root_and_the_status_say_what_this_is(live: Live, admin: httpx.Clien
         "job-logs": f"{live.origin}/api/extras/job-logs/",
         "job-queues": f"{live.origin}/api/extras/job-queues/",
         **{name: f"{live.origin}/api/users/{name}/" for name in ("users", "groups", "tokens", "permissions")},
-        "status": f"{live.origin}/api/status/",
+        **{name: f"{live.origin}/api/{name}/" for name in ("status", "schema", "docs")},
     }
     status = admin.get("/api/status/").json()
     assert set(status) == {"signoff-version", "prefect-version", "prefect", "default-queue-has-worker"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,34 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.acceptance.people import unique
-from tests.conftest import lacking
 from tests.live import Live, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here; install the extra 'test'")
-Browser, Page, expect = playwright.Browser, playwright.Page, playwright.expect
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        lacking("browser", "no Chromium here; install the package chromium")
-    with playwright.sync_playwright() as player:
-        opened = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    """A new page of somebody who has not signed in; what it shows in the end is kept."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    yield opened
-    opened.screenshot(path=tmp_path / "page.png")
-    context.close()
+Page, expect = playwright.Page, playwright.expect
 
 
 def sign_in(page: Page, said: str) -> None:
