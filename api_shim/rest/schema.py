@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -40,8 +39,12 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-@router.get("/schema")
-async def schema(request: Request, _version: Annotated[None, Depends(negotiate)]) -> Response:
+@router.get("/schema", dependencies=[Depends(negotiate)])
+async def schema(request: Request) -> Response:
+    return _document(request)
+
+
+def _document(request: Request) -> Response:
     known = request.app.state
     if not hasattr(known, "document"):
         known.document = describe(request.app.routes)
@@ -49,8 +52,12 @@ async def schema(request: Request, _version: Annotated[None, Depends(negotiate)]
 
 
 @router.get("/docs")
-async def page() -> Response:
-    return _file("")
+async def page(request: Request) -> Response:
+    if request.query_params.get("format") != "openapi":
+        return _file("")
+    # Where pynautobot's openapi() asks for the document.
+    negotiate(request)
+    return _document(request)
 
 
 @router.get("/docs/{name}")

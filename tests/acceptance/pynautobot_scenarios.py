@@ -94,6 +94,11 @@ def a_version_that_there_is_not_is_refused(server: Server) -> None:
         list(server.client(api_version="9.9").extras.jobs.all())
 
 
+def the_document_of_the_api_is_read(server: Server) -> None:
+    document = server.client().openapi()
+    assert "/api/extras/scheduled-jobs/" in document["paths"]
+
+
 # Jobs
 
 
@@ -358,6 +363,7 @@ SCENARIOS: dict[str, Callable[[Server], None]] = {
         the_client_is_made_and_knows_the_version,
         a_wrong_token_is_refused,
         a_version_that_there_is_not_is_refused,
+        the_document_of_the_api_is_read,
         jobs_are_found_by_id_by_name_and_by_filter,
         a_job_is_changed_and_put_back,
         the_variables_of_a_job_are_read,

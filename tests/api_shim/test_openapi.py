@@ -168,7 +168,9 @@ def origin(sqlite_store: Store, clock: Clock) -> Origin:
     return Origin(sqlite_store, clock)
 
 
-@pytest.mark.parametrize("path", ["/api/schema", "/api/schema/", "/api/schema/?format=json"])
+@pytest.mark.parametrize(
+    "path", ["/api/schema", "/api/schema/", "/api/schema/?format=json", "/api/docs/?format=openapi"]
+)
 def test_anybody_can_ask_for_it(origin: Origin, path: str) -> None:
     answer = origin.ask("GET", path, None)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
