@@ -124,13 +124,10 @@ class Front:
         await self._to_shim(caller, scope, receive, send)
 
     async def _to_shim(self, caller: Actor | GateError, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["caller"] = caller
         if scope["method"] == "HEAD":
             # As for GET, but for the body.
             scope, send = {**scope, "method": "GET"}, _without_body(send)
-        # As it was sent, still encoded: a name in it may have a slash of its own.
-        path = scope["raw_path"].rstrip(b"/")
-        await self._shim({**scope, "path": path.decode("latin-1"), "raw_path": path}, receive, send)
+        await self._shim(as_called(scope, caller), receive, send)
 
     async def _prefects(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -199,6 +196,19 @@ class Front:
         except GateError:
             return False
         return path in READING_SOCKETS or may_write(actor)
+
+
+def as_called(scope: Scope, caller: Actor | GateError) -> Scope:
+    """Return a call of our routes as they expect it.
+
+    Args:
+        scope: as it came.
+        caller: who calls, or why that is nobody.
+    """
+    # As it was sent, still encoded: a name in it may have a slash of its own.
+    path = scope["raw_path"].rstrip(b"/")
+    state = {**scope.get("state", {}), "caller": caller}
+    return {**scope, "state": state, "path": path.decode("latin-1"), "raw_path": path}
 
 
 def _without_body(send: Send) -> Send:

@@ -18,6 +18,8 @@ def browser() -> Iterator[Any]:
     if chromium is None:
         lacking("browser", "no Chromium here; install the package chromium")
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here; install the extra 'test'")
+    # A machine that runs other tests besides takes its time.
+    playwright.expect.set_options(timeout=20_000)
     with playwright.sync_playwright() as player:
         opened = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
