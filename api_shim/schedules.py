@@ -38,6 +38,8 @@ from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 
 KIND = ObjectType.SCHEDULED_JOB
+FOLLOWED_AT_ONCE = 20
+"""How many deletions Prefect follows before the answer; the loop sees to the others."""
 
 SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
 SENSITIVE_AND_APPROVAL = (
@@ -203,7 +205,7 @@ class Schedules:
         await self._runs.promptly(partial(self._clean, leftovers))
 
     async def _clean(self, leftovers: list[Leftover]) -> None:
-        for leftover in leftovers:
+        for leftover in leftovers[:FOLLOWED_AT_ONCE]:
             await self._projection.clean(leftover)
 
 
