@@ -1,1 +1,23 @@
-"""Lets people talk to both: the REST API, the command line and the ownership rules, mapped onto Prefect."""
+"""Lets people talk to both: the REST API, the command line and the ownership rules, mapped onto Prefect.
+
+From Python, ``Shim`` and ``AsyncShim`` do what the REST API does; they are loaded when they are asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from api_shim.async_shim import AsyncShim
+    from api_shim.shim import Shim
+
+__all__ = ["AsyncShim", "Shim"]
+
+_HOMES = {"AsyncShim": "api_shim.async_shim", "Shim": "api_shim.shim"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

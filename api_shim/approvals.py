@@ -165,7 +165,7 @@ def _deny(
     act, word, step = (Act.WITHDRAWN, "Withdrawn", Step.WITHDRAW) if own else (Act.DENIED, "Denied", Step.DENY)
     tx.remember(about(case.row, act, now, actor, comment=decision.comment, seen=snapshot(case.request.thing or {})))
     comment = f": {decision.comment}" if decision.comment else "."
-    leftover = leave(tx, case.row, f"{word} by {actor.username}{comment}")
+    [leftover] = leave(tx, [case.row], f"{word} by {actor.username}{comment}")
     return replace(case.row, approval=STEPS[case.row.approval, step], enabled=False), leftover
 
 

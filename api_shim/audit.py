@@ -182,6 +182,15 @@ def chained(event: AuditEvent, head: AuditHead) -> AuditEvent:
     return replace(event, hash=hash_of(event))
 
 
+def continued(events: Iterable[AuditEvent], head: AuditHead) -> list[AuditEvent]:
+    """Return events as those that follow the head, one after the other."""
+    chain: list[AuditEvent] = []
+    for event in events:
+        chain.append(chained(event, head))
+        head = replace(head, number=chain[-1].number, hash=chain[-1].hash)
+    return chain
+
+
 def hash_of(event: AuditEvent) -> str:
     """Return the hash of all that an event says, and of the hash before it."""
     said = shape(event)

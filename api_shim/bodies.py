@@ -22,7 +22,7 @@ from approval_gate.errors import GateError, Invalid, TooLarge
 MAX_BODY = 5_000_000
 DEEPEST = 200
 """Levels of lists and objects within a body: Python can walk through that many anywhere."""
-FORMS = frozenset({"multipart/form-data", "application/x-www-form-urlencoded"})
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 TOO_DEEP = {"detail": "JSON parse error - nested too deeply"}
 

@@ -30,6 +30,9 @@ from approval_gate.model import Action, Actor, Allowed, Denied, ObjectType, Verd
 
 HAD_ITS_TURN = "It has had its only turn."
 NEVER_AGAIN = "Its schedule has no further time."
+SHOWN_FIRINGS, MOST_FIRINGS = 10, 100
+"""How many firings to come are told: where nothing else is asked, and at most."""
+
 UNSEEN = "This person may not see it."
 INACTIVE = "This user has been deactivated."
 

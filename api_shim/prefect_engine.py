@@ -177,7 +177,11 @@ class PrefectEngine(PrefectHttp):
     # Runs
 
     async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
-        body = {
+        path = f"/deployments/{deployment_id}/create_flow_run"
+        return UUID((await self._ask("POST", path, self._held(run)))["id"])
+
+    def _held(self, run: RunSpec) -> dict[str, Json]:
+        return {
             "name": run.name,
             "parameters": dict(run.parameters),
             "work_queue_name": run.queue,
@@ -187,7 +191,6 @@ class PrefectEngine(PrefectHttp):
             # Somebody who resumes it past us would else have its failure executed twice: Prefect counts wrong then.
             "empirical_policy": {"retries": -1},
         }
-        return UUID((await self._ask("POST", f"/deployments/{deployment_id}/create_flow_run", body))["id"])
 
     async def find_run(self, key: str) -> UUID | None:
         body = {"flow_runs": {"idempotency_key": {"any_": [key]}}, "limit": 1}

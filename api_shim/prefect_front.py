@@ -1,8 +1,8 @@
 """The one origin: who calls is found out once, here; then the call goes to our application or to Prefect's.
 
-* Ours are ``/api/``, ``/api/status``, ``/api/extras``, ``/api/users``, ``/api/signoff`` and ``/signoff``;
-  all else is Prefect's, but for two of its paths: to resume a run of ours, and to run a deployment of ours, is a
-  decision or a request by the rules of our API.
+* Ours are ``/api/``, ``/api/status``, ``/api/schema``, ``/api/docs``, ``/api/extras``, ``/api/users``,
+  ``/api/signoff`` and ``/signoff``; all else is Prefect's, but for two of its paths: to resume a run of ours, and to
+  run a deployment of ours, is a decision or a request by the rules of our API.
 * Our routes are told who calls, or why that is nobody, and answer 403 themselves (contract 2).
 * Prefect's API answers 401 to nobody: its login page needs that. Its pages and their files are open, and so are
   ``/api/health`` and ``/api/ready``, by exact match.
@@ -37,7 +37,7 @@ from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import on_type
 
-OURS = re.compile(r"/api/?|/api/(status|extras|users|signoff)(/.*)?", re.DOTALL)
+OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?", re.DOTALL)
 PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
 GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
 OPEN = frozenset({"/api/health", "/api/ready"})
@@ -130,13 +130,10 @@ class Front:
         await self._to_shim(caller, scope, receive, send)
 
     async def _to_shim(self, caller: Actor | GateError, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["caller"] = caller
         if scope["method"] == "HEAD":
             # As for GET, but for the body.
             scope, send = {**scope, "method": "GET"}, _without_body(send)
-        # As it was sent, still encoded: a name in it may have a slash of its own.
-        path = scope["raw_path"].rstrip(b"/")
-        await self._shim({**scope, "path": path.decode("latin-1"), "raw_path": path}, receive, send)
+        await self._shim(as_called(scope, caller), receive, send)
 
     async def _prefects(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -205,6 +202,19 @@ class Front:
         except GateError:
             return False
         return path in READING_SOCKETS or may_write(actor)
+
+
+def as_called(scope: Scope, caller: Actor | GateError) -> Scope:
+    """Return a call of our routes as they expect it.
+
+    Args:
+        scope: as it came.
+        caller: who calls, or why that is nobody.
+    """
+    # As it was sent, still encoded: a name in it may have a slash of its own.
+    path = scope["raw_path"].rstrip(b"/")
+    state = {**scope.get("state", {}), "caller": caller}
+    return {**scope, "state": state, "path": path.decode("latin-1"), "raw_path": path}
 
 
 def _without_body(send: Send) -> Send:

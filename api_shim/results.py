@@ -21,6 +21,7 @@ from api_shim.forgetting import forget
 from api_shim.model import JobResult
 from api_shim.ports import Engine
 from api_shim.runs import Runs
+from api_shim.schedules import FOLLOWED_AT_ONCE
 from api_shim.spent import Spent
 from api_shim.store import Store, Transaction
 from approval_gate import policy
@@ -68,7 +69,7 @@ class Results:
 
     async def _follow(self, spent: list[Spent]) -> None:
         async def follow() -> None:
-            for each in spent:
+            for each in spent[:FOLLOWED_AT_ONCE]:
                 await forget(self._store, self._engine, each)
 
         await self._runs.promptly(follow)

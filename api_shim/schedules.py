@@ -37,6 +37,10 @@ from approval_gate.errors import Invalid
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 
+KIND = ObjectType.SCHEDULED_JOB
+FOLLOWED_AT_ONCE = 20
+"""How many deletions Prefect follows before the answer; the loop sees to the others."""
+
 SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
 SENSITIVE_AND_APPROVAL = (
     "Unable to run or schedule job: This job is flagged as possibly having sensitive variables but is also flagged "
@@ -201,7 +205,7 @@ class Schedules:
         await self._runs.promptly(partial(self._clean, leftovers))
 
     async def _clean(self, leftovers: list[Leftover]) -> None:
-        for leftover in leftovers:
+        for leftover in leftovers[:FOLLOWED_AT_ONCE]:
             await self._projection.clean(leftover)
 
 
@@ -252,45 +256,48 @@ def _add(actor: Actor, scheduled: ScheduledJob, now: datetime, tx: Transaction) 
 
 
 def _delete(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> Leftover:
-    scheduled = find(tx, actor, Action.DELETE, ObjectType.SCHEDULED_JOB, lock=True, id=scheduled_id)
-    return _deleted(actor, scheduled, now, tx)
+    scheduled = find(tx, actor, Action.DELETE, KIND, lock=True, id=scheduled_id)
+    [leftover] = _deleted(actor, [scheduled], now, tx)
+    return leftover
 
 
 def _delete_all(actor: Actor, ids: list[UUID], now: datetime, tx: Transaction) -> list[Leftover]:
-    kind = ObjectType.SCHEDULED_JOB
-    policy.enforce(policy.on_type(actor, Action.DELETE, kind), kind)
+    policy.enforce(policy.on_type(actor, Action.DELETE, KIND), KIND)
+    deletable = tx.visible(KIND, actor, Action.DELETE, ids)
     # In order, so that two who delete the same at once never wait for each other.
-    deletable = sorted(tx.visible(kind, actor, Action.DELETE, ids))
-    found = (tx.one(ScheduledJob, id=scheduled_id, lock=True) for scheduled_id in deletable)
-    return [_deleted(actor, scheduled, now, tx) for scheduled in found if scheduled is not None]
+    return _deleted(actor, tx.all(ScheduledJob, order="id", lock=True, id=deletable), now, tx)
 
 
-def _deleted(actor: Actor, scheduled: ScheduledJob, now: datetime, tx: Transaction) -> Leftover:
-    own_request = scheduled.awaits_decision and actor.id == scheduled.requester_id
-    if own_request:
-        thing = tx.attributes(ObjectType.SCHEDULED_JOB, scheduled.id)
-        tx.remember(about(scheduled, Act.WITHDRAWN, now, actor, seen=snapshot(thing)))
-    else:
-        tx.remember(about(scheduled, Act.DELETED, now, actor))
-    return leave(tx, scheduled, f"Deleted by {actor.username}.")
+def _deleted(actor: Actor, rows: list[ScheduledJob], now: datetime, tx: Transaction) -> list[Leftover]:
+    withdrawn = [row.id for row in rows if row.awaits_decision and actor.id == row.requester_id]
+    seen = tx.attributes_of(KIND, withdrawn) if withdrawn else {}
+    for row in rows:
+        if row.id in seen:
+            tx.remember(about(row, Act.WITHDRAWN, now, actor, seen=snapshot(seen[row.id])))
+        else:
+            tx.remember(about(row, Act.DELETED, now, actor))
+    return leave(tx, rows, f"Deleted by {actor.username}.")
 
 
-def leave(tx: Transaction, scheduled: ScheduledJob, message: str) -> Leftover:
-    """Remove a scheduled job, and note what it may have left in Prefect.
+def leave(tx: Transaction, rows: list[ScheduledJob], message: str) -> list[Leftover]:
+    """Remove scheduled jobs, and note what they may have left in Prefect.
 
     Args:
         tx: the transaction.
-        scheduled: it.
-        message: what its run is ended with, for people.
+        rows: they.
+        message: what their runs are ended with, for people.
     """
-    leftover = Leftover(
-        id=scheduled.id,
-        job_id=scheduled.job_id,
-        name=deployment_name(scheduled.name, scheduled.id),
-        message=message,
-        deployment_id=scheduled.deployment_id,
-        flow_run_id=scheduled.flow_run_id,
-    )
-    tx.remove(scheduled)
-    tx.add(leftover)
-    return leftover
+    leftovers = [
+        Leftover(
+            id=row.id,
+            job_id=row.job_id,
+            name=deployment_name(row.name, row.id),
+            message=message,
+            deployment_id=row.deployment_id,
+            flow_run_id=row.flow_run_id,
+        )
+        for row in rows
+    ]
+    tx.remove_all(ScheduledJob, [row.id for row in rows])
+    tx.add(*leftovers)
+    return leftovers

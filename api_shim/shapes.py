@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Shape(BaseModel):
     """A part of an answer; clients pass over fields that they do not know."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
 
 
 class Reference(Shape):
@@ -105,7 +105,9 @@ class Job(Object):
 
 
 class Variable(Shape):
-    """A variable of a Job, as its form shows it."""
+    """A variable of a Job, as its form shows it; what does not apply to it is left out."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     name: str
     type: str
@@ -277,7 +279,7 @@ class Upcoming(Shape):
 
     time_zone: str
     why_not: str = Field(description="Why it would not fire at these times as things stand; empty if it does.")
-    results: list[datetime]
+    firings: list[datetime]
 
 
 class Page(Shape, Generic[T]):

@@ -218,7 +218,7 @@ class Wire:
 
     def upcoming(self, told: Upcoming) -> shapes.Upcoming:
         """Return when a scheduled job fires next (contract 10)."""
-        return shapes.Upcoming(time_zone=told.time_zone, why_not=told.why_not, results=told.times)
+        return shapes.Upcoming(time_zone=told.time_zone, why_not=told.why_not, firings=told.times)
 
 
 def natural_slug(display: str, thing_id: UUID) -> str:

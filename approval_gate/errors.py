@@ -12,7 +12,16 @@
     └── Unavailable         what it needs is not there now; later it may work
 
 The core raises these and knows nothing of status codes; the shell decides what each means there.
+
+* As text each is sentences for people, on one line, each with the field that it is about; ``detail`` is what was said.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+UNNAMED = frozenset({"detail", "errors", "non_field_errors"})
+"""Keys in a structure of sentences that are no fields."""
 
 
 class GateError(Exception):
@@ -27,7 +36,9 @@ class GateError(Exception):
         self.detail = detail
 
     def __str__(self) -> str:
-        return str(self.detail)
+        if isinstance(self.detail, str):
+            return self.detail
+        return " ".join(sentences(self.detail)) or str(self.detail)
 
 
 class Forbidden(GateError):
@@ -56,3 +67,24 @@ class NotRunnable(GateError):
 
 class Unavailable(GateError):
     """What this needs is not there now; later it may work."""
+
+
+def sentences(detail: object, field: str = "") -> Iterator[str]:
+    """Yield the sentences of a refusal, each with the field that it is about.
+
+    Args:
+        detail: a sentence, or a structure of such sentences by field.
+        field: what all of it is about.
+
+    Yields:
+        them, each on one line, and with nothing in it that a terminal would obey.
+    """
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            yield from sentences(inner, field if name in UNNAMED else f"{field}.{name}".removeprefix("."))
+    elif isinstance(detail, list | tuple):
+        for inner in detail:
+            yield from sentences(inner, field)
+    elif isinstance(detail, str):
+        text = "".join(c if c.isprintable() else " " for c in detail)
+        yield f"{field}: {text}" if field else text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from sqlalchemy import create_engine, text
 from api_shim.store import Store
 from tests.api_shim.plant import Plants
 from tests.factories import NOW
-from tests.live import Live, start
+from tests.live import Live, free_port, start
 
 POSTGRES_HOMES = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt/postgresql")
 
@@ -63,12 +62,6 @@ def _postgresql_programs() -> Path | None:
     return found[-1].parent if found else None
 
 
-def _free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of a PostgreSQL server, without a database: one that is given, or one that is started here."""
@@ -84,7 +77,7 @@ def postgresql_server() -> Iterator[str]:
         is_root = os.geteuid() == 0
         if is_root:
             shutil.chown(folder, "postgres")
-        data, port = f"{folder}/data", _free_port()
+        data, port = f"{folder}/data", free_port()
 
         def run(*command: str) -> None:
             whose: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if is_root else {}
@@ -153,14 +146,14 @@ def _opened(url: str) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """One real ``signoff up`` for all acceptance tests, with the Jobs of ``tests/acceptance/jobs_for_tests.py``."""
-    server = start(tmp_path_factory.mktemp("home"), _free_port())
+    server = start(tmp_path_factory.mktemp("home"), free_port())
     yield server
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def free_port() -> Callable[[], int]:
-    return _free_port
+@pytest.fixture(scope="session", name="free_port")
+def free_port_of() -> Callable[[], int]:
+    return free_port
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL)
-JOB, START, ASK, OWN, AUTOMATION, PEOPLE = BLOCKS
+JOB, START, ASK, OWN, TERMINAL, PYTHON, AUTOMATION, PEOPLE = BLOCKS
 DEFINITIONS = ASK[: ASK.index("; }\n") + 4]
 """What the first lines typed define, and the later ones use."""
 INSTALL = re.compile(r"^python3 .* install -e \S+ && ")
@@ -172,6 +172,20 @@ def test_a_schedule_is_changed_taken_over_and_explained(reader: Reader) -> None:
     assert told["may"]["approve"] == {"allowed": False, "reason": said}
     assert (told["next_firing"], told["why_not"]) == (None, "The scheduled job has not been approved.")
     assert would[-1].startswith("alice would be removed. 1 scheduled job(s) would have no owner")
+
+
+def test_a_terminal_and_python_do_the_same(reader: Reader) -> None:
+    planned, *more = reader.types(DEFINITIONS + TERMINAL).split("«weekly» waits for approval; then weekly from ")
+    assert planned.startswith("Compact: SUCCESS\n")
+    assert more[0].count("2030-01-") == 3
+    assert "Deleted «weekly».\n" in more[0]
+    assert re.search(r"Compact +SUCCESS", more[0])
+    code = PYTHON.replace("/tmp/", f"{reader.folder}/")
+    env = {**reader.env(), "SIGNOFF_TOKEN": reader.keys["alice"]}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert " unused pages\n" in done.stdout
+    assert done.stdout.endswith("SUCCESS {'unused pages': 0, 'compacted': False}\n")
 
 
 def test_an_automation_tells_a_webhook(reader: Reader, webhook: Webhook) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,7 +42,12 @@ def opened(home: Path | None) -> Iterator[Store]:
 
 def say(text: str) -> None:
     """Print for people."""
-    typer.echo(text)
+    typer.echo(readable(text))
+
+
+def readable(text: str) -> str:
+    """Return a text without what a terminal would obey, which may stand in any name or message."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 def show(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
@@ -54,6 +59,10 @@ def show(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, as_json: boo
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
+    _print(table)
+
+
+def _print(table: Table) -> None:
     # A pipe is as wide as it needs to be; only a terminal folds.
     Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
@@ -63,10 +72,18 @@ def _cell(value: Any) -> Text:
     if isinstance(value, bool):
         return Text("yes" if value else "no")
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return Text(", ".join(value) or "-")
+        return Text(readable(", ".join(value)) or "-")
     if isinstance(value, dict | list):
-        return Text(json.dumps(value, ensure_ascii=False))
-    return Text("-" if value is None or value == "" else str(value))
+        return Text(readable(json.dumps(value, ensure_ascii=False)))
+    return Text("-" if value is None or value == "" else readable(str(value)))
+
+
+def describe(fields: Mapping[str, Any]) -> None:
+    """Print what there is to know about one thing, a line for each."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in fields.items():
+        grid.add_row(Text(name, "bold"), _cell(value))
+    _print(grid)
 
 
 def fail(error: GateError) -> int:

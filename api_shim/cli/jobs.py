@@ -1,4 +1,4 @@
-"""``signoff job``: which Jobs there are, and which of them may run."""
+"""``signoff job``: which Jobs there are, which of them may run, and what they want to know."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from api_shim.address import HERE
 from api_shim.cli.common import AsJson, Home, opened, say, show
+from api_shim.cli.server import Insecure, Url, as_rows, signed_in
 from api_shim.clock import utc_now
 from api_shim.jobs import Catalogue
 
@@ -53,3 +55,22 @@ def disable(name: JobName, home: Home = None) -> None:
     with opened(home) as store:
         job = Catalogue(store, utc_now).set_enabled(name, enabled=False)
     say(f"{job.name} may no longer run.")
+
+
+@app.command("variables")
+def variables(
+    name: Annotated[str, typer.Argument(metavar="JOB", help="The id or the name of the Job.")],
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a Job wants to know before it runs, as the running server tells you.
+
+    Example: signoff job variables "Back up"
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        found = shim.variables(name)
+    if not found and not as_json:
+        say("It wants to know nothing.")
+        return
+    show(as_rows(found), ("name", "type", "required", "default", "help_text", "choices"), as_json=as_json)

@@ -45,14 +45,13 @@ from api_shim.prefect_server import (
     set_environment,
 )
 from api_shim.proxies import BehindProxies, read_networks
-from api_shim.settings import Settings
+from api_shim.settings import WORKER, Settings
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
 from flows.registry import Discovery, discover
 
 logger = logging.getLogger("signoff")
 
-WORKER = "signoff-worker"
 GRACE = 3
 """Seconds that requests under way have to end when the server stops."""
 

@@ -13,6 +13,7 @@ from api_shim.rest import (
     jobs,
     prefect_paths,
     scheduled_jobs,
+    schema,
     service,
     users,
 )
@@ -26,6 +27,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     job_logs.router,
     job_queues.router,
     users.router,
+    schema.router,
     gate.router,
     prefect_paths.router,
 )

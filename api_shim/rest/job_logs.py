@@ -7,26 +7,29 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
+from api_shim import shapes
 from api_shim.conditions import Comparison
 from api_shim.conventions import as_page, read_listing, respond
 from api_shim.deps import Caller, Use, wire
+from api_shim.openapi import a_list
 from api_shim.rest.answers import expanded
 from api_shim.store import Listing
 from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 
-router = APIRouter(prefix="/api/extras/job-logs")
+router = APIRouter(prefix="/api/extras/job-logs", tags=["job-logs"])
 KIND = ObjectType.JOB_LOG_ENTRY
 AT_ONCE = 20
 """How many job results one list may be about: each is asked of Prefect."""
 
 
-@router.get("")
+@router.get("", **a_list(shapes.JobLogEntry, KIND, needed=["job_result"]))
 async def listed(request: Request, actor: Caller, use: Use) -> Response:
+    """List the log lines of the job results that the query names."""
     listing = read_listing(request, KIND)
     page = await use.viewing.log_entries(actor, _named(listing), listing)
-    shapes = await wire(request, use)
-    entries = [shapes.log_entry(entry) for entry in page.rows]
+    shown = await wire(request, use)
+    entries = [shown.log_entry(entry) for entry in page.rows]
     return respond(request, as_page(request, listing, page.count, await expanded(request, actor, use, entries)))
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
+from api_shim import shapes
 from api_shim.bodies import read_body
 from api_shim.conventions import (
     by_reference,
@@ -19,85 +20,100 @@ from api_shim.conventions import (
 from api_shim.decision_form import Decision, read_decision
 from api_shim.deletions import read_ids
 from api_shim.deps import Caller, Ref, Services, Use, wire
+from api_shim.explaining import MOST_FIRINGS, SHOWN_FIRINGS
+from api_shim.openapi import a_list, answers, one
+from api_shim.request_shapes import Deletions, ScheduledJobChange, SentDecision, Transfer
 from api_shim.rest.answers import answer_one, answer_page
 from approval_gate.errors import Invalid
 from approval_gate.model import Actor, ObjectType
 from flows.inputs import is_storable
 
-router = APIRouter(prefix="/api/extras/scheduled-jobs")
+router = APIRouter(prefix="/api/extras/scheduled-jobs", tags=["scheduled-jobs"])
 KIND = ObjectType.SCHEDULED_JOB
-SHOWN_FIRINGS, MOST_FIRINGS = 10, 100
+DECIDED = one(shapes.ScheduledJob, query=["force"], body=SentDecision, also=[409])
 
 
-@router.get("")
+@router.get("", **a_list(shapes.ScheduledJob, KIND))
 async def listed(request: Request, actor: Caller, use: Use) -> Response:
+    """List the scheduled jobs."""
     return await answer_page(request, actor, use, KIND)
 
 
-@router.delete("")
+@router.delete("", **answers(None, 204, body=Deletions))
 async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
+    """Delete several scheduled jobs; those that the caller may not delete are passed over."""
     await use.schedules.delete_all(actor, read_ids(await read_body(request)))
     return no_content(request)
 
 
-@router.get("/{ref}")
+@router.get("/{ref}", **one(shapes.ScheduledJob))
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Show a scheduled job."""
     row = await use.viewing.one(actor, KIND, **by_reference(ref))
     return await answer_one(request, actor, use, KIND, row)
 
 
-@router.patch("/{ref}")
+@router.patch("/{ref}", **one(shapes.ScheduledJob, body=ScheduledJobChange, also=[405, 409]))
 async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Change a scheduled job."""
     row = await use.edits.change(actor, by_reference(ref), await read_body(request))
     return await answer_one(request, actor, use, KIND, row)
 
 
-@router.delete("/{ref}")
+@router.delete("/{ref}", **answers(None, 204))
 async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Delete a scheduled job."""
     await use.schedules.delete(actor, await _id_of(ref, actor, use))
     return no_content(request)
 
 
-@router.post("/{ref}/approve")
+@router.post("/{ref}/approve", **DECIDED)
 async def approve(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Approve a request."""
     row = await use.approvals.approve(actor, by_reference(ref), await _decision(request))
     return await answer_one(request, actor, use, KIND, row)
 
 
-@router.post("/{ref}/deny")
+@router.post("/{ref}/deny", **DECIDED)
 async def deny(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Deny a request, or withdraw one's own; it is gone then."""
     row = await use.approvals.deny(actor, by_reference(ref), await _decision(request))
     return await answer_one(request, actor, use, KIND, row)
 
 
-@router.post("/{ref}/dry-run")
+@router.post("/{ref}/dry-run", **answers(shapes.JobResult, also=[405, 409]))
 async def dry_run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Run a request with its inputs, as the caller, without changing anything."""
     await read_body(request)
     result = await use.approvals.dry_run(actor, by_reference(ref))
     return respond(request, (await wire(request, use)).job_result(result))
 
 
-@router.post("/{ref}/assume-ownership")
+@router.post("/{ref}/assume-ownership", **one(shapes.ScheduledJob, also=[409]))
 async def assume_ownership(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Become the owner of a scheduled job, and enable it again if a failure had disabled it."""
     await read_body(request)
     row = await use.ownership.assume(actor, by_reference(ref))
     return await answer_one(request, actor, use, KIND, row)
 
 
-@router.post("/{ref}/transfer")
+@router.post("/{ref}/transfer", **one(shapes.ScheduledJob, body=Transfer, also=[409]))
 async def transfer(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Hand a scheduled job to somebody else."""
     row = await use.ownership.transfer(actor, by_reference(ref), read_receiver(await read_body(request)))
     return await answer_one(request, actor, use, KIND, row)
 
 
-@router.get("/{ref}/explain")
+@router.get("/{ref}/explain", **answers(shapes.Explanation, query=["user"]))
 async def explain(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Tell who may do what with a scheduled job and why not, and when it fires next."""
     told = await use.explaining.explain(actor, by_reference(ref), _about(request))
     return respond(request, (await wire(request, use)).explanation(told))
 
 
-@router.get("/{ref}/upcoming")
+@router.get("/{ref}/upcoming", **answers(shapes.Upcoming, query=["count"]))
 async def upcoming(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Tell when a scheduled job fires next."""
     told = await use.explaining.upcoming(actor, by_reference(ref), _count(request))
     return respond(request, (await wire(request, use)).upcoming(told))
 

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Request, Response
 
 from api_shim.conventions import respond
 from api_shim.deps import Caller, Use
+from api_shim.openapi import answers
 from api_shim.shapes import Status
 from approval_gate.errors import Unavailable
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", tags=["service"])
 
 PARTS = {
     "jobs": "/api/extras/jobs/",
@@ -26,17 +27,21 @@ PARTS = {
     "tokens": "/api/users/tokens/",
     "permissions": "/api/users/permissions/",
     "status": "/api/status/",
+    "schema": "/api/schema/",
+    "docs": "/api/docs/",
 }
 
 
-@router.get("")
+@router.get("", **answers(dict[str, str]))
 async def root(request: Request, _actor: Caller) -> Response:
+    """Tell where everything is."""
     origin = str(request.base_url).rstrip("/")
     return respond(request, {name: origin + path for name, path in PARTS.items()})
 
 
-@router.get("/status")
+@router.get("/status", **answers(Status))
 async def status(request: Request, _actor: Caller, use: Use) -> Response:
+    """Tell whether the server is well, and what it is."""
     workers: bool | None = None
     with contextlib.suppress(Unavailable):
         workers = await use.engine.has_worker("default")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from api_shim import shapes
+from api_shim.account_form import NEEDED
 from api_shim.accounts import NAMED_BY
 from api_shim.bodies import read_body
 from api_shim.conventions import by_reference, no_content, respond
 from api_shim.deps import Caller, Ref, Services, Use, root_of
+from api_shim.openapi import a_list, answers, one
+from api_shim.request_shapes import GroupFields, NewTokenFields, PermissionFields, TokenFields, UserFields
 from api_shim.rest.answers import answer_one, answer_page
 from api_shim.wire_accounts import PATHS, AccountsWire, related
 from approval_gate.model import ObjectType
@@ -20,31 +26,61 @@ from approval_gate.policy import missing
 router = APIRouter(prefix="/api")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What is told of a type of account, and what is asked about it.
+
+    Args:
+        shape: of one.
+        body: what it is to be.
+        new_shape: of one that has just been added.
+        new_body: what a new one is to be.
+    """
+
+    shape: type[shapes.Object]
+    body: Any
+    new_shape: type[shapes.Object]
+    new_body: Any
+
+
+TOLD: Mapping[ObjectType, Told] = {
+    ObjectType.USER: Told(shape=shapes.User, body=UserFields, new_shape=shapes.User, new_body=UserFields),
+    ObjectType.GROUP: Told(shape=shapes.Group, body=GroupFields, new_shape=shapes.Group, new_body=GroupFields),
+    ObjectType.TOKEN: Told(shape=shapes.Token, body=TokenFields, new_shape=shapes.NewToken, new_body=NewTokenFields),
+    ObjectType.PERMISSION: Told(
+        shape=shapes.Permission, body=PermissionFields, new_shape=shapes.Permission, new_body=PermissionFields
+    ),
+}
+
+
 def _add_routes(kind: ObjectType) -> None:
     """Give a type its routes, which are the same for all of them."""
-    path = f"/{PATHS[kind]}"
+    path, told = f"/{PATHS[kind]}", TOLD[kind]
+    noun = PATHS[kind].rpartition("/")[2].removesuffix("s")
+    tags: list[str | Enum] = [f"{noun}s"]
+    new: dict[str, Any] = {"body": told.new_body, "required": NEEDED[kind]}
 
-    @router.get(path)
+    @router.get(path, tags=tags, description=f"List the {noun}s.", **a_list(told.shape, kind))
     async def listed(request: Request, actor: Caller, use: Use) -> Response:
         return await answer_page(request, actor, use, kind)
 
-    @router.post(path)
+    @router.post(path, tags=tags, description=f"Add a {noun}.", **answers(told.new_shape, 201, **new))
     async def add(request: Request, actor: Caller, use: Use) -> Response:
         added = await use.accounts.add(actor, kind, await read_body(request))
-        shapes = await _wire(request, use, kind, [added.thing])
-        return respond(request, shapes.account(added.thing, added.key), 201)
+        shown = await _wire(request, use, kind, [added.thing])
+        return respond(request, shown.account(added.thing, added.key), 201)
 
-    @router.get(f"{path}/{{ref}}")
+    @router.get(f"{path}/{{ref}}", tags=tags, description=f"Show a {noun}.", **one(told.shape))
     async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
         thing = await use.viewing.one(actor, kind, **_by(kind, ref))
         return await answer_one(request, actor, use, kind, thing)
 
-    @router.patch(f"{path}/{{ref}}")
+    @router.patch(f"{path}/{{ref}}", tags=tags, description=f"Change a {noun}.", **one(told.shape, body=told.body))
     async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
         thing = await use.accounts.change(actor, kind, _by(kind, ref), await read_body(request))
         return await answer_one(request, actor, use, kind, thing)
 
-    @router.delete(f"{path}/{{ref}}")
+    @router.delete(f"{path}/{{ref}}", tags=tags, description=f"Remove a {noun}.", **answers(None, 204))
     async def remove(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
         await use.accounts.remove(actor, kind, _by(kind, ref))
         return no_content(request)

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
@@ -19,7 +19,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from api_shim.audit import Act, AuditEvent, AuditHead, chained
+from api_shim.audit import Act, AuditEvent, AuditHead, continued
 from api_shim.conditions import Condition
 from api_shim.job_queues import JobQueue
 from api_shim.model import Group, Job, JobResult, Leftover, Permission, ScheduledJob, Status, Token, User
@@ -99,6 +99,12 @@ def _matching(table: Table, by: Mapping[str, Any]) -> list[ColumnElement[bool]]:
     ]
 
 
+def _parts(ids: Iterable[UUID]) -> Iterator[list[UUID]]:
+    waiting = iter(ids)
+    while part := list(islice(waiting, AT_ONCE)):
+        yield part
+
+
 class Transaction:
     """One transaction; made by ``Store.transaction``."""
 
@@ -106,13 +112,14 @@ class Transaction:
         self._connection = connection
         self._remembered: list[AuditEvent] = []
 
-    def add(self, thing: Any) -> None:
-        """Insert a value.
+    def add(self, *things: Any) -> None:
+        """Insert values of one kind, in one statement.
 
         Raises:
             Duplicate: when the transaction is left, if a unique field is taken.
         """
-        self._connection.execute(insert(TABLES[type(thing)]).values(_row(thing)))
+        if things:
+            self._connection.execute(insert(TABLES[type(things[0])]), [_row(thing) for thing in things])
 
     def add_missing(self, things: Collection[Any]) -> None:
         """Insert those of these values of one noun that are not there yet."""
@@ -135,11 +142,10 @@ class Transaction:
         identity = {name: getattr(thing, name) for name in KEYS[type(thing)]}
         self._connection.execute(delete(table).where(*_matching(table, identity)))
 
-    def remove_all(self, kind: type[Any], ids: Collection[UUID]) -> None:
-        """Delete the values with these ids."""
+    def remove_all(self, kind: type[Any], ids: Iterable[UUID]) -> None:
+        """Delete the values of a kind that have these ids, in as few statements as the database allows."""
         table = TABLES[kind]
-        waiting = iter(ids)
-        while part := list(islice(waiting, AT_ONCE)):
+        for part in _parts(ids):
             self._connection.execute(delete(table).where(table.c.id.in_(part)))
 
     def one(self, kind: type[T], *, lock: bool = False, **by: Any) -> T | None:
@@ -176,12 +182,10 @@ class Transaction:
         """Write what is to be remembered; nothing follows."""
         if not self._remembered:
             return
-        head = first = self.audit_head(lock=True)
-        for event in self._remembered:
-            event = chained(event, head)  # noqa: PLW2901 - the same event, in its place
-            self.add(event)
-            head = replace(head, number=event.number, hash=event.hash)
-        self.change(first, number=head.number, hash=head.hash)
+        first = self.audit_head(lock=True)
+        chain = continued(self._remembered, first)
+        self.add(*chain)
+        self.change(first, number=chain[-1].number, hash=chain[-1].hash)
 
     def audit_head(self, *, lock: bool = False) -> AuditHead:
         """Return the end of the audit."""
@@ -240,8 +244,7 @@ class Transaction:
         table = TABLES[TYPES[kind]]
         query = select(table.c.id).select_from(joined(kind)).where(self._visible(kind, actor, action))
         found: set[UUID] = set()
-        waiting = iter(ids)
-        while part := list(islice(waiting, AT_ONCE)):
+        for part in _parts(ids):
             found.update(self._connection.execute(query.where(table.c.id.in_(part))).scalars())
         return found
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.acceptance.people import People
+from tests.acceptance.asking import JOBS
+from tests.acceptance.people import People, schedule, unique
 from tests.live import Live
 
 
@@ -24,3 +26,18 @@ def people(live: Live) -> Iterator[People]:
     made = People(live)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def greet(admin: httpx.Client) -> Mapping[str, Any]:
+    """A Job that needs no approval and takes two variables."""
+    found: Mapping[str, Any] = admin.get(f"{JOBS}Greet/").json()
+    return found
+
+
+@pytest.fixture(scope="module")
+def planned(admin: httpx.Client) -> Iterator[Mapping[str, Any]]:
+    """A scheduled job that nobody changes."""
+    made = schedule(admin, unique("conformance"))
+    yield made
+    admin.delete(made["url"])

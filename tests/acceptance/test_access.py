@@ -73,6 +73,7 @@ class Need:
         ok: the status for who may.
         body: the body of the request, made of the object.
         query: the query of the request, made of the object.
+        open: nobody needs to sign in, for it shows nothing of this instance.
     """
 
     kind: str = ""
@@ -86,6 +87,7 @@ class Need:
     ok: int = 200
     body: Callable[[Thing], Any] | None = None
     query: Callable[[Thing], dict[str, str]] = lambda _thing: {}
+    open: bool = False
 
 
 def _run(_thing: Thing) -> Any:
@@ -99,6 +101,9 @@ def _of_run(_thing: Thing) -> Any:
 NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api"): Need(),
     ("GET", "/api/status"): Need(),
+    ("GET", "/api/schema"): Need(open=True),
+    ("GET", "/api/docs"): Need(open=True),
+    ("GET", "/api/docs/{name}"): Need(open=True),
     ("GET", "/api/extras/jobs"): Need(JOB, listing=True),
     ("GET", "/api/extras/jobs/{ref}"): Need(JOB),
     ("PATCH", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),
@@ -278,13 +283,14 @@ def state(admin: httpx.Client, thing: Thing) -> Any:
     )
 
 
-every_route = pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+every_closed_route = pytest.mark.parametrize("route", [r for r in ROUTES if not NEEDS[r].open], ids=" ".join)
+every_open_route = pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].open], ids=" ".join)
 every_guarded_route = pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].kind], ids=" ".join)
 OBJECT_ROUTES = [r for r in ROUTES if NEEDS[r].kind in NOUNS and "{ref}" in r[1]]
 every_object_route = pytest.mark.parametrize("route", OBJECT_ROUTES, ids=" ".join)
 
 
-@every_route
+@every_closed_route
 def test_nobody_may_do_anything(
     live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
 ) -> None:
@@ -302,6 +308,15 @@ def test_nobody_may_do_anything(
         with live.client(None, **headers) as client:
             assert detail(call(client, route, thing)) == (403, told)
     assert state(admin, thing) == before
+
+
+@every_open_route
+@pytest.mark.parametrize("credentials", [None, "Token 0123456789012345678901234567890123456789"])
+def test_what_is_open_is_open_to_everybody(live: Live, route: tuple[str, str], credentials: str | None) -> None:
+    method, path = route
+    with live.client(None, **({"Authorization": credentials} if credentials else {})) as client:
+        answer = client.request(method, path.replace("{name}", "start.js"))
+    assert answer.status_code == 200
 
 
 def with_all_but(people: People, need: Need) -> str:
@@ -435,7 +450,7 @@ def test_a_read_only_token_reads_and_writes_nothing(
     assert state(admin, thing) == before
 
 
-@every_route
+@every_closed_route
 def test_who_may_can(live: Live, people: People, route: tuple[str, str], thing: Thing) -> None:
     need = NEEDS[route]
     within = limit(need.kind, thing.name) if need.kind in NOUNS else None
@@ -445,7 +460,7 @@ def test_who_may_can(live: Live, people: People, route: tuple[str, str], thing: 
         assert call(client, route, thing).status_code == need.ok
 
 
-@every_route
+@every_closed_route
 def test_a_superuser_can(admin: httpx.Client, route: tuple[str, str], thing: Thing) -> None:
     assert call(admin, route, thing).status_code == NEEDS[route].ok
 

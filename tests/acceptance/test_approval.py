@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -218,73 +218,10 @@ def test_the_author_withdraws(live: Live, cast: Cast) -> None:
     assert (status, detail.split(" on ")[0]) == (409, f"{cast.names['alice']} withdrew this request")
 
 
-def test_a_decision_is_made_once(cast: Cast) -> None:
-    row = ask(cast.alice, when={"name": unique("once"), "interval": "future", "start_time": FAR})
-    assert decide(cast.bob, row, "approve").status_code == 200
-    first = cast.admin.get(row["url"]).json()
-    assert decide(cast.bob, row, "approve", comment="again").json() == first
-    for client, how in ((cast.admin, "approve"), (cast.admin, "deny"), (cast.bob, "deny")):
-        status, detail = told(decide(client, row, how))
-        assert status == 409
-        assert detail.startswith(f"{cast.names['bob']} approved this request on ")
-    assert cast.admin.get(row["url"]).json() == first
-    cast.admin.delete(row["url"])
-
-
-def test_what_needs_no_approval_is_not_approved(cast: Cast) -> None:
-    when = {"name": unique("free"), "interval": "future", "start_time": FAR}
-    row = ask(cast.alice, job="Greet", when=when)
-    for how in ("approve", "deny"):
-        assert told(decide(cast.bob, row, how)) == (409, "This scheduled job needs no approval.")
-    assert told(decide(cast.bob, row, "dry-run")) == (405, "This job does not support dry runs.")
-    cast.admin.delete(row["url"])
-
-
 def test_who_says_which_version_he_has_seen_approves_no_other(cast: Cast) -> None:
     row = ask(cast.alice)
     assert told(decide(cast.bob, row, "approve", version="0" * 12))[0] == 409
     assert decide(cast.bob, row, "approve", version=row["approval_version"]).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("query", "body", "status"),
-    [
-        pytest.param("force=true", {}, 200, id="in the query"),
-        pytest.param("force=1", {}, 200, id="as a number"),
-        pytest.param("force=YES", {}, 200, id="in capitals"),
-        pytest.param("", {"force": True}, 200, id="in the body"),
-        pytest.param("force=false", {}, 400, id="as false"),
-        pytest.param("force=no", {}, 400, id="as no"),
-        pytest.param("force=", {}, 400, id="empty"),
-        pytest.param("force=perhaps", {}, 400, id="as nonsense"),
-        pytest.param("force=true&force=false", {}, 400, id="twice, differently"),
-        pytest.param("force=true", {"force": False}, 400, id="differently in the body"),
-        pytest.param("", {"force": ["true"]}, 400, id="as a list"),
-        pytest.param("", {"force": True, "comment": 5}, 400, id="with a comment that is none"),
-        pytest.param("", {"force": True, "comment": "x" * 2001}, 400, id="with a comment that is too long"),
-        pytest.param("", ["force"], 400, id="in a list"),
-    ],
-)
-def test_force_is_a_boolean(cast: Cast, overdue: Callable[[], Shape], query: str, body: Any, status: int) -> None:
-    row = overdue()
-    answer = cast.bob.post(f"{SCHEDULES}{row['id']}/approve?{query}", json=body)
-    assert answer.status_code == status, answer.text
-    if status != 200:
-        assert cast.admin.get(row["url"]).json()["approval_state"] == "pending"
-
-
-@pytest.fixture(scope="module")
-def overdue(cast: Cast) -> Iterator[Callable[[], Shape]]:
-    """Requests whose start has passed."""
-    due = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
-    rows = [
-        ask(cast.alice, when={"name": unique("overdue"), "interval": "future", "start_time": due}) for _ in range(14)
-    ]
-    time.sleep(max(0.0, (datetime.fromisoformat(due) - datetime.now(UTC)).total_seconds()))
-    waiting = iter(rows)
-    yield lambda: next(waiting)
-    for row in rows:
-        cast.admin.delete(row["url"])
 
 
 def test_an_early_approval_runs_at_its_time_and_a_recurring_one_with_its_next_firing(cast: Cast, folder: Path) -> None:

@@ -83,7 +83,7 @@ def raw_get(live: Live, target: str, *headers: str, method: str = "GET") -> tupl
         "/api/flows/",
         "/api/version",
         "/api/hello",
-        "/api/docs",
+        "/api/docsx",
         "/api/openapi.json",
         "/api/collections/views/aggregate-worker-metadata",
         "/api/nothing",

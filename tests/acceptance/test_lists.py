@@ -34,9 +34,9 @@ MARK = unique("list")
 def rows(admin: httpx.Client) -> Iterator[dict[str, dict[str, Any]]]:
     """Three scheduled jobs, by the last letter of their names."""
     made = {
-        "a": schedule(admin, f"{MARK} a", interval="daily", start_time=FAR),
-        "b": schedule(admin, f"{MARK} B", interval="weekly", start_time="2031-01-01T00:00:00Z"),
-        "c": schedule(admin, f"{MARK} c", job="Guarded", interval="custom", crontab="0 2 * * *", start_time=None),
+        "a": schedule(admin, f"{MARK} ~a", interval="daily", start_time=FAR),
+        "b": schedule(admin, f"{MARK} ~B", interval="weekly", start_time="2031-01-01T00:00:00Z"),
+        "c": schedule(admin, f"{MARK} ~c", job="Guarded", interval="custom", crontab="0 2 * * *", start_time=None),
     }
     yield made
     for row in made.values():
@@ -54,14 +54,14 @@ def letters(admin: httpx.Client, **query: Any) -> str:
     ("query", "found"),
     [
         pytest.param({}, "Bac", id="starts, whatever its case"),
-        pytest.param({"name": [f"{MARK} a", f"{MARK} c"]}, "ac", id="any of several"),
-        pytest.param({"name__n": [f"{MARK} a", f"{MARK} c"]}, "B", id="none of several"),
-        pytest.param({"name__ic": " b"}, "B", id="contains"),
-        pytest.param({"name__nic": [" b", " C"]}, "a", id="contains none"),
-        pytest.param({"name__ie": f"{MARK} b".upper()}, "B", id="is, whatever its case"),
-        pytest.param({"name__nie": f"{MARK} b"}, "ac", id="is not, whatever its case"),
-        pytest.param({"name__iew": " A"}, "a", id="ends"),
-        pytest.param({"name__niew": " A"}, "Bc", id="does not end"),
+        pytest.param({"name": [f"{MARK} ~a", f"{MARK} ~c"]}, "ac", id="any of several"),
+        pytest.param({"name__n": [f"{MARK} ~a", f"{MARK} ~c"]}, "B", id="none of several"),
+        pytest.param({"name__ic": "~b"}, "B", id="contains"),
+        pytest.param({"name__nic": ["~b", "~C"]}, "a", id="contains none"),
+        pytest.param({"name__ie": f"{MARK} ~b".upper()}, "B", id="is, whatever its case"),
+        pytest.param({"name__nie": f"{MARK} ~b"}, "ac", id="is not, whatever its case"),
+        pytest.param({"name__iew": "~A"}, "a", id="ends"),
+        pytest.param({"name__niew": "~A"}, "Bc", id="does not end"),
         pytest.param({"name__nisw": MARK}, "", id="does not start"),
         pytest.param({"name__re": "[a-c]$"}, "ac", id="an expression"),
         pytest.param({"name__nre": "[a-c]$"}, "B", id="not an expression"),
@@ -83,7 +83,7 @@ def letters(admin: httpx.Client, **query: Any) -> str:
         pytest.param({"user": "admin"}, "Bac", id="owned by"),
         pytest.param({"user": "nobody"}, "", id="owned by nobody we know"),
         pytest.param({"enabled": "true", "interval": "daily"}, "a", id="all of several fields"),
-        pytest.param({"q": f"{MARK} b"}, "B", id="searched"),
+        pytest.param({"q": f"{MARK} ~b"}, "B", id="searched"),
         pytest.param({"q": "guarded"}, "c", id="searched by its task"),
         pytest.param({"sort": "-start_time"}, "Bac", id="the latest first"),
         pytest.param({"sort": "start_time"}, "caB", id="the earliest first"),
@@ -235,11 +235,11 @@ def test_the_firings_to_come(admin: httpx.Client, rows: dict[str, Any]) -> None:
     assert told == {
         "time_zone": rows["a"]["time_zone"],
         "why_not": "",
-        "results": ["2030-01-01T01:00:00Z", "2030-01-02T01:00:00Z"],
+        "firings": ["2030-01-01T01:00:00Z", "2030-01-02T01:00:00Z"],
     }
-    assert len(admin.get(f"{rows['b']['url']}upcoming/").json()["results"]) == 10
+    assert len(admin.get(f"{rows['b']['url']}upcoming/").json()["firings"]) == 10
     waits = admin.get(f"{SCHEDULES}{rows['c']['name']}/upcoming/", params={"count": 1}).json()
-    assert len(waits["results"]) == 1
+    assert len(waits["firings"]) == 1
     assert "approv" in waits["why_not"]
 
 

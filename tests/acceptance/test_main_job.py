@@ -85,7 +85,8 @@ def start_in_prefect(client: httpx.Client, flow: str, parameters: Any) -> Shape:
     deployment = client.get(f"/api/deployments/name/{flow}/default").json()
     path = f"deployments/{deployment['id']}/create_flow_run/bulk"
     [made] = tell_prefect(client, "POST", path, [{"parameters": parameters}]).json()["results"]
-    return flow_run(client, made["flow_run_id"])
+    # Prefect answers a moment before it can be read.
+    return eventually(lambda: (run := flow_run(client, made["flow_run_id"])).get("id") and run)
 
 
 def moment(text: str) -> datetime:
@@ -154,19 +155,6 @@ def test_a_run_on_another_queue_of_its_job_is_executed(admin: httpx.Client) -> N
     assert flow_run(admin, result["id"])["work_queue_name"] == "bulk"
 
 
-def test_a_queue_that_no_worker_serves_is_told_at_once(admin: httpx.Client) -> None:
-    queue = f"quiet {uuid4().hex[:8]}"
-    tell_prefect(admin, "POST", "work_pools/signoff/queues", {"name": queue, "is_paused": True})
-    admin.patch("/api/extras/jobs/Every variable/", json={"task_queues": ["default", queue]}).raise_for_status()
-    try:
-        answer = admin.post("/api/extras/jobs/Every variable/run/", json={"data": {"number": 1}, "task_queue": queue})
-        assert answer.status_code == 503
-        detail = f"Unable to process request: No Prefect workers running on queue {queue}."
-        assert answer.json() == {"detail": detail}
-    finally:
-        admin.patch("/api/extras/jobs/Every variable/", json={"job_queues_override": False}).raise_for_status()
-
-
 def test_a_job_that_raises_is_a_failure_with_its_traceback(admin: httpx.Client) -> None:
     result = finished(admin, request(admin, "Break"))
     assert result["status"]["value"] == "FAILURE"
@@ -215,12 +203,6 @@ def test_a_job_that_needs_approval_waits_and_nothing_runs(admin: httpx.Client) -
     rows = admin.get(RESULTS, params={"name": "Guarded"}).json()["results"]
     assert [row["id"] for row in rows if row["scheduled_job"]] == []
     admin.delete(waiting["url"]).raise_for_status()
-
-
-def test_a_sensitive_job_that_needs_approval_is_refused(admin: httpx.Client) -> None:
-    answer = admin.post("/api/extras/jobs/Impossible/run/", json={"data": {}})
-    assert answer.status_code == 400
-    assert "One of these two flags must be removed" in answer.json()[0]
 
 
 # Around us

@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
-import pynautobot
 import pytest
-from pynautobot.core.query import RequestError
 
-from tests.acceptance.people import FAR, RESULTS, Grant, People, schedule, unique
+from tests.acceptance.people import RESULTS, Grant, People, schedule, unique
 from tests.live import Live, eventually
 
 pytestmark = pytest.mark.slow
@@ -234,28 +232,6 @@ def test_a_change_that_cannot_be_is_refused_under_its_field_and_changes_nothing(
     assert answer.status_code == 400
     assert list(answer.json()) == [field]
     assert admin.get(changeable["url"]).json() == before
-
-
-def test_the_client_that_people_use_disables_enables_and_renames(live: Live, changeable: Shape) -> None:
-    nautobot = pynautobot.api(url=live.origin, token=live.key("admin"))
-    record = nautobot.extras.scheduled_jobs.get(changeable["id"])
-    record.enabled = False
-    assert record.save()
-    assert nautobot.extras.scheduled_jobs.get(changeable["id"]).enabled is False
-    record = nautobot.extras.scheduled_jobs.get(changeable["id"])
-    assert record.update({"enabled": True, "crontab": "30 4 * * *", "time_zone": "Europe/Berlin"})
-    again = nautobot.extras.scheduled_jobs.get(changeable["id"])
-    assert (again.enabled, again.crontab, again.time_zone) == (True, "30 4 * * *", "Europe/Berlin")
-    other = schedule_named(nautobot)
-    with pytest.raises(RequestError, match="already exists"):
-        record.update({"name": other.name})
-    other.delete()
-
-
-def schedule_named(nautobot: pynautobot.api) -> Any:
-    when = {"name": unique("other"), "interval": "future", "start_time": FAR}
-    made = nautobot.extras.jobs.run(job_name="Greet", data={}, schedule=when)
-    return nautobot.extras.scheduled_jobs.get(made.scheduled_job["id"])
 
 
 # Explaining

@@ -1,85 +1,94 @@
-"""pynautobot, the client that people already use, as it is."""
+"""pynautobot, the client that people already use, as it is: the installed line 3.x, and 2.x, which many still have."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
-import pynautobot
 import pytest
-from pynautobot.core.query import RequestError
 
-from tests.acceptance.people import FAR, unique
-from tests.live import Live, eventually
+from tests.acceptance.people import Grant, People, unique
+from tests.acceptance.pynautobot_scenarios import SCENARIOS
+from tests.conftest import lacking
+from tests.live import Live
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parent.parent.parent
+DECIDES: tuple[Grant, ...] = (
+    *((kind, "view", None) for kind in ("extras.job", "extras.scheduledjob", "extras.jobresult")),
+    *(("extras.scheduledjob", action, None) for action in ("change", "delete")),
+    *(("extras.job", action, None) for action in ("run", "approve")),
+)
+
+
+@pytest.fixture(scope="session")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the 2.x line in it."""
+    folder = tmp_path_factory.mktemp("pynautobot-2")
+    if fault := install("pynautobot>=2,<3", folder):
+        lacking("pynautobot2", f"pynautobot 2.x cannot be installed here: {fault}")
+    return folder
+
+
+def install(what: str, folder: Path) -> str:
+    """Install a package into a folder; return what was said when that was not possible."""
+    said = ""
+    # An environment made without pip uses that of the Python that made it.
+    for python in dict.fromkeys((sys.executable, sys._base_executable, "python3")):
+        pip = [python, "-m", "pip", "--python", sys.executable, "--disable-pip-version-check"]
+        done = subprocess.run(
+            [*pip, "install", "--quiet", "--target", str(folder), what], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            return ""
+        said = done.stderr.strip()
+    return said or "pip failed"
+
 
 @pytest.fixture(scope="module")
-def nautobot(live: Live) -> pynautobot.api:
-    return pynautobot.api(url=live.origin, token=live.key("admin"))
+def bob(people: People) -> str:
+    return people.add(*DECIDES)
+
+
+@pytest.fixture(params=["3.x", "2.x"])
+def line(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
+    """A line of the client, and where it is found before anything that is installed."""
+    which: str = request.param
+    return which, [] if which == "3.x" else [str(request.getfixturevalue("older"))]
 
 
 @pytest.fixture
-def scheduled(nautobot: pynautobot.api) -> Any:
-    """A scheduled job, as the client has made it."""
-    schedule = {"name": unique("with pynautobot"), "interval": "daily", "start_time": FAR}
-    made = nautobot.extras.jobs.run(job_name="Greet", data={"who": "Ada"}, schedule=schedule)
-    return nautobot.extras.scheduled_jobs.get(made.scheduled_job["id"])
+def python(line: tuple[str, list[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Python where the line of the client is the one in use."""
+    path = ":".join([*line[1], str(ROOT)])
+
+    def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            input=stdin,
+            env={"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
 
 
-def test_the_client_knows_the_version(nautobot: pynautobot.api) -> None:
-    assert nautobot.version == "2.4"
+Python = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_a_wrong_token_is_refused(live: Live) -> None:
-    with pytest.raises(RequestError, match="Invalid token"):
-        list(pynautobot.api(url=live.origin, token="0" * 40).extras.jobs.all())
+def test_the_client_in_use_is_of_the_line(line: tuple[str, list[str]], python: Python) -> None:
+    said = python("-c", "import pynautobot; print(pynautobot.__version__)").stdout
+    assert said.split(".")[0] == line[0].split(".")[0]
 
 
-def test_jobs_are_found_by_id_by_name_and_by_filter(nautobot: pynautobot.api) -> None:
-    by_name = nautobot.extras.jobs.get(name="Greet")
-    assert by_name.name == "Greet"
-    assert nautobot.extras.jobs.get(by_name.id).job_class_name == "Greet"
-    assert [job.id for job in nautobot.extras.jobs.filter(name=["Greet"])] == [by_name.id]
-    assert {"Greet", "Guarded"} <= {job.name for job in nautobot.extras.jobs.all()}
-    assert nautobot.extras.jobs.get(name="Nobody") is None
-
-
-def test_a_job_runs_by_its_id_and_its_result_is_found(nautobot: pynautobot.api) -> None:
-    job = nautobot.extras.jobs.get(name="Greet")
-    made = nautobot.extras.jobs.run(job_id=job.id, data={"who": "Ada"})
-    result = eventually(
-        lambda: (r := nautobot.extras.job_results.get(made.job_result["id"])).date_done and r, within=60
-    )
-    assert (result.status.value, result.result["greeted"]) == ("SUCCESS", "Ada")
-    assert result.id in {row.id for row in nautobot.extras.job_results.filter(name="Greet")}
-
-
-def test_a_job_is_run_and_waited_for(nautobot: pynautobot.api) -> None:
-    job = nautobot.extras.jobs.get(name="Greet")
-    done = nautobot.extras.jobs.run_and_wait(job_id=job.id, data={"who": "Grace"}, interval=1, max_rechecks=60)
-    assert done.job_result.status.value == "SUCCESS"
-
-
-def test_a_refusal_shows_the_reason(nautobot: pynautobot.api) -> None:
-    with pytest.raises(RequestError, match="Job data contained an unknown property"):
-        nautobot.extras.jobs.run(job_name="Greet", data={"bogus": 1})
-
-
-def test_scheduled_jobs_are_listed_found_and_counted(nautobot: pynautobot.api, scheduled: Any) -> None:
-    every = nautobot.extras.scheduled_jobs
-    assert scheduled.id in {row.id for row in every.all()}
-    assert [row.id for row in every.filter(name=scheduled.name)] == [scheduled.id]
-    assert every.get(name=scheduled.name).interval == "daily"
-    assert every.count(name=scheduled.name) == 1
-    assert every.count() >= 1
-
-
-def test_a_scheduled_job_is_deleted(nautobot: pynautobot.api, scheduled: Any) -> None:
-    assert scheduled.delete() is True
-    assert nautobot.extras.scheduled_jobs.get(scheduled.id) is None
-
-
-def test_several_scheduled_jobs_are_deleted_at_once(nautobot: pynautobot.api, scheduled: Any) -> None:
-    assert nautobot.extras.scheduled_jobs.delete([scheduled]) is True
-    assert nautobot.extras.scheduled_jobs.count(name=scheduled.name) == 0
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_client_works_as_it_is(live: Live, bob: str, python: Python, scenario: str) -> None:
+    server = {"url": live.origin, "admin": live.key("admin"), "bob": live.key(bob), "word": unique("with pynautobot")}
+    done = python("-m", "tests.acceptance.pynautobot_scenarios", scenario, stdin=json.dumps(server))
+    assert done.returncode == 0, done.stderr

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import pynautobot
 import pytest
-from pynautobot.core.query import RequestError
 
 from tests.acceptance.people import FAR, People, unique
 from tests.live import Live, eventually
@@ -257,43 +254,3 @@ def test_prefect_is_told_of_what_was_done(admin: httpx.Client, group: dict[str, 
     (event,) = eventually(events, within=30)
     assert event["payload"]["actor"] == "admin"
     assert event["payload"]["fields"] == ["name"]
-
-
-# With the client that people already use
-
-
-@pytest.fixture(scope="module")
-def nautobot(live: Live) -> pynautobot.api:
-    return pynautobot.api(url=live.origin, token=live.key("admin"))
-
-
-def test_the_client_makes_finds_changes_and_removes_accounts(live: Live, nautobot: pynautobot.api) -> None:
-    users, who = nautobot.users.users, name()
-    group = nautobot.users.groups.create(name=unique("group"))
-    made = users.create(username=who, groups=[group.id])
-    assert who in {user.username for user in users.all()}
-    found = users.get(username=who)
-    assert (found.id, [each.id for each in found.groups]) == (made.id, [group.id])
-    assert found.update({"is_active": False}) is True
-    assert users.get(made.id).update({"is_active": True}) is True
-    assert users.get(made.id).is_active is True
-    token = nautobot.users.tokens.create(user=made.id)
-    mine = pynautobot.api(url=live.origin, token=token.key)
-    assert [each.id for each in mine.users.tokens.all()] == [token.id]
-    permission = nautobot.users.permissions.create(
-        name=unique("permission"), object_types=["extras.job"], actions=["view"], users=[made.id]
-    )
-    assert "Greet" in {job.name for job in mine.extras.jobs.all()}
-    assert permission.update({"constraints": {"name": "Guarded"}}) is True
-    assert [job.name for job in mine.extras.jobs.all()] == ["Guarded"]
-    for record in (permission, token, found, group):
-        assert record.delete() is True
-    assert users.get(username=who) is None
-    with pytest.raises(RequestError, match="Invalid token"):
-        list(mine.users.tokens.all())
-
-
-def test_the_client_shows_why_it_was_refused(nautobot: pynautobot.api) -> None:
-    with pytest.raises(RequestError) as refused:
-        nautobot.users.users.create(username="admin")
-    assert json.loads(refused.value.error)["username"] == ["A user with this name already exists."]

@@ -53,6 +53,7 @@ from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFou
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 from tests.api_shim.plant import HOUR, INPUTS, Code, OverPlants, Plant, Plants, opened_plant
+from tests.api_shim.statements import statements
 from tests.factories import NOW, make_user
 from tests.fakes import Died, FakeEngine
 
@@ -853,21 +854,6 @@ def test_the_queue_names_a_requester_who_was_removed(plants: Plants) -> None:
         ("once", "alice"),
         ("of nobody", UNKNOWN),
     ]
-
-
-@contextmanager
-def statements(store: Store) -> Iterator[list[str]]:
-    """Collect what is asked of the database."""
-    said: list[str] = []
-
-    def hear(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        said.append(statement)
-
-    event.listen(store._engine, "after_cursor_execute", hear)
-    try:
-        yield said
-    finally:
-        event.remove(store._engine, "after_cursor_execute", hear)
 
 
 def test_the_queue_asks_the_database_as_often_for_fifty_as_for_one(plant: Plant) -> None:

@@ -14,7 +14,19 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from api_shim.audit import FIRST_HASH, Act, AuditEvent, AuditHead, about, about_account, chained, fault, hash_of, shape
+from api_shim.audit import (
+    FIRST_HASH,
+    Act,
+    AuditEvent,
+    AuditHead,
+    about,
+    about_account,
+    chained,
+    continued,
+    fault,
+    hash_of,
+    shape,
+)
 from tests.factories import NOW, make_job, make_scheduled, make_user
 
 Chain = list[AuditEvent]
@@ -39,6 +51,13 @@ THREE, HEAD = chain([AuditEvent(at=NOW, act=act) for act in (Act.REQUESTED, Act.
 
 
 # Events
+
+
+def test_events_that_are_recorded_at_once_stand_as_those_that_are_recorded_one_by_one() -> None:
+    events = [AuditEvent(at=NOW, act=act) for act in (Act.REQUESTED, Act.APPROVED, Act.ADMITTED)]
+    assert continued(events, AuditHead()) == THREE
+    assert continued(events[1:], AuditHead(number=1, hash=THREE[0].hash)) == THREE[1:]
+    assert continued([], HEAD) == []
 
 
 def test_an_event_about_a_scheduled_job_says_whose_act_it_was_and_what_it_was_about() -> None:

@@ -19,7 +19,7 @@ from approval_gate import policy
 from approval_gate.errors import Conflict, Forbidden, GateError, NotFound
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, Hidden, Verdict
-from tests.api_shim.test_approvals import statements
+from tests.api_shim.statements import statements
 from tests.factories import NOW, make_job, make_scheduled, make_user
 
 HOUR = timedelta(hours=1)

@@ -22,6 +22,7 @@ from approval_gate.errors import Forbidden, GateError, NotFound
 from approval_gate.model import Actor, ObjectType
 from approval_gate.policy import why_not
 from tests.api_shim.plant import HOUR, Plant, Plants
+from tests.api_shim.statements import statements
 from tests.api_shim.test_approvals import (
     APPROVAL,
     APPROVE,
@@ -45,7 +46,6 @@ from tests.api_shim.test_approvals import (
     may,
     now_of,
     person,
-    statements,
 )
 from tests.api_shim.test_edits import NIGHTLY, TONIGHT, approved, edit, editor, has_expired, has_failed, has_run
 from tests.factories import NOW

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.conftest import _free_port
-from tests.live import Live, eventually, start
+from tests.live import Live, eventually, free_port, start
 
 AT_ONCE = 4
 
@@ -54,7 +53,7 @@ def request(client: httpx.Client, number: int) -> None:
 def main(how_many: int) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
-        server = start(Path(folder) / "home", _free_port())
+        server = start(Path(folder) / "home", free_port())
         try:
             with server.client("alice") as alice, server.client("bob") as bob:
                 measure(server, alice, bob, how_many)

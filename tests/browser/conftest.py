@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from playwright import sync_api as playwright
 
 from tests.acceptance.people import People
 from tests.conftest import lacking
 from tests.live import Live
 
-playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here; install the extra 'test'")
+# A machine that runs other tests besides takes its time.
+playwright.expect.set_options(timeout=20_000)
 Browser, Page = playwright.Browser, playwright.Page
 
 SignedIn = Callable[..., Any]
@@ -29,6 +32,16 @@ def browser() -> Iterator[Browser]:
         opened = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """A new page of somebody who has not signed in; what it shows in the end is kept."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    yield opened
+    opened.screenshot(path=tmp_path / "page.png")
+    context.close()
 
 
 @pytest.fixture(scope="session")

@@ -15,17 +15,7 @@ from tests.live import Live, eventually
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here; install the extra 'test'")
-Browser, Page, expect = playwright.Browser, playwright.Page, playwright.expect
-
-
-@pytest.fixture
-def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    """A new page of somebody who has not signed in; what it shows in the end is kept."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    yield opened
-    opened.screenshot(path=tmp_path / "page.png")
-    context.close()
+Page, expect = playwright.Page, playwright.expect
 
 
 def sign_in(page: Page, said: str) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from api_shim.cli import main
+
+TOKEN = "0123456789abcdef0123"
 
 
 @dataclass(frozen=True)
@@ -69,3 +73,55 @@ def signoff(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return Printed(int(ended.value.code or 0), printed.out, printed.err)
 
     return run
+
+
+@dataclass
+class Told:
+    """A server on a port of this machine.
+
+    Args:
+        url: where it is.
+        status: of its next answers.
+        body: of its next answers.
+        bodies: of the answers before those.
+        asked: method, path and body of what it was asked.
+        tokens: what it was asked with.
+    """
+
+    url: str = ""
+    status: int = 200
+    body: Any = None
+    bodies: list[Any] = field(default_factory=list)
+    asked: list[tuple[str, str, Any]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    """A server that gives the answer it is told; the commands find it, and a token, in the environment."""
+    told = Told()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            told.asked.append((self.command, self.path, json.loads(sent or b"null")))
+            told.tokens.append(self.headers["Authorization"])
+            self.send_response(told.status)
+            self.end_headers()
+            self.wfile.write(json.dumps(told.bodies.pop(0) if told.bodies else told.body).encode())
+
+        do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - as the library calls them
+
+        def log_message(self, *_: Any) -> None:
+            """Keep quiet."""
+
+    listening = HTTPServer(("127.0.0.1", 0), Handler)
+    told.url = f"http://127.0.0.1:{listening.server_port}"
+    monkeypatch.setenv("SIGNOFF_URL", told.url)
+    monkeypatch.setenv("SIGNOFF_TOKEN", TOKEN)
+    thread = Thread(target=listening.serve_forever, args=(0.01,))
+    thread.start()
+    yield told
+    listening.shutdown()
+    thread.join()
+    listening.server_close()

@@ -31,7 +31,10 @@ def test_the_commands_are_those_that_are_documented() -> None:
         *(f"group {verb}" for verb in ("add", "remove", "join", "leave", "list")),
         *(f"permission {verb}" for verb in ("add", "remove", "list")),
         *(f"audit {verb}" for verb in ("list", "verify", "export")),
-        *(f"job {verb}" for verb in ("list", "enable", "disable")),
+        *(f"job {verb}" for verb in ("list", "enable", "disable", "variables")),
+        *(f"schedule {verb}" for verb in ("list", "show", "change", "enable", "disable", "delete")),
+        *(f"schedule {verb}" for verb in ("take-over", "transfer", "explain", "upcoming")),
+        *(f"result {verb}" for verb in ("list", "show", "logs", "wait", "delete")),
     }
 
 
@@ -44,14 +47,27 @@ def test_every_command_has_help_and_makes_nothing_of_it(signoff: Run, home: Path
     assert not home.exists()
 
 
-@pytest.mark.parametrize("words", [words for words in commands() if len(words) == 2], ids=" ".join)
-def test_every_command_takes_a_home(words: tuple[str, ...]) -> None:
+def options_of(words: tuple[str, ...]) -> set[str]:
     command = typer.main.get_command(app)
     for word in words:
         command = command.commands[word]  # type: ignore[attr-defined]  # a group
-    options = {option for parameter in command.params for option in parameter.opts}
-    assert "--home" in options
-    assert ("--json" in options) is (words[1] == "list" or "--dry-run" in options)
+    return {option for parameter in command.params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("words", [words for words in commands() if len(words) == 2], ids=" ".join)
+def test_every_command_takes_a_home_or_goes_to_a_server(words: tuple[str, ...]) -> None:
+    options = options_of(words)
+    goes_to_server = words[0] in {"schedule", "result"} or words == ("job", "variables")
+    assert (("--home" in options), {"--url", "--insecure"} <= options) == (not goes_to_server, goes_to_server)
+    shows = words[1] != "delete" if goes_to_server else words[1] == "list" or "--dry-run" in options
+    assert ("--json" in options) is shows
+
+
+@pytest.mark.parametrize(
+    "words", [words for words in commands() if words and "--url" in options_of(words)], ids=" ".join
+)
+def test_every_command_that_goes_to_a_server_has_an_example(signoff: Run, words: tuple[str, ...]) -> None:
+    assert f"Example: signoff {' '.join(words)}" in signoff(*words, "--help").out
 
 
 @pytest.mark.parametrize(

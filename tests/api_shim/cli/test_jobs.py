@@ -10,7 +10,7 @@ from api_shim.clock import utc_now
 from api_shim.jobs import Catalogue
 from api_shim.store import Store
 from flows.examples import BackUp, CheckHosts
-from tests.api_shim.cli.conftest import Run
+from tests.api_shim.cli.conftest import Run, Told
 
 
 @pytest.fixture
@@ -59,3 +59,16 @@ def test_a_job_is_enabled_and_disabled(signoff: Run, name: str) -> None:
 def test_what_is_no_job_is_one_sentence(signoff: Run, verb: str) -> None:
     told = signoff("job", verb, "back up").refusal
     assert told == "There is no Job 'back up'; `signoff job list` names those that were found."
+
+
+def test_what_a_job_wants_to_know_is_a_table(signoff: Run, server: Told) -> None:
+    keep = {"name": "keep", "type": "IntegerVar", "required": True, "default": 7, "help_text": "How many."}
+    server.body = [keep]
+    printed = signoff("job", "variables", "Back up")
+    columns, row = printed.out.splitlines()
+    assert columns.split() == ["name", "type", "required", "default", "help_text", "choices"]
+    assert row.split() == ["keep", "IntegerVar", "yes", "7", "How", "many.", "-"]
+    assert server.asked == [("GET", "/api/extras/jobs/Back%20up/variables/", None)]
+    server.body = []
+    assert signoff("job", "variables", "Back up").out == "It wants to know nothing.\n"
+    assert signoff("job", "variables", "Back up", "--json").json == []

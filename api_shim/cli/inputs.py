@@ -1,0 +1,74 @@
+"""How the variables of a Job are typed: ``-d name=value``, or all of them as JSON.
+
+* A value is sent as the text that it is, and the server reads it as the variable wants it: ``3`` as a number, ``yes``
+  as true, ``{"a": 1}`` as an object. A name that is given again makes a list.
+* ``@file`` stands for what is in a file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from approval_gate.errors import Invalid
+
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-d",
+        "--set",
+        metavar="NAME=VALUE",
+        help="A variable of the Job; NAME=@FILE takes what is in a file. Given again, a list.",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(metavar="JSON", help="The variables as a JSON object, or @FILE with one.", show_default=False),
+]
+
+
+def read_inputs(pairs: Iterable[str] | None, data: str | None) -> dict[str, Any]:
+    """Return the variables that were typed; a pair goes before the same name in the object.
+
+    Args:
+        pairs: each ``name=value``.
+        data: a JSON object.
+
+    Raises:
+        typer.BadParameter: it is not written so.
+        Invalid: a file cannot be read.
+    """
+    inputs = _object(data) if data is not None else {}
+    given: dict[str, list[str]] = {}
+    for text in pairs or ():
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE.", param_hint="-d")
+        given.setdefault(name, []).append(_content(value))
+    return inputs | {name: values[0] if len(values) == 1 else values for name, values in given.items()}
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        read = json.loads(_content(text))
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"It is not JSON: {error}.", param_hint="--data") from error
+    if not isinstance(read, dict):
+        raise typer.BadParameter('It must be an object, like {"count": 3}.', param_hint="--data")
+    return read
+
+
+def _content(value: str) -> str:
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text(encoding="utf-8")
+    except OSError as error:
+        raise Invalid(f"The file {value[1:]} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise Invalid(f"The file {value[1:]} is no text in UTF-8.") from error

@@ -1,0 +1,165 @@
+"""``signoff result``: what has run, how it went, and what it said."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from api_shim.address import HERE
+from api_shim.cli.common import AsJson, describe, say, show
+from api_shim.cli.server import (
+    Insecure,
+    Limit,
+    Search,
+    Sort,
+    Url,
+    Where,
+    as_rows,
+    delete_each,
+    read_filters,
+    signed_in,
+    tell,
+)
+from api_shim.cli.times import moment
+from api_shim.cli.waiting import Timeout, follow, wait_for
+from api_shim.shapes import JobLogEntry, JobResult
+
+app = typer.Typer(no_args_is_help=True, help="What has run, how it went, and what it said.")
+
+COLUMNS = ("id", "name", "status", "created", "started", "done")
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the job result.")]
+
+
+@app.command("list")
+def list_results(
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="Only of this Job.", show_default=False)] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(metavar="STATUS", help="PENDING, STARTED, SUCCESS, FAILURE or REVOKED.", show_default=False),
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only of this scheduled job.", show_default=False)
+    ] = None,
+    search: Search = None,
+    where: Where = None,
+    sort: Sort = None,
+    limit: Limit = 50,
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what has run, the newest first.
+
+    Example: signoff result list --job "Back up" --status FAILURE --where date_created__gte=2030-01-01
+    """
+    filters = read_filters(where, job_model=job, status=status, scheduled_job=schedule, q=search, sort=sort)
+    with signed_in(url, insecure=insecure) as shim:
+        found = shim.results(limit=limit, **filters)
+    if not found and not as_json:
+        say("Nothing that you may see has run.")
+        return
+    show(as_rows(found) if as_json else map(_line, found), COLUMNS, as_json=as_json)
+
+
+def _line(row: JobResult) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "name": row.name,
+        "status": row.status.value,
+        "created": moment(row.date_created),
+        "started": moment(row.date_started),
+        "done": moment(row.date_done),
+    }
+
+
+@app.command("show")
+def show_result(ref: Id, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
+    """Show everything about a job result.
+
+    Example: signoff result show 3f0a4d7e-0000-4000-8000-000000000000
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        row = shim.result(ref)
+    if as_json:
+        tell(row, "", as_json=True)
+        return
+    more = {"inputs": row.task_kwargs, "result": row.result, "queue": row.celery_kwargs.get("queue")}
+    describe({**_line(row), **more, "worker": row.worker, "traceback": row.traceback})
+
+
+@app.command("logs")
+def logs(
+    ref: Id,
+    following: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    timeout: Timeout = None,
+    where: Where = None,
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the log of a job result; with -f as it comes, until the run has ended (Ctrl-C leaves it running).
+
+    As JSON it is a list, or with -f a line for each entry.
+
+    Exit status with -f: 0 the run succeeded, 3 it failed or was revoked, 4 it has not ended in time.
+
+    Example: signoff result logs -f 3f0a4d7e-0000-4000-8000-000000000000
+    """
+    filters = read_filters(where)
+    if following and filters:
+        raise typer.BadParameter("--where goes without --follow.")
+    if timeout is not None and not following:
+        raise typer.BadParameter("--timeout goes with --follow.")
+    with signed_in(url, insecure=insecure) as shim:
+        if following:
+            follow(shim, ref, timeout=timeout, on_line=_say_json if as_json else _say)
+            return
+        lines = shim.logs(ref, **filters)
+    if as_json:
+        show(as_rows(lines), (), as_json=True)
+        return
+    for line in lines:
+        _say(line)
+
+
+def _say(line: JobLogEntry) -> None:
+    say(f"{moment(line.created)}  {line.log_level:<8}  {line.message}")
+
+
+def _say_json(line: JobLogEntry) -> None:
+    say(json.dumps(line.model_dump(mode="json")))
+
+
+@app.command("wait")
+def wait(
+    ref: Id,
+    timeout: Timeout = None,
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Wait until a run has ended, and tell how.
+
+    Exit status: 0 it succeeded, 1 refused, 2 wrong call, 3 it failed or was revoked, 4 it has not ended in time.
+
+    Example: signoff result wait 3f0a4d7e-0000-4000-8000-000000000000 --timeout 600
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        wait_for(shim, ref, timeout=timeout, as_json=as_json)
+
+
+@app.command("delete")
+def delete(
+    refs: Annotated[list[str], typer.Argument(metavar="ID…", help="The ids of job results.")],
+    url: Url = HERE,
+    insecure: Insecure = False,
+) -> None:
+    """Delete job results with their logs, one after the other.
+
+    Example: signoff result delete 3f0a4d7e-0000-4000-8000-000000000000
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        delete_each(shim.delete_result, refs)

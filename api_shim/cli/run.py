@@ -1,0 +1,120 @@
+"""``signoff run``: a Job, now or by schedule."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from api_shim import shapes
+from api_shim.address import HERE
+from api_shim.cli.common import AsJson
+from api_shim.cli.inputs import Data, Pairs, read_inputs
+from api_shim.cli.server import Insecure, Url, signed_in, tell
+from api_shim.cli.times import what_follows, when
+from api_shim.cli.waiting import NOT_ENDED, Timeout, wait_for
+from api_shim.clock import utc_now
+from api_shim.shim import Shim
+
+At = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="When, or when first: 2030-01-01T02:00, on --time-zone's clocks, else the server's; or with its offset.",
+        show_default=False,
+    ),
+]
+Cron = Annotated[str | None, typer.Option(metavar="CRONTAB", help='Five fields, like "0 2 * * *".', show_default=False)]
+Every = Annotated[
+    str | None, typer.Option(metavar="INTERVAL", help="hourly, daily or weekly, from --at on.", show_default=False)
+]
+TimeZone = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Like Europe/Berlin; the server's zone without it.", show_default=False),
+]
+Queue = Annotated[str | None, typer.Option(metavar="NAME", help="The work queue.", show_default=False)]
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="What the scheduled job is called.", show_default=False)]
+
+
+def run(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The id or the name of the Job.")],
+    pairs: Pairs = None,
+    data: Data = None,
+    at: At = None,
+    every: Every = None,
+    cron: Cron = None,
+    time_zone: TimeZone = None,
+    name: Name = None,
+    queue: Queue = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do, if the Job can.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended, and tell how.")] = False,
+    timeout: Timeout = None,
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a Job, now or by schedule; if it needs approval, ask for that.
+
+    Exit status: 0 done, 1 refused, 2 wrong call.
+
+    With --wait also: 3 it failed or was revoked, 4 it waits for approval or has not ended in time.
+
+    Example: signoff run "Back up" -d source=/srv -d target=/backup --name nightly --cron "0 2 * * *"
+    """
+    _check(at=at, every=every, cron=cron, time_zone=time_zone, wait=wait, timeout=timeout)
+    inputs = read_inputs(pairs, data) | ({"dryrun": True} if dry_run else {})
+    with signed_in(url, insecure=insecure) as shim:
+        if at is None and cron is None:
+            accepted = shim.run(job, inputs, name=name, queue=queue)
+            _tell_run(shim, accepted, wait=wait, timeout=timeout, as_json=as_json)
+            return
+        row = shim.schedule(
+            job, inputs, name=name or "", at=at, every=every, cron=cron, time_zone=time_zone, queue=queue
+        )
+    tell(shapes.Accepted(scheduled_job=row, job_result=None), scheduled(row), as_json=as_json)
+
+
+def _check(
+    *,
+    at: str | None,
+    every: str | None,
+    cron: str | None,
+    time_zone: str | None,
+    wait: bool,
+    timeout: float | None,
+) -> None:
+    """See that the options go together.
+
+    Raises:
+        typer.BadParameter: they do not.
+    """
+    later = at is not None or cron is not None
+    faults = {
+        "Give --every or --cron, not both.": every and cron,
+        "--every needs --at, the first time.": every and at is None,
+        "--time-zone goes with --at or --cron.": time_zone and not later,
+        "--wait is for a run that begins now.": wait and (later or every),
+        "--timeout goes with --wait.": timeout is not None and not wait,
+    }
+    for sentence, is_so in faults.items():
+        if is_so:
+            raise typer.BadParameter(sentence)
+
+
+def _tell_run(shim: Shim, accepted: shapes.Accepted, *, wait: bool, timeout: float | None, as_json: bool) -> None:
+    result, row = accepted.job_result, accepted.scheduled_job
+    if result is not None and wait:
+        wait_for(shim, result.id, timeout=timeout, as_json=as_json)
+    elif result is not None:
+        tell(accepted, f"Started {result.name}: {result.url}", as_json=as_json)
+    elif row is not None:
+        tell(accepted, scheduled(row), as_json=as_json)
+        if wait:
+            raise typer.Exit(NOT_ENDED)
+
+
+def scheduled(row: shapes.ScheduledJob) -> str:
+    """Say what has become of a request."""
+    if row.approval_state == "pending":
+        return f"«{row.name}» waits for approval; then {when(row)}."
+    return f"Scheduled «{row.name}», {when(row)}; {what_follows(row, utc_now())}."

@@ -1,0 +1,238 @@
+"""``signoff schedule``: what is scheduled, when it fires, whose it is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from api_shim.address import HERE
+from api_shim.cli.common import AsJson, describe, say, show
+from api_shim.cli.inputs import Data, Pairs, read_inputs
+from api_shim.cli.run import At, Cron, Name, Queue, TimeZone
+from api_shim.cli.server import (
+    Insecure,
+    Limit,
+    Search,
+    Sort,
+    Url,
+    Where,
+    as_rows,
+    delete_each,
+    read_filters,
+    signed_in,
+    tell,
+)
+from api_shim.cli.times import local, moment, what_follows, when
+from api_shim.clock import utc_now
+from api_shim.shapes import Explanation, ScheduledJob
+
+app = typer.Typer(no_args_is_help=True, help="What is scheduled, when it fires, whose it is.")
+
+COLUMNS = ("id", "name", "job", "when", "enabled", "approval", "last run")
+
+Ref = Annotated[str, typer.Argument(metavar="ID", help="The id or the name of the scheduled job.")]
+
+
+@app.command("list")
+def list_scheduled(
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="Only of this Job.", show_default=False)] = None,
+    user: Annotated[str | None, typer.Option(metavar="USER", help="Only those he owns.", show_default=False)] = None,
+    search: Search = None,
+    where: Where = None,
+    sort: Sort = None,
+    limit: Limit = 50,
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is scheduled.
+
+    Example: signoff schedule list --job "Back up" --where enabled=true --sort name
+    """
+    filters = read_filters(where, job_model=job, user=user, q=search, sort=sort)
+    with signed_in(url, insecure=insecure) as shim:
+        found = shim.scheduled_jobs(limit=limit, **filters)
+    if not found and not as_json:
+        say("Nothing that you may see is scheduled.")
+        return
+    show(as_rows(found) if as_json else map(_line, found), COLUMNS, as_json=as_json)
+
+
+def _line(row: ScheduledJob) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "name": row.name,
+        "job": row.task,
+        "when": when(row),
+        "enabled": row.enabled,
+        "approval": row.approval_state,
+        "last run": row.last_run_at and local(row.last_run_at, row.time_zone),
+    }
+
+
+@app.command("show")
+def show_scheduled(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
+    """Show everything about a scheduled job.
+
+    Example: signoff schedule show nightly
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        row = shim.scheduled_job(ref)
+    if as_json:
+        tell(row, "", as_json=True)
+        return
+    lines = {**_line(row), "why disabled": row.failure, "inputs": row.kwargs, "queue": row.queue}
+    lines |= {"runs": row.total_run_count, "changed": moment(row.date_changed), "comment": row.approval_comment}
+    describe(lines | {"note": row.approval_note, "description": row.description})
+
+
+@app.command("change")
+def change(
+    ref: Ref,
+    pairs: Pairs = None,
+    data: Data = None,
+    name: Name = None,
+    at: At = None,
+    cron: Cron = None,
+    time_zone: TimeZone = None,
+    queue: Queue = None,
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change what a scheduled job runs, or when; what was approved and now runs otherwise asks again.
+
+    Example: signoff schedule change nightly --cron "0 3 * * *" -d keep=14
+    """
+    if not any(option is not None for option in (pairs or None, data, name, at, cron, time_zone, queue)):
+        raise typer.BadParameter("Say what is to change, as with --cron or -d.")
+    with signed_in(url, insecure=insecure) as shim:
+        inputs = read_inputs(pairs, data) if pairs or data is not None else None
+        if inputs is not None and data is None:
+            # What is not typed stays.
+            inputs = shim.scheduled_job(ref).kwargs | inputs
+        row = shim.change(ref, name=name, data=inputs, at=at, cron=cron, time_zone=time_zone, queue=queue)
+    tell(row, _changed(row), as_json=as_json)
+
+
+def _changed(row: ScheduledJob) -> str:
+    if row.approval_state == "pending":
+        return f"Changed «{row.name}»; it waits for approval. {row.approval_note}".rstrip()
+    return f"Changed «{row.name}»: {when(row)}; {what_follows(row, utc_now())}."
+
+
+@app.command("enable")
+def enable(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
+    """Let a scheduled job fire.
+
+    Example: signoff schedule enable nightly
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        row = shim.change(ref, enabled=True)
+    tell(row, _changed(row), as_json=as_json)
+
+
+@app.command("disable")
+def disable(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
+    """Let a scheduled job fire no longer; it stays as it is.
+
+    Example: signoff schedule disable nightly
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        row = shim.change(ref, enabled=False)
+    tell(row, f"«{row.name}» does not fire until it is enabled.", as_json=as_json)
+
+
+@app.command("delete")
+def delete(
+    refs: Annotated[list[str], typer.Argument(metavar="ID…", help="The ids or the names of scheduled jobs.")],
+    url: Url = HERE,
+    insecure: Insecure = False,
+) -> None:
+    """Delete scheduled jobs, one after the other; what they have run stays recorded.
+
+    Example: signoff schedule delete nightly weekly
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        delete_each(shim.delete, refs)
+
+
+@app.command("take-over")
+def take_over(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
+    """Become the owner of a scheduled job, as whom it runs.
+
+    Example: signoff schedule take-over nightly
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        row = shim.assume(ref)
+    tell(row, f"You own «{row.name}» now; it runs as you.", as_json=as_json)
+
+
+@app.command("transfer")
+def transfer(
+    ref: Ref,
+    user: Annotated[str, typer.Argument(metavar="USER", help="The name or the id of who is to own it.")],
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hand a scheduled job to somebody else, as whom it then runs.
+
+    Example: signoff schedule transfer nightly carol
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        row = shim.transfer(ref, user)
+    tell(row, f"«{row.name}» went to {user}.", as_json=as_json)
+
+
+@app.command("explain")
+def explain(
+    ref: Ref,
+    user: Annotated[
+        str | None, typer.Option(metavar="USER", help="About whom; you without it.", show_default=False)
+    ] = None,
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show who may do what with a scheduled job, when it fires next, and why not.
+
+    Example: signoff schedule explain nightly --user carol
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        told = shim.explain(ref, user=user)
+    if as_json:
+        tell(told, "", as_json=True)
+        return
+    show(_verdicts(told), ("what", f"{told.user.username} may", "who may"), as_json=False)
+    say(f"Fires next: {moment(told.next_firing) or told.why_not or 'never'}")
+
+
+def _verdicts(told: Explanation) -> list[dict[str, Any]]:
+    return [
+        {
+            "what": asked.replace("_", " "),
+            f"{told.user.username} may": verdict.allowed or verdict.reason or False,
+            "who may": [each.username for each in told.who.get(asked, [])],
+        }
+        for asked, verdict in told.may.items()
+    ]
+
+
+@app.command("upcoming")
+def upcoming(
+    ref: Ref,
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many times.")] = 10,
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show when a scheduled job fires next, on the clocks of its time zone.
+
+    Example: signoff schedule upcoming nightly --count 3
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        told = shim.upcoming(ref, count=count)
+    times = [local(time, told.time_zone) for time in told.firings]
+    tell(told, "\n".join([*times, *filter(None, [told.why_not])]) or "It never fires again.", as_json=as_json)

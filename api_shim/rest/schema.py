@@ -1,0 +1,72 @@
+"""``/api/schema`` and ``/api/docs``: the document of our API, and a page that shows it.
+
+* Both are open to anybody: they tell what the published contract tells, and hold nothing of this instance.
+* The page loads nothing from elsewhere, and may not: its scripts and its style come from here, as files.
+
+Contract 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from api_shim.conventions import negotiate, respond
+from api_shim.openapi import describe
+from approval_gate.errors import NotFound
+
+router = APIRouter(prefix="/api", include_in_schema=False)
+
+OURS, SWAGGER = files("api_shim") / "static", files("fastapi_offline") / "static"
+FILES: Mapping[str, tuple[bytes, str]] = {
+    "": ((OURS / "api_docs.html").read_bytes(), "text/html"),
+    "start.js": ((OURS / "api_docs.js").read_bytes(), "text/javascript"),
+    "swagger-ui-bundle.js": ((SWAGGER / "swagger-ui-bundle.js").read_bytes(), "text/javascript"),
+    "swagger-ui.css": ((SWAGGER / "swagger-ui.css").read_bytes(), "text/css"),
+}
+"""What the page is made of: by name, the content and its media type."""
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "public, max-age=3600",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@router.get("/schema", dependencies=[Depends(negotiate)])
+async def schema(request: Request) -> Response:
+    return _document(request)
+
+
+def _document(request: Request) -> Response:
+    known = request.app.state
+    if not hasattr(known, "document"):
+        known.document = describe(request.app.routes)
+    return respond(request, known.document)
+
+
+@router.get("/docs")
+async def page(request: Request) -> Response:
+    if request.query_params.get("format") != "openapi":
+        return _file("")
+    # Where pynautobot's openapi() asks for the document.
+    negotiate(request)
+    return _document(request)
+
+
+@router.get("/docs/{name}")
+async def part(name: str) -> Response:
+    return _file(name)
+
+
+def _file(name: str) -> Response:
+    if name not in FILES:
+        raise NotFound("Not found.")
+    content, kind = FILES[name]
+    return Response(content, media_type=kind, headers=dict(HEADERS))

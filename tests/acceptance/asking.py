@@ -1,0 +1,48 @@
+"""Asks a running server to run Jobs, in both ways of sending, and reads what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from tests.acceptance.people import FAR
+
+JOBS = "/api/extras/jobs/"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+"""The id of nothing."""
+
+Body = dict[str, Any]
+
+
+def run(client: httpx.Client, body: Any, job: str = "Greet") -> httpx.Response:
+    return client.post(f"{JOBS}{quote(job, safe='')}/run/", json=body)
+
+
+def run_form(client: httpx.Client, fields: Mapping[str, str], job: str = "Greet") -> httpx.Response:
+    parts = {name: (None, value) for name, value in fields.items()}
+    return client.post(f"{JOBS}{quote(job, safe='')}/run/", files=parts)
+
+
+def answered(response: httpx.Response) -> tuple[int, Any]:
+    return response.status_code, response.json()
+
+
+def future(**to: Any) -> Body:
+    """Return a request for a run in the far future; what is None is left out."""
+    asked = {"name": "refused", "interval": "future", "start_time": FAR, **to}
+    return {"schedule": {name: value for name, value in asked.items() if value is not None}}
+
+
+def custom(**to: Any) -> Body:
+    """Return a request for runs by a crontab."""
+    return future(interval="custom", start_time=to.pop("start_time", None), **to)
+
+
+def as_fields(body: Body) -> dict[str, str]:
+    """Return a request as the fields of a form."""
+    own = {f"_schedule_{name}": str(value) for name, value in body.get("schedule", {}).items()}
+    queues = {f"_{name}": str(body[name]) for name in ("task_queue", "job_queue") if name in body}
+    return {**own, **queues, **{name: str(value) for name, value in body.get("data", {}).items()}}

@@ -1,0 +1,251 @@
+"""Each call: what it asks, and what it makes of the answer."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from api_shim import shapes
+from api_shim.calls import approvals, job_results, jobs, scheduled_jobs
+from api_shim.calls.steps import Ask, Strange, Talk
+from approval_gate.errors import Invalid
+from tests.api_shim import said
+from tests.api_shim.calls.test_steps import played
+
+E = "api/extras"
+ROW, RESULT, JOB, WAITING = said.scheduled(), said.result(), said.job(), said.waiting()
+HELD, BEGUN = said.accepted(ROW), said.accepted(None, RESULT)
+VARIABLE = {"name": "who", "type": "StringVar", "required": False}
+UPCOMING = {"time_zone": "UTC", "why_not": "", "firings": ["2030-01-01T02:00:00Z"]}
+QUEUE = {
+    **{"id": said.id_of("default"), "display": "default", "url": "", "natural_slug": "", "name": "default"},
+    **{"queue_type": "prefect", "worker_count": 1},
+}
+STATUS = {"signoff-version": "1", "prefect-version": "3", "prefect": "ok", "default-queue-has-worker": True}
+AT = datetime(2030, 1, 1, 2, tzinfo=UTC)
+
+
+def case(talk: Talk[Any], method: str, path: str, body: Any, answer: Any, kind: Any, name: str) -> Any:
+    return pytest.param(talk, method, path, body, answer, kind, id=name)
+
+
+CASES = [
+    case(jobs.job("a b"), "GET", f"{E}/jobs/a%20b/", None, JOB, shapes.Job, "job"),
+    case(jobs.variables("j"), "GET", f"{E}/jobs/j/variables/", None, [VARIABLE], list, "variables"),
+    case(jobs.run("j"), "POST", f"{E}/jobs/j/run/", {"data": {}}, BEGUN, shapes.Accepted, "run"),
+    case(
+        jobs.run("j", {"n": 1}, name="x", queue="bulk"),
+        "POST",
+        f"{E}/jobs/j/run/",
+        {"data": {"n": 1}, "schedule": {"interval": "immediately", "name": "x"}, "job_queue": "bulk"},
+        HELD,
+        shapes.Accepted,
+        "run under a name",
+    ),
+    case(
+        jobs.schedule("j", name="x", at=AT),
+        "POST",
+        f"{E}/jobs/j/run/",
+        {"data": {}, "schedule": {"name": "x", "interval": "future", "start_time": "2030-01-01T02:00:00+00:00"}},
+        HELD,
+        shapes.ScheduledJob,
+        "schedule once",
+    ),
+    case(
+        jobs.schedule("j", {"n": 1}, name="x", at="2030-01-01 02:00", every="daily", queue="bulk"),
+        "POST",
+        f"{E}/jobs/j/run/",
+        {
+            "data": {"n": 1},
+            "schedule": {"name": "x", "interval": "daily", "start_time": "2030-01-01 02:00"},
+            "job_queue": "bulk",
+        },
+        HELD,
+        shapes.ScheduledJob,
+        "schedule again and again",
+    ),
+    case(
+        jobs.schedule("j", name="x", cron="0 2 * * *", time_zone="Europe/Berlin"),
+        "POST",
+        f"{E}/jobs/j/run/",
+        {
+            "data": {},
+            "schedule": {"name": "x", "interval": "custom", "crontab": "0 2 * * *", "time_zone": "Europe/Berlin"},
+        },
+        HELD,
+        shapes.ScheduledJob,
+        "schedule by a crontab",
+    ),
+    case(jobs.status(), "GET", "api/status/", None, STATUS, shapes.Status, "status"),
+    case(
+        scheduled_jobs.scheduled_job("s"), "GET", f"{E}/scheduled-jobs/s/", None, ROW, shapes.ScheduledJob, "scheduled"
+    ),
+    case(
+        scheduled_jobs.change("s", enabled=False),
+        "PATCH",
+        f"{E}/scheduled-jobs/s/",
+        {"enabled": False},
+        ROW,
+        shapes.ScheduledJob,
+        "disable",
+    ),
+    case(
+        scheduled_jobs.change(
+            "s", name="t", data={"n": 1}, at=AT, cron="0 3 * * *", time_zone="UTC", queue="bulk", enabled=True
+        ),
+        "PATCH",
+        f"{E}/scheduled-jobs/s/",
+        {
+            "name": "t",
+            "enabled": True,
+            "data": {"n": 1},
+            "start_time": "2030-01-01T02:00:00+00:00",
+            "crontab": "0 3 * * *",
+            "time_zone": "UTC",
+            "job_queue": "bulk",
+        },
+        ROW,
+        shapes.ScheduledJob,
+        "change everything",
+    ),
+    case(scheduled_jobs.delete("s"), "DELETE", f"{E}/scheduled-jobs/s/", None, None, None, "delete"),
+    case(
+        scheduled_jobs.delete_several([said.id_of("a"), "b"]),
+        "DELETE",
+        f"{E}/scheduled-jobs/",
+        [str(said.id_of("a")), "b"],
+        None,
+        None,
+        "delete several",
+    ),
+    case(
+        scheduled_jobs.assume("s"),
+        "POST",
+        f"{E}/scheduled-jobs/s/assume-ownership/",
+        {},
+        ROW,
+        shapes.ScheduledJob,
+        "take over",
+    ),
+    case(
+        scheduled_jobs.transfer("s", "bob"),
+        "POST",
+        f"{E}/scheduled-jobs/s/transfer/",
+        {"user": "bob"},
+        ROW,
+        shapes.ScheduledJob,
+        "transfer",
+    ),
+    case(
+        scheduled_jobs.explain("s"),
+        "GET",
+        f"{E}/scheduled-jobs/s/explain/",
+        None,
+        said.explanation(),
+        shapes.Explanation,
+        "explain",
+    ),
+    case(
+        scheduled_jobs.explain("s", user="b c"),
+        "GET",
+        f"{E}/scheduled-jobs/s/explain/?user=b+c",
+        None,
+        said.explanation(),
+        shapes.Explanation,
+        "explain about somebody",
+    ),
+    case(
+        scheduled_jobs.upcoming("s", count=3),
+        "GET",
+        f"{E}/scheduled-jobs/s/upcoming/?count=3",
+        None,
+        UPCOMING,
+        shapes.Upcoming,
+        "upcoming",
+    ),
+    case(
+        approvals.approve("s", force=True, comment="Read it."),
+        "POST",
+        f"{E}/scheduled-jobs/s/approve/",
+        {"force": True, "comment": "Read it."},
+        ROW,
+        shapes.ScheduledJob,
+        "approve",
+    ),
+    case(
+        approvals.deny("s", comment="No."),
+        "POST",
+        f"{E}/scheduled-jobs/s/deny/",
+        {"comment": "No."},
+        ROW,
+        shapes.ScheduledJob,
+        "deny",
+    ),
+    case(approvals.dry_run("s"), "POST", f"{E}/scheduled-jobs/s/dry-run/", {}, RESULT, shapes.JobResult, "dry run"),
+    case(job_results.result("r"), "GET", f"{E}/job-results/r/", None, RESULT, shapes.JobResult, "result"),
+    case(job_results.logs("r"), "GET", f"{E}/job-results/r/logs/", None, [said.line("a")], list, "logs"),
+    case(job_results.delete_result("r"), "DELETE", f"{E}/job-results/r/", None, None, None, "delete a result"),
+    case(job_results.delete_results(["a"]), "DELETE", f"{E}/job-results/", ["a"], None, None, "delete results"),
+]
+
+
+@pytest.mark.parametrize(("talk", "method", "path", "body", "answer", "kind"), CASES)
+def test_a_call_asks_one_question_and_reads_its_answer(
+    talk: Talk[Any], method: str, path: str, body: Any, answer: Any, kind: Any
+) -> None:
+    [asked], found = played(talk, [answer])
+    assert isinstance(asked, Ask)
+    sent = None if asked.body is None else json.loads(asked.body)
+    assert (asked.method, asked.path, sent) == (method, path, body)
+    assert found is None if kind is None else isinstance(found, kind)
+
+
+@pytest.mark.parametrize(
+    ("talk", "path", "row"),
+    [
+        pytest.param(jobs.jobs(q="b"), "jobs/?limit=200&q=b", JOB, id="jobs"),
+        pytest.param(jobs.job_queues(limit=5), "job-queues/?limit=5", QUEUE, id="queues"),
+        pytest.param(
+            scheduled_jobs.scheduled_jobs(enabled=True), "scheduled-jobs/?limit=200&enabled=true", ROW, id="scheduled"
+        ),
+        pytest.param(approvals.queue(), "approval-queue/?limit=200", WAITING, id="waiting"),
+        pytest.param(
+            job_results.results(status=["A", "B"]), "job-results/?limit=200&status=A&status=B", RESULT, id="ran"
+        ),
+        pytest.param(
+            job_results.logs("r", log_level="error"),
+            "job-logs/?limit=200&job_result=r&sort=created&log_level=error",
+            said.line("a"),
+            id="logs",
+        ),
+    ],
+)
+def test_a_list_is_restricted_by_its_filters(talk: Talk[Any], path: str, row: dict[str, Any]) -> None:
+    [asked], found = played(talk, [said.page(row)])
+    assert isinstance(asked, Ask)
+    assert asked.path == f"{E}/{path}"
+    assert [str(each.id) for each in found] == [str(row["id"])]
+
+
+def test_a_log_is_cut_where_it_is_wanted() -> None:
+    _asked, found = played(job_results.logs("r", limit=1), [[said.line("a"), said.line("b")]])
+    assert [line.message for line in found] == ["a"]
+
+
+def test_there_is_one_way_to_say_when() -> None:
+    with pytest.raises(Invalid, match="not both"):
+        next(jobs.schedule("j", name="x", every="daily", cron="* * * * *"))
+
+
+@pytest.mark.parametrize("answer", [said.accepted(), said.accepted(ROW, RESULT)], ids=["neither", "both"])
+def test_a_request_becomes_one_thing(answer: dict[str, Any]) -> None:
+    with pytest.raises(Strange):
+        played(jobs.run("j"), [answer])
+
+
+def test_what_was_to_be_scheduled_has_not_begun() -> None:
+    with pytest.raises(Strange):
+        played(jobs.schedule("j", name="x", at=AT), [BEGUN])

@@ -1,0 +1,71 @@
+"""What a server says, in the contract's words: shapes with everything that a test does not care about filled in."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid5
+
+from api_shim.job_logs import entry_of
+from api_shim.ports import LogLine
+from api_shim.wire import Wire
+from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
+
+ROOT = "http://here"
+SPACE = UUID("3f0a4d7e-0000-4000-8000-000000000000")
+
+
+def id_of(name: str) -> UUID:
+    """Return an id that is the same in every run of the tests."""
+    return uuid5(SPACE, name)
+
+
+JOB = make_job(id=id_of("job"), module_name="flows.examples", job_class_name="BackUp", name="Back up")
+USER = make_user(id=id_of("alice"))
+WIRE = Wire(ROOT, {JOB.id: JOB})
+
+
+def job(**to: Any) -> dict[str, Any]:
+    return WIRE.job(JOB).model_dump(mode="json") | to
+
+
+def scheduled(name: str = "nightly", **to: Any) -> dict[str, Any]:
+    """Return a scheduled job: daily at seven in the evening in Berlin."""
+    shape = WIRE.scheduled_job(make_scheduled(JOB, USER, id=id_of(name), name=name)).model_dump(mode="json")
+    daily = {"interval": "daily", "start_time": "2100-01-31T18:00:00Z", "time_zone": "Europe/Berlin"}
+    return shape | daily | {"kwargs": {"keep": 7}} | to
+
+
+def waiting(name: str = "nightly", **to: Any) -> dict[str, Any]:
+    seen = {"requested_by": "alice", "may_approve": True, "why_not_approve": "", "approval_state": "pending"}
+    return scheduled(name) | seen | to
+
+
+def result(status: str = "SUCCESS", name: str = "run", **to: Any) -> dict[str, Any]:
+    shape = WIRE.job_result(make_result(JOB, USER, id=id_of(name))).model_dump(mode="json")
+    return shape | {"status": {"value": status, "label": status}} | to
+
+
+def line(message: str, **to: Any) -> dict[str, Any]:
+    told = LogLine(id=id_of(message), level=20, source="", message=message, created=NOW)
+    return WIRE.log_entry(entry_of(told, id_of("run"))).model_dump(mode="json") | to
+
+
+def page(*rows: dict[str, Any], following: str | None = None) -> dict[str, Any]:
+    return {"count": len(rows), "next": following, "previous": None, "results": list(rows)}
+
+
+def explanation(**to: Any) -> dict[str, Any]:
+    alice = {"id": str(USER.id), "object_type": "users.user", "url": f"{ROOT}/u/", "username": "alice"}
+    told = {
+        "user": alice,
+        "may": {"approve": {"allowed": False, "reason": "It is yours."}, "dry_run": {"allowed": True, "reason": ""}},
+        "who": {"approve": [], "dry_run": [alice]},
+        "needs_force": False,
+        "next_firing": "2100-01-31T18:00:00Z",
+        "why_not": "",
+    }
+    return told | to
+
+
+def accepted(scheduled_job: dict[str, Any] | None = None, job_result: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"scheduled_job": scheduled_job, "job_result": job_result}
