@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from api_shim.model import Job, Status
 from api_shim.pages.visit import Here, Posted, text_of
-from api_shim.schedules import runnable_of
+from api_shim.schedules import runnable_of, why_never
 from api_shim.store import Listing
 from approval_gate import policy
 from approval_gate.model import Action, Allowed, ObjectType
@@ -56,4 +56,4 @@ async def set_enabled(job_id: UUID, here: Here, form: Posted) -> Response:
 
 def _ready(jobs: list[Job]) -> list[UUID]:
     """Return the ids of the Jobs that people can start now."""
-    return [job.id for job in jobs if policy.runnable(runnable_of(job)) == Allowed()]
+    return [job.id for job in jobs if policy.runnable(runnable_of(job)) == Allowed() and not why_never(job)]
