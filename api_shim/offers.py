@@ -21,7 +21,7 @@ from api_shim.model import Job
 from api_shim.schedules import RunRequest, Schedules, runnable_of, why_never, why_only_now
 from api_shim.store import Store, Transaction
 from approval_gate import policy
-from approval_gate.errors import Invalid
+from approval_gate.errors import GateError
 from approval_gate.model import Action, Actor, ObjectType
 
 
@@ -66,16 +66,16 @@ class Offers:
         job, why_not = await self._store.read(partial(_offered, actor, job_id))
         return Offer(job=job, why_not=why_not, why_only_now=why_only_now(job), zone=self._schedules.zone)
 
-    async def faults(self, job: Job, request: RunRequest) -> list[Invalid]:
+    async def faults(self, job: Job, request: RunRequest) -> list[GateError]:
         """Return every fault of a request: of its schedule, of its queue, and of its data."""
         parts = self._schedules.parts(job, request, self._clock())
         return [fault for part in parts if (fault := await anyio.to_thread.run_sync(_fault, part))]
 
 
-def _fault(read: Callable[[], object]) -> Invalid | None:
+def _fault(read: Callable[[], object]) -> GateError | None:
     try:
         read()
-    except Invalid as fault:
+    except GateError as fault:
         return fault
     return None
 

@@ -68,6 +68,7 @@ TESTED_BY: dict[str, str] = {
     # Pages, tested in a browser.
     "api_shim/pages/visit.py": "tests/acceptance/test_pages.py",
     "api_shim/pages/sign_in.py": "tests/acceptance/test_pages.py",
+    "api_shim/pages/filters.py": "tests/api_shim/pages/test_run.py",
     "api_shim/pages/jobs.py": "tests/browser/test_pages_jobs.py",
     "api_shim/pages/run.py": "tests/browser/test_pages_run.py",
     "api_shim/pages/crontab.py": "tests/browser/test_pages_run.py",
