@@ -14,6 +14,7 @@ import re
 from typing import Any
 
 from fastapi import Request
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
@@ -59,23 +60,41 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _received(request: Request) -> bytes:
+async def _received(request: Request, largest: int = MAX_BODY) -> bytes:
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
-        if len(content) > MAX_BODY:
-            raise TooLarge(f"The request body is larger than {MAX_BODY} bytes.")
+        if len(content) > largest:
+            raise TooLarge(f"The request body is larger than {largest} bytes.")
     return bytes(content)
 
 
-async def _form(request: Request, content: bytes) -> dict[str, Any]:
+async def read_form(request: Request, largest: int = MAX_BODY) -> FormData:
+    """Return the fields of a form; none if the body is no form.
+
+    Args:
+        request: the request.
+        largest: bytes of the body at most.
+
+    Raises:
+        Invalid: it cannot be decoded, or has a file.
+        TooLarge: it is larger.
+    """
+    return await _parsed(request, await _received(request, largest))
+
+
+async def _parsed(request: Request, content: bytes) -> FormData:
     request._body = content  # the form parser reads the body again, which has been counted by now
     request._stream_consumed = False
-    fields: dict[str, Any] = {}
     try:
-        form = await request.form(max_files=0, max_fields=1000, max_part_size=MAX_BODY)
+        return await request.form(max_files=0, max_fields=1000, max_part_size=MAX_BODY)
     except (MultiPartException, HTTPException, ValueError) as error:
         raise Invalid({"detail": "Multipart form parse error - the form cannot be read."}) from error
+
+
+async def _form(request: Request, content: bytes) -> dict[str, Any]:
+    form = await _parsed(request, content)
+    fields: dict[str, Any] = {}
     for name in form:
         values = form.getlist(name)
         fields[name] = values[0] if len(values) == 1 else values

@@ -80,6 +80,11 @@ def check_time_zone(name: str) -> str:
     return name
 
 
+def time_zones() -> list[str]:
+    """Return the IANA names of all zones that Prefect knows, in order."""
+    return sorted(_zone_names())
+
+
 def check_start_time(moment: datetime) -> datetime:
     """Return an aware moment in UTC; raise ``Invalid`` if it is too far away to reckon with (contract 4).
 

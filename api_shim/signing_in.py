@@ -1,7 +1,8 @@
 """The use cases of signing in with a browser, and of staying signed in.
 
 * With a name and a password, or with a token's key, alone or with its user's name.
-* Every attempt that fails is counted, by name and by address; too many are refused for a while, right ones too.
+* Every attempt that fails is counted, by name if it has one and by address; too many are refused for a while, right
+  ones too.
 * Who is not known takes as long to refuse as who gives a wrong password, and is told the same.
 * To sign in begins a new session with a new key; nothing that the browser sent before is kept.
 * Whoever is removed, deactivated or loses the token that he signed in with is signed out.
@@ -33,6 +34,7 @@ from api_shim.sessions import LONGEST, SEEN_EVERY, Password, Session
 from api_shim.store import Store, Transaction
 from approval_gate.errors import GateError, Invalid
 from approval_gate.model import Actor
+from flows.inputs import is_storable
 
 WRONG = "The name and the password or token do not fit."
 SIGN_IN_FIRST = "Sign in first."
@@ -92,15 +94,7 @@ class SigningIn:
             TooManyAttempts: too many have failed.
             Unauthenticated: they do not fit.
         """
-        counted: list[tuple[RateLimitItem, str]] = [(PER_NAME, f"name:{username}"), (PER_ADDRESS, f"from:{address}")]
-        if not all(self._attempts.test(item, whose) for item, whose in counted):
-            raise TooManyAttempts(TOO_MANY)
-        try:
-            who, token = await self._who(username, secret)
-        except Unauthenticated as error:
-            for item, whose in counted:
-                self._attempts.hit(item, whose)
-            raise Unauthenticated(WRONG) from error
+        who, token = await self._counting(username, secret, address)
         key = secrets.token_urlsafe(32)
         now = self._clock()
         session = Session(
@@ -115,6 +109,26 @@ class SigningIn:
         await self._store.write(partial(_begin, session))
         return key, session
 
+    async def _counting(self, username: str, secret: str, address: str) -> tuple[UUID, UUID | None]:
+        counted: list[tuple[RateLimitItem, str]] = [(PER_ADDRESS, f"from:{address}")]
+        if username:
+            # Who gives no name tries to guess no password; all of them together are nobody.
+            counted.append((PER_NAME, f"name:{username}"))
+        self._check(counted)
+        # Few at once, and looked at again, so that who tries many at the same moment is counted all the same.
+        async with self._at_once:
+            self._check(counted)
+            try:
+                return await self._who(username, secret)
+            except Unauthenticated as error:
+                for item, whose in counted:
+                    self._attempts.hit(item, whose)
+                raise Unauthenticated(WRONG) from error
+
+    def _check(self, counted: list[tuple[RateLimitItem, str]]) -> None:
+        if not all(self._attempts.test(item, whose) for item, whose in counted):
+            raise TooManyAttempts(TOO_MANY)
+
     async def _who(self, username: str, secret: str) -> tuple[UUID, UUID | None]:
         """Return the user, and the token that he signs in with if it is one."""
         token = await self._store.read(partial(_by_token, username, secret, self._clock()))
@@ -122,14 +136,14 @@ class SigningIn:
             return token.user_id, token.id
         known = await self._store.read(partial(_password_of, username))
         hashed = known.hash if known is not None else self._unknown
-        fits = await anyio.to_thread.run_sync(self._fits, hashed, secret, limiter=self._at_once)
+        fits = await anyio.to_thread.run_sync(self._fits, hashed, secret)
         if known is None or not fits:
             raise Unauthenticated(WRONG)
         return known.user_id, None
 
     def _fits(self, hashed: str, secret: str) -> bool:
         try:
-            return self._hasher.verify(hashed, secret[:LONGEST_PASSWORD])
+            return self._hasher.verify(hashed, secret[:LONGEST_PASSWORD].encode("utf-8", "surrogatepass"))
         except VerificationError:
             return False
 
@@ -148,6 +162,10 @@ class SigningIn:
     async def sign_out(self, session: Session) -> None:
         """End a session."""
         await self._store.write(lambda tx: tx.remove(session))
+
+    async def forget(self, key: str) -> None:
+        """End the session that has this key, if there is one."""
+        await self._store.write(partial(_end, hash_key(key)))
 
     async def tell(self, session: Session, notice: str) -> None:
         """Keep a sentence for the next page."""
@@ -178,6 +196,12 @@ def _begin(session: Session, tx: Transaction) -> None:
     tx.add(session)
 
 
+def _end(key_hash: str, tx: Transaction) -> None:
+    session = tx.one(Session, key_hash=key_hash)
+    if session is not None:
+        tx.remove(session)
+
+
 def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Token | None:
     token = tx.one(Token, key_hash=hash_key(secret.strip()))
     if token is None:
@@ -187,8 +211,12 @@ def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Tok
 
 
 def _password_of(username: str, tx: Transaction) -> Password | None:
-    user = tx.one(User, username=username)
+    user = tx.one(User, username=username) if is_storable(username) else None
     return tx.one(Password, user_id=user.id) if user is not None and user.is_active else None
+
+
+def _is_valid(token: Token | None, now: datetime) -> bool:
+    return token is not None and (token.expires is None or token.expires > now)
 
 
 def _visitor(key: str, now: datetime, tx: Transaction) -> Visitor:
@@ -198,8 +226,7 @@ def _visitor(key: str, now: datetime, tx: Transaction) -> Visitor:
         raise Unauthenticated(SIGN_IN_FIRST)
     user = tx.one(User, id=session.user_id)
     token = tx.one(Token, id=session.token_id) if session.token_id is not None else None
-    is_expired = token is not None and token.expires is not None and token.expires <= now
-    if user is None or not user.is_active or is_expired:
+    if user is None or not user.is_active or (session.token_id is not None and not _is_valid(token, now)):
         raise Unauthenticated(SIGN_IN_FIRST)
     actor = actor_of(tx, user)
     return Visitor(actor=replace(actor, read_only=token is not None and not token.write_enabled), session=session)

@@ -12,12 +12,15 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from api_shim.actors import Unauthenticated
+from api_shim.bodies import read_form
 from api_shim.pages.visit import COOKIE, HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, render, text_of, within
 from api_shim.sessions import LONGEST
 from api_shim.signing_in import SigningIn, TooManyAttempts
 
 router = APIRouter(prefix="/signoff")
 FORM_COOKIE = "signoff_sign_in"
+LARGEST = 20_000
+"""Bytes that somebody whom we do not know yet may send."""
 
 
 @router.get("")
@@ -32,7 +35,7 @@ async def form(request: Request) -> Response:
 
 @router.post("/sign-in")
 async def sign_in(request: Request) -> Response:
-    sent = await request.form()
+    sent = await read_form(request, LARGEST)
     wanted, username = within(text_of(sent, "next")), text_of(sent, "username").strip()
     expected = request.cookies.get(FORM_COOKIE, "")
     if not expected or not hmac.compare_digest(text_of(sent, "csrf").encode(), expected.encode()):
@@ -45,6 +48,7 @@ async def sign_in(request: Request) -> Response:
         return _form(request, wanted, username, str(error), 429)
     except Unauthenticated as error:
         return _form(request, wanted, username, str(error), 403)
+    await signing_in.forget(request.cookies.get(COOKIE, ""))
     answer = RedirectResponse(wanted, 303)
     _keep(request, answer, COOKIE, key, int(LONGEST.total_seconds()))
     answer.delete_cookie(FORM_COOKIE, path=SIGN_IN)

@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api_shim.actors import Unauthenticated
+from api_shim.bodies import read_form
 from api_shim.conventions import STATUS
 from api_shim.deps import Services
 from api_shim.pages import filters
@@ -112,7 +113,9 @@ class Visit:
 
 def render(template: str, status: int = 200, **context: Any) -> Response:
     """Return a page."""
-    return HTMLResponse(templates.get_template(template).render(**context), status)
+    page = templates.get_template(template).render(**context)
+    # What somebody sends in a strange encoding is shown all the same.
+    return HTMLResponse(page.encode("utf-8", "replace"), status)
 
 
 async def visit(request: Request) -> Visit:
@@ -135,7 +138,7 @@ async def posted(here: Here) -> FormData:
     Raises:
         Forbidden: the form is of another session, or of another origin.
     """
-    form = await here.request.form()
+    form = await read_form(here.request)
     sent = form.get("csrf")
     if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), here.session.csrf.encode()):
         raise Forbidden(OUT_OF_DATE)
@@ -153,9 +156,11 @@ def text_of(form: FormData, name: str, default: str = "") -> str:
 
 def within(path: str) -> str:
     """Return a path of ours that somebody may be sent to; home for anything else."""
-    parts = urlsplit(path)
-    ours = path.startswith("/signoff/") and not parts.scheme and not parts.netloc and "\\" not in path
-    return path if ours and path.isprintable() else HOME
+    if not path.startswith("/signoff/") or not path.isprintable():
+        return HOME
+    # What browsers take for a way up, or for another host, however it is written.
+    steps = unquote(urlsplit(path).path).replace("\\", "/").split("/")[1:]
+    return HOME if {"", ".", ".."} & set(steps) or "\\" in path else path
 
 
 # Errors

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID, uuid4
 
 import pytest
 
 from api_shim.job_logs import entry_of
-from api_shim.model import Status
+from api_shim.model import JobResult, Status
 from api_shim.ports import LogLine
 from api_shim.store import Listing, Store
+from approval_gate.constraints import parse
 from approval_gate.errors import Forbidden, NotFound, Unavailable
-from approval_gate.model import Actor, ObjectType
+from approval_gate.model import Action, Actor, Grant, ObjectType
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
 from tests.factories import NOW, make_result
@@ -45,6 +49,49 @@ def test_a_result_under_way_is_asked_of_prefect_before_it_is_shown(origin: Origi
     shown = asyncio.run(viewing.one(ROOT, ObjectType.JOB_RESULT, id=result.id))
     assert origin.engine.calls == ["runs"]
     assert (shown.id, shown.status.final) == (result.id, True)
+
+
+def test_the_newest_result_of_each_job_is_that_which_he_may_see(origin: Origin) -> None:
+    viewing = origin.shim.state.services.viewing
+    jobs = [origin.job() for _ in range(3)]
+    mine, others = origin.user("mine"), origin.user("others")
+    older = [make_result(jobs[0], mine, status=Status.SUCCESS, date_created=NOW - timedelta(hours=n)) for n in (2, 1)]
+    newest = make_result(jobs[0], others, status=Status.FAILURE)
+    origin.add(*older, newest, only := make_result(jobs[1], mine, status=Status.SUCCESS))
+    ids = [job.id for job in jobs]
+
+    def seen(actor: Actor) -> Mapping[UUID, JobResult]:
+        return asyncio.run(viewing.newest_results(actor, ids))
+
+    his = Grant(
+        object_types=frozenset({ObjectType.JOB_RESULT}),
+        actions=frozenset({Action.VIEW}),
+        constraint=parse({"user": "$user"}, {"user": UUID}),
+    )
+    assert seen(ROOT) == {jobs[0].id: newest, jobs[1].id: only}
+    assert seen(Actor(id=mine.id, username="mine", grants=(his,))) == {jobs[0].id: older[1], jobs[1].id: only}
+    assert seen(Actor(id=others.id, username="others", grants=(his,))) == {jobs[0].id: newest}
+    assert seen(NOBODY) == {}
+
+
+def test_a_newest_result_under_way_is_asked_of_prefect(origin: Origin) -> None:
+    viewing = origin.shim.state.services.viewing
+    origin.add(result := make_result(job := origin.job(), None, released=True))
+    shown = asyncio.run(viewing.newest_results(ROOT, [job.id]))
+    assert (shown[job.id].id, shown[job.id].status.final) == (result.id, True)
+
+
+def test_what_somebody_could_do_is_nothing_for_a_token_that_only_reads(origin: Origin) -> None:
+    viewing = origin.shim.state.services.viewing
+    job = origin.job()
+
+    def possible(actor: Actor, action: Action) -> set[UUID]:
+        return asyncio.run(viewing.possible(actor, action, ObjectType.JOB, [job.id, uuid4()]))
+
+    assert possible(ROOT, Action.CHANGE) == {job.id}
+    assert possible(replace(ROOT, read_only=True), Action.CHANGE) == set()
+    assert possible(replace(ROOT, read_only=True), Action.VIEW) == {job.id}
+    assert possible(NOBODY, Action.VIEW) == set()
 
 
 def test_a_result_that_is_over_is_not_asked_about_again(origin: Origin) -> None:
