@@ -18,6 +18,7 @@ from api_shim.edits import Edits
 from api_shim.explaining import Explaining
 from api_shim.jobs import Catalogue
 from api_shim.model import Job
+from api_shim.offers import Offers
 from api_shim.outlook import Outlook
 from api_shim.ownership import Ownership
 from api_shim.ports import Engine
@@ -43,6 +44,7 @@ class Services:
     catalogue: Catalogue
     edits: Edits
     explaining: Explaining
+    offers: Offers
     outlook: Outlook
     ownership: Ownership
     prefect_requests: PrefectRequests

@@ -112,7 +112,15 @@ class Schedules:
         self._projection = projection
         self._code = code
         self._clock = clock
-        self._zone = zone
+        self.zone = zone
+
+    def parts(self, job: Job, request: RunRequest, now: datetime) -> tuple[Callable[[], Any], ...]:
+        """Return what reads the parts of a request: its schedule, its queue and its data; ``Invalid`` for a fault."""
+        return (
+            partial(_read_when, job, request.schedule, now, self.zone),
+            partial(read_queue, job, request.task_queue, request.job_queue),
+            partial(self._code.validate, job, request.data),
+        )
 
     async def request(self, actor: Actor, job_ref: str | UUID, request: RunRequest) -> Accepted:
         """Run a Job, or schedule it.
@@ -142,14 +150,9 @@ class Schedules:
         return Accepted(scheduled_job=await self._schedule(actor, plan, now))
 
     def _plan(self, job: Job, request: RunRequest, now: datetime) -> _Plan:
-        schedule = {"interval": "immediately"} if request.schedule is None else request.schedule
-        if job.has_sensitive_variables and job.approval_required:
-            raise Invalid([SENSITIVE_AND_APPROVAL])
-        if job.has_sensitive_variables and _interval_of(schedule) != Interval.IMMEDIATELY:
-            raise Invalid({"schedule": {"interval": [SENSITIVE]}})
-        when = read_schedule(schedule, now, self._zone)
-        queue = read_queue(job, request.task_queue, request.job_queue)
-        inputs = self._code.validate(job, request.data)
+        if refusal := why_never(job):
+            raise Invalid([refusal])
+        when, queue, inputs = (read() for read in self.parts(job, request, now))
         waits = job.approval_required and not is_dry_run(job, inputs)
         return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, waits=waits)
 
@@ -213,8 +216,22 @@ def runnable_job(actor: Actor, job_ref: str | UUID, tx: Transaction) -> Job:
     return job
 
 
-def _interval_of(schedule: object) -> object:
-    return schedule.get("interval") if isinstance(schedule, Mapping) else None
+def why_never(job: Job) -> str:
+    """Return why a Job can neither run nor be scheduled, whoever asks; empty if it can."""
+    return SENSITIVE_AND_APPROVAL if job.has_sensitive_variables and job.approval_required else ""
+
+
+def why_only_now(job: Job) -> str:
+    """Return why a Job can only run immediately; empty if it can be scheduled."""
+    return SENSITIVE if job.has_sensitive_variables else ""
+
+
+def _read_when(job: Job, raw: object, now: datetime, zone: str) -> Schedule:
+    schedule = {"interval": "immediately"} if raw is None else raw
+    interval = schedule.get("interval") if isinstance(schedule, Mapping) else None
+    if interval != Interval.IMMEDIATELY and (refusal := why_only_now(job)):
+        raise Invalid({"schedule": {"interval": [refusal]}})
+    return read_schedule(schedule, now, zone)
 
 
 def read_queue(job: Job, task_queue: object, job_queue: object) -> str:

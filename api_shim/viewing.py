@@ -24,7 +24,7 @@ from api_shim.store import Listing, Page, Store, Transaction
 from api_shim.watch import Watch
 from approval_gate import policy
 from approval_gate.errors import Unavailable
-from approval_gate.model import Action, Actor, ObjectType
+from approval_gate.model import Action, Actor, Allowed, ObjectType
 
 logger = logging.getLogger("signoff")
 
@@ -65,6 +65,18 @@ class Viewing:
         if kind is not ObjectType.JOB_RESULT or not await self._refreshed([found]):
             return found
         return await self._store.read(partial(_one, actor, kind, by))
+
+    async def newest_results(self, actor: Actor, job_ids: Collection[UUID]) -> Mapping[UUID, JobResult]:
+        """Return the newest result of each of these Jobs that he may view, by Job; none if he may view none."""
+        ask = partial(_newest, actor, job_ids)
+        newest = await self._store.read(ask)
+        if await self._refreshed(newest):
+            newest = await self._store.read(ask)
+        return {result.job_id: result for result in newest if result.job_id is not None}
+
+    async def possible(self, actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID]) -> set[UUID]:
+        """Return those of these objects on which he has the action."""
+        return await self._store.read(partial(_possible, actor, action, kind, ids))
 
     async def logs(self, actor: Actor, result_id: UUID) -> list[LogEntry]:
         """Return the log of a job result, oldest first.
@@ -115,6 +127,15 @@ class Viewing:
 def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> Page[Any]:
     policy.enforce(policy.on_type(actor, Action.VIEW, kind), kind)
     return tx.page(kind, actor, listing)
+
+
+def _newest(actor: Actor, job_ids: Collection[UUID], tx: Transaction) -> list[JobResult]:
+    allowed = policy.on_type(actor, Action.VIEW, ObjectType.JOB_RESULT) == Allowed()
+    return tx.newest_results(actor, job_ids) if allowed else []
+
+
+def _possible(actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID], tx: Transaction) -> set[UUID]:
+    return tx.visible(kind, actor, action, ids) if policy.on_type(actor, action, kind) == Allowed() else set()
 
 
 def _one(actor: Actor, kind: ObjectType, by: Mapping[str, Any], tx: Transaction) -> Any:

@@ -69,6 +69,8 @@ TESTED_BY: dict[str, str] = {
     "api_shim/pages/visit.py": "tests/acceptance/test_pages.py",
     "api_shim/pages/sign_in.py": "tests/acceptance/test_pages.py",
     "api_shim/pages/jobs.py": "tests/browser/test_pages_jobs.py",
+    "api_shim/pages/run.py": "tests/browser/test_pages_run.py",
+    "api_shim/pages/crontab.py": "tests/browser/test_pages_run.py",
     "api_shim/rest/answers.py": "tests/api_shim/test_relatives.py",
     "api_shim/rest/job_logs.py": "tests/acceptance/test_lists.py",
     "api_shim/rest/job_queues.py": "tests/acceptance/test_lists.py",
@@ -88,6 +90,7 @@ TESTED_BY: dict[str, str] = {
     # Migrations are compared with the tables.
     "api_shim/migrations/env.py": "tests/api_shim/store/test_database.py",
     "api_shim/migrations/versions/0001_first_tables.py": "tests/api_shim/store/test_database.py",
+    "api_shim/migrations/versions/0004_newest_results.py": "tests/api_shim/store/test_database.py",
     "api_shim/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""

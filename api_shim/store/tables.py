@@ -99,7 +99,7 @@ job_results = Table(
     "job_results",
     metadata,
     id_column(),
-    reference("jobs.id", name="job_id", gone="SET NULL", index=True),
+    reference("jobs.id", name="job_id", gone="SET NULL"),
     reference("scheduled_jobs.id", name="scheduled_job_id", gone="SET NULL"),
     reference("users.id", name="user_id", gone="SET NULL", index=True),
     Column("name", String(255), nullable=False),
@@ -119,6 +119,7 @@ job_results = Table(
     Column("attempt", Uuid),
     flag("released"),
     UniqueConstraint("scheduled_job_id", "nominal_time"),
+    Index(None, "job_id", "date_created"),
 )
 
 leftovers = Table(

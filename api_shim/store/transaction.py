@@ -25,7 +25,7 @@ from api_shim.job_queues import JobQueue
 from api_shim.model import Group, Job, JobResult, Leftover, Permission, ScheduledJob, Status, Token, User
 from api_shim.spent import Spent
 from api_shim.store.lookups import LOOKUPS, joined
-from api_shim.store.tables import TABLES, job_results, scheduled_jobs
+from api_shim.store.tables import TABLES, job_results, jobs, scheduled_jobs
 from api_shim.store.where import fulfilling, restriction
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Attributes, ObjectType
@@ -235,6 +235,16 @@ class Transaction:
         query = select(*_columns(model)).select_from(joined(kind)).where(*conditions)
         query = query.order_by(*_order(kind, listing.sort)).limit(listing.limit).offset(listing.offset)
         return Page(self._connection.execute(counted).scalar_one(), self._read(model, query))
+
+    def newest_results(self, actor: Actor, job_ids: Collection[UUID]) -> list[JobResult]:
+        """Return the newest result of each of these Jobs that the actor may view."""
+        job = jobs.alias("each_job")
+        seen = self._visible(ObjectType.JOB_RESULT, actor, Action.VIEW)
+        newest = select(job_results.c.id).select_from(joined(ObjectType.JOB_RESULT))
+        newest = newest.where(job_results.c.job_id == job.c.id, seen)
+        newest = newest.order_by(job_results.c.date_created.desc(), job_results.c.id).limit(1).correlate(job)
+        ids = select(newest.scalar_subquery()).select_from(job).where(job.c.id.in_(job_ids))
+        return self._read(JobResult, select(*_columns(JobResult)).where(job_results.c.id.in_(ids)))
 
     def visible(self, kind: ObjectType, actor: Actor, action: Action, ids: Iterable[UUID]) -> set[UUID]:
         """Return those of the ids on which the actor has the action."""

@@ -30,6 +30,7 @@ from api_shim.model import (
     UserGroup,
 )
 from api_shim.recurrence import Interval
+from api_shim.sessions import Password, Session
 from api_shim.spent import Spent
 from api_shim.store import Duplicate, Store
 from api_shim.store.tables import TABLES
@@ -163,7 +164,7 @@ def emptied(thing: Any) -> Any:
 def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
     nouns = {each for each in vars(model).values() if isinstance(each, type) and hasattr(each, "__dataclass_fields__")}
     of_model = {each for each in nouns if each.__module__ == model.__name__}
-    assert set(TABLES) == {*of_model, AuditEvent, AuditHead, JobQueue, Spent}
+    assert set(TABLES) == {*of_model, AuditEvent, AuditHead, JobQueue, Password, Session, Spent}
     for noun, table in TABLES.items():
         assert {each.name for each in fields(noun)} == set(table.columns.keys())
 
