@@ -78,8 +78,13 @@ def is_taken(tx: Transaction, scheduled: ScheduledJob, firing: datetime) -> bool
 
 def taken_of(tx: Transaction, firings: Collection[tuple[UUID, datetime]]) -> set[tuple[UUID, datetime]]:
     """Return those of these firings, each a scheduled job's id and a nominal time, that a run has, or has had."""
-    which = {"scheduled_job_id": [thing for thing, _ in firings], "nominal_time": [*{at for _, at in firings}]}
-    found = (*tx.all(JobResult, **which), *tx.all(Spent, **which)) if firings else ()
+    if not firings:
+        return set()
+    which: dict[str, Any] = {
+        "scheduled_job_id": {thing for thing, _ in firings},
+        "nominal_time": {at for _, at in firings},
+    }
+    found: list[JobResult | Spent] = [*tx.all(JobResult, **which), *tx.all(Spent, **which)]
     taken = {(each.scheduled_job_id, each.nominal_time) for each in found}
     return {firing for firing in firings if firing in taken}
 

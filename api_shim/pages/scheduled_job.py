@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,11 +18,12 @@ from api_shim.conditions import Comparison, Condition
 from api_shim.conventions import STATUS
 from api_shim.edits import OWNERLESS
 from api_shim.foresight import Standing
-from api_shim.model import JobResult
+from api_shim.model import JobResult, ScheduledJob
 from api_shim.outlook import Detail
 from api_shim.pages import changes, words
-from api_shim.pages.changes import Faults, Typed
 from api_shim.pages.filters import sentences
+from api_shim.pages.run import LABELS
+from api_shim.pages.run_form import Faults, Field, Typed, faults_in, fields_of, first, typed_in
 from api_shim.pages.visit import Here, Posted, Visit, text_of
 from api_shim.recurrence import Interval, time_zones
 from api_shim.store import Listing
@@ -72,15 +74,15 @@ async def transfer(scheduled_id: UUID, here: Here, form: Posted) -> Response:
 async def edit_form(scheduled_id: UUID, here: Here) -> Response:
     found = await here.use.outlook.detail(here.actor, scheduled_id)
     policy.enforce(found.may["change"], ObjectType.SCHEDULED_JOB)
-    return await _form(here, found, changes.shown(found.case.row, found.case.job), Faults())
+    fields = _fields(found)
+    return await _form(here, found, fields, changes.shown(found.case.row, fields), {})
 
 
 @router.post("/edit")
-async def edit(scheduled_id: UUID, here: Here, form: Posted) -> Response:
+async def edit(scheduled_id: UUID, here: Here, sent: Posted) -> Response:
     found = await here.use.outlook.detail(here.actor, scheduled_id)
-    row, job = found.case.row, found.case.job
-    typed = changes.read(form, row, job)
-    body = changes.changed(typed, row, job)
+    row, fields, typed = found.case.row, _fields(found), typed_in(sent)
+    body = changes.changed(typed, row, found.case.job, fields)
     address = f"/signoff/scheduled-jobs/{scheduled_id}"
     if not body:
         return await here.go(address, "Nothing was changed.")
@@ -89,7 +91,8 @@ async def edit(scheduled_id: UUID, here: Here, form: Posted) -> Response:
     except NotFound:
         raise
     except GateError as error:
-        return await _form(here, found, typed, changes.faults_of(error.detail), _status(error))
+        faults = faults_in([error.detail], _present(row, fields))
+        return await _form(here, found, fields, typed, faults, _status(error))
     again = changed.awaits_decision and row.approval is not ApprovalState.PENDING
     return await here.go(address, f"{changed.name} was changed{'; it waits for approval again' if again else ''}.")
 
@@ -131,7 +134,8 @@ async def _page(
         why_no_edit=_why_no_edit(found),
         verdicts=VERDICTS,
         why=lambda verdict: policy.why_not(verdict, hidden=policy.NO_PERMISSION),
-        told=changes.told,
+        inputs=_inputs(found),
+        ownerless=OWNERLESS if found.case.row.owner_id is None else "",
         words=words,
         Standing=Standing,
     )
@@ -148,38 +152,55 @@ async def _runs(here: Visit, scheduled_id: UUID) -> list[JobResult] | None:
 
 
 def _troubles(found: Detail) -> list[str]:
-    """Return what keeps it from running, besides what its state tells already."""
-    if found.prospect.standing in {Standing.FIRES, Standing.OVER}:
+    """Return what would keep it from running besides; what does so first is told already."""
+    if found.prospect.standing not in {Standing.WAITS, Standing.DISABLED, Standing.EXPIRED}:
         return []
-    row = found.case.row
-    stands = (
-        OWNERLESS if row.owner_id is None else "",
-        policy.why_not(policy.runnable(found.case.request.runnable), hidden=""),
-    )
-    return [trouble for trouble in stands if trouble and trouble != found.prospect.why_not]
+    ownerless = OWNERLESS if found.case.row.owner_id is None else ""
+    runnable = policy.why_not(policy.runnable(found.case.request.runnable), hidden="")
+    return [trouble for trouble in (ownerless, runnable) if trouble]
 
 
 def _why_no_edit(found: Detail) -> str:
     return policy.why_not(found.may["change"], hidden=policy.reason(Action.CHANGE, ObjectType.SCHEDULED_JOB))
 
 
-async def _form(here: Visit, found: Detail, typed: Typed, faults: Faults, status: int = 200) -> Response:
+def _inputs(found: Detail) -> list[tuple[str, Any]]:
+    """Return what it runs with, as it is called and as people read it; nothing that may be sensitive."""
+    job, inputs = found.case.job, found.case.row.inputs
+    shown = [] if job.has_sensitive_variables else fields_of(job)
+    return [(field.label, changes.told(field, inputs.get(field.variable))) for field in shown]
+
+
+def _fields(found: Detail) -> list[Field]:
+    """Return the fields of the inputs, if the visitor may see and change them."""
+    hidden = found.case.job.has_sensitive_variables or not found.allows("change_inputs")
+    return [] if hidden else fields_of(found.case.job)
+
+
+def _present(row: ScheduledJob, fields: list[Field]) -> set[str]:
+    """Return the ids of the elements that a fault can stand beside."""
+    without = set() if row.interval is Interval.CUSTOM else {"crontab"}
+    return {field.id for field in fields} | {*changes.OWN} - without
+
+
+async def _form(
+    here: Visit, found: Detail, fields: list[Field], typed: Typed, faults: Faults, status: int = 200
+) -> Response:
     row, job = found.case.row, found.case.job
-    why_no_inputs = policy.why_not(found.may["change_inputs"], hidden=policy.NO_PERMISSION)
     return await here.show(
         "edit_scheduled_job.html",
         status,
-        found=found,
         row=row,
         job=job,
+        fields=fields,
         typed=typed,
+        value=partial(first, typed),
         faults=faults,
-        why_no_inputs=why_no_inputs,
+        labels={**LABELS, **{field.id: field.label for field in fields}},
+        why_no_inputs=policy.why_not(found.may["change_inputs"], hidden=policy.NO_PERMISSION),
         has_crontab=row.interval is Interval.CUSTOM,
         asks_again=job.approval_required or row.approval is not ApprovalState.NOT_REQUIRED,
         zones=time_zones(),
-        choices_of=changes.choices_of,
-        told=changes.told,
-        INPUT=changes.INPUT,
+        inputs=_inputs(found),
         words=words,
     )

@@ -62,7 +62,7 @@ async def listed(here: Here) -> Response:
     listing = Listing(
         where=_conditions(asked),
         search=asked.get("q", ""),
-        sort=read_sort(ObjectType.SCHEDULED_JOB, [asked.get("sort", "")]),
+        sort=read_sort(ObjectType.SCHEDULED_JOB, [asked.get("sort", ""), "name"]),
         limit=SHOWN,
         offset=_offset(here.request.query_params.get("offset", "")),
     )

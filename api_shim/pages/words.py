@@ -7,6 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from api_shim.audit import Act, AuditEvent
+from api_shim.crontab_words import in_words
 from api_shim.foresight import Standing
 from api_shim.model import ScheduledJob
 from api_shim.recurrence import Interval, cron_spec
@@ -70,7 +71,8 @@ def schedule(row: ScheduledJob) -> str:
         case Interval.WEEKLY:
             return f"every {WEEKDAYS[int(weekday)]} at {int(hour):02}:{int(minute):02} {row.time_zone}"
         case _:
-            return f"by the crontab {row.crontab}, {row.time_zone}"
+            said = in_words(row.crontab)
+            return f"{said[0].lower()}{said[1:]}, {row.time_zone}"
 
 
 def clock(time: datetime, zone: str) -> str:
