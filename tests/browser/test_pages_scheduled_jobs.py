@@ -41,6 +41,15 @@ def scheduled(live: Live) -> Iterator[Scheduled]:
         admin.request("DELETE", SCHEDULES, json=made)
 
 
+@pytest.fixture
+def stored(live: Live, people: People) -> Iterator[Callable[[str], None]]:
+    """Keeps scheduled jobs of alice's quickly, under these names."""
+    made: list[str] = []
+    yield lambda name: made.append(people.scheduled("Greet", "alice", name))
+    with live.client() as admin:
+        admin.request("DELETE", SCHEDULES, json=made)
+
+
 def look(live: Live, page: Any, path: str = "") -> None:
     page.goto(f"{live.origin}/signoff/scheduled-jobs{path}")
 
@@ -58,11 +67,11 @@ def heading(page: Any, text: str) -> Any:
 
 @both
 def test_several_are_deleted_at_once_after_a_page_that_names_them(
-    live: Live, people: People, signed_in: SignedIn, javascript: bool
+    live: Live, stored: Callable[[str], None], signed_in: SignedIn, javascript: bool
 ) -> None:
     word = unique("several")
     for number in (1, 2, 3):
-        people.scheduled("Greet", "alice", f"{word} {number}")
+        stored(f"{word} {number}")
     page = signed_in("alice", java_script_enabled=javascript)
     look(live, page, f"?q={word.replace(' ', '+')}")
     page.get_by_role("button", name="Delete Selected").click()
@@ -100,11 +109,11 @@ def test_nobody_selects_what_he_may_not_delete(
 
 
 def test_the_list_is_filtered_sorted_and_turned_over(
-    live: Live, people: People, signed_in: SignedIn, scheduled: Scheduled
+    live: Live, stored: Callable[[str], None], signed_in: SignedIn, scheduled: Scheduled
 ) -> None:
     word = unique("many")
     for number in range(26):
-        people.scheduled("Greet", "alice", f"{word} {number:02}")
+        stored(f"{word} {number:02}")
     waits = scheduled("bob", f"{word} waits", "Guarded")
     page = signed_in("admin")
     look(live, page)
