@@ -27,6 +27,7 @@ from api_shim.explaining import Explaining
 from api_shim.identity import Identity
 from api_shim.jobs import Catalogue, JobCode
 from api_shim.offers import Offers
+from api_shim.outlook import Outlook
 from api_shim.ownership import Ownership
 from api_shim.pages import create_pages
 from api_shim.ports import Engine
@@ -82,6 +83,7 @@ def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: s
         edits=Edits(store=store, runs=runs, code=code, clock=clock),
         explaining=Explaining(store=store, clock=clock),
         offers=Offers(store, schedules, clock),
+        outlook=Outlook(store=store, clock=clock, zone=zone),
         ownership=Ownership(store=store, runs=runs, clock=clock),
         prefect_requests=PrefectRequests(
             store=store,

@@ -19,6 +19,7 @@ from api_shim.explaining import Explaining
 from api_shim.jobs import Catalogue
 from api_shim.model import Job
 from api_shim.offers import Offers
+from api_shim.outlook import Outlook
 from api_shim.ownership import Ownership
 from api_shim.ports import Engine
 from api_shim.prefect_requests import PrefectRequests
@@ -44,6 +45,7 @@ class Services:
     edits: Edits
     explaining: Explaining
     offers: Offers
+    outlook: Outlook
     ownership: Ownership
     prefect_requests: PrefectRequests
     results: Results

@@ -19,17 +19,13 @@ from api_shim.access import find
 from api_shim.actors import actor_of, actors_of
 from api_shim.cases import KIND, Case, judged
 from api_shim.firings import is_taken
+from api_shim.foresight import prospect_of
 from api_shim.model import User
 from api_shim.recurrence import next_times
-from api_shim.requested import foreseen
 from api_shim.store import Store, Transaction
 from approval_gate import ownership, policy
-from approval_gate.admission import Answer, Finish, Hold, Refuse, admit
-from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, ObjectType, Verdict
 
-HAD_ITS_TURN = "It has had its only turn."
-NEVER_AGAIN = "Its schedule has no further time."
 SHOWN_FIRINGS, MOST_FIRINGS = 10, 100
 """How many firings to come are told: where nothing else is asked, and at most."""
 
@@ -130,7 +126,7 @@ def _upcoming(actor: Actor, by: Mapping[str, Any], count: int, now: datetime, tx
         times = next_times(row.recurrence, now, count)
     else:
         times = [] if is_taken(tx, row, row.start_time) else [max(row.start_time, now)]
-    return Upcoming(time_zone=row.time_zone, times=times[:count], why_not=_next(tx, case, now)[1])
+    return Upcoming(time_zone=row.time_zone, times=times[:count], why_not=prospect_of(tx, case, now).why_not)
 
 
 def _explain(
@@ -140,14 +136,14 @@ def _explain(
     case = judged(tx, actor, Action.VIEW, by, now, view)
     subject = _subject(tx, actor, about)
     himself = actor_of(tx, subject)
-    next_firing, why_not = _next(tx, case, now)
+    prospect = prospect_of(tx, case, now)
     return Explanation(
         subject=subject,
         verdicts={asked: _verdict(subject, himself, rule, case) for asked, rule in ASKED.items()},
         people=_people(tx, actor, case),
         needs_force=case.request.past_due,
-        next_firing=next_firing,
-        why_not=why_not,
+        next_firing=prospect.next_firing,
+        why_not=prospect.why_not,
     )
 
 
@@ -175,27 +171,3 @@ def _people(tx: Transaction, actor: Actor, case: Case) -> dict[str, list[User]]:
         asked: [user for user, other in known if rule(other, case.request) == Allowed()]
         for asked, rule in ASKED.items()
     }
-
-
-def _next(tx: Transaction, case: Case, now: datetime) -> tuple[datetime | None, str]:
-    """Return when a scheduled job fires next, or why it does not."""
-    row = case.row
-    if row.one_off and is_taken(tx, row, row.start_time):
-        return None, row.failure or HAD_ITS_TURN
-    times = [max(row.start_time, now)] if row.one_off else next_times(row.recurrence, now, 1)
-    if not times:
-        return None, NEVER_AGAIN
-    due = row.start_time if row.one_off else times[0]
-    expired = case.request.settled if case.request.approval is ApprovalState.EXPIRED else ""
-    why_not = row.failure or expired or _reason(admit(foreseen(tx, row, case.job, due, times[0])))
-    return (None, why_not) if why_not else (times[0], "")
-
-
-def _reason(answer: Answer) -> str:
-    match answer:
-        case Refuse(reason=reason) | Hold(reason=reason):
-            return reason
-        case Finish(message=message):
-            return message
-        case _:
-            return ""

@@ -9,6 +9,7 @@ Contract 5 and 7.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -73,6 +74,19 @@ def is_taken(tx: Transaction, scheduled: ScheduledJob, firing: datetime) -> bool
     """Say whether a run has, or has had, this firing."""
     which = {"scheduled_job_id": scheduled.id, "nominal_time": firing}
     return tx.exists(JobResult, **which) or tx.exists(Spent, **which)
+
+
+def taken_of(tx: Transaction, firings: Collection[tuple[UUID, datetime]]) -> set[tuple[UUID, datetime]]:
+    """Return those of these firings, each a scheduled job's id and a nominal time, that a run has, or has had."""
+    if not firings:
+        return set()
+    which: dict[str, Any] = {
+        "scheduled_job_id": {thing for thing, _ in firings},
+        "nominal_time": {at for _, at in firings},
+    }
+    found: list[JobResult | Spent] = [*tx.all(JobResult, **which), *tx.all(Spent, **which)]
+    taken = {(each.scheduled_job_id, each.nominal_time) for each in found}
+    return {firing for firing in firings if firing in taken}
 
 
 def _is_free(tx: Transaction, scheduled: ScheduledJob, run_id: UUID, firing: datetime) -> bool:

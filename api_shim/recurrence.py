@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -189,12 +189,18 @@ def _newest(spec: CronSpec, until: datetime) -> datetime | None:
 
 def _firings(spec: CronSpec, first: date, step: int) -> Iterator[datetime]:
     """Yield the firings from the local date ``first`` on in order; with step -1 those up to it, backwards."""
-    crontab, zone, done = parse(spec.cron), ZoneInfo(spec.timezone), None
-    for day in crontab.dates(first - step * DAY, step):
+    done = None
+    for day in parse(spec.cron).dates(first - step * DAY, step):
         # A time that is skipped just before midnight fires on the day that follows.
         for landing in (day, day + DAY)[::step]:
             if landing != done and (landing - first).days * step >= 0:
-                moments = {*crontab.moments(landing - DAY, zone), *crontab.moments(landing, zone)}
-                landed = sorted(m for m in moments if m.astimezone(zone).date() == landing)
-                yield from landed[::step]
+                yield from _landed(spec, landing)[::step]
                 done = landing
+
+
+@lru_cache(maxsize=128)
+def _landed(spec: CronSpec, landing: date) -> tuple[datetime, ...]:
+    """Return the firings on a local date; kept, for lists ask about the same days again and again."""
+    crontab, zone = parse(spec.cron), ZoneInfo(spec.timezone)
+    moments = {*crontab.moments(landing - DAY, zone), *crontab.moments(landing, zone)}
+    return tuple(sorted(m for m in moments if m.astimezone(zone).date() == landing))

@@ -22,7 +22,7 @@ from api_shim.recurrence import is_firing, newest_time
 from api_shim.spent import Spent
 from api_shim.store import Transaction
 from approval_gate.admission import Facts, Firing, RunsAs
-from approval_gate.model import Action, ObjectType
+from approval_gate.model import Action, Actor, Attributes, ObjectType
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +121,7 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
         # Prefect's database may give 1.0 back as 1, which is equal all the same.
         unchanged=run.parameters == shown or (request is not None and _overtaken(request)),
         needs_approval=request is not None and _needs_approval(request),
-        firing=_firing(tx, run.id, request, attempt.code, now) if request else None,
+        firing=_firing_behind(tx, run.id, request, attempt, now) if request else None,
         runs_as=_runs_as(tx, request) if request else None,
         job_enabled=request is not None and request.job.enabled,
         job_installed=request is not None and request.job.installed,
@@ -137,11 +137,19 @@ def _overtaken(request: Requested) -> bool:
     return scheduled.created < scheduled.due_from and due < scheduled.due_from + TAKEN_AHEAD
 
 
-def foreseen(tx: Transaction, scheduled: ScheduledJob, job: Job, due: datetime, then: datetime) -> Facts:
-    """Return the facts about the run of a firing to come, as they are then if nothing changes."""
-    owner = tx.one(User, id=scheduled.owner_id) if scheduled.owner_id else None
-    inputs = scheduled.inputs
-    request = Requested(job=job, result=None, scheduled=scheduled, due=due, inputs=inputs, sensitive=False, owner=owner)
+def foreseen(
+    scheduled: ScheduledJob, job: Job, due: datetime, then: datetime, *, runs_as: RunsAs | None, taken: bool
+) -> Facts:
+    """Return the facts about the run of a firing to come, as they are then if nothing changes.
+
+    Args:
+        scheduled: what fires.
+        job: its Job.
+        due: the firing's nominal time.
+        then: when it would ask.
+        runs_as: who it would execute as, see ``who_runs``.
+        taken: a run has, or has had, this firing.
+    """
     return Facts(
         now=then,
         requested=True,
@@ -150,8 +158,8 @@ def foreseen(tx: Transaction, scheduled: ScheduledJob, job: Job, due: datetime, 
         over=False,
         unchanged=True,
         needs_approval=False,
-        firing=_firing(tx, None, request, job.code_digest, then),
-        runs_as=_runs_as(tx, request),
+        firing=_firing(scheduled, job, due, job.code_digest, then, own=False, taken=taken),
+        runs_as=runs_as,
         job_enabled=job.enabled,
         job_installed=job.installed,
         singleton_busy=False,
@@ -166,37 +174,55 @@ def _needs_approval(request: Requested) -> bool:
     return request.job.approval_required and not by_event and not is_dry_run(request.job, request.inputs)
 
 
-def _firing(tx: Transaction, run_id: UUID | None, request: Requested, code: str, now: datetime) -> Firing | None:
+def _firing_behind(tx: Transaction, run_id: UUID, request: Requested, attempt: Attempt, now: datetime) -> Firing | None:
     scheduled, due = request.scheduled, request.due
     if scheduled is None or due is None:
         return None
-    repeats = not scheduled.one_off
-    own = run_id is not None and run_id == scheduled.flow_run_id
     other = tx.one(JobResult, scheduled_job_id=scheduled.id, nominal_time=due)
+    taken = other.id != run_id if other is not None else is_taken(tx, scheduled, due)
+    return _firing(scheduled, request.job, due, attempt.code, now, own=run_id == scheduled.flow_run_id, taken=taken)
+
+
+def _firing(
+    scheduled: ScheduledJob, job: Job, due: datetime, code: str, now: datetime, *, own: bool, taken: bool
+) -> Firing:
+    repeats = not scheduled.one_off
     return Firing(
         name=scheduled.name,
         enabled=scheduled.enabled,
         approval=scheduled.approval,
-        stale=stale(scheduled, request.job, code),
+        stale=stale(scheduled, job, code),
         outdated=own and scheduled.run_outdated,
         carries_request=own,
         due=due,
         on_time=is_firing(scheduled.recurrence, due) if repeats else True,
         owed=due >= scheduled.due_from if repeats else True,
         newest=newest_time(scheduled.recurrence, now) if repeats else None,
-        taken=other.id != run_id if other is not None else is_taken(tx, scheduled, due),
+        taken=taken,
     )
 
 
 def _runs_as(tx: Transaction, request: Requested) -> RunsAs | None:
-    if request.job.is_job_hook_receiver:
-        return None
     owner = request.owner
-    if owner is None:
+    if request.job.is_job_hook_receiver or owner is None:
+        return who_runs(request.job, None, None, {})
+    return who_runs(request.job, owner, actor_of(tx, owner), tx.attributes(ObjectType.JOB, request.job.id))
+
+
+def who_runs(job: Job, owner: User | None, actor: Actor | None, thing: Attributes) -> RunsAs | None:
+    """Return who a run of a Job executes as; None where an event starts it.
+
+    Args:
+        job: the Job.
+        owner: who owns what runs; None when he has been removed.
+        actor: the owner as the rules see him.
+        thing: the Job, as constraints see it.
+    """
+    if job.is_job_hook_receiver:
+        return None
+    if owner is None or actor is None:
         return RunsAs(exists=False, active=False, may_run=False)
-    thing = tx.attributes(ObjectType.JOB, request.job.id)
-    may_run = actor_of(tx, owner).may(Action.RUN, ObjectType.JOB, thing)
-    return RunsAs(exists=True, active=owner.is_active, may_run=may_run)
+    return RunsAs(exists=True, active=owner.is_active, may_run=actor.may(Action.RUN, ObjectType.JOB, thing))
 
 
 def _busy(tx: Transaction, job: Job, run_id: UUID) -> bool:

@@ -70,6 +70,8 @@ TESTED_BY: dict[str, str] = {
     "api_shim/pages/sign_in.py": "tests/acceptance/test_pages.py",
     "api_shim/pages/filters.py": "tests/api_shim/pages/test_run.py",
     "api_shim/pages/jobs.py": "tests/browser/test_pages_jobs.py",
+    "api_shim/pages/scheduled_jobs.py": "tests/browser/test_pages_scheduled_jobs.py",
+    "api_shim/pages/scheduled_job.py": "tests/browser/test_pages_scheduled_jobs.py",
     "api_shim/pages/run.py": "tests/browser/test_pages_run.py",
     "api_shim/pages/crontab.py": "tests/browser/test_pages_run.py",
     "api_shim/rest/answers.py": "tests/api_shim/test_relatives.py",

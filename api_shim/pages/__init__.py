@@ -17,11 +17,18 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.deps import Services
-from api_shim.pages import crontab, jobs, run, sign_in
+from api_shim.pages import crontab, jobs, run, scheduled_job, scheduled_jobs, sign_in
 from api_shim.pages.visit import install_errors
 from api_shim.signing_in import SigningIn
 
-ROUTERS = (sign_in.router, jobs.router, run.router, crontab.router)
+ROUTERS = (
+    sign_in.router,
+    jobs.router,
+    run.router,
+    crontab.router,
+    scheduled_jobs.router,
+    scheduled_job.router,
+)
 STATIC = Path(__file__).parent / "static"
 
 HEADERS = {

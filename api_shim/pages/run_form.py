@@ -184,6 +184,11 @@ def typed_at_first(fields: Iterable[Field], zone: str) -> Typed:
     }
 
 
+def as_typed(fields: Iterable[Field], inputs: Mapping[str, Any]) -> Typed:
+    """Return inputs as they stand in the form."""
+    return {field.name: [*_written(field.kind, inputs.get(field.variable))] for field in fields}
+
+
 def typed_in(form: FormData) -> Typed:
     """Return what a form sent, as it was typed: with the line ends of a text, not those of the web."""
     typed: dict[str, list[str]] = defaultdict(list)

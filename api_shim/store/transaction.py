@@ -200,10 +200,11 @@ class Transaction:
         query = select(*_columns(AuditEvent)).where(table.c.number > after)
         return self._read(AuditEvent, query.order_by(table.c.number).limit(limit))
 
-    def newest_events(self, limit: int) -> list[AuditEvent]:
-        """Return the last events of the audit, the newest first."""
-        query = select(*_columns(AuditEvent)).order_by(TABLES[AuditEvent].c.number.desc())
-        return self._read(AuditEvent, query.limit(limit))
+    def newest_events(self, limit: int, **by: Any) -> list[AuditEvent]:
+        """Return the last events of the audit that have these fields, the newest first."""
+        table = TABLES[AuditEvent]
+        query = select(*_columns(AuditEvent)).where(*_matching(table, by))
+        return self._read(AuditEvent, query.order_by(table.c.number.desc()).limit(limit))
 
     def last_event(self, acts: Collection[Act], **by: Any) -> AuditEvent | None:
         """Return the last event of these kinds that has these fields."""

@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 import httpx
 
 from api_shim.identity import Identity
-from api_shim.model import Job, Status, Token
+from api_shim.model import Job, Status, Token, User
 from api_shim.store import Store
-from tests.factories import make_result
+from tests.factories import make_result, make_scheduled
 from tests.live import Live
 
 FAR = "2030-01-01T01:00:00.000Z"
@@ -61,6 +61,16 @@ class People:
             result = make_result(found, None, **{"status": Status.SUCCESS, "date_done": datetime.now(UTC), **to})
             tx.add(result)
         return str(result.id)
+
+    def scheduled(self, job: str, owner: str, name: str, **to: Any) -> str:
+        """Keep a scheduled job that Prefect has not been told of, for tomorrow or later, and return its id."""
+        now = datetime.now(UTC)
+        times = {"created": now, "date_changed": now, "due_from": now, "start_time": now + timedelta(days=30)}
+        with self._store.transaction() as tx:
+            found, user = tx.all(Job, name=job)[0], tx.all(User, username=owner)[0]
+            row = make_scheduled(found, user, **{"name": name, "projected_version": 1, **times, **to})
+            tx.add(row)
+        return str(row.id)
 
     def token_ids(self, name: str) -> list[str]:
         """Return the ids of a user's tokens."""

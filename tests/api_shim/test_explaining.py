@@ -13,7 +13,8 @@ import pytest
 from api_shim.audit import Act
 from api_shim.decision_form import Decision
 from api_shim.departures import remove_user
-from api_shim.explaining import ASKED, HAD_ITS_TURN, INACTIVE, NEVER_AGAIN, UNSEEN, Explanation
+from api_shim.explaining import ASKED, INACTIVE, UNSEEN, Explanation
+from api_shim.foresight import HAD_ITS_TURN, NEVER_AGAIN
 from api_shim.model import Job, ScheduledJob, User
 from api_shim.schedules import RunRequest
 from approval_gate import ownership, policy
@@ -479,7 +480,7 @@ def test_when_it_fires_next_or_why_not_and_so_it_happens(
 def test_a_schedule_without_a_further_time_says_so(plants: Plants, monkeypatch: pytest.MonkeyPatch) -> None:
     plant = plants.ready()
     row = asked(plant, NIGHTLY)
-    monkeypatch.setattr("api_shim.explaining.next_times", lambda *_asked: [])
+    monkeypatch.setattr("api_shim.foresight.next_times", lambda *_asked: [])
     told = explain(plant, plant.actor, row)
     assert (told.next_firing, told.why_not) == (None, NEVER_AGAIN)
 

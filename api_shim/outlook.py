@@ -1,0 +1,235 @@
+"""The use cases of looking at scheduled jobs as people do: many in a list, a day of them, and one with all about it.
+
+* Only what the person may view is shown; what he may do with it is what the rules say, asked and not repeated here.
+* A list and a day take the same number of queries however many scheduled jobs are in it.
+* What was recorded about a scheduled job is shown to whoever may view it, but for the runs that were let go: those
+  are its history.
+
+Contract 1.4, 1.9, 5 and 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from api_shim.audit import Act, AuditEvent
+from api_shim.cases import KIND, Case, cases, judged
+from api_shim.conditions import Comparison, Condition
+from api_shim.foresight import Prospect, due_within, prospect_of, prospects, times_within
+from api_shim.model import Job, ScheduledJob, User
+from api_shim.store import Listing, Page, Store, Transaction
+from approval_gate import ownership, policy
+from approval_gate.constraints import Op
+from approval_gate.model import Action, Actor, Allowed, ObjectType, Verdict
+
+DAY = timedelta(hours=24)
+LOOKED_AT = 500
+"""How many enabled scheduled jobs a day is drawn from."""
+LANES = 12
+"""How many of them it shows."""
+MOST_FIRINGS = 24 * 60 + 1
+RECENT_EVENTS = 30
+TOLD = [act for act in Act if act is not Act.ADMITTED]
+
+ENABLED = Condition(tests=(Comparison(path="enabled", op=Op.EXACT, value=True),))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sight:
+    """A scheduled job in a list, as one person sees it.
+
+    Args:
+        owner: the name of its owner; empty when he has been removed.
+        may_delete: whether that person may delete it.
+    """
+
+    row: ScheduledJob
+    job: Job
+    owner: str
+    prospect: Prospect
+    may_delete: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lane:
+    """The firings of one scheduled job within a day."""
+
+    row: ScheduledJob
+    prospect: Prospect
+    times: list[datetime]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Day:
+    """What fires within 24 hours.
+
+    Args:
+        lanes: those that fire first.
+        more: how many others fire too.
+        partly: there were more scheduled jobs than were looked at.
+    """
+
+    begin: datetime
+    end: datetime
+    lanes: list[Lane]
+    more: int
+    partly: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detail:
+    """All about one scheduled job, as one person sees it.
+
+    Args:
+        case: it, its Job, and who asked for it.
+        owner: the name of its owner; empty when he has been removed.
+        prospect: what is to come.
+        may: by what is asked: whether that person may.
+        events: what was recorded about it, the newest first.
+    """
+
+    case: Case
+    owner: str
+    prospect: Prospect
+    may: Mapping[str, Verdict]
+    events: list[AuditEvent]
+
+    def allows(self, asked: str) -> bool:
+        return self.may[asked] == Allowed()
+
+
+ASKED: Mapping[str, Callable[[Actor, policy.Request], Verdict]] = {
+    "change": partial(ownership.change, runs_otherwise=False, inputs=False),
+    "change_times": partial(ownership.change, runs_otherwise=True, inputs=False),
+    "change_inputs": partial(ownership.change, runs_otherwise=True, inputs=True),
+    "assume": ownership.assume,
+    "transfer": ownership.hand_over,
+    "delete": lambda actor, request: policy.on_object(actor, Action.DELETE, KIND, request.thing),
+}
+"""What the page of one offers, and the rule that answers."""
+
+
+class Outlook:
+    """Looks at scheduled jobs for a person.
+
+    Args:
+        store: what is true.
+        clock: tells the time, aware.
+        zone: IANA name of the server's time zone.
+    """
+
+    def __init__(self, *, store: Store, clock: Callable[[], datetime], zone: str) -> None:
+        self._store = store
+        self._clock = clock
+        self.zone = zone
+
+    async def page(self, actor: Actor, listing: Listing) -> Page[Sight]:
+        """Return a page of what the actor may view.
+
+        Raises:
+            Forbidden: he may see no scheduled jobs.
+        """
+        return await self._store.read(partial(_page, actor, listing, self._clock()))
+
+    async def day(self, actor: Actor, listing: Listing) -> Day:
+        """Return what of a list fires in the next 24 hours.
+
+        Raises:
+            Forbidden: he may see no scheduled jobs.
+        """
+        return await self._store.read(partial(_day, actor, listing, self._clock()))
+
+    async def jobs(self, actor: Actor) -> list[Job]:
+        """Return the Jobs that the actor may view, by name."""
+        return await self._store.read(partial(_jobs, actor))
+
+    async def deletable(self, actor: Actor, ids: Collection[UUID]) -> list[ScheduledJob]:
+        """Return those of these scheduled jobs that the actor may delete, by name.
+
+        Raises:
+            Forbidden: he may delete none at all.
+        """
+        return await self._store.read(partial(_deletable, actor, ids))
+
+    async def detail(self, actor: Actor, scheduled_id: UUID) -> Detail:
+        """Return all about one.
+
+        Raises:
+            Forbidden: he may see no scheduled jobs.
+            NotFound: there is none, or none that he may see.
+        """
+        return await self._store.read(partial(_detail, actor, scheduled_id, self._clock()))
+
+
+def _page(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Page[Sight]:
+    policy.enforce(policy.on_type(actor, Action.VIEW, KIND), KIND)
+    page: Page[ScheduledJob] = tx.page(KIND, actor, listing)
+    found = cases(tx, page.rows, now)
+    names = _owners(tx, page.rows)
+    deletable = _may_delete(tx, actor, [row.id for row in page.rows])
+    seen = [
+        Sight(
+            row=case.row,
+            job=case.job,
+            owner=names.get(case.row.owner_id, ""),
+            prospect=prospect,
+            may_delete=case.row.id in deletable,
+        )
+        for case, prospect in zip(found, prospects(tx, found, now), strict=True)
+    ]
+    return Page(page.count, seen)
+
+
+def _day(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Day:
+    policy.enforce(policy.on_type(actor, Action.VIEW, KIND), KIND)
+    end = now + DAY
+    enabled = replace(listing, where=(*listing.where, ENABLED), limit=LOOKED_AT, offset=0)
+    page: Page[ScheduledJob] = tx.page(KIND, actor, enabled)
+    dues = [(due, row) for row in page.rows if (due := due_within(row, now, end)) is not None]
+    first = [row for _due, row in sorted(dues, key=lambda each: (each[0], each[1].name))[:LANES]]
+    found = cases(tx, first, now)
+    lanes = [
+        Lane(row=case.row, prospect=prospect, times=[*times_within(case.row, now, end, MOST_FIRINGS)])
+        for case, prospect in zip(found, prospects(tx, found, now), strict=True)
+        if prospect.due is not None
+    ]
+    return Day(begin=now, end=end, lanes=lanes, more=len(dues) - len(first), partly=page.count > LOOKED_AT)
+
+
+def _jobs(actor: Actor, tx: Transaction) -> list[Job]:
+    jobs = tx.all(Job, order="name")
+    seen = tx.visible(ObjectType.JOB, actor, Action.VIEW, [job.id for job in jobs])
+    return [job for job in jobs if job.id in seen]
+
+
+def _deletable(actor: Actor, ids: Collection[UUID], tx: Transaction) -> list[ScheduledJob]:
+    policy.enforce(policy.on_type(actor, Action.DELETE, KIND), KIND)
+    return tx.all(ScheduledJob, order="name", id=_may_delete(tx, actor, ids))
+
+
+def _may_delete(tx: Transaction, actor: Actor, ids: Collection[UUID]) -> set[UUID]:
+    able = policy.on_type(actor, Action.DELETE, KIND) == Allowed()
+    return tx.visible(KIND, actor, Action.DELETE, ids) if able else set()
+
+
+def _detail(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> Detail:
+    def may_view(request: policy.Request) -> Verdict:
+        return policy.on_object(actor, Action.VIEW, KIND, request.thing)
+
+    case = judged(tx, actor, Action.VIEW, {"id": scheduled_id}, now, may_view)
+    return Detail(
+        case=case,
+        owner=_owners(tx, [case.row]).get(case.row.owner_id, ""),
+        prospect=prospect_of(tx, case, now),
+        may={asked: rule(actor, case.request) for asked, rule in ASKED.items()},
+        events=tx.newest_events(RECENT_EVENTS, scheduled_job_id=scheduled_id, act=TOLD),
+    )
+
+
+def _owners(tx: Transaction, rows: list[ScheduledJob]) -> Mapping[UUID | None, str]:
+    """Return the names of those who own these, by id."""
+    return {user.id: user.username for user in tx.all(User, id={row.owner_id for row in rows if row.owner_id})}

@@ -1,0 +1,27 @@
+// Selecting many scheduled jobs with one click; without it they are selected one by one.
+"use strict";
+
+document.querySelectorAll("form[data-select]").forEach((form) => {
+  const boxes = [...form.querySelectorAll("input[name=id]")];
+  const button = form.querySelector("button.bad");
+  if (!boxes.length || !button) return;
+
+  const all = document.createElement("input");
+  all.type = "checkbox";
+  all.setAttribute("aria-label", "Select all on this page");
+  form.querySelector("thead .select").append(all);
+
+  const count = () => {
+    const selected = boxes.filter((box) => box.checked).length;
+    button.textContent = selected ? `Delete Selected (${selected})` : "Delete Selected";
+    all.checked = selected === boxes.length;
+    all.indeterminate = selected > 0 && !all.checked;
+  };
+  all.addEventListener("change", () => {
+    boxes.forEach((box) => (box.checked = all.checked));
+    count();
+  });
+  form.addEventListener("change", count);
+  // A browser may have kept what was selected.
+  window.addEventListener("pageshow", count);
+});
