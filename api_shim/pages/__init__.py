@@ -17,11 +17,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.deps import Services
-from api_shim.pages import jobs, sign_in
+from api_shim.pages import approval_queue, jobs, results, sign_in
 from api_shim.pages.visit import install_errors
 from api_shim.signing_in import SigningIn
 
-ROUTERS = (sign_in.router, jobs.router)
+ROUTERS = (sign_in.router, jobs.router, approval_queue.router, results.router)
 STATIC = Path(__file__).parent / "static"
 
 HEADERS = {
