@@ -69,6 +69,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/pages/visit.py": "tests/acceptance/test_pages.py",
     "api_shim/pages/sign_in.py": "tests/acceptance/test_pages.py",
     "api_shim/pages/jobs.py": "tests/browser/test_pages_jobs.py",
+    "api_shim/pages/approval_queue.py": "tests/browser/test_pages_approval_queue.py",
     "api_shim/rest/answers.py": "tests/api_shim/test_relatives.py",
     "api_shim/rest/job_logs.py": "tests/acceptance/test_lists.py",
     "api_shim/rest/job_queues.py": "tests/acceptance/test_lists.py",
