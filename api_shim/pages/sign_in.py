@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from api_shim.actors import Unauthenticated
-from api_shim.pages.visit import COOKIE, HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, render, text_of, within
-from api_shim.sessions import LONGEST
+from api_shim.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, render, text_of, within
+from api_shim.sessions import COOKIE, LONGEST
 from api_shim.signing_in import SigningIn, TooManyAttempts
 
 router = APIRouter(prefix="/signoff")

@@ -13,9 +13,8 @@ import pytest
 
 from api_shim.model import JobResult, Status
 from api_shim.pages.results import LATE_LINES
-from api_shim.pages.visit import COOKIE
 from api_shim.ports import LogLine
-from api_shim.sessions import Session
+from api_shim.sessions import COOKIE, Session
 from api_shim.signing_in import SigningIn
 from api_shim.store import Store
 from tests.api_shim.origin import Origin
