@@ -52,6 +52,7 @@ class Wired:
 
     store: Store
     identity: Identity
+    signing_in: SigningIn
     services: Services
     watch: Watch
     pages: ASGIApp
@@ -97,8 +98,15 @@ def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: s
         schedules=schedules,
         viewing=Viewing(store, engine, watch),
     )
-    pages = create_pages(services, SigningIn(store, clock), clock)
-    return Wired(store=store, identity=Identity(store), services=services, watch=watch, pages=pages)
+    signing_in = SigningIn(store, clock)
+    return Wired(
+        store=store,
+        identity=Identity(store),
+        signing_in=signing_in,
+        services=services,
+        watch=watch,
+        pages=create_pages(services, signing_in, clock),
+    )
 
 
 def create_shim(

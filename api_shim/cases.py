@@ -67,7 +67,7 @@ def judged(
     if row is None:
         verdict = judge(NOTHING)
         if verdict == Hidden() and action is not Action.VIEW:
-            _tell_who_decided(tx, actor, action, by)
+            tell_who_decided(tx, actor, action, by)
         policy.enforce(verdict, KIND)
         raise policy.missing(KIND)
     [case] = cases(tx, [row], now)
@@ -146,7 +146,12 @@ def _decided(how: str, who: str, when: datetime) -> str:
     return f"{who} {how} this request on {when.astimezone(UTC):%Y-%m-%d at %H:%M:%S} UTC."
 
 
-def _tell_who_decided(tx: Transaction, actor: Actor, action: Action, by: Mapping[str, Any]) -> None:
+def tell_who_decided(tx: Transaction, actor: Actor, action: Action, by: Mapping[str, Any]) -> None:
+    """Tell somebody who could have done this with a request that has gone, by whom it was denied or withdrawn.
+
+    Raises:
+        Conflict: it has been, by somebody.
+    """
     about = {"scheduled_job_id" if field == "id" else field: value for field, value in by.items()}
     event = tx.last_event((Act.DENIED, Act.WITHDRAWN), **about)
     if event is None:

@@ -244,8 +244,8 @@ class Engine(Protocol):
     async def announce(self, announcements: Sequence[Announcement]) -> None:
         """Tell Prefect what has happened."""
 
-    async def logs(self, run_id: UUID) -> list[LogLine]:
-        """Return the log of a run, oldest first."""
+    async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
+        """Return the log of a run, oldest first, less so many lines at its beginning."""
 
     async def remove_run(self, run_id: UUID) -> None:
         """Remove a run, with its log."""

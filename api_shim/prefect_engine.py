@@ -288,9 +288,9 @@ class PrefectEngine(PrefectHttp):
         filters = {"state": {"type": {"any_": list(state_types)}}, "tags": {"any_": [TAG]}}
         return [read_run(row) async for row in self._pages("/flow_runs/filter", {"flow_runs": filters})]
 
-    async def logs(self, run_id: UUID) -> list[LogLine]:
+    async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
         body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "sort": "TIMESTAMP_ASC"}
-        return [read_line(row) async for row in self._pages("/logs/filter", body)]
+        return [read_line(row) async for row in self._pages("/logs/filter", body, after)]
 
 
 def _is_served(queue: Mapping[str, Json]) -> bool:

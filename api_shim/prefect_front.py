@@ -6,6 +6,7 @@
 * Our routes are told who calls, or why that is nobody, and answer 403 themselves (contract 2).
 * Prefect's API answers 401 to nobody: its login page needs that. Its pages and their files are open, and so are
   ``/api/health`` and ``/api/ready``, by exact match.
+* On Prefect's paths the session of who is signed in to our pages is a login too, for what our own origin asks.
 * Reading Prefect's API needs a login; everything that is not known to be a read needs ``prefect.write``.
   Blocks and the server's settings keep secrets that a read can show, so they need it altogether.
 * Who passes, and only he, reaches Prefect as its one internal account; headers that say who made a run are not a
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -33,6 +35,8 @@ from api_shim.actors import INVALID_TOKEN, NO_CREDENTIALS, Credentials, Unauthen
 from api_shim.conventions import read_id
 from api_shim.identity import Identity
 from api_shim.prefect_requests import PrefectRequests
+from api_shim.prefect_session import UI_SETTINGS, asking_no_login, session_key
+from api_shim.signing_in import SigningIn
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import on_type
@@ -76,6 +80,7 @@ class Front:
         pages: our pages.
         prefect: Prefect's.
         identity: knows the users.
+        signing_in: knows who is signed in to our pages.
         requests: what people ask for on Prefect's own paths.
         internal: ``user:password`` of Prefect's one account.
         clock: tells the time, aware.
@@ -88,6 +93,7 @@ class Front:
         pages: ASGIApp,
         prefect: ASGIApp,
         identity: Identity,
+        signing_in: SigningIn,
         requests: PrefectRequests,
         internal: str,
         clock: Callable[[], datetime],
@@ -96,6 +102,7 @@ class Front:
         self._pages = pages
         self._prefect = prefect
         self._identity = identity
+        self._signing_in = signing_in
         self._requests = requests
         self._internal = internal
         self._clock = clock
@@ -121,6 +128,15 @@ class Front:
     async def _caller(self, scope: Scope) -> Actor:
         return await self._who(read_credentials(Headers(scope=scope).get("authorization")))
 
+    async def _visitor(self, scope: Scope) -> Actor:
+        """Return who asks on Prefect's paths: whose session it is, or else who says so himself."""
+        with contextlib.suppress(Unauthenticated):
+            return await self._in_session(scope)
+        return await self._caller(scope)
+
+    async def _in_session(self, scope: Scope) -> Actor:
+        return (await self._signing_in.resume(session_key(scope))).actor
+
     async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller: Actor | GateError
         try:
@@ -138,10 +154,10 @@ class Front:
     async def _prefects(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if not path.lower().startswith("/api") or (path in OPEN and scope["method"] == "GET"):
-            await self._prefect(_as_nobody(scope), receive, _at_home(send))
+            await self._prefects_page(scope, receive, send)
             return
         try:
-            actor = await self._caller(scope)
+            actor = await self._visitor(scope)
             gated = await self._is_gated(scope["method"], path)
         except Unauthenticated as error:
             await JSONResponse({"detail": str(error)}, 401)(scope, receive, send)
@@ -149,6 +165,14 @@ class Front:
             await JSONResponse({"detail": str(error)}, 503)(scope, receive, send)
         else:
             await self._pass(actor, scope, receive, send, gated=gated)
+
+    async def _prefects_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope, send = _as_nobody(scope), _at_home(send)
+        if scope["path"] == UI_SETTINGS:
+            with contextlib.suppress(Unauthenticated):
+                await self._in_session(scope)
+                scope, send = _uncompressed(scope), asking_no_login(send)
+        await self._prefect(scope, receive, send)
 
     async def _pass(self, actor: Actor, scope: Scope, receive: Receive, send: Send, *, gated: bool) -> None:
         if gated:
@@ -226,6 +250,10 @@ def _without_body(send: Send) -> Send:
 
 def _as_nobody(scope: Scope) -> Scope:
     return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name not in NOT_A_CLIENTS]}
+
+
+def _uncompressed(scope: Scope) -> Scope:
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]}
 
 
 def _at_home(send: Send) -> Send:

@@ -50,8 +50,7 @@ class PrefectHttp:
             await asyncio.sleep(0.05 * 2**attempt)
         raise Unavailable(f"Prefect does not answer ({failure}); please try again.")
 
-    async def _pages(self, path: str, body: Mapping[str, Json]) -> AsyncIterator[Json]:
-        offset = 0
+    async def _pages(self, path: str, body: Mapping[str, Json], offset: int = 0) -> AsyncIterator[Json]:
         while True:
             rows = await self._ask("POST", path, {**body, "limit": PAGE, "offset": offset})
             for row in rows:

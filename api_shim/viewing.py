@@ -78,8 +78,13 @@ class Viewing:
         """Return those of these objects on which he has the action."""
         return await self._store.read(partial(_possible, actor, action, kind, ids))
 
-    async def logs(self, actor: Actor, result_id: UUID) -> list[LogEntry]:
+    async def logs(self, actor: Actor, result_id: UUID, after: int = 0) -> list[LogEntry]:
         """Return the log of a job result, oldest first.
+
+        Args:
+            actor: who looks.
+            result_id: which result's.
+            after: how many lines at its beginning he has seen already.
 
         Raises:
             Forbidden: he may view no job results.
@@ -87,7 +92,7 @@ class Viewing:
             Unavailable: Prefect, which keeps the logs, does not answer.
         """
         await self._store.read(partial(_one, actor, ObjectType.JOB_RESULT, {"id": result_id}))
-        return await self._log_of(result_id)
+        return await self._log_of(result_id, after)
 
     async def log_entries(self, actor: Actor, result_ids: Collection[UUID], listing: Listing) -> Page[LogEntry]:
         """Return a page of the logs of some job results, less those that he may not see.
@@ -110,8 +115,8 @@ class Viewing:
             logger.warning("Prefect does not answer; nobody is told how many workers there are.")
             return None
 
-    async def _log_of(self, result_id: UUID) -> list[LogEntry]:
-        return [entry_of(line, result_id) for line in await self._engine.logs(result_id)]
+    async def _log_of(self, result_id: UUID, after: int = 0) -> list[LogEntry]:
+        return [entry_of(line, result_id) for line in await self._engine.logs(result_id, after)]
 
     async def _refreshed(self, results: list[JobResult]) -> bool:
         """Learn how these stand; say whether any was still under way."""

@@ -202,9 +202,9 @@ class FakeEngine:
             self.announced.setdefault(each.id, each)
         self._may_fail("announce", after=True)
 
-    async def logs(self, run_id: UUID) -> list[LogLine]:
+    async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
         self._may_fail("logs", after=False)
-        return self.lines.get(run_id, [])
+        return self.lines.get(run_id, [])[after:]
 
     def _deployment(self, deployment_id: UUID) -> DeploymentSpec:
         if deployment_id not in self.made:

@@ -74,6 +74,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/pages/scheduled_job.py": "tests/browser/test_pages_scheduled_jobs.py",
     "api_shim/pages/run.py": "tests/browser/test_pages_run.py",
     "api_shim/pages/crontab.py": "tests/browser/test_pages_run.py",
+    "api_shim/pages/approval_queue.py": "tests/browser/test_pages_approval_queue.py",
     "api_shim/rest/answers.py": "tests/api_shim/test_relatives.py",
     "api_shim/rest/job_logs.py": "tests/acceptance/test_lists.py",
     "api_shim/rest/job_queues.py": "tests/acceptance/test_lists.py",

@@ -157,6 +157,7 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
         pages=wired.pages,
         prefect=prefect,
         identity=wired.identity,
+        signing_in=wired.signing_in,
         requests=wired.services.prefect_requests,
         internal=internal,
         clock=utc_now,

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.deps import Services
-from api_shim.pages import crontab, jobs, run, scheduled_job, scheduled_jobs, sign_in
+from api_shim.pages import approval_queue, crontab, jobs, results, run, scheduled_job, scheduled_jobs, sign_in
 from api_shim.pages.visit import install_errors
 from api_shim.signing_in import SigningIn
 
@@ -28,6 +28,8 @@ ROUTERS = (
     crontab.router,
     scheduled_jobs.router,
     scheduled_job.router,
+    approval_queue.router,
+    results.router,
 )
 STATIC = Path(__file__).parent / "static"
 

@@ -13,8 +13,8 @@ from starlette.responses import RedirectResponse, Response
 
 from api_shim.actors import Unauthenticated
 from api_shim.bodies import read_form
-from api_shim.pages.visit import COOKIE, HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, render, text_of, within
-from api_shim.sessions import LONGEST
+from api_shim.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, render, text_of, within
+from api_shim.sessions import COOKIE, LONGEST
 from api_shim.signing_in import SigningIn, TooManyAttempts
 
 router = APIRouter(prefix="/signoff")

@@ -26,7 +26,7 @@ from api_shim.bodies import read_form
 from api_shim.conventions import STATUS
 from api_shim.deps import Services
 from api_shim.pages import filters
-from api_shim.sessions import Session
+from api_shim.sessions import COOKIE, Session
 from api_shim.signing_in import SigningIn, TooManyAttempts, Visitor
 from api_shim.store import Listing
 from approval_gate.errors import Forbidden, GateError, NotFound, Unavailable
@@ -34,7 +34,6 @@ from approval_gate.model import Action, Actor, ObjectType
 
 logger = logging.getLogger("signoff")
 
-COOKIE = "signoff_session"
 HOME = "/signoff/jobs"
 SIGN_IN = "/signoff/sign-in"
 OUT_OF_DATE = "This form is out of date. Open the page again and repeat what you did."

@@ -37,12 +37,14 @@ class Origin:
         self.identity = Identity(store)
         self.passed: list[Scope] = []
         wired = wire(store, self.engine, clock=clock, zone="UTC")
+        self.signing_in = wired.signing_in
         self.shim = create_shim(wired, [], contextlib.nullcontext)
         self.front = Front(
             shim=self.shim,
             pages=wired.pages,
             prefect=self._prefect,
             identity=wired.identity,
+            signing_in=wired.signing_in,
             requests=wired.services.prefect_requests,
             internal=INTERNAL,
             clock=clock,

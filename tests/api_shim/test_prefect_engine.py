@@ -969,6 +969,7 @@ def test_logs_are_read_whole_and_in_order(real: Door) -> None:
             await asyncio.sleep(0.1)
         assert [line.message for line in read] == [f"line {number} ü" for number in range(250)]
         assert (read[0].level, read[0].source) == (20, "prefect.flow_runs")
+        assert await engine.logs(run_id, after=249) == read[249:]
 
     real.run(test)
 

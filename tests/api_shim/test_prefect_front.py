@@ -232,8 +232,10 @@ class Gate(Origin):
         self.came: list[tuple[str, str]] = []
         self.front = Front(
             shim=self._shim,
+            pages=self._shim,
             prefect=self._prefect,
             identity=self.identity,
+            signing_in=self.signing_in,
             requests=self.known,  # type: ignore[arg-type]  # the same promise, of two questions
             internal=INTERNAL,
             clock=clock,

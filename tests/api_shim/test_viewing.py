@@ -107,6 +107,7 @@ def test_the_log_is_prefects_and_only_for_who_may_see_the_result(origin: Origin)
     line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="Hello", created=NOW)
     origin.engine.lines[result.id] = [line]
     assert asyncio.run(viewing.logs(ROOT, result.id)) == [entry_of(line, result.id)]
+    assert asyncio.run(viewing.logs(ROOT, result.id, after=1)) == []
     page = asyncio.run(viewing.log_entries(ROOT, [result.id, uuid4()], ALL))
     assert (page.count, page.rows) == (1, [entry_of(line, result.id)])
     with pytest.raises(Forbidden):

@@ -1,0 +1,65 @@
+// A run that is under way: its state and its new log lines every second or two, until it has ended.
+"use strict";
+
+const EVERY = 1500;
+const LATER = 5000;
+// The last lines arrive after the run has ended: it is over when so many looks have found nothing more.
+const QUIET = 2;
+
+const log = document.querySelector("[data-follow]");
+
+async function page(address) {
+  const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  // Signed out, or gone: the page itself says so.
+  if (answer.redirected || (answer.status >= 400 && answer.status < 500)) location.reload();
+  if (!answer.ok) throw new Error(answer.statusText);
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
+function append(lines) {
+  const follows = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  log.querySelector("ol").append(...lines);
+  log.dataset.seen = Number(log.dataset.seen) + lines.length;
+  // Who has scrolled back to read stays where he is.
+  if (follows) log.scrollTop = log.scrollHeight;
+}
+
+async function finish() {
+  const ended = await page(location.href);
+  const [left, top] = [window.scrollX, window.scrollY];
+  const [from, follows] = [log.scrollTop, log.scrollHeight - log.scrollTop - log.clientHeight < 40];
+  const focused = document.activeElement?.id;
+  document.title = ended.title;
+  document.getElementById("main").replaceChildren(...ended.getElementById("main").childNodes);
+  const whole = document.getElementById("run-log");
+  whole.scrollTop = follows ? whole.scrollHeight : from;
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  window.scrollTo(left, top);
+  const status = document.getElementById("run-state").dataset.status;
+  setTimeout(() => (document.getElementById("run-said").textContent = `The run has ended: ${status}.`), 100);
+}
+
+let quiet = 0;
+
+async function follow() {
+  let next = EVERY;
+  try {
+    if (!document.hidden) {
+      const news = await page(`${log.dataset.follow}?after=${log.dataset.seen}`);
+      const state = news.getElementById("run-state");
+      document.getElementById("run-state").replaceWith(state);
+      const lines = [...news.querySelectorAll("ol > li")];
+      append(lines);
+      quiet = "final" in state.dataset && !lines.length ? quiet + 1 : 0;
+      if (quiet >= QUIET) return await finish();
+    }
+  } catch {
+    next = LATER;
+  }
+  setTimeout(follow, next);
+}
+
+if (log) {
+  log.scrollTop = log.scrollHeight;
+  setTimeout(follow, EVERY);
+}

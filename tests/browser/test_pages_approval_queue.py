@@ -1,0 +1,265 @@
+"""The approval queue and its requests, as people use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api_shim.approvals import CHANGED
+from api_shim.audit import Act
+from api_shim.audit_trail import AuditTrail
+from api_shim.store import Store
+from tests.acceptance.people import SCHEDULES, People, unique
+from tests.browser.axe import check_accessible
+from tests.browser.conftest import SignedIn, playwright
+from tests.live import Live, eventually
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+expect = playwright.expect
+
+EVIL = "<img src=x onerror=alert(1)>"
+both = pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without JavaScript"])
+
+
+class Requests:
+    """What people ask for; taken back at the end."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._made: list[str] = []
+
+    def ask(self, who: str = "alice", job: str = "Change", name: str = "", **data: Any) -> str:
+        """Request a run as soon as it is approved, and return the name of the request."""
+        return self.schedule(who, job, data, name=name or unique(job), interval="immediately")["name"]
+
+    def schedule(self, who: str, job: str, data: Mapping[str, Any], **schedule: Any) -> Mapping[str, Any]:
+        with self._live.client(who) as client:
+            answer = client.post(f"/api/extras/jobs/{job}/run/", json={"data": data, "schedule": schedule})
+        assert answer.status_code == 201, answer.text
+        made: Mapping[str, Any] = answer.json()["scheduled_job"]
+        self._made.append(made["id"])
+        return made
+
+    def take_back(self) -> None:
+        with self._live.client() as admin:
+            admin.request("DELETE", SCHEDULES, json=self._made)
+
+
+@pytest.fixture
+def requests(live: Live) -> Iterator[Requests]:
+    made = Requests(live)
+    yield made
+    made.take_back()
+
+
+def queue(live: Live, page: Any) -> Any:
+    page.goto(f"{live.origin}/signoff/approval-queue")
+    return page
+
+
+def opened(live: Live, page: Any, name: str) -> Any:
+    queue(live, page).get_by_role("link", name=name).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    return page
+
+
+def button(page: Any, name: str) -> Any:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def test_what_waits_for_me_comes_first_and_the_rest_says_why_it_does_not(
+    live: Live, signed_in: SignedIn, requests: Requests
+) -> None:
+    theirs, mine = requests.ask("alice"), requests.ask("bob")
+    page = queue(live, signed_in("bob"))
+    expect(page.get_by_role("heading", level=2)).to_have_text(["Waiting for you", "For others to decide"])
+    expect(page.get_by_role("region", name="Waiting for you")).to_contain_text(theirs)
+    row = page.get_by_role("region", name="For others to decide").get_by_role("row").filter(has_text=mine)
+    expect(row).to_contain_text("You cannot approve your own job request!")
+    check_accessible(page)
+
+
+def test_where_nothing_waits_it_says_so(live: Live, people: People, signed_in: SignedIn) -> None:
+    nobody = people.add(("extras.scheduledjob", "view", {"name": "nothing is called so"}))
+    page = queue(live, signed_in(nobody))
+    expect(page.get_by_text("Nothing waits for a decision.")).to_be_visible()
+    check_accessible(page)
+
+
+@both
+def test_another_reads_a_request_and_approves_it_with_a_comment(
+    live: Live, signed_in: SignedIn, requests: Requests, tmp_path: Path, javascript: bool
+) -> None:
+    file = tmp_path / "executed"
+    name = requests.ask(file=str(file))
+    page = opened(live, signed_in("bob", java_script_enabled=javascript), name)
+    expect(page.get_by_role("row").filter(has_text="file")).to_contain_text(str(file))
+    check_accessible(page) if javascript else None
+    page.get_by_label("Comment").fill("window agreed")
+    button(page, "Approve").click()
+    expect(page.get_by_role("status")).to_have_text(f"You approved “{name}”.")
+    expect(page.get_by_role("link", name=name)).to_have_count(0)
+    eventually(file.exists, within=60)
+    assert file.read_text().startswith("alice ")
+    page.goto(f"{live.origin}/signoff/results/{file.read_text().split()[1]}")
+    expect(page.get_by_role("region", name="Approval")).to_contain_text("Approved by bob")
+    expect(page.get_by_role("region", name="Approval")).to_contain_text("window agreed")
+
+
+def test_who_asked_is_told_why_he_cannot_approve_and_withdraws(
+    live: Live, signed_in: SignedIn, requests: Requests
+) -> None:
+    page = opened(live, signed_in("alice"), name := requests.ask())
+    expect(button(page, "Approve")).to_be_disabled()
+    expect(page.get_by_text("Approve: You cannot approve your own job request!")).to_be_visible()
+    button(page, "Withdraw").click()
+    expect(page.get_by_role("status")).to_have_text(f"You withdrew “{name}”.")
+
+
+def test_who_may_see_accounts_is_told_who_can_approve(live: Live, signed_in: SignedIn, requests: Requests) -> None:
+    page = opened(live, signed_in("admin"), requests.ask("admin"))
+    expect(page.get_by_text("bob may approve it.")).to_be_visible()
+
+
+def test_who_may_only_look_is_told_what_he_lacks(
+    live: Live, people: People, signed_in: SignedIn, requests: Requests
+) -> None:
+    page = opened(live, signed_in(people.add(("extras.scheduledjob", "view", None))), requests.ask())
+    for each in ("Approve", "Deny", "Dry Run"):
+        expect(button(page, each)).to_be_disabled()
+    expect(page.get_by_text("Approve: You do not have permission to perform this action.")).to_be_visible()
+    expect(page.get_by_text("Deny: You do not have permission to deny this request.")).to_be_visible()
+    expect(page.get_by_text("You do not have permission to run this job.")).to_be_visible()
+    check_accessible(page)
+
+
+def test_the_back_button_after_a_denial_leads_to_who_denied_it(
+    live: Live, signed_in: SignedIn, requests: Requests
+) -> None:
+    page = opened(live, signed_in("bob"), name := requests.ask())
+    page.get_by_label("Comment").fill("not today")
+    button(page, "Deny").click()
+    expect(page.get_by_role("status")).to_have_text(f"You denied “{name}”.")
+    page.go_back()
+    expect(page.get_by_text("bob denied this request on")).to_be_visible()
+    check_accessible(page)
+    page.get_by_role("link", name="Approval Queue").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Approval Queue")
+
+
+def test_who_decides_too_late_is_shown_who_was_first(live: Live, signed_in: SignedIn, requests: Requests) -> None:
+    page = opened(live, signed_in("bob"), name := requests.ask())
+    other = opened(live, signed_in("admin"), name)
+    button(other, "Approve").click()
+    expect(other.get_by_role("status")).to_contain_text("You approved")
+    button(page, "Approve").click()
+    expect(page.get_by_role("alert")).to_contain_text("admin approved this request on")
+    expect(button(page, "Approve")).to_have_count(0)
+    check_accessible(page)
+
+
+def test_a_request_that_has_changed_is_shown_anew_and_nothing_typed_is_lost(
+    live: Live, signed_in: SignedIn, requests: Requests
+) -> None:
+    made = requests.schedule("alice", "Change", {"file": ""}, name=unique(), interval="immediately")
+    page = opened(live, signed_in("bob"), made["name"])
+    with live.client("alice") as alice:
+        change = {"data": {"breaks": True}}
+        assert alice.patch(f"{SCHEDULES}{made['id']}/", json=change).status_code == 200
+    page.get_by_label("Comment").fill("looks harmless")
+    button(page, "Approve").click()
+    expect(page.get_by_role("alert")).to_have_text(CHANGED)
+    expect(page.get_by_role("row").filter(has_text="breaks")).to_contain_text("yes")
+    expect(page.get_by_text("alice changed it: inputs")).to_be_visible()
+    expect(page.get_by_label("Comment")).to_have_value("looks harmless")
+    button(page, "Approve").click()
+    expect(page.get_by_role("status")).to_contain_text("You approved")
+
+
+def test_a_comment_that_cannot_be_kept_is_told_beside_it(live: Live, signed_in: SignedIn, requests: Requests) -> None:
+    page = opened(live, signed_in("bob"), requests.ask())
+    page.get_by_label("Comment").fill("x" * 2001)
+    button(page, "Deny").click()
+    expect(page.get_by_role("alert")).to_have_text("Ensure this field has no more than 2000 characters.")
+    expect(page.get_by_label("Comment")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Comment")).to_have_value("x" * 2001)
+    check_accessible(page)
+
+
+@both
+def test_a_start_that_has_passed_is_asked_about(
+    live: Live, signed_in: SignedIn, requests: Requests, javascript: bool
+) -> None:
+    start = datetime.now(UTC) + timedelta(seconds=2)
+    made = requests.schedule("alice", "Change", {}, name=unique(), interval="future", start_time=start.isoformat())
+    page = signed_in("bob", java_script_enabled=javascript)
+    eventually(lambda: datetime.now(UTC) > start)
+    opened(live, page, made["name"]).get_by_label("Comment").fill("late, but still")
+    button(page, "Approve").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Its start has passed")
+    expect(page.get_by_label("Comment")).to_have_value("late, but still")
+    check_accessible(page) if javascript else None
+    button(page, "Approve and run it now").click()
+    expect(page.get_by_role("status")).to_contain_text("You approved")
+    with live.client() as admin:
+        assert admin.get(f"{SCHEDULES}{made['id']}/").json()["approval_comment"] == "late, but still"
+
+
+@both
+def test_a_double_click_decides_once(live: Live, signed_in: SignedIn, requests: Requests, javascript: bool) -> None:
+    page = opened(live, signed_in("bob", java_script_enabled=javascript), name := requests.ask())
+    button(page, "Approve").dblclick()
+    expect(page.get_by_role("status")).to_have_text(f"You approved “{name}”.")
+    store = Store(f"sqlite:///{live.home / 'signoff.db'}")
+    newest = AuditTrail(store).newest(50)
+    store.close()
+    assert [event.name for event in newest if event.act is Act.APPROVED].count(name) == 1
+
+
+def test_what_is_different_from_what_was_approved_last_stands_beside_it(
+    live: Live, signed_in: SignedIn, requests: Requests
+) -> None:
+    before = requests.schedule("alice", "Change", {"file": ""}, name=unique("first"), interval="immediately")
+    page = opened(live, signed_in("bob"), before["name"])
+    button(page, "Approve").click()
+    name = requests.ask(file="", breaks=True)
+    opened(live, page, name)
+    expect(page.get_by_role("link", name=before["name"])).to_be_visible()
+    row = page.get_by_role("row").filter(has_text="breaks")
+    expect(row.get_by_role("cell")).to_have_text(["yes", "no"])
+    expect(row).to_contain_text("changed")
+    expect(page.get_by_role("row").filter(has_text="dryrun")).to_contain_text("the same")
+
+
+def test_who_is_unsure_tries_it_first(live: Live, signed_in: SignedIn, requests: Requests) -> None:
+    page = opened(live, signed_in("bob"), name := requests.ask())
+    button(page, "Dry Run").click()
+    expect(page.get_by_role("status").first).to_have_text("The dry run has been started; the request still waits.")
+    expect(page.get_by_text("planned")).to_be_visible(timeout=60_000)
+    opened(live, page, name)
+    expect(page.get_by_role("link", name="Dry run by bob")).to_be_visible()
+    expect(page.get_by_role("region", name="Dry run")).to_contain_text("succeeded")
+
+
+def test_nothing_that_people_wrote_is_markup(live: Live, signed_in: SignedIn, requests: Requests) -> None:
+    name = f"{EVIL} {unique()}"
+    requests.ask(name=name, file=f"{EVIL}\u202egpj.exe")
+    page = opened(live, signed_in("bob"), name)
+    expect(page.get_by_role("row").filter(has_text="file")).to_contain_text(f"{EVIL}\\u202egpj.exe")
+    page.get_by_label("Comment").fill(f"</textarea>{EVIL}{'x' * 2000}")
+    button(page, "Approve").click()
+    expect(page.get_by_label("Comment")).to_have_value(f"</textarea>{EVIL}{'x' * 2000}")
+    page.get_by_label("Comment").fill(EVIL)
+    button(page, "Deny").click()
+    expect(page.get_by_role("status")).to_have_text(f"You denied “{name}”.")
+    assert page.locator("main img").count() == 0
+
+
+def test_on_a_phone_nothing_is_wider_than_the_page(live: Live, signed_in: SignedIn, requests: Requests) -> None:
+    page = signed_in("bob", viewport={"width": 360, "height": 740})
+    for show in (queue(live, page), opened(live, page, requests.ask(file="/a" * 200))):
+        assert show.evaluate("document.documentElement.scrollWidth") <= 360

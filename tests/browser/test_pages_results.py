@@ -1,0 +1,128 @@
+"""The results, as people look at them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from api_shim.model import Status
+from tests.acceptance.people import People
+from tests.browser.axe import check_accessible
+from tests.browser.conftest import SignedIn, playwright
+from tests.live import Live, eventually
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+expect = playwright.expect
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+def run(live: Live, job: str, **data: Any) -> str:
+    """Run a Job, and return the id of its result."""
+    with live.client("alice") as client:
+        answer = client.post(f"/api/extras/jobs/{job}/run/", json={"data": data})
+    assert answer.status_code == 201, answer.text
+    found: str = answer.json()["job_result"]["id"]
+    return found
+
+
+def over(live: Live, result_id: str) -> None:
+    with live.client() as admin:
+        address = f"/api/extras/job-results/{result_id}/"
+        ended = {"SUCCESS", "FAILURE"}
+        eventually(lambda: admin.get(address).json()["status"]["value"] in ended, within=60)
+
+
+def result(live: Live, page: Any, result_id: str) -> Any:
+    page.goto(f"{live.origin}/signoff/results/{result_id}")
+    return page
+
+
+def test_a_run_is_followed_until_it_has_ended(live: Live, signed_in: SignedIn) -> None:
+    page = signed_in("bob")
+    result(live, page, run(live, "Sleep", seconds=3))
+    expect(page.get_by_role("progressbar", name="The run is under way")).to_be_visible()
+    expect(page.get_by_text("Running for")).to_be_visible(timeout=60_000)
+    check_accessible(page)
+    page.evaluate("window.sameDocument = true")
+    expect(page.get_by_role("progressbar")).to_have_count(0, timeout=60_000)
+    expect(page.get_by_role("status").filter(has_text="ended")).to_have_text(
+        "The run has ended: succeeded.", timeout=30_000
+    )
+    expect(page.get_by_role("region", name="Result")).to_contain_text('"slept"')
+    expect(page.get_by_role("log")).to_contain_text("Finished in state Completed()")
+    assert page.evaluate("window.sameDocument")
+    check_accessible(page)
+
+
+def test_without_javascript_the_page_is_loaded_again_while_it_runs(live: Live, signed_in: SignedIn) -> None:
+    page = signed_in("bob", java_script_enabled=False)
+    result(live, page, run(live, "Greet"))
+    assert page.locator("meta[http-equiv=refresh]").count() == 1
+    expect(page.get_by_text("succeeded")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("log")).to_contain_text("Finished in state Completed()", timeout=30_000)
+
+
+def test_a_failure_is_told_with_its_traceback(live: Live, signed_in: SignedIn) -> None:
+    broken = run(live, "Break")
+    over(live, broken)
+    page = result(live, signed_in("bob"), broken)
+    expect(page.get_by_role("region", name="Run")).to_contain_text("failed")
+    expect(page.get_by_role("region", name="Error")).to_contain_text("ValueError: broken on purpose")
+    expect(page.get_by_role("log").get_by_text("error", exact=True).first).to_be_visible(timeout=20_000)
+    check_accessible(page)
+
+
+def test_nothing_that_a_run_was_given_or_says_is_markup(live: Live, signed_in: SignedIn) -> None:
+    greeted = run(live, "Greet", who=EVIL)
+    over(live, greeted)
+    page = result(live, signed_in("bob"), greeted)
+    expect(page.get_by_role("region", name="Inputs")).to_contain_text(EVIL)
+    expect(page.get_by_role("region", name="Result")).to_contain_text(EVIL)
+    expect(page.get_by_role("log")).to_contain_text(f"Hello {EVIL}", timeout=20_000)
+    assert page.locator("main img").count() == 0
+
+
+def test_the_list_is_filtered_and_leafed_through(live: Live, people: People, signed_in: SignedIn) -> None:
+    for _ in range(55):
+        people.result("Every variable", status=Status.REVOKED)
+    page = signed_in("bob")
+    page.get_by_role("link", name="Results").click()
+    check_accessible(page)
+    page.get_by_label("Status").select_option("cancelled")
+    page.get_by_label("Job").select_option("Every variable")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_role("row")).to_have_count(51)
+    expect(page.get_by_label("Status")).to_have_value("REVOKED")
+    expect(page.get_by_text("1–50 of 55")).to_be_visible()
+    page.get_by_role("link", name="Next").click()
+    expect(page.get_by_role("row")).to_have_count(6)
+    page.get_by_label("Search").fill("nothing is called so")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_text("No result is like this.")).to_be_visible()
+    check_accessible(page)
+    page.get_by_role("link", name="Show all").first.click()
+    expect(page.get_by_role("row").nth(1)).to_be_visible()
+
+
+@pytest.mark.parametrize("query", ["status=nonsense", "job=nonsense", "offset=-1", "offset=999999999", "q=%00"])
+def test_a_strange_address_is_no_error(live: Live, signed_in: SignedIn, query: str) -> None:
+    page = signed_in("bob")
+    answer = page.goto(f"{live.origin}/signoff/results?{query}")
+    assert answer is not None
+    assert answer.status == 200
+
+
+def test_from_a_run_one_comes_to_it_in_prefect(live: Live, people: People, signed_in: SignedIn) -> None:
+    page = result(live, signed_in("bob"), gone := people.result("Greet"))
+    expect(page.get_by_text("There are no lines.")).to_be_visible()
+    expect(page.get_by_role("link", name="The run in Prefect")).to_have_attribute("href", re.compile(gone))
+
+
+def test_who_may_see_no_results_is_told_so(live: Live, people: People, signed_in: SignedIn) -> None:
+    page = signed_in(people.add())
+    page.goto(f"{live.origin}/signoff/results")
+    expect(page.get_by_role("heading", level=1)).to_have_text("You may not do this")
+    check_accessible(page)
