@@ -68,12 +68,26 @@ def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: s
         zone: IANA name of the server's time zone.
     """
     projection = Projection(store, engine, clock)
-    runs = Runs(store, engine, projection)
     watch = Watch(store, engine, projection, clock)
+    services = _use_cases(store, engine, projection, watch, clock, zone)
+    signing_in = SigningIn(store, clock)
+    return Wired(
+        store=store,
+        identity=Identity(store),
+        signing_in=signing_in,
+        services=services,
+        watch=watch,
+        pages=create_pages(services, signing_in, clock),
+    )
+
+
+def _use_cases(
+    store: Store, engine: Engine, projection: Projection, watch: Watch, clock: Callable[[], datetime], zone: str
+) -> Services:
+    runs, code = Runs(store, engine, projection), JobCode()
     approvals = Approvals(store=store, runs=runs, projection=projection, clock=clock)
-    code = JobCode()
     schedules = Schedules(store=store, runs=runs, projection=projection, code=code, clock=clock, zone=zone)
-    services = Services(
+    return Services(
         store=store,
         engine=engine,
         clock=clock,
@@ -97,15 +111,6 @@ def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: s
         results=Results(store=store, engine=engine, runs=runs, clock=clock),
         schedules=schedules,
         viewing=Viewing(store, engine, watch),
-    )
-    signing_in = SigningIn(store, clock)
-    return Wired(
-        store=store,
-        identity=Identity(store),
-        signing_in=signing_in,
-        services=services,
-        watch=watch,
-        pages=create_pages(services, signing_in, clock),
     )
 
 

@@ -18,7 +18,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import json
 import re
@@ -31,8 +30,9 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_shim.actors import INVALID_TOKEN, NO_CREDENTIALS, Credentials, Unauthenticated
+from api_shim.actors import NO_CREDENTIALS, Credentials, Unauthenticated
 from api_shim.conventions import read_id
+from api_shim.credentials import credentials_of, read_credentials
 from api_shim.identity import Identity
 from api_shim.prefect_requests import PrefectRequests
 from api_shim.prefect_session import UI_SETTINGS, asking_no_login, session_key
@@ -222,7 +222,7 @@ class Front:
 
     async def _may_connect(self, message: Message, path: str) -> bool:
         try:
-            actor = await self._who(_socket_credentials(message))
+            actor = await self._who(credentials_of(message))
         except GateError:
             return False
         return path in READING_SOCKETS or may_write(actor)
@@ -275,54 +275,3 @@ def needs_write(method: str, path: str) -> bool:
 def may_write(actor: Actor) -> bool:
     """Say whether the caller has ``prefect.write``, which is the power to run code on workers."""
     return on_type(actor, Action.WRITE, ObjectType.PREFECT) == Allowed()
-
-
-def read_credentials(header: str | None) -> Credentials | None:
-    """Read an ``Authorization`` header: ``Token key``, ``Bearer key`` or ``Basic`` with ``user:key``.
-
-    Returns:
-        what it carries; None if there is no header, or one of another scheme.
-
-    Raises:
-        Unauthenticated: it cannot be read.
-    """
-    scheme, _, value = (header or "").strip().partition(" ")
-    match scheme.lower():
-        case "token":
-            return _key(value)
-        case "bearer" | "basic":
-            return read_auth_string(value if scheme.lower() == "bearer" else _decoded(value))
-        case _:
-            return None
-
-
-def read_auth_string(text: str) -> Credentials:
-    """Read ``user:key``, or a key alone.
-
-    Raises:
-        Unauthenticated: there is no key.
-    """
-    username, colon, key = text.strip().partition(":")
-    return Credentials(key=key, username=username) if colon and key else _key(username)
-
-
-def _key(value: str) -> Credentials:
-    if not value.strip():
-        raise Unauthenticated(INVALID_TOKEN)
-    return Credentials(key=value.strip())
-
-
-def _decoded(value: str) -> str:
-    try:
-        return base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise Unauthenticated(INVALID_TOKEN) from error
-
-
-def _socket_credentials(message: Message) -> Credentials | None:
-    try:
-        said = json.loads(message.get("text") or message.get("bytes") or "")
-    except (ValueError, RecursionError):
-        return None
-    token = said.get("token") if isinstance(said, dict) and said.get("type") == "auth" else None
-    return read_auth_string(token) if isinstance(token, str) else None

@@ -62,7 +62,9 @@ TESTED_BY: dict[str, str] = {
     "flows/prefect_flow.py": "tests/acceptance/test_main_job.py",
     # Thin shells, tested through HTTP.
     "api_shim/app.py": "tests/acceptance/test_access.py",
+    "api_shim/credentials.py": "tests/api_shim/test_prefect_front.py",
     "api_shim/sessions.py": "tests/api_shim/test_signing_in.py",
+    "api_shim/store/listing.py": "tests/api_shim/store/test_transaction.py",
     "api_shim/store/account_tables.py": "tests/api_shim/store/test_tables.py",
     "api_shim/migrations/versions/0003_sessions.py": "tests/api_shim/store/test_database.py",
     # Pages, tested in a browser.

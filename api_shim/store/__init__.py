@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from api_shim.store.database import Duplicate, Store
-from api_shim.store.transaction import TYPES, Listing, Page, Transaction
+from api_shim.store.listing import Listing, Page
+from api_shim.store.transaction import TYPES, Transaction
 
 __all__ = ["TYPES", "Duplicate", "Listing", "Page", "Store", "Transaction"]

@@ -10,20 +10,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from api_shim.audit import Act, AuditEvent, AuditHead, continued
-from api_shim.conditions import Condition
 from api_shim.job_queues import JobQueue
 from api_shim.model import Group, Job, JobResult, Leftover, Permission, ScheduledJob, Status, Token, User
 from api_shim.spent import Spent
+from api_shim.store.listing import Listing, Page
 from api_shim.store.lookups import LOOKUPS, joined
 from api_shim.store.tables import TABLES, job_results, jobs, scheduled_jobs
 from api_shim.store.where import fulfilling, restriction
@@ -42,33 +42,6 @@ TYPES: dict[ObjectType, type[Any]] = {
     ObjectType.TOKEN: Token,
     ObjectType.PERMISSION: Permission,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """A part of a list: how many there are in all, and these."""
-
-    count: int
-    rows: list[T]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
-    """What is asked of a list.
-
-    Args:
-        where: conditions, all of which must hold.
-        search: a part of a text that must stand in one of the searched fields; empty matches all.
-        sort: lookup paths, a leading ``-`` for descending; ties keep a stable order.
-        limit: how many at most.
-        offset: how many to pass over.
-    """
-
-    where: tuple[Condition, ...] = ()
-    search: str = ""
-    sort: tuple[str, ...] = ()
-    limit: int
-    offset: int = 0
 
 
 _INSERT: Mapping[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {

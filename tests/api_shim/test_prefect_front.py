@@ -13,8 +13,9 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from api_shim.actors import Credentials, Unauthenticated
+from api_shim.credentials import read_auth_string, read_credentials
 from api_shim.model import JobResult
-from api_shim.prefect_front import MAY_NOT_WRITE, OURS, Front, needs_write, read_auth_string, read_credentials
+from api_shim.prefect_front import MAY_NOT_WRITE, OURS, Front, needs_write
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
 from tests.api_shim.origin import INTERNAL, Origin
