@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from api_shim.actors import Credentials, Unauthenticated
 from api_shim.credentials import read_auth_string, read_credentials
 from api_shim.model import JobResult
-from api_shim.prefect_front import MAY_NOT_WRITE, OURS, Front, needs_write
+from api_shim.prefect_front import MAY_NOT_WRITE, OURS, PAGES, Front, needs_write
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
 from tests.api_shim.origin import INTERNAL, Origin
@@ -44,7 +44,7 @@ ID = "6f1f4d9e-7a0b-4c6d-8e0f-0123456789ab"
     ],
 )
 def test_ours_is_what_the_contract_names(path: str) -> None:
-    assert OURS.fullmatch(path)
+    assert OURS.fullmatch(path) or PAGES.fullmatch(path)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,7 @@ def test_ours_is_what_the_contract_names(path: str) -> None:
 )
 def test_all_else_is_prefects(path: str) -> None:
     assert not OURS.fullmatch(path)
+    assert not PAGES.fullmatch(path)
 
 
 @pytest.mark.parametrize(
