@@ -20,7 +20,7 @@ from api_shim.edits import OWNERLESS
 from api_shim.foresight import Standing
 from api_shim.model import JobResult, ScheduledJob
 from api_shim.outlook import Detail
-from api_shim.pages import changes, words
+from api_shim.pages import changes
 from api_shim.pages.filters import sentences
 from api_shim.pages.run import LABELS
 from api_shim.pages.run_form import Faults, Field, Typed, faults_in, fields_of, first, typed_in
@@ -136,7 +136,6 @@ async def _page(
         why=lambda verdict: policy.why_not(verdict, hidden=policy.NO_PERMISSION),
         inputs=_inputs(found),
         ownerless=OWNERLESS if found.case.row.owner_id is None else "",
-        words=words,
         Standing=Standing,
     )
 
@@ -202,5 +201,4 @@ async def _form(
         asks_again=job.approval_required or row.approval is not ApprovalState.NOT_REQUIRED,
         zones=time_zones(),
         inputs=_inputs(found),
-        words=words,
     )

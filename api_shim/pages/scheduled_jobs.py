@@ -19,7 +19,6 @@ from api_shim.conditions import Comparison, Condition
 from api_shim.filters import read_sort
 from api_shim.foresight import Standing
 from api_shim.outlook import Day
-from api_shim.pages import words
 from api_shim.pages.timeline import draw
 from api_shim.pages.visit import Here, Posted, text_of, within
 from api_shim.recurrence import check_time_zone
@@ -83,7 +82,6 @@ async def listed(here: Here) -> Response:
         picture=draw(day, zone),
         zone=zone,
         zones=_zones(day, zone, here.use.outlook.zone),
-        words=words,
         Standing=Standing,
     )
 
@@ -97,7 +95,7 @@ async def delete(here: Here, form: Posted) -> Response:
     rows = await here.use.outlook.deletable(here.actor, ids)
     if text_of(form, "confirmed") != "yes":
         others = len(set(ids)) - len(rows)
-        return await here.show("delete_scheduled_jobs.html", rows=rows, others=others, back=back, words=words)
+        return await here.show("delete_scheduled_jobs.html", rows=rows, others=others, back=back)
     await here.use.schedules.delete_all(here.actor, [row.id for row in rows])
     what = rows[0].name if len(rows) == 1 else f"{len(rows)} scheduled jobs"
     # What has been deleted has no page of its own any more.

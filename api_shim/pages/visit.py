@@ -25,7 +25,7 @@ from api_shim.actors import Unauthenticated
 from api_shim.bodies import read_form
 from api_shim.conventions import STATUS
 from api_shim.deps import Services
-from api_shim.pages import filters
+from api_shim.pages import filters, words
 from api_shim.sessions import COOKIE, Session
 from api_shim.signing_in import SigningIn, TooManyAttempts, Visitor
 from api_shim.store import Listing
@@ -48,6 +48,7 @@ templates = Environment(
     lstrip_blocks=True,
 )
 templates.filters |= filters.FILTERS
+templates.globals["words"] = words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
