@@ -26,7 +26,7 @@ from api_shim.account_form import Reading, Reference, read_form
 from api_shim.account_links import LINKS, relink
 from api_shim.actors import hash_key
 from api_shim.audit import Act, about_account
-from api_shim.identity import new_key
+from api_shim.identity import end_sessions, new_key
 from api_shim.model import Group, Permission, Token, User
 from api_shim.store import TYPES, Duplicate, Store, Transaction
 from approval_gate import policy
@@ -177,6 +177,8 @@ def _change(desk: _Desk, by: Mapping[str, Any], body: object, tx: Transaction) -
     to = {name: value for name, value in own.items() if value != getattr(before, name)}
     _check_superusers(tx, desk, before, becomes=to.get("is_superuser", False))
     after = tx.change(before, **to) if to else before
+    if isinstance(before, User) and to.get("is_active") is False:
+        end_sessions(tx, before)
     _check_one_remains(tx, desk, before, after)
     changed = {*to, *relink(tx, desk.kind, after.id, fields)}
     _finish(tx, desk, Action.CHANGE, before, changed)

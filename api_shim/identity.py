@@ -34,11 +34,17 @@ from api_shim.model import (
     User,
     UserGroup,
 )
+from api_shim.sessions import Session
 from api_shim.store import Duplicate, Store, Transaction
 from approval_gate.errors import Conflict, NotFound
 from approval_gate.model import Action, Actor, ObjectType
 
 KEY_BYTES = 20
+
+
+def end_sessions(tx: Transaction, user: User) -> None:
+    """Sign a user out everywhere, so that he has to sign in again even if he may again."""
+    tx.remove_all(Session, [session.id for session in tx.all(Session, user_id=user.id)])
 
 
 class Identity:
@@ -76,7 +82,10 @@ class Identity:
             NotFound: there is no such user.
         """
         with self._store.transaction() as tx:
-            return tx.change(user_named(tx, username), is_active=active)
+            user = user_named(tx, username)
+            if not active:
+                end_sessions(tx, user)
+            return tx.change(user, is_active=active)
 
     def users(self) -> list[User]:
         """Return every user, by name."""

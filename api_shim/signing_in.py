@@ -28,7 +28,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from api_shim.actors import Credentials, Unauthenticated, actor_of, hash_key, sign_in
-from api_shim.identity import user_named
+from api_shim.identity import end_sessions, user_named
 from api_shim.model import Token, User
 from api_shim.sessions import LONGEST, SEEN_EVERY, Password, Session
 from api_shim.store import Store, Transaction
@@ -185,8 +185,7 @@ class SigningIn:
             user = user_named(tx, username)
             tx.remove(Password(user_id=user.id, hash=""))
             tx.add(Password(user_id=user.id, hash=hashed))
-            for session in tx.all(Session, user_id=user.id):
-                tx.remove(session)
+            end_sessions(tx, user)
 
 
 def _begin(session: Session, tx: Transaction) -> None:

@@ -255,9 +255,10 @@ class Up(uvicorn.Server):
 
 def announce(origin: str, keys: list[tuple[str, str]]) -> None:
     """Say where everything is, and print the keys that were made."""
-    say(f"signoff is running; Ctrl-C stops it.\n  REST API    {origin}/api/\n  Prefect UI  {origin}/")
+    say("signoff is running; Ctrl-C stops it.")
+    say(f"  Pages       {origin}/signoff/\n  REST API    {origin}/api/\n  Prefect UI  {origin}/")
     if keys:
-        say("Keys made now, shown this once; sign in to the Prefect UI with user:key.")
+        say("Keys made now, shown this once; sign in to the pages with a key, and to the Prefect UI with user:key.")
     for username, key in keys:
         say(f"  {username}:{key}")
 

@@ -324,6 +324,15 @@ def test_whoever_is_deactivated_or_removed_is_signed_out(doors: Door) -> None:
     assert not doors.is_in(key)
 
 
+def test_who_may_sign_in_again_has_to(doors: Door) -> None:
+    doors.user()
+    key = doors.enter("alice", PASSWORD)
+    doors.identity.set_active("alice", active=False)
+    doors.identity.set_active("alice", active=True)
+    assert not doors.is_in(key)
+    assert doors.is_in(doors.enter("alice", PASSWORD))
+
+
 def test_who_loses_the_token_that_he_signed_in_with_is_signed_out(doors: Door) -> None:
     doors.user()
     by_password = doors.enter("alice", PASSWORD)
