@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hmac
 import secrets
 
 from fastapi import APIRouter, Request
@@ -13,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api_shim.actors import Unauthenticated
 from api_shim.bodies import read_form
-from api_shim.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, render, text_of, within
+from api_shim.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, is_same, render, text_of, within
 from api_shim.sessions import COOKIE, LONGEST
 from api_shim.signing_in import SigningIn, TooManyAttempts
 
@@ -37,8 +36,7 @@ async def form(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     sent = await read_form(request, LARGEST)
     wanted, username = within(text_of(sent, "next")), text_of(sent, "username").strip()
-    expected = request.cookies.get(FORM_COOKIE, "")
-    if not expected or not hmac.compare_digest(text_of(sent, "csrf").encode(), expected.encode()):
+    if not is_same(text_of(sent, "csrf"), request.cookies.get(FORM_COOKIE, "")):
         return _form(request, wanted, username, OUT_OF_DATE, 403)
     signing_in: SigningIn = request.app.state.signing_in
     address = request.client.host if request.client else ""

@@ -232,9 +232,14 @@ def test_what_is_typed_to_sign_in_is_escaped_and_the_secret_is_not_shown(live: L
             "multipart/form-data; boundary=x; charset=utf-7",
             403,
         ),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n+2AA-\r\n--x--\r\n',
+            "multipart/form-data; boundary=x; charset=utf-7",
+            403,
+        ),
         (b"\xff=\xff&username=%00%ff", "application/x-www-form-urlencoded", 403),
     ],
-    ids=["too large", "no boundary", "cut off", "a file", "no text", "no letters"],
+    ids=["too large", "no boundary", "cut off", "a file", "no text", "no text where it is compared", "no letters"],
 )
 def test_what_is_no_form_is_refused_on_a_page(
     nobody: Browser, admin: Browser, content: bytes, kind: str, status: int
