@@ -23,7 +23,8 @@ SignedIn = Callable[..., Any]
 """Opens a page as somebody: his name, and what else a context of the browser takes (``java_script_enabled``)."""
 
 
-@pytest.fixture(scope="session")
+# For one file only: while it is open, an event loop runs here, in which other files' tests cannot run theirs.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
