@@ -58,6 +58,7 @@ STATUS: Mapping[type[errors.GateError], int] = {
     errors.Invalid: 400,
     errors.Conflict: 409,
     errors.NotRunnable: 405,
+    errors.TooManyAttempts: 429,
     errors.Unavailable: 503,
     NotAcceptable: 406,
     UnsupportedMediaType: 415,

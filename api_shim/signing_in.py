@@ -32,7 +32,7 @@ from api_shim.identity import end_sessions, user_named
 from api_shim.model import Token, User
 from api_shim.sessions import LONGEST, SEEN_EVERY, Password, Session
 from api_shim.store import Store, Transaction
-from approval_gate.errors import GateError, Invalid
+from approval_gate.errors import Invalid, TooManyAttempts
 from approval_gate.model import Actor
 from flows.inputs import is_storable
 
@@ -44,10 +44,6 @@ PER_ADDRESS = parse("50 per 5 minutes")
 SHORTEST, LONGEST_PASSWORD = 10, 1000
 AT_ONCE = 2
 """How many passwords are tried at once: each takes 64 MB for a moment."""
-
-
-class TooManyAttempts(GateError):
-    """Somebody tries too often."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

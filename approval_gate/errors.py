@@ -9,6 +9,7 @@
     │   └── TooLarge        … because there is too much of it
     ├── Conflict            it contradicts what has already been decided
     ├── NotRunnable         the thing exists, but cannot do this at all
+    ├── TooManyAttempts     somebody tries too often
     └── Unavailable         what it needs is not there now; later it may work
 
 The core raises these and knows nothing of status codes; the shell decides what each means there.
@@ -63,6 +64,10 @@ class Conflict(GateError):
 
 class NotRunnable(GateError):
     """The thing exists, but cannot do this at all."""
+
+
+class TooManyAttempts(GateError):
+    """It has been tried too often; later it may be tried again."""
 
 
 class Unavailable(GateError):

@@ -14,7 +14,8 @@ from api_shim.actors import Unauthenticated
 from api_shim.bodies import read_form
 from api_shim.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, is_same, render, text_of, within
 from api_shim.sessions import COOKIE, LONGEST
-from api_shim.signing_in import SigningIn, TooManyAttempts
+from api_shim.signing_in import SigningIn
+from approval_gate.errors import TooManyAttempts
 
 router = APIRouter(prefix="/signoff")
 FORM_COOKIE = "signoff_sign_in"

@@ -27,7 +27,7 @@ from api_shim.conventions import STATUS
 from api_shim.deps import Services
 from api_shim.pages import filters, words
 from api_shim.sessions import COOKIE, Session
-from api_shim.signing_in import SigningIn, TooManyAttempts, Visitor
+from api_shim.signing_in import SigningIn, Visitor
 from api_shim.store import Listing
 from approval_gate.errors import Forbidden, GateError, NotFound, Unavailable
 from approval_gate.model import Action, Actor, ObjectType
@@ -174,6 +174,7 @@ TITLES = {
     403: "You may not do this",
     404: "This is not here",
     409: "It has been decided already",
+    429: "Too many attempts",
     503: "Not available now",
 }
 
@@ -186,8 +187,6 @@ def install_errors(app: FastAPI) -> None:
             return _to_sign_in(request)
         if not isinstance(error, GateError):
             raise error
-        if isinstance(error, TooManyAttempts):
-            return render("error.html", 429, title="Too many attempts", sentences=[str(error)], again="")
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
         again = request.url.path if isinstance(error, Unavailable) and request.method == "GET" else ""
         title = TITLES.get(status, "This did not work")

@@ -58,7 +58,9 @@ class People:
         """Record a run of a Job that is over, and return its id; Prefect knows of no such run."""
         with self._store.transaction() as tx:
             found = tx.all(Job, name=job)[0]
-            result = make_result(found, None, **{"status": Status.SUCCESS, "date_done": datetime.now(UTC), **to})
+            now = datetime.now(UTC)
+            over = {"status": Status.SUCCESS, "date_created": now, "date_done": now}
+            result = make_result(found, None, **{**over, **to})
             tx.add(result)
         return str(result.id)
 

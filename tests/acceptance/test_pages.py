@@ -411,7 +411,8 @@ def test_who_signs_in_with_a_token_that_only_reads_changes_nothing(live: Live, p
     with opened(live, name, people.token(name, write_enabled=False)) as browser:
         greet = f"{HOME}/{job_id(live, 'Greet')}"
         address = path.replace(f"{HOME}/{{}}", greet)
-        answer = browser.post(at(address), csrf=browser.csrf, enabled="no", interval="immediately")
+        chosen = {"id": str(uuid4()), "confirmed": "yes"}
+        answer = browser.post(at(address), csrf=browser.csrf, enabled="no", interval="immediately", **chosen)
         # To preview changes nothing; all else is refused, or is about nothing.
         assert answer.status_code in ({200} if path.endswith("/preview") else {403, 404})
         page = browser.client.get(HOME)

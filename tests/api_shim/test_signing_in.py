@@ -13,9 +13,9 @@ from api_shim.actors import Unauthenticated
 from api_shim.identity import Identity
 from api_shim.model import Token, User
 from api_shim.sessions import IDLE, LONGEST, Password, Session
-from api_shim.signing_in import TOO_MANY, WRONG, SigningIn, TooManyAttempts, Visitor
+from api_shim.signing_in import TOO_MANY, WRONG, SigningIn, Visitor
 from api_shim.store import Store
-from approval_gate.errors import Invalid, NotFound
+from approval_gate.errors import Invalid, NotFound, TooManyAttempts
 from tests.conftest import Clock
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"

@@ -26,7 +26,7 @@ def commands() -> list[tuple[str, ...]]:
 def test_the_commands_are_those_that_are_documented() -> None:
     assert {" ".join(words) for words in commands() if len(words) == 2 or words == ("up",)} == {
         "up",
-        *(f"user {verb}" for verb in ("add", "remove", "activate", "deactivate", "list")),
+        *(f"user {verb}" for verb in ("add", "password", "remove", "activate", "deactivate", "list")),
         "token add",
         *(f"group {verb}" for verb in ("add", "remove", "join", "leave", "list")),
         *(f"permission {verb}" for verb in ("add", "remove", "list")),
