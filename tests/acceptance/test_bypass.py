@@ -205,7 +205,7 @@ def by_automation(stage: Stage) -> Try:
     }
     automation = stage.prefect("POST", "automations/", body).json()
     it = stage.request()
-    eventually(lambda: "Scheduled" in _history(stage, it), within=30)
+    eventually(lambda: "Scheduled" in _history(stage, it), within=60)
     stage.prefect("DELETE", f"automations/{automation['id']}")
     return it
 
@@ -222,7 +222,7 @@ def test_what_was_let_start_past_the_gate_does_not_execute_and_asks_again(
     it = tried[way]
     # It has been let start, and a worker has come as far as the gate.
     eventually(lambda: "Running" in _history(stage, it), within=60)
-    eventually(lambda: stage.state(it.run)["name"] == "Suspended", within=30)
+    eventually(lambda: stage.state(it.run)["name"] == "Suspended", within=60)
     assert not it.file.exists()
     assert stage.admin.get(it.row["url"]).json()["approval_state"] == "pending"
     assert stage.admin.get(f"{RESULTS}{it.run['id']}/").status_code == 404
@@ -252,7 +252,7 @@ def test_after_all_that_an_approval_lets_it_run_once(stage: Stage, tried: dict[s
     run = eventually(lambda: stage.named(f"{name} (waiting for approval)"))
     for _ in range(2):
         stage.set_state(run, NOW, force=True)
-        eventually(lambda: stage.state(run)["name"] == "Suspended", within=30)
+        eventually(lambda: stage.state(run)["name"] == "Suspended", within=60)
     assert stage.admin.post(f"{made['url']}approve/").status_code == 200
     eventually(lambda: stage.state(run)["type"] == "COMPLETED", within=60)
     assert len(file.read_text().splitlines()) == 1
