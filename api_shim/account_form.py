@@ -27,7 +27,7 @@ from api_shim.account_values import (
     read_actions,
     read_types,
 )
-from api_shim.fields import collect, read_flag, read_object
+from api_shim.fields import collect, read_flag, read_id, read_object
 from api_shim.model import Permission
 from api_shim.schedule_form import NOT_A_STRING, REQUIRED, read_time
 from approval_gate.errors import Invalid
@@ -166,7 +166,4 @@ def _reference(value: Any) -> Reference:
     named = value.get("id") if isinstance(value, Mapping) else value
     if not isinstance(named, str) or not is_storable(named):
         raise Invalid("Expected an id, a name, or an object with an id.")
-    try:
-        return UUID(named)
-    except ValueError:
-        return named
+    return read_id(named) or named

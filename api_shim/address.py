@@ -7,12 +7,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from approval_gate.errors import Invalid, Unavailable
+
+C = TypeVar("C")
 
 HERE = "http://127.0.0.1:4200"
 TIMEOUT = 30.0
@@ -68,9 +71,21 @@ def trusts_environment(address: httpx.URL) -> bool:
     return address.scheme == "https" or not is_loopback(address.host)
 
 
-def unusable(error: Exception) -> Unavailable:
-    """Return the refusal for what the environment names and httpx cannot use."""
-    return Unavailable(f"The proxy or the certificates that the environment names cannot be used: {error}.")
+def opened(client: Callable[..., C], **how: Any) -> C:
+    """Return a client of httpx.
+
+    Args:
+        client: its kind.
+        how: what it is made with.
+
+    Raises:
+        Unavailable: the environment names what httpx cannot use.
+    """
+    try:
+        return client(**how)
+    except (ValueError, ImportError, OSError) as error:
+        message = f"The proxy or the certificates that the environment names cannot be used: {error}."
+        raise Unavailable(message) from error
 
 
 def options(address: httpx.URL, token: str | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import anyio
 import httpx
 
-from api_shim.address import check_private, options, read_address, unusable
+from api_shim.address import check_private, opened, options, read_address
 from api_shim.answers import content_of, stranger, undelivered
 from api_shim.calls import approvals as of_approvals
 from api_shim.calls import job_results as of_results
@@ -101,10 +101,7 @@ class AsyncShim:
 
     def _open(self, address: httpx.URL, token: str | None, transport: httpx.AsyncBaseTransport | None) -> None:
         self._where = str(address)
-        try:
-            self._http = httpx.AsyncClient(**options(address, token), transport=transport)
-        except (ValueError, ImportError, OSError) as error:
-            raise unusable(error) from error
+        self._http = opened(httpx.AsyncClient, **options(address, token), transport=transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._where!r})"

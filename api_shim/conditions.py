@@ -15,7 +15,7 @@ from typing import Any
 
 import re2
 
-from approval_gate.constraints import HOLDS, Op
+from approval_gate.constraints import Op, compares
 
 LONGEST_PATTERN = 1000
 """How many characters a regular expression may have."""
@@ -37,10 +37,7 @@ class Comparison:
 
     def holds(self, thing: Mapping[str, Any]) -> bool:
         """Say whether an object's attribute compares as asked."""
-        has = thing.get(self.path)
-        if has is None:
-            return self.op is Op.ISNULL and self.value is True
-        return HOLDS[self.op](has, self.value)
+        return compares(thing.get(self.path), self.op, self.value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote
-from uuid import UUID
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -25,6 +24,7 @@ from starlette.routing import Match
 
 from api_shim.actors import Unauthenticated
 from api_shim.bodies import UnsupportedMediaType
+from api_shim.fields import read_count, read_id
 from api_shim.filter_values import read_text
 from api_shim.filters import UNKNOWN, read_conditions, read_sort
 from api_shim.shapes import Page, Shape
@@ -106,7 +106,7 @@ def negotiate(request: Request) -> None:
         raise NotAcceptable(message)
     request.state.version = version
     indent = parameters.get("indent", "")
-    request.state.indent = min(_number(indent, 0), MAX_INDENT) or None
+    request.state.indent = min(read_count(indent, 0), MAX_INDENT) or None
 
 
 def _accepted(header: str) -> Mapping[str, str]:
@@ -224,7 +224,7 @@ def read_listing(request: Request, kind: ObjectType) -> Listing:
         search=_search(query.get("q", "")),
         sort=read_sort(kind, query.getlist("sort")),
         limit=_limit(query.get("limit", "")),
-        offset=_number(query.get("offset", ""), 0),
+        offset=read_count(query.get("offset", ""), 0),
     )
 
 
@@ -248,16 +248,12 @@ def check_query(request: Request, *known: str) -> None:
 
 def read_depth(request: Request) -> int:
     """Return how deep related objects are to be shown: 0 as references, 1 in full."""
-    return min(_number(request.query_params.get("depth", ""), 0), MAX_DEPTH)
+    return min(read_count(request.query_params.get("depth", ""), 0), MAX_DEPTH)
 
 
 def _limit(text: str) -> int:
-    limit = _number(text, DEFAULT_LIMIT)
+    limit = read_count(text, DEFAULT_LIMIT)
     return min(limit or MAX_LIMIT, MAX_LIMIT)
-
-
-def _number(text: str, default: int) -> int:
-    return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else default
 
 
 def as_page(request: Request, listing: Listing, count: int, results: list[T]) -> Page[T]:
@@ -293,11 +289,3 @@ def by_reference(ref: str, name: str = "name") -> dict[str, object]:
     """Return the field that a reference is a value of: an id if it looks like one, else that which names things."""
     thing_id = read_id(ref)
     return {name: ref} if thing_id is None else {"id": thing_id}
-
-
-def read_id(text: str) -> UUID | None:
-    """Return a UUID, or None for what is none."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

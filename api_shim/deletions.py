@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from api_shim.fields import read_id
 from approval_gate.errors import Invalid, TooLarge
 
 BAD_ID = "Must be a valid UUID."
@@ -36,7 +37,4 @@ def read_ids(body: Any) -> list[UUID]:
 
 def _item(item: Any) -> UUID | None:
     text = item.get("id") if isinstance(item, dict) else item
-    try:
-        return UUID(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
+    return read_id(text) if isinstance(text, str) else None

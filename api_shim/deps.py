@@ -72,9 +72,14 @@ async def wire(request: Request, use: Services, job_ids: Iterable[UUID] = ()) ->
         use: the use cases.
         job_ids: the Jobs of the scheduled jobs that it is to show.
     """
+    return await wire_at(root_of(request), use, job_ids)
+
+
+async def wire_at(root: str, use: Services, job_ids: Iterable[UUID] = ()) -> Wire:
+    """Return the maker of shapes with addresses below a root, which ends without a slash."""
     wanted = set(job_ids)
     jobs = await use.store.read(lambda tx: tx.all(Job, id=wanted)) if wanted else []
-    return Wire(root_of(request), {job.id: job for job in jobs})
+    return Wire(root, {job.id: job for job in jobs})
 
 
 def root_of(request: Request) -> str:

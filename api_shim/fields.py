@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 from approval_gate.errors import Invalid
 
@@ -36,6 +37,19 @@ def read_flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise Invalid(NOT_A_FLAG)
     return value
+
+
+def read_id(text: str) -> UUID | None:
+    """Return a UUID, or None for what is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def read_count(text: str, default: int = 0) -> int:
+    """Return a whole number that is not negative, as an address tells it; the default for anything else."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else default
 
 
 def collect(faults: dict[str, list[str]], field: str, read: Callable[..., Any], *args: Any) -> Any:

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from api_shim.conditions import Comparison, Condition, Pattern, read_pattern
+from api_shim.fields import read_id
 from api_shim.filter_values import FLAG, ID, NUMBER, PATTERNS, TEXT, TIME, WHOLE, WORDS, Kind, one_of, read_text
 from api_shim.model import Status
 from api_shim.recurrence import Interval
@@ -201,19 +201,12 @@ def _tests(field: Field, op: Op, values: list[str]) -> Iterator[Comparison]:
         read = TEXT.read if field.kind.suffixes is WORDS else field.kind.read
         yield from (Comparison(path=field.path, op=op, value=read(value)) for value in values)
         return
-    names = [value for value in values if field.named and not _is_id(value)]
+    names = [value for value in values if field.named and read_id(value) is None]
     if names:
         yield Comparison(path=field.named, op=Op.IN, value=tuple(read_text(name) for name in names))
     others = tuple(field.kind.read(value) for value in values if value not in names)
     if others or not names:
         yield Comparison(path=field.path, op=Op.IN, value=others)
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return bool(UUID(text))
-    except ValueError:
-        return False
 
 
 def read_sort(kind: ObjectType, values: Iterable[str]) -> tuple[str, ...]:

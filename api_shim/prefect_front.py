@@ -31,8 +31,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.actors import NO_CREDENTIALS, Credentials, Unauthenticated
-from api_shim.conventions import read_id
 from api_shim.credentials import credentials_of, read_credentials
+from api_shim.fields import read_id
 from api_shim.identity import Identity
 from api_shim.prefect_requests import PrefectRequests
 from api_shim.prefect_session import UI_SETTINGS, asking_no_login, session_key

@@ -15,8 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from api_shim.deps import Services
-from api_shim.model import Job
+from api_shim.deps import Services, wire_at
 from api_shim.shapes import Object, Reference
 from api_shim.store import TYPES, Transaction
 from api_shim.wire import Wire
@@ -62,11 +61,8 @@ class Relatives:
         if kind is ObjectType.JOB_QUEUE:
             workers = await self._use.viewing.worker_counts()
             return [Wire(self._root, {}).job_queue(row, workers) for row in rows]
-        jobs: list[Job] = []
-        if kind is ObjectType.SCHEDULED_JOB:
-            job_ids = {row.job_id for row in rows}
-            jobs = await self._use.store.read(lambda tx: tx.all(Job, id=job_ids))
-        wire = Wire(self._root, {job.id: job for job in jobs})
+        job_ids = [row.job_id for row in rows] if kind is ObjectType.SCHEDULED_JOB else []
+        wire = await wire_at(self._root, self._use, job_ids)
         shape: Mapping[ObjectType, Callable[[Any], Object]] = {
             ObjectType.JOB: wire.job,
             ObjectType.SCHEDULED_JOB: wire.scheduled_job,

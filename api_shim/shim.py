@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
-from api_shim.address import check_private, options, read_address, unusable
+from api_shim.address import check_private, opened, options, read_address
 from api_shim.answers import content_of, stranger, undelivered
 from api_shim.calls import approvals as of_approvals
 from api_shim.calls import job_results as of_results
@@ -105,10 +105,7 @@ class Shim:
 
     def _open(self, address: httpx.URL, token: str | None, transport: httpx.BaseTransport | None) -> None:
         self._where = str(address)
-        try:
-            self._http = httpx.Client(**options(address, token), transport=transport)
-        except (ValueError, ImportError, OSError) as error:
-            raise unusable(error) from error
+        self._http = opened(httpx.Client, **options(address, token), transport=transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._where!r})"

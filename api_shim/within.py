@@ -17,7 +17,7 @@ import httpx
 from starlette.types import Receive, Scope, Send
 
 from api_shim.actors import INACTIVE, Unauthenticated, actor_of
-from api_shim.address import check_private, read_address, trusts_environment, unusable
+from api_shim.address import check_private, opened, read_address, trusts_environment
 from api_shim.app import create_shim, wire
 from api_shim.clock import server_zone, utc_now
 from api_shim.model import User
@@ -132,12 +132,10 @@ def to_prefect(settings: Settings, address: httpx.URL) -> httpx.AsyncClient:
     check_private(url)
     secret = str(told.api_auth_string or f"{WORKER}:{settings.worker_key()}")
     user, _, password = secret.partition(":")
-    try:
-        return httpx.AsyncClient(
-            base_url=url,
-            auth=httpx.BasicAuth(user, password),
-            timeout=PREFECT_ANSWERS_WITHIN,
-            trust_env=trusts_environment(url),
-        )
-    except (ValueError, ImportError, OSError) as error:
-        raise unusable(error) from error
+    return opened(
+        httpx.AsyncClient,
+        base_url=url,
+        auth=(user, password),
+        timeout=PREFECT_ANSWERS_WITHIN,
+        trust_env=trusts_environment(url),
+    )

@@ -75,6 +75,16 @@ HOLDS: Mapping[Op, Callable[[Any, Any], bool]] = {
 }
 
 
+def compares(has: Any, op: Op, asked: Any) -> bool:
+    """Say whether a value compares as asked; what is null or of another type does not, and ``isnull`` finds nulls."""
+    if has is None:
+        return op is Op.ISNULL and asked is True
+    try:
+        return HOLDS[op](has, asked)
+    except TypeError:
+        return False
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lookup:
     """One condition on one attribute.
@@ -98,15 +108,7 @@ class Lookup:
 
     def holds(self, thing: Mapping[str, Any], *, user: UUID) -> bool:
         """Say whether the object has the attribute and it compares as asked; never raises."""
-        if self.path not in thing:
-            return False
-        has = thing[self.path]
-        if has is None:
-            return self.op is Op.ISNULL and self.value is True
-        try:
-            return HOLDS[self.op](has, self.asked_by(user))
-        except TypeError:
-            return False
+        return self.path in thing and compares(thing[self.path], self.op, self.asked_by(user))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from api_shim.address import HERE
-from api_shim.cli.common import AsJson, say, show
-from api_shim.cli.server import Insecure, Url, as_rows, signed_in, tell
+from api_shim.cli.common import AsJson
+from api_shim.cli.server import Insecure, Url, show_found, signed_in, tell
 from api_shim.cli.times import what_follows, when
 from api_shim.clock import utc_now
 from api_shim.shapes import Waiting
@@ -26,10 +26,7 @@ def queue(url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) 
     """
     with signed_in(url, insecure=insecure) as shim:
         found = shim.queue()
-    if not found and not as_json:
-        say("Nothing that you may see waits for approval.")
-        return
-    show(as_rows(found) if as_json else map(_line, found), COLUMNS, as_json=as_json)
+    show_found(found, _line, COLUMNS, "Nothing that you may see waits for approval.", as_json=as_json)
 
 
 def approve(

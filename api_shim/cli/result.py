@@ -19,6 +19,7 @@ from api_shim.cli.server import (
     as_rows,
     delete_each,
     read_filters,
+    show_found,
     signed_in,
     tell,
 )
@@ -58,10 +59,7 @@ def list_results(
     filters = read_filters(where, job_model=job, status=status, scheduled_job=schedule, q=search, sort=sort)
     with signed_in(url, insecure=insecure) as shim:
         found = shim.results(limit=limit, **filters)
-    if not found and not as_json:
-        say("Nothing that you may see has run.")
-        return
-    show(as_rows(found) if as_json else map(_line, found), COLUMNS, as_json=as_json)
+    show_found(found, _line, COLUMNS, "Nothing that you may see has run.", as_json=as_json)
 
 
 def _line(row: JobResult) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from api_shim.cli.server import (
     Sort,
     Url,
     Where,
-    as_rows,
     delete_each,
     read_filters,
+    show_found,
     signed_in,
     tell,
 )
@@ -53,10 +53,7 @@ def list_scheduled(
     filters = read_filters(where, job_model=job, user=user, q=search, sort=sort)
     with signed_in(url, insecure=insecure) as shim:
         found = shim.scheduled_jobs(limit=limit, **filters)
-    if not found and not as_json:
-        say("Nothing that you may see is scheduled.")
-        return
-    show(as_rows(found) if as_json else map(_line, found), COLUMNS, as_json=as_json)
+    show_found(found, _line, COLUMNS, "Nothing that you may see is scheduled.", as_json=as_json)
 
 
 def _line(row: ScheduledJob) -> dict[str, Any]:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel
 
-from api_shim.cli.common import fail, say
+from api_shim.cli.common import fail, say, show
 from api_shim.shim import Shim
 from api_shim.sign_in import Environment
 from approval_gate.errors import GateError, Invalid
+
+M = TypeVar("M", bound=BaseModel)
 
 Url = Annotated[
     str,
@@ -95,6 +97,24 @@ def _several(value: Any) -> list[Any]:
 def as_rows(things: Iterable[BaseModel]) -> list[dict[str, Any]]:
     """Return shapes as JSON has them."""
     return [thing.model_dump(mode="json") for thing in things]
+
+
+def show_found(
+    found: Sequence[M], line: Callable[[M], dict[str, Any]], columns: Sequence[str], nothing: str, *, as_json: bool
+) -> None:
+    """Print a list of shapes.
+
+    Args:
+        found: they.
+        line: what a table shows of each, by column.
+        columns: of the table.
+        nothing: the sentence for an empty list.
+        as_json: as JSON, whole, and an empty list too.
+    """
+    if not found and not as_json:
+        say(nothing)
+        return
+    show(as_rows(found) if as_json else map(line, found), columns, as_json=as_json)
 
 
 def tell(thing: BaseModel, sentence: str, *, as_json: bool) -> None:

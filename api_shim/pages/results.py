@@ -16,7 +16,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api_shim.conventions import read_id
+from api_shim.fields import read_count, read_id
 from api_shim.filters import read_conditions
 from api_shim.job_logs import LogEntry
 from api_shim.model import Job, JobResult, ScheduledJob, Status, User
@@ -40,7 +40,7 @@ async def listed(here: Here) -> Response:
     asked = _asked(here)
     conditions = {"status": asked["status"], "job_model": asked["job"]}
     where = read_conditions(KIND, {name: [value] for name, value in conditions.items() if value})
-    offset = _number(here.request.query_params.get("offset", ""))
+    offset = read_count(here.request.query_params.get("offset", ""))
     listing = Listing(where=where, search=asked["q"], limit=PAGE, offset=offset)
     page = await here.use.viewing.page(here.actor, KIND, listing)
     return await here.show(
@@ -71,7 +71,7 @@ async def detail(result_id: UUID, here: Here) -> Response:
 @router.get("/{result_id}/follow")
 async def follow(result_id: UUID, here: Here) -> Response:
     result: JobResult = await here.use.viewing.one(here.actor, KIND, id=result_id)
-    after = _number(here.request.query_params.get("after", ""))
+    after = read_count(here.request.query_params.get("after", ""))
     entries = await _log(here, result_id, after)
     about = await here.use.store.read(lambda tx: _about(here.actor, result, tx))
     now = here.use.clock()
@@ -101,10 +101,6 @@ def _asked(here: Visit) -> dict[str, str]:
         "job": job if read_id(job) else "",
         "q": query.get("q", "").replace("\0", ""),
     }
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else 0
 
 
 async def _jobs(here: Visit) -> list[Job]:

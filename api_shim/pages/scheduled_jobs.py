@@ -16,6 +16,7 @@ from starlette.datastructures import FormData, QueryParams
 from starlette.responses import Response
 
 from api_shim.conditions import Comparison, Condition
+from api_shim.fields import read_count, read_id
 from api_shim.filters import read_sort
 from api_shim.foresight import Standing
 from api_shim.outlook import Day
@@ -63,7 +64,7 @@ async def listed(here: Here) -> Response:
         search=asked.get("q", ""),
         sort=read_sort(ObjectType.SCHEDULED_JOB, [asked.get("sort", ""), "name"]),
         limit=SHOWN,
-        offset=_offset(here.request.query_params.get("offset", "")),
+        offset=read_count(here.request.query_params.get("offset", "")),
     )
     page = await here.use.outlook.page(here.actor, listing)
     day = await here.use.outlook.day(here.actor, listing)
@@ -107,13 +108,9 @@ def _asked(query: QueryParams) -> dict[str, str]:
     return {name: text for name in ASKED if (text := query.get(name, "").replace("\0", "").strip())}
 
 
-def _offset(text: str) -> int:
-    return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else 0
-
-
 def _conditions(asked: Mapping[str, str]) -> tuple[Condition, ...]:
     tests: list[tuple[str, Op, Any]] = []
-    if (job := _id(asked.get("job", ""))) is not None:
+    if (job := read_id(asked.get("job", ""))) is not None:
         tests.append(("job_model", Op.IN, (job,)))
     if owner := asked.get("owner"):
         tests.append(("user__username", Op.ICONTAINS, owner))
@@ -122,15 +119,8 @@ def _conditions(asked: Mapping[str, str]) -> tuple[Condition, ...]:
     return tuple(Condition(tests=(Comparison(path=path, op=op, value=value),)) for path, op, value in tests)
 
 
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
 def _ids(form: FormData) -> list[UUID]:
-    sent = (_id(text) for text in form.getlist("id") if isinstance(text, str))
+    sent = (read_id(text) for text in form.getlist("id") if isinstance(text, str))
     return [scheduled_id for scheduled_id in sent if scheduled_id is not None]
 
 

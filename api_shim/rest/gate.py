@@ -15,8 +15,9 @@ from fastapi import APIRouter, Request, Response
 
 from api_shim.admissions import Outcome, Ticket
 from api_shim.bodies import read_body
-from api_shim.conventions import read_id, respond
+from api_shim.conventions import respond
 from api_shim.deps import Caller, Use, wire
+from api_shim.fields import read_id
 from api_shim.model import Status
 from api_shim.requested import Attempt
 from api_shim.shapes import JobResult

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request, Response
 
 from api_shim import shapes
 from api_shim.bodies import read_body
-from api_shim.conventions import no_content, read_id, respond
+from api_shim.conventions import no_content, respond
 from api_shim.deletions import read_ids
 from api_shim.deps import Caller, Ref, Use, wire
+from api_shim.fields import read_id
 from api_shim.openapi import a_list, answers, one
 from api_shim.request_shapes import Deletions
 from api_shim.rest.answers import answer_one, answer_page

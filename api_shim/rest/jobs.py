@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 
 from api_shim import shapes
 from api_shim.bodies import is_form, read_body
-from api_shim.conventions import by_reference, read_id, respond
+from api_shim.conventions import by_reference, respond
 from api_shim.deps import Caller, Ref, Use, wire
-from api_shim.fields import read_object
+from api_shim.fields import read_id, read_object
 from api_shim.model import Job
 from api_shim.openapi import a_list, answers, one
 from api_shim.request_shapes import JobChange, RequestedRun, RequestedRunForm

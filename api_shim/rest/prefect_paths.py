@@ -12,9 +12,10 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from api_shim.bodies import read_body
-from api_shim.conventions import read_id, respond
+from api_shim.conventions import respond
 from api_shim.decision_form import sentence
 from api_shim.deps import Caller, Use
+from api_shim.fields import read_id
 from approval_gate.errors import GateError, Invalid, NotFound, Unavailable
 
 router = APIRouter(prefix="/api", include_in_schema=False)

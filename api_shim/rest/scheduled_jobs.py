@@ -14,13 +14,13 @@ from api_shim.conventions import (
     by_reference,
     check_query,
     no_content,
-    read_id,
     respond,
 )
 from api_shim.decision_form import Decision, read_decision
 from api_shim.deletions import read_ids
 from api_shim.deps import Caller, Ref, Services, Use, wire
 from api_shim.explaining import MOST_FIRINGS, SHOWN_FIRINGS
+from api_shim.fields import read_id
 from api_shim.openapi import a_list, answers, one
 from api_shim.request_shapes import Deletions, ScheduledJobChange, SentDecision, Transfer
 from api_shim.rest.answers import answer_one, answer_page

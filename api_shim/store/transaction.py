@@ -204,7 +204,8 @@ class Transaction:
         lookups = LOOKUPS[kind]
         model = TYPES[kind]
         conditions = [self._visible(kind, actor, Action.VIEW), *_matching(TABLES[model], by)]
-        conditions += [fulfilling(asked, lookups.every) for asked in listing.where]
+        every = lookups.every
+        conditions += [fulfilling(asked, every) for asked in listing.where]
         if listing.search:
             searched = (lookups.columns[path] for path in lookups.searched)
             conditions.append(or_(*(column.icontains(listing.search, autoescape=True) for column in searched)))
@@ -286,9 +287,9 @@ class Transaction:
 
 
 def _order(kind: ObjectType, sort: Iterable[str]) -> list[Any]:
-    lookups = LOOKUPS[kind]
+    lookups, every = LOOKUPS[kind], LOOKUPS[kind].every
     names = list(sort) or list(lookups.order)
-    columns = [(lookups.every[name.removeprefix("-")], name.startswith("-")) for name in names]
+    columns = [(every[name.removeprefix("-")], name.startswith("-")) for name in names]
     # Databases differ in where they put nulls: here they count as the greatest.
     ordered = (column.desc().nulls_first() if down else column.asc().nulls_last() for column, down in columns)
     return [*ordered, lookups.columns["id"]]

@@ -75,7 +75,7 @@ def fulfilling(asked: Asked, columns: Mapping[str, ColumnElement[Any]]) -> Condi
 def _passes(test: Comparison | Pattern, columns: Mapping[str, ColumnElement[Any]]) -> Condition:
     column = columns[test.path]
     if isinstance(test, Comparison):
-        return CONDITIONS[test.op](_typed(test.value, column), test.value)
+        return _compares(column, test.op, test.value)
     found = FoundIgnoringCase if test.ignore_case else Found
     return found(column, literal(test.regex))
 
@@ -101,8 +101,11 @@ def _any(conditions: Sequence[Condition]) -> Condition:
 def _holds(lookup: Lookup, columns: Mapping[str, ColumnElement[Any]], user: UUID) -> Condition:
     if lookup.path not in columns:
         return false()
-    asked = lookup.asked_by(user)
-    return CONDITIONS[lookup.op](_typed(asked, columns[lookup.path]), asked)
+    return _compares(columns[lookup.path], lookup.op, lookup.asked_by(user))
+
+
+def _compares(column: ColumnElement[Any], op: Op, asked: Any) -> Condition:
+    return CONDITIONS[op](_typed(asked, column), asked)
 
 
 # How a value is sent: the column's own type may be narrower (32 bits) or convert it (enumerations).

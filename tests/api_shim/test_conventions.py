@@ -14,7 +14,8 @@ from fastapi import Request
 from sqlalchemy import event
 
 from api_shim.bodies import DEEPEST
-from api_shim.conventions import STATUS, read_id, respond
+from api_shim.conventions import STATUS, respond
+from api_shim.fields import read_id
 from api_shim.job_logs import entry_of
 from api_shim.ports import LogLine
 from api_shim.store import Store, Transaction
