@@ -9,13 +9,15 @@ Contract 2.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
+from uuid import UUID
 
 from api_shim.model import User
 from api_shim.store import TYPES, Transaction
 from approval_gate import policy
 from approval_gate.errors import Forbidden
-from approval_gate.model import Action, Actor, ObjectType
+from approval_gate.model import Action, Actor, Allowed, ObjectType
 
 
 def find(tx: Transaction, actor: Actor, action: Action, kind: ObjectType, *, lock: bool = False, **by: Any) -> Any:
@@ -38,6 +40,11 @@ def find(tx: Transaction, actor: Actor, action: Action, kind: ObjectType, *, loc
     thing = tx.attributes(kind, found.id) if found is not None else None
     policy.enforce(policy.on_object(actor, action, kind, thing), kind)
     return found
+
+
+def possible(tx: Transaction, actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID]) -> set[UUID]:
+    """Return those of these objects with which the actor may do this; none where he may do it with none at all."""
+    return tx.visible(kind, actor, action, ids) if policy.on_type(actor, action, kind) == Allowed() else set()
 
 
 def check_still_there(tx: Transaction, actor: Actor) -> None:

@@ -75,6 +75,20 @@ def judged(
     return case
 
 
+def viewed(tx: Transaction, actor: Actor, by: Mapping[str, Any], now: datetime) -> Case:
+    """Return a scheduled job that somebody may view.
+
+    Raises:
+        Forbidden: he may view none.
+        NotFound: there is none, or none that he may see.
+    """
+
+    def may_view(request: policy.Request) -> Verdict:
+        return policy.on_object(actor, Action.VIEW, KIND, request.thing)
+
+    return judged(tx, actor, Action.VIEW, by, now, may_view)
+
+
 def cases(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> list[Case]:
     """Return scheduled jobs as the rules see them."""
     jobs = {job.id: job for job in tx.all(Job, id=[row.job_id for row in rows])}

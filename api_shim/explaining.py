@@ -17,7 +17,7 @@ from typing import Any
 
 from api_shim.access import find
 from api_shim.actors import actor_of, actors_of
-from api_shim.cases import KIND, Case, judged
+from api_shim.cases import Case, viewed
 from api_shim.firings import is_taken
 from api_shim.foresight import prospect_of
 from api_shim.model import User
@@ -120,7 +120,7 @@ class Explaining:
 
 
 def _upcoming(actor: Actor, by: Mapping[str, Any], count: int, now: datetime, tx: Transaction) -> Upcoming:
-    case = judged(tx, actor, Action.VIEW, by, now, partial(_may_view, actor))
+    case = viewed(tx, actor, by, now)
     row = case.row
     if not row.one_off:
         times = next_times(row.recurrence, now, count)
@@ -132,8 +132,7 @@ def _upcoming(actor: Actor, by: Mapping[str, Any], count: int, now: datetime, tx
 def _explain(
     actor: Actor, by: Mapping[str, Any], about: Mapping[str, Any] | None, now: datetime, tx: Transaction
 ) -> Explanation:
-    view = partial(_may_view, actor)
-    case = judged(tx, actor, Action.VIEW, by, now, view)
+    case = viewed(tx, actor, by, now)
     subject = _subject(tx, actor, about)
     himself = actor_of(tx, subject)
     prospect = prospect_of(tx, case, now)
@@ -145,10 +144,6 @@ def _explain(
         next_firing=prospect.next_firing,
         why_not=prospect.why_not,
     )
-
-
-def _may_view(actor: Actor, request: policy.Request) -> Verdict:
-    return policy.on_object(actor, Action.VIEW, KIND, request.thing)
 
 
 def _subject(tx: Transaction, actor: Actor, about: Mapping[str, Any] | None) -> User:

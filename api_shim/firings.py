@@ -73,7 +73,12 @@ def new_result(
 def is_taken(tx: Transaction, scheduled: ScheduledJob, firing: datetime) -> bool:
     """Say whether a run has, or has had, this firing."""
     which = {"scheduled_job_id": scheduled.id, "nominal_time": firing}
-    return tx.exists(JobResult, **which) or tx.exists(Spent, **which)
+    return tx.exists(JobResult, **which) or is_spent(tx, scheduled, firing)
+
+
+def is_spent(tx: Transaction, scheduled: ScheduledJob, firing: datetime) -> bool:
+    """Say whether a run has had this firing, and its result was deleted."""
+    return tx.exists(Spent, scheduled_job_id=scheduled.id, nominal_time=firing)
 
 
 def taken_of(tx: Transaction, firings: Collection[tuple[UUID, datetime]]) -> set[tuple[UUID, datetime]]:

@@ -9,7 +9,7 @@ Contract 8.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -283,6 +283,12 @@ SERVICE_PERMISSION = "Workers of signoff"
 def new_key() -> str:
     """Return a random key."""
     return secrets.token_hex(KEY_BYTES)
+
+
+def usernames(tx: Transaction, ids: Iterable[UUID | None]) -> Mapping[UUID | None, str]:
+    """Return the names of those of these users that there are, by id."""
+    wanted = {user_id for user_id in ids if user_id is not None}
+    return {user.id: user.username for user in tx.all(User, id=wanted)} if wanted else {}
 
 
 def user_named(tx: Transaction, username: str, *, lock: bool = True) -> User:

@@ -16,11 +16,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
+from api_shim.access import possible
 from api_shim.audit import Act, AuditEvent
-from api_shim.cases import KIND, Case, cases, judged
+from api_shim.cases import KIND, Case, cases, viewed
 from api_shim.conditions import Comparison, Condition
 from api_shim.foresight import Prospect, due_within, prospect_of, prospects, times_within
-from api_shim.model import Job, ScheduledJob, User
+from api_shim.identity import usernames
+from api_shim.model import Job, ScheduledJob
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import ownership, policy
 from approval_gate.constraints import Op
@@ -169,8 +171,8 @@ def _page(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Pag
     policy.enforce(policy.on_type(actor, Action.VIEW, KIND), KIND)
     page: Page[ScheduledJob] = tx.page(KIND, actor, listing)
     found = cases(tx, page.rows, now)
-    names = _owners(tx, page.rows)
-    deletable = _may_delete(tx, actor, [row.id for row in page.rows])
+    names = usernames(tx, [row.owner_id for row in page.rows])
+    deletable = possible(tx, actor, Action.DELETE, KIND, [row.id for row in page.rows])
     seen = [
         Sight(
             row=case.row,
@@ -208,28 +210,15 @@ def _jobs(actor: Actor, tx: Transaction) -> list[Job]:
 
 def _deletable(actor: Actor, ids: Collection[UUID], tx: Transaction) -> list[ScheduledJob]:
     policy.enforce(policy.on_type(actor, Action.DELETE, KIND), KIND)
-    return tx.all(ScheduledJob, order="name", id=_may_delete(tx, actor, ids))
-
-
-def _may_delete(tx: Transaction, actor: Actor, ids: Collection[UUID]) -> set[UUID]:
-    able = policy.on_type(actor, Action.DELETE, KIND) == Allowed()
-    return tx.visible(KIND, actor, Action.DELETE, ids) if able else set()
+    return tx.all(ScheduledJob, order="name", id=possible(tx, actor, Action.DELETE, KIND, ids))
 
 
 def _detail(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> Detail:
-    def may_view(request: policy.Request) -> Verdict:
-        return policy.on_object(actor, Action.VIEW, KIND, request.thing)
-
-    case = judged(tx, actor, Action.VIEW, {"id": scheduled_id}, now, may_view)
+    case = viewed(tx, actor, {"id": scheduled_id}, now)
     return Detail(
         case=case,
-        owner=_owners(tx, [case.row]).get(case.row.owner_id, ""),
+        owner=usernames(tx, [case.row.owner_id]).get(case.row.owner_id, ""),
         prospect=prospect_of(tx, case, now),
         may={asked: rule(actor, case.request) for asked, rule in ASKED.items()},
         events=tx.newest_events(RECENT_EVENTS, scheduled_job_id=scheduled_id, act=TOLD),
     )
-
-
-def _owners(tx: Transaction, rows: list[ScheduledJob]) -> Mapping[UUID | None, str]:
-    """Return the names of those who own these, by id."""
-    return {user.id: user.username for user in tx.all(User, id={row.owner_id for row in rows if row.owner_id})}

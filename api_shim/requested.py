@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.actors import actor_of
-from api_shim.firings import TAKEN_AHEAD, firing_of, is_taken
+from api_shim.firings import TAKEN_AHEAD, firing_of, is_spent
 from api_shim.lapses import is_dry_run, stale
 from api_shim.model import Job, JobResult, ScheduledJob, Status, User
 from api_shim.ports import Run
@@ -179,7 +179,7 @@ def _firing_behind(tx: Transaction, run_id: UUID, request: Requested, attempt: A
     if scheduled is None or due is None:
         return None
     other = tx.one(JobResult, scheduled_job_id=scheduled.id, nominal_time=due)
-    taken = other.id != run_id if other is not None else is_taken(tx, scheduled, due)
+    taken = other.id != run_id if other is not None else is_spent(tx, scheduled, due)
     return _firing(scheduled, request.job, due, attempt.code, now, own=run_id == scheduled.flow_run_id, taken=taken)
 
 

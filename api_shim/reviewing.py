@@ -14,19 +14,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from api_shim.audit import Act, AuditEvent
-from api_shim.cases import KIND, Case, judged, tell_who_decided
+from api_shim.cases import KIND, Case, tell_who_decided, viewed
 from api_shim.comparison import Difference, circumstances, differences
 from api_shim.model import Job, JobResult, ScheduledJob, User
 from api_shim.question import version_of
 from api_shim.store import Listing, Transaction
 from approval_gate import policy
 from approval_gate.lifecycle import ApprovalState
-from approval_gate.model import Action, Actor, Allowed, ObjectType, Verdict
+from approval_gate.model import Action, Actor, Allowed, ObjectType
 
 NOTHING_YET = "No request of this Job has been approved before, so there is nothing to compare this one with."
 NOT_KEPT = "No approved request of this Job is stored any more, so there is nothing to compare this one with."
@@ -131,7 +130,7 @@ def review(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> 
     by = {"id": scheduled_id}
     if policy.on_type(actor, Action.VIEW, KIND) == Allowed() and not tx.exists(ScheduledJob, **by):
         tell_who_decided(tx, actor, Action.VIEW, by)
-    case = judged(tx, actor, Action.VIEW, by, now, partial(_may_view, actor))
+    case = viewed(tx, actor, by, now)
     row, job = case.row, case.job
     earlier = _earlier(tx, actor, row, job)
     owner = tx.one(User, id=row.owner_id) if row.owner_id else None
@@ -147,10 +146,6 @@ def review(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> 
         dry_runs=_dry_runs(tx, actor, row, job),
         history=tx.all(AuditEvent, order="number", scheduled_job_id=row.id, act=HISTORY),
     )
-
-
-def _may_view(actor: Actor, request: policy.Request) -> Verdict:
-    return policy.on_object(actor, Action.VIEW, KIND, request.thing)
 
 
 def _earlier(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> Earlier | None:

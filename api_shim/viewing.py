@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.access import find
+from api_shim.access import find, possible
 from api_shim.job_logs import LogEntry, entry_of, selected
 from api_shim.model import JobResult
 from api_shim.ports import Engine
@@ -76,7 +76,7 @@ class Viewing:
 
     async def possible(self, actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID]) -> set[UUID]:
         """Return those of these objects on which he has the action."""
-        return await self._store.read(partial(_possible, actor, action, kind, ids))
+        return await self._store.read(lambda tx: possible(tx, actor, action, kind, ids))
 
     async def logs(self, actor: Actor, result_id: UUID, after: int = 0) -> list[LogEntry]:
         """Return the log of a job result, oldest first.
@@ -137,10 +137,6 @@ def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> 
 def _newest(actor: Actor, job_ids: Collection[UUID], tx: Transaction) -> list[JobResult]:
     allowed = policy.on_type(actor, Action.VIEW, ObjectType.JOB_RESULT) == Allowed()
     return tx.newest_results(actor, job_ids) if allowed else []
-
-
-def _possible(actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID], tx: Transaction) -> set[UUID]:
-    return tx.visible(kind, actor, action, ids) if policy.on_type(actor, action, kind) == Allowed() else set()
 
 
 def _one(actor: Actor, kind: ObjectType, by: Mapping[str, Any], tx: Transaction) -> Any:

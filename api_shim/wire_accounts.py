@@ -16,6 +16,7 @@ from uuid import UUID
 
 from api_shim import shapes
 from api_shim.account_links import Linked, linked
+from api_shim.identity import usernames
 from api_shim.model import Group, Permission, Token, User
 from api_shim.store import Transaction
 from api_shim.wire import Wire
@@ -40,14 +41,13 @@ class Related:
     """
 
     linked: Linked = field(default_factory=dict)
-    usernames: Mapping[UUID, str] = field(default_factory=dict)
+    usernames: Mapping[UUID | None, str] = field(default_factory=dict)
 
 
 def related(kind: ObjectType, things: Sequence[Any], tx: Transaction) -> Related:
     """Return what the shapes of these things show besides them."""
     if kind is ObjectType.TOKEN:
-        owners = tx.all(User, id={token.user_id for token in things})
-        return Related(usernames={user.id: user.username for user in owners})
+        return Related(usernames=usernames(tx, [token.user_id for token in things]))
     return Related(linked=linked(tx, kind, [thing.id for thing in things]))
 
 

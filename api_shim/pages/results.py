@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -18,8 +17,9 @@ from starlette.responses import Response
 
 from api_shim.fields import read_count, read_id
 from api_shim.filters import read_conditions
+from api_shim.identity import usernames
 from api_shim.job_logs import LogEntry
-from api_shim.model import Job, JobResult, ScheduledJob, Status, User
+from api_shim.model import Job, JobResult, ScheduledJob, Status
 from api_shim.pages.visit import Here, Visit, render
 from api_shim.store import Listing, Transaction
 from approval_gate.errors import Unavailable
@@ -52,7 +52,7 @@ async def listed(here: Here) -> Response:
         asked=asked,
         jobs=await _jobs(here),
         states=[*Status],
-        names=await here.use.store.read(lambda tx: _names(tx, [row.user_id for row in page.rows])),
+        names=await here.use.store.read(lambda tx: usernames(tx, [row.user_id for row in page.rows])),
     )
 
 
@@ -111,11 +111,6 @@ async def _jobs(here: Visit) -> list[Job]:
     return page.rows
 
 
-def _names(tx: Transaction, ids: Collection[UUID | None]) -> dict[UUID, str]:
-    wanted = {user_id for user_id in ids if user_id is not None}
-    return {user.id: user.username for user in tx.all(User, id=wanted)} if wanted else {}
-
-
 def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
     """Return what is to be known of a result besides: whom it ran as, and what scheduled it, if he may see that."""
     by = result.scheduled_job_id
@@ -125,6 +120,6 @@ def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
     return {
         "scheduled": scheduled,
         "zone": scheduled.time_zone if scheduled else "UTC",
-        "ran_as": _names(tx, [result.user_id]).get(result.user_id, "") if result.user_id else "",
+        "ran_as": usernames(tx, [result.user_id]).get(result.user_id, ""),
         "labels": {each["name"]: each.get("label", "") for each in job.variables} if job else {},
     }
