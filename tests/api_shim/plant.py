@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from api_shim.watch import Watch
 from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
 from approval_gate.errors import Invalid
 from approval_gate.model import Actor
+from tests.databases import sqlite_with_tables
 from tests.factories import NOW, make_job, make_scheduled, make_user
 from tests.fakes import Died, FakeEngine
 
@@ -251,10 +251,7 @@ class Plant:
 
 
 def opened_plant(url: str, **job: Any) -> Iterator[Plant]:
-    """Make a plant over an empty database whose Job has its deployment, for a while."""
-    tables = Store(url)
-    tables.migrate()
-    tables.close()
+    """Make a plant over an empty store whose Job has its deployment, for a while."""
     made = Plant(url, **job)
     made.add(made.user, made.job)
     made.tick()
@@ -267,22 +264,15 @@ async def _awaited(work: Callable[[], Awaitable[Any]]) -> None:
 
 
 class Plants:
-    """Makes plants over empty stores, fast: the tables are made once and copied."""
+    """Makes plants over empty stores of their own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._made: list[Plant] = []
-        empty = Store(f"sqlite:///{folder / 'empty.db'}")
-        empty.migrate()
-        with empty.transaction() as tx:
-            tx.exists(Job)
-        empty.close()
 
     def make(self, **job: Any) -> Plant:
         """Return a plant whose Job has been recorded, and not more."""
-        path = self._folder / f"{uuid4()}.db"
-        shutil.copy(self._folder / "empty.db", path)
-        plant = Plant(f"sqlite:///{path}", **job)
+        plant = Plant(sqlite_with_tables(self._folder / f"{uuid4()}.db"), **job)
         plant.add(plant.user, plant.job)
         self._made.append(plant)
         return plant

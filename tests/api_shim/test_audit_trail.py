@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,17 +133,16 @@ def test_what_somebody_did_to_it_is_told(store: Store, store_url: str, statement
 
 
 @pytest.mark.parametrize("broken", ["act = 'x'", "at = 'x'", "at = 5", "data = '{'", "actor_id = 'x'"])
-def test_an_event_that_cannot_be_read_is_told_wherever_it_is_read(tmp_path: Path, broken: str) -> None:
+def test_an_event_that_cannot_be_read_is_told_wherever_it_is_read(
+    sqlite_store: Store, tmp_path: Path, broken: str
+) -> None:
     # SQLite keeps anything in any column.
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    with closing(Store(url)) as store:
-        store.migrate()
-        record(store, "a")
-        tamper(url, f"UPDATE audit_events SET {broken}")
-        trail = AuditTrail(store)
-        for read in (trail.verify, lambda: list(trail.events()), lambda: trail.newest(1)):
-            with pytest.raises(Conflict, match=r"One of the .*events.* cannot be read, so it is not"):
-                read()
+    record(sqlite_store, "a")
+    tamper(f"sqlite:///{tmp_path / 'store.db'}", f"UPDATE audit_events SET {broken}")
+    trail = AuditTrail(sqlite_store)
+    for read in (trail.verify, lambda: list(trail.events()), lambda: trail.newest(1)):
+        with pytest.raises(Conflict, match=r"One of the .*events.* cannot be read, so it is not"):
+            read()
 
 
 def test_the_number_that_prefect_has_been_told_is_no_part_of_the_check(store: Store) -> None:

@@ -21,6 +21,7 @@ from api_shim.shim import Shim
 from api_shim.store import Store
 from api_shim.within import to_prefect
 from approval_gate.errors import Forbidden, NotFound, Unavailable
+from tests.databases import sqlite_with_tables
 from tests.factories import make_job, make_result, make_scheduled
 
 NOBODY = "http://127.0.0.1:1"
@@ -37,8 +38,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """The home folder of a server that is not running, with alice, who may do everything, and a Job."""
-    store = Store(f"sqlite:///{tmp_path / 'signoff.db'}")
-    store.migrate()
+    store = Store(sqlite_with_tables(tmp_path / "signoff.db"))
     user = Identity(store).add_user("alice", utc_now(), superuser=True)
     job = make_job(name="Back up")
     with store.transaction() as tx:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -30,6 +31,17 @@ from tests.live import environment, eventually
 )
 def test_the_end_is_told(row: dict[str, object], text: str) -> None:
     assert outcome(JobResult.model_validate(row)) == text
+
+
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """Let the programs that a test starts heed Ctrl-C, even where the tests themselves run in the background.
+
+    A shell has what it starts in the background ignore SIGINT, and what that starts inherits it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def waiting(server: Told, *words: str, err: int) -> subprocess.Popen[bytes]:
@@ -55,6 +67,7 @@ def test_at_a_terminal_it_shows_that_it_waits(server: Told) -> None:
 
 
 @pytest.mark.parametrize("words", [("wait",), ("logs", "-f")], ids=" ".join)
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_it_can_be_left_quietly(server: Told, words: tuple[str, ...]) -> None:
     server.body = said.result("STARTED")
     process = waiting(server, *words, err=subprocess.PIPE)

@@ -28,7 +28,7 @@ from tests.factories import make_job, make_result, make_user
 # Tables
 
 
-def test_migrations_make_exactly_the_tables_that_the_code_expects(store: Store, store_url: str) -> None:
+def test_migrations_make_exactly_the_tables_that_the_code_expects(store_url: str) -> None:
     engine = create_engine(store_url)
     with engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
@@ -48,24 +48,24 @@ def test_migrating_again_changes_nothing_and_keeps_what_is_stored(store: Store, 
     again.close()
 
 
-def test_several_can_migrate_at_once(store_url: str) -> None:
-    stores = [Store(store_url) for _ in range(4)]
+def test_several_can_migrate_at_once(empty_url: str) -> None:
+    stores = [Store(empty_url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(Store.migrate, stores))
-    engine = create_engine(store_url)
+    engine = create_engine(empty_url)
     assert "scheduled_jobs" in inspect(engine).get_table_names()
     engine.dispose()
     for store in stores:
         store.close()
 
 
-def test_a_migration_that_fails_leaves_nothing(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(store_url)
+def test_a_migration_that_fails_leaves_nothing(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(empty_url)
     with monkeypatch.context() as patched:
         patched.setattr("alembic.op.create_index", _power_cut)
         with pytest.raises(RuntimeError):
             store.migrate()
-    engine = create_engine(store_url)
+    engine = create_engine(empty_url)
     assert inspect(engine).get_table_names() == []
     engine.dispose()
     store.migrate()
@@ -222,7 +222,6 @@ def test_times_are_read_alike_whatever_the_zone_of_the_database(postgresql_url: 
         connection.execute(text(f"ALTER DATABASE {engine.url.database} SET timezone TO '{zone}'"))
     engine.dispose()
     store = Store(postgresql_url)
-    store.migrate()
     result = make_result(make_job(), None, job_id=None, nominal_time=NEVER)
     with store.transaction() as tx:
         tx.add(result)
@@ -267,7 +266,6 @@ def test_a_statement_that_is_not_understood_is_not_called_an_outage(store: Store
 
 def test_a_value_that_no_column_can_have_is_the_callers_mistake(postgresql_url: str) -> None:
     store = Store(postgresql_url)
-    store.migrate()
     for name in ("x\0y", "x" * 151):
         with pytest.raises(Invalid, match="cannot keep"), store.transaction() as tx:
             tx.add(make_user(name))

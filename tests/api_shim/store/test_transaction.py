@@ -21,7 +21,7 @@ from api_shim.store import Duplicate, Listing, Store, Transaction
 from api_shim.store.lookups import path_types
 from approval_gate.constraints import Op, parse
 from approval_gate.model import Action, Actor, Grant, ObjectType
-from tests.conftest import new_database
+from tests.databases import sqlite_with_tables
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 ADMIN = Actor(id=uuid4(), username="admin", superuser=True)
@@ -138,12 +138,11 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A store that is only read, once on each kind of database."""
     with ExitStack() as stack:
         if request.param == "sqlite":
-            url = f"sqlite:///{tmp_path_factory.mktemp('filled') / 'store.db'}"
+            url = sqlite_with_tables(tmp_path_factory.mktemp("filled") / "store.db")
         else:
-            url = stack.enter_context(new_database(request.getfixturevalue("postgresql_server")))
+            url = stack.enter_context(request.getfixturevalue("postgresql").with_tables())
         store = Store(url)
         stack.callback(store.close)
-        store.migrate()
         yield store
 
 
@@ -500,10 +499,9 @@ def test_the_database_itself_refuses_to_change_or_delete_an_event(store: Store, 
 
 
 def test_on_postgresql_the_audit_cannot_be_emptied_either(postgresql_url: str) -> None:
-    with closing(Store(postgresql_url)) as store:
-        store.migrate()
-        with pytest.raises(DBAPIError, match="only ever added to"), store.transaction() as tx:
-            tx._connection.execute(text("TRUNCATE audit_events"))
+    refused = pytest.raises(DBAPIError, match="only ever added to")
+    with closing(Store(postgresql_url)) as store, refused, store.transaction() as tx:
+        tx._connection.execute(text("TRUNCATE audit_events"))
 
 
 def test_an_audit_that_has_lost_its_head_records_nothing_more(store: Store) -> None:
