@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from api_shim.async_shim import AsyncShim
-    from api_shim.shim import Shim
+    from api_shim.client.async_client import AsyncShim
+    from api_shim.client.client import Shim
 
 __all__ = ["AsyncShim", "Shim"]
 
-_HOMES = {"AsyncShim": "api_shim.async_shim", "Shim": "api_shim.shim"}
+_HOMES = {"AsyncShim": "api_shim.client.async_client", "Shim": "api_shim.client.client"}
 
 
 def __getattr__(name: str) -> Any:

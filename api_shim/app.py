@@ -17,30 +17,28 @@ from datetime import datetime
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from api_shim.accounts import Accounts
-from api_shim.admissions import Admissions
-from api_shim.approvals import Approvals
-from api_shim.conventions import install_errors
-from api_shim.deps import Services
-from api_shim.edits import Edits
-from api_shim.explaining import Explaining
-from api_shim.identity import Identity
-from api_shim.jobs import Catalogue, JobCode
-from api_shim.offers import Offers
-from api_shim.outlook import Outlook
-from api_shim.ownership import Ownership
-from api_shim.pages import create_pages
-from api_shim.ports import Engine
-from api_shim.prefect_requests import PrefectRequests
-from api_shim.projection import Projection
-from api_shim.rest import ROUTERS
-from api_shim.results import Results
-from api_shim.runs import Runs
-from api_shim.schedules import Schedules
-from api_shim.signing_in import SigningIn
+from api_shim.background import Watch
+from api_shim.domain.ports import Engine
+from api_shim.reconcile.reconciler import Projection
+from api_shim.services.account_admin import Identity
+from api_shim.services.accounts import Accounts
+from api_shim.services.admission import Admissions
+from api_shim.services.approvals import Approvals
+from api_shim.services.jobs import Catalogue, JobCode
+from api_shim.services.ownership import Ownership
+from api_shim.services.prefect_ui import PrefectRequests
+from api_shim.services.queries import Viewing
+from api_shim.services.results import Results
+from api_shim.services.runs import Runs
+from api_shim.services.schedule_changes import Edits
+from api_shim.services.schedule_views import Explaining, Outlook
+from api_shim.services.schedules import Offers, Schedules
+from api_shim.services.sessions import SigningIn
 from api_shim.store import Store
-from api_shim.viewing import Viewing
-from api_shim.watch import Watch
+from api_shim.web.deps import Services
+from api_shim.web.pages import create_pages
+from api_shim.web.rest.protocol import install_errors
+from api_shim.web.rest.routers import ROUTERS
 from flows.definition import JobDefinition
 
 logger = logging.getLogger("signoff")

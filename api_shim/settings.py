@@ -6,14 +6,18 @@
 * ``SIGNOFF_POOL``: the Prefect work pool that runs them. Default ``signoff``.
 * ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` are believed, comma
   separated. Default: none.
+
+The time and the time zone, for the shell; everything below it is told them.
 """
 
 from __future__ import annotations
 
 import secrets
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
+import tzlocal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -21,8 +25,14 @@ from approval_gate.errors import Unavailable
 
 WORKER = "signoff-worker"
 """The account of the embedded worker."""
+
+
 OWNER_ONLY = 0o700
+
+
 OWNER_FILE = 0o600
+
+
 KEY_BYTES = 20
 
 
@@ -92,3 +102,13 @@ class Settings(BaseSettings):
 
 def _separated(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def utc_now() -> datetime:
+    """Return the time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def server_zone() -> str:
+    """Return the IANA name of this machine's time zone."""
+    return tzlocal.get_localzone_name() or "UTC"

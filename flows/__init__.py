@@ -2,16 +2,7 @@
 
 from flows.job import Job, JobHookReceiver
 from flows.registry import register_jobs
-from flows.variables import (
-    BooleanVar,
-    ChoiceVar,
-    DryRunVar,
-    IntegerVar,
-    JSONVar,
-    MultiChoiceVar,
-    StringVar,
-    TextVar,
-)
+from flows.variables import BooleanVar, ChoiceVar, DryRunVar, IntegerVar, JSONVar, MultiChoiceVar, StringVar, TextVar
 
 __all__ = [
     "BooleanVar",

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from api_shim.model import Job, JobResult, ScheduledJob, User
-from api_shim.recurrence import Interval
+from api_shim.domain.accounts import User
+from api_shim.domain.model import Job, JobResult, ScheduledJob
+from api_shim.domain.recurrence import Interval
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from api_shim.ports import Announcement, DeploymentSpec, LogLine, Question, Run, RunSpec
+from api_shim.domain.ports import Announcement, DeploymentSpec, LogLine, Question, Run, RunSpec
 from approval_gate.errors import Unavailable
 
 

@@ -14,8 +14,8 @@ import sys
 
 import typer
 
-from api_shim.cli import approvals, audit, identity, jobs, result, schedule
-from api_shim.cli.common import fail
+from api_shim.cli import accounts, approvals, audit, jobs, result, schedule
+from api_shim.cli.console import fail
 from api_shim.cli.run import run
 from api_shim.cli.up import up
 from approval_gate.errors import GateError
@@ -36,10 +36,10 @@ app.add_typer(schedule.app, name="schedule")
 app.add_typer(result.app, name="result")
 app.add_typer(jobs.app, name="job")
 app.add_typer(audit.app, name="audit")
-app.add_typer(identity.users, name="user")
-app.add_typer(identity.tokens, name="token")
-app.add_typer(identity.groups, name="group")
-app.add_typer(identity.permissions, name="permission")
+app.add_typer(accounts.users, name="user")
+app.add_typer(accounts.tokens, name="token")
+app.add_typer(accounts.groups, name="group")
+app.add_typer(accounts.permissions, name="permission")
 
 
 def main() -> None:

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from api_shim.address import HERE
-from api_shim.cli.common import AsJson
-from api_shim.cli.server import Insecure, Url, show_found, signed_in, tell
+from api_shim.cli.console import AsJson
+from api_shim.cli.remote import Insecure, Url, show_found, signed_in, tell
 from api_shim.cli.times import what_follows, when
-from api_shim.clock import utc_now
-from api_shim.shapes import Waiting
+from api_shim.client.transport import HERE
+from api_shim.schemas import Waiting
+from api_shim.settings import utc_now
 
 COLUMNS = ("id", "name", "job", "requested by", "when", "may approve")
 

@@ -11,11 +11,11 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from api_shim.audit import AuditEvent, shape
-from api_shim.audit_trail import AuditTrail
-from api_shim.cli.common import AsJson, Home, opened, say, show
+from api_shim.cli.console import AsJson, Home, opened, say, show
+from api_shim.cli.times import at
+from api_shim.domain.audit import AuditEvent, shape
+from api_shim.services.audit_trail import AuditTrail
 from api_shim.settings import OWNER_FILE
-from api_shim.wire import at
 from approval_gate.errors import Unavailable
 
 app = typer.Typer(no_args_is_help=True, help="Who did what; it is only ever added to.")

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from api_shim.address import HERE
-from api_shim.cli.common import AsJson, Home, opened, say, show
-from api_shim.cli.server import Insecure, Url, as_rows, signed_in
-from api_shim.clock import utc_now
-from api_shim.jobs import Catalogue
+from api_shim.cli.console import AsJson, Home, opened, say, show
+from api_shim.cli.remote import Insecure, Url, as_rows, signed_in
+from api_shim.client.transport import HERE
+from api_shim.services.jobs import Catalogue
+from api_shim.settings import utc_now
 
 app = typer.Typer(no_args_is_help=True, help="The Jobs that were found, and which may run.")
 

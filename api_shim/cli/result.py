@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from api_shim.address import HERE
-from api_shim.cli.common import AsJson, describe, say, show
-from api_shim.cli.server import (
+from api_shim.cli.console import AsJson, describe, say, show
+from api_shim.cli.remote import (
     Insecure,
     Limit,
     Search,
@@ -25,7 +24,8 @@ from api_shim.cli.server import (
 )
 from api_shim.cli.times import moment
 from api_shim.cli.waiting import Timeout, follow, wait_for
-from api_shim.shapes import JobLogEntry, JobResult
+from api_shim.client.transport import HERE
+from api_shim.schemas import JobLogEntry, JobResult
 
 app = typer.Typer(no_args_is_help=True, help="What has run, how it went, and what it said.")
 

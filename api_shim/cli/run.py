@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from api_shim import shapes
-from api_shim.address import HERE
-from api_shim.cli.common import AsJson
+from api_shim import schemas
+from api_shim.cli.console import AsJson
 from api_shim.cli.inputs import Data, Pairs, read_inputs
-from api_shim.cli.server import Insecure, Url, signed_in, tell
+from api_shim.cli.remote import Insecure, Url, signed_in, tell
 from api_shim.cli.times import what_follows, when
 from api_shim.cli.waiting import NOT_ENDED, Timeout, wait_for
-from api_shim.clock import utc_now
-from api_shim.shim import Shim
+from api_shim.client.client import Shim
+from api_shim.client.transport import HERE
+from api_shim.settings import utc_now
 
 At = Annotated[
     str | None,
@@ -71,7 +71,7 @@ def run(
         row = shim.schedule(
             job, inputs, name=name or "", at=at, every=every, cron=cron, time_zone=time_zone, queue=queue
         )
-    tell(shapes.Accepted(scheduled_job=row, job_result=None), scheduled(row), as_json=as_json)
+    tell(schemas.Accepted(scheduled_job=row, job_result=None), scheduled(row), as_json=as_json)
 
 
 def _check(
@@ -101,7 +101,7 @@ def _check(
             raise typer.BadParameter(sentence)
 
 
-def _tell_run(shim: Shim, accepted: shapes.Accepted, *, wait: bool, timeout: float | None, as_json: bool) -> None:
+def _tell_run(shim: Shim, accepted: schemas.Accepted, *, wait: bool, timeout: float | None, as_json: bool) -> None:
     result, row = accepted.job_result, accepted.scheduled_job
     if result is not None and wait:
         wait_for(shim, result.id, timeout=timeout, as_json=as_json)
@@ -113,7 +113,7 @@ def _tell_run(shim: Shim, accepted: shapes.Accepted, *, wait: bool, timeout: flo
             raise typer.Exit(NOT_ENDED)
 
 
-def scheduled(row: shapes.ScheduledJob) -> str:
+def scheduled(row: schemas.ScheduledJob) -> str:
     """Say what has become of a request."""
     if row.approval_state == "pending":
         return f"«{row.name}» waits for approval; then {when(row)}."

@@ -6,11 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from api_shim.address import HERE
-from api_shim.cli.common import AsJson, describe, say, show
+from api_shim.cli.console import AsJson, describe, say, show
 from api_shim.cli.inputs import Data, Pairs, read_inputs
-from api_shim.cli.run import At, Cron, Name, Queue, TimeZone
-from api_shim.cli.server import (
+from api_shim.cli.remote import (
     Insecure,
     Limit,
     Search,
@@ -23,9 +21,11 @@ from api_shim.cli.server import (
     signed_in,
     tell,
 )
+from api_shim.cli.run import At, Cron, Name, Queue, TimeZone
 from api_shim.cli.times import local, moment, what_follows, when
-from api_shim.clock import utc_now
-from api_shim.shapes import Explanation, ScheduledJob
+from api_shim.client.transport import HERE
+from api_shim.schemas import Explanation, ScheduledJob
+from api_shim.settings import utc_now
 
 app = typer.Typer(no_args_is_help=True, help="What is scheduled, when it fires, whose it is.")
 

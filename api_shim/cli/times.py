@@ -5,7 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from api_shim.shapes import ScheduledJob
+from api_shim.schemas import ScheduledJob
+
+
+def at(time: datetime | None) -> str | None:
+    """Return a time as the contract writes it: in UTC, ISO 8601, with a Z."""
+    return None if time is None else time.isoformat().replace("+00:00", "Z")
 
 
 def local(time: datetime, zone: str) -> str:

@@ -29,13 +29,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api_shim.app import create_shim, wire
-from api_shim.cli.common import Home, read_settings, say
-from api_shim.clock import server_zone, utc_now
-from api_shim.identity import Identity
-from api_shim.jobs import Catalogue
-from api_shim.prefect_engine import PrefectEngine
-from api_shim.prefect_front import Front
-from api_shim.prefect_server import (
+from api_shim.cli.console import Home, read_settings, say
+from api_shim.prefect_api.prefect_client import PrefectEngine
+from api_shim.prefect_api.prefect_server import (
     EmbeddedWorker,
     collecting_aside,
     connect,
@@ -44,9 +40,12 @@ from api_shim.prefect_server import (
     running,
     set_environment,
 )
-from api_shim.proxies import BehindProxies, read_networks
-from api_shim.settings import WORKER, Settings
+from api_shim.services.account_admin import Identity
+from api_shim.services.jobs import Catalogue
+from api_shim.settings import WORKER, Settings, server_zone, utc_now
 from api_shim.store import Store
+from api_shim.web.gateway import Front
+from api_shim.web.proxies import BehindProxies, read_networks
 from approval_gate.errors import Unavailable
 from flows.registry import Discovery, discover
 

@@ -18,11 +18,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from api_shim.calls.job_results import StillRunning
-from api_shim.cli.common import fail, readable
-from api_shim.cli.server import tell
-from api_shim.shapes import JobLogEntry, JobResult
-from api_shim.shim import Shim
+from api_shim.cli.console import fail, readable
+from api_shim.cli.remote import tell
+from api_shim.client.client import Shim
+from api_shim.client.operations.job_results import StillRunning
+from api_shim.schemas import JobLogEntry, JobResult
 
 FAILED = 3
 NOT_ENDED = 4

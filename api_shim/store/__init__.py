@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
+from api_shim.domain.query import Listing, Page
 from api_shim.store.database import Duplicate, Store
-from api_shim.store.listing import Listing, Page
 from api_shim.store.transaction import TYPES, Transaction
 
 __all__ = ["TYPES", "Duplicate", "Listing", "Page", "Store", "Transaction"]

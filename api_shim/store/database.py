@@ -23,14 +23,14 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
 
-from api_shim.conditions import found_in
+from api_shim.domain.query import found_in
+from api_shim.store.sql_filters import FOUND
 from api_shim.store.transaction import Transaction
-from api_shim.store.where import FOUND
 from approval_gate.errors import GateError, Invalid, Unavailable
 
 T = TypeVar("T")
 
-MIGRATIONS = Path(__file__).parent.parent / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 SQLITE_WAITS = 30.0
 """Seconds that one writer waits for another."""

@@ -1,4 +1,8 @@
-"""The tables, one for each noun of the model; a column for each of its fields, under the same name.
+"""The tables of accounts: who there is, what he may, and what he signs in with; and how all tables are made.
+
+* A column for each field of a noun of the model, under the same name.
+
+The tables, one for each noun of the model; a column for each of its fields, under the same name.
 
 * The (scheduled job, nominal time) of a job result is unique: a firing executes once.
 * Audit events speak of things by plain ids: they outlive them. No database lets them be changed or deleted.
@@ -8,16 +12,157 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, String, Table, Text, UniqueConstraint, Uuid
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
 
-from api_shim import model
-from api_shim.audit import Act, AuditEvent, AuditHead
-from api_shim.job_queues import JobQueue
-from api_shim.recurrence import Interval
-from api_shim.spent import Spent
-from api_shim.store.account_tables import ACCOUNTS, flag, id_column, json, metadata, reference, time
+from api_shim.domain import accounts, model
+from api_shim.domain.accounts import Password, Session
+from api_shim.domain.audit import Act, AuditEvent, AuditHead
+from api_shim.domain.model import JobQueue, Spent
+from api_shim.domain.recurrence import Interval
 from api_shim.store.column_types import Tuple, UtcTime, Word
 from approval_gate.lifecycle import ApprovalState
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+metadata = MetaData(naming_convention=NAMES)
+
+
+def id_column() -> Column[Any]:
+    return Column("id", Uuid, primary_key=True)
+
+
+def reference(target: str, *, name: str, gone: str, **options: Any) -> Column[Any]:
+    return Column(name, Uuid, ForeignKey(target, ondelete=gone), **options)
+
+
+def flag(name: str) -> Column[Any]:
+    return Column(name, Boolean, nullable=False)
+
+
+def time(name: str, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, UtcTime, nullable=nullable)
+
+
+def json(name: str) -> Column[Any]:
+    return Column(name, JSON(none_as_null=True))
+
+
+users = Table(
+    "users",
+    metadata,
+    id_column(),
+    Column("username", String(150), nullable=False, unique=True),
+    flag("is_active"),
+    flag("is_superuser"),
+    time("created"),
+)
+
+
+groups = Table("groups", metadata, id_column(), Column("name", String(150), nullable=False, unique=True))
+
+
+tokens = Table(
+    "tokens",
+    metadata,
+    id_column(),
+    reference("users.id", name="user_id", gone="CASCADE", nullable=False, index=True),
+    Column("key_hash", String(64), nullable=False, unique=True),
+    flag("write_enabled"),
+    time("expires", nullable=True),
+    time("created"),
+)
+
+
+permissions = Table(
+    "permissions",
+    metadata,
+    id_column(),
+    Column("name", String(255), nullable=False, unique=True),
+    flag("enabled"),
+    Column("object_types", Tuple, nullable=False),
+    Column("actions", Tuple, nullable=False),
+    json("constraints"),
+)
+
+
+user_groups = Table(
+    "user_groups",
+    metadata,
+    reference("users.id", name="user_id", gone="CASCADE", primary_key=True),
+    reference("groups.id", name="group_id", gone="CASCADE", primary_key=True),
+)
+
+
+permission_users = Table(
+    "permission_users",
+    metadata,
+    reference("permissions.id", name="permission_id", gone="CASCADE", primary_key=True),
+    reference("users.id", name="user_id", gone="CASCADE", primary_key=True, index=True),
+)
+
+
+permission_groups = Table(
+    "permission_groups",
+    metadata,
+    reference("permissions.id", name="permission_id", gone="CASCADE", primary_key=True),
+    reference("groups.id", name="group_id", gone="CASCADE", primary_key=True, index=True),
+)
+
+
+sessions = Table(
+    "sessions",
+    metadata,
+    id_column(),
+    reference("users.id", name="user_id", gone="CASCADE", nullable=False, index=True),
+    Column("key_hash", String(64), nullable=False, unique=True),
+    Column("csrf", String(64), nullable=False),
+    reference("tokens.id", name="token_id", gone="CASCADE", index=True),
+    Column("notice", Text, nullable=False),
+    time("created"),
+    time("seen"),
+)
+
+
+passwords = Table(
+    "passwords",
+    metadata,
+    reference("users.id", name="user_id", gone="CASCADE", primary_key=True),
+    Column("hash", String(255), nullable=False),
+)
+
+
+ACCOUNTS: dict[type[Any], Table] = {
+    accounts.User: users,
+    accounts.Group: groups,
+    accounts.Token: tokens,
+    accounts.Permission: permissions,
+    accounts.UserGroup: user_groups,
+    accounts.PermissionUser: permission_users,
+    accounts.PermissionGroup: permission_groups,
+    Session: sessions,
+    Password: passwords,
+}
+
 
 jobs = Table(
     "jobs",
@@ -54,6 +199,7 @@ jobs = Table(
     Column("projected_version", Integer, nullable=False),
     UniqueConstraint("module_name", "job_class_name"),
 )
+
 
 scheduled_jobs = Table(
     "scheduled_jobs",
@@ -95,6 +241,7 @@ scheduled_jobs = Table(
     Column("next_look_at", UtcTime, nullable=False, index=True),
 )
 
+
 job_results = Table(
     "job_results",
     metadata,
@@ -122,6 +269,7 @@ job_results = Table(
     Index(None, "job_id", "date_created"),
 )
 
+
 leftovers = Table(
     "leftovers",
     metadata,
@@ -133,6 +281,7 @@ leftovers = Table(
     Column("flow_run_id", Uuid),
 )
 
+
 spent = Table(
     "spent",
     metadata,
@@ -142,7 +291,9 @@ spent = Table(
     Column("run_gone", Boolean, nullable=False, index=True),
 )
 
+
 job_queues = Table("job_queues", metadata, id_column(), Column("name", String(255), nullable=False, unique=True))
+
 
 participants = Table(
     "participants",
@@ -152,6 +303,7 @@ participants = Table(
     Column("username", String(150), nullable=False),
     flag("owned"),
 )
+
 
 audit_events = Table(
     "audit_events",
@@ -171,6 +323,7 @@ audit_events = Table(
     Column("hash", String(64), nullable=False),
 )
 
+
 audit_heads = Table(
     "audit_heads",
     metadata,
@@ -180,12 +333,14 @@ audit_heads = Table(
     Column("announced", Integer, nullable=False),
 )
 
+
 Index(
     "ix_scheduled_jobs_lagging",
     scheduled_jobs.c.id,
     sqlite_where=scheduled_jobs.c.projected_version < scheduled_jobs.c.version,
     postgresql_where=scheduled_jobs.c.projected_version < scheduled_jobs.c.version,
 )
+
 
 TABLES: dict[type[Any], Table] = {
     **ACCOUNTS,

@@ -19,14 +19,13 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from api_shim.audit import Act, AuditEvent, AuditHead, continued
-from api_shim.job_queues import JobQueue
-from api_shim.model import Group, Job, JobResult, Leftover, Permission, ScheduledJob, Status, Token, User
-from api_shim.spent import Spent
-from api_shim.store.listing import Listing, Page
-from api_shim.store.lookups import LOOKUPS, joined
+from api_shim.domain.accounts import Group, Permission, Token, User
+from api_shim.domain.audit import Act, AuditEvent, AuditHead, continued
+from api_shim.domain.model import Job, JobQueue, JobResult, Leftover, ScheduledJob, Spent, Status
+from api_shim.domain.query import Listing, Page
+from api_shim.store.columns import LOOKUPS, joined
+from api_shim.store.sql_filters import fulfilling, restriction
 from api_shim.store.tables import TABLES, job_results, jobs, scheduled_jobs
-from api_shim.store.where import fulfilling, restriction
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Attributes, ObjectType
 

@@ -10,8 +10,9 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from api_shim.identity import Identity
-from api_shim.model import Job, Status, Token, User
+from api_shim.domain.accounts import Token, User
+from api_shim.domain.model import Job, Status
+from api_shim.services.account_admin import Identity
 from api_shim.store import Store
 from tests.factories import make_result, make_scheduled
 from tests.live import Live

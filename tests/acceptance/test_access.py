@@ -15,8 +15,8 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from api_shim.job_queues import queue_id
-from api_shim.rest import ROUTERS, prefect_paths
+from api_shim.domain.model import queue_id
+from api_shim.web.rest.routers import ROUTERS, prefect_paths
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, schedule, unique
 from tests.live import Live, eventually
 

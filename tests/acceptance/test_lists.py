@@ -9,8 +9,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from api_shim.filters import FILTERS, parameters
-from api_shim.job_queues import queue_id
+from api_shim.domain.model import queue_id
+from api_shim.parsing.filters import FILTERS, parameters
 from approval_gate.model import ObjectType
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, People, schedule, unique
 from tests.live import eventually

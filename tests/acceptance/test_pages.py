@@ -17,10 +17,10 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from api_shim.pages import HEADERS, ROUTERS
-from api_shim.pages.sign_in import FORM_COOKIE
-from api_shim.pages.visit import COOKIE, OUT_OF_DATE, within
-from api_shim.signing_in import TOO_MANY, WRONG
+from api_shim.services.sessions import TOO_MANY, WRONG
+from api_shim.web.pages import HEADERS, ROUTERS
+from api_shim.web.pages.sign_in import FORM_COOKIE
+from api_shim.web.pages.visit import COOKIE, OUT_OF_DATE, within
 from tests.acceptance.people import People
 from tests.live import Live
 

@@ -25,10 +25,10 @@ from schemathesis.checks import (
 )
 from schemathesis.generation import GenerationMode
 
-from api_shim.model import OVERRIDABLE
-from api_shim.openapi import describe
-from api_shim.recurrence import Interval
-from api_shim.rest import ROUTERS
+from api_shim.domain.model import OVERRIDABLE
+from api_shim.domain.recurrence import Interval
+from api_shim.web.rest.openapi import describe
+from api_shim.web.rest.routers import ROUTERS
 from tests.acceptance.people import FAR, People, schedule, unique
 from tests.live import Live, eventually, start
 

@@ -13,10 +13,11 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from api_shim.app import create_shim, wire
-from api_shim.identity import Identity
-from api_shim.model import Job, User
-from api_shim.prefect_front import Front
+from api_shim.domain.accounts import User
+from api_shim.domain.model import Job
+from api_shim.services.account_admin import Identity
 from api_shim.store import Store
+from api_shim.web.gateway import Front
 from tests.factories import NOW, make_job
 from tests.fakes import FakeEngine
 

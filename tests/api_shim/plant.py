@@ -13,20 +13,20 @@ from uuid import UUID, uuid4
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from api_shim.admissions import Admissions, Outcome
-from api_shim.approvals import Approvals
-from api_shim.edits import Edits
-from api_shim.explaining import Explaining
-from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status
-from api_shim.ownership import Ownership
-from api_shim.ports import Run
-from api_shim.projection import Projection
-from api_shim.recurrence import Interval
-from api_shim.requested import Attempt
-from api_shim.runs import Runs
-from api_shim.schedules import RunRequest, Schedules
+from api_shim.background import Watch
+from api_shim.domain.model import Job, JobResult, Leftover, ScheduledJob, Status
+from api_shim.domain.ports import Run
+from api_shim.domain.recurrence import Interval
+from api_shim.parsing.run_request import RunRequest
+from api_shim.reconcile.reconciler import Projection
+from api_shim.services.admission import Admissions, Attempt, Outcome
+from api_shim.services.approvals import Approvals
+from api_shim.services.ownership import Ownership
+from api_shim.services.runs import Runs
+from api_shim.services.schedule_changes import Edits
+from api_shim.services.schedule_views import Explaining
+from api_shim.services.schedules import Schedules
 from api_shim.store import Store, Transaction
-from api_shim.watch import Watch
 from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
 from approval_gate.errors import Invalid
 from approval_gate.model import Actor

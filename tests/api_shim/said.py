@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid5
 
-from api_shim.job_logs import entry_of
-from api_shim.ports import LogLine
-from api_shim.wire import Wire
+from api_shim.domain.ports import LogLine
+from api_shim.services.queries import entry_of
+from api_shim.web.rest.serializers import Wire
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 ROOT = "http://here"

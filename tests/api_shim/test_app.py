@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from api_shim.app import Wired, create_shim, wire
-from api_shim.prefect_server import running
+from api_shim.prefect_api.prefect_server import running
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
 from flows.registry import discover

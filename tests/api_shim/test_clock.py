@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from api_shim.clock import server_zone, utc_now
+from api_shim.settings import server_zone, utc_now
 
 
 def test_the_time_is_aware_and_now() -> None:

@@ -12,18 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from api_shim.model import (
-    Group,
-    Job,
-    JobResult,
-    Participant,
-    Permission,
-    PermissionUser,
-    ScheduledJob,
-    Status,
-    Token,
-    UserGroup,
-)
+from api_shim.domain.accounts import Group, Permission, PermissionUser, Token, UserGroup
+from api_shim.domain.model import Job, JobResult, Participant, ScheduledJob, Status
 from api_shim.store import Store
 from approval_gate.lifecycle import ApprovalState
 from tests.api_shim.origin import Origin

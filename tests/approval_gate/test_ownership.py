@@ -11,15 +11,7 @@ from hypothesis import strategies as st
 from approval_gate.errors import Conflict
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor, Allowed, Denied, Hidden, ObjectType, Verdict
-from approval_gate.ownership import (
-    ALREADY_OWNER,
-    NOT_OWNER,
-    assume,
-    change,
-    hand_over,
-    receive,
-    run,
-)
+from approval_gate.ownership import ALREADY_OWNER, NOT_OWNER, assume, change, hand_over, receive, run
 from approval_gate.policy import (
     MAY_NOT_RUN,
     NO_PERMISSION,

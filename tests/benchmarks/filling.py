@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from api_shim.model import Job, JobResult, Participant, ScheduledJob, Status, User
-from api_shim.recurrence import Interval
+from api_shim.domain.accounts import User
+from api_shim.domain.model import Job, JobResult, Participant, ScheduledJob, Status
+from api_shim.domain.recurrence import Interval
 from api_shim.store import Store
 from tests.factories import make_result, make_scheduled
 from tests.live import Live

@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from api_shim.mapping import own_deployment
-from api_shim.model import ScheduledJob
-from api_shim.projection import Projection
-from api_shim.recurrence import Interval
+from api_shim.background import Watch
+from api_shim.domain.model import ScheduledJob
+from api_shim.domain.recurrence import Interval
+from api_shim.reconcile.desired_state import own_deployment
+from api_shim.reconcile.reconciler import Projection
 from api_shim.store import Store
-from api_shim.watch import Watch
 from tests.factories import make_job, make_scheduled, make_user
 from tests.fakes import FakeEngine
 

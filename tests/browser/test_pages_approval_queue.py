@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from api_shim.approvals import CHANGED
-from api_shim.audit import Act
-from api_shim.audit_trail import AuditTrail
+from api_shim.domain.audit import Act
+from api_shim.services.approvals import CHANGED
+from api_shim.services.audit_trail import AuditTrail
 from api_shim.store import Store
 from tests.acceptance.people import SCHEDULES, People, unique
 from tests.browser.axe import check_accessible

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api_shim.model import Status
+from api_shim.domain.model import Status
 from tests.acceptance.people import People, changed
 from tests.browser.axe import check_accessible
 from tests.browser.conftest import SignedIn, playwright

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api_shim.model import Status
+from api_shim.domain.model import Status
 from tests.acceptance.people import People
 from tests.browser.axe import check_accessible
 from tests.browser.conftest import SignedIn, playwright

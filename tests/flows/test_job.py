@@ -12,16 +12,7 @@ from typing import Any
 import pytest
 
 from approval_gate.errors import Invalid
-from flows.job import (
-    FAILURE,
-    SUCCESS,
-    Job,
-    JobHookReceiver,
-    JobLogger,
-    RunContext,
-    RunUser,
-    validate,
-)
+from flows.job import FAILURE, SUCCESS, Job, JobHookReceiver, JobLogger, RunContext, RunUser, validate
 from flows.variables import BadJob, BooleanVar, DryRunVar, IntegerVar, JSONVar, StringVar
 
 name = "Tests of Jobs"

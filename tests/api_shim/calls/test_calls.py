@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from api_shim import shapes
-from api_shim.calls import approvals, job_results, jobs, scheduled_jobs
-from api_shim.calls.steps import Ask, Strange, Talk
+from api_shim import schemas
+from api_shim.client.operations import approvals, job_results, jobs, scheduled_jobs
+from api_shim.client.protocol import Ask, Strange, Talk
 from approval_gate.errors import Invalid
 from tests.api_shim import said
-from tests.api_shim.calls.test_steps import played
+from tests.api_shim.client.test_protocol import played
 
 E = "api/extras"
 ROW, RESULT, JOB, WAITING = said.scheduled(), said.result(), said.job(), said.waiting()
@@ -33,16 +33,16 @@ def case(talk: Talk[Any], method: str, path: str, body: Any, answer: Any, kind: 
 
 
 CASES = [
-    case(jobs.job("a b"), "GET", f"{E}/jobs/a%20b/", None, JOB, shapes.Job, "job"),
+    case(jobs.job("a b"), "GET", f"{E}/jobs/a%20b/", None, JOB, schemas.Job, "job"),
     case(jobs.variables("j"), "GET", f"{E}/jobs/j/variables/", None, [VARIABLE], list, "variables"),
-    case(jobs.run("j"), "POST", f"{E}/jobs/j/run/", {"data": {}}, BEGUN, shapes.Accepted, "run"),
+    case(jobs.run("j"), "POST", f"{E}/jobs/j/run/", {"data": {}}, BEGUN, schemas.Accepted, "run"),
     case(
         jobs.run("j", {"n": 1}, name="x", queue="bulk"),
         "POST",
         f"{E}/jobs/j/run/",
         {"data": {"n": 1}, "schedule": {"interval": "immediately", "name": "x"}, "job_queue": "bulk"},
         HELD,
-        shapes.Accepted,
+        schemas.Accepted,
         "run under a name",
     ),
     case(
@@ -51,7 +51,7 @@ CASES = [
         f"{E}/jobs/j/run/",
         {"data": {}, "schedule": {"name": "x", "interval": "future", "start_time": "2030-01-01T02:00:00+00:00"}},
         HELD,
-        shapes.ScheduledJob,
+        schemas.ScheduledJob,
         "schedule once",
     ),
     case(
@@ -64,7 +64,7 @@ CASES = [
             "job_queue": "bulk",
         },
         HELD,
-        shapes.ScheduledJob,
+        schemas.ScheduledJob,
         "schedule again and again",
     ),
     case(
@@ -76,12 +76,12 @@ CASES = [
             "schedule": {"name": "x", "interval": "custom", "crontab": "0 2 * * *", "time_zone": "Europe/Berlin"},
         },
         HELD,
-        shapes.ScheduledJob,
+        schemas.ScheduledJob,
         "schedule by a crontab",
     ),
-    case(jobs.status(), "GET", "api/status/", None, STATUS, shapes.Status, "status"),
+    case(jobs.status(), "GET", "api/status/", None, STATUS, schemas.Status, "status"),
     case(
-        scheduled_jobs.scheduled_job("s"), "GET", f"{E}/scheduled-jobs/s/", None, ROW, shapes.ScheduledJob, "scheduled"
+        scheduled_jobs.scheduled_job("s"), "GET", f"{E}/scheduled-jobs/s/", None, ROW, schemas.ScheduledJob, "scheduled"
     ),
     case(
         scheduled_jobs.change("s", enabled=False),
@@ -89,7 +89,7 @@ CASES = [
         f"{E}/scheduled-jobs/s/",
         {"enabled": False},
         ROW,
-        shapes.ScheduledJob,
+        schemas.ScheduledJob,
         "disable",
     ),
     case(
@@ -108,7 +108,7 @@ CASES = [
             "job_queue": "bulk",
         },
         ROW,
-        shapes.ScheduledJob,
+        schemas.ScheduledJob,
         "change everything",
     ),
     case(scheduled_jobs.delete("s"), "DELETE", f"{E}/scheduled-jobs/s/", None, None, None, "delete"),
@@ -127,7 +127,7 @@ CASES = [
         f"{E}/scheduled-jobs/s/assume-ownership/",
         {},
         ROW,
-        shapes.ScheduledJob,
+        schemas.ScheduledJob,
         "take over",
     ),
     case(
@@ -136,7 +136,7 @@ CASES = [
         f"{E}/scheduled-jobs/s/transfer/",
         {"user": "bob"},
         ROW,
-        shapes.ScheduledJob,
+        schemas.ScheduledJob,
         "transfer",
     ),
     case(
@@ -145,7 +145,7 @@ CASES = [
         f"{E}/scheduled-jobs/s/explain/",
         None,
         said.explanation(),
-        shapes.Explanation,
+        schemas.Explanation,
         "explain",
     ),
     case(
@@ -154,7 +154,7 @@ CASES = [
         f"{E}/scheduled-jobs/s/explain/?user=b+c",
         None,
         said.explanation(),
-        shapes.Explanation,
+        schemas.Explanation,
         "explain about somebody",
     ),
     case(
@@ -163,7 +163,7 @@ CASES = [
         f"{E}/scheduled-jobs/s/upcoming/?count=3",
         None,
         UPCOMING,
-        shapes.Upcoming,
+        schemas.Upcoming,
         "upcoming",
     ),
     case(
@@ -172,7 +172,7 @@ CASES = [
         f"{E}/scheduled-jobs/s/approve/",
         {"force": True, "comment": "Read it."},
         ROW,
-        shapes.ScheduledJob,
+        schemas.ScheduledJob,
         "approve",
     ),
     case(
@@ -181,11 +181,11 @@ CASES = [
         f"{E}/scheduled-jobs/s/deny/",
         {"comment": "No."},
         ROW,
-        shapes.ScheduledJob,
+        schemas.ScheduledJob,
         "deny",
     ),
-    case(approvals.dry_run("s"), "POST", f"{E}/scheduled-jobs/s/dry-run/", {}, RESULT, shapes.JobResult, "dry run"),
-    case(job_results.result("r"), "GET", f"{E}/job-results/r/", None, RESULT, shapes.JobResult, "result"),
+    case(approvals.dry_run("s"), "POST", f"{E}/scheduled-jobs/s/dry-run/", {}, RESULT, schemas.JobResult, "dry run"),
+    case(job_results.result("r"), "GET", f"{E}/job-results/r/", None, RESULT, schemas.JobResult, "result"),
     case(job_results.logs("r"), "GET", f"{E}/job-results/r/logs/", None, [said.line("a")], list, "logs"),
     case(job_results.delete_result("r"), "DELETE", f"{E}/job-results/r/", None, None, None, "delete a result"),
     case(job_results.delete_results(["a"]), "DELETE", f"{E}/job-results/", ["a"], None, None, "delete results"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from api_shim.audit import Act, about
+from api_shim.domain.audit import Act, about
 from api_shim.store import Store
 from tests.api_shim.cli.conftest import Run
 from tests.factories import NOW, make_job, make_scheduled, make_user

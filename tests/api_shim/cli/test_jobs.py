@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api_shim.clock import utc_now
-from api_shim.jobs import Catalogue
+from api_shim.services.jobs import Catalogue
+from api_shim.settings import utc_now
 from api_shim.store import Store
 from flows.examples import BackUp, CheckHosts
 from tests.api_shim.cli.conftest import Run, Told

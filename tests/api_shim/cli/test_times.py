@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api_shim.cli.times import local, moment, what_follows, when
-from api_shim.shapes import ScheduledJob
+from api_shim.schemas import ScheduledJob
 from tests.api_shim import said
 from tests.factories import NOW
 

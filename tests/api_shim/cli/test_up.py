@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from api_shim.actors import Credentials
 from api_shim.cli.up import DEMO, WORKER, check_port, demo_keys, first_keys, locked, origin_of
-from api_shim.clock import utc_now
-from api_shim.identity import Identity
-from api_shim.jobs import Catalogue
+from api_shim.services.account_admin import Identity
+from api_shim.services.authentication import Credentials
+from api_shim.services.jobs import Catalogue
+from api_shim.settings import utc_now
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
 from flows.registry import discover

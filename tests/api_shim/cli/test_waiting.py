@@ -14,7 +14,7 @@ from contextlib import suppress
 import pytest
 
 from api_shim.cli.waiting import outcome
-from api_shim.shapes import JobResult
+from api_shim.schemas import JobResult
 from tests.api_shim import said
 from tests.api_shim.cli.conftest import TOKEN, Told
 from tests.live import environment, eventually

@@ -18,10 +18,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from api_shim.model import NEVER, Group, Job, JobResult, User
+from api_shim.domain.accounts import Group, User
+from api_shim.domain.model import NEVER, Job, JobResult
 from api_shim.store import Duplicate, Store, Transaction
-from api_shim.store.account_tables import metadata
 from api_shim.store.database import MIGRATIONS
+from api_shim.store.tables import metadata
 from approval_gate.errors import Invalid, Unavailable
 from tests.factories import make_job, make_result, make_user
 

@@ -10,28 +10,32 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.exc import StatementError
 
-from api_shim import model
-from api_shim.audit import Act, AuditEvent, AuditHead
-from api_shim.job_queues import JobQueue, queue_of
-from api_shim.model import (
-    NEVER,
+from api_shim.domain import model
+from api_shim.domain.accounts import (
     Group,
-    Job,
-    JobResult,
-    Leftover,
-    Participant,
+    Password,
     Permission,
     PermissionGroup,
     PermissionUser,
-    ScheduledJob,
-    Status,
+    Session,
     Token,
     User,
     UserGroup,
 )
-from api_shim.recurrence import Interval
-from api_shim.sessions import Password, Session
-from api_shim.spent import Spent
+from api_shim.domain.audit import Act, AuditEvent, AuditHead
+from api_shim.domain.model import (
+    NEVER,
+    Job,
+    JobQueue,
+    JobResult,
+    Leftover,
+    Participant,
+    ScheduledJob,
+    Spent,
+    Status,
+    queue_of,
+)
+from api_shim.domain.recurrence import Interval
 from api_shim.store import Duplicate, Store
 from api_shim.store.tables import TABLES
 from approval_gate.lifecycle import ApprovalState

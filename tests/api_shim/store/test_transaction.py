@@ -14,11 +14,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from api_shim.audit import Act, AuditEvent, AuditHead, fault
-from api_shim.conditions import Comparison, Condition
-from api_shim.model import Job, JobResult, Leftover, ScheduledJob, Status, User
+from api_shim.domain.accounts import User
+from api_shim.domain.audit import Act, AuditEvent, AuditHead, fault
+from api_shim.domain.model import Job, JobResult, Leftover, ScheduledJob, Status
+from api_shim.domain.query import Comparison, Condition
 from api_shim.store import Duplicate, Listing, Store, Transaction
-from api_shim.store.lookups import path_types
+from api_shim.store.columns import path_types
 from approval_gate.constraints import Op, parse
 from approval_gate.model import Action, Actor, Grant, ObjectType
 from tests.databases import sqlite_with_tables

@@ -1,0 +1,182 @@
+"""``AsyncShim``: everything that the REST API can do, from Python that runs in an event loop.
+
+* Its methods are those of ``Shim``, each to be awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial, wraps
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import anyio
+import httpx
+
+from api_shim.client.client import as_method
+from api_shim.client.operations import approvals as of_approvals
+from api_shim.client.operations import job_results as of_results
+from api_shim.client.operations import jobs as of_jobs
+from api_shim.client.operations import scheduled_jobs as of_scheduled
+from api_shim.client.protocol import Ask, Pause, Strange, Talk
+from api_shim.client.transport import (
+    Environment,
+    check_private,
+    content_of,
+    find_token,
+    opened,
+    options,
+    read_address,
+    stranger,
+    undelivered,
+)
+from approval_gate.errors import GateError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def carried_out(call: Callable[P, Talk[T]]) -> Callable[Concatenate[AsyncShim, P], Awaitable[T]]:
+    """Return a call as a method that carries it out when it is awaited."""
+
+    @wraps(call)
+    async def method(self: AsyncShim, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._carry_out(call(*args, **kwargs))
+
+    return as_method(method)
+
+
+class AsyncShim:
+    """Somebody at a running signoff.
+
+    Args:
+        url: the address of the origin; ``SIGNOFF_URL`` without it, or else this machine's port 4200.
+        token: the person's key; ``SIGNOFF_TOKEN`` without it.
+        insecure: the token may be sent where others can read it.
+        transport: used instead of the network.
+
+    Raises:
+        Invalid: the address or the token is none.
+        Unavailable: others could read the token on its way.
+
+    >>> async def greet():
+    ...     async with AsyncShim(url, token) as shim:
+    ...         accepted = await shim.run("Greet", {"who": "Ada"})
+    ...         return accepted.job_result.name
+    >>> asyncio.run(greet())
+    'Greet'
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        insecure: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        address = read_address(Environment().url if url is None else url)
+        key = find_token(token)
+        check_private(address, insecure=insecure)
+        self._open(address, key, transport)
+
+    @classmethod
+    def within(cls, user: str, *, home: Path | str | None = None, url: str | None = None) -> AsyncShim:
+        """Act as a user on the server's own machine, without his token; for who may read the home folder.
+
+        Args:
+            user: the name of who is to act.
+            home: the folder that signoff keeps everything in; ``SIGNOFF_HOME`` without it.
+            url: where the server runs, for Prefect; ``SIGNOFF_URL`` without it.
+
+        Raises:
+            Unavailable: there is no signoff in that folder.
+
+        >>> async def described():
+        ...     async with AsyncShim.within("alice", home=home, url=url) as shim:
+        ...         return (await shim.job("Greet")).name
+        >>> asyncio.run(described())
+        'Greet'
+        """
+        # What it needs is more than a client over HTTP should have to load.
+        from api_shim.client.in_process import Inside
+
+        inside = Inside.of(user, home=home, url=url)
+        shim = cls.__new__(cls)
+        shim._open(inside.address, None, inside)
+        return shim
+
+    def _open(self, address: httpx.URL, token: str | None, transport: httpx.AsyncBaseTransport | None) -> None:
+        self._where = str(address)
+        self._http = opened(httpx.AsyncClient, **options(address, token), transport=transport)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._where!r})"
+
+    async def __aenter__(self) -> AsyncShim:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
+
+    jobs = carried_out(of_jobs.jobs)
+    job = carried_out(of_jobs.job)
+    variables = carried_out(of_jobs.variables)
+    run = carried_out(of_jobs.run)
+    schedule = carried_out(of_jobs.schedule)
+    job_queues = carried_out(of_jobs.job_queues)
+    status = carried_out(of_jobs.status)
+    scheduled_jobs = carried_out(of_scheduled.scheduled_jobs)
+    scheduled_job = carried_out(of_scheduled.scheduled_job)
+    change = carried_out(of_scheduled.change)
+    delete = carried_out(of_scheduled.delete)
+    delete_several = carried_out(of_scheduled.delete_several)
+    queue = carried_out(of_approvals.queue)
+    approve = carried_out(of_approvals.approve)
+    deny = carried_out(of_approvals.deny)
+    dry_run = carried_out(of_approvals.dry_run)
+    assume = carried_out(of_scheduled.assume)
+    transfer = carried_out(of_scheduled.transfer)
+    explain = carried_out(of_scheduled.explain)
+    upcoming = carried_out(of_scheduled.upcoming)
+    results = carried_out(of_results.results)
+    result = carried_out(of_results.result)
+    logs = carried_out(of_results.logs)
+    wait = carried_out(of_results.wait)
+    delete_result = carried_out(of_results.delete_result)
+    delete_results = carried_out(of_results.delete_results)
+
+    async def _carry_out(self, talk: Talk[T]) -> T:
+        go_on: Callable[[], Ask | Pause] = partial(next, talk)
+        try:
+            while True:
+                step = go_on()
+                try:
+                    go_on = partial(talk.send, await self._do(step))
+                except GateError as error:
+                    go_on = partial(talk.throw, error)
+        except StopIteration as over:
+            result: T = over.value
+            return result
+        except Strange:
+            raise stranger(self._where) from None
+
+    async def _do(self, step: Ask | Pause) -> Any:
+        if isinstance(step, Pause):
+            await anyio.sleep(step.seconds)
+            return anyio.current_time()
+        return content_of(await self._ask(step), self._where)
+
+    async def _ask(self, ask: Ask) -> httpx.Response:
+        kind = {} if ask.body is None else {"Content-Type": "application/json"}
+        try:
+            return await self._http.request(ask.method, ask.path, content=ask.body, headers=kind)
+        except httpx.HTTPError as error:
+            raise undelivered(error, self._where) from error

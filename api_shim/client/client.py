@@ -1,0 +1,186 @@
+"""``Shim``: everything that the REST API can do, from Python.
+
+* The calls, what they take, return and refuse, are described once, in ``calls``; here they are carried out.
+* Over HTTP it acts as the person whose token it has; within the server's own machine as any user.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial, wraps
+from inspect import Parameter, signature
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import httpx
+
+from api_shim.client.operations import approvals as of_approvals
+from api_shim.client.operations import job_results as of_results
+from api_shim.client.operations import jobs as of_jobs
+from api_shim.client.operations import scheduled_jobs as of_scheduled
+from api_shim.client.protocol import Ask, Pause, Strange, Talk
+from api_shim.client.transport import (
+    Environment,
+    check_private,
+    content_of,
+    find_token,
+    opened,
+    options,
+    read_address,
+    stranger,
+    undelivered,
+)
+from approval_gate.errors import GateError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def carried_out(call: Callable[P, Talk[T]]) -> Callable[Concatenate[Shim, P], T]:
+    """Return a call as a method that carries it out."""
+
+    @wraps(call)
+    def method(self: Shim, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._carry_out(call(*args, **kwargs))
+
+    return as_method(method)
+
+
+def as_method(method: Callable[P, T]) -> Callable[P, T]:
+    """Let a method that wraps a function tell its own signature, which has ``self`` too."""
+    described = signature(method)
+    itself = Parameter("self", Parameter.POSITIONAL_ONLY)
+    method.__signature__ = described.replace(parameters=[itself, *described.parameters.values()])  # type: ignore[attr-defined]  # as inspect reads it
+    return method
+
+
+class Shim:
+    """Somebody at a running signoff.
+
+    Args:
+        url: the address of the origin; ``SIGNOFF_URL`` without it, or else this machine's port 4200.
+        token: the person's key; ``SIGNOFF_TOKEN`` without it.
+        insecure: the token may be sent where others can read it.
+        transport: used instead of the network.
+
+    Raises:
+        Invalid: the address or the token is none.
+        Unavailable: others could read the token on its way.
+
+    >>> with Shim(url, token) as shim:
+    ...     shim.run("Greet", {"who": "Ada"}).job_result.name
+    'Greet'
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        insecure: bool = False,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        address = read_address(Environment().url if url is None else url)
+        key = find_token(token)
+        check_private(address, insecure=insecure)
+        self._open(address, key, transport)
+
+    @classmethod
+    def within(cls, user: str, *, home: Path | str | None = None, url: str | None = None) -> Shim:
+        """Act as a user on the server's own machine, without his token; for who may read the home folder.
+
+        Args:
+            user: the name of who is to act.
+            home: the folder that signoff keeps everything in; ``SIGNOFF_HOME`` without it.
+            url: where the server runs, for Prefect; ``SIGNOFF_URL`` without it.
+
+        Raises:
+            Unavailable: there is no signoff in that folder.
+
+        >>> with Shim.within("alice", home=home, url=url) as shim:
+        ...     shim.job("Greet").name
+        'Greet'
+        """
+        # What it needs is more than a client over HTTP should have to load.
+        from api_shim.client.in_process import Inside, Portal
+
+        inside = Inside.of(user, home=home, url=url)
+        shim = cls.__new__(cls)
+        shim._open(inside.address, None, Portal(inside))
+        return shim
+
+    def _open(self, address: httpx.URL, token: str | None, transport: httpx.BaseTransport | None) -> None:
+        self._where = str(address)
+        self._http = opened(httpx.Client, **options(address, token), transport=transport)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._where!r})"
+
+    def __enter__(self) -> Shim:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
+    jobs = carried_out(of_jobs.jobs)
+    job = carried_out(of_jobs.job)
+    variables = carried_out(of_jobs.variables)
+    run = carried_out(of_jobs.run)
+    schedule = carried_out(of_jobs.schedule)
+    job_queues = carried_out(of_jobs.job_queues)
+    status = carried_out(of_jobs.status)
+    scheduled_jobs = carried_out(of_scheduled.scheduled_jobs)
+    scheduled_job = carried_out(of_scheduled.scheduled_job)
+    change = carried_out(of_scheduled.change)
+    delete = carried_out(of_scheduled.delete)
+    delete_several = carried_out(of_scheduled.delete_several)
+    queue = carried_out(of_approvals.queue)
+    approve = carried_out(of_approvals.approve)
+    deny = carried_out(of_approvals.deny)
+    dry_run = carried_out(of_approvals.dry_run)
+    assume = carried_out(of_scheduled.assume)
+    transfer = carried_out(of_scheduled.transfer)
+    explain = carried_out(of_scheduled.explain)
+    upcoming = carried_out(of_scheduled.upcoming)
+    results = carried_out(of_results.results)
+    result = carried_out(of_results.result)
+    logs = carried_out(of_results.logs)
+    wait = carried_out(of_results.wait)
+    delete_result = carried_out(of_results.delete_result)
+    delete_results = carried_out(of_results.delete_results)
+
+    def _carry_out(self, talk: Talk[T]) -> T:
+        go_on: Callable[[], Ask | Pause] = partial(next, talk)
+        try:
+            while True:
+                step = go_on()
+                try:
+                    go_on = partial(talk.send, self._do(step))
+                except GateError as error:
+                    go_on = partial(talk.throw, error)
+        except StopIteration as over:
+            result: T = over.value
+            return result
+        except Strange:
+            raise stranger(self._where) from None
+
+    def _do(self, step: Ask | Pause) -> Any:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return time.monotonic()
+        return content_of(self._ask(step), self._where)
+
+    def _ask(self, ask: Ask) -> httpx.Response:
+        kind = {} if ask.body is None else {"Content-Type": "application/json"}
+        try:
+            return self._http.request(ask.method, ask.path, content=ask.body, headers=kind)
+        except httpx.HTTPError as error:
+            raise undelivered(error, self._where) from error

@@ -1,0 +1,146 @@
+"""The REST API within this process, for scripts on the server's own machine: the same routes, without the network.
+
+* Who may read the home folder may act as any user, as with the administrative commands.
+* The store is the server's; Prefect is reached through the running server, as its worker, or where Prefect's own
+  settings say. While it does not answer, what has been written holds, and the server's loop brings Prefect into line.
+* No loop runs here: that is the server's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import anyio.from_thread
+import anyio.to_thread
+import httpx
+from starlette.types import Receive, Scope, Send
+
+from api_shim.app import create_shim, wire
+from api_shim.client.transport import (
+    Environment,
+    PrefectEnvironment,
+    check_private,
+    opened,
+    read_address,
+    trusts_environment,
+)
+from api_shim.domain.accounts import User
+from api_shim.prefect_api.prefect_client import VisitingEngine
+from api_shim.services.authentication import INACTIVE, Unauthenticated, actor_of
+from api_shim.settings import WORKER, Settings, server_zone, utc_now
+from api_shim.store import Store, Transaction
+from api_shim.web.gateway import as_called
+from approval_gate.errors import GateError, Unavailable
+from approval_gate.model import Actor
+
+PREFECT_ANSWERS_WITHIN = 30.0
+"""Seconds."""
+
+
+class Inside(httpx.AsyncBaseTransport):
+    """Carries requests to our routes, as a user.
+
+    Args:
+        settings: where everything is.
+        username: who acts.
+        address: of the running server, for the links in answers.
+        prefect: speaks to Prefect's API.
+    """
+
+    def __init__(self, settings: Settings, username: str, address: httpx.URL, prefect: httpx.AsyncClient) -> None:
+        self.address = address
+        self._username = username
+        self._prefect = prefect
+        self._store = Store(settings.store_url)
+        try:
+            self._store.migrate()
+        except GateError:
+            self._store.close()
+            raise
+        engine = VisitingEngine(prefect, pool=settings.pool)
+        wired = wire(self._store, engine, clock=utc_now, zone=server_zone())
+        self._shim = create_shim(wired, [], contextlib.nullcontext)
+        # What a route could not handle is in the log; whoever asked is told that.
+        self._transport = httpx.ASGITransport(app=self._as_user, raise_app_exceptions=False)
+
+    @classmethod
+    def of(cls, username: str, *, home: Path | str | None, url: str | None) -> Inside:
+        """Open a home folder, from what is given or else from the environment.
+
+        Raises:
+            Unavailable: there is no signoff in it.
+        """
+        settings = Settings() if home is None else Settings(home=Path(home).expanduser().absolute())
+        if settings.database_url is None and not (settings.home / "signoff.db").exists():
+            raise Unavailable(f"There is no signoff in the folder {settings.home}.")
+        address = read_address(Environment().url if url is None else url)
+        return cls(settings, username, address, to_prefect(settings, address))
+
+    async def _as_user(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller: Actor | GateError
+        try:
+            caller = await self._store.read(self._actor)
+        except GateError as error:
+            caller = error
+        await self._shim(as_called(scope, caller), receive, send)
+
+    def _actor(self, tx: Transaction) -> Actor:
+        user = tx.one(User, username=self._username)
+        if user is None:
+            raise Unauthenticated(f"There is no user named {self._username!r}.")
+        if not user.is_active:
+            raise Unauthenticated(INACTIVE)
+        return actor_of(tx, user)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer of our routes."""
+        return await self._transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the store, and the connections to Prefect."""
+        await self._prefect.aclose()
+        self._store.close()
+
+
+class Portal(httpx.BaseTransport):
+    """Carries requests into an event loop in a thread of its own.
+
+    Args:
+        inside: what answers them there.
+    """
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+        self._stack = contextlib.ExitStack()
+        self._portal = self._stack.enter_context(anyio.from_thread.start_blocking_portal(name="signoff-within"))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer, complete."""
+        request.read()
+        return self._portal.call(self._answer, request)
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._inside.handle_async_request(request)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+
+    def close(self) -> None:
+        """End the loop."""
+        with self._stack:
+            self._portal.call(self._inside.aclose)
+
+
+def to_prefect(settings: Settings, address: httpx.URL) -> httpx.AsyncClient:
+    """Return a client for Prefect's API: where its own settings say, or through the running server as its worker."""
+    told = PrefectEnvironment()
+    url = read_address(told.api_url or f"{str(address).rstrip('/')}/api")
+    check_private(url)
+    secret = str(told.api_auth_string or f"{WORKER}:{settings.worker_key()}")
+    user, _, password = secret.partition(":")
+    return opened(
+        httpx.AsyncClient,
+        base_url=url,
+        auth=(user, password),
+        timeout=PREFECT_ANSWERS_WITHIN,
+        trust_env=trusts_environment(url),
+    )

@@ -1,0 +1,1 @@
+"""The nouns and rules of scheduled jobs; it knows no framework and no database."""

@@ -1,0 +1,61 @@
+"""What an approval is bound to, and until when a request waits for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from api_shim.domain.model import Job, ScheduledJob
+from approval_gate.binding import NEEDS_APPROVAL, Binding, bind, digest, what_changed
+from approval_gate.lifecycle import ApprovalState
+
+
+def binding_of(scheduled: ScheduledJob, job: Job, code: str | None = None) -> Binding:
+    """Return what an approval of this request is bound to.
+
+    Args:
+        scheduled: the request.
+        job: its Job.
+        code: the digest of the code that would run; the one that the store knows if not given.
+    """
+    start = "immediately" if scheduled.immediate else scheduled.start_time.isoformat()
+    return bind(
+        job=job.class_path,
+        code=job.code_digest if code is None else code,
+        inputs=scheduled.inputs,
+        schedule=(str(scheduled.interval), start, scheduled.crontab, scheduled.time_zone),
+        queue=scheduled.queue,
+    )
+
+
+def version_of(scheduled: ScheduledJob, job: Job) -> str:
+    """Return the name of what is to be decided about: another one as soon as anything of it changes."""
+    return digest(binding_of(scheduled, job))[:12]
+
+
+def is_dry_run(job: Job, inputs: Mapping[str, Any]) -> bool:
+    """Say whether a run with these inputs tries the Job without effect, and so needs no approval (contract 4)."""
+    return job.supports_dryrun and inputs.get("dryrun") is True
+
+
+def stale(scheduled: ScheduledJob, job: Job, code: str | None = None) -> str:
+    """Return the sentence on why a scheduled job may no longer run unasked; empty while it may.
+
+    Args:
+        scheduled: it.
+        job: its Job.
+        code: the digest of the code that would run; the one that the store knows if not given.
+    """
+    match scheduled.approval:
+        case ApprovalState.APPROVED:
+            return what_changed(scheduled.approved or {}, binding_of(scheduled, job, code), scheduled.approved_by)
+        case ApprovalState.NOT_REQUIRED if job.approval_required and not is_dry_run(job, scheduled.inputs):
+            return NEEDS_APPROVAL
+        case _:
+            return ""
+
+
+def end_of(job: Job, now: datetime) -> datetime | None:
+    """Return when a request that is made now ends if nobody decides about it; None for never."""
+    return now + timedelta(seconds=job.approval_expires) if job.approval_expires else None

@@ -1,0 +1,240 @@
+"""Who did what: events that are only ever added, each hashed with the one before.
+
+* An event is recorded in the transaction of what it tells of: both are there, or neither.
+* Its hash covers everything it says and the hash before it, so a change, a gap or another order shows. The head
+  keeps the last one, so that a missing end shows too.
+* Inputs and secrets are no part of an event; comments are.
+* Every event is announced to Prefect under ``signoff.<act>``, so that automations can notify people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from api_shim.domain.model import ScheduledJob
+from approval_gate.model import Actor
+
+FIRST_HASH = "0" * 64
+"""What the first event is hashed with."""
+
+
+class Act(StrEnum):
+    """What happened."""
+
+    REQUESTED = "approval.requested"
+    APPROVED = "approval.approved"
+    DENIED = "approval.denied"
+    WITHDRAWN = "approval.withdrawn"
+    EXPIRED = "approval.expired"
+    RETURNED = "approval.returned"
+    DRY_RUN = "approval.dry-run"
+    CHANGED = "schedule.changed"
+    ENABLED = "schedule.enabled"
+    DISABLED = "schedule.disabled"
+    ASSUMED = "schedule.assumed"
+    TRANSFERRED = "schedule.transferred"
+    TAKEN_BACK = "schedule.taken-back"
+    DELETED = "schedule.deleted"
+    ADMITTED = "run.admitted"
+    REFUSED = "run.refused"
+    TAMPERED = "run.tampered"
+    RESULT_DELETED = "result.deleted"
+    USER_ADDED = "user.added"
+    USER_CHANGED = "user.changed"
+    USER_REMOVED = "user.removed"
+    GROUP_ADDED = "group.added"
+    GROUP_CHANGED = "group.changed"
+    GROUP_REMOVED = "group.removed"
+    TOKEN_ADDED = "token.added"  # noqa: S105 - the name of an act, not a secret
+    TOKEN_CHANGED = "token.changed"  # noqa: S105 - the name of an act, not a secret
+    TOKEN_REMOVED = "token.removed"  # noqa: S105 - the name of an act, not a secret
+    PERMISSION_ADDED = "permission.added"
+    PERMISSION_CHANGED = "permission.changed"
+    PERMISSION_REMOVED = "permission.removed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditEvent:
+    """One event.
+
+    Args:
+        number: its place, from 1 without a gap; 0 until it has one.
+        at: when.
+        act: what.
+        actor_id: who; None for what happened by itself.
+        actor: the name he had then.
+        name: of the scheduled job, or of the Job where there is none; of the user, group or permission.
+        data: what else is to be known: a comment, a reason.
+        previous_hash: the hash of the event before.
+        hash: its own.
+    """
+
+    number: int = 0
+    at: datetime
+    act: Act
+    actor_id: UUID | None = None
+    actor: str = ""
+    name: str = ""
+    scheduled_job_id: UUID | None = None
+    job_id: UUID | None = None
+    flow_run_id: UUID | None = None
+    deployment_id: UUID | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    previous_hash: str = ""
+    hash: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditHead:
+    """The end of the chain.
+
+    Args:
+        number: of the last event; 0 before the first.
+        hash: of the last event.
+        announced: the number of the last event that Prefect has been told.
+    """
+
+    id: int = 1
+    number: int = 0
+    hash: str = FIRST_HASH
+    announced: int = 0
+
+
+def snapshot(thing: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what can be asked about a thing that goes, in JSON form, so that it can still be asked later."""
+    return {path: _plain(value) for path, value in thing.items()}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case UUID() | StrEnum():
+            return str(value)
+        case _:
+            return value
+
+
+def restored(kept: Mapping[str, Any], types: Mapping[str, type]) -> dict[str, Any]:
+    """Return what a snapshot has kept, in the types of its paths; what is no path any more is left out."""
+
+    def value_of(path: str, value: Any) -> Any:
+        if value is None:
+            return None
+        return datetime.fromisoformat(value) if types[path] is datetime else types[path](value)
+
+    return {path: value_of(path, value) for path, value in kept.items() if path in types}
+
+
+def about(scheduled: ScheduledJob, act: Act, now: datetime, who: Actor | None = None, **data: Any) -> AuditEvent:
+    """Return an event about a scheduled job.
+
+    Args:
+        scheduled: it.
+        act: what happened.
+        now: when.
+        who: whose act it was; None for what happened by itself.
+        data: what else is to be known.
+    """
+    return AuditEvent(
+        at=now,
+        act=act,
+        actor_id=who.id if who else None,
+        actor=who.username if who else "",
+        name=scheduled.name,
+        scheduled_job_id=scheduled.id,
+        job_id=scheduled.job_id,
+        flow_run_id=scheduled.flow_run_id,
+        deployment_id=scheduled.deployment_id,
+        data={name: value for name, value in data.items() if value},
+    )
+
+
+def about_account(
+    thing_id: UUID, name: str, act: Act, now: datetime, who: Actor, fields: Iterable[str] = ()
+) -> AuditEvent:
+    """Return an event about a user, a group, a token or a permission.
+
+    Args:
+        thing_id: its id.
+        name: its name; of a token, its user's.
+        act: what happened.
+        now: when.
+        who: whose act it was.
+        fields: the names of the fields that were given or changed; never what they hold.
+    """
+    said: dict[str, Any] = {"id": str(thing_id)}
+    if names := sorted(fields):
+        said["fields"] = names
+    return AuditEvent(at=now, act=act, actor_id=who.id, actor=who.username, name=name, data=said)
+
+
+def chained(event: AuditEvent, head: AuditHead) -> AuditEvent:
+    """Return the event as the one that follows the head."""
+    event = replace(event, number=head.number + 1, previous_hash=head.hash)
+    return replace(event, hash=hash_of(event))
+
+
+def continued(events: Iterable[AuditEvent], head: AuditHead) -> list[AuditEvent]:
+    """Return events as those that follow the head, one after the other."""
+    chain: list[AuditEvent] = []
+    for event in events:
+        chain.append(chained(event, head))
+        head = replace(head, number=chain[-1].number, hash=chain[-1].hash)
+    return chain
+
+
+def hash_of(event: AuditEvent) -> str:
+    """Return the hash of all that an event says, and of the hash before it."""
+    said = shape(event)
+    del said["hash"]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def shape(event: AuditEvent) -> dict[str, Any]:
+    """Return an event in JSON form."""
+
+    def text(thing: object) -> str | None:
+        return None if thing is None else str(thing)
+
+    return {
+        "number": event.number,
+        "at": event.at.astimezone(UTC).isoformat(),
+        "act": str(event.act),
+        "actor_id": text(event.actor_id),
+        "actor": event.actor,
+        "name": event.name,
+        "scheduled_job_id": text(event.scheduled_job_id),
+        "job_id": text(event.job_id),
+        "flow_run_id": text(event.flow_run_id),
+        "deployment_id": text(event.deployment_id),
+        "data": event.data,
+        "previous_hash": event.previous_hash,
+        "hash": event.hash,
+    }
+
+
+def fault(events: Iterable[AuditEvent], head: AuditHead) -> str:
+    """Return the sentence on the first thing that is wrong with a whole chain; empty if nothing is.
+
+    Args:
+        events: all of them, in the order of their numbers.
+        head: the end, as the store keeps it.
+    """
+    last = AuditHead()
+    for event in events:
+        if event.number != last.number + 1:
+            return f"Event {last.number + 1} is missing."
+        if event.previous_hash != last.hash or event.hash != hash_of(event):
+            return f"Event {event.number} is not what was recorded."
+        last = replace(last, number=event.number, hash=event.hash)
+    if last.number < head.number:
+        return f"Event {last.number + 1} is missing."
+    return "" if (last.number, last.hash) == (head.number, head.hash) else "The last event is not what was recorded."

@@ -1,0 +1,315 @@
+"""The nouns that the store keeps: frozen values; a change makes a copy (``dataclasses.replace``).
+
+* Field names are the store's column names, and where the contract has a word for it, the contract's.
+* Times are aware and in UTC. Ids are UUIDs made by the shell.
+* ``version`` grows with every change that Prefect must follow; ``projected_version`` says how far Prefect has.
+
+Job queues: the work queues of Prefect that Jobs are run on.
+
+* A queue is its name, so its id is made of it.
+* The store knows every queue that some Job has ever named; Prefect knows who serves it.
+
+Contract 3.
+
+What stays of a job result that was deleted, so that what it was the record of does not happen again.
+
+* A run whose result was deleted does not execute, and a firing that it had stays taken.
+* It stays until Prefect's run has gone too, and as long as its scheduled job is there.
+
+Contract 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from api_shim.domain.recurrence import Interval, Recurrence
+from approval_gate import policy
+from approval_gate.binding import Binding
+from approval_gate.lifecycle import ApprovalState
+
+Json = Any
+
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""A moment that does not come: nothing is to be looked at again."""
+
+
+class Status(StrEnum):
+    """Where a job result stands (contract 7)."""
+
+    PENDING = "PENDING"
+    STARTED = "STARTED"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    REVOKED = "REVOKED"
+
+    @property
+    def final(self) -> bool:
+        return self in {Status.SUCCESS, Status.FAILURE, Status.REVOKED}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A Job as it is in force: what its code declares, less what an administrator has overridden.
+
+    ``declared`` keeps the code's own values of the fields that can be overridden, so that an override can be
+    taken back when the code is not at hand; ``overridden`` names the fields whose value is an administrator's.
+    """
+
+    id: UUID
+    module_name: str
+    job_class_name: str
+    grouping: str
+    name: str
+    description: str = ""
+    installed: bool = True
+    enabled: bool = False
+    is_job_hook_receiver: bool = False
+    has_sensitive_variables: bool = True
+    approval_required: bool = False
+    is_singleton: bool = False
+    hidden: bool = False
+    dryrun_default: bool = False
+    read_only: bool = False
+    supports_dryrun: bool = False
+    soft_time_limit: float = 0.0
+    time_limit: float = 0.0
+    approval_expires: float = 0.0
+    job_queues: tuple[str, ...] = ()
+    declared: Mapping[str, Json]
+    overridden: tuple[str, ...] = ()
+    code_digest: str = ""
+    variables: tuple[Json, ...] = ()
+    parameter_schema: Json = None
+    created: datetime
+    last_updated: datetime
+    deployment_id: UUID | None = None
+    version: int = 1
+    projected_version: int = 0
+
+    @property
+    def class_path(self) -> str:
+        return f"{self.module_name}.{self.job_class_name}"
+
+    @property
+    def runnable(self) -> policy.Runnable:
+        """What matters when somebody wants to run it."""
+        return policy.Runnable(
+            enabled=self.enabled, installed=self.installed, is_job_hook_receiver=self.is_job_hook_receiver
+        )
+
+    @property
+    def default_queue(self) -> str:
+        return self.queues[0]
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        return self.job_queues or (DEFAULT_QUEUE,)
+
+
+DEFAULT_QUEUE = "default"
+"""The work queue of Jobs that name none; every Prefect work pool has it."""
+
+
+OVERRIDABLE = (
+    "description",
+    "approval_required",
+    "has_sensitive_variables",
+    "is_singleton",
+    "hidden",
+    "dryrun_default",
+    "soft_time_limit",
+    "time_limit",
+    "job_queues",
+)
+"""The fields of a Job that an administrator can override, each with its ``<field>_override`` (contract 3)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduledJob:
+    """One request to run a Job once or again and again (contract 5).
+
+    Args:
+        owner_id: who it runs as; none when that user has been removed.
+        requester_id: who asked for it, whoever owns it now.
+        immediate: it was asked for to run at once, so it is never past its date.
+        inputs: what its runs are given, validated, in JSON form.
+        failure: why it was disabled, if a failure did that; empty if a person did, or time.
+        approval_note: why it is in the queue again.
+        approved_by: the name that the approver had.
+        approved: what the approval is bound to.
+        expires_at: when a request that nobody has decided about ends.
+        question_mark: what tells whether Prefect still asks what it was told to.
+        due_from: firings before this moment are not owed, say because it was made or enabled later.
+        deployment_id: a recurring one's own Prefect deployment, once it exists.
+        flow_run_id: a one-off's Prefect flow run, once it exists.
+        run_outdated: that run was made before the inputs or the queue were changed; another one takes its place.
+        next_look_at: when Prefect must be brought into line again although nothing has changed here.
+    """
+
+    id: UUID
+    name: str
+    job_id: UUID
+    owner_id: UUID | None
+    requester_id: UUID | None
+    interval: Interval
+    start_time: datetime
+    time_zone: str
+    crontab: str = ""
+    immediate: bool = False
+    inputs: Mapping[str, Json]
+    queue: str
+    description: str = ""
+    enabled: bool = True
+    failure: str = ""
+    approval: ApprovalState = ApprovalState.NOT_REQUIRED
+    approval_note: str = ""
+    approved_by_id: UUID | None = None
+    approved_by: str = ""
+    approved_at: datetime | None = None
+    approval_comment: str = ""
+    approved: Binding | None = None
+    expires_at: datetime | None = None
+    question_mark: str = ""
+    last_run_at: datetime | None = None
+    total_run_count: int = 0
+    created: datetime
+    date_changed: datetime
+    due_from: datetime
+    deployment_id: UUID | None = None
+    flow_run_id: UUID | None = None
+    run_outdated: bool = False
+    version: int = 1
+    projected_version: int = 0
+    next_look_at: datetime = NEVER
+
+    @property
+    def one_off(self) -> bool:
+        return not self.interval.recurring
+
+    @property
+    def may_fire(self) -> bool:
+        return self.enabled and self.approval.lets_run
+
+    @property
+    def awaits_decision(self) -> bool:
+        return self.enabled and self.approval is ApprovalState.PENDING
+
+    def is_past_due(self, now: datetime) -> bool:
+        """Say whether its only start has passed."""
+        return self.one_off and not self.immediate and self.start_time < now
+
+    @property
+    def recurrence(self) -> Recurrence:
+        """The times at which a recurring one fires."""
+        return Recurrence(
+            interval=self.interval,
+            start_time=self.start_time,
+            time_zone=self.time_zone,
+            crontab=self.crontab,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Participant:
+    """Somebody asked for a scheduled job, has owned it, or (not ``owned``) changed it; kept though he be removed."""
+
+    scheduled_job_id: UUID
+    user_id: UUID
+    username: str
+    owned: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobResult:
+    """One run of a Job (contract 7); its id is the Prefect flow run's.
+
+    Args:
+        nominal_time: the firing that it executes, for runs of a scheduled job.
+        inputs: what it was given; none once a sensitive run is over, or where nothing was given.
+        approval: who approved what it executes, when, and the comment; none where none was needed.
+        attempt: the process that admission let go; at most one ever is.
+        released: Prefect has been told that the run may start.
+    """
+
+    id: UUID
+    job_id: UUID | None
+    scheduled_job_id: UUID | None = None
+    user_id: UUID | None
+    name: str
+    task_name: str
+    queue: str
+    status: Status = Status.PENDING
+    nominal_time: datetime | None = None
+    inputs: Mapping[str, Json] | None = None
+    sensitive: bool = False
+    result: Json = None
+    traceback: str | None = None
+    worker: str | None = None
+    date_created: datetime
+    date_started: datetime | None = None
+    date_done: datetime | None = None
+    approval: Json = None
+    attempt: UUID | None = None
+    released: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leftover:
+    """What a deleted scheduled job may have left in Prefect, kept until it is gone there too.
+
+    Args:
+        name: its deployment's.
+        message: what its run is ended with, for people.
+    """
+
+    id: UUID
+    job_id: UUID
+    name: str
+    message: str
+    deployment_id: UUID | None = None
+    flow_run_id: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobQueue:
+    """A queue."""
+
+    id: UUID
+    name: str
+
+
+def queue_id(name: str) -> UUID:
+    """Return the id of a job queue."""
+    return uuid5(NAMESPACE_URL, f"signoff:job-queue:{name}")
+
+
+def queue_of(name: str) -> JobQueue:
+    """Return the queue of this name."""
+    return JobQueue(id=queue_id(name), name=name)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spent:
+    """A run that has had its turn, and whose result was deleted; its id is the flow run's.
+
+    Args:
+        scheduled_job_id: of a firing, its scheduled job.
+        nominal_time: of a firing, its time.
+        run_gone: Prefect has the run no longer.
+    """
+
+    id: UUID
+    scheduled_job_id: UUID | None = None
+    nominal_time: datetime | None = None
+    run_gone: bool = False
+
+
+UNKNOWN = "somebody unknown"
+"""What somebody is called whose name nobody has written down."""

@@ -1,0 +1,257 @@
+"""What we ask of Prefect, as promises; ``prefect_engine.py`` keeps them on the real one, the tests' fake in memory.
+
+* Every call may be repeated: asking for what is already so does nothing.
+* A run or schedule is first made inert (held, inactive); it is set going by a second call, after the store has
+  recorded its id. So nothing starts that the store does not know.
+* What is gone is not an error for calls that remove; reading it gives None or leaves it out.
+* Every call raises ``Unavailable`` when Prefect does not answer or stays busy, and then may have happened or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from api_shim.domain.recurrence import CronSpec
+
+EMPTY_FORM = {"type": "object", "properties": {}}
+"""The form of a Job without variables, as Prefect keeps it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleSpec:
+    """The one schedule of a recurring scheduled job's deployment.
+
+    Args:
+        slug: the scheduled job's id.
+        cron: when it fires.
+        active: whether Prefect makes runs of it.
+    """
+
+    slug: str
+    cron: CronSpec
+    active: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeploymentSpec:
+    """A deployment as it should be, or as it is.
+
+    Args:
+        flow: the flow's name, which is the Job's.
+        name: the deployment's own.
+        entrypoint: the flow's import path.
+        queue: the work queue of its runs.
+        description: Markdown, for people.
+        parameters: what its runs are shown with.
+        parameter_schema: the form of its parameters.
+        schedule: its schedule; None for a base deployment.
+        foreign: something on it that we never write and that changes what runs: job variables, pull steps, another
+            folder, a limit, a pause, a second schedule, a tag of ours that is missing.
+    """
+
+    flow: str
+    name: str
+    entrypoint: str
+    queue: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameter_schema: Mapping[str, Any] = field(default_factory=lambda: EMPTY_FORM)
+    schedule: ScheduleSpec | None = None
+    foreign: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSpec:
+    """A flow run that we ask for.
+
+    Args:
+        key: makes asking twice give the same run.
+        name: for people.
+        parameters: what it is shown with.
+        queue: its work queue.
+        message: why it is held.
+        awaits: it waits for a decision, and so can be found.
+    """
+
+    key: str
+    name: str
+    parameters: Mapping[str, Any]
+    queue: str
+    message: str
+    awaits: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What a held run asks people who resume it in Prefect's UI.
+
+    Args:
+        name: the run's, for people.
+        message: of its state.
+        parameters: what it is shown with.
+        description: Markdown, above the form.
+        form: the JSON schema of the answer.
+    """
+
+    name: str
+    message: str
+    parameters: Mapping[str, Any]
+    description: str
+    form: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Announcement:
+    """An event for Prefect's feed and automations.
+
+    Args:
+        id: makes telling it twice be one event.
+        event: its name, with dots.
+        occurred: when.
+        resource: the id of what it is about, and its name.
+        related: ids of what it concerns, by role.
+        payload: what else there is to say, in JSON form.
+    """
+
+    id: UUID
+    event: str
+    occurred: datetime
+    resource: tuple[str, str]
+    related: Mapping[str, str]
+    payload: Mapping[str, Any]
+
+
+GOING = ("PENDING", "RUNNING", "CANCELLING")
+"""The state types of runs that a worker has taken and not finished."""
+
+HELD = ("PAUSED",)
+"""The state type of runs that stand and wait to be released."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A flow run as Prefect shows it.
+
+    Args:
+        state_type: Prefect's ``StateType``.
+        state_name: finer, for people: ``Late``, ``Suspended``, ``Crashed``.
+        expected_start: the nominal time of a firing; the time of creation for others.
+        scheduled_for: when it is to start, while its state is SCHEDULED.
+        by_schedule: Prefect's scheduler made it.
+        since: when it entered its state.
+    """
+
+    id: UUID
+    name: str
+    deployment_id: UUID | None
+    state_type: str
+    state_name: str
+    message: str
+    expected_start: datetime
+    scheduled_for: datetime | None
+    parameters: Mapping[str, Any]
+    by_schedule: bool
+    started: datetime | None
+    ended: datetime | None
+    since: datetime
+
+    @property
+    def waits(self) -> bool:
+        return self.state_type in {"SCHEDULED", "PAUSED"}
+
+    @property
+    def held(self) -> bool:
+        return self.state_type == "PAUSED"
+
+    @property
+    def going(self) -> bool:
+        return self.state_type in GOING
+
+    @property
+    def final(self) -> bool:
+        return self.state_type in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogLine:
+    """One line of a run's log."""
+
+    id: UUID
+    level: int
+    source: str
+    message: str
+    created: datetime
+
+
+class Engine(Protocol):
+    """Prefect."""
+
+    async def prepare(self, queues: Collection[str]) -> None:
+        """Make the work pool and these queues."""
+
+    async def find_deployment(self, flow: str, name: str) -> UUID | None:
+        """Return the id of a deployment by its names."""
+
+    async def read_deployment(self, deployment_id: UUID) -> DeploymentSpec | None:
+        """Return a deployment as it is."""
+
+    async def deployments(self) -> Mapping[UUID, DeploymentSpec]:
+        """Return every deployment of ours as it is."""
+
+    async def create_deployment(self, spec: DeploymentSpec) -> UUID:
+        """Make a deployment, its schedule inactive, and return its id; one of these names is left as it is."""
+
+    async def write_deployment(self, deployment_id: UUID, spec: DeploymentSpec) -> None:
+        """Make a deployment be as described, and its next runs exist at once if its schedule is active."""
+
+    async def remove_deployment(self, deployment_id: UUID) -> None:
+        """Remove a deployment, with its schedule and its runs that have not started."""
+
+    async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
+        """Make a run that stands in ``Suspended`` and return its id."""
+
+    async def find_run(self, key: str) -> UUID | None:
+        """Return the id of the run that was asked for under this key."""
+
+    async def ask(self, run_id: UUID, question: Question) -> None:
+        """Make a run stand in ``Suspended`` and ask this; nothing if it is final."""
+
+    async def asked(self, run_id: UUID) -> Question | None:
+        """Return what a held run asks; None if it is not held or asks nothing."""
+
+    async def release(self, run_id: UUID, at: datetime, message: str, *, name: str | None = None) -> None:
+        """Let a run start at that time, under that name if one is given; nothing if it is final."""
+
+    async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
+        """Put a run into a final state, unless it is in one or gone."""
+
+    async def runs(self, ids: Collection[UUID]) -> Mapping[UUID, Run]:
+        """Return those of these runs that exist."""
+
+    async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
+        """Return the runs of a deployment that are due by then, newest nominal time first, at most 200."""
+
+    async def runs_in(self, state_types: Collection[str]) -> list[Run]:
+        """Return our runs whose state is of one of these types."""
+
+    async def show(self, run_id: UUID) -> Mapping[str, Any] | None:
+        """Return a run in Prefect's own JSON, for Prefect's own clients."""
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        """Tell Prefect what has happened."""
+
+    async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
+        """Return the log of a run, oldest first, less so many lines at its beginning."""
+
+    async def remove_run(self, run_id: UUID) -> None:
+        """Remove a run, with its log."""
+
+    async def has_worker(self, queue: str) -> bool:
+        """Say whether a live worker serves this queue."""
+
+    async def worker_counts(self) -> Mapping[str, int]:
+        """Return how many live workers serve each queue; a queue that is not named has none."""

@@ -1,0 +1,142 @@
+"""What a list is asked for: conditions on the attributes of its objects, to be decided by the store, or here.
+
+* The opposite of a condition holds for all that the condition does not hold for, also for what is empty.
+* Regular expressions are those that can be decided in linear time, so that no pattern keeps a server busy.
+
+Contract 2.
+
+What is asked of a list, and the part of it that is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+import re2
+
+from approval_gate.constraints import Op, compares
+
+LONGEST_PATTERN = 1000
+"""How many characters a regular expression may have."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """One attribute compared with a value.
+
+    Args:
+        path: which attribute.
+        op: how.
+        value: with what, in the attribute's type; a tuple for ``in``, a bool for ``isnull``.
+    """
+
+    path: str
+    op: Op
+    value: Any
+
+    def holds(self, thing: Mapping[str, Any]) -> bool:
+        """Say whether an object's attribute compares as asked."""
+        return compares(thing.get(self.path), self.op, self.value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pattern:
+    """One text in which a regular expression is found.
+
+    Args:
+        path: which attribute.
+        regex: the expression.
+        ignore_case: whether upper and lower case are the same.
+    """
+
+    path: str
+    regex: str
+    ignore_case: bool
+
+    def holds(self, thing: Mapping[str, Any]) -> bool:
+        """Say whether it is found in an object's attribute."""
+        has = thing.get(self.path)
+        return has is not None and found_in(self.regex, has, ignore_case=self.ignore_case)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """What one field of a query asks for.
+
+    Args:
+        tests: any of them must hold.
+        negated: none of them may hold.
+    """
+
+    tests: tuple[Comparison | Pattern, ...]
+    negated: bool = False
+
+    def holds(self, thing: Mapping[str, Any]) -> bool:
+        """Say whether an object is what is asked for.
+
+        Args:
+            thing: value by lookup path.
+        """
+        return any(test.holds(thing) for test in self.tests) is not self.negated
+
+
+@lru_cache(maxsize=256)
+def _compiled(regex: str, *, ignore_case: bool) -> Any:
+    options = re2.Options()
+    options.case_sensitive = not ignore_case
+    options.log_errors = False
+    return re2.compile(regex, options)
+
+
+def found_in(regex: str, text: str, *, ignore_case: bool) -> bool:
+    """Say whether a regular expression, read before by ``read_pattern``, is found in a text."""
+    return _compiled(regex, ignore_case=ignore_case).search(text) is not None
+
+
+def read_pattern(text: str) -> str:
+    """Return a regular expression.
+
+    Raises:
+        ValueError: it is none, or one that cannot be decided in linear time.
+    """
+    if len(text) > LONGEST_PATTERN:
+        raise ValueError(f"A regular expression may have {LONGEST_PATTERN} characters at most.")
+    try:
+        _compiled(text, ignore_case=False)
+    except re2.error as error:
+        reason = error.args[0].decode("utf-8", "replace")
+        raise ValueError(f"Not a regular expression that can be used here: {reason}.") from None
+    return text
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list: how many there are in all, and these."""
+
+    count: int
+    rows: list[T]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """What is asked of a list.
+
+    Args:
+        where: conditions, all of which must hold.
+        search: a part of a text that must stand in one of the searched fields; empty matches all.
+        sort: lookup paths, a leading ``-`` for descending; ties keep a stable order.
+        limit: how many at most.
+        offset: how many to pass over.
+    """
+
+    where: tuple[Condition, ...] = ()
+    search: str = ""
+    sort: tuple[str, ...] = ()
+    limit: int
+    offset: int = 0

@@ -1,0 +1,1 @@
+"""What a client sent, read into values, or refused in sentences by field."""

@@ -1,0 +1,393 @@
+"""How Prefect's API is asked, whatever it is asked for.
+
+* Busy answers (503, and connections that fail) are asked again, a few times; then ``Unavailable``.
+* What Prefect refuses is ours to mend: it goes to the log, and whoever asked is told to try again.
+* Long lists are read page by page.
+
+The door to Prefect: keeps the promises of ``ports.Engine`` through Prefect's HTTP API.
+
+* Existing deployments are never POSTed (that wipes their schedules) but PATCHed; a schedule is PATCHed with all of
+  its fields (a missing one is wiped), and its runs are generated at once after every write, because a write
+  deletes those that exist.
+* Runs are released by setting their state with force; ``resume`` would count them wrong and run failures twice.
+* A run that waits for a decision shows its question as Prefect's own form; a tag finds it. A response that somebody
+  planted is removed, and never read.
+* A deployment goes in this order: its schedule is switched off, its waiting runs are cancelled, then it is deleted,
+  because Prefect keeps suspended runs of deleted deployments and never ends them.
+
+The door to Prefect for a process that is not the server, and comes through the server's front.
+
+* There a run of ours that is asked for in the usual way is a request by the rules of our API, by whoever asks; the
+  worker's account has the power to make runs, but may request none. It makes them as several at once.
+* That way Prefect tells also that its database is busy as a run that it did not make, so it is asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+
+from api_shim.domain.ports import Announcement, DeploymentSpec, LogLine, Question, Run, RunSpec, ScheduleSpec
+from api_shim.prefect_api.prefect_json import (
+    AWAITING,
+    KEYS,
+    TAG,
+    Json,
+    asks,
+    event_row,
+    read_line,
+    read_question,
+    read_run,
+    read_spec,
+    read_time,
+    schedule_row,
+    suspended,
+)
+from approval_gate.errors import Unavailable
+
+logger = logging.getLogger("signoff")
+
+
+PAGE = 200
+
+
+TRIES = 6
+
+
+BUSY = frozenset({408, 429, 502, 503, 504})
+
+
+class PrefectHttp:
+    """Asks Prefect.
+
+    Args:
+        client: speaks to Prefect; its base URL ends with the API's path, its headers sign it in.
+    """
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def _ask(self, method: str, path: str, body: Json = None, *, none_on: Collection[int] = ()) -> Json:
+        """Return the decoded answer; None for an empty one and for the statuses in ``none_on``."""
+        failure = ""
+        for attempt in range(TRIES):
+            try:
+                answer = await self._client.request(method, path, json=body)
+            except httpx.TransportError as error:
+                failure = type(error).__name__
+            else:
+                if answer.status_code in none_on:
+                    return None
+                if answer.status_code not in BUSY:
+                    return _decoded(method, path, answer)
+                failure = str(answer.status_code)
+            await asyncio.sleep(0.05 * 2**attempt)
+        raise Unavailable(f"Prefect does not answer ({failure}); please try again.")
+
+    async def _pages(self, path: str, body: Mapping[str, Json], offset: int = 0) -> AsyncIterator[Json]:
+        while True:
+            rows = await self._ask("POST", path, {**body, "limit": PAGE, "offset": offset})
+            for row in rows:
+                yield row
+            if len(rows) < PAGE:
+                return
+            offset += PAGE
+
+
+def _decoded(method: str, path: str, answer: httpx.Response) -> Json:
+    if answer.is_success:
+        return answer.json() if answer.content else None
+    # Prefect refused what we wrote: ours to mend, so the words go to the log and not to the person.
+    logger.error("Prefect refused %s %s: %s %s", method, path, answer.status_code, answer.text[:500])
+    raise Unavailable("Prefect refused what it was asked; the server's log says why.")
+
+
+CHECK = "signoff-self-check"
+
+
+REMOVED = "What this run belonged to was removed by signoff."
+
+
+WORKER_SILENT_AFTER = timedelta(seconds=60)
+
+
+WAITING = ("SCHEDULED", "PAUSED")
+
+
+class PrefectEngine(PrefectHttp):
+    """Prefect, through its API.
+
+    Args:
+        client: speaks to Prefect; its base URL ends with the API's path, its headers sign it in.
+        pool: the work pool of our deployments.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, *, pool: str) -> None:
+        super().__init__(client)
+        self._pool = pool
+
+    # The start
+
+    async def yields_runs(self) -> bool:
+        """Say whether a schedule yields a run; with versions that do not fit together none ever does."""
+        flow = await self._ask("POST", "/flows/", {"name": CHECK})
+        schedule = {"schedule": {"cron": "0 0 1 1 *", "timezone": "UTC"}, "active": True, "slug": CHECK}
+        body = {"name": CHECK, "flow_id": flow["id"], "schedules": [schedule]}
+        try:
+            made = await self._ask("POST", "/deployments/", body)
+            await self._ask("POST", f"/deployments/{made['id']}/schedule", {"max_runs": 1})
+            runs = {"flow_runs": {"deployment_id": {"any_": [made["id"]]}}}
+            return bool(await self._ask("POST", "/flow_runs/filter", runs))
+        except Unavailable:
+            return False
+        finally:
+            await self._ask("DELETE", f"/flows/{flow['id']}", none_on=[404])
+
+    # Pool and queues
+
+    async def prepare(self, queues: Collection[str]) -> None:
+        pool = {"name": self._pool, "type": "process", "description": "Runs the Jobs of signoff."}
+        await self._ask("POST", "/work_pools/", pool, none_on=[409])
+        known = await self._ask("POST", f"/work_pools/{self._pool}/queues/filter", {})
+        for queue in set(queues) - {queue["name"] for queue in known}:
+            await self._ask("POST", f"/work_pools/{self._pool}/queues", {"name": queue}, none_on=[409])
+
+    async def has_worker(self, queue: str) -> bool:
+        found = await self._ask("GET", f"/work_pools/{self._pool}/queues/{quote(queue, safe='')}", none_on=[404])
+        return found is not None and _is_served(found)
+
+    async def worker_counts(self) -> Mapping[str, int]:
+        path = f"/work_pools/{self._pool}"
+        online = {"workers": {"status": {"any_": ["ONLINE"]}}}
+        workers = len([row async for row in self._pages(f"{path}/workers/filter", online)])
+        queues = [row async for row in self._pages(f"{path}/queues/filter", {})]
+        # Prefect does not tell which queues a worker serves, but which are served: by all of the pool, as is usual.
+        return {row["name"]: max(1, workers) if _is_served(row) else 0 for row in queues}
+
+    # Deployments
+
+    async def find_deployment(self, flow: str, name: str) -> UUID | None:
+        body = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [name]}}, "limit": 1}
+        found = await self._ask("POST", "/deployments/filter", body)
+        return UUID(found[0]["id"]) if found else None
+
+    async def read_deployment(self, deployment_id: UUID) -> DeploymentSpec | None:
+        found = await self._ask("GET", f"/deployments/{deployment_id}", none_on=[404])
+        if found is None:
+            return None
+        flow = await self._ask("GET", f"/flows/{found['flow_id']}", none_on=[404])
+        return read_spec(found, (flow or {}).get("name", ""), self._pool)
+
+    async def deployments(self) -> Mapping[UUID, DeploymentSpec]:
+        flows = {row["id"]: row["name"] async for row in self._pages("/flows/filter", {})}
+        ours = self._pages("/deployments/filter", {"deployments": {"tags": {"all_": [TAG]}}})
+        return {UUID(row["id"]): read_spec(row, flows.get(row["flow_id"], ""), self._pool) async for row in ours}
+
+    async def create_deployment(self, spec: DeploymentSpec) -> UUID:
+        found = await self.find_deployment(spec.flow, spec.name)
+        if found is not None:
+            return found
+        flow = await self._ask("POST", "/flows/", {"name": spec.flow, "tags": [TAG]})
+        schedules = [schedule_row(spec.schedule, active=False)] if spec.schedule else []
+        body = {"name": spec.name, "flow_id": flow["id"], "schedules": schedules, **self._fields(spec)}
+        return UUID((await self._ask("POST", "/deployments/", body))["id"])
+
+    async def write_deployment(self, deployment_id: UUID, spec: DeploymentSpec) -> None:
+        path = f"/deployments/{deployment_id}"
+        await self._ask("PATCH", path, self._fields(spec))
+        for schedule in await self._ask("GET", f"{path}/schedules"):
+            if spec.schedule is None or schedule["slug"] != spec.schedule.slug:
+                await self._ask("DELETE", f"{path}/schedules/{schedule['id']}", none_on=[404])
+            else:
+                wanted = schedule_row(spec.schedule, active=spec.schedule.active)
+                await self._ask("PATCH", f"{path}/schedules/{schedule['id']}", wanted)
+        if spec.schedule is not None:
+            await self._ensure_schedule(path, spec.schedule)
+            await self._ask("POST", f"{path}/schedule", {})
+
+    async def _ensure_schedule(self, path: str, schedule: ScheduleSpec) -> None:
+        slugs = [row["slug"] for row in await self._ask("GET", f"{path}/schedules")]
+        if schedule.slug not in slugs:
+            await self._ask("POST", f"{path}/schedules", [schedule_row(schedule, active=schedule.active)])
+
+    async def remove_deployment(self, deployment_id: UUID) -> None:
+        path = f"/deployments/{deployment_id}"
+        if await self._ask("GET", path, none_on=[404]) is None:
+            return
+        await self._ask("PATCH", path, {"paused": True})
+        for schedule in await self._ask("GET", f"{path}/schedules"):
+            await self._ask("DELETE", f"{path}/schedules/{schedule['id']}", none_on=[404])
+        waiting = _runs_of(deployment_id) | {"sort": "ID_DESC"}
+        for row in [row async for row in self._pages("/flow_runs/filter", waiting)]:
+            await self.end(UUID(row["id"]), "CANCELLED", "Cancelled", REMOVED)
+        await self._ask("DELETE", path, none_on=[404])
+
+    def _fields(self, spec: DeploymentSpec) -> dict[str, Json]:
+        return {
+            "entrypoint": spec.entrypoint,
+            "description": spec.description,
+            "tags": [TAG],
+            "work_pool_name": self._pool,
+            "work_queue_name": spec.queue,
+            "parameters": dict(spec.parameters),
+            "parameter_openapi_schema": dict(spec.parameter_schema),
+            # The store has validated them; runs of sensitive Jobs have none in Prefect.
+            "enforce_parameter_schema": False,
+            "paused": False,
+            "concurrency_limit": None,
+            "path": None,
+            "job_variables": {},
+            "pull_steps": [],
+        }
+
+    # Runs
+
+    async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
+        path = f"/deployments/{deployment_id}/create_flow_run"
+        return UUID((await self._ask("POST", path, self._held(run)))["id"])
+
+    def _held(self, run: RunSpec) -> dict[str, Json]:
+        return {
+            "name": run.name,
+            "parameters": dict(run.parameters),
+            "work_queue_name": run.queue,
+            "idempotency_key": run.key,
+            "tags": [TAG, AWAITING] if run.awaits else [TAG],
+            "state": suspended(run.message, asks=run.awaits),
+            # Somebody who resumes it past us would else have its failure executed twice: Prefect counts wrong then.
+            "empirical_policy": {"retries": -1},
+        }
+
+    async def find_run(self, key: str) -> UUID | None:
+        body = {"flow_runs": {"idempotency_key": {"any_": [key]}}, "limit": 1}
+        found = await self._ask("POST", "/flow_runs/filter", body)
+        return UUID(found[0]["id"]) if found else None
+
+    async def ask(self, run_id: UUID, question: Question) -> None:
+        row = await self.show(run_id)
+        if row is None or read_run(row).final:
+            return
+        await self._label(row, question.name, [TAG, AWAITING], question.parameters)
+        # The question comes before the state that shows it.
+        await self._write_question(run_id, question)
+        if not asks(row) or row["state"]["message"] != question.message:
+            await self._set_state(run_id, suspended(question.message, asks=True))
+
+    async def asked(self, run_id: UUID) -> Question | None:
+        row = await self.show(run_id)
+        has = await self._inputs(run_id) if row is not None and asks(row) else {}
+        if row is None or not {KEYS["description"], KEYS["schema"]} <= has.keys():
+            return None
+        return read_question(row, has)
+
+    async def _inputs(self, run_id: UUID) -> dict[str, str]:
+        rows = await self._ask("POST", f"/flow_runs/{run_id}/input/filter", {"prefix": "approval-", "limit": PAGE})
+        return {row["key"]: row["value"] for row in rows}
+
+    async def _label(self, row: Mapping[str, Json], name: str, tags: list[str], parameters: Mapping[str, Json]) -> None:
+        wanted = {"name": name, "tags": tags, "parameters": dict(parameters)}
+        has = {"name": row["name"], "tags": row["tags"], "parameters": row["parameters"]}
+        if has != wanted:
+            await self._ask("PATCH", f"/flow_runs/{row['id']}", wanted, none_on=[404])
+
+    async def _write_question(self, run_id: UUID, question: Question) -> None:
+        path = f"/flow_runs/{run_id}/input"
+        has = await self._inputs(run_id)
+        wanted = {
+            KEYS["description"]: json.dumps(question.description),
+            KEYS["schema"]: json.dumps(question.form),
+        }
+        for key in has.keys() - {key for key, value in wanted.items() if has.get(key) == value}:
+            await self._ask("DELETE", f"{path}/{key}", none_on=[404])
+            del has[key]
+        for key in wanted.keys() - has.keys():
+            await self._ask("POST", path, {"key": key, "value": wanted[key]}, none_on=[404, 409])
+
+    async def release(self, run_id: UUID, at: datetime, message: str, *, name: str | None = None) -> None:
+        row = await self.show(run_id)
+        if row is None or (run := read_run(row)).final:
+            return
+        await self._label(row, name or run.name, [TAG], run.parameters)
+        if run.state_type == "SCHEDULED" and run.scheduled_for == at:
+            return
+        details = {"scheduled_time": at.isoformat()}
+        state = {"type": "SCHEDULED", "name": "Scheduled", "message": message, "state_details": details}
+        await self._set_state(run_id, state)
+
+    async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
+        row = await self.show(run_id)
+        if row is None or read_run(row).final:
+            return
+        if AWAITING in row["tags"]:
+            await self._label(row, row["name"], [TAG], row["parameters"])
+        await self._set_state(run_id, {"type": state, "name": name, "message": message})
+
+    async def remove_run(self, run_id: UUID) -> None:
+        await self._ask("DELETE", f"/flow_runs/{run_id}", none_on=[404])
+
+    async def _set_state(self, run_id: UUID, state: Mapping[str, Json]) -> None:
+        body = {"state": state, "force": True}
+        await self._ask("POST", f"/flow_runs/{run_id}/set_state", body, none_on=[404])
+
+    async def runs(self, ids: Collection[UUID]) -> Mapping[UUID, Run]:
+        wanted = [str(run_id) for run_id in ids]
+        found: dict[UUID, Run] = {}
+        for start in range(0, len(wanted), PAGE):
+            body = {"flow_runs": {"id": {"any_": wanted[start : start + PAGE]}}, "limit": PAGE}
+            for row in await self._ask("POST", "/flow_runs/filter", body):
+                found[UUID(row["id"])] = read_run(row)
+        return found
+
+    async def show(self, run_id: UUID) -> Mapping[str, Json] | None:
+        row: Mapping[str, Json] | None = await self._ask("GET", f"/flow_runs/{run_id}", none_on=[404])
+        return row
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        await self._ask("POST", "/events", [event_row(each) for each in announcements])
+
+    async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
+        due = {"deployment_id": {"any_": [str(deployment_id)]}, "expected_start_time": {"before_": until.isoformat()}}
+        body = {"sort": "EXPECTED_START_TIME_DESC", "limit": PAGE, "flow_runs": due}
+        return [read_run(row) for row in await self._ask("POST", "/flow_runs/filter", body)]
+
+    async def runs_in(self, state_types: Collection[str]) -> list[Run]:
+        filters = {"state": {"type": {"any_": list(state_types)}}, "tags": {"any_": [TAG]}}
+        return [read_run(row) async for row in self._pages("/flow_runs/filter", {"flow_runs": filters})]
+
+    async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
+        body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "sort": "TIMESTAMP_ASC"}
+        return [read_line(row) async for row in self._pages("/logs/filter", body, after)]
+
+
+def _is_served(queue: Mapping[str, Json]) -> bool:
+    polled = read_time(queue["last_polled"])
+    # Prefect's own measure of a queue that is being served; this process has no other clock to compare with.
+    return polled is not None and datetime.now(UTC) - polled < WORKER_SILENT_AFTER
+
+
+def _runs_of(deployment_id: UUID) -> dict[str, Json]:
+    state = {"type": {"any_": list(WAITING)}}
+    return {"flow_runs": {"deployment_id": {"any_": [str(deployment_id)]}, "state": state}}
+
+
+class VisitingEngine(PrefectEngine):
+    """Prefect, through its API, from outside."""
+
+    async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
+        path = f"/deployments/{deployment_id}/create_flow_run/bulk"
+        for attempt in range(TRIES):
+            answer = await self._ask("POST", path, [self._held(run)])
+            made = answer["results"][0]
+            if made.get("flow_run_id"):
+                return UUID(made["flow_run_id"])
+            # What follows the fault is the statement, and in it what the run was to be given.
+            logger.warning("Prefect did not make a run: %s", str(made.get("error")).partition(" [SQL")[0][:200])
+            await asyncio.sleep(0.05 * 2**attempt)
+        raise Unavailable("Prefect did not make the run; please try again.")

@@ -1,0 +1,150 @@
+"""Prefect's JSON, read into what ``ports`` speaks of, and a schedule written the other way.
+
+What we never write and what changes what a deployment runs makes it ``foreign``: job variables, pull steps, a path, a
+pause, a limit, another pool, a second schedule, parameters of a schedule, or our tag removed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from api_shim.domain.ports import Announcement, DeploymentSpec, LogLine, Question, Run, ScheduleSpec
+from api_shim.domain.recurrence import CronSpec
+
+TAG = "signoff"
+AWAITING = "awaiting-approval"
+
+KEYS = {
+    "description": "approval-description",
+    "schema": "approval-schema",
+    "response": "approval-response",
+}
+"""Where Prefect keeps what a held run asks. Nothing is ever read from the response: whoever may write can plant one."""
+
+Json = Any
+
+
+def schedule_row(schedule: ScheduleSpec, *, active: bool) -> dict[str, Json]:
+    cron = schedule.cron
+    return {
+        "slug": schedule.slug,
+        "active": active,
+        "schedule": {"cron": cron.cron, "timezone": cron.timezone, "day_or": cron.day_or},
+        "parameters": {},
+    }
+
+
+def suspended(message: str, *, asks: bool) -> dict[str, Json]:
+    """Return the state of a run that is held."""
+    details = {"pause_reschedule": True, **({"pause_key": "approval", "run_input_keyset": KEYS} if asks else {})}
+    return {"type": "PAUSED", "name": "Suspended", "message": message, "state_details": details}
+
+
+def asks(row: Mapping[str, Json]) -> bool:
+    """Say whether a run is held and shows people its question."""
+    details = row["state"]["state_details"]
+    return bool(row["state"]["type"] == "PAUSED" and details.get("run_input_keyset") == KEYS)
+
+
+def event_row(announcement: Announcement) -> dict[str, Json]:
+    """Return an event as Prefect takes it."""
+    resource, name = announcement.resource
+    return {
+        "id": str(announcement.id),
+        "occurred": announcement.occurred.isoformat(),
+        "event": announcement.event,
+        "resource": {"prefect.resource.id": resource, "prefect.resource.name": name},
+        "related": [
+            {"prefect.resource.id": thing, "prefect.resource.role": role}
+            for role, thing in announcement.related.items()
+        ],
+        "payload": dict(announcement.payload),
+    }
+
+
+def read_spec(row: Mapping[str, Json], flow: str, pool: str) -> DeploymentSpec:
+    schedules = row["schedules"]
+    return DeploymentSpec(
+        flow=flow,
+        name=row["name"],
+        entrypoint=row["entrypoint"] or "",
+        queue=row["work_queue_name"] or "",
+        description=row["description"] or "",
+        parameters=row["parameters"] or {},
+        parameter_schema=row["parameter_openapi_schema"] or {},
+        schedule=_read_schedule(schedules[0]) if schedules else None,
+        foreign=_is_foreign(row, pool),
+    )
+
+
+def _is_foreign(row: Mapping[str, Json], pool: str) -> bool:
+    return bool(
+        row["job_variables"]
+        or row["pull_steps"]
+        or row["path"]
+        or row["paused"]
+        or row["global_concurrency_limit"]
+        or row["enforce_parameter_schema"]
+        or row["work_pool_name"] != pool
+        or TAG not in row["tags"]
+        or len(row["schedules"]) > 1
+        or any(schedule["parameters"] for schedule in row["schedules"])
+    )
+
+
+def _read_schedule(row: Mapping[str, Json]) -> ScheduleSpec:
+    cron = row["schedule"]
+    return ScheduleSpec(
+        slug=row["slug"] or "",
+        active=row["active"],
+        cron=CronSpec(
+            cron=cron.get("cron", ""), timezone=cron.get("timezone") or "UTC", day_or=cron.get("day_or", True)
+        ),
+    )
+
+
+def read_run(row: Mapping[str, Json]) -> Run:
+    state = row["state"] or {"type": row["state_type"], "name": row["state_name"], "message": None}
+    return Run(
+        id=UUID(row["id"]),
+        name=row["name"] or "",
+        deployment_id=UUID(row["deployment_id"]) if row["deployment_id"] else None,
+        state_type=state["type"],
+        state_name=state["name"] or "",
+        message=state["message"] or "",
+        expected_start=cast(datetime, read_time(row["expected_start_time"])),
+        scheduled_for=read_time(row["next_scheduled_start_time"]),
+        parameters=row["parameters"] or {},
+        by_schedule=bool(row["auto_scheduled"]) and (row["created_by"] or {}).get("type") == "SCHEDULE",
+        started=read_time(row["start_time"]),
+        ended=read_time(row["end_time"]),
+        since=cast(datetime, read_time(state.get("timestamp") or row["updated"])),
+    )
+
+
+def read_question(row: Mapping[str, Json], inputs: Mapping[str, str]) -> Question | None:
+    """Return what a run asks; None for what nobody could read there."""
+    try:
+        description, form = json.loads(inputs[KEYS["description"]]), json.loads(inputs[KEYS["schema"]])
+    except (ValueError, RecursionError):
+        return None
+    run = read_run(row)
+    return Question(name=run.name, message=run.message, parameters=run.parameters, description=description, form=form)
+
+
+def read_line(row: Mapping[str, Json]) -> LogLine:
+    return LogLine(
+        id=UUID(row["id"]),
+        level=row["level"],
+        source=row["name"],
+        message=row["message"],
+        created=cast(datetime, read_time(row["timestamp"])),
+    )
+
+
+def read_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,0 +1,1 @@
+"""Makes Prefect be as the store says; every step may be repeated."""

@@ -1,0 +1,130 @@
+"""What people are asked in Prefect's UI about a request: a description in Markdown, and a form for the answer.
+
+* It shows all that would run: the Job, every input, the requester, when it would run; and how to decide.
+* Whatever somebody has written is shown as text: it can neither format nor end the part that it stands in.
+* The inputs of a Job that may have sensitive ones are not shown.
+* The form names the version of the request that it shows, so that nobody approves what he has not seen.
+* The decision stands first, and no field is called like a keyword of JSON Schema: Prefect's forms need both.
+
+Contract 1.5 to 1.7 and 9.7.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from api_shim.domain.approval import version_of
+from api_shim.domain.model import Job, ScheduledJob
+from api_shim.domain.ports import Question
+from api_shim.domain.recurrence import next_times
+
+SHOWN_FIRINGS = 5
+
+
+SHOWN_INPUTS = 20_000
+"""Characters. What is longer is cut off, and said to be."""
+
+
+MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+.!|~&-]")
+
+
+def question(scheduled: ScheduledJob, job: Job, requester: str, now: datetime) -> Question:
+    """Return what people are asked about a request.
+
+    Args:
+        scheduled: the request.
+        job: its Job.
+        requester: the name of who asked for it.
+        now: the time.
+    """
+    return Question(
+        name=waiting_name(scheduled),
+        message=f"Waits for approval; requested by {requester}.",
+        parameters=scheduled.inputs,
+        description=_description(scheduled, job, requester, now),
+        form=_form(version_of(scheduled, job), past_due=scheduled.is_past_due(now)),
+    )
+
+
+def waiting_name(scheduled: ScheduledJob) -> str:
+    """Return the name of the run of a request."""
+    return f"{scheduled.name} (waiting for approval)"
+
+
+def _form(version: str, *, past_due: bool) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "decision": {"title": "Decision", "enum": ["approve", "deny"], "type": "string"},
+        "comment": {"title": "Comment", "type": "string", "default": ""},
+    }
+    if past_due:
+        fields["confirm_past_due"] = {
+            "title": "Run it though its start has passed",
+            "type": "boolean",
+            "default": False,
+        }
+    fields["request"] = {"title": "Request", "enum": [version], "type": "string", "default": version}
+    return {
+        "title": "Decision",
+        "type": "object",
+        "properties": {name: {**each, "position": place} for place, (name, each) in enumerate(fields.items())},
+        "required": ["decision"],
+        "additionalProperties": False,
+    }
+
+
+def _description(scheduled: ScheduledJob, job: Job, requester: str, now: datetime) -> str:
+    parts = [
+        f"## {plain(scheduled.name)}",
+        f"**{plain(requester)}** asks to run **{plain(job.name)}** ({plain(job.class_path)}) on the queue "
+        f"{plain(scheduled.queue)}.",
+        f"**When:** {_when(scheduled, now)}",
+        f"**Back in the queue:** {plain(scheduled.approval_note)}" if scheduled.approval_note else "",
+        f"**Inputs:**\n\n{_inputs(scheduled, job)}",
+        "Decide below, as the login of this page; who asked cannot approve."
+        + (" A dry run tries it without effect first." if job.supports_dryrun else ""),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def _when(scheduled: ScheduledJob, now: datetime) -> str:
+    zone = ZoneInfo(scheduled.time_zone)
+
+    def shown(time: datetime) -> str:
+        return f"{time.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+    if scheduled.immediate:
+        return "as soon as it is approved."
+    if scheduled.one_off:
+        passed = ", which has passed: it would run at once" if scheduled.is_past_due(now) else ""
+        return f"once, at {shown(scheduled.start_time)}{passed}."
+    firings = next_times(scheduled.recurrence, max(now, scheduled.created), SHOWN_FIRINGS)
+    rule = f"by the crontab {plain(scheduled.crontab)}" if scheduled.crontab else str(scheduled.interval)
+    return f"{rule}; next at {', '.join(map(shown, firings))}."
+
+
+def _inputs(scheduled: ScheduledJob, job: Job) -> str:
+    if job.has_sensitive_variables:
+        return "not shown, because they may be sensitive."
+    text = json.dumps(scheduled.inputs, indent=2, ensure_ascii=False)
+    # What cannot be seen is shown escaped: it could turn the line around that it stands in.
+    text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    if len(text) > SHOWN_INPUTS:
+        text = f"{text[:SHOWN_INPUTS]}\n… and {len(text) - SHOWN_INPUTS} characters more: see the API."
+    # In JSON no line can consist of the fence alone: texts are quoted, and their line ends escaped.
+    return f"````json\n{text}\n````"
+
+
+def plain(text: str) -> str:
+    """Return a text that Markdown shows as it is."""
+    return MARKUP.sub(lambda mark: f"\\{mark[0]}", " ".join(text.split()))
+
+
+def mark_of(asked: Question) -> str:
+    """Return what tells whether a question is still as it was written."""
+    text = json.dumps([asked.description, asked.form], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,148 @@
+"""What is recorded of the firings of scheduled jobs, and when one counts as missed.
+
+* A firing has one job result, whoever records it: a run that was let go, one that was lost, one that was passed over.
+* Who records one looks behind the lock of the scheduled job whether it is still free.
+* The inputs of sensitive Jobs are forgotten when their run is over.
+
+Contract 5 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from api_shim.domain.accounts import User
+from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob, Spent, Status
+from api_shim.domain.ports import Run
+from api_shim.domain.recurrence import next_times, nominal_time
+from api_shim.store import Transaction
+from approval_gate.admission import SUPERSEDED
+
+MISSED_AFTER = timedelta(seconds=90)
+"""How long after its nominal time a firing that no run has taken counts as missed."""
+
+TAKEN_AHEAD = timedelta(seconds=30)
+"""How long before its time a worker may take a run; Prefect's own take them ten seconds before."""
+
+
+def ending(result: JobResult, status: Status, now: datetime) -> dict[str, Any]:
+    """Return the fields that change when a result becomes final."""
+    forgotten = {"inputs": None} if result.sensitive else {}
+    return {"status": status, "date_done": now, **forgotten}
+
+
+def firing_of(scheduled: ScheduledJob, run: Run) -> datetime:
+    """Return the nominal time of a run that Prefect's scheduler made; what is no firing stays as it is."""
+    return nominal_time(scheduled.recurrence, run.expected_start) or run.expected_start
+
+
+def look_after(scheduled: ScheduledJob, firing: datetime) -> datetime:
+    """Return when the firing that follows this one will count as missed."""
+    following = next_times(scheduled.recurrence, firing, 1)
+    return following[0] + MISSED_AFTER if following else NEVER
+
+
+def new_result(
+    run_id: UUID,
+    job: Job,
+    scheduled: ScheduledJob | None,
+    due: datetime | None,
+    user: User | None,
+    now: datetime,
+) -> JobResult:
+    """Return the job result of a firing, as its run begins."""
+    return JobResult(
+        id=run_id,
+        job_id=job.id,
+        scheduled_job_id=scheduled.id if scheduled else None,
+        user_id=user.id if user else None,
+        name=job.name,
+        task_name=job.class_path,
+        queue=scheduled.queue if scheduled else job.default_queue,
+        nominal_time=due,
+        sensitive=job.has_sensitive_variables,
+        date_created=now,
+        released=True,
+    )
+
+
+def is_taken(tx: Transaction, scheduled: ScheduledJob, firing: datetime) -> bool:
+    """Say whether a run has, or has had, this firing."""
+    which = {"scheduled_job_id": scheduled.id, "nominal_time": firing}
+    return tx.exists(JobResult, **which) or is_spent(tx, scheduled, firing)
+
+
+def is_spent(tx: Transaction, scheduled: ScheduledJob, firing: datetime) -> bool:
+    """Say whether a run has had this firing, and its result was deleted."""
+    return tx.exists(Spent, scheduled_job_id=scheduled.id, nominal_time=firing)
+
+
+def taken_of(tx: Transaction, firings: Collection[tuple[UUID, datetime]]) -> set[tuple[UUID, datetime]]:
+    """Return those of these firings, each a scheduled job's id and a nominal time, that a run has, or has had."""
+    if not firings:
+        return set()
+    which: dict[str, Any] = {
+        "scheduled_job_id": {thing for thing, _ in firings},
+        "nominal_time": {at for _, at in firings},
+    }
+    found: list[JobResult | Spent] = [*tx.all(JobResult, **which), *tx.all(Spent, **which)]
+    taken = {(each.scheduled_job_id, each.nominal_time) for each in found}
+    return {firing for firing in firings if firing in taken}
+
+
+def _is_free(tx: Transaction, scheduled: ScheduledJob, run_id: UUID, firing: datetime) -> bool:
+    """Say whether neither the firing nor the run is recorded; until the transaction ends nobody else can."""
+    still_there = tx.one(ScheduledJob, id=scheduled.id, lock=True) is not None
+    return still_there and not is_taken(tx, scheduled, firing) and not tx.exists(JobResult, id=run_id)
+
+
+def _result(
+    tx: Transaction, scheduled: ScheduledJob, job: Job, run_id: UUID, firing: datetime, now: datetime
+) -> JobResult:
+    owner = tx.one(User, id=scheduled.owner_id) if scheduled.owner_id else None
+    return new_result(run_id, job, scheduled, firing, owner, now)
+
+
+def record_lost(scheduled: ScheduledJob, job: Job, run: Run, firing: datetime, now: datetime, tx: Transaction) -> None:
+    """Record a firing whose run ended before it was let go."""
+    if scheduled.one_off:
+        tx.change(scheduled, enabled=False)
+    if not _is_free(tx, scheduled, run.id, firing):
+        return
+    result = _result(tx, scheduled, job, run.id, firing, now)
+    tx.add(result)
+    status = Status.REVOKED if run.state_type == "CANCELLED" else Status.FAILURE
+    why = f"The run ended before it was let go: {run.state_name}. {run.message}".strip()
+    tx.change(result, **ending(result, status, now), traceback=why)
+
+
+def record_passed_over(scheduled: ScheduledJob, job: Job, run: Run, now: datetime, tx: Transaction) -> None:
+    """Record a firing that a newer one makes needless."""
+    firing = firing_of(scheduled, run)
+    if not _is_free(tx, scheduled, run.id, firing):
+        return
+    result = _result(tx, scheduled, job, run.id, firing, now)
+    tx.add(result)
+    tx.change(result, **ending(result, Status.REVOKED, now), traceback=SUPERSEDED)
+
+
+def record_catch_up(
+    scheduled: ScheduledJob, job: Job, run_id: UUID, firing: datetime, now: datetime, tx: Transaction
+) -> bool:
+    """Record the run that makes up for a firing; False if another has it."""
+    if not _is_free(tx, scheduled, run_id, firing):
+        return False
+    result = _result(tx, scheduled, job, run_id, firing, now)
+    tx.add(replace(result, inputs=scheduled.inputs, released=False))
+    return True
+
+
+def mark_released(run_id: UUID, tx: Transaction) -> None:
+    """Record that Prefect has been told that the run may start."""
+    result = tx.one(JobResult, id=run_id)
+    if result is not None and not result.released:
+        tx.change(result, released=True)

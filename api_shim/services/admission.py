@@ -1,0 +1,431 @@
+"""The use cases of a run: it asks whether it may go, and later tells how it went.
+
+* The facts are read and the answer recorded in one transaction, so two runs that ask at once cannot both be let go.
+* What admission records: the process that was let go, the count and time of the firing, the end of a one-off;
+  a failed job result where a firing's turn was refused, a revoked one where it was passed over.
+* What goes, and what is refused, is remembered; what goes back into the queue goes there in the same transaction.
+* An outcome counts only from the process that was let go, and only once.
+* The inputs of sensitive Jobs are forgotten when their run is over.
+
+Design: every run passes admission, whoever started it. Contract 5 and 7.
+
+What stands in the store behind a run that asks for admission, and the facts about it that the rules go by.
+
+* Nothing that Prefect says of a run is believed but which run it is, and which schedule made it.
+* What the answer rests on is read behind a lock: two runs that ask at once are told one after the other.
+* The code that counts is the one that the asking process has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from api_shim.domain.accounts import User
+from api_shim.domain.approval import is_dry_run, stale
+from api_shim.domain.audit import Act, AuditEvent
+from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob, Spent, Status
+from api_shim.domain.ports import Run
+from api_shim.domain.recurrence import is_firing, newest_time
+from api_shim.reconcile.firings import TAKEN_AHEAD, ending, firing_of, is_spent, look_after, new_result
+from api_shim.services.approval_state import return_stale, return_to_queue
+from api_shim.services.authentication import actor_of
+from api_shim.store import Store, Transaction
+from approval_gate import admission
+from approval_gate.admission import Answer, Facts, Finish, Firing, Go, Hold, Refuse, RunsAs
+from approval_gate.errors import NotFound
+from approval_gate.model import Action, Actor, Attributes, ObjectType
+from flows.inputs import storable_json, storable_text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ticket:
+    """What a run that goes is given."""
+
+    job: Job
+    result: JobResult
+    user: User | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a run went, as its own process tells it."""
+
+    status: Status
+    result: Any
+    traceback: str | None
+
+
+class Admissions:
+    """Lets runs go, once each, and hears how they went."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def ask(self, run: Run, attempt: Attempt, now: datetime) -> tuple[Answer, Ticket | None]:
+        """Answer a run that asks whether it may go, and record the answer.
+
+        Args:
+            run: the flow run, as Prefect shows it.
+            attempt: the process that asks.
+            now: the time.
+
+        Returns:
+            the answer, and with ``Go`` what the run is to execute.
+        """
+        with self._store.transaction() as tx:
+            request = behind(tx, run)
+            answer = admission.admit(facts(tx, run, request, attempt, now))
+            ticket = None if request is None else _record(tx, run, request, attempt, answer, now)
+            _remember(tx, run, request, answer, ticket, now)
+        if request is not None and isinstance(answer, Hold | Refuse) and answer.returns:
+            with self._store.transaction() as tx:
+                return_stale(request.job.id, now, tx, but=request.scheduled.id if request.scheduled else None)
+        return answer, ticket
+
+    def tell(self, run_id: UUID, attempt: UUID, outcome: Outcome, now: datetime) -> None:
+        """Record how a run went; the second time, and after it was ended otherwise, nothing changes.
+
+        Raises:
+            NotFound: no such process of such a run was ever let go.
+        """
+        with self._store.transaction() as tx:
+            result = tx.one(JobResult, id=run_id, lock=True)
+            if result is None or result.attempt != attempt:
+                raise NotFound("No such run was let go.")
+            if not result.status.final:
+                tx.change(
+                    result,
+                    **ending(result, outcome.status, now),
+                    result=storable_json(outcome.result),
+                    traceback=None if outcome.traceback is None else storable_text(outcome.traceback),
+                )
+
+
+def _record(
+    tx: Transaction, run: Run, request: Requested, attempt: Attempt, answer: Answer, now: datetime
+) -> Ticket | None:
+    match answer:
+        case Go():
+            return Ticket(job=request.job, result=_let_go(tx, run, request, attempt, now), user=request.owner)
+        case Hold(reason=reason, returns=True):
+            _return(tx, request, attempt, reason, now)
+        case Refuse(recorded=True):
+            _record_refusal(tx, run, request, answer, now)
+            if answer.returns:
+                _return(tx, request, attempt, answer.reason, now)
+        case Finish(message=admission.SUPERSEDED):
+            _close(tx, run, request, Status.REVOKED, answer.message, now)
+    return None
+
+
+def _return(tx: Transaction, request: Requested, attempt: Attempt, reason: str, now: datetime) -> None:
+    if request.scheduled is None:
+        return
+    # What is decided about next is the code that the workers have.
+    tx.change(request.job, code_digest=attempt.code)
+    return_to_queue(tx, request.scheduled, request.job, reason, now)
+
+
+def _remember(
+    tx: Transaction, run: Run, request: Requested | None, answer: Answer, ticket: Ticket | None, now: datetime
+) -> None:
+    match answer:
+        case Go() if ticket is not None and not _was_let_go(request):
+            act, said = Act.ADMITTED, _approver(ticket.result)
+        case Refuse(reason=reason, tampered=tampered):
+            act, said = (Act.TAMPERED if tampered else Act.REFUSED), {"reason": reason}
+        case Hold(reason=reason, returns=False):
+            act, said = Act.REFUSED, {"reason": reason}
+        case _:
+            return
+    scheduled = request.scheduled if request else None
+    owner = request.owner if request else None
+    tx.remember(
+        AuditEvent(
+            at=now,
+            act=act,
+            actor_id=owner.id if owner else None,
+            actor=owner.username if owner else "",
+            name=scheduled.name if scheduled else request.job.name if request else "",
+            scheduled_job_id=scheduled.id if scheduled else None,
+            job_id=request.job.id if request else None,
+            flow_run_id=run.id,
+            deployment_id=run.deployment_id,
+            data=said,
+        )
+    )
+
+
+def _was_let_go(request: Requested | None) -> bool:
+    return request is not None and request.result is not None and request.result.attempt is not None
+
+
+def _approver(result: JobResult) -> dict[str, Any]:
+    return {"approved_by": result.approval["by"]} if result.approval else {}
+
+
+def _let_go(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now: datetime) -> JobResult:
+    result = request.result or _first_result(tx, run, request, now)
+    if result.attempt == attempt.id:
+        return result
+    if request.scheduled is not None:
+        _count(tx, request.scheduled, request.due, now)
+    return tx.change(
+        result,
+        attempt=attempt.id,
+        worker=attempt.worker,
+        status=Status.STARTED,
+        date_started=now,
+        approval=_approval(request.scheduled),
+    )
+
+
+def _approval(scheduled: ScheduledJob | None) -> dict[str, Any] | None:
+    if scheduled is None or scheduled.approved_at is None:
+        return None
+    return {
+        "by": scheduled.approved_by,
+        "at": scheduled.approved_at.isoformat(),
+        "comment": scheduled.approval_comment,
+    }
+
+
+def _first_result(tx: Transaction, run: Run, request: Requested, now: datetime) -> JobResult:
+    result = new_result(run.id, request.job, request.scheduled, request.due, request.owner, now)
+    result = replace(result, inputs=request.inputs)
+    tx.add(result)
+    return result
+
+
+def _count(tx: Transaction, scheduled: ScheduledJob, due: datetime | None, now: datetime) -> None:
+    counted = {"total_run_count": scheduled.total_run_count + 1, "last_run_at": now}
+    if scheduled.one_off:
+        tx.change(scheduled, enabled=False, next_look_at=NEVER, **counted)
+    else:
+        tx.change(scheduled, next_look_at=look_after(scheduled, due or now), **counted)
+
+
+def _record_refusal(tx: Transaction, run: Run, request: Requested, refusal: Refuse, now: datetime) -> None:
+    _close(tx, run, request, Status.FAILURE, refusal.reason, now)
+    scheduled = request.scheduled
+    if scheduled is not None and (refusal.ends_schedule or scheduled.one_off):
+        failure = refusal.reason if refusal.ends_schedule else ""
+        tx.change(scheduled, enabled=False, failure=failure, date_changed=now, version=scheduled.version + 1)
+
+
+def _close(tx: Transaction, run: Run, request: Requested, status: Status, why: str, now: datetime) -> None:
+    result = request.result or _first_result(tx, run, request, now)
+    tx.change(result, **ending(result, status, now), traceback=why)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requested:
+    """What stands in the store behind a run."""
+
+    job: Job
+    result: JobResult | None
+    scheduled: ScheduledJob | None
+    due: datetime | None
+    inputs: Mapping[str, Any]
+    sensitive: bool
+    owner: User | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """A process that executes a run, or wants to.
+
+    Args:
+        id: its own; a new one for each start of a process.
+        worker: where it is, as ``host:number``.
+        code: the digest of the Job's code as it has it.
+    """
+
+    id: UUID
+    worker: str
+    code: str
+
+
+def behind(tx: Transaction, run: Run) -> Requested | None:
+    """Return what stands behind a run; None for one that nobody requested, or that has had its turn."""
+    if tx.exists(Spent, id=run.id):
+        return None
+    seen = tx.one(JobResult, id=run.id)
+    scheduled = _scheduled_behind(tx, run, seen)
+    job_id = seen.job_id if seen is not None else scheduled.job_id if scheduled is not None else None
+    job = tx.one(Job, id=job_id) if job_id is not None else _receiver_behind(tx, run)
+    # Read again behind the lock of what it belongs to: another process of this run may have been let go meanwhile.
+    result = tx.one(JobResult, id=run.id, lock=True)
+    if job is None or (result is not None and result.nominal_time is not None and scheduled is None):
+        return None
+    owner_id = scheduled.owner_id if scheduled else result.user_id if result else None
+    return Requested(
+        job=job,
+        result=result,
+        scheduled=scheduled,
+        due=_due(run, result, scheduled),
+        inputs=_inputs(run, result, scheduled),
+        sensitive=result.sensitive if result else False,
+        owner=tx.one(User, id=owner_id) if owner_id else None,
+    )
+
+
+def _scheduled_behind(tx: Transaction, run: Run, result: JobResult | None) -> ScheduledJob | None:
+    if result is not None:
+        by_result = result.scheduled_job_id
+        return tx.one(ScheduledJob, id=by_result, lock=True) if by_result else None
+    by_run = tx.one(ScheduledJob, flow_run_id=run.id, lock=True)
+    if by_run is not None or not run.by_schedule or run.deployment_id is None:
+        return by_run
+    return tx.one(ScheduledJob, deployment_id=run.deployment_id, lock=True)
+
+
+def _receiver_behind(tx: Transaction, run: Run) -> Job | None:
+    if run.deployment_id is None:
+        return None
+    return tx.one(Job, deployment_id=run.deployment_id, is_job_hook_receiver=True, lock=True)
+
+
+def _due(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> datetime | None:
+    if scheduled is None:
+        return None
+    if result is not None and result.nominal_time is not None:
+        return result.nominal_time
+    # Prefect keeps the nominal time of its scheduler's runs only; of a one-off it shows the time of creation.
+    return scheduled.start_time if scheduled.one_off else firing_of(scheduled, run)
+
+
+def _inputs(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> Mapping[str, Any]:
+    if result is not None:
+        return result.inputs or {}
+    # An event's run was made by Prefect; what it carries is the event.
+    return scheduled.inputs if scheduled is not None else run.parameters
+
+
+def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt, now: datetime) -> Facts:
+    result = request.result if request else None
+    shown = {} if request is None or request.sensitive else request.inputs
+    return Facts(
+        now=now,
+        requested=request is not None,
+        attempt=attempt.id,
+        let_go=result.attempt if result else None,
+        over=result is not None and result.status.final,
+        # Prefect's database may give 1.0 back as 1, which is equal all the same.
+        unchanged=run.parameters == shown or (request is not None and _overtaken(request)),
+        needs_approval=request is not None and _needs_approval(request),
+        firing=_firing_behind(tx, run.id, request, attempt, now) if request else None,
+        runs_as=_runs_as(tx, request) if request else None,
+        job_enabled=request is not None and request.job.enabled,
+        job_installed=request is not None and request.job.installed,
+        singleton_busy=request is not None and _busy(tx, request.job, run.id),
+    )
+
+
+def _overtaken(request: Requested) -> bool:
+    """Say whether a worker may have taken this firing before its inputs were changed; it goes with the new ones."""
+    scheduled, due = request.scheduled, request.due
+    if scheduled is None or scheduled.one_off or due is None or request.result is not None:
+        return False
+    return scheduled.created < scheduled.due_from and due < scheduled.due_from + TAKEN_AHEAD
+
+
+def foreseen(
+    scheduled: ScheduledJob, job: Job, due: datetime, then: datetime, *, runs_as: RunsAs | None, taken: bool
+) -> Facts:
+    """Return the facts about the run of a firing to come, as they are then if nothing changes.
+
+    Args:
+        scheduled: what fires.
+        job: its Job.
+        due: the firing's nominal time.
+        then: when it would ask.
+        runs_as: who it would execute as, see ``who_runs``.
+        taken: a run has, or has had, this firing.
+    """
+    return Facts(
+        now=then,
+        requested=True,
+        attempt=NO_PROCESS,
+        let_go=None,
+        over=False,
+        unchanged=True,
+        needs_approval=False,
+        firing=_firing(scheduled, job, due, job.code_digest, then, own=False, taken=taken),
+        runs_as=runs_as,
+        job_enabled=job.enabled,
+        job_installed=job.installed,
+        singleton_busy=False,
+    )
+
+
+NO_PROCESS = UUID(int=0)
+
+
+def _needs_approval(request: Requested) -> bool:
+    by_event = request.job.is_job_hook_receiver
+    return request.job.approval_required and not by_event and not is_dry_run(request.job, request.inputs)
+
+
+def _firing_behind(tx: Transaction, run_id: UUID, request: Requested, attempt: Attempt, now: datetime) -> Firing | None:
+    scheduled, due = request.scheduled, request.due
+    if scheduled is None or due is None:
+        return None
+    other = tx.one(JobResult, scheduled_job_id=scheduled.id, nominal_time=due)
+    taken = other.id != run_id if other is not None else is_spent(tx, scheduled, due)
+    return _firing(scheduled, request.job, due, attempt.code, now, own=run_id == scheduled.flow_run_id, taken=taken)
+
+
+def _firing(
+    scheduled: ScheduledJob, job: Job, due: datetime, code: str, now: datetime, *, own: bool, taken: bool
+) -> Firing:
+    repeats = not scheduled.one_off
+    return Firing(
+        name=scheduled.name,
+        enabled=scheduled.enabled,
+        approval=scheduled.approval,
+        stale=stale(scheduled, job, code),
+        outdated=own and scheduled.run_outdated,
+        carries_request=own,
+        due=due,
+        on_time=is_firing(scheduled.recurrence, due) if repeats else True,
+        owed=due >= scheduled.due_from if repeats else True,
+        newest=newest_time(scheduled.recurrence, now) if repeats else None,
+        taken=taken,
+    )
+
+
+def _runs_as(tx: Transaction, request: Requested) -> RunsAs | None:
+    owner = request.owner
+    if request.job.is_job_hook_receiver or owner is None:
+        return who_runs(request.job, None, None, {})
+    return who_runs(request.job, owner, actor_of(tx, owner), tx.attributes(ObjectType.JOB, request.job.id))
+
+
+def who_runs(job: Job, owner: User | None, actor: Actor | None, thing: Attributes) -> RunsAs | None:
+    """Return who a run of a Job executes as; None where an event starts it.
+
+    Args:
+        job: the Job.
+        owner: who owns what runs; None when he has been removed.
+        actor: the owner as the rules see him.
+        thing: the Job, as constraints see it.
+    """
+    if job.is_job_hook_receiver:
+        return None
+    if owner is None or actor is None:
+        return RunsAs(exists=False, active=False, may_run=False)
+    return RunsAs(exists=True, active=owner.is_active, may_run=actor.may(Action.RUN, ObjectType.JOB, thing))
+
+
+def _busy(tx: Transaction, job: Job, run_id: UUID) -> bool:
+    if not job.is_singleton:
+        return False
+    # The Job's row is the lock: two runs of a singleton that ask at once are told one after the other.
+    tx.one(Job, id=job.id, lock=True)
+    under_way = tx.all(JobResult, job_id=job.id, status=Status.STARTED)
+    return any(result.id != run_id for result in under_way)

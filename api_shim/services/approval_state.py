@@ -1,0 +1,75 @@
+"""How an approval or a request lapses without anybody deciding: by a change, or by time.
+
+* An approval holds for exactly what was approved; when that changes, the request returns to the queue, with the reason.
+* What was scheduled before its Job needed approval enters the queue when it does.
+* A request that nobody decides about in its time expires, and never runs.
+* All of it is remembered.
+
+Contract 9.7; the decision is bound to what was decided about.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from api_shim.domain.approval import end_of, stale
+from api_shim.domain.audit import Act, about
+from api_shim.domain.model import Job, ScheduledJob
+from api_shim.store import Transaction
+from approval_gate.lifecycle import Step, after
+
+
+def return_to_queue(tx: Transaction, scheduled: ScheduledJob, job: Job, reason: str, now: datetime) -> ScheduledJob:
+    """Take an approval back, for this reason; what has been decided stays remembered, and the time begins anew."""
+    state = after(scheduled.approval, Step.RETURN)
+    if state is None:
+        return scheduled
+    tx.remember(about(scheduled, Act.RETURNED, now, reason=reason))
+    return tx.change(
+        scheduled,
+        approval=state,
+        approval_note=reason,
+        approved=None,
+        approved_by_id=None,
+        approved_by="",
+        approved_at=None,
+        approval_comment="",
+        expires_at=end_of(job, now),
+        date_changed=now,
+        version=scheduled.version + 1,
+    )
+
+
+def check_anew(tx: Transaction, scheduled: ScheduledJob, job: Job, now: datetime) -> ScheduledJob:
+    """Return a scheduled job as it stands after it was changed: in the queue if it may no longer run unasked."""
+    reason = stale(scheduled, job)
+    return return_to_queue(tx, scheduled, job, reason, now) if reason else scheduled
+
+
+def return_stale(job_id: UUID, now: datetime, tx: Transaction, *, but: UUID | None = None) -> None:
+    """Return to the queue whatever of a changed Job may no longer run unasked; what waits is shown anew, but for one.
+
+    In a transaction of its own, without a lock on the Job: admission locks the scheduled job first, and then the Job.
+    """
+    job = tx.one(Job, id=job_id)
+    if job is None:
+        return
+    for scheduled in tx.all(ScheduledJob, order="id", lock=True, job_id=job.id, enabled=True):
+        if reason := stale(scheduled, job):
+            return_to_queue(tx, scheduled, job, reason, now)
+        elif scheduled.awaits_decision and scheduled.id != but:
+            # What its form shows is another thing now.
+            tx.change(scheduled, version=scheduled.version + 1)
+
+
+def expire(scheduled_id: UUID, now: datetime, tx: Transaction) -> None:
+    """End a request whose time to be decided about is over."""
+    scheduled = tx.one(ScheduledJob, id=scheduled_id, lock=True)
+    if scheduled is None or scheduled.expires_at is None or scheduled.expires_at > now:
+        return
+    state = after(scheduled.approval, Step.EXPIRE)
+    if state is None:
+        return
+    tx.change(scheduled, approval=state, enabled=False, date_changed=now, version=scheduled.version + 1)
+    tx.remember(about(scheduled, Act.EXPIRED, now))

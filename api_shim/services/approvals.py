@@ -1,0 +1,190 @@
+"""The use cases around requests: approve, deny, dry-run, and the queue of those that wait.
+
+* The rules are the policy's; here each decision is one transaction that locks the request first. So of several
+  decisions at once the first holds, and the others are told who decided.
+* An approval is bound to what stood in the store when it was given. Who says which version he has seen can approve
+  no other.
+* Denied is gone; who decides after that is told by whom it was denied, if he could have seen it.
+* A dry run is a run of its own, as the one who starts it; the request stays as it is.
+
+Contract 6, 9.4 to 9.7, and 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from api_shim.domain.approval import binding_of, version_of
+from api_shim.domain.audit import Act, about, snapshot
+from api_shim.domain.model import JobResult, Leftover, ScheduledJob
+from api_shim.parsing.decision import Decision
+from api_shim.reconcile.reconciler import Projection
+from api_shim.services.authorization import KIND, Case, cases, check_still_there, judged
+from api_shim.services.runs import Runs
+from api_shim.services.schedules import leave
+from api_shim.store import Listing, Page, Store, Transaction
+from approval_gate import policy
+from approval_gate.errors import Conflict
+from approval_gate.lifecycle import STEPS, ApprovalState, Step
+from approval_gate.model import Action, Actor
+
+CHANGED = "This request has changed since it was shown to you; look at it again."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A request in the queue, as one person sees it.
+
+    Args:
+        requester: the name of who asked for it.
+        why_not: why he may not approve it; empty if he may.
+    """
+
+    scheduled: ScheduledJob
+    requester: str
+    why_not: str
+
+
+class Approvals:
+    """Decisions about requests.
+
+    Args:
+        store: what is true.
+        runs: starts dry runs.
+        projection: brings Prefect into line.
+        clock: tells the time, aware.
+    """
+
+    def __init__(self, *, store: Store, runs: Runs, projection: Projection, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._runs = runs
+        self._projection = projection
+        self._clock = clock
+
+    async def approve(self, actor: Actor, by: Mapping[str, Any], decision: Decision) -> ScheduledJob:
+        """Let a request go.
+
+        Args:
+            actor: who decides.
+            by: the field that tells which request.
+            decision: what he decides with.
+
+        Returns:
+            the scheduled job, approved.
+
+        Raises:
+            Forbidden: he may not, with the reason.
+            NotFound: there is no such request, or none that he may see.
+            Conflict: it has been decided, needs no approval, or is not what he has seen.
+            Invalid: its start has passed, and he did not say that he knows.
+            NotRunnable: its Job's code is gone.
+        """
+        row = await self._store.write(partial(_approve, actor, by, decision, self._clock()))
+        await self._runs.follow(row.id)
+        return row
+
+    async def deny(self, actor: Actor, by: Mapping[str, Any], decision: Decision) -> ScheduledJob:
+        """Deny a request, or withdraw one's own; it is gone then.
+
+        Raises:
+            Forbidden: he may not, with the reason.
+            NotFound: there is no such request, or none that he may see.
+            Conflict: it has been decided, or needs no approval.
+        """
+        row, leftover = await self._store.write(partial(_deny, actor, by, decision, self._clock()))
+        await self._runs.promptly(partial(self._projection.clean, leftover))
+        return row
+
+    async def dry_run(self, actor: Actor, by: Mapping[str, Any]) -> JobResult:
+        """Run a request's Job with its inputs and without effect, as the actor.
+
+        Raises:
+            Forbidden: he may not run that Job.
+            NotFound: there is no such scheduled job, or none that he may see.
+            NotRunnable: its Job has no dry run, or cannot run.
+            Unavailable: no worker serves the queue, or Prefect does not answer.
+        """
+        now = self._clock()
+        case = await self._store.read(partial(_dry_runnable, actor, by, now))
+        await self._runs.check_served(case.row.queue)
+        inputs = {**case.row.inputs, "dryrun": True}
+
+        def remember(tx: Transaction, result: JobResult) -> None:
+            tx.remember(about(replace(case.row, flow_run_id=result.id), Act.DRY_RUN, now, actor))
+
+        return await self._runs.start(actor, case.job, inputs, case.row.queue, now, also=remember)
+
+    async def queue(self, actor: Actor, listing: Listing) -> Page[Waiting]:
+        """Return a page of what waits for a decision and the actor may see.
+
+        Raises:
+            Forbidden: he may see no scheduled jobs.
+        """
+        return await self._store.read(partial(_queue, actor, listing, self._clock()))
+
+    async def put_back(self, run_id: UUID) -> None:
+        """Let the run of an undecided request, which was let start in Prefect, stand and ask again."""
+        await self._projection.put_back(run_id)
+
+
+def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datetime, tx: Transaction) -> ScheduledJob:
+    case = judged(tx, actor, Action.CHANGE, by, now, partial(policy.approve, actor, force=decision.force))
+    row = case.row
+    if row.approval is ApprovalState.APPROVED:
+        return row
+    if decision.version not in (None, version_of(row, case.job)):
+        raise Conflict(CHANGED)
+    check_still_there(tx, actor)
+    tx.remember(about(row, Act.APPROVED, now, actor, comment=decision.comment, force=decision.force))
+    return tx.change(
+        row,
+        approval=STEPS[row.approval, Step.APPROVE],
+        approval_note="",
+        approval_comment=decision.comment,
+        approved=binding_of(row, case.job),
+        approved_at=now,
+        approved_by=actor.username,
+        approved_by_id=actor.id,
+        date_changed=now,
+        due_from=now,
+        version=row.version + 1,
+    )
+
+
+def _deny(
+    actor: Actor, by: Mapping[str, Any], decision: Decision, now: datetime, tx: Transaction
+) -> tuple[ScheduledJob, Leftover]:
+    case = judged(tx, actor, Action.DELETE, by, now, partial(policy.deny, actor))
+    own = actor.id == case.row.requester_id
+    act, word, step = (Act.WITHDRAWN, "Withdrawn", Step.WITHDRAW) if own else (Act.DENIED, "Denied", Step.DENY)
+    tx.remember(about(case.row, act, now, actor, comment=decision.comment, seen=snapshot(case.request.thing or {})))
+    comment = f": {decision.comment}" if decision.comment else "."
+    [leftover] = leave(tx, [case.row], f"{word} by {actor.username}{comment}")
+    return replace(case.row, approval=STEPS[case.row.approval, step], enabled=False), leftover
+
+
+def _dry_runnable(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> Case:
+    return judged(tx, actor, Action.VIEW, by, now, partial(policy.dry_run, actor))
+
+
+# The queue
+
+
+def _queue(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Page[Waiting]:
+    policy.enforce(policy.on_type(actor, Action.VIEW, KIND), KIND)
+    listing = replace(listing, sort=listing.sort or ("start_time",))
+    page: Page[ScheduledJob] = tx.page(KIND, actor, listing, approval=ApprovalState.PENDING, enabled=True)
+    waiting = [
+        Waiting(
+            scheduled=case.row,
+            requester=case.requester,
+            why_not=policy.why_not(policy.approve(actor, case.request, force=True), hidden=policy.MAY_NOT_APPROVE),
+        )
+        for case in cases(tx, page.rows, now)
+    ]
+    return Page(page.count, waiting)

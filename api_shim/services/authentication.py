@@ -1,0 +1,129 @@
+"""Who calls: what somebody signs in with, and what he may do at this moment.
+
+* A token is found by the hash of its key, and compared in constant time.
+* Who has no token, an unknown, an expired one, or one of a deactivated user, is nobody.
+* Permissions are additive; those that reach a user directly and through his groups count alike, disabled ones do not.
+* A permission that is stored and no longer understood grants nothing, and takes nothing from the others.
+
+Contract 2 and 8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from api_shim.domain.accounts import Permission, PermissionGroup, PermissionUser, Token, User, UserGroup
+from api_shim.store import Transaction
+from api_shim.store.columns import path_types
+from approval_gate import constraints
+from approval_gate.errors import GateError, Invalid
+from approval_gate.model import Action, Actor, Grant, ObjectType
+
+logger = logging.getLogger("signoff")
+
+
+class Unauthenticated(GateError):
+    """Nobody that we know."""
+
+
+NO_CREDENTIALS = "Authentication credentials were not provided."
+INVALID_TOKEN = "Invalid token"  # noqa: S105 - a sentence, not a secret
+EXPIRED = "Token expired"
+INACTIVE = "User inactive"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credentials:
+    """What somebody signs in with.
+
+    Args:
+        key: a token's key.
+        username: whose it must be, where the way of signing in says so.
+    """
+
+    key: str
+    username: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials(username={self.username!r})"
+
+
+def hash_key(key: str) -> str:
+    """Return the hash under which a token is kept; keys are random, so a fast hash is enough."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def sign_in(tx: Transaction, credentials: Credentials, now: datetime) -> Actor:
+    """Return who signs in.
+
+    Raises:
+        Unauthenticated: with the contract's sentence for what is wrong.
+    """
+    hashed = hash_key(credentials.key)
+    token = tx.one(Token, key_hash=hashed)
+    if token is None or not hmac.compare_digest(token.key_hash, hashed):
+        raise Unauthenticated(INVALID_TOKEN)
+    user = tx.one(User, id=token.user_id)
+    if user is None or credentials.username not in (None, user.username):
+        raise Unauthenticated(INVALID_TOKEN)
+    if token.expires is not None and token.expires <= now:
+        raise Unauthenticated(EXPIRED)
+    if not user.is_active:
+        raise Unauthenticated(INACTIVE)
+    return actor_of(tx, user, read_only=not token.write_enabled)
+
+
+def actor_of(tx: Transaction, user: User, *, read_only: bool = False) -> Actor:
+    """Return a user as the rules see him, with every permission that reaches him now."""
+    [actor] = actors_of(tx, [user])
+    return replace(actor, read_only=read_only)
+
+
+def actors_of(tx: Transaction, users: list[User]) -> list[Actor]:
+    """Return users as the rules see them, in the same number of queries however many they are."""
+    limited = [user.id for user in users if not user.is_superuser]
+    reaching = _reaching(tx, limited) if limited else {}
+
+    def actor(user: User) -> Actor:
+        grants = tuple(reaching.get(user.id, ()))
+        return Actor(id=user.id, username=user.username, superuser=user.is_superuser, grants=grants)
+
+    return [actor(user) for user in users]
+
+
+def _reaching(tx: Transaction, ids: list[UUID]) -> Mapping[UUID, list[Grant]]:
+    """Return what is granted to each of these users."""
+    through: dict[UUID, list[UUID]] = defaultdict(list)
+    for member in tx.all(UserGroup, user_id=ids):
+        through[member.group_id].append(member.user_id)
+    receivers: dict[UUID, set[UUID]] = defaultdict(set)
+    for row in tx.all(PermissionUser, user_id=ids):
+        receivers[row.permission_id].add(row.user_id)
+    for given in tx.all(PermissionGroup, group_id=list(through)):
+        receivers[given.permission_id].update(through[given.group_id])
+    grants: dict[UUID, list[Grant]] = {user_id: [] for user_id in ids}
+    for permission in tx.all(Permission, order="name", id=list(receivers), enabled=True):
+        if (grant := _grant(permission)) is not None:
+            for user_id in receivers[permission.id]:
+                grants[user_id].append(grant)
+    return grants
+
+
+def _grant(permission: Permission) -> Grant | None:
+    try:
+        kinds = frozenset(ObjectType(kind) for kind in permission.object_types)
+        return Grant(
+            object_types=kinds,
+            actions=frozenset(Action(action) for action in permission.actions),
+            constraint=constraints.parse(permission.constraints, path_types(kinds)),
+        )
+    except (ValueError, Invalid) as error:
+        logger.warning("The permission %r is not understood and grants nothing: %s", permission.name, error)
+        return None

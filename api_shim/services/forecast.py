@@ -1,0 +1,143 @@
+"""When scheduled jobs fire next, and why they do not: judged as things stand now, by the rules of admission.
+
+* What is foreseen is what would happen: who owns it, what has been approved, whether the Job is enabled then as now.
+* It takes the same number of queries however many scheduled jobs are asked about.
+
+Contract 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from api_shim.domain.accounts import User
+from api_shim.domain.model import ScheduledJob
+from api_shim.domain.recurrence import next_times
+from api_shim.reconcile.firings import taken_of
+from api_shim.services.admission import foreseen, who_runs
+from api_shim.services.authentication import actors_of
+from api_shim.services.authorization import Case
+from api_shim.store import Transaction
+from approval_gate.admission import Answer, Finish, Hold, Refuse, RunsAs, admit
+from approval_gate.lifecycle import ApprovalState
+
+HAD_ITS_TURN = "It has had its only turn."
+NEVER_AGAIN = "Its schedule has no further time."
+
+
+class Standing(StrEnum):
+    """Where a scheduled job stands, in one word."""
+
+    FIRES = "fires"
+    WAITS = "waits"
+    OVER = "over"
+    FAILED = "failed"
+    DISABLED = "disabled"
+    EXPIRED = "expired"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prospect:
+    """What is to come of a scheduled job.
+
+    Args:
+        standing: where it stands.
+        due: when its schedule fires next, whether it may run then or not; None for never again.
+        why_not: why it does not fire then; empty if it does.
+    """
+
+    standing: Standing
+    due: datetime | None
+    why_not: str
+
+    @property
+    def next_firing(self) -> datetime | None:
+        return None if self.why_not else self.due
+
+
+def prospect_of(tx: Transaction, case: Case, now: datetime) -> Prospect:
+    """Return what is to come of one scheduled job."""
+    [prospect] = prospects(tx, [case], now)
+    return prospect
+
+
+def prospects(tx: Transaction, cases: list[Case], now: datetime) -> list[Prospect]:
+    """Return what is to come of each of these."""
+    firings = {case.row.id: firing for case in cases if (firing := _nominal(case.row, now)) is not None}
+    taken = taken_of(tx, firings.items())
+    owners = _owners(tx, cases)
+
+    def prospect(case: Case) -> Prospect:
+        row, firing = case.row, firings.get(case.row.id)
+        if firing is None:
+            return Prospect(standing=Standing.OVER, due=None, why_not=NEVER_AGAIN)
+        has_run = (row.id, firing) in taken
+        if row.one_off and has_run:
+            standing = Standing.FAILED if row.failure else Standing.OVER
+            return Prospect(standing=standing, due=None, why_not=row.failure or HAD_ITS_TURN)
+        then = max(firing, now)
+        facts = foreseen(row, case.job, firing, then, runs_as=owners[row.id], taken=has_run)
+        why_not = row.failure or _expired(case) or _reason(admit(facts))
+        return Prospect(standing=_standing(case, why_not), due=then, why_not=why_not)
+
+    return [prospect(case) for case in cases]
+
+
+def due_within(row: ScheduledJob, now: datetime, end: datetime) -> datetime | None:
+    """Return when a schedule fires next, if that is before the end; whether it may run then is not asked."""
+    firing = _nominal(row, now)
+    return max(firing, now) if firing is not None and firing < end else None
+
+
+def times_within(row: ScheduledJob, now: datetime, end: datetime, most: int) -> Iterator[datetime]:
+    """Yield the firings of a schedule from now until the end, at most so many."""
+    times = [max(row.start_time, now)] if row.one_off else next_times(row.recurrence, now, most)
+    yield from (time for time in times if time < end)
+
+
+def _nominal(row: ScheduledJob, now: datetime) -> datetime | None:
+    return row.start_time if row.one_off else next(iter(next_times(row.recurrence, now, 1)), None)
+
+
+def _owners(tx: Transaction, cases: list[Case]) -> Mapping[UUID, RunsAs | None]:
+    """Return who each scheduled job runs as."""
+    users = tx.all(User, id={case.row.owner_id for case in cases if case.row.owner_id})
+    known = {user.id: (user, actor) for user, actor in zip(users, actors_of(tx, users), strict=True)}
+
+    def runs_as(case: Case) -> RunsAs | None:
+        user, actor = known.get(case.row.owner_id, (None, None)) if case.row.owner_id else (None, None)
+        return who_runs(case.job, user, actor, case.request.job)
+
+    return {case.row.id: runs_as(case) for case in cases}
+
+
+def _expired(case: Case) -> str:
+    return case.request.settled if case.request.approval is ApprovalState.EXPIRED else ""
+
+
+def _standing(case: Case, why_not: str) -> Standing:
+    row = case.row
+    if not why_not:
+        return Standing.FIRES
+    if row.failure:
+        return Standing.FAILED
+    if _expired(case):
+        return Standing.EXPIRED
+    if row.awaits_decision:
+        return Standing.WAITS
+    return Standing.STOPPED if row.enabled else Standing.DISABLED
+
+
+def _reason(answer: Answer) -> str:
+    match answer:
+        case Refuse(reason=reason) | Hold(reason=reason):
+            return reason
+        case Finish(message=message):
+            return message
+        case _:
+            return ""

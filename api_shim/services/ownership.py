@@ -1,0 +1,146 @@
+"""The use cases around owning: take a scheduled job over, hand it to somebody.
+
+* The rules are ``approval_gate.ownership``'s; each is one transaction that locks the scheduled job first.
+* The new owner is who its next firing runs as; who owned it before stays recorded, and cannot approve it.
+* What a failure disabled fires again, from now on; what a person disabled, or had its turn, stays as it is.
+* The approval stays what it was: pending stays pending, and approved stays approved for exactly what was approved.
+
+Contract 1.4, 9.7 and 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from api_shim.domain.accounts import User
+from api_shim.domain.audit import Act, about
+from api_shim.domain.model import ScheduledJob
+from api_shim.services.approval_state import check_anew
+from api_shim.services.authentication import actor_of
+from api_shim.services.authorization import Case, check_still_there, judged, take_part
+from api_shim.services.runs import Runs
+from api_shim.store import Store, Transaction
+from approval_gate import ownership, policy
+from approval_gate.errors import Invalid
+from approval_gate.model import Action, Actor, Hidden, ObjectType, Verdict
+
+
+class Ownership:
+    """Changes of owner.
+
+    Args:
+        store: what is true.
+        runs: lets Prefect follow.
+        clock: tells the time, aware.
+    """
+
+    def __init__(self, *, store: Store, runs: Runs, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._runs = runs
+        self._clock = clock
+
+    async def assume(self, actor: Actor, by: Mapping[str, Any]) -> ScheduledJob:
+        """Make the actor the owner of a scheduled job.
+
+        Args:
+            actor: who takes it over.
+            by: the field that tells which.
+
+        Returns:
+            it, as it stands then.
+
+        Raises:
+            Forbidden: he may not change it, or not run its Job.
+            NotFound: there is none, or none that he may see.
+            Conflict: he owns it already.
+        """
+        row = await self._store.write(partial(_assume, actor, by, self._clock()))
+        await self._runs.follow(row.id)
+        return row
+
+    async def transfer(self, actor: Actor, by: Mapping[str, Any], to: Mapping[str, Any]) -> ScheduledJob:
+        """Make somebody the owner of a scheduled job.
+
+        Args:
+            actor: who hands it over.
+            by: the field that tells which.
+            to: the field that tells to whom.
+
+        Returns:
+            it, as it stands then.
+
+        Raises:
+            Forbidden: the actor may not, or the receiver could not take it over.
+            NotFound: there is no such scheduled job, or none that he may see.
+            Invalid: there is no such user, or none that he may see.
+            Conflict: the receiver owns it already, or has been deactivated.
+        """
+        row = await self._store.write(partial(_transfer, actor, by, to, self._clock()))
+        await self._runs.follow(row.id)
+        return row
+
+
+def _assume(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> ScheduledJob:
+    case = judged(tx, actor, Action.CHANGE, by, now, partial(ownership.assume, actor))
+    check_still_there(tx, actor)
+    return hand_over(tx, case, actor.id, actor.username, now, actor)
+
+
+def _transfer(
+    actor: Actor, by: Mapping[str, Any], to: Mapping[str, Any], now: datetime, tx: Transaction
+) -> ScheduledJob:
+    case = judged(tx, actor, Action.CHANGE, by, now, partial(ownership.hand_over, actor))
+    receiver = _receiver(tx, actor, to)
+    check_still_there(tx, actor)
+    policy.enforce(may_receive(tx, receiver, case), ObjectType.USER)
+    return hand_over(tx, case, receiver.id, receiver.username, now, actor)
+
+
+def _receiver(tx: Transaction, actor: Actor, to: Mapping[str, Any]) -> User:
+    """Return the account that the actor names and may change, locked, so that it is still there at the end."""
+    user = tx.one(User, lock=True, **to)
+    account = tx.attributes(ObjectType.USER, user.id) if user else None
+    verdict = policy.on_object(actor, Action.CHANGE, ObjectType.USER, account)
+    if user is None or verdict == Hidden():
+        raise Invalid({"user": ["There is no such user."]})
+    policy.enforce(verdict, ObjectType.USER)
+    policy.enforce(policy.touching(actor, superuser=user.is_superuser), ObjectType.USER)
+    return user
+
+
+def may_receive(tx: Transaction, receiver: User, case: Case) -> Verdict:
+    """Say whether a user can be given a scheduled job."""
+    return ownership.receive(actor_of(tx, receiver), case.request, active=receiver.is_active)
+
+
+def hand_over(
+    tx: Transaction, case: Case, user_id: UUID, username: str, now: datetime, by: Actor | None
+) -> ScheduledJob:
+    """Make a user the owner of a scheduled job, after all checks.
+
+    Args:
+        tx: the transaction.
+        case: the scheduled job, locked.
+        user_id: the user's id.
+        username: his name.
+        now: the time.
+        by: who did that; None for whoever administers this machine.
+    """
+    row = case.row
+    act = Act.ASSUMED if by is not None and by.id == user_id else Act.TRANSFERRED
+    tx.remember(about(row, act, now, by, owner=username, was=_name_of(tx, row.owner_id), failure=row.failure))
+    take_part(tx, row, user_id, username, owned=True)
+    # A one-off whose turn has come and gone would run at once, at a time that nobody has chosen.
+    revives = row.failure and not row.one_off
+    revived = {"enabled": True, "failure": "", "due_from": now} if revives else {}
+    row = tx.change(row, owner_id=user_id, date_changed=now, version=row.version + 1, **revived)
+    return check_anew(tx, row, case.job, now) if revived else row
+
+
+def _name_of(tx: Transaction, user_id: UUID | None) -> str:
+    user = tx.one(User, id=user_id) if user_id else None
+    return user.username if user else ""

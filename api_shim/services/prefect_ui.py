@@ -1,0 +1,190 @@
+"""The use cases that Prefect's UI and command line reach: decide about a held run, and run a deployment of ours.
+
+* They are those of the API: same permissions, same rules, same request. The login decides who it is.
+* Of a client's body only what we know is taken: name, parameters, time and queue. The rest could make a worker run
+  something else.
+* Before somebody decides here, what he was shown is compared with what was written; what a hand has changed is put
+  right, remembered, and decided about anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from api_shim.domain.audit import Act, about
+from api_shim.domain.model import Job, JobResult, ScheduledJob
+from api_shim.domain.ports import Engine
+from api_shim.parsing.decision import read_answer
+from api_shim.parsing.run_request import RunRequest, default_name
+from api_shim.reconcile.approval_form import mark_of
+from api_shim.reconcile.reconciler import Projection
+from api_shim.services.approvals import CHANGED, Approvals
+from api_shim.services.schedules import Schedules
+from api_shim.store import Store, Transaction
+from approval_gate.errors import Conflict, Invalid, NotFound, Unavailable
+from approval_gate.model import Actor
+from approval_gate.policy import PAST_DUE
+
+NOT_WAITING = "This run does not wait for a decision."
+NOT_STANDING = "This run does not stand and ask at this moment, but will again in a few seconds."
+DENIED = "Denied. The run was cancelled."
+MEDDLED = "What was shown of this request had been changed in Prefect. It has been put right: look at it again."
+CONFIRM = "The start of this request has passed. Open Resume again, and confirm there that it is to run all the same."
+FOLLOWS = "The request was accepted, and will show in Prefect as soon as it answers."
+
+
+class PrefectRequests:
+    """What people ask for on Prefect's own paths.
+
+    Args:
+        store: what is true.
+        engine: Prefect.
+        approvals: decides.
+        schedules: takes requests.
+        projection: brings Prefect into line.
+        clock: tells the time, aware.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        engine: Engine,
+        approvals: Approvals,
+        schedules: Schedules,
+        projection: Projection,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._approvals = approvals
+        self._schedules = schedules
+        self._projection = projection
+        self._clock = clock
+
+    async def has_run(self, run_id: UUID) -> bool:
+        """Say whether a run is ours."""
+        return await self._store.read(partial(_has_run, run_id))
+
+    async def has_deployment(self, deployment_id: UUID) -> bool:
+        """Say whether a deployment is ours."""
+        return (await self._store.read(partial(_behind, deployment_id)))[0] is not None
+
+    async def resume(self, actor: Actor, run_id: UUID, answer: object) -> str:
+        """Decide about a held run, as its form says.
+
+        Args:
+            actor: whose login it is.
+            run_id: the run.
+            answer: what was filled into the form.
+
+        Returns:
+            the sentence to show instead of «resumed»; empty when it is.
+
+        Raises:
+            GateError: the refusals of the decision.
+        """
+        row = await self._store.read(lambda tx: tx.one(ScheduledJob, flow_run_id=run_id))
+        if row is None or not row.awaits_decision:
+            raise Conflict(NOT_WAITING)
+        which, decision = read_answer(answer)
+        await self._check_shown(row)
+        try:
+            if which == "deny":
+                await self._approvals.deny(actor, {"id": row.id}, decision)
+                return DENIED
+            await self._approvals.approve(actor, {"id": row.id}, decision)
+        except Conflict as error:
+            if error.detail == CHANGED:
+                # The next form shows it as it is now.
+                await self._projection.reconcile(row.id)
+            raise
+        except Invalid as error:
+            raise Invalid(CONFIRM if error.detail == PAST_DUE else error.detail) from error
+        return ""
+
+    async def _check_shown(self, row: ScheduledJob) -> None:
+        if row.flow_run_id is None:
+            raise Conflict(NOT_WAITING)
+        shown = await self._engine.asked(row.flow_run_id)
+        if shown is None:
+            await self._projection.reconcile(row.id)
+            raise Conflict(NOT_STANDING)
+        if mark_of(shown) == row.question_mark and shown.parameters == row.inputs:
+            return
+        event = about(row, Act.TAMPERED, self._clock(), reason=MEDDLED)
+        await self._store.write(lambda tx: tx.remember(event))
+        await self._projection.put_back(row.flow_run_id)
+        raise Conflict(MEDDLED)
+
+    async def run(self, actor: Actor, deployment_id: UUID, body: Mapping[str, Any]) -> UUID:
+        """Request a run of a deployment of ours.
+
+        Args:
+            actor: whose login it is.
+            deployment_id: a Job's, or a scheduled job's: that one's inputs are the default then.
+            body: what the client sent.
+
+        Returns:
+            the id of the flow run: one that starts, or one that waits for its time or for approval.
+
+        Raises:
+            GateError: the refusals of a request.
+        """
+        job, scheduled = await self._store.read(partial(_behind, deployment_id))
+        if job is None:
+            raise NotFound("Not found.")
+        request = _request(job, scheduled, body, self._clock())
+        accepted = await self._schedules.request(actor, job.id, request)
+        if accepted.job_result is not None:
+            return accepted.job_result.id
+        made = accepted.scheduled_job
+        row = await self._store.read(lambda tx: tx.one(ScheduledJob, id=made.id)) if made else None
+        if row is None or row.flow_run_id is None:
+            raise Unavailable(FOLLOWS)
+        return row.flow_run_id
+
+
+def _has_run(run_id: UUID, tx: Transaction) -> bool:
+    return tx.exists(ScheduledJob, flow_run_id=run_id) or tx.exists(JobResult, id=run_id)
+
+
+def _behind(deployment_id: UUID, tx: Transaction) -> tuple[Job | None, ScheduledJob | None]:
+    job = tx.one(Job, deployment_id=deployment_id)
+    if job is not None:
+        return job, None
+    scheduled = tx.one(ScheduledJob, deployment_id=deployment_id)
+    return (tx.one(Job, id=scheduled.job_id) if scheduled else None), scheduled
+
+
+def _request(job: Job, scheduled: ScheduledJob | None, body: Mapping[str, Any], now: datetime) -> RunRequest:
+    sent = body.get("parameters")
+    data = {} if sent is None else sent
+    if scheduled is not None and isinstance(data, Mapping):
+        data = {**scheduled.inputs, **data}
+    queue = body.get("work_queue_name")
+    if queue is None and scheduled is not None:
+        queue = scheduled.queue
+    start = _start(body.get("state"), now)
+    if start is None:
+        return RunRequest(data=data, job_queue=queue)
+    name = body.get("name") or default_name(job, now)
+    return RunRequest(data=data, job_queue=queue, schedule={"interval": "future", "name": name, "start_time": start})
+
+
+def _start(state: Any, now: datetime) -> str | None:
+    """Return when a run is to start, if that is later than now."""
+    details = state.get("state_details") if isinstance(state, Mapping) else None
+    at = details.get("scheduled_time") if isinstance(details, Mapping) else None
+    if not isinstance(at, str):
+        return None
+    try:
+        time = datetime.fromisoformat(at)
+    except ValueError:
+        return at  # refused with a sentence, like every time that cannot be read
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return time.isoformat() if time > now else None

@@ -1,0 +1,181 @@
+"""The use case of changing a scheduled job: what it is called, whether, when, where and with what it runs.
+
+* A change is accepted whole or refused whole, and held to what holds when a scheduled job is first requested.
+* A change of what was approved puts it back into the queue in the same transaction; until somebody has decided anew
+  nothing of it runs. Who made the change cannot approve it.
+* What a person enabled or disabled is recorded as his act; one that has had its only turn, has no owner, or has
+  expired is not enabled.
+* Firings from before a change of when, where or with what it runs, or from before it was enabled, are not owed.
+
+Contract 4, 9.7 and 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import anyio.to_thread
+
+from api_shim.domain.audit import Act, about
+from api_shim.domain.model import ScheduledJob
+from api_shim.parsing.run_request import NAME_TAKEN, START_INVALID, read_queue
+from api_shim.parsing.schedule_change import WHEN, Edit, check_fields, read_edit
+from api_shim.reconcile.firings import is_taken
+from api_shim.services.approval_state import check_anew
+from api_shim.services.authorization import EXPIRED, KIND, Case, check_still_there, judged, take_part
+from api_shim.services.jobs import JobCode
+from api_shim.services.runs import Runs
+from api_shim.services.schedules import SENSITIVE
+from api_shim.store import Duplicate, Store, Transaction
+from approval_gate import ownership, policy
+from approval_gate.errors import Conflict, Invalid
+from approval_gate.lifecycle import ApprovalState
+from approval_gate.model import Action, Actor
+
+WHAT = frozenset({"inputs", "queue"})
+HOW = WHEN | WHAT
+OWNERLESS = "Its owner has been removed; assume ownership of it first."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Change:
+    """A change that has been found sound.
+
+    Args:
+        body: what was sent.
+        found: the new inputs and the new queue, if they were.
+    """
+
+    body: object
+    found: Mapping[str, Any]
+
+
+class Edits:
+    """Changes of scheduled jobs.
+
+    Args:
+        store: what is true.
+        runs: lets Prefect follow.
+        code: the Jobs' code, which knows their variables.
+        clock: tells the time, aware.
+    """
+
+    def __init__(self, *, store: Store, runs: Runs, code: JobCode, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._runs = runs
+        self._code = code
+        self._clock = clock
+
+    async def change(self, actor: Actor, by: Mapping[str, Any], body: object) -> ScheduledJob:
+        """Change a scheduled job.
+
+        Args:
+            actor: who changes it.
+            by: the field that tells which.
+            body: the new values, as sent.
+
+        Returns:
+            it, as it stands then.
+
+        Raises:
+            Forbidden: he may not change it, or not in this way.
+            NotFound: there is none, or none that he may see.
+            Invalid: a value that it cannot have, under its field.
+            Conflict: it cannot be enabled.
+            Unavailable: no worker serves the new queue, or Prefect does not answer.
+        """
+        now = self._clock()
+        case = await self._store.read(partial(_changeable, actor, by, now))
+        # Off the event loop: large inputs are long to check, and the first ones of a Job import its module.
+        change = await anyio.to_thread.run_sync(self._plan, actor, case, body, now)
+        if (queue := change.found.get("queue", case.row.queue)) != case.row.queue:
+            await self._runs.check_served(queue)
+        try:
+            row = await self._store.write(partial(_change, actor, case.row.id, change, now))
+        except Duplicate as error:
+            raise Invalid({"name": [NAME_TAKEN]}) from error
+        await self._runs.follow(row.id)
+        return row
+
+    def _plan(self, actor: Actor, case: Case, body: object, now: datetime) -> _Change:
+        job, edit = case.job, _read(actor, case, body, now)
+        found: dict[str, Any] = {}
+        if edit.task_queue is not None or edit.job_queue is not None:
+            found["queue"] = read_queue(job, edit.task_queue, edit.job_queue)
+        if edit.inputs:
+            if job.has_sensitive_variables:
+                raise Invalid({"data": [SENSITIVE]})
+            found["inputs"] = self._code.validate(job, edit.data)
+        return _Change(body=body, found=found)
+
+
+def _changeable(
+    actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction, *, action: Action = Action.VIEW
+) -> Case:
+    """Return what the actor may change at all; in which way is asked when that is known."""
+    may = partial(ownership.change, actor, runs_otherwise=False, inputs=False)
+    return judged(tx, actor, action, by, now, may)
+
+
+def _read(actor: Actor, case: Case, body: object, now: datetime) -> Edit:
+    """Return the change of a scheduled job as it stands, if the actor may change it so."""
+    edit = read_edit(check_fields(body), case.row, now)
+    may = ownership.change(actor, case.request, runs_otherwise=edit.runs_otherwise, inputs=edit.inputs)
+    policy.enforce(may, KIND)
+    return edit
+
+
+def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx: Transaction) -> ScheduledJob:
+    case = _changeable(actor, {"id": scheduled_id}, now, tx, action=Action.CHANGE)
+    row = case.row
+    check_still_there(tx, actor)
+    # Read again behind the lock: what is sent may mean something else after what others have changed meanwhile.
+    fields = {**_read(actor, case, change.body, now).fields, **change.found}
+    to = {name: value for name, value in fields.items() if value != getattr(row, name)}
+    if not to:
+        return row
+    if to.get("enabled"):
+        _check_can_be_enabled(tx, case, replace(row, **to), now)
+    if HOW & to.keys():
+        take_part(tx, row, actor.id, actor.username, owned=False)
+    _remember(tx, actor, row, to, now)
+    row = tx.change(row, **to, **_following(row, to, now), date_changed=now, version=row.version + 1)
+    policy.enforce(policy.on_outcome(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
+    return check_anew(tx, row, case.job, now)
+
+
+def _following(row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return what else changes with these fields."""
+    also: dict[str, Any] = {"failure": ""} if "enabled" in to else {}
+    if to.get("enabled") or HOW & to.keys():
+        also["due_from"] = now
+    # A run that is held shows its new inputs; one that is not, stands in another queue, or was ended, is replaced.
+    replaced = {"queue"} if row.awaits_decision else WHAT
+    if row.one_off and (to.get("enabled") or replaced & to.keys()):
+        also["run_outdated"] = True
+    return also
+
+
+def _check_can_be_enabled(tx: Transaction, case: Case, row: ScheduledJob, now: datetime) -> None:
+    policy.enforce(policy.runnable(case.request.runnable), KIND)
+    if case.job.has_sensitive_variables:
+        raise Invalid({"enabled": [SENSITIVE]})
+    if row.owner_id is None:
+        raise Conflict(OWNERLESS)
+    if case.request.approval is ApprovalState.EXPIRED:
+        raise Conflict(EXPIRED)
+    if row.one_off and (row.is_past_due(now) or is_taken(tx, row, row.start_time)):
+        raise Invalid({"start_time": [START_INVALID]})
+
+
+def _remember(tx: Transaction, actor: Actor, row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> None:
+    if "enabled" in to:
+        tx.remember(about(row, Act.ENABLED if to["enabled"] else Act.DISABLED, now, actor))
+    changed = sorted(to.keys() - {"enabled", "immediate"})
+    if changed:
+        tx.remember(about(row, Act.CHANGED, now, actor, fields=changed))

@@ -1,0 +1,351 @@
+"""The use cases around running: request a run, now or by schedule; delete what is scheduled.
+
+* A request is refused whole or accepted whole. It is checked in this order: who asks, the Job, the schedule, the
+  queue, the data, and last whether anybody would run it.
+* A Job with sensitive variables runs immediately or not at all; one that also needs approval cannot run.
+* A Job that needs approval gets a scheduled job that waits, also for ``immediately``; a dry run needs none.
+* A schedule is durable before it is answered, and follows in Prefect. Who asked for it is its first owner.
+* What is deleted leaves a note of what it may have left in Prefect, in the same transaction.
+
+Contract 4, 5, 9.12 and 9.14.
+
+The use case before a run: what somebody can ask of a Job, and every fault of what he asks.
+
+* Who may see the Job is told why he cannot run it, in the words with which his request would be refused.
+* A request that is refused names its first fault; here all of them are found, for a form that shows each in its place.
+
+Contract 1 and 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import anyio.to_thread
+
+from api_shim.domain.approval import end_of, is_dry_run
+from api_shim.domain.audit import Act, about, snapshot
+from api_shim.domain.model import Job, JobResult, Leftover, Participant, ScheduledJob
+from api_shim.domain.recurrence import Interval
+from api_shim.parsing.run_request import NAME_TAKEN, RunRequest, Schedule, default_name, read_queue, read_schedule
+from api_shim.reconcile.desired_state import deployment_name
+from api_shim.reconcile.reconciler import Projection
+from api_shim.services.authorization import check_still_there, find
+from api_shim.services.jobs import JobCode
+from api_shim.services.runs import Runs
+from api_shim.store import Duplicate, Store, Transaction
+from approval_gate import policy
+from approval_gate.errors import GateError, Invalid
+from approval_gate.lifecycle import ApprovalState
+from approval_gate.model import Action, Actor, ObjectType
+
+KIND = ObjectType.SCHEDULED_JOB
+
+
+FOLLOWED_AT_ONCE = 20
+"""How many deletions Prefect follows before the answer; the loop sees to the others."""
+
+
+SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
+
+
+SENSITIVE_AND_APPROVAL = (
+    "Unable to run or schedule job: This job is flagged as possibly having sensitive variables but is also flagged "
+    "as requiring approval. One of these two flags must be removed before this job can be scheduled or run."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """What became of a request: exactly one of the two."""
+
+    scheduled_job: ScheduledJob | None = None
+    job_result: JobResult | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """A request that has been found sound."""
+
+    job: Job
+    schedule: Schedule
+    queue: str
+    inputs: Mapping[str, Any]
+    waits: bool
+
+    @property
+    def runs_now(self) -> bool:
+        return self.schedule.interval is Interval.IMMEDIATELY and not self.waits
+
+
+class Schedules:
+    """Requests and deletions.
+
+    Args:
+        store: what is true.
+        runs: starts those that begin now.
+        projection: brings Prefect into line.
+        code: the Jobs' code, which knows their variables.
+        clock: tells the time, aware.
+        zone: IANA name of the server's time zone.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        runs: Runs,
+        projection: Projection,
+        code: JobCode,
+        clock: Callable[[], datetime],
+        zone: str,
+    ) -> None:
+        self._store = store
+        self._runs = runs
+        self._projection = projection
+        self._code = code
+        self._clock = clock
+        self.zone = zone
+
+    def parts(self, job: Job, request: RunRequest, now: datetime) -> tuple[Callable[[], Any], ...]:
+        """Return what reads the parts of a request: its schedule, its queue and its data; ``Invalid`` for a fault."""
+        return (
+            partial(_read_when, job, request.schedule, now, self.zone),
+            partial(read_queue, job, request.task_queue, request.job_queue),
+            partial(self._code.validate, job, request.data),
+        )
+
+    async def request(self, actor: Actor, job_ref: str | UUID, request: RunRequest) -> Accepted:
+        """Run a Job, or schedule it.
+
+        Args:
+            actor: who asks, and whom it will run as.
+            job_ref: the Job's id or name.
+            request: what to run, and when.
+
+        Returns:
+            the job result of a run that starts now, or else the scheduled job.
+
+        Raises:
+            Forbidden: he may not run it, or nobody may because it is not enabled.
+            NotFound: there is no such Job, or none that he may know of.
+            NotRunnable: its code is not installed, or only events start it.
+            Invalid: a fault in the schedule, the queue or the data, in the contract's shape.
+            Unavailable: no worker serves the queue, or Prefect does not answer.
+        """
+        now = self._clock()
+        job = await self._store.read(partial(runnable_job, actor, job_ref))
+        # Off the event loop: a large request is long to check, and the first one of a Job imports its module.
+        plan = await anyio.to_thread.run_sync(self._plan, job, request, now)
+        await self._runs.check_served(plan.queue)
+        if plan.runs_now:
+            return Accepted(job_result=await self._runs.start(actor, plan.job, plan.inputs, plan.queue, now))
+        return Accepted(scheduled_job=await self._schedule(actor, plan, now))
+
+    def _plan(self, job: Job, request: RunRequest, now: datetime) -> _Plan:
+        if refusal := why_never(job):
+            raise Invalid([refusal])
+        when, queue, inputs = (read() for read in self.parts(job, request, now))
+        waits = job.approval_required and not is_dry_run(job, inputs)
+        return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, waits=waits)
+
+    async def _schedule(self, actor: Actor, plan: _Plan, now: datetime) -> ScheduledJob:
+        immediately = plan.schedule.interval is Interval.IMMEDIATELY
+        scheduled = ScheduledJob(
+            id=uuid4(),
+            name=plan.schedule.name or default_name(plan.job, now),
+            job_id=plan.job.id,
+            owner_id=actor.id,
+            requester_id=actor.id,
+            interval=Interval.FUTURE if immediately else plan.schedule.interval,
+            immediate=immediately,
+            start_time=plan.schedule.start_time,
+            time_zone=plan.schedule.time_zone,
+            crontab=plan.schedule.crontab,
+            inputs=plan.inputs,
+            queue=plan.queue,
+            approval=ApprovalState.PENDING if plan.waits else ApprovalState.NOT_REQUIRED,
+            expires_at=end_of(plan.job, now) if plan.waits else None,
+            created=now,
+            date_changed=now,
+            due_from=now,
+        )
+        try:
+            await self._store.write(partial(_add, actor, scheduled, now))
+        except Duplicate as error:
+            raise Invalid({"schedule": {"name": [NAME_TAKEN]}}) from error
+        await self._runs.follow(scheduled.id)
+        return scheduled
+
+    async def delete(self, actor: Actor, scheduled_id: UUID) -> None:
+        """Delete a scheduled job; what it has run stays recorded.
+
+        Raises:
+            Forbidden: he may delete none, or not this one.
+            NotFound: there is no such one, or none that he may know of.
+        """
+        leftover = await self._store.write(partial(_delete, actor, scheduled_id, self._clock()))
+        await self._runs.promptly(partial(self._projection.clean, leftover))
+
+    async def delete_all(self, actor: Actor, ids: list[UUID]) -> None:
+        """Delete those of these that exist and that he may delete, in one transaction; pass over the others.
+
+        Raises:
+            Forbidden: he may delete none at all.
+        """
+        leftovers = await self._store.write(partial(_delete_all, actor, ids, self._clock()))
+        await self._runs.promptly(partial(self._clean, leftovers))
+
+    async def _clean(self, leftovers: list[Leftover]) -> None:
+        for leftover in leftovers[:FOLLOWED_AT_ONCE]:
+            await self._projection.clean(leftover)
+
+
+def runnable_job(actor: Actor, job_ref: str | UUID, tx: Transaction) -> Job:
+    """Return a Job that the actor may run now, or raise why not."""
+    by = {"id": job_ref} if isinstance(job_ref, UUID) else {"name": job_ref}
+    job: Job = find(tx, actor, Action.RUN, ObjectType.JOB, **by)
+    policy.enforce(policy.runnable(job.runnable), ObjectType.JOB)
+    return job
+
+
+def why_never(job: Job) -> str:
+    """Return why a Job can neither run nor be scheduled, whoever asks; empty if it can."""
+    return SENSITIVE_AND_APPROVAL if job.has_sensitive_variables and job.approval_required else ""
+
+
+def why_only_now(job: Job) -> str:
+    """Return why a Job can only run immediately; empty if it can be scheduled."""
+    return SENSITIVE if job.has_sensitive_variables else ""
+
+
+def _read_when(job: Job, raw: object, now: datetime, zone: str) -> Schedule:
+    schedule = {"interval": "immediately"} if raw is None else raw
+    interval = schedule.get("interval") if isinstance(schedule, Mapping) else None
+    if interval != Interval.IMMEDIATELY and (refusal := why_only_now(job)):
+        raise Invalid({"schedule": {"interval": [refusal]}})
+    return read_schedule(schedule, now, zone)
+
+
+def _add(actor: Actor, scheduled: ScheduledJob, now: datetime, tx: Transaction) -> None:
+    check_still_there(tx, actor)
+    tx.add(scheduled)
+    tx.add(Participant(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
+    if scheduled.awaits_decision:
+        tx.remember(about(scheduled, Act.REQUESTED, now, actor))
+
+
+def _delete(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> Leftover:
+    scheduled = find(tx, actor, Action.DELETE, KIND, lock=True, id=scheduled_id)
+    [leftover] = _deleted(actor, [scheduled], now, tx)
+    return leftover
+
+
+def _delete_all(actor: Actor, ids: list[UUID], now: datetime, tx: Transaction) -> list[Leftover]:
+    policy.enforce(policy.on_type(actor, Action.DELETE, KIND), KIND)
+    deletable = tx.visible(KIND, actor, Action.DELETE, ids)
+    # In order, so that two who delete the same at once never wait for each other.
+    return _deleted(actor, tx.all(ScheduledJob, order="id", lock=True, id=deletable), now, tx)
+
+
+def _deleted(actor: Actor, rows: list[ScheduledJob], now: datetime, tx: Transaction) -> list[Leftover]:
+    withdrawn = [row.id for row in rows if row.awaits_decision and actor.id == row.requester_id]
+    seen = tx.attributes_of(KIND, withdrawn) if withdrawn else {}
+    for row in rows:
+        if row.id in seen:
+            tx.remember(about(row, Act.WITHDRAWN, now, actor, seen=snapshot(seen[row.id])))
+        else:
+            tx.remember(about(row, Act.DELETED, now, actor))
+    return leave(tx, rows, f"Deleted by {actor.username}.")
+
+
+def leave(tx: Transaction, rows: list[ScheduledJob], message: str) -> list[Leftover]:
+    """Remove scheduled jobs, and note what they may have left in Prefect.
+
+    Args:
+        tx: the transaction.
+        rows: they.
+        message: what their runs are ended with, for people.
+    """
+    leftovers = [
+        Leftover(
+            id=row.id,
+            job_id=row.job_id,
+            name=deployment_name(row.name, row.id),
+            message=message,
+            deployment_id=row.deployment_id,
+            flow_run_id=row.flow_run_id,
+        )
+        for row in rows
+    ]
+    tx.remove_all(ScheduledJob, [row.id for row in rows])
+    tx.add(*leftovers)
+    return leftovers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """What somebody can ask of a Job.
+
+    Args:
+        job: the Job.
+        why_not: why he cannot run it; empty if he can.
+        why_only_now: why it cannot be scheduled; empty if it can.
+        zone: IANA name of the server's time zone, which a schedule has unless it names one.
+    """
+
+    job: Job
+    why_not: str
+    why_only_now: str
+    zone: str
+
+
+class Offers:
+    """Says what can be asked.
+
+    Args:
+        store: what is true.
+        schedules: takes requests.
+        clock: tells the time, aware.
+    """
+
+    def __init__(self, store: Store, schedules: Schedules, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._schedules = schedules
+        self._clock = clock
+
+    async def offer(self, actor: Actor, job_id: UUID) -> Offer:
+        """Return what somebody can ask of a Job.
+
+        Raises:
+            Forbidden: he may see no Jobs.
+            NotFound: there is no such Job, or none that he may see.
+        """
+        job, why_not = await self._store.read(partial(_offered, actor, job_id))
+        return Offer(job=job, why_not=why_not, why_only_now=why_only_now(job), zone=self._schedules.zone)
+
+    async def faults(self, job: Job, request: RunRequest) -> list[GateError]:
+        """Return every fault of a request: of its schedule, of its queue, and of its data."""
+        parts = self._schedules.parts(job, request, self._clock())
+        return [fault for part in parts if (fault := await anyio.to_thread.run_sync(_fault, part))]
+
+
+def _fault(read: Callable[[], object]) -> GateError | None:
+    try:
+        read()
+    except GateError as fault:
+        return fault
+    return None
+
+
+def _offered(actor: Actor, job_id: UUID, tx: Transaction) -> tuple[Job, str]:
+    kind = ObjectType.JOB
+    job: Job = find(tx, actor, Action.VIEW, kind, id=job_id)
+    may_run = policy.on_object(actor, Action.RUN, kind, tx.attributes(kind, job.id))
+    verdict = policy.first((may_run, policy.runnable(job.runnable)))
+    return job, policy.why_not(verdict, hidden=policy.NO_PERMISSION) or why_never(job)

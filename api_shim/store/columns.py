@@ -1,0 +1,191 @@
+"""What can be asked of each type of object, by the contract's lookup paths: in constraints, filters and sorting."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause
+
+from api_shim.store.sql_filters import value_types
+from api_shim.store.tables import groups, job_queues, job_results, jobs, permissions, scheduled_jobs, tokens, users
+from approval_gate.model import ObjectType
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lookups:
+    """The lookup paths of one type.
+
+    Args:
+        columns: path to column, in the order in which errors list them.
+        listed: what lists can be filtered and sorted by besides; constraints cannot speak of it.
+        searched: the paths that ``q`` searches.
+        order: how a list is ordered when nobody says.
+    """
+
+    columns: Mapping[str, ColumnElement[Any]]
+    listed: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
+    searched: tuple[str, ...]
+    order: tuple[str, ...]
+
+    @property
+    def every(self) -> Mapping[str, ColumnElement[Any]]:
+        """All paths that a list can be filtered and sorted by."""
+        return {**self.columns, **self.listed}
+
+
+approvers = users.alias("approvers")
+
+_JOB_MODEL = {
+    "job_model__name": jobs.c.name,
+    "job_model__grouping": jobs.c.grouping,
+    "job_model__module_name": jobs.c.module_name,
+    "job_model__job_class_name": jobs.c.job_class_name,
+}
+
+LOOKUPS: dict[ObjectType, Lookups] = {
+    ObjectType.JOB: Lookups(
+        columns={
+            name: jobs.c[name]
+            for name in (
+                "id",
+                "name",
+                "grouping",
+                "module_name",
+                "job_class_name",
+                "description",
+                "installed",
+                "enabled",
+                "approval_required",
+                "has_sensitive_variables",
+                "hidden",
+                "is_singleton",
+                "read_only",
+                "is_job_hook_receiver",
+            )
+        },
+        listed={
+            name: jobs.c[name]
+            for name in (
+                "supports_dryrun",
+                "dryrun_default",
+                "soft_time_limit",
+                "time_limit",
+                "created",
+                "last_updated",
+            )
+        },
+        searched=("name", "grouping", "description"),
+        order=("grouping", "name"),
+    ),
+    ObjectType.SCHEDULED_JOB: Lookups(
+        columns={
+            "id": scheduled_jobs.c.id,
+            "name": scheduled_jobs.c.name,
+            "interval": scheduled_jobs.c.interval,
+            "enabled": scheduled_jobs.c.enabled,
+            "start_time": scheduled_jobs.c.start_time,
+            "time_zone": scheduled_jobs.c.time_zone,
+            "queue": scheduled_jobs.c.queue,
+            "description": scheduled_jobs.c.description,
+            "last_run_at": scheduled_jobs.c.last_run_at,
+            "total_run_count": scheduled_jobs.c.total_run_count,
+            "user": scheduled_jobs.c.owner_id,
+            "user__username": users.c.username,
+            "job_model": scheduled_jobs.c.job_id,
+            **_JOB_MODEL,
+        },
+        listed={
+            "crontab": scheduled_jobs.c.crontab,
+            "approval_state": scheduled_jobs.c.approval,
+            "approved_at": scheduled_jobs.c.approved_at,
+            "date_changed": scheduled_jobs.c.date_changed,
+            "approved_by_user": scheduled_jobs.c.approved_by_id,
+            "approved_by_user__username": approvers.c.username,
+        },
+        searched=("name", "job_model__module_name", "job_model__job_class_name", "description"),
+        order=("name",),
+    ),
+    ObjectType.JOB_RESULT: Lookups(
+        columns={
+            "id": job_results.c.id,
+            "name": job_results.c.name,
+            "status": job_results.c.status,
+            "date_created": job_results.c.date_created,
+            "date_started": job_results.c.date_started,
+            "date_done": job_results.c.date_done,
+            "task_name": job_results.c.task_name,
+            "user": job_results.c.user_id,
+            "user__username": users.c.username,
+            "scheduled_job": job_results.c.scheduled_job_id,
+            "job_model": job_results.c.job_id,
+            **_JOB_MODEL,
+        },
+        listed={"queue": job_results.c.queue, "scheduled_job__name": scheduled_jobs.c.name},
+        searched=("name", "task_name"),
+        order=("-date_created",),
+    ),
+    ObjectType.JOB_QUEUE: Lookups(
+        columns={name: job_queues.c[name] for name in ("id", "name")},
+        searched=("name",),
+        order=("name",),
+    ),
+    ObjectType.USER: Lookups(
+        columns={name: users.c[name] for name in ("id", "username", "is_active", "is_superuser", "created")},
+        searched=("username",),
+        order=("username",),
+    ),
+    ObjectType.GROUP: Lookups(
+        columns={name: groups.c[name] for name in ("id", "name")},
+        searched=("name",),
+        order=("name",),
+    ),
+    ObjectType.TOKEN: Lookups(
+        columns={
+            "id": tokens.c.id,
+            "user": tokens.c.user_id,
+            "user__username": users.c.username,
+            "write_enabled": tokens.c.write_enabled,
+            "expires": tokens.c.expires,
+            "created": tokens.c.created,
+        },
+        searched=("user__username",),
+        order=("user__username", "created"),
+    ),
+    ObjectType.PERMISSION: Lookups(
+        columns={name: permissions.c[name] for name in ("id", "name", "enabled")},
+        searched=("name",),
+        order=("name",),
+    ),
+}
+
+_ALONE: Mapping[ObjectType, FromClause] = {
+    ObjectType.JOB: jobs,
+    ObjectType.JOB_QUEUE: job_queues,
+    ObjectType.USER: users,
+    ObjectType.GROUP: groups,
+    ObjectType.PERMISSION: permissions,
+}
+"""The types whose lookup paths reach no other table."""
+
+
+def path_types(kinds: Collection[ObjectType]) -> Mapping[str, type]:
+    """Return the lookup paths that all of these types have, each with the type of its values."""
+    each = [value_types(LOOKUPS[kind].columns) if kind in LOOKUPS else {} for kind in kinds]
+    return {path: kind for path, kind in each[0].items() if all(path in paths for paths in each)} if each else {}
+
+
+def joined(kind: ObjectType) -> FromClause:
+    """Return the table of a type, joined with those that its lookup paths reach."""
+    if kind is ObjectType.SCHEDULED_JOB:
+        source = scheduled_jobs.outerjoin(users, scheduled_jobs.c.owner_id == users.c.id)
+        source = source.outerjoin(approvers, scheduled_jobs.c.approved_by_id == approvers.c.id)
+        return source.outerjoin(jobs, scheduled_jobs.c.job_id == jobs.c.id)
+    if kind is ObjectType.JOB_RESULT:
+        source = job_results.outerjoin(users, job_results.c.user_id == users.c.id)
+        source = source.outerjoin(scheduled_jobs, job_results.c.scheduled_job_id == scheduled_jobs.c.id)
+        return source.outerjoin(jobs, job_results.c.job_id == jobs.c.id)
+    if kind is ObjectType.TOKEN:
+        return tokens.join(users, tokens.c.user_id == users.c.id)
+    return _ALONE[kind]

@@ -1,0 +1,276 @@
+"""The one origin: who calls is found out once, here; then the call goes to our application or to Prefect's.
+
+* Ours are ``/api/``, ``/api/status``, ``/api/schema``, ``/api/docs``, ``/api/extras``, ``/api/users``,
+  ``/api/signoff`` and ``/signoff``; all else is Prefect's, but for two of its paths: to resume a run of ours, and to
+  run a deployment of ours, is a decision or a request by the rules of our API.
+* Our routes are told who calls, or why that is nobody, and answer 403 themselves (contract 2).
+* Prefect's API answers 401 to nobody: its login page needs that. Its pages and their files are open, and so are
+  ``/api/health`` and ``/api/ready``, by exact match.
+* On Prefect's paths the session of who is signed in to our pages is a login too, for what our own origin asks.
+* Reading Prefect's API needs a login; everything that is not known to be a read needs ``prefect.write``.
+  Blocks and the server's settings keep secrets that a read can show, so they need it altogether.
+* Who passes, and only he, reaches Prefect as its one internal account; headers that say who made a run are not a
+  client's to set.
+* Prefect's pages load nothing from elsewhere, though they would ask for statistics there; nobody may frame them.
+* Websockets sign in with their first message; the same rules hold for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import anyio.to_thread
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api_shim.parsing.fields import read_id
+from api_shim.services.account_admin import Identity
+from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauthenticated
+from api_shim.services.prefect_ui import PrefectRequests
+from api_shim.services.sessions import SigningIn
+from api_shim.web.credentials import UI_SETTINGS, asking_no_login, credentials_of, read_credentials, session_key
+from approval_gate.errors import GateError, Unavailable
+from approval_gate.model import Action, Actor, Allowed, ObjectType
+from approval_gate.policy import on_type
+
+OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?", re.DOTALL)
+PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
+GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
+OPEN = frozenset({"/api/health", "/api/ready"})
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+READING_POSTS = re.compile(
+    r"/api/("
+    r"(artifacts(/latest)?|automations|block_schemas|(v2/)?concurrency_limits|deployments|events|flow_runs|flows|logs"
+    r"|saved_searches|task_runs|task_workers|variables|work_pools|work_queues)"
+    r"/(filter|count|paginate|history|lateness)"
+    r"|ui/(flow_runs|flows|task_runs)/(count|count-deployments|count-task-runs|dashboard/counts|history|next-runs)"
+    r"|ui/schemas/validate|(automations/)?templates/validate"
+    r"|events/count-by/[a-z-]+"
+    r"|work_pools/[^/]+/((queues|workers)/filter|concurrency_status)"
+    r"|work_queues/[0-9a-f-]{36}/concurrency_status"
+    r"|flow_runs/[0-9a-f-]{36}/input/filter"
+    r")/?"
+)
+SECRETIVE = re.compile(r"/api/(block_(documents|types)|admin/settings)(/.*)?", re.DOTALL)
+READING_SOCKETS = frozenset({"/api/events/out", "/api/logs/out"})
+NOT_A_CLIENTS = frozenset({b"authorization", b"prefect-automation-id", b"prefect-automation-name"})
+
+CONTENT_POLICY = (
+    b"content-security-policy",
+    b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'",
+)
+"""What a page of Prefect's may load; its own scripts are inline in part, and compile schemas."""
+
+MAY_NOT_WRITE = "This needs the permission prefect.write."
+
+
+class Front:
+    """The ASGI application that everything arrives at.
+
+    Args:
+        shim: our application.
+        pages: our pages.
+        prefect: Prefect's.
+        identity: knows the users.
+        signing_in: knows who is signed in to our pages.
+        requests: what people ask for on Prefect's own paths.
+        internal: ``user:password`` of Prefect's one account.
+        clock: tells the time, aware.
+    """
+
+    def __init__(
+        self,
+        *,
+        shim: ASGIApp,
+        pages: ASGIApp,
+        prefect: ASGIApp,
+        identity: Identity,
+        signing_in: SigningIn,
+        requests: PrefectRequests,
+        internal: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._shim = shim
+        self._pages = pages
+        self._prefect = prefect
+        self._identity = identity
+        self._signing_in = signing_in
+        self._requests = requests
+        self._internal = internal
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._shim(scope, receive, send)
+        elif PAGES.fullmatch(scope["path"]):
+            await self._pages({**scope, "path": scope["path"].rstrip("/")}, receive, send)
+        elif OURS.fullmatch(scope["path"]):
+            await self._ours(scope, receive, send)
+        else:
+            await self._prefects(scope, receive, send)
+
+    async def _who(self, credentials: Credentials | None) -> Actor:
+        if credentials is None:
+            raise Unauthenticated(NO_CREDENTIALS)
+        return await anyio.to_thread.run_sync(self._identity.authenticate, credentials, self._clock())
+
+    async def _caller(self, scope: Scope) -> Actor:
+        return await self._who(read_credentials(Headers(scope=scope).get("authorization")))
+
+    async def _visitor(self, scope: Scope) -> Actor:
+        """Return who asks on Prefect's paths: whose session it is, or else who says so himself."""
+        with contextlib.suppress(Unauthenticated):
+            return await self._in_session(scope)
+        return await self._caller(scope)
+
+    async def _in_session(self, scope: Scope) -> Actor:
+        return (await self._signing_in.resume(session_key(scope))).actor
+
+    async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller: Actor | GateError
+        try:
+            caller = await self._caller(scope)
+        except GateError as error:
+            caller = error
+        await self._to_shim(caller, scope, receive, send)
+
+    async def _to_shim(self, caller: Actor | GateError, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            # As for GET, but for the body.
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
+        await self._shim(as_called(scope, caller), receive, send)
+
+    async def _prefects(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if not path.lower().startswith("/api") or (path in OPEN and scope["method"] == "GET"):
+            await self._prefects_page(scope, receive, send)
+            return
+        try:
+            actor = await self._visitor(scope)
+            gated = await self._is_gated(scope["method"], path)
+        except Unauthenticated as error:
+            await JSONResponse({"detail": str(error)}, 401)(scope, receive, send)
+        except Unavailable as error:
+            await JSONResponse({"detail": str(error)}, 503)(scope, receive, send)
+        else:
+            await self._pass(actor, scope, receive, send, gated=gated)
+
+    async def _prefects_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope, send = _as_nobody(scope), _at_home(send)
+        if scope["path"] == UI_SETTINGS:
+            with contextlib.suppress(Unauthenticated):
+                await self._in_session(scope)
+                scope, send = _uncompressed(scope), asking_no_login(send)
+        await self._prefect(scope, receive, send)
+
+    async def _pass(self, actor: Actor, scope: Scope, receive: Receive, send: Send, *, gated: bool) -> None:
+        if gated:
+            await self._to_shim(actor, scope, receive, send)
+        elif needs_write(scope["method"], scope["path"]) and not may_write(actor):
+            await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
+        else:
+            await self._prefect(self._as_internal(scope), receive, send)
+
+    async def _is_gated(self, method: str, path: str) -> bool:
+        """Say whether a call is a decision about a run of ours, or asks for a run of a deployment of ours."""
+        match = GATED.fullmatch(path)
+        thing_id = read_id(match[2]) if match and method == "POST" else None
+        if match is None or thing_id is None:
+            return False
+        match (match[1], match[3]):
+            case ("flow_runs", "resume"):
+                return await self._requests.has_run(thing_id)
+            case ("deployments", "create_flow_run"):
+                return await self._requests.has_deployment(thing_id)
+            case _:
+                return False
+
+    def _as_internal(self, scope: Scope) -> Scope:
+        basic = b"Basic " + base64.b64encode(self._internal.encode())
+        nobody = _as_nobody(scope)
+        return {**nobody, "headers": [*nobody["headers"], (b"authorization", basic)]}
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        signed_in = False
+
+        async def signing_in() -> Message:
+            nonlocal signed_in
+            message = await receive()
+            if message["type"] != "websocket.receive" or signed_in:
+                return message
+            signed_in = True
+            return {**message, **await self._signed(message, path)}
+
+        await self._prefect(_as_nobody(scope), signing_in, send)
+
+    async def _signed(self, message: Message, path: str) -> dict[str, Any]:
+        """Return the first message of a websocket, with our credentials if its own are good."""
+        token = self._internal if await self._may_connect(message, path) else ""
+        return {"text": json.dumps({"type": "auth", "token": token}), "bytes": None}
+
+    async def _may_connect(self, message: Message, path: str) -> bool:
+        try:
+            actor = await self._who(credentials_of(message))
+        except GateError:
+            return False
+        return path in READING_SOCKETS or may_write(actor)
+
+
+def as_called(scope: Scope, caller: Actor | GateError) -> Scope:
+    """Return a call of our routes as they expect it.
+
+    Args:
+        scope: as it came.
+        caller: who calls, or why that is nobody.
+    """
+    # As it was sent, still encoded: a name in it may have a slash of its own.
+    path = scope["raw_path"].rstrip(b"/")
+    state = {**scope.get("state", {}), "caller": caller}
+    return {**scope, "state": state, "path": path.decode("latin-1"), "raw_path": path}
+
+
+def _without_body(send: Send) -> Send:
+    async def headers_only(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return headers_only
+
+
+def _as_nobody(scope: Scope) -> Scope:
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name not in NOT_A_CLIENTS]}
+
+
+def _uncompressed(scope: Scope) -> Scope:
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]}
+
+
+def _at_home(send: Send) -> Send:
+    async def keep(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), CONTENT_POLICY]}
+        await send(message)
+
+    return keep
+
+
+def needs_write(method: str, path: str) -> bool:
+    """Say whether a call of Prefect's API is more than a read."""
+    if SECRETIVE.fullmatch(path):
+        return method != "OPTIONS"
+    return method not in READING_METHODS and not (method == "POST" and READING_POSTS.fullmatch(path))
+
+
+def may_write(actor: Actor) -> bool:
+    """Say whether the caller has ``prefect.write``, which is the power to run code on workers."""
+    return on_type(actor, Action.WRITE, ObjectType.PREFECT) == Allowed()

@@ -1,0 +1,151 @@
+"""``/signoff/approval-queue``: what waits for a decision, and deciding.
+
+* What waits for the visitor comes first. What is not for him says why, in the words of the rule.
+* He decides about the version that he has seen: a request that has changed meanwhile is shown anew.
+* A start that has passed is asked about on a page of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.datastructures import FormData
+from starlette.responses import Response
+
+from api_shim.domain.model import Job
+from api_shim.parsing.decision import Decision, read_decision
+from api_shim.services.review import Review, review
+from api_shim.store import Listing
+from api_shim.web.pages.template_filters import sentences
+from api_shim.web.pages.visit import Here, Posted, text_of
+from approval_gate import policy
+from approval_gate.errors import Conflict, GateError, Invalid, NotFound, Unavailable
+from approval_gate.model import Verdict
+
+router = APIRouter(prefix="/signoff/approval-queue")
+QUEUE = "/signoff/approval-queue"
+MOST = 500
+"""How many requests the page shows."""
+FIRINGS = 5
+UNSHOWN = "none"
+"""The version of who has seen none: no request has it."""
+GONE = "There is no such request any more, or none that you may see."
+
+UNKNOWN_REASONS = {
+    "approve": policy.MAY_NOT_APPROVE,
+    "deny": policy.MAY_NOT_DENY,
+    "dry_run": policy.MAY_NOT_RUN,
+}
+"""What he is told who may not even know that there is something."""
+
+
+@router.get("")
+async def listed(here: Here) -> Response:
+    page = await here.use.approvals.queue(here.actor, Listing(limit=MOST))
+    ids = {waiting.scheduled.job_id for waiting in page.rows}
+    jobs = await here.use.store.read(lambda tx: tx.all(Job, id=ids)) if ids else []
+    return await here.show(
+        "approval_queue.html",
+        mine=[waiting for waiting in page.rows if not waiting.why_not],
+        others=[waiting for waiting in page.rows if waiting.why_not],
+        more=page.count - len(page.rows),
+        jobs={job.id: job for job in jobs},
+    )
+
+
+@router.get("/{request_id}")
+async def detail(request_id: UUID, here: Here) -> Response:
+    return await _show(here, await _review(here, request_id))
+
+
+@router.post("/{request_id}/approve")
+async def approve(request_id: UUID, here: Here, form: Posted) -> Response:
+    try:
+        row = await here.use.approvals.approve(here.actor, {"id": request_id}, _decision(form))
+    except (Conflict, Invalid) as error:
+        seen = await _review(here, request_id)
+        if str(error) == policy.PAST_DUE:
+            return await _show(here, seen, template="past_due.html", status=400, **_typed(form))
+        return await _anew(here, seen, error, form)
+    return await here.go(QUEUE, f"You approved “{row.name}”.")
+
+
+@router.post("/{request_id}/deny")
+async def deny(request_id: UUID, here: Here, form: Posted) -> Response:
+    try:
+        row = await here.use.approvals.deny(here.actor, {"id": request_id}, _decision(form))
+    except (Conflict, Invalid) as error:
+        return await _anew(here, await _review(here, request_id), error, form)
+    word = "withdrew" if row.requester_id == here.actor.id else "denied"
+    return await here.go(QUEUE, f"You {word} “{row.name}”.")
+
+
+@router.post("/{request_id}/dry-run")
+async def dry_run(request_id: UUID, here: Here, form: Posted) -> Response:
+    try:
+        result = await here.use.approvals.dry_run(here.actor, {"id": request_id})
+    except Unavailable as error:
+        return await _anew(here, await _review(here, request_id), error, form)
+    return await here.go(f"/signoff/results/{result.id}", "The dry run has been started; the request still waits.")
+
+
+async def _review(here: Here, request_id: UUID) -> Review:
+    now = here.use.clock()
+    try:
+        return await here.use.store.read(partial(review, here.actor, request_id, now))
+    except NotFound as error:
+        raise NotFound(GONE) from error
+
+
+async def _show(
+    here: Here, seen: Review, *, template: str = "request.html", status: int = 200, **context: Any
+) -> Response:
+    by = {"id": seen.case.row.id}
+    explained = await here.use.explaining.explain(here.actor, by, None)
+    upcoming = await here.use.explaining.upcoming(here.actor, by, FIRINGS)
+    shown: Mapping[str, Any] = {
+        "seen": seen,
+        "row": seen.case.row,
+        "job": seen.case.job,
+        "labels": {each["name"]: each.get("label", "") for each in seen.case.job.variables},
+        "why_not": {asked: _why_not(asked, explained.verdicts[asked]) for asked in UNKNOWN_REASONS},
+        "approvers": [user.username for user in explained.people["approve"]],
+        "firings": upcoming.times,
+        "own": seen.case.row.requester_id == here.actor.id,
+        "comment": "",
+        "faults": [],
+        "happened": [],
+        **context,
+    }
+    return await here.show(template, status, **shown)
+
+
+async def _anew(here: Here, seen: Review, error: GateError, form: FormData) -> Response:
+    """Show a request again, with what stood in the way and with what he had written."""
+    detail = error.detail
+    faults = detail.get("comment", []) if isinstance(detail, Mapping) else []
+    happened = [] if faults else list(sentences(detail))
+    status = {Conflict: 409, Unavailable: 503}.get(type(error), 400)
+    return await _show(here, seen, status=status, faults=faults, happened=happened, **_typed(form))
+
+
+def _why_not(asked: str, verdict: Verdict) -> str:
+    return policy.why_not(verdict, hidden=UNKNOWN_REASONS[asked])
+
+
+def _typed(form: FormData) -> dict[str, str]:
+    return {"comment": text_of(form, "comment")}
+
+
+def _decision(form: FormData) -> Decision:
+    """Read what somebody decides with; who says nothing of a version has seen none."""
+    said = {
+        "comment": text_of(form, "comment").replace("\r\n", "\n"),
+        "force": text_of(form, "force"),
+        "version": text_of(form, "version") or UNSHOWN,
+    }
+    return read_decision((), said)

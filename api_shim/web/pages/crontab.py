@@ -1,0 +1,68 @@
+"""``/signoff/crontab``: what a crontab means, in words and in its next firings; a part of a page, for scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api_shim.domain.crontab_text import in_words
+from api_shim.domain.recurrence import Interval, Recurrence, next_times
+from api_shim.parsing.run_request import read_crontab, read_start, read_time_zone
+from api_shim.web.pages.visit import Here, render
+from approval_gate.errors import Invalid
+
+router = APIRouter(prefix="/signoff/crontab")
+SHOWN = 5
+"""How many firings are shown."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """What a crontab would do.
+
+    Args:
+        words: when it fires, in words.
+        zone: IANA name of the zone whose clocks it goes by.
+        days: the day of the week of each of its next firings, and the moment.
+        fault: why it does nothing; empty if it does.
+    """
+
+    words: str = ""
+    zone: str = "UTC"
+    days: tuple[tuple[str, datetime], ...] = ()
+    fault: str = ""
+
+
+@router.get("")
+async def previewed(here: Here) -> Response:
+    query = here.request.query_params
+    zone = query.get("time_zone") or here.use.schedules.zone
+    shown = preview(query.get("crontab", ""), zone, query.get("start_time", ""), here.use.clock())
+    return render("_crontab.html", 400 if shown.fault else 200, preview=shown)
+
+
+def preview(crontab: str, zone: str, start_time: str, now: datetime) -> Preview:
+    """Return what a crontab would do.
+
+    Args:
+        crontab: it, as typed.
+        zone: the time zone, as typed.
+        start_time: before which nothing fires, as typed; one that is none yet does not count.
+        now: the time.
+    """
+    try:
+        crontab, zone = read_crontab(crontab), read_time_zone(zone.strip())
+    except Invalid as fault:
+        return Preview(fault=str(fault))
+    try:
+        start = read_start(start_time, zone, now)
+    except Invalid:
+        start = now
+    recurrence = Recurrence(interval=Interval.CUSTOM, start_time=start, time_zone=zone, crontab=crontab)
+    times = next_times(recurrence, now, SHOWN)
+    days = tuple((f"{time.astimezone(ZoneInfo(zone)):%A}", time) for time in times)
+    return Preview(words=in_words(crontab), zone=zone, days=days)

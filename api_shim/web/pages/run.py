@@ -1,0 +1,144 @@
+"""``/signoff/jobs/<id>/run``: run a Job now, or schedule it.
+
+* Who may see the Job sees the form; who cannot run it sees why, beside a button that does nothing.
+* A request that is refused comes back as it was typed, with each fault beside its field.
+* The preview of a crontab is a POST, since what is typed may be secret and has no place in an address.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api_shim.domain.recurrence import Interval, time_zones
+from api_shim.services.schedules import Accepted, Offer
+from api_shim.web.pages.crontab import Preview, preview
+from api_shim.web.pages.run_form import (
+    INTERVALS,
+    NEEDED,
+    Faults,
+    Field,
+    Typed,
+    faults_in,
+    fields_of,
+    first,
+    read_request,
+    typed_at_first,
+    typed_in,
+)
+from api_shim.web.pages.visit import Here, Posted, Visit
+from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, Unavailable
+
+router = APIRouter(prefix="/signoff/jobs/{job_id}")
+LABELS = {
+    "interval": "Schedule type",
+    "name": "Name",
+    "start_time": "Start",
+    "time_zone": "Time zone",
+    "crontab": "Crontab",
+    "queue": "Queue",
+}
+"""The fields that are no variables, and what they are called."""
+OWN = tuple(name for name in LABELS if name != "queue")
+UNSERVED = "No worker serves the queue {queue} now: what you ask for is refused until one does."
+SILENT = "Prefect does not answer, so nobody knows whether a worker could run this; try again later."
+
+
+@router.get("/run")
+async def form(job_id: UUID, here: Here) -> Response:
+    offer = await here.use.offers.offer(here.actor, job_id)
+    fields = fields_of(offer.job)
+    return await _show(here, offer, fields, typed_at_first(fields, offer.zone), {})
+
+
+@router.post("/preview")
+async def previewed(job_id: UUID, here: Here, sent: Posted) -> Response:
+    offer, typed = await here.use.offers.offer(here.actor, job_id), typed_in(sent)
+    zone = first(typed, "time_zone") or offer.zone
+    shown = preview(first(typed, "crontab"), zone, first(typed, "start_time"), here.use.clock())
+    return await _show(here, offer, fields_of(offer.job), typed, {}, shown=shown)
+
+
+@router.post("/run")
+async def run(job_id: UUID, here: Here, sent: Posted) -> Response:
+    offer, typed = await here.use.offers.offer(here.actor, job_id), typed_in(sent)
+    fields = fields_of(offer.job)
+    request = read_request(offer.job, fields, typed)
+    try:
+        accepted = await here.use.schedules.request(here.actor, job_id, request)
+    except NotFound:
+        raise
+    except GateError as refusal:
+        invalid = isinstance(refusal, Invalid) and not offer.why_not
+        every = [fault.detail for fault in await here.use.offers.faults(offer.job, request)] if invalid else []
+        faults = faults_in(every or [refusal.detail], _present(offer, fields))
+        return await _show(here, offer, fields, typed, faults, status=_status(refusal))
+    return await _go(here, offer, accepted)
+
+
+async def _go(here: Visit, offer: Offer, accepted: Accepted) -> Response:
+    name, result, scheduled = offer.job.name, accepted.job_result, accepted.scheduled_job
+    if result is not None:
+        return await here.go(f"/signoff/results/{result.id}", f"{name} starts now.")
+    if scheduled is None:
+        raise TypeError("What has been accepted is a result or a scheduled job.")
+    waits = f"{scheduled.name} waits for somebody else's approval."
+    notice = waits if scheduled.awaits_decision else f"{scheduled.name} is scheduled."
+    return await here.go(f"/signoff/scheduled-jobs/{scheduled.id}", notice)
+
+
+def _status(refusal: GateError) -> int:
+    return 503 if isinstance(refusal, Unavailable) else 403 if isinstance(refusal, Forbidden) else 400
+
+
+def _present(offer: Offer, fields: list[Field]) -> set[str]:
+    """Return the ids of the elements that a fault can stand beside."""
+    queue = {"queue"} if len(offer.job.queues) > 1 else set()
+    timed = {"interval"} if offer.why_only_now else set(OWN)
+    return {field.id for field in fields} | timed | queue
+
+
+async def _show(
+    here: Visit,
+    offer: Offer,
+    fields: list[Field],
+    typed: Typed,
+    faults: Faults,
+    *,
+    shown: Preview | None = None,
+    status: int = 200,
+) -> Response:
+    intervals = [Interval.IMMEDIATELY] if offer.why_only_now else list(INTERVALS)
+    return await here.show(
+        "run.html",
+        status,
+        offer=offer,
+        job=offer.job,
+        fields=fields,
+        typed=typed,
+        value=partial(first, typed),
+        faults=faults,
+        labels={**LABELS, **{field.id: field.label for field in fields}},
+        preview=shown,
+        intervals=[(interval, *INTERVALS[interval]) for interval in intervals],
+        needing={name: " ".join(_needing(offer, name)) for name in OWN},
+        zones=time_zones() if len(intervals) > 1 else [],
+        warnings=await _warnings(here, offer),
+    )
+
+
+def _needing(offer: Offer, name: str) -> list[str]:
+    """Return the types of schedule that need this field."""
+    named = [Interval.IMMEDIATELY.value] if name == "name" and offer.job.approval_required else []
+    return [*named, *(interval for interval, needed in NEEDED.items() if name in needed)]
+
+
+async def _warnings(here: Visit, offer: Offer) -> list[str]:
+    """Return what keeps workers from running it, as far as that is known."""
+    counts = await here.use.viewing.worker_counts()
+    if counts is None:
+        return [SILENT]
+    return [UNSERVED.format(queue=queue) for queue in offer.job.queues if not counts.get(queue)]

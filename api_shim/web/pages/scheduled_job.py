@@ -1,0 +1,204 @@
+"""``/signoff/scheduled-jobs/<id>``: one scheduled job, with all about it and all that the visitor may do with it.
+
+* What he may not do is not offered; what is refused nevertheless is told on the same page, in the rule's words.
+* Who may not view job results is told so in place of the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api_shim.domain.model import JobResult, ScheduledJob
+from api_shim.domain.query import Comparison, Condition
+from api_shim.domain.recurrence import Interval, time_zones
+from api_shim.services.forecast import Standing
+from api_shim.services.schedule_changes import OWNERLESS
+from api_shim.services.schedule_views import Detail
+from api_shim.store import Listing
+from api_shim.web.pages import edit_form
+from api_shim.web.pages.run import LABELS
+from api_shim.web.pages.run_form import Faults, Field, Typed, faults_in, fields_of, first, typed_in
+from api_shim.web.pages.template_filters import sentences
+from api_shim.web.pages.visit import Here, Posted, Visit, text_of
+from api_shim.web.rest.protocol import STATUS
+from approval_gate import policy
+from approval_gate.constraints import Op
+from approval_gate.errors import Forbidden, GateError, NotFound
+from approval_gate.lifecycle import ApprovalState
+from approval_gate.model import Action, ObjectType
+
+router = APIRouter(prefix="/signoff/scheduled-jobs/{scheduled_id}")
+FIRINGS, RUNS = 8, 15
+NO_RESULTS = "You do not have permission to see the results of runs."
+VERDICTS = {
+    "approve": "Approve it",
+    "deny": "Deny it",
+    "dry_run": "Try it in a dry run",
+    "run": "Run its Job",
+    "assume_ownership": "Assume ownership of it",
+}
+
+
+@router.get("")
+async def detail(scheduled_id: UUID, here: Here) -> Response:
+    return await _page(here, scheduled_id)
+
+
+@router.post("/enabled")
+async def set_enabled(scheduled_id: UUID, here: Here, form: Posted) -> Response:
+    enabled = text_of(form, "enabled") == "yes"
+    change = here.use.edits.change(here.actor, {"id": scheduled_id}, {"enabled": enabled})
+    return await _tried(here, scheduled_id, change, "It is enabled." if enabled else "It is disabled.")
+
+
+@router.post("/assume-ownership")
+async def assume_ownership(scheduled_id: UUID, here: Here, _form: Posted) -> Response:
+    assume = here.use.ownership.assume(here.actor, {"id": scheduled_id})
+    return await _tried(here, scheduled_id, assume, "You own it now, and it runs as you.")
+
+
+@router.post("/transfer")
+async def transfer(scheduled_id: UUID, here: Here, form: Posted) -> Response:
+    name = text_of(form, "user").replace("\0", "").strip()
+    hand_over = here.use.ownership.transfer(here.actor, {"id": scheduled_id}, {"username": name})
+    return await _tried(here, scheduled_id, hand_over, f"{name} owns it now.", receiver=name)
+
+
+@router.get("/edit")
+async def show_edit_form(scheduled_id: UUID, here: Here) -> Response:
+    found = await here.use.outlook.detail(here.actor, scheduled_id)
+    policy.enforce(found.may["change"], ObjectType.SCHEDULED_JOB)
+    fields = _fields(found)
+    return await _form(here, found, fields, edit_form.shown(found.case.row, fields), {})
+
+
+@router.post("/edit")
+async def edit(scheduled_id: UUID, here: Here, sent: Posted) -> Response:
+    found = await here.use.outlook.detail(here.actor, scheduled_id)
+    row, fields, typed = found.case.row, _fields(found), typed_in(sent)
+    body = edit_form.changed(typed, row, found.case.job, fields)
+    address = f"/signoff/scheduled-jobs/{scheduled_id}"
+    if not body:
+        return await here.go(address, "Nothing was changed.")
+    try:
+        changed = await here.use.edits.change(here.actor, {"id": scheduled_id}, body)
+    except NotFound:
+        raise
+    except GateError as error:
+        faults = faults_in([error.detail], _present(row, fields))
+        return await _form(here, found, fields, typed, faults, _status(error))
+    again = changed.awaits_decision and row.approval is not ApprovalState.PENDING
+    return await here.go(address, f"{changed.name} was changed{'; it waits for approval again' if again else ''}.")
+
+
+async def _tried(here: Visit, scheduled_id: UUID, act: Awaitable[Any], notice: str, *, receiver: str = "") -> Response:
+    """Do something, and go back to the page; or tell there why it was refused."""
+    try:
+        await act
+    except NotFound:
+        raise
+    except GateError as error:
+        faults = [*sentences(error.detail)]
+        return await _page(here, scheduled_id, faults, _status(error), receiver=receiver)
+    return await here.go(f"/signoff/scheduled-jobs/{scheduled_id}", notice)
+
+
+def _status(error: GateError) -> int:
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+async def _page(
+    here: Visit, scheduled_id: UUID, faults: list[str] | None = None, status: int = 200, *, receiver: str = ""
+) -> Response:
+    found = await here.use.outlook.detail(here.actor, scheduled_id)
+    by = {"id": scheduled_id}
+    return await here.show(
+        "scheduled_job.html",
+        status,
+        found=found,
+        row=found.case.row,
+        job=found.case.job,
+        faults=faults or [],
+        receiver=receiver,
+        troubles=_troubles(found),
+        explained=await here.use.explaining.explain(here.actor, by, None),
+        upcoming=await here.use.explaining.upcoming(here.actor, by, FIRINGS),
+        runs=await _runs(here, scheduled_id),
+        no_results=NO_RESULTS,
+        why_no_edit=_why_no_edit(found),
+        verdicts=VERDICTS,
+        why=lambda verdict: policy.why_not(verdict, hidden=policy.NO_PERMISSION),
+        inputs=_inputs(found),
+        ownerless=OWNERLESS if found.case.row.owner_id is None else "",
+        Standing=Standing,
+    )
+
+
+async def _runs(here: Visit, scheduled_id: UUID) -> list[JobResult] | None:
+    """Return the newest runs of it that the visitor may see; None if he may see none of any."""
+    of_it = Condition(tests=(Comparison(path="scheduled_job", op=Op.IN, value=(scheduled_id,)),))
+    try:
+        page = await here.use.viewing.page(here.actor, ObjectType.JOB_RESULT, Listing(where=(of_it,), limit=RUNS))
+    except Forbidden:
+        return None
+    return page.rows
+
+
+def _troubles(found: Detail) -> list[str]:
+    """Return what would keep it from running besides; what does so first is told already."""
+    if found.prospect.standing not in {Standing.WAITS, Standing.DISABLED, Standing.EXPIRED}:
+        return []
+    ownerless = OWNERLESS if found.case.row.owner_id is None else ""
+    runnable = policy.why_not(policy.runnable(found.case.request.runnable), hidden="")
+    return [trouble for trouble in (ownerless, runnable) if trouble]
+
+
+def _why_no_edit(found: Detail) -> str:
+    return policy.why_not(found.may["change"], hidden=policy.reason(Action.CHANGE, ObjectType.SCHEDULED_JOB))
+
+
+def _inputs(found: Detail) -> list[tuple[str, Any]]:
+    """Return what it runs with, as it is called and as people read it; nothing that may be sensitive."""
+    job, inputs = found.case.job, found.case.row.inputs
+    shown = [] if job.has_sensitive_variables else fields_of(job)
+    return [(field.label, edit_form.told(field, inputs.get(field.variable))) for field in shown]
+
+
+def _fields(found: Detail) -> list[Field]:
+    """Return the fields of the inputs, if the visitor may see and change them."""
+    hidden = found.case.job.has_sensitive_variables or not found.allows("change_inputs")
+    return [] if hidden else fields_of(found.case.job)
+
+
+def _present(row: ScheduledJob, fields: list[Field]) -> set[str]:
+    """Return the ids of the elements that a fault can stand beside."""
+    without = set() if row.interval is Interval.CUSTOM else {"crontab"}
+    return {field.id for field in fields} | {*edit_form.OWN} - without
+
+
+async def _form(
+    here: Visit, found: Detail, fields: list[Field], typed: Typed, faults: Faults, status: int = 200
+) -> Response:
+    row, job = found.case.row, found.case.job
+    return await here.show(
+        "edit_scheduled_job.html",
+        status,
+        row=row,
+        job=job,
+        fields=fields,
+        typed=typed,
+        value=partial(first, typed),
+        faults=faults,
+        labels={**LABELS, **{field.id: field.label for field in fields}},
+        why_no_inputs=policy.why_not(found.may["change_inputs"], hidden=policy.NO_PERMISSION),
+        has_crontab=row.interval is Interval.CUSTOM,
+        asks_again=job.approval_required or row.approval is not ApprovalState.NOT_REQUIRED,
+        zones=time_zones(),
+        inputs=_inputs(found),
+    )

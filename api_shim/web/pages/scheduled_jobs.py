@@ -1,0 +1,150 @@
+"""``/signoff/scheduled-jobs``: what is scheduled, a day of it, and deleting several at once.
+
+* A list is asked for by its address: what is searched, filtered and sorted, and which page of it.
+* What is to be deleted is named on a page of its own first; only what the visitor may delete is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.datastructures import FormData, QueryParams
+from starlette.responses import Response
+
+from api_shim.domain.query import Comparison, Condition
+from api_shim.domain.recurrence import check_time_zone
+from api_shim.parsing.fields import read_count, read_id
+from api_shim.parsing.filters import read_sort
+from api_shim.services.forecast import Standing
+from api_shim.services.schedule_views import Day
+from api_shim.store import Listing
+from api_shim.web.pages.timeline import draw
+from api_shim.web.pages.visit import Here, Posted, text_of, within
+from approval_gate.constraints import Op
+from approval_gate.errors import Invalid
+from approval_gate.lifecycle import ApprovalState
+from approval_gate.model import ObjectType
+
+router = APIRouter(prefix="/signoff/scheduled-jobs")
+HOME = "/signoff/scheduled-jobs"
+SHOWN = 25
+ASKED = ("q", "job", "owner", "state", "zone", "sort")
+"""What the address of a list can ask for, but for the page."""
+
+STATES: Mapping[str, tuple[str, tuple[tuple[str, Op, Any], ...]]] = {
+    "enabled": ("Enabled", (("enabled", Op.EXACT, True),)),
+    "waits": (
+        "Needs a decision",
+        (("enabled", Op.EXACT, True), ("approval_state", Op.IN, (ApprovalState.PENDING,))),
+    ),
+    "disabled": ("Disabled", (("enabled", Op.EXACT, False),)),
+    "ownerless": ("Owner removed", (("user", Op.ISNULL, True),)),
+}
+"""What can be asked of the state: what it is called, and what holds then."""
+
+COLUMNS = (
+    ("name", "Name"),
+    ("job_model", "Job"),
+    ("user", "Owner"),
+    ("", "State"),
+    ("last_run_at", "Last run"),
+)
+"""The columns, and what each is sorted by."""
+
+
+@router.get("")
+async def listed(here: Here) -> Response:
+    asked = _asked(here.request.query_params)
+    listing = Listing(
+        where=_conditions(asked),
+        search=asked.get("q", ""),
+        sort=read_sort(ObjectType.SCHEDULED_JOB, [asked.get("sort", ""), "name"]),
+        limit=SHOWN,
+        offset=read_count(here.request.query_params.get("offset", "")),
+    )
+    page = await here.use.outlook.page(here.actor, listing)
+    day = await here.use.outlook.day(here.actor, listing)
+    zone = _zone(asked.get("zone", ""), here.use.outlook.zone)
+    return await here.show(
+        "scheduled_jobs.html",
+        page=page,
+        listing=listing,
+        asked=asked,
+        query=urlencode(asked),
+        narrowed=bool(asked.keys() - {"sort", "zone"}),
+        columns=_columns(asked),
+        jobs=await here.use.outlook.jobs(here.actor),
+        states={name: called for name, (called, _conditions) in STATES.items()},
+        day=day,
+        picture=draw(day, zone),
+        zone=zone,
+        zones=_zones(day, zone, here.use.outlook.zone),
+        Standing=Standing,
+    )
+
+
+@router.post("/delete")
+async def delete(here: Here, form: Posted) -> Response:
+    ids = _ids(form)
+    back = within(text_of(form, "back", HOME))
+    if not ids:
+        return await here.go(back, "Select the scheduled jobs that you want to delete first.")
+    rows = await here.use.outlook.deletable(here.actor, ids)
+    if text_of(form, "confirmed") != "yes":
+        others = len(set(ids)) - len(rows)
+        return await here.show("delete_scheduled_jobs.html", rows=rows, others=others, back=back)
+    await here.use.schedules.delete_all(here.actor, [row.id for row in rows])
+    what = rows[0].name if len(rows) == 1 else f"{len(rows)} scheduled jobs"
+    # What has been deleted has no page of its own any more.
+    is_list = back.partition("?")[0] == HOME
+    return await here.go(back if is_list else HOME, f"Deleted {what}.")
+
+
+def _asked(query: QueryParams) -> dict[str, str]:
+    return {name: text for name in ASKED if (text := query.get(name, "").replace("\0", "").strip())}
+
+
+def _conditions(asked: Mapping[str, str]) -> tuple[Condition, ...]:
+    tests: list[tuple[str, Op, Any]] = []
+    if (job := read_id(asked.get("job", ""))) is not None:
+        tests.append(("job_model", Op.IN, (job,)))
+    if owner := asked.get("owner"):
+        tests.append(("user__username", Op.ICONTAINS, owner))
+    if (state := STATES.get(asked.get("state", ""))) is not None:
+        tests += state[1]
+    return tuple(Condition(tests=(Comparison(path=path, op=op, value=value),)) for path, op, value in tests)
+
+
+def _ids(form: FormData) -> list[UUID]:
+    sent = (read_id(text) for text in form.getlist("id") if isinstance(text, str))
+    return [scheduled_id for scheduled_id in sent if scheduled_id is not None]
+
+
+def _zone(asked: str, default: str) -> str:
+    try:
+        return check_time_zone(asked) if asked else default
+    except Invalid:
+        return default
+
+
+def _zones(day: Day, *others: str) -> list[str]:
+    return sorted({"UTC", *others, *(lane.row.time_zone for lane in day.lanes)})
+
+
+def _columns(asked: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the heads of the columns, each with the address that sorts by it."""
+    sort = asked.get("sort", "name")
+    order = {sort.removeprefix("-"): "descending" if sort.startswith("-") else "ascending"}
+
+    def link(field: str) -> str:
+        turned = f"-{field}" if order.get(field) == "ascending" else field
+        return f"?{urlencode({**asked, 'sort': turned})}"
+
+    return [
+        {"name": name, "link": link(field) if field else "", "order": order.get(field, "") if field else ""}
+        for field, name in COLUMNS
+    ]

@@ -1,0 +1,81 @@
+"""``/signoff/sign-in`` and ``sign-out``: a session begins and ends.
+
+* The form to sign in carries a key that its page has set as a cookie, so that nobody is signed in as somebody else.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from api_shim.domain.accounts import COOKIE, LONGEST
+from api_shim.services.authentication import Unauthenticated
+from api_shim.services.sessions import SigningIn
+from api_shim.web.bodies import read_form
+from api_shim.web.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, is_same, render, text_of, within
+from approval_gate.errors import TooManyAttempts
+
+router = APIRouter(prefix="/signoff")
+FORM_COOKIE = "signoff_sign_in"
+LARGEST = 20_000
+"""Bytes that somebody whom we do not know yet may send."""
+
+
+@router.get("")
+async def home() -> Response:
+    return RedirectResponse(HOME, 303)
+
+
+@router.get("/sign-in")
+async def form(request: Request) -> Response:
+    return _form(request, within(request.query_params.get("next", HOME)))
+
+
+@router.post("/sign-in")
+async def sign_in(request: Request) -> Response:
+    sent = await read_form(request, LARGEST)
+    wanted, username = within(text_of(sent, "next")), text_of(sent, "username").strip()
+    if not is_same(text_of(sent, "csrf"), request.cookies.get(FORM_COOKIE, "")):
+        return _form(request, wanted, username, OUT_OF_DATE, 403)
+    signing_in: SigningIn = request.app.state.signing_in
+    address = request.client.host if request.client else ""
+    try:
+        key, _session = await signing_in.sign_in(username, text_of(sent, "secret"), address)
+    except TooManyAttempts as error:
+        return _form(request, wanted, username, str(error), 429)
+    except Unauthenticated as error:
+        return _form(request, wanted, username, str(error), 403)
+    await signing_in.forget(request.cookies.get(COOKIE, ""))
+    answer = RedirectResponse(wanted, 303)
+    _keep(request, answer, COOKIE, key, int(LONGEST.total_seconds()))
+    answer.delete_cookie(FORM_COOKIE, path=SIGN_IN)
+    return answer
+
+
+@router.post("/sign-out")
+async def sign_out(here: Here, _form: Posted) -> Response:
+    await here.signing_in.sign_out(here.session)
+    answer = RedirectResponse(SIGN_IN, 303)
+    answer.delete_cookie(COOKIE, path="/")
+    return answer
+
+
+def _form(request: Request, wanted: str, username: str = "", fault: str = "", status: int = 200) -> Response:
+    csrf = secrets.token_urlsafe(32)
+    answer = render("sign_in.html", status, wanted=wanted, username=username, fault=fault, csrf=csrf)
+    _keep(request, answer, FORM_COOKIE, csrf, 3600, path=SIGN_IN)
+    return answer
+
+
+def _keep(request: Request, answer: Response, name: str, value: str, seconds: int, path: str = "/") -> None:
+    answer.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path=path,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )

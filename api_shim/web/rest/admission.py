@@ -1,0 +1,101 @@
+"""``/api/signoff/admission`` and ``/api/signoff/outcome``: where runs ask whether they may go, and tell how they went.
+
+Only those who may write to Prefect may ask: the workers' accounts. They are given what a run is to execute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import anyio.to_thread
+from fastapi import APIRouter, Request, Response
+
+from api_shim.domain.model import Status
+from api_shim.parsing.fields import read_id
+from api_shim.schemas import JobResult
+from api_shim.services.admission import Attempt, Outcome, Ticket
+from api_shim.web.bodies import read_body
+from api_shim.web.deps import Caller, Use
+from api_shim.web.rest.protocol import respond
+from api_shim.web.rest.serializers import wire
+from approval_gate import policy
+from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
+from approval_gate.errors import Invalid, NotFound
+from approval_gate.model import Action, Actor, ObjectType
+from flows.inputs import storable_text
+
+router = APIRouter(prefix="/api/signoff", include_in_schema=False)
+
+
+@router.post("/admission")
+async def admission(request: Request, actor: Caller, use: Use) -> Response:
+    body = await _asked(request, actor)
+    run_id, attempt = _id(body, "flow_run_id"), _id(body, "attempt")
+    run = (await use.engine.runs([run_id])).get(run_id)
+    if run is None:
+        raise NotFound("There is no such flow run.")
+    now = use.clock()
+    asks = Attempt(id=attempt, worker=_text(body, "worker"), code=_text(body, "code")[:64])
+    answer, ticket = await anyio.to_thread.run_sync(use.admissions.ask, run, asks, now)
+    if isinstance(answer, Hold):
+        await use.approvals.put_back(run_id)
+    shown = (await wire(request, use)).job_result(ticket.result) if ticket else None
+    return respond(request, _shape(answer, ticket, shown))
+
+
+@router.post("/outcome")
+async def outcome(request: Request, actor: Caller, use: Use) -> Response:
+    body = await _asked(request, actor)
+    status = body.get("status")
+    if status not in (Status.SUCCESS, Status.FAILURE):
+        raise Invalid({"status": ["The outcome of a run is SUCCESS or FAILURE."]})
+    trace = body.get("traceback")
+    told = Outcome(status=Status(status), result=body.get("result"), traceback=None if trace is None else str(trace))
+    tell = partial(use.admissions.tell, _id(body, "flow_run_id"), _id(body, "attempt"), told, use.clock())
+    await anyio.to_thread.run_sync(tell)
+    return respond(request, {})
+
+
+async def _asked(request: Request, actor: Actor) -> Mapping[str, Any]:
+    policy.enforce(policy.on_type(actor, Action.WRITE, ObjectType.PREFECT), ObjectType.PREFECT)
+    body = await read_body(request)
+    if not isinstance(body, Mapping):
+        raise Invalid({"non_field_errors": ["Expected an object."]})
+    return body
+
+
+def _text(body: Mapping[str, Any], field: str) -> str:
+    return storable_text(str(body.get(field, "")))[:255]
+
+
+def _id(body: Mapping[str, Any], field: str) -> UUID:
+    found = read_id(str(body.get(field)))
+    if found is None:
+        raise Invalid({field: ["Must be a valid UUID."]})
+    return found
+
+
+def _shape(answer: Answer, ticket: Ticket | None, shown: JobResult | None) -> dict[str, Any]:
+    match answer:
+        case Go() if ticket is not None:
+            return {
+                "verdict": "go",
+                "inputs": dict(ticket.result.inputs or {}),
+                "user": {"id": str(ticket.user.id), "username": ticket.user.username} if ticket.user else None,
+                "job_result": shown,
+                "soft_time_limit": ticket.job.soft_time_limit,
+                "time_limit": ticket.job.time_limit,
+            }
+        case Hold(reason=reason):
+            return {"verdict": "hold", "message": reason}
+        case Wait(until=until):
+            return {"verdict": "wait", "until": until.isoformat()}
+        case Finish(message=message):
+            return {"verdict": "finish", "message": message}
+        case Refuse(reason=reason):
+            return {"verdict": "refuse", "message": reason}
+        case _:
+            raise TypeError(f"There is no shape for {answer!r}.")

@@ -1,0 +1,113 @@
+"""``/api/extras/job-results``: list, detail, logs and deletion (contract 7).
+
+``/api/extras/job-logs``: the log lines of job results, which the query must name (contract 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from api_shim import schemas
+from api_shim.domain.query import Comparison
+from api_shim.parsing.fields import read_id, read_ids
+from api_shim.store import Listing
+from api_shim.web.bodies import read_body
+from api_shim.web.deps import Caller, Ref, Use
+from api_shim.web.rest.expansion import answer_one, answer_page, expanded
+from api_shim.web.rest.openapi import a_list, answers, one
+from api_shim.web.rest.protocol import as_page, no_content, read_listing, respond
+from api_shim.web.rest.request_schemas import Deletions
+from api_shim.web.rest.serializers import wire
+from approval_gate.errors import Invalid
+from approval_gate.model import ObjectType
+from approval_gate.policy import missing
+
+router = APIRouter(prefix="/api/extras/job-results", tags=["job-results"])
+
+
+KIND = ObjectType.JOB_RESULT
+
+
+@router.get("", **a_list(schemas.JobResult, KIND))
+async def listed(request: Request, actor: Caller, use: Use) -> Response:
+    """List the job results, the newest first."""
+    return await answer_page(request, actor, use, KIND)
+
+
+@router.delete("", **answers(None, 204, body=Deletions, also=[409]))
+async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
+    """Delete several job results; those that the caller may not delete are passed over."""
+    await use.results.delete_all(actor, read_ids(await read_body(request)))
+    return no_content(request)
+
+
+@router.get("/{ref}", **one(schemas.JobResult))
+async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Show a job result."""
+    return await answer_one(request, actor, use, KIND, await use.viewing.one(actor, KIND, id=_id(ref)))
+
+
+@router.delete("/{ref}", **answers(None, 204, also=[409]))
+async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Delete a job result."""
+    await use.results.delete(actor, _id(ref))
+    return no_content(request)
+
+
+@router.get("/{ref}/logs", **answers(list[schemas.JobLogEntry]))
+async def logs(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """List the log of a job result, the oldest line first."""
+    entries = await use.viewing.logs(actor, _id(ref))
+    shown = await wire(request, use)
+    return respond(request, [shown.log_entry(entry) for entry in entries])
+
+
+@router.get("/{ref}/logs/{entry_id}", **answers(schemas.JobLogEntry))
+async def log_entry(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Show a line of the log of a job result."""
+    entries = await use.viewing.logs(actor, _id(ref))
+    entry_id = read_id(request.path_params["entry_id"])
+    found = next((entry for entry in entries if entry.id == entry_id), None)
+    if found is None:
+        raise missing(ObjectType.JOB_LOG_ENTRY)
+    return respond(request, (await wire(request, use)).log_entry(found))
+
+
+def _id(text: str) -> UUID:
+    thing_id = read_id(text)
+    if thing_id is None:
+        raise missing(KIND)
+    return thing_id
+
+
+logs_router = APIRouter(prefix="/api/extras/job-logs", tags=["job-logs"])
+
+
+LOG_ENTRY = ObjectType.JOB_LOG_ENTRY
+
+
+AT_ONCE = 20
+"""How many job results one list may be about: each is asked of Prefect."""
+
+
+@logs_router.get("", **a_list(schemas.JobLogEntry, LOG_ENTRY, needed=["job_result"]))
+async def list_log_entries(request: Request, actor: Caller, use: Use) -> Response:
+    """List the log lines of the job results that the query names."""
+    listing = read_listing(request, LOG_ENTRY)
+    page = await use.viewing.log_entries(actor, _named(listing), listing)
+    shown = await wire(request, use)
+    entries = [shown.log_entry(entry) for entry in page.rows]
+    return respond(request, as_page(request, listing, page.count, await expanded(request, actor, use, entries)))
+
+
+def _named(listing: Listing) -> Collection[UUID]:
+    """Return the job results that the query names."""
+    tests = (test for condition in listing.where if not condition.negated for test in condition.tests)
+    named = [test.value for test in tests if isinstance(test, Comparison) and test.path == "job_result"]
+    if not named or len(named[0]) > AT_ONCE:
+        raise Invalid({"job_result": [f"Name the job results whose logs are wanted, at most {AT_ONCE}."]})
+    ids: tuple[UUID, ...] = named[0]
+    return ids

@@ -1,0 +1,89 @@
+"""``/api/extras/jobs``: list, detail, change, variables and run (contract 3 and 4).
+
+``/api/extras/job-queues``: the work queues, each with how many workers serve it now (contract 3).
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from api_shim import schemas
+from api_shim.domain.model import Job
+from api_shim.parsing.fields import read_id
+from api_shim.parsing.run_request import read_run
+from api_shim.web.bodies import is_form, read_body
+from api_shim.web.deps import Caller, Ref, Use
+from api_shim.web.rest.expansion import answer_one, answer_page
+from api_shim.web.rest.openapi import a_list, answers, one
+from api_shim.web.rest.protocol import by_reference, respond
+from api_shim.web.rest.request_schemas import JobChange, RequestedRun, RequestedRunForm
+from api_shim.web.rest.serializers import wire
+from approval_gate.model import ObjectType
+
+router = APIRouter(prefix="/api/extras/jobs", tags=["jobs"])
+
+
+KIND = ObjectType.JOB
+
+
+RUN = answers(schemas.Accepted, 201, body=RequestedRun, form=RequestedRunForm, also=[405])
+
+
+@router.get("", **a_list(schemas.Job, KIND))
+async def listed(request: Request, actor: Caller, use: Use) -> Response:
+    """List the Jobs."""
+    return await answer_page(request, actor, use, KIND)
+
+
+@router.get("/{ref}", **one(schemas.Job))
+async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Show a Job."""
+    job: Job = await use.viewing.one(actor, KIND, **by_reference(ref))
+    return await answer_one(request, actor, use, KIND, job)
+
+
+@router.patch("/{ref}", **one(schemas.Job, body=JobChange))
+async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Change what an administrator decides about a Job."""
+    body = await read_body(request)
+    job_id = read_id(ref) or (await use.viewing.one(actor, KIND, name=ref)).id
+    job = await use.catalogue.change(actor, job_id, body)
+    return await answer_one(request, actor, use, KIND, job)
+
+
+@router.get("/{ref}/variables", **answers(list[schemas.Variable]))
+async def variables(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """List the variables of a Job."""
+    job: Job = await use.viewing.one(actor, KIND, **by_reference(ref))
+    return respond(request, list(job.variables))
+
+
+@router.post("/{ref}/run", **RUN)
+async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Run a Job, now or by a schedule.
+
+    The answer is a job result, or a scheduled job if it is to run later or needs approval.
+    """
+    asked = read_run(await read_body(request), is_form=is_form(request))
+    accepted = await use.schedules.request(actor, read_id(ref) or ref, asked)
+    scheduled = accepted.scheduled_job
+    shown = await wire(request, use, [scheduled.job_id] if scheduled else [])
+    return respond(request, shown.accepted(accepted), 201)
+
+
+queues_router = APIRouter(prefix="/api/extras/job-queues", tags=["job-queues"])
+
+
+QUEUE = ObjectType.JOB_QUEUE
+
+
+@queues_router.get("", **a_list(schemas.JobQueue, QUEUE))
+async def list_queues(request: Request, actor: Caller, use: Use) -> Response:
+    """List the work queues, each with how many workers serve it now."""
+    return await answer_page(request, actor, use, QUEUE)
+
+
+@queues_router.get("/{ref}", **one(schemas.JobQueue))
+async def queue_detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Show a work queue."""
+    return await answer_one(request, actor, use, QUEUE, await use.viewing.one(actor, QUEUE, **by_reference(ref)))

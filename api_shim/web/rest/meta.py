@@ -1,0 +1,124 @@
+"""``/api/`` and ``/api/status/``: what this is and whether it is well (contract 2).
+
+``/api/schema`` and ``/api/docs``: the document of our API, and a page that shows it.
+
+* Both are open to anybody: they tell what the published contract tells, and hold nothing of this instance.
+* The page loads nothing from elsewhere, and may not: its scripts and its style come from here, as files.
+
+Contract 2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from importlib.metadata import version
+from importlib.resources import files
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from api_shim.schemas import Status
+from api_shim.web.deps import Caller, Use
+from api_shim.web.rest.openapi import answers, describe
+from api_shim.web.rest.protocol import negotiate, respond
+from approval_gate.errors import NotFound, Unavailable
+
+router = APIRouter(prefix="/api", tags=["service"])
+
+
+PARTS = {
+    "jobs": "/api/extras/jobs/",
+    "scheduled-jobs": "/api/extras/scheduled-jobs/",
+    "approval-queue": "/api/extras/approval-queue/",
+    "job-results": "/api/extras/job-results/",
+    "job-logs": "/api/extras/job-logs/",
+    "job-queues": "/api/extras/job-queues/",
+    "users": "/api/users/users/",
+    "groups": "/api/users/groups/",
+    "tokens": "/api/users/tokens/",
+    "permissions": "/api/users/permissions/",
+    "status": "/api/status/",
+    "schema": "/api/schema/",
+    "docs": "/api/docs/",
+}
+
+
+@router.get("", **answers(dict[str, str]))
+async def root(request: Request, _actor: Caller) -> Response:
+    """Tell where everything is."""
+    origin = str(request.base_url).rstrip("/")
+    return respond(request, {name: origin + path for name, path in PARTS.items()})
+
+
+@router.get("/status", **answers(Status))
+async def status(request: Request, _actor: Caller, use: Use) -> Response:
+    """Tell whether the server is well, and what it is."""
+    workers: bool | None = None
+    with contextlib.suppress(Unavailable):
+        workers = await use.engine.has_worker("default")
+    shape = Status(
+        signoff_version=version("prefect-signoff"),
+        prefect_version=version("prefect"),
+        prefect="unavailable" if workers is None else "ok",
+        default_queue_has_worker=bool(workers),
+    )
+    return respond(request, shape)
+
+
+schema_router = APIRouter(prefix="/api", include_in_schema=False)
+
+
+OURS, SWAGGER = files("api_shim.web.rest") / "static", files("fastapi_offline") / "static"
+
+
+FILES: Mapping[str, tuple[bytes, str]] = {
+    "": ((OURS / "api_docs.html").read_bytes(), "text/html"),
+    "start.js": ((OURS / "api_docs.js").read_bytes(), "text/javascript"),
+    "swagger-ui-bundle.js": ((SWAGGER / "swagger-ui-bundle.js").read_bytes(), "text/javascript"),
+    "swagger-ui.css": ((SWAGGER / "swagger-ui.css").read_bytes(), "text/css"),
+}
+"""What the page is made of: by name, the content and its media type."""
+
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "public, max-age=3600",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@schema_router.get("/schema", dependencies=[Depends(negotiate)])
+async def schema(request: Request) -> Response:
+    return _document(request)
+
+
+def _document(request: Request) -> Response:
+    known = request.app.state
+    if not hasattr(known, "document"):
+        known.document = describe(request.app.routes)
+    return respond(request, known.document)
+
+
+@schema_router.get("/docs")
+async def page(request: Request) -> Response:
+    if request.query_params.get("format") != "openapi":
+        return _file("")
+    # Where pynautobot's openapi() asks for the document.
+    negotiate(request)
+    return _document(request)
+
+
+@schema_router.get("/docs/{name}")
+async def part(name: str) -> Response:
+    return _file(name)
+
+
+def _file(name: str) -> Response:
+    if name not in FILES:
+        raise NotFound("Not found.")
+    content, kind = FILES[name]
+    return Response(content, media_type=kind, headers=dict(HEADERS))

@@ -1,0 +1,61 @@
+"""The two paths of Prefect's API that we answer ourselves, for what is ours: resume a run, run a deployment.
+
+Prefect's UI and command line ask here. They get Prefect's shapes, and refusals as one sentence, which they show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from api_shim.parsing.decision import sentence
+from api_shim.parsing.fields import read_id
+from api_shim.web.bodies import read_body
+from api_shim.web.deps import Caller, Use
+from api_shim.web.rest.protocol import respond
+from approval_gate.errors import GateError, Invalid, NotFound, Unavailable
+
+router = APIRouter(prefix="/api", include_in_schema=False)
+
+
+@router.post("/flow_runs/{run_id}/resume")
+async def resume(run_id: str, request: Request, actor: Caller, use: Use) -> Response:
+    body = await read_body(request)
+    try:
+        reason = await use.prefect_requests.resume(actor, _id(run_id), _field(body, "run_input"))
+    except Unavailable:
+        raise
+    except GateError as error:
+        reason = sentence(error.detail)
+    shown = await use.engine.show(_id(run_id))
+    answer = {"status": "REJECT", "details": {"type": "reject_details", "reason": reason}} if reason else ACCEPTED
+    return respond(request, {"state": shown["state"] if shown else None, **answer}, 200 if reason else 201)
+
+
+@router.post("/deployments/{deployment_id}/create_flow_run")
+async def create_flow_run(deployment_id: str, request: Request, actor: Caller, use: Use) -> Response:
+    body = await read_body(request)
+    if not isinstance(body, Mapping):
+        raise Invalid("The body must be an object.")
+    try:
+        run_id = await use.prefect_requests.run(actor, _id(deployment_id), body)
+    except GateError as error:
+        raise type(error)(sentence(error.detail)) from error
+    return respond(request, await use.engine.show(run_id), 201)
+
+
+ACCEPTED = {"status": "ACCEPT", "details": {"type": "accept_details"}}
+
+
+def _field(body: Any, name: str) -> Any:
+    return body.get(name) if isinstance(body, Mapping) else None
+
+
+def _id(text: str) -> UUID:
+    found = read_id(text)
+    if found is None:
+        raise NotFound("Not found.")
+    return found

@@ -1,0 +1,290 @@
+"""How our REST API speaks HTTP, whatever it speaks about.
+
+* What is asked for comes first: a version that we have and JSON (406), then who asks (403), then the rest.
+* Every answer carries ``API-Version``; ``indent`` makes it readable for people. ``OPTIONS`` tells an address's methods.
+* Names in paths and filters have no null characters, which not every database takes.
+* Errors are the contract's shapes; one table says which status each kind has.
+* Lists are pages with absolute links.
+
+Contract 2.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
+
+from api_shim.parsing.fields import read_count, read_id
+from api_shim.parsing.filters import UNKNOWN, read_conditions, read_sort, read_text
+from api_shim.schemas import Page, Shape
+from api_shim.services.authentication import Unauthenticated
+from api_shim.store import Listing
+from api_shim.web.bodies import UnsupportedMediaType
+from approval_gate import errors
+from approval_gate.model import Actor, ObjectType
+
+logger = logging.getLogger("signoff")
+
+T = TypeVar("T")
+
+VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "2.0", "2.1", "2.2", "2.3", "2.4")
+DEFAULT_VERSION = VERSIONS[-1]
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 1000
+MAX_DEPTH = 1
+MAX_INDENT = 8
+METHODS = ("DELETE", "GET", "PATCH", "POST")
+EVERYWHERE = frozenset({"limit", "offset", "sort", "q", "depth", "format", "api_version", "include", "exclude_m2m"})
+
+
+class NotAcceptable(errors.GateError):
+    """An answer of a kind or version that we do not make."""
+
+
+STATUS: Mapping[type[errors.GateError], int] = {
+    errors.Forbidden: 403,
+    Unauthenticated: 403,
+    errors.NotFound: 404,
+    errors.TooLarge: 413,
+    errors.Invalid: 400,
+    errors.Conflict: 409,
+    errors.NotRunnable: 405,
+    errors.TooManyAttempts: 429,
+    errors.Unavailable: 503,
+    NotAcceptable: 406,
+    UnsupportedMediaType: 415,
+}
+
+DESCRIPTION = {
+    "name": "prefect-signoff",
+    "description": "What this address does stands in /api/schema/.",
+    "renders": ["application/json"],
+    "parses": ["application/json", "multipart/form-data", "application/x-www-form-urlencoded"],
+}
+"""What OPTIONS answers, besides the methods."""
+
+
+# Asking
+
+
+def caller(request: Request) -> Actor:
+    """Return who calls.
+
+    Raises:
+        NotAcceptable: he asks for a version or kind of answer that there is not.
+        Unauthenticated: nobody that we know.
+    """
+    negotiate(request)
+    who = request.state.caller
+    if isinstance(who, errors.GateError):
+        raise who
+    if not isinstance(who, Actor):
+        raise TypeError("The caller of a route of ours is an actor, or the reason why he is none.")
+    return who
+
+
+def negotiate(request: Request) -> None:
+    """Settle the version and the form of the answer.
+
+    Raises:
+        NotAcceptable: there is no such version, or nothing that the client takes.
+    """
+    parameters = _accepted(",".join(request.headers.getlist("accept")))
+    version = parameters.get("version") or request.query_params.get("api_version") or DEFAULT_VERSION
+    if version not in VERSIONS:
+        where = '"Accept" header' if parameters.get("version") else "query"
+        message = f'Invalid version "{version[:20]}" in {where}. Supported versions are: {", ".join(VERSIONS)}'
+        raise NotAcceptable(message)
+    request.state.version = version
+    indent = parameters.get("indent", "")
+    request.state.indent = min(read_count(indent, 0), MAX_INDENT) or None
+
+
+def _accepted(header: str) -> Mapping[str, str]:
+    """Return the parameters of the first type in an ``Accept`` header that JSON satisfies."""
+    for part in header.split(","):
+        kind, *parameters = (piece.strip() for piece in part.split(";"))
+        if kind.lower() in {"", "*/*", "application/*", "application/json"}:
+            pairs = (parameter.partition("=") for parameter in parameters)
+            return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+    raise NotAcceptable("Could not satisfy the request Accept header.")
+
+
+# Answering
+
+
+def respond(request: Request, payload: Any, status: int = 200) -> Response:
+    """Return an answer in JSON, indented if the client likes.
+
+    Args:
+        request: says how the client likes it.
+        payload: a shape, or JSON that may have shapes anywhere in it.
+        status: the answer's.
+    """
+    indent = getattr(request.state, "indent", None)
+    separators = None if indent else (",", ":")
+    text = json.dumps(payload, default=_plain, indent=indent, ensure_ascii=False, separators=separators)
+    return Response(text.encode("utf-8", "replace"), status, media_type="application/json", headers=_version(request))
+
+
+def _plain(value: Any) -> Any:
+    """Return a shape as JSON."""
+    if isinstance(value, Shape):
+        return value.model_dump(mode="json")
+    raise TypeError(f"There is no JSON for a {type(value).__name__}.")
+
+
+def no_content(request: Request) -> Response:
+    """Return the answer to a deletion."""
+    return Response(status_code=204, headers=_version(request))
+
+
+def _version(request: Request) -> dict[str, str]:
+    return {
+        "API-Version": getattr(request.state, "version", DEFAULT_VERSION),
+        "Vary": "Accept, Authorization",
+    }
+
+
+def install_errors(app: FastAPI) -> None:
+    """Give every error of the rules its status and shape."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        if not isinstance(error, errors.GateError):
+            raise error
+        status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+        return respond(request, _shape(error), status)
+
+    async def unrouted(request: Request, _error: Exception) -> Response:
+        # No route of ours has asked yet; nobody learns even which addresses there are without signing in.
+        try:
+            caller(request)
+        except errors.GateError as refusal:
+            return await refused(request, refusal)
+        allowed = methods_of(request)
+        if not allowed:
+            return respond(request, {"detail": "Not found."}, 404)
+        if request.method == "OPTIONS":
+            answer = respond(request, DESCRIPTION)
+        else:
+            answer = respond(request, {"detail": f'Method "{request.method}" not allowed.'}, 405)
+        answer.headers["Allow"] = ", ".join(allowed)
+        return answer
+
+    async def broken(request: Request, error: Exception) -> Response:
+        logger.error("%s %s failed.", request.method, request.url.path, exc_info=error)
+        return JSONResponse({"detail": "The server failed; its log says why."}, 500, headers=_version(request))
+
+    app.add_exception_handler(errors.GateError, refused)
+    app.add_exception_handler(HTTPException, unrouted)
+    app.add_exception_handler(Exception, broken)
+
+
+def methods_of(request: Request) -> list[str]:
+    """Return the methods that an address has; none for an address that there is not."""
+
+    def has(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
+
+    methods = {method for method in METHODS if has(method)}
+    return sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}) if methods else []
+
+
+def _shape(error: errors.GateError) -> Any:
+    return {"detail": error.detail} if isinstance(error.detail, str) else error.detail
+
+
+# Lists
+
+
+def read_listing(request: Request, kind: ObjectType) -> Listing:
+    """Read the query of a list.
+
+    Args:
+        request: the request.
+        kind: the type of the objects that are listed.
+
+    Raises:
+        Invalid: an unknown filter, or a value that cannot be read.
+    """
+    query = request.query_params
+    asked = {name: query.getlist(name) for name in query if name not in EVERYWHERE}
+    return Listing(
+        where=read_conditions(kind, asked),
+        search=_search(query.get("q", "")),
+        sort=read_sort(kind, query.getlist("sort")),
+        limit=_limit(query.get("limit", "")),
+        offset=read_count(query.get("offset", ""), 0),
+    )
+
+
+def _search(text: str) -> str:
+    try:
+        return read_text(text)
+    except ValueError as error:
+        raise errors.Invalid({"q": [str(error)]}) from error
+
+
+def check_query(request: Request, *known: str) -> None:
+    """See that a query has nothing else in it.
+
+    Raises:
+        Invalid: it has.
+    """
+    unknown = [name for name in request.query_params if name not in {*EVERYWHERE, *known}]
+    if unknown:
+        raise errors.Invalid({name: [UNKNOWN] for name in unknown})
+
+
+def read_depth(request: Request) -> int:
+    """Return how deep related objects are to be shown: 0 as references, 1 in full."""
+    return min(read_count(request.query_params.get("depth", ""), 0), MAX_DEPTH)
+
+
+def _limit(text: str) -> int:
+    limit = read_count(text, DEFAULT_LIMIT)
+    return min(limit or MAX_LIMIT, MAX_LIMIT)
+
+
+def as_page(request: Request, listing: Listing, count: int, results: list[T]) -> Page[T]:
+    """Return a page of a list in the contract's shape."""
+    after, before = listing.offset + listing.limit, listing.offset - listing.limit
+
+    def link(offset: int) -> str:
+        address = request.url.replace(path=f"{request.url.path}/")
+        return str(address.include_query_params(limit=listing.limit, offset=offset))
+
+    return Page(
+        count=count,
+        next=link(after) if after < count else None,
+        previous=link(max(0, before)) if listing.offset > 0 else None,
+        results=results,
+    )
+
+
+def reference(request: Request) -> str:
+    """Return the id or name by which a path refers to something; a name may have any character, even a slash.
+
+    Raises:
+        NotFound: nothing is called that.
+    """
+    try:
+        # The path is matched as it was sent, so that an encoded slash does not divide it.
+        return read_text(unquote(request.path_params["ref"]))
+    except ValueError as error:
+        raise errors.NotFound("Not found.") from error
+
+
+def by_reference(ref: str, name: str = "name") -> dict[str, object]:
+    """Return the field that a reference is a value of: an id if it looks like one, else that which names things."""
+    thing_id = read_id(ref)
+    return {name: ref} if thing_id is None else {"id": thing_id}

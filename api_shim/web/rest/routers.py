@@ -1,0 +1,21 @@
+"""The routers of the REST API."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api_shim.web.rest import admission, job_results, jobs, meta, prefect_paths, scheduled_jobs, users
+
+ROUTERS: tuple[APIRouter, ...] = (
+    meta.router,
+    jobs.router,
+    scheduled_jobs.router,
+    scheduled_jobs.queue_router,
+    job_results.router,
+    job_results.logs_router,
+    jobs.queues_router,
+    users.router,
+    meta.schema_router,
+    admission.router,
+    prefect_paths.router,
+)

@@ -1,0 +1,174 @@
+"""``/api/extras/scheduled-jobs``: list, detail, change, delete, and who owns and decides (contract 5, 6 and 10).
+
+``/api/extras/approval-queue``: the requests that wait for a decision (contract 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from api_shim import schemas
+from api_shim.parsing.decision import Decision, read_decision
+from api_shim.parsing.fields import read_id, read_ids
+from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
+from api_shim.web.bodies import read_body
+from api_shim.web.deps import Caller, Ref, Services, Use
+from api_shim.web.rest.expansion import answer_one, answer_page, expanded
+from api_shim.web.rest.openapi import a_list, answers, one
+from api_shim.web.rest.protocol import as_page, by_reference, check_query, no_content, read_listing, respond
+from api_shim.web.rest.request_schemas import Deletions, ScheduledJobChange, SentDecision, Transfer
+from api_shim.web.rest.serializers import wire
+from approval_gate.errors import Invalid
+from approval_gate.model import Actor, ObjectType
+from flows.inputs import is_storable
+
+router = APIRouter(prefix="/api/extras/scheduled-jobs", tags=["scheduled-jobs"])
+
+
+KIND = ObjectType.SCHEDULED_JOB
+
+
+DECIDED = one(schemas.ScheduledJob, query=["force"], body=SentDecision, also=[409])
+
+
+@router.get("", **a_list(schemas.ScheduledJob, KIND))
+async def listed(request: Request, actor: Caller, use: Use) -> Response:
+    """List the scheduled jobs."""
+    return await answer_page(request, actor, use, KIND)
+
+
+@router.delete("", **answers(None, 204, body=Deletions))
+async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
+    """Delete several scheduled jobs; those that the caller may not delete are passed over."""
+    await use.schedules.delete_all(actor, read_ids(await read_body(request)))
+    return no_content(request)
+
+
+@router.get("/{ref}", **one(schemas.ScheduledJob))
+async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Show a scheduled job."""
+    row = await use.viewing.one(actor, KIND, **by_reference(ref))
+    return await answer_one(request, actor, use, KIND, row)
+
+
+@router.patch("/{ref}", **one(schemas.ScheduledJob, body=ScheduledJobChange, also=[405, 409]))
+async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Change a scheduled job."""
+    row = await use.edits.change(actor, by_reference(ref), await read_body(request))
+    return await answer_one(request, actor, use, KIND, row)
+
+
+@router.delete("/{ref}", **answers(None, 204))
+async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Delete a scheduled job."""
+    await use.schedules.delete(actor, await _id_of(ref, actor, use))
+    return no_content(request)
+
+
+@router.post("/{ref}/approve", **DECIDED)
+async def approve(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Approve a request."""
+    row = await use.approvals.approve(actor, by_reference(ref), await _decision(request))
+    return await answer_one(request, actor, use, KIND, row)
+
+
+@router.post("/{ref}/deny", **DECIDED)
+async def deny(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Deny a request, or withdraw one's own; it is gone then."""
+    row = await use.approvals.deny(actor, by_reference(ref), await _decision(request))
+    return await answer_one(request, actor, use, KIND, row)
+
+
+@router.post("/{ref}/dry-run", **answers(schemas.JobResult, also=[405, 409]))
+async def dry_run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Run a request with its inputs, as the caller, without changing anything."""
+    await read_body(request)
+    result = await use.approvals.dry_run(actor, by_reference(ref))
+    return respond(request, (await wire(request, use)).job_result(result))
+
+
+@router.post("/{ref}/assume-ownership", **one(schemas.ScheduledJob, also=[409]))
+async def assume_ownership(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Become the owner of a scheduled job, and enable it again if a failure had disabled it."""
+    await read_body(request)
+    row = await use.ownership.assume(actor, by_reference(ref))
+    return await answer_one(request, actor, use, KIND, row)
+
+
+@router.post("/{ref}/transfer", **one(schemas.ScheduledJob, body=Transfer, also=[409]))
+async def transfer(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Hand a scheduled job to somebody else."""
+    row = await use.ownership.transfer(actor, by_reference(ref), read_receiver(await read_body(request)))
+    return await answer_one(request, actor, use, KIND, row)
+
+
+@router.get("/{ref}/explain", **answers(schemas.Explanation, query=["user"]))
+async def explain(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Tell who may do what with a scheduled job and why not, and when it fires next."""
+    told = await use.explaining.explain(actor, by_reference(ref), _about(request))
+    return respond(request, (await wire(request, use)).explanation(told))
+
+
+@router.get("/{ref}/upcoming", **answers(schemas.Upcoming, query=["count"]))
+async def upcoming(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Tell when a scheduled job fires next."""
+    told = await use.explaining.upcoming(actor, by_reference(ref), _count(request))
+    return respond(request, (await wire(request, use)).upcoming(told))
+
+
+def read_receiver(body: Any) -> dict[str, object]:
+    """Read to whom something is handed: ``{"user": "<name or id>"}``.
+
+    Raises:
+        Invalid: nobody is named.
+    """
+    name = body.get("user") if isinstance(body, Mapping) else None
+    if not isinstance(name, str) or not name or not is_storable(name):
+        raise Invalid({"user": ["Give the name or the id of a user."]})
+    return by_reference(name, "username")
+
+
+def _about(request: Request) -> dict[str, object] | None:
+    """Return whom an explanation is to be about, if the query says."""
+    check_query(request, "user")
+    name = request.query_params.get("user")
+    return by_reference(name, "username") if name else None
+
+
+def _count(request: Request) -> int:
+    """Return how many firings the query asks for."""
+    check_query(request, "count")
+    text = request.query_params.get("count", str(SHOWN_FIRINGS))
+    if not (text.isdecimal() and text.isascii() and len(text) < 4 and 1 <= int(text) <= MOST_FIRINGS):
+        raise Invalid({"count": [f"Enter a whole number from 1 to {MOST_FIRINGS}."]})
+    return int(text)
+
+
+async def _decision(request: Request) -> Decision:
+    return read_decision(request.query_params.getlist("force"), await read_body(request))
+
+
+async def _id_of(ref: str, actor: Actor, use: Services) -> UUID:
+    """Return the id that a path names; what is no id is the name of one that the caller may see."""
+    thing_id = read_id(ref)
+    if thing_id is not None:
+        return thing_id
+    found: UUID = (await use.viewing.one(actor, KIND, name=ref)).id
+    return found
+
+
+queue_router = APIRouter(prefix="/api/extras/approval-queue", tags=["approval-queue"])
+
+
+@queue_router.get("", **a_list(schemas.Waiting, ObjectType.SCHEDULED_JOB))
+async def list_waiting(request: Request, actor: Caller, use: Use) -> Response:
+    """List the requests that wait for a decision, and whether the caller may approve each."""
+    listing = read_listing(request, ObjectType.SCHEDULED_JOB)
+    page = await use.approvals.queue(actor, listing)
+    shown = await wire(request, use, (each.scheduled.job_id for each in page.rows))
+    waiting = await expanded(request, actor, use, [shown.waiting(each) for each in page.rows])
+    return respond(request, as_page(request, listing, page.count, waiting))

@@ -1,0 +1,381 @@
+"""Makes what clients see (``schemas``) from the model's values.
+
+* Related objects are references; urls are absolute.
+* The inputs of sensitive Jobs are shown to nobody, also those given before the Job was called sensitive.
+* A user's tokens and whatever proves who he is are never part of a shape.
+
+Contract 2, 3, 5 and 7.
+
+The shapes of users, groups, tokens and permissions, made like all others (``wire``).
+
+* A token's hash is part of no shape, and its key only of the answer to its creation.
+* What is shown of related things is read for a whole page at once.
+
+Contract 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request
+
+from api_shim import schemas
+from api_shim.domain.accounts import Group, Permission, Token, User
+from api_shim.domain.approval import version_of
+from api_shim.domain.model import OVERRIDABLE, Job, JobQueue, JobResult, ScheduledJob, queue_id
+from api_shim.services.account_admin import usernames
+from api_shim.services.accounts import Linked, linked
+from api_shim.services.approvals import Waiting
+from api_shim.services.queries import LogEntry
+from api_shim.services.schedule_views import UNSEEN, Explanation, Upcoming
+from api_shim.services.schedules import Accepted
+from api_shim.store import Transaction
+from api_shim.web.deps import Services
+from approval_gate.lifecycle import ApprovalState
+from approval_gate.model import ObjectType
+from approval_gate.policy import why_not
+
+
+async def wire(request: Request, use: Services, job_ids: Iterable[UUID] = ()) -> Wire:
+    """Return the maker of shapes for this request.
+
+    Args:
+        request: says under which address the caller reached us.
+        use: the use cases.
+        job_ids: the Jobs of the scheduled jobs that it is to show.
+    """
+    return await wire_at(root_of(request), use, job_ids)
+
+
+async def wire_at(root: str, use: Services, job_ids: Iterable[UUID] = ()) -> Wire:
+    """Return the maker of shapes with addresses below a root, which ends without a slash."""
+    wanted = set(job_ids)
+    jobs = await use.store.read(lambda tx: tx.all(Job, id=wanted)) if wanted else []
+    return Wire(root, {job.id: job for job in jobs})
+
+
+def root_of(request: Request) -> str:
+    """Return the address of the origin as the caller reached it, without a slash at its end."""
+    return str(request.base_url).rstrip("/")
+
+
+class Wire:
+    """Makes shapes for one request.
+
+    Args:
+        root: the address of the origin, without a slash at its end.
+        jobs: the Jobs of the scheduled jobs that are shown, by id.
+    """
+
+    def __init__(self, root: str, jobs: Mapping[UUID, Job]) -> None:
+        self._root = root
+        self._jobs = jobs
+
+    def _url(self, kind: str, thing_id: object) -> str:
+        return f"{self._root}/api/{kind}/{thing_id}/"
+
+    def _to(self, thing_id: UUID, object_type: str, kind: str) -> schemas.Reference:
+        return schemas.Reference(id=thing_id, object_type=object_type, url=self._url(kind, thing_id))
+
+    def _job(self, job_id: UUID) -> schemas.Reference:
+        return self._to(job_id, "extras.job", "extras/jobs")
+
+    def _user(self, user_id: UUID) -> schemas.Reference:
+        return self._to(user_id, "users.user", "users/users")
+
+    def _queue(self, name: str) -> schemas.Reference:
+        return self._to(queue_id(name), "extras.jobqueue", "extras/job-queues")
+
+    def _object(self, thing_id: UUID, kind: str, display: str) -> dict[str, Any]:
+        """Return what every object has; its type is its shape's."""
+        return {
+            "id": thing_id,
+            "display": display,
+            "url": self._url(kind, thing_id),
+            "natural_slug": natural_slug(display, thing_id),
+        }
+
+    def job_queue(self, queue: JobQueue, workers: Mapping[str, int] | None) -> schemas.JobQueue:
+        """Return a job queue (contract 3).
+
+        Args:
+            queue: it.
+            workers: how many workers serve each queue; None while Prefect does not answer.
+        """
+        return schemas.JobQueue(
+            **self._object(queue.id, "extras/job-queues", queue.name),
+            name=queue.name,
+            queue_type="prefect",
+            worker_count=None if workers is None else workers.get(queue.name, 0),
+        )
+
+    def job(self, job: Job) -> schemas.Job:
+        """Return a Job (contract 3)."""
+        overrides: dict[str, Any] = {f"{field}_override": field in job.overridden for field in OVERRIDABLE}
+        return schemas.Job(
+            **self._object(job.id, "extras/jobs", job.name),
+            module_name=job.module_name,
+            job_class_name=job.job_class_name,
+            grouping=job.grouping,
+            name=job.name,
+            description=job.description,
+            installed=job.installed,
+            enabled=job.enabled,
+            is_job_hook_receiver=job.is_job_hook_receiver,
+            is_job_button_receiver=False,
+            has_sensitive_variables=job.has_sensitive_variables,
+            is_singleton=job.is_singleton,
+            approval_required=job.approval_required,
+            hidden=job.hidden,
+            dryrun_default=job.dryrun_default,
+            read_only=job.read_only,
+            soft_time_limit=job.soft_time_limit,
+            time_limit=job.time_limit,
+            supports_dryrun=job.supports_dryrun,
+            task_queues=list(job.queues),
+            job_queues=[self._queue(name) for name in job.queues],
+            default_job_queue=self._queue(job.default_queue),
+            **overrides,
+            created=job.created,
+            last_updated=job.last_updated,
+            tags=[],
+            custom_fields={},
+        )
+
+    def scheduled_job(self, row: ScheduledJob) -> schemas.ScheduledJob:
+        """Return a scheduled job (contract 5)."""
+        job = self._jobs[row.job_id]
+        return schemas.ScheduledJob(
+            **self._object(row.id, "extras/scheduled-jobs", f"{row.name}: {row.interval}"),
+            name=row.name,
+            task=job.class_path,
+            job_model=self._job(row.job_id),
+            user=self._user(row.owner_id) if row.owner_id else None,
+            interval=str(row.interval),
+            start_time=row.start_time,
+            time_zone=row.time_zone,
+            crontab=row.crontab,
+            one_off=row.one_off,
+            enabled=row.enabled,
+            failure=row.failure,
+            args=[],
+            kwargs={} if job.has_sensitive_variables else dict(row.inputs),
+            queue=row.queue,
+            job_queue=self._queue(row.queue),
+            celery_kwargs={"queue": row.queue},
+            last_run_at=row.last_run_at,
+            total_run_count=row.total_run_count,
+            date_changed=row.date_changed,
+            description=row.description,
+            approval_required=row.approval is not ApprovalState.NOT_REQUIRED,
+            approved_at=row.approved_at,
+            approved_by_user=self._user(row.approved_by_id) if row.approved_by_id else None,
+            approval_state=str(row.approval),
+            approval_comment=row.approval_comment,
+            approval_note=row.approval_note,
+            approval_version=version_of(row, job),
+            expires_at=row.expires_at,
+        )
+
+    def waiting(self, waiting: Waiting) -> schemas.Waiting:
+        """Return a request in the approval queue (contract 10)."""
+        return schemas.Waiting(
+            **dict(self.scheduled_job(waiting.scheduled)),
+            requested_by=waiting.requester,
+            may_approve=not waiting.why_not,
+            why_not_approve=waiting.why_not,
+        )
+
+    def explanation(self, told: Explanation) -> schemas.Explanation:
+        """Return who may do what with a scheduled job, and when it fires next (contract 10)."""
+        reasons = {asked: why_not(verdict, hidden=UNSEEN) for asked, verdict in told.verdicts.items()}
+        return schemas.Explanation(
+            user=self._named(told.subject),
+            may={asked: schemas.May(allowed=not reason, reason=reason) for asked, reason in reasons.items()},
+            who={asked: [self._named(user) for user in users] for asked, users in told.people.items()},
+            needs_force=told.needs_force,
+            next_firing=told.next_firing,
+            why_not=told.why_not,
+        )
+
+    def _named(self, user: User) -> schemas.Named:
+        return schemas.Named(**dict(self._user(user.id)), username=user.username)
+
+    def job_result(self, row: JobResult) -> schemas.JobResult:
+        """Return a job result (contract 7)."""
+        scheduled = row.scheduled_job_id
+        return schemas.JobResult(
+            **self._object(row.id, "extras/job-results", f"{row.name} ({row.status})"),
+            name=row.name,
+            task_name=row.task_name,
+            # Clients wait until the label is none of those that mean "not yet".
+            status=schemas.Choice(value=str(row.status), label=str(row.status)),
+            date_created=row.date_created,
+            date_started=row.date_started,
+            date_done=row.date_done,
+            result=row.result,
+            traceback=row.traceback,
+            worker=row.worker,
+            task_args=[],
+            task_kwargs={} if row.sensitive else dict(row.inputs or {}),
+            celery_kwargs={"queue": row.queue},
+            meta={"approval": row.approval} if row.approval else {},
+            job_model=self._job(row.job_id) if row.job_id else None,
+            user=self._user(row.user_id) if row.user_id else None,
+            scheduled_job=self._to(scheduled, "extras.scheduledjob", "extras/scheduled-jobs") if scheduled else None,
+            files=[],
+            custom_fields={},
+        )
+
+    def accepted(self, accepted: Accepted) -> schemas.Accepted:
+        """Return what a run request has become (contract 4)."""
+        scheduled, result = accepted.scheduled_job, accepted.job_result
+        return schemas.Accepted(
+            scheduled_job=self.scheduled_job(scheduled) if scheduled else None,
+            job_result=self.job_result(result) if result else None,
+        )
+
+    def log_entry(self, entry: LogEntry) -> schemas.JobLogEntry:
+        """Return a line of a job result's log (contract 7)."""
+        logs = f"extras/job-results/{entry.job_result}/logs"
+        return schemas.JobLogEntry(
+            **self._object(entry.id, logs, entry.message[:100]),
+            log_level=entry.log_level,
+            grouping=entry.grouping,
+            message=entry.message,
+            log_object="",
+            absolute_url="",
+            created=entry.created,
+            job_result=self._to(entry.job_result, "extras.jobresult", "extras/job-results"),
+        )
+
+    def upcoming(self, told: Upcoming) -> schemas.Upcoming:
+        """Return when a scheduled job fires next (contract 10)."""
+        return schemas.Upcoming(time_zone=told.time_zone, why_not=told.why_not, firings=told.times)
+
+
+def natural_slug(display: str, thing_id: UUID) -> str:
+    """Return a readable handle that is unique."""
+    words = "".join(c if c.isalnum() else "-" for c in display.lower())
+    return "-".join(part for part in words.split("-") if part)[:100] + f"_{str(thing_id)[:4]}"
+
+
+PATHS: Mapping[ObjectType, str] = {
+    ObjectType.USER: "users/users",
+    ObjectType.GROUP: "users/groups",
+    ObjectType.TOKEN: "users/tokens",
+    ObjectType.PERMISSION: "users/permissions",
+}
+"""Where each type is found, below ``/api/``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Related:
+    """What shapes show besides the things themselves.
+
+    Args:
+        linked: the users and groups that they are linked with.
+        usernames: the names of the users whose tokens they are, by id.
+    """
+
+    linked: Linked = field(default_factory=dict)
+    usernames: Mapping[UUID | None, str] = field(default_factory=dict)
+
+
+def related(kind: ObjectType, things: Sequence[Any], tx: Transaction) -> Related:
+    """Return what the shapes of these things show besides them."""
+    if kind is ObjectType.TOKEN:
+        return Related(usernames=usernames(tx, [token.user_id for token in things]))
+    return Related(linked=linked(tx, kind, [thing.id for thing in things]))
+
+
+class AccountsWire(Wire):
+    """Makes shapes for one request.
+
+    Args:
+        root: the address of the origin, without a slash at its end.
+        related: what they show besides the things themselves.
+    """
+
+    def __init__(self, root: str, related: Related) -> None:
+        super().__init__(root, {})
+        self._related = related
+
+    def account(self, thing: User | Group | Token | Permission, key: str = "") -> schemas.Object:
+        """Return a user, a group, a token or a permission (contract 8).
+
+        Args:
+            thing: it.
+            key: of a token that has just been made; else empty.
+        """
+        match thing:
+            case User():
+                return self.user(thing)
+            case Group():
+                return self.group(thing)
+            case Token():
+                return self.new_token(thing, key) if key else self.token(thing)
+            case _:
+                return self.permission(thing)
+
+    def user(self, user: User) -> schemas.User:
+        """Return a user."""
+        return schemas.User(
+            **self._as(ObjectType.USER, user.id, user.username),
+            username=user.username,
+            is_active=user.is_active,
+            is_superuser=user.is_superuser,
+            date_joined=user.created,
+            groups=self._several(ObjectType.GROUP, "groups", user.id),
+        )
+
+    def group(self, group: Group) -> schemas.Group:
+        """Return a group."""
+        return schemas.Group(
+            **self._as(ObjectType.GROUP, group.id, group.name),
+            name=group.name,
+            user_count=len(self._ids("users", group.id)),
+        )
+
+    def token(self, token: Token) -> schemas.Token:
+        """Return a token, as it is after its creation."""
+        owner = self._related.usernames.get(token.user_id, "")
+        return schemas.Token(
+            **self._as(ObjectType.TOKEN, token.id, f"{owner} ({str(token.id)[:8]})"),
+            user=self._user(token.user_id),
+            created=token.created,
+            expires=token.expires,
+            write_enabled=token.write_enabled,
+        )
+
+    def new_token(self, token: Token, key: str) -> schemas.NewToken:
+        """Return a token as its creation answers it."""
+        return schemas.NewToken(**dict(self.token(token)), key=key)
+
+    def permission(self, permission: Permission) -> schemas.Permission:
+        """Return a permission."""
+        return schemas.Permission(
+            **self._as(ObjectType.PERMISSION, permission.id, permission.name),
+            name=permission.name,
+            enabled=permission.enabled,
+            object_types=[str(kind) for kind in permission.object_types],
+            actions=[str(action) for action in permission.actions],
+            constraints=permission.constraints,
+            users=self._several(ObjectType.USER, "users", permission.id),
+            groups=self._several(ObjectType.GROUP, "groups", permission.id),
+        )
+
+    def _as(self, kind: ObjectType, thing_id: UUID, display: str) -> dict[str, Any]:
+        return self._object(thing_id, PATHS[kind], display)
+
+    def _ids(self, field: str, thing_id: UUID) -> list[UUID]:
+        return self._related.linked.get(field, {}).get(thing_id, [])
+
+    def _several(self, kind: ObjectType, field: str, thing_id: UUID) -> list[Any]:
+        refer = partial(self._to, object_type=str(kind), kind=PATHS[kind])
+        return [refer(other) for other in self._ids(field, thing_id)]

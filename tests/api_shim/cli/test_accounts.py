@@ -1,0 +1,266 @@
+"""``signoff user``, ``token``, ``group`` and ``permission``, as they are typed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from api_shim.cli.accounts import read_moment
+from api_shim.domain.accounts import Token
+from api_shim.services.account_admin import Identity
+from api_shim.services.authentication import Credentials
+from api_shim.settings import utc_now
+from api_shim.store import Store
+from approval_gate.errors import Invalid
+from approval_gate.model import Action, Actor, ObjectType
+from tests.api_shim.cli.conftest import Run
+from tests.factories import NOW, make_job, make_scheduled
+
+KEY = "0123456789abcdef0123"
+
+
+@pytest.fixture
+def kept(signoff: Run, home: Path) -> Store:
+    """The store that the commands work on."""
+    signoff("user", "add", "alice")
+    return Store(f"sqlite:///{home / 'signoff.db'}")
+
+
+def signed_in(store: Store, key: str) -> Actor:
+    return Identity(store).authenticate(Credentials(key=key), utc_now())
+
+
+# Users
+
+
+def test_users_are_added_and_listed(signoff: Run) -> None:
+    printed = signoff("user", "add", "alice")
+    assert printed.out == "Added alice. `signoff token add alice` makes a key to sign in with.\n"
+    signoff("user", "add", "root", "--superuser")
+    listed = signoff("user", "list", "--json").json
+    assert [(user["username"], user["active"], user["superuser"]) for user in listed] == [
+        ("alice", True, False),
+        ("root", True, True),
+    ]
+    assert datetime.fromisoformat(listed[0]["created"]).tzinfo is not None
+    assert signoff("user", "list").out.split()[:4] == ["username", "active", "superuser", "created"]
+
+
+def test_a_user_is_deactivated_activated_and_removed(signoff: Run) -> None:
+    signoff("user", "add", "alice")
+    assert signoff("user", "deactivate", "alice").out == "alice may no longer sign in.\n"
+    assert [user["active"] for user in signoff("user", "list", "--json").json] == [False]
+    assert signoff("user", "activate", "alice").out == "alice may sign in.\n"
+    assert [user["active"] for user in signoff("user", "list", "--json").json] == [True]
+    assert signoff("user", "remove", "alice").out == "Removed alice.\n"
+    assert signoff("user", "list", "--json").json == []
+
+
+def test_what_a_removed_user_leaves_is_told(signoff: Run, kept: Store) -> None:
+    (alice,), job = Identity(kept).users(), make_job()
+    with kept.transaction() as tx:
+        tx.add(job)
+        tx.add(make_scheduled(job, alice, name="nightly"))
+    would = signoff("user", "remove", "alice", "--dry-run").out
+    assert "nightly" in would
+    assert would.endswith(
+        "alice would be removed. 1 scheduled job(s) would have no owner, and fail when they would next run.\n"
+    )
+    assert [user.username for user in Identity(kept).users()] == ["alice"]
+    told = "Removed alice. 1 scheduled job(s) have no owner now, and fail when they would next run.\n"
+    assert signoff("user", "remove", "alice").out == told
+
+
+def test_what_a_removed_user_leaves_is_handed_to_who_may_run_it(signoff: Run, kept: Store) -> None:
+    signoff("user", "add", "alice")
+    signoff("user", "add", "bob")
+    alice, _ = Identity(kept).users()
+    job, other = make_job(name="Back up"), make_job(name="Wipe")
+    with kept.transaction() as tx:
+        tx.add(job)
+        tx.add(other)
+        tx.add(make_scheduled(job, alice, name="nightly"))
+        tx.add(make_scheduled(other, alice, name="wipe"))
+    allow = ("--types", "extras.job", "--actions", "run", "--users", "bob", "--constraints", '{"name": "Back up"}')
+    signoff("permission", "add", "bob backs up", *allow)
+    foreseen = signoff("user", "remove", "alice", "--transfer-to", "bob", "--dry-run", "--json").json
+    why_not = "bob does not have permission to run this job."
+    assert [(row["name"], row["new_owner"], row["why_not"]) for row in foreseen] == [
+        ("nightly", "bob", ""),
+        ("wipe", None, why_not),
+    ]
+    assert signoff("user", "remove", "alice", "--transfer-to", "bob").out == (
+        "Removed alice. 1 scheduled job(s) went to bob. "
+        "1 scheduled job(s) have no owner now, and fail when they would next run.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        pytest.param(("user", "add", "alice"), "A user named 'alice' already exists.", id="a name that is taken"),
+        pytest.param(("user", "add", "a b"), "A user name has 1 to 150 letters", id="a name with a space"),
+        pytest.param(("user", "remove", "bob"), "There is no user named 'bob'.", id="removing nobody"),
+        pytest.param(("user", "activate", "bob"), "There is no user named 'bob'.", id="activating nobody"),
+        pytest.param(("user", "deactivate", "bob"), "There is no user named 'bob'.", id="deactivating nobody"),
+        pytest.param(("token", "add", "bob"), "There is no user named 'bob'.", id="a token for nobody"),
+        pytest.param(("token", "add", "alice", "--expires", "soon"), "'soon' is neither", id="a vague end"),
+        pytest.param(("token", "add", "alice", "--expires", "2020-01-01T00:00"), "expired already", id="a past end"),
+        pytest.param(("token", "add", "alice", "--expires", "0d"), "expired already", id="an end now"),
+        pytest.param(("token", "add", "alice", "--key-stdin"), "at least 20 printable", id="no key to read"),
+        pytest.param(("group", "add", "a,b"), "A group name has", id="a group with a comma"),
+        pytest.param(("group", "remove", "ops"), "There is no group named 'ops'.", id="removing no group"),
+        pytest.param(("group", "join", "ops", "alice"), "There is no group named 'ops'.", id="joining no group"),
+        pytest.param(("group", "leave", "ops", "alice"), "There is no group named 'ops'.", id="leaving no group"),
+        pytest.param(("permission", "remove", "p"), "There is no permission named 'p'.", id="removing no permission"),
+    ],
+)
+def test_mistakes_are_one_sentence(signoff: Run, words: tuple[str, ...], refusal: str) -> None:
+    signoff("user", "add", "alice")
+    assert refusal in signoff(*words).refusal
+
+
+# Tokens
+
+
+def test_a_token_is_printed_alone_and_signs_in(signoff: Run, kept: Store) -> None:
+    printed = signoff("token", "add", "alice")
+    key = printed.out.removesuffix("\n")
+    assert (printed.status, len(key)) == (0, 40)
+    actor = signed_in(kept, key)
+    assert (actor.username, actor.read_only) == ("alice", False)
+
+
+def test_a_token_may_only_read_and_may_end(signoff: Run, kept: Store) -> None:
+    before = utc_now()
+    key = signoff("token", "add", "alice", "--read-only", "--expires", "30d").out.strip()
+    assert signed_in(kept, key).read_only
+    with kept.transaction(write=False) as tx:
+        (token,) = tx.all(Token)
+    assert token.expires is not None
+    assert timedelta(days=30) <= token.expires - before < timedelta(days=30, minutes=5)
+
+
+@pytest.mark.parametrize(
+    "stdin", [f"{KEY}\n".encode(), KEY.encode(), f"  {KEY}\r\nsecond line".encode()], ids=["line", "bare", "spaces"]
+)
+def test_a_key_of_ones_own_is_read_from_the_first_line(signoff: Run, kept: Store, stdin: bytes) -> None:
+    printed = signoff("token", "add", "alice", "--key-stdin", stdin=stdin).out
+    assert printed == "alice can sign in with the key that was given.\n"
+    assert signed_in(kept, KEY).username == "alice"
+
+
+@pytest.mark.parametrize("stdin", [b"", b"\n", b"hunter2\n", b"\xff" * 40, "ü".encode() * 20, b"two words " * 9])
+def test_what_is_no_key_is_refused_and_not_repeated(signoff: Run, kept: Store, stdin: bytes) -> None:
+    refusal = signoff("token", "add", "alice", "--key-stdin", stdin=stdin).refusal
+    assert refusal == "A token has at least 20 printable ASCII characters, and no space."
+
+
+def test_a_key_that_is_in_use_is_refused_and_not_repeated(signoff: Run, kept: Store) -> None:
+    signoff("token", "add", "alice", "--key-stdin", stdin=KEY.encode())
+    assert signoff("token", "add", "alice", "--key-stdin", stdin=KEY.encode()).refusal == "This key is in use already."
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        pytest.param("90m", NOW + timedelta(minutes=90), id="minutes"),
+        pytest.param("12h", NOW + timedelta(hours=12), id="hours"),
+        pytest.param("30d", NOW + timedelta(days=30), id="days"),
+        pytest.param("99999w", NOW + timedelta(weeks=99999), id="the most weeks"),
+        pytest.param("2030-01-31T18:00Z", datetime(2030, 1, 31, 18, tzinfo=UTC), id="in UTC"),
+        pytest.param("2030-01-31T18:00+02:00", datetime(2030, 1, 31, 16, tzinfo=UTC), id="with an offset"),
+        pytest.param("2030-01-31 18:00", datetime(2030, 1, 31, 17, tzinfo=UTC), id="in the zone of this machine"),
+    ],
+)
+def test_reads_moments(monkeypatch: pytest.MonkeyPatch, text: str, moment: datetime) -> None:
+    monkeypatch.setattr("api_shim.cli.accounts.server_zone", lambda: "Europe/Berlin")
+    assert read_moment(text, NOW) == moment
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1.5d", "30 d", "1y", "٣d", "tomorrow", "2030-02-30T00:00"])
+def test_refuses_what_is_no_moment(text: str) -> None:
+    with pytest.raises(Invalid, match="neither a date and time like 2030-01-31T18:00 nor a time from now like 30d"):
+        read_moment(text, NOW)
+
+
+# Groups
+
+
+def test_a_group_with_its_users(signoff: Run) -> None:
+    for name in ("alice", "bob"):
+        signoff("user", "add", name)
+    assert signoff("group", "add", "Night shift").out == "Added the group Night shift.\n"
+    for name in ("bob", "alice"):
+        assert signoff("group", "join", "Night shift", name).out == f"{name} is in Night shift.\n"
+    listed = signoff("group", "list", "--json").json
+    assert [(group["name"], group["users"]) for group in listed] == [("Night shift", ["alice", "bob"])]
+    assert "alice, bob" in signoff("group", "list").out
+    assert signoff("group", "leave", "Night shift", "bob").out == "bob is not in Night shift.\n"
+    assert signoff("group", "remove", "Night shift").out == "Removed the group Night shift.\n"
+    assert signoff("group", "list", "--json").json == []
+
+
+# Permissions
+
+
+def test_a_permission_is_given_as_it_is_typed(signoff: Run, kept: Store) -> None:
+    signoff("user", "add", "bob")
+    signoff("group", "add", "Night shift")
+    printed = signoff(
+        *("permission", "add", "Back ups", "--types", "extras.job,extras.scheduledjob", "--actions", "view, change"),
+        *("--users", "alice", "--users", "bob", "--groups", "Night shift", "--constraints", '{"name": "Back up"}'),
+    )
+    assert printed.out == "Added the permission Back ups.\n"
+    (listed,) = signoff("permission", "list", "--json").json
+    del listed["id"]
+    assert listed == {
+        "name": "Back ups",
+        "enabled": True,
+        "types": ["extras.job", "extras.scheduledjob"],
+        "actions": ["view", "change"],
+        "constraints": {"name": "Back up"},
+        "users": ["alice", "bob"],
+        "groups": ["Night shift"],
+    }
+    table = signoff("permission", "list").out
+    assert '{"name": "Back up"}' in table
+    assert "Night shift" in table
+    actor = signed_in(kept, signoff("token", "add", "alice").out.strip())
+    assert actor.may(Action.VIEW, ObjectType.JOB, {"name": "Back up"})
+    assert not actor.may(Action.VIEW, ObjectType.JOB, {"name": "Other"})
+    assert signoff("permission", "remove", "Back ups").out == "Removed the permission Back ups.\n"
+    assert signoff("permission", "list", "--json").json == []
+
+
+def test_a_permission_that_reaches_nobody_is_said_to(signoff: Run) -> None:
+    printed = signoff("permission", "add", "p", "--types", "extras.job", "--actions", "view")
+    assert printed.out == "Added the permission p. It reaches nobody: neither --users nor --groups were given.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        pytest.param(("--types", "extras.jobs"), "There is no type 'extras.jobs'; there are", id="type"),
+        pytest.param(("--types", ","), "Give at least one type", id="no type"),
+        pytest.param(("--actions", "fly"), "There is no action 'fly'; there are", id="action"),
+        pytest.param(("--users", "alice,bob"), "There is no user named 'bob'.", id="user"),
+        pytest.param(("--groups", "ops"), "There is no group named 'ops'.", id="group"),
+        pytest.param(("--constraints", "{name: x}"), "The constraints are not JSON: ", id="what is no JSON"),
+        pytest.param(("--constraints", ""), "The constraints are not JSON: ", id="nothing"),
+        pytest.param(("--constraints", "[" * 100_000), "The constraints are not JSON: ", id="JSON that is too deep"),
+        pytest.param(("--constraints", '"x"'), "Constraints must be an object", id="a text"),
+        pytest.param(("--constraints", "[]"), "would match nothing", id="an empty list"),
+        pytest.param(("--constraints", '{"nam": "x"}'), "There is no lookup 'nam'", id="a typo"),
+        pytest.param(("--constraints", '{"name": NaN}'), "must be text", id="no number"),
+        pytest.param(("--constraints", '{"name": "\\ud800"}'), "must be text", id="half a character"),
+    ],
+)
+def test_refuses_permissions(signoff: Run, words: tuple[str, str], refusal: str) -> None:
+    signoff("user", "add", "alice")
+    asked = {"--types": "extras.job", "--actions": "view", "--users": "alice", words[0]: words[1]}
+    told = signoff("permission", "add", "p", *(word for pair in asked.items() for word in pair)).refusal
+    assert refusal in told
+    assert signoff("permission", "list", "--json").json == []

@@ -1,0 +1,121 @@
+"""Crontabs: which are read, which are refused in which words, and on which dates they fire."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from api_shim.domain.crontab import check_crontab, parse
+from approval_gate.errors import Invalid
+from tests.strategies import DAY, crontabs, fires, wall_matches
+
+
+@given(crontabs())
+def test_a_crontab_is_refused_exactly_if_it_never_fires(drawn: tuple[str, list[frozenset[int]]]) -> None:
+    text, values = drawn
+    if fires(values):
+        assert check_crontab(check_crontab(text)) == check_crontab(text)
+    else:
+        with pytest.raises(Invalid, match="never fires"):
+            check_crontab(text)
+
+
+@given(crontabs(), st.dates(date(2024, 1, 1), date(2031, 1, 1)))
+def test_the_moments_of_a_date_are_those_that_its_fields_say(
+    drawn: tuple[str, list[frozenset[int]]], day: date
+) -> None:
+    text, values = drawn
+    assume(fires(values))
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    minutes = [midnight + n * DAY / 1440 for n in range(1440)]
+    expected = [moment for moment in minutes if wall_matches(values, moment)]
+    assert sorted(parse(text).moments(day, ZoneInfo("UTC"))) == expected
+
+
+@given(crontabs(), st.dates(date(2024, 1, 1), date(2031, 1, 1)), st.sampled_from([1, -1]))
+def test_the_dates_are_found_in_both_directions_and_none_is_left_out(
+    drawn: tuple[str, list[frozenset[int]]], day: date, step: int
+) -> None:
+    text, values = drawn
+    assume(fires(values))
+    crontab = parse(text)
+    found = next(crontab.dates(day, step))
+    passed = [day + n * step * DAY for n in range(abs((found - day).days))]
+    assert crontab.has(found)
+    assert not any(crontab.has(each) for each in passed)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param("", "Please enter a valid crontab.", id="empty"),
+        pytest.param(" \t\n", "Please enter a valid crontab.", id="blank"),
+        pytest.param(
+            "* * * *",
+            "needs exactly five fields (minute, hour, day of month, month, day of week); this one has 4.",
+            id="four fields",
+        ),
+        pytest.param("0 * * * * *", "exactly five fields", id="six fields, with seconds"),
+        pytest.param("@daily", "exactly five fields", id="an alias"),
+        pytest.param("*" * 1_000_000, "up to 255 characters; this one has 1000000.", id="a megabyte"),
+        pytest.param("1," * 5_000_000 + "1 * * * *", "up to 255 characters", id="ten megabytes"),
+        pytest.param(",".join(["59-58/2"] * 3) + " * * * *", "up to 255 characters",
+                     id="too long once ranges are replaced"),
+        pytest.param("60 * * * *", "The minute field must be between 0 and 59: 60.", id="minute too high"),
+        pytest.param("* 25 * * *", "The hour field must be between 0 and 23: 25.", id="hour too high"),
+        pytest.param("* * 0 * *", "The day of month field must be between 1 and 31: 0.", id="day zero"),
+        pytest.param("* * * 13 *", "The month field must be between 1 and 12: 13.", id="month too high"),
+        pytest.param("* * * * 8", "The day of week field must be between 0 and 7: 8.", id="weekday too high"),
+        pytest.param("10-99 * * * *", "The minute field must be between 0 and 59: 99.", id="end of a range"),
+        pytest.param("9999999999999999 * * * *", "must be between 0 and 59: 9999999999999999.", id="huge"),
+        pytest.param("*/0 * * * *", "The minute step must be between 1 and 60: 0.", id="step zero"),
+        pytest.param("*/90 * * * *", "The minute step must be between 1 and 60: 90.", id="step too wide"),
+        pytest.param("5/15 * * * *", "The minute field cannot be read: '5/15'. Write values,",
+                     id="a step without a range"),
+        pytest.param("1,,2 * * * *", "The minute field cannot be read: ''.", id="an empty part"),
+        pytest.param("-5 * * * *", "The minute field cannot be read: '-5'.", id="negative"),
+        pytest.param("1-2-3 * * * *", "cannot be read: '1-2-3'.", id="a range of three"),
+        pytest.param("* * L * *", "The day of month field does not know 'L'.", id="last day of the month"),
+        pytest.param("* * * * 5L", "The day of week field does not know '5L'", id="last Friday"),
+        pytest.param("* * 15W * *", "The day of month field does not know '15W'.", id="nearest weekday"),
+        pytest.param("* * * * fri#2", "The day of week field cannot be read: 'fri#2'.", id="second Friday"),
+        pytest.param("* * ? * *", "The day of month field cannot be read: '?'.", id="question mark"),
+        pytest.param("H * * * *", "The minute field does not know 'H'.", id="hashed"),
+        pytest.param("R R * * *", "The minute field does not know 'R'.", id="random"),
+        pytest.param("* * * * monday", "does not know 'monday'; it knows sun, mon, tue, wed, thu, fri, sat.",
+                     id="a name in full"),
+        pytest.param("* * * sun *", "The month field does not know 'sun'; it knows jan, feb", id="a day"),
+        pytest.param("\u0663 * * * *", "The minute field cannot be read:", id="digits of another script"),
+        pytest.param("\ud800 * * * *", r"cannot be read: '\ud800'.", id="half a character"),
+        pytest.param("\0 * * * *", r"cannot be read: '\x00'.", id="a zero byte"),
+        pytest.param("0 0 31 2 *", "This crontab never fires", id="31 February"),
+        pytest.param("0 0 30 2 1", "This crontab never fires", id="30 February on a Monday"),
+        pytest.param("0 0 31 4,jun,9-9,11 *", "This crontab never fires", id="the 31st of short months"),
+    ],
+)  # fmt: skip
+def test_crontabs_are_refused_with_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        check_crontab(text)
+    assert sentence in str(refused.value)
+    assert str(refused.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        pytest.param("*/15 * * * *", "*/15 * * * *", id="kept as it is"),
+        pytest.param("  0\t9   * *\n1-5 ", "0 9 * * 1-5", id="single spaces"),
+        pytest.param("0 0 1 JAN-Mar Mon", "0 0 1 JAN-Mar Mon", id="names in any case"),
+        pytest.param("0 0 29 2 *", "0 0 29 2 *", id="leap years"),
+        pytest.param("0 0 29 2 mon", "0 0 29 2 mon", id="leap years with a Monday"),
+        pytest.param("0 22-4 * nov-feb fri-mon", "0 22-4 * nov-feb fri-mon", id="ranges across the turn"),
+        pytest.param("0 0 * * 5-7", "0 0 * * 5-7", id="7 is Sunday"),
+        pytest.param("5-5 22-4/2 * * 5-7/2", "5 22,0,2,4 * * 5,0", id="ranges that croniter reads otherwise"),
+    ],
+)
+def test_crontabs_are_accepted(text: str, kept: str) -> None:
+    assert check_crontab(text) == kept

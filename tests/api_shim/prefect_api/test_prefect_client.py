@@ -1,0 +1,1079 @@
+"""One suite of promises (``ports.Engine``), kept by the fake of the tests and by the real Prefect alike.
+
+The real one is a server in a process of its own, spoken to through its API as an administrator. Its scheduler works
+meanwhile, so every schedule here fires far from now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from api_shim.domain.ports import GOING, HELD, Announcement, DeploymentSpec, Engine, Question, RunSpec, ScheduleSpec
+from api_shim.domain.recurrence import CronSpec
+from api_shim.prefect_api import prefect_client
+from api_shim.prefect_api.prefect_client import PrefectEngine
+from api_shim.prefect_api.prefect_json import AWAITING, KEYS, TAG
+from approval_gate.errors import Unavailable
+from flows.registry import load
+from tests.fakes import FakeEngine
+
+POOL = "contract-tests"
+YEARLY = CronSpec(cron="0 0 1 1 *", timezone="Europe/Berlin")
+PARAMETERS = {"who": "Zoë – 世界", "count": 2, "ratio": 1.5, "none": None, "deep": {"list": [1, {"a": True}]}}
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+@dataclass(frozen=True)
+class Door:
+    """How a test gets at an engine: each use opens it anew, in a loop of its own."""
+
+    opened: Callable[[], Any]
+    now: Callable[[], datetime]
+
+    def run(self, test: Callable[[Any], Awaitable[Any]]) -> Any:
+        async def within() -> Any:
+            async with self.opened() as engine:
+                await engine.prepare(["default", "bulk"])
+                return await test(engine)
+
+        return asyncio.run(within())
+
+
+@pytest.fixture
+def real(request: pytest.FixtureRequest) -> Door:
+    """The real Prefect."""
+    live = request.getfixturevalue("live")
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[PrefectEngine]:
+        sign_in = ("admin", live.key("admin"))
+        async with httpx.AsyncClient(base_url=f"{live.origin}/api", auth=sign_in, timeout=30) as client:
+            yield PrefectEngine(client, pool=POOL)
+
+    return Door(opened, lambda: datetime.now(UTC))
+
+
+@pytest.fixture
+def fake() -> Door:
+    engine = FakeEngine(clock=lambda: datetime.now(UTC))
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[FakeEngine]:
+        yield engine
+
+    return Door(opened, engine.clock)
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.slow)])
+def door(request: pytest.FixtureRequest) -> Door:
+    found: Door = request.getfixturevalue(request.param)
+    return found
+
+
+def base(**to: Any) -> DeploymentSpec:
+    name = f"Contract {uuid4()}"
+    spec = DeploymentSpec(flow=name, name="default", entrypoint="flows.prefect_flow.x-Y", queue="default")
+    return replace(spec, **to)
+
+
+def recurring(*, active: bool = True, **to: Any) -> DeploymentSpec:
+    schedule = ScheduleSpec(slug=str(uuid4()), cron=YEARLY, active=active)
+    return base(name="nightly – ü (1234abcd)", schedule=schedule, parameters=PARAMETERS, **to)
+
+
+def a_run(**to: Any) -> RunSpec:
+    run = RunSpec(key=f"test:{uuid4()}", name="Run – ü", parameters=PARAMETERS, queue="bulk", message="Held – ü.")
+    return replace(run, **to)
+
+
+async def made(engine: Engine, spec: DeploymentSpec | None = None) -> UUID:
+    spec = spec or base()
+    deployment_id = await engine.create_deployment(spec)
+    await engine.write_deployment(deployment_id, spec)
+    return deployment_id
+
+
+async def one(engine: Engine, run_id: UUID) -> Any:
+    return (await engine.runs([run_id]))[run_id]
+
+
+# Runs that go, and who works
+
+
+def test_a_run_is_removed_and_again(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        run_id = await engine.hold(await made(engine), a_run())
+        await engine.remove_run(run_id)
+        assert await engine.runs([run_id]) == {}
+        await engine.remove_run(run_id)
+
+    door.run(test)
+
+
+def test_workers_are_counted_by_queue(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        counts = await engine.worker_counts()
+        assert {queue: await engine.has_worker(queue) for queue in counts} == {
+            queue: count > 0 for queue, count in counts.items()
+        }
+        assert {"default", "bulk"} <= counts.keys()
+
+    door.run(test)
+
+
+# Deployments
+
+
+def test_a_deployment_is_made_inert_and_once(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        spec = recurring()
+        first = await engine.create_deployment(spec)
+        found = await engine.read_deployment(first)
+        assert found is not None
+        assert found.schedule == replace(spec.schedule, active=False)  # type: ignore[type-var]
+        assert await engine.due_runs(first, datetime(2100, 1, 1, tzinfo=UTC)) == []
+        assert await engine.create_deployment(spec) == first
+        assert await engine.find_deployment(spec.flow, spec.name) == first
+        assert await engine.find_deployment(spec.flow, "another") is None
+        assert await engine.find_deployment("another", spec.name) is None
+
+    door.run(test)
+
+
+def test_making_again_what_is_active_leaves_it_active(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        spec = recurring()
+        deployment_id = await made(engine, spec)
+        assert await engine.create_deployment(replace(spec, queue="bulk")) == deployment_id
+        assert await engine.read_deployment(deployment_id) == spec
+
+    door.run(test)
+
+
+def every_variable() -> dict[str, Any]:
+    job = load("tests.acceptance.jobs_for_tests.Every")
+    schema: dict[str, Any] = job.definition().parameter_schema
+    assert len(schema["properties"]) > 5
+    return schema
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(base(), id="a base deployment"),
+        pytest.param(base(description="# Ünïcode\n\n* a\n* b", queue="bulk"), id="with a description and a queue"),
+        pytest.param(base(flow=f"Größe – 世界 {uuid4()}"), id="of a flow with a name of other scripts"),
+        pytest.param(base(parameter_schema=every_variable()), id="with the form of a real Job"),
+        pytest.param(recurring(), id="with an active schedule"),
+        pytest.param(recurring(active=False), id="with an inactive schedule"),
+        pytest.param(recurring(parameter_schema=every_variable()), id="with a schedule, inputs and a form"),
+        pytest.param(base(parameters={"whole": 2.0, "big": 1e22, "text": ""}), id="with numbers"),
+    ],
+)
+def test_what_is_written_is_read_back_the_same(door: Door, spec: DeploymentSpec) -> None:
+    async def test(engine: Engine) -> None:
+        deployment_id = await made(engine, spec)
+        assert await engine.read_deployment(deployment_id) == spec
+        assert (await engine.deployments())[deployment_id] == spec
+        await engine.write_deployment(deployment_id, spec)
+        assert await engine.read_deployment(deployment_id) == spec
+
+    door.run(test)
+
+
+def test_everything_but_the_names_can_be_written_anew(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        spec = recurring(description="old")
+        deployment_id = await made(engine, spec)
+        slug = spec.schedule.slug if spec.schedule else ""
+        changed = DeploymentSpec(
+            flow=spec.flow,
+            name=spec.name,
+            entrypoint="flows.prefect_flow.a-B",
+            queue="bulk",
+            parameters={"other": 1},
+            parameter_schema={"type": "object", "properties": {"other": {"type": "integer", "title": "other"}}},
+            schedule=ScheduleSpec(slug=slug, cron=CronSpec(cron="5 4 * * 1", timezone="UTC"), active=False),
+        )
+        await engine.write_deployment(deployment_id, changed)
+        assert await engine.read_deployment(deployment_id) == changed
+        await engine.write_deployment(deployment_id, replace(changed, schedule=None))
+        assert await engine.read_deployment(deployment_id) == replace(changed, schedule=None)
+        await engine.write_deployment(deployment_id, spec)
+        assert await engine.read_deployment(deployment_id) == spec
+
+    door.run(test)
+
+
+def test_a_deployment_that_is_gone_reads_as_none_and_cannot_be_written(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        assert await engine.read_deployment(uuid4()) is None
+        await engine.remove_deployment(uuid4())
+        with pytest.raises(Unavailable):
+            await engine.write_deployment(uuid4(), base())
+        with pytest.raises(Unavailable):
+            await engine.hold(uuid4(), a_run())
+
+    door.run(test)
+
+
+def test_removing_leaves_nothing_that_could_start(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        deployment_id = await made(engine, recurring())
+        held = await engine.hold(deployment_id, a_run())
+        released = await engine.hold(deployment_id, a_run())
+        await engine.release(released, door.now() + timedelta(days=1), "go")
+        await engine.remove_deployment(deployment_id)
+        await engine.remove_deployment(deployment_id)
+        assert await engine.read_deployment(deployment_id) is None
+        assert deployment_id not in await engine.deployments()
+        left = (await engine.runs([held, released])).values()
+        assert {run.state_type for run in left} <= ENDED
+        assert [run.id for run in await engine.runs_in(HELD) if run.id in (held, released)] == []
+        due = await engine.due_runs(deployment_id, datetime(2100, 1, 1, tzinfo=UTC))
+        assert all(run.final for run in due)
+
+    door.run(test)
+
+
+# Runs
+
+
+def test_a_held_run_stands_with_what_it_was_given(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        deployment_id = await made(engine)
+        asked = a_run()
+        run_id = await engine.hold(deployment_id, asked)
+        run = await one(engine, run_id)
+        assert (run.id, run.deployment_id, run.by_schedule) == (run_id, deployment_id, False)
+        assert (run.state_type, run.state_name, run.message) == ("PAUSED", "Suspended", "Held – ü.")
+        assert run.held
+        assert run.waits
+        assert not run.final
+        assert run.parameters == PARAMETERS
+        assert (run.scheduled_for, run.started, run.ended) == (None, None, None)
+        assert abs(run.since - door.now()) < timedelta(minutes=1)
+        assert run_id in [run.id for run in await engine.runs_in(HELD)]
+        assert run_id not in [run.id for run in await engine.runs_in(GOING)]
+
+    door.run(test)
+
+
+def test_asking_twice_under_one_key_gives_one_run_also_after_its_end(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        deployment_id = await made(engine)
+        asked = a_run()
+        first = await engine.hold(deployment_id, asked)
+        assert await engine.hold(deployment_id, asked) == first
+        assert await engine.find_run(asked.key) == first
+        await engine.end(first, "CANCELLED", "Cancelled", "over")
+        assert await engine.hold(deployment_id, asked) == first
+        assert (await one(engine, first)).state_type == "CANCELLED"
+        assert await engine.hold(deployment_id, a_run()) != first
+        assert await engine.find_run("test:nobody") is None
+
+    door.run(test)
+
+
+def test_a_released_run_waits_for_its_time_and_can_be_moved(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        run_id = await engine.hold(await made(engine), a_run())
+        at = (door.now() + timedelta(days=2)).replace(microsecond=123456)
+        for when in (at, at, at + timedelta(hours=1)):
+            await engine.release(run_id, when, "Goes – ü.")
+            run = await one(engine, run_id)
+            assert (run.state_type, run.state_name, run.message) == ("SCHEDULED", "Scheduled", "Goes – ü.")
+            assert run.scheduled_for == when
+            assert run.waits
+            assert not run.held
+
+    door.run(test)
+
+
+def test_releasing_at_the_same_time_again_does_nothing(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        run_id = await engine.hold(await made(engine), a_run())
+        at = door.now() + timedelta(days=2)
+        await engine.release(run_id, at, "first")
+        before = await one(engine, run_id)
+        await engine.release(run_id, at, "second")
+        assert await one(engine, run_id) == before
+
+    door.run(test)
+
+
+@pytest.mark.parametrize("state", sorted(ENDED))
+def test_a_run_is_ended_once_and_stays_so(door: Door, state: str) -> None:
+    async def test(engine: Engine) -> None:
+        run_id = await engine.hold(await made(engine), a_run())
+        await engine.end(run_id, state, "Named so", "why – ü")
+        ended = await one(engine, run_id)
+        assert (ended.state_type, ended.state_name, ended.message) == (state, "Named so", "why – ü")
+        assert ended.final
+        assert ended.ended is not None
+        await engine.end(run_id, "FAILED" if state != "FAILED" else "CRASHED", "Other", "other")
+        await engine.release(run_id, door.now(), "again")
+        assert await one(engine, run_id) == ended
+
+    door.run(test)
+
+
+def test_runs_that_do_not_exist_are_left_out_and_cannot_be_moved(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        nobody = uuid4()
+        assert await engine.runs([]) == {}
+        assert await engine.runs([nobody]) == {}
+        await engine.release(nobody, door.now(), "go")
+        await engine.end(nobody, "CANCELLED", "Cancelled", "gone")
+        assert await engine.logs(nobody) == []
+        some = await engine.hold(await made(engine), a_run())
+        assert set(await engine.runs([some, nobody])) == {some}
+
+    door.run(test)
+
+
+# What a held run asks
+
+
+FORM = {
+    "title": "Decision",
+    "type": "object",
+    "properties": {
+        "decision": {"title": "Decision", "enum": ["approve", "deny"], "type": "string", "position": 0},
+        "request": {"enum": ["0123456789ab – ü"], "default": "世界 \U0001f680", "position": 1},
+        "deep": {"type": "object", "properties": {"list": {"default": [1, 2.5, None, {"a": True}]}}},
+    },
+    "required": ["decision"],
+    "additionalProperties": False,
+}
+
+
+def a_question(**to: Any) -> Question:
+    asked = Question(
+        name="Grüße – 世界 (waiting for approval)",
+        message="Waits for approval; requested by zoë.",
+        parameters=PARAMETERS,
+        description='## Zoë\\_s request \U0001f680\n\n````json\n{\n  "a": "–"\n}\n````\n',
+        form=FORM,
+    )
+    return replace(asked, **to)
+
+
+QUESTIONS = [
+    pytest.param(a_question(), id="scripts, nesting and lines"),
+    pytest.param(a_question(parameters={}, description="", form={}), id="next to nothing"),
+    pytest.param(a_question(parameters={"a": '"\\\n\t', "b": "<b>&amp;", "c": [[], {}, ""]}), id="marks of every kind"),
+    pytest.param(a_question(description="x" * 60_000), id="a long description"),
+    pytest.param(a_question(description='{"not": "a schema"}', form={"title": '"quoted"'}), id="JSON within a text"),
+]
+
+
+async def waiting(engine: Engine, asked: Question | None = None) -> UUID:
+    """Make a run that waits for a decision, and let it ask."""
+    run_id = await engine.hold(await made(engine), a_run(awaits=True))
+    await engine.ask(run_id, asked or a_question())
+    return run_id
+
+
+@pytest.mark.parametrize("asked", QUESTIONS)
+def test_what_was_asked_is_read_back_exactly(door: Door, asked: Question) -> None:
+    async def test(engine: Engine) -> None:
+        spec = a_run(awaits=True, name=asked.name, message=asked.message, parameters=asked.parameters)
+        run_id = await engine.hold(await made(engine), spec)
+        await engine.ask(run_id, asked)
+        assert await engine.asked(run_id) == asked
+        run = await one(engine, run_id)
+        assert run.held
+        assert (run.name, run.message, run.parameters) == (asked.name, asked.message, asked.parameters)
+
+    door.run(test)
+
+
+def test_a_run_that_waits_for_a_decision_is_held_and_asks_nothing_before_it_is_told_to(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        for awaits in (True, False):
+            spec = a_run(awaits=awaits)
+            run_id = await engine.hold(await made(engine), spec)
+            run = await one(engine, run_id)
+            assert (run.state_type, run.state_name, run.message) == ("PAUSED", "Suspended", spec.message)
+            assert (run.name, run.parameters, run.scheduled_for) == (spec.name, PARAMETERS, None)
+            assert run_id in [run.id for run in await engine.runs_in(HELD)]
+            assert await engine.asked(run_id) is None
+            assert await engine.hold(run.deployment_id, spec) == run_id
+
+    door.run(test)
+
+
+async def hold_only(engine: Engine, run_id: UUID) -> None:
+    """Leave it as it is."""
+
+
+async def release_it(engine: Engine, run_id: UUID) -> None:
+    await engine.release(run_id, datetime(2090, 1, 1, tzinfo=UTC), "go")
+
+
+def by_hand(*states: tuple[str, str]) -> Callable[[Any, UUID], Awaitable[None]]:
+    async def put(engine: Any, run_id: UUID) -> None:
+        for state, name in states:
+            await force(engine, run_id, state, name)
+
+    return put
+
+
+UNENDED = [
+    pytest.param(hold_only, id="held"),
+    pytest.param(release_it, id="scheduled"),
+    pytest.param(by_hand(("SCHEDULED", "AwaitingRetry")), id="awaiting a retry"),
+    pytest.param(by_hand(("PENDING", "Pending")), id="taken by a worker"),
+    pytest.param(by_hand(("RUNNING", "Running")), id="running"),
+    pytest.param(by_hand(("RUNNING", "Running"), ("CANCELLING", "Cancelling")), id="being cancelled"),
+]
+
+
+@pytest.mark.parametrize("comes_to_be", UNENDED)
+@pytest.mark.parametrize("awaits", [True, False], ids=["made to wait", "made to start"])
+def test_a_run_that_has_not_ended_is_made_to_stand_and_ask(door: Door, comes_to_be: Any, awaits: bool) -> None:
+    async def test(engine: Engine) -> None:
+        run_id = await engine.hold(await made(engine), a_run(awaits=awaits))
+        await comes_to_be(engine, run_id)
+        asked = a_question(message=a_run().message)
+        await engine.ask(run_id, asked)
+        run = await one(engine, run_id)
+        assert (run.state_type, run.state_name, run.message) == ("PAUSED", "Suspended", asked.message)
+        assert run.scheduled_for is None
+        assert await engine.asked(run_id) == asked
+
+    door.run(test)
+
+
+def test_asking_again_changes_nothing(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        run_id = await waiting(engine)
+        before = await shown(engine, run_id), await one(engine, run_id), await engine.asked(run_id)
+        await engine.ask(run_id, a_question())
+        assert (await shown(engine, run_id), await one(engine, run_id), await engine.asked(run_id)) == before
+
+    door.run(test)
+
+
+def test_another_question_takes_the_place_of_the_first(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        first = a_question(message=a_run().message)
+        run_id = await waiting(engine, first)
+        other = replace(first, name="another", parameters={"other": [1]}, description="# Else", form={"type": "object"})
+        for asked in (other, first):
+            await engine.ask(run_id, asked)
+            assert await engine.asked(run_id) == asked
+
+    door.run(test)
+
+
+@pytest.mark.parametrize("state", sorted(ENDED))
+def test_what_has_ended_or_is_not_there_is_not_asked_about(door: Door, state: str) -> None:
+    async def test(engine: Engine) -> None:
+        run_id = await waiting(engine)
+        await engine.end(run_id, state, "Over", "it was so")
+        before = await shown(engine, run_id), await one(engine, run_id)
+        await engine.ask(run_id, a_question(name="too late", parameters={}))
+        assert (await shown(engine, run_id), await one(engine, run_id)) == before
+        assert await engine.asked(run_id) is None
+        nobody = uuid4()
+        await engine.ask(nobody, a_question())
+        assert await engine.asked(nobody) is None
+        assert await engine.runs([nobody]) == {}
+        assert await engine.show(nobody) is None
+
+    door.run(test)
+
+
+@pytest.mark.parametrize(("name", "found"), [("Grüße – 世界", "Grüße – 世界"), (None, a_question().name)])
+def test_a_released_run_asks_no_more_and_has_its_new_name(door: Door, name: str | None, found: str) -> None:
+    async def test(engine: Engine) -> None:
+        run_id = await waiting(engine)
+        at = door.now() + timedelta(days=2)
+        for _ in range(2):
+            await engine.release(run_id, at, "Approved by bob: fine – ü", name=name)
+            run = await one(engine, run_id)
+            assert (run.name, run.state_type, run.message) == (found, "SCHEDULED", "Approved by bob: fine – ü")
+            assert (run.scheduled_for, run.parameters) == (at, PARAMETERS)
+            assert await engine.asked(run_id) is None
+        await engine.ask(run_id, a_question())
+        assert await engine.asked(run_id) == a_question()
+
+    door.run(test)
+
+
+def test_a_run_that_a_hand_let_start_at_that_time_has_its_new_name_too(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        run_id = await waiting(engine)
+        at = door.now() + timedelta(days=2)
+        await engine.release(run_id, at, "by hand")
+        await engine.release(run_id, at, "Approved by bob.", name="approved")
+        assert (await one(engine, run_id)).name == "approved"
+
+    door.run(test)
+
+
+def test_a_run_is_shown_as_prefect_shows_it(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        run_id = await waiting(engine)
+        row = await shown(engine, run_id)
+        assert (row["id"], row["name"], row["state"]["type"]) == (str(run_id), a_question().name, "PAUSED")
+        assert await engine.show(uuid4()) is None
+
+    door.run(test)
+
+
+async def shown(engine: Engine, run_id: UUID) -> dict[str, Any]:
+    """Return a run as Prefect shows it, less what it reckons anew each time."""
+    row = await engine.show(run_id)
+    assert row is not None
+    return {name: value for name, value in row.items() if not name.startswith("estimated_")}
+
+
+async def force(engine: Any, run_id: UUID, state: str, name: str) -> None:
+    """Let a hand, or a worker, put a run into a state, in whichever Prefect it is."""
+    if isinstance(engine, FakeEngine):
+        engine.set_state(run_id, state, name)
+    else:
+        body = {"state": {"type": state, "name": name}, "force": True}
+        await raw(engine, "POST", f"/flow_runs/{run_id}/set_state", body)
+
+
+def test_due_runs_are_those_of_one_deployment_up_to_a_time_the_newest_first(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        deployment_id, other = await made(engine), await made(engine)
+        mine = []
+        for _ in range(3):
+            mine.append(await engine.hold(deployment_id, a_run()))
+            await asyncio.sleep(0.01)
+        await engine.hold(other, a_run())
+        times = {run.id: run.expected_start for run in (await engine.runs(mine)).values()}
+        due = await engine.due_runs(deployment_id, max(times.values()))
+        assert [run.id for run in due] == mine[::-1]
+        until = sorted(times.values())[1]
+        assert [run.id for run in await engine.due_runs(deployment_id, until)] == mine[1::-1]
+        assert await engine.due_runs(deployment_id, min(times.values()) - timedelta(seconds=1)) == []
+        assert await engine.due_runs(uuid4(), door.now()) == []
+
+    door.run(test)
+
+
+def test_a_queue_that_nobody_serves_has_no_worker(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        assert not await engine.has_worker("bulk")
+        assert not await engine.has_worker("no such queue")
+        assert not await engine.has_worker("a/b?c#ü")
+
+    door.run(test)
+
+
+# What only the real one can show
+
+
+def raw(engine: PrefectEngine, method: str, path: str, body: Any = None) -> Awaitable[Any]:
+    return engine._ask(method, path, body)
+
+
+@pytest.mark.slow
+def test_this_prefect_yields_runs(real: Door) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        assert await engine.yields_runs()
+        assert await engine.find_deployment(prefect_client.CHECK, prefect_client.CHECK) is None
+
+    real.run(test)
+
+
+@pytest.mark.slow
+def test_writing_an_active_schedule_yields_its_runs_at_once_with_their_nominal_times(real: Door) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        spec = recurring()
+        deployment_id = await made(engine, spec)
+        runs = await engine.due_runs(deployment_id, datetime(2100, 1, 1, tzinfo=UTC))
+        newest, *_ = runs
+        assert all(run.by_schedule and run.state_type == "SCHEDULED" for run in runs)
+        assert all(run.parameters == PARAMETERS for run in runs)
+        assert newest.scheduled_for == newest.expected_start
+        assert newest.expected_start.astimezone(UTC).strftime("%m-%d %H:%M") == "12-31 23:00"
+        await engine.write_deployment(deployment_id, replace(spec, parameters={"who": "new"}))
+        again = await engine.due_runs(deployment_id, datetime(2100, 1, 1, tzinfo=UTC))
+        assert [run.expected_start for run in again] == [run.expected_start for run in runs]
+        assert all(run.parameters == {"who": "new"} for run in again)
+        off = replace(spec, schedule=replace(spec.schedule, active=False))  # type: ignore[type-var]
+        await engine.write_deployment(deployment_id, off)
+        assert await engine.due_runs(deployment_id, datetime(2100, 1, 1, tzinfo=UTC)) == []
+
+    real.run(test)
+
+
+@pytest.mark.slow
+def test_writing_one_deployment_leaves_the_firings_of_others(real: Door) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        flow = f"Contract {uuid4()}"
+        one_spec, other_spec = (replace(recurring(flow=flow), name=name) for name in ("one", "other"))
+        one_id, other_id = await made(engine, one_spec), await made(engine, other_spec)
+        before = await engine.due_runs(other_id, datetime(2100, 1, 1, tzinfo=UTC))
+        await engine.write_deployment(one_id, replace(one_spec, queue="bulk"))
+        await engine.remove_deployment(one_id)
+        assert before
+        assert await engine.due_runs(other_id, datetime(2100, 1, 1, tzinfo=UTC)) == before
+
+    real.run(test)
+
+
+MEDDLING = [
+    pytest.param({"job_variables": {"command": "true"}}, id="job variables"),
+    pytest.param({"pull_steps": [{"prefect.deployments.steps.run_shell_script": {"script": "true"}}]}, id="pull steps"),
+    pytest.param({"paused": True}, id="a pause"),
+    pytest.param({"path": "/tmp/evil"}, id="another folder"),
+    pytest.param({"concurrency_limit": 1}, id="a concurrency limit"),
+    pytest.param({"tags": []}, id="our tag taken away"),
+    pytest.param({"entrypoint": "evil.py:run"}, id="another entrypoint"),
+    pytest.param({"enforce_parameter_schema": True}, id="parameters enforced"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("meddling", MEDDLING)
+def test_what_a_hand_set_on_a_deployment_is_seen_and_written_away(real: Door, meddling: dict[str, Any]) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        spec = base()
+        deployment_id = await made(engine, spec)
+        await raw(engine, "PATCH", f"/deployments/{deployment_id}", {"tags": [TAG], **meddling})
+        assert await engine.read_deployment(deployment_id) != spec
+        await engine.write_deployment(deployment_id, spec)
+        assert await engine.read_deployment(deployment_id) == spec
+        assert (await engine.deployments())[deployment_id] == spec
+
+    real.run(test)
+
+
+@pytest.mark.slow
+def test_what_a_hand_set_on_a_schedule_is_seen_and_written_away(real: Door) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        spec = recurring()
+        deployment_id = await made(engine, spec)
+        path = f"/deployments/{deployment_id}/schedules"
+        [schedule] = await raw(engine, "GET", path)
+        second = {"schedule": {"interval": 3600}, "active": True}
+        for method, where, body in (
+            ("PATCH", f"{path}/{schedule['id']}", {"active": False}),
+            ("PATCH", f"{path}/{schedule['id']}", {"parameters": {"who": "eve"}, "active": True}),
+            ("PATCH", f"{path}/{schedule['id']}", {"schedule": {"interval": 3600}, "active": True}),
+            ("POST", path, [second]),
+            ("DELETE", f"{path}/{schedule['id']}", None),
+        ):
+            await raw(engine, method, where, body)
+            assert await engine.read_deployment(deployment_id) != spec
+            await engine.write_deployment(deployment_id, spec)
+            assert await engine.read_deployment(deployment_id) == spec
+            [schedule] = await raw(engine, "GET", path)
+
+    real.run(test)
+
+
+@pytest.mark.slow
+def test_a_hand_that_deletes_a_deployment_leaves_held_runs_only(real: Door) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        deployment_id = await made(engine)
+        ids = [await engine.hold(deployment_id, a_run()) for _ in range(2)]
+        await engine.release(ids[1], real.now() + timedelta(days=1), "go")
+        await raw(engine, "DELETE", f"/deployments/{deployment_id}")
+        assert set(await engine.runs(ids)) == {ids[0]}
+        assert (await one(engine, ids[0])).held
+
+    real.run(test)
+
+
+# What a hand does to a question
+
+
+def patched(**to: Any) -> Callable[[PrefectEngine, UUID], Awaitable[None]]:
+    async def patch(engine: PrefectEngine, run_id: UUID) -> None:
+        await raw(engine, "PATCH", f"/flow_runs/{run_id}", to)
+
+    return patch
+
+
+def written(key: str, value: str | None) -> Callable[[PrefectEngine, UUID], Awaitable[None]]:
+    """Return a hand that writes one of a run's inputs over, or deletes it."""
+
+    async def write(engine: PrefectEngine, run_id: UUID) -> None:
+        path = f"/flow_runs/{run_id}/input"
+        if key in await inputs(engine, run_id):
+            await raw(engine, "DELETE", f"{path}/{key}")
+        if value is not None:
+            await raw(engine, "POST", path, {"key": key, "value": value})
+
+    return write
+
+
+def stood(**details: Any) -> Callable[[PrefectEngine, UUID], Awaitable[None]]:
+    """Return a hand that suspends a run with details of its own."""
+
+    async def suspend(engine: PrefectEngine, run_id: UUID) -> None:
+        state = {"type": "PAUSED", "name": "Suspended", "message": a_run().message, "state_details": details}
+        await raw(engine, "POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+
+    return suspend
+
+
+async def inputs(engine: PrefectEngine, run_id: UUID) -> dict[str, str]:
+    """Return what Prefect keeps beside a run, whatever it is called."""
+    rows = await raw(engine, "POST", f"/flow_runs/{run_id}/input/filter", {"prefix": "", "limit": 200})
+    return {row["key"]: row["value"] for row in rows}
+
+
+DESCRIPTION, SCHEMA, RESPONSE = KEYS["description"], KEYS["schema"], KEYS["response"]
+OTHER_KEYS = {**KEYS, "schema": "evil-schema"}
+
+HANDS = [
+    pytest.param(patched(name="harmless"), id="another name"),
+    pytest.param(patched(parameters={"count": 99}), id="other parameters"),
+    pytest.param(patched(parameters={**PARAMETERS, "extra": 1}), id="a parameter more"),
+    pytest.param(patched(tags=[]), id="the tags taken away"),
+    pytest.param(patched(tags=[TAG, AWAITING, "mine"]), id="a tag more"),
+    pytest.param(written(DESCRIPTION, '"## Harmless"'), id="another description"),
+    pytest.param(written(DESCRIPTION, "no JSON"), id="a description that is no JSON"),
+    pytest.param(written(DESCRIPTION, "[" * 20_000), id="a description nested too deep"),
+    pytest.param(written(DESCRIPTION, None), id="no description"),
+    pytest.param(written(SCHEMA, "{}"), id="another form"),
+    pytest.param(written(SCHEMA, None), id="no form"),
+    pytest.param(written(RESPONSE, '{"decision": "approve"}'), id="a response planted"),
+    pytest.param(written("approval-something", "1"), id="something beside the question"),
+    pytest.param(stood(), id="suspended without a question"),
+    pytest.param(stood(run_input_keyset=OTHER_KEYS), id="suspended with a form of its own"),
+    pytest.param(by_hand(("PAUSED", "Paused")), id="paused as if within its process"),
+    pytest.param(by_hand(("RUNNING", "Running")), id="let run"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hand", HANDS)
+def test_what_a_hand_did_to_a_question_is_seen_and_put_right(real: Door, hand: Any) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        asked = a_question(message=a_run().message)
+        run_id = await waiting(engine, asked)
+        before, kept = await shown(engine, run_id), await inputs(engine, run_id)
+        assert set(kept) == {DESCRIPTION, SCHEMA}
+        await hand(engine, run_id)
+        await engine.ask(run_id, asked)
+        row = await shown(engine, run_id)
+        assert await inputs(engine, run_id) == kept
+        assert [row[field] for field in ("name", "parameters")] == [before[field] for field in ("name", "parameters")]
+        assert row["tags"] == [TAG, AWAITING]
+        details = row["state"]["state_details"]
+        assert (details["pause_key"], details["pause_reschedule"]) == ("approval", True)
+        assert details["run_input_keyset"] == KEYS
+        assert await engine.asked(run_id) == asked
+        await engine.ask(run_id, asked)
+        assert await shown(engine, run_id) == row
+
+    real.run(test)
+
+
+@pytest.mark.slow
+def test_the_message_of_a_run_that_a_hand_suspended_is_put_right_too(real: Door) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        run_id = await waiting(engine)
+        await stood(pause_key="approval", run_input_keyset=KEYS)(engine, run_id)
+        await engine.ask(run_id, a_question())
+        assert (await one(engine, run_id)).message == a_question().message
+
+    real.run(test)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("hand", "seen"),
+    [
+        pytest.param(patched(name="harmless"), {"name": "harmless"}, id="another name"),
+        pytest.param(patched(parameters={"count": 9}), {"parameters": {"count": 9}}, id="other parameters"),
+        pytest.param(written(DESCRIPTION, '"## Else"'), {"description": "## Else"}, id="another description"),
+        pytest.param(written(SCHEMA, '{"a": 1}'), {"form": {"a": 1}}, id="another form"),
+        pytest.param(written(RESPONSE, '{"decision": "approve"}'), {}, id="a response planted: never read"),
+    ],
+)
+def test_what_a_hand_wrote_over_is_what_is_asked(real: Door, hand: Any, seen: dict[str, Any]) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        asked = a_question(message=a_run().message)
+        run_id = await waiting(engine, asked)
+        await hand(engine, run_id)
+        assert await engine.asked(run_id) == replace(asked, **seen)
+
+    real.run(test)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "hand",
+    [
+        pytest.param(written(DESCRIPTION, "no JSON"), id="a description that is no JSON"),
+        pytest.param(written(DESCRIPTION, "[" * 20_000), id="a description nested too deep"),
+        pytest.param(written(SCHEMA, None), id="no form"),
+        pytest.param(stood(run_input_keyset=OTHER_KEYS), id="a form of its own"),
+        pytest.param(by_hand(("SCHEDULED", "Scheduled")), id="let start"),
+    ],
+)
+def test_what_nobody_could_answer_is_no_question(real: Door, hand: Any) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        run_id = await waiting(engine)
+        await hand(engine, run_id)
+        assert await engine.asked(run_id) is None
+
+    real.run(test)
+
+
+@pytest.mark.slow
+def test_what_waits_for_a_decision_is_found_by_its_tag_until_it_is_released(real: Door) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        async def tagged() -> set[str]:
+            rows = await raw(engine, "POST", "/flow_runs/filter", {"flow_runs": {"tags": {"all_": [AWAITING]}}})
+            return {row["id"] for row in rows}
+
+        waits = await engine.hold(await made(engine), a_run(awaits=True))
+        starts = await engine.hold(await made(engine), a_run())
+        assert str(waits) in await tagged()
+        assert str(starts) not in await tagged()
+        await engine.ask(starts, a_question())
+        assert str(starts) in await tagged()
+        for run_id in (waits, starts):
+            await engine.release(run_id, real.now() + timedelta(days=1), "go", name="gone")
+            row = await shown(engine, run_id)
+            assert (row["name"], row["tags"]) == ("gone", [TAG])
+            assert str(run_id) not in await tagged()
+
+    real.run(test)
+
+
+@pytest.mark.slow
+def test_what_a_hand_let_start_at_that_time_loses_its_tag_too(real: Door) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        run_id = await waiting(engine)
+        at = real.now() + timedelta(days=2)
+        state = {"type": "SCHEDULED", "name": "Scheduled", "state_details": {"scheduled_time": at.isoformat()}}
+        await raw(engine, "POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+        await engine.release(run_id, at, "Approved by bob.", name="approved")
+        row = await shown(engine, run_id)
+        assert (row["name"], row["tags"]) == ("approved", [TAG])
+
+    real.run(test)
+
+
+# What is announced
+
+
+def an_announcement(run_id: UUID, **to: Any) -> Announcement:
+    it = Announcement(
+        id=uuid4(),
+        event="signoff.approval.dry-run",
+        occurred=datetime.now(UTC),
+        resource=(f"signoff.scheduled-job.{uuid4()}", "Größe – 世界"),
+        related={"flow-run": f"prefect.flow-run.{run_id}", "deployment": f"prefect.deployment.{uuid4()}"},
+        payload={"actor": "zoë", "number": 7, "comment": "fine – ü", "force": True},
+    )
+    return replace(it, **to)
+
+
+def test_announcing_again_and_nothing_at_all_is_no_error(door: Door) -> None:
+    async def test(engine: Engine) -> None:
+        it = an_announcement(uuid4())
+        for batch in ([it], [it, an_announcement(uuid4())], [it], []):
+            await engine.announce(batch)
+
+    door.run(test)
+
+
+async def feed(engine: PrefectEngine, ids: list[UUID], count: int) -> list[Any]:
+    """Return these events of Prefect's feed, when there are so many, and a little later."""
+    since = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    body = {"filter": {"id": {"id": [str(each) for each in ids]}, "occurred": {"since": since}}, "limit": 50}
+    for _ in range(100):
+        events: list[Any] = (await raw(engine, "POST", "/events/filter", body))["events"]
+        if len(events) >= count:
+            break
+        await asyncio.sleep(0.2)
+    # What is told twice could still come twice.
+    await asyncio.sleep(3)
+    return list((await raw(engine, "POST", "/events/filter", body))["events"])
+
+
+@pytest.mark.slow
+def test_what_is_announced_reaches_the_feed_once_with_what_it_concerns(real: Door) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        run_id = await waiting(engine)
+        start = datetime.now(UTC)
+        one_, other, bare = (an_announcement(run_id, occurred=start + timedelta(seconds=n)) for n in range(3))
+        bare = replace(bare, resource=(f"signoff.flow-run.{run_id}", ""), related={}, payload={})
+        await engine.announce([one_, other])
+        await engine.announce([one_, other, bare])
+        await asyncio.sleep(2)
+        await engine.announce([other])
+        events = await feed(engine, [one_.id, other.id, bare.id], 3)
+        assert [event["id"] for event in events] == [str(bare.id), str(other.id), str(one_.id)]
+        told = events[-1]
+        assert told["event"] == one_.event
+        assert datetime.fromisoformat(told["occurred"]) == one_.occurred
+        resource, name = one_.resource
+        assert told["resource"] == {"prefect.resource.id": resource, "prefect.resource.name": name}
+        assert told["payload"] == one_.payload
+        assert {thing["prefect.resource.role"]: thing["prefect.resource.id"] for thing in told["related"]} == (
+            one_.related
+        )
+
+    real.run(test)
+
+
+@pytest.mark.slow
+def test_an_event_is_found_by_the_run_that_it_concerns(real: Door) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        run_id = await waiting(engine)
+        it = an_announcement(run_id)
+        await engine.announce([it])
+        await feed(engine, [it.id], 1)
+        body = {"filter": {"event": {"prefix": ["signoff."]}, "any_resource": {"id": [f"prefect.flow-run.{run_id}"]}}}
+        assert [event["id"] for event in (await raw(engine, "POST", "/events/filter", body))["events"]] == [str(it.id)]
+
+    real.run(test)
+
+
+@pytest.mark.slow
+def test_logs_are_read_whole_and_in_order(real: Door) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        run_id = await engine.hold(await made(engine), a_run())
+        start = real.now()
+        lines = [
+            {
+                "name": "prefect.flow_runs",
+                "level": 20,
+                "message": f"line {number} ü",
+                "timestamp": (start + timedelta(milliseconds=number)).isoformat(),
+                "flow_run_id": str(run_id),
+            }
+            for number in range(250)
+        ]
+        await raw(engine, "POST", "/logs/", lines)
+        for _ in range(50):
+            read = await engine.logs(run_id)
+            if len(read) == 250:
+                break
+            await asyncio.sleep(0.1)
+        assert [line.message for line in read] == [f"line {number} ü" for number in range(250)]
+        assert (read[0].level, read[0].source) == (20, "prefect.flow_runs")
+        assert await engine.logs(run_id, after=249) == read[249:]
+
+    real.run(test)
+
+
+@pytest.mark.slow
+def test_the_live_worker_is_seen_on_its_pool(real: Door, request: pytest.FixtureRequest) -> None:
+    async def test(engine: PrefectEngine) -> None:
+        ours = PrefectEngine(engine._client, pool="signoff")
+        assert await ours.has_worker("default")
+
+    real.run(test)
+
+
+# Prefect that does not answer
+
+
+def answering(*answers: httpx.Response | Exception) -> tuple[PrefectEngine, list[httpx.Request]]:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        it = answers[min(len(asked), len(answers)) - 1]
+        if isinstance(it, Exception):
+            raise it
+        return it
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://prefect/api")
+    return PrefectEngine(client, pool=POOL), asked
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_sleep(_seconds: float) -> None:
+        return
+
+    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+
+
+@pytest.mark.parametrize(
+    "fault", [httpx.Response(503), httpx.Response(429), httpx.ConnectError("no"), httpx.ReadTimeout("slow")], ids=repr
+)
+def test_a_busy_prefect_is_asked_again_and_in_the_end_is_unavailable(impatient: None, fault: Any) -> None:
+    engine, asked = answering(fault, fault, httpx.Response(200, json=[]))
+    assert asyncio.run(engine.runs([uuid4()])) == {}
+    assert len(asked) == 3
+    engine, asked = answering(fault)
+    with pytest.raises(Unavailable, match="Prefect does not answer"):
+        asyncio.run(engine.runs([uuid4()]))
+    assert len(asked) == prefect_client.TRIES
+
+
+def test_what_prefect_refuses_is_not_asked_again(impatient: None) -> None:
+    engine, asked = answering(httpx.Response(422, json={"detail": "no"}))
+    with pytest.raises(Unavailable):
+        asyncio.run(engine.runs([uuid4()]))
+    assert len(asked) == 1
+
+
+# The order of what is written, and a run that goes meanwhile
+
+
+def a_row() -> dict[str, Any]:
+    """Return a run as Prefect shows it, late and never asked about."""
+    state = {"type": "SCHEDULED", "name": "Late", "message": "", "timestamp": "2026-05-04T12:00:00Z"}
+    return {
+        "id": str(uuid4()),
+        "name": "as it was",
+        "tags": [TAG],
+        "parameters": {},
+        "deployment_id": None,
+        "state": {**state, "state_details": {}},
+        "expected_start_time": "2026-05-04T12:00:00Z",
+        "next_scheduled_start_time": "2026-05-04T12:00:00Z",
+        "auto_scheduled": False,
+        "created_by": None,
+        "start_time": None,
+        "end_time": None,
+    }
+
+
+def with_run(row: dict[str, Any], status: int) -> tuple[PrefectEngine, list[str]]:
+    """Return an engine over a Prefect that has this run, and answers whatever is written with that status."""
+    written: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json=row)
+        if request.url.path.endswith("/input/filter"):
+            return httpx.Response(200, json=[])
+        written.append(f"{request.method} {request.url.path.removeprefix('/api/flow_runs/')}")
+        return httpx.Response(status)
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://prefect/api")
+    return PrefectEngine(client, pool=POOL), written
+
+
+@pytest.mark.parametrize("status", [pytest.param(204, id="it is there"), pytest.param(404, id="it goes meanwhile")])
+def test_what_people_read_is_written_before_the_state_that_they_act_on(status: int) -> None:
+    row = a_row()
+    run_id = UUID(row["id"])
+    engine, written = with_run(row, status)
+    asyncio.run(engine.ask(run_id, a_question()))
+    path = f"POST {run_id}"
+    assert written == [f"PATCH {run_id}", f"{path}/input", f"{path}/input", f"{path}/set_state"]
+    engine, written = with_run(row, status)
+    asyncio.run(engine.release(run_id, datetime(2026, 6, 1, tzinfo=UTC), "go", name="new"))
+    assert written == [f"PATCH {run_id}", f"{path}/set_state"]

@@ -1,0 +1,185 @@
+"""What Prefect is told before it starts, and the worker that is started again."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from prefect.exceptions import Pause
+
+from api_shim.prefect_api.prefect_server import (
+    EmbeddedWorker,
+    collecting_aside,
+    connect,
+    create_app,
+    misfit,
+    running,
+    set_environment,
+)
+from approval_gate.errors import Unavailable
+from tests.live import eventually
+
+
+@pytest.fixture
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """An environment and a search path that are put back."""
+    before = dict(os.environ)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield monkeypatch
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def tell_prefect(home: Path, origin: str = "http://127.0.0.1:4200") -> None:
+    set_environment(home=home, origin=origin, internal="prefect:random", worker="signoff-worker:key")
+
+
+def test_prefect_is_told_where_everything_is_and_who_it_is(surroundings: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tell_prefect(tmp_path, "http://[::1]:4300")
+    assert os.environ["PREFECT_HOME"] == str(tmp_path / "prefect")
+    assert os.environ["PREFECT_API_URL"] == "http://[::1]:4300/api"
+    assert os.environ["PREFECT_API_AUTH_STRING"] == "signoff-worker:key"
+    assert os.environ["PREFECT_SERVER_API_AUTH_STRING"] == "prefect:random"
+    # Pages are reached under other names too, so they are told a path.
+    assert os.environ["PREFECT_SERVER_UI_API_URL"] == "/api"
+
+
+def test_a_users_profile_and_key_of_another_prefect_do_not_reach_ours(
+    surroundings: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("PREFECT_PROFILE", "PREFECT_API_KEY"):
+        surroundings.setenv(name, "another's")
+    surroundings.setenv("PREFECT_API_URL", "https://another.example/api")
+    tell_prefect(tmp_path)
+    assert "another" not in str({name: value for name, value in os.environ.items() if name.startswith("PREFECT_")})
+
+
+def test_what_a_user_sets_otherwise_stays(surroundings: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    surroundings.setenv("PREFECT_WORKER_QUERY_SECONDS", "7")
+    surroundings.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "postgresql+asyncpg://somewhere/prefect")
+    tell_prefect(tmp_path)
+    assert os.environ["PREFECT_WORKER_QUERY_SECONDS"] == "7"
+    assert os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == "postgresql+asyncpg://somewhere/prefect"
+
+
+def test_jobs_beside_the_start_are_found_here_and_by_the_runs(surroundings: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    surroundings.chdir(tmp_path)
+    surroundings.setenv("PYTHONPATH", "/elsewhere")
+    tell_prefect(tmp_path)
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(tmp_path), "/elsewhere"]
+    assert sys.path[0] == str(tmp_path)
+
+
+def test_a_prefect_that_cannot_be_imported_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prefect.server.api.server", None)
+    with pytest.raises(Unavailable, match=r"^The installed versions do not work together: Prefect's server cannot"):
+        create_app()
+
+
+def test_a_misfit_names_what_is_installed() -> None:
+    assert all(f"{name} " in misfit("it is odd") for name in ("prefect", "fastapi", "sqlalchemy"))
+
+
+def test_the_inner_client_signs_in_and_is_told_of_failures_as_answers() -> None:
+    app = FastAPI()
+
+    @app.get("/api/who")
+    def who(request: Request) -> str | None:
+        return request.headers.get("authorization")
+
+    @app.get("/api/fail")
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    async def ask() -> tuple[httpx.Response, httpx.Response]:
+        async with running(app), connect(app, "prefect:random") as client:
+            return await client.get("/who"), await client.get("/fail")
+
+    who_answer, failure = asyncio.run(ask())
+    assert who_answer.json() == "Basic cHJlZmVjdDpyYW5kb20="
+    assert failure.status_code == 500
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_call_that_nobody_waits_for_any_more_goes_on_to_its_end_before_the_client_closes() -> None:
+    app = FastAPI()
+    ended = []
+
+    @app.post("/api/slow")
+    async def slow() -> None:
+        await asyncio.sleep(0.3)
+        ended.append(True)
+
+    async def give_up() -> None:
+        async with running(app), connect(app, "prefect:random") as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.post("/slow"), 0.05)
+            assert not ended
+
+    asyncio.run(give_up())
+    assert ended
+
+
+def test_garbage_is_collected_in_a_thread_of_its_own() -> None:
+    collected_by = []
+
+    class Knot:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            collected_by.append(threading.current_thread().name)
+
+    with collecting_aside():
+        assert not gc.isenabled()
+        Knot()
+        eventually(lambda: collected_by, within=5)
+    assert collected_by == ["signoff-garbage"]
+    assert gc.isenabled()
+
+
+class Faulty(EmbeddedWorker):
+    """A worker that fails at first, and then works until it is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__("signoff")
+        self.starts = 0
+        self.works = threading.Event()
+        self.stopped = False
+
+    async def _work(self) -> None:
+        self.starts += 1
+        if self.starts == 1:
+            raise RuntimeError("The worker broke.")
+        if self.starts == 2:
+            raise Pause("Prefect's worker met a run that was held meanwhile.")
+        self.works.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            self.stopped = True
+
+
+def test_a_worker_that_fails_is_told_and_started_again(caplog: pytest.LogCaptureFixture) -> None:
+    worker = Faulty()
+    worker.start()
+    assert worker.works.wait(10)
+    assert worker.starts == 3
+    assert "The worker failed and is started again." in caplog.text
+    begun = time.monotonic()
+    worker.stop()
+    assert worker.stopped
+    assert time.monotonic() - begun < 5
+
+
+def test_a_worker_that_never_started_can_be_stopped() -> None:
+    EmbeddedWorker("signoff").stop()

@@ -1,0 +1,288 @@
+"""Users, groups, tokens and permissions: how they are made, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from api_shim.domain.accounts import PermissionUser, Token
+from api_shim.services.account_admin import Identity, remove_user
+from api_shim.services.authentication import EXPIRED, INACTIVE, INVALID_TOKEN, Credentials, Unauthenticated, hash_key
+from api_shim.store import Store
+from approval_gate.errors import Conflict, GateError, Invalid, NotFound
+from approval_gate.model import Action, Actor, ObjectType
+from tests.factories import NOW
+
+KEY = "0123456789abcdef0123"
+TYPES, VIEW = ["extras.job"], ["view"]
+
+
+@pytest.fixture
+def identity(store: Store) -> Identity:
+    return Identity(store)
+
+
+@pytest.fixture
+def few(sqlite_store: Store) -> Identity:
+    """One on SQLite, where the database makes no difference."""
+    return Identity(sqlite_store)
+
+
+def signed_in(identity: Identity, key: str, username: str | None = None) -> Actor:
+    return identity.authenticate(Credentials(key=key, username=username), NOW)
+
+
+# Users and their tokens
+
+
+def test_a_user_signs_in_with_each_of_his_keys_until_he_is_removed(identity: Identity, store: Store) -> None:
+    alice = identity.add_user("alice", NOW)
+    keys = [identity.add_token("alice", NOW) for _ in range(2)]
+    assert [signed_in(identity, key, "alice").id for key in keys] == [alice.id, alice.id]
+    assert len({*keys}) == 2
+    assert all(len(key) == 40 for key in keys)
+    remove_user(store, "alice", NOW)
+    for key in keys:
+        with pytest.raises(Unauthenticated, match=INVALID_TOKEN):
+            signed_in(identity, key)
+    assert identity.users() == []
+
+
+def test_a_user_who_is_deactivated_signs_in_again_when_he_is_activated(few: Identity) -> None:
+    few.add_user("alice", NOW)
+    key = few.add_token("alice", NOW)
+    assert not few.set_active("alice", active=False).is_active
+    with pytest.raises(Unauthenticated, match=INACTIVE):
+        signed_in(few, key)
+    few.set_active("alice", active=True)
+    assert signed_in(few, key).username == "alice"
+
+
+def test_users_come_by_name(few: Identity) -> None:
+    for name in ("carol", "alice", "bob"):
+        few.add_user(name, NOW, superuser=name == "bob")
+    assert [(user.username, user.is_superuser) for user in few.users()] == [
+        ("alice", False),
+        ("bob", True),
+        ("carol", False),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a", "a.b+c_d-e@f.org", "Zoë", "x" * 150])
+def test_takes_user_names(identity: Identity, name: str) -> None:
+    identity.add_user(name, NOW)
+    assert signed_in(identity, identity.add_token(name, NOW), name).username == name
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "a,b", "a/b", "a\n", "\0", "\ud800", "x" * 151, " a"])
+def test_refuses_user_names_that_cannot_be_written(few: Identity, name: str) -> None:
+    with pytest.raises(Invalid, match="1 to 150 letters"):
+        few.add_user(name, NOW)
+
+
+def test_a_key_of_ones_own_and_a_token_that_only_reads_and_ends(few: Identity) -> None:
+    few.add_user("alice", NOW)
+    end = NOW + timedelta(seconds=1)
+    assert few.add_token("alice", NOW, key=KEY, write_enabled=False, expires=end) == KEY
+    assert signed_in(few, KEY).read_only
+    with pytest.raises(Unauthenticated, match=EXPIRED):
+        few.authenticate(Credentials(key=KEY), end)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 19, "x y" * 10, *(odd * 20 for odd in ("é", "x\n", "\0", "\ud800", " "))])
+def test_refuses_keys_that_can_be_guessed_or_not_be_sent(few: Identity, key: str) -> None:
+    few.add_user("alice", NOW)
+    with pytest.raises(Invalid, match="at least 20 printable ASCII characters") as refused:
+        few.add_token("alice", NOW, key=key)
+    assert not key or key not in str(refused.value)
+
+
+@pytest.mark.parametrize("ago", [0, 1])
+def test_refuses_a_token_that_has_ended_already(few: Identity, ago: int) -> None:
+    few.add_user("alice", NOW)
+    with pytest.raises(Invalid, match="expired already"):
+        few.add_token("alice", NOW, expires=NOW - timedelta(seconds=ago))
+
+
+def test_a_key_is_one_users_alone(identity: Identity, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("alice", "bob"):
+        identity.add_user(name, NOW)
+    identity.add_token("alice", NOW, key=KEY)
+    with caplog.at_level(logging.DEBUG), pytest.raises(Conflict) as refused:
+        identity.add_token("bob", NOW, key=KEY)
+    told = f"{refused.value!r} {caplog.text} {refused.value.__cause__!r}"
+    assert str(refused.value) == "This key is in use already."
+    assert KEY not in told
+    assert signed_in(identity, KEY).username == "alice"
+
+
+def test_a_key_is_stored_as_its_hash_alone(few: Identity, sqlite_store: Store) -> None:
+    few.add_user("alice", NOW)
+    key = few.add_token("alice", NOW)
+    with sqlite_store.transaction(write=False) as tx:
+        (token,) = tx.all(Token)
+    assert token.key_hash == hash_key(key)
+    assert key not in repr(token)
+
+
+# Groups
+
+
+def test_who_is_in_a_group(identity: Identity) -> None:
+    for name in ("alice", "bob"):
+        identity.add_user(name, NOW)
+    day, night = identity.add_group("Day shift"), identity.add_group("Night shift")
+    for name in ("bob", "alice", "alice"):
+        identity.set_member("Day shift", name, member=True)
+    assert identity.groups() == [(day, ["alice", "bob"]), (night, [])]
+    for _ in range(2):
+        identity.set_member("Day shift", "alice", member=False)
+    identity.remove_group("Night shift")
+    assert identity.groups() == [(day, ["bob"])]
+    identity.remove_group("Day shift")
+    assert len(identity.users()) == 2
+
+
+def test_two_can_put_somebody_into_a_group_at_once(identity: Identity) -> None:
+    identity.add_user("alice", NOW)
+    identity.add_group("ops")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: identity.set_member("ops", "alice", member=True), range(8)))
+    assert [names for _, names in identity.groups()] == [["alice"]]
+
+
+@pytest.mark.parametrize("name", ["", " a", "a ", "a,b", "a\n", "\0", "\ud800", "x" * 151])
+def test_refuses_group_names_that_cannot_be_listed(few: Identity, name: str) -> None:
+    with pytest.raises(Invalid, match="1 to 150 printable characters"):
+        few.add_group(name)
+
+
+# Permissions
+
+
+def test_a_permission_reaches_users_and_members_until_it_is_removed(identity: Identity) -> None:
+    for name in ("alice", "bob", "carol"):
+        identity.add_user(name, NOW)
+    identity.add_group("ops")
+    identity.set_member("ops", "bob", member=True)
+    made = identity.add_permission(
+        "see Jobs", types=[*TYPES, *TYPES], actions=VIEW, users=["alice", "alice"], groups=["ops", "ops"]
+    )
+    assert made.object_types == ("extras.job",), "each once"
+    keys = {name: identity.add_token(name, NOW) for name in ("alice", "bob", "carol")}
+
+    def seeing() -> list[str]:
+        return [name for name, key in keys.items() if signed_in(identity, key).may(Action.VIEW, ObjectType.JOB)]
+
+    assert seeing() == ["alice", "bob"]
+    assert identity.receivers(made.id) == (["alice"], ["ops"])
+    identity.set_member("ops", "bob", member=False)
+    assert seeing() == ["alice"]
+    identity.remove_permission("see Jobs")
+    assert seeing() == []
+    assert identity.permissions() == []
+
+
+@pytest.mark.parametrize(
+    ("to", "refusal", "words"),
+    [
+        pytest.param({"types": ["extras.jobs"]}, Invalid, "no type 'extras.jobs'; there are extras.job, ", id="type"),
+        pytest.param({"types": []}, Invalid, "at least one type: extras.job, ", id="no type"),
+        pytest.param({"actions": ["view", "fly"]}, Invalid, "no action 'fly'; there are view, ", id="action"),
+        pytest.param({"actions": []}, Invalid, "at least one action: view, ", id="no action"),
+        pytest.param({"users": ["bob"]}, NotFound, "no user named 'bob'", id="user"),
+        pytest.param({"groups": ["ops"]}, NotFound, "no group named 'ops'", id="group"),
+        pytest.param({"constraint": {"nam": "x"}}, Invalid, "no lookup 'nam'. The paths that exist are", id="lookup"),
+        pytest.param({"constraint": []}, Invalid, "would match nothing", id="an empty list of constraints"),
+        pytest.param({"constraint": {"name": "\0"}}, Invalid, "text without NUL", id="a null character"),
+        pytest.param({"types": ["prefect"], "constraint": {"name": "x"}}, Invalid, "no lookup", id="a limited Prefect"),
+        pytest.param({"name": ""}, Invalid, "1 to 255 printable", id="no name"),
+        pytest.param({"name": "a\0"}, Invalid, "1 to 255 printable", id="a name that cannot be printed"),
+        pytest.param({"name": "x" * 256}, Invalid, "1 to 255 printable", id="a long name"),
+        pytest.param({"name": "taken"}, Conflict, "named 'taken' already exists", id="a name that is taken"),
+    ],
+)
+def test_refuses_permissions_and_leaves_nothing_of_them(
+    few: Identity, to: dict[str, Any], refusal: type[GateError], words: str
+) -> None:
+    few.add_user("alice", NOW)
+    taken = few.add_permission("taken", types=TYPES, actions=VIEW)
+    asked = {"name": "new", "types": TYPES, "actions": VIEW, "users": ["alice"], **to}
+    with pytest.raises(refusal) as refused:
+        few.add_permission(asked.pop("name"), **asked)
+    assert words in str(refused.value)
+    assert few.permissions() == [taken]
+
+
+@pytest.mark.parametrize("constraint", [None, {}, {"name__in": ["a"]}, [{"name": "ü"}, {"enabled": True}]])
+def test_a_constraint_is_kept_as_it_was_written(identity: Identity, constraint: Any) -> None:
+    identity.add_permission("p", types=TYPES, actions=VIEW, constraint=constraint)
+    assert [permission.constraints for permission in identity.permissions()] == [constraint]
+
+
+# What is not there, and what is there twice
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda i: i.set_active("none", active=False), id="deactivate a user"),
+        pytest.param(lambda i: i.add_token("none", NOW), id="make a token"),
+        pytest.param(lambda i: i.remove_group("none"), id="remove a group"),
+        pytest.param(lambda i: i.set_member("none", "alice", member=True), id="join a group"),
+        pytest.param(lambda i: i.set_member("ops", "none", member=True), id="put nobody into a group"),
+        pytest.param(lambda i: i.remove_permission("none"), id="remove a permission"),
+    ],
+)
+def test_what_is_not_there_is_told(few: Identity, call: Any) -> None:
+    few.add_user("alice", NOW)
+    few.add_group("ops")
+    with pytest.raises(NotFound, match="named 'none'"):
+        call(few)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda i: i.add_user("ops", NOW), id="a user"),
+        pytest.param(lambda i: i.add_group("ops"), id="a group"),
+        pytest.param(lambda i: i.add_permission("ops", types=TYPES, actions=VIEW), id="a permission"),
+    ],
+)
+def test_what_is_there_already_is_told(identity: Identity, call: Any) -> None:
+    call(identity)
+    with pytest.raises(Conflict, match="named 'ops' already exists"):
+        call(identity)
+
+
+# The worker's account
+
+
+def test_the_workers_account_writes_to_prefect_and_may_nothing_else(identity: Identity) -> None:
+    for _ in range(2):
+        identity.ensure_service("worker", KEY, NOW)
+    actor = signed_in(identity, KEY, "worker")
+    given = [(action, kind) for action in Action for kind in ObjectType if actor.may(action, kind)]
+    own = [(action, ObjectType.TOKEN) for action in (Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE)]
+    assert given == [*own, (Action.WRITE, ObjectType.PREFECT)], "like everybody, he may what concerns his own tokens"
+    assert not actor.may(Action.VIEW, ObjectType.TOKEN, {"user": uuid4()})
+    assert not actor.superuser
+    assert len(identity.users()) == len(identity.permissions()) == 1
+
+
+def test_the_workers_account_is_made_again_whatever_of_it_was_removed(few: Identity, sqlite_store: Store) -> None:
+    few.ensure_service("worker", KEY, NOW)
+    remove_user(sqlite_store, "worker", NOW)
+    few.ensure_service("worker", KEY, NOW)
+    assert signed_in(few, KEY).may(Action.WRITE, ObjectType.PREFECT)
+    (permission,) = few.permissions()
+    few.remove_permission(permission.name)
+    few.ensure_service("worker", KEY[::-1], NOW)
+    assert signed_in(few, KEY[::-1]).may(Action.WRITE, ObjectType.PREFECT)
+    with sqlite_store.transaction(write=False) as tx:
+        assert len(tx.all(PermissionUser)) == 1

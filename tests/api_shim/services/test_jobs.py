@@ -1,0 +1,367 @@
+"""The use cases around Jobs: what the code declares, and what administrators make of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from api_shim.domain.model import OVERRIDABLE, Job
+from api_shim.services.jobs import BOTH_FLAGS, Catalogue, JobCode
+from api_shim.store import Store
+from approval_gate.constraints import UNLIMITED
+from approval_gate.errors import Forbidden, Invalid, NotFound, NotRunnable
+from approval_gate.model import Action, Actor, Grant, ObjectType
+from flows.definition import JobDefinition
+from flows.examples import BackUp
+from flows.job import Job as JobClass
+from flows.variables import JSONVar, MultiChoiceVar
+from tests.conftest import Clock
+from tests.factories import NOW, make_job, make_scheduled
+
+ADMIN = Actor(id=uuid4(), username="admin", superuser=True)
+
+
+def definition(name: str = "Back up", class_name: str = "BackUp", **to: Any) -> JobDefinition:
+    fields = {"module_name": "pack", "grouping": "Tests", "parameter_schema": {}, "has_sensitive_variables": False}
+    return JobDefinition(**{**fields, "name": name, "job_class_name": class_name, **to})
+
+
+@pytest.fixture
+def catalogue(store: Store, clock: Clock) -> Catalogue:
+    return Catalogue(store, clock)
+
+
+@pytest.fixture
+def few(sqlite_store: Store, clock: Clock) -> Catalogue:
+    """One on SQLite, where the database makes no difference."""
+    return Catalogue(sqlite_store, clock)
+
+
+def recorded(catalogue: Catalogue, *found: JobDefinition) -> dict[str, Job]:
+    catalogue.record(found)
+    return {job.class_path: job for job in catalogue.jobs()}
+
+
+def change(catalogue: Catalogue, job: Job, body: object, actor: Actor = ADMIN) -> Job:
+    asyncio.run(catalogue.change(actor, job.id, body))
+    return next(each for each in catalogue.jobs() if each.id == job.id)
+
+
+# What the start finds
+
+
+def test_a_new_job_is_recorded_disabled_with_all_that_its_code_says(catalogue: Catalogue) -> None:
+    code = BackUp.definition()
+    (job,) = recorded(catalogue, code).values()
+    assert (job.enabled, job.installed, job.overridden) == (False, True, ())
+    assert (job.created, job.last_updated) == (NOW, NOW)
+    assert job.projected_version < job.version
+    fields = ("name", "grouping", "description", "approval_required", "variables", "code_digest", "job_queues")
+    for field in (*fields, "approval_expires"):
+        assert getattr(job, field) == getattr(code, field)
+    assert job.parameter_schema == code.parameter_schema
+    assert set(job.declared) == set(OVERRIDABLE)
+
+
+class Choosing(JobClass):
+    """A Job with defaults that JSON has another form for."""
+
+    some = MultiChoiceVar(["a", "b"], default=("a",))
+    other = JSONVar(default={"a": [1.0]})
+
+    class Meta:
+        job_queues = ("a", "b")
+        time_limit = 60
+
+    def run(self, *, some: list[str], other: Any) -> None: ...
+
+
+@pytest.mark.parametrize("code", [BackUp.definition(), Choosing.definition()], ids=lambda code: code.name)
+def test_what_has_not_changed_is_not_touched(catalogue: Catalogue, clock: Clock, code: JobDefinition) -> None:
+    before = recorded(catalogue, code)
+    clock.forward(hours=1)
+    assert recorded(catalogue, code) == before
+
+
+def test_when_the_code_changes_the_job_and_prefect_follow(catalogue: Catalogue, clock: Clock) -> None:
+    (before,) = recorded(catalogue, definition()).values()
+    catalogue.set_enabled("Back up", enabled=True)
+    clock.forward(hours=1)
+    code = definition(description="New.", code_digest="1", time_limit=5, approval_expires=60.0)
+    (after,) = recorded(catalogue, code).values()
+    assert (after.id, after.enabled, after.created) == (before.id, True, NOW)
+    assert (after.description, after.code_digest, after.time_limit) == ("New.", "1", 5)
+    assert after.approval_expires == 60.0
+    assert (after.last_updated, after.version) == (clock.now, before.version + 1)
+
+
+def test_what_an_administrator_overrode_stays_when_the_code_changes(catalogue: Catalogue) -> None:
+    (job,) = recorded(catalogue, definition(description="Old.")).values()
+    change(catalogue, job, {"description": "Ours.", "hidden": True})
+    (job,) = recorded(catalogue, definition(description="New.", time_limit=5)).values()
+    assert (job.description, job.hidden, job.time_limit) == ("Ours.", True, 5)
+    job = change(catalogue, job, {"description_override": False})
+    assert (job.description, job.hidden, job.overridden) == ("New.", True, ("hidden",))
+
+
+def test_a_job_whose_code_is_gone_stays_and_comes_back(catalogue: Catalogue, store: Store) -> None:
+    (before,) = recorded(catalogue, definition()).values()
+    change(catalogue, before, {"enabled": True, "description": "Ours."})
+    scheduled = make_scheduled(before, None)
+    with store.transaction() as tx:
+        tx.add(scheduled)
+    (gone,) = recorded(catalogue).values()
+    assert (gone.id, gone.installed, gone.enabled, gone.name) == (before.id, False, True, before.name)
+    assert recorded(catalogue) == {gone.class_path: gone}, "it is gone once"
+    (back,) = recorded(catalogue, definition()).values()
+    assert (back.id, back.installed, back.enabled, back.description) == (before.id, True, True, "Ours.")
+    assert back.version > gone.version
+    with store.transaction(write=False) as tx:
+        assert tx.exists(type(scheduled), id=scheduled.id, job_id=before.id)
+
+
+def test_a_job_that_is_renamed_is_the_same_job(catalogue: Catalogue) -> None:
+    (before,) = recorded(catalogue, definition("Old name")).values()
+    (after,) = recorded(catalogue, definition("New name")).values()
+    assert (after.id, after.name, after.version) == (before.id, "New name", before.version + 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param({"A": "x", "B": "y"}, {"A": "y", "B": "x"}, id="they swap names"),
+        pytest.param({"A": "x", "B": "y"}, {"A": "y", "B": "z"}, id="one takes the name that another leaves"),
+        pytest.param({"A": "x", "B": "y"}, {"B": "x"}, id="one takes the name of one that is gone"),
+        pytest.param({"A": "x"}, {"A": "y", "B": "x"}, id="a new one takes the name that another leaves"),
+        pytest.param({"A": "x"}, {"B": "x"}, id="one has moved to another module"),
+        pytest.param({"A": "x" * 255}, {"B": "x" * 255}, id="one with a long name has moved"),
+    ],
+)
+def test_names_may_go_from_one_to_another(catalogue: Catalogue, before: dict[str, str], after: dict[str, str]) -> None:
+    first = recorded(catalogue, *(definition(name, class_name) for class_name, name in before.items()))
+    second = recorded(catalogue, *(definition(name, class_name) for class_name, name in after.items()))
+    assert {path.removeprefix("pack."): job.name for path, job in second.items() if job.installed} == after
+    for path, job in first.items():
+        assert second[path].id == job.id
+    for job in second.values():
+        assert job.installed or job.name not in after.values()
+
+
+def test_a_job_can_move_again_and_again(catalogue: Catalogue) -> None:
+    for number in range(4):
+        recorded(catalogue, definition(module_name=f"company.of.a.rather.long.name.automation.v{number}"))
+    jobs = catalogue.jobs()
+    assert [job.module_name[-2:] for job in jobs if job.installed] == ["v3"]
+    assert len({job.name for job in jobs}) == 4
+    assert all("not installed" in job.name for job in jobs if not job.installed)
+
+
+def test_a_job_that_moved_is_a_new_one_that_nobody_has_enabled(catalogue: Catalogue, store: Store) -> None:
+    (old,) = recorded(catalogue, definition(module_name="old")).values()
+    with store.transaction() as tx:
+        tx.change(old, deployment_id=uuid4(), projected_version=old.version)
+    catalogue.set_enabled("Back up", enabled=True)
+    jobs = recorded(catalogue, definition(module_name="new"))
+    new, old = jobs["new.BackUp"], jobs["old.BackUp"]
+    assert (new.name, new.enabled, new.installed) == ("Back up", False, True)
+    assert (old.enabled, old.installed) == (True, False)
+    assert old.deployment_id is None, "the deployment goes with the name"
+    assert old.projected_version < old.version
+
+
+# Enabling, on the machine
+
+
+@pytest.mark.parametrize("name", ["Back up", "pack.BackUp"])
+def test_a_job_is_enabled_by_its_name_or_class_path(few: Catalogue, clock: Clock, name: str) -> None:
+    recorded(few, definition(), definition("Other", "Other"))
+    clock.forward(hours=1)
+    assert few.set_enabled(name, enabled=True).enabled
+    assert {job.name: job.enabled for job in few.jobs()} == {"Back up": True, "Other": False}
+    assert few.set_enabled(name, enabled=False).last_updated == clock.now
+
+
+@pytest.mark.parametrize("name", ["back up", "BackUp", "", "%"])
+def test_what_is_no_job_cannot_be_enabled(few: Catalogue, name: str) -> None:
+    recorded(few, definition())
+    with pytest.raises(NotFound, match="signoff job list"):
+        few.set_enabled(name, enabled=True)
+
+
+# What administrators decide
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param({"enabled": True}, {"enabled": True, "overridden": ()}, id="enabling overrides nothing"),
+        pytest.param({"approval_required": True}, {"approval_required": True, "overridden": ("approval_required",)},
+                     id="a flag"),
+        pytest.param({"time_limit": 5, "soft_time_limit": 2.5}, {"time_limit": 5.0, "soft_time_limit": 2.5},
+                     id="limits"),
+        pytest.param({"job_queues": ["a", "b", "a"]}, {"job_queues": ("a", "b")}, id="queues, each once"),
+        pytest.param({"job_queues": []}, {"job_queues": (), "overridden": ("job_queues",)}, id="no queues"),
+        pytest.param({"task_queues": ["a"]}, {"job_queues": ("a",), "overridden": ("job_queues",)},
+                     id="queues under their older name"),
+        pytest.param({"task_queues": ["a"], "job_queues": ["b"]}, {"job_queues": ("b",)},
+                     id="both names: the newer counts"),
+        pytest.param({"description": ""}, {"description": "", "overridden": ("description",)}, id="an empty text"),
+        pytest.param({"hidden_override": True}, {"hidden": False, "overridden": ("hidden",)},
+                     id="an override of what holds now"),
+        pytest.param({"hidden": True, "hidden_override": True}, {"hidden": True, "overridden": ("hidden",)},
+                     id="a value with its override"),
+        pytest.param({"hidden": True, "hidden_override": False}, {"hidden": False, "overridden": ()},
+                     id="a value whose override is taken back with it"),
+        pytest.param({"hidden_override": False}, {"hidden": False, "overridden": ()}, id="nothing to take back"),
+        pytest.param({"name": "x", "installed": False, "id": "1", "bogus": 1}, {"name": "Back up", "installed": True},
+                     id="what cannot be changed is passed over"),
+        pytest.param({}, {"overridden": ()}, id="nothing"),
+    ],
+)  # fmt: skip
+def test_decides(few: Catalogue, body: dict[str, Any], expected: dict[str, Any]) -> None:
+    (job,) = recorded(few, definition(description="Code.")).values()
+    changed = change(few, job, body)
+    assert {name: getattr(changed, name) for name in expected} == expected
+    assert changed.version == job.version + 1
+
+
+def test_an_override_that_is_taken_back_gives_what_the_code_says(few: Catalogue) -> None:
+    code = definition(
+        description="Code.",
+        approval_required=True,
+        is_singleton=True,
+        hidden=True,
+        dryrun_default=True,
+        soft_time_limit=1.5,
+        time_limit=60,
+        job_queues=("a", "b"),
+    )
+    (job,) = recorded(few, code).values()
+    ours = {"description": "Ours.", "job_queues": [], "soft_time_limit": 0, "time_limit": 0}
+    flags = dict.fromkeys(("approval_required", "is_singleton", "hidden", "dryrun_default"), False)
+    change(few, job, {**ours, **flags, "has_sensitive_variables": True})
+    back = change(few, job, {f"{field}_override": False for field in OVERRIDABLE})
+    assert replace(back, version=job.version) == job
+    assert change(few, job, {"task_queues": ["x"]}).job_queues == ("x",)
+    assert change(few, job, {"task_queues_override": False}).job_queues == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("body", "faults"),
+    [
+        pytest.param({"enabled": "true"}, ["enabled"], id="a text for a flag"),
+        pytest.param({"hidden": 1, "enabled": None}, ["hidden", "enabled"], id="all faults at once"),
+        pytest.param({"hidden_override": "no"}, ["hidden_override"], id="a text for an override"),
+        pytest.param({"hidden": "x", "hidden_override": False}, ["hidden"], id="a bad value that would not count"),
+        *[pytest.param({"time_limit": value}, ["time_limit"], id=f"the limit {value!r}")
+          for value in (-1, "5", True, None, float("nan"), float("inf"), 1e8, [])],
+        *[pytest.param({"description": value}, ["description"], id=f"the description {value!r:.12}")
+          for value in (None, 5, "a\0b", "\ud800", "x" * 10_001)],
+        *[pytest.param({"job_queues": value}, ["job_queues"], id=f"the queues {value!r:.12}")
+          for value in ("a", None, [""], [5], ["a/b"], ["a%"], ["a\n"], ["\ud800"], ["x" * 256], {"a": 1})],
+        pytest.param({"task_queues": "a"}, ["job_queues"], id="a text for queues under their older name"),
+    ],
+)  # fmt: skip
+def test_refuses_what_a_field_cannot_be(few: Catalogue, body: dict[str, Any], faults: list[str]) -> None:
+    (job,) = recorded(few, definition()).values()
+    with pytest.raises(Invalid) as refused:
+        change(few, job, body)
+    assert isinstance(refused.value.detail, dict)
+    assert set(refused.value.detail) == set(faults)
+    assert few.jobs() == [job]
+
+
+@pytest.mark.parametrize("body", [[], "enabled", None, 5])
+def test_refuses_what_is_no_object(few: Catalogue, body: object) -> None:
+    (job,) = recorded(few, definition()).values()
+    with pytest.raises(Invalid, match="Expected a dictionary"):
+        change(few, job, body)
+
+
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        pytest.param({}, {"approval_required": True, "has_sensitive_variables": True}, id="both at once"),
+        pytest.param({"has_sensitive_variables": True}, {"approval_required": True}, id="one beside the code's other"),
+        pytest.param({"approval_required": True}, {"has_sensitive_variables": True}, id="the other way round"),
+    ],
+)
+def test_refuses_both_flags(few: Catalogue, code: dict[str, Any], body: dict[str, Any]) -> None:
+    (job,) = recorded(few, definition(**code)).values()
+    with pytest.raises(Invalid) as refused:
+        change(few, job, body)
+    assert refused.value.detail == {"approval_required": [BOTH_FLAGS]}
+    assert few.jobs() == [job]
+
+
+def test_refuses_to_take_back_an_override_where_that_gives_both_flags(few: Catalogue) -> None:
+    (job,) = recorded(few, definition(has_sensitive_variables=True)).values()
+    change(few, job, {"has_sensitive_variables": False, "approval_required": True})
+    with pytest.raises(Invalid, match="sensitive"):
+        change(few, job, {"has_sensitive_variables_override": False})
+
+
+def someone(*actions: Action, read_only: bool = False) -> Actor:
+    grant = Grant(object_types=frozenset({ObjectType.JOB}), actions=frozenset(actions), constraint=UNLIMITED)
+    return Actor(id=uuid4(), username="someone", grants=(grant,), read_only=read_only)
+
+
+@pytest.mark.parametrize(
+    ("actor", "exists", "refusal"),
+    [
+        pytest.param(someone(Action.VIEW), True, Forbidden, id="who may only view"),
+        pytest.param(someone(Action.VIEW), False, Forbidden, id="who may only view learns not whether it exists"),
+        pytest.param(someone(Action.CHANGE, read_only=True), True, Forbidden, id="a read-only token"),
+        pytest.param(someone(Action.CHANGE), False, NotFound, id="a Job that is not there"),
+    ],
+)
+def test_who_may_not(few: Catalogue, actor: Actor, exists: bool, refusal: type[Exception]) -> None:
+    (job,) = recorded(few, definition()).values()
+    with pytest.raises(refusal):
+        change(few, job if exists else make_job(), {"enabled": True}, actor)
+    assert few.jobs() == [job]
+
+
+def test_who_may_change_and_not_view_can_change(few: Catalogue) -> None:
+    (job,) = recorded(few, definition()).values()
+    assert change(few, job, {"enabled": True}, someone(Action.CHANGE)).enabled
+
+
+# The code
+
+
+def example(**to: Any) -> Job:
+    code = BackUp.definition()
+    return make_job(module_name=code.module_name, job_class_name=code.job_class_name, supports_dryrun=True, **to)
+
+
+@pytest.mark.parametrize(
+    ("job", "data", "dryrun"),
+    [
+        pytest.param(example(), {}, False, id="the administrator's default is no dry run"),
+        pytest.param(example(dryrun_default=True), {}, True, id="it is one"),
+        pytest.param(example(dryrun_default=True), {"dryrun": "off"}, False, id="who asks decides"),
+    ],
+)
+def test_a_dry_run_that_nobody_mentions_is_as_the_administrator_says(
+    job: Job, data: dict[str, Any], dryrun: bool
+) -> None:
+    inputs = JobCode().validate(job, {"source": "a", "target": "b", **data})
+    assert inputs == {"source": "a", "target": "b", "keep": 7, "dryrun": dryrun}
+
+
+@pytest.mark.parametrize("data", [[], None, "x", {"bogus": 1}])
+def test_the_code_refuses_in_the_words_of_the_contract(data: object) -> None:
+    with pytest.raises(Invalid) as refused:
+        JobCode().validate(example(), data)
+    assert isinstance(refused.value.detail, dict)
+    assert set(refused.value.detail) == {"errors"}
+
+
+def test_code_that_is_gone_cannot_be_asked() -> None:
+    with pytest.raises(NotRunnable):
+        JobCode().validate(make_job(), {})

@@ -1,0 +1,119 @@
+"""What the use cases of looking show to whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from api_shim.domain.model import JobResult, Status
+from api_shim.domain.ports import LogLine
+from api_shim.services.queries import entry_of
+from api_shim.store import Listing, Store
+from approval_gate.constraints import parse
+from approval_gate.errors import Forbidden, NotFound, Unavailable
+from approval_gate.model import Action, Actor, Grant, ObjectType
+from tests.api_shim.origin import Origin
+from tests.conftest import Clock
+from tests.factories import NOW, make_result
+
+NOBODY = Actor(id=uuid4(), username="nobody")
+ROOT = Actor(id=uuid4(), username="root", superuser=True)
+ALL = Listing(limit=50)
+
+
+@pytest.fixture
+def origin(sqlite_store: Store, clock: Clock) -> Origin:
+    return Origin(sqlite_store, clock)
+
+
+def test_who_may_view_nothing_of_a_type_is_refused_even_what_is_not_there(origin: Origin) -> None:
+    viewing = origin.shim.state.services.viewing
+    for kind in (ObjectType.JOB, ObjectType.SCHEDULED_JOB, ObjectType.JOB_RESULT):
+        with pytest.raises(Forbidden):
+            asyncio.run(viewing.page(NOBODY, kind, ALL))
+        with pytest.raises(Forbidden):
+            asyncio.run(viewing.one(NOBODY, kind, id=uuid4()))
+        with pytest.raises(NotFound):
+            asyncio.run(viewing.one(ROOT, kind, id=uuid4()))
+
+
+def test_a_result_under_way_is_asked_of_prefect_before_it_is_shown(origin: Origin) -> None:
+    viewing = origin.shim.state.services.viewing
+    origin.add(result := make_result(origin.job(), None, released=True))
+    # Prefect knows of no such run, so it is over.
+    shown = asyncio.run(viewing.one(ROOT, ObjectType.JOB_RESULT, id=result.id))
+    assert origin.engine.calls == ["runs"]
+    assert (shown.id, shown.status.final) == (result.id, True)
+
+
+def test_the_newest_result_of_each_job_is_that_which_he_may_see(origin: Origin) -> None:
+    viewing = origin.shim.state.services.viewing
+    jobs = [origin.job() for _ in range(3)]
+    mine, others = origin.user("mine"), origin.user("others")
+    older = [make_result(jobs[0], mine, status=Status.SUCCESS, date_created=NOW - timedelta(hours=n)) for n in (2, 1)]
+    newest = make_result(jobs[0], others, status=Status.FAILURE)
+    origin.add(*older, newest, only := make_result(jobs[1], mine, status=Status.SUCCESS))
+    ids = [job.id for job in jobs]
+
+    def seen(actor: Actor) -> Mapping[UUID, JobResult]:
+        return asyncio.run(viewing.newest_results(actor, ids))
+
+    his = Grant(
+        object_types=frozenset({ObjectType.JOB_RESULT}),
+        actions=frozenset({Action.VIEW}),
+        constraint=parse({"user": "$user"}, {"user": UUID}),
+    )
+    assert seen(ROOT) == {jobs[0].id: newest, jobs[1].id: only}
+    assert seen(Actor(id=mine.id, username="mine", grants=(his,))) == {jobs[0].id: older[1], jobs[1].id: only}
+    assert seen(Actor(id=others.id, username="others", grants=(his,))) == {jobs[0].id: newest}
+    assert seen(NOBODY) == {}
+
+
+def test_a_newest_result_under_way_is_asked_of_prefect(origin: Origin) -> None:
+    viewing = origin.shim.state.services.viewing
+    origin.add(result := make_result(job := origin.job(), None, released=True))
+    shown = asyncio.run(viewing.newest_results(ROOT, [job.id]))
+    assert (shown[job.id].id, shown[job.id].status.final) == (result.id, True)
+
+
+def test_what_somebody_could_do_is_nothing_for_a_token_that_only_reads(origin: Origin) -> None:
+    viewing = origin.shim.state.services.viewing
+    job = origin.job()
+
+    def possible(actor: Actor, action: Action) -> set[UUID]:
+        return asyncio.run(viewing.possible(actor, action, ObjectType.JOB, [job.id, uuid4()]))
+
+    assert possible(ROOT, Action.CHANGE) == {job.id}
+    assert possible(replace(ROOT, read_only=True), Action.CHANGE) == set()
+    assert possible(replace(ROOT, read_only=True), Action.VIEW) == {job.id}
+    assert possible(NOBODY, Action.VIEW) == set()
+
+
+def test_a_result_that_is_over_is_not_asked_about_again(origin: Origin) -> None:
+    viewing = origin.shim.state.services.viewing
+    origin.add(result := make_result(origin.job(), None, status=Status.SUCCESS))
+    assert asyncio.run(viewing.one(ROOT, ObjectType.JOB_RESULT, id=result.id)) == result
+    assert origin.engine.calls == []
+
+
+def test_the_log_is_prefects_and_only_for_who_may_see_the_result(origin: Origin) -> None:
+    viewing = origin.shim.state.services.viewing
+    origin.add(result := make_result(origin.job(), None, status=Status.SUCCESS))
+    line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="Hello", created=NOW)
+    origin.engine.lines[result.id] = [line]
+    assert asyncio.run(viewing.logs(ROOT, result.id)) == [entry_of(line, result.id)]
+    assert asyncio.run(viewing.logs(ROOT, result.id, after=1)) == []
+    page = asyncio.run(viewing.log_entries(ROOT, [result.id, uuid4()], ALL))
+    assert (page.count, page.rows) == (1, [entry_of(line, result.id)])
+    with pytest.raises(Forbidden):
+        asyncio.run(viewing.logs(NOBODY, result.id))
+    with pytest.raises(Forbidden):
+        asyncio.run(viewing.log_entries(NOBODY, [result.id], ALL))
+    origin.engine.fail("logs")
+    with pytest.raises(Unavailable):
+        asyncio.run(viewing.logs(ROOT, result.id))

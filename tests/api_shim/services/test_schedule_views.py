@@ -1,0 +1,170 @@
+"""Looking at scheduled jobs: only what one may see, with what one may do, and in few queries."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from api_shim.domain.audit import Act, about
+from api_shim.services.forecast import Standing
+from api_shim.services.schedule_views import LANES, OFFERED, Outlook
+from api_shim.store import Listing
+from approval_gate.errors import Forbidden, NotFound
+from approval_gate.model import Actor, ObjectType
+from tests.api_shim.plant import HOUR, Plant, Plants
+from tests.api_shim.services.test_approvals import (
+    APPROVAL,
+    CHANGE,
+    DELETE,
+    GONE,
+    HOURLY,
+    JOB,
+    LATER,
+    RUN,
+    SCHEDULED,
+    VIEW,
+    asked,
+    may,
+    person,
+    statements,
+)
+from tests.api_shim.services.test_schedule_changes import NIGHTLY, approved, edit
+from tests.factories import NOW, make_scheduled
+
+ALL = Listing(limit=100)
+NO = "You do not have permission to perform this action."
+
+
+def outlook(plant: Plant) -> Outlook:
+    return Outlook(store=plant.store, clock=lambda: plant.now, zone="Europe/Berlin")
+
+
+def look(plant: Plant, what: str, who: Actor, *about: Any) -> Any:
+    return asyncio.run(getattr(outlook(plant), what)(who, *about))
+
+
+@pytest.mark.parametrize("what", ["page", "day"])
+def test_who_may_view_no_scheduled_jobs_is_told_so(plants: Plants, what: str) -> None:
+    plant = plants.ready()
+    with pytest.raises(Forbidden, match=NO):
+        look(plant, what, person(plant, "zoe"), ALL)
+
+
+def test_a_list_has_what_one_may_view_and_says_what_one_may_delete(plants: Plants) -> None:
+    plant = plants.ready()
+    for name in ("mine", "yours", "theirs"):
+        asked(plant, {**NIGHTLY, "name": name})
+    zoe = person(
+        plant,
+        "zoe",
+        may(SCHEDULED, VIEW, limit={"name__in": ["mine", "yours"]}),
+        may(SCHEDULED, DELETE, limit={"name": "yours"}),
+    )
+    page = look(plant, "page", zoe, ALL)
+    assert page.count == 2
+    assert [(each.row.name, each.owner, each.may_delete) for each in page.rows] == [
+        ("mine", "alice", False),
+        ("yours", "alice", True),
+    ]
+    ids = [each.row.id for each in look(plant, "page", plant.actor, ALL).rows]
+    assert [row.name for row in look(plant, "deletable", zoe, [*ids, uuid4()])] == ["yours"]
+
+
+def test_who_came_with_a_token_that_only_reads_deletes_nothing(plants: Plants) -> None:
+    plant = plants.ready()
+    row = asked(plant, NIGHTLY)
+    zoe = person(plant, "zoe", may(SCHEDULED, VIEW, DELETE), read_only=True)
+    assert [each.may_delete for each in look(plant, "page", zoe, ALL).rows] == [False]
+    with pytest.raises(Forbidden, match=NO):
+        look(plant, "deletable", zoe, [row.id])
+
+
+def test_a_list_and_a_day_ask_as_often_for_many_as_for_one(plants: Plants) -> None:
+    plant = plants.ready()
+    zoe = person(plant, "zoe", may(SCHEDULED, VIEW, DELETE))
+    plant.add(*(make_scheduled(plant.job, plant.user, start_time=NOW + HOUR) for _ in range(50)))
+    asked_for = {}
+    for limit in (1, 50):
+        with statements(plant.store) as said:
+            assert len(look(plant, "page", zoe, Listing(limit=limit)).rows) == limit
+        asked_for[limit] = len(said)
+    assert asked_for[1] == asked_for[50] <= 15
+    with statements(plant.store) as said:
+        look(plant, "day", zoe, Listing(limit=1))
+    assert len(said) <= 15
+
+
+def test_a_day_has_what_fires_first_and_counts_the_others(plants: Plants) -> None:
+    plant = plants.ready()
+    late = [make_scheduled(plant.job, plant.user, start_time=NOW + HOUR * 30) for _ in range(3)]
+    soon = [make_scheduled(plant.job, plant.user, start_time=NOW + timedelta(minutes=n)) for n in range(1, LANES + 3)]
+    plant.add(*late, *soon, make_scheduled(plant.job, plant.user, enabled=False))
+    day = look(plant, "day", plant.actor, Listing(limit=1, offset=5))
+    assert [lane.row.id for lane in day.lanes] == [row.id for row in soon[:LANES]]
+    assert (day.more, day.partly) == (2, False)
+    assert [lane.times[0] for lane in day.lanes][:2] == [NOW + timedelta(minutes=1), NOW + timedelta(minutes=2)]
+    assert {lane.prospect.standing for lane in day.lanes} == {Standing.FIRES}
+
+
+def test_one_that_one_may_not_see_is_not_there(plants: Plants) -> None:
+    plant = plants.ready()
+    row = asked(plant, NIGHTLY)
+    zoe = person(plant, "zoe", may(SCHEDULED, VIEW, limit={"name": "another"}))
+    with pytest.raises(NotFound, match=GONE):
+        look(plant, "detail", zoe, row.id)
+    with pytest.raises(NotFound, match=GONE):
+        look(plant, "detail", plant.actor, uuid4())
+
+
+@pytest.mark.parametrize(
+    ("permissions", "allowed"),
+    [
+        pytest.param([], set(), id="only looks"),
+        pytest.param([may(SCHEDULED, DELETE)], {"delete"}, id="may delete it"),
+        pytest.param([may(SCHEDULED, CHANGE)], {"change"}, id="may change it, and not run its Job"),
+        pytest.param(
+            [may(SCHEDULED, CHANGE), may(JOB, RUN)], {"change", "change_times", "assume"}, id="may take it over"
+        ),
+        pytest.param(
+            [may(SCHEDULED, CHANGE), may(ObjectType.USER, CHANGE)], {"change", "transfer"}, id="may hand it over"
+        ),
+    ],
+)
+def test_what_one_may_do_is_what_the_rules_say(plants: Plants, permissions: Any, allowed: set[str]) -> None:
+    plant = plants.ready()
+    row = asked(plant, NIGHTLY)
+    detail = look(plant, "detail", person(plant, "zoe", may(SCHEDULED, VIEW), *permissions), row.id)
+    assert {name for name in OFFERED if detail.allows(name)} == allowed
+
+
+def test_its_owner_changes_its_inputs_and_does_not_take_it_over(plants: Plants) -> None:
+    plant = plants.ready()
+    detail = look(plant, "detail", plant.actor, asked(plant, NIGHTLY).id)
+    assert detail.owner == "alice"
+    assert {name for name in OFFERED if not detail.allows(name)} == {"assume"}
+
+
+def test_what_happened_is_told_newest_first_without_the_runs_and_without_others(plants: Plants) -> None:
+    plant = plants.ready(**APPROVAL)
+    row = approved(plant, HOURLY)
+    asked(plant, LATER)
+    edit(plant, plant.actor, row, name="renamed")
+    with plant.store.transaction() as tx:
+        tx.remember(about(row, Act.ADMITTED, plant.now))
+    told = look(plant, "detail", plant.actor, row.id).events
+    assert [(event.act, event.actor) for event in told] == [
+        (Act.CHANGED, "alice"),
+        (Act.APPROVED, "bob"),
+        (Act.REQUESTED, "alice"),
+    ]
+
+
+def test_jobs_are_those_that_one_may_view(plants: Plants) -> None:
+    plant = plants.ready()
+    assert look(plant, "jobs", person(plant, "zoe")) == []
+    assert [job.id for job in look(plant, "jobs", replace(plant.actor))] == [plant.job.id]

@@ -1,0 +1,388 @@
+"""Signing in with a browser: who may, how often somebody may try, how long it lasts, and what ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from api_shim.domain.accounts import IDLE, LONGEST, Password, Session, Token, User
+from api_shim.services import sessions as module
+from api_shim.services.account_admin import Identity
+from api_shim.services.authentication import Unauthenticated
+from api_shim.services.sessions import TOO_MANY, WRONG, SigningIn, Visitor
+from api_shim.store import Store
+from approval_gate.errors import Invalid, NotFound, TooManyAttempts
+from tests.conftest import Clock
+
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+PASSWORD = "correct horse"
+
+
+class Door:
+    """Where people sign in.
+
+    Args:
+        store: an empty one.
+        clock: tells the time.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store, self.clock = store, clock
+        self.identity = Identity(store)
+        self.signing_in = SigningIn(store, clock)
+
+    def user(self, name: str = "alice", password: str = PASSWORD) -> User:
+        user = self.identity.add_user(name, self.clock.now)
+        self.signing_in.set_password(name, password)
+        return user
+
+    def enter(self, name: str, secret: str, address: str = HERE) -> str:
+        """Sign in, and return the session's key."""
+        return asyncio.run(self.signing_in.sign_in(name, secret, address))[0]
+
+    def resume(self, key: str) -> Visitor:
+        return asyncio.run(self.signing_in.resume(key))
+
+    def is_in(self, key: str) -> bool:
+        try:
+            self.resume(key)
+        except Unauthenticated:
+            return False
+        return True
+
+    def refused(self, name: str, secret: str, address: str = HERE) -> str:
+        with pytest.raises((Unauthenticated, TooManyAttempts)) as refusal:
+            self.enter(name, secret, address)
+        return str(refusal.value)
+
+    def change_user(self, name: str, **to: object) -> None:
+        with self.store.transaction() as tx:
+            user = tx.one(User, username=name)
+            assert user is not None
+            tx.change(user, **to)
+
+    def tokens(self) -> list[Token]:
+        with self.store.transaction(write=False) as tx:
+            return tx.all(Token)
+
+    def remove_tokens(self) -> None:
+        with self.store.transaction() as tx:
+            for token in tx.all(Token):
+                tx.remove(token)
+
+    def sessions(self) -> list[Session]:
+        with self.store.transaction(write=False) as tx:
+            return tx.all(Session)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords that are hashed with less care than real ones, for the time that it takes."""
+    hasher = module.PasswordHasher
+    monkeypatch.setattr(module, "PasswordHasher", lambda: hasher(time_cost=1, memory_cost=64, parallelism=1))
+
+
+@pytest.fixture
+def door(sqlite_store: Store, clock: Clock) -> Door:
+    return Door(sqlite_store, clock)
+
+
+@pytest.fixture
+def doors(store: Store, clock: Clock) -> Door:
+    """One on each kind of database."""
+    return Door(store, clock)
+
+
+# Who may
+
+
+def test_a_name_and_its_password_begin_a_session(door: Door) -> None:
+    alice = door.user()
+    visitor = door.resume(door.enter("alice", PASSWORD))
+    assert (visitor.actor.id, visitor.session.user_id, visitor.session.token_id) == (alice.id, alice.id, None)
+    assert not visitor.actor.read_only
+
+
+@pytest.mark.parametrize("name", ["alice", ""])
+def test_a_token_is_enough_with_its_users_name_or_without(door: Door, name: str) -> None:
+    alice = door.user()
+    key = door.identity.add_token("alice", door.clock.now)
+    visitor = door.resume(door.enter(name, f" {key} "))
+    assert (visitor.actor.id, visitor.session.token_id) == (alice.id, door.tokens()[0].id)
+
+
+def test_who_signs_in_with_a_token_that_only_reads_may_only_read(door: Door) -> None:
+    door.user()
+    key = door.identity.add_token("alice", door.clock.now, write_enabled=False)
+    assert door.resume(door.enter("alice", key)).actor.read_only
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("alice", "wrong"),
+        ("alice", ""),
+        ("alice", PASSWORD.upper()),
+        ("Alice", PASSWORD),
+        ("bob", PASSWORD),
+        ("", PASSWORD),
+        ("nobody", PASSWORD),
+        ("alice\0", PASSWORD),
+        ("alice\ud800", PASSWORD),
+        ("alice", f"{PASSWORD}\0"),
+        ("alice", "\ud800"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_the_same_words(doors: Door, name: str, secret: str) -> None:
+    doors.user()
+    doors.user("bob", "another password")
+    assert doors.refused(name, secret) == WRONG
+    assert doors.sessions() == []
+
+
+def test_a_token_does_not_sign_in_somebody_else(door: Door) -> None:
+    door.user()
+    door.user("bob")
+    key = door.identity.add_token("alice", door.clock.now)
+    assert door.refused("bob", key) == WRONG
+
+
+def test_who_is_deactivated_or_whose_token_has_expired_cannot_sign_in(door: Door) -> None:
+    door.user()
+    key = door.identity.add_token("alice", door.clock.now, expires=door.clock.now + timedelta(days=1))
+    door.clock.forward(days=1)
+    assert door.refused("alice", key) == WRONG
+    door.change_user("alice", is_active=False)
+    assert door.refused("alice", PASSWORD) == WRONG
+
+
+def test_who_is_not_known_takes_as_long_to_refuse(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    door.user()
+    door.identity.add_user("tokens-only", door.clock.now)
+    door.user("gone")
+    door.change_user("gone", is_active=False)
+    tried = []
+    fits = door.signing_in._fits
+    monkeypatch.setattr(door.signing_in, "_fits", lambda hashed, secret: tried.append(hashed) or fits(hashed, secret))
+    for name in ("alice", "nobody", "tokens-only", "gone", ""):
+        door.refused(name, "wrong")
+    # Each had a hash of the same cost to compare with.
+    assert len(tried) == 5
+    assert len({hashed.rpartition("$")[0].rpartition("$")[0] for hashed in tried}) == 1
+
+
+# How often
+
+
+def test_ten_wrong_attempts_for_a_name_are_enough_wherever_they_come_from(door: Door) -> None:
+    door.user()
+    for number in range(10):
+        assert door.refused("alice", "wrong", f"192.0.2.{number}") == WRONG
+    assert door.refused("alice", PASSWORD, "192.0.2.99") == TOO_MANY
+
+
+def test_fifty_wrong_attempts_from_an_address_are_enough_whatever_the_name(door: Door) -> None:
+    door.user()
+    for number in range(50):
+        assert door.refused(f"user{number}", "wrong") == WRONG
+    assert door.refused("alice", PASSWORD) == TOO_MANY
+    assert door.is_in(door.enter("alice", PASSWORD, THERE))
+
+
+def test_attempts_that_succeed_do_not_count(door: Door) -> None:
+    door.user()
+    for _ in range(12):
+        door.enter("alice", PASSWORD)
+
+
+def test_tokens_without_a_name_are_not_locked_out_by_those_of_others(door: Door) -> None:
+    door.user()
+    key = door.identity.add_token("alice", door.clock.now)
+    for number in range(20):
+        door.refused("", "wrong", f"192.0.2.{number}")
+    assert door.is_in(door.enter("", key, "192.0.2.99"))
+
+
+def test_many_at_the_same_moment_are_counted_like_others(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    door.user()
+    tried = []
+    fits = door.signing_in._fits
+    monkeypatch.setattr(door.signing_in, "_fits", lambda hashed, secret: tried.append(secret) or fits(hashed, secret))
+
+    async def many() -> list[BaseException | tuple[str, Session]]:
+        attempts = (door.signing_in.sign_in("alice", f"guess {number}", HERE) for number in range(60))
+        return await asyncio.gather(*attempts, return_exceptions=True)
+
+    refusals = asyncio.run(many())
+    assert {type(refusal) for refusal in refusals} == {Unauthenticated, TooManyAttempts}
+    assert len(tried) <= 10 + module.AT_ONCE
+
+
+# How long
+
+
+def test_a_session_ends_after_half_a_day_without_use(door: Door) -> None:
+    door.user()
+    key = door.enter("alice", PASSWORD)
+    door.clock.forward(seconds=IDLE.total_seconds())
+    assert door.is_in(key)
+    door.clock.forward(seconds=IDLE.total_seconds() + 1)
+    assert not door.is_in(key)
+
+
+def test_a_session_that_is_used_ends_after_a_week_all_the_same(door: Door) -> None:
+    door.user()
+    key, begun = door.enter("alice", PASSWORD), door.clock.now
+    while door.clock.now + timedelta(hours=6) <= begun + LONGEST:
+        door.clock.forward(hours=6)
+        assert door.is_in(key)
+    door.clock.forward(seconds=1)
+    assert not door.is_in(key)
+
+
+def test_that_a_session_is_used_is_noted_only_now_and_then(door: Door) -> None:
+    door.user()
+    key = door.enter("alice", PASSWORD)
+
+    def seen_after(minutes: int) -> datetime:
+        door.clock.forward(minutes=minutes)
+        door.resume(key)
+        return door.sessions()[0].seen
+
+    begun = door.clock.now
+    assert seen_after(minutes=4) == begun
+    assert seen_after(minutes=2) == door.clock.now
+
+
+def test_sessions_that_are_long_over_are_removed_when_their_user_comes_again(door: Door) -> None:
+    door.user()
+    door.enter("alice", PASSWORD)
+    door.clock.forward(seconds=LONGEST.total_seconds() + 1)
+    door.enter("alice", PASSWORD)
+    assert len(door.sessions()) == 1
+
+
+# What ends it
+
+
+def test_only_hashes_are_kept(door: Door) -> None:
+    door.user()
+    key = door.enter("alice", PASSWORD)
+    [session] = door.sessions()
+    assert key not in repr(session)
+    assert session.key_hash != key
+    with door.store.transaction(write=False) as tx:
+        [password] = tx.all(Password)
+    assert password.hash.startswith("$argon2id$")
+    assert PASSWORD not in password.hash
+
+
+def test_signing_out_ends_this_session_and_no_other(doors: Door) -> None:
+    doors.user()
+    here, there = doors.enter("alice", PASSWORD), doors.enter("alice", PASSWORD)
+    asyncio.run(doors.signing_in.sign_out(doors.resume(here).session))
+    assert (doors.is_in(here), doors.is_in(there)) == (False, True)
+
+
+def test_a_session_can_be_ended_by_who_has_its_key(door: Door) -> None:
+    door.user()
+    key = door.enter("alice", PASSWORD)
+    for other in ("", "no key", key):
+        asyncio.run(door.signing_in.forget(other))
+    assert door.sessions() == []
+
+
+def test_each_session_has_keys_of_its_own(door: Door) -> None:
+    door.user()
+    keys = {door.enter("alice", PASSWORD) for _ in range(3)}
+    assert len(keys) == len({session.csrf for session in door.sessions()}) == 3
+
+
+def test_another_password_ends_every_session(doors: Door) -> None:
+    doors.user()
+    doors.user("bob")
+    key, other = doors.enter("alice", PASSWORD), doors.enter("bob", PASSWORD)
+    by_token = doors.enter("alice", doors.identity.add_token("alice", doors.clock.now))
+    doors.signing_in.set_password("alice", "another password")
+    assert (doors.is_in(key), doors.is_in(by_token), doors.is_in(other)) == (False, False, True)
+    assert doors.refused("alice", PASSWORD) == WRONG
+    assert doors.is_in(doors.enter("alice", "another password"))
+
+
+def test_whoever_is_deactivated_or_removed_is_signed_out(doors: Door) -> None:
+    alice = doors.user()
+    key = doors.enter("alice", PASSWORD)
+    doors.change_user("alice", is_active=False)
+    assert not doors.is_in(key)
+    with doors.store.transaction() as tx:
+        tx.remove(alice)
+    assert doors.sessions() == []
+    assert not doors.is_in(key)
+
+
+def test_who_may_sign_in_again_has_to(doors: Door) -> None:
+    doors.user()
+    key = doors.enter("alice", PASSWORD)
+    doors.identity.set_active("alice", active=False)
+    doors.identity.set_active("alice", active=True)
+    assert not doors.is_in(key)
+    assert doors.is_in(doors.enter("alice", PASSWORD))
+
+
+def test_who_loses_the_token_that_he_signed_in_with_is_signed_out(doors: Door) -> None:
+    doors.user()
+    by_password = doors.enter("alice", PASSWORD)
+    by_token = doors.enter("alice", doors.identity.add_token("alice", doors.clock.now))
+    doors.remove_tokens()
+    assert (doors.is_in(by_password), doors.is_in(by_token)) == (True, False)
+
+
+def test_a_session_ends_with_the_time_of_its_token(door: Door) -> None:
+    door.user()
+    until = door.clock.now + timedelta(hours=1)
+    key = door.enter("alice", door.identity.add_token("alice", door.clock.now, expires=until))
+    door.clock.forward(minutes=59)
+    assert door.is_in(key)
+    door.clock.forward(minutes=1)
+    assert not door.is_in(key)
+
+
+@pytest.mark.parametrize("key", ["", "no key", "\0", "\ud800", "x" * 10_000])
+def test_what_is_no_key_is_nobodys(doors: Door, key: str) -> None:
+    doors.user()
+    doors.enter("alice", PASSWORD)
+    assert not doors.is_in(key)
+
+
+def test_a_sentence_is_kept_for_the_next_page(door: Door) -> None:
+    door.user()
+    key = door.enter("alice", PASSWORD)
+    asyncio.run(door.signing_in.tell(door.resume(key).session, "Done."))
+    assert door.resume(key).session.notice == "Done."
+
+
+# Passwords
+
+
+@pytest.mark.parametrize("password", ["", "too short", "x" * 1001])
+def test_a_password_has_a_length(door: Door, password: str) -> None:
+    door.user()
+    with pytest.raises(Invalid, match="10 to 1000 characters"):
+        door.signing_in.set_password("alice", password)
+    assert door.is_in(door.enter("alice", PASSWORD))
+
+
+def test_nobody_has_no_password(door: Door) -> None:
+    with pytest.raises(NotFound):
+        door.signing_in.set_password("nobody", PASSWORD)
+
+
+def test_ids_of_sessions_are_no_keys(door: Door) -> None:
+    door.user()
+    door.enter("alice", PASSWORD)
+    [session] = door.sessions()
+    assert isinstance(session.id, UUID)
+    assert not any(door.is_in(key) for key in (str(session.id), session.csrf, session.key_hash))

@@ -1,0 +1,71 @@
+"""What the pages say of scheduled jobs, in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from api_shim.domain.audit import Act, AuditEvent
+from api_shim.domain.recurrence import Interval
+from api_shim.services.forecast import Standing
+from api_shim.services.schedule_views import TOLD
+from api_shim.web.pages.labels import ACTS, STANDINGS, happened, remark, schedule
+from tests.factories import NOW, make_job, make_scheduled, make_user
+
+START = datetime(2026, 5, 4, 22, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ({"interval": Interval.FUTURE, "immediate": True}, "once, as soon as it may"),
+        ({"interval": Interval.FUTURE}, "once, at 2026-05-05 00:30 Europe/Berlin"),
+        ({"interval": Interval.HOURLY}, "every hour at 30 minutes past"),
+        ({"interval": Interval.HOURLY, "time_zone": "Asia/Kolkata"}, "every hour at 00 minutes past"),
+        ({"interval": Interval.HOURLY, "start_time": START.replace(second=1)}, "every hour at 31 minutes past"),
+        ({"interval": Interval.DAILY}, "every day at 00:30 Europe/Berlin"),
+        ({"interval": Interval.WEEKLY}, "every Tuesday at 00:30 Europe/Berlin"),
+        ({"interval": Interval.CUSTOM, "crontab": "0 2 * * *"}, "at 02:00 every day, Europe/Berlin"),
+    ],
+)
+def test_when_it_runs(to: dict[str, Any], said: str) -> None:
+    fields = {"start_time": START, "time_zone": "Europe/Berlin", **to}
+    assert schedule(make_scheduled(make_job(), make_user(), **fields)) == said
+
+
+def test_every_standing_has_its_words_and_every_act_that_can_befall_one() -> None:
+    assert {*STANDINGS} == {*Standing}
+    of_others = {act for act in Act if act.value.startswith(("user.", "group.", "token.", "permission.", "result."))}
+    assert {*TOLD} - of_others == {*ACTS}
+
+
+def event(act: Act, actor: str = "", **data: Any) -> AuditEvent:
+    return AuditEvent(at=NOW, act=act, actor=actor, data=data)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (event(Act.REQUESTED, "alice"), "alice asked for it"),
+        (event(Act.APPROVED, "bob", force=True), "bob approved it, though its start had passed"),
+        (event(Act.RETURNED), "It went back into the approval queue"),
+        (event(Act.CHANGED, "bob", fields=["crontab", "start_time"]), "bob changed its crontab and start"),
+        (event(Act.ASSUMED, "bob", was="alice"), "bob assumed ownership of it; before, alice owned it"),
+        (event(Act.ASSUMED, "bob"), "bob assumed ownership of it; before, nobody owned it"),
+        (event(Act.TRANSFERRED, "bob", owner="carol", was="al"), "bob handed it over to carol; before, al owned it"),
+        (event(Act.TRANSFERRED, owner="carol"), "Handed it over to carol; before, nobody owned it"),
+        (event(Act.REFUSED), "A run of it was refused"),
+    ],
+)
+def test_what_happened(what: AuditEvent, said: str) -> None:
+    assert happened(what) == said
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [({"comment": "fine"}, "fine"), ({"reason": "The inputs changed."}, "The inputs changed."), ({}, "")],
+)
+def test_what_was_said_about_it(data: dict[str, Any], said: str) -> None:
+    assert remark(event(Act.APPROVED, **data)) == said

@@ -1,0 +1,124 @@
+"""The page of a run: a long log, a log that follows along, and Prefect that does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from api_shim.domain.accounts import COOKIE, Session
+from api_shim.domain.model import JobResult, Status
+from api_shim.domain.ports import LogLine
+from api_shim.services.sessions import SigningIn
+from api_shim.store import Store
+from api_shim.web.pages.results import LATE_LINES
+from tests.api_shim.origin import Origin
+from tests.conftest import Clock
+from tests.factories import NOW, make_result
+
+LONG_AGO = NOW - timedelta(days=1)
+
+
+class Visitor:
+    """Somebody who is signed in, and looks at results."""
+
+    def __init__(self, origin: Origin, clock: Clock) -> None:
+        self.origin = origin
+        self.clock = clock
+        self.user = origin.user()
+        self.key, self.session = self._sign_in()
+
+    def _sign_in(self) -> tuple[str, Session]:
+        return asyncio.run(SigningIn(self.origin.store, self.clock).sign_in("admin", self.origin.keys["admin"], ""))
+
+    def ran(self, lines: int = 0, **to: Any) -> JobResult:
+        over = {"status": Status.SUCCESS, "date_started": LONG_AGO, "date_done": LONG_AGO}
+        result = make_result(self.origin.job(), self.user, **{**over, **to})
+        self.origin.add(result)
+        self.origin.engine.lines[result.id] = [self.line(f"line {number};") for number in range(lines)]
+        return result
+
+    def line(self, message: str) -> LogLine:
+        return LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message=message, created=NOW)
+
+    def sees(self, result_id: UUID | str, more: str = "") -> httpx.Response:
+        cookie = {"Cookie": f"{COOKIE}={self.key}"}
+        return self.origin.ask("GET", f"/signoff/results/{result_id}{more}", None, headers=cookie)
+
+
+@pytest.fixture
+def visitor(sqlite_store: Store, clock: Clock) -> Visitor:
+    return Visitor(Origin(sqlite_store, clock), clock)
+
+
+def shown_lines(answer: httpx.Response) -> list[int]:
+    return [int(number) for number in re.findall(r"line (\d+);", answer.text)]
+
+
+def test_of_a_long_log_the_last_lines_are_shown_and_all_if_wanted(visitor: Visitor) -> None:
+    result = visitor.ran(lines=3000)
+    page = visitor.sees(result.id)
+    assert shown_lines(page) == list(range(2500, 3000))
+    assert "The last 500 of 3000 lines." in page.text
+    assert shown_lines(visitor.sees(result.id, "?log=all")) == list(range(3000))
+
+
+def test_who_follows_is_given_what_he_has_not_seen(visitor: Visitor) -> None:
+    result = visitor.ran(lines=5)
+    news = visitor.sees(result.id, "/follow?after=3")
+    assert shown_lines(news) == [3, 4]
+    assert "data-final" in news.text
+    assert "<html" not in news.text
+    assert shown_lines(visitor.sees(result.id, "/follow?after=nonsense")) == list(range(5))
+
+
+def test_to_follow_does_not_take_the_sentence_for_the_next_page(visitor: Visitor) -> None:
+    result = visitor.ran()
+    with visitor.origin.store.transaction() as tx:
+        tx.change(visitor.session, notice="You did it.")
+    visitor.sees(result.id, "/follow")
+    assert "You did it." in visitor.sees(result.id).text
+
+
+def test_while_prefect_does_not_answer_all_else_is_shown(visitor: Visitor) -> None:
+    result = visitor.ran(result={"greeted": "Ada"})
+    visitor.origin.engine.fail("logs", times=-1)
+    page = visitor.sees(result.id)
+    assert page.status_code == 200
+    assert "Prefect, which keeps the logs, does not answer now." in page.text
+    assert "greeted" in page.text
+    assert visitor.sees(result.id, "/follow").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("ago", "follows"),
+    [
+        pytest.param(LATE_LINES / 2, True, id="just ended: its last lines may be on their way"),
+        pytest.param(LATE_LINES * 2, False, id="ended before"),
+    ],
+)
+def test_a_page_follows_until_the_last_lines_have_arrived(visitor: Visitor, ago: timedelta, follows: bool) -> None:
+    page = visitor.sees(visitor.ran(date_done=NOW - ago).id).text
+    assert ("data-follow" in page, 'http-equiv="refresh"' in page, "follow.js" in page) == (follows,) * 3
+
+
+def test_inputs_of_a_sensitive_run_are_not_shown(visitor: Visitor) -> None:
+    page = visitor.sees(visitor.ran(sensitive=True, inputs={"password": "hunter2"}).id).text
+    assert "hunter2" not in page
+    assert "Not shown, because they may be sensitive." in page
+
+
+def test_whom_a_run_went_as_is_told_also_when_he_is_gone(visitor: Visitor) -> None:
+    assert "nobody: that user has been removed" in visitor.sees(visitor.ran(user_id=None).id).text
+
+
+@pytest.mark.parametrize("more", ["", "/follow"])
+@pytest.mark.parametrize("ref", [str(UUID(int=1)), "nonsense"])
+def test_what_is_not_there_is_a_page_with_a_way_on(visitor: Visitor, ref: str, more: str) -> None:
+    page = visitor.sees(ref, more)
+    assert (page.status_code, "This is not here" in page.text) == (404, True)

@@ -1,0 +1,202 @@
+"""The page that runs a Job, without a browser: what it warns of, and that whatever it shows is text."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+import pytest
+
+from api_shim.domain.accounts import Session
+from api_shim.domain.model import Job
+from api_shim.services.sessions import SigningIn
+from api_shim.store import Store
+from api_shim.web.pages.run import SILENT, UNSERVED
+from api_shim.web.pages.visit import COOKIE
+from flows.examples import SummariseCSV
+from tests.api_shim.origin import Origin
+from tests.conftest import Clock
+from tests.factories import make_result
+
+NASTY = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}</textarea></option>"
+VARIABLES = [
+    {"name": "line", "type": "StringVar", "label": NASTY, "help_text": NASTY, "required": False, "default": NASTY},
+    {"name": "lines", "type": "TextVar", "required": True, "default": NASTY},
+    {"name": "one", "type": "ChoiceVar", "required": False, "choices": [[NASTY, NASTY], ["b", NASTY]]},
+    {"name": "many", "type": "MultiChoiceVar", "required": False, "choices": [[NASTY, NASTY]], "default": [NASTY]},
+    {"name": "data", "type": "JSONVar", "required": False, "default": {NASTY: NASTY}},
+]
+
+
+class Elements(HTMLParser):
+    """What a browser would make of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: Any) -> None:
+        self.found.append((tag, dict(attributes)))
+
+
+def check_harmless(page: str) -> None:
+    elements = Elements(page).found
+    assert {attributes.get("src", "") for tag, attributes in elements if tag == "script"} <= {
+        "/signoff/static/signoff.js",
+        "/signoff/static/run.js",
+    }
+    assert {str(attributes.get("src")) for tag, attributes in elements if tag == "img"} == {"/signoff/static/icon.svg"}
+    assert [name for _tag, attributes in elements for name in attributes if name.startswith("on")] == []
+    assert [tag for tag, attributes in elements if "style" in attributes] == []
+    assert "49" not in re.findall(r"\{\{ 7 \* 7 \}\}|49</", page)
+
+
+@pytest.fixture
+def origin(sqlite_store: Store, clock: Clock) -> Origin:
+    made = Origin(sqlite_store, clock)
+    made.user()
+    return made
+
+
+class Visitor:
+    """Somebody who is signed in."""
+
+    def __init__(self, origin: Origin, who: str = "admin") -> None:
+        self.origin = origin
+        signing_in = SigningIn(origin.store, lambda: origin.engine.clock())
+        session: Session
+        self.key, session = asyncio.run(signing_in.sign_in(who, origin.keys[who], ""))
+        self.csrf = session.csrf
+
+    def get(self, path: str) -> httpx.Response:
+        return self.origin.ask("GET", path, None, headers={"Cookie": f"{COOKIE}={self.key}"})
+
+    def post(self, path: str, **form: Any) -> httpx.Response:
+        sent = {"csrf": self.csrf, **form}
+        return self.origin.ask("POST", path, None, headers={"Cookie": f"{COOKIE}={self.key}"}, data=sent)
+
+
+def run(job: Job) -> str:
+    return f"/signoff/jobs/{job.id}/run"
+
+
+def test_whatever_a_job_is_called_and_says_is_text(origin: Origin) -> None:
+    job = origin.job(
+        name=NASTY,
+        grouping=NASTY,
+        description=NASTY,
+        module_name=NASTY,
+        job_queues=("default", NASTY),
+        variables=tuple(VARIABLES),
+        supports_dryrun=True,
+        approval_required=True,
+    )
+    origin.add(make_result(job, None))
+    admin = Visitor(origin)
+    for path in ("/signoff/jobs", run(job)):
+        page = admin.get(path)
+        assert page.status_code == 200
+        assert "alert(1)" in page.text
+        check_harmless(page.text)
+
+
+def test_whatever_is_typed_is_text(origin: Origin) -> None:
+    job, admin = origin.job(variables=tuple(VARIABLES), job_queues=("default", "bulk")), Visitor(origin)
+    typed = {f"input.{variable['name']}": NASTY for variable in VARIABLES}
+    typed |= dict.fromkeys(("name", "start_time", "time_zone", "crontab", "queue"), NASTY)
+    for interval in ("custom", NASTY):
+        refused = admin.post(run(job), interval=interval, **typed)
+        assert refused.status_code == 400
+        check_harmless(refused.text)
+    previewed = admin.post(f"/signoff/jobs/{job.id}/preview", interval="custom", **typed)
+    assert "alert(1)" in previewed.text
+    check_harmless(previewed.text)
+    part = admin.get("/signoff/crontab?crontab=<script>alert(1)</script>&time_zone=<img%20onerror=x>")
+    assert (part.status_code, Elements(part.text).found) == (400, [("p", {"class": "fault"})])
+
+
+def test_what_is_typed_in_several_lines_begins_with_its_first(origin: Origin) -> None:
+    job, admin = origin.job(variables=tuple(VARIABLES)), Visitor(origin)
+    page = admin.post(f"/signoff/jobs/{job.id}/preview", **{"input.lines": "\r\nsecond"})
+    # A browser passes over the first line end within the element.
+    assert ">\n\nsecond</textarea>" in page.text
+
+
+@pytest.mark.parametrize(
+    ("served", "warning"),
+    [
+        (("default", "bulk"), ""),
+        (("default",), UNSERVED.format(queue="bulk")),
+    ],
+)
+def test_a_queue_without_a_worker_is_told(origin: Origin, served: tuple[str, ...], warning: str) -> None:
+    job, admin = origin.job(job_queues=("default", "bulk")), Visitor(origin)
+    origin.engine.queues, origin.engine.served = {"default", "bulk"}, set(served)
+    page = admin.get(run(job)).text
+    assert [each for each in (SILENT, UNSERVED.format(queue="bulk")) if each in page] == ([warning] if warning else [])
+
+
+def test_a_prefect_that_does_not_answer_is_told(origin: Origin) -> None:
+    job, admin = origin.job(), Visitor(origin)
+    origin.engine.fail("worker_counts")
+    assert SILENT in admin.get(run(job)).text
+
+
+def test_a_request_that_no_worker_would_run_comes_back_as_it_was_typed(origin: Origin) -> None:
+    definition = SummariseCSV.definition()
+    job = origin.job(
+        module_name=definition.module_name,
+        job_class_name=definition.job_class_name,
+        variables=definition.variables,
+        parameter_schema=definition.parameter_schema,
+    )
+    origin.engine.served = set()
+    typed = {"interval": "custom", "name": "as typed", "crontab": "0 2 * * *", "input.path": "/a", "input.strict": "on"}
+    refused = Visitor(origin).post(run(job), **typed)
+    assert refused.status_code == 503
+    assert "No Prefect workers running on queue default." in refused.text
+    assert 'value="as typed"' in refused.text
+    assert 'value="/a"' in refused.text
+
+
+def test_the_preview_of_a_crontab_is_in_the_chosen_zone(origin: Origin) -> None:
+    admin = Visitor(origin)
+    part = admin.get("/signoff/crontab?crontab=0 2 * * 1,5&time_zone=Europe/Berlin").text
+    assert "At 02:00 on Monday and Friday." in part
+    assert part.count("<li>") == 5
+    assert '<li>Friday, <time datetime="2026-05-08T00:00:00+00:00">2026-05-08 02:00 Europe/Berlin</time></li>' in part
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("start_time=2026-06-01T03:00", "2026-06-02 02:00"),
+        ("start_time=2026-06-01T02:00", "2026-06-01 02:00"),
+        ("start_time=2020-01-01T00:00", "2026-05-05 02:00"),
+        ("start_time=soon", "2026-05-05 02:00"),
+        ("", "2026-05-05 02:00"),
+    ],
+)
+def test_nothing_in_the_preview_is_before_the_start(origin: Origin, query: str, first: str) -> None:
+    part = Visitor(origin).get(f"/signoff/crontab?crontab=0 2 * * *&{query}").text
+    assert re.findall(r">(\S+ \S+) UTC<", part)[0] == first
+
+
+@pytest.mark.parametrize(
+    ("query", "fault"),
+    [
+        ("", "Please enter a valid crontab."),
+        ("crontab=0 0 31 2 *", "never fires"),
+        ("crontab=1 2 3", "exactly five fields"),
+        ("crontab=* * * * *&time_zone=Mars", "There is no time zone"),
+        ("crontab=%00&time_zone=%00", "five fields"),
+    ],
+)
+def test_what_is_no_crontab_is_told_in_the_preview(origin: Origin, query: str, fault: str) -> None:
+    part = Visitor(origin).get(f"/signoff/crontab?{query}")
+    assert part.status_code == 400
+    assert fault in part.text

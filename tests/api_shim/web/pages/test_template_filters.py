@@ -1,0 +1,50 @@
+"""How the pages write things."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from api_shim.domain.model import Status
+from api_shim.web.pages.template_filters import exact, in_words, moment, on_the_clock
+
+NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        pytest.param(None, "–", id="nothing"),
+        pytest.param("", "(empty)", id="an empty text"),
+        pytest.param("  two  spaces ", "  two  spaces ", id="spaces stay"),
+        pytest.param("one\ntwo\tthree", "one\ntwo\tthree", id="lines and tabs stay"),
+        pytest.param("Zürich 北京 🚀", "Zürich 北京 🚀", id="all that can be seen stays"),
+        pytest.param("a\u202eb", "a\\u202eb", id="what turns the line around"),
+        pytest.param("a\u200bb\x1b[31m", "a\\u200bb\\u001b[31m", id="what hides"),
+        pytest.param(True, "yes", id="true"),
+        pytest.param(0, "0", id="a number"),
+        pytest.param({"a": [1, None]}, '{"a": [1, null]}', id="a structure"),
+        pytest.param({"a": "\u202e"}, '{"a": "\\u202e"}', id="what turns around in a structure"),
+        pytest.param(["x" * 80], f'[\n  "{"x" * 80}"\n]', id="a long structure"),
+    ],
+)
+def test_who_decides_is_shown_all_of_a_value(value: Any, shown: str) -> None:
+    assert exact(value) == shown
+
+
+def test_a_moment_is_told_on_the_clocks_of_its_zone() -> None:
+    assert moment(NOON, "Europe/Berlin") == (
+        '<time datetime="2026-07-01T12:00:00+00:00">2026-07-01 14:00 Europe/Berlin</time>'
+    )
+    assert on_the_clock(NOON, "Europe/Berlin") == '<time datetime="2026-07-01T12:00:00+00:00">14:00:00</time>'
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/Land", "../etc/passwd", ""])
+def test_a_zone_that_is_none_is_utc(zone: str) -> None:
+    assert "2026-07-01 12:00 UTC" in moment(NOON, zone)
+
+
+def test_every_status_has_its_word() -> None:
+    assert len({in_words(status) for status in Status}) == len(Status)
