@@ -17,23 +17,23 @@ from datetime import datetime
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from api_shim.background import Watch
-from api_shim.domain.ports import Engine
-from api_shim.reconcile.reconciler import Projection
+from api_shim.background import BackgroundLoop
+from api_shim.domain.ports import Orchestrator
+from api_shim.reconcile.reconciler import Reconciler
 from api_shim.services.account_admin import Identity
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
-from api_shim.services.jobs import Catalogue, JobCode
+from api_shim.services.jobs import JobCatalogue, JobCode
 from api_shim.services.ownership import Ownership
-from api_shim.services.prefect_ui import PrefectRequests
-from api_shim.services.queries import Viewing
+from api_shim.services.prefect_ui import PrefectUI
+from api_shim.services.queries import Queries
 from api_shim.services.results import Results
 from api_shim.services.runs import Runs
-from api_shim.services.schedule_changes import Edits
-from api_shim.services.schedule_views import Explaining, Outlook
-from api_shim.services.schedules import Offers, Schedules
-from api_shim.services.sessions import SigningIn
+from api_shim.services.schedule_changes import ScheduleChanges
+from api_shim.services.schedule_views import Explainer, ScheduleViews
+from api_shim.services.schedules import RunPreview, Schedules
+from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.deps import Services
 from api_shim.web.pages import create_pages
@@ -45,18 +45,18 @@ logger = logging.getLogger("signoff")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wired:
+class Application:
     """Everything, made and connected."""
 
     store: Store
     identity: Identity
-    signing_in: SigningIn
+    sessions: Sessions
     services: Services
-    watch: Watch
+    watch: BackgroundLoop
     pages: ASGIApp
 
 
-def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: str) -> Wired:
+def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], zone: str) -> Application:
     """Make the use cases over a store and an engine.
 
     Args:
@@ -65,22 +65,27 @@ def wire(store: Store, engine: Engine, *, clock: Callable[[], datetime], zone: s
         clock: tells the time, aware.
         zone: IANA name of the server's time zone.
     """
-    projection = Projection(store, engine, clock)
-    watch = Watch(store, engine, projection, clock)
+    projection = Reconciler(store, engine, clock)
+    watch = BackgroundLoop(store, engine, projection, clock)
     services = _use_cases(store, engine, projection, watch, clock, zone)
-    signing_in = SigningIn(store, clock)
-    return Wired(
+    sessions = Sessions(store, clock)
+    return Application(
         store=store,
         identity=Identity(store),
-        signing_in=signing_in,
+        sessions=sessions,
         services=services,
         watch=watch,
-        pages=create_pages(services, signing_in, clock),
+        pages=create_pages(services, sessions, clock),
     )
 
 
 def _use_cases(
-    store: Store, engine: Engine, projection: Projection, watch: Watch, clock: Callable[[], datetime], zone: str
+    store: Store,
+    engine: Orchestrator,
+    projection: Reconciler,
+    watch: BackgroundLoop,
+    clock: Callable[[], datetime],
+    zone: str,
 ) -> Services:
     runs, code = Runs(store, engine, projection), JobCode()
     approvals = Approvals(store=store, runs=runs, projection=projection, clock=clock)
@@ -92,13 +97,13 @@ def _use_cases(
         accounts=Accounts(store, clock, zone),
         admissions=Admissions(store),
         approvals=approvals,
-        catalogue=Catalogue(store, clock),
-        edits=Edits(store=store, runs=runs, code=code, clock=clock),
-        explaining=Explaining(store=store, clock=clock),
-        offers=Offers(store, schedules, clock),
-        outlook=Outlook(store=store, clock=clock, zone=zone),
+        catalogue=JobCatalogue(store, clock),
+        schedule_changes=ScheduleChanges(store=store, runs=runs, code=code, clock=clock),
+        explainer=Explainer(store=store, clock=clock),
+        run_preview=RunPreview(store, schedules, clock),
+        schedule_views=ScheduleViews(store=store, clock=clock, zone=zone),
         ownership=Ownership(store=store, runs=runs, clock=clock),
-        prefect_requests=PrefectRequests(
+        prefect_ui=PrefectUI(
             store=store,
             engine=engine,
             approvals=approvals,
@@ -108,12 +113,12 @@ def _use_cases(
         ),
         results=Results(store=store, engine=engine, runs=runs, clock=clock),
         schedules=schedules,
-        viewing=Viewing(store, engine, watch),
+        queries=Queries(store, engine, watch),
     )
 
 
-def create_shim(
-    wired: Wired,
+def create_app(
+    wired: Application,
     found: Collection[JobDefinition],
     prefect: Callable[[], contextlib.AbstractAsyncContextManager[None]],
 ) -> FastAPI:

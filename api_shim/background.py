@@ -21,16 +21,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from api_shim.domain.model import Job, JobResult, Leftover, ScheduledJob, Spent, Status
-from api_shim.domain.ports import GOING, HELD, DeploymentSpec, Engine, Run
+from api_shim.domain.model import DeletedRun, Job, JobResult, PendingCleanup, ScheduledJob, Status
+from api_shim.domain.ports import GOING, HELD, DeploymentSpec, Orchestrator, Run
 from api_shim.domain.recurrence import Interval
 from api_shim.reconcile.approval_form import waiting_name
 from api_shim.reconcile.desired_state import base_deployment, own_deployment
 from api_shim.reconcile.drift import differs
 from api_shim.reconcile.firings import ending
-from api_shim.reconcile.outbox import announce
-from api_shim.reconcile.reconciler import Projection, forget
-from api_shim.reconcile.recovery import ABANDONED_AFTER, Known, Remedy, known_of, remedy
+from api_shim.reconcile.outbox import publish_events
+from api_shim.reconcile.reconciler import Reconciler, forget
+from api_shim.reconcile.recovery import ABANDONED_AFTER, KnownRun, RecoveryAction, known_runs, recovery_action
 from api_shim.reconcile.run_status import STATUS_OF
 from api_shim.services.approval_state import expire
 from api_shim.store import Store, Transaction
@@ -60,7 +60,7 @@ NOT_REQUESTED = "This run was never recorded: the request for it was not accepte
 STARTED_AGAIN = "Started again: its process had gone before it was let go."
 
 
-class Watch:
+class BackgroundLoop:
     """Repeats the projection until it holds.
 
     Args:
@@ -70,7 +70,9 @@ class Watch:
         clock: tells the time, aware.
     """
 
-    def __init__(self, store: Store, engine: Engine, projection: Projection, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, engine: Orchestrator, projection: Reconciler, clock: Callable[[], datetime]
+    ) -> None:
         self._store = store
         self._engine = engine
         self._projection = projection
@@ -102,7 +104,7 @@ class Watch:
             await self._try(spent.id, partial(forget, self._store, self._engine, spent))
         for scheduled_id in work.undecided:
             await self._store.write(partial(expire, scheduled_id, now))
-        await announce(self._store, self._engine, now)
+        await publish_events(self._store, self._engine, now)
         await self._refresh()
         if self._swept is None or now - self._swept >= SWEEP_EVERY:
             self._swept = now
@@ -181,7 +183,7 @@ class Watch:
         await self._sweep_requests({run.id: run for run in runs}, pending)
         asking = {row.flow_run_id for row, _ in pending}
         due = [run for run in runs if run.going or (run.id not in asking and now - run.since > ABANDONED_AFTER)]
-        known = await self._store.read(partial(known_of, due))
+        known = await self._store.read(partial(known_runs, due))
         for run in due:
             await self._try(run.id, partial(self._recover, run, known[run.id], now))
 
@@ -193,20 +195,20 @@ class Watch:
             if run is None or (run.held and shown != (waiting_name(row), row.inputs, deployment_id)):
                 await self._try(row.id, partial(self._projection.reconcile, row.id))
 
-    async def _recover(self, run: Run, known: Known, now: datetime) -> None:
+    async def _recover(self, run: Run, known: KnownRun, now: datetime) -> None:
         """End a run whose process is gone; start one again that nobody had let go; drop what nobody recorded."""
-        match remedy(run, known, now, self._began):
-            case Remedy.END:
+        match recovery_action(run, known, now, self._began):
+            case RecoveryAction.END:
                 await self._engine.end(run.id, "CRASHED", "Crashed", GONE)
-            case Remedy.CANCEL:
+            case RecoveryAction.CANCEL:
                 await self._engine.end(run.id, "CANCELLED", "Cancelled", GONE)
-            case Remedy.DROP:
+            case RecoveryAction.DROP:
                 await self._engine.end(run.id, "CANCELLED", "Cancelled", NOT_REQUESTED)
-            case Remedy.ASK_AGAIN:
+            case RecoveryAction.ASK_AGAIN:
                 await self._projection.put_back(run.id)
-            case Remedy.FOLLOW if known.scheduled is not None:
+            case RecoveryAction.FOLLOW if known.scheduled is not None:
                 await self._projection.reconcile(known.scheduled.id)
-            case Remedy.START_AGAIN:
+            case RecoveryAction.START_AGAIN:
                 at, name = (row.start_time, row.name) if (row := known.scheduled) is not None else (now, None)
                 await self._engine.release(run.id, at, STARTED_AGAIN, name=name)
             case _:
@@ -219,8 +221,8 @@ class _Work:
 
     jobs: list[Job]
     scheduled: list[ScheduledJob]
-    leftovers: list[Leftover]
-    spent: list[Spent]
+    leftovers: list[PendingCleanup]
+    spent: list[DeletedRun]
     undecided: list[UUID]
 
 

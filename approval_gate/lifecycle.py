@@ -27,7 +27,7 @@ class ApprovalState(StrEnum):
         return self in {ApprovalState.NOT_REQUIRED, ApprovalState.APPROVED}
 
 
-class Step(StrEnum):
+class Transition(StrEnum):
     """What happens to an approval."""
 
     APPROVE = "approve"
@@ -37,17 +37,17 @@ class Step(StrEnum):
     RETURN = "return"
 
 
-STEPS: Mapping[tuple[ApprovalState, Step], ApprovalState] = {
-    (ApprovalState.PENDING, Step.APPROVE): ApprovalState.APPROVED,
-    (ApprovalState.PENDING, Step.DENY): ApprovalState.DENIED,
-    (ApprovalState.PENDING, Step.WITHDRAW): ApprovalState.WITHDRAWN,
-    (ApprovalState.PENDING, Step.EXPIRE): ApprovalState.EXPIRED,
-    (ApprovalState.APPROVED, Step.RETURN): ApprovalState.PENDING,
-    (ApprovalState.NOT_REQUIRED, Step.RETURN): ApprovalState.PENDING,
+STEPS: Mapping[tuple[ApprovalState, Transition], ApprovalState] = {
+    (ApprovalState.PENDING, Transition.APPROVE): ApprovalState.APPROVED,
+    (ApprovalState.PENDING, Transition.DENY): ApprovalState.DENIED,
+    (ApprovalState.PENDING, Transition.WITHDRAW): ApprovalState.WITHDRAWN,
+    (ApprovalState.PENDING, Transition.EXPIRE): ApprovalState.EXPIRED,
+    (ApprovalState.APPROVED, Transition.RETURN): ApprovalState.PENDING,
+    (ApprovalState.NOT_REQUIRED, Transition.RETURN): ApprovalState.PENDING,
 }
 """The state after a step, for every step that can be taken."""
 
 
-def after(state: ApprovalState, step: Step) -> ApprovalState | None:
+def next_state(state: ApprovalState, step: Transition) -> ApprovalState | None:
     """Return the state after a step, or None if the step cannot be taken."""
     return STEPS.get((state, step))

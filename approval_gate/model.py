@@ -63,11 +63,11 @@ class Grant:
     actions: frozenset[Action]
     constraint: Constraint
 
-    def speaks_of(self, action: Action, kind: ObjectType) -> bool:
+    def covers(self, action: Action, kind: ObjectType) -> bool:
         return action in self.actions and kind in self.object_types
 
 
-EVERYBODYS = Grant(
+IMPLICIT_GRANT = Grant(
     object_types=frozenset({ObjectType.TOKEN}),
     actions=frozenset({Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE}),
     constraint=Constraint(((Lookup(path="user", op=Op.EXACT, value=CALLER),),)),
@@ -104,7 +104,7 @@ class Actor:
 
     def constraints(self, action: Action, kind: ObjectType) -> tuple[Constraint, ...]:
         """Return the alternatives under which the action is given; none at all means that it is not given."""
-        return tuple(grant.constraint for grant in (*self.grants, EVERYBODYS) if grant.speaks_of(action, kind))
+        return tuple(grant.constraint for grant in (*self.grants, IMPLICIT_GRANT) if grant.covers(action, kind))
 
 
 @dataclass(frozen=True, slots=True)

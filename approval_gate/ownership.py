@@ -14,37 +14,46 @@ from __future__ import annotations
 
 from approval_gate.errors import Conflict
 from approval_gate.model import Action, Actor, Allowed, ObjectType, Verdict
-from approval_gate.policy import Request, first, on_object, on_type, refused_if, runnable, runs, writes
+from approval_gate.policy import (
+    RequestFacts,
+    check_object,
+    check_type,
+    first,
+    may_run_job,
+    may_write,
+    refused_if,
+    runnable,
+)
 
 ALREADY_OWNER = "You own this scheduled job already."
 NOT_OWNER = "This scheduled job runs as its owner, who alone can change its inputs; assume ownership of it first."
 
 
-def assume(actor: Actor, request: Request) -> Verdict:
+def assume(actor: Actor, request: RequestFacts) -> Verdict:
     """Say whether the actor may become the owner of a scheduled job (contract 1.4)."""
     return first(
         (
-            on_object(actor, Action.CHANGE, ObjectType.SCHEDULED_JOB, request.thing),
+            check_object(actor, Action.CHANGE, ObjectType.SCHEDULED_JOB, request.thing),
             refused_if(actor.id == request.owner, ALREADY_OWNER, Conflict),
-            runs(actor, request),
+            may_run_job(actor, request),
         )
     )
 
 
-def hand_over(actor: Actor, request: Request) -> Verdict:
+def hand_over(actor: Actor, request: RequestFacts) -> Verdict:
     """Say whether the actor may hand a scheduled job to anybody; whose account he may change is asked of that one."""
     return first(
         (
-            on_object(actor, Action.CHANGE, ObjectType.SCHEDULED_JOB, request.thing),
-            on_type(actor, Action.CHANGE, ObjectType.USER),
+            check_object(actor, Action.CHANGE, ObjectType.SCHEDULED_JOB, request.thing),
+            check_type(actor, Action.CHANGE, ObjectType.USER),
         )
     )
 
 
-def receive(receiver: Actor, request: Request, *, active: bool) -> Verdict:
+def receive(receiver: Actor, request: RequestFacts, *, active: bool) -> Verdict:
     """Say whether somebody can be given a scheduled job: what he needs to assume it, once it is his to change."""
     kind, whose = ObjectType.SCHEDULED_JOB, {"user": receiver.id, "user__username": receiver.username}
-    may_change = on_object(receiver, Action.CHANGE, kind, {**(request.thing or {}), **whose}) == Allowed()
+    may_change = check_object(receiver, Action.CHANGE, kind, {**(request.thing or {}), **whose}) == Allowed()
     name = receiver.username
     return first(
         (
@@ -56,13 +65,13 @@ def receive(receiver: Actor, request: Request, *, active: bool) -> Verdict:
     )
 
 
-def inherit(heir: Actor, request: Request) -> Verdict:
+def inherit(heir: Actor, request: RequestFacts) -> Verdict:
     """Say whether somebody can be left a scheduled job of a user who is removed."""
-    may_run = runs(heir, request) == Allowed()
+    may_run = may_run_job(heir, request) == Allowed()
     return refused_if(not may_run, f"{heir.username} does not have permission to run this job.")
 
 
-def change(actor: Actor, request: Request, *, runs_otherwise: bool, inputs: bool) -> Verdict:
+def change(actor: Actor, request: RequestFacts, *, runs_otherwise: bool, inputs: bool) -> Verdict:
     """Say whether the actor may change a scheduled job (contract 10).
 
     Args:
@@ -73,13 +82,13 @@ def change(actor: Actor, request: Request, *, runs_otherwise: bool, inputs: bool
     """
     return first(
         (
-            on_object(actor, Action.CHANGE, ObjectType.SCHEDULED_JOB, request.thing),
-            runs(actor, request) if runs_otherwise else Allowed(),
+            check_object(actor, Action.CHANGE, ObjectType.SCHEDULED_JOB, request.thing),
+            may_run_job(actor, request) if runs_otherwise else Allowed(),
             refused_if(inputs and actor.id != request.owner, NOT_OWNER),
         )
     )
 
 
-def run(actor: Actor, request: Request) -> Verdict:
+def run(actor: Actor, request: RequestFacts) -> Verdict:
     """Say whether the actor may run the Job of a scheduled job (contract 4)."""
-    return first((writes(actor), runs(actor, request), runnable(request.runnable)))
+    return first((may_write(actor), may_run_job(actor, request), runnable(request.runnable)))

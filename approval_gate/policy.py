@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable
-from approval_gate.lifecycle import ApprovalState, Step, after
+from approval_gate.lifecycle import ApprovalState, Transition, next_state
 from approval_gate.model import Action, Actor, Allowed, Attributes, Denied, Hidden, ObjectType, Verdict
 
 NO_PERMISSION = "You do not have permission to perform this action."
@@ -44,7 +44,7 @@ class Runnable:
     is_job_hook_receiver: bool
 
 
-def on_type(actor: Actor, action: Action, kind: ObjectType) -> Verdict:
+def check_type(actor: Actor, action: Action, kind: ObjectType) -> Verdict:
     """Say whether the actor has this action on this type at all."""
     if actor.read_only and action is not Action.VIEW:
         return Denied(NO_PERMISSION)
@@ -53,7 +53,7 @@ def on_type(actor: Actor, action: Action, kind: ObjectType) -> Verdict:
     return Allowed()
 
 
-def on_object(actor: Actor, action: Action, kind: ObjectType, thing: Attributes | None) -> Verdict:
+def check_object(actor: Actor, action: Action, kind: ObjectType, thing: Attributes | None) -> Verdict:
     """Say whether the actor has this action on this object.
 
     Args:
@@ -62,7 +62,7 @@ def on_object(actor: Actor, action: Action, kind: ObjectType, thing: Attributes 
         kind: the object's type.
         thing: the object, as constraints see it; None when there is no such object.
     """
-    verdict = on_type(actor, action, kind)
+    verdict = check_type(actor, action, kind)
     if verdict != Allowed():
         return verdict
     if thing is None:
@@ -72,7 +72,7 @@ def on_object(actor: Actor, action: Action, kind: ObjectType, thing: Attributes 
     return Denied(reason(action, kind)) if actor.may(Action.VIEW, kind, thing) else Hidden()
 
 
-def on_outcome(actor: Actor, action: Action, kind: ObjectType, thing: Attributes) -> Verdict:
+def check_result(actor: Actor, action: Action, kind: ObjectType, thing: Attributes) -> Verdict:
     """Say whether the actor may add such an object, or make it of another.
 
     Args:
@@ -145,7 +145,7 @@ SUPERUSERS_ONLY = "Only a superuser can do this to a superuser."
 LAST_SUPERUSER = "At least one active superuser must remain."
 
 
-def touching(actor: Actor, *, superuser: bool) -> Verdict:
+def may_touch_superuser(actor: Actor, *, superuser: bool) -> Verdict:
     """Say whether the actor may write what concerns a user or his tokens.
 
     Args:
@@ -155,7 +155,7 @@ def touching(actor: Actor, *, superuser: bool) -> Verdict:
     return Denied(SUPERUSERS_ONLY) if superuser and not actor.superuser else Allowed()
 
 
-def doing_without(*, others: int) -> Verdict:
+def may_lose_superuser(*, others: int) -> Verdict:
     """Say whether an active superuser may cease to be one.
 
     Args:
@@ -189,7 +189,7 @@ PAST_DUE = "The job's start time is in the past. If you want to force a run anyw
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class RequestFacts:
     """A scheduled job, as the rules about decisions see it.
 
     Args:
@@ -223,7 +223,7 @@ class Request:
     past_due: bool
 
 
-def approve(actor: Actor, request: Request, *, force: bool) -> Verdict:
+def approve(actor: Actor, request: RequestFacts, *, force: bool) -> Verdict:
     """Say whether the actor may approve a request (contract 6, 9.4 to 9.7).
 
     Args:
@@ -232,7 +232,9 @@ def approve(actor: Actor, request: Request, *, force: bool) -> Verdict:
         force: he knows that its start has passed.
     """
     kind = ObjectType.SCHEDULED_JOB
-    verdict = first((on_object(actor, Action.CHANGE, kind, request.thing), _decides(actor, request, MAY_NOT_APPROVE)))
+    verdict = first(
+        (check_object(actor, Action.CHANGE, kind, request.thing), _decides(actor, request, MAY_NOT_APPROVE))
+    )
     if verdict != Allowed():
         return verdict
     if request.approval is ApprovalState.APPROVED and request.decided_by == actor.id:
@@ -240,34 +242,34 @@ def approve(actor: Actor, request: Request, *, force: bool) -> Verdict:
     return first(
         (
             _four_eyes(actor, request),
-            _can_be(Step.APPROVE, request),
+            _can_be(Transition.APPROVE, request),
             runnable(request.runnable),
             refused_if(request.past_due and not force, PAST_DUE, Invalid),
         )
     )
 
 
-def deny(actor: Actor, request: Request) -> Verdict:
+def deny(actor: Actor, request: RequestFacts) -> Verdict:
     """Say whether the actor may deny a request, or withdraw his own (contract 6)."""
-    seen = on_object(actor, Action.DELETE, ObjectType.SCHEDULED_JOB, request.thing)
+    seen = check_object(actor, Action.DELETE, ObjectType.SCHEDULED_JOB, request.thing)
     return first(
         (
-            writes(actor),
+            may_write(actor),
             Denied(MAY_NOT_DENY) if isinstance(seen, Denied) else seen,
             _decides(actor, request, MAY_NOT_DENY),
-            _can_be(Step.DENY, request),
+            _can_be(Transition.DENY, request),
         )
     )
 
 
-def dry_run(actor: Actor, request: Request) -> Verdict:
+def dry_run(actor: Actor, request: RequestFacts) -> Verdict:
     """Say whether the actor may try a request without effect (contract 6)."""
     able = runnable(request.runnable)
     return first(
         (
-            writes(actor),
-            on_object(actor, Action.VIEW, ObjectType.SCHEDULED_JOB, request.thing),
-            runs(actor, request),
+            may_write(actor),
+            check_object(actor, Action.VIEW, ObjectType.SCHEDULED_JOB, request.thing),
+            may_run_job(actor, request),
             Denied(able.reason, NotRunnable) if isinstance(able, Denied) else able,
             refused_if(not request.supports_dryrun, NO_DRY_RUN, NotRunnable),
         )
@@ -284,25 +286,25 @@ def refused_if(fault: bool, reason: str, error: type[GateError] = Forbidden) -> 
     return Denied(reason, error) if fault else Allowed()
 
 
-def writes(actor: Actor) -> Verdict:
+def may_write(actor: Actor) -> Verdict:
     """Say whether the actor came with a token that may write."""
     return refused_if(actor.read_only, NO_PERMISSION)
 
 
 def _may(actor: Actor, action: Action, job: Attributes) -> bool:
-    return on_type(actor, action, ObjectType.JOB) == Allowed() and actor.may(action, ObjectType.JOB, job)
+    return check_type(actor, action, ObjectType.JOB) == Allowed() and actor.may(action, ObjectType.JOB, job)
 
 
-def runs(actor: Actor, request: Request) -> Verdict:
+def may_run_job(actor: Actor, request: RequestFacts) -> Verdict:
     """Say whether the actor may run the Job of a scheduled job."""
     return refused_if(not _may(actor, Action.RUN, request.job), MAY_NOT_RUN)
 
 
-def _decides(actor: Actor, request: Request, otherwise: str) -> Verdict:
+def _decides(actor: Actor, request: RequestFacts, otherwise: str) -> Verdict:
     return refused_if(not _may(actor, Action.APPROVE, request.job), otherwise)
 
 
-def _four_eyes(actor: Actor, request: Request) -> Verdict:
+def _four_eyes(actor: Actor, request: RequestFacts) -> Verdict:
     owned = actor.id in request.owners or actor.username in request.names
     return first(
         (
@@ -313,7 +315,7 @@ def _four_eyes(actor: Actor, request: Request) -> Verdict:
     )
 
 
-def _can_be(step: Step, request: Request) -> Verdict:
-    if after(request.approval, step) is not None:
+def _can_be(step: Transition, request: RequestFacts) -> Verdict:
+    if next_state(request.approval, step) is not None:
         return Allowed()
     return Denied(request.settled or NOT_NEEDED, Conflict)

@@ -129,7 +129,7 @@ _ALIASES = {"task_queues": "job_queues"}
 _IGNORED = {"console_log_default", "template_name"}  # known to authors, but of pages that are not ours
 
 
-def settings(job_class: type) -> dict[str, Any]:
+def read_meta(job_class: type) -> dict[str, Any]:
     """Return what the ``Meta`` of a Job and of its bases state; the nearest wins.
 
     Raises:
@@ -171,7 +171,7 @@ def define(
     Raises:
         BadJob: its ``Meta``, or the name of its module, is wrong.
     """
-    stated = settings(job_class)
+    stated = read_meta(job_class)
     for name in stated.pop("field_order", ()):
         if name not in variables:
             raise BadJob(f"{path_of(job_class)}: Meta.field_order names {name}, which is no variable of it.")

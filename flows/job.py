@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, JsonValue
 
 from approval_gate.errors import Invalid
-from flows.definition import JobDefinition, define, path_of, settings
+from flows.definition import JobDefinition, define, path_of, read_meta
 from flows.inputs import SENTENCES, read_inputs
 from flows.variables import BadJob, DryRunVar, JSONVar, Variable, build_model
 
@@ -130,7 +130,7 @@ class Job:
         Raises:
             BadJob: its ``Meta`` is wrong.
         """
-        stated = settings(cls)
+        stated = read_meta(cls)
         declared = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
         ordered = dict.fromkeys((*stated.get("field_order", ()), *declared))
         found = {name: getattr(cls, name, None) for name in ordered}

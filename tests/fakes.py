@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from api_shim.domain.ports import Announcement, DeploymentSpec, LogLine, Question, Run, RunSpec
+from api_shim.domain.ports import Announcement, ApprovalForm, DeploymentSpec, LogLine, Run, RunSpec
 from approval_gate.errors import Unavailable
 
 
@@ -53,7 +53,7 @@ class FakeEngine:
     all_runs: dict[UUID, Run] = field(default_factory=dict)
     keys: dict[str, UUID] = field(default_factory=dict)
     lines: dict[UUID, list[LogLine]] = field(default_factory=dict)
-    questions: dict[UUID, Question] = field(default_factory=dict)
+    questions: dict[UUID, ApprovalForm] = field(default_factory=dict)
     announced: dict[UUID, Announcement] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -145,7 +145,7 @@ class FakeEngine:
         found = self.keys.get(key)
         return found if found in self.all_runs else None
 
-    async def ask(self, run_id: UUID, question: Question) -> None:
+    async def ask(self, run_id: UUID, question: ApprovalForm) -> None:
         self._may_fail("ask", after=False)
         run = self.all_runs.get(run_id)
         if run is not None and not run.final:
@@ -155,7 +155,7 @@ class FakeEngine:
             self.questions[run_id] = question
         self._may_fail("ask", after=True)
 
-    async def asked(self, run_id: UUID) -> Question | None:
+    async def asked(self, run_id: UUID) -> ApprovalForm | None:
         self._may_fail("asked", after=False)
         run = self.all_runs.get(run_id)
         asked = self.questions.get(run_id) if run is not None and run.held else None

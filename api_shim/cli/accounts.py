@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from api_shim.cli.console import AsJson, Home, opened, say, show
-from api_shim.cli.times import at
+from api_shim.cli.times import local_time
 from api_shim.parsing.run_request import read_time
 from api_shim.services import account_admin
 from api_shim.services.account_admin import Identity, Left
-from api_shim.services.sessions import SigningIn
+from api_shim.services.sessions import Sessions
 from api_shim.settings import server_zone, utc_now
 from approval_gate.errors import Invalid
 
@@ -55,7 +55,7 @@ def set_password(username: Username, home: Home = None) -> None:
     else:
         password = sys.stdin.readline() if sys.stdin else ""
     with opened(home) as store:
-        SigningIn(store, utc_now).set_password(username, password.rstrip("\r\n"))
+        Sessions(store, utc_now).set_password(username, password.rstrip("\r\n"))
     say(f"{username} signs in to the pages with this password now.")
 
 
@@ -134,7 +134,7 @@ def list_users(home: Home = None, as_json: AsJson = False) -> None:
             "username": user.username,
             "active": user.is_active,
             "superuser": user.is_superuser,
-            "created": at(user.created),
+            "created": local_time(user.created),
         }
         for user in found
     )

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from api_shim.cli.console import AsJson, Home, opened, say, show
-from api_shim.cli.times import at
+from api_shim.cli.times import local_time
 from api_shim.domain.audit import AuditEvent, shape
 from api_shim.services.audit_trail import AuditTrail
 from api_shim.settings import OWNER_FILE
@@ -40,7 +40,7 @@ def list_events(
 
 
 def _line(event: AuditEvent) -> dict[str, Any]:
-    return {**shape(event), "at": at(event.at), "data": event.data or None}
+    return {**shape(event), "at": local_time(event.at), "data": event.data or None}
 
 
 @app.command("verify")

@@ -9,7 +9,7 @@ import typer
 from api_shim.cli.console import AsJson, Home, opened, say, show
 from api_shim.cli.remote import Insecure, Url, as_rows, signed_in
 from api_shim.client.transport import HERE
-from api_shim.services.jobs import Catalogue
+from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import utc_now
 
 app = typer.Typer(no_args_is_help=True, help="The Jobs that were found, and which may run.")
@@ -21,7 +21,7 @@ JobName = Annotated[str, typer.Argument(help="The Job's name, or module.Class.")
 def list_jobs(home: Home = None, as_json: AsJson = False) -> None:
     """Show every Job that a start of `signoff up` has found."""
     with opened(home) as store:
-        found = Catalogue(store, utc_now).jobs()
+        found = JobCatalogue(store, utc_now).jobs()
     rows = [
         {
             "id": str(job.id),
@@ -45,7 +45,7 @@ def list_jobs(home: Home = None, as_json: AsJson = False) -> None:
 def enable(name: JobName, home: Home = None) -> None:
     """Let a Job run."""
     with opened(home) as store:
-        job = Catalogue(store, utc_now).set_enabled(name, enabled=True)
+        job = JobCatalogue(store, utc_now).set_enabled(name, enabled=True)
     say(f"{job.name} may run.")
 
 
@@ -53,7 +53,7 @@ def enable(name: JobName, home: Home = None) -> None:
 def disable(name: JobName, home: Home = None) -> None:
     """Let a Job run no longer; what is scheduled of it fails when it would next run."""
     with opened(home) as store:
-        job = Catalogue(store, utc_now).set_enabled(name, enabled=False)
+        job = JobCatalogue(store, utc_now).set_enabled(name, enabled=False)
     say(f"{job.name} may no longer run.")
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from api_shim.schemas import ScheduledJob
 
 
-def at(time: datetime | None) -> str | None:
+def local_time(time: datetime | None) -> str | None:
     """Return a time as the contract writes it: in UTC, ISO 8601, with a Z."""
     return None if time is None else time.isoformat().replace("+00:00", "Z")
 

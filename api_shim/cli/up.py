@@ -28,23 +28,23 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from api_shim.app import create_shim, wire
+from api_shim.app import build, create_app
 from api_shim.cli.console import Home, read_settings, say
-from api_shim.prefect_api.prefect_client import PrefectEngine
+from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_server import (
     EmbeddedWorker,
     collecting_aside,
     connect,
-    create_app,
+    create_prefect_app,
     misfit,
     running,
     set_environment,
 )
 from api_shim.services.account_admin import Identity
-from api_shim.services.jobs import Catalogue
+from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import WORKER, Settings, server_zone, utc_now
 from api_shim.store import Store
-from api_shim.web.gateway import Front
+from api_shim.web.gateway import Gateway
 from api_shim.web.proxies import BehindProxies, read_networks
 from approval_gate.errors import Unavailable
 from flows.registry import Discovery, discover
@@ -138,9 +138,9 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     warn(found)
 
     say("Starting Prefect (the first start in a new home takes some ten seconds) …")
-    prefect = create_app()
+    prefect = create_prefect_app()
     client = connect(prefect, internal)
-    engine = PrefectEngine(client, pool=settings.pool)
+    engine = PrefectOrchestrator(client, pool=settings.pool)
 
     async def opened() -> None:
         with anyio.move_on_after(WORKS_WITHIN):
@@ -149,15 +149,15 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
         # Made as late as they are printed: a start that fails takes no key with it.
         announce(origin, [*first_keys(store), *(demo_keys(store) if demo else [])])
 
-    wired = wire(store, engine, clock=utc_now, zone=server_zone())
-    shim = create_shim(wired, found.jobs.values(), partial(checked, prefect, client, engine))
-    front = Front(
+    wired = build(store, engine, clock=utc_now, zone=server_zone())
+    shim = create_app(wired, found.jobs.values(), partial(checked, prefect, client, engine))
+    front = Gateway(
         shim=shim,
         pages=wired.pages,
         prefect=prefect,
         identity=wired.identity,
-        signing_in=wired.signing_in,
-        requests=wired.services.prefect_requests,
+        sessions=wired.sessions,
+        requests=wired.services.prefect_ui,
         internal=internal,
         clock=utc_now,
     )
@@ -175,7 +175,7 @@ def origin_of(host: str, port: int) -> str:
 
 
 @asynccontextmanager
-async def checked(prefect: ASGIApp, client: httpx.AsyncClient, engine: PrefectEngine) -> AsyncIterator[None]:
+async def checked(prefect: ASGIApp, client: httpx.AsyncClient, engine: PrefectOrchestrator) -> AsyncIterator[None]:
     """Run Prefect, and see that it works.
 
     Raises:
@@ -280,7 +280,7 @@ def first_keys(store: Store) -> list[tuple[str, str]]:
 
 def demo_keys(store: Store) -> list[tuple[str, str]]:
     """Make two people who need each other, and let every Job run that nobody has decided about yet."""
-    identity, catalogue = Identity(store), Catalogue(store, utc_now)
+    identity, catalogue = Identity(store), JobCatalogue(store, utc_now)
     for job in catalogue.jobs():
         if job.created == job.last_updated:
             catalogue.set_enabled(job.class_path, enabled=True)

@@ -19,7 +19,7 @@ from api_shim.client.operations import approvals as of_approvals
 from api_shim.client.operations import job_results as of_results
 from api_shim.client.operations import jobs as of_jobs
 from api_shim.client.operations import scheduled_jobs as of_scheduled
-from api_shim.client.protocol import Ask, Pause, Strange, Talk
+from api_shim.client.protocol import HttpRequest, Operation, Sleep, UnexpectedResponse
 from api_shim.client.transport import (
     Environment,
     check_private,
@@ -37,7 +37,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def carried_out(call: Callable[P, Talk[T]]) -> Callable[Concatenate[AsyncShim, P], Awaitable[T]]:
+def carried_out(call: Callable[P, Operation[T]]) -> Callable[Concatenate[AsyncShim, P], Awaitable[T]]:
     """Return a call as a method that carries it out when it is awaited."""
 
     @wraps(call)
@@ -100,9 +100,9 @@ class AsyncShim:
         'Greet'
         """
         # What it needs is more than a client over HTTP should have to load.
-        from api_shim.client.in_process import Inside
+        from api_shim.client.in_process import InProcessTransport
 
-        inside = Inside.of(user, home=home, url=url)
+        inside = InProcessTransport.of(user, home=home, url=url)
         shim = cls.__new__(cls)
         shim._open(inside.address, None, inside)
         return shim
@@ -153,8 +153,8 @@ class AsyncShim:
     delete_result = carried_out(of_results.delete_result)
     delete_results = carried_out(of_results.delete_results)
 
-    async def _carry_out(self, talk: Talk[T]) -> T:
-        go_on: Callable[[], Ask | Pause] = partial(next, talk)
+    async def _carry_out(self, talk: Operation[T]) -> T:
+        go_on: Callable[[], HttpRequest | Sleep] = partial(next, talk)
         try:
             while True:
                 step = go_on()
@@ -165,16 +165,16 @@ class AsyncShim:
         except StopIteration as over:
             result: T = over.value
             return result
-        except Strange:
+        except UnexpectedResponse:
             raise stranger(self._where) from None
 
-    async def _do(self, step: Ask | Pause) -> Any:
-        if isinstance(step, Pause):
+    async def _do(self, step: HttpRequest | Sleep) -> Any:
+        if isinstance(step, Sleep):
             await anyio.sleep(step.seconds)
             return anyio.current_time()
         return content_of(await self._ask(step), self._where)
 
-    async def _ask(self, ask: Ask) -> httpx.Response:
+    async def _ask(self, ask: HttpRequest) -> httpx.Response:
         kind = {} if ask.body is None else {"Content-Type": "application/json"}
         try:
             return await self._http.request(ask.method, ask.path, content=ask.body, headers=kind)

@@ -20,7 +20,7 @@ from api_shim.client.operations import approvals as of_approvals
 from api_shim.client.operations import job_results as of_results
 from api_shim.client.operations import jobs as of_jobs
 from api_shim.client.operations import scheduled_jobs as of_scheduled
-from api_shim.client.protocol import Ask, Pause, Strange, Talk
+from api_shim.client.protocol import HttpRequest, Operation, Sleep, UnexpectedResponse
 from api_shim.client.transport import (
     Environment,
     check_private,
@@ -38,7 +38,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def carried_out(call: Callable[P, Talk[T]]) -> Callable[Concatenate[Shim, P], T]:
+def carried_out(call: Callable[P, Operation[T]]) -> Callable[Concatenate[Shim, P], T]:
     """Return a call as a method that carries it out."""
 
     @wraps(call)
@@ -104,9 +104,9 @@ class Shim:
         'Greet'
         """
         # What it needs is more than a client over HTTP should have to load.
-        from api_shim.client.in_process import Inside, Portal
+        from api_shim.client.in_process import InProcessTransport, Portal
 
-        inside = Inside.of(user, home=home, url=url)
+        inside = InProcessTransport.of(user, home=home, url=url)
         shim = cls.__new__(cls)
         shim._open(inside.address, None, Portal(inside))
         return shim
@@ -157,8 +157,8 @@ class Shim:
     delete_result = carried_out(of_results.delete_result)
     delete_results = carried_out(of_results.delete_results)
 
-    def _carry_out(self, talk: Talk[T]) -> T:
-        go_on: Callable[[], Ask | Pause] = partial(next, talk)
+    def _carry_out(self, talk: Operation[T]) -> T:
+        go_on: Callable[[], HttpRequest | Sleep] = partial(next, talk)
         try:
             while True:
                 step = go_on()
@@ -169,16 +169,16 @@ class Shim:
         except StopIteration as over:
             result: T = over.value
             return result
-        except Strange:
+        except UnexpectedResponse:
             raise stranger(self._where) from None
 
-    def _do(self, step: Ask | Pause) -> Any:
-        if isinstance(step, Pause):
+    def _do(self, step: HttpRequest | Sleep) -> Any:
+        if isinstance(step, Sleep):
             time.sleep(step.seconds)
             return time.monotonic()
         return content_of(self._ask(step), self._where)
 
-    def _ask(self, ask: Ask) -> httpx.Response:
+    def _ask(self, ask: HttpRequest) -> httpx.Response:
         kind = {} if ask.body is None else {"Content-Type": "application/json"}
         try:
             return self._http.request(ask.method, ask.path, content=ask.body, headers=kind)

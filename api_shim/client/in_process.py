@@ -16,7 +16,7 @@ import anyio.to_thread
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from api_shim.app import create_shim, wire
+from api_shim.app import build, create_app
 from api_shim.client.transport import (
     Environment,
     PrefectEnvironment,
@@ -26,7 +26,7 @@ from api_shim.client.transport import (
     trusts_environment,
 )
 from api_shim.domain.accounts import User
-from api_shim.prefect_api.prefect_client import VisitingEngine
+from api_shim.prefect_api.prefect_client import RemoteOrchestrator
 from api_shim.services.authentication import INACTIVE, Unauthenticated, actor_of
 from api_shim.settings import WORKER, Settings, server_zone, utc_now
 from api_shim.store import Store, Transaction
@@ -38,7 +38,7 @@ PREFECT_ANSWERS_WITHIN = 30.0
 """Seconds."""
 
 
-class Inside(httpx.AsyncBaseTransport):
+class InProcessTransport(httpx.AsyncBaseTransport):
     """Carries requests to our routes, as a user.
 
     Args:
@@ -58,14 +58,14 @@ class Inside(httpx.AsyncBaseTransport):
         except GateError:
             self._store.close()
             raise
-        engine = VisitingEngine(prefect, pool=settings.pool)
-        wired = wire(self._store, engine, clock=utc_now, zone=server_zone())
-        self._shim = create_shim(wired, [], contextlib.nullcontext)
+        engine = RemoteOrchestrator(prefect, pool=settings.pool)
+        wired = build(self._store, engine, clock=utc_now, zone=server_zone())
+        self._shim = create_app(wired, [], contextlib.nullcontext)
         # What a route could not handle is in the log; whoever asked is told that.
         self._transport = httpx.ASGITransport(app=self._as_user, raise_app_exceptions=False)
 
     @classmethod
-    def of(cls, username: str, *, home: Path | str | None, url: str | None) -> Inside:
+    def of(cls, username: str, *, home: Path | str | None, url: str | None) -> InProcessTransport:
         """Open a home folder, from what is given or else from the environment.
 
         Raises:
@@ -110,7 +110,7 @@ class Portal(httpx.BaseTransport):
         inside: what answers them there.
     """
 
-    def __init__(self, inside: Inside) -> None:
+    def __init__(self, inside: InProcessTransport) -> None:
         self._inside = inside
         self._stack = contextlib.ExitStack()
         self._portal = self._stack.enter_context(anyio.from_thread.start_blocking_portal(name="signoff-within"))

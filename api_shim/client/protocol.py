@@ -36,12 +36,12 @@ Filter = Value | Iterable[Value] | None
 """What a list is restricted to: one value, or any of several; None does not restrict."""
 
 
-class Strange(Exception):
+class UnexpectedResponse(Exception):
     """What has not been said by signoff, or not by this version of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ask:
+class HttpRequest:
     """Something to be asked of the server.
 
     Args:
@@ -56,7 +56,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Sleep:
     """Some time to let pass; it is answered with the time, in seconds since some moment.
 
     Args:
@@ -66,7 +66,7 @@ class Pause:
     seconds: float
 
 
-Talk = Generator[Ask | Pause, Any, T]
+Operation = Generator[HttpRequest | Sleep, Any, T]
 """A call: what it yields is done, and the answer sent to it; what it returns is the result."""
 
 
@@ -164,7 +164,7 @@ def read(kind: type[T], content: object) -> T:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError:
         # Without a cause: it may repeat what was said.
-        raise Strange from None
+        raise UnexpectedResponse from None
 
 
 def read_nothing(content: object) -> None:
@@ -174,10 +174,10 @@ def read_nothing(content: object) -> None:
         Strange: there is one.
     """
     if content is not None:
-        raise Strange
+        raise UnexpectedResponse
 
 
-def rows(kind: type[O], path: str, filters: Mapping[str, Filter], limit: int | None) -> Talk[list[O]]:
+def rows(kind: type[O], path: str, filters: Mapping[str, Filter], limit: int | None) -> Operation[list[O]]:
     """Read a list, page by page.
 
     Args:
@@ -192,7 +192,7 @@ def rows(kind: type[O], path: str, filters: Mapping[str, Filter], limit: int | N
     query = query_of({"limit": size, **filters})
     while query and query not in asked and (limit is None or len(found) < limit):
         asked.add(query)
-        page = read(schemas.Page[Any], (yield Ask(path=f"{EXTRAS}/{path}/?{query}")))
+        page = read(schemas.Page[Any], (yield HttpRequest(path=f"{EXTRAS}/{path}/?{query}")))
         found |= {row.id: row for row in (read(kind, row) for row in page.results)}
         query = urlsplit(page.next or "").query
     return list(found.values())[:limit]

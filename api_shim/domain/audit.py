@@ -25,7 +25,7 @@ FIRST_HASH = "0" * 64
 """What the first event is hashed with."""
 
 
-class Act(StrEnum):
+class EventType(StrEnum):
     """What happened."""
 
     REQUESTED = "approval.requested"
@@ -78,7 +78,7 @@ class AuditEvent:
 
     number: int = 0
     at: datetime
-    act: Act
+    act: EventType
     actor_id: UUID | None = None
     actor: str = ""
     name: str = ""
@@ -133,7 +133,9 @@ def restored(kept: Mapping[str, Any], types: Mapping[str, type]) -> dict[str, An
     return {path: value_of(path, value) for path, value in kept.items() if path in types}
 
 
-def about(scheduled: ScheduledJob, act: Act, now: datetime, who: Actor | None = None, **data: Any) -> AuditEvent:
+def scheduled_job_event(
+    scheduled: ScheduledJob, act: EventType, now: datetime, who: Actor | None = None, **data: Any
+) -> AuditEvent:
     """Return an event about a scheduled job.
 
     Args:
@@ -157,8 +159,8 @@ def about(scheduled: ScheduledJob, act: Act, now: datetime, who: Actor | None = 
     )
 
 
-def about_account(
-    thing_id: UUID, name: str, act: Act, now: datetime, who: Actor, fields: Iterable[str] = ()
+def account_event(
+    thing_id: UUID, name: str, act: EventType, now: datetime, who: Actor, fields: Iterable[str] = ()
 ) -> AuditEvent:
     """Return an event about a user, a group, a token or a permission.
 
@@ -176,17 +178,17 @@ def about_account(
     return AuditEvent(at=now, act=act, actor_id=who.id, actor=who.username, name=name, data=said)
 
 
-def chained(event: AuditEvent, head: AuditHead) -> AuditEvent:
+def chain_event(event: AuditEvent, head: AuditHead) -> AuditEvent:
     """Return the event as the one that follows the head."""
     event = replace(event, number=head.number + 1, previous_hash=head.hash)
     return replace(event, hash=hash_of(event))
 
 
-def continued(events: Iterable[AuditEvent], head: AuditHead) -> list[AuditEvent]:
+def chain_events(events: Iterable[AuditEvent], head: AuditHead) -> list[AuditEvent]:
     """Return events as those that follow the head, one after the other."""
     chain: list[AuditEvent] = []
     for event in events:
-        chain.append(chained(event, head))
+        chain.append(chain_event(event, head))
         head = replace(head, number=chain[-1].number, hash=chain[-1].hash)
     return chain
 

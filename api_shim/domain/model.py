@@ -261,7 +261,7 @@ class JobResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Leftover:
+class PendingCleanup:
     """What a deleted scheduled job may have left in Prefect, kept until it is gone there too.
 
     Args:
@@ -296,7 +296,7 @@ def queue_of(name: str) -> JobQueue:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spent:
+class DeletedRun:
     """A run that has had its turn, and whose result was deleted; its id is the flow run's.
 
     Args:
@@ -311,5 +311,5 @@ class Spent:
     run_gone: bool = False
 
 
-UNKNOWN = "somebody unknown"
+UNKNOWN_USER = "somebody unknown"
 """What somebody is called whose name nobody has written down."""

@@ -86,7 +86,7 @@ class RunSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class ApprovalForm:
     """What a held run asks people who resume it in Prefect's UI.
 
     Args:
@@ -187,7 +187,7 @@ class LogLine:
     created: datetime
 
 
-class Engine(Protocol):
+class Orchestrator(Protocol):
     """Prefect."""
 
     async def prepare(self, queues: Collection[str]) -> None:
@@ -217,10 +217,10 @@ class Engine(Protocol):
     async def find_run(self, key: str) -> UUID | None:
         """Return the id of the run that was asked for under this key."""
 
-    async def ask(self, run_id: UUID, question: Question) -> None:
+    async def ask(self, run_id: UUID, question: ApprovalForm) -> None:
         """Make a run stand in ``Suspended`` and ask this; nothing if it is final."""
 
-    async def asked(self, run_id: UUID) -> Question | None:
+    async def asked(self, run_id: UUID) -> ApprovalForm | None:
         """Return what a held run asks; None if it is not held or asks nothing."""
 
     async def release(self, run_id: UUID, at: datetime, message: str, *, name: str | None = None) -> None:

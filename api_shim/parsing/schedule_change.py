@@ -34,7 +34,7 @@ WHEN = frozenset({"start_time", "time_zone", "crontab"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Edit:
+class ScheduleChange:
     """A change, as sent and found sound; its data and its queue are yet to be held to the Job.
 
     Args:
@@ -74,7 +74,7 @@ def check_fields(body: object) -> Mapping[str, Any]:
     return sent
 
 
-def read_edit(body: Mapping[str, Any], row: ScheduledJob, now: datetime) -> Edit:
+def read_edit(body: Mapping[str, Any], row: ScheduledJob, now: datetime) -> ScheduleChange:
     """Read a change of a scheduled job.
 
     Args:
@@ -100,7 +100,7 @@ def read_edit(body: Mapping[str, Any], row: ScheduledJob, now: datetime) -> Edit
     if faults:
         raise Invalid(faults)
     fields = {field: value for field, value in read.items() if value != getattr(row, field)}
-    return Edit(
+    return ScheduleChange(
         fields=_timed(row, fields, now),
         data=body.get("data"),
         task_queue=body.get("task_queue"),

@@ -34,7 +34,7 @@ from uuid import UUID
 
 import httpx
 
-from api_shim.domain.ports import Announcement, DeploymentSpec, LogLine, Question, Run, RunSpec, ScheduleSpec
+from api_shim.domain.ports import Announcement, ApprovalForm, DeploymentSpec, LogLine, Run, RunSpec, ScheduleSpec
 from api_shim.prefect_api.prefect_json import (
     AWAITING,
     KEYS,
@@ -121,7 +121,7 @@ WORKER_SILENT_AFTER = timedelta(seconds=60)
 WAITING = ("SCHEDULED", "PAUSED")
 
 
-class PrefectEngine(PrefectHttp):
+class PrefectOrchestrator(PrefectHttp):
     """Prefect, through its API.
 
     Args:
@@ -270,7 +270,7 @@ class PrefectEngine(PrefectHttp):
         found = await self._ask("POST", "/flow_runs/filter", body)
         return UUID(found[0]["id"]) if found else None
 
-    async def ask(self, run_id: UUID, question: Question) -> None:
+    async def ask(self, run_id: UUID, question: ApprovalForm) -> None:
         row = await self.show(run_id)
         if row is None or read_run(row).final:
             return
@@ -280,7 +280,7 @@ class PrefectEngine(PrefectHttp):
         if not asks(row) or row["state"]["message"] != question.message:
             await self._set_state(run_id, suspended(question.message, asks=True))
 
-    async def asked(self, run_id: UUID) -> Question | None:
+    async def asked(self, run_id: UUID) -> ApprovalForm | None:
         row = await self.show(run_id)
         has = await self._inputs(run_id) if row is not None and asks(row) else {}
         if row is None or not {KEYS["description"], KEYS["schema"]} <= has.keys():
@@ -297,7 +297,7 @@ class PrefectEngine(PrefectHttp):
         if has != wanted:
             await self._ask("PATCH", f"/flow_runs/{row['id']}", wanted, none_on=[404])
 
-    async def _write_question(self, run_id: UUID, question: Question) -> None:
+    async def _write_question(self, run_id: UUID, question: ApprovalForm) -> None:
         path = f"/flow_runs/{run_id}/input"
         has = await self._inputs(run_id)
         wanted = {
@@ -377,7 +377,7 @@ def _runs_of(deployment_id: UUID) -> dict[str, Json]:
     return {"flow_runs": {"deployment_id": {"any_": [str(deployment_id)]}, "state": state}}
 
 
-class VisitingEngine(PrefectEngine):
+class RemoteOrchestrator(PrefectOrchestrator):
     """Prefect, through its API, from outside."""
 
     async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from api_shim.domain.ports import Announcement, DeploymentSpec, LogLine, Question, Run, ScheduleSpec
+from api_shim.domain.ports import Announcement, ApprovalForm, DeploymentSpec, LogLine, Run, ScheduleSpec
 from api_shim.domain.recurrence import CronSpec
 
 TAG = "signoff"
@@ -126,14 +126,16 @@ def read_run(row: Mapping[str, Json]) -> Run:
     )
 
 
-def read_question(row: Mapping[str, Json], inputs: Mapping[str, str]) -> Question | None:
+def read_question(row: Mapping[str, Json], inputs: Mapping[str, str]) -> ApprovalForm | None:
     """Return what a run asks; None for what nobody could read there."""
     try:
         description, form = json.loads(inputs[KEYS["description"]]), json.loads(inputs[KEYS["schema"]])
     except (ValueError, RecursionError):
         return None
     run = read_run(row)
-    return Question(name=run.name, message=run.message, parameters=run.parameters, description=description, form=form)
+    return ApprovalForm(
+        name=run.name, message=run.message, parameters=run.parameters, description=description, form=form
+    )
 
 
 def read_line(row: Mapping[str, Json]) -> LogLine:

@@ -74,7 +74,7 @@ def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> N
     sys.path.insert(0, str(Path.cwd()))
 
 
-def create_app() -> ASGIApp:
+def create_prefect_app() -> ASGIApp:
     """Return Prefect's ASGI application.
 
     Raises:

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from api_shim.domain.approval import version_of
 from api_shim.domain.model import Job, ScheduledJob
-from api_shim.domain.ports import Question
+from api_shim.domain.ports import ApprovalForm
 from api_shim.domain.recurrence import next_times
 
 SHOWN_FIRINGS = 5
@@ -33,7 +33,7 @@ SHOWN_INPUTS = 20_000
 MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+.!|~&-]")
 
 
-def question(scheduled: ScheduledJob, job: Job, requester: str, now: datetime) -> Question:
+def build_approval_form(scheduled: ScheduledJob, job: Job, requester: str, now: datetime) -> ApprovalForm:
     """Return what people are asked about a request.
 
     Args:
@@ -42,7 +42,7 @@ def question(scheduled: ScheduledJob, job: Job, requester: str, now: datetime) -
         requester: the name of who asked for it.
         now: the time.
     """
-    return Question(
+    return ApprovalForm(
         name=waiting_name(scheduled),
         message=f"Waits for approval; requested by {requester}.",
         parameters=scheduled.inputs,
@@ -124,7 +124,7 @@ def plain(text: str) -> str:
     return MARKUP.sub(lambda mark: f"\\{mark[0]}", " ".join(text.split()))
 
 
-def mark_of(asked: Question) -> str:
+def fingerprint(asked: ApprovalForm) -> str:
     """Return what tells whether a question is still as it was written."""
     text = json.dumps([asked.description, asked.form], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from api_shim.domain.audit import Act, AuditEvent, about
+from api_shim.domain.audit import AuditEvent, EventType, scheduled_job_event
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.ports import DeploymentSpec
 from api_shim.domain.recurrence import active_from
@@ -21,7 +21,7 @@ def differs(found: DeploymentSpec | None, desired: DeploymentSpec) -> bool:
     return found is None or replace(found, flow=desired.flow, name=desired.name) != desired
 
 
-def handiwork(found: DeploymentSpec | None, desired: DeploymentSpec) -> str:
+def describe_drift(found: DeploymentSpec | None, desired: DeploymentSpec) -> str:
     """Return the sentence on what a hand has changed on a deployment; empty for what follows from the Job alone."""
     if found is None:
         return "Its deployment was deleted in Prefect."
@@ -40,7 +40,9 @@ def handiwork(found: DeploymentSpec | None, desired: DeploymentSpec) -> str:
     return " ".join(filter(None, changes))
 
 
-def hand_in(thing: Job | ScheduledJob, found: DeploymentSpec | None, desired: DeploymentSpec, now: datetime) -> str:
+def manual_change(
+    thing: Job | ScheduledJob, found: DeploymentSpec | None, desired: DeploymentSpec, now: datetime
+) -> str:
     """Return the sentence on what a hand has changed on the deployment of a thing; empty for nothing.
 
     Args:
@@ -50,7 +52,7 @@ def hand_in(thing: Job | ScheduledJob, found: DeploymentSpec | None, desired: De
         now: the time.
     """
     followed = thing.projected_version == thing.version
-    return handiwork(found, desired) if followed and not _begins(thing, now) else ""
+    return describe_drift(found, desired) if followed and not _begins(thing, now) else ""
 
 
 def _begins(thing: Job | ScheduledJob, now: datetime) -> bool:
@@ -60,18 +62,18 @@ def _begins(thing: Job | ScheduledJob, now: datetime) -> bool:
     return thing.next_look_at <= now and thing.next_look_at == active_from(thing.recurrence)
 
 
-def remember(thing: Job | ScheduledJob, hand: str, now: datetime, tx: Transaction) -> None:
+def record_reverted(thing: Job | ScheduledJob, hand: str, now: datetime, tx: Transaction) -> None:
     """Remember what has been taken back."""
     still = tx.one(type(thing), id=thing.id, lock=True)
     if still is None or not still.projected_version == still.version == thing.version:
         return
     if isinstance(thing, ScheduledJob):
-        tx.remember(about(thing, Act.TAKEN_BACK, now, reason=hand))
+        tx.remember(scheduled_job_event(thing, EventType.TAKEN_BACK, now, reason=hand))
         return
     tx.remember(
         AuditEvent(
             at=now,
-            act=Act.TAKEN_BACK,
+            act=EventType.TAKEN_BACK,
             name=thing.name,
             job_id=thing.id,
             deployment_id=thing.deployment_id,

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import User
-from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob, Spent, Status
+from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times, nominal_time
 from api_shim.store import Transaction
@@ -78,7 +78,7 @@ def is_taken(tx: Transaction, scheduled: ScheduledJob, firing: datetime) -> bool
 
 def is_spent(tx: Transaction, scheduled: ScheduledJob, firing: datetime) -> bool:
     """Say whether a run has had this firing, and its result was deleted."""
-    return tx.exists(Spent, scheduled_job_id=scheduled.id, nominal_time=firing)
+    return tx.exists(DeletedRun, scheduled_job_id=scheduled.id, nominal_time=firing)
 
 
 def taken_of(tx: Transaction, firings: Collection[tuple[UUID, datetime]]) -> set[tuple[UUID, datetime]]:
@@ -89,7 +89,7 @@ def taken_of(tx: Transaction, firings: Collection[tuple[UUID, datetime]]) -> set
         "scheduled_job_id": {thing for thing, _ in firings},
         "nominal_time": {at for _, at in firings},
     }
-    found: list[JobResult | Spent] = [*tx.all(JobResult, **which), *tx.all(Spent, **which)]
+    found: list[JobResult | DeletedRun] = [*tx.all(JobResult, **which), *tx.all(DeletedRun, **which)]
     taken = {(each.scheduled_job_id, each.nominal_time) for each in found}
     return {firing for firing in firings if firing in taken}
 

@@ -15,9 +15,9 @@ from functools import partial
 from itertools import takewhile
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from api_shim.domain.audit import Act, AuditEvent, AuditHead
+from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import Job, ScheduledJob
-from api_shim.domain.ports import Announcement, Engine
+from api_shim.domain.ports import Announcement, Orchestrator
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Unavailable
 
@@ -32,7 +32,7 @@ TOLD = frozenset({"comment", "reason", "approved_by", "force", "fields"})
 """What is told of an event's data."""
 
 
-async def announce(store: Store, engine: Engine, now: datetime) -> None:
+async def publish_events(store: Store, engine: Orchestrator, now: datetime) -> None:
     """Tell Prefect what it has not been told; what it does not take now is told later."""
     head, events = await store.read(partial(_untold, now))
     if not events:
@@ -52,7 +52,7 @@ def _untold(now: datetime, tx: Transaction) -> tuple[AuditHead, list[AuditEvent]
 
     def can_be_told(event: AuditEvent) -> bool:
         row = rows.get(event.scheduled_job_id)
-        soon = event.act is Act.REQUESTED and row is not None and row.flow_run_id is None
+        soon = event.act is EventType.REQUESTED and row is not None and row.flow_run_id is None
         return not soon or now - event.at > WAITS
 
     return head, [_placed(event, rows, jobs) for event in takewhile(can_be_told, events)]

@@ -27,10 +27,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.domain.model import NEVER, UNKNOWN, Job, Leftover, Participant, ScheduledJob, Spent
-from api_shim.domain.ports import DeploymentSpec, Engine, Question, Run
+from api_shim.domain.model import NEVER, UNKNOWN_USER, DeletedRun, Job, Participant, PendingCleanup, ScheduledJob
+from api_shim.domain.ports import ApprovalForm, DeploymentSpec, Orchestrator, Run
 from api_shim.domain.recurrence import active_from, newest_time, next_times
-from api_shim.reconcile.approval_form import mark_of, question
+from api_shim.reconcile.approval_form import build_approval_form, fingerprint
 from api_shim.reconcile.desired_state import (
     allowed_name,
     base_deployment,
@@ -40,7 +40,7 @@ from api_shim.reconcile.desired_state import (
     released,
     run_spec,
 )
-from api_shim.reconcile.drift import differs, hand_in, remember
+from api_shim.reconcile.drift import differs, manual_change, record_reverted
 from api_shim.reconcile.firings import (
     MISSED_AFTER,
     TAKEN_AHEAD,
@@ -55,7 +55,7 @@ from api_shim.store import Store, Transaction
 from approval_gate.admission import OUTDATED, SUPERSEDED
 
 
-class Projection:
+class Reconciler:
     """The only writer to Prefect from outside a run.
 
     Args:
@@ -64,7 +64,7 @@ class Projection:
         clock: tells the time, aware.
     """
 
-    def __init__(self, store: Store, engine: Engine, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, engine: Orchestrator, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._engine = engine
         self._clock = clock
@@ -158,13 +158,13 @@ class Projection:
             if scheduled is not None and scheduled.awaits_decision:
                 await self._engine.ask(run_id, await self._question(scheduled, await self._job(scheduled.job_id)))
 
-    async def _question(self, scheduled: ScheduledJob, job: Job) -> Question:
+    async def _question(self, scheduled: ScheduledJob, job: Job) -> ApprovalForm:
         """Return what to ask, after having noted how to know it again."""
         requester = await self._store.read(partial(requester_name, scheduled))
-        asked = question(scheduled, job, requester, self._clock())
-        if scheduled.question_mark != mark_of(asked):
+        asked = build_approval_form(scheduled, job, requester, self._clock())
+        if scheduled.question_mark != fingerprint(asked):
             # Until it has been asked this is not done.
-            await self._note(scheduled, question_mark=mark_of(asked), projected_version=scheduled.version - 1)
+            await self._note(scheduled, question_mark=fingerprint(asked), projected_version=scheduled.version - 1)
         return asked
 
     async def _hold(self, deployment_id: UUID, key: str, scheduled: ScheduledJob, message: str) -> Run:
@@ -201,8 +201,8 @@ class Projection:
 
     async def _take_back(self, thing: Job | ScheduledJob, was: DeploymentSpec | None, desired: DeploymentSpec) -> None:
         """Remember what a hand had changed on a deployment that is now as it should be."""
-        if hand := hand_in(thing, was, desired, self._clock()):
-            await self._store.write(partial(remember, thing, hand, self._clock()))
+        if hand := manual_change(thing, was, desired, self._clock()):
+            await self._store.write(partial(record_reverted, thing, hand, self._clock()))
 
     async def _close_request(self, scheduled: ScheduledJob) -> None:
         """End the run that stood for the request of a recurring one."""
@@ -267,7 +267,7 @@ class Projection:
 
     # What was deleted
 
-    async def clean(self, leftover: Leftover) -> None:
+    async def clean(self, leftover: PendingCleanup) -> None:
         """Remove from Prefect what a deleted scheduled job has left there."""
         async with self._one_at_a_time:
             job = await self._job(leftover.job_id)
@@ -318,10 +318,10 @@ def _deployment_of(job: Job) -> UUID:
 def requester_name(scheduled: ScheduledJob, tx: Transaction) -> str:
     """Return the name of who asked for a scheduled job, as he was called then."""
     found = tx.one(Participant, scheduled_job_id=scheduled.id, user_id=scheduled.requester_id)
-    return found.username if found is not None else UNKNOWN
+    return found.username if found is not None else UNKNOWN_USER
 
 
-async def forget(store: Store, engine: Engine, spent: Spent) -> None:
+async def forget(store: Store, engine: Orchestrator, spent: DeletedRun) -> None:
     """Remove a run from Prefect, and record that.
 
     Raises:
@@ -332,8 +332,8 @@ async def forget(store: Store, engine: Engine, spent: Spent) -> None:
     await store.write(partial(_record, spent))
 
 
-def _record(spent: Spent, tx: Transaction) -> None:
-    seen = tx.one(Spent, id=spent.id, lock=True)
+def _record(spent: DeletedRun, tx: Transaction) -> None:
+    seen = tx.one(DeletedRun, id=spent.id, lock=True)
     if seen is not None and seen.scheduled_job_id is None:
         tx.remove(seen)
     elif seen is not None and not seen.run_gone:

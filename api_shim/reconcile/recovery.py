@@ -24,7 +24,7 @@ SLOW_START = timedelta(minutes=15)
 """How long a process may take from being taken by a worker to asking for admission: some pull a large image first."""
 
 
-class Remedy(StrEnum):
+class RecoveryAction(StrEnum):
     """What to do about a run that does not get on."""
 
     LEAVE = "leave"
@@ -37,22 +37,22 @@ class Remedy(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class KnownRun:
     """What the store knows of a run."""
 
     result: JobResult | None
     scheduled: ScheduledJob | None
 
 
-def known_of(runs: list[Run], tx: Transaction) -> dict[UUID, Known]:
+def known_runs(runs: list[Run], tx: Transaction) -> dict[UUID, KnownRun]:
     """Return what the store knows of these runs, by id."""
     ids = [run.id for run in runs]
     results = {result.id: result for result in tx.all(JobResult, id=ids)}
     scheduled = {row.flow_run_id: row for row in tx.all(ScheduledJob, flow_run_id=ids)}
-    return {run_id: Known(result=results.get(run_id), scheduled=scheduled.get(run_id)) for run_id in ids}
+    return {run_id: KnownRun(result=results.get(run_id), scheduled=scheduled.get(run_id)) for run_id in ids}
 
 
-def remedy(run: Run, known: Known, now: datetime, began: datetime) -> Remedy:
+def recovery_action(run: Run, known: KnownRun, now: datetime, began: datetime) -> RecoveryAction:
     """Say what to do about a run that is held, or that Prefect shows as under way.
 
     A process of this machine that is gone is proof. What was not let go counts as stuck after a while: a short one for
@@ -60,20 +60,20 @@ def remedy(run: Run, known: Known, now: datetime, began: datetime) -> Remedy:
     waits rightly. One that is being cancelled is never started again.
     """
     result = known.result
-    end = Remedy.CANCEL if run.state_type == "CANCELLING" else Remedy.END
+    end = RecoveryAction.CANCEL if run.state_type == "CANCELLING" else RecoveryAction.END
     if result is not None and result.attempt is not None:
-        return end if run.state_type in GOING and _is_gone(result.worker or "") else Remedy.LEAVE
+        return end if run.state_type in GOING and _is_gone(result.worker or "") else RecoveryAction.LEAVE
     short = run.state_type in HELD or run.since < began
     if now - run.since <= (ABANDONED_AFTER if short else SLOW_START):
-        return Remedy.LEAVE
+        return RecoveryAction.LEAVE
     recorded = result is not None or known.scheduled is not None
     awaits = known.scheduled is not None and known.scheduled.awaits_decision
     if run.state_type in HELD:
         waits = result is not None or awaits
-        return Remedy.LEAVE if waits else Remedy.FOLLOW if recorded else Remedy.DROP
+        return RecoveryAction.LEAVE if waits else RecoveryAction.FOLLOW if recorded else RecoveryAction.DROP
     if awaits:
-        return Remedy.ASK_AGAIN
-    return Remedy.START_AGAIN if end is Remedy.END and (recorded or run.by_schedule) else end
+        return RecoveryAction.ASK_AGAIN
+    return RecoveryAction.START_AGAIN if end is RecoveryAction.END and (recorded or run.by_schedule) else end
 
 
 def _is_gone(worker: str) -> bool:

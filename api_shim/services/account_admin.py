@@ -35,8 +35,8 @@ from api_shim.parsing.account import (
     read_actions,
     read_types,
 )
-from api_shim.services.authentication import Credentials, actor_of, hash_key, sign_in
-from api_shim.services.authorization import cases
+from api_shim.services.authentication import Credentials, actor_of, authenticate_token, hash_key
+from api_shim.services.authorization import load_contexts
 from api_shim.services.ownership import hand_over
 from api_shim.store import Duplicate, Store, Transaction
 from approval_gate import ownership
@@ -64,7 +64,7 @@ class Identity:
             Unauthenticated: with the contract's sentence for what is wrong.
         """
         with self._store.transaction(write=False) as tx:
-            return sign_in(tx, credentials, now)
+            return authenticate_token(tx, credentials, now)
 
     # Users
 
@@ -366,7 +366,7 @@ def _divide(
     if heir is None:
         return [Left(scheduled=row) for row in rows]
     left, receiver = [], actor_of(tx, heir)
-    for case in cases(tx, rows, now):
+    for case in load_contexts(tx, rows, now):
         verdict = ownership.inherit(receiver, case.request)
         if isinstance(verdict, Denied):
             left.append(Left(scheduled=case.row, kept_back=verdict.reason))

@@ -25,11 +25,11 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Token, User, UserGroup
-from api_shim.domain.audit import Act, about_account
+from api_shim.domain.audit import EventType, account_event
 from api_shim.parsing.account import Reading, Reference, read_form
 from api_shim.services.account_admin import end_sessions, new_key
 from api_shim.services.authentication import hash_key
-from api_shim.services.authorization import check_still_there, find
+from api_shim.services.authorization import check_still_active, get_authorized
 from api_shim.store import TYPES, Duplicate, Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Invalid
@@ -57,19 +57,19 @@ TAKEN: Mapping[ObjectType, tuple[str, str]] = {
 """What is told, and under which field, when there is one like it."""
 
 
-ACTS: Mapping[tuple[ObjectType, Action], Act] = {
-    (USER, Action.ADD): Act.USER_ADDED,
-    (USER, Action.CHANGE): Act.USER_CHANGED,
-    (USER, Action.DELETE): Act.USER_REMOVED,
-    (GROUP, Action.ADD): Act.GROUP_ADDED,
-    (GROUP, Action.CHANGE): Act.GROUP_CHANGED,
-    (GROUP, Action.DELETE): Act.GROUP_REMOVED,
-    (TOKEN, Action.ADD): Act.TOKEN_ADDED,
-    (TOKEN, Action.CHANGE): Act.TOKEN_CHANGED,
-    (TOKEN, Action.DELETE): Act.TOKEN_REMOVED,
-    (PERMISSION, Action.ADD): Act.PERMISSION_ADDED,
-    (PERMISSION, Action.CHANGE): Act.PERMISSION_CHANGED,
-    (PERMISSION, Action.DELETE): Act.PERMISSION_REMOVED,
+ACTS: Mapping[tuple[ObjectType, Action], EventType] = {
+    (USER, Action.ADD): EventType.USER_ADDED,
+    (USER, Action.CHANGE): EventType.USER_CHANGED,
+    (USER, Action.DELETE): EventType.USER_REMOVED,
+    (GROUP, Action.ADD): EventType.GROUP_ADDED,
+    (GROUP, Action.CHANGE): EventType.GROUP_CHANGED,
+    (GROUP, Action.DELETE): EventType.GROUP_REMOVED,
+    (TOKEN, Action.ADD): EventType.TOKEN_ADDED,
+    (TOKEN, Action.CHANGE): EventType.TOKEN_CHANGED,
+    (TOKEN, Action.DELETE): EventType.TOKEN_REMOVED,
+    (PERMISSION, Action.ADD): EventType.PERMISSION_ADDED,
+    (PERMISSION, Action.CHANGE): EventType.PERMISSION_CHANGED,
+    (PERMISSION, Action.DELETE): EventType.PERMISSION_REMOVED,
 }
 
 
@@ -166,8 +166,8 @@ class _Desk:
 
 
 def _add(desk: _Desk, body: object, tx: Transaction) -> Added:
-    policy.enforce(policy.on_type(desk.actor, Action.ADD, desk.kind), desk.kind)
-    check_still_there(tx, desk.actor)
+    policy.enforce(policy.check_type(desk.actor, Action.ADD, desk.kind), desk.kind)
+    check_still_active(tx, desk.actor)
     fields = read_form(desk.kind, body, desk.reading(tx))
     key = (fields.get("key") or new_key()) if desk.kind is TOKEN else ""
     thing = _made(desk, fields, key)
@@ -200,7 +200,7 @@ def _remove(desk: _Desk, by: Mapping[str, Any], tx: Transaction) -> None:
     tx.remove(thing)
     _check_one_remains(tx, desk, thing, None)
     act = ACTS[desk.kind, Action.DELETE]
-    tx.remember(about_account(thing.id, name, act, desk.now, desk.actor))
+    tx.remember(account_event(thing.id, name, act, desk.now, desk.actor))
 
 
 def _made(desk: _Desk, fields: Mapping[str, Any], key: str) -> Account:
@@ -220,10 +220,10 @@ def _made(desk: _Desk, fields: Mapping[str, Any], key: str) -> Account:
 def _finish(tx: Transaction, desk: _Desk, action: Action, thing: Account, fields: Collection[str]) -> None:
     """See that it is within what he may, as it is now, and remember what was done, under the name that it had."""
     now = tx.attributes(desk.kind, thing.id)
-    policy.enforce(policy.on_outcome(desk.actor, action, desk.kind, now), desk.kind)
+    policy.enforce(policy.check_result(desk.actor, action, desk.kind, now), desk.kind)
     if fields or action is Action.ADD:
         act = ACTS[desk.kind, action]
-        tx.remember(about_account(thing.id, _name_of(tx, thing), act, desk.now, desk.actor, fields))
+        tx.remember(account_event(thing.id, _name_of(tx, thing), act, desk.now, desk.actor, fields))
 
 
 # Coming to it
@@ -231,15 +231,15 @@ def _finish(tx: Transaction, desk: _Desk, action: Action, thing: Account, fields
 
 def _found(tx: Transaction, desk: _Desk, action: Action, by: Mapping[str, Any]) -> Any:
     """Return what he may do this with, after everybody whom it concerns is kept from changing."""
-    seen = find(tx, desk.actor, action, desk.kind, **by)
+    seen = get_authorized(tx, desk.actor, action, desk.kind, **by)
     concerned = {desk.actor.id}
     if desk.kind is USER:
         concerned |= {seen.id, *(user.id for user in tx.all(User, is_superuser=True))}
     elif desk.kind is TOKEN:
         concerned.add(seen.user_id)
     tx.all(User, order="id", lock=True, id=concerned)
-    check_still_there(tx, desk.actor)
-    return find(tx, desk.actor, action, desk.kind, lock=True, id=seen.id)
+    check_still_active(tx, desk.actor)
+    return get_authorized(tx, desk.actor, action, desk.kind, lock=True, id=seen.id)
 
 
 def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Reference]) -> tuple[UUID, ...]:
@@ -274,13 +274,13 @@ def _name_of(tx: Transaction, thing: Account) -> str:
 def _check_superusers(tx: Transaction, desk: _Desk, thing: Any, *, becomes: bool = False) -> None:
     user = tx.one(User, id=thing.user_id) if desk.kind is TOKEN else thing
     superuser = becomes or (isinstance(user, User) and user.is_superuser)
-    policy.enforce(policy.touching(desk.actor, superuser=superuser), desk.kind)
+    policy.enforce(policy.may_touch_superuser(desk.actor, superuser=superuser), desk.kind)
 
 
 def _check_one_remains(tx: Transaction, desk: _Desk, before: Any, after: Any) -> None:
     if _is_active_superuser(before) and not _is_active_superuser(after):
         others = tx.all(User, is_superuser=True, is_active=True)
-        policy.enforce(policy.doing_without(others=len(others)), desk.kind)
+        policy.enforce(policy.may_lose_superuser(others=len(others)), desk.kind)
 
 
 def _is_active_superuser(thing: Any) -> bool:

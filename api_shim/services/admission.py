@@ -26,8 +26,8 @@ from uuid import UUID
 
 from api_shim.domain.accounts import User
 from api_shim.domain.approval import is_dry_run, stale
-from api_shim.domain.audit import Act, AuditEvent
-from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob, Spent, Status
+from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import is_firing, newest_time
 from api_shim.reconcile.firings import TAKEN_AHEAD, ending, firing_of, is_spent, look_after, new_result
@@ -135,11 +135,11 @@ def _remember(
 ) -> None:
     match answer:
         case Go() if ticket is not None and not _was_let_go(request):
-            act, said = Act.ADMITTED, _approver(ticket.result)
+            act, said = EventType.ADMITTED, _approver(ticket.result)
         case Refuse(reason=reason, tampered=tampered):
-            act, said = (Act.TAMPERED if tampered else Act.REFUSED), {"reason": reason}
+            act, said = (EventType.TAMPERED if tampered else EventType.REFUSED), {"reason": reason}
         case Hold(reason=reason, returns=False):
-            act, said = Act.REFUSED, {"reason": reason}
+            act, said = EventType.REFUSED, {"reason": reason}
         case _:
             return
     scheduled = request.scheduled if request else None
@@ -252,7 +252,7 @@ class Attempt:
 
 def behind(tx: Transaction, run: Run) -> Requested | None:
     """Return what stands behind a run; None for one that nobody requested, or that has had its turn."""
-    if tx.exists(Spent, id=run.id):
+    if tx.exists(DeletedRun, id=run.id):
         return None
     seen = tx.one(JobResult, id=run.id)
     scheduled = _scheduled_behind(tx, run, seen)

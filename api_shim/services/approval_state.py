@@ -14,18 +14,18 @@ from datetime import datetime
 from uuid import UUID
 
 from api_shim.domain.approval import end_of, stale
-from api_shim.domain.audit import Act, about
+from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.store import Transaction
-from approval_gate.lifecycle import Step, after
+from approval_gate.lifecycle import Transition, next_state
 
 
 def return_to_queue(tx: Transaction, scheduled: ScheduledJob, job: Job, reason: str, now: datetime) -> ScheduledJob:
     """Take an approval back, for this reason; what has been decided stays remembered, and the time begins anew."""
-    state = after(scheduled.approval, Step.RETURN)
+    state = next_state(scheduled.approval, Transition.RETURN)
     if state is None:
         return scheduled
-    tx.remember(about(scheduled, Act.RETURNED, now, reason=reason))
+    tx.remember(scheduled_job_event(scheduled, EventType.RETURNED, now, reason=reason))
     return tx.change(
         scheduled,
         approval=state,
@@ -41,7 +41,7 @@ def return_to_queue(tx: Transaction, scheduled: ScheduledJob, job: Job, reason: 
     )
 
 
-def check_anew(tx: Transaction, scheduled: ScheduledJob, job: Job, now: datetime) -> ScheduledJob:
+def revalidate(tx: Transaction, scheduled: ScheduledJob, job: Job, now: datetime) -> ScheduledJob:
     """Return a scheduled job as it stands after it was changed: in the queue if it may no longer run unasked."""
     reason = stale(scheduled, job)
     return return_to_queue(tx, scheduled, job, reason, now) if reason else scheduled
@@ -68,8 +68,8 @@ def expire(scheduled_id: UUID, now: datetime, tx: Transaction) -> None:
     scheduled = tx.one(ScheduledJob, id=scheduled_id, lock=True)
     if scheduled is None or scheduled.expires_at is None or scheduled.expires_at > now:
         return
-    state = after(scheduled.approval, Step.EXPIRE)
+    state = next_state(scheduled.approval, Transition.EXPIRE)
     if state is None:
         return
     tx.change(scheduled, approval=state, enabled=False, date_changed=now, version=scheduled.version + 1)
-    tx.remember(about(scheduled, Act.EXPIRED, now))
+    tx.remember(scheduled_job_event(scheduled, EventType.EXPIRED, now))

@@ -20,17 +20,17 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.approval import binding_of, version_of
-from api_shim.domain.audit import Act, about, snapshot
-from api_shim.domain.model import JobResult, Leftover, ScheduledJob
+from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
+from api_shim.domain.model import JobResult, PendingCleanup, ScheduledJob
 from api_shim.parsing.decision import Decision
-from api_shim.reconcile.reconciler import Projection
-from api_shim.services.authorization import KIND, Case, cases, check_still_there, judged
+from api_shim.reconcile.reconciler import Reconciler
+from api_shim.services.authorization import KIND, AuthzContext, authorize, check_still_active, load_contexts
 from api_shim.services.runs import Runs
-from api_shim.services.schedules import leave
+from api_shim.services.schedules import delete_rows
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Conflict
-from approval_gate.lifecycle import STEPS, ApprovalState, Step
+from approval_gate.lifecycle import STEPS, ApprovalState, Transition
 from approval_gate.model import Action, Actor
 
 CHANGED = "This request has changed since it was shown to you; look at it again."
@@ -60,7 +60,7 @@ class Approvals:
         clock: tells the time, aware.
     """
 
-    def __init__(self, *, store: Store, runs: Runs, projection: Projection, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, store: Store, runs: Runs, projection: Reconciler, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._runs = runs
         self._projection = projection
@@ -115,7 +115,7 @@ class Approvals:
         inputs = {**case.row.inputs, "dryrun": True}
 
         def remember(tx: Transaction, result: JobResult) -> None:
-            tx.remember(about(replace(case.row, flow_run_id=result.id), Act.DRY_RUN, now, actor))
+            tx.remember(scheduled_job_event(replace(case.row, flow_run_id=result.id), EventType.DRY_RUN, now, actor))
 
         return await self._runs.start(actor, case.job, inputs, case.row.queue, now, also=remember)
 
@@ -133,17 +133,19 @@ class Approvals:
 
 
 def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datetime, tx: Transaction) -> ScheduledJob:
-    case = judged(tx, actor, Action.CHANGE, by, now, partial(policy.approve, actor, force=decision.force))
+    case = authorize(tx, actor, Action.CHANGE, by, now, partial(policy.approve, actor, force=decision.force))
     row = case.row
     if row.approval is ApprovalState.APPROVED:
         return row
     if decision.version not in (None, version_of(row, case.job)):
         raise Conflict(CHANGED)
-    check_still_there(tx, actor)
-    tx.remember(about(row, Act.APPROVED, now, actor, comment=decision.comment, force=decision.force))
+    check_still_active(tx, actor)
+    tx.remember(
+        scheduled_job_event(row, EventType.APPROVED, now, actor, comment=decision.comment, force=decision.force)
+    )
     return tx.change(
         row,
-        approval=STEPS[row.approval, Step.APPROVE],
+        approval=STEPS[row.approval, Transition.APPROVE],
         approval_note="",
         approval_comment=decision.comment,
         approved=binding_of(row, case.job),
@@ -158,25 +160,33 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
 
 def _deny(
     actor: Actor, by: Mapping[str, Any], decision: Decision, now: datetime, tx: Transaction
-) -> tuple[ScheduledJob, Leftover]:
-    case = judged(tx, actor, Action.DELETE, by, now, partial(policy.deny, actor))
+) -> tuple[ScheduledJob, PendingCleanup]:
+    case = authorize(tx, actor, Action.DELETE, by, now, partial(policy.deny, actor))
     own = actor.id == case.row.requester_id
-    act, word, step = (Act.WITHDRAWN, "Withdrawn", Step.WITHDRAW) if own else (Act.DENIED, "Denied", Step.DENY)
-    tx.remember(about(case.row, act, now, actor, comment=decision.comment, seen=snapshot(case.request.thing or {})))
+    act, word, step = (
+        (EventType.WITHDRAWN, "Withdrawn", Transition.WITHDRAW)
+        if own
+        else (EventType.DENIED, "Denied", Transition.DENY)
+    )
+    tx.remember(
+        scheduled_job_event(
+            case.row, act, now, actor, comment=decision.comment, seen=snapshot(case.request.thing or {})
+        )
+    )
     comment = f": {decision.comment}" if decision.comment else "."
-    [leftover] = leave(tx, [case.row], f"{word} by {actor.username}{comment}")
+    [leftover] = delete_rows(tx, [case.row], f"{word} by {actor.username}{comment}")
     return replace(case.row, approval=STEPS[case.row.approval, step], enabled=False), leftover
 
 
-def _dry_runnable(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> Case:
-    return judged(tx, actor, Action.VIEW, by, now, partial(policy.dry_run, actor))
+def _dry_runnable(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> AuthzContext:
+    return authorize(tx, actor, Action.VIEW, by, now, partial(policy.dry_run, actor))
 
 
 # The queue
 
 
 def _queue(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Page[Waiting]:
-    policy.enforce(policy.on_type(actor, Action.VIEW, KIND), KIND)
+    policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
     listing = replace(listing, sort=listing.sort or ("start_time",))
     page: Page[ScheduledJob] = tx.page(KIND, actor, listing, approval=ApprovalState.PENDING, enabled=True)
     waiting = [
@@ -185,6 +195,6 @@ def _queue(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Pa
             requester=case.requester,
             why_not=policy.why_not(policy.approve(actor, case.request, force=True), hidden=policy.MAY_NOT_APPROVE),
         )
-        for case in cases(tx, page.rows, now)
+        for case in load_contexts(tx, page.rows, now)
     ]
     return Page(page.count, waiting)

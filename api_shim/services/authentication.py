@@ -60,7 +60,7 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def sign_in(tx: Transaction, credentials: Credentials, now: datetime) -> Actor:
+def authenticate_token(tx: Transaction, credentials: Credentials, now: datetime) -> Actor:
     """Return who signs in.
 
     Raises:

@@ -25,8 +25,8 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import User
-from api_shim.domain.audit import Act, restored
-from api_shim.domain.model import UNKNOWN, Job, Participant, ScheduledJob
+from api_shim.domain.audit import EventType, restored
+from api_shim.domain.model import UNKNOWN_USER, Job, Participant, ScheduledJob
 from api_shim.store import TYPES, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import policy
@@ -35,7 +35,9 @@ from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Hidden, ObjectType, Verdict
 
 
-def find(tx: Transaction, actor: Actor, action: Action, kind: ObjectType, *, lock: bool = False, **by: Any) -> Any:
+def get_authorized(
+    tx: Transaction, actor: Actor, action: Action, kind: ObjectType, *, lock: bool = False, **by: Any
+) -> Any:
     """Return the object that the actor may do this with.
 
     Args:
@@ -50,19 +52,19 @@ def find(tx: Transaction, actor: Actor, action: Action, kind: ObjectType, *, loc
         Forbidden: he may do it with none, or not with this one, which he may see.
         NotFound: there is none, or none that he may see.
     """
-    policy.enforce(policy.on_type(actor, action, kind), kind)
+    policy.enforce(policy.check_type(actor, action, kind), kind)
     found = tx.one(TYPES[kind], lock=lock, **by)
     thing = tx.attributes(kind, found.id) if found is not None else None
-    policy.enforce(policy.on_object(actor, action, kind, thing), kind)
+    policy.enforce(policy.check_object(actor, action, kind, thing), kind)
     return found
 
 
-def possible(tx: Transaction, actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID]) -> set[UUID]:
+def permitted_ids(tx: Transaction, actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID]) -> set[UUID]:
     """Return those of these objects with which the actor may do this; none where he may do it with none at all."""
-    return tx.visible(kind, actor, action, ids) if policy.on_type(actor, action, kind) == Allowed() else set()
+    return tx.visible(kind, actor, action, ids) if policy.check_type(actor, action, kind) == Allowed() else set()
 
 
-def check_still_there(tx: Transaction, actor: Actor) -> None:
+def check_still_active(tx: Transaction, actor: Actor) -> None:
     """See that who acts has not been removed or deactivated since he signed in.
 
     Raises:
@@ -77,23 +79,23 @@ KIND = ObjectType.SCHEDULED_JOB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
+class AuthzContext:
     """A scheduled job, its Job, the name of who asked for it, and it as the rules see it."""
 
     row: ScheduledJob
     job: Job
     requester: str
-    request: policy.Request
+    request: policy.RequestFacts
 
 
-def judged(
+def authorize(
     tx: Transaction,
     actor: Actor,
     action: Action,
     by: Mapping[str, Any],
     now: datetime,
-    judge: Callable[[policy.Request], Verdict],
-) -> Case:
+    judge: Callable[[policy.RequestFacts], Verdict],
+) -> AuthzContext:
     """Return the scheduled job that the actor may do this with, locked if that changes it.
 
     Args:
@@ -113,15 +115,15 @@ def judged(
     if row is None:
         verdict = judge(NOTHING)
         if verdict == Hidden() and action is not Action.VIEW:
-            tell_who_decided(tx, actor, action, by)
+            raise_if_already_decided(tx, actor, action, by)
         policy.enforce(verdict, KIND)
         raise policy.missing(KIND)
-    [case] = cases(tx, [row], now)
+    [case] = load_contexts(tx, [row], now)
     policy.enforce(judge(case.request), KIND)
     return case
 
 
-def viewed(tx: Transaction, actor: Actor, by: Mapping[str, Any], now: datetime) -> Case:
+def authorize_view(tx: Transaction, actor: Actor, by: Mapping[str, Any], now: datetime) -> AuthzContext:
     """Return a scheduled job that somebody may view.
 
     Raises:
@@ -129,13 +131,13 @@ def viewed(tx: Transaction, actor: Actor, by: Mapping[str, Any], now: datetime) 
         NotFound: there is none, or none that he may see.
     """
 
-    def may_view(request: policy.Request) -> Verdict:
-        return policy.on_object(actor, Action.VIEW, KIND, request.thing)
+    def may_view(request: policy.RequestFacts) -> Verdict:
+        return policy.check_object(actor, Action.VIEW, KIND, request.thing)
 
-    return judged(tx, actor, Action.VIEW, by, now, may_view)
+    return authorize(tx, actor, Action.VIEW, by, now, may_view)
 
 
-def cases(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> list[Case]:
+def load_contexts(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> list[AuthzContext]:
     """Return scheduled jobs as the rules see them."""
     jobs = {job.id: job for job in tx.all(Job, id=[row.job_id for row in rows])}
     things = tx.attributes_of(KIND, [row.id for row in rows])
@@ -144,9 +146,9 @@ def cases(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> list[Case
     for participant in tx.all(Participant, scheduled_job_id=[row.id for row in rows]):
         people[participant.scheduled_job_id].append(participant)
 
-    def case(row: ScheduledJob) -> Case:
+    def case(row: ScheduledJob) -> AuthzContext:
         job = jobs[row.job_id]
-        request = policy.Request(
+        request = policy.RequestFacts(
             thing=things[row.id],
             job=job_things[job.id],
             requester=row.requester_id,
@@ -162,13 +164,13 @@ def cases(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> list[Case
             past_due=row.is_past_due(now),
         )
         names = {each.user_id: each.username for each in people[row.id]}
-        requester = names.get(row.requester_id, UNKNOWN) if row.requester_id else UNKNOWN
-        return Case(row=row, job=job, requester=requester, request=request)
+        requester = names.get(row.requester_id, UNKNOWN_USER) if row.requester_id else UNKNOWN_USER
+        return AuthzContext(row=row, job=job, requester=requester, request=request)
 
     return [case(row) for row in rows]
 
 
-NOTHING = policy.Request(
+NOTHING = policy.RequestFacts(
     thing=None,
     job={},
     requester=None,
@@ -206,21 +208,21 @@ def _decided(how: str, who: str, when: datetime) -> str:
     return f"{who} {how} this request on {when.astimezone(UTC):%Y-%m-%d at %H:%M:%S} UTC."
 
 
-def tell_who_decided(tx: Transaction, actor: Actor, action: Action, by: Mapping[str, Any]) -> None:
+def raise_if_already_decided(tx: Transaction, actor: Actor, action: Action, by: Mapping[str, Any]) -> None:
     """Tell somebody who could have done this with a request that has gone, by whom it was denied or withdrawn.
 
     Raises:
         Conflict: it has been, by somebody.
     """
     about = {"scheduled_job_id" if field == "id" else field: value for field, value in by.items()}
-    event = tx.last_event((Act.DENIED, Act.WITHDRAWN), **about)
+    event = tx.last_event((EventType.DENIED, EventType.WITHDRAWN), **about)
     if event is None:
         return
     if actor.may(action, KIND, restored(event.data.get("seen", {}), path_types([KIND]))):
-        raise Conflict(_decided("denied" if event.act is Act.DENIED else "withdrew", event.actor, event.at))
+        raise Conflict(_decided("denied" if event.act is EventType.DENIED else "withdrew", event.actor, event.at))
 
 
-def take_part(tx: Transaction, scheduled: ScheduledJob, user_id: UUID, username: str, *, owned: bool) -> None:
+def add_participant(tx: Transaction, scheduled: ScheduledJob, user_id: UUID, username: str, *, owned: bool) -> None:
     """Note that somebody owns a scheduled job, or has changed what it runs; who ever owned it stays an owner."""
     known = tx.one(Participant, scheduled_job_id=scheduled.id, user_id=user_id)
     if known is None:

@@ -20,7 +20,7 @@ from api_shim.domain.recurrence import next_times
 from api_shim.reconcile.firings import taken_of
 from api_shim.services.admission import foreseen, who_runs
 from api_shim.services.authentication import actors_of
-from api_shim.services.authorization import Case
+from api_shim.services.authorization import AuthzContext
 from api_shim.store import Transaction
 from approval_gate.admission import Answer, Finish, Hold, Refuse, RunsAs, admit
 from approval_gate.lifecycle import ApprovalState
@@ -29,7 +29,7 @@ HAD_ITS_TURN = "It has had its only turn."
 NEVER_AGAIN = "Its schedule has no further time."
 
 
-class Standing(StrEnum):
+class ScheduleStatus(StrEnum):
     """Where a scheduled job stands, in one word."""
 
     FIRES = "fires"
@@ -42,7 +42,7 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prospect:
+class Forecast:
     """What is to come of a scheduled job.
 
     Args:
@@ -51,7 +51,7 @@ class Prospect:
         why_not: why it does not fire then; empty if it does.
     """
 
-    standing: Standing
+    standing: ScheduleStatus
     due: datetime | None
     why_not: str
 
@@ -60,30 +60,30 @@ class Prospect:
         return None if self.why_not else self.due
 
 
-def prospect_of(tx: Transaction, case: Case, now: datetime) -> Prospect:
+def forecast_of(tx: Transaction, case: AuthzContext, now: datetime) -> Forecast:
     """Return what is to come of one scheduled job."""
-    [prospect] = prospects(tx, [case], now)
+    [prospect] = forecasts(tx, [case], now)
     return prospect
 
 
-def prospects(tx: Transaction, cases: list[Case], now: datetime) -> list[Prospect]:
+def forecasts(tx: Transaction, cases: list[AuthzContext], now: datetime) -> list[Forecast]:
     """Return what is to come of each of these."""
     firings = {case.row.id: firing for case in cases if (firing := _nominal(case.row, now)) is not None}
     taken = taken_of(tx, firings.items())
     owners = _owners(tx, cases)
 
-    def prospect(case: Case) -> Prospect:
+    def prospect(case: AuthzContext) -> Forecast:
         row, firing = case.row, firings.get(case.row.id)
         if firing is None:
-            return Prospect(standing=Standing.OVER, due=None, why_not=NEVER_AGAIN)
+            return Forecast(standing=ScheduleStatus.OVER, due=None, why_not=NEVER_AGAIN)
         has_run = (row.id, firing) in taken
         if row.one_off and has_run:
-            standing = Standing.FAILED if row.failure else Standing.OVER
-            return Prospect(standing=standing, due=None, why_not=row.failure or HAD_ITS_TURN)
+            standing = ScheduleStatus.FAILED if row.failure else ScheduleStatus.OVER
+            return Forecast(standing=standing, due=None, why_not=row.failure or HAD_ITS_TURN)
         then = max(firing, now)
         facts = foreseen(row, case.job, firing, then, runs_as=owners[row.id], taken=has_run)
         why_not = row.failure or _expired(case) or _reason(admit(facts))
-        return Prospect(standing=_standing(case, why_not), due=then, why_not=why_not)
+        return Forecast(standing=_standing(case, why_not), due=then, why_not=why_not)
 
     return [prospect(case) for case in cases]
 
@@ -104,33 +104,33 @@ def _nominal(row: ScheduledJob, now: datetime) -> datetime | None:
     return row.start_time if row.one_off else next(iter(next_times(row.recurrence, now, 1)), None)
 
 
-def _owners(tx: Transaction, cases: list[Case]) -> Mapping[UUID, RunsAs | None]:
+def _owners(tx: Transaction, cases: list[AuthzContext]) -> Mapping[UUID, RunsAs | None]:
     """Return who each scheduled job runs as."""
     users = tx.all(User, id={case.row.owner_id for case in cases if case.row.owner_id})
     known = {user.id: (user, actor) for user, actor in zip(users, actors_of(tx, users), strict=True)}
 
-    def runs_as(case: Case) -> RunsAs | None:
+    def runs_as(case: AuthzContext) -> RunsAs | None:
         user, actor = known.get(case.row.owner_id, (None, None)) if case.row.owner_id else (None, None)
         return who_runs(case.job, user, actor, case.request.job)
 
     return {case.row.id: runs_as(case) for case in cases}
 
 
-def _expired(case: Case) -> str:
+def _expired(case: AuthzContext) -> str:
     return case.request.settled if case.request.approval is ApprovalState.EXPIRED else ""
 
 
-def _standing(case: Case, why_not: str) -> Standing:
+def _standing(case: AuthzContext, why_not: str) -> ScheduleStatus:
     row = case.row
     if not why_not:
-        return Standing.FIRES
+        return ScheduleStatus.FIRES
     if row.failure:
-        return Standing.FAILED
+        return ScheduleStatus.FAILED
     if _expired(case):
-        return Standing.EXPIRED
+        return ScheduleStatus.EXPIRED
     if row.awaits_decision:
-        return Standing.WAITS
-    return Standing.STOPPED if row.enabled else Standing.DISABLED
+        return ScheduleStatus.WAITS
+    return ScheduleStatus.STOPPED if row.enabled else ScheduleStatus.DISABLED
 
 
 def _reason(answer: Answer) -> str:

@@ -23,7 +23,7 @@ from uuid import UUID, uuid4
 from api_shim.domain.model import DEFAULT_QUEUE, OVERRIDABLE, Job, queue_of
 from api_shim.parsing.fields import collect, read_flag, read_object
 from api_shim.services.approval_state import return_stale
-from api_shim.services.authorization import find
+from api_shim.services.authorization import get_authorized
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
@@ -56,7 +56,7 @@ class JobCode:
         return validate(load(job.class_path), data)
 
 
-class Catalogue:
+class JobCatalogue:
     """What Jobs there are.
 
     Args:
@@ -152,7 +152,7 @@ def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now:
 
 
 def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transaction) -> Job:
-    job: Job = find(tx, actor, Action.CHANGE, ObjectType.JOB, lock=True, id=job_id)
+    job: Job = get_authorized(tx, actor, Action.CHANGE, ObjectType.JOB, lock=True, id=job_id)
     to = _decisions(job, read_object(body))
     if to.get("has_sensitive_variables", job.has_sensitive_variables) and to.get(
         "approval_required", job.approval_required

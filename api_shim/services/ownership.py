@@ -17,11 +17,11 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import User
-from api_shim.domain.audit import Act, about
+from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import ScheduledJob
-from api_shim.services.approval_state import check_anew
+from api_shim.services.approval_state import revalidate
 from api_shim.services.authentication import actor_of
-from api_shim.services.authorization import Case, check_still_there, judged, take_part
+from api_shim.services.authorization import AuthzContext, add_participant, authorize, check_still_active
 from api_shim.services.runs import Runs
 from api_shim.store import Store, Transaction
 from approval_gate import ownership, policy
@@ -85,17 +85,17 @@ class Ownership:
 
 
 def _assume(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> ScheduledJob:
-    case = judged(tx, actor, Action.CHANGE, by, now, partial(ownership.assume, actor))
-    check_still_there(tx, actor)
+    case = authorize(tx, actor, Action.CHANGE, by, now, partial(ownership.assume, actor))
+    check_still_active(tx, actor)
     return hand_over(tx, case, actor.id, actor.username, now, actor)
 
 
 def _transfer(
     actor: Actor, by: Mapping[str, Any], to: Mapping[str, Any], now: datetime, tx: Transaction
 ) -> ScheduledJob:
-    case = judged(tx, actor, Action.CHANGE, by, now, partial(ownership.hand_over, actor))
+    case = authorize(tx, actor, Action.CHANGE, by, now, partial(ownership.hand_over, actor))
     receiver = _receiver(tx, actor, to)
-    check_still_there(tx, actor)
+    check_still_active(tx, actor)
     policy.enforce(may_receive(tx, receiver, case), ObjectType.USER)
     return hand_over(tx, case, receiver.id, receiver.username, now, actor)
 
@@ -104,21 +104,21 @@ def _receiver(tx: Transaction, actor: Actor, to: Mapping[str, Any]) -> User:
     """Return the account that the actor names and may change, locked, so that it is still there at the end."""
     user = tx.one(User, lock=True, **to)
     account = tx.attributes(ObjectType.USER, user.id) if user else None
-    verdict = policy.on_object(actor, Action.CHANGE, ObjectType.USER, account)
+    verdict = policy.check_object(actor, Action.CHANGE, ObjectType.USER, account)
     if user is None or verdict == Hidden():
         raise Invalid({"user": ["There is no such user."]})
     policy.enforce(verdict, ObjectType.USER)
-    policy.enforce(policy.touching(actor, superuser=user.is_superuser), ObjectType.USER)
+    policy.enforce(policy.may_touch_superuser(actor, superuser=user.is_superuser), ObjectType.USER)
     return user
 
 
-def may_receive(tx: Transaction, receiver: User, case: Case) -> Verdict:
+def may_receive(tx: Transaction, receiver: User, case: AuthzContext) -> Verdict:
     """Say whether a user can be given a scheduled job."""
     return ownership.receive(actor_of(tx, receiver), case.request, active=receiver.is_active)
 
 
 def hand_over(
-    tx: Transaction, case: Case, user_id: UUID, username: str, now: datetime, by: Actor | None
+    tx: Transaction, case: AuthzContext, user_id: UUID, username: str, now: datetime, by: Actor | None
 ) -> ScheduledJob:
     """Make a user the owner of a scheduled job, after all checks.
 
@@ -131,14 +131,16 @@ def hand_over(
         by: who did that; None for whoever administers this machine.
     """
     row = case.row
-    act = Act.ASSUMED if by is not None and by.id == user_id else Act.TRANSFERRED
-    tx.remember(about(row, act, now, by, owner=username, was=_name_of(tx, row.owner_id), failure=row.failure))
-    take_part(tx, row, user_id, username, owned=True)
+    act = EventType.ASSUMED if by is not None and by.id == user_id else EventType.TRANSFERRED
+    tx.remember(
+        scheduled_job_event(row, act, now, by, owner=username, was=_name_of(tx, row.owner_id), failure=row.failure)
+    )
+    add_participant(tx, row, user_id, username, owned=True)
     # A one-off whose turn has come and gone would run at once, at a time that nobody has chosen.
     revives = row.failure and not row.one_off
     revived = {"enabled": True, "failure": "", "due_from": now} if revives else {}
     row = tx.change(row, owner_id=user_id, date_changed=now, version=row.version + 1, **revived)
-    return check_anew(tx, row, case.job, now) if revived else row
+    return revalidate(tx, row, case.job, now) if revived else row
 
 
 def _name_of(tx: Transaction, user_id: UUID | None) -> str:

@@ -15,13 +15,13 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.domain.audit import Act, about
+from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import Job, JobResult, ScheduledJob
-from api_shim.domain.ports import Engine
+from api_shim.domain.ports import Orchestrator
 from api_shim.parsing.decision import read_answer
 from api_shim.parsing.run_request import RunRequest, default_name
-from api_shim.reconcile.approval_form import mark_of
-from api_shim.reconcile.reconciler import Projection
+from api_shim.reconcile.approval_form import fingerprint
+from api_shim.reconcile.reconciler import Reconciler
 from api_shim.services.approvals import CHANGED, Approvals
 from api_shim.services.schedules import Schedules
 from api_shim.store import Store, Transaction
@@ -37,7 +37,7 @@ CONFIRM = "The start of this request has passed. Open Resume again, and confirm 
 FOLLOWS = "The request was accepted, and will show in Prefect as soon as it answers."
 
 
-class PrefectRequests:
+class PrefectUI:
     """What people ask for on Prefect's own paths.
 
     Args:
@@ -53,10 +53,10 @@ class PrefectRequests:
         self,
         *,
         store: Store,
-        engine: Engine,
+        engine: Orchestrator,
         approvals: Approvals,
         schedules: Schedules,
-        projection: Projection,
+        projection: Reconciler,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -114,9 +114,9 @@ class PrefectRequests:
         if shown is None:
             await self._projection.reconcile(row.id)
             raise Conflict(NOT_STANDING)
-        if mark_of(shown) == row.question_mark and shown.parameters == row.inputs:
+        if fingerprint(shown) == row.question_mark and shown.parameters == row.inputs:
             return
-        event = about(row, Act.TAMPERED, self._clock(), reason=MEDDLED)
+        event = scheduled_job_event(row, EventType.TAMPERED, self._clock(), reason=MEDDLED)
         await self._store.write(lambda tx: tx.remember(event))
         await self._projection.put_back(row.flow_run_id)
         raise Conflict(MEDDLED)

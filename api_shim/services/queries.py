@@ -25,11 +25,11 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.background import Watch
+from api_shim.background import BackgroundLoop
 from api_shim.domain.model import JobResult
-from api_shim.domain.ports import Engine, LogLine
+from api_shim.domain.ports import LogLine, Orchestrator
 from api_shim.domain.query import Condition
-from api_shim.services.authorization import find, possible
+from api_shim.services.authorization import get_authorized, permitted_ids
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Unavailable
@@ -38,7 +38,7 @@ from approval_gate.model import Action, Actor, Allowed, ObjectType
 logger = logging.getLogger("signoff")
 
 
-class Viewing:
+class Queries:
     """Looks for a caller.
 
     Args:
@@ -47,7 +47,7 @@ class Viewing:
         watch: learns how runs stand.
     """
 
-    def __init__(self, store: Store, engine: Engine, watch: Watch) -> None:
+    def __init__(self, store: Store, engine: Orchestrator, watch: BackgroundLoop) -> None:
         self._store = store
         self._engine = engine
         self._watch = watch
@@ -85,7 +85,7 @@ class Viewing:
 
     async def possible(self, actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID]) -> set[UUID]:
         """Return those of these objects on which he has the action."""
-        return await self._store.read(lambda tx: possible(tx, actor, action, kind, ids))
+        return await self._store.read(lambda tx: permitted_ids(tx, actor, action, kind, ids))
 
     async def logs(self, actor: Actor, result_id: UUID, after: int = 0) -> list[LogEntry]:
         """Return the log of a job result, oldest first.
@@ -110,7 +110,7 @@ class Viewing:
             Forbidden: he may view no log entries.
             Unavailable: Prefect, which keeps the logs, does not answer.
         """
-        policy.enforce(policy.on_type(actor, Action.VIEW, ObjectType.JOB_LOG_ENTRY), ObjectType.JOB_LOG_ENTRY)
+        policy.enforce(policy.check_type(actor, Action.VIEW, ObjectType.JOB_LOG_ENTRY), ObjectType.JOB_LOG_ENTRY)
         seen = await self._store.read(lambda tx: tx.visible(ObjectType.JOB_RESULT, actor, Action.VIEW, result_ids))
         entries = [entry for result_id in sorted(seen) for entry in await self._log_of(result_id)]
         found = selected(entries, listing.where, listing.search, listing.sort)
@@ -139,17 +139,17 @@ class Viewing:
 
 
 def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> Page[Any]:
-    policy.enforce(policy.on_type(actor, Action.VIEW, kind), kind)
+    policy.enforce(policy.check_type(actor, Action.VIEW, kind), kind)
     return tx.page(kind, actor, listing)
 
 
 def _newest(actor: Actor, job_ids: Collection[UUID], tx: Transaction) -> list[JobResult]:
-    allowed = policy.on_type(actor, Action.VIEW, ObjectType.JOB_RESULT) == Allowed()
+    allowed = policy.check_type(actor, Action.VIEW, ObjectType.JOB_RESULT) == Allowed()
     return tx.newest_results(actor, job_ids) if allowed else []
 
 
 def _one(actor: Actor, kind: ObjectType, by: Mapping[str, Any], tx: Transaction) -> Any:
-    return find(tx, actor, Action.VIEW, kind, **by)
+    return get_authorized(tx, actor, Action.VIEW, kind, **by)
 
 
 LEVELS = (

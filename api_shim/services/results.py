@@ -15,11 +15,11 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from api_shim.domain.audit import Act, AuditEvent
-from api_shim.domain.model import JobResult, Spent
-from api_shim.domain.ports import Engine
+from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.model import DeletedRun, JobResult
+from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.reconciler import forget
-from api_shim.services.authorization import find
+from api_shim.services.authorization import get_authorized
 from api_shim.services.runs import Runs
 from api_shim.services.schedules import FOLLOWED_AT_ONCE
 from api_shim.store import Store, Transaction
@@ -41,7 +41,7 @@ class Results:
         clock: tells the time, aware.
     """
 
-    def __init__(self, *, store: Store, engine: Engine, runs: Runs, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, store: Store, engine: Orchestrator, runs: Runs, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._engine = engine
         self._runs = runs
@@ -66,7 +66,7 @@ class Results:
         """
         await self._follow(await self._store.write(partial(_delete_all, actor, ids, self._clock())))
 
-    async def _follow(self, spent: list[Spent]) -> None:
+    async def _follow(self, spent: list[DeletedRun]) -> None:
         async def follow() -> None:
             for each in spent[:FOLLOWED_AT_ONCE]:
                 await forget(self._store, self._engine, each)
@@ -74,15 +74,15 @@ class Results:
         await self._runs.promptly(follow)
 
 
-def _delete(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> list[Spent]:
-    result: JobResult = find(tx, actor, Action.DELETE, KIND, lock=True, id=result_id)
+def _delete(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> list[DeletedRun]:
+    result: JobResult = get_authorized(tx, actor, Action.DELETE, KIND, lock=True, id=result_id)
     if not result.status.final:
         raise Conflict(UNDER_WAY)
     return _deleted(actor, [result], now, tx)
 
 
-def _delete_all(actor: Actor, ids: Collection[UUID], now: datetime, tx: Transaction) -> list[Spent]:
-    policy.enforce(policy.on_type(actor, Action.DELETE, KIND), KIND)
+def _delete_all(actor: Actor, ids: Collection[UUID], now: datetime, tx: Transaction) -> list[DeletedRun]:
+    policy.enforce(policy.check_type(actor, Action.DELETE, KIND), KIND)
     deletable = tx.visible(KIND, actor, Action.DELETE, ids)
     # In order, so that two who delete the same at once never wait for each other.
     found = tx.all(JobResult, order="id", lock=True, id=deletable)
@@ -91,9 +91,9 @@ def _delete_all(actor: Actor, ids: Collection[UUID], now: datetime, tx: Transact
     return _deleted(actor, found, now, tx)
 
 
-def _deleted(actor: Actor, results: list[JobResult], now: datetime, tx: Transaction) -> list[Spent]:
+def _deleted(actor: Actor, results: list[JobResult], now: datetime, tx: Transaction) -> list[DeletedRun]:
     spent = [
-        Spent(id=result.id, scheduled_job_id=result.scheduled_job_id, nominal_time=result.nominal_time)
+        DeletedRun(id=result.id, scheduled_job_id=result.scheduled_job_id, nominal_time=result.nominal_time)
         for result in results
     ]
     for result in results:
@@ -106,7 +106,7 @@ def _deleted(actor: Actor, results: list[JobResult], now: datetime, tx: Transact
 def _about(result: JobResult, now: datetime, actor: Actor) -> AuditEvent:
     return AuditEvent(
         at=now,
-        act=Act.RESULT_DELETED,
+        act=EventType.RESULT_DELETED,
         actor_id=actor.id,
         actor=actor.username,
         name=result.name,

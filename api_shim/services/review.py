@@ -28,9 +28,9 @@ from zoneinfo import ZoneInfo
 
 from api_shim.domain.accounts import User
 from api_shim.domain.approval import version_of
-from api_shim.domain.audit import Act, AuditEvent
+from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob
-from api_shim.services.authorization import KIND, Case, tell_who_decided, viewed
+from api_shim.services.authorization import KIND, AuthzContext, authorize_view, raise_if_already_decided
 from api_shim.store import Listing, Transaction
 from approval_gate import policy
 from approval_gate.lifecycle import ApprovalState
@@ -46,16 +46,16 @@ UNSEEN = "You may not see the last approved request of this Job, so there is not
 
 
 HISTORY = [
-    Act.REQUESTED,
-    Act.APPROVED,
-    Act.RETURNED,
-    Act.EXPIRED,
-    Act.CHANGED,
-    Act.ENABLED,
-    Act.DISABLED,
-    Act.ASSUMED,
-    Act.TRANSFERRED,
-    Act.TAKEN_BACK,
+    EventType.REQUESTED,
+    EventType.APPROVED,
+    EventType.RETURNED,
+    EventType.EXPIRED,
+    EventType.CHANGED,
+    EventType.ENABLED,
+    EventType.DISABLED,
+    EventType.ASSUMED,
+    EventType.TRANSFERRED,
+    EventType.TAKEN_BACK,
 ]
 """What has happened to a request itself, its runs aside."""
 
@@ -116,7 +116,7 @@ class Review:
         history: what has happened to it.
     """
 
-    case: Case
+    case: AuthzContext
     version: str
     owner: str
     inputs: list[Difference]
@@ -142,9 +142,9 @@ def review(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> 
         Conflict: it has been denied or withdrawn, and by whom.
     """
     by = {"id": scheduled_id}
-    if policy.on_type(actor, Action.VIEW, KIND) == Allowed() and not tx.exists(ScheduledJob, **by):
-        tell_who_decided(tx, actor, Action.VIEW, by)
-    case = viewed(tx, actor, by, now)
+    if policy.check_type(actor, Action.VIEW, KIND) == Allowed() and not tx.exists(ScheduledJob, **by):
+        raise_if_already_decided(tx, actor, Action.VIEW, by)
+    case = authorize_view(tx, actor, by, now)
     row, job = case.row, case.job
     earlier = _earlier(tx, actor, row, job)
     owner = tx.one(User, id=row.owner_id) if row.owner_id else None
@@ -202,7 +202,7 @@ def _other_request(tx: Transaction, actor: Actor, row: ScheduledJob) -> Earlier 
 
 
 def _why_nothing(tx: Transaction, row: ScheduledJob) -> str:
-    last = tx.last_event((Act.APPROVED,), job_id=row.job_id)
+    last = tx.last_event((EventType.APPROVED,), job_id=row.job_id)
     if last is None or last.scheduled_job_id == row.id:
         return NOTHING_YET
     is_there = tx.exists(ScheduledJob, id=last.scheduled_job_id, approval=ApprovalState.APPROVED)
@@ -210,7 +210,7 @@ def _why_nothing(tx: Transaction, row: ScheduledJob) -> str:
 
 
 def _dry_runs(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> list[DryRun]:
-    tried = tx.all(AuditEvent, order="number", scheduled_job_id=row.id, act=Act.DRY_RUN)
+    tried = tx.all(AuditEvent, order="number", scheduled_job_id=row.id, act=EventType.DRY_RUN)
     ids = [event.flow_run_id for event in tried if event.flow_run_id]
     seen = tx.visible(ObjectType.JOB_RESULT, actor, Action.VIEW, ids)
     results = {result.id: result for result in tx.all(JobResult, id=seen)} if seen else {}

@@ -18,9 +18,9 @@ from uuid import UUID, uuid4
 import anyio
 
 from api_shim.domain.model import Job, JobResult
-from api_shim.domain.ports import Engine, RunSpec
-from api_shim.reconcile.reconciler import Projection
-from api_shim.services.authorization import check_still_there
+from api_shim.domain.ports import Orchestrator, RunSpec
+from api_shim.reconcile.reconciler import Reconciler
+from api_shim.services.authorization import check_still_active
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Unavailable
 from approval_gate.model import Actor
@@ -40,7 +40,7 @@ class Runs:
         projection: brings Prefect into line.
     """
 
-    def __init__(self, store: Store, engine: Engine, projection: Projection) -> None:
+    def __init__(self, store: Store, engine: Orchestrator, projection: Reconciler) -> None:
         self._store = store
         self._engine = engine
         self._projection = projection
@@ -117,6 +117,6 @@ class Runs:
 
 
 def _record(actor: Actor, result: JobResult, also: Callable[[Transaction, JobResult], None], tx: Transaction) -> None:
-    check_still_there(tx, actor)
+    check_still_active(tx, actor)
     tx.add(result)
     also(tx, result)

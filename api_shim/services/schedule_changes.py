@@ -21,13 +21,13 @@ from uuid import UUID
 
 import anyio.to_thread
 
-from api_shim.domain.audit import Act, about
+from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.run_request import NAME_TAKEN, START_INVALID, read_queue
-from api_shim.parsing.schedule_change import WHEN, Edit, check_fields, read_edit
+from api_shim.parsing.schedule_change import WHEN, ScheduleChange, check_fields, read_edit
 from api_shim.reconcile.firings import is_taken
-from api_shim.services.approval_state import check_anew
-from api_shim.services.authorization import EXPIRED, KIND, Case, check_still_there, judged, take_part
+from api_shim.services.approval_state import revalidate
+from api_shim.services.authorization import EXPIRED, KIND, AuthzContext, add_participant, authorize, check_still_active
 from api_shim.services.jobs import JobCode
 from api_shim.services.runs import Runs
 from api_shim.services.schedules import SENSITIVE
@@ -55,7 +55,7 @@ class _Change:
     found: Mapping[str, Any]
 
 
-class Edits:
+class ScheduleChanges:
     """Changes of scheduled jobs.
 
     Args:
@@ -102,7 +102,7 @@ class Edits:
         await self._runs.follow(row.id)
         return row
 
-    def _plan(self, actor: Actor, case: Case, body: object, now: datetime) -> _Change:
+    def _plan(self, actor: Actor, case: AuthzContext, body: object, now: datetime) -> _Change:
         job, edit = case.job, _read(actor, case, body, now)
         found: dict[str, Any] = {}
         if edit.task_queue is not None or edit.job_queue is not None:
@@ -116,13 +116,13 @@ class Edits:
 
 def _changeable(
     actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction, *, action: Action = Action.VIEW
-) -> Case:
+) -> AuthzContext:
     """Return what the actor may change at all; in which way is asked when that is known."""
     may = partial(ownership.change, actor, runs_otherwise=False, inputs=False)
-    return judged(tx, actor, action, by, now, may)
+    return authorize(tx, actor, action, by, now, may)
 
 
-def _read(actor: Actor, case: Case, body: object, now: datetime) -> Edit:
+def _read(actor: Actor, case: AuthzContext, body: object, now: datetime) -> ScheduleChange:
     """Return the change of a scheduled job as it stands, if the actor may change it so."""
     edit = read_edit(check_fields(body), case.row, now)
     may = ownership.change(actor, case.request, runs_otherwise=edit.runs_otherwise, inputs=edit.inputs)
@@ -133,7 +133,7 @@ def _read(actor: Actor, case: Case, body: object, now: datetime) -> Edit:
 def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx: Transaction) -> ScheduledJob:
     case = _changeable(actor, {"id": scheduled_id}, now, tx, action=Action.CHANGE)
     row = case.row
-    check_still_there(tx, actor)
+    check_still_active(tx, actor)
     # Read again behind the lock: what is sent may mean something else after what others have changed meanwhile.
     fields = {**_read(actor, case, change.body, now).fields, **change.found}
     to = {name: value for name, value in fields.items() if value != getattr(row, name)}
@@ -142,11 +142,11 @@ def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx
     if to.get("enabled"):
         _check_can_be_enabled(tx, case, replace(row, **to), now)
     if HOW & to.keys():
-        take_part(tx, row, actor.id, actor.username, owned=False)
+        add_participant(tx, row, actor.id, actor.username, owned=False)
     _remember(tx, actor, row, to, now)
     row = tx.change(row, **to, **_following(row, to, now), date_changed=now, version=row.version + 1)
-    policy.enforce(policy.on_outcome(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
-    return check_anew(tx, row, case.job, now)
+    policy.enforce(policy.check_result(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
+    return revalidate(tx, row, case.job, now)
 
 
 def _following(row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _following(row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> dict[
     return also
 
 
-def _check_can_be_enabled(tx: Transaction, case: Case, row: ScheduledJob, now: datetime) -> None:
+def _check_can_be_enabled(tx: Transaction, case: AuthzContext, row: ScheduledJob, now: datetime) -> None:
     policy.enforce(policy.runnable(case.request.runnable), KIND)
     if case.job.has_sensitive_variables:
         raise Invalid({"enabled": [SENSITIVE]})
@@ -175,7 +175,7 @@ def _check_can_be_enabled(tx: Transaction, case: Case, row: ScheduledJob, now: d
 
 def _remember(tx: Transaction, actor: Actor, row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> None:
     if "enabled" in to:
-        tx.remember(about(row, Act.ENABLED if to["enabled"] else Act.DISABLED, now, actor))
+        tx.remember(scheduled_job_event(row, EventType.ENABLED if to["enabled"] else EventType.DISABLED, now, actor))
     changed = sorted(to.keys() - {"enabled", "immediate"})
     if changed:
-        tx.remember(about(row, Act.CHANGED, now, actor, fields=changed))
+        tx.remember(scheduled_job_event(row, EventType.CHANGED, now, actor, fields=changed))

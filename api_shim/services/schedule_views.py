@@ -26,15 +26,22 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import User
-from api_shim.domain.audit import Act, AuditEvent
+from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.query import Comparison, Condition
 from api_shim.domain.recurrence import next_times
 from api_shim.reconcile.firings import is_taken
 from api_shim.services.account_admin import usernames
 from api_shim.services.authentication import actor_of, actors_of
-from api_shim.services.authorization import KIND, Case, cases, find, possible, viewed
-from api_shim.services.forecast import Prospect, due_within, prospect_of, prospects, times_within
+from api_shim.services.authorization import (
+    KIND,
+    AuthzContext,
+    authorize_view,
+    get_authorized,
+    load_contexts,
+    permitted_ids,
+)
+from api_shim.services.forecast import Forecast, due_within, forecast_of, forecasts, times_within
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import ownership, policy
 from approval_gate.constraints import Op
@@ -57,7 +64,7 @@ MOST_SHOWN = 24 * 60 + 1
 RECENT_EVENTS = 30
 
 
-TOLD = [act for act in Act if act is not Act.ADMITTED]
+TOLD = [act for act in EventType if act is not EventType.ADMITTED]
 
 
 ENABLED = Condition(tests=(Comparison(path="enabled", op=Op.EXACT, value=True),))
@@ -75,7 +82,7 @@ class Sight:
     row: ScheduledJob
     job: Job
     owner: str
-    prospect: Prospect
+    prospect: Forecast
     may_delete: bool
 
 
@@ -84,7 +91,7 @@ class Lane:
     """The firings of one scheduled job within a day."""
 
     row: ScheduledJob
-    prospect: Prospect
+    prospect: Forecast
     times: list[datetime]
 
 
@@ -117,9 +124,9 @@ class Detail:
         events: what was recorded about it, the newest first.
     """
 
-    case: Case
+    case: AuthzContext
     owner: str
-    prospect: Prospect
+    prospect: Forecast
     may: Mapping[str, Verdict]
     events: list[AuditEvent]
 
@@ -127,18 +134,18 @@ class Detail:
         return self.may[asked] == Allowed()
 
 
-OFFERED: Mapping[str, Callable[[Actor, policy.Request], Verdict]] = {
+OFFERED: Mapping[str, Callable[[Actor, policy.RequestFacts], Verdict]] = {
     "change": partial(ownership.change, runs_otherwise=False, inputs=False),
     "change_times": partial(ownership.change, runs_otherwise=True, inputs=False),
     "change_inputs": partial(ownership.change, runs_otherwise=True, inputs=True),
     "assume": ownership.assume,
     "transfer": ownership.hand_over,
-    "delete": lambda actor, request: policy.on_object(actor, Action.DELETE, KIND, request.thing),
+    "delete": lambda actor, request: policy.check_object(actor, Action.DELETE, KIND, request.thing),
 }
 """What the page of one offers, and the rule that answers."""
 
 
-class Outlook:
+class ScheduleViews:
     """Looks at scheduled jobs for a person.
 
     Args:
@@ -191,11 +198,11 @@ class Outlook:
 
 
 def _page(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Page[Sight]:
-    policy.enforce(policy.on_type(actor, Action.VIEW, KIND), KIND)
+    policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
     page: Page[ScheduledJob] = tx.page(KIND, actor, listing)
-    found = cases(tx, page.rows, now)
+    found = load_contexts(tx, page.rows, now)
     names = usernames(tx, [row.owner_id for row in page.rows])
-    deletable = possible(tx, actor, Action.DELETE, KIND, [row.id for row in page.rows])
+    deletable = permitted_ids(tx, actor, Action.DELETE, KIND, [row.id for row in page.rows])
     seen = [
         Sight(
             row=case.row,
@@ -204,22 +211,22 @@ def _page(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Pag
             prospect=prospect,
             may_delete=case.row.id in deletable,
         )
-        for case, prospect in zip(found, prospects(tx, found, now), strict=True)
+        for case, prospect in zip(found, forecasts(tx, found, now), strict=True)
     ]
     return Page(page.count, seen)
 
 
 def _day(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Day:
-    policy.enforce(policy.on_type(actor, Action.VIEW, KIND), KIND)
+    policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
     end = now + DAY
     enabled = replace(listing, where=(*listing.where, ENABLED), limit=LOOKED_AT, offset=0)
     page: Page[ScheduledJob] = tx.page(KIND, actor, enabled)
     dues = [(due, row) for row in page.rows if (due := due_within(row, now, end)) is not None]
     first = [row for _due, row in sorted(dues, key=lambda each: (each[0], each[1].name))[:LANES]]
-    found = cases(tx, first, now)
+    found = load_contexts(tx, first, now)
     lanes = [
         Lane(row=case.row, prospect=prospect, times=[*times_within(case.row, now, end, MOST_SHOWN)])
-        for case, prospect in zip(found, prospects(tx, found, now), strict=True)
+        for case, prospect in zip(found, forecasts(tx, found, now), strict=True)
         if prospect.due is not None
     ]
     return Day(begin=now, end=end, lanes=lanes, more=len(dues) - len(first), partly=page.count > LOOKED_AT)
@@ -232,16 +239,16 @@ def _jobs(actor: Actor, tx: Transaction) -> list[Job]:
 
 
 def _deletable(actor: Actor, ids: Collection[UUID], tx: Transaction) -> list[ScheduledJob]:
-    policy.enforce(policy.on_type(actor, Action.DELETE, KIND), KIND)
-    return tx.all(ScheduledJob, order="name", id=possible(tx, actor, Action.DELETE, KIND, ids))
+    policy.enforce(policy.check_type(actor, Action.DELETE, KIND), KIND)
+    return tx.all(ScheduledJob, order="name", id=permitted_ids(tx, actor, Action.DELETE, KIND, ids))
 
 
 def _detail(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> Detail:
-    case = viewed(tx, actor, {"id": scheduled_id}, now)
+    case = authorize_view(tx, actor, {"id": scheduled_id}, now)
     return Detail(
         case=case,
         owner=usernames(tx, [case.row.owner_id]).get(case.row.owner_id, ""),
-        prospect=prospect_of(tx, case, now),
+        prospect=forecast_of(tx, case, now),
         may={asked: rule(actor, case.request) for asked, rule in OFFERED.items()},
         events=tx.newest_events(RECENT_EVENTS, scheduled_job_id=scheduled_id, act=TOLD),
     )
@@ -257,7 +264,7 @@ UNSEEN = "This person may not see it."
 INACTIVE = "This user has been deactivated."
 
 
-EXPLAINED: Mapping[str, Callable[[Actor, policy.Request], Verdict]] = {
+EXPLAINED: Mapping[str, Callable[[Actor, policy.RequestFacts], Verdict]] = {
     "approve": partial(policy.approve, force=True),
     "deny": policy.deny,
     "dry_run": policy.dry_run,
@@ -303,7 +310,7 @@ class Upcoming:
     why_not: str
 
 
-class Explaining:
+class Explainer:
     """Explains.
 
     Args:
@@ -345,22 +352,22 @@ class Explaining:
 
 
 def _upcoming(actor: Actor, by: Mapping[str, Any], count: int, now: datetime, tx: Transaction) -> Upcoming:
-    case = viewed(tx, actor, by, now)
+    case = authorize_view(tx, actor, by, now)
     row = case.row
     if not row.one_off:
         times = next_times(row.recurrence, now, count)
     else:
         times = [] if is_taken(tx, row, row.start_time) else [max(row.start_time, now)]
-    return Upcoming(time_zone=row.time_zone, times=times[:count], why_not=prospect_of(tx, case, now).why_not)
+    return Upcoming(time_zone=row.time_zone, times=times[:count], why_not=forecast_of(tx, case, now).why_not)
 
 
 def _explain(
     actor: Actor, by: Mapping[str, Any], about: Mapping[str, Any] | None, now: datetime, tx: Transaction
 ) -> Explanation:
-    case = viewed(tx, actor, by, now)
+    case = authorize_view(tx, actor, by, now)
     subject = _subject(tx, actor, about)
     himself = actor_of(tx, subject)
-    prospect = prospect_of(tx, case, now)
+    prospect = forecast_of(tx, case, now)
     return Explanation(
         subject=subject,
         verdicts={asked: _verdict(subject, himself, rule, case) for asked, rule in EXPLAINED.items()},
@@ -375,15 +382,17 @@ def _subject(tx: Transaction, actor: Actor, about: Mapping[str, Any] | None) -> 
     himself = tx.one(User, id=actor.id)
     if himself is not None and (about is None or about in ({"username": himself.username}, {"id": himself.id})):
         return himself
-    found: User = find(tx, actor, Action.VIEW, ObjectType.USER, **(about or {"id": actor.id}))
+    found: User = get_authorized(tx, actor, Action.VIEW, ObjectType.USER, **(about or {"id": actor.id}))
     return found
 
 
-def _verdict(user: User, actor: Actor, rule: Callable[[Actor, policy.Request], Verdict], case: Case) -> Verdict:
+def _verdict(
+    user: User, actor: Actor, rule: Callable[[Actor, policy.RequestFacts], Verdict], case: AuthzContext
+) -> Verdict:
     return rule(actor, case.request) if user.is_active else Denied(INACTIVE)
 
 
-def _people(tx: Transaction, actor: Actor, case: Case) -> dict[str, list[User]]:
+def _people(tx: Transaction, actor: Actor, case: AuthzContext) -> dict[str, list[User]]:
     active = tx.all(User, order="username", is_active=True)
     seen = tx.visible(ObjectType.USER, actor, Action.VIEW, [user.id for user in active]) | {actor.id}
     known = [(user, other) for user, other in zip(active, actors_of(tx, active), strict=True) if user.id in seen]

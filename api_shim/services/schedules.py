@@ -29,13 +29,13 @@ from uuid import UUID, uuid4
 import anyio.to_thread
 
 from api_shim.domain.approval import end_of, is_dry_run
-from api_shim.domain.audit import Act, about, snapshot
-from api_shim.domain.model import Job, JobResult, Leftover, Participant, ScheduledJob
+from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
+from api_shim.domain.model import Job, JobResult, Participant, PendingCleanup, ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import NAME_TAKEN, RunRequest, Schedule, default_name, read_queue, read_schedule
 from api_shim.reconcile.desired_state import deployment_name
-from api_shim.reconcile.reconciler import Projection
-from api_shim.services.authorization import check_still_there, find
+from api_shim.reconcile.reconciler import Reconciler
+from api_shim.services.authorization import check_still_active, get_authorized
 from api_shim.services.jobs import JobCode
 from api_shim.services.runs import Runs
 from api_shim.store import Duplicate, Store, Transaction
@@ -100,7 +100,7 @@ class Schedules:
         *,
         store: Store,
         runs: Runs,
-        projection: Projection,
+        projection: Reconciler,
         code: JobCode,
         clock: Callable[[], datetime],
         zone: str,
@@ -201,7 +201,7 @@ class Schedules:
         leftovers = await self._store.write(partial(_delete_all, actor, ids, self._clock()))
         await self._runs.promptly(partial(self._clean, leftovers))
 
-    async def _clean(self, leftovers: list[Leftover]) -> None:
+    async def _clean(self, leftovers: list[PendingCleanup]) -> None:
         for leftover in leftovers[:FOLLOWED_AT_ONCE]:
             await self._projection.clean(leftover)
 
@@ -209,7 +209,7 @@ class Schedules:
 def runnable_job(actor: Actor, job_ref: str | UUID, tx: Transaction) -> Job:
     """Return a Job that the actor may run now, or raise why not."""
     by = {"id": job_ref} if isinstance(job_ref, UUID) else {"name": job_ref}
-    job: Job = find(tx, actor, Action.RUN, ObjectType.JOB, **by)
+    job: Job = get_authorized(tx, actor, Action.RUN, ObjectType.JOB, **by)
     policy.enforce(policy.runnable(job.runnable), ObjectType.JOB)
     return job
 
@@ -233,38 +233,38 @@ def _read_when(job: Job, raw: object, now: datetime, zone: str) -> Schedule:
 
 
 def _add(actor: Actor, scheduled: ScheduledJob, now: datetime, tx: Transaction) -> None:
-    check_still_there(tx, actor)
+    check_still_active(tx, actor)
     tx.add(scheduled)
     tx.add(Participant(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
     if scheduled.awaits_decision:
-        tx.remember(about(scheduled, Act.REQUESTED, now, actor))
+        tx.remember(scheduled_job_event(scheduled, EventType.REQUESTED, now, actor))
 
 
-def _delete(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> Leftover:
-    scheduled = find(tx, actor, Action.DELETE, KIND, lock=True, id=scheduled_id)
+def _delete(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> PendingCleanup:
+    scheduled = get_authorized(tx, actor, Action.DELETE, KIND, lock=True, id=scheduled_id)
     [leftover] = _deleted(actor, [scheduled], now, tx)
     return leftover
 
 
-def _delete_all(actor: Actor, ids: list[UUID], now: datetime, tx: Transaction) -> list[Leftover]:
-    policy.enforce(policy.on_type(actor, Action.DELETE, KIND), KIND)
+def _delete_all(actor: Actor, ids: list[UUID], now: datetime, tx: Transaction) -> list[PendingCleanup]:
+    policy.enforce(policy.check_type(actor, Action.DELETE, KIND), KIND)
     deletable = tx.visible(KIND, actor, Action.DELETE, ids)
     # In order, so that two who delete the same at once never wait for each other.
     return _deleted(actor, tx.all(ScheduledJob, order="id", lock=True, id=deletable), now, tx)
 
 
-def _deleted(actor: Actor, rows: list[ScheduledJob], now: datetime, tx: Transaction) -> list[Leftover]:
+def _deleted(actor: Actor, rows: list[ScheduledJob], now: datetime, tx: Transaction) -> list[PendingCleanup]:
     withdrawn = [row.id for row in rows if row.awaits_decision and actor.id == row.requester_id]
     seen = tx.attributes_of(KIND, withdrawn) if withdrawn else {}
     for row in rows:
         if row.id in seen:
-            tx.remember(about(row, Act.WITHDRAWN, now, actor, seen=snapshot(seen[row.id])))
+            tx.remember(scheduled_job_event(row, EventType.WITHDRAWN, now, actor, seen=snapshot(seen[row.id])))
         else:
-            tx.remember(about(row, Act.DELETED, now, actor))
-    return leave(tx, rows, f"Deleted by {actor.username}.")
+            tx.remember(scheduled_job_event(row, EventType.DELETED, now, actor))
+    return delete_rows(tx, rows, f"Deleted by {actor.username}.")
 
 
-def leave(tx: Transaction, rows: list[ScheduledJob], message: str) -> list[Leftover]:
+def delete_rows(tx: Transaction, rows: list[ScheduledJob], message: str) -> list[PendingCleanup]:
     """Remove scheduled jobs, and note what they may have left in Prefect.
 
     Args:
@@ -273,7 +273,7 @@ def leave(tx: Transaction, rows: list[ScheduledJob], message: str) -> list[Lefto
         message: what their runs are ended with, for people.
     """
     leftovers = [
-        Leftover(
+        PendingCleanup(
             id=row.id,
             job_id=row.job_id,
             name=deployment_name(row.name, row.id),
@@ -289,7 +289,7 @@ def leave(tx: Transaction, rows: list[ScheduledJob], message: str) -> list[Lefto
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Offer:
+class RunOptions:
     """What somebody can ask of a Job.
 
     Args:
@@ -305,7 +305,7 @@ class Offer:
     zone: str
 
 
-class Offers:
+class RunPreview:
     """Says what can be asked.
 
     Args:
@@ -319,7 +319,7 @@ class Offers:
         self._schedules = schedules
         self._clock = clock
 
-    async def offer(self, actor: Actor, job_id: UUID) -> Offer:
+    async def offer(self, actor: Actor, job_id: UUID) -> RunOptions:
         """Return what somebody can ask of a Job.
 
         Raises:
@@ -327,7 +327,7 @@ class Offers:
             NotFound: there is no such Job, or none that he may see.
         """
         job, why_not = await self._store.read(partial(_offered, actor, job_id))
-        return Offer(job=job, why_not=why_not, why_only_now=why_only_now(job), zone=self._schedules.zone)
+        return RunOptions(job=job, why_not=why_not, why_only_now=why_only_now(job), zone=self._schedules.zone)
 
     async def faults(self, job: Job, request: RunRequest) -> list[GateError]:
         """Return every fault of a request: of its schedule, of its queue, and of its data."""
@@ -345,7 +345,7 @@ def _fault(read: Callable[[], object]) -> GateError | None:
 
 def _offered(actor: Actor, job_id: UUID, tx: Transaction) -> tuple[Job, str]:
     kind = ObjectType.JOB
-    job: Job = find(tx, actor, Action.VIEW, kind, id=job_id)
-    may_run = policy.on_object(actor, Action.RUN, kind, tx.attributes(kind, job.id))
+    job: Job = get_authorized(tx, actor, Action.VIEW, kind, id=job_id)
+    may_run = policy.check_object(actor, Action.RUN, kind, tx.attributes(kind, job.id))
     verdict = policy.first((may_run, policy.runnable(job.runnable)))
     return job, policy.why_not(verdict, hidden=policy.NO_PERMISSION) or why_never(job)

@@ -29,7 +29,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from api_shim.domain.accounts import LONGEST, SEEN_EVERY, Password, Session, Token, User
 from api_shim.services.account_admin import end_sessions, user_named
-from api_shim.services.authentication import Credentials, Unauthenticated, actor_of, hash_key, sign_in
+from api_shim.services.authentication import Credentials, Unauthenticated, actor_of, authenticate_token, hash_key
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Invalid, TooManyAttempts
 from approval_gate.model import Actor
@@ -58,7 +58,7 @@ class Visitor:
     session: Session
 
 
-class SigningIn:
+class Sessions:
     """Signs people in and out.
 
     Args:
@@ -200,7 +200,7 @@ def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Tok
     token = tx.one(Token, key_hash=hash_key(secret.strip()))
     if token is None:
         return None
-    sign_in(tx, Credentials(key=secret.strip(), username=username or None), now)
+    authenticate_token(tx, Credentials(key=secret.strip(), username=username or None), now)
     return token
 
 

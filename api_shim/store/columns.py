@@ -14,7 +14,7 @@ from approval_gate.model import ObjectType
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lookups:
+class FilterableColumns:
     """The lookup paths of one type.
 
     Args:
@@ -44,8 +44,8 @@ _JOB_MODEL = {
     "job_model__job_class_name": jobs.c.job_class_name,
 }
 
-LOOKUPS: dict[ObjectType, Lookups] = {
-    ObjectType.JOB: Lookups(
+LOOKUPS: dict[ObjectType, FilterableColumns] = {
+    ObjectType.JOB: FilterableColumns(
         columns={
             name: jobs.c[name]
             for name in (
@@ -79,7 +79,7 @@ LOOKUPS: dict[ObjectType, Lookups] = {
         searched=("name", "grouping", "description"),
         order=("grouping", "name"),
     ),
-    ObjectType.SCHEDULED_JOB: Lookups(
+    ObjectType.SCHEDULED_JOB: FilterableColumns(
         columns={
             "id": scheduled_jobs.c.id,
             "name": scheduled_jobs.c.name,
@@ -107,7 +107,7 @@ LOOKUPS: dict[ObjectType, Lookups] = {
         searched=("name", "job_model__module_name", "job_model__job_class_name", "description"),
         order=("name",),
     ),
-    ObjectType.JOB_RESULT: Lookups(
+    ObjectType.JOB_RESULT: FilterableColumns(
         columns={
             "id": job_results.c.id,
             "name": job_results.c.name,
@@ -126,22 +126,22 @@ LOOKUPS: dict[ObjectType, Lookups] = {
         searched=("name", "task_name"),
         order=("-date_created",),
     ),
-    ObjectType.JOB_QUEUE: Lookups(
+    ObjectType.JOB_QUEUE: FilterableColumns(
         columns={name: job_queues.c[name] for name in ("id", "name")},
         searched=("name",),
         order=("name",),
     ),
-    ObjectType.USER: Lookups(
+    ObjectType.USER: FilterableColumns(
         columns={name: users.c[name] for name in ("id", "username", "is_active", "is_superuser", "created")},
         searched=("username",),
         order=("username",),
     ),
-    ObjectType.GROUP: Lookups(
+    ObjectType.GROUP: FilterableColumns(
         columns={name: groups.c[name] for name in ("id", "name")},
         searched=("name",),
         order=("name",),
     ),
-    ObjectType.TOKEN: Lookups(
+    ObjectType.TOKEN: FilterableColumns(
         columns={
             "id": tokens.c.id,
             "user": tokens.c.user_id,
@@ -153,7 +153,7 @@ LOOKUPS: dict[ObjectType, Lookups] = {
         searched=("user__username",),
         order=("user__username", "created"),
     ),
-    ObjectType.PERMISSION: Lookups(
+    ObjectType.PERMISSION: FilterableColumns(
         columns={name: permissions.c[name] for name in ("id", "name", "enabled")},
         searched=("name",),
         order=("name",),

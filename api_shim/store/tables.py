@@ -30,8 +30,8 @@ from sqlalchemy import (
 
 from api_shim.domain import accounts, model
 from api_shim.domain.accounts import Password, Session
-from api_shim.domain.audit import Act, AuditEvent, AuditHead
-from api_shim.domain.model import JobQueue, Spent
+from api_shim.domain.audit import AuditEvent, AuditHead, EventType
+from api_shim.domain.model import DeletedRun, JobQueue
 from api_shim.domain.recurrence import Interval
 from api_shim.store.column_types import Tuple, UtcTime, Word
 from approval_gate.lifecycle import ApprovalState
@@ -310,7 +310,7 @@ audit_events = Table(
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
     time("at"),
-    Column("act", Word(Act), nullable=False, index=True),
+    Column("act", Word(EventType), nullable=False, index=True),
     Column("actor_id", Uuid),
     Column("actor", String(150), nullable=False),
     Column("name", String(255), nullable=False),
@@ -347,10 +347,10 @@ TABLES: dict[type[Any], Table] = {
     model.Job: jobs,
     model.ScheduledJob: scheduled_jobs,
     model.JobResult: job_results,
-    model.Leftover: leftovers,
+    model.PendingCleanup: leftovers,
     model.Participant: participants,
     JobQueue: job_queues,
-    Spent: spent,
+    DeletedRun: spent,
     AuditEvent: audit_events,
     AuditHead: audit_heads,
 }

@@ -20,8 +20,8 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, i
 from sqlalchemy.dialects import postgresql, sqlite
 
 from api_shim.domain.accounts import Group, Permission, Token, User
-from api_shim.domain.audit import Act, AuditEvent, AuditHead, continued
-from api_shim.domain.model import Job, JobQueue, JobResult, Leftover, ScheduledJob, Spent, Status
+from api_shim.domain.audit import AuditEvent, AuditHead, EventType, chain_events
+from api_shim.domain.model import DeletedRun, Job, JobQueue, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.query import Listing, Page
 from api_shim.store.columns import LOOKUPS, joined
 from api_shim.store.sql_filters import fulfilling, restriction
@@ -155,7 +155,7 @@ class Transaction:
         if not self._remembered:
             return
         first = self.audit_head(lock=True)
-        chain = continued(self._remembered, first)
+        chain = chain_events(self._remembered, first)
         self.add(*chain)
         self.change(first, number=chain[-1].number, hash=chain[-1].hash)
 
@@ -178,7 +178,7 @@ class Transaction:
         query = select(*_columns(AuditEvent)).where(*_matching(table, by))
         return self._read(AuditEvent, query.order_by(table.c.number.desc()).limit(limit))
 
-    def last_event(self, acts: Collection[Act], **by: Any) -> AuditEvent | None:
+    def last_event(self, acts: Collection[EventType], **by: Any) -> AuditEvent | None:
         """Return the last event of these kinds that has these fields."""
         table = TABLES[AuditEvent]
         query = (
@@ -274,15 +274,15 @@ class Transaction:
         query = select(*_columns(ScheduledJob)).where(pending, scheduled_jobs.c.expires_at <= until)
         return self._read(ScheduledJob, query.order_by(scheduled_jobs.c.expires_at).limit(limit))
 
-    def spent(self, limit: int) -> list[Spent]:
+    def spent(self, limit: int) -> list[DeletedRun]:
         """Return what is left of deleted results, and has something that can go now."""
-        table = TABLES[Spent]
+        table = TABLES[DeletedRun]
         can_go = or_(table.c.run_gone.is_(False), table.c.scheduled_job_id.is_(None))
-        return self._read(Spent, select(*_columns(Spent)).where(can_go).limit(limit))
+        return self._read(DeletedRun, select(*_columns(DeletedRun)).where(can_go).limit(limit))
 
-    def leftovers(self, limit: int) -> list[Leftover]:
+    def leftovers(self, limit: int) -> list[PendingCleanup]:
         """Return what has been deleted here and may still stand in Prefect."""
-        return self._read(Leftover, select(*_columns(Leftover)).limit(limit))
+        return self._read(PendingCleanup, select(*_columns(PendingCleanup)).limit(limit))
 
 
 def _order(kind: ObjectType, sort: Iterable[str]) -> list[Any]:

@@ -9,18 +9,18 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api_shim.domain.ports import Engine
+from api_shim.domain.ports import Orchestrator
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
-from api_shim.services.jobs import Catalogue
+from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
-from api_shim.services.prefect_ui import PrefectRequests
-from api_shim.services.queries import Viewing
+from api_shim.services.prefect_ui import PrefectUI
+from api_shim.services.queries import Queries
 from api_shim.services.results import Results
-from api_shim.services.schedule_changes import Edits
-from api_shim.services.schedule_views import Explaining, Outlook
-from api_shim.services.schedules import Offers, Schedules
+from api_shim.services.schedule_changes import ScheduleChanges
+from api_shim.services.schedule_views import Explainer, ScheduleViews
+from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.store import Store
 from api_shim.web.rest.protocol import caller, reference
 from approval_gate.model import Actor
@@ -31,21 +31,21 @@ class Services:
     """The use cases, wired."""
 
     store: Store
-    engine: Engine
+    engine: Orchestrator
     clock: Callable[[], datetime]
     accounts: Accounts
     admissions: Admissions
     approvals: Approvals
-    catalogue: Catalogue
-    edits: Edits
-    explaining: Explaining
-    offers: Offers
-    outlook: Outlook
+    catalogue: JobCatalogue
+    schedule_changes: ScheduleChanges
+    explainer: Explainer
+    run_preview: RunPreview
+    schedule_views: ScheduleViews
     ownership: Ownership
-    prefect_requests: PrefectRequests
+    prefect_ui: PrefectUI
     results: Results
     schedules: Schedules
-    viewing: Viewing
+    queries: Queries
 
 
 def services(request: Request) -> Services:

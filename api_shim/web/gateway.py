@@ -33,12 +33,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api_shim.parsing.fields import read_id
 from api_shim.services.account_admin import Identity
 from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauthenticated
-from api_shim.services.prefect_ui import PrefectRequests
-from api_shim.services.sessions import SigningIn
+from api_shim.services.prefect_ui import PrefectUI
+from api_shim.services.sessions import Sessions
 from api_shim.web.credentials import UI_SETTINGS, asking_no_login, credentials_of, read_credentials, session_key
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
-from approval_gate.policy import on_type
+from approval_gate.policy import check_type
 
 OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?", re.DOTALL)
 PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
@@ -71,7 +71,7 @@ CONTENT_POLICY = (
 MAY_NOT_WRITE = "This needs the permission prefect.write."
 
 
-class Front:
+class Gateway:
     """The ASGI application that everything arrives at.
 
     Args:
@@ -79,7 +79,7 @@ class Front:
         pages: our pages.
         prefect: Prefect's.
         identity: knows the users.
-        signing_in: knows who is signed in to our pages.
+        sessions: knows who is signed in to our pages.
         requests: what people ask for on Prefect's own paths.
         internal: ``user:password`` of Prefect's one account.
         clock: tells the time, aware.
@@ -92,8 +92,8 @@ class Front:
         pages: ASGIApp,
         prefect: ASGIApp,
         identity: Identity,
-        signing_in: SigningIn,
-        requests: PrefectRequests,
+        sessions: Sessions,
+        requests: PrefectUI,
         internal: str,
         clock: Callable[[], datetime],
     ) -> None:
@@ -101,7 +101,7 @@ class Front:
         self._pages = pages
         self._prefect = prefect
         self._identity = identity
-        self._signing_in = signing_in
+        self._sessions = sessions
         self._requests = requests
         self._internal = internal
         self._clock = clock
@@ -134,7 +134,7 @@ class Front:
         return await self._caller(scope)
 
     async def _in_session(self, scope: Scope) -> Actor:
-        return (await self._signing_in.resume(session_key(scope))).actor
+        return (await self._sessions.resume(session_key(scope))).actor
 
     async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller: Actor | GateError
@@ -204,7 +204,7 @@ class Front:
         path = scope["path"]
         signed_in = False
 
-        async def signing_in() -> Message:
+        async def sessions() -> Message:
             nonlocal signed_in
             message = await receive()
             if message["type"] != "websocket.receive" or signed_in:
@@ -212,7 +212,7 @@ class Front:
             signed_in = True
             return {**message, **await self._signed(message, path)}
 
-        await self._prefect(_as_nobody(scope), signing_in, send)
+        await self._prefect(_as_nobody(scope), sessions, send)
 
     async def _signed(self, message: Message, path: str) -> dict[str, Any]:
         """Return the first message of a websocket, with our credentials if its own are good."""
@@ -273,4 +273,4 @@ def needs_write(method: str, path: str) -> bool:
 
 def may_write(actor: Actor) -> bool:
     """Say whether the caller has ``prefect.write``, which is the power to run code on workers."""
-    return on_type(actor, Action.WRITE, ObjectType.PREFECT) == Allowed()
+    return check_type(actor, Action.WRITE, ObjectType.PREFECT) == Allowed()

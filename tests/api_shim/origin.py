@@ -12,12 +12,12 @@ import httpx
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from api_shim.app import create_shim, wire
+from api_shim.app import build, create_app
 from api_shim.domain.accounts import User
 from api_shim.domain.model import Job
 from api_shim.services.account_admin import Identity
 from api_shim.store import Store
-from api_shim.web.gateway import Front
+from api_shim.web.gateway import Gateway
 from tests.factories import NOW, make_job
 from tests.fakes import FakeEngine
 
@@ -37,16 +37,16 @@ class Origin:
         self.engine = FakeEngine(clock=clock)
         self.identity = Identity(store)
         self.passed: list[Scope] = []
-        wired = wire(store, self.engine, clock=clock, zone="UTC")
-        self.signing_in = wired.signing_in
-        self.shim = create_shim(wired, [], contextlib.nullcontext)
-        self.front = Front(
+        wired = build(store, self.engine, clock=clock, zone="UTC")
+        self.sessions = wired.sessions
+        self.shim = create_app(wired, [], contextlib.nullcontext)
+        self.front = Gateway(
             shim=self.shim,
             pages=wired.pages,
             prefect=self._prefect,
             identity=wired.identity,
-            signing_in=wired.signing_in,
-            requests=wired.services.prefect_requests,
+            sessions=wired.sessions,
+            requests=wired.services.prefect_ui,
             internal=INTERNAL,
             clock=clock,
         )

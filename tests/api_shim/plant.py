@@ -13,18 +13,18 @@ from uuid import UUID, uuid4
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from api_shim.background import Watch
-from api_shim.domain.model import Job, JobResult, Leftover, ScheduledJob, Status
+from api_shim.background import BackgroundLoop
+from api_shim.domain.model import Job, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import RunRequest
-from api_shim.reconcile.reconciler import Projection
+from api_shim.reconcile.reconciler import Reconciler
 from api_shim.services.admission import Admissions, Attempt, Outcome
 from api_shim.services.approvals import Approvals
 from api_shim.services.ownership import Ownership
 from api_shim.services.runs import Runs
-from api_shim.services.schedule_changes import Edits
-from api_shim.services.schedule_views import Explaining
+from api_shim.services.schedule_changes import ScheduleChanges
+from api_shim.services.schedule_views import Explainer
 from api_shim.services.schedules import Schedules
 from api_shim.store import Store, Transaction
 from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
@@ -106,15 +106,15 @@ class Plant:
     def start(self, dies_at: int = 0) -> None:
         """Begin anew, as a process does: with what is in the store and in Prefect, and nothing else."""
         self.life = self.store.life = self.engine.life = Life(dies_at)
-        self.projection = Projection(self.store, self.engine, lambda: self.now)
-        self.watch = Watch(self.store, self.engine, self.projection, lambda: self.now)
+        self.projection = Reconciler(self.store, self.engine, lambda: self.now)
+        self.watch = BackgroundLoop(self.store, self.engine, self.projection, lambda: self.now)
         self.admissions = Admissions(self.store)
         self.runs = Runs(self.store, self.engine, self.projection)
         self.approvals = Approvals(store=self.store, runs=self.runs, projection=self.projection, clock=lambda: self.now)
-        self.explaining = Explaining(store=self.store, clock=lambda: self.now)
+        self.explainer = Explainer(store=self.store, clock=lambda: self.now)
         self.ownership = Ownership(store=self.store, runs=self.runs, clock=lambda: self.now)
         code: Any = Code()  # the same promise, for Jobs without code
-        self.edits = Edits(store=self.store, runs=self.runs, code=code, clock=lambda: self.now)
+        self.schedule_changes = ScheduleChanges(store=self.store, runs=self.runs, code=code, clock=lambda: self.now)
         self.schedules = Schedules(
             store=self.store,
             runs=self.runs,
@@ -237,7 +237,7 @@ class Plant:
     def check_in_line(self) -> None:
         """See that Prefect is as the store says, and nothing else is there."""
         job = self.only(Job)
-        assert self.all(Leftover) == []
+        assert self.all(PendingCleanup) == []
         assert [key for key, spec in self.engine.made.items() if spec.schedule is None] == [job.deployment_id]
         rows = self.all(ScheduledJob)
         expected = {row.deployment_id: str(row.id) for row in rows if not row.one_off}

@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from api_shim.domain.ports import LogLine
 from api_shim.services.queries import entry_of
-from api_shim.web.rest.serializers import Wire
+from api_shim.web.rest.serializers import Serializer
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 ROOT = "http://here"
@@ -21,7 +21,7 @@ def id_of(name: str) -> UUID:
 
 JOB = make_job(id=id_of("job"), module_name="flows.examples", job_class_name="BackUp", name="Back up")
 USER = make_user(id=id_of("alice"))
-WIRE = Wire(ROOT, {JOB.id: JOB})
+WIRE = Serializer(ROOT, {JOB.id: JOB})
 
 
 def job(**to: Any) -> dict[str, Any]:

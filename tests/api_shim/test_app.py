@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api_shim.app import Wired, create_shim, wire
+from api_shim.app import Application, build, create_app
 from api_shim.prefect_api.prefect_server import running
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
@@ -23,11 +23,11 @@ def engine(clock: Clock) -> FakeEngine:
 
 
 @pytest.fixture
-def wired(sqlite_store: Store, engine: FakeEngine, clock: Clock) -> Wired:
-    return wire(sqlite_store, engine, clock=clock, zone="UTC")
+def wired(sqlite_store: Store, engine: FakeEngine, clock: Clock) -> Application:
+    return build(sqlite_store, engine, clock=clock, zone="UTC")
 
 
-def start(wired: Wired, events: list[str], *, then: BaseException | None = None, fails: bool = False) -> None:
+def start(wired: Application, events: list[str], *, then: BaseException | None = None, fails: bool = False) -> None:
     """Run the application for a moment; ``then`` something goes wrong in it, or Prefect ``fails`` to start."""
 
     @asynccontextmanager
@@ -41,7 +41,7 @@ def start(wired: Wired, events: list[str], *, then: BaseException | None = None,
             events.append("Prefect ends")
 
     async def life() -> None:
-        async with running(create_shim(wired, discover(["flows.examples"]).jobs.values(), prefect)):
+        async with running(create_app(wired, discover(["flows.examples"]).jobs.values(), prefect)):
             events.append("the door opens")
             events.append(f"{len(asyncio.all_tasks()) - 1} loop")
             if then:
@@ -56,7 +56,7 @@ def start(wired: Wired, events: list[str], *, then: BaseException | None = None,
     asyncio.run(lived())
 
 
-def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(wired: Wired, engine: FakeEngine) -> None:
+def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(wired: Application, engine: FakeEngine) -> None:
     events: list[str] = []
     start(wired, events)
     recorded, *after = events
@@ -65,19 +65,19 @@ def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(wired: Wired,
     assert after == ["the door opens", "1 loop", "Prefect ends", "0 loops"]
 
 
-def test_every_job_is_ready_in_prefect_when_the_door_opens(wired: Wired, engine: FakeEngine) -> None:
+def test_every_job_is_ready_in_prefect_when_the_door_opens(wired: Application, engine: FakeEngine) -> None:
     start(wired, [])
     assert {"Back up", "Check hosts"} <= {spec.flow for spec in engine.made.values()}
 
 
-def test_the_loop_ends_when_something_goes_wrong(wired: Wired) -> None:
+def test_the_loop_ends_when_something_goes_wrong(wired: Application) -> None:
     events: list[str] = []
     with pytest.raises(RuntimeError, match="broken"):
         start(wired, events, then=RuntimeError("broken"))
     assert events[-2:] == ["Prefect ends", "0 loops"]
 
 
-def test_a_prefect_that_does_not_work_stops_the_start_with_its_reason(wired: Wired) -> None:
+def test_a_prefect_that_does_not_work_stops_the_start_with_its_reason(wired: Application) -> None:
     events: list[str] = []
     with pytest.raises(Unavailable, match="do not work together"):
         start(wired, events, fails=True)

@@ -21,16 +21,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from api_shim.background import GONE
-from api_shim.domain.audit import Act, AuditEvent, AuditHead
+from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import RunSpec
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.decision import Decision
-from api_shim.reconcile.approval_form import mark_of, waiting_name
+from api_shim.reconcile.approval_form import fingerprint, waiting_name
 from api_shim.reconcile.desired_state import own_deployment
-from api_shim.reconcile.drift import remember as remember_hand
+from api_shim.reconcile.drift import record_reverted as remember_hand
 from api_shim.reconcile.outbox import AT_ONCE, WAITS, announcement
-from api_shim.reconcile.recovery import ABANDONED_AFTER, SLOW_START, Known, Remedy, remedy
+from api_shim.reconcile.recovery import ABANDONED_AFTER, SLOW_START, KnownRun, RecoveryAction, recovery_action
 from api_shim.services.admission import Attempt
 from api_shim.services.approval_state import return_stale
 from approval_gate.admission import NOT_APPROVED, Go, Refuse
@@ -69,62 +69,104 @@ NOT_ENABLED = replace(UNDECIDED, enabled=False)
 APPROVED = replace(UNDECIDED, approval=ApprovalState.APPROVED)
 
 REMEDIES = [
-    pytest.param("PENDING", NOW, False, None, None, Remedy.LEAVE, id="unknown and young is left"),
-    pytest.param("PENDING", LONG_AGO, False, None, None, Remedy.END, id="unknown and old is ended"),
-    pytest.param("RUNNING", LONG_AGO, False, RECORDED, None, Remedy.START_AGAIN, id="recorded and stuck starts again"),
-    pytest.param("PENDING", LONG_AGO, True, None, None, Remedy.START_AGAIN, id="a stuck firing starts again"),
-    pytest.param("RUNNING", LONG_AGO, False, None, ONE_OFF, Remedy.START_AGAIN, id="a stuck one-off starts again"),
-    pytest.param("RUNNING", NOW - MINUTE, False, RECORDED, None, Remedy.LEAVE, id="within a minute it is left"),
+    pytest.param("PENDING", NOW, False, None, None, RecoveryAction.LEAVE, id="unknown and young is left"),
+    pytest.param("PENDING", LONG_AGO, False, None, None, RecoveryAction.END, id="unknown and old is ended"),
     pytest.param(
-        "CANCELLING", LONG_AGO, False, RECORDED, None, Remedy.CANCEL, id="what is cancelled never starts again"
+        "RUNNING", LONG_AGO, False, RECORDED, None, RecoveryAction.START_AGAIN, id="recorded and stuck starts again"
     ),
-    pytest.param("CANCELLING", LONG_AGO, True, None, None, Remedy.CANCEL, id="nor does a firing that is cancelled"),
-    pytest.param("CANCELLING", NOW, False, RECORDED, None, Remedy.LEAVE, id="its worker has a minute to cancel it"),
-    pytest.param("CANCELLING", NOW, False, LET_GO_AND_GONE, None, Remedy.CANCEL, id="cancelled, and its process gone"),
-    pytest.param("RUNNING", NOW, False, LET_GO_AND_GONE, None, Remedy.END, id="its process gone: ended at once"),
-    pytest.param("PENDING", NOW, False, LET_GO_AND_GONE, None, Remedy.END, id="put back to pending, process gone"),
-    pytest.param("RUNNING", LONG_AGO, False, LET_GO_HERE, None, Remedy.LEAVE, id="its process alive"),
-    pytest.param("RUNNING", LONG_AGO, False, LET_GO_ELSEWHERE, None, Remedy.LEAVE, id="a process of another machine"),
-    pytest.param("RUNNING", LONG_AGO, False, STARTED, None, Remedy.LEAVE, id="a process of no known place"),
-    pytest.param("PAUSED", LONG_AGO, False, LET_GO_AND_GONE, None, Remedy.LEAVE, id="held by hand after it was let go"),
-    pytest.param("PAUSED", LONG_AGO, False, None, None, Remedy.DROP, id="held for nobody is dropped"),
-    pytest.param("PAUSED", NOW, False, None, None, Remedy.LEAVE, id="held for nobody yet is left"),
-    pytest.param("PAUSED", LONG_AGO, False, RECORDED, None, Remedy.LEAVE, id="held and recorded waits rightly"),
-    pytest.param("PAUSED", LONG_AGO, False, None, ONE_OFF, Remedy.FOLLOW, id="a held one-off is let start"),
-    pytest.param("PAUSED", NOW, False, None, ONE_OFF, Remedy.LEAVE, id="a held one-off is just being let start"),
-    pytest.param("PAUSED", LONG_AGO, False, None, APPROVED, Remedy.FOLLOW, id="held for what was approved"),
-    pytest.param("PAUSED", LONG_AGO, False, None, NOT_ENABLED, Remedy.FOLLOW, id="held for what was disabled"),
-    pytest.param("RUNNING", LONG_AGO, False, None, UNDECIDED, Remedy.ASK_AGAIN, id="a request let run asks again"),
-    pytest.param("PENDING", LONG_AGO, False, None, UNDECIDED, Remedy.ASK_AGAIN, id="a request let start asks again"),
-    pytest.param("CANCELLING", LONG_AGO, False, None, UNDECIDED, Remedy.ASK_AGAIN, id="so does one being cancelled"),
-    pytest.param("RUNNING", NOW, False, None, UNDECIDED, Remedy.LEAVE, id="its process has a minute to ask itself"),
-    pytest.param("PAUSED", LONG_AGO, False, None, UNDECIDED, Remedy.LEAVE, id="a request that stands waits rightly"),
-    pytest.param("RUNNING", LONG_AGO, False, None, APPROVED, Remedy.START_AGAIN, id="approved and stuck starts again"),
-    pytest.param("CANCELLING", LONG_AGO, False, None, APPROVED, Remedy.CANCEL, id="approved and being cancelled ends"),
+    pytest.param("PENDING", LONG_AGO, True, None, None, RecoveryAction.START_AGAIN, id="a stuck firing starts again"),
     pytest.param(
-        "RUNNING", LONG_AGO, False, None, NOT_ENABLED, Remedy.START_AGAIN, id="disabled: started again, and refused"
+        "RUNNING", LONG_AGO, False, None, ONE_OFF, RecoveryAction.START_AGAIN, id="a stuck one-off starts again"
+    ),
+    pytest.param("RUNNING", NOW - MINUTE, False, RECORDED, None, RecoveryAction.LEAVE, id="within a minute it is left"),
+    pytest.param(
+        "CANCELLING", LONG_AGO, False, RECORDED, None, RecoveryAction.CANCEL, id="what is cancelled never starts again"
+    ),
+    pytest.param(
+        "CANCELLING", LONG_AGO, True, None, None, RecoveryAction.CANCEL, id="nor does a firing that is cancelled"
+    ),
+    pytest.param(
+        "CANCELLING", NOW, False, RECORDED, None, RecoveryAction.LEAVE, id="its worker has a minute to cancel it"
+    ),
+    pytest.param(
+        "CANCELLING", NOW, False, LET_GO_AND_GONE, None, RecoveryAction.CANCEL, id="cancelled, and its process gone"
+    ),
+    pytest.param(
+        "RUNNING", NOW, False, LET_GO_AND_GONE, None, RecoveryAction.END, id="its process gone: ended at once"
+    ),
+    pytest.param(
+        "PENDING", NOW, False, LET_GO_AND_GONE, None, RecoveryAction.END, id="put back to pending, process gone"
+    ),
+    pytest.param("RUNNING", LONG_AGO, False, LET_GO_HERE, None, RecoveryAction.LEAVE, id="its process alive"),
+    pytest.param(
+        "RUNNING", LONG_AGO, False, LET_GO_ELSEWHERE, None, RecoveryAction.LEAVE, id="a process of another machine"
+    ),
+    pytest.param("RUNNING", LONG_AGO, False, STARTED, None, RecoveryAction.LEAVE, id="a process of no known place"),
+    pytest.param(
+        "PAUSED", LONG_AGO, False, LET_GO_AND_GONE, None, RecoveryAction.LEAVE, id="held by hand after it was let go"
+    ),
+    pytest.param("PAUSED", LONG_AGO, False, None, None, RecoveryAction.DROP, id="held for nobody is dropped"),
+    pytest.param("PAUSED", NOW, False, None, None, RecoveryAction.LEAVE, id="held for nobody yet is left"),
+    pytest.param("PAUSED", LONG_AGO, False, RECORDED, None, RecoveryAction.LEAVE, id="held and recorded waits rightly"),
+    pytest.param("PAUSED", LONG_AGO, False, None, ONE_OFF, RecoveryAction.FOLLOW, id="a held one-off is let start"),
+    pytest.param(
+        "PAUSED", NOW, False, None, ONE_OFF, RecoveryAction.LEAVE, id="a held one-off is just being let start"
+    ),
+    pytest.param("PAUSED", LONG_AGO, False, None, APPROVED, RecoveryAction.FOLLOW, id="held for what was approved"),
+    pytest.param("PAUSED", LONG_AGO, False, None, NOT_ENABLED, RecoveryAction.FOLLOW, id="held for what was disabled"),
+    pytest.param(
+        "RUNNING", LONG_AGO, False, None, UNDECIDED, RecoveryAction.ASK_AGAIN, id="a request let run asks again"
+    ),
+    pytest.param(
+        "PENDING", LONG_AGO, False, None, UNDECIDED, RecoveryAction.ASK_AGAIN, id="a request let start asks again"
+    ),
+    pytest.param(
+        "CANCELLING", LONG_AGO, False, None, UNDECIDED, RecoveryAction.ASK_AGAIN, id="so does one being cancelled"
+    ),
+    pytest.param(
+        "RUNNING", NOW, False, None, UNDECIDED, RecoveryAction.LEAVE, id="its process has a minute to ask itself"
+    ),
+    pytest.param(
+        "PAUSED", LONG_AGO, False, None, UNDECIDED, RecoveryAction.LEAVE, id="a request that stands waits rightly"
+    ),
+    pytest.param(
+        "RUNNING", LONG_AGO, False, None, APPROVED, RecoveryAction.START_AGAIN, id="approved and stuck starts again"
+    ),
+    pytest.param(
+        "CANCELLING", LONG_AGO, False, None, APPROVED, RecoveryAction.CANCEL, id="approved and being cancelled ends"
+    ),
+    pytest.param(
+        "RUNNING",
+        LONG_AGO,
+        False,
+        None,
+        NOT_ENABLED,
+        RecoveryAction.START_AGAIN,
+        id="disabled: started again, and refused",
     ),
 ]
 
 
 @pytest.mark.parametrize(("state", "since", "by_schedule", "result", "scheduled", "expected"), REMEDIES)
 def test_the_remedy_for_a_run(
-    state: str, since: Any, by_schedule: bool, result: JobResult | None, scheduled: Any, expected: Remedy
+    state: str, since: Any, by_schedule: bool, result: JobResult | None, scheduled: Any, expected: RecoveryAction
 ) -> None:
     run = make_run(state_type=state, since=since, by_schedule=by_schedule)
-    assert remedy(run, Known(result=result, scheduled=scheduled), NOW, began=NOW) is expected
+    assert recovery_action(run, KnownRun(result=result, scheduled=scheduled), NOW, began=NOW) is expected
 
 
 @pytest.mark.parametrize(
     ("age", "expected"),
     [
-        pytest.param(10 * MINUTE, Remedy.LEAVE, id="a worker may take ten minutes to pull an image"),
-        pytest.param(20 * MINUTE, Remedy.START_AGAIN, id="after twenty it is stuck"),
+        pytest.param(10 * MINUTE, RecoveryAction.LEAVE, id="a worker may take ten minutes to pull an image"),
+        pytest.param(20 * MINUTE, RecoveryAction.START_AGAIN, id="after twenty it is stuck"),
     ],
 )
-def test_a_run_that_was_taken_while_this_server_runs_has_longer_to_ask(age: timedelta, expected: Remedy) -> None:
+def test_a_run_that_was_taken_while_this_server_runs_has_longer_to_ask(
+    age: timedelta, expected: RecoveryAction
+) -> None:
     run = make_run(state_type="PENDING", since=NOW - age)
-    assert remedy(run, Known(result=RECORDED, scheduled=None), NOW, began=NOW - 30 * MINUTE) is expected
+    assert recovery_action(run, KnownRun(result=RECORDED, scheduled=None), NOW, began=NOW - 30 * MINUTE) is expected
 
 
 def going(plant: Plant, state: str = "RUNNING") -> UUID:
@@ -277,7 +319,7 @@ def test_a_request_that_nobody_decides_about_in_its_time_expires(plants: Plants,
         asyncio.run(approve(plant))
     plant.tick(5, seconds=600)
     assert (plant.unended(), plant.all(JobResult)) == ([], [])
-    assert [event.act for event in events(plant)] == [Act.REQUESTED, Act.EXPIRED]
+    assert [event.act for event in events(plant)] == [EventType.REQUESTED, EventType.EXPIRED]
     assert told(plant) == [event.number for event in events(plant)]
 
 
@@ -287,7 +329,7 @@ def test_what_has_been_decided_in_time_does_not_expire(plants: Plants) -> None:
     asyncio.run(approve(plant))
     plant.tick(5, seconds=31)
     assert plant.only(ScheduledJob).approval is ApprovalState.APPROVED
-    assert [event.act for event in events(plant)] == [Act.REQUESTED, Act.APPROVED]
+    assert [event.act for event in events(plant)] == [EventType.REQUESTED, EventType.APPROVED]
 
 
 def test_what_has_expired_while_a_hand_let_it_run_does_not_execute(plants: Plants) -> None:
@@ -328,7 +370,7 @@ def test_wherever_an_expiry_dies_it_happens_once_and_is_told_once(plants: Plants
 
     for plant in plants.dying(over, twice):
         plant.settle()
-        assert [event.act for event in events(plant)] == [Act.REQUESTED, Act.EXPIRED]
+        assert [event.act for event in events(plant)] == [EventType.REQUESTED, EventType.EXPIRED]
         assert told(plant) == [1, 2]
         assert plant.unended() == []
         plant.check_in_line()
@@ -405,7 +447,7 @@ def test_a_sweep_over_a_thousand_requests_costs_as_much_as_over_ten(
 
 def handled(plant: Plant) -> list[tuple[UUID | None, str]]:
     """Return what was taken back: of which scheduled job, and what a hand had done."""
-    taken = [event for event in events(plant) if event.act is Act.TAKEN_BACK]
+    taken = [event for event in events(plant) if event.act is EventType.TAKEN_BACK]
     return [(event.scheduled_job_id, event.data["reason"]) for event in taken]
 
 
@@ -623,7 +665,7 @@ def remember(plant: Plant, number: int) -> None:
     """Let so much happen."""
     with plant.store.transaction() as tx:
         for each in range(number):
-            tx.remember(AuditEvent(at=plant.now, act=Act.REFUSED, name=f"event {each}", flow_run_id=uuid4()))
+            tx.remember(AuditEvent(at=plant.now, act=EventType.REFUSED, name=f"event {each}", flow_run_id=uuid4()))
 
 
 def batches(plant: Plant) -> list[int]:
@@ -640,7 +682,7 @@ def batches(plant: Plant) -> list[int]:
 
 IDS = [UUID(int=number) for number in range(1, 6)]
 SCHEDULED, RUN, DEPLOYMENT, JOB_ID, SOMEBODY = IDS
-EVENT = AuditEvent(number=7, at=NOW, act=Act.APPROVED, actor="bob", name="nightly", hash="f" * 64)
+EVENT = AuditEvent(number=7, at=NOW, act=EventType.APPROVED, actor="bob", name="nightly", hash="f" * 64)
 
 TOLD = [
     pytest.param(
@@ -697,21 +739,21 @@ def test_what_prefect_is_told_of_an_event(
 @pytest.mark.parametrize(
     ("act", "noun"),
     [
-        pytest.param(Act.USER_REMOVED, "user", id="a user"),
-        pytest.param(Act.GROUP_CHANGED, "group", id="a group"),
-        pytest.param(Act.TOKEN_ADDED, "token", id="a token"),
-        pytest.param(Act.PERMISSION_CHANGED, "permission", id="a permission"),
+        pytest.param(EventType.USER_REMOVED, "user", id="a user"),
+        pytest.param(EventType.GROUP_CHANGED, "group", id="a group"),
+        pytest.param(EventType.TOKEN_ADDED, "token", id="a token"),
+        pytest.param(EventType.PERMISSION_CHANGED, "permission", id="a permission"),
     ],
 )
-def test_what_prefect_is_told_of_an_account(act: Act, noun: str) -> None:
+def test_what_prefect_is_told_of_an_account(act: EventType, noun: str) -> None:
     it = announcement(replace(EVENT, act=act, data={"id": str(SOMEBODY), "fields": ["name"]}))
     assert (it.event, it.related) == (f"signoff.{act}", {})
     assert it.resource == (f"signoff.{noun}.{SOMEBODY}", "nightly")
     assert it.payload == {"actor": "bob", "number": 7, "fields": ["name"]}
 
 
-@pytest.mark.parametrize("act", Act)
-def test_every_act_has_a_name_of_its_own_in_prefect(act: Act) -> None:
+@pytest.mark.parametrize("act", EventType)
+def test_every_act_has_a_name_of_its_own_in_prefect(act: EventType) -> None:
     assert announcement(replace(EVENT, act=act)).event == f"signoff.{act}"
 
 
@@ -799,8 +841,8 @@ def test_wherever_a_request_and_its_approval_die_what_is_remembered_is_told_once
         plant.settle()
         assert told(plant) == [event.number for event in events(plant)]
         acts = [event.act for event in events(plant)]
-        assert acts == [Act.REQUESTED, Act.APPROVED][: len(acts)]
-    assert acts == [Act.REQUESTED, Act.APPROVED]
+        assert acts == [EventType.REQUESTED, EventType.APPROVED][: len(acts)]
+    assert acts == [EventType.REQUESTED, EventType.APPROVED]
 
 
 def test_the_news_of_a_request_waits_for_its_run_and_what_follows_waits_too(plants: Plants) -> None:
@@ -1175,7 +1217,7 @@ class Guarded(Machine):
             if row.awaits_decision:
                 asked = asyncio.run(self.plant.engine.asked(row.flow_run_id))
                 assert asked is not None
-                assert (mark_of(asked), asked.name) == (row.question_mark, waiting_name(row))
+                assert (fingerprint(asked), asked.name) == (row.question_mark, waiting_name(row))
             assert not (row.one_off and row.may_fire and row.start_time <= self.plant.now)
         assert told(self.plant) == [event.number for event in events(self.plant)]
         firings = {(r.scheduled_job_id, r.nominal_time) for r in self.plant.all(JobResult)}

@@ -18,9 +18,9 @@ from approval_gate.policy import (
     ONCE_CHANGED,
     ONCE_OWNED,
     OWN_REQUEST,
-    Request,
+    RequestFacts,
     approve,
-    on_object,
+    check_object,
 )
 from tests.approval_gate.test_policy import (
     ACTORS,
@@ -105,13 +105,13 @@ ASSUME = [
 
 
 @pytest.mark.parametrize(("who", "it", "verdict"), ASSUME)
-def test_who_takes_over(who: Actor, it: Request, verdict: Verdict) -> None:
+def test_who_takes_over(who: Actor, it: RequestFacts, verdict: Verdict) -> None:
     assert assume(who, it) == verdict
 
 
 @given(ACTORS, REQUESTS)
-def test_whatever_the_facts_only_who_may_change_it_and_run_its_job_takes_it_over(who: Actor, it: Request) -> None:
-    may = on_object(who, CHANGE, SCHEDULED, it.thing) == Allowed() and who.may(RUN, ObjectType.JOB, it.job)
+def test_whatever_the_facts_only_who_may_change_it_and_run_its_job_takes_it_over(who: Actor, it: RequestFacts) -> None:
+    may = check_object(who, CHANGE, SCHEDULED, it.thing) == Allowed() and who.may(RUN, ObjectType.JOB, it.job)
     assert (assume(who, it) == Allowed()) is (may and it.owner != who.id)
 
 
@@ -163,7 +163,7 @@ RECEIVE = [
 
 
 @pytest.mark.parametrize(("who", "it", "active", "verdict"), RECEIVE)
-def test_who_receives(who: Actor, it: Request, active: bool, verdict: Verdict) -> None:
+def test_who_receives(who: Actor, it: RequestFacts, active: bool, verdict: Verdict) -> None:
     assert receive(who, it, active=active) == verdict
 
 
@@ -184,7 +184,7 @@ CHANGE_TABLE = [
 
 
 @pytest.mark.parametrize(("who", "it", "runs_otherwise", "inputs", "verdict"), CHANGE_TABLE)
-def test_who_changes(who: Actor, it: Request, runs_otherwise: bool, inputs: bool, verdict: Verdict) -> None:
+def test_who_changes(who: Actor, it: RequestFacts, runs_otherwise: bool, inputs: bool, verdict: Verdict) -> None:
     assert change(who, it, runs_otherwise=runs_otherwise, inputs=inputs) == verdict
 
 
@@ -202,7 +202,7 @@ def test_who_changes(who: Actor, it: Request, runs_otherwise: bool, inputs: bool
         pytest.param(actor(RUNS, read_only=True), PENDING, Denied(NO_PERMISSION), id="not with a read-only token"),
     ],
 )
-def test_who_runs(who: Actor, it: Request, verdict: Verdict) -> None:
+def test_who_runs(who: Actor, it: RequestFacts, verdict: Verdict) -> None:
     assert run(who, it) == verdict
 
 
@@ -222,12 +222,12 @@ def test_who_runs(who: Actor, it: Request, verdict: Verdict) -> None:
     ],
 )
 @pytest.mark.parametrize("who", [actor(CHANGES, APPROVES, RUNS), ROOT], ids=["with permissions", "a superuser"])
-def test_who_had_a_hand_in_it_does_not_approve_it(who: Actor, it: Request, reason: str) -> None:
+def test_who_had_a_hand_in_it_does_not_approve_it(who: Actor, it: RequestFacts, reason: str) -> None:
     assert approve(who, it, force=True) == Denied(reason)
 
 
 @given(ACTORS, REQUESTS, st.booleans())
-def test_whoever_takes_over_or_changes_what_runs_can_never_approve(who: Actor, it: Request, edits: bool) -> None:
+def test_whoever_takes_over_or_changes_what_runs_can_never_approve(who: Actor, it: RequestFacts, edits: bool) -> None:
     pending = replace(it, approval=ApprovalState.PENDING, decided_by=None)
     may = change(who, pending, runs_otherwise=True, inputs=False) if edits else assume(who, pending)
     if may == Allowed():

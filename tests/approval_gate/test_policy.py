@@ -29,19 +29,19 @@ from approval_gate.policy import (
     OWN_REQUEST,
     PAST_DUE,
     SUPERUSERS_ONLY,
-    Request,
+    RequestFacts,
     Runnable,
     approve,
+    check_object,
+    check_result,
+    check_type,
     deny,
-    doing_without,
     dry_run,
     enforce,
+    may_lose_superuser,
+    may_touch_superuser,
     missing,
-    on_object,
-    on_outcome,
-    on_type,
     runnable,
-    touching,
 )
 
 JOB, SCHEDULED, RESULT = ObjectType.JOB, ObjectType.SCHEDULED_JOB, ObjectType.JOB_RESULT
@@ -92,7 +92,7 @@ TYPE_TABLE = [
 
 @pytest.mark.parametrize(("who", "action", "kind", "verdict"), TYPE_TABLE)
 def test_the_type_comes_first(who: Actor, action: Action, kind: ObjectType, verdict: Verdict) -> None:
-    assert on_type(who, action, kind) == verdict
+    assert check_type(who, action, kind) == verdict
 
 
 SEES_ALL_DELETES_OWN = actor(grant(SCHEDULED, VIEW), grant(SCHEDULED, DELETE, limit=OWN))
@@ -134,12 +134,12 @@ OBJECT_TABLE = [
 
 @pytest.mark.parametrize(("who", "thing", "verdict"), OBJECT_TABLE)
 def test_then_comes_the_object(who: Actor, thing: dict[str, Any] | None, verdict: Verdict) -> None:
-    assert on_object(who, DELETE, SCHEDULED, thing) == verdict
+    assert check_object(who, DELETE, SCHEDULED, thing) == verdict
 
 
 def test_an_unrunnable_job_that_may_be_seen_is_forbidden_in_its_own_words() -> None:
     who = actor(grant(JOB, VIEW), grant(JOB, RUN, limit={"name": "a"}))
-    assert on_object(who, RUN, JOB, THEIRS) == Denied(NO_RUN)
+    assert check_object(who, RUN, JOB, THEIRS) == Denied(NO_RUN)
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_what_is_made_of_an_object_is_within_the_limits_too(
     action: Action, limits: list[Any], thing: dict[str, Any], verdict: Verdict
 ) -> None:
     who = actor(*(grant(GROUP, action, limit=limit) for limit in limits))
-    assert on_outcome(who, action, GROUP, thing) == verdict
-    assert on_outcome(replace(who, superuser=True), action, GROUP, thing) == Allowed()
+    assert check_result(who, action, GROUP, thing) == verdict
+    assert check_result(replace(who, superuser=True), action, GROUP, thing) == Allowed()
 
 
 # Tokens
@@ -229,7 +229,7 @@ OWN_TOKEN = [
 def test_everybody_may_with_tokens_of_his_own(
     who: Actor, thing: dict[str, Any] | None, verdict: Verdict, action: Action
 ) -> None:
-    assert on_object(who, action, TOKEN, thing) == verdict
+    assert check_object(who, action, TOKEN, thing) == verdict
 
 
 @pytest.mark.parametrize(
@@ -237,24 +237,24 @@ def test_everybody_may_with_tokens_of_his_own(
     [pytest.param(MINE, Allowed(), id="for himself"), pytest.param(THEIRS, Denied(NO_PERMISSION), id="for another")],
 )
 def test_everybody_makes_tokens_for_himself(thing: dict[str, Any], verdict: Verdict) -> None:
-    assert on_type(NOBODY, ADD, TOKEN) == Allowed()
+    assert check_type(NOBODY, ADD, TOKEN) == Allowed()
     for action in (ADD, CHANGE):
-        assert on_outcome(NOBODY, action, TOKEN, thing) == verdict
+        assert check_result(NOBODY, action, TOKEN, thing) == verdict
 
 
 def test_who_sees_the_token_of_another_and_no_more_is_told_so() -> None:
     who = actor(grant(TOKEN, VIEW))
     for action in (CHANGE, DELETE):
-        assert on_object(who, action, TOKEN, THEIRS) == Denied(NO_PERMISSION)
+        assert check_object(who, action, TOKEN, THEIRS) == Denied(NO_PERMISSION)
 
 
 @pytest.mark.parametrize("who", [NOBODY, ROOT], ids=["of somebody", "of a superuser"])
 def test_a_read_only_token_sees_his_tokens_and_makes_none(who: Actor) -> None:
     reader = replace(who, read_only=True)
-    assert on_object(reader, VIEW, TOKEN, MINE) == Allowed()
-    assert on_type(reader, ADD, TOKEN) == Denied(NO_PERMISSION)
+    assert check_object(reader, VIEW, TOKEN, MINE) == Allowed()
+    assert check_type(reader, ADD, TOKEN) == Denied(NO_PERMISSION)
     for action in (CHANGE, DELETE):
-        assert on_object(reader, action, TOKEN, MINE) == Denied(NO_PERMISSION)
+        assert check_object(reader, action, TOKEN, MINE) == Denied(NO_PERMISSION)
 
 
 def test_what_is_everybodys_is_about_tokens_alone() -> None:
@@ -281,7 +281,7 @@ def test_what_is_everybodys_is_about_tokens_alone() -> None:
     ],
 )
 def test_only_a_superuser_touches_a_superuser(who: Actor, superuser: bool, verdict: Verdict) -> None:
-    assert touching(who, superuser=superuser) == verdict
+    assert may_touch_superuser(who, superuser=superuser) == verdict
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_only_a_superuser_touches_a_superuser(who: Actor, superuser: bool, verdi
     ],
 )
 def test_one_superuser_remains(others: int, verdict: Verdict) -> None:
-    assert doing_without(others=others) == verdict
+    assert may_lose_superuser(others=others) == verdict
 
 
 # Whether a Job can be started
@@ -344,8 +344,8 @@ SETTLED = {
 }
 
 
-def request(approval: ApprovalState = ApprovalState.PENDING, **to: Any) -> Request:
-    asked = Request(
+def request(approval: ApprovalState = ApprovalState.PENDING, **to: Any) -> RequestFacts:
+    asked = RequestFacts(
         thing=NIGHTLY,
         job=BACKUP,
         requester=CAROL,
@@ -458,7 +458,7 @@ APPROVE_PERMISSIONS = [
 
 
 @pytest.mark.parametrize(("who", "asked", "verdict"), APPROVE_PERMISSIONS)
-def test_who_has_the_permission_to_approve(who: Actor, asked: Request, verdict: Verdict) -> None:
+def test_who_has_the_permission_to_approve(who: Actor, asked: RequestFacts, verdict: Verdict) -> None:
     assert approve(who, asked, force=False) == verdict
     assert approve(who, asked, force=True) == verdict
 
@@ -507,7 +507,7 @@ FOUR_EYES = [
     ],
 )
 @pytest.mark.parametrize("force", [False, True], ids=["without force", "with force"])
-def test_nobody_approves(who: Actor, asked: Request, sentence: str, force: bool) -> None:
+def test_nobody_approves(who: Actor, asked: RequestFacts, sentence: str, force: bool) -> None:
     assert approve(who, asked, force=force) == Denied(sentence, Forbidden)
 
 
@@ -526,12 +526,12 @@ def test_nobody_approves(who: Actor, asked: Request, sentence: str, force: bool)
         pytest.param(request(decided_by=ME), id="a request that he approved before it was returned"),
     ],
 )
-def test_others_approve(asked: Request) -> None:
+def test_others_approve(asked: RequestFacts) -> None:
     assert approve(APPROVER, asked, force=False) == Allowed()
     assert approve(ROOT, asked, force=False) == Allowed()
 
 
-def approved_by_me(**to: Any) -> Request:
+def approved_by_me(**to: Any) -> RequestFacts:
     return request(ApprovalState.APPROVED, **{"decided_by": ME, "settled": "Approved by alice.", **to})
 
 
@@ -570,7 +570,7 @@ APPROVE_STATES = [
 @pytest.mark.parametrize(("asked", "verdict"), APPROVE_STATES)
 @pytest.mark.parametrize("who", [pytest.param(APPROVER, id="an approver"), pytest.param(ROOT, id="a superuser")])
 @pytest.mark.parametrize("force", [False, True], ids=["without force", "with force"])
-def test_what_can_be_approved(who: Actor, asked: Request, verdict: Verdict, force: bool) -> None:
+def test_what_can_be_approved(who: Actor, asked: RequestFacts, verdict: Verdict, force: bool) -> None:
     assert approve(who, asked, force=force) == verdict
 
 
@@ -613,7 +613,7 @@ OBSTACLES: list[tuple[str, dict[str, Any], Verdict]] = [
 """What stands against an approval, in the order in which it is told."""
 
 
-def hindered(*hindrances: dict[str, Any]) -> tuple[Actor, Request]:
+def hindered(*hindrances: dict[str, Any]) -> tuple[Actor, RequestFacts]:
     """Return who wants to approve what, with these hindrances at once."""
     to = {key: value for each in hindrances for key, value in each.items()}
     change = grant(SCHEDULED, CHANGE, limit=to.pop("limit", None))
@@ -718,7 +718,7 @@ DENY_PERMISSIONS = [
 
 
 @pytest.mark.parametrize(("who", "asked", "verdict"), DENY_PERMISSIONS)
-def test_who_has_the_permission_to_deny(who: Actor, asked: Request, verdict: Verdict) -> None:
+def test_who_has_the_permission_to_deny(who: Actor, asked: RequestFacts, verdict: Verdict) -> None:
     assert deny(who, asked) == verdict
 
 
@@ -752,7 +752,7 @@ def test_who_has_the_permission_to_deny(who: Actor, asked: Request, verdict: Ver
     ],
 )
 @pytest.mark.parametrize("who", [pytest.param(DENIER, id="a denier"), pytest.param(ROOT, id="a superuser")])
-def test_what_can_be_denied(who: Actor, asked: Request, verdict: Verdict) -> None:
+def test_what_can_be_denied(who: Actor, asked: RequestFacts, verdict: Verdict) -> None:
     assert deny(who, asked) == verdict
 
 
@@ -829,7 +829,7 @@ DRY_RUN_PERMISSIONS = [
 
 
 @pytest.mark.parametrize(("who", "asked", "verdict"), DRY_RUN_PERMISSIONS)
-def test_who_has_the_permission_to_try(who: Actor, asked: Request, verdict: Verdict) -> None:
+def test_who_has_the_permission_to_try(who: Actor, asked: RequestFacts, verdict: Verdict) -> None:
     assert dry_run(who, asked) == verdict
 
 
@@ -847,7 +847,7 @@ def test_who_has_the_permission_to_try(who: Actor, asked: Request, verdict: Verd
     ],
 )
 @pytest.mark.parametrize("who", [pytest.param(TRIER, id="a trier"), pytest.param(ROOT, id="a superuser")])
-def test_what_can_be_tried(who: Actor, asked: Request, verdict: Verdict) -> None:
+def test_what_can_be_tried(who: Actor, asked: RequestFacts, verdict: Verdict) -> None:
     assert dry_run(who, asked) == verdict
 
 
@@ -915,7 +915,7 @@ ACTORS = st.builds(
 )
 PEOPLE, NAMES = st.sampled_from([ME, CAROL, DAVE]), st.sampled_from(["alice", "carol", "dave"])
 REQUESTS = st.builds(
-    Request,
+    RequestFacts,
     thing=st.none() | st.just(NIGHTLY) | st.just({"name": "nightly", "user": ME}),
     job=st.just(BACKUP),
     requester=st.none() | PEOPLE,
@@ -933,12 +933,12 @@ REQUESTS = st.builds(
 )
 
 
-def has_had_it(who: Actor, asked: Request) -> bool:
+def has_had_it(who: Actor, asked: RequestFacts) -> bool:
     return who.id in {asked.requester, *asked.owners, *asked.editors} or who.username in asked.names
 
 
 @given(ACTORS, REQUESTS, st.sampled_from(["requester", "owner", "name"]), st.booleans())
-def test_nobody_who_ever_had_a_request_approves_it(who: Actor, asked: Request, how: str, force: bool) -> None:
+def test_nobody_who_ever_had_a_request_approves_it(who: Actor, asked: RequestFacts, how: str, force: bool) -> None:
     had: dict[str, dict[str, Any]] = {
         "requester": {"requester": who.id},
         "owner": {"owners": asked.owners | {who.id}},
@@ -949,8 +949,8 @@ def test_nobody_who_ever_had_a_request_approves_it(who: Actor, asked: Request, h
 
 
 @given(ACTORS, REQUESTS, st.booleans())
-def test_whatever_the_facts_only_a_sound_approval_is_allowed(who: Actor, asked: Request, force: bool) -> None:
-    may = on_object(who, CHANGE, SCHEDULED, asked.thing) == Allowed() and who.may(APPROVE, JOB, asked.job)
+def test_whatever_the_facts_only_a_sound_approval_is_allowed(who: Actor, asked: RequestFacts, force: bool) -> None:
+    may = check_object(who, CHANGE, SCHEDULED, asked.thing) == Allowed() and who.may(APPROVE, JOB, asked.job)
     again = asked.approval is ApprovalState.APPROVED and asked.decided_by == who.id
     pending = asked.approval is ApprovalState.PENDING and not has_had_it(who, asked)
     can_run = asked.runnable == job() and (force or not asked.past_due)
@@ -958,27 +958,29 @@ def test_whatever_the_facts_only_a_sound_approval_is_allowed(who: Actor, asked: 
 
 
 @given(ACTORS, REQUESTS)
-def test_whatever_the_facts_only_what_waits_is_denied(who: Actor, asked: Request) -> None:
-    may = on_object(who, DELETE, SCHEDULED, asked.thing) == Allowed() and who.may(APPROVE, JOB, asked.job)
+def test_whatever_the_facts_only_what_waits_is_denied(who: Actor, asked: RequestFacts) -> None:
+    may = check_object(who, DELETE, SCHEDULED, asked.thing) == Allowed() and who.may(APPROVE, JOB, asked.job)
     assert (deny(who, asked) == Allowed()) is (may and asked.approval is ApprovalState.PENDING)
 
 
 @given(ACTORS, REQUESTS)
-def test_whatever_the_facts_only_what_can_run_and_is_permitted_is_tried(who: Actor, asked: Request) -> None:
-    may = on_object(who, VIEW, SCHEDULED, asked.thing) == Allowed() and who.may(RUN, JOB, asked.job)
+def test_whatever_the_facts_only_what_can_run_and_is_permitted_is_tried(who: Actor, asked: RequestFacts) -> None:
+    may = check_object(who, VIEW, SCHEDULED, asked.thing) == Allowed() and who.may(RUN, JOB, asked.job)
     can = asked.supports_dryrun and asked.runnable == job()
     assert (dry_run(who, asked) == Allowed()) is (may and can and not who.read_only)
 
 
 @given(ACTORS, REQUESTS, st.booleans())
-def test_who_does_not_get_the_request_learns_nothing_of_it(who: Actor, asked: Request, force: bool) -> None:
-    unseen = [action for action in (VIEW, CHANGE, DELETE) if on_object(who, action, SCHEDULED, asked.thing) == Hidden()]
+def test_who_does_not_get_the_request_learns_nothing_of_it(who: Actor, asked: RequestFacts, force: bool) -> None:
+    unseen = [
+        action for action in (VIEW, CHANGE, DELETE) if check_object(who, action, SCHEDULED, asked.thing) == Hidden()
+    ]
     answers = {VIEW: dry_run(who, asked), CHANGE: approve(who, asked, force=force), DELETE: deny(who, asked)}
     for action in unseen:
         assert answers[action] == (Denied(NO_PERMISSION) if who.read_only else Hidden())
 
 
 @given(ACTORS, REQUESTS, st.booleans())
-def test_every_refusal_has_a_sentence(who: Actor, asked: Request, force: bool) -> None:
+def test_every_refusal_has_a_sentence(who: Actor, asked: RequestFacts, force: bool) -> None:
     for verdict in (approve(who, asked, force=force), deny(who, asked), dry_run(who, asked)):
         assert not isinstance(verdict, Denied) or verdict.reason.endswith((".", "!"))

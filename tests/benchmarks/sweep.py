@@ -17,11 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from api_shim.background import Watch
+from api_shim.background import BackgroundLoop
 from api_shim.domain.model import ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.reconcile.desired_state import own_deployment
-from api_shim.reconcile.reconciler import Projection
+from api_shim.reconcile.reconciler import Reconciler
 from api_shim.store import Store
 from tests.factories import make_job, make_scheduled, make_user
 from tests.fakes import FakeEngine
@@ -62,7 +62,7 @@ def main(how_many: int) -> None:
         store = Store(f"sqlite:///{Path(folder) / 'signoff.db'}")
         store.migrate()
         engine = filled(store, how_many)
-        watch = Watch(store, engine, Projection(store, engine, now), now)
+        watch = BackgroundLoop(store, engine, Reconciler(store, engine, now), now)
         begun = time.perf_counter()
         with store.transaction(write=False) as tx:
             tx.all(ScheduledJob)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api_shim.domain.audit import Act
+from api_shim.domain.audit import EventType
 from api_shim.services.approvals import CHANGED
 from api_shim.services.audit_trail import AuditTrail
 from api_shim.store import Store
@@ -218,7 +218,7 @@ def test_a_double_click_decides_once(live: Live, signed_in: SignedIn, requests: 
     store = Store(f"sqlite:///{live.home / 'signoff.db'}")
     newest = AuditTrail(store).newest(50)
     store.close()
-    assert [event.name for event in newest if event.act is Act.APPROVED].count(name) == 1
+    assert [event.name for event in newest if event.act is EventType.APPROVED].count(name) == 1
 
 
 def test_what_is_different_from_what_was_approved_last_stands_beside_it(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from api_shim import schemas
 from api_shim.client.operations.scheduled_jobs import SCHEDULED, decide
-from api_shim.client.protocol import Ask, Filter, Ref, Talk, body_of, path_of, read, rows
+from api_shim.client.protocol import Filter, HttpRequest, Operation, Ref, body_of, path_of, read, rows
 
 WAITING = "approval-queue"
 
 
-def queue(*, limit: int | None = None, **filters: Filter) -> Talk[list[schemas.Waiting]]:
+def queue(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.Waiting]]:
     """Return the requests that wait for approval, and which of them you may approve.
 
     Args:
@@ -29,7 +29,7 @@ def queue(*, limit: int | None = None, **filters: Filter) -> Talk[list[schemas.W
     return (yield from rows(schemas.Waiting, WAITING, filters, limit))
 
 
-def approve(ref: Ref, *, force: bool = False, comment: str = "") -> Talk[schemas.ScheduledJob]:
+def approve(ref: Ref, *, force: bool = False, comment: str = "") -> Operation[schemas.ScheduledJob]:
     """Approve a request, so that it runs.
 
     Args:
@@ -54,7 +54,7 @@ def approve(ref: Ref, *, force: bool = False, comment: str = "") -> Talk[schemas
     return (yield from decide(ref, "approve", {"force": force, "comment": comment}))
 
 
-def deny(ref: Ref, *, comment: str = "") -> Talk[schemas.ScheduledJob]:
+def deny(ref: Ref, *, comment: str = "") -> Operation[schemas.ScheduledJob]:
     """Deny a request, so that it never runs.
 
     Args:
@@ -78,7 +78,7 @@ def deny(ref: Ref, *, comment: str = "") -> Talk[schemas.ScheduledJob]:
     return (yield from decide(ref, "deny", {"comment": comment}))
 
 
-def dry_run(ref: Ref) -> Talk[schemas.JobResult]:
+def dry_run(ref: Ref) -> Operation[schemas.JobResult]:
     """Run what a request would run, as you and without effect; the request stays as it is.
 
     Args:
@@ -98,5 +98,5 @@ def dry_run(ref: Ref) -> Talk[schemas.JobResult]:
     >>> bob.dry_run("unsure").task_kwargs["dryrun"]
     True
     """
-    answer = yield Ask(method="POST", path=path_of(SCHEDULED, ref, "dry-run"), body=body_of({}))
+    answer = yield HttpRequest(method="POST", path=path_of(SCHEDULED, ref, "dry-run"), body=body_of({}))
     return read(schemas.JobResult, answer)

@@ -12,12 +12,12 @@ from uuid import UUID
 from api_shim import schemas
 from api_shim.client.protocol import (
     EXTRAS,
-    Ask,
     Filter,
-    Pause,
+    HttpRequest,
+    Operation,
     Ref,
+    Sleep,
     T,
-    Talk,
     body_of,
     path_of,
     read,
@@ -47,7 +47,7 @@ class StillRunning(Unavailable):
         self.result = result
 
 
-def results(*, limit: int | None = None, **filters: Filter) -> Talk[list[schemas.JobResult]]:
+def results(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.JobResult]]:
     """Return the job results that you may see, the newest first.
 
     Args:
@@ -67,7 +67,7 @@ def results(*, limit: int | None = None, **filters: Filter) -> Talk[list[schemas
     return (yield from rows(schemas.JobResult, RESULTS, filters, limit))
 
 
-def result(ref: Ref) -> Talk[schemas.JobResult]:
+def result(ref: Ref) -> Operation[schemas.JobResult]:
     """Return one job result.
 
     Args:
@@ -82,10 +82,10 @@ def result(ref: Ref) -> Talk[schemas.JobResult]:
     >>> shim.result(newest.id).name
     'Greet'
     """
-    return read(schemas.JobResult, (yield Ask(path=path_of(RESULTS, ref))))
+    return read(schemas.JobResult, (yield HttpRequest(path=path_of(RESULTS, ref))))
 
 
-def logs(ref: Ref, *, limit: int | None = None, **filters: Filter) -> Talk[list[schemas.JobLogEntry]]:
+def logs(ref: Ref, *, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.JobLogEntry]]:
     """Return the log of a job result, the oldest line first.
 
     Args:
@@ -106,7 +106,7 @@ def logs(ref: Ref, *, limit: int | None = None, **filters: Filter) -> Talk[list[
     if filters:
         wanted = {"job_result": ref, "sort": "created", **filters}
         return (yield from rows(schemas.JobLogEntry, LOGS, wanted, limit))
-    lines = read(list[schemas.JobLogEntry], (yield Ask(path=path_of(RESULTS, ref, "logs"))))
+    lines = read(list[schemas.JobLogEntry], (yield HttpRequest(path=path_of(RESULTS, ref, "logs"))))
     return lines[:limit]
 
 
@@ -116,7 +116,7 @@ def wait(
     timeout: float | None = None,
     on_log: Callable[[schemas.JobLogEntry], None] | None = None,
     on_change: Callable[[schemas.JobResult], None] | None = None,
-) -> Talk[schemas.JobResult]:
+) -> Operation[schemas.JobResult]:
     """Wait until a run has ended, however it ends.
 
     Args:
@@ -142,7 +142,7 @@ def wait(
     >>> "Hello Ada" in heard
     True
     """
-    began, pause, status = (yield Pause(0)), FIRST_PAUSE, ""
+    began, pause, status = (yield Sleep(0)), FIRST_PAUSE, ""
     seen: set[UUID] = set()
     row = yield from result(ref)
     while True:
@@ -153,10 +153,10 @@ def wait(
             yield from _tell_new(ref, seen, on_log)
         if status in ENDS:
             break
-        left = pause if timeout is None else began + timeout - (yield Pause(0))
+        left = pause if timeout is None else began + timeout - (yield Sleep(0))
         if left <= 0:
             raise StillRunning(row)
-        yield Pause(min(pause, left))
+        yield Sleep(min(pause, left))
         pause = min(LONGEST_PAUSE, pause * 1.5)
         row = yield from _patiently(lambda: result(ref))
     if on_log:
@@ -164,7 +164,7 @@ def wait(
     return row
 
 
-def _tell_new(ref: Ref, seen: set[UUID], tell: Callable[[schemas.JobLogEntry], None]) -> Talk[int]:
+def _tell_new(ref: Ref, seen: set[UUID], tell: Callable[[schemas.JobLogEntry], None]) -> Operation[int]:
     """Tell the lines that have not been seen, and return how many they are."""
     lines = [line for line in (yield from _patiently(lambda: logs(ref))) if line.id not in seen]
     for line in lines:
@@ -173,25 +173,25 @@ def _tell_new(ref: Ref, seen: set[UUID], tell: Callable[[schemas.JobLogEntry], N
     return len(lines)
 
 
-def _tell_rest(ref: Ref, seen: set[UUID], tell: Callable[[schemas.JobLogEntry], None]) -> Talk[None]:
+def _tell_rest(ref: Ref, seen: set[UUID], tell: Callable[[schemas.JobLogEntry], None]) -> Operation[None]:
     """Tell what still comes of a run that has ended, until nothing has come for a while."""
     quiet = 0
     while quiet < 2:
-        yield Pause(SETTLES)
+        yield Sleep(SETTLES)
         quiet = 0 if (yield from _tell_new(ref, seen, tell)) else quiet + 1
 
 
-def _patiently(ask: Callable[[], Talk[T]]) -> Talk[T]:
+def _patiently(ask: Callable[[], Operation[T]]) -> Operation[T]:
     """Ask again where there is no answer, a few times."""
     for _ in range(SILENCES - 1):
         try:
             return (yield from ask())
         except Unavailable:
-            yield Pause(SETTLES)
+            yield Sleep(SETTLES)
     return (yield from ask())
 
 
-def delete_result(ref: Ref) -> Talk[None]:
+def delete_result(ref: Ref) -> Operation[None]:
     """Delete a job result and its log.
 
     Args:
@@ -206,10 +206,10 @@ def delete_result(ref: Ref) -> Talk[None]:
     >>> newest, = shim.results(name="Greet", status="SUCCESS", limit=1)
     >>> shim.delete_result(newest)
     """
-    read_nothing((yield Ask(method="DELETE", path=path_of(RESULTS, ref))))
+    read_nothing((yield HttpRequest(method="DELETE", path=path_of(RESULTS, ref))))
 
 
-def delete_results(ids: Iterable[Ref]) -> Talk[None]:
+def delete_results(ids: Iterable[Ref]) -> Operation[None]:
     """Delete job results, all at one moment; those that are not there, or not yours to delete, are passed over.
 
     Args:
@@ -224,4 +224,4 @@ def delete_results(ids: Iterable[Ref]) -> Talk[None]:
 
     >>> shim.delete_results(shim.results(name="Greet", status="FAILURE"))
     """
-    read_nothing((yield Ask(method="DELETE", path=f"{EXTRAS}/{RESULTS}/", body=body_of(list(ids)))))
+    read_nothing((yield HttpRequest(method="DELETE", path=f"{EXTRAS}/{RESULTS}/", body=body_of(list(ids)))))

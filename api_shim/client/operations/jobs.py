@@ -7,7 +7,17 @@ from datetime import datetime
 from typing import Any
 
 from api_shim import schemas
-from api_shim.client.protocol import Ask, Filter, Ref, Strange, Talk, body_of, path_of, read, rows
+from api_shim.client.protocol import (
+    Filter,
+    HttpRequest,
+    Operation,
+    Ref,
+    UnexpectedResponse,
+    body_of,
+    path_of,
+    read,
+    rows,
+)
 from approval_gate.errors import Invalid
 
 JOBS = "jobs"
@@ -15,7 +25,7 @@ QUEUES = "job-queues"
 ONE_OF = "Give `every` or `cron`, not both."
 
 
-def jobs(*, limit: int | None = None, **filters: Filter) -> Talk[list[schemas.Job]]:
+def jobs(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.Job]]:
     """Return the Jobs that you may see.
 
     Args:
@@ -34,7 +44,7 @@ def jobs(*, limit: int | None = None, **filters: Filter) -> Talk[list[schemas.Jo
     return (yield from rows(schemas.Job, JOBS, filters, limit))
 
 
-def job(ref: Ref) -> Talk[schemas.Job]:
+def job(ref: Ref) -> Operation[schemas.Job]:
     """Return one Job.
 
     Args:
@@ -48,10 +58,10 @@ def job(ref: Ref) -> Talk[schemas.Job]:
     >>> shim.job("Greet").description
     'Says hello.'
     """
-    return read(schemas.Job, (yield Ask(path=path_of(JOBS, ref))))
+    return read(schemas.Job, (yield HttpRequest(path=path_of(JOBS, ref))))
 
 
-def variables(ref: Ref) -> Talk[list[schemas.Variable]]:
+def variables(ref: Ref) -> Operation[list[schemas.Variable]]:
     """Return what a Job wants to know before it runs.
 
     Args:
@@ -65,12 +75,12 @@ def variables(ref: Ref) -> Talk[list[schemas.Variable]]:
     >>> [variable.name for variable in shim.variables("Greet")]
     ['who', 'count', 'file']
     """
-    return read(list[schemas.Variable], (yield Ask(path=path_of(JOBS, ref, "variables"))))
+    return read(list[schemas.Variable], (yield HttpRequest(path=path_of(JOBS, ref, "variables"))))
 
 
 def run(
     ref: Ref, data: Mapping[str, Any] | None = None, *, name: str | None = None, queue: str | None = None
-) -> Talk[schemas.Accepted]:
+) -> Operation[schemas.Accepted]:
     """Run a Job now, as you; if it needs approval, ask for it.
 
     Args:
@@ -109,7 +119,7 @@ def schedule(
     cron: str | None = None,
     time_zone: str | None = None,
     queue: str | None = None,
-) -> Talk[schemas.ScheduledJob]:
+) -> Operation[schemas.ScheduledJob]:
     """Run a Job later: once at a time, or again and again.
 
     Args:
@@ -150,23 +160,23 @@ def schedule(
     given = {field: value for field, value in asked.items() if value is not None}
     accepted = yield from _request(ref, data, given, queue)
     if accepted.scheduled_job is None:
-        raise Strange
+        raise UnexpectedResponse
     return accepted.scheduled_job
 
 
 def _request(
     ref: Ref, data: Mapping[str, Any] | None, schedule: Mapping[str, Any] | None, queue: str | None
-) -> Talk[schemas.Accepted]:
+) -> Operation[schemas.Accepted]:
     asked = {"data": dict(data or {}), "schedule": schedule, "job_queue": queue}
     body = body_of({field: value for field, value in asked.items() if value is not None})
-    answer = yield Ask(method="POST", path=path_of(JOBS, ref, "run"), body=body)
+    answer = yield HttpRequest(method="POST", path=path_of(JOBS, ref, "run"), body=body)
     accepted = read(schemas.Accepted, answer)
     if (accepted.scheduled_job is None) is (accepted.job_result is None):
-        raise Strange
+        raise UnexpectedResponse
     return accepted
 
 
-def job_queues(*, limit: int | None = None, **filters: Filter) -> Talk[list[schemas.JobQueue]]:
+def job_queues(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.JobQueue]]:
     """Return the work queues that Jobs can be run on.
 
     Args:
@@ -185,7 +195,7 @@ def job_queues(*, limit: int | None = None, **filters: Filter) -> Talk[list[sche
     return (yield from rows(schemas.JobQueue, QUEUES, filters, limit))
 
 
-def status() -> Talk[schemas.Status]:
+def status() -> Operation[schemas.Status]:
     """Return whether the server is well.
 
     Contract 2.
@@ -193,4 +203,4 @@ def status() -> Talk[schemas.Status]:
     >>> shim.status().prefect
     'ok'
     """
-    return read(schemas.Status, (yield Ask(path="api/status/")))
+    return read(schemas.Status, (yield HttpRequest(path="api/status/")))

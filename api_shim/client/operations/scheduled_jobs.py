@@ -9,10 +9,10 @@ from typing import Any
 from api_shim import schemas
 from api_shim.client.protocol import (
     EXTRAS,
-    Ask,
     Filter,
+    HttpRequest,
+    Operation,
     Ref,
-    Talk,
     body_of,
     path_of,
     query_of,
@@ -25,7 +25,7 @@ from api_shim.client.protocol import (
 SCHEDULED = "scheduled-jobs"
 
 
-def scheduled_jobs(*, limit: int | None = None, **filters: Filter) -> Talk[list[schemas.ScheduledJob]]:
+def scheduled_jobs(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.ScheduledJob]]:
     """Return the scheduled jobs that you may see.
 
     Args:
@@ -45,7 +45,7 @@ def scheduled_jobs(*, limit: int | None = None, **filters: Filter) -> Talk[list[
     return (yield from rows(schemas.ScheduledJob, SCHEDULED, filters, limit))
 
 
-def scheduled_job(ref: Ref) -> Talk[schemas.ScheduledJob]:
+def scheduled_job(ref: Ref) -> Operation[schemas.ScheduledJob]:
     """Return one scheduled job.
 
     Args:
@@ -59,7 +59,7 @@ def scheduled_job(ref: Ref) -> Talk[schemas.ScheduledJob]:
     >>> shim.scheduled_job("nightly").enabled
     True
     """
-    return read(schemas.ScheduledJob, (yield Ask(path=path_of(SCHEDULED, ref))))
+    return read(schemas.ScheduledJob, (yield HttpRequest(path=path_of(SCHEDULED, ref))))
 
 
 def change(
@@ -72,7 +72,7 @@ def change(
     cron: str | None = None,
     time_zone: str | None = None,
     queue: str | None = None,
-) -> Talk[schemas.ScheduledJob]:
+) -> Operation[schemas.ScheduledJob]:
     """Change a scheduled job; what is not given stays. What was approved and now runs otherwise asks again.
 
     Args:
@@ -109,10 +109,10 @@ def change(
         "job_queue": queue,
     }
     body = body_of({field: value for field, value in wanted.items() if value is not None})
-    return read(schemas.ScheduledJob, (yield Ask(method="PATCH", path=path_of(SCHEDULED, ref), body=body)))
+    return read(schemas.ScheduledJob, (yield HttpRequest(method="PATCH", path=path_of(SCHEDULED, ref), body=body)))
 
 
-def delete(ref: Ref) -> Talk[None]:
+def delete(ref: Ref) -> Operation[None]:
     """Delete a scheduled job; what it has run stays recorded.
 
     Args:
@@ -127,10 +127,10 @@ def delete(ref: Ref) -> Talk[None]:
     >>> row = shim.schedule("Greet", name="once", at="2030-01-01T02:00:00Z")
     >>> shim.delete(row)
     """
-    read_nothing((yield Ask(method="DELETE", path=path_of(SCHEDULED, ref))))
+    read_nothing((yield HttpRequest(method="DELETE", path=path_of(SCHEDULED, ref))))
 
 
-def delete_several(ids: Iterable[Ref]) -> Talk[None]:
+def delete_several(ids: Iterable[Ref]) -> Operation[None]:
     """Delete scheduled jobs, all at one moment; those that are not there, or not yours to delete, are passed over.
 
     Args:
@@ -148,10 +148,10 @@ def delete_several(ids: Iterable[Ref]) -> Talk[None]:
     >>> shim.scheduled_jobs(name=["one", "two"])
     []
     """
-    read_nothing((yield Ask(method="DELETE", path=f"{EXTRAS}/{SCHEDULED}/", body=body_of(list(ids)))))
+    read_nothing((yield HttpRequest(method="DELETE", path=f"{EXTRAS}/{SCHEDULED}/", body=body_of(list(ids)))))
 
 
-def assume(ref: Ref) -> Talk[schemas.ScheduledJob]:
+def assume(ref: Ref) -> Operation[schemas.ScheduledJob]:
     """Become the owner of a scheduled job, as whom it runs; one that a failure has disabled fires again.
 
     Args:
@@ -171,7 +171,7 @@ def assume(ref: Ref) -> Talk[schemas.ScheduledJob]:
     return (yield from decide(ref, "assume-ownership", {}))
 
 
-def transfer(ref: Ref, user: Ref) -> Talk[schemas.ScheduledJob]:
+def transfer(ref: Ref, user: Ref) -> Operation[schemas.ScheduledJob]:
     """Hand a scheduled job to somebody else, as whom it then runs.
 
     Args:
@@ -189,7 +189,7 @@ def transfer(ref: Ref, user: Ref) -> Talk[schemas.ScheduledJob]:
     return (yield from decide(ref, "transfer", {"user": text_of(user)}))
 
 
-def explain(ref: Ref, *, user: Ref | None = None) -> Talk[schemas.Explanation]:
+def explain(ref: Ref, *, user: Ref | None = None) -> Operation[schemas.Explanation]:
     """Return who may do what with a scheduled job, when it fires next, and why not.
 
     Args:
@@ -207,10 +207,10 @@ def explain(ref: Ref, *, user: Ref | None = None) -> Talk[schemas.Explanation]:
     """
     query = query_of({"user": user})
     path = path_of(SCHEDULED, ref, "explain")
-    return read(schemas.Explanation, (yield Ask(path=f"{path}?{query}" if query else path)))
+    return read(schemas.Explanation, (yield HttpRequest(path=f"{path}?{query}" if query else path)))
 
 
-def upcoming(ref: Ref, *, count: int = 10) -> Talk[schemas.Upcoming]:
+def upcoming(ref: Ref, *, count: int = 10) -> Operation[schemas.Upcoming]:
     """Return when a scheduled job fires next, in UTC.
 
     Args:
@@ -227,10 +227,10 @@ def upcoming(ref: Ref, *, count: int = 10) -> Talk[schemas.Upcoming]:
     [0, 0]
     """
     path = path_of(SCHEDULED, ref, "upcoming")
-    return read(schemas.Upcoming, (yield Ask(path=f"{path}?{query_of({'count': count})}")))
+    return read(schemas.Upcoming, (yield HttpRequest(path=f"{path}?{query_of({'count': count})}")))
 
 
-def decide(ref: Ref, verb: str, body: Mapping[str, Any]) -> Talk[schemas.ScheduledJob]:
+def decide(ref: Ref, verb: str, body: Mapping[str, Any]) -> Operation[schemas.ScheduledJob]:
     """Do something with a scheduled job, and return what it is then."""
-    answer = yield Ask(method="POST", path=path_of(SCHEDULED, ref, verb), body=body_of(body))
+    answer = yield HttpRequest(method="POST", path=path_of(SCHEDULED, ref, verb), body=body_of(body))
     return read(schemas.ScheduledJob, answer)

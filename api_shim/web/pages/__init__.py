@@ -16,7 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_shim.services.sessions import SigningIn
+from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
 from api_shim.web.pages import approval_queue, crontab, jobs, results, run, scheduled_job, scheduled_jobs, sign_in
 from api_shim.web.pages.visit import install_errors
@@ -45,17 +45,17 @@ HEADERS = {
 }
 
 
-def create_pages(use: Services, signing_in: SigningIn, clock: Callable[[], datetime]) -> ASGIApp:
+def create_pages(use: Services, sessions: Sessions, clock: Callable[[], datetime]) -> ASGIApp:
     """Return the application of the pages.
 
     Args:
         use: the use cases.
-        signing_in: knows who visits.
+        sessions: knows who visits.
         clock: tells the time, aware.
     """
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     pages.state.services = use
-    pages.state.signing_in = signing_in
+    pages.state.sessions = sessions
     pages.state.clock = clock
     install_errors(pages)
     for router in ROUTERS:

@@ -105,8 +105,8 @@ async def _show(
     here: Here, seen: Review, *, template: str = "request.html", status: int = 200, **context: Any
 ) -> Response:
     by = {"id": seen.case.row.id}
-    explained = await here.use.explaining.explain(here.actor, by, None)
-    upcoming = await here.use.explaining.upcoming(here.actor, by, FIRINGS)
+    explained = await here.use.explainer.explain(here.actor, by, None)
+    upcoming = await here.use.explainer.upcoming(here.actor, by, FIRINGS)
     shown: Mapping[str, Any] = {
         "seen": seen,
         "row": seen.case.row,

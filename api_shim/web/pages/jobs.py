@@ -30,10 +30,10 @@ TONES = {Status.SUCCESS: "good", Status.FAILURE: "bad"}
 async def listed(here: Here) -> Response:
     query = here.request.query_params
     search = query.get("q", "").replace("\0", "")
-    page = await here.use.viewing.page(here.actor, KIND, Listing(limit=MOST, search=search))
+    page = await here.use.queries.page(here.actor, KIND, Listing(limit=MOST, search=search))
     shown = [job for job in page.rows if not job.hidden or search or query.get("hidden") == "yes"]
     ids = [job.id for job in shown]
-    viewing = here.use.viewing
+    viewing = here.use.queries
     return await here.show(
         "jobs.html",
         groups=[(grouping, list(jobs)) for grouping, jobs in groupby(shown, lambda job: job.grouping)],

@@ -6,42 +6,42 @@ from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from api_shim.domain.audit import Act, AuditEvent
+from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.crontab_text import in_words
 from api_shim.domain.model import ScheduledJob
 from api_shim.domain.recurrence import Interval, cron_spec
-from api_shim.services.forecast import Standing
+from api_shim.services.forecast import ScheduleStatus
 
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 
-STANDINGS: Mapping[Standing, tuple[str, str]] = {
-    Standing.FIRES: ("runs next", "good"),
-    Standing.WAITS: ("waits for approval", "warn"),
-    Standing.OVER: ("has run", "plain"),
-    Standing.FAILED: ("disabled", "bad"),
-    Standing.DISABLED: ("disabled", "plain"),
-    Standing.EXPIRED: ("expired", "plain"),
-    Standing.STOPPED: ("will not run", "bad"),
+STANDINGS: Mapping[ScheduleStatus, tuple[str, str]] = {
+    ScheduleStatus.FIRES: ("runs next", "good"),
+    ScheduleStatus.WAITS: ("waits for approval", "warn"),
+    ScheduleStatus.OVER: ("has run", "plain"),
+    ScheduleStatus.FAILED: ("disabled", "bad"),
+    ScheduleStatus.DISABLED: ("disabled", "plain"),
+    ScheduleStatus.EXPIRED: ("expired", "plain"),
+    ScheduleStatus.STOPPED: ("will not run", "bad"),
 }
 """How a scheduled job stands: the words, and the kind of badge that they are on."""
 
-ACTS: Mapping[Act, str] = {
-    Act.REQUESTED: "asked for it",
-    Act.APPROVED: "approved it",
-    Act.DENIED: "denied it",
-    Act.WITHDRAWN: "withdrew it",
-    Act.EXPIRED: "It expired",
-    Act.RETURNED: "It went back into the approval queue",
-    Act.DRY_RUN: "tried it in a dry run",
-    Act.CHANGED: "changed it",
-    Act.ENABLED: "enabled it",
-    Act.DISABLED: "disabled it",
-    Act.ASSUMED: "assumed ownership of it",
-    Act.TRANSFERRED: "handed it over",
-    Act.TAKEN_BACK: "What somebody had changed in Prefect was put right",
-    Act.DELETED: "deleted it",
-    Act.REFUSED: "A run of it was refused",
-    Act.TAMPERED: "Somebody changed a run of it in Prefect",
+ACTS: Mapping[EventType, str] = {
+    EventType.REQUESTED: "asked for it",
+    EventType.APPROVED: "approved it",
+    EventType.DENIED: "denied it",
+    EventType.WITHDRAWN: "withdrew it",
+    EventType.EXPIRED: "It expired",
+    EventType.RETURNED: "It went back into the approval queue",
+    EventType.DRY_RUN: "tried it in a dry run",
+    EventType.CHANGED: "changed it",
+    EventType.ENABLED: "enabled it",
+    EventType.DISABLED: "disabled it",
+    EventType.ASSUMED: "assumed ownership of it",
+    EventType.TRANSFERRED: "handed it over",
+    EventType.TAKEN_BACK: "What somebody had changed in Prefect was put right",
+    EventType.DELETED: "deleted it",
+    EventType.REFUSED: "A run of it was refused",
+    EventType.TAMPERED: "Somebody changed a run of it in Prefect",
 }
 
 FIELDS = {
@@ -83,13 +83,13 @@ def clock(time: datetime, zone: str) -> str:
 def happened(event: AuditEvent) -> str:
     """Return what happened, for people, as a sentence without its full stop."""
     said, data = ACTS.get(event.act, str(event.act)), event.data
-    if event.act is Act.CHANGED:
+    if event.act is EventType.CHANGED:
         said = f"changed its {' and '.join(FIELDS.get(name, name) for name in data.get('fields', []))}"
-    if event.act is Act.TRANSFERRED:
+    if event.act is EventType.TRANSFERRED:
         said = f"handed it over to {data.get('owner', 'somebody')}"
-    if event.act in {Act.ASSUMED, Act.TRANSFERRED}:
+    if event.act in {EventType.ASSUMED, EventType.TRANSFERRED}:
         said += f"; before, {data['was']} owned it" if data.get("was") else "; before, nobody owned it"
-    if event.act is Act.APPROVED and data.get("force"):
+    if event.act is EventType.APPROVED and data.get("force"):
         said += ", though its start had passed"
     return f"{event.actor} {said}" if event.actor and said[0].islower() else said[0].upper() + said[1:]
 

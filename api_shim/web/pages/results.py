@@ -42,7 +42,7 @@ async def listed(here: Here) -> Response:
     where = read_conditions(KIND, {name: [value] for name, value in conditions.items() if value})
     offset = read_count(here.request.query_params.get("offset", ""))
     listing = Listing(where=where, search=asked["q"], limit=PAGE, offset=offset)
-    page = await here.use.viewing.page(here.actor, KIND, listing)
+    page = await here.use.queries.page(here.actor, KIND, listing)
     return await here.show(
         "results.html",
         page=page,
@@ -58,7 +58,7 @@ async def listed(here: Here) -> Response:
 
 @router.get("/{result_id}")
 async def detail(result_id: UUID, here: Here) -> Response:
-    result: JobResult = await here.use.viewing.one(here.actor, KIND, id=result_id)
+    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
     entries = await _log(here, result_id)
     everything = here.request.query_params.get("log") == "all"
     shown = entries if entries is None or everything else entries[-LAST:]
@@ -70,7 +70,7 @@ async def detail(result_id: UUID, here: Here) -> Response:
 
 @router.get("/{result_id}/follow")
 async def follow(result_id: UUID, here: Here) -> Response:
-    result: JobResult = await here.use.viewing.one(here.actor, KIND, id=result_id)
+    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
     after = read_count(here.request.query_params.get("after", ""))
     entries = await _log(here, result_id, after)
     about = await here.use.store.read(lambda tx: _about(here.actor, result, tx))
@@ -82,7 +82,7 @@ async def follow(result_id: UUID, here: Here) -> Response:
 async def _log(here: Visit, result_id: UUID, after: int = 0) -> list[LogEntry] | None:
     """Return the log, less so many lines; None while Prefect does not answer."""
     try:
-        return await here.use.viewing.logs(here.actor, result_id, after)
+        return await here.use.queries.logs(here.actor, result_id, after)
     except Unavailable:
         return None
 
@@ -107,7 +107,7 @@ async def _jobs(here: Visit) -> list[Job]:
     """Return the Jobs that he can choose from."""
     if not here.actor.may(Action.VIEW, ObjectType.JOB):
         return []
-    page = await here.use.viewing.page(here.actor, ObjectType.JOB, Listing(limit=MOST_JOBS, sort=("name",)))
+    page = await here.use.queries.page(here.actor, ObjectType.JOB, Listing(limit=MOST_JOBS, sort=("name",)))
     return page.rows
 
 

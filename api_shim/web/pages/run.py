@@ -14,7 +14,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api_shim.domain.recurrence import Interval, time_zones
-from api_shim.services.schedules import Accepted, Offer
+from api_shim.services.schedules import Accepted, RunOptions
 from api_shim.web.pages.crontab import Preview, preview
 from api_shim.web.pages.run_form import (
     INTERVALS,
@@ -49,14 +49,14 @@ SILENT = "Prefect does not answer, so nobody knows whether a worker could run th
 
 @router.get("/run")
 async def form(job_id: UUID, here: Here) -> Response:
-    offer = await here.use.offers.offer(here.actor, job_id)
+    offer = await here.use.run_preview.offer(here.actor, job_id)
     fields = fields_of(offer.job)
     return await _show(here, offer, fields, typed_at_first(fields, offer.zone), {})
 
 
 @router.post("/preview")
 async def previewed(job_id: UUID, here: Here, sent: Posted) -> Response:
-    offer, typed = await here.use.offers.offer(here.actor, job_id), typed_in(sent)
+    offer, typed = await here.use.run_preview.offer(here.actor, job_id), typed_in(sent)
     zone = first(typed, "time_zone") or offer.zone
     shown = preview(first(typed, "crontab"), zone, first(typed, "start_time"), here.use.clock())
     return await _show(here, offer, fields_of(offer.job), typed, {}, shown=shown)
@@ -64,7 +64,7 @@ async def previewed(job_id: UUID, here: Here, sent: Posted) -> Response:
 
 @router.post("/run")
 async def run(job_id: UUID, here: Here, sent: Posted) -> Response:
-    offer, typed = await here.use.offers.offer(here.actor, job_id), typed_in(sent)
+    offer, typed = await here.use.run_preview.offer(here.actor, job_id), typed_in(sent)
     fields = fields_of(offer.job)
     request = read_request(offer.job, fields, typed)
     try:
@@ -73,13 +73,13 @@ async def run(job_id: UUID, here: Here, sent: Posted) -> Response:
         raise
     except GateError as refusal:
         invalid = isinstance(refusal, Invalid) and not offer.why_not
-        every = [fault.detail for fault in await here.use.offers.faults(offer.job, request)] if invalid else []
+        every = [fault.detail for fault in await here.use.run_preview.faults(offer.job, request)] if invalid else []
         faults = faults_in(every or [refusal.detail], _present(offer, fields))
         return await _show(here, offer, fields, typed, faults, status=_status(refusal))
     return await _go(here, offer, accepted)
 
 
-async def _go(here: Visit, offer: Offer, accepted: Accepted) -> Response:
+async def _go(here: Visit, offer: RunOptions, accepted: Accepted) -> Response:
     name, result, scheduled = offer.job.name, accepted.job_result, accepted.scheduled_job
     if result is not None:
         return await here.go(f"/signoff/results/{result.id}", f"{name} starts now.")
@@ -94,7 +94,7 @@ def _status(refusal: GateError) -> int:
     return 503 if isinstance(refusal, Unavailable) else 403 if isinstance(refusal, Forbidden) else 400
 
 
-def _present(offer: Offer, fields: list[Field]) -> set[str]:
+def _present(offer: RunOptions, fields: list[Field]) -> set[str]:
     """Return the ids of the elements that a fault can stand beside."""
     queue = {"queue"} if len(offer.job.queues) > 1 else set()
     timed = {"interval"} if offer.why_only_now else set(OWN)
@@ -103,7 +103,7 @@ def _present(offer: Offer, fields: list[Field]) -> set[str]:
 
 async def _show(
     here: Visit,
-    offer: Offer,
+    offer: RunOptions,
     fields: list[Field],
     typed: Typed,
     faults: Faults,
@@ -130,15 +130,15 @@ async def _show(
     )
 
 
-def _needing(offer: Offer, name: str) -> list[str]:
+def _needing(offer: RunOptions, name: str) -> list[str]:
     """Return the types of schedule that need this field."""
     named = [Interval.IMMEDIATELY.value] if name == "name" and offer.job.approval_required else []
     return [*named, *(interval for interval, needed in NEEDED.items() if name in needed)]
 
 
-async def _warnings(here: Visit, offer: Offer) -> list[str]:
+async def _warnings(here: Visit, offer: RunOptions) -> list[str]:
     """Return what keeps workers from running it, as far as that is known."""
-    counts = await here.use.viewing.worker_counts()
+    counts = await here.use.queries.worker_counts()
     if counts is None:
         return [SILENT]
     return [UNSERVED.format(queue=queue) for queue in offer.job.queues if not counts.get(queue)]

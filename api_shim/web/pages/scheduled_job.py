@@ -17,7 +17,7 @@ from starlette.responses import Response
 from api_shim.domain.model import JobResult, ScheduledJob
 from api_shim.domain.query import Comparison, Condition
 from api_shim.domain.recurrence import Interval, time_zones
-from api_shim.services.forecast import Standing
+from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_changes import OWNERLESS
 from api_shim.services.schedule_views import Detail
 from api_shim.store import Listing
@@ -53,7 +53,7 @@ async def detail(scheduled_id: UUID, here: Here) -> Response:
 @router.post("/enabled")
 async def set_enabled(scheduled_id: UUID, here: Here, form: Posted) -> Response:
     enabled = text_of(form, "enabled") == "yes"
-    change = here.use.edits.change(here.actor, {"id": scheduled_id}, {"enabled": enabled})
+    change = here.use.schedule_changes.change(here.actor, {"id": scheduled_id}, {"enabled": enabled})
     return await _tried(here, scheduled_id, change, "It is enabled." if enabled else "It is disabled.")
 
 
@@ -72,7 +72,7 @@ async def transfer(scheduled_id: UUID, here: Here, form: Posted) -> Response:
 
 @router.get("/edit")
 async def show_edit_form(scheduled_id: UUID, here: Here) -> Response:
-    found = await here.use.outlook.detail(here.actor, scheduled_id)
+    found = await here.use.schedule_views.detail(here.actor, scheduled_id)
     policy.enforce(found.may["change"], ObjectType.SCHEDULED_JOB)
     fields = _fields(found)
     return await _form(here, found, fields, edit_form.shown(found.case.row, fields), {})
@@ -80,14 +80,14 @@ async def show_edit_form(scheduled_id: UUID, here: Here) -> Response:
 
 @router.post("/edit")
 async def edit(scheduled_id: UUID, here: Here, sent: Posted) -> Response:
-    found = await here.use.outlook.detail(here.actor, scheduled_id)
+    found = await here.use.schedule_views.detail(here.actor, scheduled_id)
     row, fields, typed = found.case.row, _fields(found), typed_in(sent)
     body = edit_form.changed(typed, row, found.case.job, fields)
     address = f"/signoff/scheduled-jobs/{scheduled_id}"
     if not body:
         return await here.go(address, "Nothing was changed.")
     try:
-        changed = await here.use.edits.change(here.actor, {"id": scheduled_id}, body)
+        changed = await here.use.schedule_changes.change(here.actor, {"id": scheduled_id}, body)
     except NotFound:
         raise
     except GateError as error:
@@ -116,7 +116,7 @@ def _status(error: GateError) -> int:
 async def _page(
     here: Visit, scheduled_id: UUID, faults: list[str] | None = None, status: int = 200, *, receiver: str = ""
 ) -> Response:
-    found = await here.use.outlook.detail(here.actor, scheduled_id)
+    found = await here.use.schedule_views.detail(here.actor, scheduled_id)
     by = {"id": scheduled_id}
     return await here.show(
         "scheduled_job.html",
@@ -127,8 +127,8 @@ async def _page(
         faults=faults or [],
         receiver=receiver,
         troubles=_troubles(found),
-        explained=await here.use.explaining.explain(here.actor, by, None),
-        upcoming=await here.use.explaining.upcoming(here.actor, by, FIRINGS),
+        explained=await here.use.explainer.explain(here.actor, by, None),
+        upcoming=await here.use.explainer.upcoming(here.actor, by, FIRINGS),
         runs=await _runs(here, scheduled_id),
         no_results=NO_RESULTS,
         why_no_edit=_why_no_edit(found),
@@ -136,7 +136,7 @@ async def _page(
         why=lambda verdict: policy.why_not(verdict, hidden=policy.NO_PERMISSION),
         inputs=_inputs(found),
         ownerless=OWNERLESS if found.case.row.owner_id is None else "",
-        Standing=Standing,
+        Standing=ScheduleStatus,
     )
 
 
@@ -144,7 +144,7 @@ async def _runs(here: Visit, scheduled_id: UUID) -> list[JobResult] | None:
     """Return the newest runs of it that the visitor may see; None if he may see none of any."""
     of_it = Condition(tests=(Comparison(path="scheduled_job", op=Op.IN, value=(scheduled_id,)),))
     try:
-        page = await here.use.viewing.page(here.actor, ObjectType.JOB_RESULT, Listing(where=(of_it,), limit=RUNS))
+        page = await here.use.queries.page(here.actor, ObjectType.JOB_RESULT, Listing(where=(of_it,), limit=RUNS))
     except Forbidden:
         return None
     return page.rows
@@ -152,7 +152,7 @@ async def _runs(here: Visit, scheduled_id: UUID) -> list[JobResult] | None:
 
 def _troubles(found: Detail) -> list[str]:
     """Return what would keep it from running besides; what does so first is told already."""
-    if found.prospect.standing not in {Standing.WAITS, Standing.DISABLED, Standing.EXPIRED}:
+    if found.prospect.standing not in {ScheduleStatus.WAITS, ScheduleStatus.DISABLED, ScheduleStatus.EXPIRED}:
         return []
     ownerless = OWNERLESS if found.case.row.owner_id is None else ""
     runnable = policy.why_not(policy.runnable(found.case.request.runnable), hidden="")

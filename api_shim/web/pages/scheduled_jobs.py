@@ -19,7 +19,7 @@ from api_shim.domain.query import Comparison, Condition
 from api_shim.domain.recurrence import check_time_zone
 from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import read_sort
-from api_shim.services.forecast import Standing
+from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import Day
 from api_shim.store import Listing
 from api_shim.web.pages.timeline import draw
@@ -66,9 +66,9 @@ async def listed(here: Here) -> Response:
         limit=SHOWN,
         offset=read_count(here.request.query_params.get("offset", "")),
     )
-    page = await here.use.outlook.page(here.actor, listing)
-    day = await here.use.outlook.day(here.actor, listing)
-    zone = _zone(asked.get("zone", ""), here.use.outlook.zone)
+    page = await here.use.schedule_views.page(here.actor, listing)
+    day = await here.use.schedule_views.day(here.actor, listing)
+    zone = _zone(asked.get("zone", ""), here.use.schedule_views.zone)
     return await here.show(
         "scheduled_jobs.html",
         page=page,
@@ -77,13 +77,13 @@ async def listed(here: Here) -> Response:
         query=urlencode(asked),
         narrowed=bool(asked.keys() - {"sort", "zone"}),
         columns=_columns(asked),
-        jobs=await here.use.outlook.jobs(here.actor),
+        jobs=await here.use.schedule_views.jobs(here.actor),
         states={name: called for name, (called, _conditions) in STATES.items()},
         day=day,
         picture=draw(day, zone),
         zone=zone,
-        zones=_zones(day, zone, here.use.outlook.zone),
-        Standing=Standing,
+        zones=_zones(day, zone, here.use.schedule_views.zone),
+        Standing=ScheduleStatus,
     )
 
 
@@ -93,7 +93,7 @@ async def delete(here: Here, form: Posted) -> Response:
     back = within(text_of(form, "back", HOME))
     if not ids:
         return await here.go(back, "Select the scheduled jobs that you want to delete first.")
-    rows = await here.use.outlook.deletable(here.actor, ids)
+    rows = await here.use.schedule_views.deletable(here.actor, ids)
     if text_of(form, "confirmed") != "yes":
         others = len(set(ids)) - len(rows)
         return await here.show("delete_scheduled_jobs.html", rows=rows, others=others, back=back)

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api_shim.domain.accounts import COOKIE, LONGEST
 from api_shim.services.authentication import Unauthenticated
-from api_shim.services.sessions import SigningIn
+from api_shim.services.sessions import Sessions
 from api_shim.web.bodies import read_form
 from api_shim.web.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, is_same, render, text_of, within
 from approval_gate.errors import TooManyAttempts
@@ -39,15 +39,15 @@ async def sign_in(request: Request) -> Response:
     wanted, username = within(text_of(sent, "next")), text_of(sent, "username").strip()
     if not is_same(text_of(sent, "csrf"), request.cookies.get(FORM_COOKIE, "")):
         return _form(request, wanted, username, OUT_OF_DATE, 403)
-    signing_in: SigningIn = request.app.state.signing_in
+    sessions: Sessions = request.app.state.sessions
     address = request.client.host if request.client else ""
     try:
-        key, _session = await signing_in.sign_in(username, text_of(sent, "secret"), address)
+        key, _session = await sessions.sign_in(username, text_of(sent, "secret"), address)
     except TooManyAttempts as error:
         return _form(request, wanted, username, str(error), 429)
     except Unauthenticated as error:
         return _form(request, wanted, username, str(error), 403)
-    await signing_in.forget(request.cookies.get(COOKIE, ""))
+    await sessions.forget(request.cookies.get(COOKIE, ""))
     answer = RedirectResponse(wanted, 303)
     _keep(request, answer, COOKIE, key, int(LONGEST.total_seconds()))
     answer.delete_cookie(FORM_COOKIE, path=SIGN_IN)
@@ -56,7 +56,7 @@ async def sign_in(request: Request) -> Response:
 
 @router.post("/sign-out")
 async def sign_out(here: Here, _form: Posted) -> Response:
-    await here.signing_in.sign_out(here.session)
+    await here.sessions.sign_out(here.session)
     answer = RedirectResponse(SIGN_IN, 303)
     answer.delete_cookie(COOKIE, path="/")
     return answer

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from api_shim.domain.model import ScheduledJob
-from api_shim.services.forecast import Standing
+from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import Day, Lane
 
 TOUCHING = timedelta(minutes=15)
@@ -119,7 +119,7 @@ def _row(place: int, lane: Lane, day: Day, zone: ZoneInfo) -> Row:
     )
 
 
-KINDS = {Standing.FIRES: "fires", Standing.WAITS: "waits"}
+KINDS = {ScheduleStatus.FIRES: "fires", ScheduleStatus.WAITS: "waits"}
 
 
 def _clusters(times: list[datetime]) -> list[list[datetime]]:

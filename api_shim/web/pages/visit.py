@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api_shim.domain.accounts import COOKIE, Session
 from api_shim.services.authentication import Unauthenticated
-from api_shim.services.sessions import SigningIn, Visitor
+from api_shim.services.sessions import Sessions, Visitor
 from api_shim.store import Listing
 from api_shim.web.bodies import read_form
 from api_shim.web.deps import Services
@@ -58,13 +58,13 @@ class Visit:
     Args:
         request: the request.
         use: the use cases.
-        signing_in: keeps his session.
+        sessions: keeps his session.
         visitor: who he is.
     """
 
     request: Request
     use: Services
-    signing_in: SigningIn
+    sessions: Sessions
     visitor: Visitor
 
     @property
@@ -85,7 +85,7 @@ class Visit:
         """
         notice = self.session.notice
         if notice:
-            await self.signing_in.tell(self.session, "")
+            await self.sessions.tell(self.session, "")
         shown = {
             "path": self.request.url.path,
             "user": self.actor,
@@ -100,7 +100,7 @@ class Visit:
     async def go(self, path: str, notice: str = "") -> Response:
         """Send him to another page of ours, which shows this sentence."""
         if notice:
-            await self.signing_in.tell(self.session, notice)
+            await self.sessions.tell(self.session, notice)
         return RedirectResponse(path, 303)
 
     async def _waiting(self) -> int:
@@ -124,9 +124,9 @@ async def visit(request: Request) -> Visit:
     Raises:
         Unauthenticated: nobody is signed in.
     """
-    signing_in: SigningIn = request.app.state.signing_in
-    visitor = await signing_in.resume(request.cookies.get(COOKIE, ""))
-    return Visit(request=request, use=request.app.state.services, signing_in=signing_in, visitor=visitor)
+    sessions: Sessions = request.app.state.sessions
+    visitor = await sessions.resume(request.cookies.get(COOKIE, ""))
+    return Visit(request=request, use=request.app.state.services, sessions=sessions, visitor=visitor)
 
 
 Here = Annotated[Visit, Depends(visit)]

@@ -20,7 +20,7 @@ from api_shim.services.admission import Attempt, Outcome, Ticket
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Use
 from api_shim.web.rest.protocol import respond
-from api_shim.web.rest.serializers import wire
+from api_shim.web.rest.serializers import serializer
 from approval_gate import policy
 from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
 from approval_gate.errors import Invalid, NotFound
@@ -42,7 +42,7 @@ async def admission(request: Request, actor: Caller, use: Use) -> Response:
     answer, ticket = await anyio.to_thread.run_sync(use.admissions.ask, run, asks, now)
     if isinstance(answer, Hold):
         await use.approvals.put_back(run_id)
-    shown = (await wire(request, use)).job_result(ticket.result) if ticket else None
+    shown = (await serializer(request, use)).job_result(ticket.result) if ticket else None
     return respond(request, _shape(answer, ticket, shown))
 
 
@@ -60,7 +60,7 @@ async def outcome(request: Request, actor: Caller, use: Use) -> Response:
 
 
 async def _asked(request: Request, actor: Actor) -> Mapping[str, Any]:
-    policy.enforce(policy.on_type(actor, Action.WRITE, ObjectType.PREFECT), ObjectType.PREFECT)
+    policy.enforce(policy.check_type(actor, Action.WRITE, ObjectType.PREFECT), ObjectType.PREFECT)
     body = await read_body(request)
     if not isinstance(body, Mapping):
         raise Invalid({"non_field_errors": ["Expected an object."]})

@@ -25,13 +25,13 @@ from api_shim.schemas import Object, Reference
 from api_shim.store import TYPES, Transaction
 from api_shim.web.deps import Services
 from api_shim.web.rest.protocol import as_page, read_depth, read_listing, respond
-from api_shim.web.rest.serializers import PATHS, AccountsWire, Wire, related, root_of, wire_at
+from api_shim.web.rest.serializers import PATHS, AccountSerializer, Serializer, related, root_of, serializer_at
 from approval_gate.model import Action, Actor, ObjectType
 
 S = TypeVar("S", bound=Object)
 
 
-class Relatives:
+class Expander:
     """Puts related objects in the place of references, for one request.
 
     Args:
@@ -62,13 +62,13 @@ class Relatives:
     async def shapes(self, kind: ObjectType, rows: Sequence[Any]) -> list[Object]:
         """Return the shapes of objects of one type."""
         if kind in PATHS:
-            accounts = AccountsWire(self._root, await self._use.store.read(partial(related, kind, rows)))
+            accounts = AccountSerializer(self._root, await self._use.store.read(partial(related, kind, rows)))
             return [accounts.account(row) for row in rows]
         if kind is ObjectType.JOB_QUEUE:
-            workers = await self._use.viewing.worker_counts()
-            return [Wire(self._root, {}).job_queue(row, workers) for row in rows]
+            workers = await self._use.queries.worker_counts()
+            return [Serializer(self._root, {}).job_queue(row, workers) for row in rows]
         job_ids = [row.job_id for row in rows] if kind is ObjectType.SCHEDULED_JOB else []
-        wire = await wire_at(self._root, self._use, job_ids)
+        wire = await serializer_at(self._root, self._use, job_ids)
         shape: Mapping[ObjectType, Callable[[Any], Object]] = {
             ObjectType.JOB: wire.job,
             ObjectType.SCHEDULED_JOB: wire.scheduled_job,
@@ -102,14 +102,14 @@ def _with(shape: S, found: Mapping[UUID, Object]) -> S:
 async def answer_page(request: Request, actor: Actor, use: Services, kind: ObjectType) -> Response:
     """Answer with a page of what the caller may view of a type."""
     listing = read_listing(request, kind)
-    page = await use.viewing.page(actor, kind, listing)
-    shapes = await Relatives(use, root_of(request), actor).shapes(kind, page.rows)
+    page = await use.queries.page(actor, kind, listing)
+    shapes = await Expander(use, root_of(request), actor).shapes(kind, page.rows)
     return respond(request, as_page(request, listing, page.count, await expanded(request, actor, use, shapes)))
 
 
 async def answer_one(request: Request, actor: Actor, use: Services, kind: ObjectType, row: Any) -> Response:
     """Answer with one object."""
-    shapes = await Relatives(use, root_of(request), actor).shapes(kind, [row])
+    shapes = await Expander(use, root_of(request), actor).shapes(kind, [row])
     return respond(request, (await expanded(request, actor, use, shapes))[0])
 
 
@@ -117,4 +117,4 @@ async def expanded(request: Request, actor: Actor, use: Services, shapes: Sequen
     """Return shapes as deep as the query says."""
     if not read_depth(request):
         return list(shapes)
-    return await Relatives(use, root_of(request), actor).expand(shapes)
+    return await Expander(use, root_of(request), actor).expand(shapes)

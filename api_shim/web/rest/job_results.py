@@ -20,7 +20,7 @@ from api_shim.web.rest.expansion import answer_one, answer_page, expanded
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import as_page, no_content, read_listing, respond
 from api_shim.web.rest.request_schemas import Deletions
-from api_shim.web.rest.serializers import wire
+from api_shim.web.rest.serializers import serializer
 from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 from approval_gate.policy import missing
@@ -47,7 +47,7 @@ async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
 @router.get("/{ref}", **one(schemas.JobResult))
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Show a job result."""
-    return await answer_one(request, actor, use, KIND, await use.viewing.one(actor, KIND, id=_id(ref)))
+    return await answer_one(request, actor, use, KIND, await use.queries.one(actor, KIND, id=_id(ref)))
 
 
 @router.delete("/{ref}", **answers(None, 204, also=[409]))
@@ -60,20 +60,20 @@ async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 @router.get("/{ref}/logs", **answers(list[schemas.JobLogEntry]))
 async def logs(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """List the log of a job result, the oldest line first."""
-    entries = await use.viewing.logs(actor, _id(ref))
-    shown = await wire(request, use)
+    entries = await use.queries.logs(actor, _id(ref))
+    shown = await serializer(request, use)
     return respond(request, [shown.log_entry(entry) for entry in entries])
 
 
 @router.get("/{ref}/logs/{entry_id}", **answers(schemas.JobLogEntry))
 async def log_entry(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Show a line of the log of a job result."""
-    entries = await use.viewing.logs(actor, _id(ref))
+    entries = await use.queries.logs(actor, _id(ref))
     entry_id = read_id(request.path_params["entry_id"])
     found = next((entry for entry in entries if entry.id == entry_id), None)
     if found is None:
         raise missing(ObjectType.JOB_LOG_ENTRY)
-    return respond(request, (await wire(request, use)).log_entry(found))
+    return respond(request, (await serializer(request, use)).log_entry(found))
 
 
 def _id(text: str) -> UUID:
@@ -97,8 +97,8 @@ AT_ONCE = 20
 async def list_log_entries(request: Request, actor: Caller, use: Use) -> Response:
     """List the log lines of the job results that the query names."""
     listing = read_listing(request, LOG_ENTRY)
-    page = await use.viewing.log_entries(actor, _named(listing), listing)
-    shown = await wire(request, use)
+    page = await use.queries.log_entries(actor, _named(listing), listing)
+    shown = await serializer(request, use)
     entries = [shown.log_entry(entry) for entry in page.rows]
     return respond(request, as_page(request, listing, page.count, await expanded(request, actor, use, entries)))
 

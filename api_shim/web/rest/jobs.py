@@ -17,7 +17,7 @@ from api_shim.web.rest.expansion import answer_one, answer_page
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import by_reference, respond
 from api_shim.web.rest.request_schemas import JobChange, RequestedRun, RequestedRunForm
-from api_shim.web.rest.serializers import wire
+from api_shim.web.rest.serializers import serializer
 from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/jobs", tags=["jobs"])
@@ -38,7 +38,7 @@ async def listed(request: Request, actor: Caller, use: Use) -> Response:
 @router.get("/{ref}", **one(schemas.Job))
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Show a Job."""
-    job: Job = await use.viewing.one(actor, KIND, **by_reference(ref))
+    job: Job = await use.queries.one(actor, KIND, **by_reference(ref))
     return await answer_one(request, actor, use, KIND, job)
 
 
@@ -46,7 +46,7 @@ async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Change what an administrator decides about a Job."""
     body = await read_body(request)
-    job_id = read_id(ref) or (await use.viewing.one(actor, KIND, name=ref)).id
+    job_id = read_id(ref) or (await use.queries.one(actor, KIND, name=ref)).id
     job = await use.catalogue.change(actor, job_id, body)
     return await answer_one(request, actor, use, KIND, job)
 
@@ -54,7 +54,7 @@ async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 @router.get("/{ref}/variables", **answers(list[schemas.Variable]))
 async def variables(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """List the variables of a Job."""
-    job: Job = await use.viewing.one(actor, KIND, **by_reference(ref))
+    job: Job = await use.queries.one(actor, KIND, **by_reference(ref))
     return respond(request, list(job.variables))
 
 
@@ -67,7 +67,7 @@ async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     asked = read_run(await read_body(request), is_form=is_form(request))
     accepted = await use.schedules.request(actor, read_id(ref) or ref, asked)
     scheduled = accepted.scheduled_job
-    shown = await wire(request, use, [scheduled.job_id] if scheduled else [])
+    shown = await serializer(request, use, [scheduled.job_id] if scheduled else [])
     return respond(request, shown.accepted(accepted), 201)
 
 
@@ -86,4 +86,4 @@ async def list_queues(request: Request, actor: Caller, use: Use) -> Response:
 @queues_router.get("/{ref}", **one(schemas.JobQueue))
 async def queue_detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Show a work queue."""
-    return await answer_one(request, actor, use, QUEUE, await use.viewing.one(actor, QUEUE, **by_reference(ref)))
+    return await answer_one(request, actor, use, QUEUE, await use.queries.one(actor, QUEUE, **by_reference(ref)))

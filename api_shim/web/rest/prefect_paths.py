@@ -25,7 +25,7 @@ router = APIRouter(prefix="/api", include_in_schema=False)
 async def resume(run_id: str, request: Request, actor: Caller, use: Use) -> Response:
     body = await read_body(request)
     try:
-        reason = await use.prefect_requests.resume(actor, _id(run_id), _field(body, "run_input"))
+        reason = await use.prefect_ui.resume(actor, _id(run_id), _field(body, "run_input"))
     except Unavailable:
         raise
     except GateError as error:
@@ -41,7 +41,7 @@ async def create_flow_run(deployment_id: str, request: Request, actor: Caller, u
     if not isinstance(body, Mapping):
         raise Invalid("The body must be an object.")
     try:
-        run_id = await use.prefect_requests.run(actor, _id(deployment_id), body)
+        run_id = await use.prefect_ui.run(actor, _id(deployment_id), body)
     except GateError as error:
         raise type(error)(sentence(error.detail)) from error
     return respond(request, await use.engine.show(run_id), 201)

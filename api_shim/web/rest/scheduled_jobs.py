@@ -21,7 +21,7 @@ from api_shim.web.rest.expansion import answer_one, answer_page, expanded
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import as_page, by_reference, check_query, no_content, read_listing, respond
 from api_shim.web.rest.request_schemas import Deletions, ScheduledJobChange, SentDecision, Transfer
-from api_shim.web.rest.serializers import wire
+from api_shim.web.rest.serializers import serializer
 from approval_gate.errors import Invalid
 from approval_gate.model import Actor, ObjectType
 from flows.inputs import is_storable
@@ -51,14 +51,14 @@ async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
 @router.get("/{ref}", **one(schemas.ScheduledJob))
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Show a scheduled job."""
-    row = await use.viewing.one(actor, KIND, **by_reference(ref))
+    row = await use.queries.one(actor, KIND, **by_reference(ref))
     return await answer_one(request, actor, use, KIND, row)
 
 
 @router.patch("/{ref}", **one(schemas.ScheduledJob, body=ScheduledJobChange, also=[405, 409]))
 async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Change a scheduled job."""
-    row = await use.edits.change(actor, by_reference(ref), await read_body(request))
+    row = await use.schedule_changes.change(actor, by_reference(ref), await read_body(request))
     return await answer_one(request, actor, use, KIND, row)
 
 
@@ -88,7 +88,7 @@ async def dry_run(ref: Ref, request: Request, actor: Caller, use: Use) -> Respon
     """Run a request with its inputs, as the caller, without changing anything."""
     await read_body(request)
     result = await use.approvals.dry_run(actor, by_reference(ref))
-    return respond(request, (await wire(request, use)).job_result(result))
+    return respond(request, (await serializer(request, use)).job_result(result))
 
 
 @router.post("/{ref}/assume-ownership", **one(schemas.ScheduledJob, also=[409]))
@@ -109,15 +109,15 @@ async def transfer(ref: Ref, request: Request, actor: Caller, use: Use) -> Respo
 @router.get("/{ref}/explain", **answers(schemas.Explanation, query=["user"]))
 async def explain(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Tell who may do what with a scheduled job and why not, and when it fires next."""
-    told = await use.explaining.explain(actor, by_reference(ref), _about(request))
-    return respond(request, (await wire(request, use)).explanation(told))
+    told = await use.explainer.explain(actor, by_reference(ref), _about(request))
+    return respond(request, (await serializer(request, use)).explanation(told))
 
 
 @router.get("/{ref}/upcoming", **answers(schemas.Upcoming, query=["count"]))
 async def upcoming(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Tell when a scheduled job fires next."""
-    told = await use.explaining.upcoming(actor, by_reference(ref), _count(request))
-    return respond(request, (await wire(request, use)).upcoming(told))
+    told = await use.explainer.upcoming(actor, by_reference(ref), _count(request))
+    return respond(request, (await serializer(request, use)).upcoming(told))
 
 
 def read_receiver(body: Any) -> dict[str, object]:
@@ -157,7 +157,7 @@ async def _id_of(ref: str, actor: Actor, use: Services) -> UUID:
     thing_id = read_id(ref)
     if thing_id is not None:
         return thing_id
-    found: UUID = (await use.viewing.one(actor, KIND, name=ref)).id
+    found: UUID = (await use.queries.one(actor, KIND, name=ref)).id
     return found
 
 
@@ -169,6 +169,6 @@ async def list_waiting(request: Request, actor: Caller, use: Use) -> Response:
     """List the requests that wait for a decision, and whether the caller may approve each."""
     listing = read_listing(request, ObjectType.SCHEDULED_JOB)
     page = await use.approvals.queue(actor, listing)
-    shown = await wire(request, use, (each.scheduled.job_id for each in page.rows))
+    shown = await serializer(request, use, (each.scheduled.job_id for each in page.rows))
     waiting = await expanded(request, actor, use, [shown.waiting(each) for each in page.rows])
     return respond(request, as_page(request, listing, page.count, waiting))

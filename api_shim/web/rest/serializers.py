@@ -41,7 +41,7 @@ from approval_gate.model import ObjectType
 from approval_gate.policy import why_not
 
 
-async def wire(request: Request, use: Services, job_ids: Iterable[UUID] = ()) -> Wire:
+async def serializer(request: Request, use: Services, job_ids: Iterable[UUID] = ()) -> Serializer:
     """Return the maker of shapes for this request.
 
     Args:
@@ -49,14 +49,14 @@ async def wire(request: Request, use: Services, job_ids: Iterable[UUID] = ()) ->
         use: the use cases.
         job_ids: the Jobs of the scheduled jobs that it is to show.
     """
-    return await wire_at(root_of(request), use, job_ids)
+    return await serializer_at(root_of(request), use, job_ids)
 
 
-async def wire_at(root: str, use: Services, job_ids: Iterable[UUID] = ()) -> Wire:
+async def serializer_at(root: str, use: Services, job_ids: Iterable[UUID] = ()) -> Serializer:
     """Return the maker of shapes with addresses below a root, which ends without a slash."""
     wanted = set(job_ids)
     jobs = await use.store.read(lambda tx: tx.all(Job, id=wanted)) if wanted else []
-    return Wire(root, {job.id: job for job in jobs})
+    return Serializer(root, {job.id: job for job in jobs})
 
 
 def root_of(request: Request) -> str:
@@ -64,7 +64,7 @@ def root_of(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-class Wire:
+class Serializer:
     """Makes shapes for one request.
 
     Args:
@@ -294,7 +294,7 @@ def related(kind: ObjectType, things: Sequence[Any], tx: Transaction) -> Related
     return Related(linked=linked(tx, kind, [thing.id for thing in things]))
 
 
-class AccountsWire(Wire):
+class AccountSerializer(Serializer):
     """Makes shapes for one request.
 
     Args:

@@ -19,7 +19,7 @@ from api_shim.web.rest.expansion import answer_one, answer_page
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import by_reference, no_content, respond
 from api_shim.web.rest.request_schemas import GroupFields, NewTokenFields, PermissionFields, TokenFields, UserFields
-from api_shim.web.rest.serializers import PATHS, AccountsWire, related, root_of
+from api_shim.web.rest.serializers import PATHS, AccountSerializer, related, root_of
 from approval_gate.model import ObjectType
 from approval_gate.policy import missing
 
@@ -72,7 +72,7 @@ def _add_routes(kind: ObjectType) -> None:
 
     @router.get(f"{path}/{{ref}}", tags=tags, description=f"Show a {noun}.", **one(told.shape))
     async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-        thing = await use.viewing.one(actor, kind, **_by(kind, ref))
+        thing = await use.queries.one(actor, kind, **_by(kind, ref))
         return await answer_one(request, actor, use, kind, thing)
 
     @router.patch(f"{path}/{{ref}}", tags=tags, description=f"Change a {noun}.", **one(told.shape, body=told.body))
@@ -90,9 +90,9 @@ for each in PATHS:
     _add_routes(each)
 
 
-async def _wire(request: Request, use: Services, kind: ObjectType, things: Sequence[Any]) -> AccountsWire:
+async def _wire(request: Request, use: Services, kind: ObjectType, things: Sequence[Any]) -> AccountSerializer:
     shown = await use.store.read(partial(related, kind, things))
-    return AccountsWire(root_of(request), shown)
+    return AccountSerializer(root_of(request), shown)
 
 
 def _by(kind: ObjectType, ref: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ import pytest
 
 from api_shim import schemas
 from api_shim.client.operations import approvals, job_results, jobs, scheduled_jobs
-from api_shim.client.protocol import Ask, Strange, Talk
+from api_shim.client.protocol import HttpRequest, Operation, UnexpectedResponse
 from approval_gate.errors import Invalid
 from tests.api_shim import said
 from tests.api_shim.client.test_protocol import played
@@ -28,7 +28,7 @@ STATUS = {"signoff-version": "1", "prefect-version": "3", "prefect": "ok", "defa
 AT = datetime(2030, 1, 1, 2, tzinfo=UTC)
 
 
-def case(talk: Talk[Any], method: str, path: str, body: Any, answer: Any, kind: Any, name: str) -> Any:
+def case(talk: Operation[Any], method: str, path: str, body: Any, answer: Any, kind: Any, name: str) -> Any:
     return pytest.param(talk, method, path, body, answer, kind, id=name)
 
 
@@ -194,10 +194,10 @@ CASES = [
 
 @pytest.mark.parametrize(("talk", "method", "path", "body", "answer", "kind"), CASES)
 def test_a_call_asks_one_question_and_reads_its_answer(
-    talk: Talk[Any], method: str, path: str, body: Any, answer: Any, kind: Any
+    talk: Operation[Any], method: str, path: str, body: Any, answer: Any, kind: Any
 ) -> None:
     [asked], found = played(talk, [answer])
-    assert isinstance(asked, Ask)
+    assert isinstance(asked, HttpRequest)
     sent = None if asked.body is None else json.loads(asked.body)
     assert (asked.method, asked.path, sent) == (method, path, body)
     assert found is None if kind is None else isinstance(found, kind)
@@ -223,9 +223,9 @@ def test_a_call_asks_one_question_and_reads_its_answer(
         ),
     ],
 )
-def test_a_list_is_restricted_by_its_filters(talk: Talk[Any], path: str, row: dict[str, Any]) -> None:
+def test_a_list_is_restricted_by_its_filters(talk: Operation[Any], path: str, row: dict[str, Any]) -> None:
     [asked], found = played(talk, [said.page(row)])
-    assert isinstance(asked, Ask)
+    assert isinstance(asked, HttpRequest)
     assert asked.path == f"{E}/{path}"
     assert [str(each.id) for each in found] == [str(row["id"])]
 
@@ -242,10 +242,10 @@ def test_there_is_one_way_to_say_when() -> None:
 
 @pytest.mark.parametrize("answer", [said.accepted(), said.accepted(ROW, RESULT)], ids=["neither", "both"])
 def test_a_request_becomes_one_thing(answer: dict[str, Any]) -> None:
-    with pytest.raises(Strange):
+    with pytest.raises(UnexpectedResponse):
         played(jobs.run("j"), [answer])
 
 
 def test_what_was_to_be_scheduled_has_not_begun() -> None:
-    with pytest.raises(Strange):
+    with pytest.raises(UnexpectedResponse):
         played(jobs.schedule("j", name="x", at=AT), [BEGUN])

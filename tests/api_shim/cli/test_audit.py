@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from api_shim.domain.audit import Act, about
+from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.store import Store
 from tests.api_shim.cli.conftest import Run
 from tests.factories import NOW, make_job, make_scheduled, make_user
@@ -22,9 +22,9 @@ ALICE, BOB = make_user("alice"), make_user("bob")
 JOB = make_job()
 BACKUP = make_scheduled(JOB, ALICE, name="nightly [bold]backup[/bold]")
 EVENTS = (
-    about(BACKUP, Act.REQUESTED, NOW, ALICE),
-    about(BACKUP, Act.APPROVED, NOW, BOB, comment="looks fine, Zoë"),
-    about(BACKUP, Act.RETURNED, NOW, reason="The inputs changed."),
+    scheduled_job_event(BACKUP, EventType.REQUESTED, NOW, ALICE),
+    scheduled_job_event(BACKUP, EventType.APPROVED, NOW, BOB, comment="looks fine, Zoë"),
+    scheduled_job_event(BACKUP, EventType.RETURNED, NOW, reason="The inputs changed."),
 )
 
 

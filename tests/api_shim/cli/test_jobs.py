@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api_shim.services.jobs import Catalogue
+from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import utc_now
 from api_shim.store import Store
 from flows.examples import BackUp, CheckHosts
@@ -18,7 +18,7 @@ def _recorded(signoff: Run, home: Path) -> None:
     """Record two Jobs, as a start of the server does."""
     signoff("job", "list")
     store = Store(f"sqlite:///{home / 'signoff.db'}")
-    Catalogue(store, utc_now).record([BackUp.definition(), CheckHosts.definition()])
+    JobCatalogue(store, utc_now).record([BackUp.definition(), CheckHosts.definition()])
     store.close()
 
 

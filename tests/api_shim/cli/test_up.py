@@ -11,7 +11,7 @@ import pytest
 from api_shim.cli.up import DEMO, WORKER, check_port, demo_keys, first_keys, locked, origin_of
 from api_shim.services.account_admin import Identity
 from api_shim.services.authentication import Credentials
-from api_shim.services.jobs import Catalogue
+from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import utc_now
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
@@ -66,7 +66,7 @@ def test_the_first_start_makes_an_administrator_and_the_second_nobody(sqlite_sto
 
 
 def test_a_demo_gives_two_people_what_they_need_once(sqlite_store: Store) -> None:
-    catalogue = Catalogue(sqlite_store, utc_now)
+    catalogue = JobCatalogue(sqlite_store, utc_now)
     catalogue.record(discover(["flows.examples"]).jobs.values())
     assert [username for username, _key in demo_keys(sqlite_store)] == ["alice", "bob"]
     assert demo_keys(sqlite_store) == []
@@ -75,7 +75,7 @@ def test_a_demo_gives_two_people_what_they_need_once(sqlite_store: Store) -> Non
 
 
 def test_a_demo_leaves_alone_what_somebody_has_disabled(sqlite_store: Store) -> None:
-    catalogue = Catalogue(sqlite_store, utc_now)
+    catalogue = JobCatalogue(sqlite_store, utc_now)
     catalogue.record(discover(["flows.examples"]).jobs.values())
     demo_keys(sqlite_store)
     catalogue.set_enabled("Check hosts", enabled=False)

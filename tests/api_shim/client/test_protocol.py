@@ -13,12 +13,12 @@ import pytest
 
 from api_shim import schemas
 from api_shim.client.protocol import (
-    Ask,
     Filter,
-    Pause,
+    HttpRequest,
+    Operation,
     Ref,
-    Strange,
-    Talk,
+    Sleep,
+    UnexpectedResponse,
     body_of,
     path_of,
     query_of,
@@ -34,9 +34,9 @@ ID = "3f0a4d7e-0000-4000-8000-000000000000"
 ROW = schemas.ScheduledJob.model_validate(said.scheduled())
 
 
-def played(talk: Talk[Any], answers: Iterable[Any]) -> tuple[list[Ask | Pause], Any]:
+def played(talk: Operation[Any], answers: Iterable[Any]) -> tuple[list[HttpRequest | Sleep], Any]:
     """Carry a call out with given answers; return what it did, and what came of it."""
-    done: list[Ask | Pause] = []
+    done: list[HttpRequest | Sleep] = []
     step = next(talk)
     try:
         for answer in answers:
@@ -130,22 +130,22 @@ def test_an_answer_is_read_into_its_shape_and_unknown_fields_are_passed_over() -
 
 @pytest.mark.parametrize("content", [None, [], {}, "Hello", {"value": "a"}])
 def test_what_does_not_fit_is_strange(content: object) -> None:
-    with pytest.raises(Strange) as refused:
+    with pytest.raises(UnexpectedResponse) as refused:
         read(schemas.Choice, content)
     assert refused.value.__suppress_context__
 
 
 def test_nothing_is_nothing() -> None:
     read_nothing(None)
-    with pytest.raises(Strange):
+    with pytest.raises(UnexpectedResponse):
         read_nothing({})
 
 
 # Lists
 
 
-def asked_queries(done: list[Ask | Pause]) -> list[str]:
-    return [step.path.partition("?")[2] for step in done if isinstance(step, Ask)]
+def asked_queries(done: list[HttpRequest | Sleep]) -> list[str]:
+    return [step.path.partition("?")[2] for step in done if isinstance(step, HttpRequest)]
 
 
 def test_a_list_is_read_to_its_last_page_by_the_query_of_each_link_alone() -> None:
@@ -158,7 +158,7 @@ def test_a_list_is_read_to_its_last_page_by_the_query_of_each_link_alone() -> No
     done, found = played(rows(schemas.Job, "jobs", {"name": "x"}, None), pages)
     assert [str(row.id) for row in found] == [first["id"], second["id"], third["id"]]
     assert asked_queries(done) == ["limit=200&name=x", "limit=2&offset=2", "limit=2&offset=4"]
-    assert {step.path.partition("?")[0] for step in done if isinstance(step, Ask)} == {"api/extras/jobs/"}
+    assert {step.path.partition("?")[0] for step in done if isinstance(step, HttpRequest)} == {"api/extras/jobs/"}
 
 
 def test_a_list_whose_pages_lead_in_a_circle_ends() -> None:
@@ -175,7 +175,7 @@ def test_no_more_is_asked_for_than_is_wanted() -> None:
 
 @pytest.mark.parametrize("content", [None, {}, [], {"results": {}}, said.page({"id": 1})], ids=str)
 def test_what_is_no_list_is_strange(content: object) -> None:
-    with pytest.raises(Strange):
+    with pytest.raises(UnexpectedResponse):
         played(rows(schemas.Job, "jobs", {}, None), [content])
 
 

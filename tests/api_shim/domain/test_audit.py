@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from api_shim.domain.audit import (
     FIRST_HASH,
-    Act,
     AuditEvent,
     AuditHead,
-    about,
-    about_account,
-    chained,
-    continued,
+    EventType,
+    account_event,
+    chain_event,
+    chain_events,
     fault,
     hash_of,
+    scheduled_job_event,
     shape,
 )
 from tests.factories import NOW, make_job, make_scheduled, make_user
@@ -36,7 +36,7 @@ def chain(events: Sequence[AuditEvent]) -> tuple[Chain, AuditHead]:
     """Return the events as they are recorded one after the other, and the end."""
     head, recorded = AuditHead(), []
     for event in events:
-        recorded.append(chained(event, head))
+        recorded.append(chain_event(event, head))
         head = replace(head, number=recorded[-1].number, hash=recorded[-1].hash)
     return recorded, head
 
@@ -47,25 +47,27 @@ def rehashed(event: AuditEvent, **to: Any) -> AuditEvent:
     return replace(event, hash=hash_of(event))
 
 
-THREE, HEAD = chain([AuditEvent(at=NOW, act=act) for act in (Act.REQUESTED, Act.APPROVED, Act.ADMITTED)])
+THREE, HEAD = chain(
+    [AuditEvent(at=NOW, act=act) for act in (EventType.REQUESTED, EventType.APPROVED, EventType.ADMITTED)]
+)
 
 
 # Events
 
 
 def test_events_that_are_recorded_at_once_stand_as_those_that_are_recorded_one_by_one() -> None:
-    events = [AuditEvent(at=NOW, act=act) for act in (Act.REQUESTED, Act.APPROVED, Act.ADMITTED)]
-    assert continued(events, AuditHead()) == THREE
-    assert continued(events[1:], AuditHead(number=1, hash=THREE[0].hash)) == THREE[1:]
-    assert continued([], HEAD) == []
+    events = [AuditEvent(at=NOW, act=act) for act in (EventType.REQUESTED, EventType.APPROVED, EventType.ADMITTED)]
+    assert chain_events(events, AuditHead()) == THREE
+    assert chain_events(events[1:], AuditHead(number=1, hash=THREE[0].hash)) == THREE[1:]
+    assert chain_events([], HEAD) == []
 
 
 def test_an_event_about_a_scheduled_job_says_whose_act_it_was_and_what_it_was_about() -> None:
     alice, job = make_user("alice"), make_job()
     scheduled = make_scheduled(job, alice, flow_run_id=uuid4(), deployment_id=uuid4())
-    assert about(scheduled, Act.APPROVED, NOW, alice, comment="fine", force=False) == AuditEvent(
+    assert scheduled_job_event(scheduled, EventType.APPROVED, NOW, alice, comment="fine", force=False) == AuditEvent(
         at=NOW,
-        act=Act.APPROVED,
+        act=EventType.APPROVED,
         actor_id=alice.id,
         actor="alice",
         name=scheduled.name,
@@ -78,7 +80,9 @@ def test_an_event_about_a_scheduled_job_says_whose_act_it_was_and_what_it_was_ab
 
 
 def test_what_happened_by_itself_has_no_actor_and_inputs_are_no_part_of_an_event() -> None:
-    event = about(make_scheduled(make_job(), None, inputs={"password": "hunter2"}), Act.EXPIRED, NOW)
+    event = scheduled_job_event(
+        make_scheduled(make_job(), None, inputs={"password": "hunter2"}), EventType.EXPIRED, NOW
+    )
     assert (event.actor_id, event.actor) == (None, "")
     assert "hunter2" not in json.dumps(shape(event))
 
@@ -92,10 +96,10 @@ def test_what_happened_by_itself_has_no_actor_and_inputs_are_no_part_of_an_event
 )
 def test_an_event_about_an_account_says_which_it_was_and_what_was_changed(fields: Any, data: dict[str, Any]) -> None:
     alice, thing_id = make_user("alice"), uuid4()
-    event = about_account(thing_id, "see Jobs", Act.PERMISSION_CHANGED, NOW, alice, fields)
+    event = account_event(thing_id, "see Jobs", EventType.PERMISSION_CHANGED, NOW, alice, fields)
     assert event == AuditEvent(
         at=NOW,
-        act=Act.PERMISSION_CHANGED,
+        act=EventType.PERMISSION_CHANGED,
         actor_id=alice.id,
         actor="alice",
         name="see Jobs",
@@ -106,7 +110,9 @@ def test_an_event_about_an_account_says_which_it_was_and_what_was_changed(fields
 
 def test_an_event_in_json_form_has_all_its_fields() -> None:
     who, run = uuid4(), uuid4()
-    event = AuditEvent(number=7, at=NOW, act=Act.DENIED, actor_id=who, actor="Zoë", flow_run_id=run, data={"a": [1]})
+    event = AuditEvent(
+        number=7, at=NOW, act=EventType.DENIED, actor_id=who, actor="Zoë", flow_run_id=run, data={"a": [1]}
+    )
     assert json.loads(json.dumps(shape(event))) == {
         "number": 7,
         "at": "2026-05-04T12:00:00+00:00",
@@ -142,7 +148,7 @@ def test_a_hash_can_be_computed_from_the_json_form_with_other_tools() -> None:
 OTHER: dict[str, Any] = {
     "number": 2,
     "at": NOW + timedelta(microseconds=1),
-    "act": Act.DENIED,
+    "act": EventType.DENIED,
     "actor_id": UUID(int=1),
     "actor": "mallory",
     "name": "another",
@@ -173,7 +179,7 @@ def test_every_field_is_in_the_hash(field: str) -> None:
     ],
 )
 def test_what_differs_is_hashed_differently(one: dict[str, Any], other: dict[str, Any]) -> None:
-    event = AuditEvent(at=NOW, act=Act.DENIED)
+    event = AuditEvent(at=NOW, act=EventType.DENIED)
     assert hash_of(replace(event, **one)) != hash_of(replace(event, **other))
 
 
@@ -188,7 +194,7 @@ def test_what_differs_is_hashed_differently(one: dict[str, Any], other: dict[str
 def test_what_the_store_gives_back_in_another_form_has_the_same_hash(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    event = AuditEvent(at=NOW, act=Act.DENIED)
+    event = AuditEvent(at=NOW, act=EventType.DENIED)
     assert hash_of(replace(event, **one)) == hash_of(replace(event, **other))
 
 
@@ -227,7 +233,7 @@ END = "The last event is not what was recorded."
         ),
         pytest.param([FIRST, SECOND, SECOND, THIRD], HEAD, LOST_3, id="one twice"),
         pytest.param([replace(FIRST, number=0), *THREE], HEAD, LOST_1, id="one before the first"),
-        pytest.param([*THREE, chained(FIRST, HEAD)], HEAD, END, id="one after the last"),
+        pytest.param([*THREE, chain_event(FIRST, HEAD)], HEAD, END, id="one after the last"),
         pytest.param(THREE, AuditHead(), END, id="a missing head"),
         pytest.param(THREE, replace(HEAD, number=2, hash=SECOND.hash), END, id="a head that was set back"),
         pytest.param(THREE, replace(HEAD, number=4), "Event 4 is missing.", id="a head that was set forward"),
@@ -243,7 +249,7 @@ TEXTS = st.text('aé\0\ud800"\\', max_size=3)
 VALUES = st.recursive(st.none() | st.booleans() | st.integers(-2, 2) | TEXTS, lambda inner: st.lists(inner, max_size=2))
 CONTENT: dict[str, st.SearchStrategy[Any]] = {
     "at": st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 2), timezones=st.just(UTC)),  # noqa: DTZ001 - its zone is drawn
-    "act": st.sampled_from(Act),
+    "act": st.sampled_from(EventType),
     "actor_id": IDS,
     "actor": TEXTS,
     "name": TEXTS,

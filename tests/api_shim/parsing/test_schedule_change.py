@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from api_shim.domain.model import ScheduledJob
 from api_shim.domain.recurrence import Interval, first_time, next_times
-from api_shim.parsing.schedule_change import FIELDS, Edit, check_fields, read_edit
+from api_shim.parsing.schedule_change import FIELDS, ScheduleChange, check_fields, read_edit
 from approval_gate.errors import Invalid
 from tests.factories import NOW, make_job, make_scheduled
 from tests.strategies import crontabs, fires
@@ -39,7 +39,7 @@ AT_ONCE = replace(ONCE, immediate=True, start_time=NOW - HOUR)
 LATE = make_scheduled(JOB, None, interval=Interval.CUSTOM, crontab="0 20 * * *", start_time=NOW - 30 * DAY)
 
 
-def read(body: dict[str, Any], row: ScheduledJob = LATE, now: datetime = NOW) -> Edit:
+def read(body: dict[str, Any], row: ScheduledJob = LATE, now: datetime = NOW) -> ScheduleChange:
     return read_edit(check_fields(body), row, now)
 
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_changed_is_refused_so_that_nobody_believes_that_it_was(b
 @pytest.mark.parametrize("row", [LATE, HOURLY, ONCE, AT_ONCE], ids=["custom", "hourly", "once", "at once"])
 def test_what_is_not_sent_stays(row: ScheduledJob) -> None:
     edit = read({}, row)
-    assert edit == Edit(fields={})
+    assert edit == ScheduleChange(fields={})
     assert (edit.inputs, edit.runs_otherwise) == (False, False)
 
 
@@ -266,12 +266,12 @@ def test_every_fault_is_told_under_its_field(row: ScheduledJob, body: dict[str, 
     ],
 )
 def test_only_what_is_sent_and_differs_changes(row: ScheduledJob, body: dict[str, Any], fields: Any) -> None:
-    assert read(body, row) == Edit(fields=fields)
+    assert read(body, row) == ScheduleChange(fields=fields)
 
 
 def test_data_and_queues_are_kept_as_sent() -> None:
     edit = read({"data": {"count": 2}, "task_queue": "bulk", "job_queue": ""}, HOURLY)
-    assert edit == Edit(fields={}, data={"count": 2}, task_queue="bulk", job_queue="")
+    assert edit == ScheduleChange(fields={}, data={"count": 2}, task_queue="bulk", job_queue="")
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,19 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from api_shim.domain.ports import GOING, HELD, Announcement, DeploymentSpec, Engine, Question, RunSpec, ScheduleSpec
+from api_shim.domain.ports import (
+    GOING,
+    HELD,
+    Announcement,
+    ApprovalForm,
+    DeploymentSpec,
+    Orchestrator,
+    RunSpec,
+    ScheduleSpec,
+)
 from api_shim.domain.recurrence import CronSpec
 from api_shim.prefect_api import prefect_client
-from api_shim.prefect_api.prefect_client import PrefectEngine
+from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_json import AWAITING, KEYS, TAG
 from approval_gate.errors import Unavailable
 from flows.registry import load
@@ -54,10 +63,10 @@ def real(request: pytest.FixtureRequest) -> Door:
     live = request.getfixturevalue("live")
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[PrefectEngine]:
+    async def opened() -> AsyncIterator[PrefectOrchestrator]:
         sign_in = ("admin", live.key("admin"))
         async with httpx.AsyncClient(base_url=f"{live.origin}/api", auth=sign_in, timeout=30) as client:
-            yield PrefectEngine(client, pool=POOL)
+            yield PrefectOrchestrator(client, pool=POOL)
 
     return Door(opened, lambda: datetime.now(UTC))
 
@@ -95,14 +104,14 @@ def a_run(**to: Any) -> RunSpec:
     return replace(run, **to)
 
 
-async def made(engine: Engine, spec: DeploymentSpec | None = None) -> UUID:
+async def made(engine: Orchestrator, spec: DeploymentSpec | None = None) -> UUID:
     spec = spec or base()
     deployment_id = await engine.create_deployment(spec)
     await engine.write_deployment(deployment_id, spec)
     return deployment_id
 
 
-async def one(engine: Engine, run_id: UUID) -> Any:
+async def one(engine: Orchestrator, run_id: UUID) -> Any:
     return (await engine.runs([run_id]))[run_id]
 
 
@@ -110,7 +119,7 @@ async def one(engine: Engine, run_id: UUID) -> Any:
 
 
 def test_a_run_is_removed_and_again(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         run_id = await engine.hold(await made(engine), a_run())
         await engine.remove_run(run_id)
         assert await engine.runs([run_id]) == {}
@@ -120,7 +129,7 @@ def test_a_run_is_removed_and_again(door: Door) -> None:
 
 
 def test_workers_are_counted_by_queue(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         counts = await engine.worker_counts()
         assert {queue: await engine.has_worker(queue) for queue in counts} == {
             queue: count > 0 for queue, count in counts.items()
@@ -134,7 +143,7 @@ def test_workers_are_counted_by_queue(door: Door) -> None:
 
 
 def test_a_deployment_is_made_inert_and_once(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         spec = recurring()
         first = await engine.create_deployment(spec)
         found = await engine.read_deployment(first)
@@ -150,7 +159,7 @@ def test_a_deployment_is_made_inert_and_once(door: Door) -> None:
 
 
 def test_making_again_what_is_active_leaves_it_active(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         spec = recurring()
         deployment_id = await made(engine, spec)
         assert await engine.create_deployment(replace(spec, queue="bulk")) == deployment_id
@@ -180,7 +189,7 @@ def every_variable() -> dict[str, Any]:
     ],
 )
 def test_what_is_written_is_read_back_the_same(door: Door, spec: DeploymentSpec) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         deployment_id = await made(engine, spec)
         assert await engine.read_deployment(deployment_id) == spec
         assert (await engine.deployments())[deployment_id] == spec
@@ -191,7 +200,7 @@ def test_what_is_written_is_read_back_the_same(door: Door, spec: DeploymentSpec)
 
 
 def test_everything_but_the_names_can_be_written_anew(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         spec = recurring(description="old")
         deployment_id = await made(engine, spec)
         slug = spec.schedule.slug if spec.schedule else ""
@@ -215,7 +224,7 @@ def test_everything_but_the_names_can_be_written_anew(door: Door) -> None:
 
 
 def test_a_deployment_that_is_gone_reads_as_none_and_cannot_be_written(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         assert await engine.read_deployment(uuid4()) is None
         await engine.remove_deployment(uuid4())
         with pytest.raises(Unavailable):
@@ -227,7 +236,7 @@ def test_a_deployment_that_is_gone_reads_as_none_and_cannot_be_written(door: Doo
 
 
 def test_removing_leaves_nothing_that_could_start(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         deployment_id = await made(engine, recurring())
         held = await engine.hold(deployment_id, a_run())
         released = await engine.hold(deployment_id, a_run())
@@ -249,7 +258,7 @@ def test_removing_leaves_nothing_that_could_start(door: Door) -> None:
 
 
 def test_a_held_run_stands_with_what_it_was_given(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         deployment_id = await made(engine)
         asked = a_run()
         run_id = await engine.hold(deployment_id, asked)
@@ -269,7 +278,7 @@ def test_a_held_run_stands_with_what_it_was_given(door: Door) -> None:
 
 
 def test_asking_twice_under_one_key_gives_one_run_also_after_its_end(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         deployment_id = await made(engine)
         asked = a_run()
         first = await engine.hold(deployment_id, asked)
@@ -285,7 +294,7 @@ def test_asking_twice_under_one_key_gives_one_run_also_after_its_end(door: Door)
 
 
 def test_a_released_run_waits_for_its_time_and_can_be_moved(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         run_id = await engine.hold(await made(engine), a_run())
         at = (door.now() + timedelta(days=2)).replace(microsecond=123456)
         for when in (at, at, at + timedelta(hours=1)):
@@ -300,7 +309,7 @@ def test_a_released_run_waits_for_its_time_and_can_be_moved(door: Door) -> None:
 
 
 def test_releasing_at_the_same_time_again_does_nothing(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         run_id = await engine.hold(await made(engine), a_run())
         at = door.now() + timedelta(days=2)
         await engine.release(run_id, at, "first")
@@ -313,7 +322,7 @@ def test_releasing_at_the_same_time_again_does_nothing(door: Door) -> None:
 
 @pytest.mark.parametrize("state", sorted(ENDED))
 def test_a_run_is_ended_once_and_stays_so(door: Door, state: str) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         run_id = await engine.hold(await made(engine), a_run())
         await engine.end(run_id, state, "Named so", "why – ü")
         ended = await one(engine, run_id)
@@ -328,7 +337,7 @@ def test_a_run_is_ended_once_and_stays_so(door: Door, state: str) -> None:
 
 
 def test_runs_that_do_not_exist_are_left_out_and_cannot_be_moved(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         nobody = uuid4()
         assert await engine.runs([]) == {}
         assert await engine.runs([nobody]) == {}
@@ -357,8 +366,8 @@ FORM = {
 }
 
 
-def a_question(**to: Any) -> Question:
-    asked = Question(
+def a_question(**to: Any) -> ApprovalForm:
+    asked = ApprovalForm(
         name="Grüße – 世界 (waiting for approval)",
         message="Waits for approval; requested by zoë.",
         parameters=PARAMETERS,
@@ -377,7 +386,7 @@ QUESTIONS = [
 ]
 
 
-async def waiting(engine: Engine, asked: Question | None = None) -> UUID:
+async def waiting(engine: Orchestrator, asked: ApprovalForm | None = None) -> UUID:
     """Make a run that waits for a decision, and let it ask."""
     run_id = await engine.hold(await made(engine), a_run(awaits=True))
     await engine.ask(run_id, asked or a_question())
@@ -385,8 +394,8 @@ async def waiting(engine: Engine, asked: Question | None = None) -> UUID:
 
 
 @pytest.mark.parametrize("asked", QUESTIONS)
-def test_what_was_asked_is_read_back_exactly(door: Door, asked: Question) -> None:
-    async def test(engine: Engine) -> None:
+def test_what_was_asked_is_read_back_exactly(door: Door, asked: ApprovalForm) -> None:
+    async def test(engine: Orchestrator) -> None:
         spec = a_run(awaits=True, name=asked.name, message=asked.message, parameters=asked.parameters)
         run_id = await engine.hold(await made(engine), spec)
         await engine.ask(run_id, asked)
@@ -399,7 +408,7 @@ def test_what_was_asked_is_read_back_exactly(door: Door, asked: Question) -> Non
 
 
 def test_a_run_that_waits_for_a_decision_is_held_and_asks_nothing_before_it_is_told_to(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         for awaits in (True, False):
             spec = a_run(awaits=awaits)
             run_id = await engine.hold(await made(engine), spec)
@@ -413,11 +422,11 @@ def test_a_run_that_waits_for_a_decision_is_held_and_asks_nothing_before_it_is_t
     door.run(test)
 
 
-async def hold_only(engine: Engine, run_id: UUID) -> None:
+async def hold_only(engine: Orchestrator, run_id: UUID) -> None:
     """Leave it as it is."""
 
 
-async def release_it(engine: Engine, run_id: UUID) -> None:
+async def release_it(engine: Orchestrator, run_id: UUID) -> None:
     await engine.release(run_id, datetime(2090, 1, 1, tzinfo=UTC), "go")
 
 
@@ -442,7 +451,7 @@ UNENDED = [
 @pytest.mark.parametrize("comes_to_be", UNENDED)
 @pytest.mark.parametrize("awaits", [True, False], ids=["made to wait", "made to start"])
 def test_a_run_that_has_not_ended_is_made_to_stand_and_ask(door: Door, comes_to_be: Any, awaits: bool) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         run_id = await engine.hold(await made(engine), a_run(awaits=awaits))
         await comes_to_be(engine, run_id)
         asked = a_question(message=a_run().message)
@@ -456,7 +465,7 @@ def test_a_run_that_has_not_ended_is_made_to_stand_and_ask(door: Door, comes_to_
 
 
 def test_asking_again_changes_nothing(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         run_id = await waiting(engine)
         before = await shown(engine, run_id), await one(engine, run_id), await engine.asked(run_id)
         await engine.ask(run_id, a_question())
@@ -466,7 +475,7 @@ def test_asking_again_changes_nothing(door: Door) -> None:
 
 
 def test_another_question_takes_the_place_of_the_first(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         first = a_question(message=a_run().message)
         run_id = await waiting(engine, first)
         other = replace(first, name="another", parameters={"other": [1]}, description="# Else", form={"type": "object"})
@@ -479,7 +488,7 @@ def test_another_question_takes_the_place_of_the_first(door: Door) -> None:
 
 @pytest.mark.parametrize("state", sorted(ENDED))
 def test_what_has_ended_or_is_not_there_is_not_asked_about(door: Door, state: str) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         run_id = await waiting(engine)
         await engine.end(run_id, state, "Over", "it was so")
         before = await shown(engine, run_id), await one(engine, run_id)
@@ -497,7 +506,7 @@ def test_what_has_ended_or_is_not_there_is_not_asked_about(door: Door, state: st
 
 @pytest.mark.parametrize(("name", "found"), [("Grüße – 世界", "Grüße – 世界"), (None, a_question().name)])
 def test_a_released_run_asks_no_more_and_has_its_new_name(door: Door, name: str | None, found: str) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         run_id = await waiting(engine)
         at = door.now() + timedelta(days=2)
         for _ in range(2):
@@ -513,7 +522,7 @@ def test_a_released_run_asks_no_more_and_has_its_new_name(door: Door, name: str 
 
 
 def test_a_run_that_a_hand_let_start_at_that_time_has_its_new_name_too(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         run_id = await waiting(engine)
         at = door.now() + timedelta(days=2)
         await engine.release(run_id, at, "by hand")
@@ -524,7 +533,7 @@ def test_a_run_that_a_hand_let_start_at_that_time_has_its_new_name_too(door: Doo
 
 
 def test_a_run_is_shown_as_prefect_shows_it(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         run_id = await waiting(engine)
         row = await shown(engine, run_id)
         assert (row["id"], row["name"], row["state"]["type"]) == (str(run_id), a_question().name, "PAUSED")
@@ -533,7 +542,7 @@ def test_a_run_is_shown_as_prefect_shows_it(door: Door) -> None:
     door.run(test)
 
 
-async def shown(engine: Engine, run_id: UUID) -> dict[str, Any]:
+async def shown(engine: Orchestrator, run_id: UUID) -> dict[str, Any]:
     """Return a run as Prefect shows it, less what it reckons anew each time."""
     row = await engine.show(run_id)
     assert row is not None
@@ -550,7 +559,7 @@ async def force(engine: Any, run_id: UUID, state: str, name: str) -> None:
 
 
 def test_due_runs_are_those_of_one_deployment_up_to_a_time_the_newest_first(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         deployment_id, other = await made(engine), await made(engine)
         mine = []
         for _ in range(3):
@@ -569,7 +578,7 @@ def test_due_runs_are_those_of_one_deployment_up_to_a_time_the_newest_first(door
 
 
 def test_a_queue_that_nobody_serves_has_no_worker(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         assert not await engine.has_worker("bulk")
         assert not await engine.has_worker("no such queue")
         assert not await engine.has_worker("a/b?c#ü")
@@ -580,13 +589,13 @@ def test_a_queue_that_nobody_serves_has_no_worker(door: Door) -> None:
 # What only the real one can show
 
 
-def raw(engine: PrefectEngine, method: str, path: str, body: Any = None) -> Awaitable[Any]:
+def raw(engine: PrefectOrchestrator, method: str, path: str, body: Any = None) -> Awaitable[Any]:
     return engine._ask(method, path, body)
 
 
 @pytest.mark.slow
 def test_this_prefect_yields_runs(real: Door) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         assert await engine.yields_runs()
         assert await engine.find_deployment(prefect_client.CHECK, prefect_client.CHECK) is None
 
@@ -595,7 +604,7 @@ def test_this_prefect_yields_runs(real: Door) -> None:
 
 @pytest.mark.slow
 def test_writing_an_active_schedule_yields_its_runs_at_once_with_their_nominal_times(real: Door) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         spec = recurring()
         deployment_id = await made(engine, spec)
         runs = await engine.due_runs(deployment_id, datetime(2100, 1, 1, tzinfo=UTC))
@@ -617,7 +626,7 @@ def test_writing_an_active_schedule_yields_its_runs_at_once_with_their_nominal_t
 
 @pytest.mark.slow
 def test_writing_one_deployment_leaves_the_firings_of_others(real: Door) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         flow = f"Contract {uuid4()}"
         one_spec, other_spec = (replace(recurring(flow=flow), name=name) for name in ("one", "other"))
         one_id, other_id = await made(engine, one_spec), await made(engine, other_spec)
@@ -645,7 +654,7 @@ MEDDLING = [
 @pytest.mark.slow
 @pytest.mark.parametrize("meddling", MEDDLING)
 def test_what_a_hand_set_on_a_deployment_is_seen_and_written_away(real: Door, meddling: dict[str, Any]) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         spec = base()
         deployment_id = await made(engine, spec)
         await raw(engine, "PATCH", f"/deployments/{deployment_id}", {"tags": [TAG], **meddling})
@@ -659,7 +668,7 @@ def test_what_a_hand_set_on_a_deployment_is_seen_and_written_away(real: Door, me
 
 @pytest.mark.slow
 def test_what_a_hand_set_on_a_schedule_is_seen_and_written_away(real: Door) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         spec = recurring()
         deployment_id = await made(engine, spec)
         path = f"/deployments/{deployment_id}/schedules"
@@ -683,7 +692,7 @@ def test_what_a_hand_set_on_a_schedule_is_seen_and_written_away(real: Door) -> N
 
 @pytest.mark.slow
 def test_a_hand_that_deletes_a_deployment_leaves_held_runs_only(real: Door) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         deployment_id = await made(engine)
         ids = [await engine.hold(deployment_id, a_run()) for _ in range(2)]
         await engine.release(ids[1], real.now() + timedelta(days=1), "go")
@@ -697,17 +706,17 @@ def test_a_hand_that_deletes_a_deployment_leaves_held_runs_only(real: Door) -> N
 # What a hand does to a question
 
 
-def patched(**to: Any) -> Callable[[PrefectEngine, UUID], Awaitable[None]]:
-    async def patch(engine: PrefectEngine, run_id: UUID) -> None:
+def patched(**to: Any) -> Callable[[PrefectOrchestrator, UUID], Awaitable[None]]:
+    async def patch(engine: PrefectOrchestrator, run_id: UUID) -> None:
         await raw(engine, "PATCH", f"/flow_runs/{run_id}", to)
 
     return patch
 
 
-def written(key: str, value: str | None) -> Callable[[PrefectEngine, UUID], Awaitable[None]]:
+def written(key: str, value: str | None) -> Callable[[PrefectOrchestrator, UUID], Awaitable[None]]:
     """Return a hand that writes one of a run's inputs over, or deletes it."""
 
-    async def write(engine: PrefectEngine, run_id: UUID) -> None:
+    async def write(engine: PrefectOrchestrator, run_id: UUID) -> None:
         path = f"/flow_runs/{run_id}/input"
         if key in await inputs(engine, run_id):
             await raw(engine, "DELETE", f"{path}/{key}")
@@ -717,17 +726,17 @@ def written(key: str, value: str | None) -> Callable[[PrefectEngine, UUID], Awai
     return write
 
 
-def stood(**details: Any) -> Callable[[PrefectEngine, UUID], Awaitable[None]]:
+def stood(**details: Any) -> Callable[[PrefectOrchestrator, UUID], Awaitable[None]]:
     """Return a hand that suspends a run with details of its own."""
 
-    async def suspend(engine: PrefectEngine, run_id: UUID) -> None:
+    async def suspend(engine: PrefectOrchestrator, run_id: UUID) -> None:
         state = {"type": "PAUSED", "name": "Suspended", "message": a_run().message, "state_details": details}
         await raw(engine, "POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
 
     return suspend
 
 
-async def inputs(engine: PrefectEngine, run_id: UUID) -> dict[str, str]:
+async def inputs(engine: PrefectOrchestrator, run_id: UUID) -> dict[str, str]:
     """Return what Prefect keeps beside a run, whatever it is called."""
     rows = await raw(engine, "POST", f"/flow_runs/{run_id}/input/filter", {"prefix": "", "limit": 200})
     return {row["key"]: row["value"] for row in rows}
@@ -760,7 +769,7 @@ HANDS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("hand", HANDS)
 def test_what_a_hand_did_to_a_question_is_seen_and_put_right(real: Door, hand: Any) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         asked = a_question(message=a_run().message)
         run_id = await waiting(engine, asked)
         before, kept = await shown(engine, run_id), await inputs(engine, run_id)
@@ -783,7 +792,7 @@ def test_what_a_hand_did_to_a_question_is_seen_and_put_right(real: Door, hand: A
 
 @pytest.mark.slow
 def test_the_message_of_a_run_that_a_hand_suspended_is_put_right_too(real: Door) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         run_id = await waiting(engine)
         await stood(pause_key="approval", run_input_keyset=KEYS)(engine, run_id)
         await engine.ask(run_id, a_question())
@@ -804,7 +813,7 @@ def test_the_message_of_a_run_that_a_hand_suspended_is_put_right_too(real: Door)
     ],
 )
 def test_what_a_hand_wrote_over_is_what_is_asked(real: Door, hand: Any, seen: dict[str, Any]) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         asked = a_question(message=a_run().message)
         run_id = await waiting(engine, asked)
         await hand(engine, run_id)
@@ -825,7 +834,7 @@ def test_what_a_hand_wrote_over_is_what_is_asked(real: Door, hand: Any, seen: di
     ],
 )
 def test_what_nobody_could_answer_is_no_question(real: Door, hand: Any) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         run_id = await waiting(engine)
         await hand(engine, run_id)
         assert await engine.asked(run_id) is None
@@ -835,7 +844,7 @@ def test_what_nobody_could_answer_is_no_question(real: Door, hand: Any) -> None:
 
 @pytest.mark.slow
 def test_what_waits_for_a_decision_is_found_by_its_tag_until_it_is_released(real: Door) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         async def tagged() -> set[str]:
             rows = await raw(engine, "POST", "/flow_runs/filter", {"flow_runs": {"tags": {"all_": [AWAITING]}}})
             return {row["id"] for row in rows}
@@ -857,7 +866,7 @@ def test_what_waits_for_a_decision_is_found_by_its_tag_until_it_is_released(real
 
 @pytest.mark.slow
 def test_what_a_hand_let_start_at_that_time_loses_its_tag_too(real: Door) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         run_id = await waiting(engine)
         at = real.now() + timedelta(days=2)
         state = {"type": "SCHEDULED", "name": "Scheduled", "state_details": {"scheduled_time": at.isoformat()}}
@@ -885,7 +894,7 @@ def an_announcement(run_id: UUID, **to: Any) -> Announcement:
 
 
 def test_announcing_again_and_nothing_at_all_is_no_error(door: Door) -> None:
-    async def test(engine: Engine) -> None:
+    async def test(engine: Orchestrator) -> None:
         it = an_announcement(uuid4())
         for batch in ([it], [it, an_announcement(uuid4())], [it], []):
             await engine.announce(batch)
@@ -893,7 +902,7 @@ def test_announcing_again_and_nothing_at_all_is_no_error(door: Door) -> None:
     door.run(test)
 
 
-async def feed(engine: PrefectEngine, ids: list[UUID], count: int) -> list[Any]:
+async def feed(engine: PrefectOrchestrator, ids: list[UUID], count: int) -> list[Any]:
     """Return these events of Prefect's feed, when there are so many, and a little later."""
     since = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     body = {"filter": {"id": {"id": [str(each) for each in ids]}, "occurred": {"since": since}}, "limit": 50}
@@ -909,7 +918,7 @@ async def feed(engine: PrefectEngine, ids: list[UUID], count: int) -> list[Any]:
 
 @pytest.mark.slow
 def test_what_is_announced_reaches_the_feed_once_with_what_it_concerns(real: Door) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         run_id = await waiting(engine)
         start = datetime.now(UTC)
         one_, other, bare = (an_announcement(run_id, occurred=start + timedelta(seconds=n)) for n in range(3))
@@ -935,7 +944,7 @@ def test_what_is_announced_reaches_the_feed_once_with_what_it_concerns(real: Doo
 
 @pytest.mark.slow
 def test_an_event_is_found_by_the_run_that_it_concerns(real: Door) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         run_id = await waiting(engine)
         it = an_announcement(run_id)
         await engine.announce([it])
@@ -948,7 +957,7 @@ def test_an_event_is_found_by_the_run_that_it_concerns(real: Door) -> None:
 
 @pytest.mark.slow
 def test_logs_are_read_whole_and_in_order(real: Door) -> None:
-    async def test(engine: PrefectEngine) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
         run_id = await engine.hold(await made(engine), a_run())
         start = real.now()
         lines = [
@@ -976,8 +985,8 @@ def test_logs_are_read_whole_and_in_order(real: Door) -> None:
 
 @pytest.mark.slow
 def test_the_live_worker_is_seen_on_its_pool(real: Door, request: pytest.FixtureRequest) -> None:
-    async def test(engine: PrefectEngine) -> None:
-        ours = PrefectEngine(engine._client, pool="signoff")
+    async def test(engine: PrefectOrchestrator) -> None:
+        ours = PrefectOrchestrator(engine._client, pool="signoff")
         assert await ours.has_worker("default")
 
     real.run(test)
@@ -986,7 +995,7 @@ def test_the_live_worker_is_seen_on_its_pool(real: Door, request: pytest.Fixture
 # Prefect that does not answer
 
 
-def answering(*answers: httpx.Response | Exception) -> tuple[PrefectEngine, list[httpx.Request]]:
+def answering(*answers: httpx.Response | Exception) -> tuple[PrefectOrchestrator, list[httpx.Request]]:
     asked: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -997,7 +1006,7 @@ def answering(*answers: httpx.Response | Exception) -> tuple[PrefectEngine, list
         return it
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://prefect/api")
-    return PrefectEngine(client, pool=POOL), asked
+    return PrefectOrchestrator(client, pool=POOL), asked
 
 
 @pytest.fixture
@@ -1050,7 +1059,7 @@ def a_row() -> dict[str, Any]:
     }
 
 
-def with_run(row: dict[str, Any], status: int) -> tuple[PrefectEngine, list[str]]:
+def with_run(row: dict[str, Any], status: int) -> tuple[PrefectOrchestrator, list[str]]:
     """Return an engine over a Prefect that has this run, and answers whatever is written with that status."""
     written: list[str] = []
 
@@ -1063,7 +1072,7 @@ def with_run(row: dict[str, Any], status: int) -> tuple[PrefectEngine, list[str]
         return httpx.Response(status)
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://prefect/api")
-    return PrefectEngine(client, pool=POOL), written
+    return PrefectOrchestrator(client, pool=POOL), written
 
 
 @pytest.mark.parametrize("status", [pytest.param(204, id="it is there"), pytest.param(404, id="it goes meanwhile")])

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api_shim.domain.ports import Announcement, Question, ScheduleSpec
+from api_shim.domain.ports import Announcement, ApprovalForm, ScheduleSpec
 from api_shim.domain.recurrence import CronSpec
 from api_shim.prefect_api.prefect_json import (
     KEYS,
@@ -169,7 +169,7 @@ def test_a_question_is_read_as_it_was_written() -> None:
     row["state"] = row["state"] | {"message": "Waits – ü."}
     # Whatever somebody has planted as the answer changes nothing.
     for planted in ({}, {KEYS["response"]: '{"decision": "approve"}'}, {"approval-other": "x"}):
-        assert read_question(row, INPUTS | planted) == Question(
+        assert read_question(row, INPUTS | planted) == ApprovalForm(
             name="ü",
             message="Waits – ü.",
             parameters={"deep": [1, {"ü": None}]},

@@ -20,7 +20,7 @@ from api_shim.prefect_api.prefect_server import (
     EmbeddedWorker,
     collecting_aside,
     connect,
-    create_app,
+    create_prefect_app,
     misfit,
     running,
     set_environment,
@@ -82,7 +82,7 @@ def test_jobs_beside_the_start_are_found_here_and_by_the_runs(surroundings: pyte
 def test_a_prefect_that_cannot_be_imported_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prefect.server.api.server", None)
     with pytest.raises(Unavailable, match=r"^The installed versions do not work together: Prefect's server cannot"):
-        create_app()
+        create_prefect_app()
 
 
 def test_a_misfit_names_what_is_installed() -> None:

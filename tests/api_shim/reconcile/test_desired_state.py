@@ -19,7 +19,7 @@ from api_shim.reconcile.desired_state import (
     own_deployment,
     run_spec,
 )
-from api_shim.reconcile.drift import differs, handiwork
+from api_shim.reconcile.drift import describe_drift, differs
 from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_scheduled
 
@@ -150,6 +150,6 @@ HANDIWORK = [
 
 @pytest.mark.parametrize(("found", "desired", "sentence"), HANDIWORK)
 def test_what_a_hand_has_changed_is_told(found: DeploymentSpec | None, desired: DeploymentSpec, sentence: str) -> None:
-    assert handiwork(found, desired) == sentence
+    assert describe_drift(found, desired) == sentence
     if sentence:
         assert differs(found, desired), "what is told is taken back"

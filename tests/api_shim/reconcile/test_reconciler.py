@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from api_shim.domain.model import Job, JobResult, Leftover, Participant, ScheduledJob, Status
-from api_shim.domain.ports import Question, Run, RunSpec
+from api_shim.domain.model import Job, JobResult, Participant, PendingCleanup, ScheduledJob, Status
+from api_shim.domain.ports import ApprovalForm, Run, RunSpec
 from api_shim.domain.recurrence import CronSpec, Interval
 from api_shim.parsing.decision import Decision
-from api_shim.reconcile.approval_form import mark_of, question, waiting_name
+from api_shim.reconcile.approval_form import build_approval_form, fingerprint, waiting_name
 from api_shim.reconcile.desired_state import one_off_key
 from api_shim.services.approval_state import return_stale
 from approval_gate.admission import NOT_APPROVED, SUPERSEDED, Go, Hold
@@ -196,10 +196,10 @@ def its_run(plant: Plant) -> Run:
     return plant.engine.all_runs[run_id]
 
 
-def to_ask(plant: Plant) -> Question:
+def to_ask(plant: Plant) -> ApprovalForm:
     """Return what must be asked about the one request."""
     row, owners = plant.only(ScheduledJob), plant.all(Participant)
-    return question(row, plant.only(Job), "alice" if owners else "somebody unknown", plant.now)
+    return build_approval_form(row, plant.only(Job), "alice" if owners else "somebody unknown", plant.now)
 
 
 def check_asking(plant: Plant) -> Run:
@@ -207,7 +207,7 @@ def check_asking(plant: Plant) -> Run:
     row, job = plant.only(ScheduledJob), plant.only(Job)
     assert row.awaits_decision
     assert row.projected_version == row.version
-    assert plant.all(Leftover) == []
+    assert plant.all(PendingCleanup) == []
     assert plant.all(JobResult) == []
     run = its_run(plant)
     assert plant.unended() == [run]
@@ -215,7 +215,7 @@ def check_asking(plant: Plant) -> Run:
     assert (run.name, run.parameters) == (waiting_name(row), INPUTS)
     assert run.deployment_id == (job.deployment_id if row.one_off else row.deployment_id)
     asked = plant.engine.questions[run.id]
-    assert mark_of(asked) == row.question_mark
+    assert fingerprint(asked) == row.question_mark
     assert (asked.parameters, asked.form["properties"]["decision"]["enum"]) == (INPUTS, ["approve", "deny"])
     assert {key: spec.schedule.slug for key, spec in plant.own().items()} == (
         {} if row.one_off else {row.deployment_id: str(row.id)}
@@ -1030,6 +1030,6 @@ def test_what_was_deleted_is_cleaned_up_only_there(plants: Plants) -> None:
     other = plant.recurring(name="other")
     plant.tick(seconds=1)
     asyncio.run(plant.schedules.delete_all(plant.actor, [r.id for r in plant.all(ScheduledJob) if r.id != other.id]))
-    assert plant.all(Leftover) == []
+    assert plant.all(PendingCleanup) == []
     assert plant.only(ScheduledJob).id == other.id
     plant.check_in_line()

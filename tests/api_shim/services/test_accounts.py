@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Token, User, UserGroup
-from api_shim.domain.audit import Act, AuditEvent
+from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import ScheduledJob
 from api_shim.services.account_admin import Identity, remove_user
 from api_shim.services.accounts import ACTS, NAMED_BY, Accounts, Added
@@ -622,8 +622,8 @@ def test_what_is_done_is_remembered_with_whose_act_it_was_and_which_fields(place
 def test_every_act_on_an_account_has_its_words() -> None:
     assert set(ACTS) == {(kind, action) for kind in KINDS for action in (ADD, CHANGE, DELETE)}
     assert len({*ACTS.values()}) == len(ACTS)
-    others = {act for act in Act if act.partition(".")[0] in {"approval", "schedule", "run", "result"}}
-    assert {*ACTS.values()} == {*Act} - others
+    others = {act for act in EventType if act.partition(".")[0] in {"approval", "schedule", "run", "result"}}
+    assert {*ACTS.values()} == {*EventType} - others
 
 
 def test_what_cannot_be_remembered_is_not_done(few: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from api_shim.domain.accounts import Permission, PermissionUser
 from api_shim.domain.approval import binding_of
-from api_shim.domain.audit import Act, AuditEvent
+from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import NEVER, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import Interval
@@ -127,7 +127,7 @@ class World:
         with self.store.transaction(write=False) as tx:
             return tx.events(0, 100)
 
-    def acts(self) -> list[Act]:
+    def acts(self) -> list[EventType]:
         return [event.act for event in self.events()]
 
 
@@ -700,7 +700,7 @@ def test_of_the_processes_with_other_code_that_ask_at_once_one_puts_the_request_
     answers = at_once(lambda _index: world.ask(run, code=NEW))
     assert sorted(answers, key=str) == [Hold(CODE_CHANGED, returns=True), *3 * [Hold(NOT_APPROVED)]]
     assert world.now(scheduled) == returned(scheduled, CODE_CHANGED)
-    assert world.acts().count(Act.RETURNED) == 1
+    assert world.acts().count(EventType.RETURNED) == 1
 
 
 # A Job that needs approval by now
@@ -753,7 +753,9 @@ def test_only_dry_runs_of_a_job_that_needs_approval_by_now_go(
 # What is remembered
 
 
-def remembered(world: World, act: Act, run: Run, scheduled: ScheduledJob | None = None, **data: Any) -> AuditEvent:
+def remembered(
+    world: World, act: EventType, run: Run, scheduled: ScheduledJob | None = None, **data: Any
+) -> AuditEvent:
     """Return an event about a run of the World's Job, without its place in the chain."""
     return AuditEvent(
         at=NOW,
@@ -782,7 +784,10 @@ def test_a_run_that_goes_is_remembered_once_however_often_its_process_asks(world
         attempt = uuid4()
         for seconds in range(3):
             assert world.ask(run, attempt, NOW + timedelta(seconds=seconds)) == Go()
-    expected = [remembered(world, Act.ADMITTED, requested), remembered(world, Act.ADMITTED, firing, scheduled)]
+    expected = [
+        remembered(world, EventType.ADMITTED, requested),
+        remembered(world, EventType.ADMITTED, firing, scheduled),
+    ]
     assert told(world) == expected
 
 
@@ -790,14 +795,18 @@ def test_who_approved_is_remembered_with_the_run_that_goes(world: World) -> None
     scheduled = world.approve(world.one_off(approval=ApprovalState.PENDING))
     run = run_of(scheduled)
     assert world.ask(run) == Go()
-    assert told(world) == [remembered(world, Act.ADMITTED, run, scheduled, approved_by="bob")]
+    assert told(world) == [remembered(world, EventType.ADMITTED, run, scheduled, approved_by="bob")]
 
 
 def test_a_run_that_nobody_requested_is_remembered_as_refused_about_nobody(world: World) -> None:
     run = make_run()
     assert world.ask(run) == Refuse(NOT_REQUESTED)
     event = AuditEvent(
-        at=NOW, act=Act.REFUSED, flow_run_id=run.id, deployment_id=run.deployment_id, data={"reason": NOT_REQUESTED}
+        at=NOW,
+        act=EventType.REFUSED,
+        flow_run_id=run.id,
+        deployment_id=run.deployment_id,
+        data={"reason": NOT_REQUESTED},
     )
     assert told(world) == [event]
 
@@ -806,7 +815,7 @@ def test_an_event_s_run_of_a_receiver_is_remembered_about_nobody(store: Store) -
     world = World(store, is_job_hook_receiver=True)
     run = make_run(deployment_id=world.job.deployment_id)
     assert world.ask(run) == Go()
-    assert told(world) == [replace(remembered(world, Act.ADMITTED, run), actor_id=None, actor="")]
+    assert told(world) == [replace(remembered(world, EventType.ADMITTED, run), actor_id=None, actor="")]
 
 
 REFUSALS = [
@@ -827,14 +836,14 @@ def test_a_run_that_is_refused_is_remembered_once_with_the_reason(
     bend(world, scheduled)
     run = run_of(scheduled, **to)
     world.ask(run)
-    assert told(world) == [remembered(world, Act.REFUSED, run, scheduled, reason=reason)]
+    assert told(world) == [remembered(world, EventType.REFUSED, run, scheduled, reason=reason)]
 
 
 def test_a_request_that_is_held_is_remembered_as_refused(world: World) -> None:
     scheduled = world.one_off(approval=ApprovalState.PENDING)
     run = run_of(scheduled)
     world.ask(run)
-    assert told(world) == [remembered(world, Act.REFUSED, run, scheduled, reason=NOT_APPROVED)]
+    assert told(world) == [remembered(world, EventType.REFUSED, run, scheduled, reason=NOT_APPROVED)]
 
 
 def test_a_run_that_goes_and_the_refusal_of_another_process_of_it_are_remembered_once_each(world: World) -> None:
@@ -843,8 +852,8 @@ def test_a_run_that_goes_and_the_refusal_of_another_process_of_it_are_remembered
     world.ask(run)
     world.ask(run)
     expected = [
-        remembered(world, Act.ADMITTED, run, scheduled),
-        remembered(world, Act.REFUSED, run, scheduled, reason=ALREADY_RUN),
+        remembered(world, EventType.ADMITTED, run, scheduled),
+        remembered(world, EventType.REFUSED, run, scheduled, reason=ALREADY_RUN),
     ]
     assert told(world) == expected
 
@@ -856,8 +865,8 @@ def test_parameters_that_were_changed_in_prefect_are_remembered_as_tampering(wor
     for run in (requested, firing):
         assert world.ask(run) == Refuse(CHANGED, tampered=True)
     expected = [
-        remembered(world, Act.TAMPERED, requested, reason=CHANGED),
-        remembered(world, Act.TAMPERED, firing, scheduled, reason=CHANGED),
+        remembered(world, EventType.TAMPERED, requested, reason=CHANGED),
+        remembered(world, EventType.TAMPERED, firing, scheduled, reason=CHANGED),
     ]
     assert told(world) == expected
 
@@ -867,7 +876,11 @@ def test_a_one_off_that_goes_back_into_the_queue_is_remembered_as_returned_alone
     scheduled = world.approve(world.one_off(approval=ApprovalState.PENDING))
     world.ask(run_of(scheduled), code=NEW)
     [event] = world.events()
-    assert (event.act, event.scheduled_job_id, event.data) == (Act.RETURNED, scheduled.id, {"reason": CODE_CHANGED})
+    assert (event.act, event.scheduled_job_id, event.data) == (
+        EventType.RETURNED,
+        scheduled.id,
+        {"reason": CODE_CHANGED},
+    )
     assert (event.actor_id, event.actor) == (None, "")
 
 
@@ -875,7 +888,7 @@ def test_a_firing_that_goes_back_into_the_queue_is_remembered_as_returned_and_as
     world = World(store, code_digest=OLD)
     scheduled = world.approve(world.recurring(approval=ApprovalState.PENDING))
     world.ask(run_of(scheduled), code=NEW)
-    assert sorted(world.acts()) == [Act.RETURNED, Act.REFUSED]
+    assert sorted(world.acts()) == [EventType.RETURNED, EventType.REFUSED]
     assert all(event.data == {"reason": CODE_CHANGED} for event in world.events())
 
 
@@ -885,13 +898,13 @@ def test_who_waits_and_who_has_nothing_to_do_is_not_remembered(world: World) -> 
     assert world.ask(run_of(scheduled, NOW - HOUR)) == Finish(SUPERSEDED)
     assert world.acts() == []
     assert [world.ask(run_of(scheduled)) for _ in range(2)] == [Go(), Finish(TAKEN)]
-    assert world.acts() == [Act.ADMITTED]
+    assert world.acts() == [EventType.ADMITTED]
 
 
 def test_of_the_processes_that_ask_at_once_one_is_remembered_as_let_go_and_the_others_as_refused(world: World) -> None:
     run = run_of(world.recurring())
     at_once(lambda _index: world.ask(run))
-    assert sorted(world.acts()) == [Act.ADMITTED, *3 * [Act.REFUSED]]
+    assert sorted(world.acts()) == [EventType.ADMITTED, *3 * [EventType.REFUSED]]
 
 
 # Secrets

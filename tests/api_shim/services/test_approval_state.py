@@ -14,12 +14,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from api_shim.domain.approval import binding_of, is_dry_run, stale
-from api_shim.domain.audit import Act, AuditEvent, about
+from api_shim.domain.audit import AuditEvent, EventType, scheduled_job_event
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.decision import Decision
 from api_shim.services.approval_state import expire, return_stale, return_to_queue
-from api_shim.services.jobs import Catalogue
+from api_shim.services.jobs import JobCatalogue
 from api_shim.store import Store
 from approval_gate.binding import NEEDS_APPROVAL
 from approval_gate.lifecycle import ApprovalState
@@ -98,7 +98,7 @@ class World:
         with self.store.transaction(write=False) as tx:
             return tx.events(0, 100)
 
-    def acts(self) -> list[Act]:
+    def acts(self) -> list[EventType]:
         return [event.act for event in self.events()]
 
     def return_to_queue(self, scheduled: ScheduledJob, reason: str = "Because.") -> None:
@@ -248,11 +248,11 @@ def test_what_no_decision_lets_run_is_not_put_back(world: World, state: str) -> 
 def test_what_was_decided_stays_remembered(world: World) -> None:
     row = world.approved(name="nightly")
     with world.store.transaction() as tx:
-        tx.remember(about(row, Act.APPROVED, NOW - HOUR, BOB, comment="Looks good."))
+        tx.remember(scheduled_job_event(row, EventType.APPROVED, NOW - HOUR, BOB, comment="Looks good."))
     world.return_to_queue(row, "The inputs changed.")
     approved, back = world.events()
-    assert (approved.act, approved.actor, approved.data) == (Act.APPROVED, "bob", {"comment": "Looks good."})
-    assert (back.act, back.at, back.actor_id, back.actor) == (Act.RETURNED, NOW, None, "")
+    assert (approved.act, approved.actor, approved.data) == (EventType.APPROVED, "bob", {"comment": "Looks good."})
+    assert (back.act, back.at, back.actor_id, back.actor) == (EventType.RETURNED, NOW, None, "")
     assert (back.scheduled_job_id, back.job_id, back.name) == (row.id, world.job.id, "nightly")
     assert back.data == {"reason": "The inputs changed."}
 
@@ -277,7 +277,7 @@ def test_of_a_job_that_changes_exactly_what_may_no_longer_run_goes_back(world: W
         assert world.now(stays) == stays
     # What waits is another thing to decide about now, so it is to be asked anew.
     assert world.now(waits) == replace(waits, version=waits.version + 1)
-    assert world.acts() == [Act.RETURNED]
+    assert world.acts() == [EventType.RETURNED]
 
 
 def test_of_a_job_that_needs_approval_by_now_all_but_dry_runs_wait(world: World) -> None:
@@ -285,7 +285,7 @@ def test_of_a_job_that_needs_approval_by_now_all_but_dry_runs_wait(world: World)
     world.return_stale(approval_required=True, supports_dryrun=True)
     assert world.now(wet) == returned(wet, NEEDS_APPROVAL)
     assert [world.now(dry), world.now(approved)] == [dry, approved]
-    assert [(event.act, event.scheduled_job_id) for event in world.events()] == [(Act.RETURNED, wet.id)]
+    assert [(event.act, event.scheduled_job_id) for event in world.events()] == [(EventType.RETURNED, wet.id)]
 
 
 def definition(**to: Any) -> JobDefinition:
@@ -301,7 +301,7 @@ class Found(World):
     def __init__(self, store: Store) -> None:
         self.store = store
         self.owner = make_user()
-        self.catalogue = Catalogue(store, lambda: NOW)
+        self.catalogue = JobCatalogue(store, lambda: NOW)
         self.catalogue.record([definition()])
         [self.job] = self.catalogue.jobs()
         self.add(self.owner, BOB)
@@ -347,7 +347,7 @@ def test_a_change_of_the_job_puts_back_what_it_concerns(
     assert world.now(was_free) == (returned(was_free, free) if free else was_free)
     expected = [each.id for each, reason in ((was_approved, approved), (was_free, free)) if reason]
     assert [event.scheduled_job_id for event in world.events()] == expected
-    assert set(world.acts()) <= {Act.RETURNED}
+    assert set(world.acts()) <= {EventType.RETURNED}
 
 
 def test_what_waits_goes_on_waiting_when_its_job_needs_no_approval_any_more(store: Store) -> None:
@@ -357,7 +357,7 @@ def test_what_waits_goes_on_waiting_when_its_job_needs_no_approval_any_more(stor
     world.patch({"approval_required_override": False})
     back = returned(row, NEEDS_APPROVAL)
     assert world.now(row) == replace(back, version=back.version + 1)
-    assert world.acts() == [Act.RETURNED]
+    assert world.acts() == [EventType.RETURNED]
 
 
 def test_what_goes_back_asks_again_in_prefect_and_says_why(plants: Plants) -> None:
@@ -403,14 +403,14 @@ def test_a_request_that_nobody_decides_about_expires(
         row, approval=ApprovalState.EXPIRED, enabled=False, date_changed=NOW, version=row.version + 1
     )  # fmt: skip
     assert world.now(row) == (over if expired else row)
-    assert world.acts() == ([Act.EXPIRED] if expired else [])
+    assert world.acts() == ([EventType.EXPIRED] if expired else [])
 
 
 def test_what_expires_is_remembered_as_nobody_s_act(world: World) -> None:
     row = world.scheduled(name="nightly", approval=ApprovalState.PENDING, expires_at=NOW)
     world.expire(row.id)
     [event] = world.events()
-    assert (event.act, event.at, event.actor_id, event.actor) == (Act.EXPIRED, NOW, None, "")
+    assert (event.act, event.at, event.actor_id, event.actor) == (EventType.EXPIRED, NOW, None, "")
     assert (event.scheduled_job_id, event.job_id, event.name, event.data) == (row.id, world.job.id, "nightly", {})
 
 
@@ -429,5 +429,5 @@ def test_what_expires_at_once_for_several_expires_once(world: World) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(expires, range(4)))
-    assert world.acts() == [Act.EXPIRED]
+    assert world.acts() == [EventType.EXPIRED]
     assert world.now(row).version == row.version + 1

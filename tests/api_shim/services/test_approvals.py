@@ -23,21 +23,21 @@ from sqlalchemy import event
 
 from api_shim.domain.accounts import Permission, PermissionUser
 from api_shim.domain.approval import version_of
-from api_shim.domain.audit import Act, AuditEvent, fault
-from api_shim.domain.model import UNKNOWN, Job, JobResult, Leftover, Participant, ScheduledJob, Status
+from api_shim.domain.audit import AuditEvent, EventType, fault
+from api_shim.domain.model import UNKNOWN_USER, Job, JobResult, Participant, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.ports import DeploymentSpec, Run
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.decision import Decision
 from api_shim.parsing.filters import read_conditions
 from api_shim.parsing.run_request import RunRequest
-from api_shim.reconcile.approval_form import mark_of
-from api_shim.reconcile.reconciler import Projection
+from api_shim.reconcile.approval_form import fingerprint
+from api_shim.reconcile.reconciler import Reconciler
 from api_shim.services.account_admin import Identity, remove_user
 from api_shim.services.approval_state import expire, return_stale
 from api_shim.services.approvals import CHANGED, Approvals, Waiting
 from api_shim.services.authentication import actor_of
 from api_shim.services.runs import Runs
-from api_shim.services.schedule_changes import Edits
+from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedules import Schedules
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
@@ -151,7 +151,7 @@ def events(plant: Plant) -> list[AuditEvent]:
     return recorded
 
 
-def history(plant: Plant) -> list[tuple[Act, str]]:
+def history(plant: Plant) -> list[tuple[EventType, str]]:
     return [(each.act, each.actor) for each in events(plant)]
 
 
@@ -172,7 +172,7 @@ def check_asks(plant: Plant, row: ScheduledJob) -> None:
     """See that a request's run stands in Prefect and asks what is to be decided."""
     check_stands(plant, row)
     assert row.flow_run_id in plant.engine.questions
-    assert mark_of(plant.engine.questions[row.flow_run_id]) == row.question_mark
+    assert fingerprint(plant.engine.questions[row.flow_run_id]) == row.question_mark
 
 
 def check_in_line(plant: Plant) -> None:
@@ -181,13 +181,13 @@ def check_in_line(plant: Plant) -> None:
     for row in waiting:
         check_asks(plant, row)
     assert {run.id for run in plant.unended() if run.held} == {row.flow_run_id for row in waiting}
-    assert plant.all(Leftover) == []
+    assert plant.all(PendingCleanup) == []
     if not waiting:
         plant.check_in_line()
 
 
 def check_nothing_is_left(plant: Plant) -> None:
-    assert (plant.all(ScheduledJob), plant.all(Participant), plant.all(Leftover)) == ([], [], [])
+    assert (plant.all(ScheduledJob), plant.all(Participant), plant.all(PendingCleanup)) == ([], [], [])
     assert (plant.unended(), plant.own()) == ([], {})
 
 
@@ -253,15 +253,15 @@ def test_a_request_is_made_refused_to_its_author_tried_approved_and_executed_onc
     assert plant.work(plant.engine.all_runs[done.id]) == Refuse(ALREADY_RUN)
     assert len(executed(plant)) == 2
     assert history(plant) == [
-        (Act.REQUESTED, "alice"),
-        (Act.DRY_RUN, "bob"),
-        (Act.ADMITTED, "bob"),
-        (Act.APPROVED, "bob"),
-        (Act.ADMITTED, "alice"),
-        (Act.REFUSED, "alice"),
+        (EventType.REQUESTED, "alice"),
+        (EventType.DRY_RUN, "bob"),
+        (EventType.ADMITTED, "bob"),
+        (EventType.APPROVED, "bob"),
+        (EventType.ADMITTED, "alice"),
+        (EventType.REFUSED, "alice"),
     ]
     assert [each.at for each in events(plant)][:5] == [NOW, NOW + MINUTE, NOW + MINUTE, NOW + 2 * MINUTE, NOW + HOUR]
-    assert {each.scheduled_job_id for each in events(plant) if each.act is not Act.ADMITTED} == {row.id}
+    assert {each.scheduled_job_id for each in events(plant) if each.act is not EventType.ADMITTED} == {row.id}
     plant.tick(seconds=1)
     told = sorted(plant.engine.announced.values(), key=lambda each: each.payload["number"])
     assert [each.event for each in told] == [f"signoff.{act}" for act, _ in history(plant)]
@@ -274,13 +274,13 @@ def test_a_request_is_made_refused_to_its_author_tried_approved_and_executed_onc
 @pytest.mark.parametrize(
     ("own", "comment", "state", "act", "message"),
     [
-        pytest.param(False, "not now", ApprovalState.DENIED, Act.DENIED, "Denied by bob: not now", id="denied"),
-        pytest.param(False, "", ApprovalState.DENIED, Act.DENIED, "Denied by bob.", id="denied without a word"),
-        pytest.param(True, "", ApprovalState.WITHDRAWN, Act.WITHDRAWN, "Withdrawn by alice.", id="withdrawn"),
+        pytest.param(False, "not now", ApprovalState.DENIED, EventType.DENIED, "Denied by bob: not now", id="denied"),
+        pytest.param(False, "", ApprovalState.DENIED, EventType.DENIED, "Denied by bob.", id="denied without a word"),
+        pytest.param(True, "", ApprovalState.WITHDRAWN, EventType.WITHDRAWN, "Withdrawn by alice.", id="withdrawn"),
     ],
 )
 def test_what_is_denied_or_withdrawn_is_gone(
-    plant: Plant, schedule: Any, own: bool, comment: str, state: ApprovalState, act: Act, message: str
+    plant: Plant, schedule: Any, own: bool, comment: str, state: ApprovalState, act: EventType, message: str
 ) -> None:
     who = plant.actor if own else approver(plant)
     row = asked(plant, schedule)
@@ -358,7 +358,7 @@ def test_who_decides_after_a_plain_deletion_finds_nothing(plants: Plants, how: s
     asyncio.run(plant.schedules.delete(carol, row.id))
     assert refused(plant, how, bob, row) == (NotFound, GONE)
     assert refused(plant, how, bob, replace(row, id=uuid4())) == (NotFound, GONE)
-    assert history(plant)[-1] == (Act.DELETED, "carol")
+    assert history(plant)[-1] == (EventType.DELETED, "carol")
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_who_decides_after_its_author_deleted_it_is_told_that_it_was_withdrawn(p
     carol = person(plant, "carol", may(SCHEDULED, CHANGE, limit=limit), may(JOB, APPROVE))
     row = asked(plant, LATER)
     asyncio.run(plant.schedules.delete(plant.actor, row.id))
-    assert history(plant)[-1] == (Act.WITHDRAWN, "alice")
+    assert history(plant)[-1] == (EventType.WITHDRAWN, "alice")
     assert refused(plant, "approve", carol, row) == (Conflict, f"alice withdrew this request {AT_NOON}")
 
 
@@ -427,7 +427,7 @@ def test_who_approves_again_gets_the_same_answer_and_nothing_happens(plants: Pla
     assert (again.approved_at, again.approval_comment) == (NOW, "first")
     assert replace(now_of(plant, row), next_look_at=before.next_look_at) == before
     assert plant.engine.all_runs == runs
-    assert [act for act, _ in history(plant)].count(Act.APPROVED) == 1
+    assert [act for act, _ in history(plant)].count(EventType.APPROVED) == 1
 
 
 @pytest.mark.parametrize("how", ["approve", "deny"])
@@ -542,7 +542,7 @@ def test_what_was_changed_after_its_approval_goes_back_and_does_not_run(
     assert (again.approval, again.approved_by, again.approved_at) == (ApprovalState.PENDING, "", None)
     assert again.approval_note.endswith("changed after bob approved it.")
     assert executed(plant) == []
-    assert [act for act, _ in history(plant)] == [Act.REQUESTED, Act.APPROVED, Act.RETURNED]
+    assert [act for act, _ in history(plant)] == [EventType.REQUESTED, EventType.APPROVED, EventType.RETURNED]
     plant.settle()
     check_in_line(plant)
 
@@ -685,7 +685,7 @@ def test_what_nobody_decided_about_in_time_never_runs(plants: Plants, schedule: 
     plant.tick(2, seconds=1)
     over = now_of(plant, row)
     assert (over.approval, over.enabled) == (ApprovalState.EXPIRED, False)
-    assert history(plant) == [(Act.REQUESTED, "alice"), (Act.EXPIRED, "")]
+    assert history(plant) == [(EventType.REQUESTED, "alice"), (EventType.EXPIRED, "")]
     assert row.flow_run_id is not None
     run = plant.engine.all_runs[row.flow_run_id]
     assert (run.state_type, run.state_name) == ("CANCELLED", "Expired")
@@ -845,7 +845,7 @@ def test_the_queue_names_a_requester_who_was_removed(plants: Plants) -> None:
     page = queue(plant, approver(plant))
     assert [(waiting.scheduled.name, waiting.requester) for waiting in page.rows] == [
         ("once", "alice"),
-        ("of nobody", UNKNOWN),
+        ("of nobody", UNKNOWN_USER),
     ]
 
 
@@ -905,7 +905,7 @@ def looks_while_somebody_decides(plant: Plant, what: str) -> None:
                         dry_run(plant, bob, row)
         more = len(said) >= after
         if more:
-            assert (row.id, Act.DENIED) in [(each.scheduled_job_id, each.act) for each in events(plant)]
+            assert (row.id, EventType.DENIED) in [(each.scheduled_job_id, each.act) for each in events(plant)]
     assert after > 3
 
 
@@ -999,7 +999,7 @@ def test_who_is_removed_between_his_sign_in_and_his_decision_is_no_fault_of_ours
             dry_run(plant, bob, row)
         else:
             decide(plant, how, bob, row)
-    assert (Act.APPROVED, "bob") not in history(plant)
+    assert (EventType.APPROVED, "bob") not in history(plant)
 
 
 # Trying
@@ -1065,7 +1065,7 @@ def test_anybody_who_may_run_the_job_tries_it_as_often_as_he_likes(plants: Plant
         tried = dry_run(plant, who, row)
         plant.work_off()
         assert (result_of(plant, tried.id).status, result_of(plant, tried.id).user_id) == (Status.SUCCESS, who.id)
-        last = [each for each in events(plant) if each.act is Act.DRY_RUN][-1]
+        last = [each for each in events(plant) if each.act is EventType.DRY_RUN][-1]
         assert (last.actor, last.scheduled_job_id, last.flow_run_id) == (who.username, row.id, tried.id)
     assert now_of(plant, row) == row
     check_in_line(plant)
@@ -1091,7 +1091,7 @@ def test_a_request_that_a_hand_lets_start_stands_and_asks_again(plants: Plants, 
         forced = plant.engine.set_state(row.flow_run_id, "SCHEDULED", "AwaitingRetry", scheduled_for=plant.now)
         assert plant.work(forced) == Hold(NOT_APPROVED)
         check_in_line(plant)
-    assert [act for act, _ in history(plant)] == [Act.REQUESTED, *[Act.REFUSED] * 3]
+    assert [act for act, _ in history(plant)] == [EventType.REQUESTED, *[EventType.REFUSED] * 3]
     decide(plant, "approve", approver(plant), row)
     plant.settle()
     plant.check_in_line()
@@ -1130,11 +1130,11 @@ class Server:
 
     def does(self, work: Callable[[Server], Awaitable[Any]]) -> Any:
         """Serve one request, on an event loop of its own; return its answer, or its refusal."""
-        self.projection = Projection(self.store, self.engine, lambda: self.now)
+        self.projection = Reconciler(self.store, self.engine, lambda: self.now)
         runs = Runs(self.store, self.engine, self.projection)
         self.approvals = Approvals(store=self.store, runs=runs, projection=self.projection, clock=lambda: self.now)
         code: Any = Code()  # the same promise, for Jobs without code
-        self.edits = Edits(store=self.store, runs=runs, code=code, clock=lambda: self.now)
+        self.schedule_changes = ScheduleChanges(store=self.store, runs=runs, code=code, clock=lambda: self.now)
         self.schedules = Schedules(
             store=self.store,
             runs=runs,
@@ -1181,10 +1181,10 @@ class Race:
         with ThreadPoolExecutor(len(deeds)) as threads:
             return list(threads.map(does, self.servers, deeds))
 
-    def acts(self, row: ScheduledJob) -> list[Act]:
+    def acts(self, row: ScheduledJob) -> list[EventType]:
         """Return what is recorded of a request, less its making and its run."""
         done = [each.act for each in events(self.plant) if each.scheduled_job_id == row.id]
-        return [act for act in done if act not in (Act.REQUESTED, Act.ADMITTED, Act.REFUSED)]
+        return [act for act in done if act not in (EventType.REQUESTED, EventType.ADMITTED, EventType.REFUSED)]
 
     def goes(self, row: ScheduledJob) -> int:
         """Let Prefect follow and workers work for a while; return how often the request's run was let go."""
@@ -1237,7 +1237,7 @@ def kinds(answers: Sequence[Any]) -> Counter[type]:
     return Counter(type(answer) for answer in answers)
 
 
-TOLD = {Act.APPROVED: "approved", Act.DENIED: "denied", Act.WITHDRAWN: "withdrew"}
+TOLD = {EventType.APPROVED: "approved", EventType.DENIED: "denied", EventType.WITHDRAWN: "withdrew"}
 CONTESTS: list[Any] = [
     pytest.param(lambda p, _a, r: [approves(p[0], r), denies(p[1], r)], id="one approves and one denies"),
     pytest.param(lambda p, _a, r: [approves(who, r) for who in p], id="ten approve"),
@@ -1268,7 +1268,7 @@ def test_of_those_who_decide_at_once_one_decides_and_the_others_are_told_who(
         assert kinds(answers) == {ScheduledJob: 1, Conflict: len(deeds) - 1}
         lost = {answer.detail for answer in answers if isinstance(answer, Conflict)}
         assert lost == {f"{decision.actor} {TOLD[decision.act]} this request {told(decision.at)}"}
-        assert race.goes(row) == (decision.act is Act.APPROVED)
+        assert race.goes(row) == (decision.act is EventType.APPROVED)
     plant.settle()
     check_in_line(plant)
 
@@ -1279,7 +1279,7 @@ def test_those_who_try_it_while_it_is_approved_get_their_runs_and_it_is_approved
         row = urgent(race.plant, number)
         approved, *tried = race.run(approves(race.people[0], row), *(tries(who, row) for who in race.people[1:5]))
         assert (type(approved), kinds(tried)) == (ScheduledJob, {JobResult: 4})
-        assert Counter(race.acts(row)) == {Act.APPROVED: 1, Act.DRY_RUN: 4}
+        assert Counter(race.acts(row)) == {EventType.APPROVED: 1, EventType.DRY_RUN: 4}
         assert race.goes(row) == 1
         assert {result_of(race.plant, each.id).status for each in tried} == {Status.SUCCESS}
 
@@ -1290,7 +1290,7 @@ def test_one_who_approves_ten_times_at_once_has_decided_once(race: Race) -> None
         row = urgent(race.plant, number)
         answers = race.run(*[approves(race.people[0], row) for _ in range(10)])
         assert kinds(answers) == {ScheduledJob: 10}
-        assert race.acts(row) == [Act.APPROVED]
+        assert race.acts(row) == [EventType.APPROVED]
         assert race.goes(row) == 1
 
 
@@ -1298,14 +1298,14 @@ def test_one_who_approves_ten_times_at_once_has_decided_once(race: Race) -> None
 @pytest.mark.parametrize("own", [False, True], ids=["by somebody else", "by its author"])
 def test_what_is_deleted_while_it_is_approved_runs_at_most_once_and_is_gone(race: Race, own: bool) -> None:
     plant, [bob, carol, *_] = race.plant, race.people
-    act = Act.WITHDRAWN if own else Act.DELETED
+    act = EventType.WITHDRAWN if own else EventType.DELETED
     for number in range(2 * ROUNDS):
         row = urgent(plant, number)
         first, then = approves(bob, row), deletes(plant.actor if own else carol, row)
         approved, deleted = race.run(first, then) if number % 2 else reversed(race.run(then, first))
         assert deleted is None
         if isinstance(approved, ScheduledJob):
-            assert race.acts(row) == [Act.APPROVED, Act.DELETED]
+            assert race.acts(row) == [EventType.APPROVED, EventType.DELETED]
         else:
             assert isinstance(approved, Conflict if own else NotFound)
             assert race.acts(row) == [act]
@@ -1333,7 +1333,7 @@ def test_what_is_approved_while_its_owner_is_removed_is_decided_once_and_does_no
         [decision] = race.acts(row)
         assert kinds([approved, denied]) == {ScheduledJob: 1, Conflict: 1}
         assert race.goes(row) == 0
-        if decision is Act.APPROVED:
+        if decision is EventType.APPROVED:
             over = now_of(plant, row)
             assert (over.owner_id, over.enabled, over.requester_id) == (None, False, user.id)
             assert result_of(plant, row.flow_run_id).status is Status.FAILURE
@@ -1360,7 +1360,7 @@ def test_who_takes_a_request_over_while_he_approves_it_either_has_not_approved_o
         over = now_of(plant, row)
         assert over.owner_id == bob.id
         if isinstance(approved, ScheduledJob):
-            assert (approved.owner_id, race.acts(row)) == (plant.user.id, [Act.APPROVED])
+            assert (approved.owner_id, race.acts(row)) == (plant.user.id, [EventType.APPROVED])
         else:
             assert (type(approved), str(approved), race.acts(row)) == (Forbidden, policy.ONCE_OWNED, [])
         assert race.goes(row) == isinstance(approved, ScheduledJob)
@@ -1380,9 +1380,9 @@ def test_what_is_approved_while_its_time_ends_is_approved_or_expires(race: Race)
         race.servers[0].now = plant.now  # a little behind the other's
         approved, _ = race.run(approves(bob, row), expires)
         [decision] = race.acts(row)
-        won = decision is Act.APPROVED
+        won = decision is EventType.APPROVED
         assert isinstance(approved, ScheduledJob if won else Conflict)
-        assert won or (decision, str(approved)) == (Act.EXPIRED, EXPIRED)
+        assert won or (decision, str(approved)) == (EventType.EXPIRED, EXPIRED)
         assert race.goes(row) == won
 
 
@@ -1401,11 +1401,11 @@ def test_what_is_approved_while_its_code_changes_never_runs_unapproved(race: Rac
         assert (type(approved), changed) == (ScheduledJob, None)
         plant.code = code
         over = now_of(plant, row)
-        if race.acts(row) == [Act.APPROVED]:
+        if race.acts(row) == [EventType.APPROVED]:
             assert over.approval is ApprovalState.APPROVED
             assert race.goes(row) == 1
         else:
-            assert race.acts(row) == [Act.APPROVED, Act.RETURNED]
+            assert race.acts(row) == [EventType.APPROVED, EventType.RETURNED]
             assert over.approval is ApprovalState.PENDING
             assert race.goes(row) == 0
             decide(plant, "deny", bob, row)
@@ -1474,7 +1474,7 @@ def test_wherever_an_approval_dies_it_happened_or_not_and_its_run_goes_once_at_m
     for plant in plants.dying(lambda: about_to_decide(plants, schedule), does_approve):
         plant.settle()
         check_in_line(plant)
-        row, happened = plant.only(ScheduledJob), (Act.APPROVED, "bob") in history(plant)
+        row, happened = plant.only(ScheduledJob), (EventType.APPROVED, "bob") in history(plant)
         outcomes.add(happened)
         state = ApprovalState.APPROVED if happened else ApprovalState.PENDING
         assert (row.approval, bool(row.approved), row.approved_by == "bob") == (state, happened, happened)
@@ -1482,7 +1482,7 @@ def test_wherever_an_approval_dies_it_happened_or_not_and_its_run_goes_once_at_m
         assert len(executed(plant)) == happened
         decide(plant, "approve", plant.bob, row, force=True)  # type: ignore[attr-defined]
         due(plant)
-        assert [act for act, _ in history(plant)].count(Act.APPROVED) == 1
+        assert [act for act, _ in history(plant)].count(EventType.APPROVED) == 1
         if row.one_off or happened:
             assert [result.status for result in plant.all(JobResult)] == [Status.SUCCESS]
         plant.settle()
@@ -1491,9 +1491,9 @@ def test_wherever_an_approval_dies_it_happened_or_not_and_its_run_goes_once_at_m
 
 
 @pytest.mark.parametrize("schedule", EVERY)
-@pytest.mark.parametrize(("work", "act"), [(does_deny, Act.DENIED), (does_withdraw, Act.WITHDRAWN)])
+@pytest.mark.parametrize(("work", "act"), [(does_deny, EventType.DENIED), (does_withdraw, EventType.WITHDRAWN)])
 def test_wherever_a_denial_dies_it_happened_or_not_and_nothing_runs(
-    plants: Plants, schedule: Any, work: Any, act: Act
+    plants: Plants, schedule: Any, work: Any, act: EventType
 ) -> None:
     outcomes = set()
     for plant in plants.dying(lambda: about_to_decide(plants, schedule), work):
@@ -1518,7 +1518,7 @@ def test_wherever_a_dry_run_dies_it_is_recorded_or_not_and_the_request_is_untouc
     for plant in plants.dying(lambda: about_to_decide(plants, LATER), does_try):
         row = plant.only(ScheduledJob)
         plant.settle()
-        happened = Act.DRY_RUN in [each for each, _ in history(plant)]
+        happened = EventType.DRY_RUN in [each for each, _ in history(plant)]
         outcomes.add(happened)
         assert len(plant.all(JobResult)) == happened
         plant.work_off()
@@ -1540,7 +1540,7 @@ def test_wherever_an_expiry_dies_it_ends_all_the_same(plants: Plants, schedule: 
         plant.settle()
         plant.check_in_line()
         assert plant.only(ScheduledJob).approval is ApprovalState.EXPIRED
-        assert history(plant) == [(Act.REQUESTED, "alice"), (Act.EXPIRED, "")]
+        assert history(plant) == [(EventType.REQUESTED, "alice"), (EventType.EXPIRED, "")]
         assert (plant.unended(), plant.all(JobResult)) == ([], [])
 
 
@@ -1686,13 +1686,17 @@ class Requests(OverPlants):
         self.heard = len(recorded)
 
     def _follow(self, each: AuditEvent) -> None:
-        assert each.scheduled_job_id is not None or each.act in (Act.ADMITTED, Act.REFUSED, Act.TAMPERED)
+        assert each.scheduled_job_id is not None or each.act in (
+            EventType.ADMITTED,
+            EventType.REFUSED,
+            EventType.TAMPERED,
+        )
         case, now = self.cases.get(each.scheduled_job_id or uuid4()), self.plant.now
         match each.act:
-            case Act.REQUESTED:
+            case EventType.REQUESTED:
                 [row] = [row for row in self.plant.all(ScheduledJob) if row.id == each.scheduled_job_id]
                 self.cases[row.id] = Case(row=row, expires_at=row.expires_at)
-            case Act.APPROVED:
+            case EventType.APPROVED:
                 assert case is not None
                 assert case.waits
                 assert not case.is_late(now)
@@ -1700,20 +1704,20 @@ class Requests(OverPlants):
                 assert each.actor not in case.hands
                 case.changed = False
                 case.approved_for, case.approver = self.plant.only(Job).code_digest, each.actor
-            case Act.DENIED | Act.WITHDRAWN:
+            case EventType.DENIED | EventType.WITHDRAWN:
                 assert case is not None
                 assert case.waits
-                assert (each.actor == "alice") == (each.act is Act.WITHDRAWN)
+                assert (each.actor == "alice") == (each.act is EventType.WITHDRAWN)
                 case.over = each.act
-            case Act.DELETED:
+            case EventType.DELETED:
                 assert case is not None
-                assert case.over in ("", Act.EXPIRED)
+                assert case.over in ("", EventType.EXPIRED)
                 case.approved_for, case.over = None, each.act
-            case Act.EXPIRED:
+            case EventType.EXPIRED:
                 assert case is not None
                 assert case.is_late(now)
                 case.over = each.act
-            case Act.RETURNED:
+            case EventType.RETURNED:
                 assert case is not None
                 assert case.approved_for is not None
                 assert case.changed or case.approved_for != self.plant.only(Job).code_digest
@@ -1722,9 +1726,9 @@ class Requests(OverPlants):
 
     def _gone(self, case: Case) -> type[GateError] | None:
         """Return what one is told of a request that is not there any more; None if it is."""
-        if case.over in (Act.DENIED, Act.WITHDRAWN):
+        if case.over in (EventType.DENIED, EventType.WITHDRAWN):
             return Conflict
-        return NotFound if case.over == Act.DELETED else None
+        return NotFound if case.over == EventType.DELETED else None
 
     def _pick(self, which: int) -> Case:
         cases = list(self.cases.values())
@@ -1941,7 +1945,7 @@ class Requests(OverPlants):
         assert rows.keys() == {key for key, case in self.cases.items() if not self._gone(case)}
         for key, row in rows.items():
             case = self.cases[key]
-            states = {Act.EXPIRED: ApprovalState.EXPIRED, "": ApprovalState.PENDING}
+            states = {EventType.EXPIRED: ApprovalState.EXPIRED, "": ApprovalState.PENDING}
             assert row.approval is (states[case.over] if case.approved_for is None else ApprovalState.APPROVED)
             assert (row.approved_by, row.total_run_count) == (case.approver, len(case.went))
         went = [result.id for result in executed(self.plant) if result.scheduled_job_id is None]
@@ -1960,7 +1964,7 @@ class Requests(OverPlants):
         self.plant.tick(2, seconds=31)
         self._hear()
         rows = self.plant.all(ScheduledJob)
-        assert self.plant.all(Leftover) == []
+        assert self.plant.all(PendingCleanup) == []
         assert {str(row.id) for row in rows if not row.one_off} == {s.schedule.slug for s in self.plant.own().values()}
         for row in rows:
             if row.awaits_decision:

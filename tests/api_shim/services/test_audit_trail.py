@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from api_shim.domain.audit import Act, AuditEvent, AuditHead, fault
+from api_shim.domain.audit import AuditEvent, AuditHead, EventType, fault
 from api_shim.services import audit_trail
 from api_shim.services.audit_trail import AuditTrail
 from api_shim.store import Store
@@ -20,7 +20,7 @@ from tests.factories import NOW
 def record(store: Store, *names: str) -> None:
     for name in names:
         with store.transaction() as tx:
-            tx.remember(AuditEvent(at=NOW, act=Act.REQUESTED, name=name))
+            tx.remember(AuditEvent(at=NOW, act=EventType.REQUESTED, name=name))
 
 
 @pytest.fixture(autouse=True)

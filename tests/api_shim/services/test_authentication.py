@@ -18,8 +18,8 @@ from api_shim.services.authentication import (
     Credentials,
     Unauthenticated,
     actor_of,
+    authenticate_token,
     hash_key,
-    sign_in,
 )
 from api_shim.store import Store
 from approval_gate.model import Action, Actor, ObjectType
@@ -41,7 +41,7 @@ def make_token(user: User, key: str = KEY, **to: Any) -> Token:
 
 def signed_in(store: Store, credentials: Credentials, now: datetime = NOW) -> Actor:
     with store.transaction(write=False) as tx:
-        return sign_in(tx, credentials, now)
+        return authenticate_token(tx, credentials, now)
 
 
 @pytest.mark.parametrize(

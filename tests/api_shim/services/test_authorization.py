@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from api_shim.services.authorization import find
+from api_shim.services.authorization import get_authorized
 from api_shim.store import Store
 from approval_gate.constraints import UNLIMITED, Constraint, parse
 from approval_gate.errors import Forbidden, NotFound
@@ -33,11 +33,11 @@ def test_a_job_is_found_by_id_and_by_name(store: Store) -> None:
         tx.add(job)
         tx.add(make_job())
     with store.transaction(write=False) as tx:
-        assert find(tx, ROOT, Action.RUN, KIND, id=job.id) == job
-        assert find(tx, ROOT, Action.RUN, KIND, name="Back up / now") == job
+        assert get_authorized(tx, ROOT, Action.RUN, KIND, id=job.id) == job
+        assert get_authorized(tx, ROOT, Action.RUN, KIND, name="Back up / now") == job
         for nothing in ({"name": str(job.id)}, {"id": uuid4()}):
             with pytest.raises(NotFound):
-                find(tx, ROOT, Action.RUN, KIND, **nothing)
+                get_authorized(tx, ROOT, Action.RUN, KIND, **nothing)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_who_comes_to_an_object(sqlite_store: Store, may: dict[str, Any], refusa
     with sqlite_store.transaction() as tx:
         tx.add(job)
         if refusal is None:
-            assert find(tx, somebody(**may), Action.RUN, KIND, lock=True, id=job.id) == job
+            assert get_authorized(tx, somebody(**may), Action.RUN, KIND, lock=True, id=job.id) == job
         else:
             with pytest.raises(refusal):
-                find(tx, somebody(**may), Action.RUN, KIND, lock=True, id=job.id)
+                get_authorized(tx, somebody(**may), Action.RUN, KIND, lock=True, id=job.id)

@@ -11,9 +11,17 @@ from uuid import UUID
 import pytest
 
 from api_shim.domain.accounts import User
-from api_shim.domain.audit import Act, about, snapshot
-from api_shim.domain.model import UNKNOWN, Participant, ScheduledJob
-from api_shim.services.authorization import EXPIRED, KIND, NOTHING, Case, cases, judged, take_part
+from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
+from api_shim.domain.model import UNKNOWN_USER, Participant, ScheduledJob
+from api_shim.services.authorization import (
+    EXPIRED,
+    KIND,
+    NOTHING,
+    AuthzContext,
+    add_participant,
+    authorize,
+    load_contexts,
+)
 from api_shim.store import Store
 from approval_gate import policy
 from approval_gate.errors import Conflict, Forbidden, GateError, NotFound
@@ -48,18 +56,18 @@ class World:
 
     def takes_part(self, row: ScheduledJob, user: User, *, owned: bool) -> None:
         with self.store.transaction() as tx:
-            take_part(tx, row, user.id, user.username, owned=owned)
+            add_participant(tx, row, user.id, user.username, owned=owned)
 
-    def case(self, row: ScheduledJob, now: datetime = NOW) -> Case:
+    def case(self, row: ScheduledJob, now: datetime = NOW) -> AuthzContext:
         with self.store.transaction(write=False) as tx:
-            [case] = cases(tx, [row], now)
+            [case] = load_contexts(tx, [row], now)
         return case
 
-    def judged(self, action: Action, judge: Callable[[policy.Request], Verdict], **by: Any) -> Case:
+    def judged(self, action: Action, judge: Callable[[policy.RequestFacts], Verdict], **by: Any) -> AuthzContext:
         with self.store.transaction() as tx:
-            return judged(tx, ROOT, action, by, NOW, judge)
+            return authorize(tx, ROOT, action, by, NOW, judge)
 
-    def refused(self, action: Action, judge: Callable[[policy.Request], Verdict], **by: Any) -> tuple[Any, str]:
+    def refused(self, action: Action, judge: Callable[[policy.RequestFacts], Verdict], **by: Any) -> tuple[Any, str]:
         with pytest.raises(GateError) as caught:
             self.judged(action, judge, **by)
         return caught.type, str(caught.value)
@@ -102,7 +110,7 @@ def test_without_an_owner_those_who_owned_it_stay_its_owners(world: World) -> No
 
 @pytest.mark.parametrize("requester", [None, BOB.id], ids=["nobody", "one who did not take part"])
 def test_a_requester_whom_nobody_noted_has_no_name(world: World, requester: UUID | None) -> None:
-    assert world.case(world.scheduled(requester_id=requester)).requester == UNKNOWN
+    assert world.case(world.scheduled(requester_id=requester)).requester == UNKNOWN_USER
 
 
 BOB_APPROVED = {
@@ -151,7 +159,7 @@ def test_they_are_read_with_as_many_questions_however_many_there_are(world: Worl
         rows.append(row)
         if number in (0, 59):
             with world.store.transaction(write=False) as tx, statements(world.store) as said:
-                found = cases(tx, rows, NOW)
+                found = load_contexts(tx, rows, NOW)
             assert [case.row for case in found] == rows
             asked.append(len(said))
     assert asked[0] == asked[1] == 4
@@ -160,7 +168,7 @@ def test_they_are_read_with_as_many_questions_however_many_there_are(world: Worl
 
 def test_of_none_there_are_no_cases(world: World) -> None:
     with world.store.transaction(write=False) as tx:
-        assert cases(tx, [], NOW) == []
+        assert load_contexts(tx, [], NOW) == []
 
 
 # Who takes part
@@ -202,19 +210,19 @@ def test_a_name_is_kept_as_it_was_first_noted(world: World) -> None:
 # How a use case comes to one
 
 
-def allows(_request: policy.Request) -> Verdict:
+def allows(_request: policy.RequestFacts) -> Verdict:
     return Allowed()
 
 
-def hides(_request: policy.Request) -> Verdict:
+def hides(_request: policy.RequestFacts) -> Verdict:
     return Hidden()
 
 
-def denies(_request: policy.Request) -> Verdict:
+def denies(_request: policy.RequestFacts) -> Verdict:
     return Denied("No.")
 
 
-def finds(request: policy.Request) -> Verdict:
+def finds(request: policy.RequestFacts) -> Verdict:
     return Hidden() if request.thing is None else Allowed()
 
 
@@ -229,9 +237,9 @@ def test_it_is_found_by_its_fields_and_judged(world: World, action: Action) -> N
 
 @pytest.mark.parametrize("action", [Action.VIEW, Action.CHANGE, Action.DELETE])
 def test_what_is_not_there_is_judged_as_nothing(world: World, action: Action) -> None:
-    seen: list[policy.Request] = []
+    seen: list[policy.RequestFacts] = []
 
-    def judge(request: policy.Request) -> Verdict:
+    def judge(request: policy.RequestFacts) -> Verdict:
         seen.append(request)
         return Hidden()
 
@@ -253,7 +261,7 @@ def test_who_only_looks_locks_nothing(world: World) -> None:
 
         tx.one = hear  # type: ignore[method-assign]  # only heard
         for action in (Action.VIEW, Action.CHANGE, Action.DELETE):
-            judged(tx, ROOT, action, {"name": "nightly"}, NOW, allows)
+            authorize(tx, ROOT, action, {"name": "nightly"}, NOW, allows)
     assert locked == [False, True, True]
 
 
@@ -266,32 +274,32 @@ DENIED = "bob denied this request on 2026-05-04 at 12:00:00 UTC."
 @pytest.mark.parametrize(
     ("act", "action", "judge", "told"),
     [
-        pytest.param(Act.DENIED, Action.CHANGE, finds, (Conflict, DENIED), id="who changes what was denied"),
-        pytest.param(Act.DENIED, Action.DELETE, finds, (Conflict, DENIED), id="who deletes it"),
+        pytest.param(EventType.DENIED, Action.CHANGE, finds, (Conflict, DENIED), id="who changes what was denied"),
+        pytest.param(EventType.DENIED, Action.DELETE, finds, (Conflict, DENIED), id="who deletes it"),
         pytest.param(
-            Act.WITHDRAWN,
+            EventType.WITHDRAWN,
             Action.CHANGE,
             finds,
             (Conflict, "bob withdrew this request on 2026-05-04 at 12:00:00 UTC."),
             id="who changes what was withdrawn",
         ),
-        pytest.param(Act.DENIED, Action.VIEW, finds, (NotFound, GONE), id="who looks at it"),
-        pytest.param(Act.DELETED, Action.CHANGE, finds, (NotFound, GONE), id="who changes what was deleted"),
-        pytest.param(Act.DENIED, Action.CHANGE, denies, (Forbidden, "No."), id="who may not anyway"),
+        pytest.param(EventType.DENIED, Action.VIEW, finds, (NotFound, GONE), id="who looks at it"),
+        pytest.param(EventType.DELETED, Action.CHANGE, finds, (NotFound, GONE), id="who changes what was deleted"),
+        pytest.param(EventType.DENIED, Action.CHANGE, denies, (Forbidden, "No."), id="who may not anyway"),
     ],
 )
 @pytest.mark.parametrize("by", ["id", "name"])
 def test_who_comes_too_late_is_told_who_has_decided(
-    world: World, act: Act, action: Action, judge: Any, told: Any, by: str
+    world: World, act: EventType, action: Action, judge: Any, told: Any, by: str
 ) -> None:
     row = world.scheduled()
     bob = Actor(id=BOB.id, username="bob")
     with world.store.transaction() as tx:
         thing = tx.attributes(KIND, row.id)
-        tx.remember(about(row, act, NOW, bob, seen=snapshot(thing)))
+        tx.remember(scheduled_job_event(row, act, NOW, bob, seen=snapshot(thing)))
         tx.remove(row)
     assert world.refused(action, judge, **{by: getattr(row, by)}) == told
     nobody = Actor(id=CAROL.id, username="carol")
     with world.store.transaction() as tx, pytest.raises(GateError) as caught:
-        judged(tx, nobody, action, {by: getattr(row, by)}, NOW, judge)
+        authorize(tx, nobody, action, {by: getattr(row, by)}, NOW, judge)
     assert caught.type is not Conflict, "who could not have decided is not told"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api_shim.domain.accounts import Token, User
-from api_shim.domain.audit import Act
+from api_shim.domain.audit import EventType
 from api_shim.domain.model import Participant, ScheduledJob
 from api_shim.services.account_admin import Identity, Left, remove_user
 from api_shim.store import Store
@@ -81,7 +81,7 @@ def test_an_heir_gets_what_he_may_run_and_that_is_remembered(world: World) -> No
     with world.store.transaction(write=False) as tx:
         events = tx.events(0, 100)
     assert [(each.act, each.actor, each.data["owner"], each.data["was"]) for each in events] == [
-        (Act.TRANSFERRED, "", "bob", "alice")
+        (EventType.TRANSFERRED, "", "bob", "alice")
     ] * 2
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from api_shim.domain.accounts import User
-from api_shim.domain.audit import Act
+from api_shim.domain.audit import EventType
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.parsing.decision import Decision
 from api_shim.parsing.run_request import RunRequest
@@ -68,7 +68,7 @@ ACCOUNTS = may(ObjectType.USER, VIEW)
 
 
 def explain(plant: Plant, who: Actor, row: ScheduledJob, **about: Any) -> Explanation:
-    return asyncio.run(plant.explaining.explain(who, {"id": row.id}, about or None))
+    return asyncio.run(plant.explainer.explain(who, {"id": row.id}, about or None))
 
 
 def sentences(explanation: Explanation) -> dict[str, str]:
@@ -316,7 +316,7 @@ def test_what_is_not_there_is_not_found(plants: Plants) -> None:
     with pytest.raises(NotFound, match=GONE):
         explain(plant, plant.actor, row)
     with pytest.raises(NotFound, match=GONE):
-        asyncio.run(plant.explaining.explain(plant.actor, {"name": "nightly"}, None))
+        asyncio.run(plant.explainer.explain(plant.actor, {"name": "nightly"}, None))
 
 
 @pytest.mark.parametrize(
@@ -582,4 +582,4 @@ def test_explaining_records_and_changes_nothing(plants: Plants) -> None:
     before = (plant.all(ScheduledJob), events(plant), list(plant.engine.calls))
     explain(plant, editor(plant), row)
     assert (plant.all(ScheduledJob), events(plant), list(plant.engine.calls)) == before
-    assert [each.act for each in events(plant)] == [Act.REQUESTED, Act.APPROVED]
+    assert [each.act for each in events(plant)] == [EventType.REQUESTED, EventType.APPROVED]

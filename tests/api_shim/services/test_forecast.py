@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from api_shim.domain.model import Job, ScheduledJob
-from api_shim.services.authorization import cases
-from api_shim.services.forecast import HAD_ITS_TURN, Prospect, Standing, due_within, prospects, times_within
+from api_shim.services.authorization import load_contexts
+from api_shim.services.forecast import HAD_ITS_TURN, Forecast, ScheduleStatus, due_within, forecasts, times_within
 from approval_gate.admission import JOB_DISABLED
 from tests.api_shim.plant import HOUR, Plant, Plants
 from tests.api_shim.services.test_approvals import APPROVAL, HOURLY, LATER, asked, now_of, statements
@@ -20,9 +20,9 @@ from tests.factories import NOW, make_scheduled, make_user
 DAY = timedelta(days=1)
 
 
-def foreseen(plant: Plant, *rows: ScheduledJob) -> list[Prospect]:
+def foreseen(plant: Plant, *rows: ScheduledJob) -> list[Forecast]:
     with plant.store.transaction(write=False) as tx:
-        return prospects(tx, cases(tx, [now_of(plant, row) for row in rows], plant.now), plant.now)
+        return forecasts(tx, load_contexts(tx, [now_of(plant, row) for row in rows], plant.now), plant.now)
 
 
 def test_as_often_is_asked_about_fifty_as_about_one(plants: Plants) -> None:
@@ -35,9 +35,9 @@ def test_as_often_is_asked_about_fifty_as_about_one(plants: Plants) -> None:
     asked_for = {}
     for wanted in (1, 50):
         with plant.store.transaction(write=False) as tx:
-            found = cases(tx, rows[:wanted], plant.now)
+            found = load_contexts(tx, rows[:wanted], plant.now)
             with statements(plant.store) as said:
-                assert len(prospects(tx, found, plant.now)) == wanted
+                assert len(forecasts(tx, found, plant.now)) == wanted
         asked_for[wanted] = len(said)
     assert asked_for[1] == asked_for[50] <= 8
 
@@ -53,15 +53,15 @@ def job_is_disabled(plant: Plant, _row: ScheduledJob) -> None:
 @pytest.mark.parametrize(
     ("schedule", "happens", "standing"),
     [
-        pytest.param(NIGHTLY, None, Standing.FIRES, id="it fires"),
-        pytest.param(NIGHTLY, is_disabled, Standing.DISABLED, id="a person has disabled it"),
-        pytest.param(LATER, has_failed, Standing.FAILED, id="a failure has disabled it"),
-        pytest.param(NIGHTLY, job_is_disabled, Standing.STOPPED, id="its Job is not enabled"),
-        pytest.param(LATER, has_run, Standing.OVER, id="its only turn has been"),
+        pytest.param(NIGHTLY, None, ScheduleStatus.FIRES, id="it fires"),
+        pytest.param(NIGHTLY, is_disabled, ScheduleStatus.DISABLED, id="a person has disabled it"),
+        pytest.param(LATER, has_failed, ScheduleStatus.FAILED, id="a failure has disabled it"),
+        pytest.param(NIGHTLY, job_is_disabled, ScheduleStatus.STOPPED, id="its Job is not enabled"),
+        pytest.param(LATER, has_run, ScheduleStatus.OVER, id="its only turn has been"),
     ],
 )
 def test_where_it_stands_in_one_word(
-    plants: Plants, schedule: Any, happens: Callable[[Plant, ScheduledJob], None] | None, standing: Standing
+    plants: Plants, schedule: Any, happens: Callable[[Plant, ScheduledJob], None] | None, standing: ScheduleStatus
 ) -> None:
     plant = plants.ready()
     row = asked(plant, schedule)
@@ -69,16 +69,16 @@ def test_where_it_stands_in_one_word(
         happens(plant, row)
     [prospect] = foreseen(plant, row)
     assert prospect.standing is standing
-    assert (prospect.next_firing is None) == bool(prospect.why_not) == (standing is not Standing.FIRES)
+    assert (prospect.next_firing is None) == bool(prospect.why_not) == (standing is not ScheduleStatus.FIRES)
 
 
 def test_what_waits_and_what_has_expired(plants: Plants) -> None:
     plant = plants.ready(**APPROVAL, approval_expires=60.0)
     row = asked(plant, HOURLY)
     [prospect] = foreseen(plant, row)
-    assert (prospect.standing, prospect.due, prospect.next_firing) == (Standing.WAITS, NOW + HOUR, None)
+    assert (prospect.standing, prospect.due, prospect.next_firing) == (ScheduleStatus.WAITS, NOW + HOUR, None)
     has_expired(plant, row)
-    assert foreseen(plant, row)[0].standing is Standing.EXPIRED
+    assert foreseen(plant, row)[0].standing is ScheduleStatus.EXPIRED
 
 
 def test_each_of_several_is_judged_by_itself(plants: Plants) -> None:
@@ -89,7 +89,7 @@ def test_each_of_several_is_judged_by_itself(plants: Plants) -> None:
     [gone, fires, stopped] = foreseen(plant, once, nightly, other)
     assert (gone.due, gone.why_not) == (None, HAD_ITS_TURN)
     assert (fires.due, fires.why_not) == (TONIGHT, "")
-    assert (stopped.standing, stopped.due) == (Standing.STOPPED, TONIGHT)
+    assert (stopped.standing, stopped.due) == (ScheduleStatus.STOPPED, TONIGHT)
     assert "originating user has been removed" in stopped.why_not
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from api_shim.domain.model import OVERRIDABLE, Job
-from api_shim.services.jobs import BOTH_FLAGS, Catalogue, JobCode
+from api_shim.services.jobs import BOTH_FLAGS, JobCatalogue, JobCode
 from api_shim.store import Store
 from approval_gate.constraints import UNLIMITED
 from approval_gate.errors import Forbidden, Invalid, NotFound, NotRunnable
@@ -31,22 +31,22 @@ def definition(name: str = "Back up", class_name: str = "BackUp", **to: Any) -> 
 
 
 @pytest.fixture
-def catalogue(store: Store, clock: Clock) -> Catalogue:
-    return Catalogue(store, clock)
+def catalogue(store: Store, clock: Clock) -> JobCatalogue:
+    return JobCatalogue(store, clock)
 
 
 @pytest.fixture
-def few(sqlite_store: Store, clock: Clock) -> Catalogue:
+def few(sqlite_store: Store, clock: Clock) -> JobCatalogue:
     """One on SQLite, where the database makes no difference."""
-    return Catalogue(sqlite_store, clock)
+    return JobCatalogue(sqlite_store, clock)
 
 
-def recorded(catalogue: Catalogue, *found: JobDefinition) -> dict[str, Job]:
+def recorded(catalogue: JobCatalogue, *found: JobDefinition) -> dict[str, Job]:
     catalogue.record(found)
     return {job.class_path: job for job in catalogue.jobs()}
 
 
-def change(catalogue: Catalogue, job: Job, body: object, actor: Actor = ADMIN) -> Job:
+def change(catalogue: JobCatalogue, job: Job, body: object, actor: Actor = ADMIN) -> Job:
     asyncio.run(catalogue.change(actor, job.id, body))
     return next(each for each in catalogue.jobs() if each.id == job.id)
 
@@ -54,7 +54,7 @@ def change(catalogue: Catalogue, job: Job, body: object, actor: Actor = ADMIN) -
 # What the start finds
 
 
-def test_a_new_job_is_recorded_disabled_with_all_that_its_code_says(catalogue: Catalogue) -> None:
+def test_a_new_job_is_recorded_disabled_with_all_that_its_code_says(catalogue: JobCatalogue) -> None:
     code = BackUp.definition()
     (job,) = recorded(catalogue, code).values()
     assert (job.enabled, job.installed, job.overridden) == (False, True, ())
@@ -81,13 +81,13 @@ class Choosing(JobClass):
 
 
 @pytest.mark.parametrize("code", [BackUp.definition(), Choosing.definition()], ids=lambda code: code.name)
-def test_what_has_not_changed_is_not_touched(catalogue: Catalogue, clock: Clock, code: JobDefinition) -> None:
+def test_what_has_not_changed_is_not_touched(catalogue: JobCatalogue, clock: Clock, code: JobDefinition) -> None:
     before = recorded(catalogue, code)
     clock.forward(hours=1)
     assert recorded(catalogue, code) == before
 
 
-def test_when_the_code_changes_the_job_and_prefect_follow(catalogue: Catalogue, clock: Clock) -> None:
+def test_when_the_code_changes_the_job_and_prefect_follow(catalogue: JobCatalogue, clock: Clock) -> None:
     (before,) = recorded(catalogue, definition()).values()
     catalogue.set_enabled("Back up", enabled=True)
     clock.forward(hours=1)
@@ -99,7 +99,7 @@ def test_when_the_code_changes_the_job_and_prefect_follow(catalogue: Catalogue, 
     assert (after.last_updated, after.version) == (clock.now, before.version + 1)
 
 
-def test_what_an_administrator_overrode_stays_when_the_code_changes(catalogue: Catalogue) -> None:
+def test_what_an_administrator_overrode_stays_when_the_code_changes(catalogue: JobCatalogue) -> None:
     (job,) = recorded(catalogue, definition(description="Old.")).values()
     change(catalogue, job, {"description": "Ours.", "hidden": True})
     (job,) = recorded(catalogue, definition(description="New.", time_limit=5)).values()
@@ -108,7 +108,7 @@ def test_what_an_administrator_overrode_stays_when_the_code_changes(catalogue: C
     assert (job.description, job.hidden, job.overridden) == ("New.", True, ("hidden",))
 
 
-def test_a_job_whose_code_is_gone_stays_and_comes_back(catalogue: Catalogue, store: Store) -> None:
+def test_a_job_whose_code_is_gone_stays_and_comes_back(catalogue: JobCatalogue, store: Store) -> None:
     (before,) = recorded(catalogue, definition()).values()
     change(catalogue, before, {"enabled": True, "description": "Ours."})
     scheduled = make_scheduled(before, None)
@@ -124,7 +124,7 @@ def test_a_job_whose_code_is_gone_stays_and_comes_back(catalogue: Catalogue, sto
         assert tx.exists(type(scheduled), id=scheduled.id, job_id=before.id)
 
 
-def test_a_job_that_is_renamed_is_the_same_job(catalogue: Catalogue) -> None:
+def test_a_job_that_is_renamed_is_the_same_job(catalogue: JobCatalogue) -> None:
     (before,) = recorded(catalogue, definition("Old name")).values()
     (after,) = recorded(catalogue, definition("New name")).values()
     assert (after.id, after.name, after.version) == (before.id, "New name", before.version + 1)
@@ -141,7 +141,9 @@ def test_a_job_that_is_renamed_is_the_same_job(catalogue: Catalogue) -> None:
         pytest.param({"A": "x" * 255}, {"B": "x" * 255}, id="one with a long name has moved"),
     ],
 )
-def test_names_may_go_from_one_to_another(catalogue: Catalogue, before: dict[str, str], after: dict[str, str]) -> None:
+def test_names_may_go_from_one_to_another(
+    catalogue: JobCatalogue, before: dict[str, str], after: dict[str, str]
+) -> None:
     first = recorded(catalogue, *(definition(name, class_name) for class_name, name in before.items()))
     second = recorded(catalogue, *(definition(name, class_name) for class_name, name in after.items()))
     assert {path.removeprefix("pack."): job.name for path, job in second.items() if job.installed} == after
@@ -151,7 +153,7 @@ def test_names_may_go_from_one_to_another(catalogue: Catalogue, before: dict[str
         assert job.installed or job.name not in after.values()
 
 
-def test_a_job_can_move_again_and_again(catalogue: Catalogue) -> None:
+def test_a_job_can_move_again_and_again(catalogue: JobCatalogue) -> None:
     for number in range(4):
         recorded(catalogue, definition(module_name=f"company.of.a.rather.long.name.automation.v{number}"))
     jobs = catalogue.jobs()
@@ -160,7 +162,7 @@ def test_a_job_can_move_again_and_again(catalogue: Catalogue) -> None:
     assert all("not installed" in job.name for job in jobs if not job.installed)
 
 
-def test_a_job_that_moved_is_a_new_one_that_nobody_has_enabled(catalogue: Catalogue, store: Store) -> None:
+def test_a_job_that_moved_is_a_new_one_that_nobody_has_enabled(catalogue: JobCatalogue, store: Store) -> None:
     (old,) = recorded(catalogue, definition(module_name="old")).values()
     with store.transaction() as tx:
         tx.change(old, deployment_id=uuid4(), projected_version=old.version)
@@ -177,7 +179,7 @@ def test_a_job_that_moved_is_a_new_one_that_nobody_has_enabled(catalogue: Catalo
 
 
 @pytest.mark.parametrize("name", ["Back up", "pack.BackUp"])
-def test_a_job_is_enabled_by_its_name_or_class_path(few: Catalogue, clock: Clock, name: str) -> None:
+def test_a_job_is_enabled_by_its_name_or_class_path(few: JobCatalogue, clock: Clock, name: str) -> None:
     recorded(few, definition(), definition("Other", "Other"))
     clock.forward(hours=1)
     assert few.set_enabled(name, enabled=True).enabled
@@ -186,7 +188,7 @@ def test_a_job_is_enabled_by_its_name_or_class_path(few: Catalogue, clock: Clock
 
 
 @pytest.mark.parametrize("name", ["back up", "BackUp", "", "%"])
-def test_what_is_no_job_cannot_be_enabled(few: Catalogue, name: str) -> None:
+def test_what_is_no_job_cannot_be_enabled(few: JobCatalogue, name: str) -> None:
     recorded(few, definition())
     with pytest.raises(NotFound, match="signoff job list"):
         few.set_enabled(name, enabled=True)
@@ -222,14 +224,14 @@ def test_what_is_no_job_cannot_be_enabled(few: Catalogue, name: str) -> None:
         pytest.param({}, {"overridden": ()}, id="nothing"),
     ],
 )  # fmt: skip
-def test_decides(few: Catalogue, body: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_decides(few: JobCatalogue, body: dict[str, Any], expected: dict[str, Any]) -> None:
     (job,) = recorded(few, definition(description="Code.")).values()
     changed = change(few, job, body)
     assert {name: getattr(changed, name) for name in expected} == expected
     assert changed.version == job.version + 1
 
 
-def test_an_override_that_is_taken_back_gives_what_the_code_says(few: Catalogue) -> None:
+def test_an_override_that_is_taken_back_gives_what_the_code_says(few: JobCatalogue) -> None:
     code = definition(
         description="Code.",
         approval_required=True,
@@ -266,7 +268,7 @@ def test_an_override_that_is_taken_back_gives_what_the_code_says(few: Catalogue)
         pytest.param({"task_queues": "a"}, ["job_queues"], id="a text for queues under their older name"),
     ],
 )  # fmt: skip
-def test_refuses_what_a_field_cannot_be(few: Catalogue, body: dict[str, Any], faults: list[str]) -> None:
+def test_refuses_what_a_field_cannot_be(few: JobCatalogue, body: dict[str, Any], faults: list[str]) -> None:
     (job,) = recorded(few, definition()).values()
     with pytest.raises(Invalid) as refused:
         change(few, job, body)
@@ -276,7 +278,7 @@ def test_refuses_what_a_field_cannot_be(few: Catalogue, body: dict[str, Any], fa
 
 
 @pytest.mark.parametrize("body", [[], "enabled", None, 5])
-def test_refuses_what_is_no_object(few: Catalogue, body: object) -> None:
+def test_refuses_what_is_no_object(few: JobCatalogue, body: object) -> None:
     (job,) = recorded(few, definition()).values()
     with pytest.raises(Invalid, match="Expected a dictionary"):
         change(few, job, body)
@@ -290,7 +292,7 @@ def test_refuses_what_is_no_object(few: Catalogue, body: object) -> None:
         pytest.param({"approval_required": True}, {"has_sensitive_variables": True}, id="the other way round"),
     ],
 )
-def test_refuses_both_flags(few: Catalogue, code: dict[str, Any], body: dict[str, Any]) -> None:
+def test_refuses_both_flags(few: JobCatalogue, code: dict[str, Any], body: dict[str, Any]) -> None:
     (job,) = recorded(few, definition(**code)).values()
     with pytest.raises(Invalid) as refused:
         change(few, job, body)
@@ -298,7 +300,7 @@ def test_refuses_both_flags(few: Catalogue, code: dict[str, Any], body: dict[str
     assert few.jobs() == [job]
 
 
-def test_refuses_to_take_back_an_override_where_that_gives_both_flags(few: Catalogue) -> None:
+def test_refuses_to_take_back_an_override_where_that_gives_both_flags(few: JobCatalogue) -> None:
     (job,) = recorded(few, definition(has_sensitive_variables=True)).values()
     change(few, job, {"has_sensitive_variables": False, "approval_required": True})
     with pytest.raises(Invalid, match="sensitive"):
@@ -319,14 +321,14 @@ def someone(*actions: Action, read_only: bool = False) -> Actor:
         pytest.param(someone(Action.CHANGE), False, NotFound, id="a Job that is not there"),
     ],
 )
-def test_who_may_not(few: Catalogue, actor: Actor, exists: bool, refusal: type[Exception]) -> None:
+def test_who_may_not(few: JobCatalogue, actor: Actor, exists: bool, refusal: type[Exception]) -> None:
     (job,) = recorded(few, definition()).values()
     with pytest.raises(refusal):
         change(few, job if exists else make_job(), {"enabled": True}, actor)
     assert few.jobs() == [job]
 
 
-def test_who_may_change_and_not_view_can_change(few: Catalogue) -> None:
+def test_who_may_change_and_not_view_can_change(few: JobCatalogue) -> None:
     (job,) = recorded(few, definition()).values()
     assert change(few, job, {"enabled": True}, someone(Action.CHANGE)).enabled
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from api_shim.parsing.run_request import RunRequest
-from api_shim.services.schedules import SENSITIVE, SENSITIVE_AND_APPROVAL, Offer, Offers
+from api_shim.services.schedules import SENSITIVE, SENSITIVE_AND_APPROVAL, RunOptions, RunPreview
 from approval_gate.errors import Forbidden, NotFound
 from approval_gate.model import Action, Actor, ObjectType
 from approval_gate.policy import NO_PERMISSION
@@ -20,11 +20,11 @@ JOB, RUN, VIEW = ObjectType.JOB, Action.RUN, Action.VIEW
 NO_RUN = "This user does not have permission to run jobs."
 
 
-def offers(plant: Plant) -> Offers:
-    return Offers(plant.store, plant.schedules, lambda: plant.now)
+def offers(plant: Plant) -> RunPreview:
+    return RunPreview(plant.store, plant.schedules, lambda: plant.now)
 
 
-def offered(plant: Plant, who: Actor) -> Offer:
+def offered(plant: Plant, who: Actor) -> RunOptions:
     return asyncio.run(offers(plant).offer(who, plant.job.id))
 
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from api_shim.domain.accounts import User
-from api_shim.domain.audit import Act, AuditEvent
+from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import JobResult, Participant, ScheduledJob, Status
 from api_shim.parsing.decision import Decision
 from api_shim.services.account_admin import Identity, remove_user
 from api_shim.services.authentication import Credentials, actor_of
 from api_shim.services.ownership import Ownership
-from api_shim.services.schedule_changes import Edits
+from api_shim.services.schedule_changes import ScheduleChanges
 from approval_gate import policy
 from approval_gate.admission import Go
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound
@@ -75,8 +75,8 @@ def ownership(plant: Plant) -> Ownership:
     return Ownership(store=plant.store, runs=plant.runs, clock=lambda: plant.now)
 
 
-def edits(plant: Plant) -> Edits:
-    return Edits(store=plant.store, runs=plant.runs, code=Code(), clock=lambda: plant.now)  # type: ignore[arg-type]
+def edits(plant: Plant) -> ScheduleChanges:
+    return ScheduleChanges(store=plant.store, runs=plant.runs, code=Code(), clock=lambda: plant.now)  # type: ignore[arg-type]
 
 
 def assume(plant: Plant, who: Actor, row: ScheduledJob) -> ScheduledJob:
@@ -128,7 +128,7 @@ def test_it_is_remembered_who_took_it_over_from_whom(free: Plant) -> None:
     bob = person(free, "bob", *TAKES_OVER)
     assume(free, bob, asked(free, HOURLY))
     last = events(free)[-1]
-    assert (last.act, last.actor) == (Act.ASSUMED, "bob")
+    assert (last.act, last.actor) == (EventType.ASSUMED, "bob")
     assert last.data == {"owner": "bob", "was": "alice"}
 
 
@@ -320,7 +320,7 @@ def test_who_may_change_both_hands_it_to_who_could_take_it(free: Plant) -> None:
     given = transfer(free, free.actor, row, "bob")
     assert given.owner_id == bob.id
     last = events(free)[-1]
-    assert (last.act, last.actor, last.data) == (Act.TRANSFERRED, "alice", {"owner": "bob", "was": "alice"})
+    assert (last.act, last.actor, last.data) == (EventType.TRANSFERRED, "alice", {"owner": "bob", "was": "alice"})
     assert fire(free).user_id == bob.id
 
 
@@ -474,11 +474,11 @@ def test_who_takes_over_at_the_very_moment_of_his_approval_either_owned_it_first
 
     taken, approved = asyncio.run(both())
     assert isinstance(taken, ScheduledJob)
-    acts = [each.act for each in events(plant) if each.act in {Act.ASSUMED, Act.APPROVED}]
+    acts = [each.act for each in events(plant) if each.act in {EventType.ASSUMED, EventType.APPROVED}]
     if isinstance(approved, Forbidden):
-        assert (str(approved), acts) == (policy.ONCE_OWNED, [Act.ASSUMED])
+        assert (str(approved), acts) == (policy.ONCE_OWNED, [EventType.ASSUMED])
     else:
-        assert acts == [Act.APPROVED, Act.ASSUMED]
+        assert acts == [EventType.APPROVED, EventType.ASSUMED]
     assert now_of(plant, row).owner_id == bob.id
 
 
@@ -518,19 +518,19 @@ class Owned(Requests):
     def _follow(self, each: AuditEvent) -> None:
         case = self.cases.get(each.scheduled_job_id) if each.scheduled_job_id else None
         match each.act:
-            case Act.ASSUMED:
+            case EventType.ASSUMED:
                 assert case is not None
                 case.owner = each.actor
                 case.hands.add(each.actor)
-            case Act.CHANGED:
+            case EventType.CHANGED:
                 assert case is not None
                 assert each.actor == case.owner
                 case.changed = case.approved_for is not None
                 case.hands.add(each.actor)
-            case Act.DISABLED | Act.ENABLED:
+            case EventType.DISABLED | EventType.ENABLED:
                 assert case is not None
-                self.off = self.off | {case.row.id} if each.act is Act.DISABLED else self.off - {case.row.id}
-            case Act.ADMITTED:
+                self.off = self.off | {case.row.id} if each.act is EventType.DISABLED else self.off - {case.row.id}
+            case EventType.ADMITTED:
                 assert each.scheduled_job_id not in self.off
         super()._follow(each)
 

@@ -12,12 +12,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from api_shim.domain.approval import version_of
-from api_shim.domain.audit import Act
+from api_shim.domain.audit import EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.parsing.decision import CHOOSE
 from api_shim.services.approval_state import return_stale
 from api_shim.services.approvals import CHANGED
-from api_shim.services.prefect_ui import CONFIRM, DENIED, FOLLOWS, MEDDLED, NOT_STANDING, NOT_WAITING, PrefectRequests
+from api_shim.services.prefect_ui import CONFIRM, DENIED, FOLLOWS, MEDDLED, NOT_STANDING, NOT_WAITING, PrefectUI
 from approval_gate import policy
 from approval_gate.admission import NOT_APPROVED, Go, Hold
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, Unavailable
@@ -58,8 +58,8 @@ YES: Mapping[str, Any] = {"decision": "approve"}
 NO: Mapping[str, Any] = {"decision": "deny"}
 
 
-def of(plant: Plant) -> PrefectRequests:
-    return PrefectRequests(
+def of(plant: Plant) -> PrefectUI:
+    return PrefectUI(
         store=plant.store,
         engine=plant.engine,
         approvals=plant.approvals,
@@ -118,7 +118,7 @@ def test_who_chooses_to_approve_has_approved(plants: Plants, schedule: Any) -> N
     approved = now_of(plant, row)
     assert (approved.approval, approved.approved_by) == (ApprovalState.APPROVED, "bob")
     assert approved.approval_comment == "go on"
-    assert history(plant) == [(Act.REQUESTED, "alice"), (Act.APPROVED, "bob")]
+    assert history(plant) == [(EventType.REQUESTED, "alice"), (EventType.APPROVED, "bob")]
     plant.check_in_line()
 
 
@@ -128,7 +128,7 @@ def test_who_chooses_to_deny_is_told_that_the_run_was_cancelled(plants: Plants, 
     bob, row = approver(plant), asked(plant, schedule)
     answer = {"decision": "deny", "comment": "not now", "request": version_of(row, plant.only(Job))}
     assert resume(plant, bob, row.flow_run_id, answer) == DENIED
-    assert history(plant) == [(Act.REQUESTED, "alice"), (Act.DENIED, "bob")]
+    assert history(plant) == [(EventType.REQUESTED, "alice"), (EventType.DENIED, "bob")]
     assert row.flow_run_id is not None
     run = plant.engine.all_runs[row.flow_run_id]
     assert (run.state_type, run.message) == ("CANCELLED", "Denied by bob: not now")
@@ -192,7 +192,7 @@ def test_who_asked_for_it_may_deny_and_not_approve(plants: Plants) -> None:
     row = asked(plant, LATER)
     assert not_resumed(plant, plant.actor, row.flow_run_id, YES) == (Forbidden, policy.OWN_REQUEST)
     assert resume(plant, plant.actor, row.flow_run_id, NO) == DENIED
-    assert history(plant)[-1] == (Act.WITHDRAWN, "alice")
+    assert history(plant)[-1] == (EventType.WITHDRAWN, "alice")
 
 
 def test_the_start_of_a_request_that_has_passed_is_to_be_confirmed(plants: Plants) -> None:
@@ -336,7 +336,7 @@ def test_what_was_shown_and_had_been_changed_is_put_right_and_decided_about_anew
     bob, row = approver(plant), asked(plant, schedule)
     meddles(plant, row.flow_run_id)
     assert not_resumed(plant, bob, row.flow_run_id, answer) == (Conflict, MEDDLED)
-    assert [act for act, _ in history(plant)] == [Act.REQUESTED, Act.TAMPERED]
+    assert [act for act, _ in history(plant)] == [EventType.REQUESTED, EventType.TAMPERED]
     last = events(plant)[-1]
     assert (last.scheduled_job_id, last.flow_run_id, last.data) == (row.id, row.flow_run_id, {"reason": MEDDLED})
     check_asks(plant, now_of(plant, row))
@@ -351,7 +351,7 @@ def test_what_a_hand_shows_never_executes(plants: Plants) -> None:
     change_parameters(plant, row.flow_run_id)
     plant.work_off()
     assert [result for result in plant.all(JobResult) if result.attempt is not None] == []
-    assert Act.TAMPERED in [act for act, _ in history(plant)]
+    assert EventType.TAMPERED in [act for act, _ in history(plant)]
 
 
 @pytest.mark.parametrize("schedule", EVERY)
@@ -390,7 +390,7 @@ def test_of_those_who_resume_at_once_one_decides_and_the_others_are_told(plants:
         assert row.flow_run_id is not None
         run_id, requests = row.flow_run_id, of(plant)
 
-        async def all_at_once(run_id: UUID = run_id, requests: PrefectRequests = requests) -> list[Any]:
+        async def all_at_once(run_id: UUID = run_id, requests: PrefectUI = requests) -> list[Any]:
             answers = [YES, NO] * 3
             deeds = (requests.resume(who, run_id, answer) for who, answer in zip(people, answers, strict=True))
             return await asyncio.gather(*deeds, return_exceptions=True)
@@ -399,9 +399,9 @@ def test_of_those_who_resume_at_once_one_decides_and_the_others_are_told(plants:
         assert [type(answer) for answer in answers].count(str) == 1
         assert [type(answer) for answer in answers].count(Conflict) == 5
         decided = [each for each in events(plant) if each.scheduled_job_id == row.id]
-        assert [each.act for each in decided][1:] in ([Act.APPROVED], [Act.DENIED])
+        assert [each.act for each in decided][1:] in ([EventType.APPROVED], [EventType.DENIED])
         told = {str(answer) for answer in answers if isinstance(answer, Conflict)}
-        how = "approved" if decided[1].act is Act.APPROVED else "denied"
+        how = "approved" if decided[1].act is EventType.APPROVED else "denied"
         # It may show too that the run does not stand any more.
         assert told <= {f"{decided[1].actor} {how} this request {AT_NOON}", NOT_WAITING, NOT_STANDING}
 
@@ -497,7 +497,7 @@ def test_what_needs_approval_is_answered_with_the_run_that_waits(
     row = plant.only(ScheduledJob)
     assert (row.flow_run_id, row.requester_id, row.start_time, row.immediate) == (run_id, bob.id, start, immediate)
     check_asks(plant, row)
-    assert (plant.all(JobResult), history(plant)) == ([], [(Act.REQUESTED, "bob")])
+    assert (plant.all(JobResult), history(plant)) == ([], [(EventType.REQUESTED, "bob")])
     assert resume(plant, carol, run_id, YES) == ""
     plant.now = start
     plant.work_off()

@@ -32,7 +32,7 @@ def origin(sqlite_store: Store, clock: Clock) -> Origin:
 
 
 def test_who_may_view_nothing_of_a_type_is_refused_even_what_is_not_there(origin: Origin) -> None:
-    viewing = origin.shim.state.services.viewing
+    viewing = origin.shim.state.services.queries
     for kind in (ObjectType.JOB, ObjectType.SCHEDULED_JOB, ObjectType.JOB_RESULT):
         with pytest.raises(Forbidden):
             asyncio.run(viewing.page(NOBODY, kind, ALL))
@@ -43,7 +43,7 @@ def test_who_may_view_nothing_of_a_type_is_refused_even_what_is_not_there(origin
 
 
 def test_a_result_under_way_is_asked_of_prefect_before_it_is_shown(origin: Origin) -> None:
-    viewing = origin.shim.state.services.viewing
+    viewing = origin.shim.state.services.queries
     origin.add(result := make_result(origin.job(), None, released=True))
     # Prefect knows of no such run, so it is over.
     shown = asyncio.run(viewing.one(ROOT, ObjectType.JOB_RESULT, id=result.id))
@@ -52,7 +52,7 @@ def test_a_result_under_way_is_asked_of_prefect_before_it_is_shown(origin: Origi
 
 
 def test_the_newest_result_of_each_job_is_that_which_he_may_see(origin: Origin) -> None:
-    viewing = origin.shim.state.services.viewing
+    viewing = origin.shim.state.services.queries
     jobs = [origin.job() for _ in range(3)]
     mine, others = origin.user("mine"), origin.user("others")
     older = [make_result(jobs[0], mine, status=Status.SUCCESS, date_created=NOW - timedelta(hours=n)) for n in (2, 1)]
@@ -75,14 +75,14 @@ def test_the_newest_result_of_each_job_is_that_which_he_may_see(origin: Origin) 
 
 
 def test_a_newest_result_under_way_is_asked_of_prefect(origin: Origin) -> None:
-    viewing = origin.shim.state.services.viewing
+    viewing = origin.shim.state.services.queries
     origin.add(result := make_result(job := origin.job(), None, released=True))
     shown = asyncio.run(viewing.newest_results(ROOT, [job.id]))
     assert (shown[job.id].id, shown[job.id].status.final) == (result.id, True)
 
 
 def test_what_somebody_could_do_is_nothing_for_a_token_that_only_reads(origin: Origin) -> None:
-    viewing = origin.shim.state.services.viewing
+    viewing = origin.shim.state.services.queries
     job = origin.job()
 
     def possible(actor: Actor, action: Action) -> set[UUID]:
@@ -95,14 +95,14 @@ def test_what_somebody_could_do_is_nothing_for_a_token_that_only_reads(origin: O
 
 
 def test_a_result_that_is_over_is_not_asked_about_again(origin: Origin) -> None:
-    viewing = origin.shim.state.services.viewing
+    viewing = origin.shim.state.services.queries
     origin.add(result := make_result(origin.job(), None, status=Status.SUCCESS))
     assert asyncio.run(viewing.one(ROOT, ObjectType.JOB_RESULT, id=result.id)) == result
     assert origin.engine.calls == []
 
 
 def test_the_log_is_prefects_and_only_for_who_may_see_the_result(origin: Origin) -> None:
-    viewing = origin.shim.state.services.viewing
+    viewing = origin.shim.state.services.queries
     origin.add(result := make_result(origin.job(), None, status=Status.SUCCESS))
     line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="Hello", created=NOW)
     origin.engine.lines[result.id] = [line]

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api_shim.domain.audit import Act, AuditEvent
-from api_shim.domain.model import JobResult, ScheduledJob, Spent, Status
+from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.model import DeletedRun, JobResult, ScheduledJob, Status
 from api_shim.services.results import UNDER_WAY, Results
 from approval_gate.admission import NOT_REQUESTED, Go, Refuse
 from approval_gate.errors import Conflict, Forbidden, NotFound
@@ -42,7 +42,7 @@ def test_a_result_goes_with_its_run_and_is_remembered(plants: Plants) -> None:
     assert plant.all(JobResult) == []
     assert result.id not in plant.engine.all_runs
     event = plant.all(AuditEvent)[-1]
-    assert (event.act, event.actor, event.flow_run_id) == (Act.RESULT_DELETED, "alice", result.id)
+    assert (event.act, event.actor, event.flow_run_id) == (EventType.RESULT_DELETED, "alice", result.id)
 
 
 def test_a_firing_whose_result_was_deleted_stays_taken(plants: Plants) -> None:
@@ -70,17 +70,17 @@ def test_what_is_left_goes_with_the_scheduled_job(plants: Plants) -> None:
     plant = plants.ready()
     row, result = fired(plant)
     delete(plant, result.id)
-    assert [spent.run_gone for spent in plant.all(Spent)] == [True]
+    assert [spent.run_gone for spent in plant.all(DeletedRun)] == [True]
     asyncio.run(plant.schedules.delete(plant.actor, row.id))
     plant.tick()
-    assert plant.all(Spent) == []
+    assert plant.all(DeletedRun) == []
 
 
 def test_of_a_run_without_a_schedule_nothing_is_left(plants: Plants) -> None:
     plant = plants.ready()
     plant.add(result := make_result(plant.job, plant.user, status=Status.SUCCESS))
     delete(plant, result.id)
-    assert plant.all(Spent) == []
+    assert plant.all(DeletedRun) == []
 
 
 def test_several_go_at_once_and_those_that_are_not_there_are_passed_over(plants: Plants) -> None:
@@ -124,13 +124,13 @@ def test_it_holds_wherever_the_process_dies(plants: Plants) -> None:
 
     for plant in plants.dying(ready, work):
         left = {result.id for result in plant.all(JobResult)}
-        gone = {spent.id for spent in plant.all(Spent)}
+        gone = {spent.id for spent in plant.all(DeletedRun)}
         assert (len(left), len(gone)) in {(1, 0), (0, 1)}
         plant.start()
         plant.tick(3, seconds=1)
         assert left <= plant.engine.all_runs.keys()
         assert not gone & plant.engine.all_runs.keys()
-        assert all(spent.run_gone for spent in plant.all(Spent))
+        assert all(spent.run_gone for spent in plant.all(DeletedRun))
 
 
 def test_it_waits_for_prefect(plants: Plants) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from api_shim.domain.accounts import User
 from api_shim.domain.approval import version_of
-from api_shim.domain.audit import Act, about, snapshot
+from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.services.review import NOT_KEPT, NOTHING_YET, UNSEEN, Change, Review, review
 from api_shim.store import Store
@@ -60,15 +60,15 @@ class Scene:
             for thing in things:
                 tx.add(thing)
 
-    def remember(self, act: Act, row: ScheduledJob | None = None, **data: Any) -> None:
+    def remember(self, act: EventType, row: ScheduledJob | None = None, **data: Any) -> None:
         with self.store.transaction() as tx:
-            tx.remember(about(row or self.row, act, NOW, replace(ROOT, id=self.alice.id), **data))
+            tx.remember(scheduled_job_event(row or self.row, act, NOW, replace(ROOT, id=self.alice.id), **data))
 
     def dry_run(self, inputs: Mapping[str, Any]) -> JobResult:
         result = make_result(self.job, self.alice, inputs=inputs, status=Status.SUCCESS)
         self.add(result)
         with self.store.transaction() as tx:
-            tx.remember(about(replace(self.row, flow_run_id=result.id), Act.DRY_RUN, NOW, ROOT))
+            tx.remember(scheduled_job_event(replace(self.row, flow_run_id=result.id), EventType.DRY_RUN, NOW, ROOT))
         return result
 
     def seen(self, who: Actor = ROOT, request: UUID | None = None) -> Review:
@@ -138,18 +138,18 @@ def test_one_in_the_queue_again_is_compared_with_its_own_last_run_that_was_appro
 
 def test_what_the_viewer_may_not_see_is_not_compared_with(scene: Scene) -> None:
     row = scene.approved("secret", {"count": 1}, HOUR)
-    scene.remember(Act.APPROVED, row)
+    scene.remember(EventType.APPROVED, row)
     seen = scene.seen(who_sees("asked"))
     assert (seen.earlier, seen.nothing_earlier) == (None, UNSEEN)
 
 
 def test_it_is_said_that_what_was_approved_is_not_kept(scene: Scene) -> None:
-    scene.remember(Act.APPROVED, scene.scheduled("gone", {}))
+    scene.remember(EventType.APPROVED, scene.scheduled("gone", {}))
     assert scene.seen().nothing_earlier == NOT_KEPT
 
 
 def test_its_own_approval_that_was_taken_back_is_nothing_to_compare_with(scene: Scene) -> None:
-    scene.remember(Act.APPROVED)
+    scene.remember(EventType.APPROVED)
     assert scene.seen().nothing_earlier == NOTHING_YET
 
 
@@ -170,9 +170,9 @@ def test_dry_runs_are_told_with_how_they_went_and_what_they_were_given(scene: Sc
 
 
 def test_what_has_happened_is_told_in_order_but_for_its_runs(scene: Scene) -> None:
-    for act in (Act.REQUESTED, Act.ADMITTED, Act.CHANGED):
+    for act in (EventType.REQUESTED, EventType.ADMITTED, EventType.CHANGED):
         scene.remember(act)
-    assert [event.act for event in scene.seen().history] == [Act.REQUESTED, Act.CHANGED]
+    assert [event.act for event in scene.seen().history] == [EventType.REQUESTED, EventType.CHANGED]
 
 
 def test_who_may_not_look_is_refused(scene: Scene) -> None:
@@ -189,7 +189,7 @@ def test_who_may_not_look_is_refused(scene: Scene) -> None:
 def test_who_looks_at_one_that_was_denied_is_told_by_whom_if_he_could_have_seen_it(scene: Scene) -> None:
     with scene.store.transaction() as tx:
         thing = tx.attributes(ObjectType.SCHEDULED_JOB, scene.row.id)
-        tx.remember(about(scene.row, Act.DENIED, NOW, ROOT, seen=snapshot(thing)))
+        tx.remember(scheduled_job_event(scene.row, EventType.DENIED, NOW, ROOT, seen=snapshot(thing)))
         tx.remove(scene.row)
     for who in (ROOT, who_sees(), who_sees("asked")):
         with pytest.raises(Conflict, match="root denied this request on"):

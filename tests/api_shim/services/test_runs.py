@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from api_shim.domain.audit import Act, about
+from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.store import Duplicate, Transaction
 from approval_gate.admission import Go
@@ -94,12 +94,12 @@ def test_what_else_is_written_is_written_with_the_result(plant: Plant) -> None:
     row = plant.one_off()
 
     def also(tx: Transaction, result: JobResult) -> None:
-        tx.remember(about(row, Act.DRY_RUN, NOW, plant.actor, run=str(result.id)))
+        tx.remember(scheduled_job_event(row, EventType.DRY_RUN, NOW, plant.actor, run=str(result.id)))
 
     result = start(plant, also=also)
     with plant.store.transaction(write=False) as tx:
         [event] = tx.events(0, 10)
-    assert (event.act, event.data) == (Act.DRY_RUN, {"run": str(result.id)})
+    assert (event.act, event.data) == (EventType.DRY_RUN, {"run": str(result.id)})
     assert plant.only(JobResult).id == result.id
 
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from api_shim.domain.approval import version_of
-from api_shim.domain.audit import Act
+from api_shim.domain.audit import EventType
 from api_shim.domain.model import Job, JobResult, Participant, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times
@@ -84,7 +84,7 @@ def editor(plant: Plant, username: str = "carol") -> Actor:
 
 def edit(plant: Plant, who: Actor, row: ScheduledJob, /, **body: Any) -> ScheduledJob:
     """Change a scheduled job; return it as it stands in the store then, which is what was answered."""
-    answered = asyncio.run(plant.edits.change(who, {"id": row.id}, body))
+    answered = asyncio.run(plant.schedule_changes.change(who, {"id": row.id}, body))
     now = now_of(plant, row)
     followed = {"projected_version", "next_look_at", "deployment_id", "flow_run_id", "run_outdated", "question_mark"}
     assert replace(answered, **{name: getattr(now, name) for name in followed}) == now
@@ -101,7 +101,7 @@ def refused(plant: Plant, who: Actor, row: ScheduledJob, /, **body: Any) -> tupl
     """See that a change is refused and changes nothing; return how."""
     before = standing(plant)
     with pytest.raises(GateError) as caught:
-        asyncio.run(plant.edits.change(who, {"id": row.id}, body))
+        asyncio.run(plant.schedule_changes.change(who, {"id": row.id}, body))
     assert standing(plant) == before
     return caught.type, caught.value.detail
 
@@ -113,7 +113,7 @@ def approved(plant: Plant, schedule: Any, **request: Any) -> ScheduledJob:
     return now_of(plant, row)
 
 
-def remembered(plant: Plant, after: int = 0) -> list[tuple[Act, str, Any]]:
+def remembered(plant: Plant, after: int = 0) -> list[tuple[EventType, str, Any]]:
     """Return what has been recorded after an event, each with its author and its fields or reason."""
     told = [(each.act, each.actor, each.data.get("fields") or each.data.get("reason")) for each in events(plant)]
     return told[after:]
@@ -168,7 +168,7 @@ def test_what_is_changed_is_kept_remembered_and_followed(
     followed = {name: getattr(after, name) for name in ("due_from", "flow_run_id", "projected_version", "next_look_at")}
     assert after == replace(row, **to, **changed, **followed)
     assert after.due_from == (row.due_from if to.keys() == {"name"} else plant.now)
-    assert remembered(plant) == [(Act.CHANGED, "alice", sorted(to))]
+    assert remembered(plant) == [(EventType.CHANGED, "alice", sorted(to))]
     plant.check_in_line()
     if row.one_off:
         run = run_of(plant, after)
@@ -190,8 +190,8 @@ def test_a_crontab_and_a_zone_change_the_firings_from_now_on(plants: Plants) -> 
     assert (after.start_time, after.crontab) == (NOW + DAY - HOUR / 2, "30 13 * * *")
     check_deployment(plant, after)
     assert remembered(plant) == [
-        (Act.CHANGED, "alice", ["crontab", "start_time"]),
-        (Act.CHANGED, "alice", ["start_time", "time_zone"]),
+        (EventType.CHANGED, "alice", ["crontab", "start_time"]),
+        (EventType.CHANGED, "alice", ["start_time", "time_zone"]),
     ]
     plant.check_in_line()
 
@@ -209,7 +209,7 @@ def test_what_a_person_disables_and_enables_is_his_act_and_followed(plants: Plan
     on = edit(plant, carol, row, enabled=True)
     assert (on.enabled, on.due_from) == (True, plant.now)
     plant.check_in_line()
-    assert remembered(plant) == [(Act.DISABLED, "carol", None), (Act.ENABLED, "carol", None)]
+    assert remembered(plant) == [(EventType.DISABLED, "carol", None), (EventType.ENABLED, "carol", None)]
     if on.one_off:
         run = run_of(plant, on)
         plant.now = on.start_time
@@ -225,17 +225,17 @@ def test_what_is_enabled_and_changed_at_once_is_remembered_as_both(plants: Plant
     edit(plant, plant.actor, row, enabled=False, name="off")
     edit(plant, plant.actor, row, enabled=True, name="on", job_queue="bulk")
     assert remembered(plant) == [
-        (Act.DISABLED, "alice", None),
-        (Act.CHANGED, "alice", ["name"]),
-        (Act.ENABLED, "alice", None),
-        (Act.CHANGED, "alice", ["name", "queue"]),
+        (EventType.DISABLED, "alice", None),
+        (EventType.CHANGED, "alice", ["name"]),
+        (EventType.ENABLED, "alice", None),
+        (EventType.CHANGED, "alice", ["name", "queue"]),
     ]
 
 
 def test_it_is_found_by_its_name_too(plants: Plants) -> None:
     plant = ready(plants)
     row = asked(plant, HOURLY)
-    after = asyncio.run(plant.edits.change(plant.actor, {"name": "often"}, {"name": "seldom"}))
+    after = asyncio.run(plant.schedule_changes.change(plant.actor, {"name": "often"}, {"name": "seldom"}))
     assert (after.id, now_of(plant, row).name) == (row.id, "seldom")
 
 
@@ -327,7 +327,7 @@ def test_what_was_to_run_at_once_and_is_given_a_start_waits_for_it(plants: Plant
     row = asked(plant, AT_ONCE)
     after = edit(plant, plant.actor, row, start_time=ONCE_ON)
     assert (after.immediate, after.start_time) == (False, NOW + DAY)
-    assert remembered(plant, 1) == [(Act.CHANGED, "alice", ["start_time"])]
+    assert remembered(plant, 1) == [(EventType.CHANGED, "alice", ["start_time"])]
     decide(plant, "approve", approver(plant), after)
     assert run_of(plant, after).scheduled_for == NOW + DAY
     plant.work_off()
@@ -344,7 +344,7 @@ def test_what_is_approved_before_prefect_shows_its_new_inputs_runs_with_them(pla
     plant.now = NOW + HOUR
     plant.work_off()
     assert [each.inputs for each in executed(plant)] == [OTHER]
-    assert Act.TAMPERED not in [each.act for each in events(plant)]
+    assert EventType.TAMPERED not in [each.act for each in events(plant)]
 
 
 # What was approved returns to the queue
@@ -385,8 +385,8 @@ def test_a_change_of_what_was_approved_asks_again_and_nothing_runs_until_another
     assert (after.approval, after.approval_note, after.enabled) == (PENDING, reason, True)
     assert (after.approved, after.approved_by, after.approved_by_id) == (None, "", None)
     assert (after.approved_at, after.approval_comment) == (None, "")
-    assert [each[0] for each in remembered(plant, before)] == [Act.CHANGED, Act.RETURNED]
-    assert remembered(plant, before)[1] == (Act.RETURNED, "", reason)
+    assert [each[0] for each in remembered(plant, before)] == [EventType.CHANGED, EventType.RETURNED]
+    assert remembered(plant, before)[1] == (EventType.RETURNED, "", reason)
     if not row.one_off:
         assert plant.engine.made[plant.own_id()].schedule.active is False  # type: ignore[union-attr]
 
@@ -424,7 +424,7 @@ def test_what_is_renamed_disabled_and_enabled_stays_approved(plants: Plants, sch
         assert (after.approval, after.approved_by, after.approved) == (APPROVED, "bob", row.approved)
     assert carol.id not in {each.user_id for each in plant.all(Participant)}
     plant.check_in_line()
-    assert Act.RETURNED not in [each.act for each in events(plant)]
+    assert EventType.RETURNED not in [each.act for each in events(plant)]
 
 
 def test_who_only_renamed_it_may_approve_it(plants: Plants) -> None:
@@ -506,7 +506,7 @@ def test_a_late_firing_does_not_go_with_the_inputs_of_before(plants: Plants) -> 
     plant.settle()
     plant.work_off()
     assert executed(plant) == []
-    assert {each.act for each in events(plant)} == {Act.CHANGED}
+    assert {each.act for each in events(plant)} == {EventType.CHANGED}
 
 
 def test_a_firing_that_a_worker_has_taken_ahead_goes_with_the_inputs_that_it_has_at_its_time(plants: Plants) -> None:
@@ -520,7 +520,7 @@ def test_a_firing_that_a_worker_has_taken_ahead_goes_with_the_inputs_that_it_has
     plant.now = TONIGHT
     assert plant.work(plant.engine.all_runs[firing.id]) == Go()
     assert [each.inputs for each in executed(plant)] == [OTHER]
-    assert Act.TAMPERED not in [each.act for each in events(plant)]
+    assert EventType.TAMPERED not in [each.act for each in events(plant)]
 
 
 def test_what_makes_up_for_a_firing_does_not_go_with_the_inputs_of_before(plants: Plants) -> None:
@@ -909,7 +909,7 @@ def race(store_url: str) -> Iterator[Race]:
 
 
 def edits(who: Actor, row: ScheduledJob, **body: Any) -> Deed:
-    return lambda server: server.edits.change(who, {"id": row.id}, body)
+    return lambda server: server.schedule_changes.change(who, {"id": row.id}, body)
 
 
 def asked_again(plant: Plant, schedule: dict[str, Any], number: int) -> ScheduledJob:
@@ -931,7 +931,7 @@ def test_of_two_changes_of_different_fields_at_once_both_hold(race: Race) -> Non
         after = now_of(plant, row)
         assert (after.name, after.enabled, after.queue) == (f"renamed {number}", False, "bulk")
         assert after.version == row.version + 3
-        assert sorted(race.acts(row)) == sorted([Act.CHANGED, Act.DISABLED, Act.CHANGED])
+        assert sorted(race.acts(row)) == sorted([EventType.CHANGED, EventType.DISABLED, EventType.CHANGED])
     plant.settle()
     check_in_line(plant)
 
@@ -973,7 +973,9 @@ def test_what_is_changed_while_it_is_approved_is_approved_as_it_is_or_waits(race
         outcomes.add(after.approval)
         assert after.inputs == {"count": number + 10}
         assert race.acts(row) == (
-            [Act.CHANGED, Act.APPROVED] if after.approval is APPROVED else [Act.APPROVED, Act.CHANGED, Act.RETURNED]
+            [EventType.CHANGED, EventType.APPROVED]
+            if after.approval is APPROVED
+            else [EventType.APPROVED, EventType.CHANGED, EventType.RETURNED]
         )
         plant.settle()
         plant.work_off()
@@ -1006,11 +1008,11 @@ def test_a_run_that_asks_while_it_is_changed_goes_as_it_was_or_not(race: Race, s
         assert isinstance(changed, ScheduledJob)
         assert answer in ((Go(), Refuse(OUTDATED)) if row.one_off else (Go(),))
         acts = [each.act for each in events(plant) if each.scheduled_job_id == row.id]
-        first = next(act for act in acts if act in (Act.ADMITTED, Act.CHANGED))
+        first = next(act for act in acts if act in (EventType.ADMITTED, EventType.CHANGED))
         plant.tick(3, seconds=31)
         plant.work_off()
         done = [each.inputs for each in executed(plant) if each.scheduled_job_id == row.id]
-        assert done == [INPUTS if first is Act.ADMITTED else OTHER]
+        assert done == [INPUTS if first is EventType.ADMITTED else OTHER]
 
 
 # A crash at any point
@@ -1024,7 +1026,7 @@ def about_to_change(plants: Plants, schedule: Any) -> Plant:
 
 async def does_change(plant: Plant) -> None:
     body = {"data": OTHER, "job_queue": "bulk", "name": "renamed"}
-    await plant.edits.change(plant.actor, {"id": plant.only(ScheduledJob).id}, body)
+    await plant.schedule_changes.change(plant.actor, {"id": plant.only(ScheduledJob).id}, body)
 
 
 def the_hour_comes(plant: Plant) -> None:
@@ -1054,13 +1056,13 @@ def test_wherever_a_change_of_what_was_approved_dies_it_happened_whole_or_not_an
             plant.now = TONIGHT
             for run in [run for run in plant.waiting() if not run.held]:
                 plant.work(run)
-        row, happened = plant.only(ScheduledJob), Act.CHANGED in [each.act for each in events(plant)]
+        row, happened = plant.only(ScheduledJob), EventType.CHANGED in [each.act for each in events(plant)]
         outcomes.add(happened)
         whole = (OTHER, "bulk", "renamed", PENDING) if happened else (INPUTS, "default", schedule["name"], APPROVED)
         assert (row.inputs, row.queue, row.name, row.approval) == whole
         the_hour_comes(plant)
         assert [each.inputs for each in executed(plant)] == ([] if happened else [INPUTS])
-        assert Act.TAMPERED not in [each.act for each in events(plant)]
+        assert EventType.TAMPERED not in [each.act for each in events(plant)]
     assert outcomes == {True, False}
 
 
@@ -1074,7 +1076,7 @@ def test_wherever_a_change_of_a_one_off_dies_it_runs_once_as_the_store_says(
         return plant
 
     async def does(plant: Plant) -> None:
-        await plant.edits.change(plant.actor, {"id": plant.only(ScheduledJob).id}, body)
+        await plant.schedule_changes.change(plant.actor, {"id": plant.only(ScheduledJob).id}, body)
 
     for plant in plants.dying(about_to, does):
         plant.settle()

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from api_shim.domain.audit import Act, about
-from api_shim.services.forecast import Standing
-from api_shim.services.schedule_views import LANES, OFFERED, Outlook
+from api_shim.domain.audit import EventType, scheduled_job_event
+from api_shim.services.forecast import ScheduleStatus
+from api_shim.services.schedule_views import LANES, OFFERED, ScheduleViews
 from api_shim.store import Listing
 from approval_gate.errors import Forbidden, NotFound
 from approval_gate.model import Actor, ObjectType
@@ -40,12 +40,12 @@ ALL = Listing(limit=100)
 NO = "You do not have permission to perform this action."
 
 
-def outlook(plant: Plant) -> Outlook:
-    return Outlook(store=plant.store, clock=lambda: plant.now, zone="Europe/Berlin")
+def outlook(plant: Plant) -> ScheduleViews:
+    return ScheduleViews(store=plant.store, clock=lambda: plant.now, zone="Europe/Berlin")
 
 
-def look(plant: Plant, what: str, who: Actor, *about: Any) -> Any:
-    return asyncio.run(getattr(outlook(plant), what)(who, *about))
+def look(plant: Plant, what: str, who: Actor, *scheduled_job_event: Any) -> Any:
+    return asyncio.run(getattr(outlook(plant), what)(who, *scheduled_job_event))
 
 
 @pytest.mark.parametrize("what", ["page", "day"])
@@ -108,7 +108,7 @@ def test_a_day_has_what_fires_first_and_counts_the_others(plants: Plants) -> Non
     assert [lane.row.id for lane in day.lanes] == [row.id for row in soon[:LANES]]
     assert (day.more, day.partly) == (2, False)
     assert [lane.times[0] for lane in day.lanes][:2] == [NOW + timedelta(minutes=1), NOW + timedelta(minutes=2)]
-    assert {lane.prospect.standing for lane in day.lanes} == {Standing.FIRES}
+    assert {lane.prospect.standing for lane in day.lanes} == {ScheduleStatus.FIRES}
 
 
 def test_one_that_one_may_not_see_is_not_there(plants: Plants) -> None:
@@ -155,12 +155,12 @@ def test_what_happened_is_told_newest_first_without_the_runs_and_without_others(
     asked(plant, LATER)
     edit(plant, plant.actor, row, name="renamed")
     with plant.store.transaction() as tx:
-        tx.remember(about(row, Act.ADMITTED, plant.now))
+        tx.remember(scheduled_job_event(row, EventType.ADMITTED, plant.now))
     told = look(plant, "detail", plant.actor, row.id).events
     assert [(event.act, event.actor) for event in told] == [
-        (Act.CHANGED, "alice"),
-        (Act.APPROVED, "bob"),
-        (Act.REQUESTED, "alice"),
+        (EventType.CHANGED, "alice"),
+        (EventType.APPROVED, "bob"),
+        (EventType.REQUESTED, "alice"),
     ]
 
 

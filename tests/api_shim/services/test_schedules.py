@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from api_shim.domain.audit import Act, AuditEvent
-from api_shim.domain.model import Job, JobResult, Leftover, Participant, ScheduledJob
+from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.model import Job, JobResult, Participant, PendingCleanup, ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import BOTH_QUEUES, RunRequest
 from api_shim.services.schedules import SENSITIVE, SENSITIVE_AND_APPROVAL, Accepted
@@ -399,7 +399,7 @@ def test_those_who_delete_the_same_at_once_all_succeed_and_it_is_gone_once(plant
 
     asyncio.run(all_at_once())
     assert plant.all(ScheduledJob) == []
-    assert plant.all(Leftover) == []
+    assert plant.all(PendingCleanup) == []
     assert plant.own() == {}
 
 
@@ -499,7 +499,7 @@ def test_a_request_for_approval_is_remembered_with_who_asked(plants: Plants, sch
     ask(plant, schedule)
     [event] = events(plant)
     row = plant.only(ScheduledJob)
-    assert (event.act, event.at, event.name) == (Act.REQUESTED, NOW, row.name)
+    assert (event.act, event.at, event.name) == (EventType.REQUESTED, NOW, row.name)
     assert (event.actor_id, event.actor) == (plant.user.id, "alice")
     assert (event.scheduled_job_id, event.job_id, event.data) == (row.id, plant.job.id, {})
 
@@ -516,23 +516,25 @@ def test_what_is_refused_is_not_remembered(plants: Plants) -> None:
     ask(plant, LATER)
     with pytest.raises(Invalid):
         ask(plant, LATER)
-    assert [event.act for event in events(plant)] == [Act.REQUESTED]
+    assert [event.act for event in events(plant)] == [EventType.REQUESTED]
 
 
 @pytest.mark.parametrize(
     ("to", "own", "act"),
     [
-        pytest.param({}, True, Act.DELETED, id="what needs no approval, by its requester"),
-        pytest.param({}, False, Act.DELETED, id="what needs no approval, by another"),
-        pytest.param({"approval": ApprovalState.PENDING}, True, Act.WITHDRAWN, id="what waits, by its requester"),
-        pytest.param({"approval": ApprovalState.PENDING}, False, Act.DELETED, id="what waits, by another"),
-        pytest.param({"approval": ApprovalState.APPROVED}, True, Act.DELETED, id="what was approved"),
-        pytest.param({"approval": ApprovalState.EXPIRED, "enabled": False}, True, Act.DELETED, id="what has expired"),
+        pytest.param({}, True, EventType.DELETED, id="what needs no approval, by its requester"),
+        pytest.param({}, False, EventType.DELETED, id="what needs no approval, by another"),
+        pytest.param({"approval": ApprovalState.PENDING}, True, EventType.WITHDRAWN, id="what waits, by its requester"),
+        pytest.param({"approval": ApprovalState.PENDING}, False, EventType.DELETED, id="what waits, by another"),
+        pytest.param({"approval": ApprovalState.APPROVED}, True, EventType.DELETED, id="what was approved"),
+        pytest.param(
+            {"approval": ApprovalState.EXPIRED, "enabled": False}, True, EventType.DELETED, id="what has expired"
+        ),
     ],
 )
 @pytest.mark.parametrize("many", [False, True], ids=["one", "several"])
 def test_a_deletion_is_remembered_with_who_deleted(
-    plants: Plants, to: dict[str, Any], own: bool, act: Act, many: bool
+    plants: Plants, to: dict[str, Any], own: bool, act: EventType, many: bool
 ) -> None:
     plant = plants.ready()
     row = plant.one_off(**to)

@@ -12,7 +12,7 @@ from api_shim.domain.accounts import IDLE, LONGEST, Password, Session, Token, Us
 from api_shim.services import sessions as module
 from api_shim.services.account_admin import Identity
 from api_shim.services.authentication import Unauthenticated
-from api_shim.services.sessions import TOO_MANY, WRONG, SigningIn, Visitor
+from api_shim.services.sessions import TOO_MANY, WRONG, Sessions, Visitor
 from api_shim.store import Store
 from approval_gate.errors import Invalid, NotFound, TooManyAttempts
 from tests.conftest import Clock
@@ -32,19 +32,19 @@ class Door:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store, self.clock = store, clock
         self.identity = Identity(store)
-        self.signing_in = SigningIn(store, clock)
+        self.sessions = Sessions(store, clock)
 
     def user(self, name: str = "alice", password: str = PASSWORD) -> User:
         user = self.identity.add_user(name, self.clock.now)
-        self.signing_in.set_password(name, password)
+        self.sessions.set_password(name, password)
         return user
 
     def enter(self, name: str, secret: str, address: str = HERE) -> str:
         """Sign in, and return the session's key."""
-        return asyncio.run(self.signing_in.sign_in(name, secret, address))[0]
+        return asyncio.run(self.sessions.sign_in(name, secret, address))[0]
 
     def resume(self, key: str) -> Visitor:
-        return asyncio.run(self.signing_in.resume(key))
+        return asyncio.run(self.sessions.resume(key))
 
     def is_in(self, key: str) -> bool:
         try:
@@ -165,8 +165,8 @@ def test_who_is_not_known_takes_as_long_to_refuse(door: Door, monkeypatch: pytes
     door.user("gone")
     door.change_user("gone", is_active=False)
     tried = []
-    fits = door.signing_in._fits
-    monkeypatch.setattr(door.signing_in, "_fits", lambda hashed, secret: tried.append(hashed) or fits(hashed, secret))
+    fits = door.sessions._fits
+    monkeypatch.setattr(door.sessions, "_fits", lambda hashed, secret: tried.append(hashed) or fits(hashed, secret))
     for name in ("alice", "nobody", "tokens-only", "gone", ""):
         door.refused(name, "wrong")
     # Each had a hash of the same cost to compare with.
@@ -209,11 +209,11 @@ def test_tokens_without_a_name_are_not_locked_out_by_those_of_others(door: Door)
 def test_many_at_the_same_moment_are_counted_like_others(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     door.user()
     tried = []
-    fits = door.signing_in._fits
-    monkeypatch.setattr(door.signing_in, "_fits", lambda hashed, secret: tried.append(secret) or fits(hashed, secret))
+    fits = door.sessions._fits
+    monkeypatch.setattr(door.sessions, "_fits", lambda hashed, secret: tried.append(secret) or fits(hashed, secret))
 
     async def many() -> list[BaseException | tuple[str, Session]]:
-        attempts = (door.signing_in.sign_in("alice", f"guess {number}", HERE) for number in range(60))
+        attempts = (door.sessions.sign_in("alice", f"guess {number}", HERE) for number in range(60))
         return await asyncio.gather(*attempts, return_exceptions=True)
 
     refusals = asyncio.run(many())
@@ -283,7 +283,7 @@ def test_only_hashes_are_kept(door: Door) -> None:
 def test_signing_out_ends_this_session_and_no_other(doors: Door) -> None:
     doors.user()
     here, there = doors.enter("alice", PASSWORD), doors.enter("alice", PASSWORD)
-    asyncio.run(doors.signing_in.sign_out(doors.resume(here).session))
+    asyncio.run(doors.sessions.sign_out(doors.resume(here).session))
     assert (doors.is_in(here), doors.is_in(there)) == (False, True)
 
 
@@ -291,7 +291,7 @@ def test_a_session_can_be_ended_by_who_has_its_key(door: Door) -> None:
     door.user()
     key = door.enter("alice", PASSWORD)
     for other in ("", "no key", key):
-        asyncio.run(door.signing_in.forget(other))
+        asyncio.run(door.sessions.forget(other))
     assert door.sessions() == []
 
 
@@ -306,7 +306,7 @@ def test_another_password_ends_every_session(doors: Door) -> None:
     doors.user("bob")
     key, other = doors.enter("alice", PASSWORD), doors.enter("bob", PASSWORD)
     by_token = doors.enter("alice", doors.identity.add_token("alice", doors.clock.now))
-    doors.signing_in.set_password("alice", "another password")
+    doors.sessions.set_password("alice", "another password")
     assert (doors.is_in(key), doors.is_in(by_token), doors.is_in(other)) == (False, False, True)
     assert doors.refused("alice", PASSWORD) == WRONG
     assert doors.is_in(doors.enter("alice", "another password"))
@@ -360,7 +360,7 @@ def test_what_is_no_key_is_nobodys(doors: Door, key: str) -> None:
 def test_a_sentence_is_kept_for_the_next_page(door: Door) -> None:
     door.user()
     key = door.enter("alice", PASSWORD)
-    asyncio.run(door.signing_in.tell(door.resume(key).session, "Done."))
+    asyncio.run(door.sessions.tell(door.resume(key).session, "Done."))
     assert door.resume(key).session.notice == "Done."
 
 
@@ -371,13 +371,13 @@ def test_a_sentence_is_kept_for_the_next_page(door: Door) -> None:
 def test_a_password_has_a_length(door: Door, password: str) -> None:
     door.user()
     with pytest.raises(Invalid, match="10 to 1000 characters"):
-        door.signing_in.set_password("alice", password)
+        door.sessions.set_password("alice", password)
     assert door.is_in(door.enter("alice", PASSWORD))
 
 
 def test_nobody_has_no_password(door: Door) -> None:
     with pytest.raises(NotFound):
-        door.signing_in.set_password("nobody", PASSWORD)
+        door.sessions.set_password("nobody", PASSWORD)
 
 
 def test_ids_of_sessions_are_no_keys(door: Door) -> None:

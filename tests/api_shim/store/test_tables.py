@@ -22,16 +22,16 @@ from api_shim.domain.accounts import (
     User,
     UserGroup,
 )
-from api_shim.domain.audit import Act, AuditEvent, AuditHead
+from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import (
     NEVER,
+    DeletedRun,
     Job,
     JobQueue,
     JobResult,
-    Leftover,
     Participant,
+    PendingCleanup,
     ScheduledJob,
-    Spent,
     Status,
     queue_of,
 )
@@ -137,14 +137,16 @@ def full() -> list[Any]:
         job,
         scheduled,
         result,
-        Leftover(id=uuid4(), job_id=job.id, name=NASTY, message=NASTY, deployment_id=uuid4(), flow_run_id=uuid4()),
+        PendingCleanup(
+            id=uuid4(), job_id=job.id, name=NASTY, message=NASTY, deployment_id=uuid4(), flow_run_id=uuid4()
+        ),
         Participant(scheduled_job_id=scheduled.id, user_id=user.id, username=NASTY),
-        Spent(id=uuid4(), scheduled_job_id=scheduled.id, nominal_time=EXACT, run_gone=True),
+        DeletedRun(id=uuid4(), scheduled_job_id=scheduled.id, nominal_time=EXACT, run_gone=True),
         queue_of(NASTY),
         AuditEvent(
             number=7,
             at=EXACT,
-            act=Act.APPROVED,
+            act=EventType.APPROVED,
             actor_id=user.id,
             actor=NASTY,
             name=NASTY,
@@ -168,7 +170,7 @@ def emptied(thing: Any) -> Any:
 def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
     nouns = {each for each in vars(model).values() if isinstance(each, type) and hasattr(each, "__dataclass_fields__")}
     of_model = {each for each in nouns if each.__module__ == model.__name__}
-    assert set(TABLES) == {*of_model, AuditEvent, AuditHead, JobQueue, Password, Session, Spent}
+    assert set(TABLES) == {*of_model, AuditEvent, AuditHead, JobQueue, Password, Session, DeletedRun}
     for noun, table in TABLES.items():
         assert {each.name for each in fields(noun)} == set(table.columns.keys())
 
@@ -284,7 +286,7 @@ def test_a_scheduled_job_takes_the_list_of_its_owners_with_it_who_outlive_their_
 
 
 def test_an_event_of_the_audit_outlives_everything_that_it_tells_of(store: Store, stored: dict[type[Any], Any]) -> None:
-    for kind in (Leftover, ScheduledJob, JobResult, Job, User):
+    for kind in (PendingCleanup, ScheduledJob, JobResult, Job, User):
         remove(store, stored[kind])
     with store.transaction(write=False) as tx:
         assert tx.all(AuditEvent) == [stored[AuditEvent]]

@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from api_shim.domain.accounts import User
-from api_shim.domain.audit import Act, AuditEvent, AuditHead, fault
-from api_shim.domain.model import Job, JobResult, Leftover, ScheduledJob, Status
+from api_shim.domain.audit import AuditEvent, AuditHead, EventType, fault
+from api_shim.domain.model import Job, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.query import Comparison, Condition
 from api_shim.store import Duplicate, Listing, Store, Transaction
 from api_shim.store.columns import path_types
@@ -328,7 +328,7 @@ def test_unfinished_results_are_read_in_parts_each_once(store: Store) -> None:
 
 def test_leftovers_are_kept_until_they_are_removed(store: Store) -> None:
     job = make_job()
-    left = Leftover(id=uuid4(), job_id=job.id, name="gone", message="It is gone.", deployment_id=uuid4())
+    left = PendingCleanup(id=uuid4(), job_id=job.id, name="gone", message="It is gone.", deployment_id=uuid4())
     add(store, job, left)
     with store.transaction() as tx:
         assert tx.leftovers(10) == [left]
@@ -340,7 +340,7 @@ def test_leftovers_are_kept_until_they_are_removed(store: Store) -> None:
 
 
 def event(name: str = "", **to: Any) -> AuditEvent:
-    return AuditEvent(**{"at": NOW, "act": Act.REQUESTED, "name": name, **to})
+    return AuditEvent(**{"at": NOW, "act": EventType.REQUESTED, "name": name, **to})
 
 
 def recorded(store: Store) -> list[AuditEvent]:
@@ -407,7 +407,7 @@ def test_an_event_that_cannot_be_kept_undoes_what_it_tells_of(store: Store) -> N
 def test_what_is_remembered_comes_back_as_it_was_in_its_place(store: Store) -> None:
     ids = {name: uuid4() for name in ("actor_id", "scheduled_job_id", "job_id", "flow_run_id", "deployment_id")}
     said = {"comment": "Ä'\"\\%_😀\u202e\0", "force": True, "count": [1, -0.5, None, {"": {}}]}
-    full = event("ünïcode", act=Act.APPROVED, actor="Zoë", data=said, **ids)
+    full = event("ünïcode", act=EventType.APPROVED, actor="Zoë", data=said, **ids)
     empty = event()
     with store.transaction() as tx:
         tx.remember(full)
@@ -416,7 +416,7 @@ def test_what_is_remembered_comes_back_as_it_was_in_its_place(store: Store) -> N
     first, second = recorded(store)
     assert first == replace(full, number=1, previous_hash=AuditHead().hash, hash=first.hash)
     assert second == replace(empty, number=2, previous_hash=first.hash, hash=second.hash)
-    assert type(first.act) is Act
+    assert type(first.act) is EventType
 
 
 @pytest.mark.parametrize("hours", [-12, 0, 5.5])

@@ -31,7 +31,7 @@ class Signed(Origin):
         self.cookies = {who: self._sign_in(who) for who in ("admin", "carol")}
 
     def _sign_in(self, who: str) -> str:
-        key, _session = asyncio.run(self.signing_in.sign_in(who, self.keys[who], ""))
+        key, _session = asyncio.run(self.sessions.sign_in(who, self.keys[who], ""))
         return f"{COOKIE}={key}"
 
     async def _prefect(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,7 +16,7 @@ from api_shim.domain.model import JobResult
 from api_shim.services.authentication import Credentials, Unauthenticated
 from api_shim.store import Store
 from api_shim.web.credentials import read_auth_string, read_credentials
-from api_shim.web.gateway import MAY_NOT_WRITE, OURS, PAGES, Front, needs_write
+from api_shim.web.gateway import MAY_NOT_WRITE, OURS, PAGES, Gateway, needs_write
 from approval_gate.errors import Unavailable
 from tests.api_shim.origin import INTERNAL, Origin
 from tests.conftest import Clock
@@ -232,12 +232,12 @@ class Gate(Origin):
         super().__init__(store, clock)
         self.known = Known()
         self.came: list[tuple[str, str]] = []
-        self.front = Front(
+        self.front = Gateway(
             shim=self._shim,
             pages=self._shim,
             prefect=self._prefect,
             identity=self.identity,
-            signing_in=self.signing_in,
+            sessions=self.sessions,
             requests=self.known,  # type: ignore[arg-type]  # the same promise, of two questions
             internal=INTERNAL,
             clock=clock,

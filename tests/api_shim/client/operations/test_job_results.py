@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api_shim.client.operations.job_results import SILENCES, StillRunning, wait
-from api_shim.client.protocol import Ask, Pause, Talk
+from api_shim.client.protocol import HttpRequest, Operation, Sleep
 from approval_gate.errors import NotFound, Unavailable
 from tests.api_shim import said
 
@@ -33,8 +33,8 @@ class Run:
         while True:
             yield answers[-1]
 
-    def answer(self, step: Ask | Pause) -> Any:
-        if isinstance(step, Pause):
+    def answer(self, step: HttpRequest | Sleep) -> Any:
+        if isinstance(step, Sleep):
             self.now += step.seconds
             return self.now
         about_log = step.path.endswith("/logs/")
@@ -44,7 +44,7 @@ class Run:
         self.looks += not about_log
         return [said.line(message) for message in told] if about_log else said.result(told)
 
-    def carry_out(self, talk: Talk[Any]) -> Any:
+    def carry_out(self, talk: Operation[Any]) -> Any:
         step = next(talk)
         try:
             while True:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from api_shim.domain.audit import Act, AuditEvent
+from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.recurrence import Interval
-from api_shim.services.forecast import Standing
+from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import TOLD
 from api_shim.web.pages.labels import ACTS, STANDINGS, happened, remark, schedule
 from tests.factories import NOW, make_job, make_scheduled, make_user
@@ -36,27 +36,32 @@ def test_when_it_runs(to: dict[str, Any], said: str) -> None:
 
 
 def test_every_standing_has_its_words_and_every_act_that_can_befall_one() -> None:
-    assert {*STANDINGS} == {*Standing}
-    of_others = {act for act in Act if act.value.startswith(("user.", "group.", "token.", "permission.", "result."))}
+    assert {*STANDINGS} == {*ScheduleStatus}
+    of_others = {
+        act for act in EventType if act.value.startswith(("user.", "group.", "token.", "permission.", "result."))
+    }
     assert {*TOLD} - of_others == {*ACTS}
 
 
-def event(act: Act, actor: str = "", **data: Any) -> AuditEvent:
+def event(act: EventType, actor: str = "", **data: Any) -> AuditEvent:
     return AuditEvent(at=NOW, act=act, actor=actor, data=data)
 
 
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        (event(Act.REQUESTED, "alice"), "alice asked for it"),
-        (event(Act.APPROVED, "bob", force=True), "bob approved it, though its start had passed"),
-        (event(Act.RETURNED), "It went back into the approval queue"),
-        (event(Act.CHANGED, "bob", fields=["crontab", "start_time"]), "bob changed its crontab and start"),
-        (event(Act.ASSUMED, "bob", was="alice"), "bob assumed ownership of it; before, alice owned it"),
-        (event(Act.ASSUMED, "bob"), "bob assumed ownership of it; before, nobody owned it"),
-        (event(Act.TRANSFERRED, "bob", owner="carol", was="al"), "bob handed it over to carol; before, al owned it"),
-        (event(Act.TRANSFERRED, owner="carol"), "Handed it over to carol; before, nobody owned it"),
-        (event(Act.REFUSED), "A run of it was refused"),
+        (event(EventType.REQUESTED, "alice"), "alice asked for it"),
+        (event(EventType.APPROVED, "bob", force=True), "bob approved it, though its start had passed"),
+        (event(EventType.RETURNED), "It went back into the approval queue"),
+        (event(EventType.CHANGED, "bob", fields=["crontab", "start_time"]), "bob changed its crontab and start"),
+        (event(EventType.ASSUMED, "bob", was="alice"), "bob assumed ownership of it; before, alice owned it"),
+        (event(EventType.ASSUMED, "bob"), "bob assumed ownership of it; before, nobody owned it"),
+        (
+            event(EventType.TRANSFERRED, "bob", owner="carol", was="al"),
+            "bob handed it over to carol; before, al owned it",
+        ),
+        (event(EventType.TRANSFERRED, owner="carol"), "Handed it over to carol; before, nobody owned it"),
+        (event(EventType.REFUSED), "A run of it was refused"),
     ],
 )
 def test_what_happened(what: AuditEvent, said: str) -> None:
@@ -68,4 +73,4 @@ def test_what_happened(what: AuditEvent, said: str) -> None:
     [({"comment": "fine"}, "fine"), ({"reason": "The inputs changed."}, "The inputs changed."), ({}, "")],
 )
 def test_what_was_said_about_it(data: dict[str, Any], said: str) -> None:
-    assert remark(event(Act.APPROVED, **data)) == said
+    assert remark(event(EventType.APPROVED, **data)) == said

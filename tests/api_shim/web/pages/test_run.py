@@ -12,7 +12,7 @@ import pytest
 
 from api_shim.domain.accounts import Session
 from api_shim.domain.model import Job
-from api_shim.services.sessions import SigningIn
+from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.pages.run import SILENT, UNSERVED
 from api_shim.web.pages.visit import COOKIE
@@ -67,9 +67,9 @@ class Visitor:
 
     def __init__(self, origin: Origin, who: str = "admin") -> None:
         self.origin = origin
-        signing_in = SigningIn(origin.store, lambda: origin.engine.clock())
+        sessions = Sessions(origin.store, lambda: origin.engine.clock())
         session: Session
-        self.key, session = asyncio.run(signing_in.sign_in(who, origin.keys[who], ""))
+        self.key, session = asyncio.run(sessions.sign_in(who, origin.keys[who], ""))
         self.csrf = session.csrf
 
     def get(self, path: str) -> httpx.Response:

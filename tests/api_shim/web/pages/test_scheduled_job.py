@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api_shim.app import Wired, wire
+from api_shim.app import Application, build
 from api_shim.store import Store
 from tests.conftest import Clock
 from tests.factories import make_job, make_scheduled
@@ -23,7 +23,7 @@ CALLS = [name for name in vars(FakeEngine) if not name.startswith("_") and name 
 class Browser:
     """A browser, in process."""
 
-    def __init__(self, wired: Wired) -> None:
+    def __init__(self, wired: Application) -> None:
         transport = httpx.ASGITransport(app=wired.pages)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", follow_redirects=True)
 
@@ -35,16 +35,16 @@ class Browser:
 
 
 @pytest.fixture
-def wired(sqlite_store: Store, clock: Clock) -> Wired:
+def wired(sqlite_store: Store, clock: Clock) -> Application:
     """The use cases over a Prefect that never answers."""
     engine = FakeEngine(clock=clock)
     for name in CALLS:
         engine.fail(name, times=-1)
-    return wire(sqlite_store, engine, clock=clock, zone="UTC")
+    return build(sqlite_store, engine, clock=clock, zone="UTC")
 
 
 @pytest.fixture
-def made(wired: Wired, clock: Clock) -> str:
+def made(wired: Application, clock: Clock) -> str:
     """The address of a scheduled job."""
     user = wired.identity.add_user("alice", clock(), superuser=True)
     job = make_job(job_queues=("default", "bulk"))
@@ -56,7 +56,7 @@ def made(wired: Wired, clock: Clock) -> str:
 
 
 @pytest.fixture
-def browser(wired: Wired, made: str, clock: Clock) -> Iterator[Browser]:
+def browser(wired: Application, made: str, clock: Clock) -> Iterator[Browser]:
     """A browser in which alice is signed in."""
     opened = Browser(wired)
     csrf = csrf_of(opened.get("/signoff/sign-in"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api_shim.services.forecast import Prospect, Standing
+from api_shim.services.forecast import Forecast, ScheduleStatus
 from api_shim.services.schedule_views import Day, Lane
 from api_shim.web.pages.timeline import draw
 from tests.factories import NOW, make_job, make_scheduled, make_user
@@ -16,12 +16,14 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 ROW = make_scheduled(make_job(), make_user(), name="nightly")
 
 
-def day(*lanes: list[datetime], standing: Standing = Standing.FIRES, begin: datetime = NOW, more: int = 0) -> Day:
+def day(
+    *lanes: list[datetime], standing: ScheduleStatus = ScheduleStatus.FIRES, begin: datetime = NOW, more: int = 0
+) -> Day:
     return Day(
         begin=begin,
         end=begin + 24 * HOUR,
         lanes=[
-            Lane(row=ROW, prospect=Prospect(standing=standing, due=times[0], why_not=""), times=times)
+            Lane(row=ROW, prospect=Forecast(standing=standing, due=times[0], why_not=""), times=times)
             for times in lanes
         ],
         more=more,
@@ -60,9 +62,14 @@ def test_a_short_band_can_be_seen_and_does_not_leave_the_picture() -> None:
 
 @pytest.mark.parametrize(
     ("standing", "kind"),
-    [(Standing.FIRES, "fires"), (Standing.WAITS, "waits"), (Standing.STOPPED, "stopped"), (Standing.FAILED, "stopped")],
+    [
+        (ScheduleStatus.FIRES, "fires"),
+        (ScheduleStatus.WAITS, "waits"),
+        (ScheduleStatus.STOPPED, "stopped"),
+        (ScheduleStatus.FAILED, "stopped"),
+    ],
 )
-def test_what_runs_what_waits_and_what_will_not_run_are_told_apart(standing: Standing, kind: str) -> None:
+def test_what_runs_what_waits_and_what_will_not_run_are_told_apart(standing: ScheduleStatus, kind: str) -> None:
     assert draw(day([NOW], standing=standing), "UTC").rows[0].kind == kind
 
 
@@ -77,7 +84,7 @@ def test_many_marks_are_told_in_few_words() -> None:
     [
         pytest.param(day([NOW]), "1 scheduled job fires in the 24 hours from Mon 12:00 UTC.", id="one"),
         pytest.param(
-            day([NOW], [NOW], standing=Standing.WAITS, more=3),
+            day([NOW], [NOW], standing=ScheduleStatus.WAITS, more=3),
             "5 scheduled jobs fire in the 24 hours from Mon 12:00 UTC; 2 of those drawn here wait for approval.",
             id="some wait",
         ),

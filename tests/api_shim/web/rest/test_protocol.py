@@ -19,7 +19,7 @@ from api_shim.services.queries import entry_of
 from api_shim.store import Store, Transaction
 from api_shim.web.bodies import DEEPEST
 from api_shim.web.rest.protocol import STATUS, respond
-from api_shim.web.rest.serializers import Wire
+from api_shim.web.rest.serializers import Serializer
 from approval_gate import errors
 from approval_gate.errors import Unavailable
 from tests.api_shim.origin import Origin
@@ -166,12 +166,12 @@ def deep(levels: int) -> Any:
 
 @pytest.mark.parametrize("value", [deep(DEEPEST), {"a": [1, 1.0, None, True, 10**30]}], ids=["deep", "of every kind"])
 def test_what_a_job_gave_back_is_answered_as_it_is(value: Any) -> None:
-    shape = Wire("", {}).job_result(make_result(make_job(), None, result=value))
+    shape = Serializer("", {}).job_result(make_result(make_job(), None, result=value))
     answer = respond(Request({"type": "http", "headers": []}), {"all": [shape]})
     assert json.loads(answer.body)["all"][0]["result"] == value
 
 
 def test_half_a_character_spoils_no_answer() -> None:
     line = LogLine(id=uuid4(), level=20, source="", message="a\ud800", created=NOW)
-    answer = respond(Request({"type": "http", "headers": []}), [Wire("", {}).log_entry(entry_of(line, uuid4()))])
+    answer = respond(Request({"type": "http", "headers": []}), [Serializer("", {}).log_entry(entry_of(line, uuid4()))])
     assert json.loads(answer.body)[0]["message"] == "a?"

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from api_shim.cli.times import at
+from api_shim.cli.times import local_time
 from api_shim.domain.approval import version_of
 from api_shim.domain.model import OVERRIDABLE, Status, queue_id
 from api_shim.domain.ports import LogLine
@@ -18,7 +18,7 @@ from api_shim.schemas import Choice, Reference
 from api_shim.services.approvals import Waiting
 from api_shim.services.queries import entry_of
 from api_shim.services.schedules import Accepted
-from api_shim.web.rest.serializers import Wire, natural_slug
+from api_shim.web.rest.serializers import Serializer, natural_slug
 from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
@@ -27,14 +27,14 @@ SECRET = {"password": "hunter2"}
 
 
 def test_a_time_is_written_in_utc_with_a_z() -> None:
-    assert at(datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2030-01-02T03:04:05Z"
-    assert at(datetime(2030, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)) == "2030-01-02T03:04:05.600000Z"
-    assert at(None) is None
+    assert local_time(datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2030-01-02T03:04:05Z"
+    assert local_time(datetime(2030, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)) == "2030-01-02T03:04:05.600000Z"
+    assert local_time(None) is None
 
 
 @pytest.mark.parametrize("status", Status)
 def test_a_status_is_a_choice_whose_label_is_its_value(status: Status) -> None:
-    shape = Wire(ROOT, {}).job_result(make_result(make_job(), None, status=status))
+    shape = Serializer(ROOT, {}).job_result(make_result(make_job(), None, status=status))
     assert shape.status == Choice(value=str(status), label=str(status))
 
 
@@ -50,7 +50,7 @@ def test_a_queue_has_the_same_id_everywhere() -> None:
 
 
 def test_an_override_is_shown_for_each_field_that_has_one() -> None:
-    shape = Wire(ROOT, {}).job(make_job(overridden=("hidden",)))
+    shape = Serializer(ROOT, {}).job(make_job(overridden=("hidden",)))
     overrides = {name: value for name, value in shape if name.endswith("_override")}
     assert overrides == {f"{field}_override": field == "hidden" for field in OVERRIDABLE}
 
@@ -60,14 +60,14 @@ def test_an_override_is_shown_for_each_field_that_has_one() -> None:
 )
 def test_inputs_of_sensitive_jobs_are_kept(sensitive: bool, shown: dict[str, Any]) -> None:
     job = make_job(has_sensitive_variables=sensitive)
-    wire = Wire(ROOT, {job.id: job})
+    wire = Serializer(ROOT, {job.id: job})
     assert wire.job_result(make_result(job, None, inputs=SECRET, sensitive=sensitive)).task_kwargs == shown
     assert wire.scheduled_job(make_scheduled(job, None, inputs=SECRET)).kwargs == shown
 
 
 def test_an_owner_who_is_gone_is_null_and_one_who_is_there_a_link() -> None:
     job, user = make_job(), make_user()
-    wire = Wire(ROOT, {job.id: job})
+    wire = Serializer(ROOT, {job.id: job})
     link = Reference(id=user.id, object_type="users.user", url=f"{ROOT}/api/users/users/{user.id}/")
     assert wire.scheduled_job(make_scheduled(job, None)).user is None
     assert wire.scheduled_job(make_scheduled(job, user)).user == link
@@ -86,14 +86,14 @@ def test_an_owner_who_is_gone_is_null_and_one_who_is_there_a_link() -> None:
 )
 def test_a_scheduled_job_says_what_it_is(to: dict[str, Any], shown: dict[str, Any]) -> None:
     job = make_job()
-    shape = Wire(ROOT, {job.id: job}).scheduled_job(make_scheduled(job, None, **to))
+    shape = Serializer(ROOT, {job.id: job}).scheduled_job(make_scheduled(job, None, **to))
     assert {name: getattr(shape, name) for name in shown} == shown
 
 
 @pytest.mark.parametrize("approval", ApprovalState)
 def test_a_scheduled_job_says_where_its_approval_stands(approval: ApprovalState) -> None:
     job = make_job()
-    shape = Wire(ROOT, {job.id: job}).scheduled_job(make_scheduled(job, None, approval=approval))
+    shape = Serializer(ROOT, {job.id: job}).scheduled_job(make_scheduled(job, None, approval=approval))
     assert shape.approval_state == str(approval)
     assert shape.approval_required is (approval is not ApprovalState.NOT_REQUIRED)
 
@@ -101,7 +101,7 @@ def test_a_scheduled_job_says_where_its_approval_stands(approval: ApprovalState)
 def test_a_scheduled_job_that_nobody_has_decided_about_names_nobody() -> None:
     job = make_job()
     row = make_scheduled(job, None, approval=ApprovalState.PENDING, expires_at=NOW, approval_note="It changed.")
-    shape = Wire(ROOT, {job.id: job}).scheduled_job(row)
+    shape = Serializer(ROOT, {job.id: job}).scheduled_job(row)
     assert (shape.approved_at, shape.approved_by_user, shape.approval_comment) == (None, None, "")
     assert (shape.approval_note, shape.expires_at) == ("It changed.", NOW)
 
@@ -111,7 +111,7 @@ def test_a_scheduled_job_that_was_approved_says_by_whom_when_and_with_what_words
     row = make_scheduled(
         job, None, approval=ApprovalState.APPROVED, approved_by_id=bob.id, approved_at=NOW, approval_comment="Good."
     )
-    shape = Wire(ROOT, {job.id: job}).scheduled_job(row)
+    shape = Serializer(ROOT, {job.id: job}).scheduled_job(row)
     link = Reference(id=bob.id, object_type="users.user", url=f"{ROOT}/api/users/users/{bob.id}/")
     assert (shape.approved_at, shape.approved_by_user) == (NOW, link)
     assert (shape.approval_comment, shape.approval_note, shape.expires_at) == ("Good.", "", None)
@@ -119,7 +119,7 @@ def test_a_scheduled_job_that_was_approved_says_by_whom_when_and_with_what_words
 
 def test_a_scheduled_job_has_the_version_that_people_decide_about() -> None:
     job = make_job()
-    wire, row = Wire(ROOT, {job.id: job}), make_scheduled(job, None)
+    wire, row = Serializer(ROOT, {job.id: job}), make_scheduled(job, None)
     later = replace(row, start_time=NOW + timedelta(hours=1))
     assert wire.scheduled_job(row).approval_version == version_of(row, job)
     assert wire.scheduled_job(later).approval_version != wire.scheduled_job(row).approval_version
@@ -130,7 +130,7 @@ def test_a_request_in_the_queue_is_a_scheduled_job_and_says_who_asked_and_who_ma
     why_not: str, may: bool
 ) -> None:
     job = make_job()
-    wire, row = Wire(ROOT, {job.id: job}), make_scheduled(job, None, approval=ApprovalState.PENDING)
+    wire, row = Serializer(ROOT, {job.id: job}), make_scheduled(job, None, approval=ApprovalState.PENDING)
     shape = wire.waiting(Waiting(scheduled=row, requester="alice", why_not=why_not))
     mine = {"requested_by": "alice", "may_approve": may, "why_not_approve": why_not}
     assert dict(shape) == {**dict(wire.scheduled_job(row)), **mine}
@@ -147,13 +147,13 @@ APPROVED_BY_BOB = {"by": "bob", "at": "2026-05-04T11:00:00+00:00", "comment": "G
     ],
 )
 def test_a_job_result_says_who_approved_it(approval: Any, meta: dict[str, Any]) -> None:
-    assert Wire(ROOT, {}).job_result(make_result(make_job(), None, approval=approval)).meta == meta
+    assert Serializer(ROOT, {}).job_result(make_result(make_job(), None, approval=approval)).meta == meta
 
 
 def test_a_line_of_a_log_belongs_to_its_result() -> None:
     line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="x" * 200, created=NOW)
     result_id = uuid4()
-    shape = Wire(ROOT, {}).log_entry(entry_of(line, result_id))
+    shape = Serializer(ROOT, {}).log_entry(entry_of(line, result_id))
     assert shape.url == f"{ROOT}/api/extras/job-results/{result_id}/logs/{line.id}/"
     assert (shape.message, shape.display) == ("x" * 200, "x" * 100)
     assert shape.job_result.url == f"{ROOT}/api/extras/job-results/{result_id}/"
@@ -162,7 +162,7 @@ def test_a_line_of_a_log_belongs_to_its_result() -> None:
 @pytest.mark.parametrize("name", ["scheduled_job", "job_result"])
 def test_a_run_request_has_become_one_of_two(name: str) -> None:
     job = make_job()
-    wire, became = Wire(ROOT, {job.id: job}), {"scheduled_job": make_scheduled(job, None)}
+    wire, became = Serializer(ROOT, {job.id: job}), {"scheduled_job": make_scheduled(job, None)}
     became = {name: {**became, "job_result": make_result(job, None)}[name]}
     shape = wire.accepted(Accepted(**became))
     assert {field for field, value in shape if value is not None} == {name}
@@ -177,5 +177,5 @@ def test_a_run_request_has_become_one_of_two(name: str) -> None:
     ],
 )
 def test_a_shape_writes_times_as_the_contract_does(time: datetime | None, written: str | None) -> None:
-    shape = Wire(ROOT, {}).job_result(make_result(make_job(), None, date_done=time))
-    assert shape.model_dump(mode="json")["date_done"] == written == at(time)
+    shape = Serializer(ROOT, {}).job_result(make_result(make_job(), None, date_done=time))
+    assert shape.model_dump(mode="json")["date_done"] == written == local_time(time)

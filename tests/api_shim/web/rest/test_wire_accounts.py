@@ -11,7 +11,7 @@ import pytest
 from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Token, UserGroup
 from api_shim.services.authentication import hash_key
 from api_shim.store import Store
-from api_shim.web.rest.serializers import PATHS, AccountsWire, Related, related
+from api_shim.web.rest.serializers import PATHS, AccountSerializer, Related, related
 from approval_gate.model import ObjectType
 from tests.factories import NOW, make_user
 
@@ -46,7 +46,7 @@ def shapes(store: Store, kind: ObjectType, *things: Any) -> list[Any]:
         for each in (ALICE, BOB, OPS, NONE, TOKEN, PERMISSION, *LINKS):
             tx.add(each)
     with store.transaction(write=False) as tx:
-        wire = AccountsWire(ROOT, related(kind, things, tx))
+        wire = AccountSerializer(ROOT, related(kind, things, tx))
     return [wire.account(thing) for thing in things]
 
 
@@ -122,7 +122,7 @@ def test_what_is_shown(store: Store, kind: ObjectType, thing: Any, shape: dict[s
 
 def test_the_key_of_a_new_token_is_told_but_not_logged(sqlite_store: Store) -> None:
     (old,) = shapes(sqlite_store, ObjectType.TOKEN, TOKEN)
-    new = AccountsWire(ROOT, Related()).account(TOKEN, KEY)
+    new = AccountSerializer(ROOT, Related()).account(TOKEN, KEY)
     assert new.model_dump() == {**old.model_dump(), "display": new.display, "natural_slug": ANY, "key": KEY}
     assert KEY not in repr(new)
 
