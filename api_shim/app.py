@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from api_shim.background import BackgroundLoop
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.reconciler import Reconciler
+from api_shim.reconcile.run_status import RunStatus
 from api_shim.services.account_admin import Identity
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
@@ -52,7 +53,7 @@ class Application:
     identity: Identity
     sessions: Sessions
     services: Services
-    watch: BackgroundLoop
+    loop: BackgroundLoop
     pages: ASGIApp
 
 
@@ -66,15 +67,15 @@ def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], 
         zone: IANA name of the server's time zone.
     """
     projection = Reconciler(store, engine, clock)
-    watch = BackgroundLoop(store, engine, projection, clock)
-    services = _use_cases(store, engine, projection, watch, clock, zone)
+    run_status = RunStatus(store, engine, projection, clock)
+    services = _use_cases(store, engine, projection, run_status, clock, zone)
     sessions = Sessions(store, clock)
     return Application(
         store=store,
         identity=Identity(store),
         sessions=sessions,
         services=services,
-        watch=watch,
+        loop=BackgroundLoop(store, engine, projection, run_status, clock),
         pages=create_pages(services, sessions, clock),
     )
 
@@ -83,7 +84,7 @@ def _use_cases(
     store: Store,
     engine: Orchestrator,
     projection: Reconciler,
-    watch: BackgroundLoop,
+    run_status: RunStatus,
     clock: Callable[[], datetime],
     zone: str,
 ) -> Services:
@@ -113,29 +114,29 @@ def _use_cases(
         ),
         results=Results(store=store, engine=engine, runs=runs, clock=clock),
         schedules=schedules,
-        queries=Queries(store, engine, watch),
+        queries=Queries(store, engine, run_status),
     )
 
 
 def create_app(
-    wired: Application,
+    application: Application,
     found: Collection[JobDefinition],
     prefect: Callable[[], contextlib.AbstractAsyncContextManager[None]],
 ) -> FastAPI:
     """Return our own application; its lifespan runs Prefect's and the reconcile loop.
 
     Args:
-        wired: the use cases.
+        application: the use cases.
         found: the Jobs found at start.
         prefect: runs Prefect while it is entered, after having checked that it works.
     """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        wired.services.catalogue.record(found)
+        application.services.catalogue.record(found)
         async with prefect():
-            await wired.watch.tick()
-            loop = asyncio.create_task(wired.watch.run())
+            await application.loop.tick()
+            loop = asyncio.create_task(application.loop.run())
             try:
                 yield
             finally:
@@ -151,7 +152,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    shim.state.services = wired.services
+    shim.state.services = application.services
     install_errors(shim)
     for router in ROUTERS:
         shim.include_router(router)

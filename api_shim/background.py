@@ -21,17 +21,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from api_shim.domain.model import DeletedRun, Job, JobResult, PendingCleanup, ScheduledJob, Status
+from api_shim.domain.model import DeletedRun, Job, PendingCleanup, ScheduledJob
 from api_shim.domain.ports import GOING, HELD, DeploymentSpec, Orchestrator, Run
 from api_shim.domain.recurrence import Interval
 from api_shim.reconcile.approval_form import waiting_name
 from api_shim.reconcile.desired_state import base_deployment, own_deployment
 from api_shim.reconcile.drift import differs
-from api_shim.reconcile.firings import ending
 from api_shim.reconcile.outbox import publish_events
 from api_shim.reconcile.reconciler import Reconciler, forget
 from api_shim.reconcile.recovery import ABANDONED_AFTER, KnownRun, RecoveryAction, known_runs, recovery_action
-from api_shim.reconcile.run_status import STATUS_OF
+from api_shim.reconcile.run_status import RunStatus
 from api_shim.services.approval_state import expire
 from api_shim.store import Store, Transaction
 from approval_gate.lifecycle import ApprovalState
@@ -67,15 +66,22 @@ class BackgroundLoop:
         store: what is true.
         engine: Prefect.
         projection: brings one object into line.
+        run_status: learns how runs stand.
         clock: tells the time, aware.
     """
 
     def __init__(
-        self, store: Store, engine: Orchestrator, projection: Reconciler, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        engine: Orchestrator,
+        projection: Reconciler,
+        run_status: RunStatus,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._engine = engine
         self._projection = projection
+        self._run_status = run_status
         self._clock = clock
         self._began = clock()
         self._swept: datetime | None = None
@@ -105,7 +111,7 @@ class BackgroundLoop:
         for scheduled_id in work.undecided:
             await self._store.write(partial(expire, scheduled_id, now))
         await publish_events(self._store, self._engine, now)
-        await self._refresh()
+        await self._run_status.refresh_all()
         if self._swept is None or now - self._swept >= SWEEP_EVERY:
             self._swept = now
             await self._sweep(now)
@@ -122,27 +128,6 @@ class BackgroundLoop:
             logger.warning("Prefect could not be brought into line for %s: %s", thing_id, error, exc_info=True)
         else:
             self._failed.pop(thing_id, None)
-
-    # Job results
-
-    async def _refresh(self) -> None:
-        after: UUID | None = None
-        while results := await self._store.read(partial(_unfinished, after)):
-            await self.refresh(results)
-            after = results[-1].id
-
-    async def refresh(self, results: list[JobResult]) -> None:
-        """Learn from Prefect how the runs of these results stand."""
-        ongoing = [result for result in results if not result.status.final]
-        if not ongoing:
-            return
-        runs = await self._engine.runs([result.id for result in ongoing])
-        for result in ongoing:
-            run = runs.get(result.id)
-            if not result.released and run is not None and not run.final:
-                await self._try(result.id, partial(self._projection.start, result.id))
-            elif run is None or run.final:
-                await self._store.write(partial(_learn, result.id, run, self._clock()))
 
     # What a hand or a crash changed in Prefect
 
@@ -235,24 +220,6 @@ def _work(now: datetime, tx: Transaction) -> _Work:
         spent=tx.spent(BATCH),
         undecided=[row.id for row in tx.undecided(now, BATCH)],
     )
-
-
-def _unfinished(after: UUID | None, tx: Transaction) -> list[JobResult]:
-    return tx.unfinished(BATCH, after)
-
-
-def _learn(result_id: UUID, run: Run | None, now: datetime, tx: Transaction) -> None:
-    """Record how a run stands; what its own process told first stays."""
-    result = tx.one(JobResult, id=result_id, lock=True)
-    if result is None or result.status.final:
-        return
-    if run is None:
-        tx.change(result, **ending(result, Status.REVOKED, now), traceback="The run was deleted in Prefect.")
-    else:
-        executed = result.attempt is not None or run.state_type != "COMPLETED"
-        status = STATUS_OF[run.state_type] if executed else Status.REVOKED
-        why = None if status is Status.SUCCESS else f"{run.state_name}: {run.message}".rstrip(": ")
-        tx.change(result, **ending(result, status, run.ended or now), traceback=why)
 
 
 Waiting = list[tuple[ScheduledJob, UUID | None]]

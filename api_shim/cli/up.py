@@ -149,15 +149,15 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
         # Made as late as they are printed: a start that fails takes no key with it.
         announce(origin, [*first_keys(store), *(demo_keys(store) if demo else [])])
 
-    wired = build(store, engine, clock=utc_now, zone=server_zone())
-    shim = create_app(wired, found.jobs.values(), partial(checked, prefect, client, engine))
+    application = build(store, engine, clock=utc_now, zone=server_zone())
+    shim = create_app(application, found.jobs.values(), partial(checked, prefect, client, engine))
     front = Gateway(
         shim=shim,
-        pages=wired.pages,
+        pages=application.pages,
         prefect=prefect,
-        identity=wired.identity,
-        sessions=wired.sessions,
-        requests=wired.services.prefect_ui,
+        identity=application.identity,
+        sessions=application.sessions,
+        requests=application.services.prefect_ui,
         internal=internal,
         clock=utc_now,
     )

@@ -59,8 +59,8 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             self._store.close()
             raise
         engine = RemoteOrchestrator(prefect, pool=settings.pool)
-        wired = build(self._store, engine, clock=utc_now, zone=server_zone())
-        self._shim = create_app(wired, [], contextlib.nullcontext)
+        application = build(self._store, engine, clock=utc_now, zone=server_zone())
+        self._shim = create_app(application, [], contextlib.nullcontext)
         # What a route could not handle is in the log; whoever asked is told that.
         self._transport = httpx.ASGITransport(app=self._as_user, raise_app_exceptions=False)
 

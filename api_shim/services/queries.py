@@ -25,10 +25,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.background import BackgroundLoop
 from api_shim.domain.model import JobResult
 from api_shim.domain.ports import LogLine, Orchestrator
 from api_shim.domain.query import Condition
+from api_shim.reconcile.run_status import RunStatus
 from api_shim.services.authorization import get_authorized, permitted_ids
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
@@ -44,13 +44,13 @@ class Queries:
     Args:
         store: what is true.
         engine: Prefect, which keeps the logs.
-        watch: learns how runs stand.
+        run_status: learns how runs stand.
     """
 
-    def __init__(self, store: Store, engine: Orchestrator, watch: BackgroundLoop) -> None:
+    def __init__(self, store: Store, engine: Orchestrator, run_status: RunStatus) -> None:
         self._store = store
         self._engine = engine
-        self._watch = watch
+        self._run_status = run_status
 
     async def page(self, actor: Actor, kind: ObjectType, listing: Listing) -> Page[Any]:
         """Return a page of what the actor may view.
@@ -132,7 +132,7 @@ class Queries:
         if all(result.status.final for result in results):
             return False
         try:
-            await self._watch.refresh(results)
+            await self._run_status.refresh(results)
         except Unavailable:
             logger.warning("Prefect does not answer; the last known state of runs is shown.")
         return True

@@ -37,16 +37,16 @@ class Origin:
         self.engine = FakeEngine(clock=clock)
         self.identity = Identity(store)
         self.passed: list[Scope] = []
-        wired = build(store, self.engine, clock=clock, zone="UTC")
-        self.sessions = wired.sessions
-        self.shim = create_app(wired, [], contextlib.nullcontext)
+        application = build(store, self.engine, clock=clock, zone="UTC")
+        self.sessions = application.sessions
+        self.shim = create_app(application, [], contextlib.nullcontext)
         self.front = Gateway(
             shim=self.shim,
-            pages=wired.pages,
+            pages=application.pages,
             prefect=self._prefect,
-            identity=wired.identity,
-            sessions=wired.sessions,
-            requests=wired.services.prefect_ui,
+            identity=application.identity,
+            sessions=application.sessions,
+            requests=application.services.prefect_ui,
             internal=INTERNAL,
             clock=clock,
         )

@@ -19,6 +19,7 @@ from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import RunRequest
 from api_shim.reconcile.reconciler import Reconciler
+from api_shim.reconcile.run_status import RunStatus
 from api_shim.services.admission import Admissions, Attempt, Outcome
 from api_shim.services.approvals import Approvals
 from api_shim.services.ownership import Ownership
@@ -107,7 +108,8 @@ class Plant:
         """Begin anew, as a process does: with what is in the store and in Prefect, and nothing else."""
         self.life = self.store.life = self.engine.life = Life(dies_at)
         self.projection = Reconciler(self.store, self.engine, lambda: self.now)
-        self.watch = BackgroundLoop(self.store, self.engine, self.projection, lambda: self.now)
+        self.run_status = RunStatus(self.store, self.engine, self.projection, lambda: self.now)
+        self.loop = BackgroundLoop(self.store, self.engine, self.projection, self.run_status, lambda: self.now)
         self.admissions = Admissions(self.store)
         self.runs = Runs(self.store, self.engine, self.projection)
         self.approvals = Approvals(store=self.store, runs=self.runs, projection=self.projection, clock=lambda: self.now)
@@ -138,7 +140,7 @@ class Plant:
         """Let time pass before each tick."""
         for _ in range(times):
             self.now += timedelta(**by)
-            asyncio.run(self.watch.tick())
+            asyncio.run(self.loop.tick())
 
     def settle(self) -> None:
         """Start anew, and go on for long enough that everything is mended."""

@@ -23,25 +23,27 @@ def engine(clock: Clock) -> FakeEngine:
 
 
 @pytest.fixture
-def wired(sqlite_store: Store, engine: FakeEngine, clock: Clock) -> Application:
+def application(sqlite_store: Store, engine: FakeEngine, clock: Clock) -> Application:
     return build(sqlite_store, engine, clock=clock, zone="UTC")
 
 
-def start(wired: Application, events: list[str], *, then: BaseException | None = None, fails: bool = False) -> None:
+def start(
+    application: Application, events: list[str], *, then: BaseException | None = None, fails: bool = False
+) -> None:
     """Run the application for a moment; ``then`` something goes wrong in it, or Prefect ``fails`` to start."""
 
     @asynccontextmanager
     async def prefect() -> AsyncIterator[None]:
         if fails:
             raise Unavailable("The installed versions do not work together.")
-        events.append(f"Prefect starts, with {len(wired.services.catalogue.jobs())} Jobs recorded")
+        events.append(f"Prefect starts, with {len(application.services.catalogue.jobs())} Jobs recorded")
         try:
             yield
         finally:
             events.append("Prefect ends")
 
     async def life() -> None:
-        async with running(create_app(wired, discover(["flows.examples"]).jobs.values(), prefect)):
+        async with running(create_app(application, discover(["flows.examples"]).jobs.values(), prefect)):
             events.append("the door opens")
             events.append(f"{len(asyncio.all_tasks()) - 1} loop")
             if then:
@@ -56,29 +58,31 @@ def start(wired: Application, events: list[str], *, then: BaseException | None =
     asyncio.run(lived())
 
 
-def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(wired: Application, engine: FakeEngine) -> None:
+def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(
+    application: Application, engine: FakeEngine
+) -> None:
     events: list[str] = []
-    start(wired, events)
+    start(application, events)
     recorded, *after = events
     assert recorded.startswith("Prefect starts, with ")
     assert not recorded.endswith(" 0 Jobs recorded")
     assert after == ["the door opens", "1 loop", "Prefect ends", "0 loops"]
 
 
-def test_every_job_is_ready_in_prefect_when_the_door_opens(wired: Application, engine: FakeEngine) -> None:
-    start(wired, [])
+def test_every_job_is_ready_in_prefect_when_the_door_opens(application: Application, engine: FakeEngine) -> None:
+    start(application, [])
     assert {"Back up", "Check hosts"} <= {spec.flow for spec in engine.made.values()}
 
 
-def test_the_loop_ends_when_something_goes_wrong(wired: Application) -> None:
+def test_the_loop_ends_when_something_goes_wrong(application: Application) -> None:
     events: list[str] = []
     with pytest.raises(RuntimeError, match="broken"):
-        start(wired, events, then=RuntimeError("broken"))
+        start(application, events, then=RuntimeError("broken"))
     assert events[-2:] == ["Prefect ends", "0 loops"]
 
 
-def test_a_prefect_that_does_not_work_stops_the_start_with_its_reason(wired: Application) -> None:
+def test_a_prefect_that_does_not_work_stops_the_start_with_its_reason(application: Application) -> None:
     events: list[str] = []
     with pytest.raises(Unavailable, match="do not work together"):
-        start(wired, events, fails=True)
+        start(application, events, fails=True)
     assert events == ["0 loops"]

@@ -349,7 +349,7 @@ def test_a_request_expires_also_while_prefect_is_away_and_is_cancelled_when_it_i
     for _ in range(3):
         plant.now += timedelta(seconds=31)
         with contextlib.suppress(Unavailable):
-            asyncio.run(plant.watch.tick())
+            asyncio.run(plant.loop.tick())
     assert plant.only(ScheduledJob).approval is ApprovalState.EXPIRED
     assert its_run(plant).held
     plant.engine.faults.clear()
@@ -365,8 +365,8 @@ def test_wherever_an_expiry_dies_it_happens_once_and_is_told_once(plants: Plants
         return plant
 
     async def twice(plant: Plant) -> None:
-        await plant.watch.tick()
-        await plant.watch.tick()
+        await plant.loop.tick()
+        await plant.loop.tick()
 
     for plant in plants.dying(over, twice):
         plant.settle()
@@ -817,7 +817,7 @@ def test_wherever_the_telling_dies_each_event_is_told_once_and_in_order(plants: 
         remember(plant, 3)
         return plant
 
-    for plant in plants.dying(decided, lambda plant: plant.watch.tick()):
+    for plant in plants.dying(decided, lambda plant: plant.loop.tick()):
         plant.settle()
         assert told(plant) == [1, 2, 3, 4, 5]
         assert [each.id for each in plant.engine.announced.values()] == [announcement(e).id for e in events(plant)]
@@ -828,9 +828,9 @@ def test_wherever_the_telling_dies_each_event_is_told_once_and_in_order(plants: 
 def test_wherever_a_request_and_its_approval_die_what_is_remembered_is_told_once(plants: Plants, schedule: Any) -> None:
     async def all_of_it(plant: Plant) -> None:
         await plant.request(schedule)
-        await plant.watch.tick()
+        await plant.loop.tick()
         await approve(plant)
-        await plant.watch.tick()
+        await plant.loop.tick()
 
     def ready() -> Plant:
         plant = plants.ready(approval_required=True)
@@ -986,7 +986,7 @@ def test_the_loop_survives_a_prefect_that_is_away(plants: Plants, monkeypatch: p
     plant.engine.fail("runs", times=3)
 
     async def for_a_while() -> None:
-        loop = asyncio.create_task(plant.watch.run())
+        loop = asyncio.create_task(plant.loop.run())
         await asyncio.sleep(0.5)
         assert plant.engine.faults[0].times == 0
         assert not loop.done()
@@ -1000,7 +1000,7 @@ def test_a_refresh_while_prefect_is_away_says_so(plants: Plants) -> None:
     asyncio.run(plant.request())
     plant.engine.fail("runs")
     with pytest.raises(Unavailable):
-        asyncio.run(plant.watch.refresh(plant.all(JobResult)))
+        asyncio.run(plant.run_status.refresh(plant.all(JobResult)))
 
 
 # Everything at once
@@ -1061,7 +1061,7 @@ class Machine(OverPlants):
 
     @rule(dies_at=st.integers(0, 20))
     def the_loop_ticks(self, dies_at: int) -> None:
-        self._doing(self.plant.watch.tick, dies_at)
+        self._doing(self.plant.loop.tick, dies_at)
 
     @rule(call=st.sampled_from(["hold", "release", "write_deployment", "runs", "end"]), after=st.booleans())
     def prefect_fails_once(self, call: str, after: bool) -> None:

@@ -22,6 +22,7 @@ from api_shim.domain.model import ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.reconcile.desired_state import own_deployment
 from api_shim.reconcile.reconciler import Reconciler
+from api_shim.reconcile.run_status import RunStatus
 from api_shim.store import Store
 from tests.factories import make_job, make_scheduled, make_user
 from tests.fakes import FakeEngine
@@ -62,18 +63,19 @@ def main(how_many: int) -> None:
         store = Store(f"sqlite:///{Path(folder) / 'signoff.db'}")
         store.migrate()
         engine = filled(store, how_many)
-        watch = BackgroundLoop(store, engine, Reconciler(store, engine, now), now)
+        reconciler = Reconciler(store, engine, now)
+        loop = BackgroundLoop(store, engine, reconciler, RunStatus(store, engine, reconciler, now), now)
         begun = time.perf_counter()
         with store.transaction(write=False) as tx:
             tx.all(ScheduledJob)
         read = time.perf_counter() - begun
         begun = time.perf_counter()
-        asyncio.run(watch._sweep(now()))
+        asyncio.run(loop._sweep(now()))
         swept = time.perf_counter() - begun
         print(f"{how_many} scheduled jobs: {swept:.2f} s for a sweep, {read:.2f} s of them to read the rows once")
         profile = cProfile.Profile()
         with store.transaction(write=False) as tx:
-            profile.runcall(watch._astray, engine.made, tx)
+            profile.runcall(loop._astray, engine.made, tx)
         pstats.Stats(profile).sort_stats("cumulative").print_stats(15)
         store.close()
 

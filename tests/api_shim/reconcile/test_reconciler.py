@@ -75,7 +75,7 @@ def test_wherever_a_recurring_one_dies_there_is_one_deployment_that_is_active_or
 
 
 def test_wherever_the_record_of_a_job_dies_there_is_one_base_deployment(plants: Plants) -> None:
-    in_line_after_a_crash(plants, plants.make, lambda plant: plant.watch.tick())
+    in_line_after_a_crash(plants, plants.make, lambda plant: plant.loop.tick())
 
 
 def with_both(plants: Plants) -> Plant:
@@ -107,7 +107,7 @@ def unprojected(plants: Plants, interval: Interval) -> Plant:
 
 @pytest.mark.parametrize("interval", [Interval.FUTURE, Interval.HOURLY])
 def test_what_is_deleted_while_it_was_half_projected_leaves_nothing(plants: Plants, interval: Interval) -> None:
-    for plant in plants.dying(lambda: unprojected(plants, interval), lambda plant: plant.watch.tick()):
+    for plant in plants.dying(lambda: unprojected(plants, interval), lambda plant: plant.loop.tick()):
         plant.start()
         asyncio.run(plant.schedules.delete(plant.actor, plant.only(ScheduledJob).id))
         plant.settle()
@@ -137,7 +137,7 @@ def changed(plants: Plants, interval: Interval, **to: Any) -> Plant:
 def test_wherever_disabling_dies_nothing_can_start_in_prefect(
     plants: Plants, interval: Interval, to: dict[str, Any]
 ) -> None:
-    for plant in plants.dying(lambda: changed(plants, interval, **to), lambda plant: plant.watch.tick()):
+    for plant in plants.dying(lambda: changed(plants, interval, **to), lambda plant: plant.loop.tick()):
         plant.settle()
         plant.check_in_line()
         assert plant.unended() == []
@@ -149,7 +149,7 @@ def test_wherever_a_return_to_the_queue_dies_it_is_asked_about_and_nothing_can_s
     plants: Plants, interval: Interval
 ) -> None:
     pending = {"approval": ApprovalState.PENDING}
-    for plant in plants.dying(lambda: changed(plants, interval, **pending), lambda plant: plant.watch.tick()):
+    for plant in plants.dying(lambda: changed(plants, interval, **pending), lambda plant: plant.loop.tick()):
         plant.settle()
         check_asking(plant)
 
@@ -783,7 +783,7 @@ def tick_on(plant: Plant, times: int, **by: float) -> None:
 
 async def suppressed(plant: Plant) -> None:
     with contextlib.suppress(Unavailable):
-        await plant.watch.tick()
+        await plant.loop.tick()
 
 
 def test_a_one_off_whose_hold_was_dropped_while_prefect_was_away_still_runs(plants: Plants) -> None:
@@ -959,7 +959,7 @@ def test_wherever_making_up_dies_the_newest_is_made_up_once_and_older_runs_are_r
             plant.engine.make_firing(plant.own_id(), NOW + hour * HOUR)
         return plant
 
-    for plant in plants.dying(away, lambda plant: plant.watch.tick()):
+    for plant in plants.dying(away, lambda plant: plant.loop.tick()):
         plant.settle()
         plant.work_off()
         plant.settle()

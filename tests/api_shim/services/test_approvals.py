@@ -1536,7 +1536,7 @@ def test_wherever_an_expiry_dies_it_ends_all_the_same(plants: Plants, schedule: 
         plant.now += HOUR
         return plant
 
-    for plant in plants.dying(ready, lambda plant: plant.watch.tick()):
+    for plant in plants.dying(ready, lambda plant: plant.loop.tick()):
         plant.settle()
         plant.check_in_line()
         assert plant.only(ScheduledJob).approval is ApprovalState.EXPIRED
@@ -1585,7 +1585,7 @@ def test_a_question_that_was_noted_and_not_asked_is_asked_again(plants: Plants) 
 
 @pytest.mark.parametrize("schedule", EVERY[1:])
 def test_wherever_a_request_s_run_that_is_made_anew_dies_it_asks_in_the_end(plants: Plants, schedule: Any) -> None:
-    for plant in plants.dying(lambda: ended_by_a_hand(plants, schedule), lambda plant: plant.watch.tick()):
+    for plant in plants.dying(lambda: ended_by_a_hand(plants, schedule), lambda plant: plant.loop.tick()):
         plant.settle()
         check_in_line(plant)
 
@@ -1828,12 +1828,12 @@ class Requests(OverPlants):
 
     @rule(dies_at=MOSTLY_LIVES)
     def the_loop_ticks(self, dies_at: int) -> None:
-        self._do(self.plant.watch.tick, dies_at)
+        self._do(self.plant.loop.tick, dies_at)
 
     @rule(call=st.sampled_from(["hold", "ask", "release", "write_deployment", "runs", "end"]), after=st.booleans())
     def prefect_fails_once(self, call: str, after: bool) -> None:
         self.plant.engine.fail(call, after=after)
-        self._do(self.plant.watch.tick, 0)
+        self._do(self.plant.loop.tick, 0)
         self.plant.engine.faults.clear()
 
     @rule()
@@ -1851,7 +1851,7 @@ class Requests(OverPlants):
             self.the_scheduler_makes_the_next_firings()
             self.plant.now += 15 * MINUTE
             self._work_off()
-            self._do(self.plant.watch.tick, 0)
+            self._do(self.plant.loop.tick, 0)
         self.a_hand_lets_everything_start()
 
     # Workers

@@ -381,7 +381,7 @@ def test_of_those_who_ask_for_one_name_at_once_exactly_one_gets_it(plant: Plant)
 
 def test_runs_that_are_asked_for_at_once_are_as_many_runs(plant: Plant) -> None:
     async def all_at_once() -> list[Any]:
-        return await asyncio.gather(*(plant.request() for _ in range(8)), plant.watch.tick(), plant.watch.tick())
+        return await asyncio.gather(*(plant.request() for _ in range(8)), plant.loop.tick(), plant.loop.tick())
 
     asyncio.run(all_at_once())
     assert {run.id for run in plant.unended()} == {result.id for result in plant.all(JobResult)}
