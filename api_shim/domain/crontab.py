@@ -84,8 +84,8 @@ class _Field:
         end = self._value(single or last)
         length = end - start if end >= start else (end - start) % self.count
         values = [self.low + (start - self.low + n) % self.count for n in range(0, length + 1, stride)]
-        # croniter takes 5-5 for all values, and does not carry the step over the turn of 22-4/2 or 5-7/2.
-        odd = last and (start == end or (stride > 1 and not start < end < self.low + self.count))
+        # croniter takes 5-5 and 7-0 for all values, and does not carry the step over the turn of 23-4/2 or 4-7/2.
+        odd = last and (length == 0 or (stride > 1 and not start < end < self.low + self.count))
         return ",".join(map(str, values)) if odd else text, values
 
     def _value(self, word: str) -> int:

@@ -115,6 +115,7 @@ def test_crontabs_are_refused_with_a_sentence(text: str, sentence: str) -> None:
         pytest.param("0 22-4 * nov-feb fri-mon", "0 22-4 * nov-feb fri-mon", id="ranges across the turn"),
         pytest.param("0 0 * * 5-7", "0 0 * * 5-7", id="7 is Sunday"),
         pytest.param("5-5 22-4/2 * * 5-7/2", "5 22,0,2,4 * * 5,0", id="ranges that croniter reads otherwise"),
+        pytest.param("0 0 * * 7-0", "0 0 * * 0", id="Sunday to Sunday, which croniter takes for all days"),
     ],
 )
 def test_crontabs_are_accepted(text: str, kept: str) -> None:

@@ -500,6 +500,7 @@ def test_the_last_start_times_fire(zone: str, interval: str) -> None:
         pytest.param("0 0 * * 0", "Sun", id="0 is Sunday"),
         pytest.param("0 0 * * 7", "Sun", id="7 is Sunday"),
         pytest.param("0 0 * * 7-7", "Sun", id="from Sunday to Sunday is one day"),
+        pytest.param("0 0 * * 7-0", "Sun", id="from Sunday to Sunday is one day, however it is written"),
         pytest.param("0 0 * * 7-2", "Sun Mon Tue", id="7 begins a range"),
         pytest.param("0 0 * * 5-7", "Sun Fri Sat", id="7 ends a range"),
         pytest.param("0 0 * * sat-sun", "Sun Sat", id="sun ends a range"),
