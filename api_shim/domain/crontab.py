@@ -2,20 +2,24 @@
 
 * A day of the month together with a day of the week means both. Sunday is 0 (and 7).
 * One that never fires is refused, and so is what has another number of fields, or values out of range.
-* What croniter misreads is kept as the values that are meant, for Prefect reads it with croniter.
+* What croniter misreads is kept as the values that are meant, for Prefect reads it with croniter, and so do we.
+* croniter finds the wall times that match; what clock changes do to them is for ``api_shim.domain.recurrence``.
 
 Contract 4 and 9.9.
 """
 
 import re
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from croniter import croniter
 
 from approval_gate.errors import Invalid
 
-DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
 FIRST_YEAR, LAST_YEAR = 1970, 9000
 """The years of a start time: far enough from the ends of the calendar that no sum of dates overflows."""
 LONGEST_CRONTAB = 255
@@ -33,29 +37,6 @@ class Crontab:
     days: frozenset[int]
     months: frozenset[int]
     weekdays: frozenset[int]
-
-    def has(self, day: date) -> bool:
-        return day.month in self.months and day.day in self.days and day.isoweekday() % 7 in self.weekdays
-
-    def moments(self, day: date, zone: ZoneInfo, *, fold: int = 0) -> list[datetime]:
-        """Return, in UTC, the matches on this date; fold=0 is the first of two and moves skipped ones on."""
-        if not self.has(day):
-            return []
-        times = ((hour, minute) for hour in self.hours for minute in self.minutes)
-        walls = (datetime(day.year, day.month, day.day, *time, tzinfo=zone, fold=fold) for time in times)
-        return [wall.astimezone(UTC) for wall in walls]
-
-    def dates(self, first: date, step: int) -> Iterator[date]:
-        """Yield the dates from ``first`` on, backwards with step -1, far beyond the years of start times."""
-        day = first
-        while FIRST_YEAR - 100 < day.year < LAST_YEAR + 100:
-            if day.month not in self.months:
-                month = day.replace(day=1)
-                day = (month + 31 * DAY).replace(day=1) if step > 0 else month - DAY
-                continue
-            if self.has(day):
-                yield day
-            day += step * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +65,8 @@ class _Field:
         end = self._value(single or last)
         length = end - start if end >= start else (end - start) % self.count
         values = [self.low + (start - self.low + n) % self.count for n in range(0, length + 1, stride)]
-        # croniter takes 5-5 for all values, and does not carry the step over the turn of 22-4/2 or 5-7/2.
-        odd = last and (start == end or (stride > 1 and not start < end < self.low + self.count))
+        # croniter takes 5-5 and 7-0 for all values, and does not carry the step over the turn of 23-4/2 or 4-7/2.
+        odd = last and (length == 0 or (stride > 1 and not start < end < self.low + self.count))
         return ",".join(map(str, values)) if odd else text, values
 
     def _value(self, word: str) -> int:
@@ -138,3 +119,43 @@ def check_crontab(text: str) -> str:
     """
     # Read again, for values take more room than their range: what is kept must be within the length, too.
     return parse(parse(text).text).text
+
+
+def walls_after(crontab: str, wall: datetime) -> Iterator[datetime]:
+    """Yield the wall times that match, strictly after ``wall``, in order; far beyond the years of start times.
+
+    Args:
+        crontab: as ``check_crontab`` returned it.
+        wall: a wall time, without a zone.
+    """
+    return _matches(crontab, _minute(wall), backwards=False)
+
+
+def walls_until(crontab: str, wall: datetime) -> Iterator[datetime]:
+    """Yield the wall times that match, up to and including ``wall``, backwards; see ``walls_after``."""
+    return _matches(crontab, _minute(wall) + MINUTE, backwards=True)
+
+
+def _minute(wall: datetime) -> datetime:
+    # croniter reckons in floats, in which fractions of a second get lost in far years.
+    return wall.replace(second=0, microsecond=0)
+
+
+def _matches(crontab: str, wall: datetime, *, backwards: bool) -> Iterator[datetime]:
+    while FIRST_YEAR - 100 < (wall := _neighbour(crontab, wall, backwards=backwards)).year < LAST_YEAR + 100:
+        yield wall
+
+
+@lru_cache(maxsize=2**15)
+def _neighbour(crontab: str, wall: datetime, *, backwards: bool) -> datetime:
+    # Kept, for lists ask about the same days again and again.
+    found = copy(_read_by_croniter(crontab))
+    found.set_current(wall)
+    match: datetime = found.get_prev() if backwards else found.get_next()
+    return match
+
+
+@lru_cache(maxsize=2**13)
+def _read_by_croniter(crontab: str) -> croniter:
+    # Kept, for reading takes longer than a step. The search ends after 50 years; no crontab waits more than 40.
+    return croniter(crontab, ret_type=datetime, day_or=False)

@@ -12,18 +12,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import cache
+from heapq import heappop, heappush
 from itertools import islice
 from zoneinfo import ZoneInfo, available_timezones
 
-from api_shim.domain.crontab import DAY, FIRST_YEAR, LAST_YEAR, parse
+from api_shim.domain.crontab import FIRST_YEAR, LAST_YEAR, MINUTE, walls_after, walls_until
 from approval_gate.errors import Invalid
 
 TICK = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
-MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
 
 
 class Interval(StrEnum):
@@ -111,7 +112,12 @@ def cron_spec(r: Recurrence) -> CronSpec:
 
 def next_times(r: Recurrence, after: datetime, n: int) -> list[datetime]:
     """Return the next ``n`` firings in UTC, strictly after ``after``, not before the start (contract 10)."""
-    return list(islice(_later(cron_spec(r), max(after, r.start_time - TICK)), n))
+    return list(islice(times_after(r, after), n))
+
+
+def times_after(r: Recurrence, after: datetime) -> Iterator[datetime]:
+    """Yield all firings in UTC, strictly after ``after``, not before the start, in order."""
+    return _later(cron_spec(r), max(after, r.start_time - TICK))
 
 
 def newest_time(r: Recurrence, until: datetime) -> datetime | None:
@@ -134,14 +140,13 @@ def nominal_time(r: Recurrence, moment: datetime) -> datetime | None:
     if next_times(r, moment - TICK, 1) == [moment]:
         return moment.astimezone(UTC)
     spec = cron_spec(r)
-    zone, crontab = ZoneInfo(spec.timezone), parse(spec.cron)
-    today = moment.astimezone(zone).date()
-    meant: dict[datetime, datetime] = {}
-    for day in (today, today + DAY):
-        # With fold=1 a skipped time is read by the offset that follows: the moment to which it is moved back.
-        meant |= zip(crontab.moments(day, zone, fold=1), crontab.moments(day, zone), strict=True)
-    firing = meant.get(moment, moment)
-    return firing if firing > moment and firing >= r.start_time else None
+    zone = ZoneInfo(spec.timezone)
+    # Prefect reads a skipped time by the offset that follows, as fold=1 does.
+    skipped = _shown(moment, zone, clocks_of=moment + DAY)
+    firing = _moment(skipped, zone)
+    moved_back = firing > moment == _moment(skipped, zone, fold=1)
+    due = moved_back and firing >= r.start_time and next(walls_until(spec.cron, skipped), None) == skipped
+    return firing if due else None
 
 
 def is_firing(r: Recurrence, moment: datetime) -> bool:
@@ -177,30 +182,47 @@ def _zone_names() -> frozenset[str]:
 
 
 def _later(spec: CronSpec, after: datetime) -> Iterator[datetime]:
-    first = after.astimezone(ZoneInfo(spec.timezone)).date()
-    return (moment for moment in _firings(spec, first, 1) if moment > after)
+    """Yield the firings strictly after a moment, in order."""
+    zone = ZoneInfo(spec.timezone)
+    newest, waiting = after, list[datetime]()
+    for wall in walls_after(spec.cron, min(_walls(after, zone))):
+        heappush(waiting, _moment(wall, zone))
+        # A skipped time waits until the clocks show it: times that are not skipped may come before.
+        while waiting and _shown(waiting[0], zone, clocks_of=waiting[0]) <= wall:
+            moment = heappop(waiting)
+            if moment > newest:
+                yield moment
+                newest = moment
 
 
 def _newest(spec: CronSpec, until: datetime) -> datetime | None:
-    # One day more, for clocks that go back at midnight show the earlier date again.
-    first = until.astimezone(ZoneInfo(spec.timezone)).date() + DAY
-    return next((moment for moment in _firings(spec, first, -1) if moment <= until), None)
+    """Return the newest firing up to and including a moment; None if the calendar has none."""
+    zone = ZoneInfo(spec.timezone)
+    newest = None
+    for wall in walls_until(spec.cron, max(_walls(until, zone))):
+        moment = _moment(wall, zone)
+        if moment <= until:
+            newest = max(newest or moment, moment)
+        # Go on while there may be a skipped time that fires later still.
+        if newest and wall <= min(_walls(newest, zone)):
+            break
+    return newest
 
 
-def _firings(spec: CronSpec, first: date, step: int) -> Iterator[datetime]:
-    """Yield the firings from the local date ``first`` on in order; with step -1 those up to it, backwards."""
-    done = None
-    for day in parse(spec.cron).dates(first - step * DAY, step):
-        # A time that is skipped just before midnight fires on the day that follows.
-        for landing in (day, day + DAY)[::step]:
-            if landing != done and (landing - first).days * step >= 0:
-                yield from _landed(spec, landing)[::step]
-                done = landing
+def _moment(wall: datetime, zone: ZoneInfo, *, fold: int = 0) -> datetime:
+    """Return when clocks show a wall time; with fold=0 the first of two, and a skipped one is moved on."""
+    return wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
 
 
-@lru_cache(maxsize=128)
-def _landed(spec: CronSpec, landing: date) -> tuple[datetime, ...]:
-    """Return the firings on a local date; kept, for lists ask about the same days again and again."""
-    crontab, zone = parse(spec.cron), ZoneInfo(spec.timezone)
-    moments = {*crontab.moments(landing - DAY, zone), *crontab.moments(landing, zone)}
-    return tuple(sorted(m for m in moments if m.astimezone(zone).date() == landing))
+def _walls(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Return what clocks show at a moment that are as they were a day before, and what they do show.
+
+    Wall times earlier than both fire earlier, and later ones later: no zone skips more than a day, or changes
+    its clocks twice within one.
+    """
+    return _shown(moment, zone, clocks_of=moment - DAY), _shown(moment, zone, clocks_of=moment)
+
+
+def _shown(moment: datetime, zone: ZoneInfo, *, clocks_of: datetime) -> datetime:
+    """Return the wall time of a moment by clocks as they are at another."""
+    return clocks_of.astimezone(zone).replace(tzinfo=None, fold=0) + (moment - clocks_of)

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice, takewhile
 from uuid import UUID
 
 from api_shim.domain.accounts import User
 from api_shim.domain.model import ScheduledJob
-from api_shim.domain.recurrence import next_times
+from api_shim.domain.recurrence import next_times, times_after
 from api_shim.reconcile.firings import taken_of
 from api_shim.services.admission import foreseen, who_runs
 from api_shim.services.authentication import actors_of
@@ -96,8 +97,8 @@ def due_within(row: ScheduledJob, now: datetime, end: datetime) -> datetime | No
 
 def times_within(row: ScheduledJob, now: datetime, end: datetime, most: int) -> Iterator[datetime]:
     """Yield the firings of a schedule from now until the end, at most so many."""
-    times = [max(row.start_time, now)] if row.one_off else next_times(row.recurrence, now, most)
-    yield from (time for time in times if time < end)
+    times = iter([max(row.start_time, now)]) if row.one_off else times_after(row.recurrence, now)
+    yield from islice(takewhile(lambda time: time < end, times), most)
 
 
 def _nominal(row: ScheduledJob, now: datetime) -> datetime | None:

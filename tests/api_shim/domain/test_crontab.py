@@ -1,17 +1,18 @@
-"""Crontabs: which are read, which are refused in which words, and on which dates they fire."""
+"""Crontabs: which are read, which are refused in which words, and which wall times they match."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from api_shim.domain.crontab import check_crontab, parse
+from api_shim.domain.crontab import MINUTE, check_crontab, walls_after, walls_until
 from approval_gate.errors import Invalid
 from tests.strategies import DAY, crontabs, fires, wall_matches
+
+WALLS = st.datetimes(datetime(2024, 1, 1), datetime(2105, 1, 1))  # noqa: DTZ001 - a wall time has no zone
 
 
 @given(crontabs())
@@ -24,29 +25,57 @@ def test_a_crontab_is_refused_exactly_if_it_never_fires(drawn: tuple[str, list[f
             check_crontab(text)
 
 
-@given(crontabs(), st.dates(date(2024, 1, 1), date(2031, 1, 1)))
-def test_the_moments_of_a_date_are_those_that_its_fields_say(
-    drawn: tuple[str, list[frozenset[int]]], day: date
+def brute_force(values: list[frozenset[int]], wall: datetime, step: int) -> datetime:
+    """Return the nearest match after a full minute, or up to it with step -1: day by day, then minute by minute."""
+    _, _, days, months, weekdays = values
+    day, sought = wall.date(), wall + MINUTE if step > 0 else wall
+    while True:
+        if day.day in days and day.month in months and day.isoweekday() % 7 in weekdays:
+            midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - a wall time has no zone
+            minutes = [midnight + n * MINUTE for n in range(1440)][::step]
+            for minute in minutes:
+                if (minute - sought) * step >= timedelta() and wall_matches(values, minute):
+                    return minute
+        day += step * DAY
+
+
+@settings(deadline=None)
+@given(crontabs(), WALLS)
+def test_the_nearest_wall_times_are_those_that_the_fields_say(
+    drawn: tuple[str, list[frozenset[int]]], wall: datetime
 ) -> None:
     text, values = drawn
     assume(fires(values))
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    minutes = [midnight + n * DAY / 1440 for n in range(1440)]
-    expected = [moment for moment in minutes if wall_matches(values, moment)]
-    assert sorted(parse(text).moments(day, ZoneInfo("UTC"))) == expected
+    kept, minute = check_crontab(text), wall.replace(second=0, microsecond=0)
+    assert next(walls_after(kept, wall)) == brute_force(values, minute, 1)
+    assert next(walls_until(kept, wall)) == brute_force(values, minute, -1)
 
 
-@given(crontabs(), st.dates(date(2024, 1, 1), date(2031, 1, 1)), st.sampled_from([1, -1]))
-def test_the_dates_are_found_in_both_directions_and_none_is_left_out(
-    drawn: tuple[str, list[frozenset[int]]], day: date, step: int
-) -> None:
-    text, values = drawn
-    assume(fires(values))
-    crontab = parse(text)
-    found = next(crontab.dates(day, step))
-    passed = [day + n * step * DAY for n in range(abs((found - day).days))]
-    assert crontab.has(found)
-    assert not any(crontab.has(each) for each in passed)
+@pytest.mark.parametrize(
+    ("text", "wall", "until", "after"),
+    [
+        pytest.param("* * * * *", "2026-05-01T00:07:00", "2026-05-01T00:07", "2026-05-01T00:08",
+                     id="a match itself is newest, and not after"),
+        pytest.param("* * * * *", "2026-05-01T00:07:59.999999", "2026-05-01T00:07", "2026-05-01T00:08",
+                     id="a fraction before the next"),
+        pytest.param("* * * * *", "9000-12-31T23:58:59.999999", "9000-12-31T23:58", "9000-12-31T23:59",
+                     id="a fraction before the next in a far year"),
+        pytest.param("0 0 29 2 1", "2072-02-29T00:01", "2072-02-29T00:00", "2112-02-29T00:00",
+                     id="29 February on a Monday, around a year without one: 40 years on"),
+        pytest.param("0 0 29 2 1", "2112-02-28T23:59", "2072-02-29T00:00", "2112-02-29T00:00",
+                     id="and 40 years back"),
+    ],
+)  # fmt: skip
+def test_walls_until_and_after(text: str, wall: str, until: str, after: str) -> None:
+    moment = datetime.fromisoformat(wall)
+    assert next(walls_until(text, moment)) == datetime.fromisoformat(until)
+    assert next(walls_after(text, moment)) == datetime.fromisoformat(after)
+
+
+def test_the_wall_times_end_with_the_calendar() -> None:
+    leap = "0 0 29 2 *"
+    assert list(walls_after(leap, datetime(9095, 1, 1))) == [datetime(9096, 2, 29)]  # noqa: DTZ001 - wall times
+    assert list(walls_until(leap, datetime(1875, 1, 1))) == [datetime(1872, 2, 29)]  # noqa: DTZ001 - wall times
 
 
 @pytest.mark.parametrize(
@@ -115,6 +144,7 @@ def test_crontabs_are_refused_with_a_sentence(text: str, sentence: str) -> None:
         pytest.param("0 22-4 * nov-feb fri-mon", "0 22-4 * nov-feb fri-mon", id="ranges across the turn"),
         pytest.param("0 0 * * 5-7", "0 0 * * 5-7", id="7 is Sunday"),
         pytest.param("5-5 22-4/2 * * 5-7/2", "5 22,0,2,4 * * 5,0", id="ranges that croniter reads otherwise"),
+        pytest.param("0 0 * * 7-0", "0 0 * * 0", id="Sunday to Sunday, which croniter takes for all days"),
     ],
 )
 def test_crontabs_are_accepted(text: str, kept: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -25,6 +25,7 @@ from api_shim.domain.recurrence import (
     newest_time,
     next_times,
     nominal_time,
+    times_after,
 )
 from approval_gate.errors import Invalid
 from tests.strategies import crontabs, fires, wall_matches
@@ -342,16 +343,49 @@ RECURRENCES = customs() | st.builds(
 )
 
 
-@given(crontabs(), MOMENTS)
-def test_a_crontab_matches_the_minutes_that_its_fields_say(
-    drawn: tuple[str, list[frozenset[int]]], after: datetime
+CHANGES = [
+    (zone, at(moment))
+    for zone, moment in [
+        ("America/New_York", "2026-03-08T07:00Z"),
+        ("America/New_York", "2026-11-01T06:00Z"),
+        ("America/Nuuk", "2026-03-29T01:00Z"),
+        ("America/Nuuk", "2026-10-25T01:00Z"),
+        ("Australia/Lord_Howe", "2026-10-03T15:30Z"),
+        ("Australia/Lord_Howe", "2026-04-04T15:00Z"),
+        ("Antarctica/Troll", "2026-03-29T01:00Z"),
+        ("Antarctica/Troll", "2026-10-25T01:00Z"),
+        ("Pacific/Apia", "2011-12-30T10:00Z"),  # it skipped a whole day
+    ]
+]
+
+
+@st.composite
+def zoned_moments(draw: st.DrawFn) -> tuple[str, datetime]:
+    """Draw a zone and a moment, often beside a change of its clocks."""
+    if draw(st.booleans()):
+        return draw(ZONES), draw(MOMENTS)
+    zone, change = draw(st.sampled_from(CHANGES))
+    return zone, change + draw(st.integers(-30 * 3600, 30 * 3600)) * SECOND
+
+
+@settings(deadline=None)
+@given(crontabs(), zoned_moments())
+def test_firings_are_the_wall_times_whose_minutes_the_fields_say(
+    drawn: tuple[str, list[frozenset[int]]], zoned: tuple[str, datetime]
 ) -> None:
-    text, values = drawn
+    (text, values), (zone, moment) = drawn, zoned
     assume(fires(values))
-    minute = after.replace(second=0)
-    expected = [wall for wall in (minute + n * MINUTE for n in range(1, 2000)) if wall_matches(values, wall)]
-    assert next_times(custom(text), after, 5)[: len(expected)] == expected[:5]
-    assert first_time(check_crontab(text), "UTC", after) == next_times(custom(text), after, 1)[0]
+    begin, end = moment - 6 * HOUR, moment + 6 * HOUR
+    # Minute by minute; all clocks are between 12 hours behind UTC and 14 hours ahead of it.
+    first = (begin - 13 * HOUR).replace(second=0, tzinfo=None)
+    walls = (first + n * MINUTE for n in range((13 + 12 + 15) * 60))
+    fired = {wall.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) for wall in walls if wall_matches(values, wall)}
+    earlier = [each for each in sorted(fired) if begin <= each <= moment]
+    later = [each for each in sorted(fired) if moment < each <= end]
+    r = custom(text, zone, begin)
+    assert newest_time(r, moment) == (earlier[-1] if earlier else None)
+    assert list(takewhile(lambda each: each <= end, times_after(r, moment))) == later
+    assert first_time(check_crontab(text), zone, moment) == next_times(r, moment, 1)[0]
 
 
 def clocks_changed(zone: str, moment: datetime) -> bool:
@@ -500,6 +534,7 @@ def test_the_last_start_times_fire(zone: str, interval: str) -> None:
         pytest.param("0 0 * * 0", "Sun", id="0 is Sunday"),
         pytest.param("0 0 * * 7", "Sun", id="7 is Sunday"),
         pytest.param("0 0 * * 7-7", "Sun", id="from Sunday to Sunday is one day"),
+        pytest.param("0 0 * * 7-0", "Sun", id="from Sunday to Sunday is one day, however it is written"),
         pytest.param("0 0 * * 7-2", "Sun Mon Tue", id="7 begins a range"),
         pytest.param("0 0 * * 5-7", "Sun Fri Sat", id="7 ends a range"),
         pytest.param("0 0 * * sat-sun", "Sun Sat", id="sun ends a range"),
