@@ -37,25 +37,12 @@ from approval_gate.lifecycle import ApprovalState
 
 logger = logging.getLogger("signoff")
 
-
 TICK = 1.0
-
-
 SWEEP_EVERY = timedelta(seconds=30)
-
-
 BATCH = 200
-
-
 LONGEST_PAUSE = timedelta(seconds=60)
-
-
 GONE = "The process that executed this run has gone."
-
-
 NOT_REQUESTED = "This run was never recorded: the request for it was not accepted."
-
-
 STARTED_AGAIN = "Started again: its process had gone before it was let go."
 
 

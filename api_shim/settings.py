@@ -25,14 +25,8 @@ from approval_gate.errors import Unavailable
 
 WORKER = "signoff-worker"
 """The account of the embedded worker."""
-
-
 OWNER_ONLY = 0o700
-
-
 OWNER_FILE = 0o600
-
-
 KEY_BYTES = 20
 
 

@@ -41,17 +41,11 @@ from approval_gate.errors import (
 
 C = TypeVar("C")
 
-
 HERE = "http://127.0.0.1:4200"
-
-
 TIMEOUT = 30.0
 """Seconds that a server has for an answer."""
 
-
 NO_ADDRESS = f"The address of signoff cannot be read; it looks like {HERE}."
-
-
 MORE_THAN_ADDRESS = f"The address of signoff looks like {HERE}, with no name, password or query in it."
 
 
@@ -145,7 +139,6 @@ REFUSALS: Mapping[int, type[GateError]] = {
 }
 """What each status means; any other that is no success means that this cannot be had now."""
 
-
 UNREADABLE = object()
 """Content that is no JSON."""
 
@@ -192,8 +185,6 @@ def stranger(where: str) -> Unavailable:
 
 
 KEY = re.compile(r"[!-~]+")
-
-
 NO_TOKEN = "The token is empty, or has characters that no token has."  # noqa: S105 - a sentence, not a secret
 
 

@@ -84,14 +84,8 @@ class PermissionGroup:
 
 COOKIE = "signoff_session"
 """What carries the key of a session."""
-
-
 IDLE = timedelta(hours=12)
-
-
 LONGEST = timedelta(days=7)
-
-
 SEEN_EVERY = timedelta(minutes=5)
 """How often it is noted that a session is used: not at every page."""
 

@@ -34,8 +34,6 @@ from approval_gate.binding import Binding
 from approval_gate.lifecycle import ApprovalState
 
 Json = Any
-
-
 NEVER = datetime.max.replace(tzinfo=UTC)
 """A moment that does not come: nothing is to be looked at again."""
 
@@ -115,7 +113,6 @@ class Job:
 
 DEFAULT_QUEUE = "default"
 """The work queue of Jobs that name none; every Prefect work pool has it."""
-
 
 OVERRIDABLE = (
     "description",

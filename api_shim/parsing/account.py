@@ -37,7 +37,6 @@ from flows.inputs import is_storable
 
 Member = TypeVar("Member", bound=StrEnum)
 
-
 MIN_KEY_LENGTH = 20
 
 
@@ -138,17 +137,11 @@ def _members(kind: type[Member], words: Sequence[str], noun: str) -> tuple[Membe
 
 
 Reference = UUID | str
-
-
 Reader = Callable[[Any], Any]
 
-
 CANNOT_BE_SET = "This field cannot be set."
-
-
 MOST = 1000
 """How many users or groups one request can name."""
-
 
 NEEDED: Mapping[ObjectType, tuple[str, ...]] = {
     ObjectType.USER: ("username",),

@@ -18,14 +18,8 @@ from approval_gate.errors import Invalid
 from flows.inputs import is_storable
 
 TRUE = frozenset({"true", "1", "yes", "on"})
-
-
 FALSE = frozenset({"false", "0", "no", "off", ""})
-
-
 LONGEST_COMMENT = 2000
-
-
 CHOOSE = "Choose a decision: approve or deny."
 
 

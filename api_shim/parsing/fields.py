@@ -66,8 +66,6 @@ def collect(faults: dict[str, list[str]], field: str, read: Callable[..., Any], 
 
 
 BAD_ID = "Must be a valid UUID."
-
-
 AT_ONCE = 1000
 """How many one request may delete."""
 

@@ -114,17 +114,9 @@ class Kind:
 
 
 _SAME = {"": (Op.EXACT, False), "n": (Op.EXACT, True)}
-
-
 _ORDER = _SAME | {op.value: (op, False) for op in (Op.GT, Op.GTE, Op.LT, Op.LTE)}
-
-
 _PARTS = {"ic": Op.ICONTAINS, "ie": Op.IEXACT, "isw": Op.ISTARTSWITH, "iew": Op.IENDSWITH}
-
-
 WORDS = _SAME | {f"{no}{suffix}": (op, bool(no)) for suffix, op in _PARTS.items() for no in ("", "n")}
-
-
 PATTERNS: Mapping[str, tuple[bool, bool]] = {
     "re": (False, False),
     "nre": (False, True),
@@ -133,22 +125,11 @@ PATTERNS: Mapping[str, tuple[bool, bool]] = {
 }
 """The suffixes of regular expressions: whether case is ignored, and whether it is negated."""
 
-
 TEXT = Kind(read=read_text, schema={"type": "string"}, suffixes=WORDS)
-
-
 ID = Kind(read=_read_id, schema={"type": "string", "format": "uuid"}, suffixes=_SAME)
-
-
 FLAG = Kind(read=_read_flag, schema={"type": "boolean"}, suffixes={"": (Op.EXACT, False)})
-
-
 TIME = Kind(read=_read_time, schema={"type": "string", "format": "date-time"}, suffixes=_ORDER)
-
-
 NUMBER = Kind(read=_read_number, schema={"type": "number"}, suffixes=_ORDER)
-
-
 WHOLE = Kind(read=_read_whole, schema={"type": "integer"}, suffixes=_ORDER)
 
 
@@ -205,7 +186,6 @@ _JOB_FLAGS = (
     "supports_dryrun",
     "dryrun_default",
 )
-
 
 FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
     ObjectType.JOB: {

@@ -25,31 +25,16 @@ from api_shim.parsing.fields import collect, read_object
 from approval_gate.errors import Invalid
 
 MAX_NAME = 255
-
-
 MAX_TIME = 64
 
-
 NAME_MISSING = "Please provide a name for the job schedule."
-
-
 NAME_TAKEN = "A scheduled job with this name already exists."
-
-
 START_INVALID = "Please enter a valid date and time greater than or equal to the current date and time."
-
-
 START_UNREADABLE = (
     "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
 )
-
-
 CRONTAB_MISSING = "Please enter a valid crontab."
-
-
 REQUIRED = "This field is required."
-
-
 NOT_A_STRING = "Not a valid string."
 
 

@@ -54,13 +54,8 @@ from approval_gate.errors import Unavailable
 
 logger = logging.getLogger("signoff")
 
-
 PAGE = 200
-
-
 TRIES = 6
-
-
 BUSY = frozenset({408, 429, 502, 503, 504})
 
 
@@ -110,14 +105,8 @@ def _decoded(method: str, path: str, answer: httpx.Response) -> Json:
 
 
 CHECK = "signoff-self-check"
-
-
 REMOVED = "What this run belonged to was removed by signoff."
-
-
 WORKER_SILENT_AFTER = timedelta(seconds=60)
-
-
 WAITING = ("SCHEDULED", "PAUSED")
 
 

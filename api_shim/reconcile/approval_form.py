@@ -24,11 +24,8 @@ from api_shim.domain.ports import ApprovalForm
 from api_shim.domain.recurrence import next_times
 
 SHOWN_FIRINGS = 5
-
-
 SHOWN_INPUTS = 20_000
 """Characters. What is longer is cut off, and said to be."""
-
 
 MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+.!|~&-]")
 

@@ -19,8 +19,6 @@ from api_shim.reconcile.approval_form import waiting_name
 from approval_gate.lifecycle import ApprovalState
 
 ENTRYPOINT = "flows.prefect_flow"
-
-
 BASE_DEPLOYMENT = "default"
 
 

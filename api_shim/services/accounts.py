@@ -37,16 +37,11 @@ from approval_gate.model import Action, Actor, ObjectType
 
 T = TypeVar("T")
 
-
 Account = User | Group | Token | Permission
-
-
 USER, GROUP, TOKEN, PERMISSION = ObjectType.USER, ObjectType.GROUP, ObjectType.TOKEN, ObjectType.PERMISSION
-
 
 NAMED_BY = {USER: "username", GROUP: "name", PERMISSION: "name"}
 """The field that names one of a type."""
-
 
 TAKEN: Mapping[ObjectType, tuple[str, str]] = {
     USER: ("username", "A user with this name already exists."),
@@ -55,7 +50,6 @@ TAKEN: Mapping[ObjectType, tuple[str, str]] = {
     PERMISSION: ("name", "A permission with this name already exists."),
 }
 """What is told, and under which field, when there is one like it."""
-
 
 ACTS: Mapping[tuple[ObjectType, Action], EventType] = {
     (USER, Action.ADD): EventType.USER_ADDED,

@@ -37,13 +37,8 @@ from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 
 NOTHING_YET = "No request of this Job has been approved before, so there is nothing to compare this one with."
-
-
 NOT_KEPT = "No approved request of this Job is stored any more, so there is nothing to compare this one with."
-
-
 UNSEEN = "You may not see the last approved request of this Job, so there is nothing to compare this one with."
-
 
 HISTORY = [
     EventType.REQUESTED,

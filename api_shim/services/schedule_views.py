@@ -48,24 +48,13 @@ from approval_gate.constraints import Op
 from approval_gate.model import Action, Actor, Allowed, Denied, ObjectType, Verdict
 
 DAY = timedelta(hours=24)
-
-
 LOOKED_AT = 500
 """How many enabled scheduled jobs a day is drawn from."""
-
-
 LANES = 12
 """How many of them it shows."""
-
-
 MOST_SHOWN = 24 * 60 + 1
-
-
 RECENT_EVENTS = 30
-
-
 TOLD = [act for act in EventType if act is not EventType.ADMITTED]
-
 
 ENABLED = Condition(tests=(Comparison(path="enabled", op=Op.EXACT, value=True),))
 
@@ -257,12 +246,8 @@ def _detail(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) ->
 SHOWN_FIRINGS, MOST_FIRINGS = 10, 100
 """How many firings to come are told: where nothing else is asked, and at most."""
 
-
 UNSEEN = "This person may not see it."
-
-
 INACTIVE = "This user has been deactivated."
-
 
 EXPLAINED: Mapping[str, Callable[[Actor, policy.RequestFacts], Verdict]] = {
     "approve": partial(policy.approve, force=True),

@@ -45,15 +45,10 @@ from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 
 KIND = ObjectType.SCHEDULED_JOB
-
-
 FOLLOWED_AT_ONCE = 20
 """How many deletions Prefect follows before the answer; the loop sees to the others."""
 
-
 SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
-
-
 SENSITIVE_AND_APPROVAL = (
     "Unable to run or schedule job: This job is flagged as possibly having sensitive variables but is also flagged "
     "as requiring approval. One of these two flags must be removed before this job can be scheduled or run."

@@ -42,8 +42,6 @@ NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
-
-
 metadata = MetaData(naming_convention=NAMES)
 
 
@@ -77,9 +75,7 @@ users = Table(
     time("created"),
 )
 
-
 groups = Table("groups", metadata, id_column(), Column("name", String(150), nullable=False, unique=True))
-
 
 tokens = Table(
     "tokens",
@@ -92,7 +88,6 @@ tokens = Table(
     time("created"),
 )
 
-
 permissions = Table(
     "permissions",
     metadata,
@@ -104,14 +99,12 @@ permissions = Table(
     json("constraints"),
 )
 
-
 user_groups = Table(
     "user_groups",
     metadata,
     reference("users.id", name="user_id", gone="CASCADE", primary_key=True),
     reference("groups.id", name="group_id", gone="CASCADE", primary_key=True),
 )
-
 
 permission_users = Table(
     "permission_users",
@@ -120,14 +113,12 @@ permission_users = Table(
     reference("users.id", name="user_id", gone="CASCADE", primary_key=True, index=True),
 )
 
-
 permission_groups = Table(
     "permission_groups",
     metadata,
     reference("permissions.id", name="permission_id", gone="CASCADE", primary_key=True),
     reference("groups.id", name="group_id", gone="CASCADE", primary_key=True, index=True),
 )
-
 
 sessions = Table(
     "sessions",
@@ -142,14 +133,12 @@ sessions = Table(
     time("seen"),
 )
 
-
 passwords = Table(
     "passwords",
     metadata,
     reference("users.id", name="user_id", gone="CASCADE", primary_key=True),
     Column("hash", String(255), nullable=False),
 )
-
 
 ACCOUNTS: dict[type[Any], Table] = {
     accounts.User: users,
@@ -200,7 +189,6 @@ jobs = Table(
     UniqueConstraint("module_name", "job_class_name"),
 )
 
-
 scheduled_jobs = Table(
     "scheduled_jobs",
     metadata,
@@ -241,7 +229,6 @@ scheduled_jobs = Table(
     Column("next_look_at", UtcTime, nullable=False, index=True),
 )
 
-
 job_results = Table(
     "job_results",
     metadata,
@@ -269,7 +256,6 @@ job_results = Table(
     Index(None, "job_id", "date_created"),
 )
 
-
 leftovers = Table(
     "leftovers",
     metadata,
@@ -281,7 +267,6 @@ leftovers = Table(
     Column("flow_run_id", Uuid),
 )
 
-
 spent = Table(
     "spent",
     metadata,
@@ -291,9 +276,7 @@ spent = Table(
     Column("run_gone", Boolean, nullable=False, index=True),
 )
 
-
 job_queues = Table("job_queues", metadata, id_column(), Column("name", String(255), nullable=False, unique=True))
-
 
 participants = Table(
     "participants",
@@ -303,7 +286,6 @@ participants = Table(
     Column("username", String(150), nullable=False),
     flag("owned"),
 )
-
 
 audit_events = Table(
     "audit_events",
@@ -323,7 +305,6 @@ audit_events = Table(
     Column("hash", String(64), nullable=False),
 )
 
-
 audit_heads = Table(
     "audit_heads",
     metadata,
@@ -333,14 +314,12 @@ audit_heads = Table(
     Column("announced", Integer, nullable=False),
 )
 
-
 Index(
     "ix_scheduled_jobs_lagging",
     scheduled_jobs.c.id,
     sqlite_where=scheduled_jobs.c.projected_version < scheduled_jobs.c.version,
     postgresql_where=scheduled_jobs.c.projected_version < scheduled_jobs.c.version,
 )
-
 
 TABLES: dict[type[Any], Table] = {
     **ACCOUNTS,

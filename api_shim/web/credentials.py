@@ -82,8 +82,6 @@ def credentials_of(message: Message) -> Credentials | None:
 
 UI_SETTINGS = "/ui-settings"
 """Where Prefect's UI learns whether it is to ask for a login."""
-
-
 ALONE = frozenset({"GET", "HEAD"})
 """What a browser asks without naming its origin."""
 

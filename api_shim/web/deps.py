@@ -55,9 +55,5 @@ def services(request: Request) -> Services:
 
 
 Ref = Annotated[str, Depends(reference)]
-
-
 Caller = Annotated[Actor, Depends(caller)]
-
-
 Use = Annotated[Services, Depends(services)]

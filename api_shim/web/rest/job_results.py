@@ -26,8 +26,6 @@ from approval_gate.model import ObjectType
 from approval_gate.policy import missing
 
 router = APIRouter(prefix="/api/extras/job-results", tags=["job-results"])
-
-
 KIND = ObjectType.JOB_RESULT
 
 
@@ -84,11 +82,7 @@ def _id(text: str) -> UUID:
 
 
 logs_router = APIRouter(prefix="/api/extras/job-logs", tags=["job-logs"])
-
-
 LOG_ENTRY = ObjectType.JOB_LOG_ENTRY
-
-
 AT_ONCE = 20
 """How many job results one list may be about: each is asked of Prefect."""
 

@@ -21,11 +21,7 @@ from api_shim.web.rest.serializers import serializer
 from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/jobs", tags=["jobs"])
-
-
 KIND = ObjectType.JOB
-
-
 RUN = answers(schemas.Accepted, 201, body=RequestedRun, form=RequestedRunForm, also=[405])
 
 
@@ -72,8 +68,6 @@ async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
 
 
 queues_router = APIRouter(prefix="/api/extras/job-queues", tags=["job-queues"])
-
-
 QUEUE = ObjectType.JOB_QUEUE
 
 

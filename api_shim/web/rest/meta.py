@@ -25,7 +25,6 @@ from approval_gate.errors import NotFound, Unavailable
 
 router = APIRouter(prefix="/api", tags=["service"])
 
-
 PARTS = {
     "jobs": "/api/extras/jobs/",
     "scheduled-jobs": "/api/extras/scheduled-jobs/",
@@ -67,10 +66,7 @@ async def status(request: Request, _actor: Caller, use: Use) -> Response:
 
 schema_router = APIRouter(prefix="/api", include_in_schema=False)
 
-
 OURS, SWAGGER = files("api_shim.web.rest") / "static", files("fastapi_offline") / "static"
-
-
 FILES: Mapping[str, tuple[bytes, str]] = {
     "": ((OURS / "api_docs.html").read_bytes(), "text/html"),
     "start.js": ((OURS / "api_docs.js").read_bytes(), "text/javascript"),
@@ -78,7 +74,6 @@ FILES: Mapping[str, tuple[bytes, str]] = {
     "swagger-ui.css": ((SWAGGER / "swagger-ui.css").read_bytes(), "text/css"),
 }
 """What the page is made of: by name, the content and its media type."""
-
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (

@@ -27,11 +27,7 @@ from approval_gate.model import Actor, ObjectType
 from flows.inputs import is_storable
 
 router = APIRouter(prefix="/api/extras/scheduled-jobs", tags=["scheduled-jobs"])
-
-
 KIND = ObjectType.SCHEDULED_JOB
-
-
 DECIDED = one(schemas.ScheduledJob, query=["force"], body=SentDecision, also=[409])
 
 
