@@ -6,6 +6,7 @@ The rules about who may import whom, even indirectly, stand in ``pyproject.toml`
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -137,6 +138,32 @@ def test_prefect_is_imported_by_files_that_say_so(path: Path) -> None:
 def test_the_database_is_known_to_the_store_alone(path: Path) -> None:
     if imported(path) & {"sqlalchemy", "alembic", "sqlite3", "psycopg"} and path.as_posix() != "flows/examples.py":
         assert path.parts[:2] in {("api_shim", "store")}
+
+
+# The picture and the walks in api_shim/README.md
+
+
+def drawn() -> str:
+    return (ROOT / "api_shim" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_picture_of_the_packages_is_the_rule_and_names_all_that_is_there() -> None:
+    picture = re.search(r"```text\n(.*?)```", drawn(), re.DOTALL)
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][1]["layers"]
+    assert picture is not None
+    assert picture[1].splitlines() == layers
+    there = {path.parts[1].removesuffix(".py") for path in FILES if path.parts[0] == "api_shim"} - {"__init__"}
+    assert {name.strip("() ") for layer in layers for name in layer.split("|")} == there
+
+
+def test_the_walks_pass_files_that_are_there_and_none_twice() -> None:
+    walks = drawn().split("## Follow one request")[1].split("## Where a new line goes")[0].split("### ")[1:]
+    assert len(walks) == 4
+    for walk in walks:
+        passed = re.findall(r"`([\w/]+\.py)`", walk)
+        assert len(passed) == len({*passed}) > 4, walk
+        missing = [name for name in passed if not ((ROOT / name).exists() or (ROOT / "api_shim" / name).exists())]
+        assert not missing
 
 
 # Told the time
