@@ -20,7 +20,6 @@ from starlette.types import ASGIApp
 from api_shim.background import BackgroundLoop
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.reconciler import Reconciler
-from api_shim.services.account_admin import Identity
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
@@ -49,7 +48,6 @@ class Application:
     """Everything, made and connected."""
 
     store: Store
-    identity: Identity
     sessions: Sessions
     services: Services
     watch: BackgroundLoop
@@ -71,7 +69,6 @@ def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], 
     sessions = Sessions(store, clock)
     return Application(
         store=store,
-        identity=Identity(store),
         sessions=sessions,
         services=services,
         watch=watch,

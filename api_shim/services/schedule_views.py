@@ -31,7 +31,7 @@ from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.query import Comparison, Condition
 from api_shim.domain.recurrence import next_times
 from api_shim.reconcile.firings import is_taken
-from api_shim.services.account_admin import usernames
+from api_shim.services.accounts import usernames
 from api_shim.services.authentication import actor_of, actors_of
 from api_shim.services.authorization import (
     KIND,
