@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api_shim.domain.model import JobResult, ScheduledJob
-from api_shim.domain.query import Comparison, Condition
+from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import Interval, time_zones
 from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_changes import OWNERLESS
@@ -27,7 +27,7 @@ from api_shim.web.pages.run import LABELS
 from api_shim.web.pages.run_form import Faults, Field, Typed, faults_in, fields_of, first, typed_in
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of
 from approval_gate import policy
-from approval_gate.constraints import Op
+from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Forbidden, GateError, NotFound, sentences
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, ObjectType
@@ -137,7 +137,7 @@ async def _page(
 
 async def _runs(here: Visit, scheduled_id: UUID) -> list[JobResult] | None:
     """Return the newest runs of it that the visitor may see; None if he may see none of any."""
-    of_it = Condition(tests=(Comparison(path="scheduled_job", op=Op.IN, value=(scheduled_id,)),))
+    of_it = Condition(tests=(Lookup(path="scheduled_job", op=Op.IN, value=(scheduled_id,)),))
     try:
         page = await here.use.queries.page(here.actor, ObjectType.JOB_RESULT, Listing(where=(of_it,), limit=RUNS))
     except Forbidden:
