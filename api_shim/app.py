@@ -21,7 +21,6 @@ from api_shim.background import BackgroundLoop
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.run_status import RunStatus
-from api_shim.services.account_admin import Identity
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
@@ -50,7 +49,6 @@ class Application:
     """Everything, made and connected."""
 
     store: Store
-    identity: Identity
     sessions: Sessions
     services: Services
     loop: BackgroundLoop
@@ -72,7 +70,6 @@ def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], 
     sessions = Sessions(store, clock)
     return Application(
         store=store,
-        identity=Identity(store),
         sessions=sessions,
         services=services,
         loop=BackgroundLoop(store, engine, projection, run_status, clock),

@@ -12,6 +12,8 @@ The time and the time zone, for the shell; everything below it is told them.
 
 from __future__ import annotations
 
+import os
+import pwd
 import secrets
 import stat
 from datetime import UTC, datetime
@@ -92,6 +94,15 @@ class Settings(BaseSettings):
         except OSError as error:
             raise Unavailable(f"The worker's key {path} cannot be used: {error.strerror}.") from error
         return key
+
+
+def system_user() -> str:
+    """Return the name of the user of this machine that this process runs as, whatever the environment says."""
+    user_id = os.geteuid()
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return f"user {user_id}"
 
 
 def _separated(text: str) -> list[str]:

@@ -26,7 +26,8 @@ from pydantic import (
 
 from flows.inputs import check_storable, fault
 
-_TRUTH = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
+TRUTH_WORDS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
+"""The words for true and false, in lower case, that people and forms may write."""
 _WHOLE = re.compile(r"\s*([+-]?[0-9]{1,100})(\.0*)?\s*", re.ASCII)
 
 Choice = str | int
@@ -183,7 +184,7 @@ class BooleanVar(Variable):
 
     def read(self, value: Any) -> Any:
         if isinstance(value, str):
-            return _TRUTH.get(value.strip().lower(), value) if value.strip() else False
+            return TRUTH_WORDS.get(value.strip().lower(), value) if value.strip() else False
         return bool(value) if type(value) is int and value in {0, 1} else value
 
 

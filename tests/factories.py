@@ -7,10 +7,29 @@ from typing import Any
 from uuid import uuid4
 
 from api_shim.domain.accounts import User
+from api_shim.domain.audit import LocalAdministrator
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.recurrence import Interval
+from api_shim.services.account_admin import AccountAdmin
+from api_shim.store import Store
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+
+OPERATOR = LocalAdministrator("operator")
+"""Who administers the machine of the tests."""
+
+
+def administering(store: Store) -> AccountAdmin:
+    """Return what the command line administers accounts with."""
+    return AccountAdmin(store, OPERATOR)
+
+
+def remove_user(store: Store, username: str, now: datetime) -> None:
+    """Remove a user, after it has been seen to that this is not the last superuser."""
+    admin = administering(store)
+    admin.add_user(f"keeper-{uuid4()}", now, superuser=True)
+    admin.remove_user(username, now)
 
 
 def make_user(username: str = "alice", **to: Any) -> User:

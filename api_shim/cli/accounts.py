@@ -1,22 +1,24 @@
-"""``signoff user``, ``token``, ``group`` and ``permission``."""
+"""``signoff user``, ``token``, ``group`` and ``permission``: accounts, by whoever administers this machine."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from api_shim.cli.console import AsJson, Home, opened, say, show
 from api_shim.cli.times import local_time
+from api_shim.domain.audit import LocalAdministrator
 from api_shim.parsing.run_request import read_time
-from api_shim.services import account_admin
-from api_shim.services.account_admin import Identity, Left
-from api_shim.services.sessions import Sessions
-from api_shim.settings import server_zone, utc_now
+from api_shim.services.account_admin import AccountAdmin, Left
+from api_shim.settings import server_zone, system_user, utc_now
 from approval_gate.errors import Invalid
 
 users = typer.Typer(no_args_is_help=True, help="Who may sign in.")
@@ -31,6 +33,13 @@ DURATION = re.compile(r"([0-9]{1,5})([mhdw])")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+@contextmanager
+def administering(home: Path | None) -> Iterator[AccountAdmin]:
+    """Open the store of a home folder to administer its accounts, as the user of this machine who runs the command."""
+    with opened(home) as store:
+        yield AccountAdmin(store, LocalAdministrator(system_user()))
+
+
 # Users
 
 
@@ -41,21 +50,21 @@ def add_user(
     home: Home = None,
 ) -> None:
     """Make a user, who may do nothing yet."""
-    with opened(home) as store:
-        Identity(store).add_user(username, utc_now(), superuser=superuser)
+    with administering(home) as admin:
+        admin.add_user(username, utc_now(), superuser=superuser)
     say(f"Added {username}. `signoff token add {username}` makes a key to sign in with.")
 
 
 @users.command("password")
 def set_password(username: Username, home: Home = None) -> None:
-    """Set the password that a user signs in to the pages with; it ends his sessions."""
+    """Set the password that a user signs in to the pages with; it ends their sessions."""
     interactive = bool(sys.stdin and sys.stdin.isatty())
     if interactive:
         password = typer.prompt("Password", hide_input=True, err=True, confirmation_prompt=True)
     else:
         password = sys.stdin.readline() if sys.stdin else ""
-    with opened(home) as store:
-        Sessions(store, utc_now).set_password(username, password.rstrip("\r\n"))
+    with administering(home) as admin:
+        admin.set_password(username, password.rstrip("\r\n"), utc_now())
     say(f"{username} signs in to the pages with this password now.")
 
 
@@ -63,17 +72,18 @@ def set_password(username: Username, home: Home = None) -> None:
 def remove_user(
     username: Username,
     transfer_to: Annotated[
-        str | None, typer.Option(metavar="USER", help="Who is to own those of his scheduled jobs that he may run.")
+        str | None,
+        typer.Option(metavar="USER", help="Who is to own those of their scheduled jobs that this user may run."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what he owns, and what would become of it.")] = (
-        False
-    ),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what they own, and what would become of it.")
+    ] = (False),
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a user with his tokens; his scheduled jobs stay, and fail when they would next run."""
-    with opened(home) as store:
-        left = account_admin.remove_user(store, username, utc_now(), heir=transfer_to, dry_run=dry_run)
+    """Remove a user with their tokens; their scheduled jobs stay, and fail when they would next run."""
+    with administering(home) as admin:
+        left = admin.remove_user(username, utc_now(), heir=transfer_to, dry_run=dry_run)
     if as_json or (dry_run and left):
         show(map(_left, left), ("name", "interval", "enabled", "new_owner", "why_not"), as_json=as_json)
     if not as_json:
@@ -93,7 +103,7 @@ def _left(left: Left) -> dict[str, Any]:
 
 
 def _departure(username: str, left: list[Left], *, dry_run: bool) -> str:
-    """Return what has become, or would become, of a user and of what he owns."""
+    """Return what has become, or would become, of a user and of what they own."""
     handed = sum(each.owner is not None for each in left)
     heir = next((each.owner.username for each in left if each.owner), "")
     parts = [
@@ -110,24 +120,24 @@ def _departure(username: str, left: list[Left], *, dry_run: bool) -> str:
 @users.command("activate")
 def activate_user(username: Username, home: Home = None) -> None:
     """Let a user sign in again."""
-    with opened(home) as store:
-        Identity(store).set_active(username, active=True)
+    with administering(home) as admin:
+        admin.set_active(username, utc_now(), active=True)
     say(f"{username} may sign in.")
 
 
 @users.command("deactivate")
 def deactivate_user(username: Username, home: Home = None) -> None:
-    """Let a user sign in no longer; his scheduled jobs fail when they would next run."""
-    with opened(home) as store:
-        Identity(store).set_active(username, active=False)
+    """Let a user sign in no longer; their scheduled jobs fail when they would next run."""
+    with administering(home) as admin:
+        admin.set_active(username, utc_now(), active=False)
     say(f"{username} may no longer sign in.")
 
 
 @users.command("list")
 def list_users(home: Home = None, as_json: AsJson = False) -> None:
     """Show every user."""
-    with opened(home) as store:
-        found = Identity(store).users()
+    with administering(home) as admin:
+        found = admin.users()
     rows = (
         {
             "id": str(user.id),
@@ -160,8 +170,8 @@ def add_token(
     # In bytes: what is no text is no key, and told so.
     key = sys.stdin.buffer.readline().decode(errors="replace").strip() if key_stdin else None
     end = None if expires is None else read_moment(expires, now)
-    with opened(home) as store:
-        made = Identity(store).add_token(username, now, key=key, write_enabled=not read_only, expires=end)
+    with administering(home) as admin:
+        made = admin.add_token(username, now, key=key, write_enabled=not read_only, expires=end)
     # A key that was given is known to who gave it; printed, it would end in the logs of a script.
     say(f"{username} can sign in with the key that was given." if key_stdin else made)
 
@@ -188,40 +198,40 @@ def read_moment(text: str, now: datetime) -> datetime:
 @groups.command("add")
 def add_group(name: GroupName, home: Home = None) -> None:
     """Make a group."""
-    with opened(home) as store:
-        Identity(store).add_group(name)
+    with administering(home) as admin:
+        admin.add_group(name, utc_now())
     say(f"Added the group {name}.")
 
 
 @groups.command("remove")
 def remove_group(name: GroupName, home: Home = None) -> None:
     """Remove a group; its users stay."""
-    with opened(home) as store:
-        Identity(store).remove_group(name)
+    with administering(home) as admin:
+        admin.remove_group(name, utc_now())
     say(f"Removed the group {name}.")
 
 
 @groups.command("join")
 def join_group(name: GroupName, username: Username, home: Home = None) -> None:
     """Put a user into a group."""
-    with opened(home) as store:
-        Identity(store).set_member(name, username, member=True)
+    with administering(home) as admin:
+        admin.set_member(name, username, utc_now(), member=True)
     say(f"{username} is in {name}.")
 
 
 @groups.command("leave")
 def leave_group(name: GroupName, username: Username, home: Home = None) -> None:
     """Take a user out of a group."""
-    with opened(home) as store:
-        Identity(store).set_member(name, username, member=False)
+    with administering(home) as admin:
+        admin.set_member(name, username, utc_now(), member=False)
     say(f"{username} is not in {name}.")
 
 
 @groups.command("list")
 def list_groups(home: Home = None, as_json: AsJson = False) -> None:
     """Show every group with its users."""
-    with opened(home) as store:
-        found = Identity(store).groups()
+    with administering(home) as admin:
+        found = admin.groups()
     rows = ({"id": str(group.id), "name": group.name, "users": names} for group, names in found)
     show(rows, ("name", "users"), as_json=as_json)
 
@@ -256,9 +266,10 @@ def add_permission(
 
     The permission prefect (type) write (action) lets somebody change Prefect itself, and so run code on workers.
     """
-    with opened(home) as store:
-        Identity(store).add_permission(
+    with administering(home) as admin:
+        admin.add_permission(
             name,
+            utc_now(),
             types=_words(types),
             actions=_words(actions),
             users=_words(users),
@@ -283,19 +294,18 @@ def remove_permission(
     name: Annotated[str, typer.Argument(help="What the permission is called.")], home: Home = None
 ) -> None:
     """Take a permission away from everybody."""
-    with opened(home) as store:
-        Identity(store).remove_permission(name)
+    with administering(home) as admin:
+        admin.remove_permission(name, utc_now())
     say(f"Removed the permission {name}.")
 
 
 @permissions.command("list")
 def list_permissions(home: Home = None, as_json: AsJson = False) -> None:
     """Show every permission and who has it."""
-    with opened(home) as store:
-        identity = Identity(store)
+    with administering(home) as admin:
         rows = []
-        for permission in identity.permissions():
-            names = identity.receivers(permission.id)
+        for permission in admin.permissions():
+            names = admin.receivers(permission.id)
             rows.append(
                 {
                     "id": str(permission.id),

@@ -30,6 +30,7 @@ from starlette.types import ASGIApp
 
 from api_shim.app import build, create_app
 from api_shim.cli.console import Home, read_settings, say
+from api_shim.domain.audit import LocalAdministrator
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_server import (
     EmbeddedWorker,
@@ -40,9 +41,8 @@ from api_shim.prefect_api.prefect_server import (
     running,
     set_environment,
 )
-from api_shim.services.account_admin import Identity
-from api_shim.services.jobs import JobCatalogue
-from api_shim.settings import WORKER, Settings, server_zone, utc_now
+from api_shim.services.account_admin import AccountAdmin
+from api_shim.settings import WORKER, Settings, server_zone, system_user, utc_now
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
 from api_shim.web.proxies import BehindProxies, read_networks
@@ -131,7 +131,8 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     proxies = read_networks(settings.proxies)
     worker_key = settings.worker_key()
     internal = f"prefect:{secrets.token_urlsafe(32)}"
-    Identity(store).ensure_service(WORKER, worker_key, utc_now())
+    admin = AccountAdmin(store, LocalAdministrator(system_user()))
+    admin.ensure_service(WORKER, worker_key, utc_now())
     origin = origin_of(host, port)
     set_environment(home=settings.home, origin=origin, internal=internal, worker=f"{WORKER}:{worker_key}")
     found = discover(settings.job_modules)
@@ -147,7 +148,9 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
             while not await engine.has_worker("default"):  # noqa: ASYNC110 - Prefect tells nobody that one has come
                 await anyio.sleep(0.1)
         # Made as late as they are printed: a start that fails takes no key with it.
-        announce(origin, [*first_keys(store), *(demo_keys(store) if demo else [])])
+        now = utc_now()
+        made = admin.first_keys(now)
+        announce(origin, made + (admin.demo_keys(application.services.catalogue, now) if demo else []))
 
     application = build(store, engine, clock=utc_now, zone=server_zone())
     shim = create_app(application, found.jobs.values(), partial(checked, prefect, client, engine))
@@ -155,7 +158,7 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
         shim=shim,
         pages=application.pages,
         prefect=prefect,
-        identity=application.identity,
+        store=store,
         sessions=application.sessions,
         requests=application.services.prefect_ui,
         internal=internal,
@@ -267,38 +270,3 @@ def warn(found: Discovery) -> None:
     warnings = (warning for definition in found.jobs.values() for warning in definition.warnings)
     for sentence in (*found.problems, *warnings):
         logger.warning("%s", sentence)
-
-
-def first_keys(store: Store) -> list[tuple[str, str]]:
-    """Make an administrator where there is nobody but the worker."""
-    identity = Identity(store)
-    if any(user.username != WORKER for user in identity.users()):
-        return []
-    identity.add_user("admin", utc_now(), superuser=True)
-    return [("admin", identity.add_token("admin", utc_now()))]
-
-
-def demo_keys(store: Store) -> list[tuple[str, str]]:
-    """Make two people who need each other, and let every Job run that nobody has decided about yet."""
-    identity, catalogue = Identity(store), JobCatalogue(store, utc_now)
-    for job in catalogue.jobs():
-        if job.created == job.last_updated:
-            catalogue.set_enabled(job.class_path, enabled=True)
-    known = {user.username for user in identity.users()}
-    keys = []
-    for username in {"alice", "bob"} - known:
-        identity.add_user(username, utc_now())
-        keys.append((username, identity.add_token(username, utc_now())))
-    if not any(permission.name in DEMO for permission in identity.permissions()):
-        for name, (types, actions) in DEMO.items():
-            identity.add_permission(name, types=types, actions=actions, users=["alice", "bob"])
-    return sorted(keys)
-
-
-SEEN = ["extras.job", "extras.scheduledjob", "extras.jobresult", "extras.joblogentry", "extras.jobqueue"]
-DEMO = {
-    "demo: see": (SEEN, ["view"]),
-    "demo: run and approve jobs": (["extras.job"], ["run", "approve"]),
-    "demo: decide about schedules": (["extras.scheduledjob"], ["change", "delete"]),
-}
-"""What the two of the demo may do: permission to types and actions."""

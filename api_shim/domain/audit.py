@@ -4,6 +4,7 @@
 * Its hash covers everything it says and the hash before it, so a change, a gap or another order shows. The head
   keeps the last one, so that a missing end shows too.
 * Inputs and secrets are no part of an event; comments are.
+* Who administers the server on its own machine has no account; they are named after the user of that machine.
 * Every event is announced to Prefect under ``signoff.<act>``, so that automations can notify people.
 """
 
@@ -15,12 +16,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from api_shim.domain.model import ScheduledJob
-from approval_gate.model import Actor
 
+LONGEST_NAME = 150
+"""How many characters of a name an event keeps."""
 FIRST_HASH = "0" * 64
 """What the first event is hashed with."""
 
@@ -60,6 +62,38 @@ class EventType(StrEnum):
     PERMISSION_REMOVED = "permission.removed"
 
 
+class Author(Protocol):
+    """Whose act something is: a user with an account (``Actor``), or a ``LocalAdministrator``."""
+
+    @property
+    def id(self) -> UUID | None:
+        """The id of the account; None without one."""
+
+    @property
+    def username(self) -> str:
+        """The name that the audit shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAdministrator:
+    """Somebody who administers the server on its own machine, where what they may is the machine's to say.
+
+    Args:
+        system_user: their name on that machine.
+    """
+
+    system_user: str
+
+    @property
+    def id(self) -> None:
+        return None
+
+    @property
+    def username(self) -> str:
+        """The name that the audit shows; no account can be called that, for its name has no colon."""
+        return f"local: {self.system_user}"[:LONGEST_NAME]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditEvent:
     """One event.
@@ -68,8 +102,8 @@ class AuditEvent:
         number: its place, from 1 without a gap; 0 until it has one.
         at: when.
         act: what.
-        actor_id: who; None for what happened by itself.
-        actor: the name he had then.
+        actor_id: who; None for a local administrator, and for what happened by itself.
+        actor: the name that they had then; empty for what happened by itself.
         name: of the scheduled job, or of the Job where there is none; of the user, group or permission.
         data: what else is to be known: a comment, a reason.
         previous_hash: the hash of the event before.
@@ -134,7 +168,7 @@ def restored(kept: Mapping[str, Any], types: Mapping[str, type]) -> dict[str, An
 
 
 def scheduled_job_event(
-    scheduled: ScheduledJob, act: EventType, now: datetime, who: Actor | None = None, **data: Any
+    scheduled: ScheduledJob, act: EventType, now: datetime, who: Author | None = None, **data: Any
 ) -> AuditEvent:
     """Return an event about a scheduled job.
 
@@ -160,7 +194,7 @@ def scheduled_job_event(
 
 
 def account_event(
-    thing_id: UUID, name: str, act: EventType, now: datetime, who: Actor, fields: Iterable[str] = ()
+    thing_id: UUID, name: str, act: EventType, now: datetime, who: Author, fields: Iterable[str] = ()
 ) -> AuditEvent:
     """Return an event about a user, a group, a token or a permission.
 

@@ -1,5 +1,6 @@
 """What a list is asked for: conditions on the attributes of its objects, to be decided by the store, or here.
 
+* One attribute is compared by a ``Lookup``, as in the constraints of permissions; but nobody stands for the caller.
 * The opposite of a condition holds for all that the condition does not hold for, also for what is empty.
 * Regular expressions are those that can be decided in linear time, so that no pattern keeps a server busy.
 
@@ -17,29 +18,10 @@ from typing import Any, Generic, TypeVar
 
 import re2
 
-from approval_gate.constraints import Op, compares
+from approval_gate.constraints import Lookup, compares
 
 LONGEST_PATTERN = 1000
 """How many characters a regular expression may have."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
-    """One attribute compared with a value.
-
-    Args:
-        path: which attribute.
-        op: how.
-        value: with what, in the attribute's type; a tuple for ``in``, a bool for ``isnull``.
-    """
-
-    path: str
-    op: Op
-    value: Any
-
-    def holds(self, thing: Mapping[str, Any]) -> bool:
-        """Say whether an object's attribute compares as asked."""
-        return compares(thing.get(self.path), self.op, self.value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +53,7 @@ class Condition:
         negated: none of them may hold.
     """
 
-    tests: tuple[Comparison | Pattern, ...]
+    tests: tuple[Lookup | Pattern, ...]
     negated: bool = False
 
     def holds(self, thing: Mapping[str, Any]) -> bool:
@@ -80,7 +62,12 @@ class Condition:
         Args:
             thing: value by lookup path.
         """
-        return any(test.holds(thing) for test in self.tests) is not self.negated
+        return any(_holds(test, thing) for test in self.tests) is not self.negated
+
+
+def _holds(test: Lookup | Pattern, thing: Mapping[str, Any]) -> bool:
+    """Say whether one test holds; its value is what was sent, and ``$user`` a text like any other."""
+    return test.holds(thing) if isinstance(test, Pattern) else compares(thing.get(test.path), test.op, test.value)
 
 
 @lru_cache(maxsize=256)

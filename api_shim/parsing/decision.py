@@ -67,23 +67,8 @@ def read_answer(answer: object) -> tuple[str, Decision]:
         force = _read_flag("confirm_past_due", answer.get("confirm_past_due"))
         decision = Decision(comment=_read_comment(answer), force=force, version=version_in(answer))
     except Invalid as error:
-        raise Invalid(sentence(error.detail)) from error
+        raise Invalid(str(error)) from error
     return answer["decision"], decision
-
-
-def sentence(detail: object) -> str:
-    """Return a refusal as one text, for pages that show no structure."""
-    match detail:
-        case Mapping():
-            return " ".join(_named(str(name), sentence(inner)) for name, inner in detail.items())
-        case list() | tuple():
-            return " ".join(map(sentence, detail))
-        case _:
-            return str(detail)
-
-
-def _named(name: str, text: str) -> str:
-    return text if name in {"errors", "schedule", "detail", "non_field_errors"} else f"{name}: {text}"
 
 
 def _read_flag(field: str, value: Any) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from approval_gate.errors import Invalid, TooLarge
+from flows.variables import TRUTH_WORDS
 
 NOT_A_FLAG = "Must be a valid boolean."
 
@@ -41,6 +42,14 @@ def read_flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise Invalid(NOT_A_FLAG)
     return value
+
+
+def truth_of(word: str) -> bool | None:
+    """Return what a word for true or false says, in upper or lower case; None for any other word.
+
+    The words are those that a Job's variables take too.
+    """
+    return TRUTH_WORDS.get(word.lower())
 
 
 def read_id(text: str) -> UUID | None:

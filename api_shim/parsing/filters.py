@@ -26,10 +26,10 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.model import Status
-from api_shim.domain.query import Comparison, Condition, Pattern, read_pattern
+from api_shim.domain.query import Condition, Pattern, read_pattern
 from api_shim.domain.recurrence import Interval
-from api_shim.parsing.fields import read_id
-from approval_gate.constraints import Op
+from api_shim.parsing.fields import read_id, truth_of
+from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Invalid
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import ObjectType
@@ -47,19 +47,17 @@ def read_text(text: str) -> str:
 
 
 def _read_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise ValueError(f"“{text[:100]}” is not a valid UUID.") from None
-
-
-_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    thing_id = read_id(text)
+    if thing_id is None:
+        raise ValueError(f"“{text[:100]}” is not a valid UUID.")
+    return thing_id
 
 
 def _read_flag(text: str) -> bool:
-    if text.lower() not in _FLAGS:
+    truth = truth_of(text)
+    if truth is None:
         raise ValueError("Must be true or false.")
-    return _FLAGS[text.lower()]
+    return truth
 
 
 def _read_time(text: str) -> datetime:
@@ -284,7 +282,7 @@ def read_conditions(kind: ObjectType, query: Mapping[str, list[str]]) -> tuple[C
 def _condition(kind: ObjectType, name: str, values: list[str]) -> Condition:
     field, suffix = _split(kind, name)
     if suffix == "isnull":
-        return Condition(tests=(Comparison(path=field.path, op=Op.ISNULL, value=FLAG.read(values[-1])),))
+        return Condition(tests=(Lookup(path=field.path, op=Op.ISNULL, value=FLAG.read(values[-1])),))
     if suffix in PATTERNS:
         ignore_case, negated = PATTERNS[suffix]
         patterns = (Pattern(path=field.path, regex=read_pattern(read_text(v)), ignore_case=ignore_case) for v in values)
@@ -308,18 +306,18 @@ def _split(kind: ObjectType, name: str) -> tuple[Field, str]:
     raise ValueError(UNKNOWN)
 
 
-def _tests(field: Field, op: Op, values: list[str]) -> Iterator[Comparison]:
+def _tests(field: Field, op: Op, values: list[str]) -> Iterator[Lookup]:
     if op is not Op.EXACT:
         # A part of a choice is no choice.
         read = TEXT.read if field.kind.suffixes is WORDS else field.kind.read
-        yield from (Comparison(path=field.path, op=op, value=read(value)) for value in values)
+        yield from (Lookup(path=field.path, op=op, value=read(value)) for value in values)
         return
     names = [value for value in values if field.named and read_id(value) is None]
     if names:
-        yield Comparison(path=field.named, op=Op.IN, value=tuple(read_text(name) for name in names))
+        yield Lookup(path=field.named, op=Op.IN, value=tuple(read_text(name) for name in names))
     others = tuple(field.kind.read(value) for value in values if value not in names)
     if others or not names:
-        yield Comparison(path=field.path, op=Op.IN, value=others)
+        yield Lookup(path=field.path, op=Op.IN, value=others)
 
 
 def read_sort(kind: ObjectType, values: Iterable[str]) -> tuple[str, ...]:

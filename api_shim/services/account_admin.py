@@ -1,29 +1,36 @@
-"""Users, groups, tokens and permissions: who there is, and what is given to whom.
+"""Administration of accounts on the server's own machine, by the command line and at the server's start.
 
-* A token's key is random, shown once and kept only as a hash.
-* What they are called and hold is checked as it is for everybody (``account_values``).
+* Whoever may read the home folder may do all of this; whom they see and what they may is the machine's to say.
+* What accounts are called and hold is checked as it is for everybody, and is written by the functions that the REST
+  API writes with: one active superuser remains, and the audit tells what was done and by whom (``local: <user>``).
+* A user who is removed leaves their scheduled jobs behind without an owner: each fails when it would next run, and can
+  be taken over. Those that somebody else may run can be handed over with the removal, in the same transaction. What
+  would happen can be seen before.
+* The first start makes an administrator where there is nobody yet. A key is random, shown once and kept as its hash.
 
-Contract 8.
-
-The use case of removing a user, and what becomes of the scheduled jobs that he owns.
-
-* They stay, without an owner: each fails when it would next run, and can be taken over.
-* Those that somebody else may run can be handed to him with the removal, in the same transaction.
-* What would happen can be seen before.
-
-Contract 1.3; for whoever administers this machine.
+Contract 1.3 and 8.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Session, Token, User, UserGroup
+from api_shim.domain.accounts import (
+    Group,
+    Password,
+    Permission,
+    PermissionGroup,
+    PermissionUser,
+    Token,
+    User,
+    UserGroup,
+)
+from api_shim.domain.audit import LocalAdministrator
 from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.account import (
     check_constraints,
@@ -35,36 +42,68 @@ from api_shim.parsing.account import (
     read_actions,
     read_types,
 )
-from api_shim.services.authentication import Credentials, actor_of, authenticate_token, hash_key
+from api_shim.services.accounts import (
+    Account,
+    add_account,
+    change_account,
+    check_one_remains,
+    end_sessions,
+    lock_concerned,
+    new_key,
+    record,
+    remove_account,
+    user_named,
+)
+from api_shim.services.authentication import actor_of, hash_key
 from api_shim.services.authorization import load_contexts
+from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import hand_over
+from api_shim.services.sessions import hash_password
+from api_shim.settings import WORKER
 from api_shim.store import Duplicate, Store, Transaction
 from approval_gate import ownership
 from approval_gate.errors import Conflict, Invalid, NotFound
-from approval_gate.model import Action, Actor, Denied, ObjectType
+from approval_gate.model import Action, Denied, ObjectType
 
-KEY_BYTES = 20
+KEY_IN_USE = "This key is in use already."
+SERVICE_PERMISSION = "Workers of signoff"
+ADMINISTRATOR = "admin"
+"""The account that the first start makes."""
+SEEN = ["extras.job", "extras.scheduledjob", "extras.jobresult", "extras.joblogentry", "extras.jobqueue"]
+DEMO = {
+    "demo: see": (SEEN, ["view"]),
+    "demo: run and approve jobs": (["extras.job"], ["run", "approve"]),
+    "demo: decide about schedules": (["extras.scheduledjob"], ["change", "delete"]),
+}
+"""What the two of the demo may do: permission to types and actions."""
 
 
-def end_sessions(tx: Transaction, user: User) -> None:
-    """Sign a user out everywhere, so that he has to sign in again even if he may again."""
-    tx.remove_all(Session, [session.id for session in tx.all(Session, user_id=user.id)])
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Left:
+    """A scheduled job whose owner leaves.
+
+    Args:
+        scheduled: it.
+        owner: who owns it then; none if it was not handed over.
+        kept_back: why it was not; empty if it was, or was not to be.
+    """
+
+    scheduled: ScheduledJob
+    owner: User | None = None
+    kept_back: str = ""
 
 
-class Identity:
-    """The use cases around users, each one transaction."""
+class AccountAdmin:
+    """The use cases of local administration, each one transaction.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: what is true.
+        by: who administers.
+    """
+
+    def __init__(self, store: Store, by: LocalAdministrator) -> None:
         self._store = store
-
-    def authenticate(self, credentials: Credentials, now: datetime) -> Actor:
-        """Return who signs in.
-
-        Raises:
-            Unauthenticated: with the contract's sentence for what is wrong.
-        """
-        with self._store.transaction(write=False) as tx:
-            return authenticate_token(tx, credentials, now)
+        self._by = by
 
     # Users
 
@@ -76,46 +115,91 @@ class Identity:
             Conflict: there is one of that name.
         """
         user = User(id=uuid4(), username=check_username(username), is_superuser=superuser, created=now)
-        self._add(user, f"A user named {username!r} already exists.")
+        with self._adding(f"A user named {username!r} already exists.") as tx:
+            self._add(tx, user, now, username=username, is_superuser=superuser)
         return user
 
-    def set_active(self, username: str, *, active: bool) -> User:
+    def set_active(self, username: str, now: datetime, *, active: bool) -> User:
         """Let a user sign in, or no longer.
 
         Raises:
             NotFound: there is no such user.
+            Conflict: no active superuser would remain.
         """
         with self._store.transaction() as tx:
-            user = user_named(tx, username)
-            if not active:
-                end_sessions(tx, user)
-            return tx.change(user, is_active=active)
+            user = _locked(tx, username)
+            return change_account(tx, user, {"is_active": active}, now, self._by)
+
+    def set_password(self, username: str, password: str, now: datetime) -> None:
+        """Set the password that a user signs in to the pages with, and end their sessions.
+
+        Raises:
+            NotFound: there is no such user.
+            Invalid: it is too short or too long.
+        """
+        hashed = hash_password(password)
+        with self._store.transaction() as tx:
+            user = _locked(tx, username)
+            tx.remove(Password(user_id=user.id, hash=""))
+            tx.add(Password(user_id=user.id, hash=hashed))
+            end_sessions(tx, user)
+            record(tx, Action.CHANGE, user, now, self._by, ["password"])
+
+    def remove_user(
+        self, username: str, now: datetime, *, heir: str | None = None, dry_run: bool = False
+    ) -> list[Left]:
+        """Remove a user with their tokens.
+
+        Args:
+            username: whom.
+            now: the time.
+            heir: who is to own those of their scheduled jobs that the heir may run.
+            dry_run: only tell what would happen.
+
+        Returns:
+            what they leave, by name.
+
+        Raises:
+            NotFound: there is no such user, or no such heir.
+            Invalid: they would be their own heir.
+            Conflict: the heir has been deactivated, or no active superuser would remain.
+        """
+        with self._store.transaction(write=not dry_run) as tx:
+            user = user_named(tx, username, lock=False)
+            others = [user_named(tx, heir, lock=False).id] if heir is not None else []
+            if not dry_run:
+                lock_concerned(tx, user, *others, removed=True)
+                user = user_named(tx, username)
+            check_one_remains(tx, user)
+            receiver = _heir(tx, user, heir) if heir is not None else None
+            left = self._divide(tx, user, receiver, now, dry_run=dry_run)
+            if not dry_run:
+                remove_account(tx, user, now, self._by)
+        return sorted(left, key=lambda each: each.scheduled.name)
+
+    def _divide(self, tx: Transaction, user: User, heir: User | None, now: datetime, *, dry_run: bool) -> list[Left]:
+        rows = tx.all(ScheduledJob, order="id", owner_id=user.id)
+        if heir is None:
+            return [Left(scheduled=row) for row in rows]
+        left, receiver = [], actor_of(tx, heir)
+        for case in load_contexts(tx, rows, now):
+            verdict = ownership.inherit(receiver, case.request)
+            if isinstance(verdict, Denied):
+                left.append(Left(scheduled=case.row, kept_back=verdict.reason))
+                continue
+            if not dry_run:
+                hand_over(tx, case, heir.id, heir.username, now, self._by)
+            left.append(Left(scheduled=case.row, owner=heir))
+        return left
 
     def users(self) -> list[User]:
         """Return every user, by name."""
         with self._store.transaction(write=False) as tx:
             return tx.all(User, order="username")
 
-    def ensure_service(self, username: str, key: str, now: datetime) -> None:
-        """Make sure of an account that holds this key and may write to Prefect, and nothing else."""
-        with self._store.transaction() as tx:
-            user = tx.one(User, username=username)
-            if user is None:
-                user = User(id=uuid4(), username=username, created=now)
-                tx.add(user)
-            if not tx.exists(Token, key_hash=hash_key(key)):
-                tx.add(Token(id=uuid4(), user_id=user.id, key_hash=hash_key(key), created=now))
-            permission = tx.one(Permission, name=SERVICE_PERMISSION)
-            if permission is None:
-                types, actions = (ObjectType.PREFECT,), (Action.WRITE,)
-                permission = Permission(id=uuid4(), name=SERVICE_PERMISSION, object_types=types, actions=actions)
-                tx.add(permission)
-            if not tx.exists(PermissionUser, permission_id=permission.id, user_id=user.id):
-                tx.add(PermissionUser(permission_id=permission.id, user_id=user.id))
-
     # Groups
 
-    def add_group(self, name: str) -> Group:
+    def add_group(self, name: str, now: datetime) -> Group:
         """Make a group.
 
         Raises:
@@ -123,29 +207,29 @@ class Identity:
             Conflict: there is one of that name.
         """
         group = Group(id=uuid4(), name=check_group_name(name))
-        self._add(group, f"A group named {name!r} already exists.")
+        with self._adding(f"A group named {name!r} already exists.") as tx:
+            self._add(tx, group, now, name=name)
         return group
 
-    def remove_group(self, name: str) -> None:
+    def remove_group(self, name: str, now: datetime) -> None:
         """Remove a group; its users stay.
 
         Raises:
             NotFound: there is no such group.
         """
         with self._store.transaction() as tx:
-            tx.remove(_group(tx, name))
+            remove_account(tx, _group(tx, name), now, self._by)
 
-    def set_member(self, group: str, username: str, *, member: bool) -> None:
-        """Put a user into a group, or take him out.
+    def set_member(self, group: str, username: str, now: datetime, *, member: bool) -> None:
+        """Put a user into a group, or take them out.
 
         Raises:
             NotFound: no such user or group.
         """
         with self._store.transaction() as tx:
-            row = UserGroup(user_id=user_named(tx, username).id, group_id=_group(tx, group).id)
-            tx.remove(row)
-            if member:
-                tx.add(row)
+            user = _locked(tx, username)
+            wanted = {row.group_id for row in tx.all(UserGroup, user_id=user.id)} - {(its := _group(tx, group).id)}
+            change_account(tx, user, {"groups": wanted | ({its} if member else set())}, now, self._by)
 
     def groups(self) -> list[tuple[Group, list[str]]]:
         """Return every group with the names of its users."""
@@ -182,28 +266,22 @@ class Identity:
             Invalid: the key is too short, or it is past its end already.
             Conflict: the key is in use.
         """
-        key = new_key() if key is None else check_key(key)
-        end = check_end(expires, now)
-        try:
-            with self._store.transaction() as tx:
-                token = Token(
-                    id=uuid4(),
-                    user_id=user_named(tx, username).id,
-                    key_hash=hash_key(key),
-                    write_enabled=write_enabled,
-                    expires=end,
-                    created=now,
-                )
-                tx.add(token)
-        except Duplicate as error:
-            raise Conflict("This key is in use already.") from error
-        return key
+        given: dict[str, Any] = {}
+        if key is not None:
+            given["key"] = check_key(key)
+        if expires is not None:
+            given["expires"] = check_end(expires, now)
+        if not write_enabled:
+            given["write_enabled"] = False
+        with self._adding(KEY_IN_USE) as tx:
+            return self._add_token(tx, user_named(tx, username), now, **given)
 
     # Permissions
 
     def add_permission(
         self,
         name: str,
+        now: datetime,
         *,
         types: Sequence[str],
         actions: Sequence[str],
@@ -215,6 +293,7 @@ class Identity:
 
         Args:
             name: what it is called.
+            now: the time.
             types: types of objects, like ``extras.job``.
             actions: what it permits on them, like ``run``.
             users: names of users.
@@ -228,35 +307,30 @@ class Identity:
         """
         kinds = read_types(types)
         check_constraints(constraint, kinds)
-        permission = Permission(
-            id=uuid4(),
-            name=check_permission_name(name),
-            object_types=kinds,
-            actions=read_actions(actions),
-            constraints=constraint,
-        )
-        try:
-            with self._store.transaction() as tx:
-                tx.add(permission)
-                for username in dict.fromkeys(users):
-                    tx.add(PermissionUser(permission_id=permission.id, user_id=user_named(tx, username).id))
-                for group in dict.fromkeys(groups):
-                    tx.add(PermissionGroup(permission_id=permission.id, group_id=_group(tx, group).id))
-        except Duplicate as error:
-            raise Conflict(f"A permission named {name!r} already exists.") from error
+        given = {
+            "name": check_permission_name(name),
+            "object_types": kinds,
+            "actions": read_actions(actions),
+            "constraints": constraint,
+        }
+        permission = Permission(id=uuid4(), **given)
+        with self._adding(f"A permission named {name!r} already exists.") as tx:
+            to_users = [user_named(tx, each).id for each in users]
+            to_groups = [_group(tx, each).id for each in groups]
+            self._add(tx, permission, now, **given, users=to_users, groups=to_groups)
         return permission
 
-    def remove_permission(self, name: str) -> None:
+    def remove_permission(self, name: str, now: datetime) -> None:
         """Take a permission away from everybody.
 
         Raises:
             NotFound: there is no such permission.
         """
         with self._store.transaction() as tx:
-            permission = tx.one(Permission, name=name)
+            permission = tx.one(Permission, name=name, lock=True)
             if permission is None:
                 raise NotFound(f"There is no permission named {name!r}.")
-            tx.remove(permission)
+            remove_account(tx, permission, now, self._by)
 
     def permissions(self) -> list[Permission]:
         """Return every permission, by name."""
@@ -273,108 +347,93 @@ class Identity:
                 [group.name for group in tx.all(Group, order="name", id=groups)],
             )
 
-    def _add(self, thing: Any, taken: str) -> None:
+    # The start of the server
+
+    def ensure_service(self, username: str, key: str, now: datetime) -> None:
+        """Make sure of an account that holds this key and may write to Prefect, and nothing else."""
+        with self._store.transaction() as tx:
+            user = tx.one(User, username=username, lock=True)
+            if user is None:
+                user = User(id=uuid4(), username=username, created=now)
+                self._add(tx, user, now, username=username)
+            if not tx.exists(Token, key_hash=hash_key(key)):
+                self._add_token(tx, user, now, key=key)
+            permission = tx.one(Permission, name=SERVICE_PERMISSION, lock=True)
+            if permission is None:
+                given: dict[str, Any] = {
+                    "object_types": (ObjectType.PREFECT,),
+                    "actions": (Action.WRITE,),
+                    "name": SERVICE_PERMISSION,
+                }
+                permission = Permission(id=uuid4(), **given)
+                self._add(tx, permission, now, **given, users=[user.id])
+            elif not tx.exists(PermissionUser, permission_id=permission.id, user_id=user.id):
+                users = {row.user_id for row in tx.all(PermissionUser, permission_id=permission.id)}
+                change_account(tx, permission, {"users": users | {user.id}}, now, self._by)
+
+    def first_keys(self, now: datetime) -> list[tuple[str, str]]:
+        """Make an administrator where there is nobody but the worker.
+
+        Returns:
+            the name and the key of each account that was made.
+        """
+        with self._store.transaction() as tx:
+            if any(user.username != WORKER for user in tx.all(User)):
+                return []
+            user = User(id=uuid4(), username=ADMINISTRATOR, is_superuser=True, created=now)
+            self._add(tx, user, now, username=user.username, is_superuser=True)
+            return [(user.username, self._add_token(tx, user, now))]
+
+    def demo_keys(self, catalogue: JobCatalogue, now: datetime) -> list[tuple[str, str]]:
+        """Make two people who need each other, and let every Job run that nobody has decided about yet.
+
+        Returns:
+            the name and the key of each account that was made.
+        """
+        for job in catalogue.jobs():
+            if job.created == job.last_updated:
+                catalogue.set_enabled(job.class_path, enabled=True)
+        known = {user.username for user in self.users()}
+        keys = []
+        for username in sorted({"alice", "bob"} - known):
+            self.add_user(username, now)
+            keys.append((username, self.add_token(username, now)))
+        if not any(permission.name in DEMO for permission in self.permissions()):
+            for name, (types, actions) in DEMO.items():
+                self.add_permission(name, now, types=types, actions=actions, users=["alice", "bob"])
+        return keys
+
+    # Writing
+
+    @contextmanager
+    def _adding(self, taken: str) -> Iterator[Transaction]:
+        """Open a transaction; a name or key that is taken is told with this sentence."""
         try:
             with self._store.transaction() as tx:
-                tx.add(thing)
+                yield tx
         except Duplicate as error:
             raise Conflict(taken) from error
 
+    def _add(self, tx: Transaction, thing: Account, now: datetime, **given: Any) -> None:
+        """Add an account; of what was given, the audit names what is no default."""
+        said = {name: value for name, value in given.items() if value not in (None, False, [])}
+        add_account(tx, thing, said, now, self._by)
 
-SERVICE_PERMISSION = "Workers of signoff"
-
-
-def new_key() -> str:
-    """Return a random key."""
-    return secrets.token_hex(KEY_BYTES)
-
-
-def usernames(tx: Transaction, ids: Iterable[UUID | None]) -> Mapping[UUID | None, str]:
-    """Return the names of those of these users that there are, by id."""
-    wanted = {user_id for user_id in ids if user_id is not None}
-    return {user.id: user.username for user in tx.all(User, id=wanted)} if wanted else {}
+    def _add_token(self, tx: Transaction, user: User, now: datetime, *, key: str | None = None, **given: Any) -> str:
+        secret = key or new_key()
+        token = Token(id=uuid4(), user_id=user.id, key_hash=hash_key(secret), created=now, **given)
+        add_account(tx, token, {"user": user.id, **given, **({} if key is None else {"key": key})}, now, self._by)
+        return secret
 
 
-def user_named(tx: Transaction, username: str, *, lock: bool = True) -> User:
-    """Return a user by name, locked unless nothing is to be done to him yet.
+def _locked(tx: Transaction, username: str) -> User:
+    """Return a user by name, after everybody is kept from changing whom a change of this user concerns.
 
     Raises:
         NotFound: there is none.
     """
-    user = tx.one(User, username=username, lock=lock)
-    if user is None:
-        raise NotFound(f"There is no user named {username!r}.")
-    return user
-
-
-def _group(tx: Transaction, name: str) -> Group:
-    group = tx.one(Group, name=name)
-    if group is None:
-        raise NotFound(f"There is no group named {name!r}.")
-    return group
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Left:
-    """A scheduled job whose owner leaves.
-
-    Args:
-        scheduled: it.
-        owner: who owns it then; none if it was not handed over.
-        kept_back: why it was not; empty if it was, or was not to be.
-    """
-
-    scheduled: ScheduledJob
-    owner: User | None = None
-    kept_back: str = ""
-
-
-def remove_user(
-    store: Store, username: str, now: datetime, *, heir: str | None = None, dry_run: bool = False
-) -> list[Left]:
-    """Remove a user with his tokens.
-
-    Args:
-        store: what is true.
-        username: whom.
-        now: the time.
-        heir: who is to own those of his scheduled jobs that he may run.
-        dry_run: only tell what would happen.
-
-    Returns:
-        what he leaves, by name.
-
-    Raises:
-        NotFound: there is no such user, or no such heir.
-        Invalid: he would be his own heir.
-        Conflict: the heir has been deactivated.
-    """
-    with store.transaction(write=not dry_run) as tx:
-        user = user_named(tx, username, lock=False)
-        receiver = _heir(tx, user, heir) if heir is not None else None
-        # Before the user himself: who changes his own scheduled job locks it first, and then himself.
-        rows = tx.all(ScheduledJob, order="id", lock=not dry_run, owner_id=user.id)
-        left = _divide(tx, rows, receiver, now, dry_run=dry_run)
-        if not dry_run:
-            tx.remove(user)
-    return sorted(left, key=lambda each: each.scheduled.name)
-
-
-def _divide(
-    tx: Transaction, rows: list[ScheduledJob], heir: User | None, now: datetime, *, dry_run: bool
-) -> list[Left]:
-    if heir is None:
-        return [Left(scheduled=row) for row in rows]
-    left, receiver = [], actor_of(tx, heir)
-    for case in load_contexts(tx, rows, now):
-        verdict = ownership.inherit(receiver, case.request)
-        if isinstance(verdict, Denied):
-            left.append(Left(scheduled=case.row, kept_back=verdict.reason))
-            continue
-        if not dry_run:
-            hand_over(tx, case, heir.id, heir.username, now, None)
-        left.append(Left(scheduled=case.row, owner=heir))
-    return left
+    lock_concerned(tx, user_named(tx, username, lock=False))
+    return user_named(tx, username)
 
 
 def _heir(tx: Transaction, user: User, username: str) -> User:
@@ -384,3 +443,10 @@ def _heir(tx: Transaction, user: User, username: str) -> User:
     if not heir.is_active:
         raise Conflict(f"{heir.username} has been deactivated.")
     return heir
+
+
+def _group(tx: Transaction, name: str) -> Group:
+    group = tx.one(Group, name=name, lock=True)
+    if group is None:
+        raise NotFound(f"There is no group named {name!r}.")
+    return group

@@ -1,13 +1,21 @@
-"""The use cases around users, groups, tokens and permissions: add, change and remove, by whoever is permitted to.
+"""The use cases around users, groups, tokens and permissions: add, change and remove.
 
-* Who asks comes first, then the object, then what he sends, then superusers; what is refused has changed nothing.
-* What he adds or changes must be within what he may add or change, also as it is afterwards.
-* He names only users and groups that he may see; himself always.
-* Only a superuser touches a superuser or his tokens, or makes somebody one; one that is active must remain.
+For whoever writes, through the REST API or on the server's own machine (``account_admin``):
+
+* One active superuser remains.
 * A key is told once, in the answer to its creation.
-* What was done is remembered in the same transaction: whose act, on what, which fields; never what they hold.
-* Who writes and whom he changes are locked together, in the order of their ids: two who change each other at once
-  wait for each other, and the second sees what the first has done.
+* What was done is recorded in the audit in the same transaction: whose act, on what, which fields; never what they
+  hold.
+* Everybody whom a change concerns is locked first, in the order of their ids: two who change each other at once wait
+  for each other, and the second sees what the first has done.
+* Who is deactivated is signed out everywhere.
+
+For callers of the REST API besides:
+
+* Who asks comes first, then the object, then what they send, then superusers; what is refused has changed nothing.
+* What they add or change must be within what they may add or change, also as it is afterwards.
+* They name only users and groups that they may see; themselves always.
+* Only a superuser touches a superuser or a superuser's tokens, or makes somebody one.
 
 Contract 8.
 
@@ -16,29 +24,33 @@ Which accounts are linked with which: users in groups, permissions that reach us
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Token, User, UserGroup
-from api_shim.domain.audit import EventType, account_event
+from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Session, Token, User, UserGroup
+from api_shim.domain.audit import Author, EventType, account_event
+from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.account import Reading, Reference, read_form
-from api_shim.services.account_admin import end_sessions, new_key
 from api_shim.services.authentication import hash_key
 from api_shim.services.authorization import check_still_active, get_authorized
 from api_shim.store import TYPES, Duplicate, Store, Transaction
 from approval_gate import policy
-from approval_gate.errors import Invalid
+from approval_gate.errors import Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
 
 T = TypeVar("T")
 
 Account = User | Group | Token | Permission
+AnyAccount = TypeVar("AnyAccount", bound=Account)
 USER, GROUP, TOKEN, PERMISSION = ObjectType.USER, ObjectType.GROUP, ObjectType.TOKEN, ObjectType.PERMISSION
+
+KEY_BYTES = 20
 
 NAMED_BY = {USER: "username", GROUP: "name", PERMISSION: "name"}
 """The field that names one of a type."""
@@ -166,35 +178,24 @@ def _add(desk: _Desk, body: object, tx: Transaction) -> Added:
     key = (fields.get("key") or new_key()) if desk.kind is TOKEN else ""
     thing = _made(desk, fields, key)
     _check_superusers(tx, desk, thing)
-    tx.add(thing)
-    relink(tx, desk.kind, thing.id, fields)
-    _finish(tx, desk, Action.ADD, thing, fields)
+    add_account(tx, thing, fields, desk.now, desk.actor)
+    _check_outcome(tx, desk, Action.ADD, thing)
     return Added(thing=thing, key=key)
 
 
 def _change(desk: _Desk, by: Mapping[str, Any], body: object, tx: Transaction) -> Account:
     before: Account = _found(tx, desk, Action.CHANGE, by)
     fields = read_form(desk.kind, body, desk.reading(tx), before)
-    own = {name: value for name, value in fields.items() if name not in LINKS[desk.kind]}
-    to = {name: value for name, value in own.items() if value != getattr(before, name)}
-    _check_superusers(tx, desk, before, becomes=to.get("is_superuser", False))
-    after = tx.change(before, **to) if to else before
-    if isinstance(before, User) and to.get("is_active") is False:
-        end_sessions(tx, before)
-    _check_one_remains(tx, desk, before, after)
-    changed = {*to, *relink(tx, desk.kind, after.id, fields)}
-    _finish(tx, desk, Action.CHANGE, before, changed)
+    _check_superusers(tx, desk, before, becomes=fields.get("is_superuser", False))
+    after = change_account(tx, before, fields, desk.now, desk.actor)
+    _check_outcome(tx, desk, Action.CHANGE, after)
     return after
 
 
 def _remove(desk: _Desk, by: Mapping[str, Any], tx: Transaction) -> None:
-    thing = _found(tx, desk, Action.DELETE, by)
+    thing: Account = _found(tx, desk, Action.DELETE, by)
     _check_superusers(tx, desk, thing)
-    name = _name_of(tx, thing)
-    tx.remove(thing)
-    _check_one_remains(tx, desk, thing, None)
-    act = ACTS[desk.kind, Action.DELETE]
-    tx.remember(account_event(thing.id, name, act, desk.now, desk.actor))
+    remove_account(tx, thing, desk.now, desk.actor)
 
 
 def _made(desk: _Desk, fields: Mapping[str, Any], key: str) -> Account:
@@ -211,29 +212,24 @@ def _made(desk: _Desk, fields: Mapping[str, Any], key: str) -> Account:
             return Permission(id=uuid4(), **own)
 
 
-def _finish(tx: Transaction, desk: _Desk, action: Action, thing: Account, fields: Collection[str]) -> None:
-    """See that it is within what he may, as it is now, and remember what was done, under the name that it had."""
-    now = tx.attributes(desk.kind, thing.id)
-    policy.enforce(policy.check_result(desk.actor, action, desk.kind, now), desk.kind)
-    if fields or action is Action.ADD:
-        act = ACTS[desk.kind, action]
-        tx.remember(account_event(thing.id, _name_of(tx, thing), act, desk.now, desk.actor, fields))
-
-
-# Coming to it
-
-
 def _found(tx: Transaction, desk: _Desk, action: Action, by: Mapping[str, Any]) -> Any:
-    """Return what he may do this with, after everybody whom it concerns is kept from changing."""
+    """Return what they may do this with, after everybody whom it concerns is kept from changing."""
     seen = get_authorized(tx, desk.actor, action, desk.kind, **by)
-    concerned = {desk.actor.id}
-    if desk.kind is USER:
-        concerned |= {seen.id, *(user.id for user in tx.all(User, is_superuser=True))}
-    elif desk.kind is TOKEN:
-        concerned.add(seen.user_id)
-    tx.all(User, order="id", lock=True, id=concerned)
+    lock_concerned(tx, seen, desk.actor.id, removed=action is Action.DELETE)
     check_still_active(tx, desk.actor)
     return get_authorized(tx, desk.actor, action, desk.kind, lock=True, id=seen.id)
+
+
+def _check_outcome(tx: Transaction, desk: _Desk, action: Action, thing: Account) -> None:
+    """See that it is within what they may add or change, as it is now."""
+    now = tx.attributes(desk.kind, thing.id)
+    policy.enforce(policy.check_result(desk.actor, action, desk.kind, now), desk.kind)
+
+
+def _check_superusers(tx: Transaction, desk: _Desk, thing: Account, *, becomes: bool = False) -> None:
+    user = tx.one(User, id=thing.user_id) if isinstance(thing, Token) else thing
+    superuser = becomes or (isinstance(user, User) and user.is_superuser)
+    policy.enforce(policy.may_touch_superuser(desk.actor, superuser=superuser), desk.kind)
 
 
 def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Reference]) -> tuple[UUID, ...]:
@@ -251,6 +247,126 @@ def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Ref
     return tuple(dict.fromkeys(ids[ref] for ref in named))
 
 
+# Writing, whoever does it
+
+
+def lock_concerned(tx: Transaction, thing: Account, *others: UUID, removed: bool = False) -> None:
+    """Keep everybody whom a change of an account concerns from changing until the transaction ends.
+
+    Args:
+        tx: the transaction.
+        thing: the account that is to be changed or removed.
+        others: the ids of users whom the change concerns besides.
+        removed: whether it is to be removed.
+    """
+    concerned = {*others}
+    if isinstance(thing, User):
+        if removed:
+            # Before the users: who changes a scheduled job of their own locks it first, and then themselves.
+            tx.all(ScheduledJob, order="id", lock=True, owner_id=thing.id)
+        concerned |= {thing.id, *(user.id for user in tx.all(User, is_superuser=True))}
+    elif isinstance(thing, Token):
+        concerned.add(thing.user_id)
+    tx.all(User, order="id", lock=True, id=concerned)
+
+
+def add_account(tx: Transaction, thing: Account, fields: Mapping[str, Any], now: datetime, by: Author) -> None:
+    """Add an account that may be added.
+
+    Args:
+        tx: the transaction.
+        thing: it.
+        fields: what was given of it, by field; users and groups as their ids.
+        now: the time.
+        by: who adds it.
+    """
+    tx.add(thing)
+    relink(tx, _kind_of(thing), thing.id, fields)
+    record(tx, Action.ADD, thing, now, by, fields)
+
+
+def change_account(
+    tx: Transaction, before: AnyAccount, fields: Mapping[str, Any], now: datetime, by: Author
+) -> AnyAccount:
+    """Change an account that may be changed, and return it as it is then; what stays as it was is not recorded.
+
+    Args:
+        tx: the transaction.
+        before: it, read after ``lock_concerned``.
+        fields: what it is to hold, by field; users and groups as their ids.
+        now: the time.
+        by: who changes it.
+
+    Raises:
+        Conflict: no active superuser would remain.
+    """
+    kind = _kind_of(before)
+    own = {name: value for name, value in fields.items() if name not in LINKS[kind]}
+    to = {name: value for name, value in own.items() if value != getattr(before, name)}
+    if not (to.get("is_active", True) and to.get("is_superuser", True)):
+        check_one_remains(tx, before)
+    after = tx.change(before, **to) if to else before
+    if isinstance(before, User) and to.get("is_active") is False:
+        end_sessions(tx, before)
+    if changed := {*to, *relink(tx, kind, before.id, fields)}:
+        record(tx, Action.CHANGE, before, now, by, changed)
+    return after
+
+
+def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author) -> None:
+    """Remove an account that may be removed.
+
+    Args:
+        tx: the transaction.
+        thing: it, read after ``lock_concerned``.
+        now: the time.
+        by: who removes it.
+
+    Raises:
+        Conflict: no active superuser would remain.
+    """
+    check_one_remains(tx, thing)
+    record(tx, Action.DELETE, thing, now, by)
+    tx.remove(thing)
+
+
+def check_one_remains(tx: Transaction, thing: Account) -> None:
+    """See that an active superuser remains without this account.
+
+    Raises:
+        Conflict: it is the last one.
+    """
+    if isinstance(thing, User) and thing.is_superuser and thing.is_active:
+        others = {user.id for user in tx.all(User, is_superuser=True, is_active=True)} - {thing.id}
+        policy.enforce(policy.may_lose_superuser(others=len(others)), USER)
+
+
+def end_sessions(tx: Transaction, user: User) -> None:
+    """Sign a user out everywhere, so that they have to sign in again even if they may again."""
+    tx.remove_all(Session, [session.id for session in tx.all(Session, user_id=user.id)])
+
+
+def record(
+    tx: Transaction, action: Action, thing: Account, now: datetime, by: Author, fields: Iterable[str] = ()
+) -> None:
+    """Record in the audit what was done with an account.
+
+    Args:
+        tx: the transaction.
+        action: what was done: add, change or delete.
+        thing: with which, as it was before a change.
+        now: the time.
+        by: whose act it was.
+        fields: the names of the fields that were given or changed.
+    """
+    act = ACTS[_kind_of(thing), action]
+    tx.remember(account_event(thing.id, _name_of(tx, thing), act, now, by, fields))
+
+
+def _kind_of(thing: Account) -> ObjectType:
+    return next(kind for kind in LINKS if isinstance(thing, TYPES[kind]))
+
+
 def _name_of(tx: Transaction, thing: Account) -> str:
     """Return the name of an account; of a token, its user's."""
     match thing:
@@ -262,23 +378,30 @@ def _name_of(tx: Transaction, thing: Account) -> str:
             return thing.name
 
 
-# Superusers
+# Finding by name
 
 
-def _check_superusers(tx: Transaction, desk: _Desk, thing: Any, *, becomes: bool = False) -> None:
-    user = tx.one(User, id=thing.user_id) if desk.kind is TOKEN else thing
-    superuser = becomes or (isinstance(user, User) and user.is_superuser)
-    policy.enforce(policy.may_touch_superuser(desk.actor, superuser=superuser), desk.kind)
+def new_key() -> str:
+    """Return a random key."""
+    return secrets.token_hex(KEY_BYTES)
 
 
-def _check_one_remains(tx: Transaction, desk: _Desk, before: Any, after: Any) -> None:
-    if _is_active_superuser(before) and not _is_active_superuser(after):
-        others = tx.all(User, is_superuser=True, is_active=True)
-        policy.enforce(policy.may_lose_superuser(others=len(others)), desk.kind)
+def usernames(tx: Transaction, ids: Iterable[UUID | None]) -> Mapping[UUID | None, str]:
+    """Return the names of those of these users that there are, by id."""
+    wanted = {user_id for user_id in ids if user_id is not None}
+    return {user.id: user.username for user in tx.all(User, id=wanted)} if wanted else {}
 
 
-def _is_active_superuser(thing: Any) -> bool:
-    return isinstance(thing, User) and thing.is_superuser and thing.is_active
+def user_named(tx: Transaction, username: str, *, lock: bool = True) -> User:
+    """Return a user by name, locked unless nothing is to be done to them yet.
+
+    Raises:
+        NotFound: there is none.
+    """
+    user = tx.one(User, username=username, lock=lock)
+    if user is None:
+        raise NotFound(f"There is no user named {username!r}.")
+    return user
 
 
 Linked = Mapping[str, Mapping[UUID, list[UUID]]]

@@ -20,7 +20,7 @@ from datetime import datetime
 from uuid import UUID
 
 from api_shim.domain.accounts import Permission, PermissionGroup, PermissionUser, Token, User, UserGroup
-from api_shim.store import Transaction
+from api_shim.store import Store, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import constraints
 from approval_gate.errors import GateError, Invalid
@@ -58,6 +58,16 @@ class Credentials:
 def hash_key(key: str) -> str:
     """Return the hash under which a token is kept; keys are random, so a fast hash is enough."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def authenticate(store: Store, credentials: Credentials, now: datetime) -> Actor:
+    """Return who signs in, in a transaction of its own.
+
+    Raises:
+        Unauthenticated: with the contract's sentence for what is wrong.
+    """
+    with store.transaction(write=False) as tx:
+        return authenticate_token(tx, credentials, now)
 
 
 def authenticate_token(tx: Transaction, credentials: Credentials, now: datetime) -> Actor:

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import User
-from api_shim.domain.audit import EventType, scheduled_job_event
+from api_shim.domain.audit import Author, EventType, scheduled_job_event
 from api_shim.domain.model import ScheduledJob
 from api_shim.services.approval_state import revalidate
 from api_shim.services.authentication import actor_of
@@ -118,7 +118,7 @@ def may_receive(tx: Transaction, receiver: User, case: AuthzContext) -> Verdict:
 
 
 def hand_over(
-    tx: Transaction, case: AuthzContext, user_id: UUID, username: str, now: datetime, by: Actor | None
+    tx: Transaction, case: AuthzContext, user_id: UUID, username: str, now: datetime, by: Author
 ) -> ScheduledJob:
     """Make a user the owner of a scheduled job, after all checks.
 
@@ -128,10 +128,10 @@ def hand_over(
         user_id: the user's id.
         username: his name.
         now: the time.
-        by: who did that; None for whoever administers this machine.
+        by: who did that.
     """
     row = case.row
-    act = EventType.ASSUMED if by is not None and by.id == user_id else EventType.TRANSFERRED
+    act = EventType.ASSUMED if by.id == user_id else EventType.TRANSFERRED
     tx.remember(
         scheduled_job_event(row, act, now, by, owner=username, was=_name_of(tx, row.owner_id), failure=row.failure)
     )

@@ -28,10 +28,10 @@ from uuid import UUID
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, ScheduledJob
-from api_shim.domain.query import Comparison, Condition
+from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import next_times
 from api_shim.reconcile.firings import is_taken
-from api_shim.services.account_admin import usernames
+from api_shim.services.accounts import usernames
 from api_shim.services.authentication import actor_of, actors_of
 from api_shim.services.authorization import (
     KIND,
@@ -44,7 +44,7 @@ from api_shim.services.authorization import (
 from api_shim.services.forecast import Forecast, due_within, forecast_of, forecasts, times_within
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import ownership, policy
-from approval_gate.constraints import Op
+from approval_gate.constraints import Lookup, Op
 from approval_gate.model import Action, Actor, Allowed, Denied, ObjectType, Verdict
 
 DAY = timedelta(hours=24)
@@ -56,7 +56,7 @@ MOST_SHOWN = 24 * 60 + 1
 RECENT_EVENTS = 30
 TOLD = [act for act in EventType if act is not EventType.ADMITTED]
 
-ENABLED = Condition(tests=(Comparison(path="enabled", op=Op.EXACT, value=True),))
+ENABLED = Condition(tests=(Lookup(path="enabled", op=Op.EXACT, value=True),))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

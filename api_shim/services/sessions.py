@@ -28,7 +28,6 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from api_shim.domain.accounts import LONGEST, SEEN_EVERY, Password, Session, Token, User
-from api_shim.services.account_admin import end_sessions, user_named
 from api_shim.services.authentication import Credentials, Unauthenticated, actor_of, authenticate_token, hash_key
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Invalid, TooManyAttempts
@@ -166,21 +165,16 @@ class Sessions:
         """Keep a sentence for the next page."""
         await self._store.write(lambda tx: tx.change(session, notice=notice))
 
-    def set_password(self, username: str, password: str) -> None:
-        """Set a user's password, and end his sessions.
 
-        Raises:
-            NotFound: there is no such user.
-            Invalid: it is too short or too long.
-        """
-        if not SHORTEST <= len(password) <= LONGEST_PASSWORD:
-            raise Invalid(f"A password has {SHORTEST} to {LONGEST_PASSWORD} characters.")
-        hashed = self._hasher.hash(password)
-        with self._store.transaction() as tx:
-            user = user_named(tx, username)
-            tx.remove(Password(user_id=user.id, hash=""))
-            tx.add(Password(user_id=user.id, hash=hashed))
-            end_sessions(tx, user)
+def hash_password(password: str) -> str:
+    """Return what is kept of a password.
+
+    Raises:
+        Invalid: it is too short or too long.
+    """
+    if not SHORTEST <= len(password) <= LONGEST_PASSWORD:
+        raise Invalid(f"A password has {SHORTEST} to {LONGEST_PASSWORD} characters.")
+    return PasswordHasher().hash(password)
 
 
 def _begin(session: Session, tx: Transaction) -> None:

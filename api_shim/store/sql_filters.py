@@ -34,8 +34,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-from api_shim.domain.query import Comparison, Pattern
 from api_shim.domain.query import Condition as Asked
+from api_shim.domain.query import Pattern
 from approval_gate.constraints import Constraint, Lookup, Op, fold
 
 Condition = ColumnElement[bool]
@@ -72,9 +72,9 @@ def fulfilling(asked: Asked, columns: Mapping[str, ColumnElement[Any]]) -> Condi
     return not_(func.coalesce(condition, false())) if asked.negated else condition
 
 
-def _passes(test: Comparison | Pattern, columns: Mapping[str, ColumnElement[Any]]) -> Condition:
+def _passes(test: Lookup | Pattern, columns: Mapping[str, ColumnElement[Any]]) -> Condition:
     column = columns[test.path]
-    if isinstance(test, Comparison):
+    if isinstance(test, Lookup):
         return _compares(column, test.op, test.value)
     found = FoundIgnoringCase if test.ignore_case else Found
     return found(column, literal(test.regex))

@@ -31,10 +31,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.parsing.fields import read_id
-from api_shim.services.account_admin import Identity
-from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauthenticated
+from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauthenticated, authenticate
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.sessions import Sessions
+from api_shim.store import Store
 from api_shim.web.credentials import UI_SETTINGS, asking_no_login, credentials_of, read_credentials, session_key
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
@@ -78,7 +78,7 @@ class Gateway:
         shim: our application.
         pages: our pages.
         prefect: Prefect's.
-        identity: knows the users.
+        store: knows the users.
         sessions: knows who is signed in to our pages.
         requests: what people ask for on Prefect's own paths.
         internal: ``user:password`` of Prefect's one account.
@@ -91,7 +91,7 @@ class Gateway:
         shim: ASGIApp,
         pages: ASGIApp,
         prefect: ASGIApp,
-        identity: Identity,
+        store: Store,
         sessions: Sessions,
         requests: PrefectUI,
         internal: str,
@@ -100,7 +100,7 @@ class Gateway:
         self._shim = shim
         self._pages = pages
         self._prefect = prefect
-        self._identity = identity
+        self._store = store
         self._sessions = sessions
         self._requests = requests
         self._internal = internal
@@ -122,7 +122,7 @@ class Gateway:
     async def _who(self, credentials: Credentials | None) -> Actor:
         if credentials is None:
             raise Unauthenticated(NO_CREDENTIALS)
-        return await anyio.to_thread.run_sync(self._identity.authenticate, credentials, self._clock())
+        return await anyio.to_thread.run_sync(authenticate, self._store, credentials, self._clock())
 
     async def _caller(self, scope: Scope) -> Actor:
         return await self._who(read_credentials(Headers(scope=scope).get("authorization")))

@@ -12,9 +12,8 @@ import httpx
 
 from api_shim.domain.accounts import Token, User
 from api_shim.domain.model import Job, Status
-from api_shim.services.account_admin import Identity
 from api_shim.store import Store
-from tests.factories import make_result, make_scheduled
+from tests.factories import administering, make_result, make_scheduled
 from tests.live import Live
 
 FAR = "2030-01-01T01:00:00.000Z"
@@ -31,7 +30,7 @@ class People:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._store = Store(f"sqlite:///{live.home / 'signoff.db'}")
-        self.identity = Identity(self._store)
+        self.identity = administering(self._store)
 
     def close(self) -> None:
         self._store.close()
@@ -42,7 +41,12 @@ class People:
         self.identity.add_user(name, now, superuser=superuser)
         for kind, action, constraint in grants:
             self.identity.add_permission(
-                f"{name} {uuid4()}", types=[kind], actions=[action], users=[name], constraint=constraint
+                f"{name} {uuid4()}",
+                datetime.now(UTC),
+                types=[kind],
+                actions=[action],
+                users=[name],
+                constraint=constraint,
             )
         self._live.keys[name] = self.identity.add_token(name, now)
         return name

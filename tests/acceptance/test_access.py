@@ -205,7 +205,9 @@ def requester(live: Live, people: People) -> Iterator[httpx.Client]:
 def heir(people: People) -> None:
     people.identity.add_user(HEIR, datetime.now(UTC))
     for kind, action in ((SCHEDULED, "change"), (JOB, "run")):
-        people.identity.add_permission(f"{HEIR} {action}", types=[kind], actions=[action], users=[HEIR])
+        people.identity.add_permission(
+            f"{HEIR} {action}", datetime.now(UTC), types=[kind], actions=[action], users=[HEIR]
+        )
 
 
 @pytest.fixture
@@ -240,10 +242,12 @@ def account(people: People, kind: str) -> Thing:
     """Make a user, a group, a token or a permission that nobody else has anything to do with."""
     match kind:
         case "auth.group":
-            made = people.identity.add_group(unique("group"))
+            made = people.identity.add_group(unique("group"), datetime.now(UTC))
             return Thing(str(made.id), made.name, kind)
         case "users.objectpermission":
-            given = people.identity.add_permission(unique("permission"), types=[JOB], actions=["view"])
+            given = people.identity.add_permission(
+                unique("permission"), datetime.now(UTC), types=[JOB], actions=["view"]
+            )
             return Thing(str(given.id), given.name, kind)
         case _:
             name = people.add()
@@ -296,7 +300,7 @@ def test_nobody_may_do_anything(
 ) -> None:
     super_expired = people.token(people.add(superuser=True), expires=datetime.now(UTC) - timedelta(minutes=1))
     gone = people.add(superuser=True)
-    people.identity.set_active(gone, active=False)
+    people.identity.set_active(gone, datetime.now(UTC), active=False)
     before = state(admin, thing)
     for credentials, told in (
         (None, "Authentication credentials were not provided."),
@@ -323,10 +327,10 @@ def with_all_but(people: People, need: Need) -> str:
     """Make a user who may do anything but what is needed, and return his name."""
     who = people.add()
     most = [kind for kind in NOUNS if kind != need.kind]
-    people.identity.add_permission(unique(), types=most, actions=ACTIONS, users=[who])
+    people.identity.add_permission(unique(), datetime.now(UTC), types=most, actions=ACTIONS, users=[who])
     if need.kind in NOUNS:
         rest = [action for action in ACTIONS if action != need.action]
-        people.identity.add_permission(unique(), types=[need.kind], actions=rest, users=[who])
+        people.identity.add_permission(unique(), datetime.now(UTC), types=[need.kind], actions=rest, users=[who])
     return who
 
 
@@ -467,10 +471,10 @@ def test_a_superuser_can(admin: httpx.Client, route: tuple[str, str], thing: Thi
 
 def test_a_permission_that_is_taken_away_no_longer_counts(live: Live, people: People) -> None:
     who = people.add()
-    people.identity.add_permission(f"{who} sees", types=[JOB], actions=["view"], users=[who])
+    people.identity.add_permission(f"{who} sees", datetime.now(UTC), types=[JOB], actions=["view"], users=[who])
     with live.client(who) as client:
         assert client.get("/api/extras/jobs/").status_code == 200
-        people.identity.remove_permission(f"{who} sees")
+        people.identity.remove_permission(f"{who} sees", datetime.now(UTC))
         assert client.get("/api/extras/jobs/").status_code == 403
 
 

@@ -51,7 +51,7 @@ def test_an_expired_token_and_an_inactive_user_are_told_apart(live: Live, people
     expired = people.token(name, expires=datetime.now(UTC) - timedelta(seconds=1))
     with live.client(None, Authorization=f"Token {expired}") as client:
         assert answered(client.get(JOBS)) == (403, {"detail": "Token expired"})
-    people.identity.set_active(name, active=False)
+    people.identity.set_active(name, datetime.now(UTC), active=False)
     with live.client(name) as client:
         assert answered(client.get(JOBS)) == (403, {"detail": "User inactive"})
 

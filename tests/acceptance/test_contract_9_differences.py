@@ -343,7 +343,7 @@ def fired(live: Live, admin: httpx.Client, people: People) -> Fired:
     for who, name in ((deactivated, "of_somebody_deactivated"), (not_permitted, "of_somebody_not_permitted")):
         with live.client(who) as client:
             rows[name] = schedule(client, start_time=start)
-    people.identity.set_active(deactivated, active=False)
+    people.identity.set_active(deactivated, datetime.now(UTC), active=False)
     [granted] = admin.get("/api/users/permissions/", params={"q": not_permitted}).json()["results"]
     admin.patch(granted["url"], json={"enabled": False}).raise_for_status()
     return Fired(**rows)

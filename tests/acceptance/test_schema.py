@@ -7,6 +7,7 @@ are not. The server is one of its own, for what is asked changes much; who asks 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -116,9 +117,9 @@ def known(path: str, admin: httpx.Client, people: People, log_line: Mapping[str,
         case "tokens":
             return people.token_ids(people.add())
         case "groups":
-            return [str(people.identity.add_group(unique()).id)]
+            return [str(people.identity.add_group(unique(), datetime.now(UTC)).id)]
         case _:
-            made = people.identity.add_permission(unique(), types=["extras.job"], actions=["view"])
+            made = people.identity.add_permission(unique(), datetime.now(UTC), types=["extras.job"], actions=["view"])
             return [str(made.id), made.name.replace(" ", "%20")]
 
 

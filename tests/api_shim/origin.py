@@ -15,10 +15,9 @@ from starlette.types import Receive, Scope, Send
 from api_shim.app import build, create_app
 from api_shim.domain.accounts import User
 from api_shim.domain.model import Job
-from api_shim.services.account_admin import Identity
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
-from tests.factories import NOW, make_job
+from tests.factories import NOW, administering, make_job
 from tests.fakes import FakeEngine
 
 INTERNAL = "prefect:internal"
@@ -35,7 +34,7 @@ class Origin:
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self.store = store
         self.engine = FakeEngine(clock=clock)
-        self.identity = Identity(store)
+        self.identity = administering(store)
         self.passed: list[Scope] = []
         application = build(store, self.engine, clock=clock, zone="UTC")
         self.sessions = application.sessions
@@ -44,7 +43,7 @@ class Origin:
             shim=self.shim,
             pages=application.pages,
             prefect=self._prefect,
-            identity=application.identity,
+            store=store,
             sessions=application.sessions,
             requests=application.services.prefect_ui,
             internal=INTERNAL,

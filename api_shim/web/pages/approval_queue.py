@@ -20,10 +20,10 @@ from api_shim.domain.model import Job
 from api_shim.parsing.decision import Decision, read_decision
 from api_shim.services.review import Review, review
 from api_shim.store import Listing
-from api_shim.web.pages.template_filters import sentences
+from api_shim.web.errors import status_of
 from api_shim.web.pages.visit import Here, Posted, text_of
 from approval_gate import policy
-from approval_gate.errors import Conflict, GateError, Invalid, NotFound, Unavailable
+from approval_gate.errors import Conflict, GateError, Invalid, NotFound, Unavailable, sentences
 from approval_gate.model import Verdict
 
 router = APIRouter(prefix="/signoff/approval-queue")
@@ -69,7 +69,7 @@ async def approve(request_id: UUID, here: Here, form: Posted) -> Response:
     except (Conflict, Invalid) as error:
         seen = await _review(here, request_id)
         if str(error) == policy.PAST_DUE:
-            return await _show(here, seen, template="past_due.html", status=400, **_typed(form))
+            return await _show(here, seen, template="past_due.html", status=status_of(error), **_typed(form))
         return await _anew(here, seen, error, form)
     return await here.go(QUEUE, f"You approved “{row.name}”.")
 
@@ -129,8 +129,7 @@ async def _anew(here: Here, seen: Review, error: GateError, form: FormData) -> R
     detail = error.detail
     faults = detail.get("comment", []) if isinstance(detail, Mapping) else []
     happened = [] if faults else list(sentences(detail))
-    status = {Conflict: 409, Unavailable: 503}.get(type(error), 400)
-    return await _show(here, seen, status=status, faults=faults, happened=happened, **_typed(form))
+    return await _show(here, seen, status=status_of(error), faults=faults, happened=happened, **_typed(form))
 
 
 def _why_not(asked: str, verdict: Verdict) -> str:

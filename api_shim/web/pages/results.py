@@ -18,7 +18,7 @@ from starlette.responses import Response
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import read_conditions
-from api_shim.services.account_admin import usernames
+from api_shim.services.accounts import usernames
 from api_shim.services.queries import LogEntry
 from api_shim.store import Listing, Transaction
 from api_shim.web.pages.visit import Here, Visit, render

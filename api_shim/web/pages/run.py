@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from api_shim.domain.recurrence import Interval, time_zones
 from api_shim.services.schedules import Accepted, RunOptions
+from api_shim.web.errors import status_of
 from api_shim.web.pages.crontab import Preview, preview
 from api_shim.web.pages.run_form import (
     INTERVALS,
@@ -30,7 +31,7 @@ from api_shim.web.pages.run_form import (
     typed_in,
 )
 from api_shim.web.pages.visit import Here, Posted, Visit
-from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, Unavailable
+from approval_gate.errors import GateError, Invalid, NotFound
 
 router = APIRouter(prefix="/signoff/jobs/{job_id}")
 LABELS = {
@@ -75,7 +76,7 @@ async def run(job_id: UUID, here: Here, sent: Posted) -> Response:
         invalid = isinstance(refusal, Invalid) and not offer.why_not
         every = [fault.detail for fault in await here.use.run_preview.faults(offer.job, request)] if invalid else []
         faults = faults_in(every or [refusal.detail], _present(offer, fields))
-        return await _show(here, offer, fields, typed, faults, status=_status(refusal))
+        return await _show(here, offer, fields, typed, faults, status=status_of(refusal))
     return await _go(here, offer, accepted)
 
 
@@ -88,10 +89,6 @@ async def _go(here: Visit, offer: RunOptions, accepted: Accepted) -> Response:
     waits = f"{scheduled.name} waits for somebody else's approval."
     notice = waits if scheduled.awaits_decision else f"{scheduled.name} is scheduled."
     return await here.go(f"/signoff/scheduled-jobs/{scheduled.id}", notice)
-
-
-def _status(refusal: GateError) -> int:
-    return 503 if isinstance(refusal, Unavailable) else 403 if isinstance(refusal, Forbidden) else 400
 
 
 def _present(offer: RunOptions, fields: list[Field]) -> set[str]:

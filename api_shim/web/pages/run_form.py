@@ -20,7 +20,7 @@ from starlette.datastructures import FormData
 from api_shim.domain.model import Job
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import RunRequest
-from api_shim.web.pages import template_filters
+from approval_gate.errors import UNNAMED, sentences
 
 KINDS: Mapping[str, str] = {
     "StringVar": "line",
@@ -240,8 +240,8 @@ def faults_in(details: Iterable[object], present: Collection[str]) -> Faults:
     for detail in details:
         for element, told in _told(detail):
             beside = element if element in present else ""
-            field = "" if beside or element in template_filters.UNNAMED else element.removeprefix("input-")
-            faults[beside] += template_filters.sentences(told, field)
+            field = "" if beside or element in {*UNNAMED, "schedule"} else element.removeprefix("input-")
+            faults[beside] += sentences(told, field)
     return faults
 
 
@@ -253,6 +253,6 @@ def _told(detail: object) -> Iterator[tuple[str, object]]:
         if part == "schedule" and isinstance(told, Mapping):
             yield from told.items()
         elif part == "errors" and isinstance(told, Mapping):
-            yield from ((f"input-{variable}", sentences) for variable, sentences in told.items())
+            yield from ((f"input-{variable}", faults) for variable, faults in told.items())
         else:
             yield "queue" if part == "task_queue" else str(part), told

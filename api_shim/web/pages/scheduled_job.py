@@ -15,21 +15,20 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api_shim.domain.model import JobResult, ScheduledJob
-from api_shim.domain.query import Comparison, Condition
+from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import Interval, time_zones
 from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_changes import OWNERLESS
 from api_shim.services.schedule_views import Detail
 from api_shim.store import Listing
+from api_shim.web.errors import status_of
 from api_shim.web.pages import edit_form
 from api_shim.web.pages.run import LABELS
 from api_shim.web.pages.run_form import Faults, Field, Typed, faults_in, fields_of, first, typed_in
-from api_shim.web.pages.template_filters import sentences
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of
-from api_shim.web.rest.protocol import STATUS
 from approval_gate import policy
-from approval_gate.constraints import Op
-from approval_gate.errors import Forbidden, GateError, NotFound
+from approval_gate.constraints import Lookup, Op
+from approval_gate.errors import Forbidden, GateError, NotFound, sentences
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, ObjectType
 
@@ -92,7 +91,7 @@ async def edit(scheduled_id: UUID, here: Here, sent: Posted) -> Response:
         raise
     except GateError as error:
         faults = faults_in([error.detail], _present(row, fields))
-        return await _form(here, found, fields, typed, faults, _status(error))
+        return await _form(here, found, fields, typed, faults, status_of(error))
     again = changed.awaits_decision and row.approval is not ApprovalState.PENDING
     return await here.go(address, f"{changed.name} was changed{'; it waits for approval again' if again else ''}.")
 
@@ -105,12 +104,8 @@ async def _tried(here: Visit, scheduled_id: UUID, act: Awaitable[Any], notice: s
         raise
     except GateError as error:
         faults = [*sentences(error.detail)]
-        return await _page(here, scheduled_id, faults, _status(error), receiver=receiver)
+        return await _page(here, scheduled_id, faults, status_of(error), receiver=receiver)
     return await here.go(f"/signoff/scheduled-jobs/{scheduled_id}", notice)
-
-
-def _status(error: GateError) -> int:
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 async def _page(
@@ -142,7 +137,7 @@ async def _page(
 
 async def _runs(here: Visit, scheduled_id: UUID) -> list[JobResult] | None:
     """Return the newest runs of it that the visitor may see; None if he may see none of any."""
-    of_it = Condition(tests=(Comparison(path="scheduled_job", op=Op.IN, value=(scheduled_id,)),))
+    of_it = Condition(tests=(Lookup(path="scheduled_job", op=Op.IN, value=(scheduled_id,)),))
     try:
         page = await here.use.queries.page(here.actor, ObjectType.JOB_RESULT, Listing(where=(of_it,), limit=RUNS))
     except Forbidden:

@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from starlette.datastructures import FormData, QueryParams
 from starlette.responses import Response
 
-from api_shim.domain.query import Comparison, Condition
+from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import check_time_zone
 from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import read_sort
@@ -24,7 +24,7 @@ from api_shim.services.schedule_views import Day
 from api_shim.store import Listing
 from api_shim.web.pages.timeline import draw
 from api_shim.web.pages.visit import Here, Posted, text_of, within
-from approval_gate.constraints import Op
+from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Invalid
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import ObjectType
@@ -116,7 +116,7 @@ def _conditions(asked: Mapping[str, str]) -> tuple[Condition, ...]:
         tests.append(("user__username", Op.ICONTAINS, owner))
     if (state := STATES.get(asked.get("state", ""))) is not None:
         tests += state[1]
-    return tuple(Condition(tests=(Comparison(path=path, op=op, value=value),)) for path, op, value in tests)
+    return tuple(Condition(tests=(Lookup(path=path, op=op, value=value),)) for path, op, value in tests)
 
 
 def _ids(form: FormData) -> list[UUID]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,8 +12,6 @@ from markupsafe import Markup, escape
 
 from api_shim.domain.model import Status
 
-UNNAMED = frozenset({"detail", "errors", "non_field_errors", "schedule"})
-"""Keys in a refusal that are no fields."""
 WORDS = {
     Status.PENDING: "waiting",
     Status.STARTED: "running",
@@ -106,19 +104,6 @@ def read_moment(text: str) -> datetime:
 def lines(text: str | None) -> Markup:
     """Return text with its line breaks."""
     return Markup("<br>").join(escape(line) for line in (text or "").splitlines())
-
-
-def sentences(detail: Any, field: str = "") -> Iterator[str]:
-    """Yield the sentences of a refusal, each with the field that it is about."""
-    match detail:
-        case Mapping():
-            for name, inner in detail.items():
-                yield from sentences(inner, field if name in UNNAMED else str(name))
-        case list() | tuple():
-            for inner in detail:
-                yield from sentences(inner, field)
-        case str():
-            yield f"{field}: {detail}" if field else detail
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

@@ -27,9 +27,9 @@ from api_shim.services.sessions import Sessions, Visitor
 from api_shim.store import Listing
 from api_shim.web.bodies import read_form
 from api_shim.web.deps import Services
+from api_shim.web.errors import status_of
 from api_shim.web.pages import labels, template_filters
-from api_shim.web.rest.protocol import STATUS
-from approval_gate.errors import Forbidden, GateError, NotFound, Unavailable
+from approval_gate.errors import Forbidden, GateError, NotFound, Unavailable, sentences
 from approval_gate.model import Action, Actor, ObjectType
 
 logger = logging.getLogger("signoff")
@@ -187,12 +187,10 @@ def install_errors(app: FastAPI) -> None:
             return _to_sign_in(request)
         if not isinstance(error, GateError):
             raise error
-        status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+        status = status_of(error)
         again = request.url.path if isinstance(error, Unavailable) and request.method == "GET" else ""
         title = TITLES.get(status, "This did not work")
-        return render(
-            "error.html", status, title=title, sentences=[*template_filters.sentences(error.detail)], again=again
-        )
+        return render("error.html", status, title=title, sentences=[*sentences(error.detail)], again=again)
 
     async def unrouted(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404

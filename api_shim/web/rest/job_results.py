@@ -11,7 +11,6 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from api_shim import schemas
-from api_shim.domain.query import Comparison
 from api_shim.parsing.fields import read_id, read_ids
 from api_shim.store import Listing
 from api_shim.web.bodies import read_body
@@ -21,6 +20,7 @@ from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import as_page, no_content, read_listing, respond
 from api_shim.web.rest.request_schemas import Deletions
 from api_shim.web.rest.serializers import serializer
+from approval_gate.constraints import Lookup
 from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 from approval_gate.policy import missing
@@ -100,7 +100,7 @@ async def list_log_entries(request: Request, actor: Caller, use: Use) -> Respons
 def _named(listing: Listing) -> Collection[UUID]:
     """Return the job results that the query names."""
     tests = (test for condition in listing.where if not condition.negated for test in condition.tests)
-    named = [test.value for test in tests if isinstance(test, Comparison) and test.path == "job_result"]
+    named = [test.value for test in tests if isinstance(test, Lookup) and test.path == "job_result"]
     if not named or len(named[0]) > AT_ONCE:
         raise Invalid({"job_result": [f"Name the job results whose logs are wanted, at most {AT_ONCE}."]})
     ids: tuple[UUID, ...] = named[0]

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from api_shim.parsing.decision import sentence
 from api_shim.parsing.fields import read_id
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Use
@@ -29,7 +28,7 @@ async def resume(run_id: str, request: Request, actor: Caller, use: Use) -> Resp
     except Unavailable:
         raise
     except GateError as error:
-        reason = sentence(error.detail)
+        reason = str(error)
     shown = await use.engine.show(_id(run_id))
     answer = {"status": "REJECT", "details": {"type": "reject_details", "reason": reason}} if reason else ACCEPTED
     return respond(request, {"state": shown["state"] if shown else None, **answer}, 200 if reason else 201)
@@ -43,7 +42,7 @@ async def create_flow_run(deployment_id: str, request: Request, actor: Caller, u
     try:
         run_id = await use.prefect_ui.run(actor, _id(deployment_id), body)
     except GateError as error:
-        raise type(error)(sentence(error.detail)) from error
+        raise type(error)(str(error)) from error
     return respond(request, await use.engine.show(run_id), 201)
 
 

@@ -3,7 +3,7 @@
 * What is asked for comes first: a version that we have and JSON (406), then who asks (403), then the rest.
 * Every answer carries ``API-Version``; ``indent`` makes it readable for people. ``OPTIONS`` tells an address's methods.
 * Names in paths and filters have no null characters, which not every database takes.
-* Errors are the contract's shapes; one table says which status each kind has.
+* Errors are answered as ``errors`` says.
 * Lists are pages with absolute links.
 
 Contract 2.
@@ -20,14 +20,12 @@ from urllib.parse import unquote
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match
 
 from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import UNKNOWN, read_conditions, read_sort, read_text
 from api_shim.schemas import Page, Shape
-from api_shim.services.authentication import Unauthenticated
 from api_shim.store import Listing
-from api_shim.web.bodies import UnsupportedMediaType
+from api_shim.web.errors import NotAcceptable, body_of, methods_of, status_of
 from approval_gate import errors
 from approval_gate.model import Actor, ObjectType
 
@@ -41,27 +39,8 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
 MAX_DEPTH = 1
 MAX_INDENT = 8
-METHODS = ("DELETE", "GET", "PATCH", "POST")
 EVERYWHERE = frozenset({"limit", "offset", "sort", "q", "depth", "format", "api_version", "include", "exclude_m2m"})
 
-
-class NotAcceptable(errors.GateError):
-    """An answer of a kind or version that we do not make."""
-
-
-STATUS: Mapping[type[errors.GateError], int] = {
-    errors.Forbidden: 403,
-    Unauthenticated: 403,
-    errors.NotFound: 404,
-    errors.TooLarge: 413,
-    errors.Invalid: 400,
-    errors.Conflict: 409,
-    errors.NotRunnable: 405,
-    errors.TooManyAttempts: 429,
-    errors.Unavailable: 503,
-    NotAcceptable: 406,
-    UnsupportedMediaType: 415,
-}
 
 DESCRIPTION = {
     "name": "prefect-signoff",
@@ -160,8 +139,7 @@ def install_errors(app: FastAPI) -> None:
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, errors.GateError):
             raise error
-        status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-        return respond(request, _shape(error), status)
+        return respond(request, body_of(error), status_of(error))
 
     async def unrouted(request: Request, _error: Exception) -> Response:
         # No route of ours has asked yet; nobody learns even which addresses there are without signing in.
@@ -186,21 +164,6 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(errors.GateError, refused)
     app.add_exception_handler(HTTPException, unrouted)
     app.add_exception_handler(Exception, broken)
-
-
-def methods_of(request: Request) -> list[str]:
-    """Return the methods that an address has; none for an address that there is not."""
-
-    def has(method: str) -> bool:
-        asked = {**request.scope, "method": method}
-        return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
-
-    methods = {method for method in METHODS if has(method)}
-    return sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}) if methods else []
-
-
-def _shape(error: errors.GateError) -> Any:
-    return {"detail": error.detail} if isinstance(error.detail, str) else error.detail
 
 
 # Lists

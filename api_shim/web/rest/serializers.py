@@ -28,8 +28,7 @@ from api_shim import schemas
 from api_shim.domain.accounts import Group, Permission, Token, User
 from api_shim.domain.approval import version_of
 from api_shim.domain.model import OVERRIDABLE, Job, JobQueue, JobResult, ScheduledJob, queue_id
-from api_shim.services.account_admin import usernames
-from api_shim.services.accounts import Linked, linked
+from api_shim.services.accounts import Linked, linked, usernames
 from api_shim.services.approvals import Waiting
 from api_shim.services.queries import LogEntry
 from api_shim.services.schedule_views import UNSEEN, Explanation, Upcoming

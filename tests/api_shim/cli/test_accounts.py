@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from api_shim.cli import accounts
 from api_shim.cli.accounts import read_moment
 from api_shim.domain.accounts import Token
-from api_shim.services.account_admin import Identity
-from api_shim.services.authentication import Credentials
+from api_shim.services.authentication import Credentials, authenticate
 from api_shim.settings import utc_now
 from api_shim.store import Store
 from approval_gate.errors import Invalid
 from approval_gate.model import Action, Actor, ObjectType
 from tests.api_shim.cli.conftest import Run
-from tests.factories import NOW, make_job, make_scheduled
+from tests.factories import NOW, administering, make_job, make_scheduled
 
 KEY = "0123456789abcdef0123"
 
@@ -29,7 +29,7 @@ def kept(signoff: Run, home: Path) -> Store:
 
 
 def signed_in(store: Store, key: str) -> Actor:
-    return Identity(store).authenticate(Credentials(key=key), utc_now())
+    return authenticate(store, Credentials(key=key), utc_now())
 
 
 # Users
@@ -59,7 +59,7 @@ def test_a_user_is_deactivated_activated_and_removed(signoff: Run) -> None:
 
 
 def test_what_a_removed_user_leaves_is_told(signoff: Run, kept: Store) -> None:
-    (alice,), job = Identity(kept).users(), make_job()
+    (alice,), job = administering(kept).users(), make_job()
     with kept.transaction() as tx:
         tx.add(job)
         tx.add(make_scheduled(job, alice, name="nightly"))
@@ -68,7 +68,7 @@ def test_what_a_removed_user_leaves_is_told(signoff: Run, kept: Store) -> None:
     assert would.endswith(
         "alice would be removed. 1 scheduled job(s) would have no owner, and fail when they would next run.\n"
     )
-    assert [user.username for user in Identity(kept).users()] == ["alice"]
+    assert [user.username for user in administering(kept).users()] == ["alice"]
     told = "Removed alice. 1 scheduled job(s) have no owner now, and fail when they would next run.\n"
     assert signoff("user", "remove", "alice").out == told
 
@@ -76,7 +76,7 @@ def test_what_a_removed_user_leaves_is_told(signoff: Run, kept: Store) -> None:
 def test_what_a_removed_user_leaves_is_handed_to_who_may_run_it(signoff: Run, kept: Store) -> None:
     signoff("user", "add", "alice")
     signoff("user", "add", "bob")
-    alice, _ = Identity(kept).users()
+    alice, _ = administering(kept).users()
     job, other = make_job(name="Back up"), make_job(name="Wipe")
     with kept.transaction() as tx:
         tx.add(job)
@@ -264,3 +264,58 @@ def test_refuses_permissions(signoff: Run, words: tuple[str, str], refusal: str)
     told = signoff("permission", "add", "p", *(word for pair in asked.items() for word in pair)).refusal
     assert refusal in told
     assert signoff("permission", "list", "--json").json == []
+
+
+# The audit
+
+
+def test_the_audit_lists_what_each_command_did_and_by_whom(signoff: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api_shim.cli.accounts.system_user", lambda: "jane")
+    limits = ("--types", "extras.job", "--actions", "view", "--users", "bob", "--groups", "ops")
+    secret, key = "a-long-password", b"0123456789abcdef0123"
+    commands: list[tuple[tuple[str, ...], bytes, list[tuple[str, str, list[str] | None]]]] = [
+        (("user", "add", "bob"), b"", [("user.added", "bob", ["username"])]),
+        (("user", "add", "root", "--superuser"), b"", [("user.added", "root", ["is_superuser", "username"])]),
+        (("user", "password", "bob"), secret.encode(), [("user.changed", "bob", ["password"])]),
+        (("user", "deactivate", "bob"), b"", [("user.changed", "bob", ["is_active"])]),
+        (("user", "deactivate", "bob"), b"", []),
+        (("user", "activate", "bob"), b"", [("user.changed", "bob", ["is_active"])]),
+        (("group", "add", "ops"), b"", [("group.added", "ops", ["name"])]),
+        (("group", "join", "ops", "bob"), b"", [("user.changed", "bob", ["groups"])]),
+        (("group", "join", "ops", "bob"), b"", []),
+        (("token", "add", "bob"), b"", [("token.added", "bob", ["user"])]),
+        (
+            ("token", "add", "bob", "--read-only", "--expires", "30d", "--key-stdin"),
+            key,
+            [("token.added", "bob", ["expires", "key", "user", "write_enabled"])],
+        ),
+        (
+            ("permission", "add", "see", *limits, "--constraints", '{"name": "x"}'),
+            b"",
+            [("permission.added", "see", ["actions", "constraints", "groups", "name", "object_types", "users"])],
+        ),
+        (("permission", "remove", "see"), b"", [("permission.removed", "see", None)]),
+        (("group", "leave", "ops", "bob"), b"", [("user.changed", "bob", ["groups"])]),
+        (("group", "remove", "ops"), b"", [("group.removed", "ops", None)]),
+        (("user", "remove", "bob", "--dry-run"), b"", []),
+        (("user", "remove", "bob"), b"", [("user.removed", "bob", None)]),
+        (("user", "deactivate", "root"), b"", []),
+        (("user", "list"), b"", []),
+    ]
+    expected = []
+    for words, stdin, recorded in commands:
+        signoff(*words, stdin=stdin)
+        expected += recorded
+    events = signoff("audit", "list", "--json").json[::-1]
+    assert [(event["act"], event["name"], event["data"].get("fields")) for event in events] == expected
+    assert {(event["actor"], event["actor_id"]) for event in events} == {("local: jane", None)}
+    assert secret not in str(events)
+    assert key.decode() not in str(events)
+    assert signoff("audit", "verify").out == f"{len(expected)} events, unbroken.\n"
+    tried = {" ".join(words[:2]) for words, *_ in commands}
+    assert tried >= {
+        f"{noun} {command.name}"
+        for noun in ("user", "group", "token", "permission")
+        for command in getattr(accounts, f"{noun}s").registered_commands
+        if command.name != "list"
+    }

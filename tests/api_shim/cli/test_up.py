@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from api_shim.cli.up import DEMO, WORKER, check_port, demo_keys, first_keys, locked, origin_of
-from api_shim.services.account_admin import Identity
-from api_shim.services.authentication import Credentials
+from api_shim.cli.up import WORKER, check_port, locked, origin_of
+from api_shim.services.account_admin import DEMO
+from api_shim.services.authentication import Credentials, authenticate
 from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import utc_now
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
 from flows.registry import discover
+from tests.factories import OPERATOR, administering
 
 
 @pytest.mark.parametrize(
@@ -57,27 +58,45 @@ def test_a_home_is_one_servers_at_a_time(tmp_path: Path) -> None:
 
 
 def test_the_first_start_makes_an_administrator_and_the_second_nobody(sqlite_store: Store) -> None:
-    identity = Identity(sqlite_store)
-    identity.ensure_service(WORKER, "a" * 40, utc_now())
-    ((username, key),) = first_keys(sqlite_store)
+    admin = administering(sqlite_store)
+    admin.ensure_service(WORKER, "a" * 40, utc_now())
+    ((username, key),) = admin.first_keys(utc_now())
     assert username == "admin"
-    assert identity.authenticate(Credentials(key=key), utc_now()).superuser
-    assert first_keys(sqlite_store) == []
+    assert authenticate(sqlite_store, Credentials(key=key), utc_now()).superuser
+    assert admin.first_keys(utc_now()) == []
 
 
 def test_a_demo_gives_two_people_what_they_need_once(sqlite_store: Store) -> None:
-    catalogue = JobCatalogue(sqlite_store, utc_now)
+    admin, catalogue = administering(sqlite_store), JobCatalogue(sqlite_store, utc_now)
     catalogue.record(discover(["flows.examples"]).jobs.values())
-    assert [username for username, _key in demo_keys(sqlite_store)] == ["alice", "bob"]
-    assert demo_keys(sqlite_store) == []
-    assert sorted(each.name for each in Identity(sqlite_store).permissions()) == sorted(DEMO)
+    assert [username for username, _key in admin.demo_keys(catalogue, utc_now())] == ["alice", "bob"]
+    assert admin.demo_keys(catalogue, utc_now()) == []
+    assert sorted(each.name for each in admin.permissions()) == sorted(DEMO)
     assert all(job.enabled for job in catalogue.jobs())
 
 
 def test_a_demo_leaves_alone_what_somebody_has_disabled(sqlite_store: Store) -> None:
-    catalogue = JobCatalogue(sqlite_store, utc_now)
+    admin, catalogue = administering(sqlite_store), JobCatalogue(sqlite_store, utc_now)
     catalogue.record(discover(["flows.examples"]).jobs.values())
-    demo_keys(sqlite_store)
+    admin.demo_keys(catalogue, utc_now())
     catalogue.set_enabled("Check hosts", enabled=False)
-    demo_keys(sqlite_store)
+    admin.demo_keys(catalogue, utc_now())
     assert [job.name for job in catalogue.jobs() if not job.enabled] == ["Check hosts"]
+
+
+def test_the_audit_lists_what_a_first_start_made(sqlite_store: Store) -> None:
+    admin, catalogue = administering(sqlite_store), JobCatalogue(sqlite_store, utc_now)
+    for _ in range(2):
+        admin.ensure_service(WORKER, "a" * 40, utc_now())
+        admin.first_keys(utc_now())
+        admin.demo_keys(catalogue, utc_now())
+    with sqlite_store.transaction(write=False) as tx:
+        events = tx.events(0, 100)
+    assert [(str(event.act), event.name) for event in events] == [
+        ("user.added", WORKER),
+        ("token.added", WORKER),
+        ("permission.added", "Workers of signoff"),
+        *((act, name) for name in ("admin", "alice", "bob") for act in ("user.added", "token.added")),
+        *(("permission.added", name) for name in DEMO),
+    ]
+    assert {(event.actor, event.actor_id) for event in events} == {(OPERATOR.username, None)}

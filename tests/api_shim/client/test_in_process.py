@@ -16,12 +16,11 @@ from api_shim.client.in_process import to_prefect
 from api_shim.client.transport import read_address
 from api_shim.domain.model import Job, Status
 from api_shim.prefect_api import prefect_client
-from api_shim.services.account_admin import Identity
 from api_shim.settings import Settings, utc_now
 from api_shim.store import Store
 from approval_gate.errors import Forbidden, NotFound, Unavailable
 from tests.databases import sqlite_with_tables
-from tests.factories import make_job, make_result, make_scheduled
+from tests.factories import administering, make_job, make_result, make_scheduled
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -38,7 +37,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 def home(tmp_path: Path) -> Path:
     """The home folder of a server that is not running, with alice, who may do everything, and a Job."""
     store = Store(sqlite_with_tables(tmp_path / "signoff.db"))
-    user = Identity(store).add_user("alice", utc_now(), superuser=True)
+    user = administering(store).add_user("alice", utc_now(), superuser=True)
     job = make_job(name="Back up")
     with store.transaction() as tx:
         tx.add(job)
@@ -78,7 +77,8 @@ def test_who_is_nobody_or_may_not_sign_in_does_nothing(home: Path) -> None:
     with Shim.within("bob", home=home, url=NOBODY) as shim, pytest.raises(Forbidden, match="no user named 'bob'"):
         shim.jobs()
     store = Store(f"sqlite:///{home / 'signoff.db'}")
-    Identity(store).set_active("alice", active=False)
+    administering(store).add_user("root", utc_now(), superuser=True)
+    administering(store).set_active("alice", utc_now(), active=False)
     store.close()
     with Shim.within("alice", home=home, url=NOBODY) as shim, pytest.raises(Forbidden, match="User inactive"):
         shim.jobs()
@@ -86,12 +86,12 @@ def test_who_is_nobody_or_may_not_sign_in_does_nothing(home: Path) -> None:
 
 def test_what_somebody_may_is_what_he_may_now(home: Path) -> None:
     store = Store(f"sqlite:///{home / 'signoff.db'}")
-    identity = Identity(store)
+    identity = administering(store)
     identity.add_user("carol", utc_now())
     with Shim.within("carol", home=home, url=NOBODY) as carol:
         with pytest.raises(Forbidden):
             carol.jobs()
-        identity.add_permission("carol sees", types=["extras.job"], actions=["view"], users=["carol"])
+        identity.add_permission("carol sees", utc_now(), types=["extras.job"], actions=["view"], users=["carol"])
         assert [job.name for job in carol.jobs()] == ["Back up"]
     with store.transaction(write=False) as tx:
         assert len(tx.all(Job)) == 1

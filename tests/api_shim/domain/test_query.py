@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from api_shim.domain.query import LONGEST_PATTERN, Comparison, Condition, Pattern, found_in, read_pattern
-from approval_gate.constraints import Op
+from api_shim.domain.query import LONGEST_PATTERN, Condition, Pattern, found_in, read_pattern
+from approval_gate.constraints import CALLER, Lookup, Op
 
-GREET = {"name": "Greet", "count": 3, "note": None}
+GREET = {"name": "Greet", "count": 3, "note": None, "dollar": CALLER}
 
 
 def compare(path: str, op: Op, value: Any, *, negated: bool = False) -> Condition:
-    return Condition(tests=(Comparison(path=path, op=op, value=value),), negated=negated)
+    return Condition(tests=(Lookup(path=path, op=op, value=value),), negated=negated)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,8 @@ def compare(path: str, op: Op, value: Any, *, negated: bool = False) -> Conditio
         pytest.param(compare("name", Op.IN, ("Greet", "Other")), True, id="any of several"),
         pytest.param(compare("name", Op.IN, ()), False, id="none of none"),
         pytest.param(compare("name", Op.ICONTAINS, "REE"), True, id="contains without case"),
+        pytest.param(compare("name", Op.EXACT, CALLER), False, id="nobody stands for the caller"),
+        pytest.param(compare("dollar", Op.IN, (CALLER,)), True, id="it is a text like any other"),
         pytest.param(compare("count", Op.GTE, 3), True, id="at least"),
         pytest.param(compare("count", Op.GTE, 3, negated=True), False, id="not at least"),
         pytest.param(compare("note", Op.IEXACT, "x"), False, id="what is empty is not"),

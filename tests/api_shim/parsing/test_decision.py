@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_shim.parsing.decision import CHOOSE, LONGEST_COMMENT, Decision, read_answer, read_decision, sentence
+from api_shim.parsing.decision import CHOOSE, LONGEST_COMMENT, Decision, read_answer, read_decision
 from approval_gate.errors import Invalid
 
 NOT_A_FLAG = "Must be true or false."
@@ -234,25 +234,3 @@ def test_the_past_that_is_confirmed_in_no_usual_spelling_is_refused(confirmed: o
 )
 def test_what_is_no_field_of_the_form_does_not_count(answer: dict[str, Any]) -> None:
     assert read_answer({"decision": "approve", **answer}) == ("approve", Decision())
-
-
-@pytest.mark.parametrize(
-    ("detail", "text"),
-    [
-        pytest.param("A sentence.", "A sentence.", id="a sentence"),
-        pytest.param(["One.", "Two."], "One. Two.", id="several"),
-        pytest.param(("One.",), "One.", id="a tuple"),
-        pytest.param({"comment": ["Too long.", "Bad."]}, "comment: Too long. Bad.", id="of a field"),
-        pytest.param({"a": ["One."], "b": ["Two."]}, "a: One. b: Two.", id="of several fields"),
-        pytest.param({"detail": "No."}, "No.", id="of no field in particular"),
-        pytest.param({"non_field_errors": ["No."]}, "No.", id="of no field at all"),
-        pytest.param({"schedule": {"name": ["Taken."]}}, "name: Taken.", id="of a field inside"),
-        pytest.param({"errors": {"count": ["Required."]}}, "count: Required.", id="of a variable"),
-        pytest.param({"outer": {"inner": ["No."]}}, "outer: inner: No.", id="of a field in a field"),
-        pytest.param([], "", id="none"),
-        pytest.param({}, "", id="of nothing"),
-        pytest.param(None, "None", id="what is no text"),
-    ],
-)
-def test_a_refusal_is_told_in_one_text(detail: object, text: str) -> None:
-    assert sentence(detail) == text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api_shim.parsing.fields import NOT_A_FLAG, collect, read_flag, read_object
+from api_shim.parsing.fields import NOT_A_FLAG, collect, read_flag, read_object, truth_of
 from approval_gate.errors import Invalid
 
 
@@ -39,3 +39,13 @@ def test_faults_are_noted_under_their_fields_and_what_is_sound_is_returned() -> 
     assert collect(faults, "enabled", read_flag, True) is True
     assert collect(faults, "hidden", read_flag, "no") is None
     assert faults == {"hidden": [NOT_A_FLAG]}
+
+
+@pytest.mark.parametrize(
+    ("word", "truth"),
+    [(word, True) for word in ("true", "True", "1", "yes", "ON")]
+    + [(word, False) for word in ("false", "FALSE", "0", "no", "off")]
+    + [(word, None) for word in ("", " true", "2", "y", "none", "wahr")],
+)
+def test_words_for_true_and_false(word: str, truth: bool | None) -> None:
+    assert truth_of(word) is truth

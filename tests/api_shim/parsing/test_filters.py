@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from api_shim.domain.query import Comparison, Condition, Pattern
+from api_shim.domain.query import Condition, Pattern
 from api_shim.parsing.filters import FILTERS, parameters, read_conditions, read_sort
 from api_shim.store.columns import LOOKUPS
-from approval_gate.constraints import Op
+from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 
@@ -19,7 +19,7 @@ SOME_ID = UUID("11111111-1111-4111-8111-111111111111")
 
 
 def condition(*tests: tuple[str, Op, Any], negated: bool = False) -> Condition:
-    return Condition(tests=tuple(Comparison(path=p, op=op, value=v) for p, op, v in tests), negated=negated)
+    return Condition(tests=tuple(Lookup(path=p, op=op, value=v) for p, op, v in tests), negated=negated)
 
 
 @pytest.mark.parametrize(

@@ -2,68 +2,89 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from api_shim.domain.accounts import PermissionUser, Token
-from api_shim.services.account_admin import Identity, remove_user
-from api_shim.services.authentication import EXPIRED, INACTIVE, INVALID_TOKEN, Credentials, Unauthenticated, hash_key
+from api_shim.domain.audit import LocalAdministrator
+from api_shim.parsing.account import check_username
+from api_shim.services.account_admin import AccountAdmin
+from api_shim.services.accounts import Accounts
+from api_shim.services.authentication import (
+    EXPIRED,
+    INACTIVE,
+    INVALID_TOKEN,
+    Credentials,
+    Unauthenticated,
+    authenticate,
+    hash_key,
+)
 from api_shim.store import Store
 from approval_gate.errors import Conflict, GateError, Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
-from tests.factories import NOW
+from tests.factories import NOW, OPERATOR
 
 KEY = "0123456789abcdef0123"
 TYPES, VIEW = ["extras.job"], ["view"]
 
 
-@pytest.fixture
-def identity(store: Store) -> Identity:
-    return Identity(store)
+class Admin(AccountAdmin):
+    """Local administration over a store that is looked at."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, OPERATOR)
+        self.store = store
 
 
 @pytest.fixture
-def few(sqlite_store: Store) -> Identity:
+def admin(store: Store) -> Admin:
+    return Admin(store)
+
+
+@pytest.fixture
+def few(sqlite_store: Store) -> Admin:
     """One on SQLite, where the database makes no difference."""
-    return Identity(sqlite_store)
+    return Admin(sqlite_store)
 
 
-def signed_in(identity: Identity, key: str, username: str | None = None) -> Actor:
-    return identity.authenticate(Credentials(key=key, username=username), NOW)
+def signed_in(admin: Admin, key: str, username: str | None = None) -> Actor:
+    return authenticate(admin.store, Credentials(key=key, username=username), NOW)
 
 
 # Users and their tokens
 
 
-def test_a_user_signs_in_with_each_of_his_keys_until_he_is_removed(identity: Identity, store: Store) -> None:
-    alice = identity.add_user("alice", NOW)
-    keys = [identity.add_token("alice", NOW) for _ in range(2)]
-    assert [signed_in(identity, key, "alice").id for key in keys] == [alice.id, alice.id]
+def test_a_user_signs_in_with_each_of_his_keys_until_he_is_removed(admin: Admin, store: Store) -> None:
+    alice = admin.add_user("alice", NOW)
+    keys = [admin.add_token("alice", NOW) for _ in range(2)]
+    assert [signed_in(admin, key, "alice").id for key in keys] == [alice.id, alice.id]
     assert len({*keys}) == 2
     assert all(len(key) == 40 for key in keys)
-    remove_user(store, "alice", NOW)
+    admin.remove_user("alice", NOW)
     for key in keys:
         with pytest.raises(Unauthenticated, match=INVALID_TOKEN):
-            signed_in(identity, key)
-    assert identity.users() == []
+            signed_in(admin, key)
+    assert admin.users() == []
 
 
-def test_a_user_who_is_deactivated_signs_in_again_when_he_is_activated(few: Identity) -> None:
+def test_a_user_who_is_deactivated_signs_in_again_when_he_is_activated(few: Admin) -> None:
     few.add_user("alice", NOW)
     key = few.add_token("alice", NOW)
-    assert not few.set_active("alice", active=False).is_active
+    assert not few.set_active("alice", NOW, active=False).is_active
     with pytest.raises(Unauthenticated, match=INACTIVE):
         signed_in(few, key)
-    few.set_active("alice", active=True)
+    few.set_active("alice", NOW, active=True)
     assert signed_in(few, key).username == "alice"
 
 
-def test_users_come_by_name(few: Identity) -> None:
+def test_users_come_by_name(few: Admin) -> None:
     for name in ("carol", "alice", "bob"):
         few.add_user(name, NOW, superuser=name == "bob")
     assert [(user.username, user.is_superuser) for user in few.users()] == [
@@ -74,28 +95,28 @@ def test_users_come_by_name(few: Identity) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "a.b+c_d-e@f.org", "Zoë", "x" * 150])
-def test_takes_user_names(identity: Identity, name: str) -> None:
-    identity.add_user(name, NOW)
-    assert signed_in(identity, identity.add_token(name, NOW), name).username == name
+def test_takes_user_names(admin: Admin, name: str) -> None:
+    admin.add_user(name, NOW)
+    assert signed_in(admin, admin.add_token(name, NOW), name).username == name
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a,b", "a/b", "a\n", "\0", "\ud800", "x" * 151, " a"])
-def test_refuses_user_names_that_cannot_be_written(few: Identity, name: str) -> None:
+def test_refuses_user_names_that_cannot_be_written(few: Admin, name: str) -> None:
     with pytest.raises(Invalid, match="1 to 150 letters"):
         few.add_user(name, NOW)
 
 
-def test_a_key_of_ones_own_and_a_token_that_only_reads_and_ends(few: Identity) -> None:
+def test_a_key_of_ones_own_and_a_token_that_only_reads_and_ends(few: Admin) -> None:
     few.add_user("alice", NOW)
     end = NOW + timedelta(seconds=1)
     assert few.add_token("alice", NOW, key=KEY, write_enabled=False, expires=end) == KEY
     assert signed_in(few, KEY).read_only
     with pytest.raises(Unauthenticated, match=EXPIRED):
-        few.authenticate(Credentials(key=KEY), end)
+        authenticate(few.store, Credentials(key=KEY), end)
 
 
 @pytest.mark.parametrize("key", ["", "x" * 19, "x y" * 10, *(odd * 20 for odd in ("é", "x\n", "\0", "\ud800", " "))])
-def test_refuses_keys_that_can_be_guessed_or_not_be_sent(few: Identity, key: str) -> None:
+def test_refuses_keys_that_can_be_guessed_or_not_be_sent(few: Admin, key: str) -> None:
     few.add_user("alice", NOW)
     with pytest.raises(Invalid, match="at least 20 printable ASCII characters") as refused:
         few.add_token("alice", NOW, key=key)
@@ -103,25 +124,25 @@ def test_refuses_keys_that_can_be_guessed_or_not_be_sent(few: Identity, key: str
 
 
 @pytest.mark.parametrize("ago", [0, 1])
-def test_refuses_a_token_that_has_ended_already(few: Identity, ago: int) -> None:
+def test_refuses_a_token_that_has_ended_already(few: Admin, ago: int) -> None:
     few.add_user("alice", NOW)
     with pytest.raises(Invalid, match="expired already"):
         few.add_token("alice", NOW, expires=NOW - timedelta(seconds=ago))
 
 
-def test_a_key_is_one_users_alone(identity: Identity, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_is_one_users_alone(admin: Admin, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("alice", "bob"):
-        identity.add_user(name, NOW)
-    identity.add_token("alice", NOW, key=KEY)
+        admin.add_user(name, NOW)
+    admin.add_token("alice", NOW, key=KEY)
     with caplog.at_level(logging.DEBUG), pytest.raises(Conflict) as refused:
-        identity.add_token("bob", NOW, key=KEY)
+        admin.add_token("bob", NOW, key=KEY)
     told = f"{refused.value!r} {caplog.text} {refused.value.__cause__!r}"
     assert str(refused.value) == "This key is in use already."
     assert KEY not in told
-    assert signed_in(identity, KEY).username == "alice"
+    assert signed_in(admin, KEY).username == "alice"
 
 
-def test_a_key_is_stored_as_its_hash_alone(few: Identity, sqlite_store: Store) -> None:
+def test_a_key_is_stored_as_its_hash_alone(few: Admin, sqlite_store: Store) -> None:
     few.add_user("alice", NOW)
     key = few.add_token("alice", NOW)
     with sqlite_store.transaction(write=False) as tx:
@@ -133,59 +154,59 @@ def test_a_key_is_stored_as_its_hash_alone(few: Identity, sqlite_store: Store) -
 # Groups
 
 
-def test_who_is_in_a_group(identity: Identity) -> None:
+def test_who_is_in_a_group(admin: Admin) -> None:
     for name in ("alice", "bob"):
-        identity.add_user(name, NOW)
-    day, night = identity.add_group("Day shift"), identity.add_group("Night shift")
+        admin.add_user(name, NOW)
+    day, night = admin.add_group("Day shift", NOW), admin.add_group("Night shift", NOW)
     for name in ("bob", "alice", "alice"):
-        identity.set_member("Day shift", name, member=True)
-    assert identity.groups() == [(day, ["alice", "bob"]), (night, [])]
+        admin.set_member("Day shift", name, NOW, member=True)
+    assert admin.groups() == [(day, ["alice", "bob"]), (night, [])]
     for _ in range(2):
-        identity.set_member("Day shift", "alice", member=False)
-    identity.remove_group("Night shift")
-    assert identity.groups() == [(day, ["bob"])]
-    identity.remove_group("Day shift")
-    assert len(identity.users()) == 2
+        admin.set_member("Day shift", "alice", NOW, member=False)
+    admin.remove_group("Night shift", NOW)
+    assert admin.groups() == [(day, ["bob"])]
+    admin.remove_group("Day shift", NOW)
+    assert len(admin.users()) == 2
 
 
-def test_two_can_put_somebody_into_a_group_at_once(identity: Identity) -> None:
-    identity.add_user("alice", NOW)
-    identity.add_group("ops")
+def test_two_can_put_somebody_into_a_group_at_once(admin: Admin) -> None:
+    admin.add_user("alice", NOW)
+    admin.add_group("ops", NOW)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: identity.set_member("ops", "alice", member=True), range(8)))
-    assert [names for _, names in identity.groups()] == [["alice"]]
+        list(pool.map(lambda _: admin.set_member("ops", "alice", NOW, member=True), range(8)))
+    assert [names for _, names in admin.groups()] == [["alice"]]
 
 
 @pytest.mark.parametrize("name", ["", " a", "a ", "a,b", "a\n", "\0", "\ud800", "x" * 151])
-def test_refuses_group_names_that_cannot_be_listed(few: Identity, name: str) -> None:
+def test_refuses_group_names_that_cannot_be_listed(few: Admin, name: str) -> None:
     with pytest.raises(Invalid, match="1 to 150 printable characters"):
-        few.add_group(name)
+        few.add_group(name, NOW)
 
 
 # Permissions
 
 
-def test_a_permission_reaches_users_and_members_until_it_is_removed(identity: Identity) -> None:
+def test_a_permission_reaches_users_and_members_until_it_is_removed(admin: Admin) -> None:
     for name in ("alice", "bob", "carol"):
-        identity.add_user(name, NOW)
-    identity.add_group("ops")
-    identity.set_member("ops", "bob", member=True)
-    made = identity.add_permission(
-        "see Jobs", types=[*TYPES, *TYPES], actions=VIEW, users=["alice", "alice"], groups=["ops", "ops"]
+        admin.add_user(name, NOW)
+    admin.add_group("ops", NOW)
+    admin.set_member("ops", "bob", NOW, member=True)
+    made = admin.add_permission(
+        "see Jobs", NOW, types=[*TYPES, *TYPES], actions=VIEW, users=["alice", "alice"], groups=["ops", "ops"]
     )
     assert made.object_types == ("extras.job",), "each once"
-    keys = {name: identity.add_token(name, NOW) for name in ("alice", "bob", "carol")}
+    keys = {name: admin.add_token(name, NOW) for name in ("alice", "bob", "carol")}
 
     def seeing() -> list[str]:
-        return [name for name, key in keys.items() if signed_in(identity, key).may(Action.VIEW, ObjectType.JOB)]
+        return [name for name, key in keys.items() if signed_in(admin, key).may(Action.VIEW, ObjectType.JOB)]
 
     assert seeing() == ["alice", "bob"]
-    assert identity.receivers(made.id) == (["alice"], ["ops"])
-    identity.set_member("ops", "bob", member=False)
+    assert admin.receivers(made.id) == (["alice"], ["ops"])
+    admin.set_member("ops", "bob", NOW, member=False)
     assert seeing() == ["alice"]
-    identity.remove_permission("see Jobs")
+    admin.remove_permission("see Jobs", NOW)
     assert seeing() == []
-    assert identity.permissions() == []
+    assert admin.permissions() == []
 
 
 @pytest.mark.parametrize(
@@ -208,21 +229,21 @@ def test_a_permission_reaches_users_and_members_until_it_is_removed(identity: Id
     ],
 )
 def test_refuses_permissions_and_leaves_nothing_of_them(
-    few: Identity, to: dict[str, Any], refusal: type[GateError], words: str
+    few: Admin, to: dict[str, Any], refusal: type[GateError], words: str
 ) -> None:
     few.add_user("alice", NOW)
-    taken = few.add_permission("taken", types=TYPES, actions=VIEW)
+    taken = few.add_permission("taken", NOW, types=TYPES, actions=VIEW)
     asked = {"name": "new", "types": TYPES, "actions": VIEW, "users": ["alice"], **to}
     with pytest.raises(refusal) as refused:
-        few.add_permission(asked.pop("name"), **asked)
+        few.add_permission(asked.pop("name"), NOW, **asked)
     assert words in str(refused.value)
     assert few.permissions() == [taken]
 
 
 @pytest.mark.parametrize("constraint", [None, {}, {"name__in": ["a"]}, [{"name": "ü"}, {"enabled": True}]])
-def test_a_constraint_is_kept_as_it_was_written(identity: Identity, constraint: Any) -> None:
-    identity.add_permission("p", types=TYPES, actions=VIEW, constraint=constraint)
-    assert [permission.constraints for permission in identity.permissions()] == [constraint]
+def test_a_constraint_is_kept_as_it_was_written(admin: Admin, constraint: Any) -> None:
+    admin.add_permission("p", NOW, types=TYPES, actions=VIEW, constraint=constraint)
+    assert [permission.constraints for permission in admin.permissions()] == [constraint]
 
 
 # What is not there, and what is there twice
@@ -231,17 +252,17 @@ def test_a_constraint_is_kept_as_it_was_written(identity: Identity, constraint: 
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param(lambda i: i.set_active("none", active=False), id="deactivate a user"),
+        pytest.param(lambda i: i.set_active("none", NOW, active=False), id="deactivate a user"),
         pytest.param(lambda i: i.add_token("none", NOW), id="make a token"),
-        pytest.param(lambda i: i.remove_group("none"), id="remove a group"),
-        pytest.param(lambda i: i.set_member("none", "alice", member=True), id="join a group"),
-        pytest.param(lambda i: i.set_member("ops", "none", member=True), id="put nobody into a group"),
-        pytest.param(lambda i: i.remove_permission("none"), id="remove a permission"),
+        pytest.param(lambda i: i.remove_group("none", NOW), id="remove a group"),
+        pytest.param(lambda i: i.set_member("none", "alice", NOW, member=True), id="join a group"),
+        pytest.param(lambda i: i.set_member("ops", "none", NOW, member=True), id="put nobody into a group"),
+        pytest.param(lambda i: i.remove_permission("none", NOW), id="remove a permission"),
     ],
 )
-def test_what_is_not_there_is_told(few: Identity, call: Any) -> None:
+def test_what_is_not_there_is_told(few: Admin, call: Any) -> None:
     few.add_user("alice", NOW)
-    few.add_group("ops")
+    few.add_group("ops", NOW)
     with pytest.raises(NotFound, match="named 'none'"):
         call(few)
 
@@ -250,39 +271,73 @@ def test_what_is_not_there_is_told(few: Identity, call: Any) -> None:
     "call",
     [
         pytest.param(lambda i: i.add_user("ops", NOW), id="a user"),
-        pytest.param(lambda i: i.add_group("ops"), id="a group"),
-        pytest.param(lambda i: i.add_permission("ops", types=TYPES, actions=VIEW), id="a permission"),
+        pytest.param(lambda i: i.add_group("ops", NOW), id="a group"),
+        pytest.param(lambda i: i.add_permission("ops", NOW, types=TYPES, actions=VIEW), id="a permission"),
     ],
 )
-def test_what_is_there_already_is_told(identity: Identity, call: Any) -> None:
-    call(identity)
+def test_what_is_there_already_is_told(admin: Admin, call: Any) -> None:
+    call(admin)
     with pytest.raises(Conflict, match="named 'ops' already exists"):
-        call(identity)
+        call(admin)
 
 
 # The worker's account
 
 
-def test_the_workers_account_writes_to_prefect_and_may_nothing_else(identity: Identity) -> None:
+def test_the_workers_account_writes_to_prefect_and_may_nothing_else(admin: Admin) -> None:
     for _ in range(2):
-        identity.ensure_service("worker", KEY, NOW)
-    actor = signed_in(identity, KEY, "worker")
+        admin.ensure_service("worker", KEY, NOW)
+    actor = signed_in(admin, KEY, "worker")
     given = [(action, kind) for action in Action for kind in ObjectType if actor.may(action, kind)]
     own = [(action, ObjectType.TOKEN) for action in (Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE)]
     assert given == [*own, (Action.WRITE, ObjectType.PREFECT)], "like everybody, he may what concerns his own tokens"
     assert not actor.may(Action.VIEW, ObjectType.TOKEN, {"user": uuid4()})
     assert not actor.superuser
-    assert len(identity.users()) == len(identity.permissions()) == 1
+    assert len(admin.users()) == len(admin.permissions()) == 1
 
 
-def test_the_workers_account_is_made_again_whatever_of_it_was_removed(few: Identity, sqlite_store: Store) -> None:
+def test_the_workers_account_is_made_again_whatever_of_it_was_removed(few: Admin, sqlite_store: Store) -> None:
     few.ensure_service("worker", KEY, NOW)
-    remove_user(sqlite_store, "worker", NOW)
+    few.remove_user("worker", NOW)
     few.ensure_service("worker", KEY, NOW)
     assert signed_in(few, KEY).may(Action.WRITE, ObjectType.PREFECT)
     (permission,) = few.permissions()
-    few.remove_permission(permission.name)
+    few.remove_permission(permission.name, NOW)
     few.ensure_service("worker", KEY[::-1], NOW)
     assert signed_in(few, KEY[::-1]).may(Action.WRITE, ObjectType.PREFECT)
     with sqlite_store.transaction(write=False) as tx:
         assert len(tx.all(PermissionUser)) == 1
+
+
+# Who administers
+
+
+def test_who_administers_is_named_as_no_account_can_be() -> None:
+    assert LocalAdministrator("jane").username == "local: jane"
+    with pytest.raises(Invalid):
+        check_username(LocalAdministrator("jane").username)
+    assert len(LocalAdministrator("x" * 300).username) == 150, "as long as the audit keeps"
+    assert LocalAdministrator("jane").id is None
+
+
+@pytest.mark.parametrize("door", ["the command line twice", "both doors"])
+def test_of_two_superusers_who_are_deactivated_at_once_one_remains(admin: Admin, door: str) -> None:
+    names, start = ("root", "second"), Barrier(2)
+    roots = [admin.add_user(name, NOW, superuser=True) for name in names]
+    accounts = Accounts(admin.store, lambda: NOW, "UTC")
+    actor = Actor(id=roots[1].id, username="second", superuser=True)
+
+    def deactivate(name: str) -> bool:
+        start.wait(10)
+        try:
+            if name == "second" and door == "both doors":
+                asyncio.run(accounts.change(actor, ObjectType.USER, {"username": name}, {"is_active": False}))
+            else:
+                admin.set_active(name, NOW, active=False)
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(deactivate, names)) == [False, True]
+    assert [user.is_active for user in admin.users()].count(True) == 1

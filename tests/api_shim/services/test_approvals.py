@@ -32,7 +32,6 @@ from api_shim.parsing.filters import read_conditions
 from api_shim.parsing.run_request import RunRequest
 from api_shim.reconcile.approval_form import fingerprint
 from api_shim.reconcile.reconciler import Reconciler
-from api_shim.services.account_admin import Identity, remove_user
 from api_shim.services.approval_state import expire, return_stale
 from api_shim.services.approvals import CHANGED, Approvals, Waiting
 from api_shim.services.authentication import actor_of
@@ -47,7 +46,7 @@ from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 from tests.api_shim.plant import HOUR, INPUTS, Code, OverPlants, Plant, Plants, opened_plant
 from tests.api_shim.statements import statements
-from tests.factories import NOW, make_user
+from tests.factories import NOW, administering, make_user, remove_user
 from tests.fakes import Died, FakeEngine
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -914,7 +913,7 @@ def looks_while_somebody_decides(plant: Plant, what: str) -> None:
 
 def test_a_requester_who_comes_back_under_the_same_name_is_still_the_requester(plant: Plant) -> None:
     row = asked(plant, LATER)
-    identity = Identity(plant.store)
+    identity = administering(plant.store)
     remove_user(plant.store, "alice", plant.now)
     back = identity.add_user("alice", NOW, superuser=True)
     alice = Actor(id=back.id, username="alice", superuser=True)
@@ -968,11 +967,13 @@ def test_what_a_removed_user_approved_stays_approved_by_him(plant: Plant) -> Non
     bob, carol = approver(plant), approver(plant, "carol")
     row = asked(plant, LATER)
     decide(plant, "approve", bob, row)
-    identity = Identity(plant.store)
+    identity = administering(plant.store)
     remove_user(plant.store, "bob", plant.now)
     assert (now_of(plant, row).approved_by_id, now_of(plant, row).approved_by) == (None, "bob")
     back = identity.add_user("bob", NOW)
-    identity.add_permission("all", types=[SCHEDULED, JOB], actions=[VIEW, CHANGE, DELETE, APPROVE, RUN], users=["bob"])
+    identity.add_permission(
+        "all", plant.now, types=[SCHEDULED, JOB], actions=[VIEW, CHANGE, DELETE, APPROVE, RUN], users=["bob"]
+    )
     with plant.store.transaction(write=False) as tx:
         again = actor_of(tx, back)
     for who in (carol, again):

@@ -15,7 +15,6 @@ from api_shim.domain.audit import EventType
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.parsing.decision import Decision
 from api_shim.parsing.run_request import RunRequest
-from api_shim.services.account_admin import remove_user
 from api_shim.services.forecast import HAD_ITS_TURN, NEVER_AGAIN
 from api_shim.services.schedule_views import EXPLAINED, INACTIVE, UNSEEN, Explanation
 from approval_gate import ownership, policy
@@ -59,7 +58,7 @@ from tests.api_shim.services.test_schedule_changes import (
     has_run,
 )
 from tests.api_shim.statements import statements
-from tests.factories import NOW
+from tests.factories import NOW, remove_user
 
 DAY = timedelta(days=1)
 NO = "You do not have permission to perform this action."

@@ -17,8 +17,7 @@ from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import JobResult, Participant, ScheduledJob, Status
 from api_shim.parsing.decision import Decision
-from api_shim.services.account_admin import Identity, remove_user
-from api_shim.services.authentication import Credentials, actor_of
+from api_shim.services.authentication import Credentials, actor_of, authenticate
 from api_shim.services.ownership import Ownership
 from api_shim.services.schedule_changes import ScheduleChanges
 from approval_gate import policy
@@ -51,7 +50,7 @@ from tests.api_shim.services.test_approvals import (
     person,
     refused,
 )
-from tests.factories import NOW
+from tests.factories import NOW, administering, remove_user
 
 VIEW, CHANGE, RUN = Action.VIEW, Action.CHANGE, Action.RUN
 TAKES_OVER = (may(SCHEDULED, VIEW, CHANGE), may(JOB, RUN))
@@ -142,12 +141,12 @@ def test_it_is_remembered_who_took_it_over_from_whom(free: Plant) -> None:
 )
 def test_whose_owner_is_gone_fails_once_and_not_again(free: Plant, leaves: str, why: str) -> None:
     row = asked(free, HOURLY)
-    identity = Identity(free.store)
+    identity = administering(free.store)
     match leaves:
         case "removed":
             remove_user(free.store, "alice", free.now)
         case "deactivated":
-            identity.set_active("alice", active=False)
+            identity.set_active("alice", free.now, active=False)
         case _:
             free.change(free.user, is_superuser=False)
     result, over = fire(free), now_of(free, row)
@@ -344,7 +343,7 @@ def test_who_may_change_only_his_own_is_given_it(free: Plant) -> None:
 
 def test_who_is_inactive_owns_it_or_is_unknown_is_not_given_it(free: Plant) -> None:
     person(free, "bob", *TAKES_OVER)
-    Identity(free.store).set_active("bob", active=False)
+    administering(free.store).set_active("bob", free.now, active=False)
     row = asked(free, HOURLY)
     give = {name: not_done(free, lambda name=name: transfer(free, free.actor, row, name)) for name in ("bob", "alice")}
     assert give["bob"] == (Conflict, "bob has been deactivated.")
@@ -402,8 +401,8 @@ def _alice_gives_it_away(plant: Plant, bob: Actor, row: ScheduledJob) -> Actor:
 
 
 def _alice_comes_with_a_second_token(plant: Plant, _bob: Actor, _row: ScheduledJob) -> Actor:
-    identity = Identity(plant.store)
-    return identity.authenticate(Credentials(key=identity.add_token("alice", plant.now)), plant.now)
+    identity = administering(plant.store)
+    return authenticate(plant.store, Credentials(key=identity.add_token("alice", plant.now)), plant.now)
 
 
 def _alice_is_removed_and_made_again(plant: Plant, _bob: Actor, _row: ScheduledJob) -> Actor:
@@ -433,7 +432,7 @@ def _postpone(plant: Plant, who: Actor, row: ScheduledJob) -> None:
 
 
 def _made_again(plant: Plant, name: str) -> Actor:
-    identity = Identity(plant.store)
+    identity = administering(plant.store)
     remove_user(plant.store, name, plant.now)
     again = identity.add_user(name, plant.now, superuser=True)
     with plant.store.transaction(write=False) as tx:

@@ -18,7 +18,6 @@ from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times
 from api_shim.reconcile.desired_state import own_deployment
 from api_shim.reconcile.drift import differs
-from api_shim.services.account_admin import remove_user
 from api_shim.services.schedule_changes import OWNERLESS
 from api_shim.services.schedules import SENSITIVE
 from approval_gate import ownership, policy
@@ -59,7 +58,7 @@ from tests.api_shim.services.test_approvals import (
     now_of,
     person,
 )
-from tests.factories import NOW, make_user
+from tests.factories import NOW, make_user, remove_user
 
 DAY = timedelta(days=1)
 NIGHTLY = {"interval": "custom", "name": "nightly", "crontab": "0 20 * * *"}

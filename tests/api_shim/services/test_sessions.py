@@ -10,12 +10,12 @@ import pytest
 
 from api_shim.domain.accounts import IDLE, LONGEST, Password, Session, Token, User
 from api_shim.services import sessions as module
-from api_shim.services.account_admin import Identity
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.sessions import TOO_MANY, WRONG, Sessions, Visitor
 from api_shim.store import Store
 from approval_gate.errors import Invalid, NotFound, TooManyAttempts
 from tests.conftest import Clock
+from tests.factories import administering
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 PASSWORD = "correct horse"
@@ -31,12 +31,12 @@ class Door:
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store, self.clock = store, clock
-        self.identity = Identity(store)
+        self.identity = administering(store)
         self.sessions = Sessions(store, clock)
 
     def user(self, name: str = "alice", password: str = PASSWORD) -> User:
         user = self.identity.add_user(name, self.clock.now)
-        self.sessions.set_password(name, password)
+        self.identity.set_password(name, password, self.clock.now)
         return user
 
     def enter(self, name: str, secret: str, address: str = HERE) -> str:
@@ -306,7 +306,7 @@ def test_another_password_ends_every_session(doors: Door) -> None:
     doors.user("bob")
     key, other = doors.enter("alice", PASSWORD), doors.enter("bob", PASSWORD)
     by_token = doors.enter("alice", doors.identity.add_token("alice", doors.clock.now))
-    doors.sessions.set_password("alice", "another password")
+    doors.identity.set_password("alice", "another password", doors.clock.now)
     assert (doors.is_in(key), doors.is_in(by_token), doors.is_in(other)) == (False, False, True)
     assert doors.refused("alice", PASSWORD) == WRONG
     assert doors.is_in(doors.enter("alice", "another password"))
@@ -326,8 +326,8 @@ def test_whoever_is_deactivated_or_removed_is_signed_out(doors: Door) -> None:
 def test_who_may_sign_in_again_has_to(doors: Door) -> None:
     doors.user()
     key = doors.enter("alice", PASSWORD)
-    doors.identity.set_active("alice", active=False)
-    doors.identity.set_active("alice", active=True)
+    doors.identity.set_active("alice", doors.clock.now, active=False)
+    doors.identity.set_active("alice", doors.clock.now, active=True)
     assert not doors.is_in(key)
     assert doors.is_in(doors.enter("alice", PASSWORD))
 
@@ -371,13 +371,13 @@ def test_a_sentence_is_kept_for_the_next_page(door: Door) -> None:
 def test_a_password_has_a_length(door: Door, password: str) -> None:
     door.user()
     with pytest.raises(Invalid, match="10 to 1000 characters"):
-        door.sessions.set_password("alice", password)
+        door.identity.set_password("alice", password, door.clock.now)
     assert door.is_in(door.enter("alice", PASSWORD))
 
 
 def test_nobody_has_no_password(door: Door) -> None:
     with pytest.raises(NotFound):
-        door.sessions.set_password("nobody", PASSWORD)
+        door.identity.set_password("nobody", PASSWORD, door.clock.now)
 
 
 def test_ids_of_sessions_are_no_keys(door: Door) -> None:

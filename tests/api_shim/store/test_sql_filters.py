@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import make_url
 
-from api_shim.domain.query import Comparison, Condition, Pattern, found_in
+from api_shim.domain.query import Condition, Pattern, found_in
 from api_shim.store.sql_filters import CONDITIONS, FOUND, fulfilling, restriction, value_types
 from approval_gate.constraints import MAX_VALUES, UNLIMITED, Constraint, Lookup, Op, parse
 
@@ -222,9 +222,9 @@ def test_the_database_reads_text_as_we_do(engine: Engine, names: list[str], op: 
     assert found(engine, rows, constraints) == matching(rows, constraints)
 
 
-def comparison(row: dict[str, Any], path: str, op: Op) -> Comparison:
+def comparison(row: dict[str, Any], path: str, op: Op) -> Lookup:
     has = row[path] if row[path] is not None else {"name": "a", "count": 0}.get(path)
-    return Comparison(path=path, op=op, value={Op.IN: (has,), Op.ISNULL: True}.get(op, has))
+    return Lookup(path=path, op=op, value={Op.IN: (has,), Op.ISNULL: True}.get(op, has))
 
 
 TESTS = st.builds(

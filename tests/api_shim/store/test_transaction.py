@@ -17,10 +17,10 @@ from sqlalchemy.exc import DBAPIError
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType, fault
 from api_shim.domain.model import Job, JobResult, PendingCleanup, ScheduledJob, Status
-from api_shim.domain.query import Comparison, Condition
+from api_shim.domain.query import Condition
 from api_shim.store import Duplicate, Listing, Store, Transaction
 from api_shim.store.columns import path_types
-from approval_gate.constraints import Op, parse
+from approval_gate.constraints import Lookup, Op, parse
 from approval_gate.model import Action, Actor, Grant, ObjectType
 from tests.databases import sqlite_with_tables
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
@@ -262,7 +262,7 @@ def test_pages_together_have_each_row_once(filled: Store, rows: dict[str, Schedu
 
 def where(asked: dict[str, list[Any]]) -> tuple[Condition, ...]:
     """Return that each of these paths has any of these values."""
-    tests = (Comparison(path=path, op=Op.IN, value=tuple(values)) for path, values in asked.items())
+    tests = (Lookup(path=path, op=Op.IN, value=tuple(values)) for path, values in asked.items())
     return tuple(Condition(tests=(test,)) for test in tests)
 
 

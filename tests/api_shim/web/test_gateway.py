@@ -236,7 +236,7 @@ class Gate(Origin):
             shim=self._shim,
             pages=self._shim,
             prefect=self._prefect,
-            identity=self.identity,
+            store=store,
             sessions=self.sessions,
             requests=self.known,  # type: ignore[arg-type]  # the same promise, of two questions
             internal=INTERNAL,

@@ -13,7 +13,7 @@ import pytest
 from api_shim.app import Application, build
 from api_shim.store import Store
 from tests.conftest import Clock
-from tests.factories import make_job, make_scheduled
+from tests.factories import administering, make_job, make_scheduled
 from tests.fakes import FakeEngine
 
 ADDRESS = "/signoff/scheduled-jobs"
@@ -46,7 +46,7 @@ def wired(sqlite_store: Store, clock: Clock) -> Application:
 @pytest.fixture
 def made(wired: Application, clock: Clock) -> str:
     """The address of a scheduled job."""
-    user = wired.identity.add_user("alice", clock(), superuser=True)
+    user = administering(wired.store).add_user("alice", clock(), superuser=True)
     job = make_job(job_queues=("default", "bulk"))
     row = make_scheduled(job, user, name="nightly")
     with wired.store.transaction() as tx:
@@ -60,7 +60,7 @@ def browser(wired: Application, made: str, clock: Clock) -> Iterator[Browser]:
     """A browser in which alice is signed in."""
     opened = Browser(wired)
     csrf = csrf_of(opened.get("/signoff/sign-in"))
-    key = wired.identity.add_token("alice", clock())
+    key = administering(wired.store).add_token("alice", clock())
     assert opened.post("/signoff/sign-in", csrf=csrf, username="alice", secret=key, next=ADDRESS).status_code == 200
     yield opened
     asyncio.run(opened.client.aclose())

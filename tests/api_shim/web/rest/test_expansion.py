@@ -11,7 +11,7 @@ from api_shim.domain.model import Status, queue_of
 from api_shim.store import Store
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
-from tests.factories import make_job, make_result, make_scheduled
+from tests.factories import NOW, make_job, make_result, make_scheduled
 
 SCHEDULES, RESULTS, JOBS = "/api/extras/scheduled-jobs/", "/api/extras/job-results/", "/api/extras/jobs/"
 
@@ -65,9 +65,9 @@ def test_nonsense_is_none(origin: Origin, depth: str) -> None:
 
 def test_what_the_caller_may_not_view_stays_a_reference(origin: Origin) -> None:
     origin.user("bob", superuser=False)
-    origin.identity.add_permission("see", types=["extras.scheduledjob"], actions=["view"], users=["bob"])
+    origin.identity.add_permission("see", NOW, types=["extras.scheduledjob"], actions=["view"], users=["bob"])
     origin.identity.add_permission(
-        "some", types=["extras.job"], actions=["view"], users=["bob"], constraint={"name": "Other"}
+        "some", NOW, types=["extras.job"], actions=["view"], users=["bob"], constraint={"name": "Other"}
     )
     [row] = origin.ask("GET", f"{SCHEDULES}?depth=1", "bob").json()["results"]
     assert row["job_model"].keys() == row["user"].keys() == row["job_queue"].keys() == {"id", "object_type", "url"}

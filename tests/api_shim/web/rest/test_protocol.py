@@ -18,9 +18,8 @@ from api_shim.parsing.fields import read_id
 from api_shim.services.queries import entry_of
 from api_shim.store import Store, Transaction
 from api_shim.web.bodies import DEEPEST
-from api_shim.web.rest.protocol import STATUS, respond
+from api_shim.web.rest.protocol import respond
 from api_shim.web.rest.serializers import Serializer
-from approval_gate import errors
 from approval_gate.errors import Unavailable
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
@@ -34,17 +33,6 @@ def origin(sqlite_store: Store, clock: Clock) -> Iterator[Origin]:
     made = Origin(sqlite_store, clock)
     made.user()
     return made
-
-
-def kinds(kind: type[errors.GateError]) -> list[type[errors.GateError]]:
-    return [kind, *(each for child in kind.__subclasses__() for each in kinds(child))]
-
-
-def test_every_kind_of_refusal_has_a_status() -> None:
-    # A name that is taken is told by whoever has asked for it.
-    told = [kind for kind in kinds(errors.GateError) if kind.__name__ not in {"GateError", "Duplicate"}]
-    assert [kind for kind in told if not any(each in STATUS for each in kind.__mro__)] == []
-    assert len(told) > 8
 
 
 @pytest.mark.parametrize("address", [JOBS, SCHEDULES])

@@ -9,11 +9,11 @@ import pytest
 from api_shim.domain.accounts import Token, User
 from api_shim.domain.audit import EventType
 from api_shim.domain.model import Participant, ScheduledJob
-from api_shim.services.account_admin import Identity, Left, remove_user
+from api_shim.services.account_admin import Left
 from api_shim.store import Store
 from approval_gate.errors import Conflict, Invalid, NotFound
 from approval_gate.model import Action, ObjectType
-from tests.factories import NOW, make_job, make_scheduled, make_user
+from tests.factories import NOW, OPERATOR, administering, make_job, make_scheduled, make_user
 
 
 class World:
@@ -33,10 +33,10 @@ class World:
         ]
         self.add(self.alice, self.bob, *self.jobs, *self.rows)
         run, job = Action.RUN, ObjectType.JOB
-        Identity(store).add_permission(
-            "bob backs up", types=[job], actions=[run], users=["bob"], constraint={"name": "Back up"}
+        administering(store).add_permission(
+            "bob backs up", NOW, types=[job], actions=[run], users=["bob"], constraint={"name": "Back up"}
         )
-        Identity(store).add_token("alice", NOW)
+        administering(store).add_token("alice", NOW)
 
     def add(self, *things: Any) -> None:
         with self.store.transaction() as tx:
@@ -64,7 +64,7 @@ NOT_BOB = "bob does not have permission to run this job."
 
 
 def test_what_he_owns_stays_and_has_no_owner(world: World) -> None:
-    left = remove_user(world.store, "alice", NOW)
+    left = administering(world.store).remove_user("alice", NOW)
     assert said(left) == [("nightly", None, ""), ("weekly", None, ""), ("wipe", None, "")]
     assert world.owners() == {"nightly": None, "weekly": None, "wipe": None}
     assert [user.username for user in world.all(User, "username")] == ["bob"]
@@ -72,7 +72,7 @@ def test_what_he_owns_stays_and_has_no_owner(world: World) -> None:
 
 
 def test_an_heir_gets_what_he_may_run_and_that_is_remembered(world: World) -> None:
-    left = remove_user(world.store, "alice", NOW, heir="bob")
+    left = administering(world.store).remove_user("alice", NOW, heir="bob")
     assert said(left) == [("nightly", "bob", ""), ("weekly", "bob", ""), ("wipe", None, NOT_BOB)]
     assert world.owners() == {"nightly": world.bob.id, "weekly": world.bob.id, "wipe": None}
     nightly, *_ = world.all(ScheduledJob, "name")
@@ -80,21 +80,22 @@ def test_an_heir_gets_what_he_may_run_and_that_is_remembered(world: World) -> No
     assert {row.user_id for row in world.all(Participant, "username")} == {world.bob.id}
     with world.store.transaction(write=False) as tx:
         events = tx.events(0, 100)
-    assert [(each.act, each.actor, each.data["owner"], each.data["was"]) for each in events] == [
-        (EventType.TRANSFERRED, "", "bob", "alice")
-    ] * 2
+    *_, first, second, last = [(each.act, each.name, each.data.get("was")) for each in events]
+    assert {first, second} == {(EventType.TRANSFERRED, name, "alice") for name in ("nightly", "weekly")}
+    assert last == (EventType.USER_REMOVED, "alice", None)
+    assert {(each.actor, each.actor_id) for each in events} == {(OPERATOR.username, None)}
 
 
 @pytest.mark.parametrize("heir", [None, "bob"])
 def test_what_is_foreseen_happens_and_foreseeing_changes_nothing(world: World, heir: str | None) -> None:
     before = (world.owners(), world.all(User, "username"), world.all(Token, "id"))
-    foreseen = remove_user(world.store, "alice", NOW, heir=heir, dry_run=True)
+    foreseen = administering(world.store).remove_user("alice", NOW, heir=heir, dry_run=True)
     assert (world.owners(), world.all(User, "username"), world.all(Token, "id")) == before
-    assert said(remove_user(world.store, "alice", NOW, heir=heir)) == said(foreseen)
+    assert said(administering(world.store).remove_user("alice", NOW, heir=heir)) == said(foreseen)
 
 
 def _inactive(world: World) -> None:
-    Identity(world.store).set_active("bob", active=False)
+    administering(world.store).set_active("bob", NOW, active=False)
 
 
 @pytest.mark.parametrize(
@@ -112,5 +113,5 @@ def test_what_cannot_be_changes_nothing(
     _inactive(world)
     before = (world.owners(), world.all(User, "username"))
     with pytest.raises(error, match=sentence):
-        remove_user(world.store, username, NOW, heir=heir)
+        administering(world.store).remove_user(username, NOW, heir=heir)
     assert (world.owners(), world.all(User, "username")) == before
