@@ -209,7 +209,7 @@ def _complete(path: str, method: str, operation: Json) -> None:
     if "{" in path:
         statuses |= {404}
         own = [*(_reference("parameters", name) for name in PATH if f"{{{name}}}" in path), *own]
-    if method in {"post", "patch"} or "requestBody" in operation:
+    if method in {"post", "put", "patch"} or "requestBody" in operation:
         statuses |= {400, 413, 415}
     if operation["parameters"]:
         statuses |= {400}
@@ -225,7 +225,13 @@ def _name(path: str, method: str, operation: Json) -> str:
     """Return the name of an operation, as the reference's own document calls it."""
     many = "limit" in str(operation["parameters"]) or "'array'" in str(operation["responses"].get("200"))
     several = "bulk_" if method == "delete" and "{ref}" not in path else ""
-    acts = {"get": "list" if many else "retrieve", "post": "create", "patch": "partial_update", "delete": "destroy"}
+    acts = {
+        "get": "list" if many else "retrieve",
+        "post": "create",
+        "put": "update",
+        "patch": "partial_update",
+        "delete": "destroy",
+    }
     parts = [part.replace("-", "_") for part in path.split("/")[2:] if part and "{" not in part]
     return "_".join([*parts, several + acts[method]])
 

@@ -41,7 +41,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
 MAX_DEPTH = 1
 MAX_INDENT = 8
-METHODS = ("DELETE", "GET", "PATCH", "POST")
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 EVERYWHERE = frozenset({"limit", "offset", "sort", "q", "depth", "format", "api_version", "include", "exclude_m2m"})
 
 

@@ -29,7 +29,6 @@ End = Annotated[str | None, Field(description="ISO 8601, not past; without an of
 Crontab = Annotated[str, Field(description="Five fields, of a `custom` schedule: minute hour day month weekday.")]
 Zone = Annotated[str, Field(description="IANA name, such as `Europe/Zurich`.")]
 Queue = Annotated[str, Field(description="The name of a work queue of this Job.")]
-Seconds = Annotated[float, Field(ge=0, le=10_000_000, description="0 is no limit.")]
 Data = Annotated[dict[str, JsonValue], Field(description="The Job's variables, by name.")]
 
 
@@ -42,35 +41,6 @@ class Identified(TypedDict):
 Someone = UUID | str | Identified
 Several = Annotated[list[Someone], Field(max_length=MOST, description="By id, by name, or by an object with an id.")]
 Deletions = Annotated[list[UUID | Identified], Field(max_length=AT_ONCE, description="Those to delete.")]
-
-
-# Jobs
-
-
-class JobChange(TypedDict, total=False):
-    """What an administrator decides about a Job; a field's `_override` set to false takes his decision back."""
-
-    enabled: bool
-    description: Annotated[str, Field(max_length=10_000)]
-    approval_required: bool
-    has_sensitive_variables: bool
-    is_singleton: bool
-    hidden: bool
-    dryrun_default: bool
-    soft_time_limit: Seconds
-    time_limit: Seconds
-    job_queues: list[str]
-    task_queues: Annotated[list[str], Field(description="The same as `job_queues`.")]
-    description_override: bool
-    approval_required_override: bool
-    has_sensitive_variables_override: bool
-    is_singleton_override: bool
-    hidden_override: bool
-    dryrun_default_override: bool
-    soft_time_limit_override: bool
-    time_limit_override: bool
-    job_queues_override: bool
-    task_queues_override: bool
 
 
 NIGHTLY: dict[str, Any] = {

@@ -14,11 +14,9 @@ from api_shim.parsing.decision import FALSE, TRUE, read_decision
 from api_shim.parsing.fields import read_ids
 from api_shim.parsing.run_request import FORM_SCHEDULE, read_run, read_schedule
 from api_shim.parsing.schedule_change import FIELDS
-from api_shim.services.jobs import ALIASES, READERS
 from api_shim.web.rest.request_schemas import (
     NIGHTLY,
     Deletions,
-    JobChange,
     RequestedRun,
     RequestedRunForm,
     RequestedSchedule,
@@ -42,7 +40,6 @@ def fields(shape: Any) -> Collection[str]:
 @pytest.mark.parametrize(
     ("shape", "read"),
     [
-        pytest.param(JobChange, {*READERS, *ALIASES}, id="a change of a Job"),
         pytest.param(ScheduledJobChange, FIELDS, id="a change of a scheduled job"),
         pytest.param(RequestedSchedule, {*FORM_SCHEDULE}, id="a schedule"),
         pytest.param(
