@@ -105,7 +105,14 @@ class Identified(TypedDict):
     id: Annotated[UUID, of_text(read_id)]
 
 
-def read(model: TypeAdapter[T], sent: object, *, context: object = None, sentences: Mapping[str, str] = SENTENCES) -> T:
+def read(
+    model: TypeAdapter[T],
+    sent: object,
+    *,
+    context: object = None,
+    sentences: Mapping[str, str] = SENTENCES,
+    whole: str = "non_field_errors",
+) -> T:
     """Read a body, or a part of one.
 
     Args:
@@ -113,9 +120,10 @@ def read(model: TypeAdapter[T], sent: object, *, context: object = None, sentenc
         sent: what a client sent, decoded.
         context: what its rules judge by.
         sentences: the table, perhaps with some of a body's own.
+        whole: what that stands under which is about no field.
 
     Raises:
-        Invalid: with ``{field: [sentence]}``; what is about no field stands under ``non_field_errors``.
+        Invalid: with ``{field: [sentence]}``.
         TooLarge: an object of more fields than ``MOST_FIELDS``.
     """
     if isinstance(sent, Mapping) and len(sent) > MOST_FIELDS:
@@ -133,7 +141,7 @@ def read(model: TypeAdapter[T], sent: object, *, context: object = None, sentenc
     # Outside of the handler, so that what was sent does not travel with the refusal.
     for each in faults:
         if not each["loc"]:
-            raise Invalid({"non_field_errors": [sentence_of(each, sentence(each))]})
+            raise Invalid({whole: [sentence_of(each, sentence(each))]})
     raise Invalid(by_field(faults, sentence))
 
 

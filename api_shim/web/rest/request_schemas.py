@@ -16,7 +16,6 @@ from typing_extensions import TypedDict
 
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.account import MIN_KEY_LENGTH, MOST
-from api_shim.parsing.decision import FALSE, LONGEST_COMMENT, TRUE
 from api_shim.parsing.fields import AT_ONCE
 from api_shim.parsing.run_request import MAX_NAME
 from approval_gate.model import Action, ObjectType
@@ -97,17 +96,6 @@ class ScheduledJobChange(TypedDict, total=False):
     time_zone: Zone
     job_queue: Queue
     task_queue: Annotated[str, Field(description="The same as `job_queue`.")]
-
-
-Flag = bool | Annotated[str, Field(json_schema_extra={"enum": sorted(TRUE | FALSE)})]
-
-
-class SentDecision(TypedDict, total=False):
-    """What somebody decides with."""
-
-    comment: Annotated[str, Field(max_length=LONGEST_COMMENT)] | None
-    force: Annotated[Flag, Field(description="Approve although the start has passed.")] | None
-    version: Annotated[str, Field(description="The `approval_version` that was seen; another one is refused.")] | None
 
 
 class Transfer(TypedDict):

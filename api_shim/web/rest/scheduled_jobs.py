@@ -20,7 +20,7 @@ from api_shim.web.deps import Caller, Ref, Services, Use
 from api_shim.web.rest.expansion import answer_one, answer_page, expanded
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import as_page, by_reference, check_query, no_content, read_listing, respond
-from api_shim.web.rest.request_schemas import Deletions, ScheduledJobChange, SentDecision, Transfer
+from api_shim.web.rest.request_schemas import Deletions, ScheduledJobChange, Transfer
 from api_shim.web.rest.serializers import serializer
 from approval_gate.errors import Invalid
 from approval_gate.model import Actor, ObjectType
@@ -28,7 +28,7 @@ from flows.inputs import is_storable
 
 router = APIRouter(prefix="/api/extras/scheduled-jobs", tags=["scheduled-jobs"])
 KIND = ObjectType.SCHEDULED_JOB
-DECIDED = one(schemas.ScheduledJob, query=["force"], body=SentDecision, also=[409])
+DECIDED = one(schemas.ScheduledJob, query=["force"], body=Decision, also=[409])
 
 
 @router.get("", **a_list(schemas.ScheduledJob, KIND))

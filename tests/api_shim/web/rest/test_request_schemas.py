@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from api_shim.parsing.account import NEEDED, Reading, _readers
-from api_shim.parsing.decision import FALSE, TRUE, read_decision
+from api_shim.parsing.decision import FALSE, TRUE, Decision, read_decision
 from api_shim.parsing.fields import read_ids
 from api_shim.parsing.run_request import FORM_SCHEDULE, read_run, read_schedule
 from api_shim.parsing.schedule_change import FIELDS
@@ -21,7 +21,6 @@ from api_shim.web.rest.request_schemas import (
     RequestedRunForm,
     RequestedSchedule,
     ScheduledJobChange,
-    SentDecision,
     Transfer,
 )
 from api_shim.web.rest.scheduled_jobs import read_receiver
@@ -68,11 +67,11 @@ def test_the_example_of_a_run_is_one() -> None:
     ("shape", "read", "body"),
     [
         *(
-            pytest.param(SentDecision, lambda body: read_decision([], body), {"force": word}, id=f"force {word!r}")
+            pytest.param(Decision, lambda body: read_decision([], body), {"force": word}, id=f"force {word!r}")
             for word in (*sorted(TRUE | FALSE), True, False, None, "maybe")
         ),
-        pytest.param(SentDecision, lambda body: read_decision([], body), {"comment": "x" * 2001}, id="too long"),
-        pytest.param(SentDecision, lambda body: read_decision([], body), {"version": 5}, id="no version"),
+        pytest.param(Decision, lambda body: read_decision([], body), {"comment": "x" * 2001}, id="too long"),
+        pytest.param(Decision, lambda body: read_decision([], body), {"version": 5}, id="no version"),
         pytest.param(Transfer, read_receiver, {"user": "alice"}, id="to alice"),
         pytest.param(Transfer, read_receiver, {"user": ""}, id="to nobody"),
         pytest.param(Transfer, read_receiver, {}, id="to whom"),
