@@ -52,7 +52,10 @@ Comment = Annotated[
     str,
     Field(max_length=LONGEST_COMMENT),
     AfterValidator(_kept),
-    BeforeValidator(lambda value: "" if value is None else value, json_schema_input_type=str | None),
+    BeforeValidator(
+        lambda value: "" if value is None else value,
+        json_schema_input_type=Annotated[str, Field(max_length=LONGEST_COMMENT)] | None,
+    ),
 ]
 
 

@@ -41,20 +41,23 @@ LENIENT = ConfigDict(strict=True, extra="ignore", frozen=True)
 """Of a body in which clients of other versions may send more."""
 
 RULE = "rule"
+REQUIRED = "This field is required."
+NOT_A_STRING = "Not a valid string."
+NO_ID = "Must be a valid UUID."
 NOT_AN_OBJECT = "Invalid data. Expected a dictionary, but got {type}."
 CHOICE = '"{text:.100}" is not a valid choice.'
 
 SENTENCES: Mapping[str, str] = {
     "model_type": NOT_AN_OBJECT,
     "dict_type": NOT_AN_OBJECT,
-    "missing": "This field is required.",
+    "missing": REQUIRED,
     "null": "This field may not be null.",
     "extra_forbidden": "This field cannot be changed.",
     "invalid_key": "This field cannot be changed.",
     "bool_type": "Must be a valid boolean.",
     "not_a_flag": "Must be true or false.",
-    "string_type": "Not a valid string.",
-    "string_unicode": "Not a valid string.",
+    "string_type": NOT_A_STRING,
+    "string_unicode": NOT_A_STRING,
     "string_too_long": "Ensure this field has no more than {max_length} characters.",
     "enum": CHOICE,
     "literal_error": CHOICE,
@@ -63,9 +66,8 @@ SENTENCES: Mapping[str, str] = {
     "not_queues": "Expected a list of names of work queues.",
     "not_words": "Expected a list of words.",
     "not_references": "Expected a list of at most {most} ids or names.",
-    "not_a_reference": "Expected an id, a name, or an object with an id.",
     "no_receiver": "Give the name or the id of a user.",
-    "no_id": "Must be a valid UUID.",
+    "no_id": NO_ID,
     RULE: "{sentence}",
 }
 """What a person is told, by pydantic's name for the fault or by ours; ``<fault>.<field>`` is about one field alone."""

@@ -11,19 +11,18 @@ from api_shim import schemas
 from api_shim.domain.model import Job
 from api_shim.parsing.fields import read_id
 from api_shim.parsing.job_change import JobChange
-from api_shim.parsing.run_request import read_run
+from api_shim.parsing.run_request import RunForm, RunRequest, read_run
 from api_shim.web.bodies import is_form, read_body
 from api_shim.web.deps import Caller, Ref, Use
 from api_shim.web.rest.expansion import answer_one, answer_page, read_change
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import by_reference, respond
-from api_shim.web.rest.request_schemas import RequestedRun, RequestedRunForm
 from api_shim.web.rest.serializers import serializer
 from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/jobs", tags=["jobs"])
 KIND = ObjectType.JOB
-RUN = answers(schemas.Accepted, 201, body=RequestedRun, form=RequestedRunForm, also=[405])
+RUN = answers(schemas.Accepted, 201, body=RunRequest, form=RunForm, also=[405])
 
 
 @router.get("", **a_list(schemas.Job, KIND))

@@ -89,7 +89,6 @@ def answers(
     query: Sequence[str] = (),
     kind: ObjectType | None = None,
     body: Any = None,
-    required: Collection[str] = (),
     form: Any = None,
     also: Collection[int] = (),
 ) -> Json:
@@ -101,7 +100,6 @@ def answers(
         query: the parameters of its query, of those that are described here.
         kind: the type of object whose fields its query can filter by.
         body: what it takes.
-        required: the fields of the body that must be given, besides those of which the body says so itself.
         form: what it takes as a form.
         also: refusals that others do not have.
     """
@@ -109,7 +107,7 @@ def answers(
     filters = [_query(name, {"type": "array", "items": schema}) for name, schema in parameters(kind)] if kind else []
     extra: Json = {"parameters": [*own, *filters], "responses": _refusals(also)}
     if body is not None:
-        schema = {**_schema(body), **({"required": [*required]} if required else {})}
+        schema = _schema(body)
         kinds = {"application/json": schema, **(dict.fromkeys(FORMS, _schema(form)) if form else {})}
         content = {name: {"schema": schema} for name, schema in kinds.items()}
         extra["requestBody"] = {"content": content, "required": "required" in schema or schema["type"] == "array"}
