@@ -295,13 +295,14 @@ def test_a_request_is_told_apart_and_not_judged(body: dict[str, Any], request_of
     assert read_run(body, is_form=False) == request_of
 
 
+ODD_NAMES = {"a": "1", "schedule_name": "x", "name": ["y", "z"], "model_config": "m", "job_queue": "q"}
+
+
 @pytest.mark.parametrize(
     ("form", "request_of"),
     [
         pytest.param({}, RunRequest(), id="nothing"),
-        pytest.param({"a": "1", "schedule_name": "x", "name": ["y", "z"], "model_config": "m", "job_queue": "q"},
-                     RunRequest(data={"a": "1", "schedule_name": "x", "name": ["y", "z"], "model_config": "m", "job_queue": "q"}),
-                     id="variables, whatever they are called"),
+        pytest.param(ODD_NAMES, RunRequest(data=ODD_NAMES), id="variables, whatever they are called"),
         pytest.param({"_schedule_name": "", "_schedule_interval": "daily", "_schedule_time_zone": "UTC"},
                      RunRequest(schedule={"name": "", "interval": "daily", "time_zone": "UTC"}), id="a schedule"),
         pytest.param({"_job_queue": "bulk", "_task_queue": "x", "_other": "y"},
