@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -26,7 +26,7 @@ LARGEST = 256 * 1024
 """Bytes of all inputs together, as compact JSON."""
 
 MOST_TOLD = 50
-"""Faults of one request that are told; whoever sends more has not made a mistake by hand."""
+"""Fields of one request whose faults are told; whoever sends more has not made a mistake by hand."""
 
 RESERVED_KEY = "__prefect_kind"
 
@@ -80,37 +80,59 @@ def read_inputs(model: type[BaseModel], data: object) -> dict[str, JsonValue]:
     return inputs
 
 
-def fault(kind: str, **context: int) -> PydanticCustomError:
-    """Return the fault of this name in ``SENTENCES``, to be raised by what judges a value."""
+def fault(kind: str, **context: int | str) -> PydanticCustomError:
+    """Return the fault of this name in a table of sentences, to be raised by what judges a value."""
     return PydanticCustomError(kind, "refused", context)
 
 
 def _explain(error: ValidationError) -> list[str] | dict[str, list[str]]:
     faults = error.errors(include_url=False)
     unknown = [fault for fault in faults if fault["type"] in {"extra_forbidden", "invalid_key"}]
+    if not faults[0]["loc"]:
+        return [sentence_of(faults[0], SENTENCES[faults[0]["type"]])]
+    # What does not belong there is told first.
+    return by_field(unknown or faults, lambda fault: SENTENCES[fault["type"]])
+
+
+def by_field(faults: Sequence[ErrorDetails], sentence: Callable[[ErrorDetails], str]) -> dict[str, list[str]]:
+    """Return the sentences about a body by field, of several faults of one field the first.
+
+    Args:
+        faults: as pydantic tells them.
+        sentence: returns the sentence of a table that is about a fault.
+    """
     told: dict[str, list[str]] = {}
-    # What does not belong there is told first, and of several faults of one variable the first.
-    for fault in (unknown or faults)[:MOST_TOLD]:
-        if not fault["loc"]:
-            return [_sentence(fault)]
-        told.setdefault(_quote(str(fault["loc"][0])), [_sentence(fault)])
+    for fault in faults:
+        field = _quote(str(fault["loc"][0]))
+        if field not in told and len(told) < MOST_TOLD:
+            told[field] = [sentence_of(fault, sentence(fault))]
     return told
 
 
-def _sentence(fault: ErrorDetails) -> str:
+def sentence_of(fault: ErrorDetails, sentence: str) -> str:
+    """Return the sentence of a table with what this fault is about filled in."""
     context = fault.get("ctx", {})
     value = fault["input"]
     limit = context.get("max_length", context.get("min_length"))
     length = len(value) if isinstance(value, str) else 0
-    words = {"s": "" if limit == 1 else "s", "length": length, "value": _quote(value)}
-    return SENTENCES[fault["type"]].format(**context, **words)
+    words = {"s": "" if limit == 1 else "s", "length": length, "type": type(value).__name__, "value": _quote(value)}
+    # Only where it is told, for it may be long.
+    text = _text(value) if "{text" in sentence else ""
+    return sentence.format(**context, **words, text=text)
 
 
 def _quote(value: object) -> str:
     if isinstance(value, dict | list) or (isinstance(value, int) and value.bit_length() > 64):
         return "That value"
-    text = _printable(str(value))
+    text = _text(value)
     return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _text(value: object) -> str:
+    try:
+        return _printable(str(value))
+    except (RecursionError, ValueError):  # it is nested deeper, or is a number longer, than Python writes
+        return "That value"
 
 
 def is_storable(text: str) -> bool:

@@ -22,13 +22,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from api_shim.domain.accounts import Permission
-from api_shim.parsing.fields import collect, read_flag, read_id, read_object
-from api_shim.parsing.run_request import NOT_A_STRING, REQUIRED, read_time
+from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, ValidationInfo, with_config
+from typing_extensions import TypedDict
+
+from api_shim.parsing.fields import read_id, read_object
+from api_shim.parsing.run_request import read_time
+from api_shim.parsing.sentences import SENTENCES, STRICT, Identified, all_as, of_text, read, rule
 from api_shim.store.columns import path_types
 from approval_gate import constraints
 from approval_gate.errors import Invalid
@@ -139,17 +141,10 @@ def _members(kind: type[Member], words: Sequence[str], noun: str) -> tuple[Membe
 Reference = UUID | str
 Reader = Callable[[Any], Any]
 
+NOT_A_REFERENCE = "Expected an id, a name, or an object with an id."
 CANNOT_BE_SET = "This field cannot be set."
 MOST = 1000
 """How many users or groups one request can name."""
-
-NEEDED: Mapping[ObjectType, tuple[str, ...]] = {
-    ObjectType.USER: ("username",),
-    ObjectType.GROUP: ("name",),
-    ObjectType.TOKEN: (),
-    ObjectType.PERMISSION: ("name", "object_types", "actions"),
-}
-"""What must be given of a new one; the rest has defaults."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,6 +162,187 @@ class Reading:
     ids_of: Callable[[ObjectType, Sequence[Reference]], tuple[UUID, ...]]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Form:
+    """What a form is read by: besides, its body, and what is to be changed."""
+
+    reading: Reading
+    sent: Mapping[str, Any]
+    before: Any
+
+
+Info = ValidationInfo[_Form]
+
+
+def _reference(value: Any) -> Reference:
+    named = value.get("id") if isinstance(value, Mapping) else value
+    if not isinstance(named, str) or not is_storable(named):
+        raise Invalid(NOT_A_REFERENCE)
+    return read_id(named) or named
+
+
+def _ids_of(kind: ObjectType) -> AfterValidator:
+    """Return the rule that there are such users or groups."""
+
+    def ids(named: list[Reference], info: Info) -> tuple[UUID, ...]:
+        return info.context.reading.ids_of(kind, named)
+
+    return AfterValidator(rule(ids))
+
+
+def _id_of(named: Reference, info: Info) -> UUID:
+    (found,) = info.context.reading.ids_of(ObjectType.USER, [named])
+    return found
+
+
+def _end(value: Any, info: Info) -> datetime | None:
+    reading = info.context.reading
+    return None if value is None else check_end(read_time(value, reading.zone), reading.now)
+
+
+def _fit(constraints: Any, info: Info) -> Any:
+    """See that constraints fit the types that they are for, unless those are a fault themselves."""
+    form = info.context
+    stands = form.before.object_types if form.before else ()
+    types = info.data.get("object_types") if "object_types" in form.sent else stands
+    if types is not None:
+        check_constraints(constraints, types)
+    return constraints
+
+
+def _one_of(words: type[StrEnum]) -> Any:
+    """Return what describes a list of such words."""
+    return {"items": {"type": "string", "enum": [*words]}}
+
+
+Someone = Annotated[Any, PlainValidator(rule(_reference), json_schema_input_type=UUID | str | Identified)]
+Named = Annotated[
+    list[Someone],
+    Field(max_length=MOST, description="By id, by name, or by an object with an id."),
+    all_as("not_references", most=MOST),
+]
+Users = Annotated[Named, _ids_of(ObjectType.USER)]
+Groups = Annotated[Named, _ids_of(ObjectType.GROUP)]
+Username = Annotated[
+    str,
+    of_text(check_username),
+    Field(min_length=1, max_length=150, description="Letters, digits, and `@ . + - _`."),
+]
+GroupName = Annotated[
+    str, of_text(check_group_name), Field(min_length=1, max_length=150, description="Without a comma.")
+]
+PermissionName = Annotated[str, of_text(check_permission_name), Field(min_length=1, max_length=255)]
+End = Annotated[
+    datetime | None,
+    PlainValidator(rule(_end), json_schema_input_type=str | None),
+    Field(description="ISO 8601, not past; without an offset it is in the server's zone."),
+]
+Key = (
+    Annotated[
+        str, of_text(check_key), Field(min_length=MIN_KEY_LENGTH, description="Printable ASCII, without a space.")
+    ]
+    | None
+)
+Words = Annotated[list[str], all_as("not_words")]
+Types = Annotated[Words, AfterValidator(rule(read_types)), Field(min_length=1, json_schema_extra=_one_of(ObjectType))]
+Actions = Annotated[Words, AfterValidator(rule(read_actions)), Field(min_length=1, json_schema_extra=_one_of(Action))]
+Constraints = Annotated[
+    Any,
+    AfterValidator(rule(_fit)),
+    Field(description="Lookups and their values: an object is all of them, a list any."),
+]
+
+
+@with_config(STRICT)
+class UserFields(TypedDict, total=False):
+    """What a user is to be."""
+
+    username: Username
+    is_active: bool
+    is_superuser: bool
+    groups: Groups
+
+
+@with_config(STRICT)
+class NewUser(UserFields):
+    """What a new user is to be."""
+
+    username: Username  # type: ignore[misc]  # a change may leave it out
+
+
+@with_config(STRICT)
+class GroupFields(TypedDict, total=False):
+    """What a group is to be."""
+
+    name: GroupName
+
+
+@with_config(STRICT)
+class NewGroup(GroupFields):
+    """What a new group is to be."""
+
+    name: GroupName  # type: ignore[misc]  # a change may leave it out
+
+
+@with_config(STRICT)
+class TokenFields(TypedDict, total=False):
+    """What a token is to be."""
+
+    write_enabled: bool
+    expires: End
+
+
+@with_config(STRICT)
+class NewToken(TokenFields, total=False):
+    """What a new token is to be; without a user it is the caller's own, without a key it is given one."""
+
+    user: Annotated[Someone, AfterValidator(rule(_id_of))]
+    key: Key
+
+
+@with_config(STRICT)
+class PermissionFields(TypedDict, total=False):
+    """What a permission is to be: actions on types of objects, perhaps limited, for users and groups."""
+
+    name: PermissionName
+    enabled: bool
+    object_types: Types
+    actions: Actions
+    constraints: Constraints
+    users: Users
+    groups: Groups
+
+
+@with_config(STRICT)
+class NewPermission(PermissionFields):
+    """What a new permission is to be: actions on types of objects, perhaps limited, for users and groups."""
+
+    name: PermissionName  # type: ignore[misc]  # a change may leave it out
+    object_types: Types  # type: ignore[misc]  # a change may leave them out
+    actions: Actions  # type: ignore[misc]  # a change may leave them out
+
+
+CHANGES: Mapping[ObjectType, Any] = {
+    ObjectType.USER: UserFields,
+    ObjectType.GROUP: GroupFields,
+    ObjectType.TOKEN: TokenFields,
+    ObjectType.PERMISSION: PermissionFields,
+}
+"""What each is to be that there is already."""
+
+ADDITIONS: Mapping[ObjectType, Any] = {
+    ObjectType.USER: NewUser,
+    ObjectType.GROUP: NewGroup,
+    ObjectType.TOKEN: NewToken,
+    ObjectType.PERMISSION: NewPermission,
+}
+"""What each is to be that is new."""
+
+_CHANGES: Mapping[ObjectType, TypeAdapter[Any]] = {kind: TypeAdapter(form) for kind, form in CHANGES.items()}
+_ADDITIONS: Mapping[ObjectType, TypeAdapter[Any]] = {kind: TypeAdapter(form) for kind, form in ADDITIONS.items()}
+_SENTENCES = {**SENTENCES, "extra_forbidden": CANNOT_BE_SET, "invalid_key": CANNOT_BE_SET}
+
+
 def read_form(kind: ObjectType, body: object, reading: Reading, before: Any = None) -> dict[str, Any]:
     """Return the fields that are given, with what they are to hold; users and groups as their ids.
 
@@ -180,92 +356,11 @@ def read_form(kind: ObjectType, body: object, reading: Reading, before: Any = No
         Invalid: with ``{field: [sentence]}``.
     """
     sent = read_object(body)
-    readers = _readers(kind, reading, new=before is None)
-    faults = {name: [CANNOT_BE_SET] for name in sent if name not in readers}
-    if before is None:
-        faults |= {name: [REQUIRED] for name in NEEDED[kind] if name not in sent}
-    known = [name for name in sent if name in readers]
-    values = {name: collect(faults, name, readers[name], sent[name]) for name in known}
-    if kind is ObjectType.PERMISSION and "object_types" not in faults:
-        faults |= _limits(values, before)
-    if faults:
-        raise Invalid(faults)
-    return values
-
-
-def _readers(kind: ObjectType, reading: Reading, *, new: bool) -> Mapping[str, Reader]:
-    users, groups = (partial(_several, reading, each) for each in (ObjectType.USER, ObjectType.GROUP))
-    readers: Mapping[ObjectType, Mapping[str, Reader]] = {
-        ObjectType.USER: {
-            "username": partial(_text, check_username),
-            "is_active": read_flag,
-            "is_superuser": read_flag,
-            "groups": groups,
-        },
-        ObjectType.GROUP: {"name": partial(_text, check_group_name)},
-        ObjectType.TOKEN: {
-            "write_enabled": read_flag,
-            "expires": partial(_end, reading),
-            **({"user": partial(_one, reading), "key": _key} if new else {}),
-        },
-        ObjectType.PERMISSION: {
-            "name": partial(_text, check_permission_name),
-            "enabled": read_flag,
-            "object_types": partial(_words, read_types),
-            "actions": partial(_words, read_actions),
-            "constraints": lambda raw: raw,
-            "users": users,
-            "groups": groups,
-        },
-    }
-    return readers[kind]
-
-
-def _limits(values: Mapping[str, Any], before: Permission | None) -> dict[str, list[str]]:
-    """Return the fault of constraints that do not fit the types, whichever of the two is new."""
-    if not {"object_types", "constraints"} & values.keys():
-        return {}
-    types = values.get("object_types", before.object_types if before else ())
-    try:
-        check_constraints(values.get("constraints", before.constraints if before else None), types)
-    except Invalid as error:
-        return {"constraints": [str(error)]}
-    return {}
-
-
-def _text(check: Callable[[str], str], value: Any) -> str:
-    if not isinstance(value, str):
-        raise Invalid(NOT_A_STRING)
-    return check(value)
-
-
-def _key(value: Any) -> str | None:
-    return None if value is None else _text(check_key, value)
-
-
-def _end(reading: Reading, value: Any) -> datetime | None:
-    return None if value is None else check_end(read_time(value, reading.zone), reading.now)
-
-
-def _words(read: Callable[[Sequence[str]], Any], value: Any) -> Any:
-    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise Invalid("Expected a list of words.")
-    return read(value)
-
-
-def _several(reading: Reading, kind: ObjectType, value: Any) -> tuple[UUID, ...]:
-    if not isinstance(value, list) or len(value) > MOST:
-        raise Invalid(f"Expected a list of at most {MOST} ids or names.")
-    return reading.ids_of(kind, [_reference(item) for item in value])
-
-
-def _one(reading: Reading, value: Any) -> UUID:
-    (found,) = reading.ids_of(ObjectType.USER, [_reference(value)])
-    return found
-
-
-def _reference(value: Any) -> Reference:
-    named = value.get("id") if isinstance(value, Mapping) else value
-    if not isinstance(named, str) or not is_storable(named):
-        raise Invalid("Expected an id, a name, or an object with an id.")
-    return read_id(named) or named
+    judged = dict(sent)
+    if kind is ObjectType.PERMISSION and before is not None and "object_types" in sent:
+        # The limits that it has must fit its new types, as new ones must.
+        judged.setdefault("constraints", before.constraints)
+    model = (_ADDITIONS if before is None else _CHANGES)[kind]
+    form = _Form(reading=reading, sent=sent, before=before)
+    values: Mapping[str, Any] = read(model, judged, context=form, sentences=_SENTENCES)
+    return {name: value for name, value in values.items() if name in sent}

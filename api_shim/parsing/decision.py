@@ -10,32 +10,82 @@ Contract 6, 9.4 and 10.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from api_shim.parsing.fields import read_object
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, TypeAdapter
+
+from api_shim.parsing.fields import truth_of
+from api_shim.parsing.sentences import LENIENT, read
 from approval_gate.errors import Invalid
-from flows.inputs import is_storable
+from flows.inputs import fault, is_storable
+from flows.variables import TRUTH_WORDS
 
-TRUE = frozenset({"true", "1", "yes", "on"})
-FALSE = frozenset({"false", "0", "no", "off", ""})
 LONGEST_COMMENT = 2000
 CHOOSE = "Choose a decision: approve or deny."
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Decision:
-    """What somebody decides with.
+def _read_flag(value: Any) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    word = str(value).strip()
+    said = truth_of(word) if word else False
+    if said is None:
+        raise fault("not_a_flag")
+    return said
 
-    Args:
-        comment: for the others; may be empty.
-        force: he knows that the start has passed.
-        version: the version of the request that he has seen, if he says so.
-    """
 
-    comment: str = ""
-    force: bool = False
-    version: str | None = None
+def _kept(comment: str) -> str:
+    if not is_storable(comment):
+        raise fault("string_type")
+    return comment.strip()
+
+
+def _seen(version: Any) -> str | None:
+    """Return the version of the request that somebody has decided about, if their form said."""
+    return version if isinstance(version, str) and version and is_storable(version) else None
+
+
+Word = bool | Annotated[str, Field(json_schema_extra={"enum": ["", *sorted(TRUTH_WORDS)]})]
+Flag = Annotated[bool, PlainValidator(_read_flag, json_schema_input_type=Word | None)]
+Comment = Annotated[
+    str,
+    Field(max_length=LONGEST_COMMENT),
+    AfterValidator(_kept),
+    BeforeValidator(
+        lambda value: "" if value is None else value,
+        json_schema_input_type=Annotated[str, Field(max_length=LONGEST_COMMENT)] | None,
+    ),
+]
+
+
+class Decision(BaseModel):
+    """What somebody decides with."""
+
+    model_config = LENIENT
+
+    comment: Annotated[Comment, Field(description="For the others.")] = ""
+    force: Annotated[Flag, Field(description="Approve although the start has passed.")] = False
+    version: Annotated[
+        str | None,
+        AfterValidator(lambda version: version or None),
+        Field(description="The `approval_version` that was seen; another one is refused."),
+    ] = None
+
+
+class Answer(BaseModel):
+    """What somebody has filled into Prefect's form."""
+
+    model_config = LENIENT
+
+    decision: Literal["approve", "deny"]
+    comment: Comment = ""
+    confirm_past_due: Flag = False
+    request: Annotated[str | None, PlainValidator(_seen)] = None
+
+
+_DECISION = TypeAdapter(Decision)
+_ANSWER = TypeAdapter(Answer)
+_FLAG: TypeAdapter[bool] = TypeAdapter(Flag)
 
 
 def read_decision(query: Sequence[str], body: object) -> Decision:
@@ -48,58 +98,26 @@ def read_decision(query: Sequence[str], body: object) -> Decision:
     Raises:
         Invalid: a value that it cannot be, under its field.
     """
-    sent = read_object(body)
-    said = {_read_flag("force", value) for value in (*query, *([sent["force"]] if "force" in sent else []))}
+    decision = read(_DECISION, body)
+    said = {read(_FLAG, word, whole="force") for word in query}
+    if "force" in decision.model_fields_set:
+        said.add(decision.force)
     if len(said) > 1:
         raise Invalid({"force": ["It is given more than once, and differently."]})
-    return Decision(comment=_read_comment(sent), force=said == {True}, version=_read_version(sent.get("version")))
+    return decision.model_copy(update={"force": said == {True}})
 
 
 def read_answer(answer: object) -> tuple[str, Decision]:
-    """Read what somebody has filled into Prefect's form: which way he decides, and with what.
+    """Read what somebody has filled into Prefect's form: which way they decide, and with what.
 
     Raises:
-        Invalid: it is incomplete, with a sentence for him.
+        Invalid: it is incomplete, with a sentence for them.
     """
     if not isinstance(answer, Mapping) or answer.get("decision") not in ("approve", "deny"):
         raise Invalid(CHOOSE)
     try:
-        force = _read_flag("confirm_past_due", answer.get("confirm_past_due"))
-        decision = Decision(comment=_read_comment(answer), force=force, version=version_in(answer))
+        filled = read(_ANSWER, answer)
     except Invalid as error:
         raise Invalid(str(error)) from error
-    return answer["decision"], decision
-
-
-def _read_flag(field: str, value: Any) -> bool:
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    word = str(value).strip().lower()
-    if word in TRUE:
-        return True
-    if word in FALSE:
-        return False
-    raise Invalid({field: ["Must be true or false."]})
-
-
-def _read_comment(body: Mapping[str, Any]) -> str:
-    comment = body.get("comment")
-    if comment is None:
-        return ""
-    if not isinstance(comment, str) or not is_storable(comment):
-        raise Invalid({"comment": ["Not a valid string."]})
-    if len(comment) > LONGEST_COMMENT:
-        raise Invalid({"comment": [f"Ensure this field has no more than {LONGEST_COMMENT} characters."]})
-    return comment.strip()
-
-
-def _read_version(version: Any) -> str | None:
-    if version is None or isinstance(version, str):
-        return version or None
-    raise Invalid({"version": ["Not a valid string."]})
-
-
-def version_in(answer: Mapping[str, Any]) -> str | None:
-    """Return the version of the request that somebody has decided about, if his form said."""
-    seen = answer.get("request")
-    return seen if isinstance(seen, str) and seen else None
+    decision = Decision(comment=filled.comment, force=filled.confirm_past_due, version=filled.request)
+    return filled.decision, decision

@@ -13,10 +13,14 @@ Contract 5, 7 and 9.3.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
+
+from api_shim.parsing.sentences import NO_ID, Identified
 from approval_gate.errors import Invalid, TooLarge
+from flows.inputs import fault
 from flows.variables import TRUTH_WORDS
 
 NOT_A_FLAG = "Must be a valid boolean."
@@ -74,9 +78,23 @@ def collect(faults: dict[str, list[str]], field: str, read: Callable[..., Any], 
         return None
 
 
-BAD_ID = "Must be a valid UUID."
 AT_ONCE = 1000
 """How many one request may delete."""
+
+
+def _id(item: Any) -> UUID:
+    text = item.get("id") if isinstance(item, dict) else item
+    found = read_id(text) if isinstance(text, str) else None
+    if found is None:
+        raise fault("no_id")
+    return found
+
+
+Deletions = Annotated[
+    list[Annotated[UUID, PlainValidator(_id, json_schema_input_type=UUID | Identified)]],
+    Field(max_length=AT_ONCE, description="Those to delete."),
+]
+_DELETIONS: TypeAdapter[list[UUID]] = TypeAdapter(Deletions)
 
 
 def read_ids(body: Any) -> list[UUID]:
@@ -92,12 +110,8 @@ def read_ids(body: Any) -> list[UUID]:
     if len(body) > AT_ONCE:
         message = f"At most {AT_ONCE} can be deleted at once; these are {len(body)}."
         raise TooLarge({"non_field_errors": [message]})
-    ids = [_item(item) for item in body]
-    if None in ids:
-        raise Invalid([{} if thing_id else {"id": [BAD_ID]} for thing_id in ids])
-    return [thing_id for thing_id in ids if thing_id is not None]
-
-
-def _item(item: Any) -> UUID | None:
-    text = item.get("id") if isinstance(item, dict) else item
-    return read_id(text) if isinstance(text, str) else None
+    try:
+        return _DELETIONS.validate_python(body)
+    except ValidationError as error:
+        places = {each["loc"][0] for each in error.errors(include_url=False)}
+    raise Invalid([{"id": [NO_ID]} if place in places else {} for place in range(len(body))])

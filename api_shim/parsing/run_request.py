@@ -1,10 +1,13 @@
-"""Reads the schedule of a run request: what a client sent becomes times, or sentences about its faults.
+"""Reads a run request: what a client sent becomes a schedule, a queue and inputs, or sentences about their faults.
 
-* Every fault is told under its field, in the contract's words; all of them at once where they do not hide each other.
+* Its parts are told apart first, and judged by its Job later: the schedule, then the queue, then the data.
+* Every fault of a schedule is told under its field, in the contract's words; all of them at once where they do not
+  hide each other.
 * An interval is always needed; a name unless it is ``immediately``; a start unless it is that or ``custom``.
 * A start without a zone is in the schedule's zone, which is the server's unless the schedule names one.
 * A start lies not in the past.
 * A custom schedule without a start begins with the next match of its crontab.
+* In a form the request's own fields begin with an underscore; every other field is a variable.
 
 Contract 4, 9.9 to 9.11.
 """
@@ -14,15 +17,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainValidator,
+    TypeAdapter,
+    ValidationInfo,
+)
+
 from api_shim.domain.crontab import check_crontab
-from api_shim.domain.model import Job
+from api_shim.domain.model import Job, queue_id
 from api_shim.domain.recurrence import Interval, check_start_time, check_time_zone, first_time
-from api_shim.parsing.fields import collect, read_object
+from api_shim.parsing.sentences import LENIENT, NOT_A_STRING, Identified, Later, of_text, read, rule
 from approval_gate.errors import Invalid
+from flows.inputs import fault
 
 MAX_NAME = 255
 MAX_TIME = 64
@@ -34,8 +49,7 @@ START_UNREADABLE = (
     "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
 )
 CRONTAB_MISSING = "Please enter a valid crontab."
-REQUIRED = "This field is required."
-NOT_A_STRING = "Not a valid string."
+BOTH_QUEUES = "task_queue and job_queue are both specified. Please specify only one or another."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +70,149 @@ class Schedule:
     crontab: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reading:
+    """What a schedule is read by."""
+
+    now: datetime
+    zone: str
+
+
+Info = ValidationInfo[_Reading]
+
+
+def check_name(name: str) -> str:
+    """Return the name of a scheduled job, which may be empty, without the white space around it.
+
+    Raises:
+        Invalid: with the sentence.
+    """
+    name = name.strip()
+    if len(name) > MAX_NAME:
+        raise Invalid(f"Ensure this field has no more than {MAX_NAME} characters.")
+    if not all(c.isprintable() for c in name):
+        raise Invalid("The name may not have control characters, or others that cannot be printed.")
+    return name
+
+
+def check_needed_name(name: str) -> str:
+    """Return the name of a scheduled job that cannot be without one.
+
+    Raises:
+        Invalid: with the sentence.
+    """
+    if not (name := check_name(name)):
+        raise Invalid(NAME_MISSING)
+    return name
+
+
+def _given(value: Any) -> Any:
+    if value is None:
+        raise fault("missing")
+    return value
+
+
+def _named(name: str | None, info: Info) -> str:
+    if not name and info.data.get("interval") is not Interval.IMMEDIATELY:
+        raise Invalid(NAME_MISSING)
+    return name or ""
+
+
+def _crontab(value: Any, info: Info) -> str:
+    return read_crontab(value) if info.data.get("interval") is Interval.CUSTOM else ""
+
+
+def _start(value: Any, info: Info) -> datetime | None:
+    reading, interval = info.context, info.data.get("interval")
+    if interval is Interval.IMMEDIATELY:
+        return reading.now
+    if interval is Interval.CUSTOM and value in (None, ""):
+        return None
+    return read_start(value, info.data.get("time_zone", reading.zone), reading.now)
+
+
+Moment = Annotated[str, Field(description="ISO 8601; without an offset it is in the time zone of the schedule.")]
+Crontab = Annotated[str, Field(description="Five fields, of a `custom` schedule: minute hour day month weekday.")]
+Zone = Annotated[str, of_text(check_time_zone), Field(description="IANA name, such as `Europe/Zurich`.")]
+Queue = Annotated[str | Identified, Field(description="A work queue of this Job, by name, by id, or by an object.")]
+OldQueue = Annotated[Queue, Field(description="The same as `job_queue`.")]
+Data = Annotated[dict[str, JsonValue], Field(description="The Job's variables, by name.")]
+
+
+class RequestedSchedule(BaseModel):
+    """When to run; a name is needed unless `immediately`, a start unless that or `custom`, which needs a crontab."""
+
+    model_config = ConfigDict(**LENIENT, validate_default=True)
+
+    interval: Annotated[Interval, Field(strict=False), BeforeValidator(_given)]
+    name: Annotated[
+        Annotated[str, of_text(check_name), Field(max_length=MAX_NAME, description="Unique.")] | None,
+        AfterValidator(rule(_named)),
+    ] = None
+    time_zone: Annotated[Zone | None, AfterValidator(lambda zone, info: zone or info.context.zone)] = None
+    crontab: Annotated[str | None, PlainValidator(rule(_crontab), json_schema_input_type=Crontab | None)] = None
+    start_time: Annotated[datetime | None, PlainValidator(rule(_start), json_schema_input_type=Moment | None)] = None
+
+
+NIGHTLY: dict[str, Any] = {
+    "data": {"source": "/srv"},
+    "schedule": {"name": "Every night", "interval": "daily", "start_time": "2030-01-01T02:00", "time_zone": "UTC"},
+}
+
+
+class RunRequest(BaseModel):
+    """With what a Job is to run, when, and where; at once where no schedule is given."""
+
+    model_config = ConfigDict(**LENIENT, json_schema_extra={"examples": [NIGHTLY]})
+
+    data: Annotated[Any, Later(Data | None), AfterValidator(lambda data: {} if data is None else data)] = Field(
+        default_factory=dict, repr=False
+    )
+    schedule: Annotated[Any, Later(RequestedSchedule | None)] = None
+    job_queue: Annotated[Any, Later(Queue | None)] = None
+    task_queue: Annotated[Any, Later(OldQueue | None)] = None
+
+
+class RunForm(BaseModel):
+    """The same as a form: every other field is a variable of the Job."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, alias_generator="_{}".format)
+
+    schedule_interval: Annotated[Any, Later(Interval)] = None
+    schedule_name: Annotated[Any, Later(Annotated[str, Field(max_length=MAX_NAME)])] = None
+    schedule_start_time: Annotated[Any, Later(Moment)] = None
+    schedule_crontab: Annotated[Any, Later(Crontab)] = None
+    schedule_time_zone: Annotated[Any, Later(Zone)] = None
+    job_queue: Annotated[Any, Later(str)] = None
+    task_queue: Annotated[Any, Later(str)] = None
+
+
+_SCHEDULE = TypeAdapter(RequestedSchedule)
+_REQUEST = TypeAdapter(RunRequest)
+_FORM = TypeAdapter(RunForm)
+
+
+def read_run(body: object, *, is_form: bool) -> RunRequest:
+    """Read a run request, whose parts are yet to be judged.
+
+    Args:
+        body: what was sent, decoded.
+        is_form: it is a form, whose own fields begin with an underscore.
+
+    Raises:
+        Invalid: it is not an object.
+    """
+    if not is_form:
+        return read(_REQUEST, body)
+    form = read(_FORM, body)
+    # What was not sent is None here, and nothing that a form sends is.
+    sent = {name: getattr(form, f"schedule_{name}") for name in RequestedSchedule.model_fields}
+    schedule = {name: value for name, value in sent.items() if value is not None}
+    return RunRequest(
+        data=form.model_extra, schedule=schedule or None, job_queue=form.job_queue, task_queue=form.task_queue
+    )
+
+
 def read_schedule(raw: object, now: datetime, zone: str) -> Schedule:
     """Read the ``schedule`` of a run request.
 
@@ -67,53 +224,44 @@ def read_schedule(raw: object, now: datetime, zone: str) -> Schedule:
     Raises:
         Invalid: with ``{"schedule": {field: [sentence]}}``.
     """
-    if not isinstance(raw, Mapping):
-        raise _fault("non_field_errors", f"Invalid data. Expected a dictionary, but got {type(raw).__name__}.")
-    interval = _interval(raw)
-    faults: dict[str, list[str]] = {}
-    needed = interval is not Interval.IMMEDIATELY
-    name = collect(faults, "name", partial(read_name, needed=needed), raw.get("name"))
-    sent = raw.get("time_zone")
-    time_zone = zone if sent is None else collect(faults, "time_zone", read_time_zone, sent) or zone
-    custom = interval is Interval.CUSTOM
-    crontab = collect(faults, "crontab", read_crontab, raw.get("crontab")) if custom else ""
-    start = now if not needed else collect(faults, "start_time", _start, raw, interval, time_zone, now)
-    if faults:
-        raise Invalid({"schedule": faults})
-    if start is None:
-        start = first_time(crontab, time_zone, now)
-    return Schedule(name=name, interval=interval, start_time=start, time_zone=time_zone, crontab=crontab)
+    try:
+        asked = read(_SCHEDULE, raw, context=_Reading(now=now, zone=zone))
+    except Invalid as error:
+        told = error.detail
+        if isinstance(told, Mapping) and "interval" in told:
+            # What else is needed depends on it.
+            told = {"interval": told["interval"]}
+        raise type(error)({"schedule": told}) from None
+    start = asked.start_time or first_time(asked.crontab or "", asked.time_zone or zone, now)
+    return Schedule(**{**dict(asked), "start_time": start})
 
 
-def _fault(field: str, sentence: str) -> Invalid:
-    return Invalid({"schedule": {field: [sentence]}})
+def read_queue(job: Job, task_queue: object, job_queue: object) -> str:
+    """Read the work queue that somebody asks for, under either of its names; the Job's first one if they ask for none.
 
-
-def _interval(raw: Mapping[str, Any]) -> Interval:
-    value = raw.get("interval")
-    if value is None:
-        raise _fault("interval", REQUIRED)
-    if not isinstance(value, str) or value not in list(Interval):
-        raise _fault("interval", f'"{str(value)[:100]}" is not a valid choice.')
-    return Interval(value)
-
-
-def read_name(value: object, *, needed: bool) -> str:
-    """Read the name of a scheduled job; empty where it is not needed.
+    Args:
+        job: the Job.
+        task_queue: what was sent under the older name: the name of a queue, its id, or an object with its id.
+        job_queue: the same under the newer name.
 
     Raises:
-        Invalid: with the sentence.
+        Invalid: both names are used, or the Job has no such queue.
     """
-    if value is not None and not isinstance(value, str):
-        raise Invalid(NOT_A_STRING)
-    name = (value or "").strip()
-    if not name and needed:
-        raise Invalid(NAME_MISSING)
-    if len(name) > MAX_NAME:
-        raise Invalid(f"Ensure this field has no more than {MAX_NAME} characters.")
-    if not all(c.isprintable() for c in name):
-        raise Invalid("The name may not have control characters, or others that cannot be printed.")
-    return name
+    if task_queue is not None and job_queue is not None:
+        raise Invalid({"task_queue": BOTH_QUEUES})
+    asked = task_queue if job_queue is None else job_queue
+    if asked is None or asked == "":
+        return job.default_queue
+    named = asked.get("id") if isinstance(asked, Mapping) else asked
+    for name in job.queues:
+        if named == str(queue_id(name)) or asked == name:
+            return name
+    raise Invalid({"task_queue": [f'"{str(asked)[:100]}" is not a valid choice.']})
+
+
+def default_name(job: Job, now: datetime) -> str:
+    """Return the name of a scheduled job that was asked for without one (contract 4)."""
+    return f"{job.name[:200]} - {now.isoformat()}"
 
 
 def read_time_zone(value: object) -> str:
@@ -136,13 +284,6 @@ def read_crontab(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise Invalid(CRONTAB_MISSING)
     return check_crontab(value)
-
-
-def _start(raw: Mapping[str, Any], interval: Interval, zone: str, now: datetime) -> datetime | None:
-    value = raw.get("start_time")
-    if interval is Interval.CUSTOM and value in (None, ""):
-        return None
-    return read_start(value, zone, now)
 
 
 def read_start(value: object, zone: str, now: datetime) -> datetime:
@@ -181,72 +322,3 @@ def read_time(value: object, zone: str) -> datetime:
         return (time if time.tzinfo else time.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Invalid(START_UNREADABLE) from error
-
-
-BOTH_QUEUES = "task_queue and job_queue are both specified. Please specify only one or another."
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunRequest:
-    """What somebody asks to run.
-
-    Args:
-        data: the variables, as sent.
-        schedule: when, as sent; None for now.
-        task_queue: the work queue, as sent.
-        job_queue: the same, under its newer name.
-    """
-
-    data: object
-    schedule: object = None
-    task_queue: object = None
-    job_queue: object = None
-
-
-def read_queue(job: Job, task_queue: object, job_queue: object) -> str:
-    """Read the work queue that somebody asks for, under either of its names; the Job's first one if he asks for none.
-
-    Raises:
-        Invalid: both names are used, or the Job has no such queue.
-    """
-    if task_queue is not None and job_queue is not None:
-        raise Invalid({"task_queue": BOTH_QUEUES})
-    asked = task_queue if job_queue is None else job_queue
-    if asked is None or asked == "":
-        return job.default_queue
-    if not isinstance(asked, str) or asked not in job.queues:
-        raise Invalid({"task_queue": [f'"{str(asked)[:100]}" is not a valid choice.']})
-    return asked
-
-
-def default_name(job: Job, now: datetime) -> str:
-    """Return the name of a scheduled job that was asked for without one (contract 4)."""
-    return f"{job.name[:200]} - {now.isoformat()}"
-
-
-FORM_SCHEDULE = ("name", "start_time", "interval", "crontab", "time_zone")
-
-
-def read_run(body: Any, *, is_form: bool) -> RunRequest:
-    """Read a run request, from JSON or from a form whose own fields begin with an underscore.
-
-    Raises:
-        Invalid: it is not an object, or a value in a form is a file.
-    """
-    sent = read_object(body)
-    if not is_form:
-        data = sent.get("data")
-        return RunRequest(
-            data={} if data is None else data,
-            schedule=sent.get("schedule"),
-            task_queue=sent.get("task_queue"),
-            job_queue=sent.get("job_queue"),
-        )
-    schedule = {field: sent[f"_schedule_{field}"] for field in FORM_SCHEDULE if f"_schedule_{field}" in sent}
-    own = {"_task_queue", "_job_queue", *(f"_schedule_{field}" for field in FORM_SCHEDULE)}
-    return RunRequest(
-        data={name: value for name, value in sent.items() if name not in own},
-        schedule=schedule or None,
-        task_queue=sent.get("_task_queue"),
-        job_queue=sent.get("_job_queue"),
-    )

@@ -10,26 +10,40 @@ Contract 4 and 10.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationInfo, with_config
+from typing_extensions import TypedDict
 
 from api_shim.domain.model import ScheduledJob
 from api_shim.domain.recurrence import Interval, first_time
-from api_shim.parsing.fields import collect, read_flag, read_object
-from api_shim.parsing.run_request import read_crontab, read_name, read_start, read_time, read_time_zone
+from api_shim.parsing.run_request import (
+    MAX_NAME,
+    Crontab,
+    Data,
+    Moment,
+    OldQueue,
+    Queue,
+    Zone,
+    check_needed_name,
+    read_crontab,
+    read_start,
+    read_time,
+)
+from api_shim.parsing.sentences import SENTENCES, STRICT, Later, all_as, not_null, of_text, read, rule
 from approval_gate.errors import Invalid
+from flows.inputs import is_storable
 
-FIELDS = frozenset({"enabled", "name", "data", "crontab", "start_time", "time_zone", "job_queue", "task_queue"})
-FIXED = "This field cannot be changed."
-INSTEAD = {
-    "user": "The owner is changed by assuming ownership, or by a transfer.",
-    "interval": "The interval cannot be changed; request another scheduled job.",
-    "kwargs": "The inputs are changed as `data`.",
+OWN_SENTENCES: Mapping[str, str] = {
+    **SENTENCES,
+    "extra_forbidden.user": "The owner is changed by assuming ownership, or by a transfer.",
+    "extra_forbidden.interval": "The interval cannot be changed; request another scheduled job.",
+    "extra_forbidden.kwargs": "The inputs are changed as `data`.",
 }
 NO_CRONTAB = "Only a custom schedule has a crontab."
-NOT_NULL = "This field may not be null."
 WHEN = frozenset({"start_time", "time_zone", "crontab"})
 
 
@@ -60,63 +74,99 @@ class ScheduleChange:
         return self.inputs or queue or bool(WHEN & self.fields.keys()) or self.fields.get("enabled") is True
 
 
-def check_fields(body: object) -> Mapping[str, Any]:
-    """Return the body of a change, which has no other fields than those that can be changed.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reading:
+    """What a change is read by: the scheduled job as it stands, and the time."""
 
-    Raises:
-        Invalid: it has, with the sentence under each.
+    row: ScheduledJob
+    now: datetime
+
+
+Info = ValidationInfo[_Reading]
+
+
+def _crontab(value: Any, info: Info) -> str:
+    if info.context.row.interval is not Interval.CUSTOM:
+        raise Invalid(NO_CRONTAB)
+    return read_crontab(value)
+
+
+def _start(value: Any, info: Info) -> datetime:
+    """Read a start; that which it has may have passed: a form sends it back as it was."""
+    row, now = info.context.row, info.context.now
+    zone = info.data.get("time_zone", row.time_zone)
+    return row.start_time if value and read_time(value, zone) == row.start_time else read_start(value, zone, now)
+
+
+Given = BeforeValidator(not_null)
+
+
+@with_config(STRICT)
+class ScheduledJobChange(TypedDict, total=False):
+    """What is to change; a change of anything approved asks for approval again.
+
+    What `GET` gave can be sent back: a field that cannot be changed is accepted as long as it is as `GET` shows it.
     """
-    sent = read_object(body)
-    faults = {str(field): [INSTEAD.get(str(field), FIXED)] for field in sent if field not in FIELDS}
-    faults |= {field: [NOT_NULL] for field, value in sent.items() if value is None and field not in faults}
-    if faults:
-        raise Invalid(faults)
-    return sent
+
+    enabled: Annotated[bool, Given]
+    name: Annotated[str, of_text(check_needed_name), Field(min_length=1, max_length=MAX_NAME), Given]
+    data: Annotated[Any, Later(Data), Given]
+    time_zone: Annotated[Zone, Given]
+    crontab: Annotated[str, PlainValidator(rule(_crontab), json_schema_input_type=Crontab), Given]
+    start_time: Annotated[datetime, PlainValidator(rule(_start), json_schema_input_type=Moment), Given]
+    job_queue: Annotated[Any, Later(Queue), Given]
+    task_queue: Annotated[Any, Later(OldQueue), Given]
 
 
-def read_edit(body: Mapping[str, Any], row: ScheduledJob, now: datetime) -> ScheduleChange:
+_CHANGE: TypeAdapter[Any] = TypeAdapter(ScheduledJobChange)
+
+
+def read_edit(body: object, row: ScheduledJob, now: datetime) -> ScheduleChange:
     """Read a change of a scheduled job.
 
     Args:
-        body: what was sent, after ``check_fields``.
+        body: what was sent, decoded.
         row: the scheduled job as it stands.
         now: the time.
 
     Raises:
         Invalid: with ``{field: [sentence]}``.
     """
-    faults: dict[str, list[str]] = {}
-    read: dict[str, Any] = {}
-    readers: Mapping[str, Callable[[Any], Any]] = {
-        "enabled": read_flag,
-        "name": lambda value: read_name(value, needed=True),
-        "time_zone": read_time_zone,
-        "crontab": lambda value: _read_crontab(value, row.interval),
-        "start_time": lambda value: _read_start(value, read.get("time_zone") or row.time_zone, row, now),
-    }
-    for field, reader in readers.items():
-        if field in body:
-            read[field] = collect(faults, field, reader, body[field])
-    if faults:
-        raise Invalid(faults)
-    fields = {field: value for field, value in read.items() if value != getattr(row, field)}
-    return ScheduleChange(
-        fields=_timed(row, fields, now),
-        data=body.get("data"),
-        task_queue=body.get("task_queue"),
-        job_queue=body.get("job_queue"),
-    )
+    sent: Mapping[str, Any] = read(_CHANGE, body, context=_Reading(row=row, now=now), sentences=OWN_SENTENCES)
+    later = {field: sent.get(field) for field in ("data", "task_queue", "job_queue")}
+    fields = {field: value for field, value in sent.items() if field not in later and value != getattr(row, field)}
+    return ScheduleChange(fields=_timed(row, fields, now), **later)
 
 
-def _read_crontab(value: Any, interval: Interval) -> str:
-    if interval is not Interval.CUSTOM:
-        raise Invalid(NO_CRONTAB)
-    return read_crontab(value)
+def _storable(name: str) -> str:
+    if not is_storable(name):
+        raise ValueError
+    return name
 
 
-def _read_start(value: Any, zone: str, row: ScheduledJob, now: datetime) -> datetime:
-    """Read a start; that which it has may have passed: a form sends it back as it was."""
-    return row.start_time if value and read_time(value, zone) == row.start_time else read_start(value, zone, now)
+@with_config(STRICT | {"extra": "ignore"})
+class Transfer(TypedDict):
+    """To whom a scheduled job is handed."""
+
+    user: Annotated[
+        str,
+        Field(min_length=1, description="The name or the id of a user."),
+        AfterValidator(_storable),
+        all_as("no_receiver"),
+    ]
+
+
+_TRANSFER: TypeAdapter[Transfer] = TypeAdapter(Transfer)
+_TRANSFER_SENTENCES = dict.fromkeys(("missing", "dict_type", "no_receiver"), SENTENCES["no_receiver"])
+
+
+def read_receiver(body: object) -> str:
+    """Read to whom something is handed: ``{"user": "<name or id>"}``.
+
+    Raises:
+        Invalid: nobody is named.
+    """
+    return read(_TRANSFER, body, sentences=_TRANSFER_SENTENCES, whole="user")["user"]
 
 
 def _timed(row: ScheduledJob, fields: dict[str, Any], now: datetime) -> dict[str, Any]:

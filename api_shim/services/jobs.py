@@ -20,24 +20,20 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from api_shim.domain.model import DEFAULT_QUEUE, OVERRIDABLE, Job, queue_of
-from api_shim.parsing.fields import collect, read_flag, read_object
+from api_shim.domain.model import DEFAULT_QUEUE, OVERRIDABLE, Job, JobQueue, queue_of
+from api_shim.parsing.job_change import read_job_change
 from api_shim.services.approval_state import return_stale
 from api_shim.services.authorization import get_authorized
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
-from flows.definition import JobDefinition, is_queue_name
-from flows.inputs import is_storable
+from flows.definition import JobDefinition
 from flows.job import validate
 from flows.registry import load
 
 logger = logging.getLogger("signoff")
 
 BOTH_FLAGS = "A job that may have sensitive variables cannot be marked as requiring approval"
-FLAGS = frozenset({"approval_required", "has_sensitive_variables", "is_singleton", "hidden", "dryrun_default"})
-LIMITS = frozenset({"soft_time_limit", "time_limit"})
-ALIASES = {"task_queues": "job_queues", "task_queues_override": "job_queues_override"}
 
 
 class JobCode:
@@ -111,7 +107,7 @@ class JobCatalogue:
         Raises:
             Forbidden: he may change none, or not this one.
             NotFound: there is none, or none that he may see.
-            Invalid: a value that the field cannot take.
+            Invalid: a field that cannot be changed, or a value that it cannot take.
         """
         job = await self._store.write(partial(_change, actor, job_id, body, self._clock()))
         # Admission would find it too, but people are to be asked before its time comes.
@@ -153,7 +149,7 @@ def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now:
 
 def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transaction) -> Job:
     job: Job = get_authorized(tx, actor, Action.CHANGE, ObjectType.JOB, lock=True, id=job_id)
-    to = _decisions(job, read_object(body))
+    to = read_job_change(body, job, partial(_queue_names, tx, actor))
     if to.get("has_sensitive_variables", job.has_sensitive_variables) and to.get(
         "approval_required", job.approval_required
     ):
@@ -163,48 +159,6 @@ def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transac
     return changed
 
 
-def _decisions(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what is to change; setting a field overrides it, unless its override is taken back with it."""
-    sent = {ALIASES.get(name, name): value for name, value in body.items() if ALIASES.get(name) not in body}
-    faults: dict[str, list[str]] = {}
-    read = {name: collect(faults, name, READERS[name], sent[name]) for name in sent.keys() & READERS.keys()}
-    if faults:
-        raise Invalid(faults)
-    overridden = set(job.overridden)
-    to = {"enabled": read["enabled"]} if "enabled" in read else {}
-    for field in OVERRIDABLE:
-        if read.get(f"{field}_override", field in read):
-            to[field] = read.get(field, getattr(job, field))
-            overridden.add(field)
-        elif f"{field}_override" in read:
-            to[field] = READERS[field](job.declared[field])
-            overridden.discard(field)
-    return {**to, "overridden": tuple(sorted(overridden))}
-
-
-def _read_limit(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10_000_000:
-        raise Invalid("A time limit is a number of seconds from 0 (none) to 10000000.")
-    return float(value)
-
-
-def _read_text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > 10_000 or not is_storable(value):
-        raise Invalid("Not a valid string of at most 10000 characters.")
-    return value
-
-
-def _read_queues(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(map(is_queue_name, value)):
-        raise Invalid("Expected a list of names of work queues.")
-    return tuple(dict.fromkeys(value))
-
-
-READERS: Mapping[str, Callable[[Any], Any]] = {
-    "description": _read_text,
-    "job_queues": _read_queues,
-    **dict.fromkeys(FLAGS, read_flag),
-    **dict.fromkeys(LIMITS, _read_limit),
-    **dict.fromkeys(("enabled", *(f"{field}_override" for field in OVERRIDABLE)), read_flag),
-}
-"""What can be changed, and how it is read; ``Invalid`` with a sentence for what it cannot be."""
+def _queue_names(tx: Transaction, actor: Actor, ids: Collection[UUID]) -> Mapping[UUID, str]:
+    seen = tx.visible(ObjectType.JOB_QUEUE, actor, Action.VIEW, ids)
+    return {queue.id: queue.name for queue in tx.all(JobQueue, id=seen)}

@@ -24,7 +24,7 @@ import anyio.to_thread
 from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.run_request import NAME_TAKEN, START_INVALID, read_queue
-from api_shim.parsing.schedule_change import WHEN, ScheduleChange, check_fields, read_edit
+from api_shim.parsing.schedule_change import WHEN, ScheduleChange, read_edit
 from api_shim.reconcile.firings import is_taken
 from api_shim.services.approval_state import revalidate
 from api_shim.services.authorization import EXPIRED, KIND, AuthzContext, add_participant, authorize, check_still_active
@@ -124,7 +124,7 @@ def _changeable(
 
 def _read(actor: Actor, case: AuthzContext, body: object, now: datetime) -> ScheduleChange:
     """Return the change of a scheduled job as it stands, if the actor may change it so."""
-    edit = read_edit(check_fields(body), case.row, now)
+    edit = read_edit(body, case.row, now)
     may = ownership.change(actor, case.request, runs_otherwise=edit.runs_otherwise, inputs=edit.inputs)
     policy.enforce(may, KIND)
     return edit

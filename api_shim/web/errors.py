@@ -19,7 +19,7 @@ from api_shim.services.authentication import Unauthenticated
 from api_shim.web.bodies import UnsupportedMediaType
 from approval_gate import errors
 
-METHODS = ("DELETE", "GET", "PATCH", "POST")
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
 class NotAcceptable(errors.GateError):

@@ -107,6 +107,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/extras/jobs"): Need(JOB, listing=True),
     ("GET", "/api/extras/jobs/{ref}"): Need(JOB),
     ("PATCH", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),
+    ("PUT", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),
     ("GET", "/api/extras/jobs/{ref}/variables"): Need(JOB),
     ("POST", "/api/extras/jobs/{ref}/run"): Need(JOB, "run", sentence=NO_RUN, ok=201, body=_run),
     ("GET", "/api/extras/scheduled-jobs"): Need(SCHEDULED, listing=True),

@@ -277,7 +277,7 @@ def test_what_does_not_exist_is_not_found(admin: httpx.Client, address: str, nou
         ("PUT", JOBS),
         ("POST", JOBS),
         ("DELETE", JOBS),
-        ("PUT", f"{JOBS}Greet/"),
+        ("PUT", f"{JOBS}Greet/run/"),
         ("DELETE", f"{JOBS}Greet/"),
         ("GET", f"{JOBS}Greet/run/"),
         ("POST", f"{JOBS}Greet/variables/"),

@@ -149,7 +149,35 @@ def test_a_change_of_a_job_that_cannot_be_is_refused(admin: httpx.Client, body: 
     assert admin.get(f"{JOBS}Alone/").json() == before
 
 
-def test_what_a_client_does_not_know_or_may_not_change_is_left_as_it_is(admin: httpx.Client) -> None:
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_what_is_unknown_or_cannot_be_changed_is_refused(admin: httpx.Client, method: str) -> None:
     before = admin.get(f"{JOBS}Alone/").json()
-    answer = admin.patch(f"{JOBS}Alone/", json={"name": "Other", "id": UNKNOWN, "installed": False, "bogus": 1})
-    assert {**answer.json(), "last_updated": None} == {**before, "last_updated": None}
+    fixed = {"name": "Other", "id": UNKNOWN, "installed": False, "bogus": 1}
+    answer = admin.request(method, f"{JOBS}Alone/", json={**fixed, "hidden": True})
+    assert answered(answer) == (400, {field: ["This field cannot be changed."] for field in fixed})
+    assert admin.get(f"{JOBS}Alone/").json() == before
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_what_get_gave_can_be_sent_back_with_changes(admin: httpx.Client, method: str, depth: int) -> None:
+    address = f"{JOBS}Alone/"
+    before = admin.get(address).json()
+
+    def sent(**to: Any) -> dict[str, Any]:
+        shown = admin.get(address, params={"depth": depth}).json()
+        answer = admin.request(method, address, json={**shown, **to})
+        assert answer.status_code == 200, answer.text
+        return {**answer.json(), "last_updated": before["last_updated"]}
+
+    try:
+        assert sent() == before
+        assert sent(hidden=True) == {**before, "hidden": True, "hidden_override": True}
+        assert sent(hidden_override=False) == before
+        greet = admin.get(f"{JOBS}Greet/").json()
+        assert sent(job_queues=greet["job_queues"])["task_queues"] == greet["task_queues"]
+        assert sent(task_queues=["default"])["task_queues"] == ["default"]
+    finally:
+        back = {"hidden_override": False, "job_queues_override": False}
+        assert admin.patch(address, json=back).status_code == 200
+    assert {**admin.get(address).json(), "last_updated": before["last_updated"]} == before

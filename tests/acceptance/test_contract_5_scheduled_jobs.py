@@ -43,6 +43,21 @@ def test_a_scheduled_job_is_found_by_any_name(admin: httpx.Client, name: str) ->
     assert admin.get(address).status_code == 404
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("to", [{}, {"interval": "daily"}, {"interval": "custom", "crontab": "0 3 * * *"}])
+def test_what_get_gave_can_be_sent_back_with_changes(admin: httpx.Client, to: dict[str, str], depth: int) -> None:
+    made = schedule(admin, **to)
+    shown = admin.get(made["url"], params={"depth": depth}).json()
+    same = admin.patch(made["url"], json=shown)
+    assert (same.status_code, same.json()) == (200, made)
+    again = admin.patch(made["url"], json={**shown, "name": unique(), "start_time": "2031-01-01T00:00:00Z"})
+    assert (again.status_code, again.json()["start_time"]) == (200, "2031-01-01T00:00:00Z")
+    stale = admin.patch(made["url"], json={**shown, "task": "x"})
+    assert answered(stale) == (400, {field: ["This field cannot be changed."] for field in stale.json()})
+    assert "task" in stale.json()
+    assert admin.delete(made["url"]).status_code == 204
+
+
 def test_one_is_deleted(admin: httpx.Client) -> None:
     made = schedule(admin)
     answer = admin.delete(made["url"])

@@ -91,6 +91,30 @@ def test_a_user_is_made_seen_changed_and_removed(live: Live, admin: httpx.Client
     assert gone.json() == {"detail": "No User matches the given query."}
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+def test_what_get_gave_can_be_sent_back_with_changes(
+    admin: httpx.Client, user: dict[str, Any], group: dict[str, Any], depth: int
+) -> None:
+    assert admin.patch(user["url"], json={"groups": [group["id"]]}).status_code == 200
+    token = made(admin, TOKENS, user=user["id"], expires=FAR)
+    grant = {"object_types": ["extras.job"], "actions": ["view"], "constraints": {"name": "Greet"}}
+    permission = made(admin, PERMISSIONS, name=unique("permission"), users=[user["id"]], **grant)
+    changes: dict[str, dict[str, Any]] = {
+        user["url"]: {"is_active": False},
+        group["url"]: {"name": unique("group")},
+        token["url"]: {"write_enabled": False},
+        permission["url"]: {"enabled": False, "groups": [group]},
+    }
+    for address, change in changes.items():
+        shown = admin.get(address, params={"depth": depth}).json()
+        assert admin.patch(address, json=shown).status_code == 200
+        assert admin.get(address, params={"depth": depth}).json() == shown
+        assert admin.patch(address, json={**shown, **change}).status_code == 200
+        assert admin.get(address).json()[next(iter(change))] == next(iter(change.values()))
+        other = admin.patch(address, json={**shown, "id": str(uuid4())})
+        assert (other.status_code, other.json()["id"]) == (400, CANNOT_BE_SET)
+
+
 def test_a_group_counts_its_users(admin: httpx.Client, group: dict[str, Any], user: dict[str, Any]) -> None:
     assert (group["object_type"], group["user_count"]) == ("auth.group", 0)
     assert admin.patch(user["url"], json={"groups": [{"id": group["id"]}]}).status_code == 200

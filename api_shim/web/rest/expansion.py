@@ -8,6 +8,8 @@ Contract 2.
 
 How the routes answer with objects: a page of them, or one; with their related objects if the query says so.
 
+What they answered can be sent back to them as a change (``read_change``).
+
 Contract 2.
 """
 
@@ -21,11 +23,14 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
+from api_shim.parsing.sent_back import is_sent_back, what_changes
 from api_shim.schemas import Object, Reference
 from api_shim.store import TYPES, Transaction
+from api_shim.web.bodies import read_body
 from api_shim.web.deps import Services
 from api_shim.web.rest.protocol import as_page, read_depth, read_listing, respond
 from api_shim.web.rest.serializers import PATHS, AccountSerializer, Serializer, related, root_of, serializer_at
+from approval_gate.errors import Forbidden, NotFound
 from approval_gate.model import Action, Actor, ObjectType
 
 S = TypeVar("S", bound=Object)
@@ -111,6 +116,35 @@ async def answer_one(request: Request, actor: Actor, use: Services, kind: Object
     """Answer with one object."""
     shapes = await Expander(use, root_of(request), actor).shapes(kind, [row])
     return respond(request, (await expanded(request, actor, use, shapes))[0])
+
+
+async def read_change(
+    request: Request,
+    actor: Actor,
+    use: Services,
+    kind: ObjectType,
+    by: Mapping[str, object],
+    changeable: Collection[str],
+) -> Any:
+    """Return the body of a change, less what ``GET`` gave and was sent back as it is.
+
+    Args:
+        request: the request.
+        actor: who calls.
+        use: the use cases.
+        kind: the type of what is to change.
+        by: the field that tells which.
+        changeable: the fields that can be changed.
+    """
+    body = await read_body(request)
+    if not is_sent_back(body, changeable):
+        return body
+    try:
+        row = await use.queries.one(actor, kind, **by)
+    except (Forbidden, NotFound):
+        return body  # nothing was shown to them; the use case says what there is to say
+    [shape] = await Expander(use, root_of(request), actor).shapes(kind, [row])
+    return what_changes(body, shape)
 
 
 async def expanded(request: Request, actor: Actor, use: Services, shapes: Sequence[S]) -> list[S]:

@@ -11,14 +11,13 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from api_shim import schemas
-from api_shim.parsing.fields import read_id, read_ids
+from api_shim.parsing.fields import Deletions, read_id, read_ids
 from api_shim.store import Listing
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Use
 from api_shim.web.rest.expansion import answer_one, answer_page, expanded
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import as_page, no_content, read_listing, respond
-from api_shim.web.rest.request_schemas import Deletions
 from api_shim.web.rest.serializers import serializer
 from approval_gate.constraints import Lookup
 from approval_gate.errors import Invalid

@@ -10,19 +10,19 @@ from fastapi import APIRouter, Request, Response
 from api_shim import schemas
 from api_shim.domain.model import Job
 from api_shim.parsing.fields import read_id
-from api_shim.parsing.run_request import read_run
+from api_shim.parsing.job_change import JobChange
+from api_shim.parsing.run_request import RunForm, RunRequest, read_run
 from api_shim.web.bodies import is_form, read_body
 from api_shim.web.deps import Caller, Ref, Use
-from api_shim.web.rest.expansion import answer_one, answer_page
+from api_shim.web.rest.expansion import answer_one, answer_page, read_change
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import by_reference, respond
-from api_shim.web.rest.request_schemas import JobChange, RequestedRun, RequestedRunForm
 from api_shim.web.rest.serializers import serializer
 from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/jobs", tags=["jobs"])
 KIND = ObjectType.JOB
-RUN = answers(schemas.Accepted, 201, body=RequestedRun, form=RequestedRunForm, also=[405])
+RUN = answers(schemas.Accepted, 201, body=RunRequest, form=RunForm, also=[405])
 
 
 @router.get("", **a_list(schemas.Job, KIND))
@@ -38,10 +38,11 @@ async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
     return await answer_one(request, actor, use, KIND, job)
 
 
+@router.put("/{ref}", **one(schemas.Job, body=JobChange))
 @router.patch("/{ref}", **one(schemas.Job, body=JobChange))
 async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Change what an administrator decides about a Job."""
-    body = await read_body(request)
+    """Change what an administrator decides about a Job; what is not sent stays."""
+    body = await read_change(request, actor, use, KIND, by_reference(ref), JobChange.__annotations__)
     job_id = read_id(ref) or (await use.queries.one(actor, KIND, name=ref)).id
     job = await use.catalogue.change(actor, job_id, body)
     return await answer_one(request, actor, use, KIND, job)

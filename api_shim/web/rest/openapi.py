@@ -89,7 +89,6 @@ def answers(
     query: Sequence[str] = (),
     kind: ObjectType | None = None,
     body: Any = None,
-    required: Collection[str] = (),
     form: Any = None,
     also: Collection[int] = (),
 ) -> Json:
@@ -101,7 +100,6 @@ def answers(
         query: the parameters of its query, of those that are described here.
         kind: the type of object whose fields its query can filter by.
         body: what it takes.
-        required: the fields of the body that must be given, besides those of which the body says so itself.
         form: what it takes as a form.
         also: refusals that others do not have.
     """
@@ -109,7 +107,7 @@ def answers(
     filters = [_query(name, {"type": "array", "items": schema}) for name, schema in parameters(kind)] if kind else []
     extra: Json = {"parameters": [*own, *filters], "responses": _refusals(also)}
     if body is not None:
-        schema = {**_schema(body), **({"required": [*required]} if required else {})}
+        schema = _schema(body)
         kinds = {"application/json": schema, **(dict.fromkeys(FORMS, _schema(form)) if form else {})}
         content = {name: {"schema": schema} for name, schema in kinds.items()}
         extra["requestBody"] = {"content": content, "required": "required" in schema or schema["type"] == "array"}
@@ -209,7 +207,7 @@ def _complete(path: str, method: str, operation: Json) -> None:
     if "{" in path:
         statuses |= {404}
         own = [*(_reference("parameters", name) for name in PATH if f"{{{name}}}" in path), *own]
-    if method in {"post", "patch"} or "requestBody" in operation:
+    if method in {"post", "put", "patch"} or "requestBody" in operation:
         statuses |= {400, 413, 415}
     if operation["parameters"]:
         statuses |= {400}
@@ -225,7 +223,13 @@ def _name(path: str, method: str, operation: Json) -> str:
     """Return the name of an operation, as the reference's own document calls it."""
     many = "limit" in str(operation["parameters"]) or "'array'" in str(operation["responses"].get("200"))
     several = "bulk_" if method == "delete" and "{ref}" not in path else ""
-    acts = {"get": "list" if many else "retrieve", "post": "create", "patch": "partial_update", "delete": "destroy"}
+    acts = {
+        "get": "list" if many else "retrieve",
+        "post": "create",
+        "put": "update",
+        "patch": "partial_update",
+        "delete": "destroy",
+    }
     parts = [part.replace("-", "_") for part in path.split("/")[2:] if part and "{" not in part]
     return "_".join([*parts, several + acts[method]])
 

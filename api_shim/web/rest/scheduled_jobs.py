@@ -5,30 +5,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
 from api_shim import schemas
 from api_shim.parsing.decision import Decision, read_decision
-from api_shim.parsing.fields import read_id, read_ids
+from api_shim.parsing.fields import Deletions, read_id, read_ids
+from api_shim.parsing.schedule_change import ScheduledJobChange, Transfer, read_receiver
 from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Services, Use
-from api_shim.web.rest.expansion import answer_one, answer_page, expanded
+from api_shim.web.rest.expansion import answer_one, answer_page, expanded, read_change
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import as_page, by_reference, check_query, no_content, read_listing, respond
-from api_shim.web.rest.request_schemas import Deletions, ScheduledJobChange, SentDecision, Transfer
 from api_shim.web.rest.serializers import serializer
 from approval_gate.errors import Invalid
 from approval_gate.model import Actor, ObjectType
-from flows.inputs import is_storable
 
 router = APIRouter(prefix="/api/extras/scheduled-jobs", tags=["scheduled-jobs"])
 KIND = ObjectType.SCHEDULED_JOB
-DECIDED = one(schemas.ScheduledJob, query=["force"], body=SentDecision, also=[409])
+DECIDED = one(schemas.ScheduledJob, query=["force"], body=Decision, also=[409])
 
 
 @router.get("", **a_list(schemas.ScheduledJob, KIND))
@@ -54,7 +51,9 @@ async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 @router.patch("/{ref}", **one(schemas.ScheduledJob, body=ScheduledJobChange, also=[405, 409]))
 async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Change a scheduled job."""
-    row = await use.schedule_changes.change(actor, by_reference(ref), await read_body(request))
+    by = by_reference(ref)
+    body = await read_change(request, actor, use, KIND, by, ScheduledJobChange.__annotations__)
+    row = await use.schedule_changes.change(actor, by, body)
     return await answer_one(request, actor, use, KIND, row)
 
 
@@ -98,7 +97,8 @@ async def assume_ownership(ref: Ref, request: Request, actor: Caller, use: Use) 
 @router.post("/{ref}/transfer", **one(schemas.ScheduledJob, body=Transfer, also=[409]))
 async def transfer(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Hand a scheduled job to somebody else."""
-    row = await use.ownership.transfer(actor, by_reference(ref), read_receiver(await read_body(request)))
+    receiver = by_reference(read_receiver(await read_body(request)), "username")
+    row = await use.ownership.transfer(actor, by_reference(ref), receiver)
     return await answer_one(request, actor, use, KIND, row)
 
 
@@ -114,18 +114,6 @@ async def upcoming(ref: Ref, request: Request, actor: Caller, use: Use) -> Respo
     """Tell when a scheduled job fires next."""
     told = await use.explainer.upcoming(actor, by_reference(ref), _count(request))
     return respond(request, (await serializer(request, use)).upcoming(told))
-
-
-def read_receiver(body: Any) -> dict[str, object]:
-    """Read to whom something is handed: ``{"user": "<name or id>"}``.
-
-    Raises:
-        Invalid: nobody is named.
-    """
-    name = body.get("user") if isinstance(body, Mapping) else None
-    if not isinstance(name, str) or not name or not is_storable(name):
-        raise Invalid({"user": ["Give the name or the id of a user."]})
-    return by_reference(name, "username")
 
 
 def _about(request: Request) -> dict[str, object] | None:

@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from api_shim.domain.accounts import Group, Permission, Token
-from api_shim.parsing.account import CANNOT_BE_SET, MOST, NEEDED, Reading, Reference, read_form
+from api_shim.parsing.account import CANNOT_BE_SET, MOST, Reading, Reference, read_form
 from api_shim.parsing.fields import NOT_A_FLAG
-from api_shim.parsing.run_request import NOT_A_STRING, REQUIRED, START_UNREADABLE
+from api_shim.parsing.run_request import START_UNREADABLE
+from api_shim.parsing.sentences import NOT_A_STRING, REQUIRED
 from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 from tests.factories import NOW, make_user
@@ -20,6 +21,8 @@ from tests.factories import NOW, make_user
 USER, GROUP, TOKEN, PERMISSION = ObjectType.USER, ObjectType.GROUP, ObjectType.TOKEN, ObjectType.PERMISSION
 KNOWN = {name: UUID(int=number) for number, name in enumerate(("alice", "bob", "ops"), 1)}
 KEY = "0123456789abcdef0123"
+
+NEEDED = {USER: ("username",), GROUP: ("name",), TOKEN: (), PERMISSION: ("name", "object_types", "actions")}
 
 BEFORE: dict[ObjectType, Any] = {
     USER: make_user("alice"),

@@ -230,7 +230,17 @@ def test_the_past_that_is_confirmed_in_no_usual_spelling_is_refused(confirmed: o
 
 
 @pytest.mark.parametrize(
-    "answer", [{"force": True}, {"version": "abc"}, {"request": 5}, {"request": ""}, {"request": None}], ids=repr
+    "answer",
+    [
+        {"force": True},
+        {"version": "abc"},
+        {"request": 5},
+        {"request": ""},
+        {"request": None},
+        {"request": ["abc"]},
+        {"request": "\ud800"},
+    ],
+    ids=ascii,
 )
 def test_what_is_no_field_of_the_form_does_not_count(answer: dict[str, Any]) -> None:
     assert read_answer({"decision": "approve", **answer}) == ("approve", Decision())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api_shim.domain.model import queue_id
 from api_shim.domain.recurrence import Interval
-from api_shim.parsing.run_request import Schedule, read_schedule, read_time
+from api_shim.parsing.run_request import (
+    BOTH_QUEUES,
+    NIGHTLY,
+    RequestedSchedule,
+    RunForm,
+    RunRequest,
+    Schedule,
+    read_queue,
+    read_run,
+    read_schedule,
+    read_time,
+)
 from approval_gate.errors import Invalid
+from tests.factories import make_job
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 SERVER = "Europe/Berlin"
@@ -262,3 +276,79 @@ def test_whatever_text_is_a_time_in_utc_or_unreadable(text: str) -> None:
     else:
         fault = UNREADABLE
     assert (time.tzinfo, fault) == (UTC, UNREADABLE)
+
+
+# The parts of a request
+
+
+@pytest.mark.parametrize(
+    ("body", "request_of"),
+    [
+        pytest.param({}, RunRequest(), id="nothing"),
+        pytest.param({"data": None, "schedule": None}, RunRequest(data={}), id="nulls"),
+        pytest.param({"data": [], "schedule": 5, "task_queue": {}, "job_queue": 1.5},
+                     RunRequest(data=[], schedule=5, task_queue={}, job_queue=1.5), id="parts that are none, as sent"),
+        pytest.param({"data": {"a": 1}, "commit": True}, RunRequest(data={"a": 1}), id="what else is sent"),
+    ],
+)  # fmt: skip
+def test_a_request_is_told_apart_and_not_judged(body: dict[str, Any], request_of: RunRequest) -> None:
+    assert read_run(body, is_form=False) == request_of
+
+
+ODD_NAMES = {"a": "1", "schedule_name": "x", "name": ["y", "z"], "model_config": "m", "job_queue": "q"}
+
+
+@pytest.mark.parametrize(
+    ("form", "request_of"),
+    [
+        pytest.param({}, RunRequest(), id="nothing"),
+        pytest.param(ODD_NAMES, RunRequest(data=ODD_NAMES), id="variables, whatever they are called"),
+        pytest.param({"_schedule_name": "", "_schedule_interval": "daily", "_schedule_time_zone": "UTC"},
+                     RunRequest(schedule={"name": "", "interval": "daily", "time_zone": "UTC"}), id="a schedule"),
+        pytest.param({"_job_queue": "bulk", "_task_queue": "x", "_other": "y"},
+                     RunRequest(data={"_other": "y"}, job_queue="bulk", task_queue="x"), id="queues"),
+    ],
+)  # fmt: skip
+def test_in_a_form_a_request_has_fields_of_its_own(form: dict[str, Any], request_of: RunRequest) -> None:
+    assert read_run(form, is_form=True) == request_of
+
+
+def test_a_form_has_a_field_for_each_of_a_schedule() -> None:
+    own = {name.removeprefix("schedule_") for name in RunForm.model_fields if name.startswith("schedule_")}
+    assert own == RequestedSchedule.model_fields.keys()
+
+
+@pytest.mark.parametrize("is_form", [True, False])
+def test_a_request_is_an_object(is_form: bool) -> None:
+    with pytest.raises(Invalid, match="Expected a dictionary, but got list"):
+        read_run([], is_form=is_form)
+
+
+def test_inputs_stay_out_of_what_is_logged() -> None:
+    assert "secret" not in repr(read_run({"data": {"key": "secret"}}, is_form=False))
+
+
+def test_the_example_of_a_run_is_one() -> None:
+    assert read_schedule(read_run(NIGHTLY, is_form=False).schedule, NOW, SERVER).name == "Every night"
+
+
+JOB = replace(make_job(), job_queues=("default", "bulk"))
+BULK = str(queue_id("bulk"))
+
+
+@pytest.mark.parametrize("asked", ["bulk", BULK, {"id": BULK}, {"id": BULK, "name": "x", "url": None}])
+def test_a_queue_is_named_or_referred_to(asked: object) -> None:
+    assert read_queue(JOB, asked, None) == read_queue(JOB, None, asked) == "bulk"
+
+
+@pytest.mark.parametrize("asked", ["Bulk", 5, [], {}, {"id": "bulk"}, {"id": None}, str(queue_id("other")), True])
+def test_what_is_no_queue_of_the_job_is_refused(asked: object) -> None:
+    with pytest.raises(Invalid) as refused_queue:
+        read_queue(JOB, None, asked)
+    assert refused_queue.value.detail == {"task_queue": [f'"{asked}" is not a valid choice.']}
+
+
+def test_a_queue_is_asked_for_once_or_not_at_all() -> None:
+    assert read_queue(JOB, None, None) == read_queue(JOB, "", None) == "default"
+    with pytest.raises(Invalid, match=BOTH_QUEUES):
+        read_queue(JOB, "bulk", "bulk")

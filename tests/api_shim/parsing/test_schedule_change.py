@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from api_shim.domain.model import ScheduledJob
 from api_shim.domain.recurrence import Interval, first_time, next_times
-from api_shim.parsing.schedule_change import FIELDS, ScheduleChange, check_fields, read_edit
+from api_shim.parsing.schedule_change import ScheduleChange, ScheduledJobChange, read_edit, read_receiver
 from approval_gate.errors import Invalid
 from tests.factories import NOW, make_job, make_scheduled
 from tests.strategies import crontabs, fires
@@ -32,6 +32,7 @@ BOOLEAN = "Must be a valid boolean."
 NULL = "This field may not be null."
 ONLY_CUSTOM = "Only a custom schedule has a crontab."
 
+FIELDS = [*ScheduledJobChange.__annotations__]
 JOB = make_job()
 HOURLY = make_scheduled(JOB, None, name="often", start_time=NOW + HOUR, inputs={"count": 2})
 ONCE = replace(HOURLY, interval=Interval.FUTURE)
@@ -40,7 +41,7 @@ LATE = make_scheduled(JOB, None, interval=Interval.CUSTOM, crontab="0 20 * * *",
 
 
 def read(body: dict[str, Any], row: ScheduledJob = LATE, now: datetime = NOW) -> ScheduleChange:
-    return read_edit(check_fields(body), row, now)
+    return read_edit(body, row, now)
 
 
 def refused(body: Any, row: ScheduledJob = LATE) -> Any:
@@ -85,7 +86,7 @@ def refused(body: Any, row: ScheduledJob = LATE) -> Any:
         pytest.param({"bogus": None}, {"bogus": [FIXED]}, id="what there is not, to null"),
         pytest.param({"": 1}, {"": [FIXED]}, id="what has no name"),
         pytest.param({"Name": "x"}, {"Name": [FIXED]}, id="a name in capitals"),
-        *(pytest.param({field: None}, {field: [NULL]}, id=f"{field}, to null") for field in sorted(FIELDS)),
+        *(pytest.param({field: None}, {field: [NULL]}, id=f"{field}, to null") for field in FIELDS),
         pytest.param(
             {"name": None, "id": 1, "user": "bob", "data": None},
             {"name": [NULL], "id": [FIXED], "user": [OWNER], "data": [NULL]},
@@ -386,3 +387,19 @@ def test_what_began_by_itself_fires_at_the_next_match_after_every_change(
         assert next_times(row.recurrence, at, 1) == [first_time(row.crontab, row.time_zone, at)]
         row = replace(row, **read({"crontab": old, "time_zone": zones[0]}, row, at).fields)
         assert next_times(row.recurrence, at, 1) == [first_time(row.crontab, row.time_zone, at)]
+
+
+# To whom it is handed
+
+
+def test_a_receiver_is_named() -> None:
+    assert read_receiver({"user": "alice", "more": 1}) == "alice"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, [], None, "alice", {"user": None}, {"user": ""}, {"user": 5}, {"user": "a\0"}, {"user": "\ud800"}]
+)
+def test_who_names_no_receiver_is_told_to(body: object) -> None:
+    with pytest.raises(Invalid) as caught:
+        read_receiver(body)
+    assert caught.value.detail == {"user": ["Give the name or the id of a user."]}

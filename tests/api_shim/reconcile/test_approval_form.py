@@ -19,7 +19,6 @@ from markdown_it.token import Token
 from api_shim.domain.approval import binding_of, version_of
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.recurrence import Interval
-from api_shim.parsing.decision import version_in
 from api_shim.reconcile.approval_form import SHOWN_INPUTS, build_approval_form, fingerprint, plain, waiting_name
 from tests.factories import NOW, make_job, make_scheduled
 
@@ -429,20 +428,3 @@ def test_a_question_is_known_again_by_its_text_and_its_form(to: dict[str, Any], 
 def test_a_question_is_known_again_whatever_the_order_of_its_form() -> None:
     asked = build_approval_form(ROW, JOB, "alice", NOW)
     assert fingerprint(replace(asked, form=dict(reversed(asked.form.items())))) == fingerprint(asked)
-
-
-@pytest.mark.parametrize(
-    ("answer", "version"),
-    [
-        ({"request": "abc"}, "abc"),
-        ({"request": ""}, None),
-        ({"request": None}, None),
-        ({"request": 5}, None),
-        ({"request": ["abc"]}, None),
-        ({}, None),
-        ({"version": "abc"}, None),
-    ],
-    ids=str,
-)
-def test_the_version_in_an_answer(answer: dict[str, Any], version: str | None) -> None:
-    assert version_in(answer) == version

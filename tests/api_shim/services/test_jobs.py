@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from api_shim.domain.model import OVERRIDABLE, Job
+from api_shim.domain.model import OVERRIDABLE, Job, queue_id
 from api_shim.services.jobs import BOTH_FLAGS, JobCatalogue, JobCode
 from api_shim.store import Store
 from approval_gate.constraints import UNLIMITED
@@ -219,8 +219,8 @@ def test_what_is_no_job_cannot_be_enabled(few: JobCatalogue, name: str) -> None:
         pytest.param({"hidden": True, "hidden_override": False}, {"hidden": False, "overridden": ()},
                      id="a value whose override is taken back with it"),
         pytest.param({"hidden_override": False}, {"hidden": False, "overridden": ()}, id="nothing to take back"),
-        pytest.param({"name": "x", "installed": False, "id": "1", "bogus": 1}, {"name": "Back up", "installed": True},
-                     id="what cannot be changed is passed over"),
+        pytest.param({"job_queues": [str(queue_id("default")), {"id": str(queue_id("default")), "url": "x"}]},
+                     {"job_queues": (), "overridden": ("job_queues",)}, id="the queues that it has, by id"),
         pytest.param({}, {"overridden": ()}, id="nothing"),
     ],
 )  # fmt: skip
@@ -266,6 +266,10 @@ def test_an_override_that_is_taken_back_gives_what_the_code_says(few: JobCatalog
         *[pytest.param({"job_queues": value}, ["job_queues"], id=f"the queues {value!r:.12}")
           for value in ("a", None, [""], [5], ["a/b"], ["a%"], ["a\n"], ["\ud800"], ["x" * 256], {"a": 1})],
         pytest.param({"task_queues": "a"}, ["job_queues"], id="a text for queues under their older name"),
+        pytest.param({"job_queues": [{"id": str(uuid4())}]}, ["job_queues"], id="an id of no queue"),
+        pytest.param({"job_queues": [{"id": "default"}]}, ["job_queues"], id="a name for an id"),
+        pytest.param({"name": "x", "installed": False, "id": "1", "bogus": 1, "enabled": True},
+                     ["name", "installed", "id", "bogus"], id="what cannot be changed"),
     ],
 )  # fmt: skip
 def test_refuses_what_a_field_cannot_be(few: JobCatalogue, body: dict[str, Any], faults: list[str]) -> None:
@@ -310,6 +314,15 @@ def test_refuses_to_take_back_an_override_where_that_gives_both_flags(few: JobCa
 def someone(*actions: Action, read_only: bool = False) -> Actor:
     grant = Grant(object_types=frozenset({ObjectType.JOB}), actions=frozenset(actions), constraint=UNLIMITED)
     return Actor(id=uuid4(), username="someone", grants=(grant,), read_only=read_only)
+
+
+def test_queues_are_referred_to_by_id_by_those_who_may_see_them(few: JobCatalogue) -> None:
+    jobs = recorded(few, definition(), definition("Other", "Other", job_queues=("bulk",)))
+    bulk = {"job_queues": [{"id": str(queue_id("bulk"))}]}
+    with pytest.raises(Invalid, match="There is no job queue"):
+        change(few, jobs["pack.BackUp"], bulk, someone(Action.CHANGE))
+    assert change(few, jobs["pack.Other"], bulk, someone(Action.CHANGE)).job_queues == ("bulk",)
+    assert change(few, jobs["pack.BackUp"], bulk).job_queues == ("bulk",)
 
 
 @pytest.mark.parametrize(
