@@ -144,9 +144,7 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     engine = PrefectOrchestrator(client, pool=settings.pool)
 
     async def opened() -> None:
-        with anyio.move_on_after(WORKS_WITHIN):
-            while not await engine.has_worker("default"):  # noqa: ASYNC110 - Prefect tells nobody that one has come
-                await anyio.sleep(0.1)
+        await worker_there(engine)
         # Made as late as they are printed: a start that fails takes no key with it.
         now = utc_now()
         made = admin.first_keys(now)
@@ -169,6 +167,13 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
         server.run()
+
+
+async def worker_there(engine: PrefectOrchestrator) -> None:
+    """Wait until a worker serves the default queue, but not for ever."""
+    with anyio.move_on_after(WORKS_WITHIN):
+        while not await engine.has_worker("default"):  # noqa: ASYNC110 - Prefect tells nobody that one has come
+            await anyio.sleep(0.1)
 
 
 def origin_of(host: str, port: int) -> str:

@@ -31,7 +31,6 @@ from typing_extensions import TypedDict
 from api_shim.parsing.fields import read_id, read_object
 from api_shim.parsing.run_request import read_time
 from api_shim.parsing.sentences import SENTENCES, STRICT, Identified, all_as, of_text, read, rule
-from api_shim.store.columns import path_types
 from approval_gate import constraints
 from approval_gate.errors import Invalid
 from approval_gate.model import Action, ObjectType
@@ -115,13 +114,13 @@ def read_actions(words: Sequence[str]) -> tuple[Action, ...]:
     return _members(Action, words, "action")
 
 
-def check_constraints(raw: Any, types: Collection[ObjectType]) -> None:
+def check_constraints(raw: Any, path_types: Mapping[str, type]) -> None:
     """See that the constraints of a permission speak of what its types have.
 
     Raises:
         Invalid: they do not; the sentence says what would be.
     """
-    constraints.parse(raw, path_types(frozenset(types)))
+    constraints.parse(raw, path_types)
 
 
 def _is_name(name: str, longest: int) -> bool:
@@ -155,11 +154,13 @@ class Reading:
         now: the time.
         zone: IANA name of the zone in which a time without an offset is meant.
         ids_of: returns the ids of the users or groups that are named; ``Invalid`` for one that is unknown.
+        path_types: returns the attributes that all of these types have, each with its type.
     """
 
     now: datetime
     zone: str
     ids_of: Callable[[ObjectType, Sequence[Reference]], tuple[UUID, ...]]
+    path_types: Callable[[Collection[ObjectType]], Mapping[str, type]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,7 +207,7 @@ def _fit(constraints: Any, info: Info) -> Any:
     stands = form.before.object_types if form.before else ()
     types = info.data.get("object_types") if "object_types" in form.sent else stands
     if types is not None:
-        check_constraints(constraints, types)
+        check_constraints(constraints, form.reading.path_types(types))
     return constraints
 
 

@@ -61,6 +61,7 @@ from api_shim.services.ownership import hand_over
 from api_shim.services.sessions import hash_password
 from api_shim.settings import WORKER
 from api_shim.store import Duplicate, Store, Transaction
+from api_shim.store.columns import path_types
 from approval_gate import ownership
 from approval_gate.errors import Conflict, Invalid, NotFound
 from approval_gate.model import Action, Denied, ObjectType
@@ -306,7 +307,7 @@ class AccountAdmin:
             Conflict: there is a permission of that name.
         """
         kinds = read_types(types)
-        check_constraints(constraint, kinds)
+        check_constraints(constraint, path_types(kinds))
         given = {
             "name": check_permission_name(name),
             "object_types": kinds,

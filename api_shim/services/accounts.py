@@ -40,6 +40,7 @@ from api_shim.parsing.account import Reading, Reference, read_form
 from api_shim.services.authentication import hash_key
 from api_shim.services.authorization import check_still_active, get_authorized
 from api_shim.store import TYPES, Duplicate, Store, Transaction
+from api_shim.store.columns import path_types
 from approval_gate import policy
 from approval_gate.errors import Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
@@ -168,7 +169,7 @@ class _Desk:
     zone: str
 
     def reading(self, tx: Transaction) -> Reading:
-        return Reading(now=self.now, zone=self.zone, ids_of=partial(_ids_of, tx, self.actor))
+        return Reading(now=self.now, zone=self.zone, ids_of=partial(_ids_of, tx, self.actor), path_types=path_types)
 
 
 def _add(desk: _Desk, body: object, tx: Transaction) -> Added:

@@ -14,6 +14,7 @@ from api_shim.parsing.account import CANNOT_BE_SET, MOST, Reading, Reference, re
 from api_shim.parsing.fields import NOT_A_FLAG
 from api_shim.parsing.run_request import START_UNREADABLE
 from api_shim.parsing.sentences import NOT_A_STRING, REQUIRED
+from api_shim.store.columns import path_types
 from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 from tests.factories import NOW, make_user
@@ -43,7 +44,9 @@ def ids_of(kind: ObjectType, named: Sequence[Reference]) -> tuple[UUID, ...]:
 
 
 def read(kind: ObjectType, body: object, *, new: bool = False, zone: str = "UTC") -> dict[str, Any]:
-    return read_form(kind, body, Reading(now=NOW, zone=zone, ids_of=ids_of), None if new else BEFORE[kind])
+    return read_form(
+        kind, body, Reading(now=NOW, zone=zone, ids_of=ids_of, path_types=path_types), None if new else BEFORE[kind]
+    )
 
 
 ALICE, OPS = KNOWN["alice"], KNOWN["ops"]
@@ -170,5 +173,5 @@ def test_refuses_what_is_no_object(kind: ObjectType, body: object) -> None:
 
 def test_what_is_stored_and_no_longer_understood_can_be_disabled() -> None:
     odd = Permission(id=uuid4(), name="odd", object_types=("extras.gone",), actions=("fly",), constraints={"gone": 1})
-    reading = Reading(now=NOW, zone="UTC", ids_of=ids_of)
+    reading = Reading(now=NOW, zone="UTC", ids_of=ids_of, path_types=path_types)
     assert read_form(PERMISSION, {"enabled": False}, reading, odd) == {"enabled": False}
