@@ -18,7 +18,7 @@ import pytest
 
 from api_shim.store import Store
 from tests.api_shim.plant import Plants
-from tests.databases import PostgreSQL, sqlite_with_tables
+from tests.databases import PostgreSQL, sqlite_with_tables, statements_compiled_once
 from tests.factories import NOW
 from tests.live import Live, free_port, start
 
@@ -63,6 +63,12 @@ def lacking(what: str, why: str) -> NoReturn:
 
 
 # Databases
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once() -> Iterator[None]:
+    with statements_compiled_once():
+        yield
 
 
 def _postgresql_programs() -> Path | None:
