@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import pytest
 
 from api_shim.store import Store
 from tests.api_shim.plant import Plants
-from tests.databases import PostgreSQL, sqlite_with_tables
+from tests.databases import PostgreSQL, sqlite_with_tables, statements_compiled_once
 from tests.factories import NOW
 from tests.live import Live, free_port, start
 
@@ -47,6 +48,13 @@ def clock() -> Clock:
     return Clock()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker has one to itself in the end."""
+    size = Counter(item.path for item in items)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, -size[item.path], item.path))
+
+
 def lacking(what: str, why: str) -> NoReturn:
     """Skip, for want of something; fail where SIGNOFF_TEST_REQUIRE names it, as it does in CI."""
     if what in os.environ.get("SIGNOFF_TEST_REQUIRE", "").split(","):
@@ -55,6 +63,12 @@ def lacking(what: str, why: str) -> NoReturn:
 
 
 # Databases
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once() -> Iterator[None]:
+    with statements_compiled_once():
+        yield
 
 
 def _postgresql_programs() -> Path | None:

@@ -1,4 +1,8 @@
-"""Databases for tests. The tables are migrated once for each kind of database, and copied for each test."""
+"""Databases for tests: what each of thousands would do anew is done once for each kind of database.
+
+* The tables are migrated once, and copied for each test.
+* Statements are compiled once. SQLAlchemy keeps them for each engine, and each test opens an engine of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from api_shim.store import Store
+
+MOST_STATEMENTS = 2000
+"""How many compiled statements are kept: more than ours are, fewer than tests by example make up."""
 
 
 @cache
@@ -33,6 +41,36 @@ def sqlite_with_tables(path: Path) -> str:
     path.touch(mode=0o600)
     path.write_bytes(_sqlite_tables())
     return f"sqlite:///{path}"
+
+
+class _Statements(dict[Any, Any]):
+    """Compiled statements by SQLAlchemy's own key, in which the dialect's class stands for the engine's dialect."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(_of_any_engine(key), default)
+
+    def __setitem__(self, key: Any, compiled: Any) -> None:
+        if len(self) >= MOST_STATEMENTS:
+            self.clear()
+        super().__setitem__(_of_any_engine(key), compiled)
+
+
+def _of_any_engine(key: Any) -> Any:
+    dialect, *rest = key
+    return (type(dialect), *rest)
+
+
+@contextmanager
+def statements_compiled_once() -> Iterator[None]:
+    """Let all engines that are opened meanwhile share their compiled statements."""
+    shared = _Statements()
+
+    def share(connection: Connection) -> None:
+        connection.execution_options(compiled_cache=shared)
+
+    event.listen(Engine, "engine_connect", share)
+    yield
+    event.remove(Engine, "engine_connect", share)
 
 
 class PostgreSQL:

@@ -128,7 +128,7 @@ def start(home: Path, port: int, *options: str, keys: dict[str, str] | None = No
         process = subprocess.Popen(command, cwd=JOBS, env=environment(**env), stdout=out, stderr=subprocess.STDOUT)
     server = Live(home=home, port=port, process=process, log=log, keys=dict(keys or {}))
     try:
-        eventually(lambda: process.poll() is not None or "signoff is running" in log.read_text(), within=60)
+        eventually(lambda: process.poll() is not None or "signoff is running" in log.read_text(), within=180)
         assert process.poll() is None, f"signoff up ended: {log.read_text()}"
         time.sleep(0.2)
         server.keys |= dict(KEY.findall(log.read_text()))

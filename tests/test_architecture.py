@@ -129,15 +129,14 @@ def test_the_import_contracts_name_modules_that_exist_and_the_whole_core() -> No
     assert lower - dry == {"approval_gate/prefect_gate.py", "flows/prefect_flow.py"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_prefect_is_imported_by_files_that_say_so(path: Path) -> None:
-    assert "prefect" not in imported(path) or path.name.startswith("prefect_")
+def test_prefect_is_imported_by_files_that_say_so() -> None:
+    assert [path for path in FILES if "prefect" in imported(path) and not path.name.startswith("prefect_")] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_the_database_is_known_to_the_store_alone(path: Path) -> None:
-    if imported(path) & {"sqlalchemy", "alembic", "sqlite3", "psycopg"} and path.as_posix() != "flows/examples.py":
-        assert path.parts[:2] in {("api_shim", "store")}
+def test_the_database_is_known_to_the_store_alone() -> None:
+    knowing = [path for path in FILES if imported(path) & {"sqlalchemy", "alembic", "sqlite3", "psycopg"}]
+    doors = {("api_shim", "store")}
+    assert named([path for path in knowing if path.parts[:2] not in doors]) == ["flows/examples.py"]
 
 
 # The picture and the walks in api_shim/README.md
@@ -195,11 +194,13 @@ def test_who_asks_the_time_the_environment_or_chance_is_listed() -> None:
 # The mirror
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_every_module_has_its_test(path: Path) -> None:
+def is_tested(path: Path) -> bool:
     mirror = f"tests/{path.parent.as_posix()}/test_{path.stem}.py"
-    tests = [mirror, TESTED_BY.get(path.as_posix(), mirror)]
-    assert path.stem == "__init__" or any((ROOT / test).exists() for test in tests), f"{mirror} is missing"
+    return any((ROOT / test).exists() for test in (mirror, TESTED_BY.get(path.as_posix(), mirror)))
+
+
+def test_every_module_has_its_test() -> None:
+    assert [path for path in FILES if path.stem != "__init__" and not is_tested(path)] == []
 
 
 def test_no_module_is_listed_that_is_not_there() -> None:
@@ -226,7 +227,7 @@ def test_a_function_fits_on_a_screen() -> None:
     assert longer == {}
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_a_module_is_called_after_what_it_does_and_says_it(path: Path) -> None:
-    assert path.stem not in {"utils", "util", "helpers", "helper", "manager", "base", "misc", "core"}
-    assert ast.get_docstring(tree(path))
+def test_a_module_is_called_after_what_it_does_and_says_it() -> None:
+    moods = {"utils", "util", "helpers", "helper", "manager", "base", "misc", "core"}
+    assert [path for path in FILES if path.stem in moods] == []
+    assert [path for path in FILES if not ast.get_docstring(tree(path))] == []

@@ -1,5 +1,5 @@
-"""What people do with pynautobot, the client that they already use, each in a process of its own:
-``python -m tests.acceptance.pynautobot_scenarios <name>``, with the server on standard input as JSON.
+"""What people do with pynautobot, the client that they already use, in a process of its own:
+``python -m tests.acceptance.pynautobot_scenarios``, with the server on standard input as JSON.
 
 So the same can be done with each line of the client, as it is: the one that the process finds is the one in use.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -352,39 +353,45 @@ def default_filters_are_understood(server: Server) -> None:
     assert nb.extras.jobs.filter(name="Greet", depth=1)[0].name == "Greet"
 
 
-def main(name: str) -> None:
-    scenario: Callable[[Server], None] = SCENARIOS[name]
-    scenario(Server(**json.load(sys.stdin)))
+SCENARIOS: tuple[Callable[[Server], None], ...] = (
+    the_client_is_made_and_knows_the_version,
+    a_wrong_token_is_refused,
+    a_version_that_there_is_not_is_refused,
+    the_document_of_the_api_is_read,
+    jobs_are_found_by_id_by_name_and_by_filter,
+    a_job_is_changed_and_put_back,
+    the_variables_of_a_job_are_read,
+    a_job_runs_by_its_id_by_its_name_and_by_itself,
+    a_job_is_run_and_waited_for,
+    a_refusal_of_a_run_shows_the_reason,
+    results_and_logs_are_read_and_filtered,
+    results_are_deleted,
+    scheduled_jobs_are_listed_found_and_counted,
+    scheduled_jobs_are_deleted_one_by_one_and_at_once,
+    a_scheduled_job_is_changed,
+    a_request_is_approved_by_somebody_else,
+    a_request_is_denied,
+    a_request_is_tried,
+    the_approval_queue_is_an_endpoint,
+    ownership_is_taken_over,
+    accounts_are_made_found_changed_and_removed,
+    lists_are_read_page_by_page,
+    default_filters_are_understood,
+)
 
 
-SCENARIOS: dict[str, Callable[[Server], None]] = {
-    each.__name__: each
-    for each in (
-        the_client_is_made_and_knows_the_version,
-        a_wrong_token_is_refused,
-        a_version_that_there_is_not_is_refused,
-        the_document_of_the_api_is_read,
-        jobs_are_found_by_id_by_name_and_by_filter,
-        a_job_is_changed_and_put_back,
-        the_variables_of_a_job_are_read,
-        a_job_runs_by_its_id_by_its_name_and_by_itself,
-        a_job_is_run_and_waited_for,
-        a_refusal_of_a_run_shows_the_reason,
-        results_and_logs_are_read_and_filtered,
-        results_are_deleted,
-        scheduled_jobs_are_listed_found_and_counted,
-        scheduled_jobs_are_deleted_one_by_one_and_at_once,
-        a_scheduled_job_is_changed,
-        a_request_is_approved_by_somebody_else,
-        a_request_is_denied,
-        a_request_is_tried,
-        the_approval_queue_is_an_endpoint,
-        ownership_is_taken_over,
-        accounts_are_made_found_changed_and_removed,
-        lists_are_read_page_by_page,
-        default_filters_are_understood,
-    )
-}
+def main() -> int:
+    """Play every scenario with names of its own, tell of those that fail, and return how many did."""
+    given, failed = json.load(sys.stdin), 0
+    for number, scenario in enumerate(SCENARIOS):
+        try:
+            scenario(Server(**{**given, "word": f"{given['word']} {number}"}))
+        except Exception:
+            failed += 1
+            print(scenario.__name__, file=sys.stderr)
+            traceback.print_exc()
+    return failed
+
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(main())

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.people import Grant, People, unique
-from tests.acceptance.pynautobot_scenarios import SCENARIOS
 from tests.conftest import lacking
 from tests.live import Live
 
@@ -87,8 +86,7 @@ def test_the_client_in_use_is_of_the_line(line: tuple[str, list[str]], python: P
     assert said.split(".")[0] == line[0].split(".")[0]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_client_works_as_it_is(live: Live, bob: str, python: Python, scenario: str) -> None:
+def test_the_client_works_as_it_is(live: Live, bob: str, python: Python) -> None:
     server = {"url": live.origin, "admin": live.key("admin"), "bob": live.key(bob), "word": unique("with pynautobot")}
-    done = python("-m", "tests.acceptance.pynautobot_scenarios", scenario, stdin=json.dumps(server))
+    done = python("-m", "tests.acceptance.pynautobot_scenarios", stdin=json.dumps(server))
     assert done.returncode == 0, done.stderr

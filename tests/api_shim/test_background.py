@@ -379,7 +379,7 @@ def test_wherever_an_expiry_dies_it_happens_once_and_is_told_once(plants: Plants
 def test_of_many_requests_that_end_at_once_all_expire(plants: Plants) -> None:
     plant = plants.ready()
     ends = NOW + timedelta(minutes=1)
-    rows = [waiting_row(plant, number, expires_at=ends) for number in range(450)]
+    rows = waiting_rows(plant, 450, expires_at=ends)
     plant.now = ends
     plant.tick(6, seconds=31)
     assert {row.approval for row in plant.all(ScheduledJob)} == {ApprovalState.EXPIRED}
@@ -388,8 +388,20 @@ def test_of_many_requests_that_end_at_once_all_expire(plants: Plants) -> None:
     assert told(plant) == list(range(1, 451))
 
 
-def waiting_row(plant: Plant, number: int, **to: Any) -> ScheduledJob:
-    """Let a request stand in the store and in Prefect alike, as after everything has settled."""
+def waiting_rows(plant: Plant, count: int, **to: Any) -> list[ScheduledJob]:
+    """Let requests stand in the store and in Prefect alike, as after everything has settled."""
+    job = plant.only(Job)
+
+    async def stand() -> list[ScheduledJob]:
+        return [await waiting_row(plant, job, number, **to) for number in range(count)]
+
+    rows = asyncio.run(stand())
+    plant.add(*rows)
+    return rows
+
+
+async def waiting_row(plant: Plant, job: Job, number: int, **to: Any) -> ScheduledJob:
+    """Let a request stand in Prefect, and return it as the store is to have it."""
     interval = Interval.FUTURE if number % 2 else Interval.HOURLY
     row = make_scheduled(
         plant.job,
@@ -404,23 +416,19 @@ def waiting_row(plant: Plant, number: int, **to: Any) -> ScheduledJob:
             **to,
         },
     )
-    job = plant.only(Job)
     home = job.deployment_id
     if interval is Interval.HOURLY:
-        home = asyncio.run(plant.engine.create_deployment(own_deployment(row, job, plant.now)))
+        home = await plant.engine.create_deployment(own_deployment(row, job, plant.now))
         row = replace(row, deployment_id=home)
     assert home is not None
     spec = RunSpec(key=str(row.id), name=waiting_name(row), parameters=INPUTS, queue="default", message="", awaits=True)
-    row = replace(row, flow_run_id=asyncio.run(plant.engine.hold(home, spec)))
-    plant.add(row)
-    return row
+    return replace(row, flow_run_id=await plant.engine.hold(home, spec))
 
 
 def cost(plants: Plants, monkeypatch: pytest.MonkeyPatch, number: int) -> tuple[list[str], int, int]:
     """Return what one tick with a sweep calls in Prefect and in the store, with so many requests that wait."""
     plant = plants.ready()
-    for each in range(number):
-        waiting_row(plant, each)
+    waiting_rows(plant, number)
     plant.tick(2, seconds=61)
     reads, writes = [], []
     read, write = plant.store.read, plant.store.write

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from api_shim.cli import main
+from tests.databases import sqlite_with_tables
 
 TOKEN = "0123456789abcdef0123"
 
@@ -55,6 +56,13 @@ Run = Callable[..., Printed]
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+@pytest.fixture
+def tables(home: Path) -> None:
+    """Make the home folder as a first start leaves it: with the tables, and nobody in them."""
+    home.mkdir(mode=0o700)
+    sqlite_with_tables(home / "signoff.db")
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from approval_gate.model import Action, Actor, ObjectType
 from tests.api_shim.cli.conftest import Run
 from tests.factories import NOW, administering, make_job, make_scheduled
 
+pytestmark = pytest.mark.usefixtures("tables")
+
 KEY = "0123456789abcdef0123"
 
 

@@ -29,9 +29,8 @@ EVENTS = (
 
 
 @pytest.fixture
-def _recorded(signoff: Run, home: Path) -> None:
+def _recorded(tables: None, home: Path) -> None:
     """Record three events, as the server does."""
-    signoff("audit", "list")
     with closing(Store(f"sqlite:///{home / 'signoff.db'}")) as store, store.transaction() as tx:
         for event in EVENTS:
             tx.remember(event)
@@ -104,8 +103,8 @@ def test_as_many_are_listed_as_are_asked_for(signoff: Run, words: tuple[str, ...
     assert [event["number"] for event in signoff("audit", "list", "--json", *words).json] == numbers
 
 
+@pytest.mark.usefixtures("tables")
 def test_fifty_are_listed_where_no_number_is_given(signoff: Run, home: Path) -> None:
-    signoff("audit", "list")
     with closing(Store(f"sqlite:///{home / 'signoff.db'}")) as store, store.transaction() as tx:
         for _ in range(51):
             tx.remember(EVENTS[0])

@@ -14,9 +14,8 @@ from tests.api_shim.cli.conftest import Run, Told
 
 
 @pytest.fixture
-def _recorded(signoff: Run, home: Path) -> None:
+def _recorded(tables: None, home: Path) -> None:
     """Record two Jobs, as a start of the server does."""
-    signoff("job", "list")
     store = Store(f"sqlite:///{home / 'signoff.db'}")
     JobCatalogue(store, utc_now).record([BackUp.definition(), CheckHosts.definition()])
     store.close()

@@ -198,7 +198,7 @@ OBJECTS = st.lists(lookups(), min_size=1, max_size=3).map(dict)
 CONSTRAINTS = (st.just({}) | OBJECTS | st.lists(OBJECTS, min_size=1, max_size=3)).map(lambda raw: parse(raw, PATHS))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(rows=st.lists(ROW, max_size=6), constraints=st.lists(CONSTRAINTS, max_size=3))
 def test_the_database_finds_what_matches(
     engine: Engine, rows: list[dict[str, Any]], constraints: list[Constraint]
@@ -206,7 +206,7 @@ def test_the_database_finds_what_matches(
     assert found(engine, rows, constraints) == matching(rows, constraints)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(
     names=st.lists(TEXT, min_size=1, max_size=8),
     op=st.sampled_from(sorted(set(Op) - {Op.IN, Op.ISNULL})),
@@ -233,7 +233,7 @@ TESTS = st.builds(
 ASKED = st.builds(Condition, tests=st.lists(TESTS, min_size=1, max_size=3).map(tuple), negated=st.booleans())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(rows=st.lists(ROW, max_size=6), asked=ASKED)
 def test_the_database_finds_what_a_list_is_asked_for(
     engine: Engine, rows: list[dict[str, Any]], asked: Condition
