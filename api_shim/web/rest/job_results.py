@@ -11,7 +11,8 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from api_shim import schemas
-from api_shim.parsing.fields import Deletions, read_id, read_ids
+from api_shim.parsing.deletions import Deletions, read_ids
+from api_shim.parsing.fields import read_id
 from api_shim.store import Listing
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Use

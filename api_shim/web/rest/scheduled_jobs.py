@@ -11,7 +11,8 @@ from fastapi import APIRouter, Request, Response
 
 from api_shim import schemas
 from api_shim.parsing.decision import Decision, read_decision
-from api_shim.parsing.fields import Deletions, read_id, read_ids
+from api_shim.parsing.deletions import Deletions, read_ids
+from api_shim.parsing.fields import read_id
 from api_shim.parsing.schedule_change import ScheduledJobChange, Transfer, read_receiver
 from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.web.bodies import read_body

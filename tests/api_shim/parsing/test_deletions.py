@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api_shim.parsing.fields import read_ids
+from api_shim.parsing.deletions import read_ids
 from approval_gate.errors import Invalid, TooLarge
 
 
