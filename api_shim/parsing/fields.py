@@ -1,13 +1,10 @@
-"""What all forms that clients send are read with.
+"""Readers of single values in the bodies that clients send.
 
-* A fault is one sentence, told under its field; those of several fields are told at once.
-* A flag is true or false, and nothing that looks like it.
+* An error is one sentence under its field; the errors of several fields are reported together.
+* A flag is true or false, and nothing that merely looks like it.
+* A bulk deletion has a list of ids, or of objects with an id.
 
-Contract 2.
-
-How several things are named that are to be deleted at once: by their ids, in either of two forms.
-
-Contract 5, 7 and 9.3.
+Contract 2, 5, 7 and 9.3.
 """
 
 from __future__ import annotations
@@ -69,7 +66,7 @@ BAD_ID = "Must be a valid UUID."
 
 
 AT_ONCE = 1000
-"""How many one request may delete."""
+"""The most objects that one request may delete."""
 
 
 def read_ids(body: Any) -> list[UUID]:
