@@ -1,7 +1,7 @@
-"""THE WIRING: everything is made here and given to what needs it; real or fake is decided by argument.
+"""The composition root: creates every object and connects them; arguments decide between real and fake ones.
 
-The order of a start: the store's tables, the Jobs' records, Prefect's services, the check that they work, a first
-pass of the projection, then the door opens, and last a worker begins.
+* The start order is: the store's tables, the Jobs, Prefect's services and the check that they work, a first
+  reconciliation, then the server accepts requests, and last a worker starts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ logger = logging.getLogger("signoff")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Application:
-    """Everything, made and connected."""
+    """The connected objects of one server."""
 
     store: Store
     sessions: Sessions
@@ -56,12 +56,12 @@ class Application:
 
 
 def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], zone: str) -> Application:
-    """Make the use cases over a store and an engine.
+    """Create the use cases for a store and an engine.
 
     Args:
-        store: what is true.
+        store: the store.
         engine: Prefect, real or fake.
-        clock: tells the time, aware.
+        clock: returns the current time, aware.
         zone: IANA name of the server's time zone.
     """
     projection = Reconciler(store, engine, clock)

@@ -1,8 +1,8 @@
-"""What clients see, with the contract's names: one description for the answers, their documentation and our own client.
+"""The schemas of responses, with the contract's names, for the server, its documentation and our client.
 
-* Related objects are references, or the objects themselves where ``depth`` asks for them.
+* Related objects are references, or full objects if ``depth`` asks for them.
 * Times are in UTC.
-* Nothing that proves who somebody is is part of a shape, but for a new token's key, which is told once.
+* No schema contains credentials, except that a new token's key is returned once, when the token is created.
 
 Contract 2, 3, 5, 7, 8 and 10.
 """

@@ -1,13 +1,15 @@
-"""The settings, each an environment variable that begins with ``SIGNOFF_``.
+"""The settings, and the machine's time and time zone.
 
-* ``SIGNOFF_HOME``: the folder of everything that signoff keeps; readable by its owner only. Default ``~/.signoff``.
-* ``SIGNOFF_DATABASE_URL``: the store, when it is not the SQLite file in the home folder.
-* ``SIGNOFF_JOBS``: the modules that Jobs are found in, comma separated. Default: the examples.
-* ``SIGNOFF_POOL``: the Prefect work pool that runs them. Default ``signoff``.
-* ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` are believed, comma
-  separated. Default: none.
+* Each setting is an environment variable:
 
-The time and the time zone, for the shell; everything below it is told them.
+  * ``SIGNOFF_HOME``: the folder for everything that signoff stores, readable by its owner only. Default ``~/.signoff``.
+  * ``SIGNOFF_DATABASE_URL``: the URL of the store. Default: a SQLite file in the home folder.
+  * ``SIGNOFF_JOBS``: the modules to find Jobs in, separated by commas. Default: the examples.
+  * ``SIGNOFF_POOL``: the Prefect work pool that runs them. Default ``signoff``.
+  * ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` headers are trusted,
+    separated by commas. Default: none.
+
+* Only the entry points ask for the time and the time zone; the layers below get them as arguments.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ KEY_BYTES = 20
 
 
 class Settings(BaseSettings):
-    """What can be set from outside."""
+    """The settings from the environment."""
 
     model_config = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True)
 
@@ -64,7 +66,7 @@ class Settings(BaseSettings):
         """Make the home folder, readable by its owner only, and return it.
 
         Raises:
-            Unavailable: it cannot be made, or is one that everybody uses, like /tmp.
+            Unavailable: it cannot be created, or everybody can write to it, as to /tmp.
         """
         try:
             self.home.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY)
@@ -85,7 +87,7 @@ class Settings(BaseSettings):
         try:
             key = path.read_text().strip() if path.exists() else ""
             if not key:
-                # It appears when it is complete: half a key would be one that can be guessed.
+                # The file is renamed when it is complete, because part of a key could be guessed.
                 fresh = self.home / "worker.key.new"
                 fresh.unlink(missing_ok=True)
                 fresh.touch(mode=OWNER_FILE)

@@ -1,1 +1,1 @@
-"""Knows when a run may go: the policy, the admission of runs, and the gate inside a run."""
+"""The approval rules: who may do what, when a run is admitted, and the gate inside a run."""

@@ -1,14 +1,15 @@
-"""Whether a run may go: the first thing that every run of every Job asks, whoever started it.
+"""Admission: whether a run may execute. Every run of every Job asks this first, whoever started it.
 
-* Nothing that Prefect says of the run is trusted: the facts come from the store.
-* A run that nobody requested here does not execute.
-* One process of one run is let go, once; asking again from that process (its answer was lost) gives the same answer.
-* A run that carries a request is held until somebody has decided; nothing else of an undecided request executes.
-* An approval that no longer fits what would run is given back: the request returns to the queue, with the reason.
-* A firing executes once, at its time, of a schedule that is enabled and approved; after an outage only the newest.
-* Inputs that were changed in Prefect do not execute.
-* A run executes as somebody who exists, is active and may run that Job, and only while the Job is there and enabled.
-* The rules stand in the order in which they are asked; the first that has an answer gives it.
+* Nothing that Prefect reports about the run is trusted: the facts come from the store.
+* A run that was not requested through signoff does not execute.
+* Each run is admitted once, for one process. If that process asks again (it lost the answer), it gets the same answer.
+* The run that carries a request is held until the request is decided. Other runs of a pending request are refused.
+* An approval that no longer matches what would run is void: the request returns to the queue, with the reason.
+* A firing executes once, at its nominal time, if its schedule is enabled and approved. Of the firings missed during
+  an outage, only the newest executes.
+* A run whose inputs were changed in Prefect does not execute.
+* A run executes as a user who exists, is active and may run the Job, and only while the Job is installed and enabled.
+* The rules are applied in the order of ``RULES``; the first one that returns an answer decides.
 """
 
 from __future__ import annotations
@@ -28,18 +29,22 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Ask again at that time."""
+    """Ask again later.
+
+    Args:
+        until: when to ask again.
+    """
 
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Stand and wait for a decision, without a process.
+    """Wait for a decision, without a process.
 
     Args:
-        reason: for people.
-        returns: the request goes back to the queue for this reason.
+        reason: the sentence shown to people.
+        returns: the request returns to the queue for this reason.
     """
 
     reason: str
@@ -48,7 +53,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """End without executing; nothing is wrong."""
+    """End without executing; this is not an error."""
 
     message: str
 
@@ -58,11 +63,11 @@ class Refuse:
     """End as failed, without executing.
 
     Args:
-        reason: for people.
-        recorded: it was a firing's turn, so it is recorded as a failed job result.
-        ends_schedule: the schedule can no longer run, so the scheduled job is disabled; always recorded too.
-        returns: the request goes back to the queue for this reason; always recorded too.
-        tampered: somebody changed the run in Prefect.
+        reason: the sentence shown to people.
+        recorded: the run was due, so it is recorded as a failed job result.
+        ends_schedule: the scheduled job can no longer run and is disabled; implies ``recorded``.
+        returns: the request returns to the queue for this reason; implies ``recorded``.
+        tampered: the run was changed in Prefect.
     """
 
     reason: str
@@ -77,20 +82,20 @@ Answer = Go | Hold | Wait | Finish | Refuse
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Firing:
-    """The scheduled job that a run belongs to, and the nominal time that it executes.
+    """The scheduled job that a run belongs to, and the nominal time that the run executes.
 
     Args:
-        name: the scheduled job's.
-        enabled: whether it may fire.
-        approval: where its approval stands.
-        stale: why that no longer lets it run, as a sentence; empty while it does.
-        outdated: this run was made before the inputs or the queue were changed; another takes its place.
-        carries_request: this run stands for the request; of a one-off it is the one that executes.
+        name: the name of the scheduled job.
+        enabled: whether the scheduled job is enabled.
+        approval: the state of its approval.
+        stale: the sentence on why the approval no longer holds; empty while it does.
+        outdated: the inputs or the queue were changed after this run was created; another run replaces it.
+        carries_request: this run represents the request; for a one-off it is the run that executes.
         due: the nominal time.
-        on_time: whether the schedule fires at that time at all, and not before its start.
-        owed: the schedule was to fire at that time: it was approved and enabled by then.
-        newest: its newest firing until now, or None before the first.
-        taken: another run has this firing.
+        on_time: whether the schedule fires at the nominal time, and not before its start.
+        owed: whether the scheduled job was approved and enabled by the nominal time.
+        newest: the newest firing until now; None before the first.
+        taken: another run has executed this firing.
     """
 
     name: str
@@ -108,12 +113,12 @@ class Firing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunsAs:
-    """Who a run executes as.
+    """The user that a run executes as.
 
     Args:
-        exists: whether that user is still there.
-        active: whether he may sign in.
-        may_run: whether he may run that Job.
+        exists: whether the user still exists.
+        active: whether the user is active.
+        may_run: whether the user may run the Job.
     """
 
     exists: bool
@@ -123,21 +128,21 @@ class RunsAs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """What the store knows of a run that asks.
+    """What the store knows about a run that asks for admission.
 
     Args:
-        now: the time.
-        requested: whether it was requested here: as a job result, as a firing, or by an event for a receiver.
+        now: the current time.
+        requested: whether signoff requested it: as a job result, as a firing, or for an event to a receiver.
         attempt: the process that asks.
-        let_go: the process that was let go before, if any was.
-        over: its result is final.
-        unchanged: its parameters in Prefect are those that were requested.
-        needs_approval: its Job needs approval, and it was requested as a run that does not.
+        let_go: the process that was admitted before; None if none was.
+        over: whether its job result is final.
+        unchanged: whether its parameters in Prefect are those that were requested.
+        needs_approval: the Job needs approval, but the run was requested as one that needs none.
         firing: the scheduled job it belongs to, if any.
-        runs_as: who it executes as; None where an event started it.
-        job_enabled: whether its Job is enabled.
-        job_installed: whether its Job's code is there.
-        singleton_busy: its Job runs one at a time, and one is running.
+        runs_as: the user it executes as; None if an event started it.
+        job_enabled: whether the Job is enabled.
+        job_installed: whether the Job's code is installed.
+        singleton_busy: the Job is a singleton, and another run of it is in progress.
     """
 
     now: datetime
@@ -160,10 +165,10 @@ TAKEN = "This firing has already been executed by another run."
 DISABLED = "The scheduled job is disabled."
 NOT_APPROVED = "The scheduled job has not been approved."
 NEEDS_APPROVAL = "This job needs approval now; request this run again."
-OUTDATED = "The scheduled job was changed after this run was made; another run takes its place."
+OUTDATED = "The scheduled job was changed after this run was created; another run replaces it."
 NOT_DUE = "The schedule does not fire at this time."
-NOT_OWED = "The schedule did not yet fire at this time: it was made, approved or changed later."
-SUPERSEDED = "A newer firing of this schedule is due; of those missed only the newest runs."
+NOT_OWED = "This firing is not due: the schedule was created, approved or changed after its time."
+SUPERSEDED = "A newer firing of this schedule is due; of the missed firings only the newest runs."
 CHANGED = "The parameters of this run were changed in Prefect after it was requested."
 JOB_DISABLED = "This job is not enabled to be run."
 JOB_GONE = "This job is not presently installed and cannot be run."
@@ -175,13 +180,13 @@ OWNER_FORBIDDEN = "its owner is no longer permitted to run this job"
 
 
 def admit(facts: Facts) -> Answer:
-    """Answer a run that asks whether it may go: the first rule that has an answer gives it.
+    """Decide whether a run may execute: the first rule that returns an answer decides.
 
     Args:
-        facts: what the store knows.
+        facts: what the store knows about the run.
 
     Returns:
-        go, wait until a time, finish without executing, or refuse.
+        whether to go, hold, wait, finish without executing, or refuse.
     """
     return next((answer for rule in RULES if (answer := rule(facts)) is not None), Go())
 
@@ -190,7 +195,7 @@ def _was_requested(facts: Facts) -> Answer | None:
     return None if facts.requested else Refuse(NOT_REQUESTED)
 
 
-def _goes_once(facts: Facts) -> Answer | None:
+def _executes_once(facts: Facts) -> Answer | None:
     if facts.let_go is not None and not facts.over and facts.let_go == facts.attempt:
         return Go()
     return Refuse(ALREADY_RUN) if facts.over or facts.let_go is not None else None
@@ -207,7 +212,7 @@ def _is_approved(facts: Facts) -> Answer | None:
     return None if firing.approval.lets_run else Refuse(NOT_APPROVED)
 
 
-def _fires(facts: Facts) -> Answer | None:
+def _is_due(facts: Facts) -> Answer | None:
     firing = facts.firing
     if firing is None:
         return None
@@ -224,7 +229,7 @@ def _fires(facts: Facts) -> Answer | None:
     return None if firing.owed else Finish(NOT_OWED)
 
 
-def _is_what_was_approved(facts: Facts) -> Answer | None:
+def _approval_holds(facts: Facts) -> Answer | None:
     firing = facts.firing
     if firing is None or not firing.stale:
         return None
@@ -233,28 +238,28 @@ def _is_what_was_approved(facts: Facts) -> Answer | None:
     return Refuse(firing.stale, recorded=True, returns=True)
 
 
-def _is_what_was_requested(facts: Facts) -> Answer | None:
+def _inputs_unchanged(facts: Facts) -> Answer | None:
     return None if facts.unchanged else Refuse(CHANGED, tampered=True)
 
 
-def _job_is_there(facts: Facts) -> Answer | None:
+def _job_can_run(facts: Facts) -> Answer | None:
     if not facts.job_installed:
         return _ends(JOB_GONE)
     return None if facts.job_enabled else _ends(JOB_DISABLED)
 
 
-def _somebody_runs_it(facts: Facts) -> Answer | None:
+def _user_may_run(facts: Facts) -> Answer | None:
     if facts.runs_as is None:
         return None
     if not facts.runs_as.exists:
-        return _ownerless(facts, OWNER_REMOVED)
+        return _without_user(facts, OWNER_REMOVED)
     if not facts.runs_as.active:
-        return _ownerless(facts, OWNER_INACTIVE)
-    return None if facts.runs_as.may_run else _ownerless(facts, OWNER_FORBIDDEN)
+        return _without_user(facts, OWNER_INACTIVE)
+    return None if facts.runs_as.may_run else _without_user(facts, OWNER_FORBIDDEN)
 
 
-def _ownerless(facts: Facts, why: str) -> Answer:
-    """Contract 7: the documented message, with the true reason."""
+def _without_user(facts: Facts, why: str) -> Answer:
+    """Refuse with the message of contract 7, and the actual reason."""
     if facts.firing is None:
         return _ends(f"This run cannot execute: {why}.")
     message = f"Scheduled job '{facts.firing.name}' cannot run: {why}. Use 'Assume Ownership' to take it over."
@@ -265,18 +270,18 @@ def _ends(reason: str) -> Refuse:
     return Refuse(reason, recorded=True, ends_schedule=True)
 
 
-def _one_at_a_time(facts: Facts) -> Answer | None:
+def _singleton_is_free(facts: Facts) -> Answer | None:
     return Refuse(SINGLETON, recorded=True) if facts.singleton_busy else None
 
 
 RULES: tuple[Callable[[Facts], Answer | None], ...] = (
     _was_requested,
-    _goes_once,
+    _executes_once,
     _is_approved,
-    _fires,
-    _is_what_was_approved,
-    _is_what_was_requested,
-    _job_is_there,
-    _somebody_runs_it,
-    _one_at_a_time,
+    _is_due,
+    _approval_holds,
+    _inputs_unchanged,
+    _job_can_run,
+    _user_may_run,
+    _singleton_is_free,
 )

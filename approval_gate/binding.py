@@ -1,8 +1,8 @@
-"""What an approval is bound to: the Job, its code, the inputs, the schedule and the queue, each as a part of its own.
+"""What an approval is bound to: the Job, its code, the inputs, the schedule and the queue.
 
-* An approval holds for exactly the parts that stood when it was given; any other part asks again.
-* A part is kept as a hash, so that no input can be read from it.
-* What changed is told by the part's name.
+* An approval holds while every part is what was approved; a change of any part needs a new approval.
+* A part is kept as a hash, so the inputs cannot be read from it.
+* Each part is hashed on its own, so the message can name what changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 Binding = Mapping[str, str]
-"""Hash by part."""
+"""The hash of each part, by its key in ``PARTS``."""
 
 PARTS = {
     "job": "the Job",
@@ -22,7 +22,7 @@ PARTS = {
     "schedule": "the schedule",
     "queue": "the queue",
 }
-"""The parts, as people call them."""
+"""The parts, and what messages call them."""
 
 NEEDS_APPROVAL = "This job needs approval now."
 
@@ -33,16 +33,16 @@ def bind(*, job: str, code: str, inputs: Mapping[str, Any], schedule: tuple[str,
     Args:
         job: the Job's class path.
         code: the digest of its code.
-        inputs: what its runs are given.
-        schedule: when it fires, as texts.
-        queue: where it runs.
+        inputs: the inputs of its runs.
+        schedule: when it fires, as strings.
+        queue: the name of the queue it runs on.
     """
     parts = {"job": job, "code": code, "inputs": dict(inputs), "schedule": list(schedule), "queue": queue}
     return {name: _hash(part) for name, part in parts.items()}
 
 
 def digest(binding: Binding) -> str:
-    """Return one text for all parts: equal for equal bindings, and for no others."""
+    """Return one hash of all parts: equal if, and only if, the bindings are equal."""
     return _hash(dict(binding))
 
 

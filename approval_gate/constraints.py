@@ -1,13 +1,12 @@
-"""Which objects a permission is limited to (contract 8).
+"""Constraints: which objects a permission is limited to (contract 8).
 
-* A constraint is an object, all of whose lookups must match, or a list of objects, any of which must.
-* ``null`` and ``{}`` do not limit. An empty list and an empty object inside a list are refused: whoever wrote
-  it meant some limit, and either reading of it would be a guess.
-* A lookup is ``path`` or ``path__op``; its value is converted and checked once, by the type of its path.
-* ``$user`` is the caller's id; it is compared with ids only.
-* What is null, missing or of another type than asked for does not match; only ``isnull`` and ``exact`` null
-  find nulls.
-* Text is compared by code points, and to ignore case is to ignore that of A to Z, so that databases agree.
+* A constraint is an object, all of whose lookups must match, or a list of objects, one of which must match.
+* ``null`` and ``{}`` mean no limit. An empty list, and an empty object inside a list, are refused: some limit was
+  meant, and either reading would be a guess.
+* A lookup is ``path`` or ``path__op``. Its value is converted and checked once, by the type of its path.
+* ``$user`` is the caller's id. It is compared with ids only.
+* A value that is null, missing or of another type does not match; only ``isnull`` and an ``exact`` null match nulls.
+* Text is compared by code points, and case is ignored for A to Z only, so that all databases agree.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from approval_gate.errors import Invalid, TooLarge
 
 CALLER = "$user"
 MAX_VALUES = 1000
-"""How many values one constraint may compare with, so that a few of them still fit into one query."""
+"""The most values in one constraint, so that several constraints still fit into one query."""
 
 
 class Op(StrEnum):
-    """How a lookup compares; without one it is ``exact``."""
+    """How a lookup compares; a lookup without an operator is ``exact``."""
 
     EXACT = "exact"
     IEXACT = "iexact"
@@ -52,11 +51,11 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 def fold(text: str) -> str:
-    """Return ``text`` with A to Z, and nothing else, in lower case; TypeError if it is no text."""
+    """Return ``text`` with only A to Z in lower case; raise TypeError if it is not a string."""
     return str.translate(text, _LOWER)
 
 
-# Each gets what the object has, never null, and what the lookup asks for; TypeError: the two do not compare.
+# Each takes the object's value, which is never None, and the lookup's; TypeError means that they do not compare.
 HOLDS: Mapping[Op, Callable[[Any, Any], bool]] = {
     Op.EXACT: operator.eq,
     Op.IEXACT: lambda has, asked: fold(has) == fold(asked),
@@ -76,7 +75,7 @@ HOLDS: Mapping[Op, Callable[[Any, Any], bool]] = {
 
 
 def compares(has: Any, op: Op, asked: Any) -> bool:
-    """Say whether a value compares as asked; what is null or of another type does not, and ``isnull`` finds nulls."""
+    """Say whether a value matches; null or a value of another type does not, except that ``isnull`` matches null."""
     if has is None:
         return op is Op.ISNULL and asked is True
     try:
@@ -90,9 +89,9 @@ class Lookup:
     """One condition on one attribute.
 
     Args:
-        path: which attribute.
-        op: how it is compared.
-        value: with what, in the type of the path; a tuple of such for ``in``, a bool for ``isnull``;
+        path: the attribute.
+        op: how to compare it.
+        value: the value to compare with, in the type of the path; a tuple for ``in``, a bool for ``isnull``.
             ``$user`` stands for the caller.
     """
 
@@ -101,13 +100,13 @@ class Lookup:
     value: Any
 
     def asked_by(self, user: UUID) -> Any:
-        """Return the value as this caller means it: his own id for ``$user``."""
+        """Return the value with ``$user`` replaced by the caller's id."""
         if self.op is Op.IN:
             return tuple(user if item == CALLER else item for item in self.value)
         return user if self.value == CALLER else self.value
 
     def holds(self, thing: Mapping[str, Any], *, user: UUID) -> bool:
-        """Say whether the object has the attribute and it compares as asked; never raises."""
+        """Say whether the object has the attribute and it matches; never raises."""
         return self.path in thing and compares(thing[self.path], self.op, self.asked_by(user))
 
 
@@ -116,7 +115,7 @@ class Constraint:
     """Which objects a permission is limited to.
 
     Args:
-        alternatives: any of them must match, with all its lookups; one without lookups matches everything.
+        alternatives: one of them must match, with all its lookups; one without lookups matches everything.
     """
 
     alternatives: tuple[tuple[Lookup, ...], ...] = ((),)
@@ -125,10 +124,10 @@ class Constraint:
         """Say whether an object is within the limits; never raises.
 
         Args:
-            thing: value by lookup path.
-            user: the caller's id, what ``$user`` stands for.
+            thing: the object's attributes by lookup path.
+            user: the caller's id, which replaces ``$user``.
         """
-        return any(all(lookup.holds(thing, user=user) for lookup in every) for every in self.alternatives)
+        return any(all(lookup.holds(thing, user=user) for lookup in lookups) for lookups in self.alternatives)
 
 
 UNLIMITED = Constraint()
@@ -138,7 +137,7 @@ def parse(raw: object, paths: Mapping[str, type]) -> Constraint:
     """Read the constraints of a permission (contract 8).
 
     Args:
-        raw: what the person wrote, as it comes from JSON.
+        raw: the constraints as decoded from JSON.
         paths: the lookup paths of the object types that the permission covers, each with the type of its
             values: str, bool, int, float, UUID or datetime.
 
@@ -146,7 +145,7 @@ def parse(raw: object, paths: Mapping[str, type]) -> Constraint:
         the constraint, its values converted to the types of their paths.
 
     Raises:
-        Invalid: a lookup, path or value is not what it should be; the sentence says which and what would be.
+        Invalid: a lookup, path or value is wrong; the message says which, and what is accepted.
         TooLarge: there are more than ``MAX_VALUES`` values.
     """
     if raw is None or (isinstance(raw, dict) and not raw):
@@ -154,9 +153,9 @@ def parse(raw: object, paths: Mapping[str, type]) -> Constraint:
     objects = raw if isinstance(raw, list) else [raw]
     if not objects:
         raise Invalid("An empty list of constraints would match nothing; give null for no constraint.")
-    constraint = Constraint(tuple(_every(item, paths) for item in objects))
-    if sum(_size(lookup) for every in constraint.alternatives for lookup in every) > MAX_VALUES:
-        raise TooLarge(f"Constraints can hold {MAX_VALUES} values at most; make it several permissions.")
+    constraint = Constraint(tuple(_lookups(item, paths) for item in objects))
+    if sum(_size(lookup) for lookups in constraint.alternatives for lookup in lookups) > MAX_VALUES:
+        raise TooLarge(f"Constraints can hold {MAX_VALUES} values at most; split them over several permissions.")
     return constraint
 
 
@@ -164,7 +163,7 @@ def _size(lookup: Lookup) -> int:
     return max(1, len(lookup.value)) if lookup.op is Op.IN else 1
 
 
-def _every(item: object, paths: Mapping[str, type]) -> tuple[Lookup, ...]:
+def _lookups(item: object, paths: Mapping[str, type]) -> tuple[Lookup, ...]:
     if not isinstance(item, dict):
         raise Invalid("Constraints must be an object of lookups, a list of such objects, or null.")
     if not item:
@@ -179,7 +178,7 @@ def _lookup(key: object, value: object, paths: Mapping[str, type]) -> Lookup:
     kind = _KINDS[paths[path]]
     if op not in kind.ops:
         usable = ", ".join(op for op in Op if op in kind.ops)
-        raise Invalid(f"{key!r} cannot be asked: {path} is {kind.wanted}, which has the lookups {usable}.")
+        raise Invalid(f"{key!r} cannot be used: {path} is {kind.wanted}, which has the lookups {usable}.")
     if op is Op.ISNULL:
         return Lookup(path=path, op=op, value=_read(key, value, _KINDS[bool]))
     if op is not Op.IN:
@@ -190,7 +189,7 @@ def _lookup(key: object, value: object, paths: Mapping[str, type]) -> Lookup:
 
 
 def _split(key: object, paths: Mapping[str, type]) -> tuple[str, Op]:
-    """Take a lookup apart; a path that itself ends like an operator is the path."""
+    """Split a lookup into path and operator; a path that itself ends like an operator stays a path."""
     name = key if isinstance(key, str) else ""
     if name in paths:
         return name, Op.EXACT
@@ -198,7 +197,7 @@ def _split(key: object, paths: Mapping[str, type]) -> tuple[str, Op]:
     if path not in paths:
         raise Invalid(f"There is no lookup {name[:80]!r}. The paths that exist are {', '.join(paths)}.")
     if suffix in {"regex", "iregex"}:
-        raise Invalid(f"{name!r} cannot be asked, because databases differ in how they read regular expressions.")
+        raise Invalid(f"{name!r} cannot be used, because databases differ in how they read regular expressions.")
     if suffix not in set(Op):
         known = ", ".join(Op)
         raise Invalid(f"There is no lookup {suffix[:80]!r} of {path}. The lookups that exist are {known}.")
@@ -207,7 +206,7 @@ def _split(key: object, paths: Mapping[str, type]) -> tuple[str, Op]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Kind:
-    """A type of values: what a person is told it is, how it is read (or ValueError), and how it compares."""
+    """A type of values: what messages call it, how it is read (ValueError if it cannot be), and its operators."""
 
     wanted: str
     read: Callable[[object], Any]
@@ -218,12 +217,12 @@ def _read(key: object, value: object, kind: _Kind) -> Any:
     try:
         return kind.read(value)
     except (ValueError, OverflowError):
-        # Without the cause, whose text may repeat a value of any size.
+        # The cause is dropped, because its text may repeat a value of any size.
         raise Invalid(f"A value of {key!r} must be {kind.wanted}.") from None
 
 
 def _text(value: object) -> str:
-    # No object has what UTF-8 cannot write or PostgreSQL cannot store, and to ask the database for it raises.
+    # Text that UTF-8 cannot encode or PostgreSQL cannot store matches no object, and a query with it would raise.
     if not isinstance(value, str) or value == CALLER or "\0" in value:
         raise ValueError
     value.encode()
@@ -232,7 +231,7 @@ def _text(value: object) -> str:
 
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError  # noqa: TRY004 - a refusal of what a person wrote, not a mistake of ours
+        raise ValueError  # noqa: TRY004 - refuses input; not a programming error
     return value
 
 
@@ -250,7 +249,7 @@ def _number(value: object) -> float:
 
 def _id(value: object) -> UUID | str:
     if not isinstance(value, str):
-        raise ValueError  # noqa: TRY004 - a refusal of what a person wrote, not a mistake of ours
+        raise ValueError  # noqa: TRY004 - refuses input; not a programming error
     return CALLER if value == CALLER else UUID(value)
 
 
@@ -264,7 +263,7 @@ def _moment(value: object) -> datetime:
 _EQUALITY = frozenset({Op.EXACT, Op.IN, Op.ISNULL})
 _ORDER = _EQUALITY | {Op.GT, Op.GTE, Op.LT, Op.LTE}
 _KINDS: Mapping[type, _Kind] = {
-    str: _Kind(wanted='text without NUL (and "$user" is no text, but an id)', read=_text, ops=frozenset(Op)),
+    str: _Kind(wanted='text without NUL (and "$user" is an id, not text)', read=_text, ops=frozenset(Op)),
     bool: _Kind(wanted="true or false", read=_boolean, ops=_EQUALITY),
     int: _Kind(wanted="a whole number of at most 64 bits", read=_whole, ops=_ORDER),
     float: _Kind(wanted="a finite number", read=_number, ops=_ORDER),

@@ -1,20 +1,19 @@
-"""The errors of the rules, one tree, each with a message for people.
+"""The errors that the rules raise: one tree, each with a message for people.
 
 ::
 
-    GateError               anything the rules refuse
-    ├── Forbidden           you may see it, but you may not do this
-    ├── NotFound            there is no such thing, or you may not know that there is
-    ├── Invalid             the request cannot be understood or breaks a rule about its contents
-    │   └── TooLarge        … because there is too much of it
-    ├── Conflict            it contradicts what has already been decided
-    ├── NotRunnable         the thing exists, but cannot do this at all
-    ├── TooManyAttempts     somebody tries too often
-    └── Unavailable         what it needs is not there now; later it may work
+    GateError               the rules refuse the request
+    ├── Forbidden           the caller may see the object, but may not do this
+    ├── NotFound            the object does not exist, or the caller may not see it
+    ├── Invalid             the request cannot be read, or breaks a rule about its contents
+    │   └── TooLarge        the request is too large
+    ├── Conflict            the request contradicts the current state of the object
+    ├── NotRunnable         the object exists, but does not support this
+    ├── TooManyAttempts     the caller has tried too often
+    └── Unavailable         something that the request needs is not available now; retry later
 
-The core raises these and knows nothing of status codes; the shell decides what each means there.
-
-* As text each is sentences for people, on one line, each with the field that it is about; ``detail`` is what was said.
+* The core raises these errors and knows nothing of status codes; the outer layers map them.
+* ``detail`` is the structure that was raised. ``str()`` gives its sentences on one line, each with its field.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 UNNAMED = frozenset({"detail", "errors", "non_field_errors"})
-"""Keys in a structure of sentences that are no fields."""
+"""Keys in a structure of sentences that are not names of fields."""
 
 
 class GateError(Exception):
-    """The rules refused this.
+    """The rules refuse the request.
 
     Args:
-        detail: one sentence for the person who asked, or a structure of such sentences by field.
+        detail: one sentence for the caller, or a structure of sentences by field.
     """
 
     def __init__(self, detail: object) -> None:
@@ -43,46 +42,46 @@ class GateError(Exception):
 
 
 class Forbidden(GateError):
-    """You may see it, but you may not do this."""
+    """The caller may see the object, but may not do this."""
 
 
 class NotFound(GateError):
-    """There is no such thing, or you may not know that there is."""
+    """The object does not exist, or the caller may not see it."""
 
 
 class Invalid(GateError):
-    """The request cannot be understood, or breaks a rule about its contents."""
+    """The request cannot be read, or breaks a rule about its contents."""
 
 
 class TooLarge(Invalid):
-    """There is more of it than can be taken."""
+    """The request is too large."""
 
 
 class Conflict(GateError):
-    """It contradicts what has already been decided."""
+    """The request contradicts the current state of the object."""
 
 
 class NotRunnable(GateError):
-    """The thing exists, but cannot do this at all."""
+    """The object exists, but does not support this."""
 
 
 class TooManyAttempts(GateError):
-    """It has been tried too often; later it may be tried again."""
+    """The caller has tried too often; they may retry later."""
 
 
 class Unavailable(GateError):
-    """What this needs is not there now; later it may work."""
+    """Something that the request needs is not available now; the caller may retry later."""
 
 
 def sentences(detail: object, field: str = "") -> Iterator[str]:
-    """Yield the sentences of a refusal, each with the field that it is about.
+    """Yield the sentences of an error, each prefixed with its field.
 
     Args:
-        detail: a sentence, or a structure of such sentences by field.
-        field: what all of it is about.
+        detail: a sentence, or a structure of sentences by field.
+        field: the field that all of them belong to; empty for none.
 
     Yields:
-        them, each on one line, and with nothing in it that a terminal would obey.
+        one sentence on one line, with unprintable characters, such as terminal escapes, replaced by spaces.
     """
     if isinstance(detail, Mapping):
         for name, inner in detail.items():

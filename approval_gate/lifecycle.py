@@ -1,9 +1,9 @@
-"""Where the approval of a scheduled job stands, and what may happen to it: one table; what it does not list cannot be.
+"""The states of an approval and the transitions between them: one table, and nothing else is allowed.
 
-* A request is pending until somebody approves or denies it, its requester withdraws it, or its time to decide ends.
-* Decided is decided: no decision follows another.
-* Only a change of what was approved, or of what needs approval, puts it back into the queue.
-* Only what needs no approval, or has it, lets a run go.
+* A request is pending until it is approved, denied or withdrawn, or until it expires.
+* A request is decided once; no decision follows another.
+* A request returns to the queue only if what was approved, or the need for approval, has changed.
+* A run executes only if its request is approved or needs no approval.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class ApprovalState(StrEnum):
-    """Where the approval of a scheduled job stands."""
+    """The state of a scheduled job's approval."""
 
     NOT_REQUIRED = "not_required"
     PENDING = "pending"
@@ -45,9 +45,9 @@ STEPS: Mapping[tuple[ApprovalState, Transition], ApprovalState] = {
     (ApprovalState.APPROVED, Transition.RETURN): ApprovalState.PENDING,
     (ApprovalState.NOT_REQUIRED, Transition.RETURN): ApprovalState.PENDING,
 }
-"""The state after a step, for every step that can be taken."""
+"""The next state, for every transition that is allowed."""
 
 
 def next_state(state: ApprovalState, step: Transition) -> ApprovalState | None:
-    """Return the state after a step, or None if the step cannot be taken."""
+    """Return the state after a transition, or None if the transition is not allowed."""
     return STEPS.get((state, step))

@@ -1,10 +1,10 @@
-"""Who asks, what they ask for, and what the rules answer.
+"""Actors, the permissions they have, and the verdicts of the rules.
 
-* An actor is a user with the permissions that hold for him now; there is no actor without a user.
-* A permission is additive: it gives actions on types of objects, perhaps only on those that match its constraints.
-* What no permission gives is refused, but for a user's own tokens. Superusers may everything that an account can.
-* A verdict is a value: allowed, denied with a reason that is shown to the person, or hidden (act as if it did
-  not exist).
+* An actor is a user with the permissions they have now; there is no actor without a user.
+* Permissions are additive: each grants actions on object types, optionally limited by constraints.
+* What no permission grants is refused, except for a user's own tokens. A superuser has every permission.
+* A verdict is a value: allowed, denied with a reason for the caller, or hidden (answered as if the object did not
+  exist).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from approval_gate.constraints import CALLER, Constraint, Lookup, Op
 from approval_gate.errors import Forbidden, GateError
 
 Attributes = Mapping[str, Any]
-"""What constraints can ask about one object: value by lookup path (``job_model__name``)."""
+"""The attributes of one object that constraints can use: values by lookup path (``job_model__name``)."""
 
 
 class Action(StrEnum):
-    """What can be permitted (contract 8)."""
+    """An action that a permission can grant (contract 8)."""
 
     VIEW = "view"
     ADD = "add"
@@ -35,7 +35,7 @@ class Action(StrEnum):
 
 
 class ObjectType(StrEnum):
-    """What it can be permitted on (contract 8); ``prefect`` is Prefect's own API."""
+    """A type of objects that a permission can cover (contract 8); ``prefect`` is Prefect's own API."""
 
     JOB = "extras.job"
     SCHEDULED_JOB = "extras.scheduledjob"
@@ -51,12 +51,12 @@ class ObjectType(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """One permission as it reaches one actor.
+    """One permission of one actor.
 
     Args:
-        object_types: the types it speaks of.
-        actions: what it gives on them.
-        constraint: which objects it is limited to; one that is empty does not limit.
+        object_types: the object types it covers.
+        actions: the actions it grants on them.
+        constraint: the objects it is limited to; an empty constraint does not limit.
     """
 
     object_types: frozenset[ObjectType]
@@ -72,19 +72,19 @@ IMPLICIT_GRANT = Grant(
     actions=frozenset({Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE}),
     constraint=Constraint(((Lookup(path="user", op=Op.EXACT, value=CALLER),),)),
 )
-"""What every user has without being given it: what concerns his own tokens (contract 8)."""
+"""What every user may do without a permission: view and manage their own tokens (contract 8)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Actor:
-    """A user and what he may do at this moment.
+    """A user and what they may do now.
 
     Args:
-        id: the user's id, what ``$user`` in a constraint stands for.
-        username: for messages and logs.
-        superuser: may everything.
-        grants: every enabled permission that reaches him, directly or through a group.
-        read_only: he came with a read-only token: no write, whatever he may otherwise.
+        id: the user's id, which replaces ``$user`` in a constraint.
+        username: the user's name, for messages and logs.
+        superuser: whether they have every permission.
+        grants: every enabled permission that they have, directly or through a group.
+        read_only: they authenticated with a read-only token, so they may not write.
     """
 
     id: UUID
@@ -94,7 +94,7 @@ class Actor:
     read_only: bool = False
 
     def may(self, action: Action, kind: ObjectType, thing: Attributes | None = None) -> bool:
-        """Say whether some permission gives this action on this type or, with ``thing``, on this very object."""
+        """Say whether a permission grants the action on the type or, with ``thing``, on that object."""
         if self.superuser:
             return True
         constraints = self.constraints(action, kind)
@@ -103,7 +103,7 @@ class Actor:
         return any(constraint.matches(thing, user=self.id) for constraint in constraints)
 
     def constraints(self, action: Action, kind: ObjectType) -> tuple[Constraint, ...]:
-        """Return the alternatives under which the action is given; none at all means that it is not given."""
+        """Return the constraints under which the action is granted; an empty tuple means that it is not granted."""
         return tuple(grant.constraint for grant in (*self.grants, IMPLICIT_GRANT) if grant.covers(action, kind))
 
 
@@ -114,11 +114,11 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """The rules refuse it, for a reason that the person is told.
+    """The rules refuse it, and the caller is told why.
 
     Args:
-        reason: for people.
-        error: what kind of refusal it is.
+        reason: the sentence for the caller.
+        error: the error to raise.
     """
 
     reason: str
@@ -127,7 +127,7 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """The person may not even know that it exists."""
+    """The caller may not know that the object exists."""
 
 
 Verdict = Allowed | Denied | Hidden

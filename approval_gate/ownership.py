@@ -1,11 +1,12 @@
-"""Whose a scheduled job is: who takes it over, to whom it is handed, and who changes what it runs.
+"""Who may own a scheduled job, and who may change what it runs.
 
-* It is taken over by somebody who may change it and may run its Job, and does not own it yet.
-* It is handed over by somebody who may change both it and the account of the receiver, for what it does is done in the
-  receiver's name; and to somebody who could take it over.
-* What it runs is changed by somebody who may change it and may run its Job; the inputs by its owner alone, superusers
-  included, for it runs as him.
-* None of that touches its approval; who ever owned it, or changed what it runs, does not approve it (``policy``).
+* Assume ownership: the caller may change the scheduled job and run its Job, and does not own it.
+* Transfer: the caller may change the scheduled job and the new owner's account, because the scheduled job runs in the
+  new owner's name. The new owner must be somebody who could assume ownership.
+* Change when, where or with what it runs: the caller may change the scheduled job and run its Job. Only the owner
+  changes the inputs, superusers included, because it runs as the owner.
+* None of this changes the approval. Anyone who has owned the scheduled job, or changed what it runs, may not approve
+  it (``policy``).
 
 Contract 1.4 and 10.
 """
@@ -25,12 +26,12 @@ from approval_gate.policy import (
     runnable,
 )
 
-ALREADY_OWNER = "You own this scheduled job already."
-NOT_OWNER = "This scheduled job runs as its owner, who alone can change its inputs; assume ownership of it first."
+ALREADY_OWNER = "You already own this scheduled job."
+NOT_OWNER = "Only the owner can change the inputs, because the scheduled job runs as its owner; assume ownership first."
 
 
 def assume(actor: Actor, request: RequestFacts) -> Verdict:
-    """Say whether the actor may become the owner of a scheduled job (contract 1.4)."""
+    """Say whether the actor may assume ownership of a scheduled job (contract 1.4)."""
     return first(
         (
             check_object(actor, Action.CHANGE, ObjectType.SCHEDULED_JOB, request.thing),
@@ -41,7 +42,7 @@ def assume(actor: Actor, request: RequestFacts) -> Verdict:
 
 
 def hand_over(actor: Actor, request: RequestFacts) -> Verdict:
-    """Say whether the actor may hand a scheduled job to anybody; whose account he may change is asked of that one."""
+    """Say whether the actor may transfer a scheduled job at all; the new owner's account is checked separately."""
     return first(
         (
             check_object(actor, Action.CHANGE, ObjectType.SCHEDULED_JOB, request.thing),
@@ -51,14 +52,20 @@ def hand_over(actor: Actor, request: RequestFacts) -> Verdict:
 
 
 def receive(receiver: Actor, request: RequestFacts, *, active: bool) -> Verdict:
-    """Say whether somebody can be given a scheduled job: what he needs to assume it, once it is his to change."""
+    """Say whether a user can become the owner: whether they could assume ownership if it were already theirs.
+
+    Args:
+        receiver: the new owner.
+        request: the scheduled job.
+        active: whether the new owner's account is active.
+    """
     kind, whose = ObjectType.SCHEDULED_JOB, {"user": receiver.id, "user__username": receiver.username}
     may_change = check_object(receiver, Action.CHANGE, kind, {**(request.thing or {}), **whose}) == Allowed()
     name = receiver.username
     return first(
         (
             refused_if(not active, f"{name} has been deactivated.", Conflict),
-            refused_if(receiver.id == request.owner, f"{name} owns this scheduled job already.", Conflict),
+            refused_if(receiver.id == request.owner, f"{name} already owns this scheduled job.", Conflict),
             refused_if(not may_change, f"{name} does not have permission to change this scheduled job."),
             inherit(receiver, request),
         )
@@ -66,7 +73,7 @@ def receive(receiver: Actor, request: RequestFacts, *, active: bool) -> Verdict:
 
 
 def inherit(heir: Actor, request: RequestFacts) -> Verdict:
-    """Say whether somebody can be left a scheduled job of a user who is removed."""
+    """Say whether a user can inherit the scheduled jobs of a user who is removed."""
     may_run = may_run_job(heir, request) == Allowed()
     return refused_if(not may_run, f"{heir.username} does not have permission to run this job.")
 
@@ -75,10 +82,10 @@ def change(actor: Actor, request: RequestFacts, *, runs_otherwise: bool, inputs:
     """Say whether the actor may change a scheduled job (contract 10).
 
     Args:
-        actor: who changes it.
+        actor: the caller.
         request: the scheduled job.
-        runs_otherwise: it would run when, where or with what it does not now.
-        inputs: it would run with other inputs.
+        runs_otherwise: the change affects when, where or with what inputs it runs.
+        inputs: the change affects its inputs.
     """
     return first(
         (

@@ -1,18 +1,18 @@
-"""Who may do what: the one rulebook, read from top to bottom.
+"""The policy: who may do what.
 
 * Default deny: what no rule below allows is refused.
-* A read-only token writes nothing, whoever holds it.
-* The type comes first: without the action on the type of object, the answer is no, whatever the object (403).
-* Then the object: without the action on this very object it is no (403) to those who may see it, and
-  unknown (404) to those who may not.
-* What is added or changed must be something that the actor may add or change, also as it is afterwards.
-* Only a superuser touches a superuser or his tokens, or makes somebody one; one that can sign in must remain.
-* A Job must also be enabled, installed and one that people start, before anybody runs it.
-* A request is approved by somebody who may change it and may approve its Job; by nobody who asked for it, ever
-  owned it or changed what it runs, superusers included; once, in time, and knowingly if its start has passed.
-* It is denied by somebody who may delete it and may approve its Job; who asked for it withdraws it that way.
-* A dry run of it is started by somebody who may see it and may run its Job.
-* Who takes over, hands over and changes a scheduled job stands in ``ownership``.
+* A read-only token may not write, whoever holds it.
+* The type is checked first: without the action on the object type, the answer is 403, whatever the object.
+* Then the object: without the action on that object, the answer is 403 if the caller may view it, and 404 if not.
+* An object must satisfy the permission before and after it is added or changed.
+* Only a superuser may change a superuser or their tokens, or make somebody a superuser. One active superuser must
+  remain.
+* To be run, a Job must be enabled, installed and meant to be started by people.
+* Approve: the caller may change the request and approve its Job. Nobody approves what they requested, have ever owned
+  or have changed, superusers included. A request is decided once; after its start has passed only with ``force``.
+* Deny: the caller may delete the request and approve its Job. The requester withdraws it in the same way.
+* Dry run: the caller may view the request and run its Job.
+* ``ownership`` has the rules for owners and changes.
 
 Contract 2, 4 to 6, 8, and 9.4 to 9.7.
 """
@@ -32,12 +32,12 @@ NO_PERMISSION = "You do not have permission to perform this action."
 REASONS: dict[tuple[Action, ObjectType], str] = {
     (Action.RUN, ObjectType.JOB): "This user does not have permission to run jobs.",
 }
-"""What the person is told where the contract has a sentence of its own."""
+"""The reasons for which the contract has its own sentence."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Runnable:
-    """What matters of a Job when somebody wants to run it."""
+    """What decides whether people can start a Job."""
 
     enabled: bool
     installed: bool
@@ -57,10 +57,10 @@ def check_object(actor: Actor, action: Action, kind: ObjectType, thing: Attribut
     """Say whether the actor has this action on this object.
 
     Args:
-        actor: who asks.
-        action: what he wants to do.
+        actor: the caller.
+        action: the action.
         kind: the object's type.
-        thing: the object, as constraints see it; None when there is no such object.
+        thing: the object's attributes; None if it does not exist.
     """
     verdict = check_type(actor, action, kind)
     if verdict != Allowed():
@@ -73,13 +73,13 @@ def check_object(actor: Actor, action: Action, kind: ObjectType, thing: Attribut
 
 
 def check_result(actor: Actor, action: Action, kind: ObjectType, thing: Attributes) -> Verdict:
-    """Say whether the actor may add such an object, or make it of another.
+    """Say whether the actor may add an object, or change it, with this result.
 
     Args:
-        actor: who asks.
-        action: what he does, to add or to change.
+        actor: the caller.
+        action: add or change.
         kind: the object's type.
-        thing: the object as it is afterwards, as constraints see it.
+        thing: the object's attributes after the change.
     """
     return Allowed() if actor.may(action, kind, thing) else Denied(reason(action, kind))
 
@@ -90,11 +90,11 @@ def reason(action: Action, kind: ObjectType) -> str:
 
 
 def enforce(verdict: Verdict, kind: ObjectType) -> None:
-    """Let an allowed one pass.
+    """Raise an error unless the verdict allows.
 
     Raises:
-        GateError: denied, with the reason, as the kind of error that the verdict names.
-        NotFound: hidden, in the contract's words.
+        GateError: the verdict is ``Denied``; its error, with its reason.
+        NotFound: the verdict is ``Hidden``; with the contract's message.
     """
     match verdict:
         case Allowed():
@@ -106,11 +106,11 @@ def enforce(verdict: Verdict, kind: ObjectType) -> None:
 
 
 def why_not(verdict: Verdict, *, hidden: str) -> str:
-    """Return the sentence of a verdict; empty if it allows.
+    """Return the reason of a verdict; empty if it allows.
 
     Args:
-        verdict: it.
-        hidden: the sentence where the person may not even know that there is something.
+        verdict: the verdict.
+        hidden: the sentence to return for ``Hidden``.
     """
     match verdict:
         case Allowed():
@@ -122,7 +122,7 @@ def why_not(verdict: Verdict, *, hidden: str) -> str:
 
 
 def missing(kind: ObjectType) -> NotFound:
-    """Return the contract's answer for an object that is not there, or not for this person."""
+    """Return the contract's error for an object that does not exist or is hidden from the caller."""
     return NotFound(f"No {NOUNS[kind]} matches the given query.")
 
 
@@ -146,17 +146,17 @@ LAST_SUPERUSER = "At least one active superuser must remain."
 
 
 def may_touch_superuser(actor: Actor, *, superuser: bool) -> Verdict:
-    """Say whether the actor may write what concerns a user or his tokens.
+    """Say whether the actor may write to a user's account or tokens.
 
     Args:
-        actor: who asks.
-        superuser: whether that user is a superuser, or would become one.
+        actor: the caller.
+        superuser: whether the user is a superuser, or would become one.
     """
     return Denied(SUPERUSERS_ONLY) if superuser and not actor.superuser else Allowed()
 
 
 def may_lose_superuser(*, others: int) -> Verdict:
-    """Say whether an active superuser may cease to be one.
+    """Say whether an active superuser may be removed, deactivated or demoted.
 
     Args:
         others: how many other active superusers there are.
@@ -175,7 +175,7 @@ def runnable(job: Runnable) -> Verdict:
     return Allowed()
 
 
-# Deciding about requests
+# Decisions about requests
 
 MAY_NOT_APPROVE = "You do not have permission to approve this request."
 MAY_NOT_DENY = "You do not have permission to deny this request."
@@ -190,22 +190,22 @@ PAST_DUE = "The job's start time is in the past. If you want to force a run anyw
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequestFacts:
-    """A scheduled job, as the rules about decisions see it.
+    """What the rules need to know about a scheduled job.
 
     Args:
-        thing: it, as constraints see it; None when there is no such scheduled job.
-        job: its Job, as constraints see it.
-        requester: the id of who asked for it.
-        owner: the id of who owns it now; None when he has been removed.
-        owners: the ids of all who ever owned it.
-        editors: the ids of those who did not, and have changed what it runs.
-        names: the names that all those had, so that nobody comes back under a new id.
-        approval: where its approval stands.
-        decided_by: the id of who approved it.
-        settled: the sentence on who decided what, when; for one that is not pending any more.
+        thing: its attributes; None if it does not exist.
+        job: the attributes of its Job.
+        requester: the id of the requester.
+        owner: the id of the current owner; None if they have been removed.
+        owners: the ids of everyone who has ever owned it.
+        editors: the ids of others who have changed what it runs.
+        names: the user names of all of them, so that nobody returns under a new id.
+        approval: the state of its approval.
+        decided_by: the id of the approver.
+        settled: the sentence on who decided what and when; for a request that is no longer pending.
         runnable: whether its Job can be started.
-        supports_dryrun: whether its Job can be tried without effect.
-        past_due: its only start has passed.
+        supports_dryrun: whether its Job supports dry runs.
+        past_due: whether its only start time has passed.
     """
 
     thing: Attributes | None
@@ -227,13 +227,13 @@ def approve(actor: Actor, request: RequestFacts, *, force: bool) -> Verdict:
     """Say whether the actor may approve a request (contract 6, 9.4 to 9.7).
 
     Args:
-        actor: who decides.
-        request: about what.
-        force: he knows that its start has passed.
+        actor: the caller.
+        request: the request.
+        force: the caller confirms a request whose start time has passed.
     """
     kind = ObjectType.SCHEDULED_JOB
     verdict = first(
-        (check_object(actor, Action.CHANGE, kind, request.thing), _decides(actor, request, MAY_NOT_APPROVE))
+        (check_object(actor, Action.CHANGE, kind, request.thing), _may_decide(actor, request, MAY_NOT_APPROVE))
     )
     if verdict != Allowed():
         return verdict
@@ -242,7 +242,7 @@ def approve(actor: Actor, request: RequestFacts, *, force: bool) -> Verdict:
     return first(
         (
             _four_eyes(actor, request),
-            _can_be(Transition.APPROVE, request),
+            _allows_transition(Transition.APPROVE, request),
             runnable(request.runnable),
             refused_if(request.past_due and not force, PAST_DUE, Invalid),
         )
@@ -250,20 +250,20 @@ def approve(actor: Actor, request: RequestFacts, *, force: bool) -> Verdict:
 
 
 def deny(actor: Actor, request: RequestFacts) -> Verdict:
-    """Say whether the actor may deny a request, or withdraw his own (contract 6)."""
+    """Say whether the actor may deny a request, or withdraw their own (contract 6)."""
     seen = check_object(actor, Action.DELETE, ObjectType.SCHEDULED_JOB, request.thing)
     return first(
         (
             may_write(actor),
             Denied(MAY_NOT_DENY) if isinstance(seen, Denied) else seen,
-            _decides(actor, request, MAY_NOT_DENY),
-            _can_be(Transition.DENY, request),
+            _may_decide(actor, request, MAY_NOT_DENY),
+            _allows_transition(Transition.DENY, request),
         )
     )
 
 
 def dry_run(actor: Actor, request: RequestFacts) -> Verdict:
-    """Say whether the actor may try a request without effect (contract 6)."""
+    """Say whether the actor may start a dry run of a request (contract 6)."""
     able = runnable(request.runnable)
     return first(
         (
@@ -277,17 +277,17 @@ def dry_run(actor: Actor, request: RequestFacts) -> Verdict:
 
 
 def first(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the first verdict that does not allow."""
+    """Return the first verdict that does not allow, or ``Allowed`` if all do."""
     return next((verdict for verdict in verdicts if verdict != Allowed()), Allowed())
 
 
 def refused_if(fault: bool, reason: str, error: type[GateError] = Forbidden) -> Verdict:
-    """Return the refusal for a fault, if it is one."""
+    """Return ``Denied`` if there is a fault, else ``Allowed``."""
     return Denied(reason, error) if fault else Allowed()
 
 
 def may_write(actor: Actor) -> Verdict:
-    """Say whether the actor came with a token that may write."""
+    """Say whether the actor may write; a read-only token may not."""
     return refused_if(actor.read_only, NO_PERMISSION)
 
 
@@ -300,7 +300,7 @@ def may_run_job(actor: Actor, request: RequestFacts) -> Verdict:
     return refused_if(not _may(actor, Action.RUN, request.job), MAY_NOT_RUN)
 
 
-def _decides(actor: Actor, request: RequestFacts, otherwise: str) -> Verdict:
+def _may_decide(actor: Actor, request: RequestFacts, otherwise: str) -> Verdict:
     return refused_if(not _may(actor, Action.APPROVE, request.job), otherwise)
 
 
@@ -315,7 +315,7 @@ def _four_eyes(actor: Actor, request: RequestFacts) -> Verdict:
     )
 
 
-def _can_be(step: Transition, request: RequestFacts) -> Verdict:
+def _allows_transition(step: Transition, request: RequestFacts) -> Verdict:
     if next_state(request.approval, step) is not None:
         return Allowed()
     return Denied(request.settled or NOT_NEEDED, Conflict)

@@ -1,11 +1,13 @@
-"""The gate inside a run: ask for admission first, then go on, wait, finish or fail.
+"""The gate inside a run: asks for admission first, then continues, waits, finishes or fails.
 
-* It asks with the run's own client, so it reaches the server that holds the run, with the worker's credentials.
-* It fails closed: when admission cannot be reached the run fails with a clear sentence; its Job has not run.
-* A hold was written by the server before it answered; the process leaves the run as it stands then.
-* A short wait sleeps; a long one gives the process back and comes again as a scheduled run.
-* A refusal puts the run into ``Failed`` named ``Refused``, by force: nothing retries it. Its log says why too.
-* The answer to the server about how the run went goes the same way.
+* The gate uses the run's own Prefect client, so it reaches the server that holds the run, with the worker's
+  credentials.
+* The gate fails closed: if admission cannot be reached, the run fails with a clear message and the Job does not run.
+* The server suspends a held run before it answers; the process then exits and leaves the run as it is.
+* A short wait sleeps. A long wait reschedules the run and ends the process.
+* A refusal forces the run into a ``Failed`` state named ``Refused``, so nothing retries it. The run's log has the
+  reason too.
+* The outcome of the run is sent to the server in the same way.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, Scheduled
 
 SHORT_WAIT = 30.0
-"""Seconds. A run that is put back while its process still ends can kill a worker that has a limit."""
+"""Seconds. Rescheduling a run while its process exits can stop a worker that has a limit, so short waits sleep."""
 
 
 class AdmissionUnreachable(Exception):
@@ -38,8 +40,8 @@ class Gate:
     """The gate of the run that this process executes.
 
     Args:
-        attempt: names this process; a new one for each.
-        code: the digest of the code that it would execute.
+        attempt: identifies this process; each process has a new one.
+        code: the digest of the code that the run would execute.
     """
 
     def __init__(self, attempt: UUID, code: str) -> None:
@@ -49,18 +51,18 @@ class Gate:
         self._attempt = attempt
         self._code = code
         self._run: FlowRun = context.flow_run
-        # Prefect's client takes any path, though its types name only Prefect's own.
+        # Prefect's client accepts any path, though its types list only Prefect's own.
         self._client: Any = context.client
 
     def ask(self) -> dict[str, Any] | State[Any]:
-        """Ask until there is an answer.
+        """Ask for admission, and wait if the answer says so.
 
         Returns:
-            what to execute; or the final state of a run that has nothing to execute.
+            what to execute, or the final state of a run that has nothing to execute.
 
         Raises:
-            Pause: this process has nothing more to do.
-            AdmissionUnreachable: nobody answered.
+            Pause: this process ends; the run is held, rescheduled or refused.
+            AdmissionUnreachable: the server did not answer.
         """
         while True:
             worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -75,51 +77,51 @@ class Gate:
                 case "wait":
                     self._wait(datetime.fromisoformat(answer["until"]))
                 case _:
-                    reason = answer.get("message", "The server gave an answer that this worker does not know.")
+                    reason = answer.get("message", "The server sent an answer that this worker does not understand.")
                     get_run_logger().error("%s", reason)
                     self._stop(Failed(message=reason, name="Refused"), reason)
 
     def tell(self, outcome: dict[str, Any]) -> None:
-        """Tell how the run went.
+        """Report how the run went.
 
         Args:
             outcome: status, result and traceback.
 
         Raises:
-            AdmissionUnreachable: nobody listened.
+            AdmissionUnreachable: the server did not answer.
         """
         self._post("outcome", outcome)
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         body = {"flow_run_id": str(self._run.id), "attempt": str(self._attempt), **body}
         try:
-            # What a Job returns may have lone surrogates, which UTF-8 has not; for them its outcome is not lost.
+            # A Job's result may have lone surrogates, which UTF-8 cannot encode; they must not lose the outcome.
             content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
             headers = {"Content-Type": "application/json"}
             answer = self._client.request("POST", f"/signoff/{path}/", content=content, headers=headers)
             answer.raise_for_status()
             decoded: dict[str, Any] = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            message = f"The server could not be asked ({type(error).__name__}); see its log."
+            message = f"The server did not answer ({type(error).__name__}); see the server's log."
             raise AdmissionUnreachable(message) from error
         return decoded
 
     def _wait(self, until: datetime) -> None:
         left = (until - datetime.now(UTC)).total_seconds()
         if left > SHORT_WAIT:
-            message = f"Waits until {until.isoformat()}."
+            message = f"Waiting until {until.isoformat()}."
             self._stop(Scheduled(scheduled_time=until, name="Waiting", message=message), message)
         time.sleep(max(0.0, left))
 
     def _leave(self, why: str) -> NoReturn:
         state = self._client.read_flow_run(self._run.id).state
         if state is None or not state.is_paused():
-            # It must not look as if it ran.
+            # A run that is not suspended would look as if it had run.
             self._stop(Failed(message=why, name="Refused"), why)
         raise Pause(why, state=state)
 
     def _stop(self, state: State[Any], why: str) -> NoReturn:
         answer = self._client.set_flow_run_state(self._run.id, state, force=True)
         if answer.status != SetStateStatus.ACCEPT:
-            raise RuntimeError(f"{why} (And Prefect did not take the state: {answer.details})")
+            raise RuntimeError(f"{why} (Prefect also refused the new state: {answer.details})")
         raise Pause(why, state=answer.state)

@@ -1,4 +1,4 @@
-"""Makes a Job wait at the gate: the classes that authors of Jobs write with."""
+"""The classes with which authors write Jobs."""
 
 from flows.job import Job, JobHookReceiver
 from flows.registry import register_jobs

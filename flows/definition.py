@@ -1,8 +1,8 @@
-"""What is to be known of a Job without its code: its ``Meta``, checked, and what follows from it.
+"""Job definitions: what the server needs to know about a Job without running its code.
 
-* ``Meta`` is inherited setting by setting, except ``name``, which says what one class is called.
-* A setting that does not exist, or whose value cannot be meant, is refused in a sentence for the author.
-* What can work but is likely not meant is a warning of the definition.
+* ``Meta`` is inherited setting by setting, except ``name``, which belongs to one class.
+* A setting that does not exist or has an invalid value is refused with a message for the author.
+* A combination that works but is probably a mistake is a warning of the definition.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from flows.variables import BadJob, DryRunVar, Variable, describe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobDefinition:
-    """All that is to be known of a Job without its code; the settings are those of its ``Meta``.
+    """What is known about a Job without its code; the settings are those of its ``Meta``.
 
     Args:
         module_name: the module that defines it.
-        job_class_name: its class there.
-        grouping: what it is listed under.
-        approval_required: never true of a receiver of job hooks, whatever its ``Meta`` says.
+        job_class_name: the name of its class.
+        grouping: the heading under which it is listed.
+        approval_required: always false for a ``JobHookReceiver``, whatever its ``Meta`` says.
         soft_time_limit: seconds; 0 for no limit.
         time_limit: seconds; 0 for no limit.
-        approval_expires: seconds after which a request that nobody has decided about ends; 0 for never.
-        job_queues: where it may run; none means the default queue.
-        supports_dryrun: it has a ``DryRunVar`` called ``dryrun``.
-        code_digest: SHA-256 of the source of its module, in hexadecimal; empty when there is no source.
-        variables: as the API shows them (contract 3).
+        approval_expires: seconds after which an undecided request expires; 0 for never.
+        job_queues: the queues it may run on; empty for the default queue.
+        supports_dryrun: whether it has a ``DryRunVar`` called ``dryrun``.
+        code_digest: SHA-256 of the source of its module, in hexadecimal; empty if there is no source.
+        variables: its variables, as the API shows them (contract 3).
         parameter_schema: the JSON schema of its inputs.
         warnings: sentences for the people who install it.
     """
@@ -69,7 +69,7 @@ class JobDefinition:
 
 
 LONGEST_WAIT = timedelta(days=3653)
-"""How long a request can wait for a decision, if not for ever."""
+"""The longest ``approval_expires``."""
 
 
 def _is_text(value: object) -> bool:
@@ -93,7 +93,7 @@ def _is_duration(value: object) -> bool:
 
 
 def is_queue_name(value: object) -> bool:
-    """Say whether Prefect takes this as the name of a work queue."""
+    """Say whether Prefect accepts the value as the name of a work queue."""
     return isinstance(value, str) and _is_name(value) and not any(c in "/%&><" for c in value)
 
 
@@ -114,26 +114,26 @@ _FLAGS = (
     "read_only",
 )
 _META: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    "name": (_is_name, "a text of 1 to 255 printable characters, without white space around it"),
-    "description": (_is_text, "a text without null characters and lone surrogates"),
+    "name": (_is_name, "a string of 1 to 255 printable characters, without leading or trailing white space"),
+    "description": (_is_text, "a string without null characters and lone surrogates"),
     "soft_time_limit": (_is_seconds, "a number of seconds, 0 or more"),
     "time_limit": (_is_seconds, "a number of seconds, 0 or more"),
-    "approval_expires": (_is_duration, "a timedelta from a second to ten years, or None"),
-    "job_queues": (_are_queues, "a list of names of queues, without / % & > <"),
-    "field_order": (_are_names, "a list of names of variables"),
+    "approval_expires": (_is_duration, "a timedelta from one second to ten years, or None"),
+    "job_queues": (_are_queues, "a list of queue names, without / % & > <"),
+    "field_order": (_are_names, "a list of variable names"),
     **dict.fromkeys(_FLAGS, (_is_flag, "True or False")),
 }
-"""The settings of ``Meta``: how a value is checked, and what it must be."""
+"""The settings of ``Meta``: the check of each value, and what messages say it must be."""
 
 _ALIASES = {"task_queues": "job_queues"}
-_IGNORED = {"console_log_default", "template_name"}  # known to authors, but of pages that are not ours
+_IGNORED = {"console_log_default", "template_name"}  # accepted, but they concern pages that do not exist here
 
 
 def read_meta(job_class: type) -> dict[str, Any]:
-    """Return what the ``Meta`` of a Job and of its bases state; the nearest wins.
+    """Return the settings of the ``Meta`` of a Job and of its base classes; the most derived class wins.
 
     Raises:
-        BadJob: a setting that is not known, or a value that it cannot have.
+        BadJob: a setting is unknown or has an invalid value.
     """
     stated: dict[str, Any] = {}
     for base in reversed(job_class.__mro__):
@@ -164,17 +164,17 @@ def define(
 
     Args:
         job_class: the Job.
-        variables: its variables, in the order of forms.
+        variables: its variables, in the order of the form.
         schema: the JSON schema of its inputs.
-        receiver: whether events and not people start it.
+        receiver: whether events, not people, start it.
 
     Raises:
-        BadJob: its ``Meta``, or the name of its module, is wrong.
+        BadJob: its ``Meta``, or the ``name`` of its module, is invalid.
     """
     stated = read_meta(job_class)
     for name in stated.pop("field_order", ()):
         if name not in variables:
-            raise BadJob(f"{path_of(job_class)}: Meta.field_order names {name}, which is no variable of it.")
+            raise BadJob(f"{path_of(job_class)}: Meta.field_order names {name}, which is not one of its variables.")
     named: dict[str, Any] = {"name": job_class.__name__, **stated}
     named["description"] = inspect.cleandoc(named.get("description", ""))
     expires = named.get("approval_expires")
@@ -213,19 +213,19 @@ def _digest(job_class: type) -> str:
 def _warnings(definition: JobDefinition, variables: Mapping[str, Variable]) -> Iterator[str]:
     path = definition.class_path
     if definition.is_job_hook_receiver and definition.approval_required:
-        yield f"{path}: approval_required is ignored, because events and not people start this Job."
+        yield f"{path}: approval_required is ignored, because events, not people, start this Job."
     elif definition.approval_required and definition.has_sensitive_variables:
         yield (
-            f"{path}: approval_required and has_sensitive_variables (on unless set to False) exclude "
-            "each other; until one of them is taken back, every request to run this Job is refused."
+            f"{path}: approval_required and has_sensitive_variables (True by default) exclude "
+            "each other; until one of them is set to False, every request to run this Job is refused."
         )
     if 0 < definition.time_limit <= definition.soft_time_limit:
-        yield f"{path}: soft_time_limit never takes effect, because time_limit is not longer."
+        yield f"{path}: soft_time_limit never takes effect, because time_limit is not greater."
     for name, variable in variables.items():
         if isinstance(variable, DryRunVar) and name != "dryrun":
-            yield f"{path}: {name} makes no dry run possible; a DryRunVar does that when it is called dryrun."
+            yield f"{path}: {name} does not make dry runs possible; a DryRunVar must be called dryrun."
     if definition.dryrun_default and not definition.supports_dryrun:
-        yield f"{path}: dryrun_default means nothing without a DryRunVar called dryrun."
+        yield f"{path}: dryrun_default has no effect without a DryRunVar called dryrun."
 
 
 def path_of(job_class: type) -> str:

@@ -1,8 +1,8 @@
-"""Jobs to begin with: small, of use on any machine, and to learn from.
+"""Example Jobs: small, useful on any machine, and written to be read.
 
-* What a Job finds to be wrong is a failure of its run, told for each thing; it does not stop at the first.
-* A backup appears under its name only when it is complete; what is left of an attempt is removed.
-* Nothing is removed but older backups of the same source in the same folder.
+* A Job reports every problem that it finds; it does not stop at the first.
+* A backup appears under its name only when it is complete; the remains of a failed attempt are removed.
+* Only older backups of the same source, in the same folder, are removed.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _SQLITE = b"SQLite format 3\0"
 
 
 class CheckHosts(Job):
-    """Says which of a list of addresses take connections."""
+    """Checks which of a list of addresses accept connections."""
 
     class Meta:
         name = "Check hosts"
-        description = "Connects to each host and port, and fails when one cannot be reached."
+        description = "Connects to each host and port, and fails if one cannot be reached."
         has_sensitive_variables = False
         read_only = True
 
@@ -59,21 +59,21 @@ class CheckHosts(Job):
 
 
 class CheckCertificates(Job):
-    """Says how long the TLS certificates of a list of servers are still valid."""
+    """Checks how long the TLS certificates of a list of servers remain valid."""
 
     class Meta:
         name = "Check certificates"
-        description = "Fails for each certificate that expires soon, or that is not to be trusted."
+        description = "Reports each certificate that expires soon or is not trusted, and fails if there is one."
         has_sensitive_variables = False
         read_only = True
 
     hosts = TextVar(label="Hosts", description="One host:port on each line; IPv6 as [::1]:443.")
     warn_days = IntegerVar(
-        label="Days", description="Fail when fewer days are left.", default=21, min_value=0, max_value=3650
+        label="Days", description="Fail if fewer days are left.", default=21, min_value=0, max_value=3650
     )
     ca_file = StringVar(
         label="CA file",
-        description="PEM file with the authorities to trust; those of the worker's system when it is empty.",
+        description="PEM file of the authorities to trust; if empty, those of the worker's system.",
         required=False,
     )
     timeout = IntegerVar(label="Timeout", description="Seconds.", default=5, min_value=1, max_value=60)
@@ -106,7 +106,7 @@ class BackUp(Job):
         is_singleton = True
 
     source = StringVar(label="Source", description="The file or folder, as the worker sees it.")
-    target = StringVar(label="Target folder", description="Where the backups are kept; it must exist.")
+    target = StringVar(label="Target folder", description="The folder for the backups; it must exist.")
     keep = IntegerVar(
         label="Keep",
         description="How many backups of this source to keep.",
@@ -121,7 +121,7 @@ class BackUp(Job):
         if not folder.is_dir():
             raise NotADirectoryError(f"The target folder {folder} is not a folder.")
         if origin.is_dir() and folder.is_relative_to(origin):
-            raise ValueError(f"The target folder {folder} lies in {origin}: each backup would hold those before.")
+            raise ValueError(f"The target folder {folder} is inside {origin}: each backup would contain earlier ones.")
         write, suffix = (_copy_database, "sqlite") if _is_database(origin) else (_pack, "tar.gz")
         backup = folder / f"{origin.name}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.{suffix}"
         earlier = _backups_of(origin, folder, suffix)
@@ -133,7 +133,7 @@ class BackUp(Job):
         return {"backup": str(backup), "removed": [str(old) for old in outdated], "dryrun": dryrun}
 
     def _replace(self, write: Callable[[Path, Path], None], origin: Path, backup: Path, outdated: list[Path]) -> None:
-        with _whole(backup) as unfinished:
+        with _written_whole(backup) as unfinished:
             write(origin, unfinished)
         self.logger.success("Wrote %s (%d bytes).", backup, backup.stat().st_size)
         for old in outdated:
@@ -146,7 +146,7 @@ class SummariseCSV(Job):
 
     class Meta:
         name = "Summarise CSV"
-        description = "Reads a CSV file and tells the range of each column; fails for rows of the wrong length."
+        description = "Reads a CSV file and reports the range of each column; fails if rows have the wrong length."
         has_sensitive_variables = False
         read_only = True
 
@@ -156,7 +156,7 @@ class SummariseCSV(Job):
         choices=[("comma", "Comma"), ("semicolon", "Semicolon"), ("tab", "Tab")],
         default="comma",
     )
-    strict = BooleanVar(label="Strict", description="Fail for rows of the wrong length.", default=True)
+    strict = BooleanVar(label="Strict", description="Fail if rows have the wrong length.", default=True)
 
     def run(self, *, path: str, delimiter: str, strict: bool) -> dict[str, Any]:
         character = {"comma": ",", "semicolon": ";", "tab": "\t"}[delimiter]
@@ -172,13 +172,13 @@ class SummariseCSV(Job):
                     column.add(cell)
         self.logger.info("Read %d rows of %d columns.", rows, len(columns))
         if uneven:
-            tell = self.fail if strict else self.logger.warning
-            tell("%d rows have the wrong length, the first of them in line %d.", len(uneven), uneven[0])
+            report = self.fail if strict else self.logger.warning
+            report("%d rows have the wrong length; the first is on line %d.", len(uneven), uneven[0])
         return {"rows": rows, "uneven": len(uneven), "columns": [column.summary() for column in columns]}
 
 
 class _Column:
-    """What has been seen of one column, in constant space."""
+    """A summary of one column, in constant space."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -218,7 +218,7 @@ def _number(cell: str) -> float | None:
 
 
 def _each_address(hosts: str, ask: Callable[[str, int], float]) -> dict[str, float | Exception]:
-    """Return what ``ask`` answers for each host:port in ``hosts``, or why it could not."""
+    """Return what ``ask`` returns or raises for each host:port in ``hosts``."""
     addresses = list(dict.fromkeys(line.strip() for line in hosts.splitlines() if line.strip()))
 
     def answer(address: str) -> float | Exception:
@@ -234,19 +234,19 @@ def _each_address(hosts: str, ask: Callable[[str, int], float]) -> dict[str, flo
 def _host_and_port(address: str) -> tuple[str, int]:
     parts = _ADDRESS.fullmatch(address)
     if not parts or not 0 < int(parts["port"]) < 65536:
-        raise ValueError("this is not host:port.")
+        raise ValueError("it is not host:port.")
     return parts["bracketed"] or parts["host"], int(parts["port"])
 
 
 def _connect(host: str, port: int, timeout: float) -> float:
-    """Connect, and return the milliseconds that it took."""
+    """Connect, and return how long it took in milliseconds."""
     begun = time.perf_counter()
     with socket.create_connection((host, port), timeout):
         return (time.perf_counter() - begun) * 1000
 
 
 def _expiry(host: str, port: int, timeout: float, context: ssl.SSLContext) -> float:
-    """Return the moment at which the certificate of a server expires, in seconds since 1970."""
+    """Return when the certificate of a server expires, in seconds since 1970."""
     with (
         socket.create_connection((host, port), timeout) as connection,
         context.wrap_socket(connection, server_hostname=host) as secured,
@@ -276,7 +276,7 @@ def _copy_database(origin: Path, copy: Path) -> None:
         live.backup(saved)
         (verdict,) = saved.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise ValueError(f"The copy of {origin} is not sound: {verdict}")
+        raise ValueError(f"The copy of {origin} is damaged: {verdict}")
 
 
 def _pack(origin: Path, archive: Path) -> None:
@@ -285,8 +285,8 @@ def _pack(origin: Path, archive: Path) -> None:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Give the place for a file that appears at ``path``, for its owner alone, when the block succeeds."""
+def _written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path whose file moves to ``path``, readable by its owner only, if the block succeeds."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
         unfinished = Path(folder) / path.name
         yield unfinished

@@ -1,9 +1,9 @@
-"""The inputs of a run: read by a Job's one model, refused in the words of one table.
+"""The inputs of a run: read by the Job's model, refused with the sentences of one table.
 
-* What is accepted can be stored: JSON alone, no number beyond 64 bits, no null character, no lone surrogate,
-  nothing nested deeper than ``DEEPEST``, and all of it together no larger than ``LARGEST``.
-* A key ``__prefect_kind`` is refused wherever it stands: Prefect renders such objects as templates.
-* Every refusal is one sentence of the table ``SENTENCES``, under the name of its variable.
+* Inputs that are accepted can be stored: only JSON, no number beyond 64 bits, no null character, no lone surrogate,
+  no nesting deeper than ``DEEPEST``, and no more than ``LARGEST`` bytes in all.
+* The key ``__prefect_kind`` is refused at any depth, because Prefect renders such objects as templates.
+* Every error is a sentence of the table ``SENTENCES``, under the name of its variable.
 
 Contract 4.
 """
@@ -20,13 +20,13 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from approval_gate.errors import Invalid, TooLarge
 
 DEEPEST = 100
-"""Levels of lists and objects within one variable."""
+"""The most levels of lists and objects in one variable."""
 
 LARGEST = 256 * 1024
-"""Bytes of all inputs together, as compact JSON."""
+"""The most bytes of all inputs together, as compact JSON."""
 
 MOST_TOLD = 50
-"""Fields of one request whose faults are told; whoever sends more has not made a mistake by hand."""
+"""The most errors reported for one request."""
 
 RESERVED_KEY = "__prefect_kind"
 
@@ -47,7 +47,7 @@ SENTENCES: Mapping[str, str] = {
     "no_match": "Enter a valid value.",
     "list_type": "Enter a list of values.",
     "literal_error": _CHOICE,
-    "int_parsing_size": _CHOICE,  # how pydantic refuses a huge number where choices are numbers
+    "int_parsing_size": _CHOICE,  # pydantic's name for a huge number where the choices are numbers
     "no_json": "Enter a valid JSON.",
     "too_deep": f"Ensure this value is nested no deeper than {DEEPEST} levels.",
     "too_big": "Ensure every number in this value fits in 64 bits.",
@@ -55,28 +55,28 @@ SENTENCES: Mapping[str, str] = {
     "string_unicode": "Characters that cannot be written as UTF-8 are not allowed.",
     "reserved_key": f"The key {RESERVED_KEY} is not allowed.",
 }
-"""What a person is told, by pydantic's name for the fault or by ours."""
+"""The sentence for each error, by pydantic's name or ours."""
 
 
 def read_inputs(model: type[BaseModel], data: object) -> dict[str, JsonValue]:
-    """Return the complete inputs in JSON form, defaults filled in (contract 9.12).
+    """Return the complete inputs in JSON form, with defaults filled in (contract 9.12).
 
     Args:
-        model: from ``build_model``.
-        data: what was sent.
+        model: the model of the Job's variables, from ``build_model``.
+        data: the inputs as sent.
 
     Raises:
-        Invalid: with ``{"errors": …}``, a list of sentences, or such a list for each variable (contract 4).
+        Invalid: with ``{"errors": …}``: a list of sentences, or such a list for each variable (contract 4).
         TooLarge: the inputs are larger than ``LARGEST``.
     """
     try:
         inputs = model.model_validate(data).model_dump(by_alias=True)
     except ValidationError as error:
-        # Without a cause: what was sent may be secret, and would be in it.
+        # The cause is dropped, because it would contain the inputs, which may be secret.
         raise Invalid({"errors": _explain(error)}) from None
     size = len(json.dumps(inputs, ensure_ascii=False, separators=(",", ":")).encode())
     if size > LARGEST:
-        raise TooLarge({"errors": [f"Job data is too large: {size} bytes; {LARGEST} bytes are the most."]})
+        raise TooLarge({"errors": [f"Job data is too large: {size} bytes, of at most {LARGEST}."]})
     return inputs
 
 
@@ -136,17 +136,17 @@ def _text(value: object) -> str:
 
 
 def is_storable(text: str) -> bool:
-    """Say whether every database can keep a text: no null character, no lone surrogate."""
+    """Say whether every database can store a string: no null character, no lone surrogate."""
     return "\0" not in text and _printable(text) == text
 
 
 def storable_text(text: str) -> str:
-    """Return a text with what no database keeps replaced; for what a run tells, which is not to be lost for it."""
+    """Return a string with the characters that databases refuse replaced, so that a run's output is not lost."""
     return _printable(text.replace("\0", "\N{REPLACEMENT CHARACTER}"))
 
 
 def storable_json(value: JsonValue) -> JsonValue:
-    """Return a JSON value with lone surrogates replaced; null characters are escaped in JSON, and can stay."""
+    """Return a JSON value with lone surrogates replaced; null characters may stay, because JSON escapes them."""
     decoded: JsonValue = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     return decoded
 
@@ -156,12 +156,12 @@ def _printable(text: str) -> str:
 
 
 def check_storable(value: object) -> None:
-    """Let only a value pass that every database and Prefect can keep.
+    """Check that every database, and Prefect, can store a value.
 
     Raises:
-        PydanticCustomError: it is no JSON, too deep, too big or has characters that cannot be stored.
+        PydanticCustomError: it is not JSON, too deep or too big, or has characters that cannot be stored.
     """
-    # A loop and not a recursion: the depth is what is being checked.
+    # A loop, not a recursion: the depth is what is being checked.
     pending = [(value, 1)]
     while pending:
         item, depth = pending.pop()

@@ -1,10 +1,10 @@
-"""A Job: a class with variables, a ``Meta`` and ``run()``, and what its author may count on while it runs.
+"""The Job class: variables, a ``Meta`` and ``run()``, and what a Job can use while it runs.
 
-* Variables are class attributes: those in ``Meta.field_order`` come first, then its bases', then its own.
-* No variable is called like something that every Job has, or that Prefect keeps for itself.
-* ``definition()`` refuses what cannot work, in a sentence for the author, before anybody can ask for the Job.
-* Within ``run()`` there are a logger, the user and the job result; without a runner, a plain logger and None.
-* ``fail()`` may be called any number of times: it marks the run as failed and goes on.
+* Variables are class attributes. Those in ``Meta.field_order`` come first, then the base classes', then its own.
+* A variable may not have the name of an attribute that every Job has, or a name that Prefect reserves.
+* ``definition()`` refuses a Job that cannot work, with a message for the author, before anyone can request it.
+* ``run()`` has a logger, the user and the job result. Outside a run they are a plain logger, None and None.
+* ``fail()`` marks the run as failed and continues; it may be called any number of times.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from flows.inputs import SENTENCES, read_inputs
 from flows.variables import BadJob, DryRunVar, JSONVar, Variable, build_model
 
 SUCCESS, FAILURE = 25, 35
-"""Log levels besides those of Python: what went well as meant, and what did not but did not stop the Job."""
+"""Log levels of Jobs, besides Python's: something succeeded; something failed, but the Job continues."""
 
 logging.addLevelName(SUCCESS, "SUCCESS")
 logging.addLevelName(FAILURE, "FAILURE")
 
 
 class JobLogger(logging.LoggerAdapter["logging.Logger | logging.LoggerAdapter[Any]"]):
-    """A logger with the levels of Jobs, over any other.
+    """A logger with the log levels of Jobs, which wraps any other logger.
 
-    ``extra={"grouping": …, "object": …}`` reaches the log records as it is given.
+    ``extra={"grouping": …, "object": …}`` is passed on to the log records.
     """
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         return msg, kwargs
 
     def success(self, message: str, *args: object, stacklevel: int = 1, **kwargs: Any) -> None:
-        """Log what went well."""
+        """Log a success."""
         self.log(SUCCESS, message, *args, stacklevel=stacklevel + 1, **kwargs)
 
     def failure(self, message: str, *args: object, stacklevel: int = 1, **kwargs: Any) -> None:
-        """Log what went wrong, though the Job goes on."""
+        """Log a failure that does not stop the Job."""
         self.log(FAILURE, message, *args, stacklevel=stacklevel + 1, **kwargs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunUser:
-    """Who a run goes as."""
+    """The user that a run executes as."""
 
     id: str
     username: str
@@ -63,9 +63,9 @@ class RunContext:
     """What a runner gives to a Job.
 
     Args:
-        logger: where the Job logs to.
-        user: who it runs as; None when nobody stands behind the run.
-        job_result: what the server says of this run.
+        logger: the logger of the run.
+        user: the user it runs as; None if an event started it.
+        job_result: the server's description of this run.
     """
 
     logger: JobLogger
@@ -73,15 +73,15 @@ class RunContext:
     job_result: Any
 
 
-_GIVEN = ("failures", "job_result", "logger", "self", "user")
-"""What the instances of Jobs have."""
+_INSTANCE_ATTRIBUTES = ("failures", "job_result", "logger", "self", "user")
+"""The attributes of every Job instance."""
 
-_PREFECTS = ("return_state", "wait_for")
-"""What Prefect does not let a parameter of a flow be called."""
+_RESERVED_BY_PREFECT = ("return_state", "wait_for")
+"""The parameter names that Prefect reserves."""
 
 
 class Job:
-    """What an author subclasses: declare variables and a ``Meta``, and define ``run``."""
+    """The base class of Jobs. A subclass declares variables and a ``Meta``, and defines ``run()``."""
 
     is_job_hook_receiver: ClassVar[bool] = False
     _model: ClassVar[type[BaseModel]]
@@ -92,10 +92,10 @@ class Job:
         for name, each in ((name, each) for base in cls.__mro__ for name, each in vars(base).items()):
             if not isinstance(each, Variable):
                 continue
-            if name[0] == "_" or name in _GIVEN or hasattr(Job, name):
-                raise BadJob(f"{path_of(cls)}: a variable cannot be called {name}; every Job has that, or may have.")
-            if name in _PREFECTS:
-                raise BadJob(f"{path_of(cls)}: a variable cannot be called {name}; Prefect keeps that for itself.")
+            if name[0] == "_" or name in _INSTANCE_ATTRIBUTES or hasattr(Job, name):
+                raise BadJob(f"{path_of(cls)}: a variable cannot be called {name}; every Job has that attribute.")
+            if name in _RESERVED_BY_PREFECT:
+                raise BadJob(f"{path_of(cls)}: a variable cannot be called {name}; Prefect reserves that name.")
 
     def __init__(self) -> None:
         logger = JobLogger(logging.getLogger(type(self).__module__))
@@ -103,32 +103,32 @@ class Job:
         self.failures: list[str] = []
 
     def bind(self, context: RunContext) -> None:
-        """Put the Job into a run."""
+        """Connect the Job to a run."""
         self.logger, self.user, self.job_result = context.logger, context.user, context.job_result
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        """Do the work. The variables arrive by name; what is returned is the result, in JSON form."""
+        """Do the work. The inputs are passed by name; the return value becomes the result, in JSON form."""
         raise NotImplementedError(f"{path_of(type(self))} must define run().")
 
     def fail(self, message: str, *args: object, **kwargs: Any) -> None:
-        """Log a failure and let the run count as failed, but go on.
+        """Log a failure and mark the run as failed, but continue.
 
         Args:
-            message: what went wrong, with the placeholders of logging.
-            args: what fills them.
-            kwargs: those of logging.
+            message: what went wrong, with %-placeholders as in ``logging``.
+            args: the values of the placeholders.
+            kwargs: as in ``logging``.
         """
         self.logger.failure(message, *args, stacklevel=2, **kwargs)
-        # Filled in as logging does it, which takes a single dict as well.
+        # A log record formats the message as logging does, including a single dict as the arguments.
         record = logging.LogRecord("", FAILURE, "", 0, message, args, None)
         self.failures.append(record.getMessage())
 
     @classmethod
     def variables(cls) -> dict[str, Variable]:
-        """Return the variables by name, in the order of forms.
+        """Return the variables by name, in the order of the form.
 
         Raises:
-            BadJob: its ``Meta`` is wrong.
+            BadJob: its ``Meta`` is invalid.
         """
         stated = read_meta(cls)
         declared = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
@@ -141,23 +141,23 @@ class Job:
 
     @classmethod
     def model(cls) -> type[BaseModel]:
-        """Return the model that reads, checks and describes the inputs; always the same one."""
+        """Return the model that reads, validates and documents the inputs; it is built once."""
         if "_model" not in vars(cls):
             cls._model = build_model(cls.__name__, cls.variables())
         return cls._model
 
     @classmethod
     def parameter_schema(cls) -> dict[str, Any]:
-        """Return the JSON schema of the inputs, as Prefect keeps it with a deployment."""
+        """Return the JSON schema of the inputs, as Prefect stores it with a deployment."""
         schema = cls.model().model_json_schema(ref_template="#/definitions/{model}")
         return schema | {"definitions": schema.pop("$defs", {})}
 
     @classmethod
     def definition(cls) -> JobDefinition:
-        """Return all that is to be known of the Job; always the same.
+        """Return the definition of the Job; it is built once.
 
         Raises:
-            BadJob: the Job is written in a way that cannot work.
+            BadJob: the Job cannot work as it is written.
         """
         if "_definition" not in vars(cls):
             variables = cls.variables()
@@ -169,7 +169,7 @@ class Job:
 
 
 class JobHookReceiver(Job):
-    """A Job that an event of Prefect starts, and no person: define ``receive_job_hook``."""
+    """A Job that events of Prefect start, not people. A subclass defines ``receive_job_hook()``."""
 
     is_job_hook_receiver = True
 
@@ -182,20 +182,20 @@ class JobHookReceiver(Job):
         """Do the work.
 
         Args:
-            event: the event as Prefect writes it in JSON.
+            event: the event, in Prefect's JSON form.
         """
         raise NotImplementedError(f"{path_of(type(self))} must define receive_job_hook().")
 
 
 def validate(job_class: type[Job], data: object) -> dict[str, JsonValue]:
-    """Return the complete inputs of a Job in JSON form, defaults filled in (contract 9.12).
+    """Return the complete inputs of a Job in JSON form, with defaults filled in (contract 9.12).
 
     Args:
         job_class: the Job.
-        data: what was sent, from JSON or from a form.
+        data: the inputs as sent, as JSON or by a form.
 
     Raises:
-        Invalid: with the sentences of contract 4.
+        Invalid: the inputs are invalid; with the sentences of contract 4.
         TooLarge: the inputs are too large.
     """
     return read_inputs(job_class.model(), data)
@@ -222,4 +222,4 @@ def _check_defaults(job_class: type[Job], variables: Mapping[str, Variable]) -> 
         errors = refusal.detail["errors"]  # type: ignore[index]  # the structure of contract 4
         for name, sentences in errors.items() if isinstance(errors, dict) else [("all variables", errors)]:
             if sentences != [SENTENCES["missing"]]:
-                raise BadJob(f"{path_of(job_class)}: the default of {name} is refused: {sentences[0]}") from None
+                raise BadJob(f"{path_of(job_class)}: the default of {name} is invalid: {sentences[0]}") from None

@@ -1,14 +1,14 @@
-"""A Job as a Prefect flow: typed parameters, admission first, its log, its time limits, its result.
+"""A Job as a Prefect flow: parameters, admission, log, time limits and result.
 
-* The first act of every run is to ask for admission. What executes are the inputs of the answer, not the run's
-  parameters: those are shown to people, and can be changed in Prefect.
-* A run executes once: Prefect is told not to retry.
-* The soft time limit is an exception that a Job may catch to clean up; the hard one is not for catching, and a Job that
-  does not end then is killed.
-* How it went is told to the server before Prefect shows it, and after its log: the result, or the traceback.
+* Every run asks for admission first. It executes the inputs in the answer, not the run's parameters: those are for
+  display, and can be changed in Prefect.
+* A run executes once: Prefect does not retry it.
+* The soft time limit raises an exception that a Job may catch to clean up. The hard time limit raises one that it
+  should not catch; a Job that continues regardless is killed.
+* The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
 The flow of a Job is an attribute of this module, made on demand: ``flows.prefect_flow.package-module-Class``. No
-attribute is called like a Job class: an entry point that names a class would run it without admission.
+attribute has the name of a Job class, because an entry point that names a class would run it without admission.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from flows.job import JobLogger, RunContext, RunUser
 from flows.registry import load
 
 KILLED_AFTER = 10.0
-"""Seconds that a Job has to end after its hard time limit."""
+"""Seconds from the hard time limit until the process is killed."""
 
 LARGEST_RESULT = 1_000_000
-"""Characters of JSON. A larger result is for a file, not for the store."""
+"""Characters of JSON. A larger result is not stored; it belongs in a file."""
 
 
 class SoftTimeLimitExceeded(Exception):
@@ -54,12 +54,12 @@ class TimeLimitExceeded(BaseException):
 
 def __getattr__(name: str) -> Flow[..., Any]:
     if "-" not in name:
-        raise AttributeError(f"There is no {name!r} here; the flow of a Job is called package-module-Class.")
+        raise AttributeError(f"There is no attribute {name!r}; the flow of a Job is called package-module-Class.")
     return as_flow(name.replace("-", "."))
 
 
 def as_flow(class_path: str) -> Flow[..., Any]:
-    """Return the flow of a Job; that of one whose code is not here asks for admission too, and then fails.
+    """Return the flow of a Job. If the Job's code is not installed, the flow asks for admission too, then fails.
 
     Args:
         class_path: ``module.Class``.
@@ -72,7 +72,7 @@ def as_flow(class_path: str) -> Flow[..., Any]:
 
     name, body.__doc__, variables, code = _described(class_path)
     body.__name__ = body.__qualname__ = class_path.rpartition(".")[2]
-    # Every parameter may be left out: the runs of sensitive Jobs show none.
+    # Every parameter is optional: the runs of sensitive Jobs have none.
     body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # functions take one, mypy does not know
         [inspect.Parameter(variable, inspect.Parameter.KEYWORD_ONLY, default=None) for variable in variables]
     )
@@ -80,7 +80,7 @@ def as_flow(class_path: str) -> Flow[..., Any]:
 
 
 def _described(class_path: str) -> tuple[str, str | None, Collection[str], str]:
-    """Return the name of a Job, what it is, its variables, and the digest of its code."""
+    """Return the name of a Job, its description, its variables, and the digest of its code."""
     try:
         job_class = load(class_path)
     except NotRunnable as error:
@@ -98,25 +98,25 @@ def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
         with time_limits(answer["soft_time_limit"], answer["time_limit"]):
             result = job.run(**answer["inputs"])
     except (Exception, TimeLimitExceeded) as error:
-        _tell(logger, gate, "FAILURE", None, "".join(traceback.format_exception(error)))
+        _report(logger, gate, "FAILURE", None, "".join(traceback.format_exception(error)))
         if isinstance(error, TimeLimitExceeded):
             return Failed(message=str(error), name="TimedOut")
         raise
     if job.failures:
-        _tell(logger, gate, "FAILURE", result, None)
+        _report(logger, gate, "FAILURE", result, None)
         return Failed(message="; ".join(job.failures)[:1000])
-    _tell(logger, gate, "SUCCESS", result, None)
+    _report(logger, gate, "SUCCESS", result, None)
     return Completed()
 
 
-def _tell(logger: JobLogger, gate: Gate, status: str, result: Any, trace: str | None) -> None:
-    # Whoever sees that the run is over finds its whole log.
+def _report(logger: JobLogger, gate: Gate, status: str, result: Any, trace: str | None) -> None:
+    # The log is complete by the time anyone sees that the run has ended.
     for handler in logging.getLogger("prefect.flow_runs").handlers:
         handler.flush()
     try:
         gate.tell({"status": status, "result": _as_json(logger, result), "traceback": trace})
     except AdmissionUnreachable:
-        # Prefect keeps the state; only the result is lost, which is no reason to call a finished run failed.
+        # Prefect keeps the state. Only the result is lost, which does not make a finished run a failure.
         logger.exception("The result of this run could not be recorded.")
 
 
@@ -126,18 +126,19 @@ def _as_json(logger: JobLogger, result: Any) -> Any:
     except (ValueError, RecursionError):
         text = json.dumps(str(result))
     if len(text) > LARGEST_RESULT:
-        logger.warning("The result is too large to be kept (%s characters of JSON).", len(text))
+        logger.warning("The result is too large to be stored (%s characters of JSON).", len(text))
         return None
     return json.loads(text)
 
 
 @contextmanager
 def time_limits(soft: float, hard: float) -> Iterator[None]:
-    """Interrupt the block when it takes too long.
+    """Interrupt the block when it exceeds its time limits.
 
     Args:
-        soft: seconds until ``SoftTimeLimitExceeded``; 0 for no limit.
-        hard: seconds until ``TimeLimitExceeded``, and a little later the end of the process; 0 for no limit.
+        soft: seconds until ``SoftTimeLimitExceeded`` is raised; 0 for no limit.
+        hard: seconds until ``TimeLimitExceeded`` is raised, and ``KILLED_AFTER`` more until the process is killed;
+            0 for no limit.
     """
     limits = [limit for limit in (soft, hard) if limit > 0]
     if not limits:

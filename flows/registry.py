@@ -1,9 +1,9 @@
-"""Which Jobs there are.
+"""The registry of Jobs.
 
-* A Job is one that its module has registered with ``register_jobs``, as long as that module is imported.
-* One class path, one name: a second Job that claims either is refused, and the first stays.
-* A module that cannot be imported is a problem, told with its line and its error; it stops no other.
-* A Job is found again by its class path alone: its module, or a package above it, is where it is registered.
+* A class is a Job once its module registers it with ``register_jobs()``, while that module is imported.
+* Class paths and names are unique: a second Job with either is refused, and the first stays.
+* A module that cannot be imported is reported with its line and error; the other modules are still imported.
+* A Job is loaded by its class path: importing its module registers it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from flows.job import Job
 from flows.variables import BadJob
 
 _REGISTERED: dict[str, type[Job]] = {}
-"""By class path. What a module registers again replaces what it had; what it has no more does not count."""
+"""The registered classes by class path. Registering a class path again replaces the class."""
 
 
 class Registry(Mapping[str, JobDefinition]):
-    """Jobs by class path, in the order in which they came.
+    """Job definitions by class path, in the order in which they were added.
 
     Args:
-        definitions: the first ones.
+        definitions: the definitions to start with.
 
     Raises:
         BadJob: two of them have the same class path or the same name.
@@ -42,7 +42,7 @@ class Registry(Mapping[str, JobDefinition]):
         """Add one Job.
 
         Raises:
-            BadJob: its class path or its name is another's.
+            BadJob: another Job has its class path or its name.
         """
         path = definition.class_path
         if path in self._by_path:
@@ -64,11 +64,11 @@ class Registry(Mapping[str, JobDefinition]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Discovery:
-    """What was found in modules.
+    """The result of importing modules.
 
     Args:
         jobs: the Jobs that can be used.
-        problems: a sentence for each module or Job that cannot.
+        problems: a sentence for each module or Job that cannot be used.
     """
 
     jobs: Registry
@@ -76,13 +76,13 @@ class Discovery:
 
 
 def register_jobs(*job_classes: type[Job]) -> None:
-    """Declare classes to be Jobs; called at the end of the module that defines them.
+    """Register classes as Jobs. Call it at the end of the module that defines them.
 
     Args:
         job_classes: subclasses of ``Job``, each at the top level of its module.
 
     Raises:
-        BadJob: one of them is written in a way that cannot work.
+        BadJob: one of them cannot work as it is written.
     """
     for job_class in job_classes:
         if not (isinstance(job_class, type) and issubclass(job_class, Job)):
@@ -93,10 +93,10 @@ def register_jobs(*job_classes: type[Job]) -> None:
 
 
 def discover(module_names: Iterable[str]) -> Discovery:
-    """Import modules and return every Job that is registered then.
+    """Import modules and return every Job that is registered afterwards.
 
     Args:
-        module_names: dotted names.
+        module_names: dotted names of modules.
     """
     problems = [problem for name in module_names if (problem := _import(name))]
     jobs = Registry()
@@ -115,7 +115,7 @@ def load(class_path: str) -> type[Job]:
         class_path: ``module.Class``.
 
     Raises:
-        NotRunnable: the module cannot be imported, or registers no such Job.
+        NotRunnable: the module cannot be imported, or does not register the Job.
     """
     module_name, _, class_name = class_path.rpartition(".")
     if problem := _import(module_name):
@@ -138,7 +138,7 @@ def _is_in_its_module(job_class: type[Job]) -> bool:
 
 
 def _import(module_name: str) -> str | None:
-    """Import a module; return what is wrong with it, if anything is."""
+    """Import a module; return a sentence on the problem if it fails."""
     try:
         importlib.import_module(module_name)
     except (Exception, SystemExit) as error:

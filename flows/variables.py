@@ -1,8 +1,8 @@
-"""The variables of a Job, and the one model that reads, checks and describes what is sent for them.
+"""The variables of a Job, and the model that reads, validates and documents their values.
 
-* What is left out takes its default; an explicit null is the same, unless the variable is required.
-* What people and forms write (``"5"``, ``"on"``, one choice instead of a list) is read as what they mean.
-* What is accepted can be stored (``flows.inputs``).
+* A variable that is left out takes its default. So does an explicit null, unless the variable is required.
+* Values in the form that people and HTML forms send (``"5"``, ``"on"``, one choice instead of a list) are converted.
+* A value that is accepted can be stored (``flows.inputs``).
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ TRUTH_WORDS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("
 _WHOLE = re.compile(r"\s*([+-]?[0-9]{1,100})(\.0*)?\s*", re.ASCII)
 
 Choice = str | int
-Judge = Callable[[Any], Any]
+Validate = Callable[[Any], Any]
 
 
 class BadJob(Exception):
-    """A Job is written in a way that cannot work; the message tells its author what to change."""
+    """A Job cannot work as it is written; the message tells its author what to change."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """What a Job asks for before it runs.
+    """An input that a Job asks for.
 
     Args:
-        description: help for the person who fills it in.
-        label: what it is called in forms; its name without one.
-        required: whether it must be given, unless there is a default.
-        default: what it is when it is left out; None for no default.
+        description: the help text in forms.
+        label: the label in forms; the variable's name if empty.
+        required: whether a value must be given if there is no default.
+        default: the value if none is given; None for no default.
     """
 
     description: str = ""
@@ -55,24 +55,24 @@ class Variable:
     default: Any = None
 
     described: ClassVar[tuple[str, ...]] = ()
-    """Its further attributes that the API shows when they are set."""
+    """Further attributes that the API shows if they are set."""
     blank: ClassVar[tuple[Any, ...]] = ()
-    """Besides null, what counts as nothing given."""
+    """The values, besides null, that count as no value."""
 
     def __post_init__(self) -> None:
         if self.required and self.default in self.blank:
             object.__setattr__(self, "default", None)
 
     def kind(self) -> Any:
-        """Return the type, with its constraints, that a value must have once it has been read."""
+        """Return the type, with its constraints, that a value must have after ``read()``."""
         return Any
 
     def read(self, value: Any) -> Any:
-        """Return what is meant by ``value``: None for nothing; what is not understood stays as it is."""
+        """Convert a value as sent: None for no value; a value that cannot be converted is returned unchanged."""
         return value
 
     def as_field(self, name: str, position: int) -> tuple[Any, Any]:
-        """Return the variable as the field of a model: its type, and its description."""
+        """Return the variable as a field of a model: its type and its ``Field``."""
         kind = self.kind()
         if not self.required and self.default is None and kind is not Any:
             kind = kind | None
@@ -85,7 +85,7 @@ class Variable:
             **default,
         )
 
-    def _accept(self, value: Any, judge: Judge) -> Any:
+    def _accept(self, value: Any, validate: Validate) -> Any:
         value = self.read(value)
         if value is None and not self.required:
             value = self.read(copy.deepcopy(self.default))
@@ -93,19 +93,19 @@ class Variable:
             if self.required:
                 raise fault("missing")
             return value
-        value = judge(value)
+        value = validate(value)
         check_storable(value)
         return value
 
 
 @dataclass(frozen=True, kw_only=True)
 class StringVar(Variable):
-    """A line of text, without the white space around it.
+    """One line of text, with leading and trailing white space removed.
 
     Args:
-        min_length: characters at least.
-        max_length: characters at most.
-        regex: a regular expression that must be found in it.
+        min_length: the least number of characters.
+        max_length: the greatest number of characters.
+        regex: a regular expression that must match somewhere in it.
     """
 
     min_length: int | None = None
@@ -123,7 +123,7 @@ class StringVar(Variable):
             raise BadJob(f"regex={self.regex!r} is not a regular expression: {error}.") from error
 
     def kind(self) -> Any:
-        # An optional text may be empty however long it must be otherwise; the schema has to accept that too.
+        # An optional string may be empty whatever its min_length, and the schema has to accept that too.
         schema: dict[str, Any] = {"minLength": self.min_length} if self.required and self.min_length else {}
         constraints = Field(strict=True, max_length=self.max_length, json_schema_extra=schema)
         return Annotated[str, constraints, AfterValidator(self._check)]
@@ -149,8 +149,8 @@ class IntegerVar(Variable):
     """A whole number.
 
     Args:
-        min_value: the least it may be.
-        max_value: the most it may be.
+        min_value: the least value.
+        max_value: the greatest value.
     """
 
     min_value: int | None = None
@@ -172,7 +172,7 @@ class IntegerVar(Variable):
 
 @dataclass(frozen=True, kw_only=True)
 class BooleanVar(Variable):
-    """Yes or no. It is never required: a box that is not ticked is an answer."""
+    """True or false. It is never required: a checkbox that is not checked means false."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "required", False)
@@ -190,17 +190,17 @@ class BooleanVar(Variable):
 
 @dataclass(frozen=True, kw_only=True)
 class DryRunVar(BooleanVar):
-    """Whether only to say what would be done. Called ``dryrun``, it makes a dry run of a Job possible."""
+    """Whether the run is a dry run. A Job supports dry runs if it has a ``DryRunVar`` called ``dryrun``."""
 
-    description: str = "Say what would be done, and do nothing."
+    description: str = "Report what the job would do, without doing it."
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceVar(Variable):
-    """One of several given values.
+    """One of a list of choices.
 
     Args:
-        choices: (value, label) pairs, or plain values; each value a text or a whole number.
+        choices: (value, label) pairs, or plain values; each value is a string or a whole number.
     """
 
     choices: Sequence[tuple[Choice, str] | Choice] = field(kw_only=False)
@@ -213,7 +213,7 @@ class ChoiceVar(Variable):
 
     @property
     def values(self) -> dict[str, Choice]:
-        """The value of each choice, by how a form writes it."""
+        """The value of each choice, by its string form, which is what HTML forms send."""
         return {str(pair[0]): pair[0] for pair in self.choices}  # type: ignore[index]  # __post_init__ made pairs
 
     def kind(self) -> Any:
@@ -228,23 +228,23 @@ class ChoiceVar(Variable):
 
     def _chosen(self, value: Any) -> Any:
         if isinstance(value, bool):
-            # Python takes True for 1, and so would the check of a choice.
+            # In Python True equals 1, and so it would match the choice 1.
             value = str(value).lower()
-        # A number that is too long to be written is none of them anyway.
+        # Python refuses to convert a very long number to a string; it is not a choice anyway.
         written = str(value) if isinstance(value, int) and value.bit_length() < 64 else value
         return self.values.get(written, value) if isinstance(written, str) else value
 
 
 @dataclass(frozen=True, kw_only=True)
 class MultiChoiceVar(ChoiceVar):
-    """Any number of several given values; required means at least one."""
+    """Any number of a list of choices; if it is required, at least one."""
 
     blank = ([],)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.default, tuple):
-            # As JSON has it, so that what is described and what is read back from a store are the same.
+            # A list, as in JSON, so that the default is the same after it has been stored and read.
             object.__setattr__(self, "default", list(self.default))
 
     def kind(self) -> Any:
@@ -260,7 +260,7 @@ class MultiChoiceVar(ChoiceVar):
 
 @dataclass(frozen=True, kw_only=True)
 class JSONVar(Variable):
-    """Any JSON value. A text is parsed as JSON, so a value that is a text is written in quotes."""
+    """Any JSON value. A string is parsed as JSON, so a value that is itself a string must be quoted."""
 
     def read(self, value: Any) -> Any:
         if not isinstance(value, str):
@@ -274,11 +274,11 @@ class JSONVar(Variable):
 
 
 def build_model(name: str, variables: Mapping[str, Variable]) -> type[BaseModel]:
-    """Return the one model of a Job's variables; its fields carry their names as aliases.
+    """Return the model of a Job's variables; each field has the variable's name as its alias.
 
     Args:
         name: the title of the model.
-        variables: by name, in the order in which forms show them.
+        variables: the variables by name, in the order of the form.
     """
     fields = {f"variable_{i}": each.as_field(key, i) for i, (key, each) in enumerate(variables.items())}
     config = ConfigDict(extra="forbid", validate_default=True, hide_input_in_errors=True)
@@ -286,7 +286,7 @@ def build_model(name: str, variables: Mapping[str, Variable]) -> type[BaseModel]
 
 
 def describe(variables: Mapping[str, Variable]) -> list[dict[str, Any]]:
-    """Return the variables as the API shows them (contract 3): what is not set is left out."""
+    """Return the variables as the API shows them, without attributes that are not set (contract 3)."""
     return [_describe(name, each) for name, each in variables.items()]
 
 
@@ -300,13 +300,13 @@ def _describe(name: str, variable: Variable) -> dict[str, Any]:
 
 
 def _pairs(choices: object) -> list[list[Choice | str]]:
-    """Return choices as [value, label] lists, the form in which JSON has them."""
+    """Return choices as [value, label] lists, as in JSON."""
     if not isinstance(choices, list | tuple) or not choices:
-        raise BadJob("choices must be a list of values, or of (value, label) pairs, and not be empty.")
+        raise BadJob("choices must be a list of values or of (value, label) pairs, and must not be empty.")
     pairs = [list(each) if isinstance(each, list | tuple) else [each, str(each)] for each in choices]
     for pair in pairs:
         if len(pair) != 2 or type(pair[0]) not in {str, int} or not isinstance(pair[1], str):
-            raise BadJob(f"{pair!r} is no choice: a value is a text or a whole number, its label a text.")
+            raise BadJob(f"{pair!r} is not a choice: a value is a string or a whole number, and its label is a string.")
     if len({str(value) for value, _label in pairs}) < len(pairs):
-        raise BadJob("choices has the same value twice.")
+        raise BadJob("choices contains the same value twice.")
     return pairs

@@ -1,7 +1,7 @@
-"""Sessions of people who sign in with a browser, and the passwords that they may sign in with.
+"""Accounts: users, groups, tokens and permissions, and the sessions and passwords of people who use a browser.
 
-* Of a session's key, as of a token's, only the hash is kept; of a password only what Argon2 makes of it.
-* A session ends after half a day without use, after a week in any case, and with the token that it was begun with.
+* Only hashes are stored: SHA-256 of the keys of tokens and sessions, Argon2 of passwords.
+* A session ends after half a day without use, after a week in any case, and with the token that it was started with.
 
 Design, section 8.
 """
@@ -17,7 +17,7 @@ from api_shim.domain.model import Json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class User:
-    """Somebody, or a worker's account, who may sign in."""
+    """An account that can sign in, of a person or of a worker."""
 
     id: UUID
     username: str
@@ -36,7 +36,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """A key that stands for its user; only its hash is kept."""
+    """A key that authenticates its user; only its hash is stored."""
 
     id: UUID
     user_id: UUID
@@ -60,7 +60,7 @@ class Permission:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserGroup:
-    """A user is in a group."""
+    """The membership of a user in a group."""
 
     user_id: UUID
     group_id: UUID
@@ -68,7 +68,7 @@ class UserGroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PermissionUser:
-    """A permission reaches a user."""
+    """The assignment of a permission to a user."""
 
     permission_id: UUID
     user_id: UUID
@@ -76,31 +76,33 @@ class PermissionUser:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PermissionGroup:
-    """A permission reaches a group."""
+    """The assignment of a permission to a group."""
 
     permission_id: UUID
     group_id: UUID
 
 
 COOKIE = "signoff_session"
-"""What carries the key of a session."""
+"""The name of the cookie with a session's key."""
 IDLE = timedelta(hours=12)
+"""How long a session lasts without use."""
 LONGEST = timedelta(days=7)
+"""How long a session lasts at most."""
 SEEN_EVERY = timedelta(minutes=5)
-"""How often it is noted that a session is used: not at every page."""
+"""How often the use of a session is recorded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """Somebody has signed in with a browser.
+    """The session of a user who signed in with a browser.
 
     Args:
-        id: its own.
-        key_hash: of the key that the browser has.
-        csrf: what every form of this session carries.
-        token_id: the token that it was begun with; none for a password.
-        notice: a sentence that the next page shows.
-        seen: when it was last used, to within some minutes.
+        id: the id of the session.
+        key_hash: the hash of the key that the browser has.
+        csrf: the token that every form of this session contains.
+        token_id: the token that it was started with; None for a password.
+        notice: a sentence for the next page to show.
+        seen: when it was last used, within ``SEEN_EVERY``.
     """
 
     id: UUID
@@ -119,7 +121,7 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Password:
-    """What a user signs in with besides tokens."""
+    """The password of a user, hashed."""
 
     user_id: UUID
     hash: str = field(repr=False)

@@ -1,11 +1,11 @@
-"""Who did what: events that are only ever added, each hashed with the one before.
+"""The audit: append-only events on who did what, each hashed with the one before.
 
-* An event is recorded in the transaction of what it tells of: both are there, or neither.
-* Its hash covers everything it says and the hash before it, so a change, a gap or another order shows. The head
-  keeps the last one, so that a missing end shows too.
-* Inputs and secrets are no part of an event; comments are.
-* Who administers the server on its own machine has no account; they are named after the user of that machine.
-* Every event is announced to Prefect under ``signoff.<act>``, so that automations can notify people.
+* An event is recorded in the same transaction as the change that it describes.
+* Its hash covers its contents and the hash before it, so that a change, a gap or a different order is detected. The
+  head keeps the last hash, so that a missing end is detected too.
+* Events contain comments, but no inputs and no secrets.
+* A local administrator has no account; they are named after the user of the operating system.
+* Every event is sent to Prefect as ``signoff.<act>``, so that automations can notify people.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class AuditEvent:
         at: when.
         act: what.
         actor_id: who; None for a local administrator, and for what happened by itself.
-        actor: the name that they had then; empty for what happened by itself.
+        actor: the actor's name at that time; empty for what happened by itself.
         name: of the scheduled job, or of the Job where there is none; of the user, group or permission.
         data: what else is to be known: a comment, a reason.
         previous_hash: the hash of the event before.

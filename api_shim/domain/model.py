@@ -1,22 +1,14 @@
-"""The nouns that the store keeps: frozen values; a change makes a copy (``dataclasses.replace``).
+"""The objects that the store keeps, as frozen values; a change makes a copy (``dataclasses.replace``).
 
-* Field names are the store's column names, and where the contract has a word for it, the contract's.
-* Times are aware and in UTC. Ids are UUIDs made by the shell.
-* ``version`` grows with every change that Prefect must follow; ``projected_version`` says how far Prefect has.
+* Field names are the store's column names, and the contract's names where it has them.
+* Times are aware and in UTC. Ids are UUIDs made by the outer layers.
+* ``version`` grows with every change that Prefect must follow; ``projected_version`` is the version that Prefect has.
+* A job queue is identified by its name, so its id is derived from the name. The store knows every queue that a Job has
+  ever named; Prefect knows which workers serve it.
+* A run whose result was deleted does not execute again, and its firing stays taken. The record of that stays until
+  Prefect's run is removed too, and for as long as the scheduled job exists.
 
-Job queues: the work queues of Prefect that Jobs are run on.
-
-* A queue is its name, so its id is made of it.
-* The store knows every queue that some Job has ever named; Prefect knows who serves it.
-
-Contract 3.
-
-What stays of a job result that was deleted, so that what it was the record of does not happen again.
-
-* A run whose result was deleted does not execute, and a firing that it had stays taken.
-* It stays until Prefect's run has gone too, and as long as its scheduled job is there.
-
-Contract 7.
+Contract 3, 5 and 7.
 """
 
 from __future__ import annotations
@@ -35,11 +27,11 @@ from approval_gate.lifecycle import ApprovalState
 
 Json = Any
 NEVER = datetime.max.replace(tzinfo=UTC)
-"""A moment that does not come: nothing is to be looked at again."""
+"""A moment that never comes: there is nothing to check again."""
 
 
 class Status(StrEnum):
-    """Where a job result stands (contract 7)."""
+    """The status of a job result (contract 7)."""
 
     PENDING = "PENDING"
     STARTED = "STARTED"
@@ -54,10 +46,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """A Job as it is in force: what its code declares, less what an administrator has overridden.
+    """A Job with its effective values: those that its code declares, or an administrator's overrides.
 
-    ``declared`` keeps the code's own values of the fields that can be overridden, so that an override can be
-    taken back when the code is not at hand; ``overridden`` names the fields whose value is an administrator's.
+    ``declared`` has the code's values of the fields that can be overridden, so that an override can be removed while
+    the code is not installed. ``overridden`` names the fields that an administrator has overridden.
     """
 
     id: UUID
@@ -130,24 +122,24 @@ OVERRIDABLE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduledJob:
-    """One request to run a Job once or again and again (contract 5).
+    """One request to run a Job, once or repeatedly (contract 5).
 
     Args:
-        owner_id: who it runs as; none when that user has been removed.
-        requester_id: who asked for it, whoever owns it now.
-        immediate: it was asked for to run at once, so it is never past its date.
-        inputs: what its runs are given, validated, in JSON form.
-        failure: why it was disabled, if a failure did that; empty if a person did, or time.
-        approval_note: why it is in the queue again.
-        approved_by: the name that the approver had.
+        owner_id: the user it runs as; None if they have been removed.
+        requester_id: the user who requested it, whoever owns it now.
+        immediate: whether it was requested to run at once, so that it is never past due.
+        inputs: the validated inputs of its runs, in JSON form.
+        failure: why a failure disabled it; empty if it was disabled otherwise.
+        approval_note: why it returned to the approval queue.
+        approved_by: the approver's name at that time.
         approved: what the approval is bound to.
-        expires_at: when a request that nobody has decided about ends.
-        question_mark: what tells whether Prefect still asks what it was told to.
-        due_from: firings before this moment are not owed, say because it was made or enabled later.
-        deployment_id: a recurring one's own Prefect deployment, once it exists.
-        flow_run_id: a one-off's Prefect flow run, once it exists.
-        run_outdated: that run was made before the inputs or the queue were changed; another one takes its place.
-        next_look_at: when Prefect must be brought into line again although nothing has changed here.
+        expires_at: when the request expires if nobody decides about it.
+        question_mark: the fingerprint of the approval form that Prefect should show.
+        due_from: firings before this moment are not due, for example because it was created or enabled later.
+        deployment_id: the Prefect deployment of a recurring one, once it exists.
+        flow_run_id: the Prefect flow run of a one-off, once it exists.
+        run_outdated: that flow run was created before the inputs or the queue were changed; another run replaces it.
+        next_look_at: when Prefect must be brought up to date again, although nothing has changed here.
     """
 
     id: UUID
@@ -215,7 +207,7 @@ class ScheduledJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Participant:
-    """Somebody asked for a scheduled job, has owned it, or (not ``owned``) changed it; kept though he be removed."""
+    """A user who requested or has owned a scheduled job, or (not ``owned``) changed it; kept if they are removed."""
 
     scheduled_job_id: UUID
     user_id: UUID
@@ -225,14 +217,14 @@ class Participant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobResult:
-    """One run of a Job (contract 7); its id is the Prefect flow run's.
+    """One run of a Job (contract 7); its id is that of the Prefect flow run.
 
     Args:
-        nominal_time: the firing that it executes, for runs of a scheduled job.
-        inputs: what it was given; none once a sensitive run is over, or where nothing was given.
-        approval: who approved what it executes, when, and the comment; none where none was needed.
-        attempt: the process that admission let go; at most one ever is.
-        released: Prefect has been told that the run may start.
+        nominal_time: the firing that it executes, for a run of a scheduled job.
+        inputs: its inputs; None after a sensitive run has ended, or if there were none.
+        approval: who approved it and when, with the comment; None if it needed no approval.
+        attempt: the process that was admitted; there is at most one.
+        released: whether Prefect has been told that the run may start.
     """
 
     id: UUID
@@ -259,11 +251,11 @@ class JobResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PendingCleanup:
-    """What a deleted scheduled job may have left in Prefect, kept until it is gone there too.
+    """What a deleted scheduled job may have left in Prefect, kept until it is removed there too.
 
     Args:
-        name: its deployment's.
-        message: what its run is ended with, for people.
+        name: the name of its deployment.
+        message: the message of the state in which its run ends.
     """
 
     id: UUID
@@ -294,12 +286,12 @@ def queue_of(name: str) -> JobQueue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeletedRun:
-    """A run that has had its turn, and whose result was deleted; its id is the flow run's.
+    """A run that has executed, and whose result was deleted; its id is that of the flow run.
 
     Args:
-        scheduled_job_id: of a firing, its scheduled job.
-        nominal_time: of a firing, its time.
-        run_gone: Prefect has the run no longer.
+        scheduled_job_id: the scheduled job, if the run was a firing.
+        nominal_time: the nominal time, if the run was a firing.
+        run_gone: whether Prefect has removed the run.
     """
 
     id: UUID
@@ -309,4 +301,4 @@ class DeletedRun:
 
 
 UNKNOWN_USER = "somebody unknown"
-"""What somebody is called whose name nobody has written down."""
+"""The name shown for a user whose name is not recorded."""

@@ -1,12 +1,10 @@
-"""What a list is asked for: conditions on the attributes of its objects, to be decided by the store, or here.
+"""Queries for lists: conditions, sorting and paging, for the store to evaluate, or to evaluate in memory.
 
-* One attribute is compared by a ``Lookup``, as in the constraints of permissions; but nobody stands for the caller.
-* The opposite of a condition holds for all that the condition does not hold for, also for what is empty.
-* Regular expressions are those that can be decided in linear time, so that no pattern keeps a server busy.
+* One attribute is compared by a ``Lookup``, as in the constraints of permissions; ``$user`` has no meaning here.
+* A negated condition holds wherever the condition does not, including for null values.
+* Regular expressions are limited to those that match in linear time, so that no pattern keeps a server busy.
 
 Contract 2.
-
-What is asked of a list, and the part of it that is given.
 """
 
 from __future__ import annotations
@@ -104,7 +102,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A part of a list: how many there are in all, and these."""
+    """One page of a list, and the number of rows in the whole list."""
 
     count: int
     rows: list[T]
@@ -112,14 +110,14 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """What is asked of a list.
+    """The conditions, order and page of a list.
 
     Args:
         where: conditions, all of which must hold.
-        search: a part of a text that must stand in one of the searched fields; empty matches all.
-        sort: lookup paths, a leading ``-`` for descending; ties keep a stable order.
-        limit: how many at most.
-        offset: how many to pass over.
+        search: text that one of the searched fields must contain; empty matches all.
+        sort: lookup paths, with a leading ``-`` for descending; ties have a stable order.
+        limit: the most rows to return.
+        offset: the number of rows to skip.
     """
 
     where: tuple[Condition, ...] = ()

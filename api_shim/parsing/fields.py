@@ -1,7 +1,8 @@
-"""What all forms that clients send are read with.
+"""Readers of single values in the bodies that clients send.
 
-* A fault is one sentence, told under its field; those of several fields are told at once.
-* A flag is true or false, and nothing that looks like it.
+* An error is one sentence under its field; the errors of several fields are reported together.
+* A flag is true or false, and nothing that merely looks like it.
+* A bulk deletion has a list of ids, or of objects with an id.
 
 Contract 2.
 """

@@ -1,17 +1,12 @@
-"""How a query writes the values that lists are filtered by, and how values of each kind can be compared.
-
-* A value that cannot be read is one sentence.
-* Without regard to case is without regard to that of A to Z.
-
-Contract 2.
-
-What lists can be filtered and sorted by, and how a query says it.
+"""Filters: the fields that each list can be filtered and sorted by, and how a query string expresses them.
 
 * A field with several values matches any of them; several fields must all match.
-* A suffix says how it is compared: ``__n`` not, ``__ic`` contains, ``__isw`` starts, ``__iew`` ends, ``__ie`` is, all
-  without regard to case; ``__re`` and ``__ire`` match a regular expression; ``__nic`` and the like are the opposites.
-  Dates and numbers have ``__gt __gte __lt __lte``, and what can be empty has ``__isnull``.
-* A value that cannot be read is told under its field; an unknown field is an error, an unknown order is none.
+* A suffix selects the comparison: ``__n`` is not, ``__ic`` contains, ``__isw`` starts with, ``__iew`` ends with and
+  ``__ie`` equals, the last four ignoring the case of A to Z; ``__re`` and ``__ire`` match a regular expression.
+  ``__nic`` and the like are the opposites. Dates and numbers have ``__gt __gte __lt __lte``; fields that can be null
+  have ``__isnull``.
+* A value that cannot be read is one sentence under its field. An unknown field is an error; an unknown sort field is
+  ignored.
 
 Contract 2, 5 and 7.
 """
@@ -33,6 +28,8 @@ from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Invalid
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import ObjectType
+
+# Values
 
 
 def read_text(text: str) -> str:
@@ -135,6 +132,8 @@ def one_of(choices: Iterable[str]) -> Kind:
     words = [str(choice) for choice in choices]
     return Kind(read=_choice(words), schema={"type": "string", "enum": words}, suffixes=WORDS)
 
+
+# Fields
 
 UNKNOWN = "Unknown filter field"
 

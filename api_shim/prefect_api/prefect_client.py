@@ -1,25 +1,19 @@
-"""How Prefect's API is asked, whatever it is asked for.
+"""The client of Prefect's HTTP API, which implements ``domain.ports.Orchestrator``.
 
-* Busy answers (503, and connections that fail) are asked again, a few times; then ``Unavailable``.
-* What Prefect refuses is ours to mend: it goes to the log, and whoever asked is told to try again.
+* A request that fails because Prefect is busy or the connection breaks is retried a few times; then ``Unavailable``.
+* A request that Prefect refuses is our mistake: the details go to the log, and the caller gets a short message.
 * Long lists are read page by page.
-
-The door to Prefect: keeps the promises of ``ports.Engine`` through Prefect's HTTP API.
-
-* Existing deployments are never POSTed (that wipes their schedules) but PATCHed; a schedule is PATCHed with all of
-  its fields (a missing one is wiped), and its runs are generated at once after every write, because a write
-  deletes those that exist.
-* Runs are released by setting their state with force; ``resume`` would count them wrong and run failures twice.
-* A run that waits for a decision shows its question as Prefect's own form; a tag finds it. A response that somebody
-  planted is removed, and never read.
-* A deployment goes in this order: its schedule is switched off, its waiting runs are cancelled, then it is deleted,
-  because Prefect keeps suspended runs of deleted deployments and never ends them.
-
-The door to Prefect for a process that is not the server, and comes through the server's front.
-
-* There a run of ours that is asked for in the usual way is a request by the rules of our API, by whoever asks; the
-  worker's account has the power to make runs, but may request none. It makes them as several at once.
-* That way Prefect tells also that its database is busy as a run that it did not make, so it is asked again.
+* An existing deployment is changed with PATCH, never with POST, which would delete its schedules. A schedule is patched
+  with all its fields, because missing ones are reset. After each write its runs are generated again, because a write
+  deletes them.
+* A run is released by forcing its state. ``resume`` would miscount its attempts and execute failures twice.
+* A run that waits for a decision shows the approval form as Prefect's own form, and has a tag. A response stored with
+  it in advance is removed, and never read.
+* A deployment is removed in this order: delete the schedule, cancel the waiting runs, delete the deployment. Prefect
+  never ends suspended runs of a deleted deployment.
+* ``RemoteOrchestrator`` is for processes other than the server, whose calls pass the gateway. There a single
+  ``create_flow_run`` is a request under the rules of our API, and the worker's account may not request runs, so it
+  creates runs in bulk. In bulk, Prefect reports a busy database as a run that was not created, so it is retried.
 """
 
 from __future__ import annotations
@@ -122,7 +116,7 @@ class PrefectOrchestrator(PrefectHttp):
         super().__init__(client)
         self._pool = pool
 
-    # The start
+    # Start-up check
 
     async def yields_runs(self) -> bool:
         """Say whether a schedule yields a run; with versions that do not fit together none ever does."""

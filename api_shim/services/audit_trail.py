@@ -1,8 +1,8 @@
-"""Reads the audit: the newest events, all of them in order, and whether they are what was recorded.
+"""The audit trail: reads its newest events or all of them, and verifies that none has been changed.
 
-* All of them are read in pages, however many there are.
-* The check sees one moment, so that what is recorded meanwhile is no fault.
-* An event that cannot even be read is told of like any other that was changed.
+* All events are read in pages, however many there are.
+* The verification runs in one transaction, so that events recorded meanwhile do not disturb it.
+* An event that cannot be read is reported in the same way as one that was changed.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from approval_gate.errors import Conflict
 PAGE = 500
 """How many events are read at once."""
 BELOW_ALL = -(2**31)
-"""The least number of a column: an event that somebody put before the first is to be found too."""
+"""The least number that the column can hold, so that an event inserted before the first is found too."""
 
 
 class AuditTrail:
-    """All that was recorded.
+    """Reads and verifies the audit events.
 
     Args:
-        store: what is true.
+        store: the store.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def newest(self, limit: int) -> list[AuditEvent]:
-        """Return the last events, the newest first.
+        """Return the latest events, the newest first.
 
         Raises:
             Conflict: one of them cannot be read.
         """
-        with _legible("the newest events"), self._store.transaction(write=False) as tx:
+        with _reading("the newest events"), self._store.transaction(write=False) as tx:
             return tx.newest_events(limit)
 
     def events(self) -> Iterator[AuditEvent]:
-        """Yield every event, the oldest first; no transaction stays open for who takes his time.
+        """Yield every event, the oldest first; no transaction stays open between pages.
 
         Raises:
             Conflict: one of them cannot be read.
@@ -52,10 +52,10 @@ class AuditTrail:
             return _page(tx, after)
 
     def verify(self) -> int:
-        """Return how many events there are, all of them as they were recorded.
+        """Verify all events, and return how many there are.
 
         Raises:
-            Conflict: they are not; the sentence tells of the first fault.
+            Conflict: an event is missing or was changed; the message describes the first such event.
         """
         with self._store.transaction(write=False) as tx:
             try:
@@ -76,12 +76,12 @@ def _in_order(page: Callable[[int], list[AuditEvent]]) -> Iterator[AuditEvent]:
 
 
 def _page(tx: Transaction, after: int) -> list[AuditEvent]:
-    with _legible(f"the events after event {max(after, 0)}"):
+    with _reading(f"the events after event {max(after, 0)}"):
         return tx.events(after, PAGE)
 
 
 @contextmanager
-def _legible(which: str) -> Iterator[None]:
+def _reading(which: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:

@@ -1,9 +1,9 @@
-"""Who calls: what somebody signs in with, and what he may do at this moment.
+"""Authentication: who the caller is, and what they may do now.
 
-* A token is found by the hash of its key, and compared in constant time.
-* Who has no token, an unknown, an expired one, or one of a deactivated user, is nobody.
-* Permissions are additive; those that reach a user directly and through his groups count alike, disabled ones do not.
-* A permission that is stored and no longer understood grants nothing, and takes nothing from the others.
+* A token is found by the hash of its key, and the hashes are compared in constant time.
+* A token that is missing, unknown or expired, or that belongs to a deactivated user, is refused.
+* Permissions are additive. Those of the user and those of their groups count alike; disabled ones do not count.
+* A stored permission that can no longer be read grants nothing, and does not affect the others.
 
 Contract 2 and 8.
 """
@@ -30,7 +30,7 @@ logger = logging.getLogger("signoff")
 
 
 class Unauthenticated(GateError):
-    """Nobody that we know."""
+    """The caller is not authenticated."""
 
 
 NO_CREDENTIALS = "Authentication credentials were not provided."
@@ -41,11 +41,11 @@ INACTIVE = "User inactive"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credentials:
-    """What somebody signs in with.
+    """The credentials of a request.
 
     Args:
-        key: a token's key.
-        username: whose it must be, where the way of signing in says so.
+        key: the key of a token.
+        username: the user that the token must belong to; None for any.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Credentials:
 
 
 def hash_key(key: str) -> str:
-    """Return the hash under which a token is kept; keys are random, so a fast hash is enough."""
+    """Return the hash under which a token is stored; keys are random, so a fast hash is enough."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -71,10 +71,10 @@ def authenticate(store: Store, credentials: Credentials, now: datetime) -> Actor
 
 
 def authenticate_token(tx: Transaction, credentials: Credentials, now: datetime) -> Actor:
-    """Return who signs in.
+    """Return the user that a token belongs to.
 
     Raises:
-        Unauthenticated: with the contract's sentence for what is wrong.
+        Unauthenticated: the token is not valid; with the contract's message.
     """
     hashed = hash_key(credentials.key)
     token = tx.one(Token, key_hash=hashed)
@@ -91,33 +91,33 @@ def authenticate_token(tx: Transaction, credentials: Credentials, now: datetime)
 
 
 def actor_of(tx: Transaction, user: User, *, read_only: bool = False) -> Actor:
-    """Return a user as the rules see him, with every permission that reaches him now."""
+    """Return a user as an actor, with every permission that they have now."""
     [actor] = actors_of(tx, [user])
     return replace(actor, read_only=read_only)
 
 
 def actors_of(tx: Transaction, users: list[User]) -> list[Actor]:
-    """Return users as the rules see them, in the same number of queries however many they are."""
+    """Return users as actors, in a fixed number of queries however many there are."""
     limited = [user.id for user in users if not user.is_superuser]
-    reaching = _reaching(tx, limited) if limited else {}
+    granted = _grants_of(tx, limited) if limited else {}
 
     def actor(user: User) -> Actor:
-        grants = tuple(reaching.get(user.id, ()))
+        grants = tuple(granted.get(user.id, ()))
         return Actor(id=user.id, username=user.username, superuser=user.is_superuser, grants=grants)
 
     return [actor(user) for user in users]
 
 
-def _reaching(tx: Transaction, ids: list[UUID]) -> Mapping[UUID, list[Grant]]:
-    """Return what is granted to each of these users."""
-    through: dict[UUID, list[UUID]] = defaultdict(list)
-    for member in tx.all(UserGroup, user_id=ids):
-        through[member.group_id].append(member.user_id)
+def _grants_of(tx: Transaction, ids: list[UUID]) -> Mapping[UUID, list[Grant]]:
+    """Return the grants of each of these users."""
+    members: dict[UUID, list[UUID]] = defaultdict(list)
+    for link in tx.all(UserGroup, user_id=ids):
+        members[link.group_id].append(link.user_id)
     receivers: dict[UUID, set[UUID]] = defaultdict(set)
     for row in tx.all(PermissionUser, user_id=ids):
         receivers[row.permission_id].add(row.user_id)
-    for given in tx.all(PermissionGroup, group_id=list(through)):
-        receivers[given.permission_id].update(through[given.group_id])
+    for given in tx.all(PermissionGroup, group_id=list(members)):
+        receivers[given.permission_id].update(members[given.group_id])
     grants: dict[UUID, list[Grant]] = {user_id: [] for user_id in ids}
     for permission in tx.all(Permission, order="name", id=list(receivers), enabled=True):
         if (grant := _grant(permission)) is not None:
@@ -135,5 +135,5 @@ def _grant(permission: Permission) -> Grant | None:
             constraint=constraints.parse(permission.constraints, path_types(kinds)),
         )
     except (ValueError, Invalid) as error:
-        logger.warning("The permission %r is not understood and grants nothing: %s", permission.name, error)
+        logger.warning("The permission %r cannot be read and grants nothing: %s", permission.name, error)
         return None

@@ -1,16 +1,15 @@
-"""How every use case comes to an object: through the permission for what it is about to do with it.
+"""Authorization: every use case gets its objects here, with the permission for what it is about to do.
 
-* The type comes first: who lacks the action on the type learns nothing of any object (403).
-* Whoever writes something that names him must still be there, though he has just signed in.
-* Then the object: what is not there and what he may not see look the same (404); what he may see but not do says why.
-
-Contract 2.
-
-Scheduled jobs with all that the rules want to know of them, and how a use case comes to one through the rules.
-
-* The facts are read in the same number of queries however many scheduled jobs they are about.
-* Who changes one locks it first: of several at once the first holds, and the others are judged by what it left.
-* Who decides about one that has been denied is told by whom, if he could have decided about it.
+* The type is checked first: a caller without the action on the type learns nothing about any object (403).
+* Then the object: one that does not exist and one that the caller may not view look the same (404). For one that they
+  may view, the error has the reason.
+* A use case that records the caller's name checks that their account is still active, even if they have just signed
+  in.
+* A use case that changes a scheduled job locks it first, so that of several callers at once, each is judged by what
+  the one before has left.
+* A caller who decides about a request that has been denied or withdrawn is told by whom, if they could have decided
+  about it.
+* The facts for the rules are read in a fixed number of queries, however many scheduled jobs there are.
 
 Contract 2, 6, 9.6 and 9.7.
 """
@@ -34,23 +33,25 @@ from approval_gate.errors import Conflict, Forbidden
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Hidden, ObjectType, Verdict
 
+# Objects of any type
+
 
 def get_authorized(
     tx: Transaction, actor: Actor, action: Action, kind: ObjectType, *, lock: bool = False, **by: Any
 ) -> Any:
-    """Return the object that the actor may do this with.
+    """Return an object on which the actor has the action.
 
     Args:
         tx: the transaction.
-        actor: who asks.
-        action: what he wants to do.
-        kind: the type of object.
-        lock: nobody else may change it until the transaction ends.
-        by: the fields that tell which one.
+        actor: the caller.
+        action: the action.
+        kind: the type of the object.
+        lock: whether to lock the object until the transaction ends.
+        by: the fields that identify the object.
 
     Raises:
-        Forbidden: he may do it with none, or not with this one, which he may see.
-        NotFound: there is none, or none that he may see.
+        Forbidden: the caller lacks the action on the type, or on this object, which they may view.
+        NotFound: the object does not exist, or the caller may not view it.
     """
     policy.enforce(policy.check_type(actor, action, kind), kind)
     found = tx.one(TYPES[kind], lock=lock, **by)
@@ -60,27 +61,29 @@ def get_authorized(
 
 
 def permitted_ids(tx: Transaction, actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID]) -> set[UUID]:
-    """Return those of these objects with which the actor may do this; none where he may do it with none at all."""
+    """Return the ids on which the actor has the action; an empty set if they lack the action on the type."""
     return tx.visible(kind, actor, action, ids) if policy.check_type(actor, action, kind) == Allowed() else set()
 
 
 def check_still_active(tx: Transaction, actor: Actor) -> None:
-    """See that who acts has not been removed or deactivated since he signed in.
+    """Check that the actor has not been removed or deactivated since they signed in.
 
     Raises:
-        Forbidden: he has.
+        Forbidden: the actor has been removed or deactivated.
     """
     user = tx.one(User, id=actor.id, lock=True)
     if user is None or not user.is_active:
         raise Forbidden("This user has been removed or deactivated.")
 
 
+# Scheduled jobs
+
 KIND = ObjectType.SCHEDULED_JOB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuthzContext:
-    """A scheduled job, its Job, the name of who asked for it, and it as the rules see it."""
+    """A scheduled job, its Job, the requester's name, and the facts for the rules."""
 
     row: ScheduledJob
     job: Job
@@ -96,20 +99,20 @@ def authorize(
     now: datetime,
     judge: Callable[[policy.RequestFacts], Verdict],
 ) -> AuthzContext:
-    """Return the scheduled job that the actor may do this with, locked if that changes it.
+    """Return a scheduled job for which the rule allows the action; it is locked unless the action is view.
 
     Args:
         tx: the transaction.
-        actor: who does something.
-        action: the permission that it needs first.
-        by: the field that tells with which.
-        now: the time.
+        actor: the caller.
+        action: the action on scheduled jobs that the rule requires first.
+        by: the field that identifies the scheduled job.
+        now: the current time.
         judge: the rule.
 
     Raises:
-        GateError: the rule refuses, with its reason.
-        NotFound: there is none, or none that he may see.
-        Conflict: it has been denied, and by whom.
+        GateError: the rule refuses; with its reason.
+        NotFound: the scheduled job does not exist, or the caller may not view it.
+        Conflict: the request has been denied or withdrawn; the message says by whom.
     """
     row = tx.one(ScheduledJob, lock=action is not Action.VIEW, **by)
     if row is None:
@@ -124,11 +127,11 @@ def authorize(
 
 
 def authorize_view(tx: Transaction, actor: Actor, by: Mapping[str, Any], now: datetime) -> AuthzContext:
-    """Return a scheduled job that somebody may view.
+    """Return a scheduled job that the actor may view.
 
     Raises:
-        Forbidden: he may view none.
-        NotFound: there is none, or none that he may see.
+        Forbidden: the caller may not view scheduled jobs.
+        NotFound: the scheduled job does not exist, or the caller may not view it.
     """
 
     def may_view(request: policy.RequestFacts) -> Verdict:
@@ -138,32 +141,32 @@ def authorize_view(tx: Transaction, actor: Actor, by: Mapping[str, Any], now: da
 
 
 def load_contexts(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> list[AuthzContext]:
-    """Return scheduled jobs as the rules see them."""
+    """Return scheduled jobs with the facts for the rules."""
     jobs = {job.id: job for job in tx.all(Job, id=[row.job_id for row in rows])}
     things = tx.attributes_of(KIND, [row.id for row in rows])
     job_things = tx.attributes_of(ObjectType.JOB, jobs)
-    people: dict[UUID, list[Participant]] = defaultdict(list)
+    participants: dict[UUID, list[Participant]] = defaultdict(list)
     for participant in tx.all(Participant, scheduled_job_id=[row.id for row in rows]):
-        people[participant.scheduled_job_id].append(participant)
+        participants[participant.scheduled_job_id].append(participant)
 
     def case(row: ScheduledJob) -> AuthzContext:
-        job = jobs[row.job_id]
+        job, involved = jobs[row.job_id], participants[row.id]
         request = policy.RequestFacts(
             thing=things[row.id],
             job=job_things[job.id],
             requester=row.requester_id,
             owner=row.owner_id,
-            owners=frozenset(filter(None, (*(each.user_id for each in people[row.id] if each.owned), row.owner_id))),
-            editors=frozenset(each.user_id for each in people[row.id] if not each.owned),
-            names=frozenset(each.username for each in people[row.id]),
-            approval=ApprovalState.EXPIRED if _is_over(row, now) else row.approval,
+            owners=frozenset(filter(None, (*(each.user_id for each in involved if each.owned), row.owner_id))),
+            editors=frozenset(each.user_id for each in involved if not each.owned),
+            names=frozenset(each.username for each in involved),
+            approval=ApprovalState.EXPIRED if _has_expired(row, now) else row.approval,
             decided_by=row.approved_by_id,
             settled=_settled(row, now),
             runnable=job.runnable,
             supports_dryrun=job.supports_dryrun,
             past_due=row.is_past_due(now),
         )
-        names = {each.user_id: each.username for each in people[row.id]}
+        names = {each.user_id: each.username for each in involved}
         requester = names.get(row.requester_id, UNKNOWN_USER) if row.requester_id else UNKNOWN_USER
         return AuthzContext(row=row, job=job, requester=requester, request=request)
 
@@ -185,18 +188,18 @@ NOTHING = policy.RequestFacts(
     supports_dryrun=False,
     past_due=False,
 )
-"""What is not there, as the rules see it."""
+"""The facts about a scheduled job that does not exist."""
 
 
-def _is_over(row: ScheduledJob, now: datetime) -> bool:
-    """Say whether the time to decide has ended, also if nobody has written that down yet."""
+def _has_expired(row: ScheduledJob, now: datetime) -> bool:
+    """Say whether a pending request has expired, even if that is not recorded yet."""
     return row.approval is ApprovalState.PENDING and row.expires_at is not None and row.expires_at <= now
 
 
 def _settled(row: ScheduledJob, now: datetime) -> str:
     if row.approval is ApprovalState.APPROVED and row.approved_at is not None:
         return _decided("approved", row.approved_by, row.approved_at)
-    if row.approval is ApprovalState.EXPIRED or _is_over(row, now):
+    if row.approval is ApprovalState.EXPIRED or _has_expired(row, now):
         return EXPIRED
     return ""
 
@@ -209,10 +212,10 @@ def _decided(how: str, who: str, when: datetime) -> str:
 
 
 def raise_if_already_decided(tx: Transaction, actor: Actor, action: Action, by: Mapping[str, Any]) -> None:
-    """Tell somebody who could have done this with a request that has gone, by whom it was denied or withdrawn.
+    """Check whether a request that no longer exists was denied or withdrawn, for an actor who had the action on it.
 
     Raises:
-        Conflict: it has been, by somebody.
+        Conflict: it was denied or withdrawn; the message says by whom.
     """
     about = {"scheduled_job_id" if field == "id" else field: value for field, value in by.items()}
     event = tx.last_event((EventType.DENIED, EventType.WITHDRAWN), **about)
@@ -223,7 +226,7 @@ def raise_if_already_decided(tx: Transaction, actor: Actor, action: Action, by: 
 
 
 def add_participant(tx: Transaction, scheduled: ScheduledJob, user_id: UUID, username: str, *, owned: bool) -> None:
-    """Note that somebody owns a scheduled job, or has changed what it runs; who ever owned it stays an owner."""
+    """Record that a user owns a scheduled job, or has changed what it runs; whoever has owned it stays an owner."""
     known = tx.one(Participant, scheduled_job_id=scheduled.id, user_id=user_id)
     if known is None:
         tx.add(Participant(scheduled_job_id=scheduled.id, user_id=user_id, username=username, owned=owned))

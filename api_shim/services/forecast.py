@@ -1,7 +1,7 @@
-"""When scheduled jobs fire next, and why they do not: judged as things stand now, by the rules of admission.
+"""Forecasts: when scheduled jobs fire next, or why they do not.
 
-* What is foreseen is what would happen: who owns it, what has been approved, whether the Job is enabled then as now.
-* It takes the same number of queries however many scheduled jobs are asked about.
+* A forecast evaluates the rules of admission with the present owner, approval and Job.
+* Forecasts take a fixed number of queries, however many scheduled jobs there are.
 
 Contract 10.
 """
@@ -26,12 +26,12 @@ from api_shim.store import Transaction
 from approval_gate.admission import Answer, Finish, Hold, Refuse, RunsAs, admit
 from approval_gate.lifecycle import ApprovalState
 
-HAD_ITS_TURN = "It has had its only turn."
-NEVER_AGAIN = "Its schedule has no further time."
+HAD_ITS_TURN = "It has already run, and runs only once."
+NEVER_AGAIN = "Its schedule has no further firings."
 
 
 class ScheduleStatus(StrEnum):
-    """Where a scheduled job stands, in one word."""
+    """The status of a scheduled job, in one word."""
 
     FIRES = "fires"
     WAITS = "waits"
@@ -44,11 +44,11 @@ class ScheduleStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """What is to come of a scheduled job.
+    """The forecast for a scheduled job.
 
     Args:
-        standing: where it stands.
-        due: when its schedule fires next, whether it may run then or not; None for never again.
+        standing: its status.
+        due: when its schedule fires next, whether or not it may run then; None for never.
         why_not: why it does not fire then; empty if it does.
     """
 
@@ -62,13 +62,13 @@ class Forecast:
 
 
 def forecast_of(tx: Transaction, case: AuthzContext, now: datetime) -> Forecast:
-    """Return what is to come of one scheduled job."""
+    """Return the forecast for one scheduled job."""
     [prospect] = forecasts(tx, [case], now)
     return prospect
 
 
 def forecasts(tx: Transaction, cases: list[AuthzContext], now: datetime) -> list[Forecast]:
-    """Return what is to come of each of these."""
+    """Return the forecast for each scheduled job, in the same order."""
     firings = {case.row.id: firing for case in cases if (firing := _nominal(case.row, now)) is not None}
     taken = taken_of(tx, firings.items())
     owners = _owners(tx, cases)
@@ -90,7 +90,7 @@ def forecasts(tx: Transaction, cases: list[AuthzContext], now: datetime) -> list
 
 
 def due_within(row: ScheduledJob, now: datetime, end: datetime) -> datetime | None:
-    """Return when a schedule fires next, if that is before the end; whether it may run then is not asked."""
+    """Return when a schedule fires next if that is before ``end``, whether or not it may run then."""
     firing = _nominal(row, now)
     return max(firing, now) if firing is not None and firing < end else None
 
@@ -106,7 +106,7 @@ def _nominal(row: ScheduledJob, now: datetime) -> datetime | None:
 
 
 def _owners(tx: Transaction, cases: list[AuthzContext]) -> Mapping[UUID, RunsAs | None]:
-    """Return who each scheduled job runs as."""
+    """Return the user that each scheduled job runs as."""
     users = tx.all(User, id={case.row.owner_id for case in cases if case.row.owner_id})
     known = {user.id: (user, actor) for user, actor in zip(users, actors_of(tx, users), strict=True)}
 

@@ -1,11 +1,11 @@
-"""The use cases around Jobs: what the code declares meets what administrators decide.
+"""The catalogue of Jobs: what their code declares, and what administrators override.
 
-* Jobs found at start are recorded; a new one is disabled until somebody enables it; one whose code is gone stays,
-  marked as not installed, with everything that was scheduled.
-* What an administrator overrides stays when the code changes; taken back, the code's value holds again.
-* A Job cannot both have sensitive variables and need approval by an administrator's decision.
-* What was approved or scheduled before its Job's code changed, or before it needed approval, is decided about again.
-* A receiver's demand for approval is ignored, since nobody asks for its runs; the start warns.
+* Jobs found at start are recorded. A new Job is disabled until somebody enables it. A Job whose code is no longer
+  found stays, marked as not installed, with its scheduled jobs.
+* An administrator's override stays when the code changes; without the override, the code's value applies again.
+* An administrator cannot give a Job both sensitive variables and the need for approval.
+* When a Job's code changes, or the Job starts to need approval, its scheduled jobs return to the approval queue.
+* The need for approval of a ``JobHookReceiver`` is ignored, because nobody requests its runs; the start warns about it.
 
 Contract 3.
 """
@@ -37,27 +37,27 @@ BOTH_FLAGS = "A job that may have sensitive variables cannot be marked as requir
 
 
 class JobCode:
-    """The Jobs' code, which knows their variables."""
+    """Validates inputs with the Jobs' code, which declares their variables."""
 
     def validate(self, job: Job, data: object) -> Mapping[str, Any]:
         """Return the complete inputs of a run.
 
         Raises:
-            Invalid: a fault in the data, in the contract's shape.
+            Invalid: the data is invalid; in the contract's structure.
             NotRunnable: the code cannot be loaded.
         """
         if job.supports_dryrun and isinstance(data, Mapping):
-            # The administrator's default, which may be another than the code's.
+            # The administrator's default, which may differ from the code's.
             data = {"dryrun": job.dryrun_default, **data}
         return validate(load(job.class_path), data)
 
 
 class JobCatalogue:
-    """What Jobs there are.
+    """Records, lists and changes Jobs.
 
     Args:
-        store: what is true.
-        clock: tells the time, aware.
+        store: the store.
+        clock: returns the current time, aware.
     """
 
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
@@ -65,30 +65,30 @@ class JobCatalogue:
         self._clock = clock
 
     def record(self, found: Collection[JobDefinition]) -> None:
-        """Record the Jobs that were found, and that others are gone."""
+        """Record the Jobs that were found, and mark all others as not installed."""
         with self._store.transaction() as tx:
             known = {job.class_path: job for job in tx.all(Job, order="id", lock=True)}
             declared = {definition.class_path: definition for definition in found}
             for class_path in known.keys() - declared.keys():
                 _retire(tx, known[class_path], {definition.name for definition in found})
             for class_path in known.keys() & declared.keys():
-                known[class_path] = _make_way(tx, known[class_path], declared[class_path])
+                known[class_path] = _free_name(tx, known[class_path], declared[class_path])
             changed = [_declare(tx, known.get(path), each, self._clock()) for path, each in declared.items()]
-            _offer(tx, {queue for job in tx.all(Job) for queue in job.queues} | {DEFAULT_QUEUE})
+            _record_queues(tx, {queue for job in tx.all(Job) for queue in job.queues} | {DEFAULT_QUEUE})
         for job_id in filter(None, changed):
             with self._store.transaction() as tx:
                 return_stale(job_id, self._clock(), tx)
 
     def jobs(self) -> list[Job]:
-        """Return every Job, by name."""
+        """Return every Job, sorted by name."""
         with self._store.transaction(write=False) as tx:
             return tx.all(Job, order="name")
 
     def set_enabled(self, name: str, *, enabled: bool) -> Job:
-        """Let a Job run, or no longer; for whoever administers this machine.
+        """Enable or disable a Job, as the local administrator.
 
         Raises:
-            NotFound: there is no Job of this name or class path.
+            NotFound: no Job has this name or class path.
         """
         with self._store.transaction() as tx:
             job = next((job for job in tx.all(Job) if name in (job.name, job.class_path)), None)
@@ -97,25 +97,25 @@ class JobCatalogue:
             return tx.change(job, enabled=enabled, last_updated=self._clock())
 
     async def change(self, actor: Actor, job_id: UUID, body: object) -> Job:
-        """Change what an administrator decides about a Job.
+        """Change the fields of a Job that an administrator controls.
 
         Args:
-            actor: who changes it.
-            job_id: the Job.
+            actor: the caller.
+            job_id: the id of the Job.
             body: the fields to change, as sent.
 
         Raises:
-            Forbidden: he may change none, or not this one.
-            NotFound: there is none, or none that he may see.
-            Invalid: a field that cannot be changed, or a value that it cannot take.
+            Forbidden: the caller may not change Jobs, or not this one.
+            NotFound: the Job does not exist, or the caller may not view it.
+            Invalid: a value is not valid for its field.
         """
         job = await self._store.write(partial(_change, actor, job_id, body, self._clock()))
-        # Admission would find it too, but people are to be asked before its time comes.
+        # Admission would return the requests too, but only when they are due, which is too late to decide.
         await self._store.write(partial(return_stale, job.id, self._clock()))
         return job
 
 
-def _offer(tx: Transaction, queues: Collection[str]) -> None:
+def _record_queues(tx: Transaction, queues: Collection[str]) -> None:
     tx.add_missing([queue_of(name) for name in sorted(queues)])
 
 
@@ -123,18 +123,18 @@ def _retire(tx: Transaction, job: Job, names: set[str]) -> None:
     if job.name not in names:
         tx.change(job, installed=False)
         return
-    # A Job that moved to another module keeps its name, and the deployment of that name; the old record gives way.
+    # A Job that moved to another module keeps its name and the deployment of that name; the old record is renamed.
     name = f"{job.name[:200]} (not installed, {job.id})"
     tx.change(job, installed=False, name=name, deployment_id=None, version=job.version + 1)
 
 
-def _make_way(tx: Transaction, job: Job, definition: JobDefinition) -> Job:
-    # The new name may be the old one of another Job that is renamed too.
+def _free_name(tx: Transaction, job: Job, definition: JobDefinition) -> Job:
+    # The new name may be the old name of another Job that is also renamed.
     return job if job.name == definition.name else tx.change(job, name=str(job.id))
 
 
 def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now: datetime) -> UUID | None:
-    """Record a Job; return its id if it was known and has changed."""
+    """Record a Job; return its id if it was already recorded and has changed."""
     fields = {**asdict(definition), "installed": True}
     del fields["warnings"]
     declared = {name: list(value) if isinstance(value := fields[name], tuple) else value for name in OVERRIDABLE}
@@ -155,7 +155,7 @@ def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transac
     ):
         raise Invalid({"approval_required": [BOTH_FLAGS]})
     changed = tx.change(job, **to, last_updated=now, version=job.version + 1)
-    _offer(tx, changed.queues)
+    _record_queues(tx, changed.queues)
     return changed
 
 

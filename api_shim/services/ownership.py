@@ -1,9 +1,10 @@
-"""The use cases around owning: take a scheduled job over, hand it to somebody.
+"""Ownership of scheduled jobs: assume it, or transfer it to somebody.
 
-* The rules are ``approval_gate.ownership``'s; each is one transaction that locks the scheduled job first.
-* The new owner is who its next firing runs as; who owned it before stays recorded, and cannot approve it.
-* What a failure disabled fires again, from now on; what a person disabled, or had its turn, stays as it is.
-* The approval stays what it was: pending stays pending, and approved stays approved for exactly what was approved.
+* The rules are in ``approval_gate.ownership``. Each use case is one transaction, which locks the scheduled job first.
+* The next firing runs as the new owner. Earlier owners stay recorded, and may not approve the scheduled job.
+* A recurring scheduled job that a failure disabled is enabled, and fires from now on. One that a person disabled, or
+  that has already run its only time, stays as it is.
+* The approval does not change: pending stays pending, and approved stays approved for exactly what was approved.
 
 Contract 1.4, 9.7 and 10.
 """
@@ -30,12 +31,12 @@ from approval_gate.model import Action, Actor, Hidden, ObjectType, Verdict
 
 
 class Ownership:
-    """Changes of owner.
+    """Changes the owners of scheduled jobs.
 
     Args:
-        store: what is true.
-        runs: lets Prefect follow.
-        clock: tells the time, aware.
+        store: the store.
+        runs: brings Prefect up to date.
+        clock: returns the current time, aware.
     """
 
     def __init__(self, *, store: Store, runs: Runs, clock: Callable[[], datetime]) -> None:
@@ -47,37 +48,37 @@ class Ownership:
         """Make the actor the owner of a scheduled job.
 
         Args:
-            actor: who takes it over.
-            by: the field that tells which.
+            actor: the caller.
+            by: the field that identifies the scheduled job.
 
         Returns:
-            it, as it stands then.
+            the changed scheduled job.
 
         Raises:
-            Forbidden: he may not change it, or not run its Job.
-            NotFound: there is none, or none that he may see.
-            Conflict: he owns it already.
+            Forbidden: the caller may not change the scheduled job, or may not run its Job.
+            NotFound: the scheduled job does not exist, or the caller may not view it.
+            Conflict: the caller already owns it.
         """
         row = await self._store.write(partial(_assume, actor, by, self._clock()))
         await self._runs.follow(row.id)
         return row
 
     async def transfer(self, actor: Actor, by: Mapping[str, Any], to: Mapping[str, Any]) -> ScheduledJob:
-        """Make somebody the owner of a scheduled job.
+        """Make another user the owner of a scheduled job.
 
         Args:
-            actor: who hands it over.
-            by: the field that tells which.
-            to: the field that tells to whom.
+            actor: the caller.
+            by: the field that identifies the scheduled job.
+            to: the field that identifies the new owner.
 
         Returns:
-            it, as it stands then.
+            the changed scheduled job.
 
         Raises:
-            Forbidden: the actor may not, or the receiver could not take it over.
-            NotFound: there is no such scheduled job, or none that he may see.
-            Invalid: there is no such user, or none that he may see.
-            Conflict: the receiver owns it already, or has been deactivated.
+            Forbidden: the caller may not transfer it, or the new owner could not assume ownership.
+            NotFound: the scheduled job does not exist, or the caller may not view it.
+            Invalid: the user does not exist, or the caller may not view them.
+            Conflict: the user already owns it, or has been deactivated.
         """
         row = await self._store.write(partial(_transfer, actor, by, to, self._clock()))
         await self._runs.follow(row.id)
@@ -101,7 +102,7 @@ def _transfer(
 
 
 def _receiver(tx: Transaction, actor: Actor, to: Mapping[str, Any]) -> User:
-    """Return the account that the actor names and may change, locked, so that it is still there at the end."""
+    """Return the user that the actor names and may change, locked so that they cannot be removed meanwhile."""
     user = tx.one(User, lock=True, **to)
     account = tx.attributes(ObjectType.USER, user.id) if user else None
     verdict = policy.check_object(actor, Action.CHANGE, ObjectType.USER, account)
@@ -113,7 +114,7 @@ def _receiver(tx: Transaction, actor: Actor, to: Mapping[str, Any]) -> User:
 
 
 def may_receive(tx: Transaction, receiver: User, case: AuthzContext) -> Verdict:
-    """Say whether a user can be given a scheduled job."""
+    """Say whether a user can become the owner of a scheduled job."""
     return ownership.receive(actor_of(tx, receiver), case.request, active=receiver.is_active)
 
 
@@ -125,10 +126,10 @@ def hand_over(
     Args:
         tx: the transaction.
         case: the scheduled job, locked.
-        user_id: the user's id.
-        username: his name.
-        now: the time.
-        by: who did that.
+        user_id: the id of the new owner.
+        username: the name of the new owner.
+        now: the current time.
+        by: the caller, or the local administrator.
     """
     row = case.row
     act = EventType.ASSUMED if by.id == user_id else EventType.TRANSFERRED
@@ -136,11 +137,11 @@ def hand_over(
         scheduled_job_event(row, act, now, by, owner=username, was=_name_of(tx, row.owner_id), failure=row.failure)
     )
     add_participant(tx, row, user_id, username, owned=True)
-    # A one-off whose turn has come and gone would run at once, at a time that nobody has chosen.
-    revives = row.failure and not row.one_off
-    revived = {"enabled": True, "failure": "", "due_from": now} if revives else {}
-    row = tx.change(row, owner_id=user_id, date_changed=now, version=row.version + 1, **revived)
-    return revalidate(tx, row, case.job, now) if revived else row
+    # A one-off whose start time has passed would run at once, at a time that nobody has chosen.
+    is_enabled_again = row.failure and not row.one_off
+    enabling = {"enabled": True, "failure": "", "due_from": now} if is_enabled_again else {}
+    row = tx.change(row, owner_id=user_id, date_changed=now, version=row.version + 1, **enabling)
+    return revalidate(tx, row, case.job, now) if enabling else row
 
 
 def _name_of(tx: Transaction, user_id: UUID | None) -> str:

@@ -1,10 +1,10 @@
-"""The use cases that Prefect's UI and command line reach: decide about a held run, and run a deployment of ours.
+"""What people do in Prefect's UI and command line: decide about a held run, and run one of our deployments.
 
-* They are those of the API: same permissions, same rules, same request. The login decides who it is.
-* Of a client's body only what we know is taken: name, parameters, time and queue. The rest could make a worker run
-  something else.
-* Before somebody decides here, what he was shown is compared with what was written; what a hand has changed is put
-  right, remembered, and decided about anew.
+* These are the use cases of our API, with the same permissions and rules. The login identifies the caller.
+* Only the name, parameters, start time and queue are taken from the client's body. Anything else could make a worker
+  run something else.
+* Before a decision, what Prefect shows is compared with what signoff wrote. If it was changed in Prefect, it is
+  restored, recorded in the audit, and the caller has to decide again.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from approval_gate.errors import Conflict, Invalid, NotFound, Unavailable
 from approval_gate.model import Actor
 from approval_gate.policy import PAST_DUE
 
-NOT_WAITING = "This run does not wait for a decision."
-NOT_STANDING = "This run does not stand and ask at this moment, but will again in a few seconds."
+NOT_WAITING = "This run is not waiting for a decision."
+NOT_STANDING = "This run is not ready for a decision. Please try again in a few seconds."
 DENIED = "Denied. The run was cancelled."
-MEDDLED = "What was shown of this request had been changed in Prefect. It has been put right: look at it again."
-CONFIRM = "The start of this request has passed. Open Resume again, and confirm there that it is to run all the same."
-FOLLOWS = "The request was accepted, and will show in Prefect as soon as it answers."
+MEDDLED = "This request had been changed in Prefect. It has been restored; please review it again."
+CONFIRM = "The start time of this request has passed. Open Resume again and confirm that it should run anyway."
+FOLLOWS = "The request was accepted. It will appear in Prefect as soon as Prefect answers."
 
 
 class PrefectUI:
-    """What people ask for on Prefect's own paths.
+    """Handles requests on Prefect's own paths.
 
     Args:
-        store: what is true.
+        store: the store.
         engine: Prefect.
-        approvals: decides.
-        schedules: takes requests.
-        projection: brings Prefect into line.
-        clock: tells the time, aware.
+        approvals: approves and denies requests.
+        schedules: accepts requests.
+        projection: brings Prefect up to date.
+        clock: returns the current time, aware.
     """
 
     def __init__(
@@ -67,26 +67,26 @@ class PrefectUI:
         self._clock = clock
 
     async def has_run(self, run_id: UUID) -> bool:
-        """Say whether a run is ours."""
+        """Say whether signoff manages this run."""
         return await self._store.read(partial(_has_run, run_id))
 
     async def has_deployment(self, deployment_id: UUID) -> bool:
-        """Say whether a deployment is ours."""
-        return (await self._store.read(partial(_behind, deployment_id)))[0] is not None
+        """Say whether signoff manages this deployment."""
+        return (await self._store.read(partial(_find_source, deployment_id)))[0] is not None
 
     async def resume(self, actor: Actor, run_id: UUID, answer: object) -> str:
-        """Decide about a held run, as its form says.
+        """Approve or deny a held run, with the values of its form.
 
         Args:
-            actor: whose login it is.
-            run_id: the run.
-            answer: what was filled into the form.
+            actor: the caller.
+            run_id: the id of the flow run.
+            answer: the values of the form.
 
         Returns:
-            the sentence to show instead of «resumed»; empty when it is.
+            the sentence to show instead of "resumed"; empty if the run is resumed.
 
         Raises:
-            GateError: the refusals of the decision.
+            GateError: the decision is refused.
         """
         row = await self._store.read(lambda tx: tx.one(ScheduledJob, flow_run_id=run_id))
         if row is None or not row.awaits_decision:
@@ -100,7 +100,7 @@ class PrefectUI:
             await self._approvals.approve(actor, {"id": row.id}, decision)
         except Conflict as error:
             if error.detail == CHANGED:
-                # The next form shows it as it is now.
+                # The next form shows the request as it is now.
                 await self._projection.reconcile(row.id)
             raise
         except Invalid as error:
@@ -122,20 +122,20 @@ class PrefectUI:
         raise Conflict(MEDDLED)
 
     async def run(self, actor: Actor, deployment_id: UUID, body: Mapping[str, Any]) -> UUID:
-        """Request a run of a deployment of ours.
+        """Request a run of one of our deployments.
 
         Args:
-            actor: whose login it is.
-            deployment_id: a Job's, or a scheduled job's: that one's inputs are the default then.
-            body: what the client sent.
+            actor: the caller.
+            deployment_id: the deployment of a Job, or of a scheduled job, whose inputs are then the defaults.
+            body: the body that the client sent.
 
         Returns:
-            the id of the flow run: one that starts, or one that waits for its time or for approval.
+            the id of the flow run, which starts now or waits for its start time or for approval.
 
         Raises:
-            GateError: the refusals of a request.
+            GateError: the request is refused.
         """
-        job, scheduled = await self._store.read(partial(_behind, deployment_id))
+        job, scheduled = await self._store.read(partial(_find_source, deployment_id))
         if job is None:
             raise NotFound("Not found.")
         request = _request(job, scheduled, body, self._clock())
@@ -153,7 +153,7 @@ def _has_run(run_id: UUID, tx: Transaction) -> bool:
     return tx.exists(ScheduledJob, flow_run_id=run_id) or tx.exists(JobResult, id=run_id)
 
 
-def _behind(deployment_id: UUID, tx: Transaction) -> tuple[Job | None, ScheduledJob | None]:
+def _find_source(deployment_id: UUID, tx: Transaction) -> tuple[Job | None, ScheduledJob | None]:
     job = tx.one(Job, deployment_id=deployment_id)
     if job is not None:
         return job, None
@@ -177,7 +177,7 @@ def _request(job: Job, scheduled: ScheduledJob | None, body: Mapping[str, Any], 
 
 
 def _start(state: Any, now: datetime) -> str | None:
-    """Return when a run is to start, if that is later than now."""
+    """Return the requested start time, if it is later than now."""
     details = state.get("state_details") if isinstance(state, Mapping) else None
     at = details.get("scheduled_time") if isinstance(details, Mapping) else None
     if not isinstance(at, str):
@@ -185,6 +185,6 @@ def _start(state: Any, now: datetime) -> str | None:
     try:
         time = datetime.fromisoformat(at)
     except ValueError:
-        return at  # refused with a sentence, like every time that cannot be read
+        return at  # the request refuses it with a sentence, like every start time that cannot be read
     time = time if time.tzinfo else time.replace(tzinfo=UTC)
     return time.isoformat() if time > now else None

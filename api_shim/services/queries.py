@@ -1,18 +1,13 @@
-"""The use cases of looking: pages and single objects, restricted to what the caller may see.
+"""Queries: pages and single objects, and the logs of runs, limited to what the caller may view.
 
-* A list needs the permission to view the type (403), and shows what the caller may view of it.
-* One object that he may not view is not there (404).
-* A result that is not final is asked of Prefect before it is shown; while Prefect does not answer, the last known
-  state is shown.
+* A list requires permission to view the type (403), and contains only the objects that the caller may view.
+* A single object that the caller may not view is not found (404).
+* The status of a job result that is not final is read from Prefect before it is shown. While Prefect does not answer,
+  the last known status is shown.
+* Prefect stores the logs. Log entries have the contract's levels and groupings, and are filtered, searched, sorted and
+  paged here in the same way as the store does for its own lists.
 
 Contract 2, 5 and 7.
-
-The lines of a run's log, as clients know them; Prefect keeps them, so lists of them are made here.
-
-* A line is called by the level and the section that the contract has for it.
-* Lists are filtered, searched, ordered and divided as the store does it with what it keeps.
-
-Contract 2 and 7.
 """
 
 from __future__ import annotations
@@ -39,12 +34,12 @@ logger = logging.getLogger("signoff")
 
 
 class Queries:
-    """Looks for a caller.
+    """Reads objects and logs.
 
     Args:
-        store: what is true.
-        engine: Prefect, which keeps the logs.
-        run_status: learns how runs stand.
+        store: the store.
+        engine: Prefect, which stores the logs.
+        run_status: updates the statuses of runs from Prefect.
     """
 
     def __init__(self, store: Store, engine: Orchestrator, run_status: RunStatus) -> None:
@@ -53,10 +48,10 @@ class Queries:
         self._run_status = run_status
 
     async def page(self, actor: Actor, kind: ObjectType, listing: Listing) -> Page[Any]:
-        """Return a page of what the actor may view.
+        """Return a page of the objects that the actor may view.
 
         Raises:
-            Forbidden: he may view nothing of this type.
+            Forbidden: the caller may not view objects of this type.
         """
         page = await self._store.read(partial(_page, actor, kind, listing))
         if kind is not ObjectType.JOB_RESULT or not await self._refreshed(page.rows):
@@ -64,11 +59,11 @@ class Queries:
         return await self._store.read(partial(_page, actor, kind, listing))
 
     async def one(self, actor: Actor, kind: ObjectType, **by: object) -> Any:
-        """Return one object by a field.
+        """Return one object, identified by a field.
 
         Raises:
-            Forbidden: he may view nothing of this type.
-            NotFound: there is none, or none that he may see.
+            Forbidden: the caller may not view objects of this type.
+            NotFound: the object does not exist, or the caller may not view it.
         """
         found = await self._store.read(partial(_one, actor, kind, by))
         if kind is not ObjectType.JOB_RESULT or not await self._refreshed([found]):
@@ -76,7 +71,7 @@ class Queries:
         return await self._store.read(partial(_one, actor, kind, by))
 
     async def newest_results(self, actor: Actor, job_ids: Collection[UUID]) -> Mapping[UUID, JobResult]:
-        """Return the newest result of each of these Jobs that he may view, by Job; none if he may view none."""
+        """Return the newest job result of each Job, by the Job's id, among those that the actor may view."""
         ask = partial(_newest, actor, job_ids)
         newest = await self._store.read(ask)
         if await self._refreshed(newest):
@@ -84,31 +79,31 @@ class Queries:
         return {result.job_id: result for result in newest if result.job_id is not None}
 
     async def possible(self, actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID]) -> set[UUID]:
-        """Return those of these objects on which he has the action."""
+        """Return the ids on which the actor has the action."""
         return await self._store.read(lambda tx: permitted_ids(tx, actor, action, kind, ids))
 
     async def logs(self, actor: Actor, result_id: UUID, after: int = 0) -> list[LogEntry]:
         """Return the log of a job result, oldest first.
 
         Args:
-            actor: who looks.
-            result_id: which result's.
-            after: how many lines at its beginning he has seen already.
+            actor: the caller.
+            result_id: the id of the job result.
+            after: how many lines to skip at the beginning.
 
         Raises:
-            Forbidden: he may view no job results.
-            NotFound: there is none, or none that he may see.
-            Unavailable: Prefect, which keeps the logs, does not answer.
+            Forbidden: the caller may not view job results.
+            NotFound: the job result does not exist, or the caller may not view it.
+            Unavailable: Prefect, which stores the logs, does not answer.
         """
         await self._store.read(partial(_one, actor, ObjectType.JOB_RESULT, {"id": result_id}))
         return await self._log_of(result_id, after)
 
     async def log_entries(self, actor: Actor, result_ids: Collection[UUID], listing: Listing) -> Page[LogEntry]:
-        """Return a page of the logs of some job results, less those that he may not see.
+        """Return a page of the logs of job results, without those that the actor may not view.
 
         Raises:
-            Forbidden: he may view no log entries.
-            Unavailable: Prefect, which keeps the logs, does not answer.
+            Forbidden: the caller may not view log entries.
+            Unavailable: Prefect, which stores the logs, does not answer.
         """
         policy.enforce(policy.check_type(actor, Action.VIEW, ObjectType.JOB_LOG_ENTRY), ObjectType.JOB_LOG_ENTRY)
         seen = await self._store.read(lambda tx: tx.visible(ObjectType.JOB_RESULT, actor, Action.VIEW, result_ids))
@@ -117,24 +112,24 @@ class Queries:
         return Page(len(found), found[listing.offset : listing.offset + listing.limit])
 
     async def worker_counts(self) -> Mapping[str, int] | None:
-        """Return how many workers serve each queue; None while Prefect does not answer."""
+        """Return how many workers serve each queue; None if Prefect does not answer."""
         try:
             return await self._engine.worker_counts()
         except Unavailable:
-            logger.warning("Prefect does not answer; nobody is told how many workers there are.")
+            logger.warning("Prefect does not answer; the numbers of workers are unknown.")
             return None
 
     async def _log_of(self, result_id: UUID, after: int = 0) -> list[LogEntry]:
         return [entry_of(line, result_id) for line in await self._engine.logs(result_id, after)]
 
     async def _refreshed(self, results: list[JobResult]) -> bool:
-        """Learn how these stand; say whether any was still under way."""
+        """Update the statuses of results that are not final; say whether there were any."""
         if all(result.status.final for result in results):
             return False
         try:
             await self._run_status.refresh(results)
         except Unavailable:
-            logger.warning("Prefect does not answer; the last known state of runs is shown.")
+            logger.warning("Prefect does not answer; the last known statuses of runs are shown.")
         return True
 
 
@@ -152,6 +147,8 @@ def _one(actor: Actor, kind: ObjectType, by: Mapping[str, Any], tx: Transaction)
     return get_authorized(tx, actor, Action.VIEW, kind, **by)
 
 
+# Log entries
+
 LEVELS = (
     (50, "critical"),
     (40, "error"),
@@ -160,12 +157,12 @@ LEVELS = (
     (25, "success"),
     (20, "info"),
 )
-"""Python's log levels, from the highest, as the contract names them."""
+"""Python's log levels and the contract's names for them, the highest first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogEntry:
-    """A line of a job result's log."""
+    """An entry in the log of a job result."""
 
     id: UUID
     job_result: UUID
@@ -176,7 +173,7 @@ class LogEntry:
 
 
 def entry_of(line: LogLine, result_id: UUID) -> LogEntry:
-    """Return a line of Prefect's as an entry of a job result's log."""
+    """Convert a line of Prefect's log to an entry in a job result's log."""
     return LogEntry(
         id=line.id,
         job_result=result_id,
@@ -190,13 +187,13 @@ def entry_of(line: LogLine, result_id: UUID) -> LogEntry:
 def selected(
     entries: Sequence[LogEntry], where: Sequence[Condition], search: str, sort: Sequence[str]
 ) -> list[LogEntry]:
-    """Return the entries that are asked for, in order; the oldest first when nobody says.
+    """Filter and sort log entries; without a sort order, the oldest is first.
 
     Args:
-        entries: what there is.
+        entries: all entries.
         where: conditions, all of which must hold.
-        search: a part of the message, whatever its case; empty matches all.
-        sort: attributes, a leading ``-`` for descending.
+        search: text that the message must contain, ignoring case; empty matches all.
+        sort: names of attributes, with a leading ``-`` for descending.
     """
     things: list[Mapping[str, Any]] = [asdict(entry) for entry in entries]
     kept = [
@@ -204,7 +201,7 @@ def selected(
         for thing, entry in zip(things, entries, strict=True)
         if search.lower() in entry.message.lower() and all(condition.holds(thing) for condition in where)
     ]
-    # The last key first: sorting keeps the order of what is equal.
+    # Sorting is stable, so the least significant key is sorted first.
     for name in reversed((*(sort or ("created",)), "id")):
         path, down = name.removeprefix("-"), name.startswith("-")
         kept.sort(key=lambda pair: pair[0][path], reverse=down)
@@ -212,10 +209,10 @@ def selected(
 
 
 def level_name(level: int) -> str:
-    """Return the contract's name of a Python log level."""
+    """Return the contract's name for a Python log level."""
     return next((name for least, name in LEVELS if level >= least), "debug")
 
 
 def grouping(source: str) -> str:
-    """Return the section of a log line: what its logger is called below Prefect's own, ``run`` by default."""
+    """Return the grouping of a log line: the name of its logger below Prefect's own, or ``run``."""
     return source.removeprefix("prefect.flow_runs").strip(".") or "run"

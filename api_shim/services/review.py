@@ -1,18 +1,15 @@
-"""The use case of reviewing a request: all that somebody should have seen before he decides about it.
+"""Review of a request: everything that an approver should see before they decide.
 
-* What is shown and the version that a decision is then bound to are of one moment.
-* It is compared with what was approved last and is still stored: with its own last run that was approved, if it is in
-  the queue again, and else with the last approved scheduled job of the same Job; both only if the caller may see them.
-* The inputs of a Job that may have sensitive ones are neither shown nor compared.
-* Who looks at a request that has gone is told who denied it, if he could have seen it.
+* What is shown, and the version that the decision is bound to, are read in one transaction.
+* The request is compared with the last approval that is still stored: with its own last approved run if it has
+  returned to the queue, otherwise with the last approved scheduled job of the same Job. The caller must be able to
+  view it.
+* The inputs of a Job with sensitive variables are neither shown nor compared.
+* Values are compared as JSON, so ``1`` and ``true`` differ. The order is that of the later request; what only the
+  earlier one has comes last. Without an earlier one, nothing counts as different.
+* A caller who looks at a request that was denied or withdrawn is told by whom, if they could have viewed it.
 
 Contract 6, 7, 9.7 and 10.
-
-What is different between two requests, thing by thing, for somebody who is to decide about the later one.
-
-* Equal is what is equal as JSON: ``1`` and ``true`` are not.
-* What both have stands in the order of the later one; what only the earlier one has comes last.
-* Without an earlier one nothing is different.
 """
 
 from __future__ import annotations
@@ -36,9 +33,13 @@ from approval_gate import policy
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 
-NOTHING_YET = "No request of this Job has been approved before, so there is nothing to compare this one with."
-NOT_KEPT = "No approved request of this Job is stored any more, so there is nothing to compare this one with."
-UNSEEN = "You may not see the last approved request of this Job, so there is nothing to compare this one with."
+NOTHING_YET = "There is nothing to compare with: no request of this Job has been approved before."
+
+
+NOT_KEPT = "There is nothing to compare with: the approved requests of this Job are no longer stored."
+
+
+UNSEEN = "There is nothing to compare with: you may not view the last approved request of this Job."
 
 HISTORY = [
     EventType.REQUESTED,
@@ -52,21 +53,21 @@ HISTORY = [
     EventType.TRANSFERRED,
     EventType.TAKEN_BACK,
 ]
-"""What has happened to a request itself, its runs aside."""
+"""The events of a request itself, without those of its runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Earlier:
-    """What was approved last.
+    """The earlier approval that a request is compared with.
 
     Args:
-        name: of the scheduled job, or of the Job.
-        approved_by: the name that the approver had.
-        approved_at: when.
-        inputs: what was approved.
-        circumstances: when and where; None where that is not kept.
-        scheduled_id: the scheduled job, if it is another one.
-        result_id: the run, if it is compared with a run.
+        name: the name of the scheduled job.
+        approved_by: the approver's name at that time.
+        approved_at: when it was approved.
+        inputs: the approved inputs.
+        circumstances: the approved times and queue; None if they are not stored.
+        scheduled_id: the other scheduled job, if it is compared with one.
+        result_id: the run, if it is compared with one.
     """
 
     name: str
@@ -80,13 +81,13 @@ class Earlier:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DryRun:
-    """Somebody has tried a request.
+    """A dry run of a request.
 
     Args:
-        by: his name.
-        at: when.
-        result: how it went; None if that is gone, or not for the caller.
-        outdated: it had other inputs than the request has now.
+        by: the name of the user who started it.
+        at: when it was started.
+        result: its job result; None if that was deleted or the caller may not view it.
+        outdated: whether the inputs of the request have changed since.
     """
 
     by: str
@@ -97,18 +98,18 @@ class DryRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Review:
-    """A request as somebody sees it who is to decide.
+    """A request as an approver sees it.
 
     Args:
-        case: it, with its Job and who asked for it.
-        version: what a decision about exactly this is bound to.
-        owner: the name of whom it runs as; empty when he has been removed.
-        inputs: each input; empty where they may be sensitive.
+        case: the request, with its Job and its requester.
+        version: the version that a decision is bound to.
+        owner: the name of the owner; empty if they have been removed.
+        inputs: its inputs; empty if the Job has sensitive variables.
         circumstances: when and where it runs.
-        earlier: what it has been compared with.
-        nothing_earlier: why it has been compared with nothing.
-        dry_runs: who has tried it.
-        history: what has happened to it.
+        earlier: the approval that it is compared with; None if there is none.
+        nothing_earlier: the sentence on why there is none; empty otherwise.
+        dry_runs: its dry runs, the oldest first.
+        history: its events, the oldest first.
     """
 
     case: AuthzContext
@@ -123,18 +124,18 @@ class Review:
 
 
 def review(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> Review:
-    """Return a request as somebody sees it.
+    """Return a request for review.
 
     Args:
-        actor: who looks.
-        scheduled_id: at what.
-        now: the time.
+        actor: the caller.
+        scheduled_id: the id of the request.
+        now: the current time.
         tx: the transaction.
 
     Raises:
-        Forbidden: he may see no scheduled jobs.
-        NotFound: there is no such request, or none that he may see.
-        Conflict: it has been denied or withdrawn, and by whom.
+        Forbidden: the caller may not view scheduled jobs.
+        NotFound: the request does not exist, or the caller may not view it.
+        Conflict: it was denied or withdrawn; the message says by whom.
     """
     by = {"id": scheduled_id}
     if policy.check_type(actor, Action.VIEW, KIND) == Allowed() and not tx.exists(ScheduledJob, **by):
@@ -200,13 +201,13 @@ def _why_nothing(tx: Transaction, row: ScheduledJob) -> str:
     last = tx.last_event((EventType.APPROVED,), job_id=row.job_id)
     if last is None or last.scheduled_job_id == row.id:
         return NOTHING_YET
-    is_there = tx.exists(ScheduledJob, id=last.scheduled_job_id, approval=ApprovalState.APPROVED)
-    return UNSEEN if is_there else NOT_KEPT
+    is_stored = tx.exists(ScheduledJob, id=last.scheduled_job_id, approval=ApprovalState.APPROVED)
+    return UNSEEN if is_stored else NOT_KEPT
 
 
 def _dry_runs(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> list[DryRun]:
-    tried = tx.all(AuditEvent, order="number", scheduled_job_id=row.id, act=EventType.DRY_RUN)
-    ids = [event.flow_run_id for event in tried if event.flow_run_id]
+    events = tx.all(AuditEvent, order="number", scheduled_job_id=row.id, act=EventType.DRY_RUN)
+    ids = [event.flow_run_id for event in events if event.flow_run_id]
     seen = tx.visible(ObjectType.JOB_RESULT, actor, Action.VIEW, ids)
     results = {result.id: result for result in tx.all(JobResult, id=seen)} if seen else {}
 
@@ -216,11 +217,14 @@ def _dry_runs(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> lis
         outdated = has is not None and dict(has) != {**row.inputs, "dryrun": True}
         return DryRun(by=event.actor, at=event.at, result=result, outdated=outdated)
 
-    return [dry_run(event) for event in tried]
+    return [dry_run(event) for event in events]
+
+
+# Comparison
 
 
 class Change(StrEnum):
-    """What happened to a thing."""
+    """How a value differs from the earlier one."""
 
     SAME = "same"
     CHANGED = "changed"
@@ -230,13 +234,13 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """One thing, as it is and as it was.
+    """One value, as it is and as it was.
 
     Args:
-        name: what it is called.
-        change: what happened to it.
-        now: its value; None if it is removed.
-        before: the value it had; None if it is new.
+        name: its name.
+        change: how it differs.
+        now: the value; None if it was removed.
+        before: the earlier value; None if it is new.
     """
 
     name: str
@@ -246,21 +250,21 @@ class Difference:
 
 
 def differences(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[Difference]:
-    """Return each thing with what happened to it.
+    """Compare values by name.
 
     Args:
-        before: value by name; None where there is nothing to compare with.
-        now: value by name.
+        before: the earlier values; None if there is nothing to compare with.
+        now: the values.
     """
     known = now if before is None else before
     present = [
         Difference(name=name, change=_change(known, name, value), now=value, before=known.get(name))
         for name, value in now.items()
     ]
-    gone = [
+    removed = [
         Difference(name=name, change=Change.REMOVED, before=value) for name, value in known.items() if name not in now
     ]
-    return present + gone
+    return present + removed
 
 
 def _change(before: Mapping[str, Any], name: str, value: Any) -> Change:
@@ -274,7 +278,7 @@ def _written(value: Any) -> str:
 
 
 def circumstances(row: ScheduledJob) -> dict[str, str]:
-    """Return when and where a scheduled job runs, in words."""
+    """Return when and where a scheduled job runs, as labelled text."""
     start = row.start_time.astimezone(ZoneInfo(row.time_zone))
     return {
         "Interval": "immediately" if row.immediate else str(row.interval),

@@ -1,19 +1,15 @@
-"""The use cases of looking at scheduled jobs as people do: many in a list, a day of them, and one with all about it.
+"""Views of scheduled jobs: a list, the firings of a day, the details of one, and explanations.
 
-* Only what the person may view is shown; what he may do with it is what the rules say, asked and not repeated here.
-* A list and a day take the same number of queries however many scheduled jobs are in it.
-* What was recorded about a scheduled job is shown to whoever may view it, but for the runs that were let go: those
-  are its history.
+* Only what the caller may view is shown. What they may do with it is decided by the rules, not repeated here.
+* A list and a day take a fixed number of queries, however many scheduled jobs there are.
+* Details include the audit events of the scheduled job, except those of admitted runs, which are its job results.
+* An explanation says who may do what, or why not, and when the scheduled job fires next, or why not. It evaluates the
+  rules themselves, so it describes what would happen.
+* Everybody may ask about themselves. To ask about other users, and to see their names, the caller must be allowed to
+  view their accounts.
+* The next firing is judged by the present owner, approval and Job.
 
 Contract 1.4, 1.9, 5 and 10.
-
-The use case of explaining a scheduled job: who may do what with it and why not, when it fires next and why not.
-
-* The answers are those of the rules themselves: what is explained is what would happen.
-* About himself everybody may ask; about others who may see their accounts. Only such people are named.
-* A firing to come is judged as it stands now: who owns it, what has been approved, whether the Job is enabled.
-
-Contract 10.
 """
 
 from __future__ import annotations
@@ -47,25 +43,32 @@ from approval_gate import ownership, policy
 from approval_gate.constraints import Lookup, Op
 from approval_gate.model import Action, Actor, Allowed, Denied, ObjectType, Verdict
 
+# List, day and details
+
 DAY = timedelta(hours=24)
 LOOKED_AT = 500
-"""How many enabled scheduled jobs a day is drawn from."""
+"""The most enabled scheduled jobs that the view of a day considers."""
 LANES = 12
-"""How many of them it shows."""
+"""The most scheduled jobs that the view of a day shows."""
 MOST_SHOWN = 24 * 60 + 1
+"""The most firings of one scheduled job that the view of a day shows."""
 RECENT_EVENTS = 30
+"""The most events in the details of a scheduled job."""
 TOLD = [act for act in EventType if act is not EventType.ADMITTED]
-
+"""The types of events in the details of a scheduled job."""
 ENABLED = Condition(tests=(Lookup(path="enabled", op=Op.EXACT, value=True),))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sight:
-    """A scheduled job in a list, as one person sees it.
+    """A scheduled job in a list.
 
     Args:
-        owner: the name of its owner; empty when he has been removed.
-        may_delete: whether that person may delete it.
+        row: the scheduled job.
+        job: its Job.
+        owner: the name of its owner; empty if they have been removed.
+        prospect: its next firing.
+        may_delete: whether the caller may delete it.
     """
 
     row: ScheduledJob
@@ -77,7 +80,7 @@ class Sight:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lane:
-    """The firings of one scheduled job within a day."""
+    """The firings of one scheduled job in the view of a day."""
 
     row: ScheduledJob
     prospect: Forecast
@@ -86,12 +89,14 @@ class Lane:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Day:
-    """What fires within 24 hours.
+    """The firings of the next 24 hours.
 
     Args:
-        lanes: those that fire first.
-        more: how many others fire too.
-        partly: there were more scheduled jobs than were looked at.
+        begin: when the 24 hours begin.
+        end: when they end.
+        lanes: the scheduled jobs that fire first.
+        more: how many other scheduled jobs fire too.
+        partly: whether there are more scheduled jobs than were considered.
     """
 
     begin: datetime
@@ -103,14 +108,14 @@ class Day:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Detail:
-    """All about one scheduled job, as one person sees it.
+    """The details of one scheduled job.
 
     Args:
-        case: it, its Job, and who asked for it.
-        owner: the name of its owner; empty when he has been removed.
-        prospect: what is to come.
-        may: by what is asked: whether that person may.
-        events: what was recorded about it, the newest first.
+        case: the scheduled job, its Job and its requester.
+        owner: the name of its owner; empty if they have been removed.
+        prospect: its next firing.
+        may: whether the caller may do each of ``OFFERED``.
+        events: its audit events, the newest first.
     """
 
     case: AuthzContext
@@ -131,15 +136,15 @@ OFFERED: Mapping[str, Callable[[Actor, policy.RequestFacts], Verdict]] = {
     "transfer": ownership.hand_over,
     "delete": lambda actor, request: policy.check_object(actor, Action.DELETE, KIND, request.thing),
 }
-"""What the page of one offers, and the rule that answers."""
+"""What the page of a scheduled job offers, and the rule for each."""
 
 
 class ScheduleViews:
-    """Looks at scheduled jobs for a person.
+    """Reads lists, days and details of scheduled jobs.
 
     Args:
-        store: what is true.
-        clock: tells the time, aware.
+        store: the store.
+        clock: returns the current time, aware.
         zone: IANA name of the server's time zone.
     """
 
@@ -149,39 +154,39 @@ class ScheduleViews:
         self.zone = zone
 
     async def page(self, actor: Actor, listing: Listing) -> Page[Sight]:
-        """Return a page of what the actor may view.
+        """Return a page of the scheduled jobs that the actor may view.
 
         Raises:
-            Forbidden: he may see no scheduled jobs.
+            Forbidden: the caller may not view scheduled jobs.
         """
         return await self._store.read(partial(_page, actor, listing, self._clock()))
 
     async def day(self, actor: Actor, listing: Listing) -> Day:
-        """Return what of a list fires in the next 24 hours.
+        """Return the firings in the next 24 hours of the scheduled jobs in a list.
 
         Raises:
-            Forbidden: he may see no scheduled jobs.
+            Forbidden: the caller may not view scheduled jobs.
         """
         return await self._store.read(partial(_day, actor, listing, self._clock()))
 
     async def jobs(self, actor: Actor) -> list[Job]:
-        """Return the Jobs that the actor may view, by name."""
+        """Return the Jobs that the actor may view, sorted by name."""
         return await self._store.read(partial(_jobs, actor))
 
     async def deletable(self, actor: Actor, ids: Collection[UUID]) -> list[ScheduledJob]:
-        """Return those of these scheduled jobs that the actor may delete, by name.
+        """Return those of these scheduled jobs that the actor may delete, sorted by name.
 
         Raises:
-            Forbidden: he may delete none at all.
+            Forbidden: the caller may not delete scheduled jobs.
         """
         return await self._store.read(partial(_deletable, actor, ids))
 
     async def detail(self, actor: Actor, scheduled_id: UUID) -> Detail:
-        """Return all about one.
+        """Return the details of one scheduled job.
 
         Raises:
-            Forbidden: he may see no scheduled jobs.
-            NotFound: there is none, or none that he may see.
+            Forbidden: the caller may not view scheduled jobs.
+            NotFound: the scheduled job does not exist, or the caller may not view it.
         """
         return await self._store.read(partial(_detail, actor, scheduled_id, self._clock()))
 
@@ -243,12 +248,12 @@ def _detail(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) ->
     )
 
 
+# Explanations
+
 SHOWN_FIRINGS, MOST_FIRINGS = 10, 100
-"""How many firings to come are told: where nothing else is asked, and at most."""
-
-UNSEEN = "This person may not see it."
+"""How many upcoming firings are returned: by default, and at most."""
+UNSEEN = "This user may not view it."
 INACTIVE = "This user has been deactivated."
-
 EXPLAINED: Mapping[str, Callable[[Actor, policy.RequestFacts], Verdict]] = {
     "approve": partial(policy.approve, force=True),
     "deny": policy.deny,
@@ -256,19 +261,19 @@ EXPLAINED: Mapping[str, Callable[[Actor, policy.RequestFacts], Verdict]] = {
     "run": ownership.run,
     "assume_ownership": ownership.assume,
 }
-"""What is explained, and the rule that answers."""
+"""What is explained, and the rule for each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """What is to be known of a scheduled job.
+    """The explanation of a scheduled job.
 
     Args:
-        subject: whom the verdicts are about.
-        verdicts: by what is asked: whether he may, and if not why.
-        people: by what is asked: who may, as far as the caller may see them.
-        needs_force: who approves must say that he knows that its start has passed.
-        next_firing: when it fires next; None if it does not.
+        subject: the user that the verdicts are about.
+        verdicts: whether the user may do each of ``EXPLAINED``, and if not, why.
+        people: the users who may do each of ``EXPLAINED``, among those that the caller may view.
+        needs_force: whether its start time has passed, so that an approval needs ``force``.
+        next_firing: when it fires next; None if it does not fire.
         why_not: why it does not fire; empty if it does.
     """
 
@@ -282,12 +287,12 @@ class Explanation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Upcoming:
-    """The firings to come.
+    """The upcoming firings of a scheduled job.
 
     Args:
-        time_zone: whose clocks the schedule goes by; IANA name.
-        times: when.
-        why_not: why it would not fire then as things stand; empty if it would.
+        time_zone: IANA name of the time zone of its schedule.
+        times: the times of the firings.
+        why_not: why, as things are now, it would not fire; empty if it would.
     """
 
     time_zone: str
@@ -296,11 +301,11 @@ class Upcoming:
 
 
 class Explainer:
-    """Explains.
+    """Explains scheduled jobs.
 
     Args:
-        store: what is true.
-        clock: tells the time, aware.
+        store: the store.
+        clock: returns the current time, aware.
     """
 
     def __init__(self, *, store: Store, clock: Callable[[], datetime]) -> None:
@@ -311,27 +316,27 @@ class Explainer:
         """Explain a scheduled job.
 
         Args:
-            actor: who asks.
-            by: the field that tells about which.
-            about: the field that tells about whom; None for himself.
+            actor: the caller.
+            by: the field that identifies the scheduled job.
+            about: the field that identifies the user to explain it for; None for the caller.
 
         Raises:
-            Forbidden: he may see no scheduled jobs, or asks about others and may see no accounts.
-            NotFound: there is no such scheduled job or user, or none that he may see.
+            Forbidden: the caller may not view scheduled jobs, or asks about another user and may not view users.
+            NotFound: the scheduled job or the user does not exist, or the caller may not view it.
         """
         return await self._store.read(partial(_explain, actor, by, about, self._clock()))
 
     async def upcoming(self, actor: Actor, by: Mapping[str, Any], count: int) -> Upcoming:
-        """Return when a scheduled job fires next, by its schedule.
+        """Return the upcoming firings of a scheduled job, by its schedule.
 
         Args:
-            actor: who asks.
-            by: the field that tells about which.
-            count: how many firings at most.
+            actor: the caller.
+            by: the field that identifies the scheduled job.
+            count: the most firings to return.
 
         Raises:
-            Forbidden: he may see no scheduled jobs.
-            NotFound: there is no such scheduled job, or none that he may see.
+            Forbidden: the caller may not view scheduled jobs.
+            NotFound: the scheduled job does not exist, or the caller may not view it.
         """
         return await self._store.read(partial(_upcoming, actor, by, count, self._clock()))
 
@@ -351,11 +356,11 @@ def _explain(
 ) -> Explanation:
     case = authorize_view(tx, actor, by, now)
     subject = _subject(tx, actor, about)
-    himself = actor_of(tx, subject)
+    subject_actor = actor_of(tx, subject)
     prospect = forecast_of(tx, case, now)
     return Explanation(
         subject=subject,
-        verdicts={asked: _verdict(subject, himself, rule, case) for asked, rule in EXPLAINED.items()},
+        verdicts={asked: _verdict(subject, subject_actor, rule, case) for asked, rule in EXPLAINED.items()},
         people=_people(tx, actor, case),
         needs_force=case.request.past_due,
         next_firing=prospect.next_firing,
@@ -364,9 +369,9 @@ def _explain(
 
 
 def _subject(tx: Transaction, actor: Actor, about: Mapping[str, Any] | None) -> User:
-    himself = tx.one(User, id=actor.id)
-    if himself is not None and (about is None or about in ({"username": himself.username}, {"id": himself.id})):
-        return himself
+    caller = tx.one(User, id=actor.id)
+    if caller is not None and (about is None or about in ({"username": caller.username}, {"id": caller.id})):
+        return caller
     found: User = get_authorized(tx, actor, Action.VIEW, ObjectType.USER, **(about or {"id": actor.id}))
     return found
 

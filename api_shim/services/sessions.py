@@ -1,11 +1,11 @@
-"""The use cases of signing in with a browser, and of staying signed in.
+"""Browser sessions: sign in, stay signed in and sign out.
 
-* With a name and a password, or with a token's key, alone or with its user's name.
-* Every attempt that fails is counted, by name if it has one and by address; too many are refused for a while, right
-  ones too.
-* Who is not known takes as long to refuse as who gives a wrong password, and is told the same.
-* To sign in begins a new session with a new key; nothing that the browser sent before is kept.
-* Whoever is removed, deactivated or loses the token that he signed in with is signed out.
+* People sign in with a user name and a password, or with a token's key, with or without its user's name.
+* Failed attempts are counted by address, and by user name if one is given. After too many, all attempts are refused
+  for some minutes, including correct ones.
+* An unknown user name and a wrong password take equally long, and get the same message.
+* Each sign-in starts a new session with a new key; nothing that the browser sent before is reused.
+* A user who is removed or deactivated, or whose token is removed after they signed in with it, is signed out.
 
 Design, section 8.
 """
@@ -34,23 +34,23 @@ from approval_gate.errors import Invalid, TooManyAttempts
 from approval_gate.model import Actor
 from flows.inputs import is_storable
 
-WRONG = "The name and the password or token do not fit."
-SIGN_IN_FIRST = "Sign in first."
-TOO_MANY = "Too many attempts to sign in; please wait some minutes."
+WRONG = "Wrong user name, password or token."
+SIGN_IN_FIRST = "Please sign in first."
+TOO_MANY = "Too many failed attempts to sign in. Please wait a few minutes and try again."
 PER_NAME = parse("10 per 5 minutes")
 PER_ADDRESS = parse("50 per 5 minutes")
 SHORTEST, LONGEST_PASSWORD = 10, 1000
 AT_ONCE = 2
-"""How many passwords are tried at once: each takes 64 MB for a moment."""
+"""How many passwords are verified at the same time; each verification briefly needs 64 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visitor:
-    """Somebody who is signed in with a browser.
+    """A user who is signed in with a browser.
 
     Args:
-        actor: who he is, and may.
-        session: his session.
+        actor: the user and their permissions.
+        session: their session.
     """
 
     actor: Actor
@@ -58,11 +58,11 @@ class Visitor:
 
 
 class Sessions:
-    """Signs people in and out.
+    """Signs users in and out.
 
     Args:
-        store: what is true.
-        clock: tells the time, aware.
+        store: the store.
+        clock: returns the current time, aware.
     """
 
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
@@ -74,21 +74,21 @@ class Sessions:
         self._at_once = anyio.CapacityLimiter(AT_ONCE)
 
     async def sign_in(self, username: str, secret: str, address: str) -> tuple[str, Session]:
-        """Begin a session.
+        """Start a session.
 
         Args:
-            username: the name; empty where a token's key is enough.
+            username: the user name; may be empty with a token's key.
             secret: the password, or a token's key.
-            address: where the attempt comes from.
+            address: the address that the attempt comes from.
 
         Returns:
-            the session's key, which is told nowhere else, and the session.
+            the session's key, which is not available later, and the session.
 
         Raises:
-            TooManyAttempts: too many have failed.
-            Unauthenticated: they do not fit.
+            TooManyAttempts: too many attempts have failed.
+            Unauthenticated: the credentials are wrong.
         """
-        who, token = await self._counting(username, secret, address)
+        who, token = await self._authenticate_counted(username, secret, address)
         key = secrets.token_urlsafe(32)
         now = self._clock()
         session = Session(
@@ -103,28 +103,28 @@ class Sessions:
         await self._store.write(partial(_begin, session))
         return key, session
 
-    async def _counting(self, username: str, secret: str, address: str) -> tuple[UUID, UUID | None]:
+    async def _authenticate_counted(self, username: str, secret: str, address: str) -> tuple[UUID, UUID | None]:
         counted: list[tuple[RateLimitItem, str]] = [(PER_ADDRESS, f"from:{address}")]
         if username:
-            # Who gives no name tries to guess no password; all of them together are nobody.
+            # Without a user name only a token's key can match, so there is no name to count by.
             counted.append((PER_NAME, f"name:{username}"))
-        self._check(counted)
-        # Few at once, and looked at again, so that who tries many at the same moment is counted all the same.
+        self._check_limits(counted)
+        # The limit is checked again inside, so that many attempts at the same moment are counted too.
         async with self._at_once:
-            self._check(counted)
+            self._check_limits(counted)
             try:
-                return await self._who(username, secret)
+                return await self._authenticate(username, secret)
             except Unauthenticated as error:
                 for item, whose in counted:
                     self._attempts.hit(item, whose)
                 raise Unauthenticated(WRONG) from error
 
-    def _check(self, counted: list[tuple[RateLimitItem, str]]) -> None:
+    def _check_limits(self, counted: list[tuple[RateLimitItem, str]]) -> None:
         if not all(self._attempts.test(item, whose) for item, whose in counted):
             raise TooManyAttempts(TOO_MANY)
 
-    async def _who(self, username: str, secret: str) -> tuple[UUID, UUID | None]:
-        """Return the user, and the token that he signs in with if it is one."""
+    async def _authenticate(self, username: str, secret: str) -> tuple[UUID, UUID | None]:
+        """Return the id of the user, and of the token if they sign in with one."""
         token = await self._store.read(partial(_by_token, username, secret, self._clock()))
         if token is not None:
             return token.user_id, token.id
@@ -142,10 +142,10 @@ class Sessions:
             return False
 
     async def resume(self, key: str) -> Visitor:
-        """Return who has this session.
+        """Return the user who has the session with this key.
 
         Raises:
-            Unauthenticated: there is no such session, or it has ended.
+            Unauthenticated: the session does not exist or has ended.
         """
         now = self._clock()
         visitor = await self._store.read(partial(_visitor, key, now))
@@ -158,11 +158,11 @@ class Sessions:
         await self._store.write(lambda tx: tx.remove(session))
 
     async def forget(self, key: str) -> None:
-        """End the session that has this key, if there is one."""
+        """End the session with this key, if there is one."""
         await self._store.write(partial(_end, hash_key(key)))
 
     async def tell(self, session: Session, notice: str) -> None:
-        """Keep a sentence for the next page."""
+        """Store a sentence for the next page to show."""
         await self._store.write(lambda tx: tx.change(session, notice=notice))
 
 
@@ -170,10 +170,10 @@ def hash_password(password: str) -> str:
     """Return what is kept of a password.
 
     Raises:
-        Invalid: it is too short or too long.
+        Invalid: the password is too short or too long.
     """
     if not SHORTEST <= len(password) <= LONGEST_PASSWORD:
-        raise Invalid(f"A password has {SHORTEST} to {LONGEST_PASSWORD} characters.")
+        raise Invalid(f"A password must have {SHORTEST} to {LONGEST_PASSWORD} characters.")
     return PasswordHasher().hash(password)
 
 

@@ -1,11 +1,7 @@
-"""The tables of accounts: who there is, what he may, and what he signs in with; and how all tables are made.
+"""The tables: one for each class of the domain, with a column of the same name for each of its fields.
 
-* A column for each field of a noun of the model, under the same name.
-
-The tables, one for each noun of the model; a column for each of its fields, under the same name.
-
-* The (scheduled job, nominal time) of a job result is unique: a firing executes once.
-* Audit events speak of things by plain ids: they outlive them. No database lets them be changed or deleted.
+* The pair (scheduled job, nominal time) of a job result is unique, so that a firing executes once.
+* Audit events refer to objects by plain ids, because they outlive them. The database refuses to change or delete them.
 """
 
 from __future__ import annotations
@@ -64,6 +60,8 @@ def time(name: str, *, nullable: bool = False) -> Column[Any]:
 def json(name: str) -> Column[Any]:
     return Column(name, JSON(none_as_null=True))
 
+
+# Accounts
 
 users = Table(
     "users",
@@ -152,6 +150,8 @@ ACCOUNTS: dict[type[Any], Table] = {
     Password: passwords,
 }
 
+
+# Jobs, scheduled jobs and job results
 
 jobs = Table(
     "jobs",
@@ -286,6 +286,9 @@ participants = Table(
     Column("username", String(150), nullable=False),
     flag("owned"),
 )
+
+
+# Audit
 
 audit_events = Table(
     "audit_events",

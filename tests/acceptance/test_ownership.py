@@ -138,7 +138,7 @@ def test_taking_over_a_request_that_waits_is_no_way_to_approve_it(
     approve = f"{row['url']}approve/"
     assert detail(as_alice.post(approve)) == (403, "You cannot approve your own job request!")
     assert detail(as_bob.post(approve)) == (403, "You have owned this request, so someone else must approve it.")
-    assert detail(as_bob.post(f"{row['url']}assume-ownership/")) == (409, "You own this scheduled job already.")
+    assert detail(as_bob.post(f"{row['url']}assume-ownership/")) == (409, "You already own this scheduled job.")
     assert as_alice.post(f"{row['url']}assume-ownership/").status_code == 200
     assert detail(as_bob.post(approve)) == (403, "You have owned this request, so someone else must approve it.")
     assert admin.post(approve).status_code == 200
@@ -248,7 +248,7 @@ def test_it_is_explained_who_may_what_and_when_it_fires(
     assert told["user"]["username"] == alice
     assert told["may"]["approve"] == {"allowed": False, "reason": "You cannot approve your own job request!"}
     assert told["may"]["run"] == {"allowed": True, "reason": ""}
-    assert told["may"]["assume_ownership"]["reason"] == "You own this scheduled job already."
+    assert told["may"]["assume_ownership"]["reason"] == "You already own this scheduled job."
     assert (told["next_firing"], told["why_not"]) == (None, "The scheduled job has not been approved.")
     assert told["who"]["approve"] == [], "She may see no accounts but her own."
     about_bob = admin.get(explain, params={"user": bob}).json()

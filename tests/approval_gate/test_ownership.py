@@ -143,7 +143,7 @@ RECEIVE = [
     ),
     pytest.param(BOTH, PENDING, False, Denied("alice has been deactivated.", Conflict), id="not who is inactive"),
     pytest.param(
-        BOTH, MY_OWN, True, Denied("alice owns this scheduled job already.", Conflict), id="not who owns it already"
+        BOTH, MY_OWN, True, Denied("alice already owns this scheduled job.", Conflict), id="not who owns it already"
     ),
     pytest.param(
         actor(RUNS),

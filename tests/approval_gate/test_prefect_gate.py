@@ -175,7 +175,7 @@ def test_a_long_wait_gives_the_process_back_and_comes_again(server: Server) -> N
 )
 def test_a_run_that_cannot_ask_does_not_go(server: Server, answer: str | int | Exception) -> None:
     server.answers = [answer]
-    with pytest.raises(AdmissionUnreachable, match="could not be asked"):
+    with pytest.raises(AdmissionUnreachable, match="did not answer"):
         Gate(ATTEMPT, CODE).ask()
     assert server.states == []
 

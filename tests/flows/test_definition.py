@@ -82,7 +82,7 @@ def test_takes_settings(meta: dict[str, Any], setting: str, expected: object) ->
             for value in (0, 3600, 1.5, True, False, "1 day")
         ],
         *[
-            pytest.param({"approval_expires": value}, "from a second to ten years", id=f"end {value}")
+            pytest.param({"approval_expires": value}, "from one second to ten years", id=f"end {value}")
             for value in (
                 timedelta(0),
                 timedelta(seconds=-1),
@@ -105,10 +105,10 @@ def test_takes_settings(meta: dict[str, Any], setting: str, expected: object) ->
             pytest.param({"name": value}, "Meta.name must be", id=f"the name {value!r:.20}")
             for value in ("", " a", "a\n", 5, "x" * 256)
         ],
-        pytest.param({"description": None}, "Meta.description must be a text", id="no description"),
+        pytest.param({"description": None}, "Meta.description must be a string", id="no description"),
         pytest.param({"job_queues": "bulk"}, "Meta.job_queues must be a list", id="a text for queues"),
         pytest.param({"task_queues": [5]}, "Meta.task_queues must be a list", id="a number as queue"),
-        pytest.param({"field_order": ["bogus"]}, "names bogus, which is no variable", id="the order of nothing"),
+        pytest.param({"field_order": ["bogus"]}, "names bogus, which is not one of", id="the order of nothing"),
         pytest.param(
             {"aproval_required": True},
             "no setting aproval_required. Did you mean approval_required?",
@@ -147,9 +147,9 @@ def test_groups_by_module_when_the_module_has_no_name_and_has_no_digest_without_
             id="both, stated",
         ),
         pytest.param({}, {"soft_time_limit": 5, "time_limit": 5}, "never takes effect", id="the limits are equal"),
-        pytest.param({"dry": DryRunVar()}, {}, "dry makes no dry run possible", id="a dry run by another name"),
+        pytest.param({"dry": DryRunVar()}, {}, "dry does not make dry runs possible", id="a dry run by another name"),
         pytest.param(
-            {"dryrun": BooleanVar()}, {"dryrun_default": True}, "means nothing", id="no dry run to default to"
+            {"dryrun": BooleanVar()}, {"dryrun_default": True}, "has no effect", id="no dry run to default to"
         ),
     ],
 )

@@ -83,8 +83,8 @@ def test_check_hosts_succeeds_when_all_answer(listening: int) -> None:
 @pytest.mark.parametrize("line", ["nowhere", "a b:80", ":80", "host:", "host:0", "host:65536", "[::1:80", "::1:80"])
 def test_check_hosts_tells_what_is_no_address(line: str) -> None:
     job = CheckHosts()
-    assert run(job, hosts=line) == {"reachable": [], "unreachable": {line: "this is not host:port."}}
-    assert job.failures == [f"{line} cannot be reached: this is not host:port."]
+    assert run(job, hosts=line) == {"reachable": [], "unreachable": {line: "it is not host:port."}}
+    assert job.failures == [f"{line} cannot be reached: it is not host:port."]
 
 
 def certificate(folder: Path, *, days: float) -> Path:
@@ -318,7 +318,7 @@ def test_back_up_refuses_what_cannot_work(tmp_path: Path, target: Path) -> None:
         run(BackUp(), source=str(file), target=str(tmp_path / "absent"))
     with pytest.raises(NotADirectoryError):
         run(BackUp(), source=str(file), target=str(file))
-    with pytest.raises(ValueError, match="each backup would hold those before"):
+    with pytest.raises(ValueError, match="each backup would contain earlier ones"):
         run(BackUp(), source=str(tmp_path), target=str(target))
 
 
@@ -349,7 +349,7 @@ def test_summarise_csv_tells_the_range_of_each_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("strict", "failures", "level"),
     [
-        pytest.param(True, ["2 rows have the wrong length, the first of them in line 3."], "FAILURE", id="strict"),
+        pytest.param(True, ["2 rows have the wrong length; the first is on line 3."], "FAILURE", id="strict"),
         pytest.param(False, [], "WARNING", id="not strict"),
     ],
 )

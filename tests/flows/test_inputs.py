@@ -151,9 +151,7 @@ def test_inputs_as_large_as_allowed_are_taken_and_one_byte_more_is_not() -> None
     assert size == LARGEST
     with pytest.raises(TooLarge) as refused:
         read_inputs(model, fits | {"a": fits["a"] + "x"})
-    assert refused.value.detail == {
-        "errors": [f"Job data is too large: {LARGEST + 1} bytes; {LARGEST} bytes are the most."]
-    }
+    assert refused.value.detail == {"errors": [f"Job data is too large: {LARGEST + 1} bytes, of at most {LARGEST}."]}
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=8)  # lone surrogates and null characters too

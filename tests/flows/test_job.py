@@ -136,20 +136,20 @@ def run_in_pieces(self: Job) -> Iterator[None]:
             "missing a required argument: 'b'",
             id="a run that wants what is no variable",
         ),
-        pytest.param({"a": IntegerVar(default="x")}, "default of a is refused: Enter a whole", id="a bad default"),
+        pytest.param({"a": IntegerVar(default="x")}, "default of a is invalid: Enter a whole", id="a bad default"),
         pytest.param(
             {"b": StringVar(), "a": IntegerVar(default=5, max_value=4)},
-            "default of a is refused: Ensure this value is less",
+            "default of a is invalid: Ensure this value is less",
             id="a default out of bounds, beside a required variable",
         ),
         pytest.param(
             {"a": JSONVar(default="x" * 300_000)},
-            "default of a is refused: Enter a valid JSON",
+            "default of a is invalid: Enter a valid JSON",
             id="a text as JSON",
         ),
         pytest.param(
             {"a": JSONVar(default=["x" * 300_000])},
-            "default of all variables is refused: Job data is too large",
+            "default of all variables is invalid: Job data is too large",
             id="a huge default",
         ),
     ],
@@ -172,7 +172,7 @@ def test_refuses_a_variable_called_like_something_that_jobs_have(taken: str) -> 
 
 @pytest.mark.parametrize("taken", ["wait_for", "return_state"])
 def test_refuses_a_variable_called_like_what_prefect_keeps_for_itself(taken: str) -> None:
-    with pytest.raises(BadJob, match=f"a variable cannot be called {taken}; Prefect keeps that"):
+    with pytest.raises(BadJob, match=f"a variable cannot be called {taken}; Prefect reserves that"):
         made({taken: StringVar()})
 
 

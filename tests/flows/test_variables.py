@@ -323,12 +323,12 @@ def test_describes_variables_as_the_api_shows_them() -> None:
     [
         pytest.param(ChoiceVar, {"choices": []}, "not be empty", id="no choices"),
         pytest.param(ChoiceVar, {"choices": "abc"}, "must be a list", id="a text for choices"),
-        pytest.param(ChoiceVar, {"choices": [True]}, "is no choice", id="a choice that is a box"),
-        pytest.param(ChoiceVar, {"choices": [("a", "A", "x")]}, "is no choice", id="a choice of three"),
+        pytest.param(ChoiceVar, {"choices": [True]}, "is not a choice", id="a choice that is a box"),
+        pytest.param(ChoiceVar, {"choices": [("a", "A", "x")]}, "is not a choice", id="a choice of three"),
         pytest.param(
             ChoiceVar,
             {"choices": [("Group", [("a", "A")])]},
-            "is no choice",
+            "is not a choice",
             id="choices in groups are not known",
         ),
         pytest.param(MultiChoiceVar, {"choices": [1, "1"]}, "same value twice", id="choices that look the same"),

@@ -209,7 +209,7 @@ def test_a_permission_that_is_no_longer_understood_grants_nothing_and_takes_noth
         actor = signed_in(sqlite_store, Credentials(key=KEY, username="alice"))
     assert may(actor) == {"run"}
     assert len(actor.grants) == 1
-    assert "'the odd one' is not understood and grants nothing" in caplog.text
+    assert "'the odd one' cannot be read and grants nothing" in caplog.text
 
 
 def test_a_hash_tells_keys_apart_and_is_always_the_same() -> None:

@@ -347,7 +347,7 @@ def test_who_is_inactive_owns_it_or_is_unknown_is_not_given_it(free: Plant) -> N
     row = asked(free, HOURLY)
     give = {name: not_done(free, lambda name=name: transfer(free, free.actor, row, name)) for name in ("bob", "alice")}
     assert give["bob"] == (Conflict, "bob has been deactivated.")
-    assert give["alice"] == (Conflict, "alice owns this scheduled job already.")
+    assert give["alice"] == (Conflict, "alice already owns this scheduled job.")
     unknown = not_done(free, lambda: transfer(free, free.actor, row, "nobody"))
     assert unknown == (Invalid, {"user": ["There is no such user."]})
 

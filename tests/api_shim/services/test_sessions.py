@@ -73,7 +73,7 @@ class Door:
             for token in tx.all(Token):
                 tx.remove(token)
 
-    def sessions(self) -> list[Session]:
+    def stored(self) -> list[Session]:
         with self.store.transaction(write=False) as tx:
             return tx.all(Session)
 
@@ -140,7 +140,7 @@ def test_what_does_not_fit_is_refused_in_the_same_words(doors: Door, name: str, 
     doors.user()
     doors.user("bob", "another password")
     assert doors.refused(name, secret) == WRONG
-    assert doors.sessions() == []
+    assert doors.stored() == []
 
 
 def test_a_token_does_not_sign_in_somebody_else(door: Door) -> None:
@@ -250,7 +250,7 @@ def test_that_a_session_is_used_is_noted_only_now_and_then(door: Door) -> None:
     def seen_after(minutes: int) -> datetime:
         door.clock.forward(minutes=minutes)
         door.resume(key)
-        return door.sessions()[0].seen
+        return door.stored()[0].seen
 
     begun = door.clock.now
     assert seen_after(minutes=4) == begun
@@ -262,7 +262,7 @@ def test_sessions_that_are_long_over_are_removed_when_their_user_comes_again(doo
     door.enter("alice", PASSWORD)
     door.clock.forward(seconds=LONGEST.total_seconds() + 1)
     door.enter("alice", PASSWORD)
-    assert len(door.sessions()) == 1
+    assert len(door.stored()) == 1
 
 
 # What ends it
@@ -271,7 +271,7 @@ def test_sessions_that_are_long_over_are_removed_when_their_user_comes_again(doo
 def test_only_hashes_are_kept(door: Door) -> None:
     door.user()
     key = door.enter("alice", PASSWORD)
-    [session] = door.sessions()
+    [session] = door.stored()
     assert key not in repr(session)
     assert session.key_hash != key
     with door.store.transaction(write=False) as tx:
@@ -292,13 +292,13 @@ def test_a_session_can_be_ended_by_who_has_its_key(door: Door) -> None:
     key = door.enter("alice", PASSWORD)
     for other in ("", "no key", key):
         asyncio.run(door.sessions.forget(other))
-    assert door.sessions() == []
+    assert door.stored() == []
 
 
 def test_each_session_has_keys_of_its_own(door: Door) -> None:
     door.user()
     keys = {door.enter("alice", PASSWORD) for _ in range(3)}
-    assert len(keys) == len({session.csrf for session in door.sessions()}) == 3
+    assert len(keys) == len({session.csrf for session in door.stored()}) == 3
 
 
 def test_another_password_ends_every_session(doors: Door) -> None:
@@ -319,7 +319,7 @@ def test_whoever_is_deactivated_or_removed_is_signed_out(doors: Door) -> None:
     assert not doors.is_in(key)
     with doors.store.transaction() as tx:
         tx.remove(alice)
-    assert doors.sessions() == []
+    assert doors.stored() == []
     assert not doors.is_in(key)
 
 
@@ -383,6 +383,6 @@ def test_nobody_has_no_password(door: Door) -> None:
 def test_ids_of_sessions_are_no_keys(door: Door) -> None:
     door.user()
     door.enter("alice", PASSWORD)
-    [session] = door.sessions()
+    [session] = door.stored()
     assert isinstance(session.id, UUID)
     assert not any(door.is_in(key) for key in (str(session.id), session.csrf, session.key_hash))
