@@ -35,7 +35,7 @@ from approval_gate.errors import Invalid, TooManyAttempts
 from approval_gate.model import Actor
 from flows.inputs import is_storable
 
-WRONG = "The name and the password or token do not fit."
+WRONG = "Wrong user name, password or token."
 SIGN_IN_FIRST = "Sign in first."
 TOO_MANY = "Too many attempts to sign in; please wait some minutes."
 PER_NAME = parse("10 per 5 minutes")
@@ -87,7 +87,7 @@ class Sessions:
 
         Raises:
             TooManyAttempts: too many have failed.
-            Unauthenticated: they do not fit.
+            Unauthenticated: the user name, password or token is wrong.
         """
         who, token = await self._counting(username, secret, address)
         key = secrets.token_urlsafe(32)
