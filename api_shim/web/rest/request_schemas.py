@@ -48,7 +48,7 @@ Deletions = Annotated[list[UUID | Identified], Field(max_length=AT_ONCE, descrip
 
 
 class JobChange(TypedDict, total=False):
-    """What an administrator decides about a Job; a field's `_override` set to false takes his decision back."""
+    """The settings of a Job. Setting `<field>_override` to false restores the value from its code."""
 
     enabled: bool
     description: Annotated[str, Field(max_length=10_000)]

@@ -1,4 +1,4 @@
-"""``/api/users/users``, ``groups``, ``tokens`` and ``permissions``: list, detail, add, change, remove (contract 8)."""
+"""``/api/users/users``, ``groups``, ``tokens`` and ``permissions``: list, show, add, change and remove (contract 8)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ router = APIRouter(prefix="/api")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """What is told of a type of account, and what is asked about it.
+    """The schemas of a type of account.
 
     Args:
-        shape: of one.
-        body: what it is to be.
-        new_shape: of one that has just been added.
-        new_body: what a new one is to be.
+        shape: the answer.
+        body: the body of a change.
+        new_shape: the answer to an addition.
+        new_body: the body of an addition.
     """
 
     shape: type[schemas.Object]
@@ -54,7 +54,7 @@ TOLD: Mapping[ObjectType, Told] = {
 
 
 def _add_routes(kind: ObjectType) -> None:
-    """Give a type its routes, which are the same for all of them."""
+    """Add the routes of a type of account; they are the same for all types."""
     path, told = f"/{PATHS[kind]}", TOLD[kind]
     noun = PATHS[kind].rpartition("/")[2].removesuffix("s")
     tags: list[str | Enum] = [f"{noun}s"]
@@ -96,7 +96,7 @@ async def _wire(request: Request, use: Services, kind: ObjectType, things: Seque
 
 
 def _by(kind: ObjectType, ref: str) -> dict[str, object]:
-    """Return the field that a reference is a value of; a token has no name."""
+    """Return the lookup for a reference: by id, or by name except for tokens, which have none."""
     by = by_reference(ref, NAMED_BY.get(kind, ""))
     if "" in by:
         raise missing(kind)

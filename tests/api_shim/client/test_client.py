@@ -207,7 +207,7 @@ def test_a_refusal_that_is_no_json_is_told_by_its_status(speak: Speak, content: 
     ids=["get", "post", "delete"],
 )
 def test_another_server_is_recognized(speak: Speak, call: Callable[[Any], Any], body: str) -> None:
-    with pytest.raises(errors.Unavailable, match=f"^What answers at {HERE} is not signoff, or not this version"):
+    with pytest.raises(errors.Unavailable, match=f"^The server at {HERE} is not signoff, or has another version"):
         call(speak(Server(httpx.Response(200, text=body))))
 
 
