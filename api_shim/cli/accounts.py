@@ -19,10 +19,10 @@ from api_shim.services.sessions import Sessions
 from api_shim.settings import server_zone, utc_now
 from approval_gate.errors import Invalid
 
-users = typer.Typer(no_args_is_help=True, help="Who may sign in.")
-tokens = typer.Typer(no_args_is_help=True, help="The keys that users sign in with.")
-groups = typer.Typer(no_args_is_help=True, help="Users who share permissions.")
-permissions = typer.Typer(no_args_is_help=True, help="What users and groups may do.")
+users = typer.Typer(no_args_is_help=True, help="Manage users.")
+tokens = typer.Typer(no_args_is_help=True, help="Create tokens, the keys that users sign in with.")
+groups = typer.Typer(no_args_is_help=True, help="Manage groups of users, who share permissions.")
+permissions = typer.Typer(no_args_is_help=True, help="Manage the permissions of users and groups.")
 
 Username = Annotated[str, typer.Argument(help="The user's name.")]
 GroupName = Annotated[str, typer.Argument(help="The group's name.")]

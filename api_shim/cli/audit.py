@@ -18,7 +18,7 @@ from api_shim.services.audit_trail import AuditTrail
 from api_shim.settings import OWNER_FILE
 from approval_gate.errors import Unavailable
 
-app = typer.Typer(no_args_is_help=True, help="The audit trail: who did what, and when.")
+app = typer.Typer(no_args_is_help=True, help="Show, verify and export the audit trail: who did what, and when.")
 
 MOST = 10_000
 COLUMNS = ("number", "at", "act", "actor", "name", "data")

@@ -27,7 +27,7 @@ from api_shim.cli.waiting import Timeout, follow, wait_for
 from api_shim.client.transport import HERE
 from api_shim.schemas import JobLogEntry, JobResult
 
-app = typer.Typer(no_args_is_help=True, help="Job results and their logs.")
+app = typer.Typer(no_args_is_help=True, help="Show job results and their logs, and wait for runs.")
 
 COLUMNS = ("id", "name", "status", "created", "started", "done")
 

@@ -57,7 +57,7 @@ def run(
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a Job now, or schedule it with --at or --cron. If it needs approval, it is requested.
+    """Run a Job now, or schedule it with --at or --cron. If the Job needs approval, this makes a request.
 
     Exit status: 0 done, 1 refused, 2 wrong usage.
 

@@ -27,7 +27,7 @@ from api_shim.client.transport import HERE
 from api_shim.schemas import Explanation, ScheduledJob
 from api_shim.settings import utc_now
 
-app = typer.Typer(no_args_is_help=True, help="Scheduled jobs: when they run, and who owns them.")
+app = typer.Typer(no_args_is_help=True, help="Show, change, delete and transfer scheduled jobs.")
 
 COLUMNS = ("id", "name", "job", "when", "enabled", "approval", "last run")
 

@@ -43,10 +43,10 @@ TIMEOUT = 30.0
 """Timeout of a request, in seconds."""
 
 
-NO_ADDRESS = f"The URL of the server is invalid; an example is {HERE}."
+NO_ADDRESS = f"The URL of the server is invalid; it looks like {HERE}."
 
 
-MORE_THAN_ADDRESS = f"The URL of the server must be like {HERE}, without a user name, password or query."
+MORE_THAN_ADDRESS = f"The URL of the server looks like {HERE}, without a user name, password or query."
 
 
 def read_address(url: str) -> httpx.URL:
@@ -177,7 +177,7 @@ def undelivered(error: httpx.HTTPError, where: str) -> Unavailable:
     """Return the error for a request without a response."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
         return Unavailable(f"{where} cannot be reached: {error}.")
-    return Unavailable(f"{where} did not respond. It may have processed the request all the same.")
+    return Unavailable(f"{where} did not respond. It may still have processed the request.")
 
 
 def stranger(where: str) -> Unavailable:
