@@ -92,7 +92,7 @@ async def delete(here: Here, form: Posted) -> Response:
     ids = _ids(form)
     back = within(text_of(form, "back", HOME))
     if not ids:
-        return await here.go(back, "First select the scheduled jobs to delete.")
+        return await here.go(back, "Select the scheduled jobs to delete.")
     rows = await here.use.schedule_views.deletable(here.actor, ids)
     if text_of(form, "confirmed") != "yes":
         others = len(set(ids)) - len(rows)
