@@ -233,7 +233,7 @@ def test_what_is_different_from_what_was_approved_last_stands_beside_it(
     row = page.get_by_role("row").filter(has_text="breaks")
     expect(row.get_by_role("cell")).to_have_text(["yes", "no"])
     expect(row).to_contain_text("changed")
-    expect(page.get_by_role("row").filter(has_text="dryrun")).to_contain_text("the same")
+    expect(page.get_by_role("row").filter(has_text="dryrun")).to_contain_text("unchanged")
 
 
 def test_who_is_unsure_tries_it_first(live: Live, signed_in: SignedIn, requests: Requests) -> None:
