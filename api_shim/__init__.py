@@ -1,6 +1,6 @@
-"""Lets people talk to both: the REST API, the command line and the ownership rules, mapped onto Prefect.
+"""The server: REST API, web pages, command line and Python client, with the rules mapped onto Prefect.
 
-From Python, ``Shim`` and ``AsyncShim`` do what the REST API does; they are loaded when they are asked for.
+``Shim`` and ``AsyncShim`` are the Python client. They are imported on first use.
 """
 
 from __future__ import annotations

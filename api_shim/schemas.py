@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 
 class Shape(BaseModel):
-    """A part of an answer; clients pass over fields that they do not know."""
+    """The base of all shapes. Clients ignore unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
 
 
 class Reference(Shape):
-    """A related object, and where to find it."""
+    """A reference to a related object, with its URL."""
 
     id: UUID
     object_type: str
@@ -33,35 +33,35 @@ class Reference(Shape):
 
 
 class Named(Reference):
-    """Somebody, by name."""
+    """A reference to a user, with their name."""
 
     username: str
 
 
 class Choice(Shape):
-    """One of several values, and what it is called."""
+    """One of several values, with its label."""
 
     value: str
     label: str
 
 
 class Object(Shape):
-    """What every object has."""
+    """The fields that every object has."""
 
     id: UUID
     object_type: str
-    display: str = Field(description="For people.")
+    display: str = Field(description="The name for people.")
     url: str
-    natural_slug: str = Field(description="A readable handle that is unique.")
+    natural_slug: str = Field(description="A unique readable identifier.")
 
 
 class JobQueue(Object):
-    """A work queue of Prefect that Jobs can be run on."""
+    """A Prefect work queue that Jobs can run on."""
 
     object_type: Literal["extras.jobqueue"] = "extras.jobqueue"
     name: str
-    queue_type: str = Field(description="`prefect`: its workers are Prefect's.")
-    worker_count: int | None = Field(description="How many workers serve it now; null while Prefect does not answer.")
+    queue_type: str = Field(description="Always `prefect`.")
+    worker_count: int | None = Field(description="The number of its workers; null while Prefect does not respond.")
 
 
 class Job(Object):
@@ -83,8 +83,8 @@ class Job(Object):
     hidden: bool
     dryrun_default: bool
     read_only: bool
-    soft_time_limit: float = Field(description="Seconds; 0 is no limit.")
-    time_limit: float = Field(description="Seconds; 0 is no limit.")
+    soft_time_limit: float = Field(description="In seconds; 0 means no limit.")
+    time_limit: float = Field(description="In seconds; 0 means no limit.")
     supports_dryrun: bool
     task_queues: list[str]
     job_queues: list[Reference | JobQueue]
@@ -105,7 +105,7 @@ class Job(Object):
 
 
 class Variable(Shape):
-    """A variable of a Job, as its form shows it; what does not apply to it is left out."""
+    """A variable of a Job. Fields that do not apply to it are left out."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
@@ -131,7 +131,7 @@ class Group(Object):
 
 
 class User(Object):
-    """Somebody who may sign in."""
+    """A user."""
 
     object_type: Literal["users.user"] = "users.user"
     username: str
@@ -142,7 +142,7 @@ class User(Object):
 
 
 class Token(Object):
-    """A key, without the key."""
+    """A token, without its key."""
 
     object_type: Literal["users.token"] = "users.token"
     user: Reference | User
@@ -152,13 +152,13 @@ class Token(Object):
 
 
 class NewToken(Token):
-    """A token as its creation answers it: the only time that the key is told."""
+    """A new token, with its key, which is not shown again."""
 
     key: str = Field(repr=False)
 
 
 class Permission(Object):
-    """Actions on types of objects, perhaps limited, for users and groups."""
+    """Permission for actions on types of objects, optionally with constraints, for users and groups."""
 
     object_type: Literal["users.objectpermission"] = "users.objectpermission"
     name: str
@@ -171,20 +171,20 @@ class Permission(Object):
 
 
 class ScheduledJob(Object):
-    """One request to run a Job once or again and again."""
+    """A request to run a Job, once or repeatedly."""
 
     object_type: Literal["extras.scheduledjob"] = "extras.scheduledjob"
     name: str
     task: str
     job_model: Reference | Job
-    user: Reference | User | None = Field(description="Its owner, as whom it runs; null when that user was removed.")
+    user: Reference | User | None = Field(description="The owner, as whom it runs; null if that user has been removed.")
     interval: str
     start_time: datetime
     time_zone: str
     crontab: str
     one_off: bool
     enabled: bool
-    failure: str = Field(description="Why it was disabled, if a failure did that.")
+    failure: str = Field(description="The failure that disabled it; empty if there was none.")
     args: list[JsonValue]
     kwargs: dict[str, JsonValue]
     queue: str
@@ -199,13 +199,13 @@ class ScheduledJob(Object):
     approved_by_user: Reference | User | None
     approval_state: str
     approval_comment: str
-    approval_note: str = Field(description="Why it is in the queue again.")
-    approval_version: str = Field(description="Which version of the request this is; it changes with what would run.")
-    expires_at: datetime | None = Field(description="When a request that nobody has decided about ends.")
+    approval_note: str = Field(description="Why it returned to the approval queue.")
+    approval_version: str = Field(description="The version of the request; it changes with what would run.")
+    expires_at: datetime | None = Field(description="When the request expires if it is not decided.")
 
 
 class Waiting(ScheduledJob):
-    """A request in the approval queue, as one person sees it."""
+    """A request in the approval queue, as the caller sees it."""
 
     requested_by: str
     may_approve: bool
@@ -250,21 +250,21 @@ class JobLogEntry(Object):
 
 
 class Accepted(Shape):
-    """What a run request has become: exactly one of the two."""
+    """The outcome of a run request: exactly one of the two is set."""
 
     scheduled_job: ScheduledJob | None
     job_result: JobResult | None
 
 
 class May(Shape):
-    """Whether somebody may do something, and if not why."""
+    """Whether a user is allowed an action, and if not, the reason."""
 
     allowed: bool
     reason: str
 
 
 class Explanation(Shape):
-    """Who may do what with a scheduled job, and when it fires next."""
+    """Who can do what with a scheduled job, and when it runs next."""
 
     user: Named
     may: dict[str, May]
@@ -275,15 +275,15 @@ class Explanation(Shape):
 
 
 class Upcoming(Shape):
-    """When a scheduled job fires next."""
+    """The next times at which a scheduled job runs."""
 
     time_zone: str
-    why_not: str = Field(description="Why it would not fire at these times as things stand; empty if it does.")
+    why_not: str = Field(description="Why it will not run at these times in its current state; empty if it will.")
     firings: list[datetime]
 
 
 class Page(Shape, Generic[T]):
-    """A part of a list."""
+    """A page of a list."""
 
     count: int
     next: str | None
@@ -296,7 +296,7 @@ def _dashed(name: str) -> str:
 
 
 class Status(Shape):
-    """Whether the server is well."""
+    """The health and the versions of the server."""
 
     model_config = ConfigDict(
         alias_generator=AliasGenerator(validation_alias=_dashed, serialization_alias=_dashed),
@@ -311,10 +311,10 @@ class Status(Shape):
 
 
 class Refusal(Shape):
-    """A refusal as one sentence."""
+    """A refusal, as one sentence."""
 
     detail: str
 
 
 Faults = dict[str, Any] | list[Any]
-"""A refusal of what was sent: sentences by the field that they are about."""
+"""A refusal of a body: sentences by field."""

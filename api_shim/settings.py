@@ -1,15 +1,15 @@
-"""The settings, and the machine's time and time zone.
+"""The settings of the server, and the clock and time zone that its other layers are given.
 
-* Each setting is an environment variable:
+Each setting is an environment variable:
 
-  * ``SIGNOFF_HOME``: the folder for everything that signoff stores, readable by its owner only. Default ``~/.signoff``.
-  * ``SIGNOFF_DATABASE_URL``: the URL of the store. Default: a SQLite file in the home folder.
-  * ``SIGNOFF_JOBS``: the modules to find Jobs in, separated by commas. Default: the examples.
-  * ``SIGNOFF_POOL``: the Prefect work pool that runs them. Default ``signoff``.
-  * ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` headers are trusted,
-    separated by commas. Default: none.
+* ``SIGNOFF_HOME``: the folder of all data, readable by its owner only. Default: ``~/.signoff``.
+* ``SIGNOFF_DATABASE_URL``: the database. Default: an SQLite file in the home folder.
+* ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
+* ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
+* ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` headers are trusted,
+  separated by commas. Default: none.
 
-* Only the entry points ask for the time and the time zone; the layers below get them as arguments.
+``SIGNOFF_URL`` and ``SIGNOFF_TOKEN`` are settings of the client (``api_shim.client.transport``).
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from approval_gate.errors import Unavailable
 
 WORKER = "signoff-worker"
-"""The account of the embedded worker."""
+"""The user name of the embedded worker."""
+
+
 OWNER_ONLY = 0o700
 OWNER_FILE = 0o600
 KEY_BYTES = 20
 
 
 class Settings(BaseSettings):
-    """The settings from the environment."""
+    """The settings, read from the environment."""
 
     model_config = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True)
 
@@ -47,47 +49,47 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        """Where the store is; it may have a password."""
+        """The database URL; it may contain a password."""
         if self.database_url is None:
             return f"sqlite:///{self.home / 'signoff.db'}"
         return self.database_url.get_secret_value()
 
     @property
     def job_modules(self) -> list[str]:
-        """The names of the modules that Jobs are found in."""
+        """The names of the modules with Jobs."""
         return _separated(self.jobs)
 
     @property
     def proxies(self) -> list[str]:
-        """The addresses and networks of the reverse proxies that are trusted."""
+        """The addresses and networks of the trusted reverse proxies."""
         return _separated(self.trusted_proxies)
 
     def make_home(self) -> Path:
-        """Make the home folder, readable by its owner only, and return it.
+        """Create the home folder, readable by its owner only, and return it.
 
         Raises:
-            Unavailable: it cannot be created, or everybody can write to it, as to /tmp.
+            Unavailable: it cannot be created, or every user can write to it, as to /tmp.
         """
         try:
             self.home.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY)
             if self.home.stat().st_mode & stat.S_IWOTH:
-                raise Unavailable(f"Everybody can write to the folder {self.home}; choose another with --home.")
+                raise Unavailable(f"Every user can write to the folder {self.home}. Choose another with --home.")
             self.home.chmod(OWNER_ONLY)
         except OSError as error:
             raise Unavailable(f"The home folder {self.home} cannot be used: {error.strerror}.") from error
         return self.home
 
     def worker_key(self) -> str:
-        """Return the key of the embedded worker's account, which stays the same so that its runs survive a restart.
+        """Return the key of the embedded worker. It is kept in a file, so that runs survive a restart of the server.
 
         Raises:
-            Unavailable: its file cannot be read or made.
+            Unavailable: the file cannot be read or created.
         """
         path = self.home / "worker.key"
         try:
             key = path.read_text().strip() if path.exists() else ""
             if not key:
-                # The file is renamed when it is complete, because part of a key could be guessed.
+                # Renamed into place when complete: half a key could be guessed.
                 fresh = self.home / "worker.key.new"
                 fresh.unlink(missing_ok=True)
                 fresh.touch(mode=OWNER_FILE)
@@ -112,7 +114,7 @@ def _separated(text: str) -> list[str]:
 
 
 def utc_now() -> datetime:
-    """Return the time, aware, in UTC."""
+    """Return the current time, timezone-aware, in UTC."""
     return datetime.now(UTC)
 
 

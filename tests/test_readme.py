@@ -25,7 +25,8 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL)
-JOB, START, ASK, OWN, TERMINAL, PYTHON, AUTOMATION, PEOPLE = BLOCKS
+JOB, START, ASK, SCHEDULE, OWN, TERMINAL, PYTHON, AUTOMATION, PEOPLE, TESTS = BLOCKS
+[ANSWER] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
 DEFINITIONS = ASK[: ASK.index("; }\n") + 4]
 """What the first lines typed define, and the later ones use."""
 INSTALL = re.compile(r"^python3 .* install -e \S+ && ")
@@ -116,7 +117,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int
     log = someone.folder / "log"
     with log.open("wb") as out:
         server = subprocess.Popen(
-            someone.command(START.splitlines()[0]),
+            someone.command(START),
             cwd=someone.folder,
             env=someone.environment,
             stdout=out,
@@ -136,46 +137,69 @@ def reader(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int
 
 
 def test_one_command_installs_and_runs_it_and_one_the_tests() -> None:
-    run, tests = (INSTALL.sub("", line) for line in START.splitlines())
-    assert run == "SIGNOFF_JOBS=jobs,flows.examples .venv/bin/signoff up --demo"
-    assert tests == ".venv/bin/pytest"
+    run, tests = (INSTALL.sub("", block) for block in (START, TESTS))
+    assert run == "SIGNOFF_JOBS=jobs,flows.examples .venv/bin/signoff up --demo\n"
+    assert tests == ".venv/bin/pytest\n"
 
 
-def test_a_request_is_held_refused_to_its_author_tried_approved_and_finished(reader: Reader) -> None:
-    lines = reader.types(ASK).splitlines()
-    held, refused, queue, tried, approved, _results, nightly, cli = lines
-    assert json.loads(held)["scheduled_job"]["approval_state"] == "pending"
-    [said] = re.findall(r"# (.+)$", ASK, re.MULTILINE)
-    assert json.loads(refused) == {"detail": said}
-    assert [row["name"] for row in json.loads(queue)["results"]] == ["compact"]
-    assert json.loads(tried)["task_kwargs"]["dryrun"] is True
-    assert json.loads(approved)["approval_comment"] == "maintenance window agreed"
-    assert json.loads(nightly)["scheduled_job"]["time_zone"] == "Europe/Berlin"
-    assert cli.startswith("Approved")
+def answers(printed: str) -> list[Any]:
+    """Return what was printed: each JSON value decoded, and each line between them as text."""
+    found: list[Any] = []
+    while printed := printed.lstrip():
+        if printed.startswith("{"):
+            value, end = json.JSONDecoder().raw_decode(printed)
+            found.append(value)
+            printed = printed[end:]
+        else:
+            line, _, printed = printed.partition("\n")
+            found.append(line)
+    return found
+
+
+def shown(whole: Any, part: Any) -> Any:
+    """Return a value with only those keys of its objects that a part of it has."""
+    return {name: shown(whole[name], part[name]) for name in part} if isinstance(part, dict) else whole
+
+
+def test_a_request_is_held_refused_to_its_author_approved_and_finished(reader: Reader) -> None:
+    printed = reader.types(ASK)
+    assert '\n    "scheduled_job": {\n' in printed, "people can read the answers"
+    held, refused, approved, _results = answers(printed)
+    assert held["scheduled_job"]["approval_state"] == "pending"
+    [said] = re.findall(r"# refused: (.+)$", ASK, re.MULTILINE)
+    assert refused == {"detail": said}
+    assert approved["approval_comment"] == "maintenance window agreed"
     with reader.client() as client:
-        done = eventually(
-            lambda: [row for row in results(client) if row["date_done"]][1:] and results(client), within=60
-        )
-        changed, plan = done
+        [done] = eventually(lambda: finished(client), within=60)
+    assert done["status"]["value"] == "SUCCESS"
+    assert shown(done, ANSWER) == ANSWER
+
+
+def test_a_schedule_is_requested_tried_and_approved(reader: Reader) -> None:
+    nightly, queue, tried, approved = answers(reader.types(DEFINITIONS + SCHEDULE))
+    assert nightly["scheduled_job"]["time_zone"] == "Europe/Berlin"
+    assert [row["name"] for row in queue["results"]] == ["nightly"]
+    assert tried["task_kwargs"]["dryrun"] is True
+    assert approved["approval_state"] == "approved"
+    with reader.client() as client:
+        plan, _compacted = eventually(lambda: finished(client)[1:] and finished(client), within=60)
         assert (plan["result"]["compacted"], plan["meta"]) == (False, {})
-        assert (changed["result"]["compacted"], changed["meta"]["approval"]["by"]) == (True, "bob")
         assert client.get("/scheduled-jobs/").json()["count"] == 2
 
 
 def test_a_schedule_is_changed_taken_over_and_explained(reader: Reader) -> None:
-    changed, taken, refused, explained, *would, _deleted = reader.types(DEFINITIONS + OWN).splitlines()
-    assert json.loads(changed)["approval_note"] == "The schedule changed after bob approved it."
-    assert json.loads(taken)["approval_state"] == "pending"
+    changed, taken, refused, told, *would = answers(reader.types(DEFINITIONS + OWN))
+    assert changed["approval_note"] == "The schedule changed after bob approved it."
+    assert taken["approval_state"] == "pending"
     [said] = re.findall(r"approve/ -X POST +# (.+)$", OWN, re.MULTILINE)
-    assert json.loads(refused) == {"detail": said}
-    told = json.loads(explained)
+    assert refused == {"detail": said}
     assert told["may"]["approve"] == {"allowed": False, "reason": said}
     assert (told["next_firing"], told["why_not"]) == (None, "The scheduled job has not been approved.")
     assert would[-1].startswith("alice would be removed. 1 scheduled job(s) would have no owner")
 
 
 def test_a_terminal_and_python_do_the_same(reader: Reader) -> None:
-    planned, *more = reader.types(DEFINITIONS + TERMINAL).split("«weekly» waits for approval; then weekly from ")
+    planned, *more = reader.types(DEFINITIONS + TERMINAL).split("«weekly» waits for approval; scheduled weekly from ")
     assert planned.startswith("Compact: SUCCESS\n")
     assert more[0].count("2030-01-") == 3
     assert "Deleted «weekly».\n" in more[0]
@@ -199,7 +223,7 @@ def test_an_automation_tells_a_webhook(reader: Reader, webhook: Webhook) -> None
     body = {"data": {"file": "/tmp/app.db"}, "schedule": {"name": "again", "interval": "immediately"}}
     with reader.client() as client:
         assert client.post("/jobs/Compact/run/", json=body).status_code == 201
-    assert "alice asks for again" in eventually(lambda: webhook.bodies, within=30)[0]
+    assert "alice requests approval of again" in eventually(lambda: webhook.bodies, within=30)[0]
 
 
 def finished(client: httpx.Client) -> list[dict[str, Any]]:
@@ -221,7 +245,8 @@ def test_people_get_what_they_are_given_and_no_more(reader: Reader) -> None:
 
 
 def test_every_setting_is_explained_and_no_other() -> None:
+    from api_shim.client.transport import Environment
     from api_shim.settings import Settings
 
     explained = set(re.findall(r"^\| `SIGNOFF_(\w+)`", README, re.MULTILINE))
-    assert explained == {name.upper() for name in Settings.model_fields}
+    assert explained == {name.upper() for name in {**Settings.model_fields, **Environment.model_fields}}

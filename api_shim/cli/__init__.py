@@ -1,11 +1,11 @@
-"""The command line: ``signoff up``, runs and schedules, decisions, and the administration of users and Jobs.
+"""The ``signoff`` command: the server, runs, schedules and decisions, and the administration of users and Jobs.
 
-* A user's mistake is one sentence on standard error and exit status 1; a wrong call is exit status 2 with usage.
-* Administration takes ``--home`` and works on the store, so it works while the server runs too.
-* What people do takes ``--url`` and goes to the running server as the person whose token it is.
-* What lists, asks or decides has ``--json`` for scripts.
-* Who waited for a run leaves with 3 when it did not succeed, with 4 when it is held or has not ended in time, and
-  with 130 on Ctrl-C.
+* A refused command prints one sentence to standard error and exits with 1; wrong usage exits with 2.
+* Administrative commands take ``--home`` and open the store directly; the server may be running at the same time.
+* All other commands take ``--url`` and call the running server with the token of the user.
+* Commands that list, ask or decide have ``--json`` for scripts.
+* Commands that wait for a run exit with 3 if it did not succeed, with 4 if it waits for approval or has not ended
+  in time, and with 130 on Ctrl-C.
 """
 
 from __future__ import annotations

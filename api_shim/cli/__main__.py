@@ -1,4 +1,4 @@
-"""``python -m api_shim.cli``: the command line, from wherever the package is importable."""
+"""``python -m api_shim.cli``: runs the ``signoff`` command without its script."""
 
 from api_shim.cli import main
 

@@ -21,10 +21,10 @@ from api_shim.services.account_admin import AccountAdmin, Left
 from api_shim.settings import server_zone, system_user, utc_now
 from approval_gate.errors import Invalid
 
-users = typer.Typer(no_args_is_help=True, help="Who may sign in.")
-tokens = typer.Typer(no_args_is_help=True, help="The keys they sign in with.")
-groups = typer.Typer(no_args_is_help=True, help="Users who share permissions.")
-permissions = typer.Typer(no_args_is_help=True, help="What they may do.")
+users = typer.Typer(no_args_is_help=True, help="Manage users.")
+tokens = typer.Typer(no_args_is_help=True, help="Create tokens, the keys that users sign in with.")
+groups = typer.Typer(no_args_is_help=True, help="Manage groups of users, who share permissions.")
+permissions = typer.Typer(no_args_is_help=True, help="Manage the permissions of users and groups.")
 
 Username = Annotated[str, typer.Argument(help="The user's name.")]
 GroupName = Annotated[str, typer.Argument(help="The group's name.")]
@@ -49,7 +49,7 @@ def add_user(
     superuser: Annotated[bool, typer.Option("--superuser", help="May do everything.")] = False,
     home: Home = None,
 ) -> None:
-    """Make a user, who may do nothing yet."""
+    """Add a user, without any permissions."""
     with administering(home) as admin:
         admin.add_user(username, utc_now(), superuser=superuser)
     say(f"Added {username}. `signoff token add {username}` makes a key to sign in with.")
@@ -57,7 +57,7 @@ def add_user(
 
 @users.command("password")
 def set_password(username: Username, home: Home = None) -> None:
-    """Set the password that a user signs in to the pages with; it ends their sessions."""
+    """Set the password with which a user signs in to the pages, and end their sessions."""
     interactive = bool(sys.stdin and sys.stdin.isatty())
     if interactive:
         password = typer.prompt("Password", hide_input=True, err=True, confirmation_prompt=True)
@@ -65,7 +65,7 @@ def set_password(username: Username, home: Home = None) -> None:
         password = sys.stdin.readline() if sys.stdin else ""
     with administering(home) as admin:
         admin.set_password(username, password.rstrip("\r\n"), utc_now())
-    say(f"{username} signs in to the pages with this password now.")
+    say(f"Set the password of {username}.")
 
 
 @users.command("remove")
@@ -73,15 +73,15 @@ def remove_user(
     username: Username,
     transfer_to: Annotated[
         str | None,
-        typer.Option(metavar="USER", help="Who is to own those of their scheduled jobs that this user may run."),
+        typer.Option(metavar="USER", help="The new owner of those scheduled jobs that USER may run."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what they own, and what would become of it.")
+        bool, typer.Option("--dry-run", help="Only show what would happen to the user's scheduled jobs.")
     ] = (False),
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a user with their tokens; their scheduled jobs stay, and fail when they would next run."""
+    """Remove a user and their tokens. Their scheduled jobs stay, and fail the next time they are due."""
     with administering(home) as admin:
         left = admin.remove_user(username, utc_now(), heir=transfer_to, dry_run=dry_run)
     if as_json or (dry_run and left):
@@ -108,9 +108,9 @@ def _departure(username: str, left: list[Left], *, dry_run: bool) -> str:
     heir = next((each.owner.username for each in left if each.owner), "")
     parts = [
         f"{username} would be removed." if dry_run else f"Removed {username}.",
-        f"{handed} scheduled job(s) {'would go' if dry_run else 'went'} to {heir}." if handed else "",
+        f"{handed} scheduled job(s) {'would be' if dry_run else 'were'} transferred to {heir}." if handed else "",
         f"{len(left) - handed} scheduled job(s) {'would have' if dry_run else 'have'} no owner"
-        f"{'' if dry_run else ' now'}, and fail when they would next run."
+        f"{'' if dry_run else ' now'}, and fail the next time they are due."
         if len(left) > handed
         else "",
     ]
@@ -122,20 +122,20 @@ def activate_user(username: Username, home: Home = None) -> None:
     """Let a user sign in again."""
     with administering(home) as admin:
         admin.set_active(username, utc_now(), active=True)
-    say(f"{username} may sign in.")
+    say(f"{username} can sign in again.")
 
 
 @users.command("deactivate")
 def deactivate_user(username: Username, home: Home = None) -> None:
-    """Let a user sign in no longer; their scheduled jobs fail when they would next run."""
+    """Stop a user from signing in. Their scheduled jobs fail the next time they are due."""
     with administering(home) as admin:
         admin.set_active(username, utc_now(), active=False)
-    say(f"{username} may no longer sign in.")
+    say(f"{username} can no longer sign in.")
 
 
 @users.command("list")
 def list_users(home: Home = None, as_json: AsJson = False) -> None:
-    """Show every user."""
+    """List the users."""
     with administering(home) as admin:
         found = admin.users()
     rows = (
@@ -158,29 +158,31 @@ def list_users(home: Home = None, as_json: AsJson = False) -> None:
 def add_token(
     username: Username,
     key_stdin: Annotated[bool, typer.Option("--key-stdin", help="Read the key from standard input.")] = False,
-    read_only: Annotated[bool, typer.Option("--read-only", help="May only be used for reading.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="The token can only read.")] = False,
     expires: Annotated[
         str | None,
-        typer.Option(metavar="WHEN", help="A date and time (ISO 8601), or a time from now: 30d, 12h."),
+        typer.Option(
+            metavar="WHEN", help="When it expires: a date and time (ISO 8601), or a duration like 30d or 12h."
+        ),
     ] = None,
     home: Home = None,
 ) -> None:
-    """Make a token and print its key, once."""
+    """Add a token and print its key. The key is not shown again."""
     now = utc_now()
-    # In bytes: what is no text is no key, and told so.
+    # Read as bytes, so that invalid UTF-8 is refused as an invalid key instead of failing.
     key = sys.stdin.buffer.readline().decode(errors="replace").strip() if key_stdin else None
     end = None if expires is None else read_moment(expires, now)
     with administering(home) as admin:
         made = admin.add_token(username, now, key=key, write_enabled=not read_only, expires=end)
-    # A key that was given is known to who gave it; printed, it would end in the logs of a script.
-    say(f"{username} can sign in with the key that was given." if key_stdin else made)
+    # A given key is not printed: it would end up in the logs of a script.
+    say(f"{username} can sign in with the given key." if key_stdin else made)
 
 
 def read_moment(text: str, now: datetime) -> datetime:
-    """Read a moment that somebody typed: a date and time, or a time from now.
+    """Read a date and time, or a duration from now.
 
     Raises:
-        Invalid: it is neither.
+        Invalid: the text is neither.
     """
     duration = DURATION.fullmatch(text)
     if duration:
@@ -188,7 +190,7 @@ def read_moment(text: str, now: datetime) -> datetime:
     try:
         return read_time(text, server_zone())
     except Invalid as error:
-        message = f"{text!r} is neither a date and time like 2030-01-31T18:00 nor a time from now like 30d."
+        message = f"{text!r} is neither a date and time like 2030-01-31T18:00 nor a duration like 30d."
         raise Invalid(message) from error
 
 
@@ -197,7 +199,7 @@ def read_moment(text: str, now: datetime) -> datetime:
 
 @groups.command("add")
 def add_group(name: GroupName, home: Home = None) -> None:
-    """Make a group."""
+    """Add a group."""
     with administering(home) as admin:
         admin.add_group(name, utc_now())
     say(f"Added the group {name}.")
@@ -213,23 +215,23 @@ def remove_group(name: GroupName, home: Home = None) -> None:
 
 @groups.command("join")
 def join_group(name: GroupName, username: Username, home: Home = None) -> None:
-    """Put a user into a group."""
+    """Add a user to a group."""
     with administering(home) as admin:
         admin.set_member(name, username, utc_now(), member=True)
-    say(f"{username} is in {name}.")
+    say(f"Added {username} to {name}.")
 
 
 @groups.command("leave")
 def leave_group(name: GroupName, username: Username, home: Home = None) -> None:
-    """Take a user out of a group."""
+    """Remove a user from a group."""
     with administering(home) as admin:
         admin.set_member(name, username, utc_now(), member=False)
-    say(f"{username} is not in {name}.")
+    say(f"Removed {username} from {name}.")
 
 
 @groups.command("list")
 def list_groups(home: Home = None, as_json: AsJson = False) -> None:
-    """Show every group with its users."""
+    """List the groups with their users."""
     with administering(home) as admin:
         found = admin.groups()
     rows = ({"id": str(group.id), "name": group.name, "users": names} for group, names in found)
@@ -243,28 +245,28 @@ def _words(values: list[str]) -> list[str]:
     return [word for value in values for part in value.split(",") if (word := part.strip())]
 
 
-Types = Annotated[list[str], typer.Option("--types", help="Types of objects, like extras.job; comma separated.")]
-Actions = Annotated[list[str], typer.Option("--actions", help="Actions on them, like view,run; comma separated.")]
-Users = Annotated[list[str], typer.Option("--users", help="Users who get it; comma separated.")]
-Groups = Annotated[list[str], typer.Option("--groups", help="Groups that get it; comma separated.")]
+Types = Annotated[list[str], typer.Option("--types", help="Object types, like extras.job, separated by commas.")]
+Actions = Annotated[list[str], typer.Option("--actions", help="Actions, like view,run.")]
+Users = Annotated[list[str], typer.Option("--users", help="Users who get the permission, separated by commas.")]
+Groups = Annotated[list[str], typer.Option("--groups", help="Groups that get the permission, separated by commas.")]
 
 
 @permissions.command("add")
 def add_permission(
-    name: Annotated[str, typer.Argument(help="What the permission is called.")],
+    name: Annotated[str, typer.Argument(help="The name of the permission.")],
     types: Types,
     actions: Actions,
     users: Users = [],  # noqa: B006 - Typer reads the default, nobody changes it
     groups: Groups = [],  # noqa: B006 - Typer reads the default, nobody changes it
     constraints: Annotated[
         str | None,
-        typer.Option(metavar="JSON", help='Which objects it is limited to: \'{"name": "Back up"}\'.'),
+        typer.Option(metavar="JSON", help='Limit it to some objects: \'{"name": "Back up"}\'.'),
     ] = None,
     home: Home = None,
 ) -> None:
-    """Permit actions on types of objects to users and groups.
+    """Give users and groups permission for actions on types of objects.
 
-    The permission prefect (type) write (action) lets somebody change Prefect itself, and so run code on workers.
+    The action write on the type prefect gives full access to Prefect, and with it the power to run code on workers.
     """
     with administering(home) as admin:
         admin.add_permission(
@@ -276,7 +278,7 @@ def add_permission(
             groups=_words(groups),
             constraint=_json(constraints),
         )
-    reach = "" if users or groups else " It reaches nobody: neither --users nor --groups were given."
+    reach = "" if users or groups else " No user or group has it: give --users or --groups."
     say(f"Added the permission {name}.{reach}")
 
 
@@ -291,9 +293,9 @@ def _json(text: str | None) -> Any:
 
 @permissions.command("remove")
 def remove_permission(
-    name: Annotated[str, typer.Argument(help="What the permission is called.")], home: Home = None
+    name: Annotated[str, typer.Argument(help="The name of the permission.")], home: Home = None
 ) -> None:
-    """Take a permission away from everybody."""
+    """Remove a permission from all its users and groups."""
     with administering(home) as admin:
         admin.remove_permission(name, utc_now())
     say(f"Removed the permission {name}.")
@@ -301,7 +303,7 @@ def remove_permission(
 
 @permissions.command("list")
 def list_permissions(home: Home = None, as_json: AsJson = False) -> None:
-    """Show every permission and who has it."""
+    """List the permissions with their users and groups."""
     with administering(home) as admin:
         rows = []
         for permission in admin.permissions():

@@ -1,4 +1,4 @@
-"""``signoff queue``, ``approve``, ``deny`` and ``dry-run``: a person's decisions about what others have requested."""
+"""``signoff queue``, ``approve``, ``deny`` and ``dry-run``: list the requests that wait for approval, and decide."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from api_shim.settings import utc_now
 COLUMNS = ("id", "name", "job", "requested by", "when", "may approve")
 
 Ref = Annotated[str, typer.Argument(metavar="ID", help="The id or the name of the request.")]
-Comment = Annotated[str, typer.Option(metavar="TEXT", help="Why, for those who read about it later.")]
+Comment = Annotated[str, typer.Option(metavar="TEXT", help="The reason; stored with the decision.")]
 
 
 def queue(url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
-    """Show the requests that wait for approval, and which of them you may approve.
+    """List the requests that wait for approval, and which of them you can approve.
 
     Example: signoff queue
     """
     with signed_in(url, insecure=insecure) as shim:
         found = shim.queue()
-    show_found(found, _line, COLUMNS, "Nothing that you may see waits for approval.", as_json=as_json)
+    show_found(found, _line, COLUMNS, "No requests are waiting for approval.", as_json=as_json)
 
 
 def approve(
     ref: Ref,
-    force: Annotated[bool, typer.Option("--force", help="Also if its date is past.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Approve it even if its start time has passed.")] = False,
     comment: Comment = "",
     url: Url = HERE,
     insecure: Insecure = False,
@@ -57,7 +57,7 @@ def deny(ref: Ref, comment: Comment = "", url: Url = HERE, insecure: Insecure = 
 
 
 def dry_run(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
-    """Run a request as you without effect, to see what it would do; the request stays as it is.
+    """Start a dry run of a request, as you, to see what it would do. The request is not affected.
 
     Example: signoff dry-run nightly
     """

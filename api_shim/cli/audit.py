@@ -1,4 +1,4 @@
-"""``signoff audit``: who did what, whether that is still what was recorded, and a copy of it."""
+"""``signoff audit``: list, verify and export the audit trail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from api_shim.services.audit_trail import AuditTrail
 from api_shim.settings import OWNER_FILE
 from approval_gate.errors import Unavailable
 
-app = typer.Typer(no_args_is_help=True, help="Who did what; it is only ever added to.")
+app = typer.Typer(no_args_is_help=True, help="Show, verify and export the audit trail: who did what, and when.")
 
 MOST = 10_000
 COLUMNS = ("number", "at", "act", "actor", "name", "data")
@@ -26,11 +26,11 @@ COLUMNS = ("number", "at", "act", "actor", "name", "data")
 
 @app.command("list")
 def list_events(
-    limit: Annotated[int, typer.Option(min=1, max=MOST, metavar="N", help="How many to show at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, metavar="N", help="The maximum number of events.")] = 50,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was recorded last, the newest first."""
+    """List the newest events, the newest first."""
     with opened(home) as store:
         found = AuditTrail(store).newest(limit)
     if not found and not as_json:
@@ -45,20 +45,21 @@ def _line(event: AuditEvent) -> dict[str, Any]:
 
 @app.command("verify")
 def verify(home: Home = None) -> None:
-    """See whether every event is there, and is what was recorded."""
+    """Check that no event has been changed or removed."""
     with opened(home) as store:
         count = AuditTrail(store).verify()
-    say(f"{count} events, unbroken.")
+    say(f"{count} events, none changed or missing.")
 
 
 @app.command("export")
 def export(
     file: Annotated[
-        Path | None, typer.Argument(help="A new file, for you alone. Without it, they are printed.", show_default=False)
+        Path | None,
+        typer.Argument(help="A new file, readable by you only. Default: standard output.", show_default=False),
     ] = None,
     home: Home = None,
 ) -> None:
-    """Write every event as a line of JSON, the oldest first."""
+    """Export all events as JSON Lines, the oldest first."""
     with opened(home) as store, _made(file) as out:
         for event in AuditTrail(store).events():
             out.write(f"{json.dumps(shape(event))}\n")
@@ -66,14 +67,14 @@ def export(
 
 @contextmanager
 def _made(file: Path | None) -> Iterator[TextIO]:
-    """Make a file to write to, which stays if all has been written; without one it is standard output."""
+    """Create a file to write to, and remove it if writing fails; without a file, use standard output."""
     if file is None:
         yield sys.stdout
-        # Whoever reads it may be gone; now that can still be told quietly.
+        # The reader may have closed the pipe: flush here, where that error is handled.
         sys.stdout.flush()
         return
     try:
-        # Never one that is there: others may be able to read it, and it may be an earlier export.
+        # Never overwrite: an existing file may be readable by others, or be an earlier export.
         file.touch(mode=OWNER_FILE, exist_ok=False)
         try:
             with file.open("w", encoding="utf-8") as out:

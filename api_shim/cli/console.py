@@ -1,4 +1,4 @@
-"""What all commands share: the home folder, how they print, how they fail."""
+"""What all commands share: the home folder, output and errors."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from api_shim.settings import Settings
 from api_shim.store import Store
 from approval_gate.errors import GateError
 
-Home = Annotated[Path | None, typer.Option(help="The folder that signoff keeps everything in.", envvar="SIGNOFF_HOME")]
+Home = Annotated[Path | None, typer.Option(help="The folder with all data of the server.", envvar="SIGNOFF_HOME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def read_settings(home: Path | None) -> Settings:
-    """Return the settings, with the home folder that a command was given."""
+    """Return the settings, with the home folder of the command if it has one."""
     return Settings() if home is None else Settings(home=home.expanduser().absolute())
 
 
 @contextmanager
 def opened(home: Path | None) -> Iterator[Store]:
-    """Open the store of a home folder, its tables up to date."""
+    """Open the store of a home folder, and migrate it if needed."""
     settings = read_settings(home)
     settings.make_home()
     store = Store(settings.store_url)
@@ -41,12 +41,12 @@ def opened(home: Path | None) -> Iterator[Store]:
 
 
 def say(text: str) -> None:
-    """Print for people."""
+    """Print a text, without control characters."""
     typer.echo(readable(text))
 
 
 def readable(text: str) -> str:
-    """Return a text without what a terminal would obey, which may stand in any name or message."""
+    """Return a text with control characters replaced: names and messages may hold terminal escapes."""
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
@@ -63,12 +63,12 @@ def show(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, as_json: boo
 
 
 def _print(table: Table) -> None:
-    # A pipe is as wide as it needs to be; only a terminal folds.
+    # Lines are wrapped only at a terminal, never in a pipe.
     Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def _cell(value: Any) -> Text:
-    # As Text, so that nothing in it is taken for markup.
+    # As Text, so that Rich does not interpret markup in it.
     if isinstance(value, bool):
         return Text("yes" if value else "no")
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -79,7 +79,7 @@ def _cell(value: Any) -> Text:
 
 
 def describe(fields: Mapping[str, Any]) -> None:
-    """Print what there is to know about one thing, a line for each."""
+    """Print the fields of one object, each on a line."""
     grid = Table.grid(padding=(0, 2))
     for name, value in fields.items():
         grid.add_row(Text(name, "bold"), _cell(value))
@@ -87,6 +87,6 @@ def describe(fields: Mapping[str, Any]) -> None:
 
 
 def fail(error: GateError) -> int:
-    """Print what went wrong, and return the exit status."""
+    """Print an error, and return the exit status."""
     typer.echo(f"error: {error}", err=True)
     return 1

@@ -1,8 +1,8 @@
-"""How the variables of a Job are typed: ``-d name=value``, or all of them as JSON.
+"""The variables of a Job on the command line: ``-d name=value``, or all of them as JSON.
 
-* A value is sent as the text that it is, and the server reads it as the variable wants it: ``3`` as a number, ``yes``
-  as true, ``{"a": 1}`` as an object. A name that is given again makes a list.
-* ``@file`` stands for what is in a file.
+* A value is sent as text, and the server converts it to the type of the variable: ``3`` to a number, ``yes`` to true,
+  ``{"a": 1}`` to an object. A name that is given more than once makes a list.
+* ``@file`` stands for the content of a file.
 """
 
 from __future__ import annotations
@@ -22,25 +22,27 @@ Pairs = Annotated[
         "-d",
         "--set",
         metavar="NAME=VALUE",
-        help="A variable of the Job; NAME=@FILE takes what is in a file. Given again, a list.",
+        help="A variable of the Job; NAME=@FILE reads the value from a file. Repeat a name to make a list.",
         show_default=False,
     ),
 ]
 Data = Annotated[
     str | None,
-    typer.Option(metavar="JSON", help="The variables as a JSON object, or @FILE with one.", show_default=False),
+    typer.Option(
+        metavar="JSON", help="The variables as a JSON object, or @FILE to read it from a file.", show_default=False
+    ),
 ]
 
 
 def read_inputs(pairs: Iterable[str] | None, data: str | None) -> dict[str, Any]:
-    """Return the variables that were typed; a pair goes before the same name in the object.
+    """Return the given variables; a pair overrides the same name in the object.
 
     Args:
         pairs: each ``name=value``.
         data: a JSON object.
 
     Raises:
-        typer.BadParameter: it is not written so.
+        typer.BadParameter: a pair has no name or no ``=``, or the data is not a JSON object.
         Invalid: a file cannot be read.
     """
     inputs = _object(data) if data is not None else {}
@@ -57,7 +59,7 @@ def _object(text: str) -> dict[str, Any]:
     try:
         read = json.loads(_content(text))
     except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"It is not JSON: {error}.", param_hint="--data") from error
+        raise typer.BadParameter(f"This is not JSON: {error}.", param_hint="--data") from error
     if not isinstance(read, dict):
         raise typer.BadParameter('It must be an object, like {"count": 3}.', param_hint="--data")
     return read
@@ -71,4 +73,4 @@ def _content(value: str) -> str:
     except OSError as error:
         raise Invalid(f"The file {value[1:]} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise Invalid(f"The file {value[1:]} is no text in UTF-8.") from error
+        raise Invalid(f"The file {value[1:]} is not UTF-8 text.") from error

@@ -1,4 +1,4 @@
-"""``signoff job``: which Jobs there are, which of them may run, and what they want to know."""
+"""``signoff job``: list, enable and disable Jobs, and show their variables."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from api_shim.client.transport import HERE
 from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import utc_now
 
-app = typer.Typer(no_args_is_help=True, help="The Jobs that were found, and which may run.")
+app = typer.Typer(no_args_is_help=True, help="List, enable and disable Jobs.")
 
 JobName = Annotated[str, typer.Argument(help="The Job's name, or module.Class.")]
 
 
 @app.command("list")
 def list_jobs(home: Home = None, as_json: AsJson = False) -> None:
-    """Show every Job that a start of `signoff up` has found."""
+    """List the Jobs that `signoff up` has found."""
     with opened(home) as store:
         found = JobCatalogue(store, utc_now).jobs()
     rows = [
@@ -36,25 +36,25 @@ def list_jobs(home: Home = None, as_json: AsJson = False) -> None:
         for job in found
     ]
     if not rows and not as_json:
-        say("No Jobs yet: they are found when `signoff up` starts.")
+        say("No Jobs yet. `signoff up` finds them when it starts.")
         return
     show(rows, ("name", "grouping", "class", "enabled", "installed", "approval", "sensitive"), as_json=as_json)
 
 
 @app.command("enable")
 def enable(name: JobName, home: Home = None) -> None:
-    """Let a Job run."""
+    """Enable a Job, so that it can run."""
     with opened(home) as store:
         job = JobCatalogue(store, utc_now).set_enabled(name, enabled=True)
-    say(f"{job.name} may run.")
+    say(f"Enabled {job.name}.")
 
 
 @app.command("disable")
 def disable(name: JobName, home: Home = None) -> None:
-    """Let a Job run no longer; what is scheduled of it fails when it would next run."""
+    """Disable a Job. Its scheduled jobs fail the next time they are due."""
     with opened(home) as store:
         job = JobCatalogue(store, utc_now).set_enabled(name, enabled=False)
-    say(f"{job.name} may no longer run.")
+    say(f"Disabled {job.name}.")
 
 
 @app.command("variables")
@@ -64,13 +64,13 @@ def variables(
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a Job wants to know before it runs, as the running server tells you.
+    """Show the variables of a Job.
 
     Example: signoff job variables "Back up"
     """
     with signed_in(url, insecure=insecure) as shim:
         found = shim.variables(name)
     if not found and not as_json:
-        say("It wants to know nothing.")
+        say("This Job has no variables.")
         return
     show(as_rows(found), ("name", "type", "required", "default", "help_text", "choices"), as_json=as_json)

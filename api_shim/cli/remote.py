@@ -1,7 +1,7 @@
-"""What the commands share that speak to a running server: where it is, who types, and how its answers are printed.
+"""What the commands share that call a running server: its address, the token, filters, and output.
 
-* They go over HTTP with the token of who types, for what they do is somebody's.
-* The token comes from ``SIGNOFF_TOKEN`` or is asked for; it is no argument, for those stand in the process list.
+* They call the REST API with the user's token, so that permissions and the audit trail apply to that user.
+* The token comes from ``SIGNOFF_TOKEN`` or a prompt. There is no option for it: the process list shows those.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ M = TypeVar("M", bound=BaseModel)
 
 Url = Annotated[
     str,
-    typer.Option(envvar="SIGNOFF_URL", help="Where signoff runs. Your token is read from SIGNOFF_TOKEN, or asked for."),
+    typer.Option(
+        envvar="SIGNOFF_URL", help="The address of the server. Your token is read from SIGNOFF_TOKEN, or prompted for."
+    ),
 ]
 Insecure = Annotated[
-    bool, typer.Option("--insecure", help="Send the token over plain http to another machine; others can read it.")
+    bool, typer.Option("--insecure", help="Allow plain http to another machine, where others can read the token.")
 ]
-Limit = Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many to show at most.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="The maximum number of rows.")]
 Sort = Annotated[
-    str | None, typer.Option(metavar="FIELDS", help="What to sort by, like name,-start_time.", show_default=False)
+    str | None, typer.Option(metavar="FIELDS", help="Fields to sort by, like name,-start_time.", show_default=False)
 ]
 Search = Annotated[
-    str | None, typer.Option("--search", "-s", metavar="TEXT", help="Only those that mention it.", show_default=False)
+    str | None,
+    typer.Option("--search", "-s", metavar="TEXT", help="Only those that contain this text.", show_default=False),
 ]
 Where = Annotated[
     list[str] | None,
@@ -42,29 +45,29 @@ Where = Annotated[
         "--where",
         "-w",
         metavar="FIELD=VALUE",
-        help="Only those with it, as the API filters: name__ic=back, start_time__gte=2030-01-01. May be given again.",
+        help="A filter of the API: name__ic=back, start_time__gte=2030-01-01. Can be repeated.",
         show_default=False,
     ),
 ]
 
 
 def read_token() -> str:
-    """Return the token of who types, asking for it if there is somebody to ask.
+    """Return the token of the user, from the environment or a prompt.
 
     Raises:
-        Invalid: there is none, and nobody.
+        Invalid: no token is set, and there is no terminal for a prompt.
     """
     token = Environment().token
-    # A program that was started without standard input has None there.
+    # sys.stdin is None in a program that was started without standard input.
     if token is None and not (sys.stdin and sys.stdin.isatty()):
         raise Invalid("Set SIGNOFF_TOKEN to your token; there is no terminal here to ask for it.")
-    # Asked for on standard error, which leaves the output to scripts.
+    # The prompt is on standard error, so that scripts can read the output.
     return str(token or typer.prompt("Token", hide_input=True, err=True)).strip()
 
 
 @contextmanager
 def signed_in(url: str, *, insecure: bool) -> Iterator[Shim]:
-    """Speak to the server as who types."""
+    """Open a client for the server with the user's token."""
     with Shim(url, read_token(), insecure=insecure) as shim:
         yield shim
 
@@ -74,10 +77,10 @@ def read_filters(where: Iterable[str] | None, **also: Any) -> dict[str, Any]:
 
     Args:
         where: each ``FIELD=VALUE``.
-        also: further ones; None is none.
+        also: further filters; those that are None are left out.
 
     Raises:
-        typer.BadParameter: one has no field or no value.
+        typer.BadParameter: a filter has no field or no ``=``.
     """
     filters: dict[str, Any] = {name: value for name, value in also.items() if value is not None}
     for text in where or ():
@@ -85,7 +88,7 @@ def read_filters(where: Iterable[str] | None, **also: Any) -> dict[str, Any]:
         if not field or not equals:
             raise typer.BadParameter(f"{text!r} is not FIELD=VALUE.", param_hint="--where")
         if field in {"limit", "offset"}:
-            raise typer.BadParameter("How many are shown is told with --limit.", param_hint="--where")
+            raise typer.BadParameter("Use --limit for the number of rows.", param_hint="--where")
         filters[field] = [*_several(filters.get(field)), value]
     return filters
 
@@ -95,21 +98,21 @@ def _several(value: Any) -> list[Any]:
 
 
 def as_rows(things: Iterable[BaseModel]) -> list[dict[str, Any]]:
-    """Return shapes as JSON has them."""
+    """Return schemas as JSON objects."""
     return [thing.model_dump(mode="json") for thing in things]
 
 
 def show_found(
     found: Sequence[M], line: Callable[[M], dict[str, Any]], columns: Sequence[str], nothing: str, *, as_json: bool
 ) -> None:
-    """Print a list of shapes.
+    """Print a list.
 
     Args:
-        found: they.
-        line: what a table shows of each, by column.
-        columns: of the table.
+        found: the objects.
+        line: returns the cells of an object, by column.
+        columns: the columns of the table.
         nothing: the sentence for an empty list.
-        as_json: as JSON, whole, and an empty list too.
+        as_json: print all fields as JSON, an empty list too.
     """
     if not found and not as_json:
         say(nothing)
@@ -118,15 +121,15 @@ def show_found(
 
 
 def tell(thing: BaseModel, sentence: str, *, as_json: bool) -> None:
-    """Print an answer: as JSON, or what it means."""
+    """Print an answer, as JSON or as a sentence."""
     say(json.dumps(thing.model_dump(mode="json"), indent=2) if as_json else sentence)
 
 
 def delete_each(delete: Callable[[str], None], refs: Iterable[str]) -> None:
-    """Delete one after the other, and tell of each; what is refused holds up none of the others.
+    """Delete objects one after the other, and print the outcome of each. A refusal does not stop the others.
 
     Raises:
-        typer.Exit: one was refused.
+        typer.Exit: at least one deletion was refused.
     """
     refused = False
     for ref in refs:

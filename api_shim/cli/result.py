@@ -1,4 +1,4 @@
-"""``signoff result``: what has run, how it went, and what it said."""
+"""``signoff result``: list, show, wait for and delete job results, and show their logs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from api_shim.cli.waiting import Timeout, follow, wait_for
 from api_shim.client.transport import HERE
 from api_shim.schemas import JobLogEntry, JobResult
 
-app = typer.Typer(no_args_is_help=True, help="What has run, how it went, and what it said.")
+app = typer.Typer(no_args_is_help=True, help="Show job results and their logs, and wait for runs.")
 
 COLUMNS = ("id", "name", "status", "created", "started", "done")
 
@@ -36,13 +36,15 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the job result.
 
 @app.command("list")
 def list_results(
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="Only of this Job.", show_default=False)] = None,
+    job: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Only results of this Job.", show_default=False)
+    ] = None,
     status: Annotated[
         str | None,
         typer.Option(metavar="STATUS", help="PENDING, STARTED, SUCCESS, FAILURE or REVOKED.", show_default=False),
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only of this scheduled job.", show_default=False)
+        str | None, typer.Option(metavar="ID", help="Only results of this scheduled job.", show_default=False)
     ] = None,
     search: Search = None,
     where: Where = None,
@@ -52,14 +54,14 @@ def list_results(
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what has run, the newest first.
+    """List job results, the newest first.
 
     Example: signoff result list --job "Back up" --status FAILURE --where date_created__gte=2030-01-01
     """
     filters = read_filters(where, job_model=job, status=status, scheduled_job=schedule, q=search, sort=sort)
     with signed_in(url, insecure=insecure) as shim:
         found = shim.results(limit=limit, **filters)
-    show_found(found, _line, COLUMNS, "Nothing that you may see has run.", as_json=as_json)
+    show_found(found, _line, COLUMNS, "No job results.", as_json=as_json)
 
 
 def _line(row: JobResult) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def _line(row: JobResult) -> dict[str, Any]:
 
 @app.command("show")
 def show_result(ref: Id, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
-    """Show everything about a job result.
+    """Show a job result.
 
     Example: signoff result show 3f0a4d7e-0000-4000-8000-000000000000
     """
@@ -91,16 +93,16 @@ def show_result(ref: Id, url: Url = HERE, insecure: Insecure = False, as_json: A
 @app.command("logs")
 def logs(
     ref: Id,
-    following: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    following: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the run has ended.")] = False,
     timeout: Timeout = None,
     where: Where = None,
     url: Url = HERE,
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the log of a job result; with -f as it comes, until the run has ended (Ctrl-C leaves it running).
+    """Show the log of a job result. With -f, follow it until the run has ended; Ctrl-C does not stop the run.
 
-    As JSON it is a list, or with -f a line for each entry.
+    With --json the log is a list, or with -f a line of JSON for each entry.
 
     Exit status with -f: 0 the run succeeded, 3 it failed or was revoked, 4 it has not ended in time.
 
@@ -108,9 +110,9 @@ def logs(
     """
     filters = read_filters(where)
     if following and filters:
-        raise typer.BadParameter("--where goes without --follow.")
+        raise typer.BadParameter("--where cannot be used with --follow.")
     if timeout is not None and not following:
-        raise typer.BadParameter("--timeout goes with --follow.")
+        raise typer.BadParameter("--timeout needs --follow.")
     with signed_in(url, insecure=insecure) as shim:
         if following:
             follow(shim, ref, timeout=timeout, on_line=_say_json if as_json else _say)
@@ -139,9 +141,9 @@ def wait(
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Wait until a run has ended, and tell how.
+    """Wait until a run has ended, and print its result.
 
-    Exit status: 0 it succeeded, 1 refused, 2 wrong call, 3 it failed or was revoked, 4 it has not ended in time.
+    Exit status: 0 the run succeeded, 1 refused, 2 wrong usage, 3 it failed or was revoked, 4 it has not ended in time.
 
     Example: signoff result wait 3f0a4d7e-0000-4000-8000-000000000000 --timeout 600
     """

@@ -1,4 +1,4 @@
-"""``signoff run``: a Job, now or by schedule."""
+"""``signoff run``: run a Job now, or schedule it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,24 @@ At = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="When, or when first: 2030-01-01T02:00, on --time-zone's clocks, else the server's; or with its offset.",
+        help="The start, like 2030-01-01T02:00, in --time-zone; or with an offset, like 2030-01-01T02:00Z.",
         show_default=False,
     ),
 ]
-Cron = Annotated[str | None, typer.Option(metavar="CRONTAB", help='Five fields, like "0 2 * * *".', show_default=False)]
+Cron = Annotated[
+    str | None,
+    typer.Option(metavar="CRONTAB", help='Repeat by a crontab of five fields, like "0 2 * * *".', show_default=False),
+]
 Every = Annotated[
-    str | None, typer.Option(metavar="INTERVAL", help="hourly, daily or weekly, from --at on.", show_default=False)
+    str | None,
+    typer.Option(metavar="INTERVAL", help="Repeat hourly, daily or weekly, from --at on.", show_default=False),
 ]
 TimeZone = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Like Europe/Berlin; the server's zone without it.", show_default=False),
+    typer.Option(metavar="NAME", help="The time zone, like Europe/Berlin. Default: the server's.", show_default=False),
 ]
 Queue = Annotated[str | None, typer.Option(metavar="NAME", help="The work queue.", show_default=False)]
-Name = Annotated[str | None, typer.Option(metavar="NAME", help="What the scheduled job is called.", show_default=False)]
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="The name of the scheduled job.", show_default=False)]
 
 
 def run(
@@ -46,18 +50,18 @@ def run(
     time_zone: TimeZone = None,
     name: Name = None,
     queue: Queue = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do, if the Job can.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended, and tell how.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do a dry run, if the Job supports it.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run has ended, and print its result.")] = False,
     timeout: Timeout = None,
     url: Url = HERE,
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a Job, now or by schedule; if it needs approval, ask for that.
+    """Run a Job now, or schedule it with --at or --cron. If the Job needs approval, this makes a request.
 
-    Exit status: 0 done, 1 refused, 2 wrong call.
+    Exit status: 0 done, 1 refused, 2 wrong usage.
 
-    With --wait also: 3 it failed or was revoked, 4 it waits for approval or has not ended in time.
+    With --wait also: 3 the run failed or was revoked, 4 it waits for approval or has not ended in time.
 
     Example: signoff run "Back up" -d source=/srv -d target=/backup --name nightly --cron "0 2 * * *"
     """
@@ -83,18 +87,18 @@ def _check(
     wait: bool,
     timeout: float | None,
 ) -> None:
-    """See that the options go together.
+    """Check that the options can be combined.
 
     Raises:
-        typer.BadParameter: they do not.
+        typer.BadParameter: they cannot.
     """
     later = at is not None or cron is not None
     faults = {
         "Give --every or --cron, not both.": every and cron,
-        "--every needs --at, the first time.": every and at is None,
-        "--time-zone goes with --at or --cron.": time_zone and not later,
-        "--wait is for a run that begins now.": wait and (later or every),
-        "--timeout goes with --wait.": timeout is not None and not wait,
+        "--every needs --at.": every and at is None,
+        "--time-zone needs --at or --cron.": time_zone and not later,
+        "--wait cannot be used with a schedule.": wait and (later or every),
+        "--timeout needs --wait.": timeout is not None and not wait,
     }
     for sentence, is_so in faults.items():
         if is_so:
@@ -114,7 +118,7 @@ def _tell_run(shim: Shim, accepted: schemas.Accepted, *, wait: bool, timeout: fl
 
 
 def scheduled(row: schemas.ScheduledJob) -> str:
-    """Say what has become of a request."""
+    """Return the outcome of a request as a sentence."""
     if row.approval_state == "pending":
-        return f"«{row.name}» waits for approval; then {when(row)}."
+        return f"«{row.name}» waits for approval; scheduled {when(row)}."
     return f"Scheduled «{row.name}», {when(row)}; {what_follows(row, utc_now())}."

@@ -1,4 +1,4 @@
-"""``signoff schedule``: what is scheduled, when it fires, whose it is."""
+"""``signoff schedule``: list, show, change and delete scheduled jobs, and change their owner."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from api_shim.client.transport import HERE
 from api_shim.schemas import Explanation, ScheduledJob
 from api_shim.settings import utc_now
 
-app = typer.Typer(no_args_is_help=True, help="What is scheduled, when it fires, whose it is.")
+app = typer.Typer(no_args_is_help=True, help="Show, change, delete and transfer scheduled jobs.")
 
 COLUMNS = ("id", "name", "job", "when", "enabled", "approval", "last run")
 
@@ -36,8 +36,10 @@ Ref = Annotated[str, typer.Argument(metavar="ID", help="The id or the name of th
 
 @app.command("list")
 def list_scheduled(
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="Only of this Job.", show_default=False)] = None,
-    user: Annotated[str | None, typer.Option(metavar="USER", help="Only those he owns.", show_default=False)] = None,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="Only those of this Job.", show_default=False)] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="USER", help="Only those of this owner.", show_default=False)
+    ] = None,
     search: Search = None,
     where: Where = None,
     sort: Sort = None,
@@ -46,14 +48,14 @@ def list_scheduled(
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is scheduled.
+    """List scheduled jobs.
 
     Example: signoff schedule list --job "Back up" --where enabled=true --sort name
     """
     filters = read_filters(where, job_model=job, user=user, q=search, sort=sort)
     with signed_in(url, insecure=insecure) as shim:
         found = shim.scheduled_jobs(limit=limit, **filters)
-    show_found(found, _line, COLUMNS, "Nothing that you may see is scheduled.", as_json=as_json)
+    show_found(found, _line, COLUMNS, "No scheduled jobs.", as_json=as_json)
 
 
 def _line(row: ScheduledJob) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def _line(row: ScheduledJob) -> dict[str, Any]:
 
 @app.command("show")
 def show_scheduled(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
-    """Show everything about a scheduled job.
+    """Show a scheduled job.
 
     Example: signoff schedule show nightly
     """
@@ -98,16 +100,16 @@ def change(
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Change what a scheduled job runs, or when; what was approved and now runs otherwise asks again.
+    """Change the schedule, inputs, queue or name of a scheduled job. It may need approval again.
 
     Example: signoff schedule change nightly --cron "0 3 * * *" -d keep=14
     """
     if not any(option is not None for option in (pairs or None, data, name, at, cron, time_zone, queue)):
-        raise typer.BadParameter("Say what is to change, as with --cron or -d.")
+        raise typer.BadParameter("Give at least one change, like --cron or -d.")
     with signed_in(url, insecure=insecure) as shim:
         inputs = read_inputs(pairs, data) if pairs or data is not None else None
         if inputs is not None and data is None:
-            # What is not typed stays.
+            # Inputs that are not given keep their values.
             inputs = shim.scheduled_job(ref).kwargs | inputs
         row = shim.change(ref, name=name, data=inputs, at=at, cron=cron, time_zone=time_zone, queue=queue)
     tell(row, _changed(row), as_json=as_json)
@@ -121,7 +123,7 @@ def _changed(row: ScheduledJob) -> str:
 
 @app.command("enable")
 def enable(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
-    """Let a scheduled job fire.
+    """Enable a scheduled job, so that it runs when it is due.
 
     Example: signoff schedule enable nightly
     """
@@ -132,13 +134,13 @@ def enable(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJso
 
 @app.command("disable")
 def disable(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
-    """Let a scheduled job fire no longer; it stays as it is.
+    """Disable a scheduled job, so that it does not run until it is enabled.
 
     Example: signoff schedule disable nightly
     """
     with signed_in(url, insecure=insecure) as shim:
         row = shim.change(ref, enabled=False)
-    tell(row, f"«{row.name}» does not fire until it is enabled.", as_json=as_json)
+    tell(row, f"Disabled «{row.name}».", as_json=as_json)
 
 
 @app.command("delete")
@@ -147,7 +149,7 @@ def delete(
     url: Url = HERE,
     insecure: Insecure = False,
 ) -> None:
-    """Delete scheduled jobs, one after the other; what they have run stays recorded.
+    """Delete scheduled jobs, one after the other. Their job results are kept.
 
     Example: signoff schedule delete nightly weekly
     """
@@ -157,43 +159,43 @@ def delete(
 
 @app.command("take-over")
 def take_over(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
-    """Become the owner of a scheduled job, as whom it runs.
+    """Take over a scheduled job: you become its owner, and it runs as you.
 
     Example: signoff schedule take-over nightly
     """
     with signed_in(url, insecure=insecure) as shim:
         row = shim.assume(ref)
-    tell(row, f"You own «{row.name}» now; it runs as you.", as_json=as_json)
+    tell(row, f"You are now the owner of «{row.name}»; it runs as you.", as_json=as_json)
 
 
 @app.command("transfer")
 def transfer(
     ref: Ref,
-    user: Annotated[str, typer.Argument(metavar="USER", help="The name or the id of who is to own it.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="The name or the id of the new owner.")],
     url: Url = HERE,
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Hand a scheduled job to somebody else, as whom it then runs.
+    """Transfer a scheduled job to another user, as whom it then runs.
 
     Example: signoff schedule transfer nightly carol
     """
     with signed_in(url, insecure=insecure) as shim:
         row = shim.transfer(ref, user)
-    tell(row, f"«{row.name}» went to {user}.", as_json=as_json)
+    tell(row, f"Transferred «{row.name}» to {user}.", as_json=as_json)
 
 
 @app.command("explain")
 def explain(
     ref: Ref,
     user: Annotated[
-        str | None, typer.Option(metavar="USER", help="About whom; you without it.", show_default=False)
+        str | None, typer.Option(metavar="USER", help="The user to explain it for. Default: you.", show_default=False)
     ] = None,
     url: Url = HERE,
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show who may do what with a scheduled job, when it fires next, and why not.
+    """Show who can approve, run or take over a scheduled job, and when it runs next, or why not.
 
     Example: signoff schedule explain nightly --user carol
     """
@@ -203,7 +205,7 @@ def explain(
         tell(told, "", as_json=True)
         return
     show(_verdicts(told), ("what", f"{told.user.username} may", "who may"), as_json=False)
-    say(f"Fires next: {moment(told.next_firing) or told.why_not or 'never'}")
+    say(f"Next run: {moment(told.next_firing) or told.why_not or 'never'}")
 
 
 def _verdicts(told: Explanation) -> list[dict[str, Any]]:
@@ -220,16 +222,16 @@ def _verdicts(told: Explanation) -> list[dict[str, Any]]:
 @app.command("upcoming")
 def upcoming(
     ref: Ref,
-    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many times.")] = 10,
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="The number of times to show.")] = 10,
     url: Url = HERE,
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show when a scheduled job fires next, on the clocks of its time zone.
+    """Show when a scheduled job runs next, in its time zone.
 
     Example: signoff schedule upcoming nightly --count 3
     """
     with signed_in(url, insecure=insecure) as shim:
         told = shim.upcoming(ref, count=count)
     times = [local(time, told.time_zone) for time in told.firings]
-    tell(told, "\n".join([*times, *filter(None, [told.why_not])]) or "It never fires again.", as_json=as_json)
+    tell(told, "\n".join([*times, *filter(None, [told.why_not])]) or "It does not run again.", as_json=as_json)

@@ -1,4 +1,4 @@
-"""How times are told: on the clocks of the scheduled job that they belong to, or in UTC."""
+"""How the command line prints times: in the time zone of their scheduled job, or in UTC."""
 
 from __future__ import annotations
 
@@ -14,43 +14,42 @@ def local_time(time: datetime | None) -> str | None:
 
 
 def local(time: datetime, zone: str) -> str:
-    """Return a time on the clocks of a zone.
+    """Return the local time in a zone; in UTC if this machine does not know the zone.
 
     Args:
-        time: aware.
-        zone: its IANA name.
+        time: the time, timezone-aware.
+        zone: the IANA name of the zone.
     """
     try:
         clock = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError):
-        # This machine does not know the zone.
         return str(moment(time))
     return f"{time.astimezone(clock):%Y-%m-%d %H:%M} {zone}"
 
 
 def moment(time: datetime | None) -> str | None:
-    """Return a moment to the second, in UTC."""
+    """Return a time to the second, in UTC."""
     return None if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def start(row: ScheduledJob) -> str:
-    """Return the start of a scheduled job on the clocks of its time zone."""
+    """Return the start of a scheduled job in its time zone."""
     return local(row.start_time, row.time_zone)
 
 
 def when(row: ScheduledJob) -> str:
-    """Say when a scheduled job fires."""
+    """Return the schedule of a scheduled job, in words."""
     if row.interval == "custom":
         return f"{row.crontab} ({row.time_zone})"
     return f"once at {start(row)}" if row.one_off else f"{row.interval} from {start(row)}"
 
 
 def what_follows(row: ScheduledJob, now: datetime) -> str:
-    """Say what a scheduled job that may run does next."""
+    """Return what happens next with a scheduled job, in words."""
     if row.one_off and row.last_run_at:
         return "it has run already"
     if not row.enabled:
         return "it is disabled, so it does not run"
     if not row.one_off:
-        return "it fires next by its schedule"
+        return "it runs on its schedule"
     return "it runs now" if row.start_time <= now else f"it runs at {start(row)}"

@@ -1,8 +1,8 @@
-"""``signoff up``: everything in one process on one port.
+"""``signoff up``: the whole server in one process, on one port.
 
-* It says what is wrong before it starts: a port that is taken, a home that another one uses, versions that do not fit.
-* A key is printed when it is made, and never again.
-* It ends within seconds on Ctrl-C or SIGTERM, and takes the runs under way with it.
+* Before it starts it checks the port, the lock on the home folder, and that the installed versions work together.
+* A key is printed when it is created, and never again.
+* Ctrl-C or SIGTERM stops it within seconds, and ends the runs in progress.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ from flows.registry import Discovery, discover
 logger = logging.getLogger("signoff")
 
 GRACE = 3
-"""Seconds that requests under way have to end when the server stops."""
+"""Seconds that open requests have to finish when the server stops."""
 
 WORKS_WITHIN = 10
-"""Seconds that the worker has to begin, before the server says that it runs anyway."""
+"""Seconds to wait for the worker before the server reports that it is running."""
 
 
 def up(
@@ -63,11 +63,13 @@ def up(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 4200,
     demo: Annotated[
         bool,
-        typer.Option("--demo", help="Make alice and bob, who approve each other's requests; enable new Jobs."),
+        typer.Option(
+            "--demo", help="Add the users alice and bob, who can approve each other's requests, and enable new Jobs."
+        ),
     ] = False,
     home: Home = None,
 ) -> None:
-    """Start everything: the REST API, Prefect with its UI, and a worker."""
+    """Start the server: the REST API, the pages, Prefect with its UI, and a worker."""
     log_to_terminal()
     settings = read_settings(home)
     check_port(host, port)
@@ -82,24 +84,24 @@ def up(
 
 
 def leave() -> NoReturn:
-    """End this process now that all of ours is closed; Prefect's threads would wait for the server that has gone."""
+    """End the process without waiting for Prefect's threads, which would wait for the stopped server."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
 def log_to_terminal() -> None:
-    """Show our own log; Prefect sees to its own."""
+    """Print the ``signoff`` log; Prefect configures its own."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logger.addHandler(handler)
 
 
 def check_port(host: str, port: int) -> None:
-    """See that nobody listens there.
+    """Check that the server can listen on a port.
 
     Raises:
-        Unavailable: somebody does, or the address is not ours.
+        Unavailable: the port is in use, or the address is not one of this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -113,10 +115,10 @@ def check_port(host: str, port: int) -> None:
 
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
-    """Keep a second server out of a home folder.
+    """Lock a home folder against a second server.
 
     Raises:
-        Unavailable: one is running there.
+        Unavailable: a server is already running with it.
     """
     with (home / "up.lock").open("w") as lock:
         try:
@@ -127,7 +129,7 @@ def locked(home: Path) -> Iterator[None]:
 
 
 def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool) -> None:
-    """Make everything, and serve until told to stop."""
+    """Build the applications, and serve until stopped."""
     proxies = read_networks(settings.proxies)
     worker_key = settings.worker_key()
     internal = f"prefect:{secrets.token_urlsafe(32)}"
@@ -138,14 +140,14 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     found = discover(settings.job_modules)
     warn(found)
 
-    say("Starting Prefect (the first start in a new home takes some ten seconds) …")
+    say("Starting Prefect (the first start takes about ten seconds) …")
     prefect = create_prefect_app()
     client = connect(prefect, internal)
     engine = PrefectOrchestrator(client, pool=settings.pool)
 
     async def opened() -> None:
         await worker_there(engine)
-        # Made as late as they are printed: a start that fails takes no key with it.
+        # Keys are created only when they are printed, so that a failed start loses none.
         now = utc_now()
         made = admin.first_keys(now)
         announce(origin, made + (admin.demo_keys(application.services.catalogue, now) if demo else []))
@@ -163,7 +165,7 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
         clock=utc_now,
     )
     server = Up(BehindProxies(front, proxies), shim, EmbeddedWorker(settings.pool), opened, host=host, port=port)
-    # Until the door is open nothing is under way that could not be left as it is, as by SIGTERM.
+    # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
         server.run()
@@ -177,14 +179,14 @@ async def worker_there(engine: PrefectOrchestrator) -> None:
 
 
 def origin_of(host: str, port: int) -> str:
-    """Return where this machine reaches what listens there."""
+    """Return the URL under which this machine reaches the server."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @asynccontextmanager
 async def checked(prefect: ASGIApp, client: httpx.AsyncClient, engine: PrefectOrchestrator) -> AsyncIterator[None]:
-    """Run Prefect, and see that it works.
+    """Run Prefect, and check that it works.
 
     Raises:
         Unavailable: the installed versions do not work together.
@@ -197,13 +199,13 @@ async def checked(prefect: ASGIApp, client: httpx.AsyncClient, engine: PrefectOr
 
 
 class Up(uvicorn.Server):
-    """The server, with a worker that begins when the door is open and ends before it closes.
+    """The HTTP server, with a worker that starts after it listens and stops before it closes.
 
     Args:
-        front: what everything arrives at.
-        shim: our application, which runs all others.
+        front: the application that receives every request.
+        shim: the REST API, whose lifespan runs Prefect.
         worker: executes the runs.
-        opened: called when everything works.
+        opened: called when the server and the worker are ready.
         host: the address to listen on.
         port: the port to listen on.
     """
@@ -224,11 +226,11 @@ class Up(uvicorn.Server):
             port=port,
             log_level="error",
             access_log=False,
-            # Done by us, who believe no one but who is named.
+            # BehindProxies does this, for trusted proxies only.
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE,
             ws="websockets-sansio",
-            # Run by serve(), where what goes wrong is a sentence.
+            # serve() runs it, and turns its errors into sentences.
             lifespan="off",
         )
         super().__init__(config)
@@ -237,41 +239,41 @@ class Up(uvicorn.Server):
         self._opened = opened
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Run everything until told to stop."""
+        """Serve until stopped."""
         async with running(self._shim):
             await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the door, then begin to work."""
+        """Start to listen, then start the worker."""
         await super().startup(sockets)
         self._worker.start()
         await self._opened()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - stops for any signal alike
-        """Stop; who asks twice does not want to wait. To end when asked is success, so the signal goes no further."""
+        """Stop; at once on the second signal. The signal is not raised again, so that the exit status is 0."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the work, then close the door."""
+        """Stop the worker, then close the server."""
         say("Stopping …")
-        # In a thread: the worker says goodbye to Prefect, which answers from this one.
+        # In a thread: the worker signs off at Prefect, which answers from this event loop.
         await anyio.to_thread.run_sync(self._worker.stop)
         await super().shutdown(sockets)
 
 
 def announce(origin: str, keys: list[tuple[str, str]]) -> None:
-    """Say where everything is, and print the keys that were made."""
-    say("signoff is running; Ctrl-C stops it.")
+    """Print the addresses, and the keys that were created."""
+    say("signoff is running. Press Ctrl-C to stop it.")
     say(f"  Pages       {origin}/signoff/\n  REST API    {origin}/api/\n  Prefect UI  {origin}/")
     if keys:
-        say("Keys made now, shown this once; sign in to the pages with a key, and to the Prefect UI with user:key.")
+        say("New keys, not shown again. Sign in to the pages with a key, and to the Prefect UI with user:key:")
     for username, key in keys:
         say(f"  {username}:{key}")
 
 
 def warn(found: Discovery) -> None:
-    """Say what is wrong with the Jobs that were found."""
+    """Log the problems and warnings of the discovered Jobs."""
     warnings = (warning for definition in found.jobs.values() for warning in definition.warnings)
     for sentence in (*found.problems, *warnings):
         logger.warning("%s", sentence)

@@ -1,8 +1,8 @@
-"""How a command waits for a run, shows that it does, and tells how it ended.
+"""How a command waits for a run, and prints its result.
 
-* While it waits it shows so at a terminal, on standard error; in a pipe it is silent.
-* Its exit status is 0 for a run that succeeded, 3 for one that failed or was revoked, 4 for one that has not ended
-  in time or waits for approval.
+* At a terminal it shows a spinner on standard error; in a pipe it is silent.
+* The exit status is 0 if the run succeeded, 3 if it failed or was revoked, and 4 if it has not ended in time or waits
+  for approval.
 """
 
 from __future__ import annotations
@@ -29,18 +29,20 @@ NOT_ENDED = 4
 
 Timeout = Annotated[
     float | None,
-    typer.Option(min=0, metavar="SECONDS", help="How long to wait at most; then the status is 4.", show_default=False),
+    typer.Option(
+        min=0, metavar="SECONDS", help="The longest time to wait; then the exit status is 4.", show_default=False
+    ),
 ]
 
 
 def wait_for(shim: Shim, ref: str | UUID, *, timeout: float | None, as_json: bool) -> None:
-    """Wait until a run has ended, print how, and leave with the exit status that says so.
+    """Wait until a run has ended, print its result, and exit with the status for it.
 
     Args:
-        shim: who waits.
-        ref: the id of its job result.
-        timeout: seconds; None for as long as it takes.
-        as_json: print the job result for scripts.
+        shim: the client.
+        ref: the id of the job result.
+        timeout: the longest time to wait, in seconds; None for no limit.
+        as_json: print the job result as JSON.
 
     Raises:
         typer.Exit: the run did not succeed.
@@ -52,13 +54,13 @@ def wait_for(shim: Shim, ref: str | UUID, *, timeout: float | None, as_json: boo
 
 
 def follow(shim: Shim, ref: str, *, timeout: float | None, on_line: Callable[[JobLogEntry], None]) -> None:
-    """Print the log of a run as it comes, until it has ended.
+    """Print the log of a run until it has ended.
 
     Args:
-        shim: who follows.
-        ref: the id of its job result.
-        timeout: seconds; None for as long as it takes.
-        on_line: prints a line.
+        shim: the client.
+        ref: the id of the job result.
+        timeout: the longest time to follow, in seconds; None for no limit.
+        on_line: prints a log line.
 
     Raises:
         typer.Exit: the run did not succeed.
@@ -87,7 +89,7 @@ def _leave(row: JobResult) -> None:
 
 
 def outcome(row: JobResult) -> str:
-    """Say how a run ended, and what came of it."""
+    """Return the status of a run, with its result or traceback."""
     said = f"{row.name}: {row.status.value}"
     if row.traceback:
         return f"{said}\n{row.traceback.rstrip()}"
@@ -96,7 +98,7 @@ def outcome(row: JobResult) -> str:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """Give what shows that something goes on."""
+    """Show a spinner at a terminal, and yield a function that sets its text."""
     if not sys.stderr.isatty():
         yield lambda _text: None
         return

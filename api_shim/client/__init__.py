@@ -1,1 +1,1 @@
-"""The Python API: every call is described once, and carried out over HTTP or within the server."""
+"""The Python client: each operation is defined once, and runs over HTTP or in the server's own process."""

@@ -1,6 +1,6 @@
-"""``AsyncShim``: everything that the REST API can do, from Python that runs in an event loop.
+"""``AsyncShim``: the asynchronous client of the REST API.
 
-* Its methods are those of ``Shim``, each to be awaited.
+* It has the methods of ``Shim``, each to be awaited.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 def carried_out(call: Callable[P, Operation[T]]) -> Callable[Concatenate[AsyncShim, P], Awaitable[T]]:
-    """Return a call as a method that carries it out when it is awaited."""
+    """Turn an operation into a method that performs it when awaited."""
 
     @wraps(call)
     async def method(self: AsyncShim, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -48,17 +48,17 @@ def carried_out(call: Callable[P, Operation[T]]) -> Callable[Concatenate[AsyncSh
 
 
 class AsyncShim:
-    """Somebody at a running signoff.
+    """An asynchronous client for a signoff server, for one user.
 
     Args:
-        url: the address of the origin; ``SIGNOFF_URL`` without it, or else this machine's port 4200.
-        token: the person's key; ``SIGNOFF_TOKEN`` without it.
-        insecure: the token may be sent where others can read it.
-        transport: used instead of the network.
+        url: the URL of the server; by default ``SIGNOFF_URL``, or port 4200 on this machine.
+        token: the user's key; by default ``SIGNOFF_TOKEN``.
+        insecure: allow plain HTTP to another machine, where others can read the token.
+        transport: an httpx transport to use instead of the network.
 
     Raises:
-        Invalid: the address or the token is none.
-        Unavailable: others could read the token on its way.
+        Invalid: the URL or the token is missing or malformed.
+        Unavailable: the URL is plain HTTP to another machine, and ``insecure`` is not set.
 
     >>> async def greet():
     ...     async with AsyncShim(url, token) as shim:
@@ -83,15 +83,15 @@ class AsyncShim:
 
     @classmethod
     def within(cls, user: str, *, home: Path | str | None = None, url: str | None = None) -> AsyncShim:
-        """Act as a user on the server's own machine, without his token; for who may read the home folder.
+        """Act as a user on the server's own machine, without a token. Needs access to the home folder.
 
         Args:
-            user: the name of who is to act.
-            home: the folder that signoff keeps everything in; ``SIGNOFF_HOME`` without it.
-            url: where the server runs, for Prefect; ``SIGNOFF_URL`` without it.
+            user: the user name.
+            home: the home folder of the server; by default ``SIGNOFF_HOME``.
+            url: the URL of the server, to reach Prefect; by default ``SIGNOFF_URL``.
 
         Raises:
-            Unavailable: there is no signoff in that folder.
+            Unavailable: the folder is not the home folder of a server.
 
         >>> async def described():
         ...     async with AsyncShim.within("alice", home=home, url=url) as shim:
@@ -99,7 +99,7 @@ class AsyncShim:
         >>> asyncio.run(described())
         'Greet'
         """
-        # What it needs is more than a client over HTTP should have to load.
+        # Imported here, because clients over HTTP do not need the server's modules.
         from api_shim.client.in_process import InProcessTransport
 
         inside = InProcessTransport.of(user, home=home, url=url)
@@ -123,7 +123,7 @@ class AsyncShim:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     jobs = carried_out(of_jobs.jobs)

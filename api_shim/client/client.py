@@ -1,7 +1,7 @@
-"""``Shim``: everything that the REST API can do, from Python.
+"""``Shim``: the synchronous client of the REST API.
 
-* The calls, what they take, return and refuse, are described once, in ``calls``; here they are carried out.
-* Over HTTP it acts as the person whose token it has; within the server's own machine as any user.
+* The operations, with their arguments, results and errors, are defined in ``operations``; the client performs them.
+* Over HTTP it acts as the user of its token; on the server's own machine it can act as any user.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 def carried_out(call: Callable[P, Operation[T]]) -> Callable[Concatenate[Shim, P], T]:
-    """Return a call as a method that carries it out."""
+    """Turn an operation into a method that performs it."""
 
     @wraps(call)
     def method(self: Shim, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -49,25 +49,25 @@ def carried_out(call: Callable[P, Operation[T]]) -> Callable[Concatenate[Shim, P
 
 
 def as_method(method: Callable[P, T]) -> Callable[P, T]:
-    """Let a method that wraps a function tell its own signature, which has ``self`` too."""
+    """Add ``self`` to the signature of a method that wraps a function."""
     described = signature(method)
     itself = Parameter("self", Parameter.POSITIONAL_ONLY)
-    method.__signature__ = described.replace(parameters=[itself, *described.parameters.values()])  # type: ignore[attr-defined]  # as inspect reads it
+    method.__signature__ = described.replace(parameters=[itself, *described.parameters.values()])  # type: ignore[attr-defined]  # inspect reads it
     return method
 
 
 class Shim:
-    """Somebody at a running signoff.
+    """A client for a signoff server, for one user.
 
     Args:
-        url: the address of the origin; ``SIGNOFF_URL`` without it, or else this machine's port 4200.
-        token: the person's key; ``SIGNOFF_TOKEN`` without it.
-        insecure: the token may be sent where others can read it.
-        transport: used instead of the network.
+        url: the URL of the server; by default ``SIGNOFF_URL``, or port 4200 on this machine.
+        token: the user's key; by default ``SIGNOFF_TOKEN``.
+        insecure: allow plain HTTP to another machine, where others can read the token.
+        transport: an httpx transport to use instead of the network.
 
     Raises:
-        Invalid: the address or the token is none.
-        Unavailable: others could read the token on its way.
+        Invalid: the URL or the token is missing or malformed.
+        Unavailable: the URL is plain HTTP to another machine, and ``insecure`` is not set.
 
     >>> with Shim(url, token) as shim:
     ...     shim.run("Greet", {"who": "Ada"}).job_result.name
@@ -89,21 +89,21 @@ class Shim:
 
     @classmethod
     def within(cls, user: str, *, home: Path | str | None = None, url: str | None = None) -> Shim:
-        """Act as a user on the server's own machine, without his token; for who may read the home folder.
+        """Act as a user on the server's own machine, without a token. Needs access to the home folder.
 
         Args:
-            user: the name of who is to act.
-            home: the folder that signoff keeps everything in; ``SIGNOFF_HOME`` without it.
-            url: where the server runs, for Prefect; ``SIGNOFF_URL`` without it.
+            user: the user name.
+            home: the home folder of the server; by default ``SIGNOFF_HOME``.
+            url: the URL of the server, to reach Prefect; by default ``SIGNOFF_URL``.
 
         Raises:
-            Unavailable: there is no signoff in that folder.
+            Unavailable: the folder is not the home folder of a server.
 
         >>> with Shim.within("alice", home=home, url=url) as shim:
         ...     shim.job("Greet").name
         'Greet'
         """
-        # What it needs is more than a client over HTTP should have to load.
+        # Imported here, because clients over HTTP do not need the server's modules.
         from api_shim.client.in_process import InProcessTransport, Portal
 
         inside = InProcessTransport.of(user, home=home, url=url)
@@ -127,7 +127,7 @@ class Shim:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._http.close()
 
     jobs = carried_out(of_jobs.jobs)

@@ -1,9 +1,9 @@
-"""The REST API within this process, for scripts on the server's own machine: the same routes, without the network.
+"""The REST API in this process, for scripts on the server's own machine: the same routes, without the network.
 
-* Who may read the home folder may act as any user, as with the administrative commands.
-* The store is the server's; Prefect is reached through the running server, as its worker, or where Prefect's own
-  settings say. While it does not answer, what has been written holds, and the server's loop brings Prefect into line.
-* No loop runs here: that is the server's.
+* Anyone with access to the home folder can act as any user, as with the administrative commands.
+* The database is the server's. Prefect is reached through the running server with the worker's key, or as Prefect's own
+  settings say. While Prefect does not respond, changes are stored, and the server brings Prefect into line later.
+* No background tasks run here: they run in the server.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Actor
 
 PREFECT_ANSWERS_WITHIN = 30.0
-"""Seconds."""
+"""Timeout in seconds."""
 
 
 class InProcessTransport(httpx.AsyncBaseTransport):
-    """Carries requests to our routes, as a user.
+    """An httpx transport that passes requests to the routes of the REST API, as a user.
 
     Args:
-        settings: where everything is.
-        username: who acts.
-        address: of the running server, for the links in answers.
-        prefect: speaks to Prefect's API.
+        settings: the settings of the server.
+        username: the name of the user.
+        address: the URL of the running server, for the links in answers.
+        prefect: a client for Prefect's API.
     """
 
     def __init__(self, settings: Settings, username: str, address: httpx.URL, prefect: httpx.AsyncClient) -> None:
@@ -66,14 +66,14 @@ class InProcessTransport(httpx.AsyncBaseTransport):
 
     @classmethod
     def of(cls, username: str, *, home: Path | str | None, url: str | None) -> InProcessTransport:
-        """Open a home folder, from what is given or else from the environment.
+        """Open a home folder; arguments that are None come from the environment.
 
         Raises:
-            Unavailable: there is no signoff in it.
+            Unavailable: the folder is not the home folder of a server.
         """
         settings = Settings() if home is None else Settings(home=Path(home).expanduser().absolute())
         if settings.database_url is None and not (settings.home / "signoff.db").exists():
-            raise Unavailable(f"There is no signoff in the folder {settings.home}.")
+            raise Unavailable(f"The folder {settings.home} is not the home folder of a signoff server.")
         address = read_address(Environment().url if url is None else url)
         return cls(settings, username, address, to_prefect(settings, address))
 
@@ -94,20 +94,20 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         return actor_of(tx, user)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the answer of our routes."""
+        """Return the response of the routes."""
         return await self._transport.handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close the store, and the connections to Prefect."""
+        """Close the database and the connections to Prefect."""
         await self._prefect.aclose()
         self._store.close()
 
 
 class Portal(httpx.BaseTransport):
-    """Carries requests into an event loop in a thread of its own.
+    """A synchronous transport that runs an ``InProcessTransport`` in an event loop in its own thread.
 
     Args:
-        inside: what answers them there.
+        inside: the transport to run.
     """
 
     def __init__(self, inside: InProcessTransport) -> None:
@@ -116,7 +116,7 @@ class Portal(httpx.BaseTransport):
         self._portal = self._stack.enter_context(anyio.from_thread.start_blocking_portal(name="signoff-within"))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the answer, complete."""
+        """Return the complete response."""
         request.read()
         return self._portal.call(self._answer, request)
 
@@ -125,13 +125,13 @@ class Portal(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
     def close(self) -> None:
-        """End the loop."""
+        """Stop the event loop."""
         with self._stack:
             self._portal.call(self._inside.aclose)
 
 
 def to_prefect(settings: Settings, address: httpx.URL) -> httpx.AsyncClient:
-    """Return a client for Prefect's API: where its own settings say, or through the running server as its worker."""
+    """Return a client for Prefect's API, by Prefect's own settings or through the running server as its worker."""
     told = PrefectEnvironment()
     url = read_address(told.api_url or f"{str(address).rstrip('/')}/api")
     check_private(url)

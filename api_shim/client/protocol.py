@@ -1,9 +1,9 @@
-"""What calls are made of: a question to the server, a pause, and how names, filters and answers are written and read.
+"""The building blocks of operations: requests, pauses, and the encoding of names, filters, bodies and answers.
 
-* What cannot be sent is refused before anything is.
-* Any name is one part of a path, whatever is in it.
-* Of a link to a further page only its query is used: behind a proxy it may name an address that is not ours to ask.
-* A list has each of its rows once, however it moves between two pages.
+* Values that cannot be encoded are refused before anything is sent.
+* A name is one segment of a path, whatever characters it has.
+* Of the link to the next page only the query is used: behind a proxy its host may not be reachable.
+* A list contains each object once, even if objects move between pages while it is read.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ O = TypeVar("O", bound=schemas.Object)  # noqa: E741 - an object of the contract
 
 EXTRAS = "api/extras"
 MOST_OF_A_PAGE = 200
-"""Rows that are asked for at once."""
+"""Maximum number of rows in one request."""
 
 Ref = str | UUID | schemas.Reference | schemas.Object
-"""By which something is meant: its id, its name, or itself."""
+"""A reference to an object: its id, its name, or the object itself."""
 
 Value = str | int | bool | datetime | UUID | schemas.Reference | schemas.Object
 Filter = Value | Iterable[Value] | None
-"""What a list is restricted to: one value, or any of several; None does not restrict."""
+"""The value of a filter: one value, or several of which any matches; None for no filter."""
 
 
 class UnexpectedResponse(Exception):
-    """What has not been said by signoff, or not by this version of it."""
+    """The answer is not one of this version of signoff."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpRequest:
-    """Something to be asked of the server.
+    """A request to the server.
 
     Args:
-        method: of HTTP.
-        path: below the address of the origin.
-        body: JSON, encoded; None for none.
+        method: the HTTP method.
+        path: the path below the URL of the server.
+        body: the encoded JSON body; None for no body.
     """
 
     method: str = "GET"
@@ -57,68 +57,68 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Some time to let pass; it is answered with the time, in seconds since some moment.
+    """A pause. The operation is sent the time after it, in seconds of a monotonic clock.
 
     Args:
-        seconds: how long.
+        seconds: the length of the pause.
     """
 
     seconds: float
 
 
 Operation = Generator[HttpRequest | Sleep, Any, T]
-"""A call: what it yields is done, and the answer sent to it; what it returns is the result."""
+"""An operation: it yields requests and pauses, is sent their answers, and returns the result."""
 
 
 # What is sent
 
 
 def path_of(kind: str, ref: Ref, verb: str = "") -> str:
-    """Return the path of one object, or of something that is done with it.
+    """Return the path of an object, or of an action on it.
 
     Args:
-        kind: the last part of the path of the list that it is in.
-        ref: by which it is meant.
-        verb: what is done with it.
+        kind: the last segment of the path of its list.
+        ref: the reference to the object.
+        verb: the last segment of the path of the action; empty for the object itself.
 
     Raises:
         NotFound: the name is empty.
-        Invalid: the name is no text.
+        Invalid: the name contains lone surrogates.
     """
     text = text_of(ref)
     if not text:
-        raise NotFound("Nothing has an empty name.")
+        raise NotFound("The name is empty.")
     try:
-        # The dots too: a name may be "..", which in a path means another address.
+        # Encode dots too: the name ".." would be a dot segment of the path.
         name = quote(text, safe="").replace(".", "%2E")
     except UnicodeEncodeError as error:
-        raise Invalid("The name has characters that are no text.") from error
+        raise Invalid("The name has characters that cannot be sent.") from error
     return f"{EXTRAS}/{kind}/{name}/{verb}/" if verb else f"{EXTRAS}/{kind}/{name}/"
 
 
 def body_of(content: object) -> bytes:
-    """Return what is sent as a body, encoded.
+    """Return a value encoded as a JSON body.
 
     Raises:
-        Invalid: it is nothing that JSON can tell.
+        Invalid: the value cannot be encoded as JSON.
     """
     try:
         return json.dumps(content, ensure_ascii=False, allow_nan=False, default=text_of).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid("What is to be sent has values or characters that JSON cannot tell.") from error
+        raise Invalid("The data has values or characters that JSON cannot represent.") from error
 
 
 def query_of(filters: Mapping[str, Filter]) -> str:
-    """Return filters as a query.
+    """Return filters as a URL query.
 
     Raises:
-        Invalid: a value is no text.
+        Invalid: a value contains lone surrogates.
     """
     pairs = [(field, text_of(value)) for field, values in filters.items() for value in _several(values)]
     try:
         return urlencode(pairs)
     except UnicodeEncodeError as error:
-        raise Invalid("A filter has characters that are no text.") from error
+        raise Invalid("A filter has characters that cannot be sent.") from error
 
 
 def _several(values: Filter) -> Iterable[Value]:
@@ -129,10 +129,10 @@ def _several(values: Filter) -> Iterable[Value]:
 
 
 def text_of(value: object) -> str:
-    """Return an id, a time or a flag as the contract writes it.
+    """Return an id, a time, a number or a flag as text, in the format of the contract.
 
     Raises:
-        TypeError: it is none of those.
+        TypeError: the value has another type.
     """
     match value:
         case bool():
@@ -151,27 +151,27 @@ def text_of(value: object) -> str:
 
 
 def read(kind: type[T], content: object) -> T:
-    """Read an answer.
+    """Validate an answer.
 
     Args:
-        kind: its type, of shapes.
-        content: what came back, decoded.
+        kind: the expected type.
+        content: the decoded content.
 
     Raises:
-        Strange: it is no such thing.
+        UnexpectedResponse: the content has another shape.
     """
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError:
-        # Without a cause: it may repeat what was said.
+        # Without the cause, which may repeat confidential content.
         raise UnexpectedResponse from None
 
 
 def read_nothing(content: object) -> None:
-    """See that there is no answer, as to a deletion.
+    """Check that an answer is empty, as after a deletion.
 
     Raises:
-        Strange: there is one.
+        UnexpectedResponse: it is not empty.
     """
     if content is not None:
         raise UnexpectedResponse
@@ -181,10 +181,10 @@ def rows(kind: type[O], path: str, filters: Mapping[str, Filter], limit: int | N
     """Read a list, page by page.
 
     Args:
-        kind: the type of its rows.
-        path: of the list.
-        filters: what it is restricted to; ``sort`` and ``q`` too.
-        limit: how many rows at most; None for all.
+        kind: the type of its objects.
+        path: the path of the list.
+        filters: the filters, with ``sort`` and ``q``.
+        limit: the maximum number of objects; None for all.
     """
     found: dict[UUID, O] = {}
     asked: set[str] = set()

@@ -1,19 +1,13 @@
-"""Where a server is, and what may be sent there.
+"""The connection to a server: its URL, the token, and the meaning of answers.
 
-* A key goes to the address that was given and nowhere else; over plain HTTP it does not leave this machine, unless
-  somebody wants that.
-* It is part of no message, and nor is an address before it is known to have no password in it.
-
-What comes back from the server: the content of an answer, or the error of the rules that it means.
-
-* What the server refuses, and what goes wrong on the way, is an error of the rules, with a sentence; what was said
-  by field stays in its ``detail``.
+* A token is sent only to the given URL. Over plain HTTP it does not leave this machine, unless ``insecure`` allows it.
+* No error message contains a token, or a URL that may contain a password.
+* Refusals and failed connections raise the errors of ``approval_gate.errors``, with a sentence; sentences by field are
+  in ``detail``.
+* The environment variables are ``SIGNOFF_URL`` and ``SIGNOFF_TOKEN``, and for Prefect ``PREFECT_API_URL`` and
+  ``PREFECT_API_AUTH_STRING``.
 
 Contract 2.
-
-Where signoff runs and with which key somebody signs in, as the environment says; and what Prefect's says.
-
-* ``SIGNOFF_URL`` and ``SIGNOFF_TOKEN``; ``PREFECT_API_URL`` and ``PREFECT_API_AUTH_STRING``.
 """
 
 from __future__ import annotations
@@ -43,21 +37,24 @@ C = TypeVar("C")
 
 HERE = "http://127.0.0.1:4200"
 TIMEOUT = 30.0
-"""Seconds that a server has for an answer."""
+"""Timeout of a request, in seconds."""
 
-NO_ADDRESS = f"The address of signoff cannot be read; it looks like {HERE}."
-MORE_THAN_ADDRESS = f"The address of signoff looks like {HERE}, with no name, password or query in it."
+
+NO_ADDRESS = f"The URL of the server is invalid; it looks like {HERE}."
+
+
+MORE_THAN_ADDRESS = f"The URL of the server looks like {HERE}, without a user name, password or query."
 
 
 def read_address(url: str) -> httpx.URL:
-    """Read the address of an origin.
+    """Parse the URL of a server.
 
     Raises:
-        Invalid: it is none. The message does not repeat it: there may be a password in it.
+        Invalid: the URL is malformed. The message does not repeat it, because it may contain a password.
     """
     try:
         address = httpx.URL(url)
-        # As the system will have it when it looks the host up.
+        # The name resolution of the system encodes the host like this.
         address.host.encode("idna")
     except (httpx.InvalidURL, UnicodeError) as error:
         raise Invalid(NO_ADDRESS) from error
@@ -68,7 +65,7 @@ def read_address(url: str) -> httpx.URL:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine, reached without any network."""
+    """Say whether a host is the loopback interface of this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -76,48 +73,48 @@ def is_loopback(host: str) -> bool:
 
 
 def check_private(address: httpx.URL, *, insecure: bool = False) -> None:
-    """See that nobody else can read what is sent there.
+    """Check that the token is encrypted on its way, or does not leave this machine.
 
     Args:
-        address: of the server.
-        insecure: others may.
+        address: the URL of the server.
+        insecure: skip the check.
 
     Raises:
-        Unavailable: others could.
+        Unavailable: the URL is plain HTTP to another machine.
     """
     if address.scheme == "http" and not is_loopback(address.host) and not insecure:
-        message = f"Others could read the token on its way to {address.host}: use https, or --insecure."
+        message = f"Others could read the token on its way to {address.host}. Use https, or --insecure."
         raise Unavailable(message)
 
 
 def trusts_environment(address: httpx.URL) -> bool:
-    """Say whether a proxy that the environment names may carry what is sent there; not what is to stay here."""
+    """Say whether proxy settings of the environment apply: not for plain HTTP on this machine."""
     return address.scheme == "https" or not is_loopback(address.host)
 
 
 def opened(client: Callable[..., C], **how: Any) -> C:
-    """Return a client of httpx.
+    """Create an httpx client.
 
     Args:
-        client: its kind.
-        how: what it is made with.
+        client: its class.
+        how: its arguments.
 
     Raises:
-        Unavailable: the environment names what httpx cannot use.
+        Unavailable: the proxy or certificate settings of the environment are invalid.
     """
     try:
         return client(**how)
     except (ValueError, ImportError, OSError) as error:
-        message = f"The proxy or the certificates that the environment names cannot be used: {error}."
+        message = f"The proxy or certificate settings of the environment cannot be used: {error}."
         raise Unavailable(message) from error
 
 
 def options(address: httpx.URL, token: str | None) -> dict[str, Any]:
-    """Return how a client of httpx speaks to signoff.
+    """Return the arguments of an httpx client for a server.
 
     Args:
-        address: of the origin.
-        token: the key of who speaks; None where he is known without.
+        address: the URL of the server.
+        token: the user's key; None where the user is known without it.
     """
     signed = {} if token is None else {"Authorization": f"Token {token}"}
     return {
@@ -137,21 +134,21 @@ REFUSALS: Mapping[int, type[GateError]] = {
     409: Conflict,
     413: TooLarge,
 }
-"""What each status means; any other that is no success means that this cannot be had now."""
+"""The error for each status; ``Unavailable`` for any other that is not a success."""
 
 UNREADABLE = object()
-"""Content that is no JSON."""
+"""Stands for content that is not JSON."""
 
 
 def content_of(answer: httpx.Response, where: str) -> Any:
-    """Return what an answer says, decoded; None for an empty one.
+    """Return the decoded content of a response; None if it is empty.
 
     Args:
-        answer: complete.
-        where: the address, for people.
+        answer: the complete response.
+        where: the URL of the server, for error messages.
 
     Raises:
-        GateError: it is a refusal, by its status.
+        GateError: the status is not a success.
     """
     content = _decoded(answer)
     if answer.is_success:
@@ -173,27 +170,29 @@ def _decoded(answer: httpx.Response) -> Any:
 
 
 def undelivered(error: httpx.HTTPError, where: str) -> Unavailable:
-    """Return the refusal for a question that had no answer."""
+    """Return the error for a request without a response."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
         return Unavailable(f"{where} cannot be reached: {error}.")
-    return Unavailable(f"{where} gave no answer; what was asked of it may have been done all the same.")
+    return Unavailable(f"{where} did not respond. It may still have processed the request.")
 
 
 def stranger(where: str) -> Unavailable:
-    """Return the refusal for what was not said by signoff."""
-    return Unavailable(f"What answers at {where} is not signoff, or not this version of it.")
+    """Return the error for an answer that is not signoff's."""
+    return Unavailable(f"The server at {where} is not signoff, or has another version.")
 
 
 KEY = re.compile(r"[!-~]+")
-NO_TOKEN = "The token is empty, or has characters that no token has."  # noqa: S105 - a sentence, not a secret
+
+
+NO_TOKEN = "The token is empty or has invalid characters."  # noqa: S105 - a sentence, not a secret
 
 
 class Environment(BaseSettings):
-    """What is set from outside.
+    """The settings of the client, read from the environment.
 
     Args:
-        url: the address of the origin.
-        token: a key; whether it is one is seen later, and it is not repeated.
+        url: the URL of the server.
+        token: the user's key; not validated here, so that no error repeats it.
     """
 
     model_config = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True)
@@ -203,10 +202,10 @@ class Environment(BaseSettings):
 
 
 class PrefectEnvironment(BaseSettings):
-    """What is set for clients of Prefect.
+    """The settings of Prefect's clients, read from the environment.
 
     Args:
-        api_url: the address of its API.
+        api_url: the URL of Prefect's API.
         api_auth_string: ``user:password``.
     """
 
@@ -217,10 +216,10 @@ class PrefectEnvironment(BaseSettings):
 
 
 def check_key(token: str) -> str:
-    """Return a token that can be sent.
+    """Return the token if it is valid.
 
     Raises:
-        Invalid: it is none.
+        Invalid: the token is empty or has invalid characters.
     """
     if not KEY.fullmatch(token):
         raise Invalid(NO_TOKEN)
@@ -228,12 +227,12 @@ def check_key(token: str) -> str:
 
 
 def find_token(token: str | None) -> str:
-    """Return a token, from the environment if it is not given.
+    """Return the given token, or else the one of the environment.
 
     Raises:
-        Invalid: there is none.
+        Invalid: the token is missing, empty or has invalid characters.
     """
     found = Environment().token if token is None else token
     if found is None:
-        raise Invalid("Give a token, or set SIGNOFF_TOKEN to it.")
+        raise Invalid("Give a token, or set SIGNOFF_TOKEN.")
     return check_key(str(found).strip() if token is None else token)

@@ -1,1 +1,1 @@
-"""The one origin: who calls, the REST API, the pages, and Prefect behind them."""
+"""The web server: authentication, the REST API, the pages, and the proxy to Prefect."""

@@ -1,7 +1,7 @@
-"""Reads the bodies of requests, whoever sent them.
+"""Reads request bodies.
 
-* They are JSON or forms, of a size and depth that can be handled anywhere.
-* What cannot be read is refused with a sentence, never with a traceback.
+* A body is JSON or a form, within limits of size and nesting depth.
+* A body that cannot be read is refused with a sentence, never with a traceback.
 
 Contract 2, 4 and 9.9.
 """
@@ -22,23 +22,23 @@ from approval_gate.errors import GateError, Invalid, TooLarge
 
 MAX_BODY = 5_000_000
 DEEPEST = 200
-"""Levels of lists and objects within a body: Python can walk through that many anywhere."""
+"""Maximum nesting depth of a body; far below Python's recursion limit."""
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 TOO_DEEP = {"detail": "JSON parse error - nested too deeply"}
 
 
 class UnsupportedMediaType(GateError):
-    """A body of a kind that we do not read."""
+    """The media type of the body is not supported."""
 
 
 async def read_body(request: Request) -> Any:
     """Return the decoded body: any JSON value, or the fields of a form; ``{}`` if there is none.
 
     Raises:
-        Invalid: it cannot be decoded.
-        TooLarge: it is larger than 5 MB.
-        UnsupportedMediaType: it is neither JSON nor a form.
+        Invalid: the body cannot be decoded.
+        TooLarge: the body is larger than 5 MB.
+        UnsupportedMediaType: the body is neither JSON nor a form.
     """
     content = await _received(request)
     if is_form(request):
@@ -70,21 +70,21 @@ async def _received(request: Request, largest: int = MAX_BODY) -> bytes:
 
 
 async def read_form(request: Request, largest: int = MAX_BODY) -> FormData:
-    """Return the fields of a form; none if the body is no form.
+    """Return the fields of a form; none if the body is not a form.
 
     Args:
         request: the request.
-        largest: bytes of the body at most.
+        largest: the maximum size of the body, in bytes.
 
     Raises:
-        Invalid: it cannot be decoded, or has a file.
-        TooLarge: it is larger.
+        Invalid: the form cannot be decoded, or contains a file.
+        TooLarge: the body is larger than the maximum.
     """
     return await _parsed(request, await _received(request, largest))
 
 
 async def _parsed(request: Request, content: bytes) -> FormData:
-    request._body = content  # the form parser reads the body again, which has been counted by now
+    request._body = content  # the form parser reads the body again, after its size has been checked
     request._stream_consumed = False
     try:
         return await request.form(max_files=0, max_fields=1000, max_part_size=MAX_BODY)
@@ -102,10 +102,10 @@ async def _form(request: Request, content: bytes) -> dict[str, Any]:
 
 
 def parse_json(content: bytes) -> Any:
-    """Decode JSON, strictly: no NaN or infinity, no lone surrogates, no depth or number that Python cannot take.
+    """Decode JSON strictly: no NaN or infinity, no lone surrogates, and limits for depth and size of numbers.
 
     Raises:
-        Invalid: in the contract's words.
+        Invalid: the content is not valid JSON, with the sentence of the contract.
     """
     try:
         text = content.decode("utf-8")
@@ -129,7 +129,7 @@ def _finite(text: str) -> float:
 
 
 def _depth(value: Any) -> int:
-    """Count the levels of lists and objects, level by level, for a walk inwards could itself go too deep."""
+    """Return the nesting depth, counted level by level: recursion could itself go too deep."""
     depth, level = 0, [value]
     while level := [thing for thing in level if isinstance(thing, dict | list)]:
         depth += 1

@@ -1,17 +1,12 @@
-"""What somebody signs in with, as HTTP and websockets carry it.
+"""The credentials of HTTP requests and websockets: tokens, and the session cookie of the pages.
 
-* ``Authorization`` has a token's key in one of three schemes; the first message of a websocket has it too.
-
-Opens Prefect's UI to who is signed in to our pages: the session in his browser speaks for him there too.
-
-* A browser sends the session's cookie with whatever it asks of this origin, also when a page of another one makes it
-  ask. So the cookie counts only where the browser says that a page of this origin asks.
-* A browser that does not say who asks names the origin with all that is more than a read; a read that names none cannot
-  be looked at by another origin.
-* Prefect's UI is told that it need not ask for a login while there is a session. The session comes before what the UI
-  has stored of an earlier login, so that it acts as the one whose name our pages show.
-
-Design, section 8.
+* A token's key is in the ``Authorization`` header, in one of three schemes, or in the first message of a websocket.
+* The session of a user who is signed in to the pages also signs them in to Prefect's UI.
+* Browsers send the cookie with requests that pages of other origins make, too. So it counts only for requests that
+  ``Sec-Fetch-Site`` or ``Origin`` marks as same-origin. Without either header it counts only for reads, whose answers
+  pages of other origins cannot see.
+* While there is a session, Prefect's UI is configured not to ask for a login. The session takes precedence over a login
+  that the UI has stored, so that the UI acts as the user whose name the pages show.
 """
 
 from __future__ import annotations
@@ -32,10 +27,10 @@ def read_credentials(header: str | None) -> Credentials | None:
     """Read an ``Authorization`` header: ``Token key``, ``Bearer key`` or ``Basic`` with ``user:key``.
 
     Returns:
-        what it carries; None if there is no header, or one of another scheme.
+        the credentials; None if there is no header, or one of another scheme.
 
     Raises:
-        Unauthenticated: it cannot be read.
+        Unauthenticated: the header is malformed.
     """
     scheme, _, value = (header or "").strip().partition(" ")
     match scheme.lower():
@@ -48,10 +43,10 @@ def read_credentials(header: str | None) -> Credentials | None:
 
 
 def read_auth_string(text: str) -> Credentials:
-    """Read ``user:key``, or a key alone.
+    """Read ``user:key``, or only a key.
 
     Raises:
-        Unauthenticated: there is no key.
+        Unauthenticated: the key is empty.
     """
     username, colon, key = text.strip().partition(":")
     return Credentials(key=key, username=username) if colon and key else _key(username)
@@ -71,7 +66,7 @@ def _decoded(value: str) -> str:
 
 
 def credentials_of(message: Message) -> Credentials | None:
-    """Read what the first message of a websocket signs in with; None if it is no such message."""
+    """Read the credentials in the first message of a websocket; None if it is not an ``auth`` message."""
     try:
         said = json.loads(message.get("text") or message.get("bytes") or "")
     except (ValueError, RecursionError):
@@ -81,23 +76,25 @@ def credentials_of(message: Message) -> Credentials | None:
 
 
 UI_SETTINGS = "/ui-settings"
-"""Where Prefect's UI learns whether it is to ask for a login."""
+"""The path where Prefect's UI reads its settings, among them whether to ask for a login."""
+
+
 ALONE = frozenset({"GET", "HEAD"})
-"""What a browser asks without naming its origin."""
+"""Methods for which browsers may omit the ``Origin`` header."""
 
 
 def session_key(scope: Scope) -> str:
-    """Return the key of the session that speaks for a call; empty if none does.
+    """Return the session key of a request; empty if it has none, or is not same-origin.
 
     Args:
-        scope: of a call over HTTP.
+        scope: the ASGI scope of an HTTP request.
     """
     request = Request(scope)
     return request.cookies.get(COOKIE, "") if _asks_itself(request) else ""
 
 
 def _asks_itself(request: Request) -> bool:
-    """Say whether a page of this origin asks."""
+    """Say whether a request is same-origin."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if origin is not None and origin != f"{request.url.scheme}://{request.url.netloc}":
         return False
@@ -107,10 +104,10 @@ def _asks_itself(request: Request) -> bool:
 
 
 def asking_no_login(send: Send) -> Send:
-    """Return what sends the settings of Prefect's UI, so that it asks for no login.
+    """Wrap ``send`` for the settings of Prefect's UI, so that the UI does not ask for a login.
 
     Args:
-        send: where they go.
+        send: the ASGI callable to wrap.
     """
     begun: list[Message] = []
     body = bytearray()

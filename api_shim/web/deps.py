@@ -1,4 +1,4 @@
-"""What the routes are given: who calls, the use cases, and the shapes of the answer."""
+"""The dependencies of the routes: the caller, the use cases, and the reference in the path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from approval_gate.model import Actor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
-    """The use cases, wired."""
+    """The use cases that routes call."""
 
     store: Store
     engine: Orchestrator

@@ -1,18 +1,18 @@
-"""The one origin: who calls is found out once, here; then the call goes to our application or to Prefect's.
+"""The gateway: authenticates every request once, and passes it to the REST API, the pages or Prefect.
 
-* Ours are ``/api/``, ``/api/status``, ``/api/schema``, ``/api/docs``, ``/api/extras``, ``/api/users``,
-  ``/api/signoff`` and ``/signoff``; all else is Prefect's, but for two of its paths: to resume a run of ours, and to
-  run a deployment of ours, is a decision or a request by the rules of our API.
-* Our routes are told who calls, or why that is nobody, and answer 403 themselves (contract 2).
-* Prefect's API answers 401 to nobody: its login page needs that. Its pages and their files are open, and so are
-  ``/api/health`` and ``/api/ready``, by exact match.
-* On Prefect's paths the session of who is signed in to our pages is a login too, for what our own origin asks.
-* Reading Prefect's API needs a login; everything that is not known to be a read needs ``prefect.write``.
-  Blocks and the server's settings keep secrets that a read can show, so they need it altogether.
-* Who passes, and only he, reaches Prefect as its one internal account; headers that say who made a run are not a
-  client's to set.
-* Prefect's pages load nothing from elsewhere, though they would ask for statistics there; nobody may frame them.
-* Websockets sign in with their first message; the same rules hold for them.
+* Our own paths are ``/api/``, ``/api/status``, ``/api/schema``, ``/api/docs``, ``/api/extras``, ``/api/users``,
+  ``/api/signoff`` and ``/signoff``. All others are Prefect's, except two: resuming one of our runs is a decision, and
+  running one of our deployments is a request, so both go to the REST API.
+* Our routes receive the caller, or the error why there is none, and answer 403 themselves (contract 2).
+* Prefect's API answers 401 without valid credentials, as its login page expects. Its pages and their files are public,
+  and so are ``/api/health`` and ``/api/ready``, by exact match.
+* On Prefect's paths the session of the pages is a login too, for same-origin requests.
+* Reading Prefect's API needs a login. Everything that is not known to be a read needs the permission ``prefect.write``.
+  Blocks and server settings contain secrets, so reading them needs ``prefect.write`` too.
+* Only authorized requests reach Prefect, with the credentials of its one internal account. Headers that name the
+  creator of a run are removed, because clients could forge them.
+* Prefect's pages cannot load anything from other origins, and cannot be framed.
+* Websockets authenticate with their first message, and follow the same rules.
 """
 
 from __future__ import annotations
@@ -66,23 +66,23 @@ CONTENT_POLICY = (
     b"content-security-policy",
     b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'",
 )
-"""What a page of Prefect's may load; its own scripts are inline in part, and compile schemas."""
+"""The content security policy of Prefect's pages, which have inline scripts and compile schemas with ``eval``."""
 
 MAY_NOT_WRITE = "This needs the permission prefect.write."
 
 
 class Gateway:
-    """The ASGI application that everything arrives at.
+    """The ASGI application that receives every request.
 
     Args:
-        shim: our application.
-        pages: our pages.
-        prefect: Prefect's.
-        store: knows the users.
-        sessions: knows who is signed in to our pages.
-        requests: what people ask for on Prefect's own paths.
-        internal: ``user:password`` of Prefect's one account.
-        clock: tells the time, aware.
+        shim: the REST API.
+        pages: the pages.
+        prefect: the Prefect server.
+        store: has the users and their tokens.
+        sessions: resolves session cookies to users.
+        requests: knows which of Prefect's runs and deployments are ours.
+        internal: ``user:password`` of Prefect's internal account.
+        clock: returns the current time, timezone-aware.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Gateway:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one call."""
+        """Serve one request."""
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -128,7 +128,7 @@ class Gateway:
         return await self._who(read_credentials(Headers(scope=scope).get("authorization")))
 
     async def _visitor(self, scope: Scope) -> Actor:
-        """Return who asks on Prefect's paths: whose session it is, or else who says so himself."""
+        """Return the caller on Prefect's paths, by their session or else by their token."""
         with contextlib.suppress(Unauthenticated):
             return await self._in_session(scope)
         return await self._caller(scope)
@@ -146,7 +146,7 @@ class Gateway:
 
     async def _to_shim(self, caller: Actor | GateError, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
-            # As for GET, but for the body.
+            # Answered like GET, without the body.
             scope, send = {**scope, "method": "GET"}, _without_body(send)
         await self._shim(as_called(scope, caller), receive, send)
 
@@ -182,7 +182,7 @@ class Gateway:
             await self._prefect(self._as_internal(scope), receive, send)
 
     async def _is_gated(self, method: str, path: str) -> bool:
-        """Say whether a call is a decision about a run of ours, or asks for a run of a deployment of ours."""
+        """Say whether a request resumes one of our runs, or runs one of our deployments."""
         match = GATED.fullmatch(path)
         thing_id = read_id(match[2]) if match and method == "POST" else None
         if match is None or thing_id is None:
@@ -215,7 +215,7 @@ class Gateway:
         await self._prefect(_as_nobody(scope), sessions, send)
 
     async def _signed(self, message: Message, path: str) -> dict[str, Any]:
-        """Return the first message of a websocket, with our credentials if its own are good."""
+        """Replace the credentials in the first message of a websocket by the internal ones, if they are valid."""
         token = self._internal if await self._may_connect(message, path) else ""
         return {"text": json.dumps({"type": "auth", "token": token}), "bytes": None}
 
@@ -228,13 +228,13 @@ class Gateway:
 
 
 def as_called(scope: Scope, caller: Actor | GateError) -> Scope:
-    """Return a call of our routes as they expect it.
+    """Return the ASGI scope that our routes expect.
 
     Args:
-        scope: as it came.
-        caller: who calls, or why that is nobody.
+        scope: the scope of the request.
+        caller: the caller, or the error why there is none.
     """
-    # As it was sent, still encoded: a name in it may have a slash of its own.
+    # The path stays percent-encoded: a name in it may contain a slash.
     path = scope["raw_path"].rstrip(b"/")
     state = {**scope.get("state", {}), "caller": caller}
     return {**scope, "state": state, "path": path.decode("latin-1"), "raw_path": path}
@@ -265,7 +265,7 @@ def _at_home(send: Send) -> Send:
 
 
 def needs_write(method: str, path: str) -> bool:
-    """Say whether a call of Prefect's API is more than a read."""
+    """Say whether a request to Prefect's API needs ``prefect.write``."""
     if SECRETIVE.fullmatch(path):
         return method != "OPTIONS"
     return method not in READING_METHODS and not (method == "POST" and READING_POSTS.fullmatch(path))

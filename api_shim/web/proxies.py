@@ -1,11 +1,11 @@
-"""What reverse proxies say about the address under which we were reached, if they are ours.
+"""Support for reverse proxies: the original scheme, host, port and client address.
 
-* Only from addresses that are trusted are ``X-Forwarded-Proto``, ``-Host``, ``-Port`` and ``-For`` believed; from all
-  others they are passed over, for anybody can send them.
-* Of several values the last counts, which the nearest proxy has set; of ``-For`` the last that is no proxy of ours.
-* A value that is none is passed over.
+* ``X-Forwarded-Proto``, ``-Host``, ``-Port`` and ``-For`` are trusted only from the configured addresses, and ignored
+  from all others.
+* Of several values the last counts, which the nearest proxy has set; of ``-For`` the last that is not a trusted proxy.
+* Invalid values are ignored.
 
-Contract 2: addresses in answers are absolute.
+Contract 2: URLs in answers are absolute.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ Network = IPv4Network | IPv6Network
 
 HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?")
 PORTS: Mapping[str, str] = {"http": "80", "https": "443"}
-"""The ports that need not be named."""
+"""The default port of each scheme."""
 
 SECURE: Mapping[str, Mapping[str, str]] = {
     "http": {"http": "http", "websocket": "ws"},
     "https": {"http": "https", "websocket": "wss"},
 }
-"""What a scheme is called, by what is spoken over it."""
+"""The ASGI scheme by forwarded scheme and connection type."""
 
 
 class BehindProxies:
-    """An ASGI application that is told under which address it was reached.
+    """ASGI middleware that restores the address under which the client reached the server.
 
     Args:
-        app: the application.
-        trusted: the networks of our proxies.
+        app: the wrapped application.
+        trusted: the networks of the trusted proxies.
     """
 
     def __init__(self, app: ASGIApp, trusted: Collection[Network]) -> None:
@@ -45,7 +45,7 @@ class BehindProxies:
         self._trusted = trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one call."""
+        """Serve one request."""
         if scope["type"] != "lifespan" and self._trusts((scope.get("client") or ("",))[0]):
             scope = self._as_reached(scope)
         await self._app(scope, receive, send)
@@ -81,7 +81,7 @@ def _last(headers: Headers, name: str) -> str:
 
 
 def _host(headers: Headers, proto: str) -> str:
-    """Return the host as the caller named it, with its port where that is not the usual one; empty if none is told."""
+    """Return the forwarded host, with its port unless that is the default; empty without a valid one."""
     host, port = _last(headers, "x-forwarded-host"), _last(headers, "x-forwarded-port")
     match = HOST.fullmatch(host)
     if match is None:
@@ -91,10 +91,10 @@ def _host(headers: Headers, proto: str) -> str:
 
 
 def read_networks(names: Iterable[str]) -> list[Network]:
-    """Read addresses and networks.
+    """Parse addresses and networks.
 
     Raises:
-        Invalid: one of them is none.
+        Invalid: one of them is neither an address nor a network.
     """
     try:
         return [ip_network(name, strict=False) for name in names]

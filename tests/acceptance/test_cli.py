@@ -95,15 +95,15 @@ def test_a_schedule_is_made_changed_handed_over_and_deleted(person: Callable[[],
     alice, bob = person(), person()
     name = f"{unique('a/b')} ..?#%2F ü"
     made = alice("run", "Greet", "-d", "count=2", "--name", name, "--cron", "0 2 * * *", "--time-zone", "Europe/Berlin")
-    assert made.stdout == f"Scheduled «{name}», 0 2 * * * (Europe/Berlin); it fires next by its schedule.\n"
+    assert made.stdout == f"Scheduled «{name}», 0 2 * * * (Europe/Berlin); it runs on its schedule.\n"
     assert alice("schedule", "upcoming", name, "--count", "2").stdout.count("02:00 Europe/Berlin\n") == 2
     alice("schedule", "change", name, "--cron", "30 2 * * *", "-d", "who=Ada")
     row = told(bob("schedule", "show", name, "--json"))
     assert (row["crontab"], row["kwargs"]["who"], row["kwargs"]["count"]) == ("30 2 * * *", "Ada", 2)
-    assert alice("schedule", "disable", name).stdout == f"«{name}» does not fire until it is enabled.\n"
+    assert alice("schedule", "disable", name).stdout == f"Disabled «{name}».\n"
     alice("schedule", "enable", name)
     bob("schedule", "take-over", name)
-    assert "Fires next:" in alice("schedule", "explain", name).stdout
+    assert "Next run:" in alice("schedule", "explain", name).stdout
     assert [each["id"] for each in told(bob("schedule", "list", "-w", f"name={name}", "--json"))] == [row["id"]]
     assert bob("schedule", "delete", name, "nothing", status=1).stdout == f"Deleted «{name}».\n"
 

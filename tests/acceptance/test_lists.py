@@ -187,7 +187,7 @@ def test_logs_are_listed_by_their_result(admin: httpx.Client, result: dict[str, 
 @pytest.mark.parametrize("query", [{}, {"job_result__n": str(uuid4())}], ids=["no", "all but one"])
 def test_logs_are_of_results_that_are_named(admin: httpx.Client, query: dict[str, str]) -> None:
     answer = admin.get(LOGS, params=query)
-    told = {"job_result": ["Name the job results whose logs are wanted, at most 20."]}
+    told = {"job_result": ["Name at most 20 job results to list the logs of."]}
     assert (answer.status_code, answer.json()) == (400, told)
 
 

@@ -246,7 +246,7 @@ def test_what_is_no_form_is_refused_on_a_page(
 ) -> None:
     answer = nobody.client.post(SIGN_IN, content=content, headers={"Content-Type": kind})
     assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
-    assert "log says why" not in answer.text
+    assert "server log" not in answer.text
     answer = admin.client.post(f"{HOME}/{uuid4()}/run", content=content, headers={"Content-Type": kind})
     assert answer.status_code in {400, 403}
 

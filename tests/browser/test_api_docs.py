@@ -36,7 +36,7 @@ def test_anybody_can_read_it_and_it_asks_nobody_else(
 ) -> None:
     page.goto(f"{live.origin}/api/docs/")
     expect(page.get_by_text("Approve a request")).to_be_visible()
-    page.get_by_text("Run a Job, now or by a schedule").click()
+    page.get_by_text("Run a Job now, or schedule it").click()
     expect(page.get_by_text("or a scheduled job if it is to run later")).to_be_visible()
     assert set(asked) == {live.origin}
     assert complaints == []
@@ -48,7 +48,7 @@ def test_somebody_with_a_key_can_try_it(live: Live, page: Page, asked: list[str]
     page.locator(".auth-container input").fill(f"Token {live.key('alice')}")
     page.locator(".auth-btn-wrapper .authorize").click()
     page.locator(".btn-done").click()
-    page.get_by_text("Tell whether the server is well").click()
+    page.get_by_text("Show the health and the versions of the server").click()
     page.get_by_role("button", name="Try it out").click()
     page.get_by_role("button", name="Execute").click()
     expect(page.locator(".live-responses-table").get_by_text('"prefect-version"')).to_be_visible()

@@ -76,9 +76,9 @@ def test_what_waits_for_me_comes_first_and_the_rest_says_why_it_does_not(
 ) -> None:
     theirs, mine = requests.ask("alice"), requests.ask("bob")
     page = queue(live, signed_in("bob"))
-    expect(page.get_by_role("heading", level=2)).to_have_text(["Waiting for you", "For others to decide"])
+    expect(page.get_by_role("heading", level=2)).to_have_text(["Waiting for you", "Waiting for others"])
     expect(page.get_by_role("region", name="Waiting for you")).to_contain_text(theirs)
-    row = page.get_by_role("region", name="For others to decide").get_by_role("row").filter(has_text=mine)
+    row = page.get_by_role("region", name="Waiting for others").get_by_role("row").filter(has_text=mine)
     expect(row).to_contain_text("You cannot approve your own job request!")
     check_accessible(page)
 
@@ -86,7 +86,7 @@ def test_what_waits_for_me_comes_first_and_the_rest_says_why_it_does_not(
 def test_where_nothing_waits_it_says_so(live: Live, people: People, signed_in: SignedIn) -> None:
     nobody = people.add(("extras.scheduledjob", "view", {"name": "nothing is called so"}))
     page = queue(live, signed_in(nobody))
-    expect(page.get_by_text("Nothing waits for a decision.")).to_be_visible()
+    expect(page.get_by_text("No requests are waiting.")).to_be_visible()
     check_accessible(page)
 
 
@@ -201,7 +201,7 @@ def test_a_start_that_has_passed_is_asked_about(
     eventually(lambda: datetime.now(UTC) > start)
     opened(live, page, made["name"]).get_by_label("Comment").fill("late, but still")
     button(page, "Approve").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Its start has passed")
+    expect(page.get_by_role("heading", level=1)).to_have_text("The start time has passed")
     expect(page.get_by_label("Comment")).to_have_value("late, but still")
     check_accessible(page) if javascript else None
     button(page, "Approve and run it now").click()
@@ -233,13 +233,13 @@ def test_what_is_different_from_what_was_approved_last_stands_beside_it(
     row = page.get_by_role("row").filter(has_text="breaks")
     expect(row.get_by_role("cell")).to_have_text(["yes", "no"])
     expect(row).to_contain_text("changed")
-    expect(page.get_by_role("row").filter(has_text="dryrun")).to_contain_text("the same")
+    expect(page.get_by_role("row").filter(has_text="dryrun")).to_contain_text("unchanged")
 
 
 def test_who_is_unsure_tries_it_first(live: Live, signed_in: SignedIn, requests: Requests) -> None:
     page = opened(live, signed_in("bob"), name := requests.ask())
     button(page, "Dry Run").click()
-    expect(page.get_by_role("status").first).to_have_text("The dry run has been started; the request still waits.")
+    expect(page.get_by_role("status").first).to_have_text("The dry run has been started. The request is still waiting.")
     expect(page.get_by_text("planned")).to_be_visible(timeout=60_000)
     opened(live, page, name)
     expect(page.get_by_role("link", name="Dry run by bob")).to_be_visible()

@@ -21,9 +21,9 @@ def test_who_may_change_jobs_enables_and_disables_them(
     page = signed_in("admin", java_script_enabled=javascript)
     row = page.get_by_role("row").filter(has_text="Complain")
     row.get_by_role("button", name="Disable").click()
-    expect(page.get_by_role("status")).to_have_text("Complain may no longer run.")
+    expect(page.get_by_role("status")).to_have_text("Complain is disabled.")
     row.get_by_role("button", name="Enable").click()
-    expect(page.get_by_role("status")).to_have_text("Complain may run now.")
+    expect(page.get_by_role("status")).to_have_text("Complain is enabled.")
 
 
 def test_each_job_shows_how_it_went_last(live: Live, people: People, signed_in: SignedIn) -> None:

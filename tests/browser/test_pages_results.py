@@ -43,7 +43,7 @@ def result(live: Live, page: Any, result_id: str) -> Any:
 def test_a_run_is_followed_until_it_has_ended(live: Live, signed_in: SignedIn) -> None:
     page = signed_in("bob")
     result(live, page, run(live, "Sleep", seconds=3))
-    expect(page.get_by_role("progressbar", name="The run is under way")).to_be_visible()
+    expect(page.get_by_role("progressbar", name="Run in progress")).to_be_visible()
     expect(page.get_by_text("Running for")).to_be_visible(timeout=60_000)
     check_accessible(page)
     page.evaluate("window.sameDocument = true")
@@ -101,7 +101,7 @@ def test_the_list_is_filtered_and_leafed_through(live: Live, people: People, sig
     expect(page.get_by_role("row")).to_have_count(6)
     page.get_by_label("Search").fill("nothing is called so")
     page.get_by_role("button", name="Show", exact=True).click()
-    expect(page.get_by_text("No result is like this.")).to_be_visible()
+    expect(page.get_by_text("No results match the filter.")).to_be_visible()
     check_accessible(page)
     page.get_by_role("link", name="Show all").first.click()
     expect(page.get_by_role("row").nth(1)).to_be_visible()
@@ -117,12 +117,12 @@ def test_a_strange_address_is_no_error(live: Live, signed_in: SignedIn, query: s
 
 def test_from_a_run_one_comes_to_it_in_prefect(live: Live, people: People, signed_in: SignedIn) -> None:
     page = result(live, signed_in("bob"), gone := people.result("Greet"))
-    expect(page.get_by_text("There are no lines.")).to_be_visible()
-    expect(page.get_by_role("link", name="The run in Prefect")).to_have_attribute("href", re.compile(gone))
+    expect(page.get_by_text("The log is empty.")).to_be_visible()
+    expect(page.get_by_role("link", name="View in Prefect")).to_have_attribute("href", re.compile(gone))
 
 
 def test_who_may_see_no_results_is_told_so(live: Live, people: People, signed_in: SignedIn) -> None:
     page = signed_in(people.add())
     page.goto(f"{live.origin}/signoff/results")
-    expect(page.get_by_role("heading", level=1)).to_have_text("You may not do this")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Permission denied")
     check_accessible(page)

@@ -104,7 +104,7 @@ def test_nobody_selects_what_he_may_not_delete(
     page.get_by_role("checkbox", name=f"Select {mine}").evaluate("(box, id) => (box.value = id)", other)
     page.get_by_role("checkbox", name=f"Select {mine}").check()
     page.get_by_role("button", name="Delete Selected").click()
-    expect(heading(page, "There is nothing to delete")).to_be_visible()
+    expect(heading(page, "Nothing to delete")).to_be_visible()
     expect(page.get_by_role("button", name="Delete")).to_have_count(0)
 
 
@@ -128,11 +128,11 @@ def test_the_list_is_filtered_sorted_and_turned_over(
     page.get_by_role("link", name="Name").click()
     expect(page.locator("th[aria-sort=descending]")).to_contain_text("Name")
     expect(rows.first).to_contain_text(f"{word} waits")
-    page.get_by_label("State").select_option("Needs a decision")
+    page.get_by_label("State").select_option("Waiting for approval")
     page.get_by_role("button", name="Filter").click()
     expect(rows).to_have_count(1)
     expect(rows.first).to_contain_text("waits for approval")
-    expect(rows.get_by_role("link", name="Look at it")).to_have_attribute("href", f"/signoff/approval-queue/{waits}")
+    expect(rows.get_by_role("link", name="View request")).to_have_attribute("href", f"/signoff/approval-queue/{waits}")
     page.get_by_label("State").select_option("Any")
     page.get_by_label("Owner").fill("BOB")
     page.get_by_label("Job", exact=True).select_option("Guarded")
@@ -140,7 +140,7 @@ def test_the_list_is_filtered_sorted_and_turned_over(
     expect(rows).to_have_count(1)
     page.get_by_label("Job", exact=True).select_option("Greet")
     page.get_by_role("button", name="Filter").click()
-    expect(page.get_by_text("No scheduled job is like that.")).to_be_visible()
+    expect(page.get_by_text("No scheduled jobs match the filter.")).to_be_visible()
 
 
 def test_a_day_is_drawn_and_told(live: Live, signed_in: SignedIn, scheduled: Scheduled) -> None:
@@ -157,11 +157,11 @@ def test_a_day_is_drawn_and_told(live: Live, signed_in: SignedIn, scheduled: Sch
     expect(picture.locator(".band.fires")).to_have_count(1)
     expect(picture.locator(".mark.waits path")).to_have_count(1)
     expect(page.locator(".lanes li")).to_have_count(2)
-    page.get_by_text("The same in words").click()
+    page.get_by_text("Show as text").click()
     expect(page.locator("details li").filter(has_text=f"{word} often")).to_contain_text(
         re.compile(r"runs 1\d{3} times")
     )
-    expect(page.locator("details li").filter(has_text=f"{word} waits")).to_contain_text("waits for approval; it is due")
+    expect(page.locator("details li").filter(has_text=f"{word} waits")).to_contain_text("waits for approval; due")
     page.get_by_label("Times in").select_option("Asia/Tokyo")
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_label("Times in")).to_have_value("Asia/Tokyo")
@@ -189,11 +189,11 @@ def test_what_has_lost_its_owner_is_taken_over_by_who_may(live: Live, signed_in:
     expect(page.get_by_role("alert")).to_contain_text("the originating user has been removed")
     expect(fact(page, "Owner")).to_have_text("removed")
     page.get_by_role("button", name="Assume Ownership").click()
-    expect(page.get_by_role("status")).to_contain_text("You own it now")
+    expect(page.get_by_role("status")).to_contain_text("You are now the owner")
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(fact(page, "Owner")).to_have_text("bob")
     expect(page.get_by_role("button", name="Assume Ownership")).to_have_count(0)
-    expect(page.locator(".events")).to_contain_text("bob assumed ownership of it; before, nobody owned it")
+    expect(page.locator(".events")).to_contain_text("bob assumed ownership (it had no owner)")
 
 
 def test_who_may_only_look_is_offered_nothing(
@@ -201,14 +201,14 @@ def test_who_may_only_look_is_offered_nothing(
 ) -> None:
     page = signed_in(people.add(("extras.scheduledjob", "view", None)))
     look(live, page, f"/{orphan}")
-    expect(page.get_by_role("heading", name="Who may do what")).to_be_visible()
+    expect(page.get_by_role("heading", name="Who can do what")).to_be_visible()
     expect(page.locator("main").get_by_role("button")).to_have_count(0)
     expect(page.get_by_role("link", name="Edit")).to_have_count(0)
-    expect(fact(page, "Assume ownership of it")).to_contain_text("Not you: You do not have permission")
-    expect(page.get_by_text("You do not have permission to see the results of runs.")).to_be_visible()
+    expect(fact(page, "Assume ownership")).to_contain_text("Not you: You do not have permission")
+    expect(page.get_by_text("You do not have permission to view job results.")).to_be_visible()
     answer = page.request.get(f"{live.origin}/signoff/scheduled-jobs/{orphan}/edit")
     assert answer.status == 403
-    assert "You may not do this" in answer.text()
+    assert "Permission denied" in answer.text()
 
 
 def test_it_is_disabled_enabled_and_deleted_with_a_question_before(
@@ -232,7 +232,7 @@ def test_it_is_disabled_enabled_and_deleted_with_a_question_before(
     page.get_by_role("button", name="Delete it").click()
     expect(page.get_by_role("status")).to_have_text(f"Deleted {name}.")
     look(live, page, f"/{made}")
-    expect(heading(page, "This is not here")).to_be_visible()
+    expect(heading(page, "Not found")).to_be_visible()
     page.get_by_role("link", name="Scheduled Jobs").click()
     expect(heading(page, "Scheduled Jobs")).to_be_visible()
 
@@ -241,13 +241,13 @@ def test_it_is_handed_over(live: Live, people: People, signed_in: SignedIn, sche
     made = scheduled("alice", unique("handed over"))
     page = signed_in("admin")
     look(live, page, f"/{made}")
-    page.get_by_label("Hand it over to").fill("nobody at all")
-    page.get_by_role("button", name="Hand Over").click()
+    page.get_by_label("Transfer to").fill("nobody at all")
+    page.get_by_role("button", name="Transfer").click()
     expect(page.get_by_role("alert")).to_contain_text("There is no such user.")
-    expect(page.get_by_label("Hand it over to")).to_have_value("nobody at all")
-    page.get_by_label("Hand it over to").fill("bob")
-    page.get_by_role("button", name="Hand Over").click()
-    expect(page.get_by_role("status")).to_have_text("bob owns it now.")
+    expect(page.get_by_label("Transfer to")).to_have_value("nobody at all")
+    page.get_by_label("Transfer to").fill("bob")
+    page.get_by_role("button", name="Transfer").click()
+    expect(page.get_by_role("status")).to_have_text("bob is now the owner.")
     expect(fact(page, "Owner")).to_have_text("bob")
 
 
@@ -262,7 +262,7 @@ def test_what_was_approved_is_changed_and_waits_again_and_faults_lose_nothing(
     look(live, page, f"/{made}")
     expect(page.locator(".events blockquote")).to_have_text(EVIL)
     page.get_by_role("link", name="Edit").click()
-    expect(page.get_by_text("asks for approval again")).to_be_visible()
+    expect(page.get_by_text("another user must approve it again")).to_be_visible()
     page.get_by_label("Crontab").fill("61 2 * * *")
     page.get_by_label("Time zone").fill("Europe/Atlantis")
     page.get_by_label("File").fill("/kept")
@@ -276,16 +276,16 @@ def test_what_was_approved_is_changed_and_waits_again_and_faults_lose_nothing(
     page.get_by_label("Crontab").fill("30 2 * * *")
     page.get_by_label("Time zone").fill("Europe/Berlin")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status")).to_contain_text("it waits for approval again")
+    expect(page.get_by_role("status")).to_contain_text("waits for approval again")
     expect(fact(page, "Runs")).to_contain_text("at 02:30 every day, Europe/Berlin")
     expect(fact(page, "File")).to_have_text("/kept")
-    expect(page.get_by_role("link", name="Look at the request")).to_have_attribute(
+    expect(page.get_by_role("link", name="View the request")).to_have_attribute(
         "href", f"/signoff/approval-queue/{made}"
     )
     expect(page.locator(".events")).to_contain_text("alice changed its crontab and inputs")
     page.get_by_role("link", name="Edit").click()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status")).to_have_text("Nothing was changed.")
+    expect(page.get_by_role("status")).to_have_text("There were no changes to save.")
 
 
 def test_another_renames_it_and_does_not_change_its_inputs(
@@ -370,7 +370,7 @@ def test_what_is_not_there_is_a_page_with_a_way_on(live: Live, signed_in: Signed
     page = signed_in("alice")
     answer = page.goto(f"{live.origin}/signoff/scheduled-jobs{path}")
     assert answer.status == 404
-    expect(heading(page, "This is not here")).to_be_visible()
+    expect(heading(page, "Not found")).to_be_visible()
     expect(page.get_by_role("link", name="Scheduled Jobs")).to_be_visible()
     check_accessible(page)
 
@@ -379,7 +379,7 @@ def test_who_may_see_none_is_told_so(live: Live, people: People, signed_in: Sign
     page = signed_in(people.add())
     answer = page.goto(f"{live.origin}/signoff/scheduled-jobs")
     assert answer.status == 403
-    expect(heading(page, "You may not do this")).to_be_visible()
+    expect(heading(page, "Permission denied")).to_be_visible()
 
 
 def test_a_session_that_has_ended_comes_back_to_where_it_was(

@@ -1,5 +1,5 @@
-"""The use cases as calls of the REST API, without any input or output; ``Shim`` and ``AsyncShim`` carry them out.
+"""The operations of the REST API, without input and output; ``Shim`` and ``AsyncShim`` perform them.
 
-* Each is a generator: it yields what is to be asked, is sent the decoded answer, and returns what it means.
-* Answers are read into ``shapes``; what does not fit was not said by signoff.
+* Each operation is a generator: it yields requests, is sent the decoded answers, and returns the result.
+* Answers are validated against ``schemas``; an answer that does not match is not one of signoff's.
 """

@@ -1,4 +1,4 @@
-"""Calls about requests that wait for approval: look, approve, deny, try (contract 6 and 10)."""
+"""Operations on requests that wait for approval: list, approve, deny and dry run (contract 6 and 10)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ WAITING = "approval-queue"
 
 
 def queue(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.Waiting]]:
-    """Return the requests that wait for approval, and which of them you may approve.
+    """Return the requests that wait for approval, and whether you can approve each.
 
     Args:
-        limit: how many at most; all without one.
-        filters: what they are restricted to, as the API has it: ``name`` …
+        limit: the maximum number of requests; None for all.
+        filters: filters of the API, such as ``name`` …
 
     Raises:
-        Forbidden: you may see none at all.
-        Invalid: there is no such filter.
+        Forbidden: you may not view scheduled jobs.
+        Invalid: a filter is unknown or its value is invalid.
 
     Contract 10.
 
@@ -33,18 +33,18 @@ def approve(ref: Ref, *, force: bool = False, comment: str = "") -> Operation[sc
     """Approve a request, so that it runs.
 
     Args:
-        ref: its id or its name.
-        force: also if its start has passed.
-        comment: why, for those who read about it later.
+        ref: the id or the name of the request.
+        force: approve it even if its start time has passed.
+        comment: the reason; stored with the decision.
 
     Returns:
-        the scheduled job as it is now.
+        the approved scheduled job.
 
     Raises:
-        Forbidden: you may not, as when it is your own.
-        NotFound: there is none, or none that you may see.
-        Invalid: its start has passed.
-        Conflict: it has been decided about, or needs no approval.
+        Forbidden: you do not have permission, or it is your own request.
+        NotFound: it does not exist, or you may not view it.
+        Invalid: its start time has passed, and ``force`` is not set.
+        Conflict: it has already been decided, or needs no approval.
 
     Contract 6.
 
@@ -58,16 +58,16 @@ def deny(ref: Ref, *, comment: str = "") -> Operation[schemas.ScheduledJob]:
     """Deny a request, so that it never runs.
 
     Args:
-        ref: its id or its name.
-        comment: why, for those who read about it later.
+        ref: the id or the name of the request.
+        comment: the reason; stored with the decision.
 
     Returns:
-        the scheduled job that it was.
+        the scheduled job as it was before.
 
     Raises:
-        Forbidden: you may not.
-        NotFound: there is none, or none that you may see.
-        Conflict: it has been decided about, or needs no approval.
+        Forbidden: you do not have permission.
+        NotFound: it does not exist, or you may not view it.
+        Conflict: it has already been decided, or needs no approval.
 
     Contract 6.
 
@@ -79,17 +79,17 @@ def deny(ref: Ref, *, comment: str = "") -> Operation[schemas.ScheduledJob]:
 
 
 def dry_run(ref: Ref) -> Operation[schemas.JobResult]:
-    """Run what a request would run, as you and without effect; the request stays as it is.
+    """Start a dry run of a request, as you. The request is not affected.
 
     Args:
-        ref: its id or its name.
+        ref: the id or the name of the request.
 
     Returns:
-        the job result of that run.
+        the job result of the dry run.
 
     Raises:
         Forbidden: you may not run this Job.
-        NotFound: there is none, or none that you may see.
+        NotFound: it does not exist, or you may not view it.
         NotRunnable: the Job has no dry run.
 
     Contract 6.

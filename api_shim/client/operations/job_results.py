@@ -1,7 +1,7 @@
-"""Calls about job results: look, read their logs, wait for one to end, delete (contract 7).
+"""Operations on job results: list, show, read logs, wait and delete (contract 7).
 
-* Who waits is not disturbed by a server that does not answer for a moment, but told if it stays silent.
-* The last lines of a log come after the end of its run; they are waited for.
+* Waiting tolerates a server that does not respond for a while, and fails after ``SILENCES`` attempts.
+* The last log lines arrive after the end of the run; waiting includes them.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from approval_gate.errors import Unavailable
 RESULTS = "job-results"
 LOGS = "job-logs"
 ENDS = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
-"""The statuses that no other follows."""
+"""The final statuses."""
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
 SETTLES = 1.0
-"""Seconds between two looks at a log whose run has ended."""
+"""Seconds between two polls of a log whose run has ended."""
 SILENCES = 10
-"""How many looks one after the other may have no answer."""
+"""How many consecutive polls may fail."""
 
 
 class StillRunning(Unavailable):
-    """It has not ended in the time that was given; ``result`` is how it stood last."""
+    """The run has not ended within the timeout; ``result`` is its last known state."""
 
     def __init__(self, result: schemas.JobResult) -> None:
         super().__init__(f"The run of {result.name} has not ended yet; it is {result.status.value}.")
@@ -48,16 +48,16 @@ class StillRunning(Unavailable):
 
 
 def results(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.JobResult]]:
-    """Return the job results that you may see, the newest first.
+    """Return the job results that you may view, the newest first.
 
     Args:
-        limit: how many at most; all without one.
-        filters: what they are restricted to, as the API has it: ``name``, ``status``, ``job_model``, ``user``,
+        limit: the maximum number of results; None for all.
+        filters: filters of the API, such as ``name``, ``status``, ``job_model``, ``user``,
             ``scheduled_job``, ``date_created__gte``, ``q``, ``sort`` …
 
     Raises:
-        Forbidden: you may see none at all.
-        Invalid: there is no such filter.
+        Forbidden: you may not view job results.
+        Invalid: a filter is unknown or its value is invalid.
 
     Contract 7.
 
@@ -71,10 +71,10 @@ def result(ref: Ref) -> Operation[schemas.JobResult]:
     """Return one job result.
 
     Args:
-        ref: its id.
+        ref: the id of the job result.
 
     Raises:
-        NotFound: there is none, or none that you may see.
+        NotFound: it does not exist, or you may not view it.
 
     Contract 7.
 
@@ -89,14 +89,14 @@ def logs(ref: Ref, *, limit: int | None = None, **filters: Filter) -> Operation[
     """Return the log of a job result, the oldest line first.
 
     Args:
-        ref: its id.
-        limit: how many lines at most; all without one.
-        filters: what they are restricted to, as the API has it: ``log_level``, ``message``, ``q`` …
+        ref: the id of the job result.
+        limit: the maximum number of lines; None for all.
+        filters: filters of the API, such as ``log_level``, ``message``, ``q`` …
 
     Raises:
-        NotFound: there is no such job result, or none that you may see.
-        Invalid: there is no such filter.
-        Unavailable: Prefect, which keeps the logs, does not answer.
+        NotFound: the job result does not exist, or you may not view it.
+        Invalid: a filter is unknown or its value is invalid.
+        Unavailable: Prefect, which stores the logs, does not respond.
 
     Contract 7.
 
@@ -117,21 +117,21 @@ def wait(
     on_log: Callable[[schemas.JobLogEntry], None] | None = None,
     on_change: Callable[[schemas.JobResult], None] | None = None,
 ) -> Operation[schemas.JobResult]:
-    """Wait until a run has ended, however it ends.
+    """Wait until a run has ended, successfully or not.
 
     Args:
-        ref: the id of its job result.
-        timeout: seconds to wait at most; without one as long as it takes.
-        on_log: is called with each line of its log, as it comes.
-        on_change: is called with the job result at first, and whenever its status has changed.
+        ref: the id of the job result.
+        timeout: the longest time to wait, in seconds; None for no limit.
+        on_log: called with each log line, as it arrives.
+        on_change: called with the job result at first, and after each change of its status.
 
     Returns:
         the job result; its status is ``SUCCESS``, ``FAILURE`` or ``REVOKED``.
 
     Raises:
-        StillRunning: it has not ended by then.
-        NotFound: there is none, or none that you may see.
-        Unavailable: the server has become silent.
+        StillRunning: the run has not ended within the timeout.
+        NotFound: it does not exist, or you may not view it.
+        Unavailable: the server does not respond any more.
 
     Contract 7.
 
@@ -165,7 +165,7 @@ def wait(
 
 
 def _tell_new(ref: Ref, seen: set[UUID], tell: Callable[[schemas.JobLogEntry], None]) -> Operation[int]:
-    """Tell the lines that have not been seen, and return how many they are."""
+    """Pass on the new log lines, and return their number."""
     lines = [line for line in (yield from _patiently(lambda: logs(ref))) if line.id not in seen]
     for line in lines:
         seen.add(line.id)
@@ -174,7 +174,7 @@ def _tell_new(ref: Ref, seen: set[UUID], tell: Callable[[schemas.JobLogEntry], N
 
 
 def _tell_rest(ref: Ref, seen: set[UUID], tell: Callable[[schemas.JobLogEntry], None]) -> Operation[None]:
-    """Tell what still comes of a run that has ended, until nothing has come for a while."""
+    """Pass on the lines that arrive after the end of the run, until none has arrived for a while."""
     quiet = 0
     while quiet < 2:
         yield Sleep(SETTLES)
@@ -182,7 +182,7 @@ def _tell_rest(ref: Ref, seen: set[UUID], tell: Callable[[schemas.JobLogEntry], 
 
 
 def _patiently(ask: Callable[[], Operation[T]]) -> Operation[T]:
-    """Ask again where there is no answer, a few times."""
+    """Retry an operation a few times while the server does not respond."""
     for _ in range(SILENCES - 1):
         try:
             return (yield from ask())
@@ -195,11 +195,11 @@ def delete_result(ref: Ref) -> Operation[None]:
     """Delete a job result and its log.
 
     Args:
-        ref: its id.
+        ref: the id of the job result.
 
     Raises:
-        Forbidden: you may not delete it.
-        NotFound: there is none, or none that you may see.
+        Forbidden: you do not have permission to delete it.
+        NotFound: it does not exist, or you may not view it.
 
     Contract 7.
 
@@ -210,15 +210,15 @@ def delete_result(ref: Ref) -> Operation[None]:
 
 
 def delete_results(ids: Iterable[Ref]) -> Operation[None]:
-    """Delete job results, all at one moment; those that are not there, or not yours to delete, are passed over.
+    """Delete several job results at once. Those that do not exist or that you may not delete are skipped.
 
     Args:
-        ids: their ids, or themselves.
+        ids: the job results, or their ids.
 
     Raises:
-        Forbidden: you may delete none at all.
-        Invalid: one is no id.
-        TooLarge: they are more than can be deleted at once.
+        Forbidden: you may not delete job results.
+        Invalid: one of them is not an id.
+        TooLarge: there are more than can be deleted at once.
 
     Contract 7.
 

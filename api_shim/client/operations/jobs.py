@@ -1,4 +1,4 @@
-"""Calls about Jobs: which there are, what they want to know, and requests to run them (contract 3 and 4)."""
+"""Operations on Jobs: list, show, run and schedule them (contract 3 and 4)."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ ONE_OF = "Give `every` or `cron`, not both."
 
 
 def jobs(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.Job]]:
-    """Return the Jobs that you may see.
+    """Return the Jobs that you may view.
 
     Args:
-        limit: how many at most; all without one.
-        filters: what they are restricted to, as the API has it: ``name``, ``enabled``, ``q``, ``sort`` …
+        limit: the maximum number of results; None for all.
+        filters: filters of the API, such as ``name``, ``enabled``, ``q``, ``sort`` …
 
     Raises:
-        Forbidden: you may see none at all.
-        Invalid: there is no such filter.
+        Forbidden: you may not view them.
+        Invalid: a filter is unknown or its value is invalid.
 
     Contract 3.
 
@@ -48,10 +48,10 @@ def job(ref: Ref) -> Operation[schemas.Job]:
     """Return one Job.
 
     Args:
-        ref: its id or its name.
+        ref: the id or the name of the Job.
 
     Raises:
-        NotFound: there is none, or none that you may see.
+        NotFound: the Job does not exist, or you may not view it.
 
     Contract 3.
 
@@ -62,13 +62,13 @@ def job(ref: Ref) -> Operation[schemas.Job]:
 
 
 def variables(ref: Ref) -> Operation[list[schemas.Variable]]:
-    """Return what a Job wants to know before it runs.
+    """Return the variables of a Job.
 
     Args:
-        ref: its id or its name.
+        ref: the id or the name of the Job.
 
     Raises:
-        NotFound: there is none, or none that you may see.
+        NotFound: the Job does not exist, or you may not view it.
 
     Contract 3.
 
@@ -81,23 +81,23 @@ def variables(ref: Ref) -> Operation[list[schemas.Variable]]:
 def run(
     ref: Ref, data: Mapping[str, Any] | None = None, *, name: str | None = None, queue: str | None = None
 ) -> Operation[schemas.Accepted]:
-    """Run a Job now, as you; if it needs approval, ask for it.
+    """Run a Job now, as you; if it needs approval, request it.
 
     Args:
         ref: the id or the name of the Job.
-        data: its variables.
-        name: what the request is called, if it has to wait for approval.
-        queue: the work queue; the Job's first one without it.
+        data: the values of its variables, by name.
+        name: the name of the request, if the Job needs approval.
+        queue: the work queue; by default the first one of the Job.
 
     Returns:
         the job result, or the scheduled job that waits for approval: exactly one of them is set.
 
     Raises:
-        Forbidden: you may not run it, or nobody may because it is not enabled.
-        NotFound: there is none, or none that you may see.
-        NotRunnable: its code is not installed.
-        Invalid: a fault in the variables, the name or the queue; ``detail`` has the sentences by field.
-        Unavailable: no worker serves the queue.
+        Forbidden: you do not have permission to run the Job, or it is disabled.
+        NotFound: the Job does not exist, or you may not view it.
+        NotRunnable: the code of the Job is not installed.
+        Invalid: a variable, the name or the queue is invalid; ``detail`` has the sentences by field.
+        Unavailable: no worker is running on the queue.
 
     Contract 4.
 
@@ -120,27 +120,27 @@ def schedule(
     time_zone: str | None = None,
     queue: str | None = None,
 ) -> Operation[schemas.ScheduledJob]:
-    """Run a Job later: once at a time, or again and again.
+    """Schedule a Job, once or repeatedly.
 
     Args:
         ref: the id or the name of the Job.
-        data: its variables.
-        name: what the scheduled job is called; no other may have that name.
-        at: when, or when first; one without a zone is on the clocks of ``time_zone``.
-        every: ``hourly``, ``daily`` or ``weekly``, from ``at`` on.
-        cron: a crontab of five fields instead; without ``at`` it begins with its next match.
-        time_zone: IANA name of the zone whose clocks it follows; the server's without one.
-        queue: the work queue; the Job's first one without it.
+        data: the values of its variables, by name.
+        name: a unique name for the scheduled job.
+        at: the start time; without an offset it is in ``time_zone``.
+        every: ``hourly``, ``daily`` or ``weekly``; repeats from ``at`` on.
+        cron: a crontab of five fields; without ``at`` it starts at the next match.
+        time_zone: the IANA name of the time zone; by default the server's.
+        queue: the work queue; by default the first one of the Job.
 
     Returns:
-        the scheduled job; it waits for approval if ``approval_state`` is ``pending``.
+        the scheduled job; with the ``approval_state`` ``pending`` it waits for approval.
 
     Raises:
-        Forbidden: you may not run it, or nobody may because it is not enabled.
-        NotFound: there is no such Job, or none that you may see.
-        NotRunnable: its code is not installed.
-        Invalid: a fault in what was given; ``detail`` has the sentences by field.
-        Unavailable: no worker serves the queue.
+        Forbidden: you do not have permission to run the Job, or it is disabled.
+        NotFound: the Job does not exist, or you may not view it.
+        NotRunnable: the code of the Job is not installed.
+        Invalid: an argument is invalid; ``detail`` has the sentences by field.
+        Unavailable: no worker is running on the queue.
 
     Contract 4.
 
@@ -177,15 +177,15 @@ def _request(
 
 
 def job_queues(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.JobQueue]]:
-    """Return the work queues that Jobs can be run on.
+    """Return the work queues that Jobs can run on.
 
     Args:
-        limit: how many at most; all without one.
-        filters: what they are restricted to, as the API has it: ``name`` …
+        limit: the maximum number of results; None for all.
+        filters: filters of the API, such as ``name`` …
 
     Raises:
-        Forbidden: you may see none at all.
-        Invalid: there is no such filter.
+        Forbidden: you may not view them.
+        Invalid: a filter is unknown or its value is invalid.
 
     Contract 3.
 
@@ -196,7 +196,7 @@ def job_queues(*, limit: int | None = None, **filters: Filter) -> Operation[list
 
 
 def status() -> Operation[schemas.Status]:
-    """Return whether the server is well.
+    """Return the health and the versions of the server.
 
     Contract 2.
 

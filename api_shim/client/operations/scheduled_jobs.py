@@ -1,4 +1,4 @@
-"""Calls about scheduled jobs: look, change, delete, whose they are, and when they fire (contract 5 and 10)."""
+"""Operations on scheduled jobs: list, show, change, delete, transfer and explain (contract 5 and 10)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ SCHEDULED = "scheduled-jobs"
 
 
 def scheduled_jobs(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.ScheduledJob]]:
-    """Return the scheduled jobs that you may see.
+    """Return the scheduled jobs that you may view.
 
     Args:
-        limit: how many at most; all without one.
-        filters: what they are restricted to, as the API has it: ``name``, ``job_model``, ``user``, ``enabled``,
+        limit: the maximum number of results; None for all.
+        filters: filters of the API, such as ``name``, ``job_model``, ``user``, ``enabled``,
             ``q``, ``sort`` …
 
     Raises:
-        Forbidden: you may see none at all.
-        Invalid: there is no such filter.
+        Forbidden: you may not view scheduled jobs.
+        Invalid: a filter is unknown or its value is invalid.
 
     Contract 5.
 
@@ -49,10 +49,10 @@ def scheduled_job(ref: Ref) -> Operation[schemas.ScheduledJob]:
     """Return one scheduled job.
 
     Args:
-        ref: its id or its name.
+        ref: the id or the name of the scheduled job.
 
     Raises:
-        NotFound: there is none, or none that you may see.
+        NotFound: it does not exist, or you may not view it.
 
     Contract 5.
 
@@ -73,26 +73,26 @@ def change(
     time_zone: str | None = None,
     queue: str | None = None,
 ) -> Operation[schemas.ScheduledJob]:
-    """Change a scheduled job; what is not given stays. What was approved and now runs otherwise asks again.
+    """Change a scheduled job. A change of anything that was approved needs approval again.
 
     Args:
-        ref: its id or its name.
-        name: what it is to be called.
-        enabled: whether it is to fire.
-        data: all variables of the Job.
-        at: when it is to fire first; one without a zone is on the clocks of its time zone.
-        cron: a crontab of five fields, for one that has a crontab.
-        time_zone: IANA name of the zone whose clocks it is to follow.
+        ref: the id or the name of the scheduled job.
+        name: the new name.
+        enabled: whether it runs when it is due.
+        data: the values of all variables of the Job.
+        at: the start time; without an offset it is in the time zone of the scheduled job.
+        cron: a crontab of five fields, for a scheduled job with a crontab.
+        time_zone: the IANA name of the time zone.
         queue: the work queue.
 
     Returns:
-        the scheduled job as it is now.
+        the changed scheduled job.
 
     Raises:
-        Forbidden: you may not change it, or not so.
-        NotFound: there is none, or none that you may see.
-        Invalid: a fault in what was given; ``detail`` has the sentences by field.
-        Conflict: it was changed, or decided about, at the same moment.
+        Forbidden: you do not have permission for this change.
+        NotFound: it does not exist, or you may not view it.
+        Invalid: an argument is invalid; ``detail`` has the sentences by field.
+        Conflict: it was changed or decided at the same time.
 
     Contract 10.
 
@@ -113,14 +113,14 @@ def change(
 
 
 def delete(ref: Ref) -> Operation[None]:
-    """Delete a scheduled job; what it has run stays recorded.
+    """Delete a scheduled job. Its job results are kept.
 
     Args:
-        ref: its id or its name.
+        ref: the id or the name of the scheduled job.
 
     Raises:
-        Forbidden: you may not delete it.
-        NotFound: there is none, or none that you may see.
+        Forbidden: you do not have permission to delete it.
+        NotFound: it does not exist, or you may not view it.
 
     Contract 5.
 
@@ -131,15 +131,15 @@ def delete(ref: Ref) -> Operation[None]:
 
 
 def delete_several(ids: Iterable[Ref]) -> Operation[None]:
-    """Delete scheduled jobs, all at one moment; those that are not there, or not yours to delete, are passed over.
+    """Delete several scheduled jobs at once. Those that do not exist or that you may not delete are skipped.
 
     Args:
-        ids: their ids, or themselves.
+        ids: the scheduled jobs, or their ids.
 
     Raises:
-        Forbidden: you may delete none at all.
-        Invalid: one is no id.
-        TooLarge: they are more than can be deleted at once.
+        Forbidden: you may not delete scheduled jobs.
+        Invalid: one of them is not an id.
+        TooLarge: there are more than can be deleted at once.
 
     Contract 5 and 9.3.
 
@@ -152,15 +152,15 @@ def delete_several(ids: Iterable[Ref]) -> Operation[None]:
 
 
 def assume(ref: Ref) -> Operation[schemas.ScheduledJob]:
-    """Become the owner of a scheduled job, as whom it runs; one that a failure has disabled fires again.
+    """Become the owner of a scheduled job, which then runs as you. One that a failure has disabled is enabled again.
 
     Args:
-        ref: its id or its name.
+        ref: the id or the name of the scheduled job.
 
     Raises:
-        Forbidden: you may not, as when you cannot run this Job.
-        NotFound: there is none, or none that you may see.
-        Conflict: it is yours already.
+        Forbidden: you do not have permission, for example to run its Job.
+        NotFound: it does not exist, or you may not view it.
+        Conflict: you own it already.
 
     Contract 1.4 and 10.
 
@@ -172,15 +172,15 @@ def assume(ref: Ref) -> Operation[schemas.ScheduledJob]:
 
 
 def transfer(ref: Ref, user: Ref) -> Operation[schemas.ScheduledJob]:
-    """Hand a scheduled job to somebody else, as whom it then runs.
+    """Transfer a scheduled job to another user, as whom it then runs.
 
     Args:
-        ref: its id or its name.
-        user: the name or the id of who is to own it.
+        ref: the id or the name of the scheduled job.
+        user: the name or the id of the new owner.
 
     Raises:
-        Forbidden: you may not, or he cannot run this Job.
-        NotFound: there is none, or none that you may see.
+        Forbidden: you do not have permission, or the new owner may not run the Job.
+        NotFound: it does not exist, or you may not view it.
 
     Contract 10.
 
@@ -190,15 +190,15 @@ def transfer(ref: Ref, user: Ref) -> Operation[schemas.ScheduledJob]:
 
 
 def explain(ref: Ref, *, user: Ref | None = None) -> Operation[schemas.Explanation]:
-    """Return who may do what with a scheduled job, when it fires next, and why not.
+    """Explain who can do what with a scheduled job, and when it runs next, or why not.
 
     Args:
-        ref: its id or its name.
-        user: the name or the id of whom it is to be about; you without it.
+        ref: the id or the name of the scheduled job.
+        user: the name or the id of the user to explain it for; by default you.
 
     Raises:
-        Forbidden: you may not see the accounts of others.
-        NotFound: there is none, or none that you may see.
+        Forbidden: you may not view other users.
+        NotFound: it does not exist, or you may not view it.
 
     Contract 10.
 
@@ -211,15 +211,15 @@ def explain(ref: Ref, *, user: Ref | None = None) -> Operation[schemas.Explanati
 
 
 def upcoming(ref: Ref, *, count: int = 10) -> Operation[schemas.Upcoming]:
-    """Return when a scheduled job fires next, in UTC.
+    """Return the next times at which a scheduled job runs, in UTC.
 
     Args:
-        ref: its id or its name.
-        count: how many times at most.
+        ref: the id or the name of the scheduled job.
+        count: the maximum number of times.
 
     Raises:
-        NotFound: there is none, or none that you may see.
-        Invalid: so many are not told.
+        NotFound: it does not exist, or you may not view it.
+        Invalid: the count is too large.
 
     Contract 10.
 
@@ -231,6 +231,6 @@ def upcoming(ref: Ref, *, count: int = 10) -> Operation[schemas.Upcoming]:
 
 
 def decide(ref: Ref, verb: str, body: Mapping[str, Any]) -> Operation[schemas.ScheduledJob]:
-    """Do something with a scheduled job, and return what it is then."""
+    """Perform an action on a scheduled job, and return it afterwards."""
     answer = yield HttpRequest(method="POST", path=path_of(SCHEDULED, ref, verb), body=body_of(body))
     return read(schemas.ScheduledJob, answer)

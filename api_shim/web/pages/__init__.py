@@ -1,8 +1,8 @@
-"""The pages below ``/signoff``: what people see and do with a browser, with JavaScript or without.
+"""The web pages below ``/signoff``. They work with and without JavaScript.
 
-* Every page says who may load what: nothing from elsewhere, no script or style within it, nobody may frame it.
-* A page is not kept by the browser once its session has ended.
-* To look decides nothing: what changes something is a POST with what only a form of this session carries.
+* Every response has a content security policy: no third-party content, no inline scripts or styles, no framing.
+* Browsers do not cache pages, so that nothing can be read after signing out.
+* GET changes nothing. Every change is a POST with the CSRF token of the session.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ HEADERS = {
 
 
 def create_pages(use: Services, sessions: Sessions, clock: Callable[[], datetime]) -> ASGIApp:
-    """Return the application of the pages.
+    """Return the ASGI application that serves the pages.
 
     Args:
         use: the use cases.
-        sessions: knows who visits.
-        clock: tells the time, aware.
+        sessions: resolves session cookies to users.
+        clock: returns the current time, timezone-aware.
     """
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     pages.state.services = use
@@ -65,17 +65,17 @@ def create_pages(use: Services, sessions: Sessions, clock: Callable[[], datetime
 
 
 class Guarded:
-    """An application whose answers say what a browser may do with them.
+    """ASGI middleware that adds the security headers.
 
     Args:
-        app: the application.
+        app: the wrapped application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one call."""
+        """Serve one request."""
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":

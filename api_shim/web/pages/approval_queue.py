@@ -1,8 +1,8 @@
-"""``/signoff/approval-queue``: what waits for a decision, and deciding.
+"""``/signoff/approval-queue``: the pending requests, and the decisions about them.
 
-* What waits for the visitor comes first. What is not for him says why, in the words of the rule.
-* He decides about the version that he has seen: a request that has changed meanwhile is shown anew.
-* A start that has passed is asked about on a page of its own.
+* Requests that the visitor can approve come first. The others say why the visitor cannot.
+* A decision applies to the version that the page showed: a request that has changed since is shown again.
+* Approval of a request whose start time has passed is confirmed on a page of its own.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ MOST = 500
 """How many requests the page shows."""
 FIRINGS = 5
 UNSHOWN = "none"
-"""The version of who has seen none: no request has it."""
-GONE = "There is no such request any more, or none that you may see."
+"""The version of a decision that names none; it matches no request."""
+GONE = "This request does not exist any more, or you do not have permission to view it."
 
 UNKNOWN_REASONS = {
     "approve": policy.MAY_NOT_APPROVE,
     "deny": policy.MAY_NOT_DENY,
     "dry_run": policy.MAY_NOT_RUN,
 }
-"""What he is told who may not even know that there is something."""
+"""The reason shown when the verdict itself would reveal an object that the visitor may not view."""
 
 
 @router.get("")
@@ -90,7 +90,7 @@ async def dry_run(request_id: UUID, here: Here, form: Posted) -> Response:
         result = await here.use.approvals.dry_run(here.actor, {"id": request_id})
     except Unavailable as error:
         return await _anew(here, await _review(here, request_id), error, form)
-    return await here.go(f"/signoff/results/{result.id}", "The dry run has been started; the request still waits.")
+    return await here.go(f"/signoff/results/{result.id}", "The dry run has been started. The request is still waiting.")
 
 
 async def _review(here: Here, request_id: UUID) -> Review:
@@ -125,7 +125,7 @@ async def _show(
 
 
 async def _anew(here: Here, seen: Review, error: GateError, form: FormData) -> Response:
-    """Show a request again, with what stood in the way and with what he had written."""
+    """Show a request again, with the reason for the refusal and the typed comment."""
     detail = error.detail
     faults = detail.get("comment", []) if isinstance(detail, Mapping) else []
     happened = [] if faults else list(sentences(detail))
@@ -141,7 +141,7 @@ def _typed(form: FormData) -> dict[str, str]:
 
 
 def _decision(form: FormData) -> Decision:
-    """Read what somebody decides with; who says nothing of a version has seen none."""
+    """Return the submitted decision; without a version it matches no request."""
     said = {
         "comment": text_of(form, "comment").replace("\r\n", "\n"),
         "force": text_of(form, "force"),

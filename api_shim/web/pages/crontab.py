@@ -1,4 +1,4 @@
-"""``/signoff/crontab``: what a crontab means, in words and in its next firings; a part of a page, for scripts."""
+"""``/signoff/crontab``: previews a crontab, in words and with its next times, as an HTML fragment for scripts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from approval_gate.errors import Invalid
 
 router = APIRouter(prefix="/signoff/crontab")
 SHOWN = 5
-"""How many firings are shown."""
+"""How many of the next times are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preview:
-    """What a crontab would do.
+    """The preview of a crontab.
 
     Args:
         words: when it fires, in words.
-        zone: IANA name of the zone whose clocks it goes by.
-        days: the day of the week of each of its next firings, and the moment.
-        fault: why it does nothing; empty if it does.
+        zone: the IANA name of its time zone.
+        days: the next times, each with its day of the week.
+        fault: why the crontab or the time zone is invalid; empty if both are valid.
     """
 
     words: str = ""
@@ -46,13 +46,13 @@ async def previewed(here: Here) -> Response:
 
 
 def preview(crontab: str, zone: str, start_time: str, now: datetime) -> Preview:
-    """Return what a crontab would do.
+    """Return the preview of a crontab.
 
     Args:
-        crontab: it, as typed.
-        zone: the time zone, as typed.
-        start_time: before which nothing fires, as typed; one that is none yet does not count.
-        now: the time.
+        crontab: the crontab, as typed.
+        zone: the IANA name of the time zone, as typed.
+        start_time: the earliest time, as typed; ignored while it is incomplete or invalid.
+        now: the current time.
     """
     try:
         crontab, zone = read_crontab(crontab), read_time_zone(zone.strip())

@@ -1,9 +1,9 @@
-"""The form that changes a scheduled job: what it shows at first, and what of what was typed is a change.
+"""The form that edits a scheduled job: its initial values, and the changes that were typed.
 
-* The inputs have the fields with which their Job is run (``run_form``).
-* Only what was typed differently is sent to be changed, so that nobody undoes what others have changed meanwhile.
-* A start is typed on the clocks of the schedule's zone; with another zone it is meant on that one's, unless a crontab
-  says when it runs.
+* The inputs have the same fields as in the form that runs the Job (``run_form``).
+* Only fields that were edited are changed, so that saving does not undo changes that others made meanwhile.
+* The start is typed as local time in the schedule's zone. When only the zone of a schedule without a crontab changes,
+  the start keeps its local time.
 
 Contract 10.
 """
@@ -20,15 +20,15 @@ from api_shim.web.pages.run_form import Field, Typed, as_typed, first, read_requ
 
 OWN = ("name", "crontab", "start_time", "time_zone", "queue")
 NAMED = {"queue": "task_queue"}
-"""The scheduled job's own fields, and what the use case calls them."""
+"""Fields that the use case knows by another name."""
 
 
 def shown(row: ScheduledJob, fields: Collection[Field]) -> Typed:
-    """Return what stands in the form before anybody types.
+    """Return the initial values of the form.
 
     Args:
-        row: the scheduled job as it stands.
-        fields: of its Job's variables.
+        row: the scheduled job.
+        fields: the fields of the Job's variables.
     """
     start = row.start_time.astimezone(ZoneInfo(row.time_zone))
     at = f"{start:%Y-%m-%dT%H:%M:%S}" if start.second else f"{start:%Y-%m-%dT%H:%M}"
@@ -43,13 +43,13 @@ def shown(row: ScheduledJob, fields: Collection[Field]) -> Typed:
 
 
 def changed(typed: Typed, row: ScheduledJob, job: Job, fields: Collection[Field]) -> Mapping[str, Any]:
-    """Return what of what was typed is a change, as the use case takes it.
+    """Return the edited fields, as the body of a change.
 
     Args:
-        typed: what was typed.
-        row: the scheduled job as it stands.
-        job: its Job.
-        fields: of the variables that the form had.
+        typed: the submitted values.
+        row: the scheduled job before the change.
+        job: the Job that it runs.
+        fields: the fields of the variables that the form has.
     """
     stands = shown(row, fields)
     texts = {name: first(typed, name) for name in OWN if name in typed}
@@ -63,12 +63,12 @@ def changed(typed: Typed, row: ScheduledJob, job: Job, fields: Collection[Field]
 
 
 def _differs(field: Field, typed: Typed, stands: Typed) -> bool:
-    # A field that is empty is sent as an empty text, and one that was never filled in shows as one.
+    # Browsers send an empty field as an empty string; a value that was never set is shown as one too.
     return [text for text in typed.get(field.name, []) if text] != [text for text in stands[field.name] if text]
 
 
 def told(field: Field, value: Any) -> Any:
-    """Return the value of an input as people read it: choices by what they are called."""
+    """Return the value of an input for display, with choices shown by their labels."""
     labels = dict(field.choices)
     if isinstance(value, list) and labels:
         return ", ".join(labels.get(str(each), str(each)) for each in value)

@@ -1,6 +1,6 @@
-"""``/signoff/jobs``: the Jobs by grouping, how each went last, and enabling those that may run.
+"""``/signoff/jobs``: the Jobs by grouping, with their newest results, and enabling and disabling them.
 
-* Jobs that are to be hidden are shown when they are searched for, or asked for.
+* Hidden Jobs are shown only in search results and with ``hidden=yes``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KIND = ObjectType.JOB
 MOST = 1000
 """How many Jobs the page shows."""
 TONES = {Status.SUCCESS: "good", Status.FAILURE: "bad"}
-"""How the last result of a Job is coloured; quiet for all others."""
+"""The badge style of a result by its status; plain for all others."""
 
 
 @router.get("")
@@ -51,9 +51,9 @@ async def listed(here: Here) -> Response:
 async def set_enabled(job_id: UUID, here: Here, form: Posted) -> Response:
     enabled = text_of(form, "enabled") == "yes"
     job: Job = await here.use.catalogue.change(here.actor, job_id, {"enabled": enabled})
-    return await here.go("/signoff/jobs", f"{job.name} {'may run now' if enabled else 'may no longer run'}.")
+    return await here.go("/signoff/jobs", f"{job.name} {'is enabled' if enabled else 'is disabled'}.")
 
 
 def _ready(jobs: list[Job]) -> list[UUID]:
-    """Return the ids of the Jobs that people can start now."""
+    """Return the ids of the Jobs that can be started now."""
     return [job.id for job in jobs if policy.runnable(job.runnable) == Allowed() and not why_never(job)]

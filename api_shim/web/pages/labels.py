@@ -1,4 +1,4 @@
-"""How the pages tell of scheduled jobs in words: when one runs, how it stands, and what was done with it."""
+"""The words in which the pages describe scheduled jobs: when they run, their state, and their audit events."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ STANDINGS: Mapping[ScheduleStatus, tuple[str, str]] = {
     ScheduleStatus.EXPIRED: ("expired", "plain"),
     ScheduleStatus.STOPPED: ("will not run", "bad"),
 }
-"""How a scheduled job stands: the words, and the kind of badge that they are on."""
+"""The label and the badge style of each state of a scheduled job."""
 
 ACTS: Mapping[EventType, str] = {
-    EventType.REQUESTED: "asked for it",
+    EventType.REQUESTED: "requested it",
     EventType.APPROVED: "approved it",
     EventType.DENIED: "denied it",
     EventType.WITHDRAWN: "withdrew it",
     EventType.EXPIRED: "It expired",
-    EventType.RETURNED: "It went back into the approval queue",
-    EventType.DRY_RUN: "tried it in a dry run",
+    EventType.RETURNED: "It returned to the approval queue",
+    EventType.DRY_RUN: "started a dry run",
     EventType.CHANGED: "changed it",
     EventType.ENABLED: "enabled it",
     EventType.DISABLED: "disabled it",
-    EventType.ASSUMED: "assumed ownership of it",
-    EventType.TRANSFERRED: "handed it over",
-    EventType.TAKEN_BACK: "What somebody had changed in Prefect was put right",
+    EventType.ASSUMED: "assumed ownership",
+    EventType.TRANSFERRED: "transferred it",
+    EventType.TAKEN_BACK: "A change made in Prefect was reverted",
     EventType.DELETED: "deleted it",
-    EventType.REFUSED: "A run of it was refused",
-    EventType.TAMPERED: "Somebody changed a run of it in Prefect",
+    EventType.REFUSED: "A run was refused",
+    EventType.TAMPERED: "A run was changed in Prefect",
 }
 
 FIELDS = {
@@ -55,15 +55,15 @@ FIELDS = {
 
 
 def schedule(row: ScheduledJob) -> str:
-    """Return when a scheduled job runs."""
+    """Return when a scheduled job runs, in words."""
     if row.immediate:
-        return "once, as soon as it may"
+        return "once, as soon as it is approved"
     if row.one_off:
         return f"once, at {clock(row.start_time, row.time_zone)} {row.time_zone}"
     minute, hour, _day, _month, weekday = cron_spec(row.recurrence).cron.split()
     match row.interval:
         case Interval.HOURLY:
-            # The crontab's minute is UTC's, and not every zone is whole hours away from it.
+            # The crontab is in UTC, and the offset of some zones is not a whole number of hours.
             past = clock(row.start_time.replace(minute=int(minute)), row.time_zone)[-2:]
             return f"every hour at {past} minutes past"
         case Interval.DAILY:
@@ -76,24 +76,24 @@ def schedule(row: ScheduledJob) -> str:
 
 
 def clock(time: datetime, zone: str) -> str:
-    """Return a moment on the clocks of a zone."""
+    """Return the local date and time in a zone."""
     return f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
 def happened(event: AuditEvent) -> str:
-    """Return what happened, for people, as a sentence without its full stop."""
+    """Return an audit event as a sentence, without the full stop."""
     said, data = ACTS.get(event.act, str(event.act)), event.data
     if event.act is EventType.CHANGED:
         said = f"changed its {' and '.join(FIELDS.get(name, name) for name in data.get('fields', []))}"
     if event.act is EventType.TRANSFERRED:
-        said = f"handed it over to {data.get('owner', 'somebody')}"
+        said = f"transferred it to {data.get('owner', 'another user')}"
     if event.act in {EventType.ASSUMED, EventType.TRANSFERRED}:
-        said += f"; before, {data['was']} owned it" if data.get("was") else "; before, nobody owned it"
+        said += f" (previous owner: {data['was']})" if data.get("was") else " (it had no owner)"
     if event.act is EventType.APPROVED and data.get("force"):
-        said += ", though its start had passed"
+        said += " after its start time"
     return f"{event.actor} {said}" if event.actor and said[0].islower() else said[0].upper() + said[1:]
 
 
 def remark(event: AuditEvent) -> str:
-    """Return what was said about it: a comment, or a reason."""
+    """Return the comment or the reason of an audit event; empty if it has neither."""
     return str(event.data.get("comment") or event.data.get("reason") or "")

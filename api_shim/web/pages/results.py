@@ -1,8 +1,8 @@
-"""``/signoff/results``: the runs, and each with its log, which follows along while it runs.
+"""``/signoff/results``: the list of job results, and each with its log.
 
-* While a run is under way its page asks every now and then for what is new; without scripts it is loaded again.
-* Of a long log the last lines are shown, and all of them if wanted.
-* Logs are Prefect's: while it does not answer, all else is shown.
+* The page of a run in progress polls for its state and new log lines; without JavaScript it reloads.
+* Of a long log the last lines are shown, and all of them with ``log=all``.
+* Logs are stored in Prefect: while it does not respond, the rest of the page is shown.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ router = APIRouter(prefix="/signoff/results")
 KIND = ObjectType.JOB_RESULT
 PAGE = 50
 MOST_JOBS = 1000
-"""How many Jobs can be chosen from."""
+"""Maximum number of Jobs in the filter."""
 LAST = 500
-"""How many lines of a log are shown at first."""
+"""How many log lines are shown by default."""
 LATE_LINES = timedelta(seconds=10)
 
 
@@ -75,12 +75,12 @@ async def follow(result_id: UUID, here: Here) -> Response:
     entries = await _log(here, result_id, after)
     about = await here.use.store.read(lambda tx: _about(here.actor, result, tx))
     now = here.use.clock()
-    # A part of a page: the sentence for the next page is not for this one.
+    # Rendered without the layout: the pending notice of the session is for the next full page.
     return render("_following.html", result=result, entries=entries, after=after, now=now, **about)
 
 
 async def _log(here: Visit, result_id: UUID, after: int = 0) -> list[LogEntry] | None:
-    """Return the log, less so many lines; None while Prefect does not answer."""
+    """Return the log without its first ``after`` lines; None while Prefect does not respond."""
     try:
         return await here.use.queries.logs(here.actor, result_id, after)
     except Unavailable:
@@ -88,12 +88,12 @@ async def _log(here: Visit, result_id: UUID, after: int = 0) -> list[LogEntry] |
 
 
 def _has_just_ended(result: JobResult, now: datetime) -> bool:
-    """Say whether lines of its log may still be on their way: a run sends the last ones when it has ended."""
+    """Say whether log lines may still arrive: a run sends its last ones after it has ended."""
     return result.date_done is not None and now - result.date_done < LATE_LINES
 
 
 def _asked(here: Visit) -> dict[str, str]:
-    """Return what the list is filtered by; what cannot be asked for is passed over."""
+    """Return the filters of the list; invalid values are ignored."""
     query = here.request.query_params
     status, job = query.get("status", ""), query.get("job", "")
     return {
@@ -104,7 +104,7 @@ def _asked(here: Visit) -> dict[str, str]:
 
 
 async def _jobs(here: Visit) -> list[Job]:
-    """Return the Jobs that he can choose from."""
+    """Return the Jobs that the visitor can filter by."""
     if not here.actor.may(Action.VIEW, ObjectType.JOB):
         return []
     page = await here.use.queries.page(here.actor, ObjectType.JOB, Listing(limit=MOST_JOBS, sort=("name",)))
@@ -112,7 +112,7 @@ async def _jobs(here: Visit) -> list[Job]:
 
 
 def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
-    """Return what is to be known of a result besides: whom it ran as, and what scheduled it, if he may see that."""
+    """Return the user that a run ran as, and the scheduled job that started it if the visitor may view it."""
     by = result.scheduled_job_id
     seen = tx.visible(ObjectType.SCHEDULED_JOB, actor, Action.VIEW, [by]) if by else set()
     scheduled = tx.one(ScheduledJob, id=by) if by in seen else None

@@ -1,8 +1,8 @@
 """``/signoff/jobs/<id>/run``: run a Job now, or schedule it.
 
-* Who may see the Job sees the form; who cannot run it sees why, beside a button that does nothing.
-* A request that is refused comes back as it was typed, with each fault beside its field.
-* The preview of a crontab is a POST, since what is typed may be secret and has no place in an address.
+* Everyone who may view the Job sees the form. For those who cannot run it the button is disabled, with the reason.
+* A refused request returns the form as it was typed, with each fault beside its field.
+* The preview of a crontab is a POST, because the form may hold secrets, which do not belong in a URL.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ LABELS = {
     "crontab": "Crontab",
     "queue": "Queue",
 }
-"""The fields that are no variables, and what they are called."""
+"""The labels of the fields that are not variables."""
 OWN = tuple(name for name in LABELS if name != "queue")
-UNSERVED = "No worker serves the queue {queue} now: what you ask for is refused until one does."
-SILENT = "Prefect does not answer, so nobody knows whether a worker could run this; try again later."
+UNSERVED = "No worker is running on the queue {queue}. Requests for it are refused until one starts."
+SILENT = "Prefect is not responding, so it is not known whether a worker is running. Try again later."
 
 
 @router.get("/run")
@@ -83,16 +83,16 @@ async def run(job_id: UUID, here: Here, sent: Posted) -> Response:
 async def _go(here: Visit, offer: RunOptions, accepted: Accepted) -> Response:
     name, result, scheduled = offer.job.name, accepted.job_result, accepted.scheduled_job
     if result is not None:
-        return await here.go(f"/signoff/results/{result.id}", f"{name} starts now.")
+        return await here.go(f"/signoff/results/{result.id}", f"{name} has been started.")
     if scheduled is None:
-        raise TypeError("What has been accepted is a result or a scheduled job.")
-    waits = f"{scheduled.name} waits for somebody else's approval."
+        raise TypeError("An accepted request has either a job result or a scheduled job.")
+    waits = f"{scheduled.name} waits for another user's approval."
     notice = waits if scheduled.awaits_decision else f"{scheduled.name} is scheduled."
     return await here.go(f"/signoff/scheduled-jobs/{scheduled.id}", notice)
 
 
 def _present(offer: RunOptions, fields: list[Field]) -> set[str]:
-    """Return the ids of the elements that a fault can stand beside."""
+    """Return the ids of the form fields on the page, beside which a fault can be shown."""
     queue = {"queue"} if len(offer.job.queues) > 1 else set()
     timed = {"interval"} if offer.why_only_now else set(OWN)
     return {field.id for field in fields} | timed | queue
@@ -128,13 +128,13 @@ async def _show(
 
 
 def _needing(offer: RunOptions, name: str) -> list[str]:
-    """Return the types of schedule that need this field."""
+    """Return the schedule types that need this field."""
     named = [Interval.IMMEDIATELY.value] if name == "name" and offer.job.approval_required else []
     return [*named, *(interval for interval, needed in NEEDED.items() if name in needed)]
 
 
 async def _warnings(here: Visit, offer: RunOptions) -> list[str]:
-    """Return what keeps workers from running it, as far as that is known."""
+    """Return warnings about queues without workers."""
     counts = await here.use.queries.worker_counts()
     if counts is None:
         return [SILENT]

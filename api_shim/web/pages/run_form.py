@@ -1,8 +1,8 @@
-"""The form that runs a Job: a field for each variable, what was typed into it, and each fault beside its field.
+"""The form that runs a Job: a field for each variable, its typed value, and its faults.
 
-* What is typed is kept as it is; it is read by the Job's own variables, not here.
-* A box that is not ticked and a choice of none are answers, though browsers do not send them.
-* Only what the chosen type of schedule needs is sent on; what else was typed stays in the form.
+* Typed values are passed on unchanged; the variables of the Job parse and validate them.
+* Browsers do not send unticked checkboxes: a missing one means false, or an empty list.
+* Only the fields that the chosen schedule type needs are passed on; the others keep their text in the form.
 
 Contract 3 and 4.
 """
@@ -32,17 +32,17 @@ KINDS: Mapping[str, str] = {
     "MultiChoiceVar": "many",
     "JSONVar": "json",
 }
-"""How a variable is asked for, by its type; that of a Job's own type follows from what it takes."""
+"""The kind of form field for each type of variable; for a Job's own types it follows from their JSON schema."""
 
 INTERVALS: Mapping[Interval, tuple[str, str]] = {
     Interval.IMMEDIATELY: ("Once immediately", ""),
-    Interval.FUTURE: ("Once in the future", "At the start."),
-    Interval.HOURLY: ("Recurring hourly", "From the start on, at its minute."),
-    Interval.DAILY: ("Recurring daily", "From the start on, at its time of day."),
-    Interval.WEEKLY: ("Recurring weekly", "From the start on, at its time of its day of the week."),
-    Interval.CUSTOM: ("Recurring custom", "Whenever a crontab says so."),
+    Interval.FUTURE: ("Once in the future", "At the start time."),
+    Interval.HOURLY: ("Recurring hourly", "Every hour, from the start time on."),
+    Interval.DAILY: ("Recurring daily", "Every day at the same time, from the start time on."),
+    Interval.WEEKLY: ("Recurring weekly", "Every week on the same day and time, from the start time on."),
+    Interval.CUSTOM: ("Recurring custom", "At the times that a crontab gives."),
 }
-"""The types of schedule, as people are offered them: what each is called, and what it does."""
+"""The label and the help text of each schedule type."""
 
 TIMED = ("name", "start_time", "time_zone")
 NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -52,24 +52,26 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     Interval.WEEKLY: TIMED,
     Interval.CUSTOM: (*TIMED, "crontab"),
 }
-"""What each type of schedule needs besides."""
+"""The further fields that each schedule type needs."""
 
 Typed = Mapping[str, list[str]]
-"""What stands in each field, by its name; several values where several can be chosen."""
+"""The values of the form fields, by name."""
 Faults = Mapping[str, list[str]]
-"""Sentences by the id of the element that they are about; ``""`` for those about none."""
+"""The faults by the id of the form field; ``""`` for those of no field."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Field:
-    """The field of a variable.
+    """The form field of a variable.
 
     Args:
-        variable: its name.
-        kind: how it is asked for: one of the values of ``KINDS``.
-        help: what the Job says about it, and what can be filled in.
-        choices: value and label of each.
-        initial: what stands in it at first.
+        variable: the name of the variable.
+        kind: the kind of form field: one of the values of ``KINDS``.
+        label: the label of the field.
+        help: the description of the variable, and its limits.
+        required: the field cannot be empty.
+        choices: value and label of each choice.
+        initial: the initial values.
     """
 
     variable: str
@@ -82,7 +84,7 @@ class Field:
 
     @property
     def name(self) -> str:
-        """What the browser sends it under; no name of a field of ours begins so."""
+        """The name of the form field, with a prefix that no other field of the form has."""
         return f"input.{self.variable}"
 
     @property
@@ -91,13 +93,13 @@ class Field:
 
 
 def fields_of(job: Job) -> list[Field]:
-    """Return the fields of a Job's variables, in order."""
+    """Return the form fields of a Job's variables, in order."""
     return [_field(job, variable) for variable in job.variables]
 
 
 def _field(job: Job, variable: Mapping[str, Any]) -> Field:
     kind = KINDS.get(variable["type"]) or _kind_of(job, variable)
-    # The administrator's default for a dry run may be another than the code's.
+    # An administrator may have overridden the default for dry runs.
     dry_run = job.supports_dryrun and variable["name"] == "dryrun"
     default = job.dryrun_default if dry_run else variable.get("default")
     choices = tuple((str(value), label) for value, label in variable.get("choices", ()))
@@ -115,7 +117,7 @@ def _field(job: Job, variable: Mapping[str, Any]) -> Field:
 
 
 def _kind_of(job: Job, variable: Mapping[str, Any]) -> str:
-    """Return how a variable of a Job's own type is asked for."""
+    """Return the kind of form field for a variable of a Job's own type."""
     if "choices" in variable:
         return "many" if "array" in _types(job, variable["name"]) else "one"
     return "box" if "boolean" in _types(job, variable["name"]) else "lines"
@@ -137,7 +139,7 @@ def _sentence(text: str) -> str:
 
 
 def _written(kind: str, default: Any) -> Iterator[str]:
-    """Yield a default as it stands in its field."""
+    """Yield a default as the form field shows it."""
     match default:
         case None | False:
             return
@@ -162,7 +164,7 @@ def _hint(kind: str, variable: Mapping[str, Any]) -> str:
         f"From {fewest} to {longest} characters.": fewest is not None and longest is not None,
         f"At least {fewest} characters.": fewest is not None and longest is None,
         f"At most {longest} characters.": fewest is None and longest is not None,
-        "JSON; a text stands in double quotes.": kind == "json",
+        "JSON. Strings are in double quotes.": kind == "json",
     }
     return " ".join(hint for hint, told in hints.items() if told)
 
@@ -171,11 +173,11 @@ def _hint(kind: str, variable: Mapping[str, Any]) -> str:
 
 
 def typed_at_first(fields: Iterable[Field], zone: str) -> Typed:
-    """Return what stands in the form before anybody types.
+    """Return the initial values of the form.
 
     Args:
-        fields: of the variables.
-        zone: IANA name of the server's time zone.
+        fields: the fields of the variables.
+        zone: the IANA name of the server's time zone.
     """
     return {
         **{field.name: list(field.initial) for field in fields},
@@ -185,12 +187,12 @@ def typed_at_first(fields: Iterable[Field], zone: str) -> Typed:
 
 
 def as_typed(fields: Iterable[Field], inputs: Mapping[str, Any]) -> Typed:
-    """Return inputs as they stand in the form."""
+    """Return inputs as the form shows them."""
     return {field.name: [*_written(field.kind, inputs.get(field.variable))] for field in fields}
 
 
 def typed_in(form: FormData) -> Typed:
-    """Return what a form sent, as it was typed: with the line ends of a text, not those of the web."""
+    """Return the submitted values, with the line ends that browsers send (CRLF) turned back into LF."""
     typed: dict[str, list[str]] = defaultdict(list)
     for name, value in form.multi_items():
         if isinstance(value, str):
@@ -199,7 +201,7 @@ def typed_in(form: FormData) -> Typed:
 
 
 def read_request(job: Job, fields: Iterable[Field], typed: Typed) -> RunRequest:
-    """Return what is asked for."""
+    """Return the run request that the typed values make."""
     interval = first(typed, "interval")
     named = ("name",) if job.approval_required else ()
     wanted = ("interval", *NEEDED.get(interval, named))
@@ -211,7 +213,7 @@ def read_request(job: Job, fields: Iterable[Field], typed: Typed) -> RunRequest:
 
 
 def _sent(field: Field, typed: Typed) -> Iterator[Any]:
-    """Yield what was sent for a field: nothing, or one value."""
+    """Yield the value of a field, or nothing if it was not sent."""
     values = typed.get(field.name, [])
     if field.kind == "box":
         yield bool(values)
@@ -222,7 +224,7 @@ def _sent(field: Field, typed: Typed) -> Iterator[Any]:
 
 
 def first(typed: Typed, name: str) -> str:
-    """Return what was typed into a field of which there is one."""
+    """Return the single value of a field; empty if it was not sent."""
     return next(iter(typed.get(name, ())), "")
 
 
@@ -230,11 +232,11 @@ def first(typed: Typed, name: str) -> str:
 
 
 def faults_in(details: Iterable[object], present: Collection[str]) -> Faults:
-    """Return the sentences of refusals, by the element that each is about.
+    """Return the sentences of error details, by form field.
 
     Args:
-        details: the refusals, in the contract's shapes.
-        present: the ids of the elements that the page has.
+        details: the error details, in the contract's shapes.
+        present: the ids of the form fields on the page.
     """
     faults: dict[str, list[str]] = defaultdict(list)
     for detail in details:

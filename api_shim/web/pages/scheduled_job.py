@@ -1,7 +1,7 @@
-"""``/signoff/scheduled-jobs/<id>``: one scheduled job, with all about it and all that the visitor may do with it.
+"""``/signoff/scheduled-jobs/<id>``: a scheduled job, its history, and the actions on it.
 
-* What he may not do is not offered; what is refused nevertheless is told on the same page, in the rule's words.
-* Who may not view job results is told so in place of the history.
+* Only actions that the visitor may take are offered. If one is refused all the same, the same page says why.
+* Visitors who may not view job results see a sentence in place of the run history.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from approval_gate.model import Action, ObjectType
 
 router = APIRouter(prefix="/signoff/scheduled-jobs/{scheduled_id}")
 FIRINGS, RUNS = 8, 15
-NO_RESULTS = "You do not have permission to see the results of runs."
+NO_RESULTS = "You do not have permission to view job results."
 VERDICTS = {
-    "approve": "Approve it",
-    "deny": "Deny it",
-    "dry_run": "Try it in a dry run",
-    "run": "Run its Job",
-    "assume_ownership": "Assume ownership of it",
+    "approve": "Approve",
+    "deny": "Deny",
+    "dry_run": "Start a dry run",
+    "run": "Run the Job",
+    "assume_ownership": "Assume ownership",
 }
 
 
@@ -59,14 +59,14 @@ async def set_enabled(scheduled_id: UUID, here: Here, form: Posted) -> Response:
 @router.post("/assume-ownership")
 async def assume_ownership(scheduled_id: UUID, here: Here, _form: Posted) -> Response:
     assume = here.use.ownership.assume(here.actor, {"id": scheduled_id})
-    return await _tried(here, scheduled_id, assume, "You own it now, and it runs as you.")
+    return await _tried(here, scheduled_id, assume, "You are now the owner. It runs as you.")
 
 
 @router.post("/transfer")
 async def transfer(scheduled_id: UUID, here: Here, form: Posted) -> Response:
     name = text_of(form, "user").replace("\0", "").strip()
     hand_over = here.use.ownership.transfer(here.actor, {"id": scheduled_id}, {"username": name})
-    return await _tried(here, scheduled_id, hand_over, f"{name} owns it now.", receiver=name)
+    return await _tried(here, scheduled_id, hand_over, f"{name} is now the owner.", receiver=name)
 
 
 @router.get("/edit")
@@ -84,7 +84,7 @@ async def edit(scheduled_id: UUID, here: Here, sent: Posted) -> Response:
     body = edit_form.changed(typed, row, found.case.job, fields)
     address = f"/signoff/scheduled-jobs/{scheduled_id}"
     if not body:
-        return await here.go(address, "Nothing was changed.")
+        return await here.go(address, "There were no changes to save.")
     try:
         changed = await here.use.schedule_changes.change(here.actor, {"id": scheduled_id}, body)
     except NotFound:
@@ -93,11 +93,11 @@ async def edit(scheduled_id: UUID, here: Here, sent: Posted) -> Response:
         faults = faults_in([error.detail], _present(row, fields))
         return await _form(here, found, fields, typed, faults, status_of(error))
     again = changed.awaits_decision and row.approval is not ApprovalState.PENDING
-    return await here.go(address, f"{changed.name} was changed{'; it waits for approval again' if again else ''}.")
+    return await here.go(address, f"{changed.name} was changed{' and waits for approval again' if again else ''}.")
 
 
 async def _tried(here: Visit, scheduled_id: UUID, act: Awaitable[Any], notice: str, *, receiver: str = "") -> Response:
-    """Do something, and go back to the page; or tell there why it was refused."""
+    """Perform an action and redirect to the page, or show the page with the reason why it was refused."""
     try:
         await act
     except NotFound:
@@ -136,7 +136,7 @@ async def _page(
 
 
 async def _runs(here: Visit, scheduled_id: UUID) -> list[JobResult] | None:
-    """Return the newest runs of it that the visitor may see; None if he may see none of any."""
+    """Return the newest results that the visitor may view; None if they may not view job results at all."""
     of_it = Condition(tests=(Lookup(path="scheduled_job", op=Op.IN, value=(scheduled_id,)),))
     try:
         page = await here.use.queries.page(here.actor, ObjectType.JOB_RESULT, Listing(where=(of_it,), limit=RUNS))
@@ -146,7 +146,7 @@ async def _runs(here: Visit, scheduled_id: UUID) -> list[JobResult] | None:
 
 
 def _troubles(found: Detail) -> list[str]:
-    """Return what would keep it from running besides; what does so first is told already."""
+    """Return further reasons why it cannot run, besides the one that its state shows."""
     if found.prospect.standing not in {ScheduleStatus.WAITS, ScheduleStatus.DISABLED, ScheduleStatus.EXPIRED}:
         return []
     ownerless = OWNERLESS if found.case.row.owner_id is None else ""
@@ -159,20 +159,20 @@ def _why_no_edit(found: Detail) -> str:
 
 
 def _inputs(found: Detail) -> list[tuple[str, Any]]:
-    """Return what it runs with, as it is called and as people read it; nothing that may be sensitive."""
+    """Return the labels and values of the inputs; none if the Job may have sensitive ones."""
     job, inputs = found.case.job, found.case.row.inputs
     shown = [] if job.has_sensitive_variables else fields_of(job)
     return [(field.label, edit_form.told(field, inputs.get(field.variable))) for field in shown]
 
 
 def _fields(found: Detail) -> list[Field]:
-    """Return the fields of the inputs, if the visitor may see and change them."""
+    """Return the fields of the inputs; none if the visitor may not view or change them."""
     hidden = found.case.job.has_sensitive_variables or not found.allows("change_inputs")
     return [] if hidden else fields_of(found.case.job)
 
 
 def _present(row: ScheduledJob, fields: list[Field]) -> set[str]:
-    """Return the ids of the elements that a fault can stand beside."""
+    """Return the ids of the form fields on the page, beside which a fault can be shown."""
     without = set() if row.interval is Interval.CUSTOM else {"crontab"}
     return {field.id for field in fields} | {*edit_form.OWN} - without
 

@@ -1,7 +1,7 @@
-"""``/signoff/scheduled-jobs``: what is scheduled, a day of it, and deleting several at once.
+"""``/signoff/scheduled-jobs``: the list, a timeline of the next 24 hours, and deletion of several at once.
 
-* A list is asked for by its address: what is searched, filtered and sorted, and which page of it.
-* What is to be deleted is named on a page of its own first; only what the visitor may delete is.
+* The query holds the search, the filters, the order and the page, so that a list can be bookmarked.
+* Deletion is confirmed on a page of its own, which lists only what the visitor may delete.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ router = APIRouter(prefix="/signoff/scheduled-jobs")
 HOME = "/signoff/scheduled-jobs"
 SHOWN = 25
 ASKED = ("q", "job", "owner", "state", "zone", "sort")
-"""What the address of a list can ask for, but for the page."""
+"""The parameters of the query, except for ``offset``."""
 
 STATES: Mapping[str, tuple[str, tuple[tuple[str, Op, Any], ...]]] = {
     "enabled": ("Enabled", (("enabled", Op.EXACT, True),)),
     "waits": (
-        "Needs a decision",
+        "Waiting for approval",
         (("enabled", Op.EXACT, True), ("approval_state", Op.IN, (ApprovalState.PENDING,))),
     ),
     "disabled": ("Disabled", (("enabled", Op.EXACT, False),)),
     "ownerless": ("Owner removed", (("user", Op.ISNULL, True),)),
 }
-"""What can be asked of the state: what it is called, and what holds then."""
+"""The choices of the state filter: label and conditions."""
 
 COLUMNS = (
     ("name", "Name"),
@@ -53,7 +53,7 @@ COLUMNS = (
     ("", "State"),
     ("last_run_at", "Last run"),
 )
-"""The columns, and what each is sorted by."""
+"""The columns: field to sort by (empty if the column cannot be sorted) and heading."""
 
 
 @router.get("")
@@ -92,14 +92,14 @@ async def delete(here: Here, form: Posted) -> Response:
     ids = _ids(form)
     back = within(text_of(form, "back", HOME))
     if not ids:
-        return await here.go(back, "Select the scheduled jobs that you want to delete first.")
+        return await here.go(back, "Select the scheduled jobs to delete.")
     rows = await here.use.schedule_views.deletable(here.actor, ids)
     if text_of(form, "confirmed") != "yes":
         others = len(set(ids)) - len(rows)
         return await here.show("delete_scheduled_jobs.html", rows=rows, others=others, back=back)
     await here.use.schedules.delete_all(here.actor, [row.id for row in rows])
     what = rows[0].name if len(rows) == 1 else f"{len(rows)} scheduled jobs"
-    # What has been deleted has no page of its own any more.
+    # The page of a deleted scheduled job does not exist any more.
     is_list = back.partition("?")[0] == HOME
     return await here.go(back if is_list else HOME, f"Deleted {what}.")
 
@@ -136,7 +136,7 @@ def _zones(day: Day, *others: str) -> list[str]:
 
 
 def _columns(asked: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return the heads of the columns, each with the address that sorts by it."""
+    """Return the column headings, each with the link that sorts by it."""
     sort = asked.get("sort", "name")
     order = {sort.removeprefix("-"): "descending" if sort.startswith("-") else "ascending"}
 

@@ -1,6 +1,6 @@
-"""``/signoff/sign-in`` and ``sign-out``: a session begins and ends.
+"""``/signoff/sign-in`` and ``/signoff/sign-out``: start and end a session.
 
-* The form to sign in carries a key that its page has set as a cookie, so that nobody is signed in as somebody else.
+* The sign-in form has a CSRF token, which must match a cookie that the page sets: no other site can sign a visitor in.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from approval_gate.errors import TooManyAttempts
 router = APIRouter(prefix="/signoff")
 FORM_COOKIE = "signoff_sign_in"
 LARGEST = 20_000
-"""Bytes that somebody whom we do not know yet may send."""
+"""Maximum body size in bytes of the sign-in form, which anybody can send."""
 
 
 @router.get("")

@@ -1,4 +1,4 @@
-"""How the pages write things: times, states, intervals, JSON."""
+"""Template filters: how the pages format times, durations, states and JSON."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ WORDS = {
     Status.REVOKED: "cancelled",
 }
 SHORT = 80
-"""Characters of JSON that are shown in one line."""
+"""Maximum length in characters of JSON that is shown on one line."""
 
 
 def moment(time: datetime | None, zone: str = "UTC") -> Markup:
-    """Return a time on the clocks of a zone, marked up so that scripts can tell it on the reader's."""
+    """Return the local time in a zone as a ``<time>`` element, which scripts can convert to the reader's zone."""
     if time is None:
         return Markup("–")
     local, zone = _local(time, zone)
@@ -40,7 +40,7 @@ def _local(time: datetime, zone: str) -> tuple[datetime, str]:
 
 
 def duration(span: timedelta) -> str:
-    """Return how long something took, or takes."""
+    """Return a duration in its largest unit: days, hours, minutes or seconds."""
     seconds = span.total_seconds()
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
@@ -49,12 +49,12 @@ def duration(span: timedelta) -> str:
 
 
 def pretty(value: Any) -> str:
-    """Return JSON that people can read."""
+    """Return a value as indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
 def plain(value: Any) -> str:
-    """Return one value of an input as people read it."""
+    """Return the value of an input as text: yes, no, a dash for none, or JSON."""
     match value:
         case None | "":
             return "–"
@@ -67,14 +67,14 @@ def plain(value: Any) -> str:
 
 
 def in_words(status: Status) -> str:
-    """Return how a run stands, for people."""
+    """Return the label of a status."""
     return WORDS[status]
 
 
 def exact(value: Any) -> str:
-    """Return all of a value, for somebody who decides about it: what cannot be seen is written out.
+    """Return a whole value for review, with unprintable characters escaped.
 
-    Such characters could turn the line around that they stand in, or hide.
+    Bidirectional and zero-width characters could otherwise make an input look different from what runs.
     """
     match value:
         case None:
@@ -92,17 +92,17 @@ def exact(value: Any) -> str:
 
 
 def on_the_clock(time: datetime, zone: str = "UTC") -> Markup:
-    """Return the time of day of a moment, marked up as the moment that it is."""
+    """Return the local time of day in a zone, as a ``<time>`` element."""
     return Markup('<time datetime="{}">{}</time>').format(time.isoformat(), f"{_local(time, zone)[0]:%H:%M:%S}")
 
 
 def read_moment(text: str) -> datetime:
-    """Return the moment that is written in JSON."""
+    """Return the datetime of an ISO 8601 text."""
     return datetime.fromisoformat(text)
 
 
 def lines(text: str | None) -> Markup:
-    """Return text with its line breaks."""
+    """Return escaped text with its line breaks as ``<br>``."""
     return Markup("<br>").join(escape(line) for line in (text or "").splitlines())
 
 

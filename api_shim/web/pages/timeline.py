@@ -1,9 +1,9 @@
-"""Draws a day of scheduled jobs: a row for each, with a mark where it fires.
+"""The timeline of scheduled jobs: a row for each, with a mark for each firing of the next 24 hours.
 
-* The picture is as wide as the page: what lies along the day is given in per cent, what lies across it in ``em``.
-* Firings that come so quickly that their marks would touch are one band, however many they are.
-* What runs, what waits for approval and what will not run differ in shape, and not in colour alone.
-* The same is told in words, for those who do not see the picture.
+* The drawing is as wide as the page: horizontal positions are percentages, vertical ones are in ``em``.
+* Firings whose marks would touch are drawn as one band.
+* Jobs that run, wait for approval or will not run have marks of different shapes, not only colours.
+* Every mark has a text equivalent, for screen readers.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ TOUCHING = timedelta(minutes=15)
 """Firings no further apart than this are drawn as one band."""
 TICK_HOURS, LABEL_HOURS = 1, 3
 AXIS, ROW = 1.9, 1.75
-"""How high the hours and each row are, in ``em``."""
+"""The height of the axis and of each row, in ``em``."""
 NARROWEST = 0.7
-"""Per cent: what a band is wide at least."""
+"""The minimum width of a band, in per cent."""
 TOLD = 6
-"""How many marks of a row are told in words one by one."""
+"""How many marks of a row are listed in its text; the rest is counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,9 +33,9 @@ class Mark:
     """One firing, or a band of many.
 
     Args:
-        x: where it begins, in per cent.
-        width: of a band, in per cent; empty for one firing.
-        said: in words.
+        x: the position of its start, in per cent.
+        width: the width of a band, in per cent; empty for a single firing.
+        said: the text equivalent.
     """
 
     x: str
@@ -48,11 +48,11 @@ class Row:
     """The firings of one scheduled job.
 
     Args:
-        row: it.
+        row: the scheduled job.
         kind: ``fires``, ``waits`` or ``stopped``.
-        y: where its middle lies, in ``em``.
-        marks: its firings.
-        said: all of them in words.
+        y: the position of its middle, in ``em``.
+        marks: its firings, drawn.
+        said: the text equivalent of all its marks.
     """
 
     row: ScheduledJob
@@ -67,9 +67,9 @@ class Tick:
     """A full hour.
 
     Args:
-        x: where, in per cent.
-        label: the hour, or the date at midnight; empty between the labels.
-        midnight: a day begins.
+        x: its position, in per cent.
+        label: the hour, or the date at midnight; empty for hours without a label.
+        midnight: the tick is at midnight.
     """
 
     x: str
@@ -79,11 +79,13 @@ class Tick:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """A day, drawn.
+    """The drawn timeline.
 
     Args:
-        height: in ``em``.
-        said: what it shows, in a sentence.
+        rows: a row for each scheduled job.
+        ticks: the full hours.
+        height: the total height, in ``em``.
+        said: a summary in one sentence.
     """
 
     rows: list[Row]
@@ -93,17 +95,17 @@ class Picture:
 
 
 def draw(day: Day, zone: str) -> Picture:
-    """Return the picture of a day on the clocks of a zone."""
+    """Return the timeline of a day, with its hours in a time zone."""
     clock = ZoneInfo(zone)
     rows = [_row(place, lane, day, clock) for place, lane in enumerate(day.lanes)]
     waiting = sum(row.kind == "waits" for row in rows)
     said = f"{_counted(len(rows) + day.more)} in the 24 hours from {day.begin.astimezone(clock):%a %H:%M} {zone}"
-    said += f"; {waiting} of those drawn here wait{'s' * (waiting == 1)} for approval." if waiting else "."
+    said += f"; {waiting} of those shown wait{'s' * (waiting == 1)} for approval." if waiting else "."
     return Picture(rows=rows, ticks=[*_ticks(day, clock)], height=f"{AXIS + ROW * len(rows):.2f}", said=said)
 
 
 def _counted(number: int) -> str:
-    return f"{number} scheduled job{' fires' if number == 1 else 's fire'}"
+    return f"{number} scheduled job{' runs' if number == 1 else 's run'}"
 
 
 def _row(place: int, lane: Lane, day: Day, zone: ZoneInfo) -> Row:
@@ -115,7 +117,7 @@ def _row(place: int, lane: Lane, day: Day, zone: ZoneInfo) -> Row:
         kind=KINDS.get(lane.prospect.standing, "stopped"),
         y=f"{AXIS + ROW * (place + 0.5):.2f}",
         marks=marks,
-        said=f"{', '.join(told)}{f' and {rest} times more' if rest else ''}",
+        said=f"{', '.join(told)}{f' and {rest} more' if rest else ''}",
     )
 
 
@@ -123,7 +125,7 @@ KINDS = {ScheduleStatus.FIRES: "fires", ScheduleStatus.WAITS: "waits"}
 
 
 def _clusters(times: list[datetime]) -> list[list[datetime]]:
-    """Return firings, in order, with those that touch drawn together."""
+    """Group sorted firings; those within ``TOUCHING`` of each other are in one group."""
     clusters: list[list[datetime]] = []
     for time in times:
         if clusters and time - clusters[-1][-1] <= TOUCHING:
@@ -153,7 +155,7 @@ def _along(time: datetime, day: Day) -> float:
 
 def _ticks(day: Day, zone: ZoneInfo) -> Iterator[Tick]:
     step = timedelta(minutes=15)
-    # Not every zone is whole hours away from UTC.
+    # The offset of some zones is not a whole number of hours.
     time = day.begin.replace(minute=0, second=0, microsecond=0)
     while time <= day.end:
         local = time.astimezone(zone)

@@ -1,8 +1,8 @@
-"""One visit to a page: who visits, what he sent, what he is shown, and where he goes next.
+"""One visit to a page: the signed-in user, the submitted form, the rendered page and the redirect.
 
-* Who is not signed in goes to the page for that, and from there to where he wanted; never to another origin.
-* A form that does not carry what the session's forms carry is refused, before anything else is looked at.
-* An error is a page that says what happened and where to go on.
+* Visitors without a session are redirected to the sign-in page and back afterwards, never to another origin.
+* A form without the CSRF token of the session is refused before its fields are read.
+* Errors are rendered as pages.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ logger = logging.getLogger("signoff")
 
 HOME = "/signoff/jobs"
 SIGN_IN = "/signoff/sign-in"
-OUT_OF_DATE = "This form is out of date. Open the page again and repeat what you did."
+OUT_OF_DATE = "This form has expired. Reload the page and try again."
 COUNTED = 100
-"""How many requests of the queue are looked at for the number in the navigation."""
+"""How many requests are checked for the count beside the approval queue in the navigation."""
 
 templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -53,13 +53,13 @@ templates.globals["words"] = labels
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visit:
-    """A visit of somebody who is signed in.
+    """A visit by a signed-in user.
 
     Args:
-        request: the request.
+        request: the HTTP request.
         use: the use cases.
-        sessions: keeps his session.
-        visitor: who he is.
+        sessions: stores the session and its notice.
+        visitor: the user and their session.
     """
 
     request: Request
@@ -76,12 +76,12 @@ class Visit:
         return self.visitor.session
 
     async def show(self, template: str, status: int = 200, **context: Any) -> Response:
-        """Answer with a page.
+        """Render a page, with the pending notice of the session.
 
         Args:
-            template: its template.
-            status: the answer's.
-            context: what it shows.
+            template: the file name of the template.
+            status: the HTTP status.
+            context: the variables of the template.
         """
         notice = self.session.notice
         if notice:
@@ -98,13 +98,13 @@ class Visit:
         return render(template, status, **shown)
 
     async def go(self, path: str, notice: str = "") -> Response:
-        """Send him to another page of ours, which shows this sentence."""
+        """Redirect to another page, which shows the notice."""
         if notice:
             await self.sessions.tell(self.session, notice)
         return RedirectResponse(path, 303)
 
     async def _waiting(self) -> int:
-        """Return how many requests wait for him to decide."""
+        """Return how many requests the visitor can decide."""
         if not self.actor.may(Action.VIEW, ObjectType.SCHEDULED_JOB):
             return 0
         page = await self.use.approvals.queue(self.actor, Listing(limit=COUNTED))
@@ -112,17 +112,17 @@ class Visit:
 
 
 def render(template: str, status: int = 200, **context: Any) -> Response:
-    """Return a page."""
+    """Render a template as a response."""
     page = templates.get_template(template).render(**context)
-    # What somebody sends in a strange encoding is shown all the same.
+    # Lone surrogates cannot be encoded; they are shown as question marks.
     return HTMLResponse(page.encode("utf-8", "replace"), status)
 
 
 async def visit(request: Request) -> Visit:
-    """Return the visit that a request is.
+    """Return the visit of a signed-in user.
 
     Raises:
-        Unauthenticated: nobody is signed in.
+        Unauthenticated: the request has no valid session.
     """
     sessions: Sessions = request.app.state.sessions
     visitor = await sessions.resume(request.cookies.get(COOKIE, ""))
@@ -133,10 +133,10 @@ Here = Annotated[Visit, Depends(visit)]
 
 
 async def posted(here: Here) -> FormData:
-    """Return what a form of this session sent.
+    """Return the submitted form.
 
     Raises:
-        Forbidden: the form is of another session, or of another origin.
+        Forbidden: the form does not have the CSRF token of the session.
     """
     form = await read_form(here.request)
     if not is_same(text_of(form, "csrf"), here.session.csrf):
@@ -148,21 +148,21 @@ Posted = Annotated[FormData, Depends(posted)]
 
 
 def text_of(form: FormData, name: str, default: str = "") -> str:
-    """Return a field of a form, as text."""
+    """Return the text of a form field, or the default if it is missing or a file."""
     value = form.get(name, default)
     return value if isinstance(value, str) else default
 
 
 def is_same(sent: str, kept: str) -> bool:
-    """Say whether what a form carries is what it should; in constant time, and never for nothing."""
+    """Say whether two tokens are equal, in constant time; an empty one never is."""
     return bool(kept) and hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), kept.encode())
 
 
 def within(path: str) -> str:
-    """Return a path of ours that somebody may be sent to; home for anything else."""
+    """Return the path if it is one of the pages; else the home page. Prevents open redirects."""
     if not path.startswith("/signoff/") or not path.isprintable():
         return HOME
-    # What browsers take for a way up, or for another host, however it is written.
+    # Dot segments, empty segments and backslashes, encoded or not, can lead a browser to another path or host.
     steps = unquote(urlsplit(path).path).replace("\\", "/").split("/")[1:]
     return HOME if {"", ".", ".."} & set(steps) or "\\" in path else path
 
@@ -171,16 +171,16 @@ def within(path: str) -> str:
 
 
 TITLES = {
-    403: "You may not do this",
-    404: "This is not here",
-    409: "It has been decided already",
+    403: "Permission denied",
+    404: "Not found",
+    409: "Not possible any more",
     429: "Too many attempts",
-    503: "Not available now",
+    503: "Temporarily unavailable",
 }
 
 
 def install_errors(app: FastAPI) -> None:
-    """Make every error a page."""
+    """Render every error as a page."""
 
     async def refused(request: Request, error: Exception) -> Response:
         if isinstance(error, Unauthenticated):
@@ -189,12 +189,12 @@ def install_errors(app: FastAPI) -> None:
             raise error
         status = status_of(error)
         again = request.url.path if isinstance(error, Unavailable) and request.method == "GET" else ""
-        title = TITLES.get(status, "This did not work")
+        title = TITLES.get(status, "The request failed")
         return render("error.html", status, title=title, sentences=[*sentences(error.detail)], again=again)
 
     async def unrouted(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
-        return await refused(request, NotFound("There is no such page.")) if status in {404, 405} else _broken()
+        return await refused(request, NotFound("This page does not exist.")) if status in {404, 405} else _broken()
 
     async def broken(request: Request, error: Exception) -> Response:
         logger.error("%s %s failed.", request.method, request.url.path, exc_info=error)
@@ -203,7 +203,7 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(GateError, refused)
 
     async def misnamed(request: Request, _error: Exception) -> Response:
-        return await refused(request, NotFound("There is no such page."))
+        return await refused(request, NotFound("This page does not exist."))
 
     app.add_exception_handler(HTTPException, unrouted)
     app.add_exception_handler(RequestValidationError, misnamed)
@@ -211,11 +211,13 @@ def install_errors(app: FastAPI) -> None:
 
 
 def _broken() -> Response:
-    return render("error.html", 500, title="The server failed", sentences=["Its log says why."], again="")
+    return render(
+        "error.html", 500, title="Internal server error", sentences=["The server log has the details."], again=""
+    )
 
 
 def _to_sign_in(request: Request) -> Response:
-    # What was to be posted is lost; he begins again from a page that can be looked at.
+    # A POST cannot be repeated after signing in, so the visitor starts again at the home page.
     wanted = request.url.path if request.method == "GET" else HOME
     query = f"?{request.url.query}" if request.url.query and request.method == "GET" else ""
     return RedirectResponse(f"{SIGN_IN}?next={quote(wanted + query, safe='/')}", 303)

@@ -1,6 +1,6 @@
-"""``/api/signoff/admission`` and ``/api/signoff/outcome``: where runs ask whether they may go, and tell how they went.
+"""``/api/signoff/admission`` and ``/api/signoff/outcome``: a run asks whether it may start, and reports its outcome.
 
-Only those who may write to Prefect may ask: the workers' accounts. They are given what a run is to execute.
+* Only accounts with ``prefect.write`` may call them, which are the workers': the answer contains the inputs of the run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ async def admission(request: Request, actor: Caller, use: Use) -> Response:
     run_id, attempt = _id(body, "flow_run_id"), _id(body, "attempt")
     run = (await use.engine.runs([run_id])).get(run_id)
     if run is None:
-        raise NotFound("There is no such flow run.")
+        raise NotFound("This flow run does not exist.")
     now = use.clock()
     asks = Attempt(id=attempt, worker=_text(body, "worker"), code=_text(body, "code")[:64])
     answer, ticket = await anyio.to_thread.run_sync(use.admissions.ask, run, asks, now)
@@ -98,4 +98,4 @@ def _shape(answer: Answer, ticket: Ticket | None, shown: JobResult | None) -> di
         case Refuse(reason=reason):
             return {"verdict": "refuse", "message": reason}
         case _:
-            raise TypeError(f"There is no shape for {answer!r}.")
+            raise TypeError(f"Unexpected answer: {answer!r}.")

@@ -1,12 +1,8 @@
-"""The related objects of what is answered: references, or with ``depth=1`` the objects themselves.
+"""Answers with one object or a page of objects, whose related objects are references, or in full with ``depth=1``.
 
-* What the caller may not view stays a reference.
-* However many there are, the store is asked once for each type.
-* Related objects of related objects are references.
-
-Contract 2.
-
-How the routes answer with objects: a page of them, or one; with their related objects if the query says so.
+* Objects that the caller may not view stay references.
+* Related objects are read with one query for each type, however many there are.
+* Related objects of related objects are always references.
 
 What they answered can be sent back to them as a change (``read_change``).
 
@@ -37,12 +33,12 @@ S = TypeVar("S", bound=Object)
 
 
 class Expander:
-    """Puts related objects in the place of references, for one request.
+    """Replaces references by the related objects, for one request.
 
     Args:
         use: the use cases.
-        root: the address of the origin, without a slash at its end.
-        actor: who asks.
+        root: the URL of the server, without a trailing slash.
+        actor: the caller.
     """
 
     def __init__(self, use: Services, root: str, actor: Actor) -> None:
@@ -51,7 +47,7 @@ class Expander:
         self._actor = actor
 
     async def expand(self, shapes: Sequence[S]) -> list[S]:
-        """Return the shapes with the objects that they refer to, as far as the caller may view them."""
+        """Return the shapes with those related objects in full that the caller may view."""
         wanted: dict[ObjectType, set[UUID]] = defaultdict(set)
         for reference in (ref for shape in shapes for field in _references(shape).values() for ref in field):
             wanted[ObjectType(reference.object_type)].add(reference.id)
@@ -87,7 +83,7 @@ def _viewable(actor: Actor, kind: ObjectType, ids: Collection[UUID], tx: Transac
 
 
 def _references(shape: Object) -> dict[str, list[Reference]]:
-    """Return what a shape refers to, by field."""
+    """Return the references in a shape, by field."""
     found: dict[str, list[Reference]] = {}
     for name, value in shape:
         several = value if isinstance(value, list) else [value]
@@ -105,7 +101,7 @@ def _with(shape: S, found: Mapping[UUID, Object]) -> S:
 
 
 async def answer_page(request: Request, actor: Actor, use: Services, kind: ObjectType) -> Response:
-    """Answer with a page of what the caller may view of a type."""
+    """Answer with a page of the objects of a type that the caller may view."""
     listing = read_listing(request, kind)
     page = await use.queries.page(actor, kind, listing)
     shapes = await Expander(use, root_of(request), actor).shapes(kind, page.rows)
@@ -148,7 +144,7 @@ async def read_change(
 
 
 async def expanded(request: Request, actor: Actor, use: Services, shapes: Sequence[S]) -> list[S]:
-    """Return shapes as deep as the query says."""
+    """Return the shapes, with related objects in full if ``depth`` asks for them."""
     if not read_depth(request):
         return list(shapes)
     return await Expander(use, root_of(request), actor).expand(shapes)

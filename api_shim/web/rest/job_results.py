@@ -1,6 +1,8 @@
-"""``/api/extras/job-results``: list, detail, logs and deletion (contract 7).
+"""``/api/extras/job-results`` and ``/api/extras/job-logs``: job results, their logs, and deletion.
 
-``/api/extras/job-logs``: the log lines of job results, which the query must name (contract 7).
+* A list of log lines must name its job results: logs are read from Prefect, for a few results at a time.
+
+Contract 7.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ async def listed(request: Request, actor: Caller, use: Use) -> Response:
 
 @router.delete("", **answers(None, 204, body=Deletions, also=[409]))
 async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
-    """Delete several job results; those that the caller may not delete are passed over."""
+    """Delete several job results; those that the caller may not delete are skipped."""
     await use.results.delete_all(actor, read_ids(await read_body(request)))
     return no_content(request)
 
@@ -57,7 +59,7 @@ async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 
 @router.get("/{ref}/logs", **answers(list[schemas.JobLogEntry]))
 async def logs(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """List the log of a job result, the oldest line first."""
+    """List the log lines of a job result, the oldest first."""
     entries = await use.queries.logs(actor, _id(ref))
     shown = await serializer(request, use)
     return respond(request, [shown.log_entry(entry) for entry in entries])
@@ -65,7 +67,7 @@ async def logs(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
 
 @router.get("/{ref}/logs/{entry_id}", **answers(schemas.JobLogEntry))
 async def log_entry(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Show a line of the log of a job result."""
+    """Show a log line of a job result."""
     entries = await use.queries.logs(actor, _id(ref))
     entry_id = read_id(request.path_params["entry_id"])
     found = next((entry for entry in entries if entry.id == entry_id), None)
@@ -84,7 +86,7 @@ def _id(text: str) -> UUID:
 logs_router = APIRouter(prefix="/api/extras/job-logs", tags=["job-logs"])
 LOG_ENTRY = ObjectType.JOB_LOG_ENTRY
 AT_ONCE = 20
-"""How many job results one list may be about: each is asked of Prefect."""
+"""Maximum number of job results in one list of log lines: each needs a request to Prefect."""
 
 
 @logs_router.get("", **a_list(schemas.JobLogEntry, LOG_ENTRY, needed=["job_result"]))
@@ -102,6 +104,6 @@ def _named(listing: Listing) -> Collection[UUID]:
     tests = (test for condition in listing.where if not condition.negated for test in condition.tests)
     named = [test.value for test in tests if isinstance(test, Lookup) and test.path == "job_result"]
     if not named or len(named[0]) > AT_ONCE:
-        raise Invalid({"job_result": [f"Name the job results whose logs are wanted, at most {AT_ONCE}."]})
+        raise Invalid({"job_result": [f"Name at most {AT_ONCE} job results to list the logs of."]})
     ids: tuple[UUID, ...] = named[0]
     return ids

@@ -1,6 +1,6 @@
-"""``/api/extras/jobs``: list, detail, change, variables and run (contract 3 and 4).
+"""``/api/extras/jobs`` and ``/api/extras/job-queues``: Jobs, their variables, run requests, and work queues.
 
-``/api/extras/job-queues``: the work queues, each with how many workers serve it now (contract 3).
+Contract 3 and 4.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 @router.put("/{ref}", **one(schemas.Job, body=JobChange))
 @router.patch("/{ref}", **one(schemas.Job, body=JobChange))
 async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Change what an administrator decides about a Job; what is not sent stays."""
+    """Change the settings of a Job; what is not sent stays."""
     body = await read_change(request, actor, use, KIND, by_reference(ref), JobChange.__annotations__)
     job_id = read_id(ref) or (await use.queries.one(actor, KIND, name=ref)).id
     job = await use.catalogue.change(actor, job_id, body)
@@ -57,7 +57,7 @@ async def variables(ref: Ref, request: Request, actor: Caller, use: Use) -> Resp
 
 @router.post("/{ref}/run", **RUN)
 async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Run a Job, now or by a schedule.
+    """Run a Job now, or schedule it.
 
     The answer is a job result, or a scheduled job if it is to run later or needs approval.
     """
@@ -74,7 +74,7 @@ QUEUE = ObjectType.JOB_QUEUE
 
 @queues_router.get("", **a_list(schemas.JobQueue, QUEUE))
 async def list_queues(request: Request, actor: Caller, use: Use) -> Response:
-    """List the work queues, each with how many workers serve it now."""
+    """List the work queues, each with its number of workers."""
     return await answer_page(request, actor, use, QUEUE)
 
 

@@ -1,9 +1,7 @@
-"""``/api/`` and ``/api/status/``: what this is and whether it is well (contract 2).
+"""``/api/``, ``/api/status/``, ``/api/schema/`` and ``/api/docs/``: the index, the health check and the documentation.
 
-``/api/schema`` and ``/api/docs``: the document of our API, and a page that shows it.
-
-* Both are open to anybody: they tell what the published contract tells, and hold nothing of this instance.
-* The page loads nothing from elsewhere, and may not: its scripts and its style come from here, as files.
+* The OpenAPI document and the page that shows it are public: they contain nothing about this instance.
+* The page cannot load anything from other origins: its scripts and styles are static files of this server.
 
 Contract 2.
 """
@@ -44,14 +42,14 @@ PARTS = {
 
 @router.get("", **answers(dict[str, str]))
 async def root(request: Request, _actor: Caller) -> Response:
-    """Tell where everything is."""
+    """List the addresses of the API."""
     origin = str(request.base_url).rstrip("/")
     return respond(request, {name: origin + path for name, path in PARTS.items()})
 
 
 @router.get("/status", **answers(Status))
 async def status(request: Request, _actor: Caller, use: Use) -> Response:
-    """Tell whether the server is well, and what it is."""
+    """Show the health and the versions of the server."""
     workers: bool | None = None
     with contextlib.suppress(Unavailable):
         workers = await use.engine.has_worker("default")
@@ -73,7 +71,7 @@ FILES: Mapping[str, tuple[bytes, str]] = {
     "swagger-ui-bundle.js": ((SWAGGER / "swagger-ui-bundle.js").read_bytes(), "text/javascript"),
     "swagger-ui.css": ((SWAGGER / "swagger-ui.css").read_bytes(), "text/css"),
 }
-"""What the page is made of: by name, the content and its media type."""
+"""The files of the page, by name: content and media type."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
@@ -102,7 +100,7 @@ def _document(request: Request) -> Response:
 async def page(request: Request) -> Response:
     if request.query_params.get("format") != "openapi":
         return _file("")
-    # Where pynautobot's openapi() asks for the document.
+    # pynautobot's openapi() reads the document here.
     negotiate(request)
     return _document(request)
 

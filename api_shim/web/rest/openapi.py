@@ -1,8 +1,8 @@
-"""The document of our API (OpenAPI 3.1), made from the routes: what each answers and takes stands beside it.
+"""The OpenAPI 3.1 document, generated from the routes.
 
-* A route says with ``answers``, ``one`` or ``a_list`` what is its own: the shape, the body, the query.
-* What all share is added here: who signs in and how, the versions, the refusals, the order and size of lists.
-* Paths are shown with a slash at the end, as the contract has them; without one they work too.
+* Each route declares its own answer, body and query with ``answers``, ``one`` or ``a_list``.
+* What all routes share is added here: authentication, versions, refusals, and the parameters of lists.
+* Paths are shown with a trailing slash, as in the contract; they work without it too.
 
 Contract 2.
 """
@@ -28,10 +28,11 @@ from approval_gate.model import ObjectType
 Json = dict[str, Any]
 
 ABOUT = """\
-Run Jobs now, later or again and again; ask for approval and give it; hand schedules over.
+Run and schedule Jobs, approve requests, and manage ownership.
 
-Sign in with the header `Authorization: Token <key>`. Ask for a version with `Accept: application/json; version=2.4`,
-and for an answer that is easy to read with `indent=4` in the same place. Every address works without its last slash.
+Authenticate with the header `Authorization: Token <key>`. Select a version with
+`Accept: application/json; version=2.4`, and add `; indent=4` for indented answers. All addresses work with and without
+the trailing slash.
 """
 SCHEMAS = "#/components/schemas/"
 
@@ -40,46 +41,49 @@ NUMBER: Json = {"type": "integer", "minimum": 0}
 VERSION: Json = {"type": "string", "enum": list(VERSIONS), "default": DEFAULT_VERSION}
 
 QUERY: Mapping[str, tuple[Json, str]] = {
-    "api_version": (VERSION, "The version of the answer, for clients that cannot say it in a header."),
-    "depth": ({**NUMBER, "default": 0}, "From 1 on, related objects are shown in full; else where to find them."),
-    "limit": ({**NUMBER, "default": DEFAULT_LIMIT}, f"How many at most; never more than {MAX_LIMIT}."),
-    "offset": ({**NUMBER, "default": 0}, "How many to pass over."),
-    "sort": (TEXT, "Fields, with a comma between them; descending with a `-` before."),
-    "q": (TEXT, "What to search for."),
-    "force": ({**TEXT, "enum": ["true", "false"]}, "Decide although the start has passed."),
-    "count": ({"type": "integer", "minimum": 1, "maximum": MOST_FIRINGS, "default": SHOWN_FIRINGS}, "How many."),
-    "user": (TEXT, "Whom it is about: a name or an id; the caller where nothing is said."),
+    "api_version": (VERSION, "The version of the answer, for clients that cannot set the `Accept` header."),
+    "depth": ({**NUMBER, "default": 0}, "0: related objects are references; 1 or more: they are shown in full."),
+    "limit": ({**NUMBER, "default": DEFAULT_LIMIT}, f"The maximum number of results, up to {MAX_LIMIT}."),
+    "offset": ({**NUMBER, "default": 0}, "The number of results to skip."),
+    "sort": (TEXT, "Fields to sort by, separated by commas; `-` before a field reverses its order."),
+    "q": (TEXT, "A text to search for."),
+    "force": ({**TEXT, "enum": ["true", "false"]}, "Approve although the start time has passed."),
+    "count": (
+        {"type": "integer", "minimum": 1, "maximum": MOST_FIRINGS, "default": SHOWN_FIRINGS},
+        "How many times to show.",
+    ),
+    "user": (TEXT, "The name or the id of the user to explain it for; by default the caller."),
 }
-"""What queries have in common: each parameter's schema, and what it is for."""
+"""The query parameters: schema and description."""
 
 LISTING = ("depth", "limit", "offset", "sort", "q")
 
 REFUSALS: Mapping[int, tuple[str, Any, str]] = {
-    400: ("Invalid", schemas.Refusal | schemas.Faults, "What was sent cannot be taken; a sentence for each fault."),
-    403: ("Forbidden", schemas.Refusal, "Nobody has signed in, or not somebody who may."),
-    404: ("NotFound", schemas.Refusal, "There is none, or none that the caller may see."),
-    405: ("NotRunnable", schemas.Refusal, "It cannot be run."),
-    406: ("NotAcceptable", schemas.Refusal, "There is no such version, or no answer of that kind."),
-    409: ("Conflict", schemas.Refusal, "It is not in a state for this; the sentence says in which."),
-    413: ("TooLarge", schemas.Refusal | schemas.Faults, "The body is too large, or names too many."),
+    400: ("Invalid", schemas.Refusal | schemas.Faults, "The request is invalid; there is a sentence for each fault."),
+    403: ("Forbidden", schemas.Refusal, "The credentials are missing or invalid, or do not permit this."),
+    404: ("NotFound", schemas.Refusal, "The object does not exist, or the caller may not view it."),
+    405: ("NotRunnable", schemas.Refusal, "The Job cannot be run, or the method is not allowed."),
+    406: ("NotAcceptable", schemas.Refusal, "The requested version or media type is not available."),
+    409: ("Conflict", schemas.Refusal, "The state of the object does not allow this."),
+    413: ("TooLarge", schemas.Refusal | schemas.Faults, "The body is too large, or names too many objects."),
     415: ("UnsupportedMediaType", schemas.Refusal, "The body is neither JSON nor a form."),
-    503: ("Unavailable", schemas.Refusal, "The store, Prefect or a worker cannot be reached now."),
+    503: ("Unavailable", schemas.Refusal, "The database, Prefect or a worker is not available."),
 }
-"""The refusals by status: the name, the shape and what has happened."""
+"""The refusals by status: name, shape and description."""
 
 PAGE: Any = schemas.Page
 
 HOW = "`Token`, a space, and the key."
 PATH: Mapping[str, Json] = {
-    "ref": {"schema": TEXT, "description": "Its id, or its name."},
-    "entry_id": {"schema": {**TEXT, "format": "uuid"}, "description": "The id of the line."},
+    "ref": {"schema": TEXT, "description": "The id or the name of the object."},
+    "entry_id": {"schema": {**TEXT, "format": "uuid"}, "description": "The id of the log line."},
 }
-"""What paths refer to."""
+"""The path parameters."""
 
-DONE = {200: "As asked.", 201: "Made.", 204: "Done."}
+DONE = {200: "Success.", 201: "Created.", 204: "Deleted."}
 
 
-# What a route says
+# What routes declare
 
 
 def answers(
@@ -92,16 +96,16 @@ def answers(
     form: Any = None,
     also: Collection[int] = (),
 ) -> Json:
-    """Return what a route says of itself, beside its path, as arguments of its decorator.
+    """Return the description of a route, as keyword arguments for its decorator.
 
     Args:
-        shape: what it answers; None for nothing.
-        status: the answer's.
-        query: the parameters of its query, of those that are described here.
-        kind: the type of object whose fields its query can filter by.
-        body: what it takes.
-        form: what it takes as a form.
-        also: refusals that others do not have.
+        shape: the type of the answer; None for no content.
+        status: the HTTP status of the answer.
+        query: the names of its query parameters, of those in ``QUERY``.
+        kind: the type of object whose fields the query can filter by.
+        body: the type of the body.
+        form: the type of the body as a form.
+        also: the statuses of further refusals.
     """
     own = [_reference("parameters", name) for name in query]
     filters = [_query(name, {"type": "array", "items": schema}) for name, schema in parameters(kind)] if kind else []
@@ -120,12 +124,12 @@ def answers(
 
 
 def a_list(shape: Any, kind: ObjectType, *, needed: Collection[str] = ()) -> Json:
-    """Return what a route says of itself that answers a list.
+    """Return the description of a route that answers with a list.
 
     Args:
-        shape: of each.
+        shape: the type of each result.
         kind: the type of the objects.
-        needed: the filters that must be given.
+        needed: the required filters.
     """
     said = answers(PAGE[shape], query=LISTING, kind=kind)
     for parameter in said["openapi_extra"]["parameters"]:
@@ -135,12 +139,12 @@ def a_list(shape: Any, kind: ObjectType, *, needed: Collection[str] = ()) -> Jso
 
 
 def one(shape: Any, *, query: Sequence[str] = (), **more: Any) -> Json:
-    """Return what a route says of itself that answers an object, with its related ones if it is asked to.
+    """Return the description of a route that answers with one object.
 
     Args:
-        shape: what it answers.
-        query: the parameters of its query, besides how deep it answers.
-        more: as for ``answers``.
+        shape: the type of the answer.
+        query: the names of its query parameters, besides ``depth``.
+        more: further arguments of ``answers``.
     """
     return answers(shape, query=["depth", *query], **more)
 
@@ -158,7 +162,7 @@ def _reference(part: str, name: str) -> Json:
 
 
 def _schema(shape: Any, mode: Any = "validation") -> Json:
-    """Return the schema of a shape; the shapes that it refers to are still with it, under ``$defs``."""
+    """Return the JSON schema of a type, with the types that it refers to under ``$defs``."""
     return TypeAdapter(shape).json_schema(ref_template=f"{SCHEMAS}{{model}}", mode=mode)
 
 
@@ -166,7 +170,7 @@ def _schema(shape: Any, mode: Any = "validation") -> Json:
 
 
 def describe(routes: Sequence[BaseRoute]) -> Json:
-    """Return the document of these routes, as JSON."""
+    """Return the OpenAPI document of routes."""
     document: Json = get_openapi(
         title="prefect-signoff", version=version("prefect-signoff"), description=ABOUT, routes=routes
     )
@@ -191,13 +195,13 @@ def describe(routes: Sequence[BaseRoute]) -> Json:
 
 
 def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
-    """Yield every operation of a document, with its path and its method."""
+    """Yield the path, the method and the operation of every route in a document."""
     for path, item in document["paths"].items():
         yield from ((path, method, operation) for method, operation in item.items())
 
 
 def _complete(path: str, method: str, operation: Json) -> None:
-    """Add what all operations share, and those that take a body or are about one object."""
+    """Add the parameters and refusals that operations share."""
     operation.setdefault("parameters", [])
     operation["operationId"] = _name(path, method, operation)
     summary, _, description = operation.pop("description", "").partition("\n")
@@ -220,7 +224,7 @@ def _complete(path: str, method: str, operation: Json) -> None:
 
 
 def _name(path: str, method: str, operation: Json) -> str:
-    """Return the name of an operation, as the reference's own document calls it."""
+    """Return the id of an operation, as in Nautobot's own document."""
     many = "limit" in str(operation["parameters"]) or "'array'" in str(operation["responses"].get("200"))
     several = "bulk_" if method == "delete" and "{ref}" not in path else ""
     acts = {
@@ -243,7 +247,7 @@ def _answer(shape: Any, description: str) -> Json:
 
 
 def _taken(part: Any) -> Iterator[tuple[str, Json]]:
-    """Take the shapes that schemas refer to out of them, wherever they are, and yield each with its name."""
+    """Remove the ``$defs`` of all schemas, and yield each definition with its name."""
     if isinstance(part, dict):
         yield from part.pop("$defs", {}).items()
         for inner in part.values():

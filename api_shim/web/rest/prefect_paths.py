@@ -1,6 +1,6 @@
-"""The two paths of Prefect's API that we answer ourselves, for what is ours: resume a run, run a deployment.
+"""The two paths of Prefect's API that signoff serves itself, for its own runs: resume a run, and run a deployment.
 
-Prefect's UI and command line ask here. They get Prefect's shapes, and refusals as one sentence, which they show.
+* Prefect's UI and command line call them. The answers have Prefect's shapes, and a refusal is one sentence to show.
 """
 
 from __future__ import annotations

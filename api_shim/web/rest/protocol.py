@@ -1,9 +1,9 @@
-"""How our REST API speaks HTTP, whatever it speaks about.
+"""The HTTP conventions of the REST API: content negotiation, answers, errors, lists and references.
 
-* What is asked for comes first: a version that we have and JSON (406), then who asks (403), then the rest.
-* Every answer carries ``API-Version``; ``indent`` makes it readable for people. ``OPTIONS`` tells an address's methods.
-* Names in paths and filters have no null characters, which not every database takes.
-* Errors are answered as ``errors`` says.
+* The version and the media type are checked first (406), then the credentials (403), then the rest.
+* Every answer has ``API-Version``; ``indent`` formats it for people. ``OPTIONS`` lists the methods of an address.
+* Names in paths and filters cannot have null characters, which some databases refuse.
+* Errors are answered as ``web.errors`` says.
 * Lists are pages with absolute links.
 
 Contract 2.
@@ -44,37 +44,37 @@ EVERYWHERE = frozenset({"limit", "offset", "sort", "q", "depth", "format", "api_
 
 DESCRIPTION = {
     "name": "prefect-signoff",
-    "description": "What this address does stands in /api/schema/.",
+    "description": "See /api/schema/ for what this address does.",
     "renders": ["application/json"],
     "parses": ["application/json", "multipart/form-data", "application/x-www-form-urlencoded"],
 }
-"""What OPTIONS answers, besides the methods."""
+"""The body of the answer to OPTIONS."""
 
 
 # Asking
 
 
 def caller(request: Request) -> Actor:
-    """Return who calls.
+    """Return the caller.
 
     Raises:
-        NotAcceptable: he asks for a version or kind of answer that there is not.
-        Unauthenticated: nobody that we know.
+        NotAcceptable: the requested version or media type is not available.
+        Unauthenticated: the credentials are missing or invalid.
     """
     negotiate(request)
     who = request.state.caller
     if isinstance(who, errors.GateError):
         raise who
     if not isinstance(who, Actor):
-        raise TypeError("The caller of a route of ours is an actor, or the reason why he is none.")
+        raise TypeError("request.state.caller must be an actor, or the error why there is none.")
     return who
 
 
 def negotiate(request: Request) -> None:
-    """Settle the version and the form of the answer.
+    """Negotiate the version and the indentation of the answer.
 
     Raises:
-        NotAcceptable: there is no such version, or nothing that the client takes.
+        NotAcceptable: the version does not exist, or the client does not accept JSON.
     """
     parameters = _accepted(",".join(request.headers.getlist("accept")))
     version = parameters.get("version") or request.query_params.get("api_version") or DEFAULT_VERSION
@@ -101,12 +101,12 @@ def _accepted(header: str) -> Mapping[str, str]:
 
 
 def respond(request: Request, payload: Any, status: int = 200) -> Response:
-    """Return an answer in JSON, indented if the client likes.
+    """Return a JSON response.
 
     Args:
-        request: says how the client likes it.
-        payload: a shape, or JSON that may have shapes anywhere in it.
-        status: the answer's.
+        request: the request, with the negotiated version and indentation.
+        payload: a shape, or a JSON value that may contain shapes.
+        status: the HTTP status.
     """
     indent = getattr(request.state, "indent", None)
     separators = None if indent else (",", ":")
@@ -115,14 +115,14 @@ def respond(request: Request, payload: Any, status: int = 200) -> Response:
 
 
 def _plain(value: Any) -> Any:
-    """Return a shape as JSON."""
+    """Return a shape as a JSON object."""
     if isinstance(value, Shape):
         return value.model_dump(mode="json")
-    raise TypeError(f"There is no JSON for a {type(value).__name__}.")
+    raise TypeError(f"{type(value).__name__} cannot be encoded as JSON.")
 
 
 def no_content(request: Request) -> Response:
-    """Return the answer to a deletion."""
+    """Return the response to a deletion."""
     return Response(status_code=204, headers=_version(request))
 
 
@@ -134,7 +134,7 @@ def _version(request: Request) -> dict[str, str]:
 
 
 def install_errors(app: FastAPI) -> None:
-    """Give every error of the rules its status and shape."""
+    """Turn every error into a response with its status and shape."""
 
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, errors.GateError):
@@ -142,7 +142,7 @@ def install_errors(app: FastAPI) -> None:
         return respond(request, body_of(error), status_of(error))
 
     async def unrouted(request: Request, _error: Exception) -> Response:
-        # No route of ours has asked yet; nobody learns even which addresses there are without signing in.
+        # Authenticate here too: without credentials nobody learns which addresses exist.
         try:
             caller(request)
         except errors.GateError as refusal:
@@ -159,7 +159,8 @@ def install_errors(app: FastAPI) -> None:
 
     async def broken(request: Request, error: Exception) -> Response:
         logger.error("%s %s failed.", request.method, request.url.path, exc_info=error)
-        return JSONResponse({"detail": "The server failed; its log says why."}, 500, headers=_version(request))
+        said = {"detail": "Internal server error. The server log has the details."}
+        return JSONResponse(said, 500, headers=_version(request))
 
     app.add_exception_handler(errors.GateError, refused)
     app.add_exception_handler(HTTPException, unrouted)
@@ -174,10 +175,10 @@ def read_listing(request: Request, kind: ObjectType) -> Listing:
 
     Args:
         request: the request.
-        kind: the type of the objects that are listed.
+        kind: the type of the listed objects.
 
     Raises:
-        Invalid: an unknown filter, or a value that cannot be read.
+        Invalid: a filter is unknown, or its value is invalid.
     """
     query = request.query_params
     asked = {name: query.getlist(name) for name in query if name not in EVERYWHERE}
@@ -198,10 +199,10 @@ def _search(text: str) -> str:
 
 
 def check_query(request: Request, *known: str) -> None:
-    """See that a query has nothing else in it.
+    """Check that a query has only known parameters.
 
     Raises:
-        Invalid: it has.
+        Invalid: a parameter is unknown.
     """
     unknown = [name for name in request.query_params if name not in {*EVERYWHERE, *known}]
     if unknown:
@@ -209,7 +210,7 @@ def check_query(request: Request, *known: str) -> None:
 
 
 def read_depth(request: Request) -> int:
-    """Return how deep related objects are to be shown: 0 as references, 1 in full."""
+    """Return the requested depth of related objects: 0 for references, 1 for objects in full."""
     return min(read_count(request.query_params.get("depth", ""), 0), MAX_DEPTH)
 
 
@@ -219,7 +220,7 @@ def _limit(text: str) -> int:
 
 
 def as_page(request: Request, listing: Listing, count: int, results: list[T]) -> Page[T]:
-    """Return a page of a list in the contract's shape."""
+    """Return a page of a list in the shape of the contract."""
     after, before = listing.offset + listing.limit, listing.offset - listing.limit
 
     def link(offset: int) -> str:
@@ -235,19 +236,19 @@ def as_page(request: Request, listing: Listing, count: int, results: list[T]) ->
 
 
 def reference(request: Request) -> str:
-    """Return the id or name by which a path refers to something; a name may have any character, even a slash.
+    """Return the id or name in the path. A name may contain any character, even a slash.
 
     Raises:
-        NotFound: nothing is called that.
+        NotFound: the name has characters that no name has.
     """
     try:
-        # The path is matched as it was sent, so that an encoded slash does not divide it.
+        # The path was routed percent-encoded, so that an encoded slash does not split it.
         return read_text(unquote(request.path_params["ref"]))
     except ValueError as error:
         raise errors.NotFound("Not found.") from error
 
 
 def by_reference(ref: str, name: str = "name") -> dict[str, object]:
-    """Return the field that a reference is a value of: an id if it looks like one, else that which names things."""
+    """Return the lookup for a reference: by id if it is a UUID, else by the field that holds names."""
     thing_id = read_id(ref)
     return {name: ref} if thing_id is None else {"id": thing_id}

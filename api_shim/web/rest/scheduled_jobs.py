@@ -1,6 +1,6 @@
-"""``/api/extras/scheduled-jobs``: list, detail, change, delete, and who owns and decides (contract 5, 6 and 10).
+"""``/api/extras/scheduled-jobs`` and ``/api/extras/approval-queue``: scheduled jobs, decisions and ownership.
 
-``/api/extras/approval-queue``: the requests that wait for a decision (contract 10).
+Contract 5, 6 and 10.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def listed(request: Request, actor: Caller, use: Use) -> Response:
 
 @router.delete("", **answers(None, 204, body=Deletions))
 async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
-    """Delete several scheduled jobs; those that the caller may not delete are passed over."""
+    """Delete several scheduled jobs; those that the caller may not delete are skipped."""
     await use.schedules.delete_all(actor, read_ids(await read_body(request)))
     return no_content(request)
 
@@ -74,14 +74,14 @@ async def approve(ref: Ref, request: Request, actor: Caller, use: Use) -> Respon
 
 @router.post("/{ref}/deny", **DECIDED)
 async def deny(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Deny a request, or withdraw one's own; it is gone then."""
+    """Deny a request, or withdraw your own; the scheduled job is then removed."""
     row = await use.approvals.deny(actor, by_reference(ref), await _decision(request))
     return await answer_one(request, actor, use, KIND, row)
 
 
 @router.post("/{ref}/dry-run", **answers(schemas.JobResult, also=[405, 409]))
 async def dry_run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Run a request with its inputs, as the caller, without changing anything."""
+    """Start a dry run of a request, as the caller; the request is not affected."""
     await read_body(request)
     result = await use.approvals.dry_run(actor, by_reference(ref))
     return respond(request, (await serializer(request, use)).job_result(result))
@@ -89,7 +89,7 @@ async def dry_run(ref: Ref, request: Request, actor: Caller, use: Use) -> Respon
 
 @router.post("/{ref}/assume-ownership", **one(schemas.ScheduledJob, also=[409]))
 async def assume_ownership(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Become the owner of a scheduled job, and enable it again if a failure had disabled it."""
+    """Become the owner of a scheduled job; one that a failure has disabled is enabled again."""
     await read_body(request)
     row = await use.ownership.assume(actor, by_reference(ref))
     return await answer_one(request, actor, use, KIND, row)
@@ -97,7 +97,7 @@ async def assume_ownership(ref: Ref, request: Request, actor: Caller, use: Use) 
 
 @router.post("/{ref}/transfer", **one(schemas.ScheduledJob, body=Transfer, also=[409]))
 async def transfer(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Hand a scheduled job to somebody else."""
+    """Transfer a scheduled job to another user."""
     receiver = by_reference(read_receiver(await read_body(request)), "username")
     row = await use.ownership.transfer(actor, by_reference(ref), receiver)
     return await answer_one(request, actor, use, KIND, row)
@@ -105,27 +105,27 @@ async def transfer(ref: Ref, request: Request, actor: Caller, use: Use) -> Respo
 
 @router.get("/{ref}/explain", **answers(schemas.Explanation, query=["user"]))
 async def explain(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Tell who may do what with a scheduled job and why not, and when it fires next."""
+    """Explain who can do what with a scheduled job, and when it runs next, or why not."""
     told = await use.explainer.explain(actor, by_reference(ref), _about(request))
     return respond(request, (await serializer(request, use)).explanation(told))
 
 
 @router.get("/{ref}/upcoming", **answers(schemas.Upcoming, query=["count"]))
 async def upcoming(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Tell when a scheduled job fires next."""
+    """Show when a scheduled job runs next."""
     told = await use.explainer.upcoming(actor, by_reference(ref), _count(request))
     return respond(request, (await serializer(request, use)).upcoming(told))
 
 
 def _about(request: Request) -> dict[str, object] | None:
-    """Return whom an explanation is to be about, if the query says."""
+    """Return the lookup of the user to explain it for, if the query names one."""
     check_query(request, "user")
     name = request.query_params.get("user")
     return by_reference(name, "username") if name else None
 
 
 def _count(request: Request) -> int:
-    """Return how many firings the query asks for."""
+    """Return the requested number of times."""
     check_query(request, "count")
     text = request.query_params.get("count", str(SHOWN_FIRINGS))
     if not (text.isdecimal() and text.isascii() and len(text) < 4 and 1 <= int(text) <= MOST_FIRINGS):
@@ -138,7 +138,7 @@ async def _decision(request: Request) -> Decision:
 
 
 async def _id_of(ref: str, actor: Actor, use: Services) -> UUID:
-    """Return the id that a path names; what is no id is the name of one that the caller may see."""
+    """Return the id of the scheduled job in the path; a name is looked up among those that the caller may view."""
     thing_id = read_id(ref)
     if thing_id is not None:
         return thing_id
@@ -151,7 +151,7 @@ queue_router = APIRouter(prefix="/api/extras/approval-queue", tags=["approval-qu
 
 @queue_router.get("", **a_list(schemas.Waiting, ObjectType.SCHEDULED_JOB))
 async def list_waiting(request: Request, actor: Caller, use: Use) -> Response:
-    """List the requests that wait for a decision, and whether the caller may approve each."""
+    """List the requests that wait for approval, and whether the caller can approve each."""
     listing = read_listing(request, ObjectType.SCHEDULED_JOB)
     page = await use.approvals.queue(actor, listing)
     shown = await serializer(request, use, (each.scheduled.job_id for each in page.rows))

@@ -1,17 +1,11 @@
-"""Makes what clients see (``schemas``) from the model's values.
+"""Serializes objects of the domain to the shapes that clients see (``schemas``).
 
-* Related objects are references; urls are absolute.
-* The inputs of sensitive Jobs are shown to nobody, also those given before the Job was called sensitive.
-* A user's tokens and whatever proves who he is are never part of a shape.
+* Related objects are references; URLs are absolute.
+* The inputs of Jobs with sensitive variables are shown to nobody, including inputs from before the Job was marked so.
+* No shape contains a password hash or a token hash. Only the answer to the creation of a token contains its key.
+* Related users and groups are read for a whole page at once.
 
-Contract 2, 3, 5 and 7.
-
-The shapes of users, groups, tokens and permissions, made like all others (``wire``).
-
-* A token's hash is part of no shape, and its key only of the answer to its creation.
-* What is shown of related things is read for a whole page at once.
-
-Contract 8.
+Contract 2, 3, 5, 7 and 8.
 """
 
 from __future__ import annotations
@@ -41,34 +35,34 @@ from approval_gate.policy import why_not
 
 
 async def serializer(request: Request, use: Services, job_ids: Iterable[UUID] = ()) -> Serializer:
-    """Return the maker of shapes for this request.
+    """Return the serializer for a request.
 
     Args:
-        request: says under which address the caller reached us.
+        request: the request, for the URL of the server.
         use: the use cases.
-        job_ids: the Jobs of the scheduled jobs that it is to show.
+        job_ids: the ids of the Jobs of the scheduled jobs to serialize.
     """
     return await serializer_at(root_of(request), use, job_ids)
 
 
 async def serializer_at(root: str, use: Services, job_ids: Iterable[UUID] = ()) -> Serializer:
-    """Return the maker of shapes with addresses below a root, which ends without a slash."""
+    """Return the serializer for a server URL without a trailing slash."""
     wanted = set(job_ids)
     jobs = await use.store.read(lambda tx: tx.all(Job, id=wanted)) if wanted else []
     return Serializer(root, {job.id: job for job in jobs})
 
 
 def root_of(request: Request) -> str:
-    """Return the address of the origin as the caller reached it, without a slash at its end."""
+    """Return the URL of the server as the caller reached it, without a trailing slash."""
     return str(request.base_url).rstrip("/")
 
 
 class Serializer:
-    """Makes shapes for one request.
+    """Serializes objects for one request.
 
     Args:
-        root: the address of the origin, without a slash at its end.
-        jobs: the Jobs of the scheduled jobs that are shown, by id.
+        root: the URL of the server, without a trailing slash.
+        jobs: the Jobs of the scheduled jobs to serialize, by id.
     """
 
     def __init__(self, root: str, jobs: Mapping[UUID, Job]) -> None:
@@ -91,7 +85,7 @@ class Serializer:
         return self._to(queue_id(name), "extras.jobqueue", "extras/job-queues")
 
     def _object(self, thing_id: UUID, kind: str, display: str) -> dict[str, Any]:
-        """Return what every object has; its type is its shape's."""
+        """Return the fields that every object has, except its type."""
         return {
             "id": thing_id,
             "display": display,
@@ -103,8 +97,8 @@ class Serializer:
         """Return a job queue (contract 3).
 
         Args:
-            queue: it.
-            workers: how many workers serve each queue; None while Prefect does not answer.
+            queue: the job queue.
+            workers: the number of workers of each queue; None while Prefect does not respond.
         """
         return schemas.JobQueue(
             **self._object(queue.id, "extras/job-queues", queue.name),
@@ -191,7 +185,7 @@ class Serializer:
         )
 
     def explanation(self, told: Explanation) -> schemas.Explanation:
-        """Return who may do what with a scheduled job, and when it fires next (contract 10)."""
+        """Return who can do what with a scheduled job, and when it runs next (contract 10)."""
         reasons = {asked: why_not(verdict, hidden=UNSEEN) for asked, verdict in told.verdicts.items()}
         return schemas.Explanation(
             user=self._named(told.subject),
@@ -212,7 +206,7 @@ class Serializer:
             **self._object(row.id, "extras/job-results", f"{row.name} ({row.status})"),
             name=row.name,
             task_name=row.task_name,
-            # Clients wait until the label is none of those that mean "not yet".
+            # Clients poll the label until it is one of a finished run.
             status=schemas.Choice(value=str(row.status), label=str(row.status)),
             date_created=row.date_created,
             date_started=row.date_started,
@@ -232,7 +226,7 @@ class Serializer:
         )
 
     def accepted(self, accepted: Accepted) -> schemas.Accepted:
-        """Return what a run request has become (contract 4)."""
+        """Return the outcome of a run request (contract 4)."""
         scheduled, result = accepted.scheduled_job, accepted.job_result
         return schemas.Accepted(
             scheduled_job=self.scheduled_job(scheduled) if scheduled else None,
@@ -254,12 +248,12 @@ class Serializer:
         )
 
     def upcoming(self, told: Upcoming) -> schemas.Upcoming:
-        """Return when a scheduled job fires next (contract 10)."""
+        """Return when a scheduled job runs next (contract 10)."""
         return schemas.Upcoming(time_zone=told.time_zone, why_not=told.why_not, firings=told.times)
 
 
 def natural_slug(display: str, thing_id: UUID) -> str:
-    """Return a readable handle that is unique."""
+    """Return a unique readable identifier."""
     words = "".join(c if c.isalnum() else "-" for c in display.lower())
     return "-".join(part for part in words.split("-") if part)[:100] + f"_{str(thing_id)[:4]}"
 
@@ -270,16 +264,16 @@ PATHS: Mapping[ObjectType, str] = {
     ObjectType.TOKEN: "users/tokens",
     ObjectType.PERMISSION: "users/permissions",
 }
-"""Where each type is found, below ``/api/``."""
+"""The path of each type of account, below ``/api/``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Related:
-    """What shapes show besides the things themselves.
+    """The related data of a page of accounts.
 
     Args:
-        linked: the users and groups that they are linked with.
-        usernames: the names of the users whose tokens they are, by id.
+        linked: the linked users and groups.
+        usernames: the user names of the owners of tokens, by id.
     """
 
     linked: Linked = field(default_factory=dict)
@@ -287,18 +281,18 @@ class Related:
 
 
 def related(kind: ObjectType, things: Sequence[Any], tx: Transaction) -> Related:
-    """Return what the shapes of these things show besides them."""
+    """Read the related data of accounts."""
     if kind is ObjectType.TOKEN:
         return Related(usernames=usernames(tx, [token.user_id for token in things]))
     return Related(linked=linked(tx, kind, [thing.id for thing in things]))
 
 
 class AccountSerializer(Serializer):
-    """Makes shapes for one request.
+    """Serializes users, groups, tokens and permissions for one request.
 
     Args:
-        root: the address of the origin, without a slash at its end.
-        related: what they show besides the things themselves.
+        root: the URL of the server, without a trailing slash.
+        related: the related data of the accounts to serialize.
     """
 
     def __init__(self, root: str, related: Related) -> None:
@@ -309,8 +303,8 @@ class AccountSerializer(Serializer):
         """Return a user, a group, a token or a permission (contract 8).
 
         Args:
-            thing: it.
-            key: of a token that has just been made; else empty.
+            thing: the account.
+            key: the key of a token that has just been created; else empty.
         """
         match thing:
             case User():
@@ -342,7 +336,7 @@ class AccountSerializer(Serializer):
         )
 
     def token(self, token: Token) -> schemas.Token:
-        """Return a token, as it is after its creation."""
+        """Return a token, without its key."""
         owner = self._related.usernames.get(token.user_id, "")
         return schemas.Token(
             **self._as(ObjectType.TOKEN, token.id, f"{owner} ({str(token.id)[:8]})"),
@@ -353,7 +347,7 @@ class AccountSerializer(Serializer):
         )
 
     def new_token(self, token: Token, key: str) -> schemas.NewToken:
-        """Return a token as its creation answers it."""
+        """Return a new token, with its key."""
         return schemas.NewToken(**dict(self.token(token)), key=key)
 
     def permission(self, permission: Permission) -> schemas.Permission:

@@ -1,4 +1,4 @@
-"""``/api/users/users``, ``groups``, ``tokens`` and ``permissions``: list, detail, add, change, remove (contract 8)."""
+"""``/api/users/users``, ``groups``, ``tokens`` and ``permissions``: list, show, add, change and remove (contract 8)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHAPES: Mapping[ObjectType, type[schemas.Object]] = {
 
 
 def _add_routes(kind: ObjectType) -> None:
-    """Give a type its routes, which are the same for all of them."""
+    """Add the routes of a type of account; they are the same for all types."""
     path, shape, changes = f"/{PATHS[kind]}", SHAPES[kind], CHANGES[kind]
     new_shape = schemas.NewToken if kind is ObjectType.TOKEN else shape
     noun = PATHS[kind].rpartition("/")[2].removesuffix("s")
@@ -79,7 +79,7 @@ async def _wire(request: Request, use: Services, kind: ObjectType, things: Seque
 
 
 def _by(kind: ObjectType, ref: str) -> dict[str, object]:
-    """Return the field that a reference is a value of; a token has no name."""
+    """Return the lookup for a reference: by id, or by name except for tokens, which have none."""
     by = by_reference(ref, NAMED_BY.get(kind, ""))
     if "" in by:
         raise missing(kind)

@@ -52,9 +52,9 @@ def test_users_are_added_and_listed(signoff: Run) -> None:
 
 def test_a_user_is_deactivated_activated_and_removed(signoff: Run) -> None:
     signoff("user", "add", "alice")
-    assert signoff("user", "deactivate", "alice").out == "alice may no longer sign in.\n"
+    assert signoff("user", "deactivate", "alice").out == "alice can no longer sign in.\n"
     assert [user["active"] for user in signoff("user", "list", "--json").json] == [False]
-    assert signoff("user", "activate", "alice").out == "alice may sign in.\n"
+    assert signoff("user", "activate", "alice").out == "alice can sign in again.\n"
     assert [user["active"] for user in signoff("user", "list", "--json").json] == [True]
     assert signoff("user", "remove", "alice").out == "Removed alice.\n"
     assert signoff("user", "list", "--json").json == []
@@ -68,10 +68,10 @@ def test_what_a_removed_user_leaves_is_told(signoff: Run, kept: Store) -> None:
     would = signoff("user", "remove", "alice", "--dry-run").out
     assert "nightly" in would
     assert would.endswith(
-        "alice would be removed. 1 scheduled job(s) would have no owner, and fail when they would next run.\n"
+        "alice would be removed. 1 scheduled job(s) would have no owner, and fail the next time they are due.\n"
     )
     assert [user.username for user in administering(kept).users()] == ["alice"]
-    told = "Removed alice. 1 scheduled job(s) have no owner now, and fail when they would next run.\n"
+    told = "Removed alice. 1 scheduled job(s) have no owner now, and fail the next time they are due.\n"
     assert signoff("user", "remove", "alice").out == told
 
 
@@ -94,8 +94,8 @@ def test_what_a_removed_user_leaves_is_handed_to_who_may_run_it(signoff: Run, ke
         ("wipe", None, why_not),
     ]
     assert signoff("user", "remove", "alice", "--transfer-to", "bob").out == (
-        "Removed alice. 1 scheduled job(s) went to bob. "
-        "1 scheduled job(s) have no owner now, and fail when they would next run.\n"
+        "Removed alice. 1 scheduled job(s) were transferred to bob. "
+        "1 scheduled job(s) have no owner now, and fail the next time they are due.\n"
     )
 
 
@@ -150,7 +150,7 @@ def test_a_token_may_only_read_and_may_end(signoff: Run, kept: Store) -> None:
 )
 def test_a_key_of_ones_own_is_read_from_the_first_line(signoff: Run, kept: Store, stdin: bytes) -> None:
     printed = signoff("token", "add", "alice", "--key-stdin", stdin=stdin).out
-    assert printed == "alice can sign in with the key that was given.\n"
+    assert printed == "alice can sign in with the given key.\n"
     assert signed_in(kept, KEY).username == "alice"
 
 
@@ -184,7 +184,7 @@ def test_reads_moments(monkeypatch: pytest.MonkeyPatch, text: str, moment: datet
 
 @pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1.5d", "30 d", "1y", "٣d", "tomorrow", "2030-02-30T00:00"])
 def test_refuses_what_is_no_moment(text: str) -> None:
-    with pytest.raises(Invalid, match="neither a date and time like 2030-01-31T18:00 nor a time from now like 30d"):
+    with pytest.raises(Invalid, match="neither a date and time like 2030-01-31T18:00 nor a duration like 30d"):
         read_moment(text, NOW)
 
 
@@ -196,11 +196,11 @@ def test_a_group_with_its_users(signoff: Run) -> None:
         signoff("user", "add", name)
     assert signoff("group", "add", "Night shift").out == "Added the group Night shift.\n"
     for name in ("bob", "alice"):
-        assert signoff("group", "join", "Night shift", name).out == f"{name} is in Night shift.\n"
+        assert signoff("group", "join", "Night shift", name).out == f"Added {name} to Night shift.\n"
     listed = signoff("group", "list", "--json").json
     assert [(group["name"], group["users"]) for group in listed] == [("Night shift", ["alice", "bob"])]
     assert "alice, bob" in signoff("group", "list").out
-    assert signoff("group", "leave", "Night shift", "bob").out == "bob is not in Night shift.\n"
+    assert signoff("group", "leave", "Night shift", "bob").out == "Removed bob from Night shift.\n"
     assert signoff("group", "remove", "Night shift").out == "Removed the group Night shift.\n"
     assert signoff("group", "list", "--json").json == []
 
@@ -239,7 +239,7 @@ def test_a_permission_is_given_as_it_is_typed(signoff: Run, kept: Store) -> None
 
 def test_a_permission_that_reaches_nobody_is_said_to(signoff: Run) -> None:
     printed = signoff("permission", "add", "p", "--types", "extras.job", "--actions", "view")
-    assert printed.out == "Added the permission p. It reaches nobody: neither --users nor --groups were given.\n"
+    assert printed.out == "Added the permission p. No user or group has it: give --users or --groups.\n"
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_the_queue_as_json_is_what_the_server_says(signoff: Run, server: Told) -
 
 def test_an_empty_queue_is_told(signoff: Run, server: Told) -> None:
     server.body = said.page()
-    assert signoff("queue").out == "Nothing that you may see waits for approval.\n"
+    assert signoff("queue").out == "No requests are waiting for approval.\n"
 
 
 # The decisions
@@ -57,7 +57,7 @@ def test_an_empty_queue_is_told(signoff: Run, server: Told) -> None:
             ROW,
             "nightly/approve/",
             {"force": False, "comment": ""},
-            "Approved «nightly»; it fires next by its schedule.",
+            "Approved «nightly»; it runs on its schedule.",
             id="approve",
         ),
         pytest.param(

@@ -50,7 +50,7 @@ def read_lines(text: str) -> list[Any]:
 def test_before_the_first_event_there_are_none_and_that_is_said(signoff: Run) -> None:
     assert signoff("audit", "list").out == "Nothing has been recorded yet.\n"
     assert signoff("audit", "list", "--json").json == []
-    assert signoff("audit", "verify").out == "0 events, unbroken.\n"
+    assert signoff("audit", "verify").out == "0 events, none changed or missing.\n"
     assert signoff("audit", "export").out == ""
 
 
@@ -125,7 +125,7 @@ def test_a_limit_that_is_none_is_a_wrong_call(signoff: Run, home: Path, limit: s
 @pytest.mark.usefixtures("_recorded")
 def test_an_audit_that_is_whole_is_said_to_be(signoff: Run) -> None:
     printed = signoff("audit", "verify")
-    assert (printed.status, printed.out, printed.err) == (0, "3 events, unbroken.\n", "")
+    assert (printed.status, printed.out, printed.err) == (0, "3 events, none changed or missing.\n", "")
 
 
 @pytest.mark.usefixtures("_recorded")

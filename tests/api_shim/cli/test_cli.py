@@ -109,7 +109,7 @@ def test_a_key_can_be_piped_in_and_is_not_repeated(home: Path) -> None:
     given = process(home, "token", "add", "alice", "--key-stdin", stdin=b"0123456789abcdef0123\nmore\n")
     assert (given.returncode, given.stdout, given.stderr) == (
         0,
-        b"alice can sign in with the key that was given.\n",
+        b"alice can sign in with the given key.\n",
         b"",
     )
 

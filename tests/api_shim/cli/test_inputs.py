@@ -45,7 +45,7 @@ def test_what_is_written_otherwise_is_a_wrong_call(pairs: list[str] | None, data
 
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"\xff")
-    with pytest.raises(Invalid, match="is no text in UTF-8"):
+    with pytest.raises(Invalid, match="is not UTF-8 text"):
         read_inputs([f"a=@{tmp_path}/bytes"], None)
     with pytest.raises(Invalid, match="cannot be read: No such file"):
         read_inputs(["a=@/nowhere"], None)

@@ -22,7 +22,7 @@ def _recorded(tables: None, home: Path) -> None:
 
 
 def test_before_the_first_start_there_are_none_and_that_is_said(signoff: Run) -> None:
-    assert signoff("job", "list").out == "No Jobs yet: they are found when `signoff up` starts.\n"
+    assert signoff("job", "list").out == "No Jobs yet. `signoff up` finds them when it starts.\n"
     assert signoff("job", "list", "--json").json == []
 
 
@@ -47,9 +47,9 @@ def test_jobs_are_listed_with_what_matters(signoff: Run) -> None:
 @pytest.mark.usefixtures("_recorded")
 @pytest.mark.parametrize("name", ["Back up", "flows.examples.BackUp"])
 def test_a_job_is_enabled_and_disabled(signoff: Run, name: str) -> None:
-    assert signoff("job", "enable", name).out == "Back up may run.\n"
+    assert signoff("job", "enable", name).out == "Enabled Back up.\n"
     assert [job["enabled"] for job in signoff("job", "list", "--json").json] == [True, False]
-    assert signoff("job", "disable", name).out == "Back up may no longer run.\n"
+    assert signoff("job", "disable", name).out == "Disabled Back up.\n"
     assert [job["enabled"] for job in signoff("job", "list", "--json").json] == [False, False]
 
 
@@ -69,5 +69,5 @@ def test_what_a_job_wants_to_know_is_a_table(signoff: Run, server: Told) -> None
     assert row.split() == ["keep", "IntegerVar", "yes", "7", "How", "many.", "-"]
     assert server.asked == [("GET", "/api/extras/jobs/Back%20up/variables/", None)]
     server.body = []
-    assert signoff("job", "variables", "Back up").out == "It wants to know nothing.\n"
+    assert signoff("job", "variables", "Back up").out == "This Job has no variables.\n"
     assert signoff("job", "variables", "Back up", "--json").json == []

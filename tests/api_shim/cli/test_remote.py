@@ -59,7 +59,7 @@ def test_a_server_that_is_not_there_is_one_sentence(signoff: Run, server: Told, 
 @every_command
 def test_another_server_is_one_sentence(signoff: Run, server: Told, words: tuple[str, ...]) -> None:
     server.body = {"hello": "world"}
-    assert signoff(*words).refusal == f"What answers at {server.url} is not signoff, or not this version of it."
+    assert signoff(*words).refusal == f"The server at {server.url} is not signoff, or has another version."
 
 
 @every_command
@@ -104,7 +104,7 @@ def test_what_is_no_token_is_one_sentence(
     signoff: Run, server: Told, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     monkeypatch.setenv("SIGNOFF_TOKEN", token)
-    assert signoff("queue").refusal == "The token is empty, or has characters that no token has."
+    assert signoff("queue").refusal == "The token is empty or has invalid characters."
 
 
 @every_command
@@ -175,8 +175,8 @@ def test_what_is_no_filter_is_a_wrong_call(signoff: Run, server: Told, text: str
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        pytest.param(("schedule", "list"), "Nothing that you may see is scheduled.\n", id="scheduled"),
-        pytest.param(("result", "list"), "Nothing that you may see has run.\n", id="run"),
+        pytest.param(("schedule", "list"), "No scheduled jobs.\n", id="scheduled"),
+        pytest.param(("result", "list"), "No job results.\n", id="run"),
     ],
 )
 def test_an_empty_list_is_told(signoff: Run, server: Told, words: tuple[str, ...], sentence: str) -> None:

@@ -59,7 +59,7 @@ def test_one_is_shown_line_by_line(signoff: Run, server: Told) -> None:
 def test_a_change_is_sent(signoff: Run, server: Told, words: tuple[str, ...], body: dict[str, Any]) -> None:
     server.body = ROW
     printed = signoff("schedule", "change", "nightly", *words)
-    assert (printed.status, printed.out) == (0, f"Changed «nightly»: {WHEN}; it fires next by its schedule.\n")
+    assert (printed.status, printed.out) == (0, f"Changed «nightly»: {WHEN}; it runs on its schedule.\n")
     assert server.asked == [("PATCH", PATH, body)]
 
 
@@ -84,9 +84,17 @@ def test_a_change_of_nothing_is_a_wrong_call(signoff: Run, server: Told) -> None
     ("words", "asked", "text"),
     [
         (("enable", "nightly"), ("PATCH", PATH, {"enabled": True}), f"Changed «nightly»: {WHEN}"),
-        (("disable", "nightly"), ("PATCH", PATH, {"enabled": False}), "«nightly» does not fire until it is enabled."),
-        (("take-over", "nightly"), ("POST", f"{PATH}assume-ownership/", {}), "You own «nightly» now; it runs as you."),
-        (("transfer", "nightly", "bob"), ("POST", f"{PATH}transfer/", {"user": "bob"}), "«nightly» went to bob."),
+        (("disable", "nightly"), ("PATCH", PATH, {"enabled": False}), "Disabled «nightly»."),
+        (
+            ("take-over", "nightly"),
+            ("POST", f"{PATH}assume-ownership/", {}),
+            "You are now the owner of «nightly»; it runs as you.",
+        ),
+        (
+            ("transfer", "nightly", "bob"),
+            ("POST", f"{PATH}transfer/", {"user": "bob"}),
+            "Transferred «nightly» to bob.",
+        ),
     ],
     ids=["enable", "disable", "take over", "transfer"],
 )
@@ -108,7 +116,7 @@ def test_what_may_be_done_by_whom_is_a_table(signoff: Run, server: Told) -> None
         ["what", "alice may", "who may"],
         ["approve", "It is yours.", "-"],
         ["dry run", "yes", "alice"],
-        ["Fires next: 2100-01-31 18:00:00 UTC"],
+        ["Next run: 2100-01-31 18:00:00 UTC"],
     ]
     assert server.asked == [("GET", f"{PATH}explain/?user=alice", None)]
     assert signoff("schedule", "explain", "nightly", "--json").json == said.explanation()
@@ -117,8 +125,8 @@ def test_what_may_be_done_by_whom_is_a_table(signoff: Run, server: Told) -> None
 @pytest.mark.parametrize(
     ("told", "text"),
     [
-        ({"next_firing": None, "why_not": "It is disabled."}, "Fires next: It is disabled."),
-        ({"next_firing": None}, "Fires next: never"),
+        ({"next_firing": None, "why_not": "It is disabled."}, "Next run: It is disabled."),
+        ({"next_firing": None}, "Next run: never"),
     ],
 )
 def test_why_it_does_not_fire_is_told(signoff: Run, server: Told, told: dict[str, Any], text: str) -> None:
@@ -134,4 +142,4 @@ def test_firings_to_come_are_told_on_the_clocks_of_the_schedule(signoff: Run, se
     server.body = {"time_zone": "UTC", "why_not": "It is disabled.", "firings": []}
     assert signoff("schedule", "upcoming", "nightly").out == "It is disabled.\n"
     server.body = {"time_zone": "UTC", "why_not": "", "firings": []}
-    assert signoff("schedule", "upcoming", "nightly").out == "It never fires again.\n"
+    assert signoff("schedule", "upcoming", "nightly").out == "It does not run again.\n"

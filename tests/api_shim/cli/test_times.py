@@ -37,8 +37,8 @@ def row(changes: dict[str, Any]) -> ScheduledJob:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        pytest.param({}, "it fires next by its schedule", id="again and again"),
-        pytest.param(PAST, "it fires next by its schedule", id="again and again, begun"),
+        pytest.param({}, "it runs on its schedule", id="again and again"),
+        pytest.param(PAST, "it runs on its schedule", id="again and again, begun"),
         pytest.param(ONCE, "it runs at 2100-01-31 19:00 Europe/Berlin", id="once, later"),
         pytest.param(ONCE | PAST, "it runs now", id="once, its time has come"),
         pytest.param(ONCE | {"start_time": NOW.isoformat()}, "it runs now", id="once, this moment"),
@@ -46,7 +46,7 @@ def row(changes: dict[str, Any]) -> ScheduledJob:
         pytest.param(
             ONCE | PAST | {"enabled": False, "last_run_at": PAST["start_time"]}, "it has run already", id="done"
         ),
-        pytest.param({"last_run_at": PAST["start_time"]}, "it fires next by its schedule", id="fired before"),
+        pytest.param({"last_run_at": PAST["start_time"]}, "it runs on its schedule", id="fired before"),
     ],
 )
 def test_what_an_approval_leads_to_is_told(changes: dict[str, Any], text: str) -> None:

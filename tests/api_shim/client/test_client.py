@@ -207,7 +207,7 @@ def test_a_refusal_that_is_no_json_is_told_by_its_status(speak: Speak, content: 
     ids=["get", "post", "delete"],
 )
 def test_another_server_is_recognized(speak: Speak, call: Callable[[Any], Any], body: str) -> None:
-    with pytest.raises(errors.Unavailable, match=f"^What answers at {HERE} is not signoff, or not this version"):
+    with pytest.raises(errors.Unavailable, match=f"^The server at {HERE} is not signoff, or has another version"):
         call(speak(Server(httpx.Response(200, text=body))))
 
 
@@ -216,8 +216,8 @@ def test_another_server_is_recognized(speak: Speak, call: Callable[[Any], Any], 
     [
         pytest.param(httpx.ConnectError("Refused"), f"{HERE} cannot be reached: Refused.", id="nobody listens"),
         pytest.param(httpx.ConnectTimeout("Late"), f"{HERE} cannot be reached: Late.", id="nobody opens"),
-        pytest.param(httpx.ReadTimeout("Late"), "may have been done all the same", id="no answer in time"),
-        pytest.param(httpx.RemoteProtocolError("Gone"), "may have been done all the same", id="no whole answer"),
+        pytest.param(httpx.ReadTimeout("Late"), "may still have processed the request", id="no answer in time"),
+        pytest.param(httpx.RemoteProtocolError("Gone"), "may still have processed the request", id="no whole answer"),
     ],
 )
 def test_a_server_that_does_not_answer_is_unavailable(speak: Speak, error: Exception, message: str) -> None:
@@ -247,7 +247,7 @@ def test_no_proxy_carries_away_what_is_to_stay_here(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HTTP_PROXY", "nonsense://u:hunter2@proxy.example")
     monkeypatch.setenv("HTTPS_PROXY", "nonsense://u:hunter2@proxy.example")
     kind(HERE, TOKEN)
-    with pytest.raises(errors.Unavailable, match=r"^The proxy or the certificates") as refused:
+    with pytest.raises(errors.Unavailable, match=r"^The proxy or certificate settings") as refused:
         kind("https://signoff.example", TOKEN)
     assert "hunter2" not in str(refused.value)
 

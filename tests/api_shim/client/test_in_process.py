@@ -99,7 +99,7 @@ def test_what_somebody_may_is_what_he_may_now(home: Path) -> None:
 
 
 def test_a_folder_without_signoff_is_not_made_one(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="There is no signoff in the folder"):
+    with pytest.raises(Unavailable, match="is not the home folder of a signoff server"):
         Shim.within("alice", home=tmp_path / "typo")
     assert not (tmp_path / "typo").exists()
 

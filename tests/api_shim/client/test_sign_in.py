@@ -30,7 +30,7 @@ def test_a_token_that_is_given_goes_before_the_environment(monkeypatch: pytest.M
 def test_what_is_no_token_is_refused_and_not_repeated(token: str) -> None:
     with pytest.raises(Invalid) as refused:
         find_token(token)
-    assert str(refused.value) == "The token is empty, or has characters that no token has."
+    assert str(refused.value) == "The token is empty or has invalid characters."
 
 
 def test_without_any_token_it_says_where_to_put_one() -> None:

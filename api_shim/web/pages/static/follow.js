@@ -1,16 +1,16 @@
-// A run that is under way: its state and its new log lines every second or two, until it has ended.
+// Follows a run: polls its state and its new log lines every 1.5 seconds until it has ended.
 "use strict";
 
 const EVERY = 1500;
 const LATER = 5000;
-// The last lines arrive after the run has ended: it is over when so many looks have found nothing more.
+// The last log lines arrive after the run has ended: stop after this many polls without a new line.
 const QUIET = 2;
 
 const log = document.querySelector("[data-follow]");
 
 async function page(address) {
   const answer = await fetch(address, { headers: { Accept: "text/html" } });
-  // Signed out, or gone: the page itself says so.
+  // The session has ended or the result was deleted: the reloaded page says so.
   if (answer.redirected || (answer.status >= 400 && answer.status < 500)) location.reload();
   if (!answer.ok) throw new Error(answer.statusText);
   return new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -20,7 +20,7 @@ function append(lines) {
   const follows = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   log.querySelector("ol").append(...lines);
   log.dataset.seen = Number(log.dataset.seen) + lines.length;
-  // Who has scrolled back to read stays where he is.
+  // Keep the position of a reader who has scrolled back.
   if (follows) log.scrollTop = log.scrollHeight;
 }
 

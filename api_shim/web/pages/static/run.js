@@ -1,5 +1,5 @@
-// The form that runs a Job: only the fields that the schedule needs, a button that says what it does, and what a
-// crontab means while it is typed. Without this all fields are there, and a button shows the preview.
+// The form that runs a Job: shows only the fields that the schedule type needs, labels the button with what it does,
+// and previews the crontab while it is typed. Without JavaScript all fields are shown and a button loads the preview.
 "use strict";
 
 const form = document.getElementById("run");
@@ -36,7 +36,7 @@ async function preview() {
     start_time: form.elements.start_time.value,
   });
   const answer = await fetch(`/signoff/crontab?${query}`).catch(() => null);
-  // An answer that is late, or to somebody who is no longer signed in, is none.
+  // Ignore the answer if the session has ended or the server failed.
   if (!answer || answer.redirected || ![200, 400].includes(answer.status)) return;
   const told = new DOMParser().parseFromString(await answer.text(), "text/html");
   if (mine === asked) shown.replaceChildren(...told.body.childNodes);
@@ -45,7 +45,7 @@ async function preview() {
 form.querySelectorAll("[data-plain]").forEach((part) => (part.hidden = true));
 form.addEventListener("change", fit);
 if (look) {
-  // Enter in a field runs the Job, and does not look at the crontab.
+  // Enter in a field submits the form instead of loading the preview.
   look.type = "button";
   ["crontab", "time_zone", "start_time"].forEach((name) =>
     form.elements[name].addEventListener("input", () => {
@@ -55,6 +55,6 @@ if (look) {
   );
   if (form.elements.crontab.value) preview();
 }
-// After the browser has put back what was chosen before.
+// The browser may restore the earlier choice when the user navigates back.
 window.addEventListener("pageshow", fit);
 fit();

@@ -1,4 +1,4 @@
-// Selecting many scheduled jobs with one click; without it they are selected one by one.
+// Adds a checkbox that selects every scheduled job on the page.
 "use strict";
 
 document.querySelectorAll("form[data-select]").forEach((form) => {
@@ -22,6 +22,6 @@ document.querySelectorAll("form[data-select]").forEach((form) => {
     count();
   });
   form.addEventListener("change", count);
-  // A browser may have kept what was selected.
+  // The browser may restore the earlier selection.
   window.addEventListener("pageshow", count);
 });

@@ -1,7 +1,7 @@
-// What helps, and what nothing depends on: every page works without it.
+// Enhancements for all pages; every page works without them.
 "use strict";
 
-// A form that decides is sent once, however often somebody clicks.
+// A form with data-once is submitted once, however often its button is clicked.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!form.matches("[data-once]")) return;
@@ -10,11 +10,11 @@ document.addEventListener("submit", (event) => {
     return;
   }
   form.dataset.sent = "yes";
-  // After this event, so that the button's own value is still sent.
+  // Disable the buttons after this event, so that the value of the clicked one is still sent.
   setTimeout(() => form.querySelectorAll("button").forEach((button) => (button.disabled = true)), 0);
 });
 
-// Who comes back with the back button finds the form usable.
+// Make the form usable again when the user navigates back.
 window.addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
   document.querySelectorAll("[data-once]").forEach((form) => {
@@ -23,7 +23,7 @@ window.addEventListener("pageshow", (event) => {
   });
 });
 
-// Times are told on the reader's own clocks too.
+// Show each time in the reader's own time zone as well.
 document.querySelectorAll("time[datetime]").forEach((time) => {
   const moment = new Date(time.dateTime);
   if (!Number.isNaN(moment.valueOf())) time.title = `${moment.toLocaleString()} (your time)`;

@@ -1,4 +1,4 @@
-// Shows the document of our API. The key that somebody types is kept nowhere, and nothing is asked of anybody else.
+// Shows the OpenAPI document. A typed key is not stored, and no other server is contacted.
 window.SwaggerUIBundle({
   dom_id: "#api",
   url: "/api/schema/",

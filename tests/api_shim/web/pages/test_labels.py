@@ -20,7 +20,7 @@ START = datetime(2026, 5, 4, 22, 30, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("to", "said"),
     [
-        ({"interval": Interval.FUTURE, "immediate": True}, "once, as soon as it may"),
+        ({"interval": Interval.FUTURE, "immediate": True}, "once, as soon as it is approved"),
         ({"interval": Interval.FUTURE}, "once, at 2026-05-05 00:30 Europe/Berlin"),
         ({"interval": Interval.HOURLY}, "every hour at 30 minutes past"),
         ({"interval": Interval.HOURLY, "time_zone": "Asia/Kolkata"}, "every hour at 00 minutes past"),
@@ -50,18 +50,18 @@ def event(act: EventType, actor: str = "", **data: Any) -> AuditEvent:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        (event(EventType.REQUESTED, "alice"), "alice asked for it"),
-        (event(EventType.APPROVED, "bob", force=True), "bob approved it, though its start had passed"),
-        (event(EventType.RETURNED), "It went back into the approval queue"),
+        (event(EventType.REQUESTED, "alice"), "alice requested it"),
+        (event(EventType.APPROVED, "bob", force=True), "bob approved it after its start time"),
+        (event(EventType.RETURNED), "It returned to the approval queue"),
         (event(EventType.CHANGED, "bob", fields=["crontab", "start_time"]), "bob changed its crontab and start"),
-        (event(EventType.ASSUMED, "bob", was="alice"), "bob assumed ownership of it; before, alice owned it"),
-        (event(EventType.ASSUMED, "bob"), "bob assumed ownership of it; before, nobody owned it"),
+        (event(EventType.ASSUMED, "bob", was="alice"), "bob assumed ownership (previous owner: alice)"),
+        (event(EventType.ASSUMED, "bob"), "bob assumed ownership (it had no owner)"),
         (
             event(EventType.TRANSFERRED, "bob", owner="carol", was="al"),
-            "bob handed it over to carol; before, al owned it",
+            "bob transferred it to carol (previous owner: al)",
         ),
-        (event(EventType.TRANSFERRED, owner="carol"), "Handed it over to carol; before, nobody owned it"),
-        (event(EventType.REFUSED), "A run of it was refused"),
+        (event(EventType.TRANSFERRED, owner="carol"), "Transferred it to carol (it had no owner)"),
+        (event(EventType.REFUSED), "A run was refused"),
     ],
 )
 def test_what_happened(what: AuditEvent, said: str) -> None:

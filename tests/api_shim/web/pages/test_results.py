@@ -90,7 +90,7 @@ def test_while_prefect_does_not_answer_all_else_is_shown(visitor: Visitor) -> No
     visitor.origin.engine.fail("logs", times=-1)
     page = visitor.sees(result.id)
     assert page.status_code == 200
-    assert "Prefect, which keeps the logs, does not answer now." in page.text
+    assert "The log is not available because Prefect is not responding." in page.text
     assert "greeted" in page.text
     assert visitor.sees(result.id, "/follow").status_code == 200
 
@@ -110,15 +110,15 @@ def test_a_page_follows_until_the_last_lines_have_arrived(visitor: Visitor, ago:
 def test_inputs_of_a_sensitive_run_are_not_shown(visitor: Visitor) -> None:
     page = visitor.sees(visitor.ran(sensitive=True, inputs={"password": "hunter2"}).id).text
     assert "hunter2" not in page
-    assert "Not shown, because they may be sensitive." in page
+    assert "Hidden because they may be sensitive." in page
 
 
 def test_whom_a_run_went_as_is_told_also_when_he_is_gone(visitor: Visitor) -> None:
-    assert "nobody: that user has been removed" in visitor.sees(visitor.ran(user_id=None).id).text
+    assert "nobody (the user has been removed)" in visitor.sees(visitor.ran(user_id=None).id).text
 
 
 @pytest.mark.parametrize("more", ["", "/follow"])
 @pytest.mark.parametrize("ref", [str(UUID(int=1)), "nonsense"])
 def test_what_is_not_there_is_a_page_with_a_way_on(visitor: Visitor, ref: str, more: str) -> None:
     page = visitor.sees(ref, more)
-    assert (page.status_code, "This is not here" in page.text) == (404, True)
+    assert (page.status_code, "Not found" in page.text) == (404, True)

@@ -76,16 +76,16 @@ def test_what_runs_what_waits_and_what_will_not_run_are_told_apart(standing: Sch
 def test_many_marks_are_told_in_few_words() -> None:
     [row] = draw(day([NOW + HOUR * n for n in range(24)]), "UTC").rows
     assert row.said.startswith("Mon 12:00, Mon 13:00")
-    assert row.said.endswith("and 18 times more")
+    assert row.said.endswith("and 18 more")
 
 
 @pytest.mark.parametrize(
     ("picture", "said"),
     [
-        pytest.param(day([NOW]), "1 scheduled job fires in the 24 hours from Mon 12:00 UTC.", id="one"),
+        pytest.param(day([NOW]), "1 scheduled job runs in the 24 hours from Mon 12:00 UTC.", id="one"),
         pytest.param(
             day([NOW], [NOW], standing=ScheduleStatus.WAITS, more=3),
-            "5 scheduled jobs fire in the 24 hours from Mon 12:00 UTC; 2 of those drawn here wait for approval.",
+            "5 scheduled jobs run in the 24 hours from Mon 12:00 UTC; 2 of those shown wait for approval.",
             id="some wait",
         ),
     ],

@@ -60,7 +60,10 @@ def test_a_failure_is_told_without_details_and_logged_with_them(
     monkeypatch.setattr(Transaction, "page", fail)
     with caplog.at_level(logging.ERROR, "signoff"):
         answer = origin.ask("GET", JOBS)
-    assert (answer.status_code, answer.json()) == (500, {"detail": "The server failed; its log says why."})
+    assert (answer.status_code, answer.json()) == (
+        500,
+        {"detail": "Internal server error. The server log has the details."},
+    )
     assert answer.headers["API-Version"] == "2.4"
     assert "the secret reason" in caplog.text
 
