@@ -35,6 +35,7 @@ class JobDefinition:
         approval_expires: seconds after which a request that nobody has decided about ends; 0 for never.
         job_queues: where it may run; none means the default queue.
         supports_dryrun: it has a ``DryRunVar`` called ``dryrun``.
+        isolated: each run of it has an interpreter of its own, started from nothing.
         code_digest: SHA-256 of the source of its module, in hexadecimal; empty when there is no source.
         variables: as the API shows them (contract 3).
         parameter_schema: the JSON schema of its inputs.
@@ -58,6 +59,7 @@ class JobDefinition:
     job_queues: tuple[str, ...] = ()
     supports_dryrun: bool = False
     is_job_hook_receiver: bool = False
+    isolated: bool = False
     code_digest: str = ""
     variables: tuple[dict[str, Any], ...] = ()
     parameter_schema: Mapping[str, Any]
@@ -111,6 +113,7 @@ _FLAGS = (
     "has_sensitive_variables",
     "hidden",
     "is_singleton",
+    "isolated",
     "read_only",
 )
 _META: Mapping[str, tuple[Callable[[object], bool], str]] = {

@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -32,7 +33,6 @@ from api_shim.app import build, create_app
 from api_shim.cli.console import Home, read_settings, say
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_server import (
-    EmbeddedWorker,
     collecting_aside,
     connect,
     create_prefect_app,
@@ -46,6 +46,9 @@ from api_shim.settings import WORKER, Settings, server_zone, utc_now
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
 from api_shim.web.proxies import BehindProxies, read_networks
+from api_shim.worker.process import Way, WorkerOptions
+from api_shim.worker.supervisor import WorkerProcess
+from api_shim.worker.wake import Notifier, NotifiesWorkers
 from approval_gate.errors import Unavailable
 from flows.registry import Discovery, discover
 
@@ -54,8 +57,19 @@ logger = logging.getLogger("signoff")
 GRACE = 3
 """Seconds that requests under way have to end when the server stops."""
 
-WORKS_WITHIN = 10
+WORKER_GRACE = 5.0
+"""Seconds that runs under way have to end when the server stops."""
+
+WORKS_WITHIN = 30
 """Seconds that the worker has to begin, before the server says that it runs anyway."""
+
+
+class Worker(StrEnum):
+    """Who executes the runs."""
+
+    WARM = "warm"
+    PROCESS = "process"
+    NONE = "none"
 
 
 def up(
@@ -65,6 +79,16 @@ def up(
         bool,
         typer.Option("--demo", help="Make alice and bob, who approve each other's requests; enable new Jobs."),
     ] = False,
+    worker: Annotated[
+        Worker,
+        typer.Option(
+            help="How runs are started: at once, in a process that has everything imported; each in a process from "
+            "nothing; or by workers that you start yourself."
+        ),
+    ] = Worker.WARM,
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How many runs there are at once; 0 for what this machine can.")
+    ] = 0,
     home: Home = None,
 ) -> None:
     """Start everything: the REST API, Prefect with its UI, and a worker."""
@@ -75,7 +99,7 @@ def up(
         store = Store(settings.store_url)
         try:
             store.migrate()
-            serve(settings, store, host=host, port=port, demo=demo)
+            serve(settings, store, worker_of(settings, worker, limit), host=host, port=port, demo=demo)
         finally:
             store.close()
     leave()
@@ -126,7 +150,30 @@ def locked(home: Path) -> Iterator[None]:
         yield
 
 
-def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool) -> None:
+def worker_of(settings: Settings, worker: Worker, limit: int) -> WorkerProcess | None:
+    """Return what executes the runs; None for nobody of ours.
+
+    Args:
+        settings: say what it serves.
+        worker: how it starts runs.
+        limit: how many there are at once; 0 for what this machine can.
+    """
+    if worker is Worker.NONE:
+        return None
+    options = WorkerOptions(
+        pool=settings.pool,
+        name="signoff up",
+        modules=(*settings.job_modules,),
+        home=str(settings.home),
+        limit=limit,
+        way=Way(worker),
+        grace=WORKER_GRACE,
+        attached=True,
+    )
+    return WorkerProcess(options)
+
+
+def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, host: str, port: int, demo: bool) -> None:
     """Make everything, and serve until told to stop."""
     proxies = read_networks(settings.proxies)
     worker_key = settings.worker_key()
@@ -139,11 +186,12 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
 
     say("Starting Prefect (the first start in a new home takes some ten seconds) …")
     prefect = create_prefect_app()
-    client = connect(prefect, internal)
+    notifying = NotifiesWorkers(prefect, Notifier(settings.home).notify, utc_now)
+    client = connect(notifying, internal)
     engine = PrefectOrchestrator(client, pool=settings.pool)
 
     async def opened() -> None:
-        with anyio.move_on_after(WORKS_WITHIN):
+        with anyio.move_on_after(WORKS_WITHIN if worker else 0):
             while not await engine.has_worker("default"):  # noqa: ASYNC110 - Prefect tells nobody that one has come
                 await anyio.sleep(0.1)
         # Made as late as they are printed: a start that fails takes no key with it.
@@ -154,14 +202,14 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     front = Gateway(
         shim=shim,
         pages=wired.pages,
-        prefect=prefect,
+        prefect=notifying,
         identity=wired.identity,
         sessions=wired.sessions,
         requests=wired.services.prefect_ui,
         internal=internal,
         clock=utc_now,
     )
-    server = Up(BehindProxies(front, proxies), shim, EmbeddedWorker(settings.pool), opened, host=host, port=port)
+    server = Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port)
     # Until the door is open nothing is under way that could not be left as it is, as by SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
@@ -189,12 +237,12 @@ async def checked(prefect: ASGIApp, client: httpx.AsyncClient, engine: PrefectOr
 
 
 class Up(uvicorn.Server):
-    """The server, with a worker that begins when the door is open and ends before it closes.
+    """The server, with a worker that ends before the door closes.
 
     Args:
         front: what everything arrives at.
         shim: our application, which runs all others.
-        worker: executes the runs.
+        worker: executes the runs; None for nobody of ours.
         opened: called when everything works.
         host: the address to listen on.
         port: the port to listen on.
@@ -204,7 +252,7 @@ class Up(uvicorn.Server):
         self,
         front: ASGIApp,
         shim: FastAPI,
-        worker: EmbeddedWorker,
+        worker: WorkerProcess | None,
         opened: Callable[[], Awaitable[None]],
         *,
         host: str,
@@ -230,13 +278,15 @@ class Up(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Run everything until told to stop."""
+        if self._worker is not None:
+            # It has much to import, and begins to work when the door is open.
+            self._worker.start()
         async with running(self._shim):
             await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the door, then begin to work."""
+        """Open the door, and see that everything works."""
         await super().startup(sockets)
-        self._worker.start()
         await self._opened()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - stops for any signal alike
@@ -247,8 +297,9 @@ class Up(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the work, then close the door."""
         say("Stopping …")
-        # In a thread: the worker says goodbye to Prefect, which answers from this one.
-        await anyio.to_thread.run_sync(self._worker.stop)
+        if self._worker is not None:
+            # In a thread: the worker says goodbye to Prefect, which answers from this one.
+            await anyio.to_thread.run_sync(self._worker.stop)
         await super().shutdown(sockets)
 
 

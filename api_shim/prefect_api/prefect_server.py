@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import itertools
 import logging
@@ -164,53 +163,3 @@ def collecting_aside() -> Iterator[None]:
     finally:
         over.set()
         gc.enable()
-
-
-class EmbeddedWorker:
-    """A process worker in a thread of this process.
-
-    Args:
-        pool: the work pool that it serves.
-    """
-
-    def __init__(self, pool: str) -> None:
-        self._pool = pool
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._thread = threading.Thread(target=self._run, name="signoff-worker", daemon=True)
-
-    def start(self) -> None:
-        """Start serving; the origin answers by now."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop serving, and end the runs under way."""
-        if self._loop is not None and self._task is not None:
-            # Its thread may have ended by itself.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._task.cancel)
-            self._thread.join(STOP_WITHIN)
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except asyncio.CancelledError:
-            return
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        while True:
-            try:
-                await self._work()
-            except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException:  # Prefect's signal of a pause is no Exception, and ends a worker that meets one
-                logger.exception("The worker failed and is started again.")
-            await asyncio.sleep(1)
-
-    async def _work(self) -> None:
-        from prefect.workers.process import ProcessWorker
-
-        worker = ProcessWorker(work_pool_name=self._pool, name="signoff up")
-        await worker.start(with_healthcheck=False, printer=logger.debug)

@@ -1,4 +1,4 @@
-"""What Prefect is told before it starts, and the worker that is started again."""
+"""What Prefect is told before it starts, and how it is reached in this process."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import gc
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request
-from prefect.exceptions import Pause
 
 from api_shim.prefect_api.prefect_server import (
-    EmbeddedWorker,
     collecting_aside,
     connect,
     create_prefect_app,
@@ -145,41 +142,3 @@ def test_garbage_is_collected_in_a_thread_of_its_own() -> None:
         eventually(lambda: collected_by, within=5)
     assert collected_by == ["signoff-garbage"]
     assert gc.isenabled()
-
-
-class Faulty(EmbeddedWorker):
-    """A worker that fails at first, and then works until it is stopped."""
-
-    def __init__(self) -> None:
-        super().__init__("signoff")
-        self.starts = 0
-        self.works = threading.Event()
-        self.stopped = False
-
-    async def _work(self) -> None:
-        self.starts += 1
-        if self.starts == 1:
-            raise RuntimeError("The worker broke.")
-        if self.starts == 2:
-            raise Pause("Prefect's worker met a run that was held meanwhile.")
-        self.works.set()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            self.stopped = True
-
-
-def test_a_worker_that_fails_is_told_and_started_again(caplog: pytest.LogCaptureFixture) -> None:
-    worker = Faulty()
-    worker.start()
-    assert worker.works.wait(10)
-    assert worker.starts == 3
-    assert "The worker failed and is started again." in caplog.text
-    begun = time.monotonic()
-    worker.stop()
-    assert worker.stopped
-    assert time.monotonic() - begun < 5
-
-
-def test_a_worker_that_never_started_can_be_stopped() -> None:
-    EmbeddedWorker("signoff").stop()
