@@ -36,10 +36,12 @@ from api_shim.prefect_api.prefect_server import (
     collecting_aside,
     connect,
     create_prefect_app,
+    is_on_sqlite,
     misfit,
     running,
     set_environment,
 )
+from api_shim.prefect_api.prefect_writes import OneWriter
 from api_shim.services.account_admin import Identity
 from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import WORKER, Settings, server_zone, utc_now
@@ -186,8 +188,8 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
 
     say("Starting Prefect (the first start in a new home takes some ten seconds) …")
     prefect = create_prefect_app()
-    notifying = NotifiesWorkers(prefect, Notifier(settings.home).notify, utc_now)
-    client = connect(notifying, internal)
+    reached = reached_by_all(prefect, settings)
+    client = connect(reached, internal)
     engine = PrefectOrchestrator(client, pool=settings.pool)
 
     async def opened() -> None:
@@ -202,7 +204,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     front = Gateway(
         shim=shim,
         pages=wired.pages,
-        prefect=notifying,
+        prefect=reached,
         identity=wired.identity,
         sessions=wired.sessions,
         requests=wired.services.prefect_ui,
@@ -214,6 +216,12 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
         server.run()
+
+
+def reached_by_all(prefect: ASGIApp, settings: Settings) -> ASGIApp:
+    """Return Prefect's application with what is between it and all who call it."""
+    ordered = OneWriter(prefect) if is_on_sqlite() else prefect
+    return NotifiesWorkers(ordered, Notifier(settings.home).notify, utc_now)
 
 
 def origin_of(host: str, port: int) -> str:

@@ -68,6 +68,9 @@ def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> N
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT10M",
+        # Each client asks for them first, and each run has several: the server wants no token, and is of this version.
+        "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": os.environ.get("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", "false"),
+        "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
     }
     os.environ.update({**defaults, **os.environ, **ours})
     sys.path.insert(0, str(Path.cwd()))
@@ -85,6 +88,15 @@ def create_prefect_app() -> ASGIApp:
         return create()
     except (ImportError, TypeError) as error:
         raise Unavailable(misfit(f"Prefect's server cannot be imported ({error})")) from error
+
+
+def is_on_sqlite() -> bool:
+    """Say whether Prefect keeps what it has in SQLite, which has one writer."""
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL as URL
+
+    value = URL.value()
+    address = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    return address is None or address.startswith("sqlite")
 
 
 @asynccontextmanager

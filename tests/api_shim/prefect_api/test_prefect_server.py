@@ -13,11 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
 
 from api_shim.prefect_api.prefect_server import (
     collecting_aside,
     connect,
     create_prefect_app,
+    is_on_sqlite,
     misfit,
     running,
     set_environment,
@@ -142,3 +144,26 @@ def test_garbage_is_collected_in_a_thread_of_its_own() -> None:
         eventually(lambda: collected_by, within=5)
     assert collected_by == ["signoff-garbage"]
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    ("url", "is_so"),
+    [
+        (None, True),
+        ("sqlite+aiosqlite:////somewhere/prefect.db", True),
+        ("postgresql+asyncpg://somewhere/prefect", False),
+    ],
+)
+def test_the_database_of_prefect_is_known(url: str | None, is_so: bool) -> None:
+    with temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: url}):
+        assert is_on_sqlite() is is_so
+
+
+@pytest.mark.parametrize(("server", "client"), [(None, "false"), ("true", "true")])
+def test_clients_ask_for_a_token_only_where_the_server_wants_one(
+    surroundings: pytest.MonkeyPatch, tmp_path: Path, server: str | None, client: str
+) -> None:
+    if server is not None:
+        surroundings.setenv("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", server)
+    tell_prefect(tmp_path)
+    assert os.environ["PREFECT_CLIENT_CSRF_SUPPORT_ENABLED"] == client
