@@ -69,8 +69,10 @@ class WarmJobConfiguration(ProcessJobConfiguration):
         super().prepare_for_flow_run(flow_run, deployment, flow, work_pool, worker_name, worker_id)
         if deployment is not None:
             self._pulls = bool(deployment.pull_steps)
-            if (deployment.entrypoint or "").startswith(JOBS):
-                self._job = (deployment.entrypoint or "").removeprefix(JOBS).replace("-", ".")
+            if (entrypoint := deployment.entrypoint or "").startswith(JOBS):
+                self._job = entrypoint.removeprefix(JOBS).replace("-", ".")
+                # As Prefect's own worker does; the engine need not ask for it.
+                self.env["PREFECT__FLOW_ENTRYPOINT"] = entrypoint
 
     @property
     def job(self) -> str:

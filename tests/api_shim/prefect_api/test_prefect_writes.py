@@ -143,6 +143,27 @@ def test_half_a_call_is_none() -> None:
     assert asyncio.run(called(OneWriter(echo), *half)) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "extensions", "status"),
+    [
+        ("/api/work_pools/signoff/workers/connect", {"websocket.http.response": {}}, 404),
+        ("/api/work_pools/signoff/workers/connect", None, 201),
+        ("/api/events/out", {"websocket.http.response": {}}, 201),
+    ],
+)
+def test_a_worker_is_told_to_come_by_http(path: str, extensions: Any, status: int) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect", "body": b""}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(OneWriter(echo)({"type": "websocket", "path": path, "extensions": extensions}, receive, send))
+    assert sent[0]["status"] == status
+
+
 def test_a_call_that_breaks_before_it_is_answered_is_raised() -> None:
     async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise RuntimeError("broken on purpose")
