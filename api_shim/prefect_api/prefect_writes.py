@@ -4,8 +4,8 @@
   once, however long it would have waited. So calls that write wait for each other here, where all of them pass.
 * Prefect's own services write too. What meets one of them gets 503, has changed nothing, and is asked again here, where
   that takes milliseconds; each client would wait for seconds.
-* A worker that would tell of itself on a websocket, where every message is a write, is told that there is none: it does
-  so by HTTP then.
+* A worker that would tell of itself on a websocket, where every message is a write, is refused there: it does so by
+  HTTP then.
 * Nobody waits for somebody else's network: a call is read before its turn, and answered after it.
 * Reading goes on beside it, and so does a Prefect on PostgreSQL, which needs none of this.
 """
@@ -20,8 +20,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api_shim.web.gateway import READING_METHODS, needs_write
 
 WORKERS_SOCKET = re.compile(r"/api/work_pools/[^/]+/workers/connect/?")
-REFUSABLE = "websocket.http.response"
-"""The extension of ASGI by which a websocket can be answered as any call."""
 
 PAUSES = tuple(0.01 * attempt for attempt in range(1, 11))
 """Seconds before a call is tried again that met another writer."""
@@ -40,9 +38,8 @@ class OneWriter:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
-        if scope["type"] == "websocket" and WORKERS_SOCKET.fullmatch(scope["path"]) and REFUSABLE in _extensions(scope):
-            await send({"type": f"{REFUSABLE}.start", "status": 404, "headers": []})
-            await send({"type": f"{REFUSABLE}.body", "body": b""})
+        if scope["type"] == "websocket" and WORKERS_SOCKET.fullmatch(scope["path"]):
+            await send({"type": "websocket.close"})
             return
         if scope["type"] != "http" or not writes(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
@@ -82,10 +79,6 @@ class OneWriter:
 def writes(method: str, path: str) -> bool:
     """Say whether a call of Prefect's API may write."""
     return method not in READING_METHODS and needs_write(method, path)
-
-
-def _extensions(scope: Scope) -> dict[str, object]:
-    return scope.get("extensions") or {}
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -144,14 +144,10 @@ def test_half_a_call_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "extensions", "status"),
-    [
-        ("/api/work_pools/signoff/workers/connect", {"websocket.http.response": {}}, 404),
-        ("/api/work_pools/signoff/workers/connect", None, 201),
-        ("/api/events/out", {"websocket.http.response": {}}, 201),
-    ],
+    ("path", "refused"),
+    [("/api/work_pools/signoff/workers/connect", True), ("/api/events/out", False)],
 )
-def test_a_worker_is_told_to_come_by_http(path: str, extensions: Any, status: int) -> None:
+def test_a_worker_is_told_to_come_by_http(path: str, refused: bool) -> None:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -160,8 +156,8 @@ def test_a_worker_is_told_to_come_by_http(path: str, extensions: Any, status: in
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(OneWriter(echo)({"type": "websocket", "path": path, "extensions": extensions}, receive, send))
-    assert sent[0]["status"] == status
+    asyncio.run(OneWriter(echo)({"type": "websocket", "path": path}, receive, send))
+    assert (sent == [{"type": "websocket.close"}]) is refused
 
 
 def test_a_call_that_breaks_before_it_is_answered_is_raised() -> None:
