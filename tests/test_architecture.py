@@ -79,7 +79,7 @@ TESTED_BY: dict[str, str] = {
     # What runs in forked processes.
     "api_shim/worker/prefect_zygote.py": "tests/api_shim/worker/test_fork_server.py",
     "api_shim/worker/prefect_run.py": "tests/api_shim/worker/test_fork_server.py",
-    "api_shim/worker/__main__.py": "tests/acceptance/test_up.py",
+    "api_shim/worker/__main__.py": "tests/acceptance/test_workers.py",
     # The start, tested as a process.
     "api_shim/cli/__main__.py": "tests/api_shim/cli/test_cli.py",
     # Migrations are compared with the tables.

@@ -63,7 +63,6 @@ def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> N
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
     }
     defaults = {
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",

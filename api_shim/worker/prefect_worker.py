@@ -46,6 +46,9 @@ JOBS = "flows.prefect_flow."
 TOGETHER = 0.03
 """Seconds in which wakes are one."""
 
+APART = 0.2
+"""Seconds between two questions to Prefect, which cost it as much as a run does."""
+
 OF_A_RUN = "PREFECT__"
 """What the names of variables begin with that each run has its own of."""
 
@@ -119,6 +122,7 @@ class WarmWorker(ProcessWorker):
         self._executions: Executions | None = None
         self._upcoming: list[WorkerFlowRunResponse] = []
         self._to_ask = False
+        self._not_before = 0.0
         self._woken = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
@@ -184,9 +188,22 @@ class WarmWorker(ProcessWorker):
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         # Under load there is always somebody who calls; what is known comes first then.
         if self._to_ask and len(self._due()) < self._room:
-            self._to_ask = False
-            self._upcoming = await super()._get_scheduled_flow_runs()
+            loop = asyncio.get_running_loop()
+            if loop.time() < self._not_before:
+                loop.call_at(self._not_before, self._woken.set)
+            else:
+                self._not_before = loop.time() + APART
+                await self._ask()
         return self._due()
+
+    async def _ask(self) -> None:
+        # Who calls meanwhile may be too late for the answer.
+        self._to_ask = False
+        try:
+            self._upcoming = await super()._get_scheduled_flow_runs()
+        except Exception:
+            self._to_ask = True
+            raise
 
     @property
     def _room(self) -> float:

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -78,6 +79,9 @@ def run(options: WorkerOptions) -> None:
     _log_to_terminal()
     for name in [name for name in os.environ if name.startswith(SERVERS_OWN)]:
         del os.environ[name]
+    # What is woken looks by itself only for what it was not told of; a question costs Prefect as much as a run.
+    is_woken = options.attached and options.way is Way.WARM
+    os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "5" if is_woken else "1")
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(options))
 
@@ -119,7 +123,7 @@ async def _work(options: WorkerOptions) -> None:
 @contextmanager
 def _listening(options: WorkerOptions) -> Iterator[Listener | None]:
     try:
-        listener = Listener(Path(options.home), f"{os.getpid()}")
+        listener = Listener(Path(options.home), f"{socket.gethostname()}-{os.getpid()}")
     except OSError as error:
         logger.info("This worker cannot be woken (%s): it looks for runs at intervals.", error.strerror)
         yield None

@@ -63,10 +63,10 @@ def test_a_users_profile_and_key_of_another_prefect_do_not_reach_ours(
 
 
 def test_what_a_user_sets_otherwise_stays(surroundings: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    surroundings.setenv("PREFECT_WORKER_QUERY_SECONDS", "7")
+    surroundings.setenv("PREFECT_LOGGING_LEVEL", "DEBUG")
     surroundings.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "postgresql+asyncpg://somewhere/prefect")
     tell_prefect(tmp_path)
-    assert os.environ["PREFECT_WORKER_QUERY_SECONDS"] == "7"
+    assert os.environ["PREFECT_LOGGING_LEVEL"] == "DEBUG"
     assert os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == "postgresql+asyncpg://somewhere/prefect"
 
 

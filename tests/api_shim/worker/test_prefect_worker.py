@@ -91,9 +91,10 @@ def no_prefect() -> Iterator[None]:
 
 
 @pytest.fixture
-async def worker(tmp_path: Path) -> Any:
+async def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A worker that is set up, with a Prefect that has no runs."""
     taken.clear()
+    monkeypatch.setattr(prefect_worker, "APART", 0.0)
     worker = made(tmp_path, Recording)
     worker._client = Client()
     worker._has_successfully_synced = True
@@ -167,6 +168,21 @@ async def test_wakes_that_come_together_are_one_question(worker: Any) -> None:
     worker._waking.cancel()
 
 
+async def test_questions_come_apart_and_none_is_forgotten(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_worker, "APART", 1.0)
+    worker._listener = SimpleNamespace(drain=lambda: None)
+    worker._waking = asyncio.create_task(worker._work_when_woken())
+    worker._hear()
+    await asyncio.sleep(0.2)
+    worker._client.runs = [due("one")]
+    worker._hear()
+    await asyncio.sleep(0.2)
+    assert (worker._client.asked, taken) == (1, [])
+    await asyncio.sleep(1)
+    assert (worker._client.asked, taken) == (2, ["one"])
+    worker._waking.cancel()
+
+
 async def test_what_goes_wrong_when_it_is_woken_does_not_end_it(worker: Any) -> None:
     async def fail(**_how: Any) -> Any:
         raise RuntimeError("Prefect is away.")
@@ -181,8 +197,8 @@ async def test_what_goes_wrong_when_it_is_woken_does_not_end_it(worker: Any) -> 
     await asyncio.sleep(0.1)
     worker._client.get_scheduled_flow_runs_for_work_pool = works
     worker._client.runs = [due("one")]
-    worker._hear()
-    await asyncio.sleep(0.2)
+    worker._woken.set()
+    await asyncio.sleep(0.5)
     assert taken == ["one"]
     worker._waking.cancel()
 
