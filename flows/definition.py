@@ -35,6 +35,7 @@ class JobDefinition:
         approval_expires: seconds after which an undecided request expires; 0 for never.
         job_queues: the queues it may run on; empty for the default queue.
         supports_dryrun: whether it has a ``DryRunVar`` called ``dryrun``.
+        isolated: whether each run starts a new Python interpreter of its own.
         code_digest: SHA-256 of the source of its module, in hexadecimal; empty if there is no source.
         variables: its variables, as the API shows them (contract 3).
         parameter_schema: the JSON schema of its inputs.
@@ -58,6 +59,7 @@ class JobDefinition:
     job_queues: tuple[str, ...] = ()
     supports_dryrun: bool = False
     is_job_hook_receiver: bool = False
+    isolated: bool = False
     code_digest: str = ""
     variables: tuple[dict[str, Any], ...] = ()
     parameter_schema: Mapping[str, Any]
@@ -111,6 +113,7 @@ _FLAGS = (
     "has_sensitive_variables",
     "hidden",
     "is_singleton",
+    "isolated",
     "read_only",
 )
 _META: Mapping[str, tuple[Callable[[object], bool], str]] = {

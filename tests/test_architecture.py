@@ -77,6 +77,10 @@ TESTED_BY: dict[str, str] = {
     "api_shim/client/operations/jobs.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/scheduled_jobs.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/async_client.py": "tests/api_shim/client/test_client.py",
+    # What runs in forked processes.
+    "api_shim/worker/prefect_zygote.py": "tests/api_shim/worker/test_fork_server.py",
+    "api_shim/worker/prefect_run.py": "tests/api_shim/worker/test_fork_server.py",
+    "api_shim/worker/__main__.py": "tests/acceptance/test_workers.py",
     # The start, tested as a process.
     "api_shim/cli/__main__.py": "tests/api_shim/cli/test_cli.py",
     # Migrations are compared with the tables.

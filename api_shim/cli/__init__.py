@@ -18,6 +18,7 @@ from api_shim.cli import accounts, approvals, audit, jobs, result, schedule
 from api_shim.cli.console import fail
 from api_shim.cli.run import run
 from api_shim.cli.up import up
+from api_shim.cli.worker import worker
 from approval_gate.errors import GateError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
     help="Scheduling, approval and ownership for Prefect.",
 )
 app.command()(up)
+app.command()(worker)
 app.command()(run)
 app.command()(approvals.queue)
 app.command()(approvals.approve)

@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -33,10 +34,10 @@ from api_shim.cli.console import Home, read_settings, say
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_server import (
-    EmbeddedWorker,
     collecting_aside,
     connect,
     create_prefect_app,
+    is_on_sqlite,
     misfit,
     running,
     set_environment,
@@ -45,7 +46,11 @@ from api_shim.services.account_admin import AccountAdmin
 from api_shim.settings import WORKER, Settings, server_zone, system_user, utc_now
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
+from api_shim.web.prefect_writes import OneWriter
 from api_shim.web.proxies import BehindProxies, read_networks
+from api_shim.worker.process import Way, WorkerOptions
+from api_shim.worker.supervisor import WorkerProcess
+from api_shim.worker.wake import Notifier, NotifiesWorkers
 from approval_gate.errors import Unavailable
 from flows.registry import Discovery, discover
 
@@ -54,8 +59,19 @@ logger = logging.getLogger("signoff")
 GRACE = 3
 """Seconds that open requests have to finish when the server stops."""
 
-WORKS_WITHIN = 10
+WORKER_GRACE = 5.0
+"""Seconds that runs in progress have to end when the server stops."""
+
+WORKS_WITHIN = 30
 """Seconds to wait for the worker before the server reports that it is running."""
+
+
+class Worker(StrEnum):
+    """Who executes the runs."""
+
+    WARM = "warm"
+    PROCESS = "process"
+    NONE = "none"
 
 
 def up(
@@ -67,6 +83,16 @@ def up(
             "--demo", help="Add the users alice and bob, who can approve each other's requests, and enable new Jobs."
         ),
     ] = False,
+    worker: Annotated[
+        Worker,
+        typer.Option(
+            help="How runs are started: at once, in a process that has everything imported; each in a process from "
+            "nothing; or by workers that you start yourself."
+        ),
+    ] = Worker.WARM,
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How many runs there are at once; 0 for what this machine can.")
+    ] = 0,
     home: Home = None,
 ) -> None:
     """Start the server: the REST API, the pages, Prefect with its UI, and a worker."""
@@ -77,7 +103,7 @@ def up(
         store = Store(settings.store_url)
         try:
             store.migrate()
-            serve(settings, store, host=host, port=port, demo=demo)
+            serve(settings, store, worker_of(settings, worker, limit), host=host, port=port, demo=demo)
         finally:
             store.close()
     leave()
@@ -128,7 +154,30 @@ def locked(home: Path) -> Iterator[None]:
         yield
 
 
-def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool) -> None:
+def worker_of(settings: Settings, worker: Worker, limit: int) -> WorkerProcess | None:
+    """Return the worker process to start; None for none.
+
+    Args:
+        settings: the settings of the server.
+        worker: how the worker starts runs.
+        limit: how many runs there may be at once; 0 for a number that suits this machine.
+    """
+    if worker is Worker.NONE:
+        return None
+    options = WorkerOptions(
+        pool=settings.pool,
+        name="signoff up",
+        modules=(*settings.job_modules,),
+        home=str(settings.home),
+        limit=limit,
+        way=Way(worker),
+        grace=WORKER_GRACE,
+        attached=True,
+    )
+    return WorkerProcess(options)
+
+
+def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, host: str, port: int, demo: bool) -> None:
     """Build the applications, and serve until stopped."""
     proxies = read_networks(settings.proxies)
     worker_key = settings.worker_key()
@@ -142,11 +191,13 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
 
     say("Starting Prefect (the first start takes about ten seconds) …")
     prefect = create_prefect_app()
-    client = connect(prefect, internal)
+    reached = reached_by_all(prefect, settings)
+    client = connect(reached, internal)
     engine = PrefectOrchestrator(client, pool=settings.pool)
 
     async def opened() -> None:
-        await worker_there(engine)
+        if worker is not None:
+            await worker_there(engine)
         # Keys are created only when they are printed, so that a failed start loses none.
         now = utc_now()
         made = admin.first_keys(now)
@@ -157,14 +208,14 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     front = Gateway(
         shim=shim,
         pages=application.pages,
-        prefect=prefect,
+        prefect=reached,
         store=store,
         sessions=application.sessions,
         requests=application.services.prefect_ui,
         internal=internal,
         clock=utc_now,
     )
-    server = Up(BehindProxies(front, proxies), shim, EmbeddedWorker(settings.pool), opened, host=host, port=port)
+    server = Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port)
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
@@ -176,6 +227,12 @@ async def worker_there(engine: PrefectOrchestrator) -> None:
     with anyio.move_on_after(WORKS_WITHIN):
         while not await engine.has_worker("default"):  # noqa: ASYNC110 - Prefect tells nobody that one has come
             await anyio.sleep(0.1)
+
+
+def reached_by_all(prefect: ASGIApp, settings: Settings) -> ASGIApp:
+    """Return Prefect's application with what is between it and all who call it."""
+    ordered = OneWriter(prefect) if is_on_sqlite() else prefect
+    return NotifiesWorkers(ordered, Notifier(settings.home).notify, utc_now)
 
 
 def origin_of(host: str, port: int) -> str:
@@ -199,12 +256,12 @@ async def checked(prefect: ASGIApp, client: httpx.AsyncClient, engine: PrefectOr
 
 
 class Up(uvicorn.Server):
-    """The HTTP server, with a worker that starts after it listens and stops before it closes.
+    """The HTTP server, with a worker process that stops before the server closes.
 
     Args:
         front: the application that receives every request.
         shim: the REST API, whose lifespan runs Prefect.
-        worker: executes the runs.
+        worker: executes the runs; None for no worker.
         opened: called when the server and the worker are ready.
         host: the address to listen on.
         port: the port to listen on.
@@ -214,7 +271,7 @@ class Up(uvicorn.Server):
         self,
         front: ASGIApp,
         shim: FastAPI,
-        worker: EmbeddedWorker,
+        worker: WorkerProcess | None,
         opened: Callable[[], Awaitable[None]],
         *,
         host: str,
@@ -240,13 +297,15 @@ class Up(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until stopped."""
+        if self._worker is not None:
+            # It has much to import, and begins to work when the server listens.
+            self._worker.start()
         async with running(self._shim):
             await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, then start the worker."""
+        """Start to listen, then wait for the worker."""
         await super().startup(sockets)
-        self._worker.start()
         await self._opened()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - stops for any signal alike
@@ -257,8 +316,9 @@ class Up(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop the worker, then close the server."""
         say("Stopping …")
-        # In a thread: the worker signs off at Prefect, which answers from this event loop.
-        await anyio.to_thread.run_sync(self._worker.stop)
+        if self._worker is not None:
+            # In a thread: the worker signs off at Prefect, which answers from this event loop.
+            await anyio.to_thread.run_sync(self._worker.stop)
         await super().shutdown(sockets)
 
 

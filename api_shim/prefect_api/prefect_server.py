@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import itertools
 import logging
@@ -64,11 +63,13 @@ def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> N
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
     }
     defaults = {
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT10M",
+        # Each client asks for them first, and each run has several: the server wants no token, and is of this version.
+        "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": os.environ.get("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", "false"),
+        "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
     }
     os.environ.update({**defaults, **os.environ, **ours})
     sys.path.insert(0, str(Path.cwd()))
@@ -86,6 +87,15 @@ def create_prefect_app() -> ASGIApp:
         return create()
     except (ImportError, TypeError) as error:
         raise Unavailable(misfit(f"Prefect's server cannot be imported ({error})")) from error
+
+
+def is_on_sqlite() -> bool:
+    """Say whether Prefect keeps what it has in SQLite, which has one writer."""
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL as URL
+
+    value = URL.value()
+    address = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    return address is None or address.startswith("sqlite")
 
 
 @asynccontextmanager
@@ -164,53 +174,3 @@ def collecting_aside() -> Iterator[None]:
     finally:
         over.set()
         gc.enable()
-
-
-class EmbeddedWorker:
-    """A process worker in a thread of this process.
-
-    Args:
-        pool: the work pool that it serves.
-    """
-
-    def __init__(self, pool: str) -> None:
-        self._pool = pool
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._thread = threading.Thread(target=self._run, name="signoff-worker", daemon=True)
-
-    def start(self) -> None:
-        """Start serving; the origin answers by now."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop serving, and end the runs under way."""
-        if self._loop is not None and self._task is not None:
-            # Its thread may have ended by itself.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._task.cancel)
-            self._thread.join(STOP_WITHIN)
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except asyncio.CancelledError:
-            return
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        while True:
-            try:
-                await self._work()
-            except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException:  # Prefect's signal of a pause is no Exception, and ends a worker that meets one
-                logger.exception("The worker failed and is started again.")
-            await asyncio.sleep(1)
-
-    async def _work(self) -> None:
-        from prefect.workers.process import ProcessWorker
-
-        worker = ProcessWorker(work_pool_name=self._pool, name="signoff up")
-        await worker.start(with_healthcheck=False, printer=logger.debug)

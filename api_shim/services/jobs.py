@@ -136,7 +136,8 @@ def _free_name(tx: Transaction, job: Job, definition: JobDefinition) -> Job:
 def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now: datetime) -> UUID | None:
     """Record a Job; return its id if it was already recorded and has changed."""
     fields = {**asdict(definition), "installed": True}
-    del fields["warnings"]
+    # The first is for who installs it, the second for the worker, which asks the code.
+    del fields["warnings"], fields["isolated"]
     declared = {name: list(value) if isinstance(value := fields[name], tuple) else value for name in OVERRIDABLE}
     if known is None:
         tx.add(Job(id=uuid4(), **fields, declared=declared, created=now, last_updated=now))

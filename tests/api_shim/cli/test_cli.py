@@ -24,8 +24,9 @@ def commands() -> list[tuple[str, ...]]:
 
 
 def test_the_commands_are_those_that_are_documented() -> None:
-    assert {" ".join(words) for words in commands() if len(words) == 2 or words == ("up",)} == {
+    assert {" ".join(words) for words in commands() if len(words) == 2 or words in {("up",), ("worker",)}} == {
         "up",
+        "worker",
         *(f"user {verb}" for verb in ("add", "password", "remove", "activate", "deactivate", "list")),
         "token add",
         *(f"group {verb}" for verb in ("add", "remove", "join", "leave", "list")),

@@ -1,4 +1,4 @@
-"""What Prefect is told before it starts, and the worker that is started again."""
+"""What Prefect is told before it starts, and how it is reached in this process."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ import gc
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request
-from prefect.exceptions import Pause
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
 
 from api_shim.prefect_api.prefect_server import (
-    EmbeddedWorker,
     collecting_aside,
     connect,
     create_prefect_app,
+    is_on_sqlite,
     misfit,
     running,
     set_environment,
@@ -64,10 +63,10 @@ def test_a_users_profile_and_key_of_another_prefect_do_not_reach_ours(
 
 
 def test_what_a_user_sets_otherwise_stays(surroundings: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    surroundings.setenv("PREFECT_WORKER_QUERY_SECONDS", "7")
+    surroundings.setenv("PREFECT_LOGGING_LEVEL", "DEBUG")
     surroundings.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "postgresql+asyncpg://somewhere/prefect")
     tell_prefect(tmp_path)
-    assert os.environ["PREFECT_WORKER_QUERY_SECONDS"] == "7"
+    assert os.environ["PREFECT_LOGGING_LEVEL"] == "DEBUG"
     assert os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == "postgresql+asyncpg://somewhere/prefect"
 
 
@@ -147,39 +146,24 @@ def test_garbage_is_collected_in_a_thread_of_its_own() -> None:
     assert gc.isenabled()
 
 
-class Faulty(EmbeddedWorker):
-    """A worker that fails at first, and then works until it is stopped."""
-
-    def __init__(self) -> None:
-        super().__init__("signoff")
-        self.starts = 0
-        self.works = threading.Event()
-        self.stopped = False
-
-    async def _work(self) -> None:
-        self.starts += 1
-        if self.starts == 1:
-            raise RuntimeError("The worker broke.")
-        if self.starts == 2:
-            raise Pause("Prefect's worker met a run that was held meanwhile.")
-        self.works.set()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            self.stopped = True
+@pytest.mark.parametrize(
+    ("url", "is_so"),
+    [
+        (None, True),
+        ("sqlite+aiosqlite:////somewhere/prefect.db", True),
+        ("postgresql+asyncpg://somewhere/prefect", False),
+    ],
+)
+def test_the_database_of_prefect_is_known(url: str | None, is_so: bool) -> None:
+    with temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: url}):
+        assert is_on_sqlite() is is_so
 
 
-def test_a_worker_that_fails_is_told_and_started_again(caplog: pytest.LogCaptureFixture) -> None:
-    worker = Faulty()
-    worker.start()
-    assert worker.works.wait(10)
-    assert worker.starts == 3
-    assert "The worker failed and is started again." in caplog.text
-    begun = time.monotonic()
-    worker.stop()
-    assert worker.stopped
-    assert time.monotonic() - begun < 5
-
-
-def test_a_worker_that_never_started_can_be_stopped() -> None:
-    EmbeddedWorker("signoff").stop()
+@pytest.mark.parametrize(("server", "client"), [(None, "false"), ("true", "true")])
+def test_clients_ask_for_a_token_only_where_the_server_wants_one(
+    surroundings: pytest.MonkeyPatch, tmp_path: Path, server: str | None, client: str
+) -> None:
+    if server is not None:
+        surroundings.setenv("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", server)
+    tell_prefect(tmp_path)
+    assert os.environ["PREFECT_CLIENT_CSRF_SUPPORT_ENABLED"] == client

@@ -1,0 +1,60 @@
+"""``signoff worker``: a worker for the Jobs, on this machine or on another one.
+
+* It reaches Prefect as every worker does: by ``PREFECT_API_URL`` and ``PREFECT_API_AUTH_STRING``, which is ``user:key``
+  of an account that has ``prefect.write``.
+* It is woken where it shares the home folder with the server; elsewhere it looks for runs at intervals.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api_shim.cli.console import Home, read_settings
+from api_shim.worker.process import Way, WorkerOptions
+from api_shim.worker.supervisor import COMMAND
+from approval_gate.errors import Invalid
+
+
+def worker(
+    pool: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The work pool to serve.", show_default="SIGNOFF_POOL")
+    ] = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this queue of it. May be given again.", show_default=False),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How many runs there are at once; 0 for what this machine can.")
+    ] = 0,
+    way: Annotated[
+        Way, typer.Option(help="How runs are started: in a process that has everything imported, or from nothing.")
+    ] = Way.WARM,
+    home: Home = None,
+) -> None:
+    """Execute runs, until Ctrl-C or SIGTERM.
+
+    Example: signoff worker --queue bulk --limit 4
+    """
+    if not os.environ.get("PREFECT_API_URL"):
+        raise Invalid("Set PREFECT_API_URL to where Prefect's API is, like http://127.0.0.1:4200/api.")
+    settings = read_settings(home)
+    options = WorkerOptions(
+        pool=pool or settings.pool,
+        name=f"signoff {socket.gethostname()} {os.getpid()}",
+        modules=(*settings.job_modules,),
+        home=str(settings.make_home()),
+        queues=(*(queue or ()),),
+        limit=limit,
+        way=way,
+    )
+    # Jobs may stand in the folder that it was started in; the runs' processes start elsewhere.
+    paths = [str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    # In place of this process, which has much imported that a worker does not need.
+    os.execv(sys.executable, [*COMMAND, options.to_json()])  # noqa: S606 - no shell is meant

@@ -1,0 +1,137 @@
+"""A run in a forked child, which is all that ``python -m prefect.engine`` would be.
+
+* It leads a session and a process group of its own, and dies with the fork server, however that dies.
+* It has the environment, the folder, the umask and the signals that such a process has, and random numbers of its own.
+* A Job that asks to be isolated, or a run whose environment is not the fork server's, gets a new interpreter in the
+  child's place: the same process, and so all of the above holds for it.
+* When it ends, its log and its events have been sent, as at the end of any Python program.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import importlib
+import logging
+import os
+import random
+import runpy
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from approval_gate.errors import NotRunnable
+from flows.registry import load
+
+logger = logging.getLogger("signoff")
+
+ENGINE = "prefect.engine"
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)
+"""Loaded before a fork: a child loads as little as it can."""
+
+
+def be_run(request: Mapping[str, Any], *, zygote: int, begins: int, umask: int) -> NoReturn:
+    """Execute a run in this process, which was forked for it, and end.
+
+    Args:
+        request: ``env``, ``cwd``, ``job`` (class path of the Job), ``fresh`` (whether it needs a new interpreter)
+            and ``output`` (whether what it prints is shown).
+        zygote: the process that it was forked from.
+        begins: a descriptor, closed when it leads its group.
+        umask: what such a process has.
+    """
+    status = 1
+    try:
+        _leave_family(zygote)
+        os.close(begins)
+        _settle(request, umask)
+        if request["fresh"] or asks_for_isolation(request["job"]):
+            os.execve(sys.executable, [sys.executable, "-m", ENGINE], request["env"])  # noqa: S606 - no shell is meant
+        status = execute()
+        _finish()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _leave_family(zygote: int) -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.setsid()
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != zygote:
+        # It has died before it could be told to take us along.
+        os._exit(1)
+
+
+def _settle(request: Mapping[str, Any], umask: int) -> None:
+    os.umask(umask)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    sys.path.insert(0, request["cwd"])
+    sys.argv = [ENGINE]
+    importlib.invalidate_caches()
+    if not request["output"]:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+    reseed()
+
+
+def reseed() -> None:
+    """Give this process random numbers of its own: those that are loaded go on where the fork server stands."""
+    random.seed()
+    for name, seed in (("numpy", "random.seed"), ("torch", "seed")):
+        function: Any = sys.modules.get(name)
+        for attribute in seed.split("."):
+            function = getattr(function, attribute, None)
+        if function is not None:
+            function()
+
+
+def asks_for_isolation(class_path: str) -> bool:
+    """Say whether a Job asks for an interpreter of its own; one that is not here asks for nothing."""
+    try:
+        definition = load(class_path).definition()
+    except NotRunnable:
+        return False
+    if definition.isolated:
+        logger.info("%s asks to be isolated: it runs in a new interpreter.", class_path)
+    return definition.isolated
+
+
+def execute() -> int:
+    """Run Prefect's engine, and return the exit status that its program would have."""
+    # It is imported by now, which is what we want.
+    warnings.filterwarnings("ignore", f"'{ENGINE}' found in sys.modules", RuntimeWarning)
+    try:
+        runpy.run_module(ENGINE, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        return status_of(end.code)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def status_of(code: object) -> int:
+    """Return the exit status that a program has for what it gives to ``sys.exit``."""
+    if code is None:
+        return 0
+    return code & 0xFF if isinstance(code, int) else 1
+
+
+def _finish() -> None:
+    # What the end of the interpreter would do first; its rest would only take the memory apart that we share.
+    threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends its children; no public name
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()

@@ -1,0 +1,105 @@
+"""The ways to start runs: in forked children, or each in a process from nothing, as Prefect's process worker does.
+
+The first is tried; where it cannot be had, the second works as well, only slower, and the reason is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+from prefect.settings import get_current_settings
+from prefect.workers.process import ProcessWorker
+
+from api_shim.worker.capacity import limit_here
+from api_shim.worker.fork_server import ForkFailed, ForkServers
+from api_shim.worker.process import Way, WorkerOptions
+from api_shim.worker.wake import Listener
+
+logger = logging.getLogger("signoff")
+
+QUIET = "prefect.flow_runs.worker"
+"""Says in the log of each run that a worker has it: no news, and a call more for each."""
+
+
+class CannotWarm(Exception):
+    """Why runs cannot be started in forked children here."""
+
+
+async def make_worker(options: WorkerOptions, folder: str, listener: Listener | None) -> ProcessWorker:
+    """Return the worker that the options ask for, as soon as Prefect answers.
+
+    Args:
+        options: what it is told.
+        folder: where runs may work; this worker's own.
+        listener: hears when there is work.
+    """
+    logging.getLogger(QUIET).setLevel(logging.WARNING)
+    if options.way is Way.WARM:
+        try:
+            return await _warm(options, folder, listener)
+        except CannotWarm as why:
+            logger.warning("Each run gets a process from nothing, by Prefect's process worker: %s.", why)
+    await _answering()
+    return ProcessWorker(
+        work_pool_name=options.pool,
+        work_queues=[*options.queues],
+        name=options.name,
+        # Prefect's own default: the machine is its only limit.
+        limit=options.limit or None,
+    )
+
+
+async def _warm(options: WorkerOptions, folder: str, listener: Listener | None) -> ProcessWorker:
+    if sys.platform != "linux":
+        raise CannotWarm(f"processes are not forked safely on {sys.platform}")
+    try:
+        from api_shim.worker.prefect_starter import misfit
+        from api_shim.worker.prefect_worker import WarmWorker, worker_environment
+    except ImportError as error:
+        raise CannotWarm(f"this version of Prefect has it otherwise ({error})") from error
+    if why := misfit():
+        raise CannotWarm(why)
+    setup = {"folder": folder, "certificates": certificates(folder)}
+    servers = ForkServers(options.modules, setup, worker_environment())
+    try:
+        await asyncio.gather(servers.ready(), _answering())
+    except ForkFailed as error:
+        raise CannotWarm(f"{error}".rstrip(".")) from error
+    return WarmWorker(
+        servers,
+        listener,
+        grace=options.grace,
+        folder=folder,
+        work_pool_name=options.pool,
+        work_queues=[*options.queues],
+        name=options.name,
+        limit=options.limit or limit_here(),
+    )
+
+
+async def _answering() -> None:
+    """Wait until Prefect answers; its worker would look again after half a minute only."""
+    async with get_client() as client:
+        while await client.api_healthcheck() is not None:  # noqa: ASYNC110 - nobody tells when it has come
+            await asyncio.sleep(0.1)
+
+
+def certificates(folder: str) -> str | None:
+    """Return a file of one certificate for children to read in place of all; None where the server has one itself.
+
+    Args:
+        folder: where to put it.
+    """
+    if not (get_current_settings().api.url or "").startswith("http://"):
+        return None
+    import certifi
+
+    end = "-----END CERTIFICATE-----"
+    one = certifi.contents().partition(end)[0] + end + "\n"
+    path = Path(folder) / "one.pem"
+    path.write_text(one)
+    return str(path)

@@ -1,0 +1,269 @@
+"""The fork server: a process that has imported Prefect and the Jobs, and forks for each run.
+
+* It has one thread and no open file but those it was given, or it does not fork: a lock that another thread holds, or
+  a socket that two processes read, is broken in a child. A module that starts a thread, or opens a file or a socket,
+  when it is imported, is named, and the next fork server is started without it.
+* It never talks to Prefect's server and executes nothing of a Job but its module.
+* What a child does is told in ``prefect_run``.
+* What a child has started, and is still there when it ends, ends with it.
+* When the worker goes, everything goes: the children, what they have started, and the folder that they work in.
+
+It is asked in lines of JSON: ``fork`` (a number) beside what ``prefect_run`` is told. It says ``importing``, and
+``ready`` or ``unfit``; then ``forked`` or ``refused``, and ``exited``.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from api_shim.worker.prefect_run import be_run
+from api_shim.worker.stamps import stamp
+
+PRELOADED = (
+    *("prefect.engine", "prefect.flow_engine", "prefect.task_engine", "prefect._internal.metrics"),
+    *("prefect.client.orchestration", "prefect.events.clients", "prefect.events.worker", "prefect.logging.handlers"),
+    *("prefect.runtime.flow_run", "prefect.deployments.steps.core", "prefect._internal.observers"),
+    *("prefect._flow_run_suspension", "concurrent.futures.thread", "anyio._backends._asyncio", "anyio.streams.tls"),
+    *("anyio.streams.stapled", "anyio.streams.memory", "encodings.idna", "stringprep", "rich._emoji_codes"),
+    *("websockets.asyncio.client", "httpcore._backends.anyio", "httpcore._backends.sync", "flows.prefect_flow"),
+)
+"""What the engine imports while it runs. One that another version of Prefect has not is passed over."""
+
+CANNOT_START = 70
+
+
+class CannotFork(Exception):
+    """A sentence on why this process must not fork."""
+
+
+def main() -> None:
+    """Import everything, then fork for whoever asks, until the worker goes."""
+    setup = json.loads(sys.argv[1])
+    worker = socket.socket(fileno=setup["socket"])
+    Zygote(worker, Path(setup["folder"])).run(setup["modules"], setup["certificates"])
+
+
+class Zygote:
+    """The fork server.
+
+    Args:
+        worker: what it is asked through.
+        folder: where its children work; removed when the worker has gone.
+    """
+
+    def __init__(self, worker: socket.socket, folder: Path) -> None:
+        self._worker = worker
+        self._folder = folder
+        self._began = time.time_ns()
+        self._environment = dict(os.environ)
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
+        self._children: set[int] = set()
+        self._woken, self._wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def run(self, modules: Iterable[str], certificates: str | None) -> NoReturn:
+        """Become ready, then serve."""
+        files = open_files()
+        try:
+            preload(certificates)
+            check(files)
+            known = set(sys.modules)
+            for module in modules:
+                self._say(importing=module)
+                import_module(module)
+                check(files)
+        except CannotFork as why:
+            self._say(unfit=str(why))
+            os._exit(CANNOT_START)
+        watched = {path: self._stamp(path) for path in files_of(set(sys.modules) - known, modules)}
+        # What is there now is never garbage; a child that does not touch it shares it.
+        gc.collect()
+        gc.freeze()
+        signal.set_wakeup_fd(self._wakes)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._say(ready=watched)
+        self._serve()
+
+    def _stamp(self, path: str) -> list[int]:
+        """Return the stamp of a file as it was imported; none for one that may have changed since."""
+        found = stamp(path)
+        return found if found and found[0] < self._began else []
+
+    def _say(self, **said: Any) -> None:
+        # Whether the worker has gone is read, and not only guessed from this.
+        with suppress(OSError):
+            self._worker.sendall(json.dumps(said).encode() + b"\n")
+
+    def _serve(self) -> NoReturn:
+        rest = b""
+        while True:
+            ready, _, _ = select.select([self._worker.fileno(), self._woken], [], [])
+            if self._woken in ready:
+                with suppress(BlockingIOError):
+                    os.read(self._woken, 4096)
+                self._reap()
+            if self._worker.fileno() in ready:
+                received = self._worker.recv(2**16)
+                if not received:
+                    self._leave(self._folder)
+                *lines, rest = (rest + received).split(b"\n")
+                for line in lines:
+                    self._do(json.loads(line))
+
+    def _do(self, request: Mapping[str, Any]) -> None:
+        if "leave" in request:
+            # The worker stays, and its folder with it.
+            self._leave()
+        self._fork(request)
+
+    def _reap(self) -> None:
+        """Tell of the children that have ended, and end what they have left."""
+        while self._children:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                return
+            # Its number is nobody else's until it has been waited for.
+            end_group(ended.si_pid)
+            _, status, usage = os.wait4(ended.si_pid, 0)
+            self._children.discard(ended.si_pid)
+            peak = usage.ru_maxrss * 1024
+            self._say(exited=ended.si_pid, status=os.waitstatus_to_exitcode(status), peak=peak)
+
+    def _fork(self, request: Mapping[str, Any]) -> None:
+        begun, begins = os.pipe()
+        zygote = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(begun)
+            os.close(begins)
+            self._say(refused=request["fork"], why=f"The system makes no new process: {error.strerror}.")
+            return
+        if pid == 0:
+            self._worker.close()
+            for descriptor in (begun, self._woken, self._wakes):
+                os.close(descriptor)
+            be_run(request, zygote=zygote, begins=begins, umask=self._umask)
+        os.close(begins)
+        # Until it leads a group of its own it could not be ended with what it starts.
+        os.read(begun, 1)
+        os.close(begun)
+        self._children.add(pid)
+        self._say(forked=request["fork"], pid=pid)
+
+    def _leave(self, *folders: Path) -> NoReturn:
+        """End with all children, and leave nothing behind.
+
+        Args:
+            folders: whose owner has gone.
+        """
+        for pid in self._children:
+            end_group(pid)
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)
+
+
+def end_group(pid: int) -> None:
+    """Kill a child and all that it has started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+# What is there before a fork
+
+
+def preload(certificates: str | None) -> None:
+    """Import what the engine imports, and have done what it does once.
+
+    Args:
+        certificates: a file with few of them, for a server that is reached without any: each client reads them all.
+    """
+    if certificates is not None:
+        # Prefect reads it when it is imported; the environment of a child is another one.
+        os.environ["PREFECT_API_SSL_CERT_FILE"] = certificates
+    import prefect.settings
+
+    for name in PRELOADED:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    complete_models()
+    # Its thread ends up to a second after the run; that this host lives is known from the worker. It is not left.
+    no_heartbeat = {prefect.settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    prefect.settings.temporary_settings(updates=no_heartbeat).__enter__()
+
+
+def complete_models() -> None:
+    """Build the models that pydantic leaves for their first use, which would be in each child."""
+    import pydantic
+
+    seen: set[type] = set()
+    models: list[type[pydantic.BaseModel]] = [pydantic.BaseModel]
+    while models:
+        for model in models.pop().__subclasses__():
+            if model not in seen:
+                seen.add(model)
+                models.append(model)
+                # One that cannot be built is not used, or tells so when it is.
+                with suppress(Exception):
+                    model.model_rebuild(raise_errors=False)
+
+
+def import_module(name: str) -> None:
+    """Import a module of Jobs; what is wrong with it is told by the run that needs it."""
+    with suppress(Exception, SystemExit):
+        importlib.import_module(name)
+
+
+def open_files() -> dict[str, str]:
+    """Return what this process has open, by descriptor."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - the links are read at once, before they change
+        with suppress(OSError):
+            found[name] = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115 - it names no file at times
+    return {name: target for name, target in found.items() if not target.startswith("/proc/")}
+
+
+def check(files: Mapping[str, str]) -> None:
+    """See that this process can fork.
+
+    Args:
+        files: what it may have open.
+
+    Raises:
+        CannotFork: why it must not.
+    """
+    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - only counted
+        names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        raise CannotFork(f"a thread is started by then ({', '.join(names) or 'not one of Python'})")
+    more = [target for name, target in open_files().items() if files.get(name) != target]
+    if more:
+        raise CannotFork(f"a file or socket is open by then ({', '.join(more)})")
+
+
+def files_of(names: Iterable[str], jobs: Iterable[str]) -> set[str]:
+    """Return the files of modules; of what is installed those of the Jobs only: the rest changes with a restart."""
+    installed = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+    paths = {name: getattr(sys.modules.get(name), "__file__", None) for name in names}
+    always = set(jobs)
+    return {path for name, path in paths.items() if path and (name in always or not path.startswith(installed))}
+
+
+if __name__ == "__main__":
+    main()

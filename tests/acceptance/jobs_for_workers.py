@@ -1,0 +1,186 @@
+"""Jobs that say how they are executed; each may run on a warm worker's queue or on a process worker's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+
+from flows import DryRunVar, IntegerVar, Job, StringVar, register_jobs
+
+name = "Workers"
+BOTH = ("warm", "process")
+
+
+class Surroundings(Job):
+    """Tells of the process that it is in."""
+
+    class Meta:
+        name = "Surroundings"
+        has_sensitive_variables = False
+        job_queues = BOTH
+
+    def run(self) -> dict[str, Any]:
+        os.umask(mask := os.umask(0o077))
+        return {
+            "environment": sorted(os.environ),
+            "cwd": str(Path.cwd()),
+            "files": sorted(os.listdir()),  # noqa: PTH208 - of this folder
+            "leads a group": os.getpgid(0) == os.getpid(),
+            "umask": mask,
+            "chance": random.random(),
+            "program": Path("/proc/self/cmdline").read_text().split("\0")[1:4],
+        }
+
+
+class Isolated(Surroundings):
+    class Meta:
+        name = "Isolated"
+        isolated = True
+
+
+@task
+def double(number: int) -> int:
+    return 2 * number
+
+
+@flow
+def doubled(number: int) -> int:
+    return double(number)
+
+
+@flow
+async def doubled_at_once(*numbers: int) -> int:
+    return sum(double.map(list(numbers)).result())
+
+
+class Flows(Job):
+    """Runs flows of Prefect's, also one that is a coroutine, and tasks that run at once."""
+
+    class Meta:
+        name = "Flows"
+        has_sensitive_variables = False
+        job_queues = BOTH
+
+    def run(self) -> list[int]:
+        return [doubled(1), asyncio.run(doubled_at_once(1, 2, 3))]
+
+
+class Talk(Job):
+    class Meta:
+        name = "Talk"
+        has_sensitive_variables = False
+        job_queues = BOTH
+
+    def run(self) -> str:
+        for number in range(300):
+            self.logger.info("line %s", number)
+        return "said"
+
+
+class Raise(Job):
+    class Meta:
+        name = "Raise"
+        has_sensitive_variables = False
+        job_queues = BOTH
+
+    def run(self) -> None:
+        raise ValueError("broken on purpose")
+
+
+class Tired(Job):
+    class Meta:
+        name = "Tired"
+        has_sensitive_variables = False
+        soft_time_limit = 1
+        job_queues = BOTH
+
+    def run(self) -> None:
+        time.sleep(60)
+
+
+class Slow(Job):
+    class Meta:
+        name = "Slow"
+        has_sensitive_variables = False
+        time_limit = 1
+        job_queues = BOTH
+
+    def run(self) -> None:
+        time.sleep(60)
+
+
+class Deaf(Job):
+    """Does not end when its time is over, and has to be killed."""
+
+    class Meta:
+        name = "Deaf"
+        has_sensitive_variables = False
+        time_limit = 1
+        job_queues = BOTH
+
+    def run(self) -> None:
+        while True:
+            try:
+                time.sleep(60)
+            except BaseException:
+                self.logger.info("not yet")
+
+
+class Start(Job):
+    """Starts a process that would live longer, tells both ids, and sleeps."""
+
+    file = StringVar()
+    seconds = IntegerVar(default=600)
+
+    class Meta:
+        name = "Start"
+        has_sensitive_variables = False
+        job_queues = BOTH
+
+    def run(self, *, file: str, seconds: int) -> None:
+        started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)"])
+        Path(file).write_text(f"{os.getpid()} {started.pid}\n")
+        time.sleep(seconds)
+
+
+class Asked(Job):
+    """Is to be approved first; notes each execution."""
+
+    dryrun = DryRunVar()
+    file = StringVar()
+
+    class Meta:
+        name = "Asked"
+        has_sensitive_variables = False
+        approval_required = True
+        job_queues = BOTH
+
+    def run(self, *, dryrun: bool, file: str) -> str:
+        with Path(file).open("a") as lines:
+            lines.write("ran\n")
+        return "ran"
+
+
+class Noted(Job):
+    file = StringVar()
+
+    class Meta:
+        name = "Noted"
+        has_sensitive_variables = False
+        job_queues = BOTH
+
+    def run(self, *, file: str) -> float:
+        with Path(file).open("a") as lines:
+            lines.write("ran\n")
+        return time.time()
+
+
+register_jobs(Surroundings, Isolated, Flows, Talk, Raise, Tired, Slow, Deaf, Start, Asked, Noted)

@@ -1,0 +1,361 @@
+"""One contract for both ways to start runs: in forked children, and each in a process from nothing.
+
+A server of its own has no worker; two are started by hand, each for one queue. Everything is asked of both at the
+beginning and looked at later, so that the waits are one wait.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.people import RESULTS, SCHEDULES
+from tests.live import JOBS, Live, environment, eventually, start
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc"),
+]
+
+WAYS = ("warm", "process")
+PATIENCE = 90
+
+CHANGING = """
+from flows import Job, register_jobs
+
+class Changing(Job):
+    class Meta:
+        name = "Changing"
+        has_sensitive_variables = False
+        job_queues = ("warm", "process")
+
+    def run(self):
+        return {value}
+
+register_jobs(Changing)
+"""
+
+Shape = Mapping[str, Any]
+
+
+@dataclass
+class Workers:
+    """A server, a worker of each kind, and what was asked of each.
+
+    Args:
+        server: it.
+        folder: of files.
+        admin: asks it.
+        processes: the workers, by their way.
+        results: what was asked, by way and name.
+    """
+
+    server: Live
+    folder: Path
+    admin: httpx.Client
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    results: dict[tuple[str, str], Shape] = field(default_factory=dict)
+
+    def start(self, way: str) -> None:
+        """Start a worker that serves the queue of its name."""
+        prefect = {
+            "PREFECT_API_URL": f"{self.server.origin}/api",
+            "PREFECT_API_AUTH_STRING": f"signoff-worker:{(self.server.home / 'worker.key').read_text()}",
+            "PREFECT_HOME": str(self.server.home / "prefect"),
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "SIGNOFF_JOBS": "jobs_for_workers,changing",
+        }
+        command = [sys.executable, "-m", "api_shim.cli", "worker", "--queue", way, "--way", way]
+        self.processes[way] = subprocess.Popen(
+            [*command, "--home", str(self.server.home)], cwd=JOBS, env=environment(**prefect, **self.path)
+        )
+
+    @property
+    def path(self) -> dict[str, str]:
+        return {"PYTHONPATH": os.pathsep.join(filter(None, (str(self.folder), os.environ.get("PYTHONPATH"))))}
+
+    def ask(self, way: str, job: str, when: Any = None, **data: Any) -> Shape:
+        """Ask for a run, as soon as there is a worker."""
+        body = {"data": data, "schedule": when, "task_queue": way}
+
+        def asked() -> httpx.Response | None:
+            # On a connection of its own: one that was left for long may be closed by now.
+            with self.server.client() as client:
+                answer = client.post(f"/api/extras/jobs/{job}/run/", json=body)
+            return None if answer.status_code == 503 else answer
+
+        answer = eventually(asked, within=PATIENCE, every=0.5)
+        assert answer.status_code == 201, answer.text
+        made: Shape = answer.json()["scheduled_job"] or answer.json()["job_result"]
+        return made
+
+    def over(self, way: str, name: str) -> Shape:
+        """Wait for the end of what was asked for, and return its job result."""
+        made = self.results[way, name]
+        return eventually(lambda: self._result(made), within=PATIENCE, every=0.3)
+
+    def _result(self, made: Shape) -> Shape | None:
+        if made["object_type"] == "extras.jobresult":
+            found: Shape = self.admin.get(made["url"]).json()
+            return found if found["date_done"] else None
+        rows = self.admin.get(RESULTS, params={"scheduled_job": made["id"]}).json()["results"]
+        return next((row for row in rows if row["date_done"]), None)
+
+    def file(self, way: str, name: str) -> Path:
+        return self.folder / f"{way}-{name}"
+
+    def begun(self, way: str, name: str) -> list[int]:
+        """Wait until a run has written the ids of its processes."""
+        file = self.file(way, name)
+        eventually(lambda: file.exists() and file.read_text().endswith("\n"), within=PATIENCE)
+        return [int(word) for word in file.read_text().split()]
+
+
+def lives(pid: int) -> bool:
+    """Say whether a process is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def soon(seconds: float, name: str) -> Shape:
+    at = datetime.now(UTC) + timedelta(seconds=seconds)
+    return {"interval": "future", "name": name, "start_time": at.isoformat()}
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Workers]:
+    """Both workers, and what was asked of them."""
+    folder = tmp_path_factory.mktemp("workers")
+    (folder / "changing.py").write_text(CHANGING.format(value=1))
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    jobs = "jobs_for_workers,changing"
+    server = start(folder / "home", free_port(), "--worker", "none", SIGNOFF_JOBS=jobs, PYTHONPATH=path)
+    with server.client() as admin:
+        made = Workers(server, folder, admin)
+        try:
+            for way in WAYS:
+                made.start(way)
+            for way in WAYS:
+                ask_everything(made, way)
+            yield made
+        finally:
+            for process in made.processes.values():
+                process.kill()
+                process.wait()
+            server.stop()
+
+
+def ask_everything(made: Workers, way: str) -> None:
+    for job in ("Changing", "Deaf", "Slow", "Tired", "Raise", "Flows", "Talk", "Surroundings", "Isolated"):
+        made.results[way, job] = made.ask(way, job)
+    made.results[way, "Again"] = made.ask(way, "Surroundings")
+    for name in ("cancelled", "killed", "leaving"):
+        seconds = 0 if name == "leaving" else 600
+        made.results[way, name] = made.ask(way, "Start", file=str(made.file(way, name)), seconds=seconds)
+    made.results[way, "held"] = made.ask(way, "Asked", soon(5, f"{way} held"), file=str(made.file(way, "held")))
+    made.results[way, "waits"] = made.ask(way, "Noted", soon(20, f"{way} waits"), file=str(made.file(way, "waits")))
+    start_now(made.admin, f"{way} waits")
+
+
+def status(result: Shape) -> str:
+    return str(result["status"]["value"])
+
+
+both = pytest.mark.parametrize("way", WAYS)
+
+
+# How runs end
+
+
+@both
+@pytest.mark.parametrize(
+    ("name", "ends", "says"),
+    [
+        ("Flows", "SUCCESS", ""),
+        ("Talk", "SUCCESS", ""),
+        ("Raise", "FAILURE", "ValueError: broken on purpose"),
+        ("Tired", "FAILURE", "SoftTimeLimitExceeded: The job has run longer than its soft time limit of 1 s."),
+        ("Slow", "FAILURE", "TimeLimitExceeded: The job has run longer than its time limit of 1 s."),
+        ("Deaf", "FAILURE", "Process exited with status code: -9"),
+    ],
+)
+def test_runs_end_as_they_should(workers: Workers, way: str, name: str, ends: str, says: str) -> None:
+    result = workers.over(way, name)
+    assert status(result) == ends
+    assert says in (result["traceback"] or "")
+
+
+@both
+def test_flows_within_a_job_run_also_at_once(workers: Workers, way: str) -> None:
+    assert workers.over(way, "Flows")["result"] == [2, 12]
+
+
+@both
+def test_the_log_is_complete_when_the_run_is_over(workers: Workers, way: str) -> None:
+    talk = workers.over(way, "Talk")
+    lines = workers.admin.get(f"{workers.results[way, 'Talk']['url']}logs/", params={"limit": 1000}).json()
+    said = [line["message"] for line in (lines["results"] if isinstance(lines, dict) else lines)]
+    assert [message for message in said if message.startswith("line ")] == [f"line {n}" for n in range(300)]
+    assert talk["result"] == "said"
+
+
+# Where runs are
+
+
+@both
+def test_a_run_has_a_folder_of_its_own_and_leaves_none(workers: Workers, way: str) -> None:
+    one, two = (workers.over(way, name)["result"] for name in ("Surroundings", "Again"))
+    assert one["files"] == []
+    assert one["cwd"] != two["cwd"]
+    eventually(lambda: not Path(one["cwd"]).exists() and not Path(two["cwd"]).exists())
+
+
+@both
+def test_runs_do_not_share_their_random_numbers(workers: Workers, way: str) -> None:
+    assert workers.over(way, "Surroundings")["result"]["chance"] != workers.over(way, "Again")["result"]["chance"]
+
+
+def test_the_environment_is_the_one_that_prefects_worker_gives(workers: Workers) -> None:
+    warm, process = ({*workers.over(way, "Surroundings")["result"]["environment"]} for way in WAYS)
+    assert warm == process
+    assert not {name for name in warm if name.startswith(("PREFECT_SERVER_API", "SIGNOFF_DATABASE"))}
+
+
+def test_the_umask_is_the_workers(workers: Workers) -> None:
+    assert len({workers.over(way, "Surroundings")["result"]["umask"] for way in WAYS}) == 1
+
+
+def test_a_run_is_forked_unless_its_job_asks_to_be_isolated(workers: Workers) -> None:
+    forked = workers.over("warm", "Surroundings")["result"]["program"]
+    assert "api_shim.worker.prefect_zygote" in forked
+    for way in WAYS:
+        assert "prefect.engine" in " ".join(workers.over(way, "Isolated")["result"]["program"])
+
+
+def test_what_a_forked_run_has_started_ends_with_it(workers: Workers) -> None:
+    assert status(workers.over("warm", "leaving")) == "SUCCESS"
+    _, started = workers.begun("warm", "leaving")
+    eventually(lambda: not lives(started))
+
+
+# The gate
+
+
+@both
+def test_a_run_that_nobody_approved_is_held_and_executes_once_when_somebody_has(workers: Workers, way: str) -> None:
+    made, file = workers.results[way, "held"], workers.file(way, "held")
+    run_id = start_now(workers.admin, f"{way} held")
+
+    def states() -> list[str]:
+        rows = workers.admin.get("/api/flow_run_states/", params={"flow_run_id": run_id}).json()
+        return [row["name"] for row in sorted(rows, key=lambda row: str(row["timestamp"]))]
+
+    eventually(lambda: "Running" in (told := states()) and told[-1] == "Suspended", within=PATIENCE)
+    assert not file.exists()
+    with workers.server.client("bob") as bob:
+        bob.post(f"{SCHEDULES}{made['id']}/approve/", params={"force": "true"}).raise_for_status()
+    assert status(workers.over(way, "held")) == "SUCCESS"
+    assert file.read_text() == "ran\n"
+
+
+@both
+def test_a_run_that_is_let_loose_too_early_waits_for_its_time(workers: Workers, way: str) -> None:
+    result = workers.over(way, "waits")
+    assert workers.file(way, "waits").read_text() == "ran\n"
+    at = datetime.fromisoformat(workers.results[way, "waits"]["start_time"])
+    assert result["result"] >= at.timestamp() - 0.5
+
+
+def start_now(client: httpx.Client, name: str) -> str:
+    """Set a run to start at once, past all rules, and return its id."""
+
+    def waiting() -> Any:
+        found = client.post("/api/flow_runs/filter", json={"flow_runs": {"name": {"like_": name}}}).json()
+        return found and found[0]["state_name"] in {"Suspended", "Scheduled"} and found[0]["id"]
+
+    run_id = eventually(waiting, within=PATIENCE)
+    body = {"state": {"type": "SCHEDULED"}, "force": True}
+    client.post(f"/api/flow_runs/{run_id}/set_state", json=body).raise_for_status()
+    return str(run_id)
+
+
+# Runs that are ended
+
+
+@both
+def test_a_run_that_is_cancelled_ends_with_what_it_has_started(workers: Workers, way: str) -> None:
+    run, started = workers.begun(way, "cancelled")
+    run_id = workers.results[way, "cancelled"]["id"]
+    body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    workers.admin.post(f"/api/flow_runs/{run_id}/set_state", json=body).raise_for_status()
+    assert status(workers.over(way, "cancelled")) == "REVOKED"
+    eventually(lambda: not lives(run))
+    if way == "warm":
+        eventually(lambda: not lives(started))
+
+
+@both
+def test_a_run_that_is_killed_is_a_failure_at_once(workers: Workers, way: str) -> None:
+    run, _started = workers.begun(way, "killed")
+    os.kill(run, signal.SIGKILL)
+    result = workers.over(way, "killed")
+    assert status(result) == "FAILURE"
+    # Whoever notices first tells: the worker, or the loop that looks after runs.
+    noticed = ("Process exited with status code: -9", "The process that executed this run has gone.")
+    assert any(sentence in result["traceback"] for sentence in noticed)
+
+
+@both
+def test_code_that_changes_on_disk_is_what_runs_next(workers: Workers, way: str) -> None:
+    assert workers.over(way, "Changing")["result"] == 1
+    (workers.folder / "changing.py").write_text(CHANGING.format(value=222))
+    workers.results[way, "changed"] = workers.ask(way, "Changing")
+    try:
+        assert workers.over(way, "changed")["result"] == 222
+    finally:
+        (workers.folder / "changing.py").write_text(CHANGING.format(value=1))
+
+
+# The end of what executes them; last, for they are gone then
+
+
+def zygote_of(worker: subprocess.Popen[bytes]) -> int:
+    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+    return next(int(pid) for pid in children if "prefect_zygote" in Path(f"/proc/{pid}/cmdline").read_text())
+
+
+def test_a_fork_server_that_is_killed_fails_its_runs_and_the_next_run_works(workers: Workers) -> None:
+    file = workers.file("warm", "with its server")
+    workers.results["warm", "with its server"] = workers.ask("warm", "Start", file=str(file))
+    run, started = workers.begun("warm", "with its server")
+    os.kill(zygote_of(workers.processes["warm"]), signal.SIGKILL)
+    assert status(workers.over("warm", "with its server")) == "FAILURE"
+    assert not lives(run)
+    assert not lives(started)
+    workers.results["warm", "after it"] = workers.ask("warm", "Talk")
+    assert status(workers.over("warm", "after it")) == "SUCCESS"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_a_worker_that_goes_leaves_no_run_behind(workers: Workers, how: signal.Signals) -> None:
+    name = f"with its worker {how.name}"
+    workers.results["warm", name] = workers.ask("warm", "Start", file=str(workers.file("warm", name)))
+    run, started = workers.begun("warm", name)
+    zygote = zygote_of(workers.processes["warm"])
+    workers.processes["warm"].send_signal(how)
+    workers.processes["warm"].wait(20)
+    for pid in (run, started, zygote):
+        eventually(lambda pid=pid: not lives(pid))  # type: ignore[misc]
+    workers.start("warm")

@@ -1,0 +1,100 @@
+"""The way that a worker takes to start runs, and what it says where it cannot take the one that was asked for."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.workers.process import ProcessWorker
+
+from api_shim.worker import prefect_starter, prefect_ways
+from api_shim.worker.fork_server import ForkFailed, ForkServers
+from api_shim.worker.prefect_ways import certificates, make_worker
+from api_shim.worker.prefect_worker import WarmWorker
+from api_shim.worker.process import Way, WorkerOptions
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Prefect that answers, and fork servers that are ready without a process."""
+
+    async def at_once(*_: Any) -> None:
+        return
+
+    monkeypatch.setattr(prefect_ways, "_answering", at_once)
+    monkeypatch.setattr(ForkServers, "ready", at_once)
+    quiet = logging.getLogger(prefect_ways.QUIET)
+    level = quiet.level
+    yield
+    quiet.setLevel(level)
+
+
+def options(**more: Any) -> WorkerOptions:
+    return WorkerOptions(pool="signoff", name="warm", modules=("jobs",), home="/nowhere", **more)
+
+
+async def test_the_warm_way_has_a_limit_that_fits_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_ways, "limit_here", lambda: 12)
+    assert isinstance(worker := await make_worker(options(), str(tmp_path), None), WarmWorker)
+    assert worker._limit == 12
+    assert (await make_worker(options(limit=3, queues=("bulk",)), str(tmp_path), None))._limit == 3
+
+
+async def test_the_process_way_is_prefects_own_worker(tmp_path: Path) -> None:
+    worker = await make_worker(options(way=Way.PROCESS, queues=("bulk",)), str(tmp_path), None)
+    assert type(worker) is ProcessWorker
+    assert (worker._limit, worker._work_queues) == (None, {"bulk"})
+
+
+def no_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+
+
+def no_private_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "api_shim.worker.prefect_starter", ModuleType("prefect_starter"))
+
+
+def another_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_starter, "misfit", lambda: "Prefect's x takes no y")
+
+
+def no_fork_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_self: ForkServers) -> None:
+        raise ForkFailed("It ended at once.")
+
+    monkeypatch.setattr(ForkServers, "ready", fail)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "why"),
+    [
+        (no_linux, "processes are not forked safely on darwin"),
+        (no_private_interface, "this version of Prefect has it otherwise (cannot import name 'misfit'"),
+        (another_interface, "Prefect's x takes no y"),
+        (no_fork_server, "It ended at once"),
+    ],
+)
+async def test_where_it_cannot_fork_it_is_prefects_own_worker_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lacking: Any, why: str
+) -> None:
+    lacking(monkeypatch)
+    assert type(await make_worker(options(), str(tmp_path), None)) is ProcessWorker
+    assert f"Each run gets a process from nothing, by Prefect's process worker: {why}" in caplog.text
+
+
+@pytest.mark.parametrize(("url", "one"), [("http://127.0.0.1:4200/api", True), ("https://prefect.test/api", False)])
+def test_children_read_one_certificate_where_the_server_has_none(tmp_path: Path, url: str, one: bool) -> None:
+    with temporary_settings({PREFECT_API_URL: url}):
+        file = certificates(str(tmp_path))
+    assert (file is not None) is one
+    if file:
+        assert len(ssl.create_default_context(cafile=file).get_ca_certs()) == 1
