@@ -28,6 +28,12 @@ ASKED: dict[str, set[str]] = {
     "api_shim/prefect_api/prefect_client.py": {"clock"},  # how long a worker has been silent
     "api_shim/client/client.py": {"clock"},  # how long somebody has waited
     "api_shim/cli/up.py": {"chance"},  # the password of Prefect's own clients
+    "api_shim/cli/worker.py": {"environment"},  # where Prefect is, and where Jobs are imported from
+    "api_shim/worker/prefect_run.py": {"environment", "chance"},  # a run's own environment; generators seeded anew
+    "api_shim/worker/prefect_worker.py": {"clock", "environment"},  # what is due; what runs are given
+    "api_shim/worker/prefect_zygote.py": {"clock", "environment"},  # when files changed; what runs are given
+    "api_shim/worker/process.py": {"environment"},  # what the worker does not pass on
+    "api_shim/worker/supervisor.py": {"clock", "environment"},  # how soon the worker ended; what it is given
     "api_shim/services/account_admin.py": {"chance"},  # ids and keys
     "api_shim/services/accounts.py": {"chance"},  # ids
     "api_shim/services/sessions.py": {"chance"},  # keys of sessions

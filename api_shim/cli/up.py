@@ -186,8 +186,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     admin.ensure_service(WORKER, worker_key, utc_now())
     origin = origin_of(host, port)
     set_environment(home=settings.home, origin=origin, internal=internal, worker=f"{WORKER}:{worker_key}")
-    found = discover(settings.job_modules)
-    warn(found)
+    found = discovered(settings)
 
     say("Starting Prefect (the first start takes about ten seconds) …")
     prefect = create_prefect_app()
@@ -196,8 +195,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     engine = PrefectOrchestrator(client, pool=settings.pool)
 
     async def opened() -> None:
-        if worker is not None:
-            await worker_there(engine)
+        await worker_there(engine, worker)
         # Keys are created only when they are printed, so that a failed start loses none.
         now = utc_now()
         made = admin.first_keys(now)
@@ -222,9 +220,16 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         server.run()
 
 
-async def worker_there(engine: PrefectOrchestrator) -> None:
-    """Wait until a worker serves the default queue, but not for ever."""
-    with anyio.move_on_after(WORKS_WITHIN):
+def discovered(settings: Settings) -> Discovery:
+    """Find the Jobs, and print what could not be registered."""
+    found = discover(settings.job_modules)
+    warn(found)
+    return found
+
+
+async def worker_there(engine: PrefectOrchestrator, worker: WorkerProcess | None) -> None:
+    """Wait until the worker serves the default queue, but not for ever, and not where there is none."""
+    with anyio.move_on_after(WORKS_WITHIN if worker else 0):
         while not await engine.has_worker("default"):  # noqa: ASYNC110 - Prefect tells nobody that one has come
             await anyio.sleep(0.1)
 
