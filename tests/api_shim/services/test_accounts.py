@@ -632,7 +632,7 @@ def test_what_cannot_be_remembered_is_not_done(few: Place, monkeypatch: pytest.M
         raise LookupError("The audit has lost its head.")
 
     before = few.rows()
-    monkeypatch.setattr("api_shim.services.accounts.about_account", broken)
+    monkeypatch.setattr("api_shim.services.accounts.account_event", broken)
     for kind in KINDS:
         for call in calls(few, few.actor("root"), kind).values():
             with pytest.raises(LookupError):
