@@ -316,7 +316,7 @@ def _deployment_of(job: Job) -> UUID:
 
 
 def requester_name(scheduled: ScheduledJob, tx: Transaction) -> str:
-    """Return the name of who asked for a scheduled job, as he was called then."""
+    """Return the name, at that time, of the person who asked for a scheduled job."""
     found = tx.one(Participant, scheduled_job_id=scheduled.id, user_id=scheduled.requester_id)
     return found.username if found is not None else UNKNOWN_USER
 

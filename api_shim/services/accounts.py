@@ -116,7 +116,7 @@ class Accounts:
             body: its fields, as sent.
 
         Raises:
-            Forbidden: he may add none, or not this one.
+            Forbidden: they may add none, or not this one.
             Invalid: a fault in a field, or its name is taken.
         """
         return await self._write(kind, partial(_add, self._desk(actor, kind), body))
@@ -131,19 +131,19 @@ class Accounts:
             body: the fields to change, as sent.
 
         Raises:
-            Forbidden: he may change none, or not this one, or not into this.
-            NotFound: there is none, or none that he may see.
+            Forbidden: they may change none, or not this one, or not into this.
+            NotFound: there is none, or none that they may see.
             Invalid: a fault in a field, or its new name is taken.
             Conflict: no active superuser would remain.
         """
         return await self._write(kind, partial(_change, self._desk(actor, kind), by, body))
 
     async def remove(self, actor: Actor, kind: ObjectType, by: Mapping[str, Any]) -> None:
-        """Remove one; a user with his tokens, while what he scheduled stays and fails when it would next run.
+        """Remove one; a user with their tokens, while what they scheduled stays and fails when it would next run.
 
         Raises:
-            Forbidden: he may remove none, or not this one.
-            NotFound: there is none, or none that he may see.
+            Forbidden: they may remove none, or not this one.
+            NotFound: there is none, or none that they may see.
             Conflict: no active superuser would remain.
         """
         await self._store.write(partial(_remove, self._desk(actor, kind), by))

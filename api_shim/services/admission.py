@@ -411,8 +411,8 @@ def who_runs(job: Job, owner: User | None, actor: Actor | None, thing: Attribute
 
     Args:
         job: the Job.
-        owner: who owns what runs; None when he has been removed.
-        actor: the owner as the rules see him.
+        owner: who owns what runs; None when they have been removed.
+        actor: the owner as the rules see them.
         thing: the Job, as constraints see it.
     """
     if job.is_job_hook_receiver:

@@ -3,7 +3,7 @@
 * A change is accepted whole or refused whole, and held to what holds when a scheduled job is first requested.
 * A change of what was approved puts it back into the queue in the same transaction; until somebody has decided anew
   nothing of it runs. Who made the change cannot approve it.
-* What a person enabled or disabled is recorded as his act; one that has had its only turn, has no owner, or has
+* What a person enabled or disabled is recorded as their act; one that has had its only turn, has no owner, or has
   expired is not enabled.
 * Firings from before a change of when, where or with what it runs, or from before it was enabled, are not owed.
 
@@ -83,8 +83,8 @@ class ScheduleChanges:
             it, as it stands then.
 
         Raises:
-            Forbidden: he may not change it, or not in this way.
-            NotFound: there is none, or none that he may see.
+            Forbidden: they may not change it, or not in this way.
+            NotFound: there is none, or none that they may see.
             Invalid: a value that it cannot have, under its field.
             Conflict: it cannot be enabled.
             Unavailable: no worker serves the new queue, or Prefect does not answer.

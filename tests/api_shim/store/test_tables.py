@@ -27,7 +27,6 @@ from api_shim.domain.model import (
     NEVER,
     DeletedRun,
     Job,
-    JobQueue,
     JobResult,
     Participant,
     PendingCleanup,
