@@ -866,14 +866,15 @@ def test_the_queue_asks_the_database_as_often_for_fifty_as_for_one(plant: Plant)
 
 @contextmanager
 def interrupted(store: Store, after: int, work: Callable[[], Any]) -> Iterator[list[int]]:
-    """Let something happen between a statement that reads and the one that follows it."""
+    """Let something happen, in another thread, between a statement that reads and the one that follows it."""
     said: list[int] = []
 
     def hear(connection: Any, *_statement: Any) -> None:
         if not connection.get_execution_options()["signoff_write"]:
             said.append(len(said) + 1)
             if len(said) == after:
-                work()
+                with ThreadPoolExecutor(1) as aside:
+                    aside.submit(work).result()
 
     event.listen(store._engine, "after_cursor_execute", hear)
     try:
