@@ -1,4 +1,4 @@
-"""A real ``signoff up`` in a process of its own, and a client for it."""
+"""A real ``signoff up`` in a process of its own, and clients for servers, real or within the tests' process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,33 +47,32 @@ class Patient(httpx.HTTPTransport):
         return answer
 
 
-@dataclass
-class Live:
-    """A running server.
+@dataclass(kw_only=True)
+class Server(ABC):
+    """Something that answers as ``signoff up`` does.
 
     Args:
+        origin: the start of its addresses.
         home: its home folder.
-        port: its port.
-        process: it.
-        log: the file that it prints to.
-        keys: the keys that it has printed, by user.
+        keys: the keys that are known, by user.
     """
 
+    origin: str
     home: Path
-    port: int
-    process: subprocess.Popen[bytes]
-    log: Path
     keys: dict[str, str] = field(default_factory=dict)
 
     @property
-    def origin(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def database_url(self) -> str:
+        return f"sqlite:///{self.home / 'signoff.db'}"
+
+    @abstractmethod
+    def _transport(self) -> httpx.BaseTransport: ...
 
     def client(self, who: str | None = "admin", **headers: str) -> httpx.Client:
         """Return a client that signs in as a user who has a key; as nobody for None."""
         if who is not None:
             headers = {"Authorization": f"Token {self.key(who)}", **headers}
-        return httpx.Client(base_url=self.origin, headers=headers, timeout=60, transport=Patient(verify=NO_TLS))
+        return httpx.Client(base_url=self.origin, headers=headers, timeout=60, transport=self._transport())
 
     def key(self, who: str) -> str:
         """Return a user's key, after making the user if there is none."""
@@ -91,11 +91,29 @@ class Live:
 
     @contextmanager
     def _administering(self) -> Iterator[AccountAdmin]:
-        store = Store(f"sqlite:///{self.home / 'signoff.db'}")
+        store = Store(self.database_url)
         try:
             yield administering(store)
         finally:
             store.close()
+
+
+@dataclass(kw_only=True)
+class Live(Server):
+    """A running server.
+
+    Args:
+        port: its port.
+        process: it.
+        log: the file that it prints to.
+    """
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def _transport(self) -> httpx.BaseTransport:
+        return Patient(verify=NO_TLS)
 
     def cli(self, *words: str, stdin: str = "", check: bool = True) -> str:
         """Run a command of ours on the server's home, and return what it prints."""
@@ -144,7 +162,9 @@ def start(home: Path, port: int, *options: str, keys: dict[str, str] | None = No
     command = [sys.executable, "-m", "api_shim.cli", "up", "--demo", "--home", str(home), "--port", str(port), *options]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=JOBS, env=environment(**env), stdout=out, stderr=subprocess.STDOUT)
-    server = Live(home=home, port=port, process=process, log=log, keys=dict(keys or {}))
+    server = Live(
+        origin=f"http://127.0.0.1:{port}", home=home, port=port, process=process, log=log, keys=dict(keys or {})
+    )
     try:
         eventually(lambda: process.poll() is not None or "signoff is running" in log.read_text(), within=180)
         assert process.poll() is None, f"signoff up ended: {log.read_text()}"
