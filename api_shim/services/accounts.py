@@ -228,7 +228,7 @@ def _check_outcome(tx: Transaction, desk: _Desk, action: Action, thing: Account)
 
 
 def _check_superusers(tx: Transaction, desk: _Desk, thing: Account, *, becomes: bool = False) -> None:
-    user = tx.one(User, id=thing.user_id) if isinstance(thing, Token) else thing
+    user = tx.get(User, id=thing.user_id) if isinstance(thing, Token) else thing
     superuser = becomes or (isinstance(user, User) and user.is_superuser)
     policy.enforce(policy.may_touch_superuser(desk.actor, superuser=superuser), desk.kind)
 
@@ -361,7 +361,7 @@ def record(
         fields: the names of the fields that were given or changed.
     """
     act = ACTS[_kind_of(thing), action]
-    tx.remember(account_event(thing.id, _name_of(tx, thing), act, now, by, fields))
+    tx.record(account_event(thing.id, _name_of(tx, thing), act, now, by, fields))
 
 
 def _kind_of(thing: Account) -> ObjectType:
@@ -399,7 +399,7 @@ def user_named(tx: Transaction, username: str, *, lock: bool = True) -> User:
     Raises:
         NotFound: there is none.
     """
-    user = tx.one(User, username=username, lock=lock)
+    user = tx.get(User, username=username, lock=lock)
     if user is None:
         raise NotFound(f"There is no user named {username!r}.")
     return user

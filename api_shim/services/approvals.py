@@ -114,10 +114,10 @@ class Approvals:
         await self._runs.check_served(case.row.queue)
         inputs = {**case.row.inputs, "dryrun": True}
 
-        def remember(tx: Transaction, result: JobResult) -> None:
-            tx.remember(scheduled_job_event(replace(case.row, flow_run_id=result.id), EventType.DRY_RUN, now, actor))
+        def record(tx: Transaction, result: JobResult) -> None:
+            tx.record(scheduled_job_event(replace(case.row, flow_run_id=result.id), EventType.DRY_RUN, now, actor))
 
-        return await self._runs.start(actor, case.job, inputs, case.row.queue, now, also=remember)
+        return await self._runs.start(actor, case.job, inputs, case.row.queue, now, also=record)
 
     async def queue(self, actor: Actor, listing: Listing) -> Page[Waiting]:
         """Return a page of what waits for a decision and the actor may see.
@@ -140,9 +140,7 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
     if decision.version not in (None, version_of(row, case.job)):
         raise Conflict(CHANGED)
     check_still_active(tx, actor)
-    tx.remember(
-        scheduled_job_event(row, EventType.APPROVED, now, actor, comment=decision.comment, force=decision.force)
-    )
+    tx.record(scheduled_job_event(row, EventType.APPROVED, now, actor, comment=decision.comment, force=decision.force))
     return tx.change(
         row,
         approval=STEPS[row.approval, Transition.APPROVE],
@@ -168,7 +166,7 @@ def _deny(
         if own
         else (EventType.DENIED, "Denied", Transition.DENY)
     )
-    tx.remember(
+    tx.record(
         scheduled_job_event(
             case.row, act, now, actor, comment=decision.comment, seen=snapshot(case.request.thing or {})
         )

@@ -97,7 +97,7 @@ def _deleted(actor: Actor, results: list[JobResult], now: datetime, tx: Transact
         for result in results
     ]
     for result in results:
-        tx.remember(_about(result, now, actor))
+        tx.record(_about(result, now, actor))
     tx.remove_all(JobResult, [result.id for result in results])
     tx.add_missing(spent)
     return spent

@@ -143,7 +143,7 @@ def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx
         _check_can_be_enabled(tx, case, replace(row, **to), now)
     if HOW & to.keys():
         add_participant(tx, row, actor.id, actor.username, owned=False)
-    _remember(tx, actor, row, to, now)
+    _record(tx, actor, row, to, now)
     row = tx.change(row, **to, **_following(row, to, now), date_changed=now, version=row.version + 1)
     policy.enforce(policy.check_result(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
     return revalidate(tx, row, case.job, now)
@@ -173,9 +173,9 @@ def _check_can_be_enabled(tx: Transaction, case: AuthzContext, row: ScheduledJob
         raise Invalid({"start_time": [START_INVALID]})
 
 
-def _remember(tx: Transaction, actor: Actor, row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> None:
+def _record(tx: Transaction, actor: Actor, row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> None:
     if "enabled" in to:
-        tx.remember(scheduled_job_event(row, EventType.ENABLED if to["enabled"] else EventType.DISABLED, now, actor))
+        tx.record(scheduled_job_event(row, EventType.ENABLED if to["enabled"] else EventType.DISABLED, now, actor))
     changed = sorted(to.keys() - {"enabled", "immediate"})
     if changed:
-        tx.remember(scheduled_job_event(row, EventType.CHANGED, now, actor, fields=changed))
+        tx.record(scheduled_job_event(row, EventType.CHANGED, now, actor, fields=changed))

@@ -232,7 +232,7 @@ def _add(actor: Actor, scheduled: ScheduledJob, now: datetime, tx: Transaction) 
     tx.add(scheduled)
     tx.add(Participant(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
     if scheduled.awaits_decision:
-        tx.remember(scheduled_job_event(scheduled, EventType.REQUESTED, now, actor))
+        tx.record(scheduled_job_event(scheduled, EventType.REQUESTED, now, actor))
 
 
 def _delete(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> PendingCleanup:
@@ -253,9 +253,9 @@ def _deleted(actor: Actor, rows: list[ScheduledJob], now: datetime, tx: Transact
     seen = tx.attributes_of(KIND, withdrawn) if withdrawn else {}
     for row in rows:
         if row.id in seen:
-            tx.remember(scheduled_job_event(row, EventType.WITHDRAWN, now, actor, seen=snapshot(seen[row.id])))
+            tx.record(scheduled_job_event(row, EventType.WITHDRAWN, now, actor, seen=snapshot(seen[row.id])))
         else:
-            tx.remember(scheduled_job_event(row, EventType.DELETED, now, actor))
+            tx.record(scheduled_job_event(row, EventType.DELETED, now, actor))
     return delete_rows(tx, rows, f"Deleted by {actor.username}.")
 
 

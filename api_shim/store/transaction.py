@@ -3,7 +3,7 @@
 * ``add``, ``change`` and ``remove`` take the model's values; ``change`` writes only the fields it is given, so that
   two writers of different fields do not undo each other.
 * ``visible`` and ``page`` see only what the caller may see.
-* What is to be remembered is kept until the transaction ends and written last, so that those who write at once wait
+* Events to be recorded are kept until the transaction ends and written last, so that those who write at once wait
   for each other at the end of the chain only, and in no circle.
 * A statement that is asked again and again is built once, with parameters: SQLAlchemy takes longer to build it and to
   recognise it than SQLite takes to answer it.
@@ -174,7 +174,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._remembered: list[AuditEvent] = []
+        self._recorded: list[AuditEvent] = []
 
     def add(self, *things: Any) -> None:
         """Insert values of one kind, in one statement.
@@ -212,7 +212,7 @@ class Transaction:
         for part in _parts(ids):
             self._connection.execute(delete(table).where(table.c.id.in_(part)))
 
-    def one(self, kind: type[T], *, lock: bool = False, **by: Any) -> T | None:
+    def get(self, kind: type[T], *, lock: bool = False, **by: Any) -> T | None:
         """Return the value that has these fields, or None.
 
         Args:
@@ -244,24 +244,24 @@ class Transaction:
         values = {name: value for name, value in by.items() if value is not None}
         return _selection(TABLES[kind], tests, order, lock), values
 
-    def remember(self, event: AuditEvent) -> None:
+    def record(self, event: AuditEvent) -> None:
         """Add an event to the audit, together with all that this transaction does."""
-        self._remembered.append(event)
+        self._recorded.append(event)
 
     def close(self) -> None:
-        """Write what is to be remembered; nothing follows."""
-        if not self._remembered:
+        """Write the recorded events; nothing follows."""
+        if not self._recorded:
             return
         first = self.audit_head(lock=True)
-        chain = chain_events(self._remembered, first)
+        chain = chain_events(self._recorded, first)
         self.add(*chain)
         self.change(first, number=chain[-1].number, hash=chain[-1].hash)
 
     def audit_head(self, *, lock: bool = False) -> AuditHead:
         """Return the end of the audit."""
-        head = self.one(AuditHead, id=1, lock=lock)
+        head = self.get(AuditHead, id=1, lock=lock)
         if head is None:
-            raise LookupError("The audit has lost its head.")
+            raise LookupError("The audit has no head: its last number and hash are missing.")
         return head
 
     def events(self, after: int, limit: int) -> list[AuditEvent]:
@@ -289,7 +289,7 @@ class Transaction:
 
     def exists(self, kind: type[Any], **by: Any) -> bool:
         """Say whether there is any value with these fields."""
-        return self.one(kind, **by) is not None
+        return self.get(kind, **by) is not None
 
     def _read(self, kind: type[T], query: Select[Any], **values: Any) -> list[T]:
         return [kind(**row._mapping) for row in self._connection.execute(query, values)]

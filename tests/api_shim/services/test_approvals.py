@@ -1355,7 +1355,7 @@ def test_who_takes_a_request_over_while_he_approves_it_either_has_not_approved_o
 
     def takes(row: ScheduledJob) -> Deed:
         def take(tx: Transaction) -> None:
-            found = tx.one(ScheduledJob, id=row.id, lock=True)
+            found = tx.get(ScheduledJob, id=row.id, lock=True)
             tx.add(Participant(scheduled_job_id=row.id, user_id=bob.id, username=bob.username))
             tx.change(found, owner_id=bob.id)
 
@@ -1820,7 +1820,7 @@ class Requests(OverPlants):
         self.plant.code = code
         if known:
             with self.plant.store.transaction() as tx:
-                job = tx.one(Job, id=self.plant.job.id, lock=True)
+                job = tx.get(Job, id=self.plant.job.id, lock=True)
                 assert job is not None
                 return_stale(tx.change(job, code_digest=code, version=job.version + 1).id, self.plant.now, tx)
         self._hear()
