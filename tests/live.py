@@ -66,13 +66,14 @@ class Server(ABC):
         return f"sqlite:///{self.home / 'signoff.db'}"
 
     @abstractmethod
-    def _transport(self) -> httpx.BaseTransport: ...
+    def transport(self) -> httpx.BaseTransport:
+        """Return what passes requests on to it."""
 
     def client(self, who: str | None = "admin", **headers: str) -> httpx.Client:
         """Return a client that signs in as a user who has a key; as nobody for None."""
         if who is not None:
             headers = {"Authorization": f"Token {self.key(who)}", **headers}
-        return httpx.Client(base_url=self.origin, headers=headers, timeout=60, transport=self._transport())
+        return httpx.Client(base_url=self.origin, headers=headers, timeout=60, transport=self.transport())
 
     def key(self, who: str) -> str:
         """Return a user's key, after making the user if there is none."""
@@ -112,7 +113,7 @@ class Live(Server):
     process: subprocess.Popen[bytes]
     log: Path
 
-    def _transport(self) -> httpx.BaseTransport:
+    def transport(self) -> httpx.BaseTransport:
         return Patient(verify=NO_TLS)
 
     def cli(self, *words: str, stdin: str = "", check: bool = True) -> str:

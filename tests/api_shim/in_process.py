@@ -69,7 +69,7 @@ class InProcess(Server):
     portal: BlockingPortal
     application: Origin
 
-    def _transport(self) -> httpx.BaseTransport:
+    def transport(self) -> httpx.BaseTransport:
         return Within(self.portal, BehindProxies(self.application.front, [ip_network(HERE)]))
 
     def log(self, result_id: str, *messages: str) -> None:
