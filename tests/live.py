@@ -177,7 +177,7 @@ def start(home: Path, port: int, *options: str, keys: dict[str, str] | None = No
     return server
 
 
-def eventually(ask: Callable[[], T], *, within: float = 20, every: float = 0.1) -> T:
+def eventually(ask: Callable[[], T], *, within: float = 60, every: float = 0.1) -> T:
     """Return the first answer that is true; fail with the last one after so many seconds."""
     deadline = time.monotonic() + within
     while not (answer := ask()):

@@ -313,7 +313,7 @@ def test_its_runs_are_linked_to_their_results_and_to_prefect(
         )
         eventually(
             lambda: admin.get(f"/api/extras/job-results/{found[0]['id']}/").json()["status"]["value"] == "SUCCESS",
-            within=60,
+            within=180,
         )
     page = signed_in("admin")
     look(live, page, f"/{made}")
