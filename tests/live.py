@@ -1,26 +1,35 @@
-"""A real ``signoff up`` in a process of its own, and a client for it."""
+"""A real ``signoff up`` in a process of its own, and clients for servers, real or within the tests' process."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
 
+from api_shim.services.account_admin import AccountAdmin
+from api_shim.store import Store
+from tests.factories import administering
+
 T = TypeVar("T")
 
 JOBS = Path(__file__).parent / "acceptance"
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""No server here speaks TLS; a client that reads the machine's certificates takes 50 ms to make."""
 KEY = re.compile(r"^  ([a-z]+):([0-9a-f]{40})$", re.MULTILINE)
 
 
@@ -38,46 +47,74 @@ class Patient(httpx.HTTPTransport):
         return answer
 
 
-@dataclass
-class Live:
-    """A running server.
+@dataclass(kw_only=True)
+class Server(ABC):
+    """Something that answers as ``signoff up`` does.
 
     Args:
+        origin: the start of its addresses.
         home: its home folder.
-        port: its port.
-        process: it.
-        log: the file that it prints to.
-        keys: the keys that it has printed, by user.
+        keys: the keys that are known, by user.
     """
 
+    origin: str
     home: Path
-    port: int
-    process: subprocess.Popen[bytes]
-    log: Path
     keys: dict[str, str] = field(default_factory=dict)
 
     @property
-    def origin(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def database_url(self) -> str:
+        return f"sqlite:///{self.home / 'signoff.db'}"
+
+    @abstractmethod
+    def transport(self) -> httpx.BaseTransport:
+        """Return what passes requests on to it."""
 
     def client(self, who: str | None = "admin", **headers: str) -> httpx.Client:
         """Return a client that signs in as a user who has a key; as nobody for None."""
         if who is not None:
             headers = {"Authorization": f"Token {self.key(who)}", **headers}
-        return httpx.Client(base_url=self.origin, headers=headers, timeout=60, transport=Patient())
+        return httpx.Client(base_url=self.origin, headers=headers, timeout=60, transport=self.transport())
 
     def key(self, who: str) -> str:
         """Return a user's key, after making the user if there is none."""
         if who not in self.keys:
-            self.cli("user", "add", who)
-            self.keys[who] = self.cli("token", "add", who).strip()
+            with self._administering() as admin:
+                admin.add_user(who, datetime.now(UTC))
+                self.keys[who] = admin.add_token(who, datetime.now(UTC))
         return self.keys[who]
 
     def permit(self, who: str, types: str, actions: str, constraints: Any = None) -> None:
         """Give a user a permission."""
         self.key(who)
-        limit = [] if constraints is None else ["--constraints", json.dumps(constraints)]
-        self.cli("permission", "add", f"test {uuid4()}", "--types", types, "--actions", actions, "--users", who, *limit)
+        to = {"types": types.split(","), "actions": actions.split(","), "users": [who], "constraint": constraints}
+        with self._administering() as admin:
+            admin.add_permission(f"test {uuid4()}", datetime.now(UTC), **to)
+
+    @contextmanager
+    def _administering(self) -> Iterator[AccountAdmin]:
+        store = Store(self.database_url)
+        try:
+            yield administering(store)
+        finally:
+            store.close()
+
+
+@dataclass(kw_only=True)
+class Live(Server):
+    """A running server.
+
+    Args:
+        port: its port.
+        process: it.
+        log: the file that it prints to.
+    """
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def transport(self) -> httpx.BaseTransport:
+        return Patient(verify=NO_TLS)
 
     def cli(self, *words: str, stdin: str = "", check: bool = True) -> str:
         """Run a command of ours on the server's home, and return what it prints."""
@@ -126,7 +163,9 @@ def start(home: Path, port: int, *options: str, keys: dict[str, str] | None = No
     command = [sys.executable, "-m", "api_shim.cli", "up", "--demo", "--home", str(home), "--port", str(port), *options]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=JOBS, env=environment(**env), stdout=out, stderr=subprocess.STDOUT)
-    server = Live(home=home, port=port, process=process, log=log, keys=dict(keys or {}))
+    server = Live(
+        origin=f"http://127.0.0.1:{port}", home=home, port=port, process=process, log=log, keys=dict(keys or {})
+    )
     try:
         eventually(lambda: process.poll() is not None or "signoff is running" in log.read_text(), within=180)
         assert process.poll() is None, f"signoff up ended: {log.read_text()}"
@@ -138,7 +177,7 @@ def start(home: Path, port: int, *options: str, keys: dict[str, str] | None = No
     return server
 
 
-def eventually(ask: Callable[[], T], *, within: float = 20, every: float = 0.1) -> T:
+def eventually(ask: Callable[[], T], *, within: float = 60, every: float = 0.1) -> T:
     """Return the first answer that is true; fail with the last one after so many seconds."""
     deadline = time.monotonic() + within
     while not (answer := ask()):

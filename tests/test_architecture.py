@@ -48,7 +48,7 @@ ASKED: dict[str, set[str]] = {
 """Who asks the time, the environment or chance, and why; the others are told."""
 
 TESTED_BY: dict[str, str] = {
-    "api_shim/web/rest/routers.py": "tests/acceptance/test_access.py",
+    "api_shim/web/rest/routers.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/domain/approval.py": "tests/api_shim/services/test_approval_state.py",
     "api_shim/reconcile/run_status.py": "tests/api_shim/test_background.py",
     # Vocabulary without rules of its own.
@@ -70,14 +70,14 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/pages/scheduled_jobs.py": "tests/browser/test_pages_scheduled_jobs.py",
     "api_shim/web/pages/crontab.py": "tests/browser/test_pages_run.py",
     "api_shim/web/pages/approval_queue.py": "tests/browser/test_pages_approval_queue.py",
-    "api_shim/web/rest/job_results.py": "tests/acceptance/test_lists.py",
-    "api_shim/web/rest/jobs.py": "tests/acceptance/test_lists.py",
+    "api_shim/web/rest/job_results.py": "tests/api_shim/web/rest/test_lists.py",
+    "api_shim/web/rest/jobs.py": "tests/api_shim/web/rest/test_lists.py",
     "api_shim/web/rest/scheduled_jobs.py": "tests/acceptance/test_approval.py",
     "api_shim/web/rest/prefect_paths.py": "tests/acceptance/test_bypass.py",
-    "api_shim/web/deps.py": "tests/acceptance/test_contract_2_conventions.py",
-    "api_shim/web/rest/admission.py": "tests/acceptance/test_access.py",
-    "api_shim/web/rest/meta.py": "tests/acceptance/test_contract_2_conventions.py",
-    "api_shim/web/rest/users.py": "tests/acceptance/test_users.py",
+    "api_shim/web/deps.py": "tests/api_shim/web/rest/test_contract_2_conventions.py",
+    "api_shim/web/rest/admission.py": "tests/api_shim/web/rest/test_access.py",
+    "api_shim/web/rest/meta.py": "tests/api_shim/web/rest/test_contract_2_conventions.py",
+    "api_shim/web/rest/users.py": "tests/api_shim/web/rest/test_users.py",
     # Calls are tested by one table, and where they are carried out by both who do that.
     "api_shim/client/operations/approvals.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/jobs.py": "tests/api_shim/calls/test_calls.py",

@@ -86,7 +86,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         await self._shim(as_called(scope, caller), receive, send)
 
     def _actor(self, tx: Transaction) -> Actor:
-        user = tx.one(User, username=self._username)
+        user = tx.get(User, username=self._username)
         if user is None:
             raise Unauthenticated(f"There is no user named {self._username!r}.")
         if not user.is_active:

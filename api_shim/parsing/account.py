@@ -138,7 +138,6 @@ def _members(kind: type[Member], words: Sequence[str], noun: str) -> tuple[Membe
 
 
 Reference = UUID | str
-Reader = Callable[[Any], Any]
 
 NOT_A_REFERENCE = "Expected an id, a name, or an object with an id."
 CANNOT_BE_SET = "This field cannot be set."

@@ -9,14 +9,12 @@ Contract 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from approval_gate.errors import Invalid
 from flows.variables import TRUTH_WORDS
-
-NOT_A_FLAG = "Must be a valid boolean."
 
 
 def read_object(body: object) -> Mapping[str, Any]:
@@ -28,17 +26,6 @@ def read_object(body: object) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
         raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(body).__name__}."]})
     return body
-
-
-def read_flag(value: object) -> bool:
-    """Return a flag.
-
-    Raises:
-        Invalid: it is something else.
-    """
-    if not isinstance(value, bool):
-        raise Invalid(NOT_A_FLAG)
-    return value
 
 
 def truth_of(word: str) -> bool | None:
@@ -60,12 +47,3 @@ def read_id(text: str) -> UUID | None:
 def read_count(text: str, default: int = 0) -> int:
     """Return a whole number that is not negative, as an address tells it; the default for anything else."""
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else default
-
-
-def collect(faults: dict[str, list[str]], field: str, read: Callable[..., Any], *args: Any) -> Any:
-    """Return what is read; or None, after having noted the fault of this field."""
-    try:
-        return read(*args)
-    except Invalid as error:
-        faults[field] = [str(error)]
-        return None

@@ -3,7 +3,7 @@
 * It shows all that would run: the Job, every input, the requester, when it would run; and how to decide.
 * Whatever somebody has written is shown as text: it can neither format nor end the part that it stands in.
 * The inputs of a Job that may have sensitive ones are not shown.
-* The form names the version of the request that it shows, so that nobody approves what he has not seen.
+* The form names the version of the request that it shows, so that nobody approves what they have not seen.
 * The decision stands first, and no field is called like a keyword of JSON Schema: Prefect's forms need both.
 
 Contract 1.5 to 1.7 and 9.7.

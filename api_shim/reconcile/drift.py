@@ -64,13 +64,13 @@ def _begins(thing: Job | ScheduledJob, now: datetime) -> bool:
 
 def record_reverted(thing: Job | ScheduledJob, hand: str, now: datetime, tx: Transaction) -> None:
     """Remember what has been taken back."""
-    still = tx.one(type(thing), id=thing.id, lock=True)
+    still = tx.get(type(thing), id=thing.id, lock=True)
     if still is None or not still.projected_version == still.version == thing.version:
         return
     if isinstance(thing, ScheduledJob):
-        tx.remember(scheduled_job_event(thing, EventType.TAKEN_BACK, now, reason=hand))
+        tx.record(scheduled_job_event(thing, EventType.TAKEN_BACK, now, reason=hand))
         return
-    tx.remember(
+    tx.record(
         AuditEvent(
             at=now,
             act=EventType.TAKEN_BACK,

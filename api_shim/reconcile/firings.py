@@ -96,14 +96,14 @@ def taken_of(tx: Transaction, firings: Collection[tuple[UUID, datetime]]) -> set
 
 def _is_free(tx: Transaction, scheduled: ScheduledJob, run_id: UUID, firing: datetime) -> bool:
     """Say whether neither the firing nor the run is recorded; until the transaction ends nobody else can."""
-    still_there = tx.one(ScheduledJob, id=scheduled.id, lock=True) is not None
+    still_there = tx.get(ScheduledJob, id=scheduled.id, lock=True) is not None
     return still_there and not is_taken(tx, scheduled, firing) and not tx.exists(JobResult, id=run_id)
 
 
 def _result(
     tx: Transaction, scheduled: ScheduledJob, job: Job, run_id: UUID, firing: datetime, now: datetime
 ) -> JobResult:
-    owner = tx.one(User, id=scheduled.owner_id) if scheduled.owner_id else None
+    owner = tx.get(User, id=scheduled.owner_id) if scheduled.owner_id else None
     return new_result(run_id, job, scheduled, firing, owner, now)
 
 
@@ -143,6 +143,6 @@ def record_catch_up(
 
 def mark_released(run_id: UUID, tx: Transaction) -> None:
     """Record that Prefect has been told that the run may start."""
-    result = tx.one(JobResult, id=run_id)
+    result = tx.get(JobResult, id=run_id)
     if result is not None and not result.released:
         tx.change(result, released=True)

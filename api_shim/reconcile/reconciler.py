@@ -76,7 +76,7 @@ class Reconciler:
     async def reconcile_job(self, job_id: UUID) -> None:
         """Make a Job's base deployment be as the store says."""
         async with self._one_at_a_time:
-            job = await self._store.read(lambda tx: tx.one(Job, id=job_id))
+            job = await self._store.read(lambda tx: tx.get(Job, id=job_id))
             if job is not None:
                 await self._reconcile_job(job)
 
@@ -101,7 +101,7 @@ class Reconciler:
     async def reconcile(self, scheduled_id: UUID) -> None:
         """Make Prefect be as the store says of one scheduled job."""
         async with self._one_at_a_time:
-            scheduled = await self._store.read(lambda tx: tx.one(ScheduledJob, id=scheduled_id))
+            scheduled = await self._store.read(lambda tx: tx.get(ScheduledJob, id=scheduled_id))
             if scheduled is None:
                 return
             job = await self._job_of(scheduled)
@@ -154,7 +154,7 @@ class Reconciler:
     async def put_back(self, run_id: UUID) -> None:
         """Let the run of a request, which somebody has let start in Prefect, stand and ask again."""
         async with self._one_at_a_time:
-            scheduled = await self._store.read(lambda tx: tx.one(ScheduledJob, flow_run_id=run_id))
+            scheduled = await self._store.read(lambda tx: tx.get(ScheduledJob, flow_run_id=run_id))
             if scheduled is not None and scheduled.awaits_decision:
                 await self._engine.ask(run_id, await self._question(scheduled, await self._job(scheduled.job_id)))
 
@@ -300,7 +300,7 @@ class Reconciler:
         return None if run_id is None else (await self._engine.runs([run_id])).get(run_id)
 
     async def _job(self, job_id: UUID) -> Job:
-        job = await self._store.read(lambda tx: tx.one(Job, id=job_id))
+        job = await self._store.read(lambda tx: tx.get(Job, id=job_id))
         if job is None:
             raise LookupError(f"There is no Job {job_id}.")
         return job
@@ -316,8 +316,8 @@ def _deployment_of(job: Job) -> UUID:
 
 
 def requester_name(scheduled: ScheduledJob, tx: Transaction) -> str:
-    """Return the name of who asked for a scheduled job, as he was called then."""
-    found = tx.one(Participant, scheduled_job_id=scheduled.id, user_id=scheduled.requester_id)
+    """Return the name, at that time, of the person who asked for a scheduled job."""
+    found = tx.get(Participant, scheduled_job_id=scheduled.id, user_id=scheduled.requester_id)
     return found.username if found is not None else UNKNOWN_USER
 
 
@@ -333,7 +333,7 @@ async def forget(store: Store, engine: Orchestrator, spent: DeletedRun) -> None:
 
 
 def _record(spent: DeletedRun, tx: Transaction) -> None:
-    seen = tx.one(DeletedRun, id=spent.id, lock=True)
+    seen = tx.get(DeletedRun, id=spent.id, lock=True)
     if seen is not None and seen.scheduled_job_id is None:
         tx.remove(seen)
     elif seen is not None and not seen.run_gone:

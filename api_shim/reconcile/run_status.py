@@ -93,7 +93,7 @@ def _unfinished(after: UUID | None, tx: Transaction) -> list[JobResult]:
 
 def _learn(result_id: UUID, run: Run | None, now: datetime, tx: Transaction) -> None:
     """Record how a run stands; what its own process told first stays."""
-    result = tx.one(JobResult, id=result_id, lock=True)
+    result = tx.get(JobResult, id=result_id, lock=True)
     if result is None or result.status.final:
         return
     if run is None:

@@ -328,7 +328,7 @@ class AccountAdmin:
             NotFound: there is no such permission.
         """
         with self._store.transaction() as tx:
-            permission = tx.one(Permission, name=name, lock=True)
+            permission = tx.get(Permission, name=name, lock=True)
             if permission is None:
                 raise NotFound(f"There is no permission named {name!r}.")
             remove_account(tx, permission, now, self._by)
@@ -353,13 +353,13 @@ class AccountAdmin:
     def ensure_service(self, username: str, key: str, now: datetime) -> None:
         """Make sure of an account that holds this key and may write to Prefect, and nothing else."""
         with self._store.transaction() as tx:
-            user = tx.one(User, username=username, lock=True)
+            user = tx.get(User, username=username, lock=True)
             if user is None:
                 user = User(id=uuid4(), username=username, created=now)
                 self._add(tx, user, now, username=username)
             if not tx.exists(Token, key_hash=hash_key(key)):
                 self._add_token(tx, user, now, key=key)
-            permission = tx.one(Permission, name=SERVICE_PERMISSION, lock=True)
+            permission = tx.get(Permission, name=SERVICE_PERMISSION, lock=True)
             if permission is None:
                 given: dict[str, Any] = {
                     "object_types": (ObjectType.PREFECT,),
@@ -447,7 +447,7 @@ def _heir(tx: Transaction, user: User, username: str) -> User:
 
 
 def _group(tx: Transaction, name: str) -> Group:
-    group = tx.one(Group, name=name, lock=True)
+    group = tx.get(Group, name=name, lock=True)
     if group is None:
         raise NotFound(f"There is no group named {name!r}.")
     return group

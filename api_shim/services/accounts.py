@@ -116,7 +116,7 @@ class Accounts:
             body: its fields, as sent.
 
         Raises:
-            Forbidden: he may add none, or not this one.
+            Forbidden: they may add none, or not this one.
             Invalid: a fault in a field, or its name is taken.
         """
         return await self._write(kind, partial(_add, self._desk(actor, kind), body))
@@ -131,19 +131,19 @@ class Accounts:
             body: the fields to change, as sent.
 
         Raises:
-            Forbidden: he may change none, or not this one, or not into this.
-            NotFound: there is none, or none that he may see.
+            Forbidden: they may change none, or not this one, or not into this.
+            NotFound: there is none, or none that they may see.
             Invalid: a fault in a field, or its new name is taken.
             Conflict: no active superuser would remain.
         """
         return await self._write(kind, partial(_change, self._desk(actor, kind), by, body))
 
     async def remove(self, actor: Actor, kind: ObjectType, by: Mapping[str, Any]) -> None:
-        """Remove one; a user with his tokens, while what he scheduled stays and fails when it would next run.
+        """Remove one; a user with their tokens, while what they scheduled stays and fails when it would next run.
 
         Raises:
-            Forbidden: he may remove none, or not this one.
-            NotFound: there is none, or none that he may see.
+            Forbidden: they may remove none, or not this one.
+            NotFound: there is none, or none that they may see.
             Conflict: no active superuser would remain.
         """
         await self._store.write(partial(_remove, self._desk(actor, kind), by))
@@ -228,7 +228,7 @@ def _check_outcome(tx: Transaction, desk: _Desk, action: Action, thing: Account)
 
 
 def _check_superusers(tx: Transaction, desk: _Desk, thing: Account, *, becomes: bool = False) -> None:
-    user = tx.one(User, id=thing.user_id) if isinstance(thing, Token) else thing
+    user = tx.get(User, id=thing.user_id) if isinstance(thing, Token) else thing
     superuser = becomes or (isinstance(user, User) and user.is_superuser)
     policy.enforce(policy.may_touch_superuser(desk.actor, superuser=superuser), desk.kind)
 
@@ -361,7 +361,7 @@ def record(
         fields: the names of the fields that were given or changed.
     """
     act = ACTS[_kind_of(thing), action]
-    tx.remember(account_event(thing.id, _name_of(tx, thing), act, now, by, fields))
+    tx.record(account_event(thing.id, _name_of(tx, thing), act, now, by, fields))
 
 
 def _kind_of(thing: Account) -> ObjectType:
@@ -399,7 +399,7 @@ def user_named(tx: Transaction, username: str, *, lock: bool = True) -> User:
     Raises:
         NotFound: there is none.
     """
-    user = tx.one(User, username=username, lock=lock)
+    user = tx.get(User, username=username, lock=lock)
     if user is None:
         raise NotFound(f"There is no user named {username!r}.")
     return user

@@ -3,7 +3,7 @@
 * The facts are read and the answer recorded in one transaction, so two runs that ask at once cannot both be let go.
 * What admission records: the process that was let go, the count and time of the firing, the end of a one-off;
   a failed job result where a firing's turn was refused, a revoked one where it was passed over.
-* What goes, and what is refused, is remembered; what goes back into the queue goes there in the same transaction.
+* What goes, and what is refused, is recorded; what goes back into the queue goes there in the same transaction.
 * An outcome counts only from the process that was let go, and only once.
 * The inputs of sensitive Jobs are forgotten when their run is over.
 
@@ -80,7 +80,7 @@ class Admissions:
             request = behind(tx, run)
             answer = admission.admit(facts(tx, run, request, attempt, now))
             ticket = None if request is None else _record(tx, run, request, attempt, answer, now)
-            _remember(tx, run, request, answer, ticket, now)
+            _audit(tx, run, request, answer, ticket, now)
         if request is not None and isinstance(answer, Hold | Refuse) and answer.returns:
             with self._store.transaction() as tx:
                 return_stale(request.job.id, now, tx, but=request.scheduled.id if request.scheduled else None)
@@ -93,7 +93,7 @@ class Admissions:
             NotFound: no such process of such a run was ever let go.
         """
         with self._store.transaction() as tx:
-            result = tx.one(JobResult, id=run_id, lock=True)
+            result = tx.get(JobResult, id=run_id, lock=True)
             if result is None or result.attempt != attempt:
                 raise NotFound("No such run was let go.")
             if not result.status.final:
@@ -130,7 +130,7 @@ def _return(tx: Transaction, request: Requested, attempt: Attempt, reason: str, 
     return_to_queue(tx, request.scheduled, request.job, reason, now)
 
 
-def _remember(
+def _audit(
     tx: Transaction, run: Run, request: Requested | None, answer: Answer, ticket: Ticket | None, now: datetime
 ) -> None:
     match answer:
@@ -144,7 +144,7 @@ def _remember(
             return
     scheduled = request.scheduled if request else None
     owner = request.owner if request else None
-    tx.remember(
+    tx.record(
         AuditEvent(
             at=now,
             act=act,
@@ -254,12 +254,12 @@ def behind(tx: Transaction, run: Run) -> Requested | None:
     """Return what stands behind a run; None for one that nobody requested, or that has had its turn."""
     if tx.exists(DeletedRun, id=run.id):
         return None
-    seen = tx.one(JobResult, id=run.id)
+    seen = tx.get(JobResult, id=run.id)
     scheduled = _scheduled_behind(tx, run, seen)
     job_id = seen.job_id if seen is not None else scheduled.job_id if scheduled is not None else None
-    job = tx.one(Job, id=job_id) if job_id is not None else _receiver_behind(tx, run)
+    job = tx.get(Job, id=job_id) if job_id is not None else _receiver_behind(tx, run)
     # Read again behind the lock of what it belongs to: another process of this run may have been let go meanwhile.
-    result = tx.one(JobResult, id=run.id, lock=True)
+    result = tx.get(JobResult, id=run.id, lock=True)
     if job is None or (result is not None and result.nominal_time is not None and scheduled is None):
         return None
     owner_id = scheduled.owner_id if scheduled else result.user_id if result else None
@@ -270,24 +270,24 @@ def behind(tx: Transaction, run: Run) -> Requested | None:
         due=_due(run, result, scheduled),
         inputs=_inputs(run, result, scheduled),
         sensitive=result.sensitive if result else False,
-        owner=tx.one(User, id=owner_id) if owner_id else None,
+        owner=tx.get(User, id=owner_id) if owner_id else None,
     )
 
 
 def _scheduled_behind(tx: Transaction, run: Run, result: JobResult | None) -> ScheduledJob | None:
     if result is not None:
         by_result = result.scheduled_job_id
-        return tx.one(ScheduledJob, id=by_result, lock=True) if by_result else None
-    by_run = tx.one(ScheduledJob, flow_run_id=run.id, lock=True)
+        return tx.get(ScheduledJob, id=by_result, lock=True) if by_result else None
+    by_run = tx.get(ScheduledJob, flow_run_id=run.id, lock=True)
     if by_run is not None or not run.by_schedule or run.deployment_id is None:
         return by_run
-    return tx.one(ScheduledJob, deployment_id=run.deployment_id, lock=True)
+    return tx.get(ScheduledJob, deployment_id=run.deployment_id, lock=True)
 
 
 def _receiver_behind(tx: Transaction, run: Run) -> Job | None:
     if run.deployment_id is None:
         return None
-    return tx.one(Job, deployment_id=run.deployment_id, is_job_hook_receiver=True, lock=True)
+    return tx.get(Job, deployment_id=run.deployment_id, is_job_hook_receiver=True, lock=True)
 
 
 def _due(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> datetime | None:
@@ -375,7 +375,7 @@ def _firing_behind(tx: Transaction, run_id: UUID, request: Requested, attempt: A
     scheduled, due = request.scheduled, request.due
     if scheduled is None or due is None:
         return None
-    other = tx.one(JobResult, scheduled_job_id=scheduled.id, nominal_time=due)
+    other = tx.get(JobResult, scheduled_job_id=scheduled.id, nominal_time=due)
     taken = other.id != run_id if other is not None else is_spent(tx, scheduled, due)
     return _firing(scheduled, request.job, due, attempt.code, now, own=run_id == scheduled.flow_run_id, taken=taken)
 
@@ -411,8 +411,8 @@ def who_runs(job: Job, owner: User | None, actor: Actor | None, thing: Attribute
 
     Args:
         job: the Job.
-        owner: who owns what runs; None when he has been removed.
-        actor: the owner as the rules see him.
+        owner: who owns what runs; None when they have been removed.
+        actor: the owner as the rules see them.
         thing: the Job, as constraints see it.
     """
     if job.is_job_hook_receiver:
@@ -426,6 +426,6 @@ def _busy(tx: Transaction, job: Job, run_id: UUID) -> bool:
     if not job.is_singleton:
         return False
     # The Job's row is the lock: two runs of a singleton that ask at once are told one after the other.
-    tx.one(Job, id=job.id, lock=True)
+    tx.get(Job, id=job.id, lock=True)
     under_way = tx.all(JobResult, job_id=job.id, status=Status.STARTED)
     return any(result.id != run_id for result in under_way)

@@ -3,7 +3,7 @@
 * An approval holds for exactly what was approved; when that changes, the request returns to the queue, with the reason.
 * What was scheduled before its Job needed approval enters the queue when it does.
 * A request that nobody decides about in its time expires, and never runs.
-* All of it is remembered.
+* All of it is recorded in the audit.
 
 Contract 9.7; the decision is bound to what was decided about.
 """
@@ -25,7 +25,7 @@ def return_to_queue(tx: Transaction, scheduled: ScheduledJob, job: Job, reason: 
     state = next_state(scheduled.approval, Transition.RETURN)
     if state is None:
         return scheduled
-    tx.remember(scheduled_job_event(scheduled, EventType.RETURNED, now, reason=reason))
+    tx.record(scheduled_job_event(scheduled, EventType.RETURNED, now, reason=reason))
     return tx.change(
         scheduled,
         approval=state,
@@ -52,7 +52,7 @@ def return_stale(job_id: UUID, now: datetime, tx: Transaction, *, but: UUID | No
 
     In a transaction of its own, without a lock on the Job: admission locks the scheduled job first, and then the Job.
     """
-    job = tx.one(Job, id=job_id)
+    job = tx.get(Job, id=job_id)
     if job is None:
         return
     for scheduled in tx.all(ScheduledJob, order="id", lock=True, job_id=job.id, enabled=True):
@@ -65,11 +65,11 @@ def return_stale(job_id: UUID, now: datetime, tx: Transaction, *, but: UUID | No
 
 def expire(scheduled_id: UUID, now: datetime, tx: Transaction) -> None:
     """End a request whose time to be decided about is over."""
-    scheduled = tx.one(ScheduledJob, id=scheduled_id, lock=True)
+    scheduled = tx.get(ScheduledJob, id=scheduled_id, lock=True)
     if scheduled is None or scheduled.expires_at is None or scheduled.expires_at > now:
         return
     state = next_state(scheduled.approval, Transition.EXPIRE)
     if state is None:
         return
     tx.change(scheduled, approval=state, enabled=False, date_changed=now, version=scheduled.version + 1)
-    tx.remember(scheduled_job_event(scheduled, EventType.EXPIRED, now))
+    tx.record(scheduled_job_event(scheduled, EventType.EXPIRED, now))

@@ -2,9 +2,9 @@
 
 * The rules are the policy's; here each decision is one transaction that locks the request first. So of several
   decisions at once the first holds, and the others are told who decided.
-* An approval is bound to what stood in the store when it was given. Who says which version he has seen can approve
-  no other.
-* Denied is gone; who decides after that is told by whom it was denied, if he could have seen it.
+* An approval is bound to what stood in the store when it was given. Those who say which version they have
+  seen can approve no other.
+* Denied is gone; who decides after that is told by whom it was denied, if they could have seen it.
 * A dry run is a run of its own, as the one who starts it; the request stays as it is.
 
 Contract 6, 9.4 to 9.7, and 10.
@@ -42,7 +42,7 @@ class Waiting:
 
     Args:
         requester: the name of who asked for it.
-        why_not: why he may not approve it; empty if he may.
+        why_not: why they may not approve it; empty if they may.
     """
 
     scheduled: ScheduledJob
@@ -72,16 +72,16 @@ class Approvals:
         Args:
             actor: who decides.
             by: the field that tells which request.
-            decision: what he decides with.
+            decision: what they decide with.
 
         Returns:
             the scheduled job, approved.
 
         Raises:
-            Forbidden: he may not, with the reason.
-            NotFound: there is no such request, or none that he may see.
-            Conflict: it has been decided, needs no approval, or is not what he has seen.
-            Invalid: its start has passed, and he did not say that he knows.
+            Forbidden: they may not, with the reason.
+            NotFound: there is no such request, or none that they may see.
+            Conflict: it has been decided, needs no approval, or is not what they have seen.
+            Invalid: its start has passed, and they did not say that they know.
             NotRunnable: its Job's code is gone.
         """
         row = await self._store.write(partial(_approve, actor, by, decision, self._clock()))
@@ -92,8 +92,8 @@ class Approvals:
         """Deny a request, or withdraw one's own; it is gone then.
 
         Raises:
-            Forbidden: he may not, with the reason.
-            NotFound: there is no such request, or none that he may see.
+            Forbidden: they may not, with the reason.
+            NotFound: there is no such request, or none that they may see.
             Conflict: it has been decided, or needs no approval.
         """
         row, leftover = await self._store.write(partial(_deny, actor, by, decision, self._clock()))
@@ -104,8 +104,8 @@ class Approvals:
         """Run a request's Job with its inputs and without effect, as the actor.
 
         Raises:
-            Forbidden: he may not run that Job.
-            NotFound: there is no such scheduled job, or none that he may see.
+            Forbidden: they may not run that Job.
+            NotFound: there is no such scheduled job, or none that they may see.
             NotRunnable: its Job has no dry run, or cannot run.
             Unavailable: no worker serves the queue, or Prefect does not answer.
         """
@@ -114,16 +114,16 @@ class Approvals:
         await self._runs.check_served(case.row.queue)
         inputs = {**case.row.inputs, "dryrun": True}
 
-        def remember(tx: Transaction, result: JobResult) -> None:
-            tx.remember(scheduled_job_event(replace(case.row, flow_run_id=result.id), EventType.DRY_RUN, now, actor))
+        def record(tx: Transaction, result: JobResult) -> None:
+            tx.record(scheduled_job_event(replace(case.row, flow_run_id=result.id), EventType.DRY_RUN, now, actor))
 
-        return await self._runs.start(actor, case.job, inputs, case.row.queue, now, also=remember)
+        return await self._runs.start(actor, case.job, inputs, case.row.queue, now, also=record)
 
     async def queue(self, actor: Actor, listing: Listing) -> Page[Waiting]:
         """Return a page of what waits for a decision and the actor may see.
 
         Raises:
-            Forbidden: he may see no scheduled jobs.
+            Forbidden: they may see no scheduled jobs.
         """
         return await self._store.read(partial(_queue, actor, listing, self._clock()))
 
@@ -140,9 +140,7 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
     if decision.version not in (None, version_of(row, case.job)):
         raise Conflict(CHANGED)
     check_still_active(tx, actor)
-    tx.remember(
-        scheduled_job_event(row, EventType.APPROVED, now, actor, comment=decision.comment, force=decision.force)
-    )
+    tx.record(scheduled_job_event(row, EventType.APPROVED, now, actor, comment=decision.comment, force=decision.force))
     return tx.change(
         row,
         approval=STEPS[row.approval, Transition.APPROVE],
@@ -168,7 +166,7 @@ def _deny(
         if own
         else (EventType.DENIED, "Denied", Transition.DENY)
     )
-    tx.remember(
+    tx.record(
         scheduled_job_event(
             case.row, act, now, actor, comment=decision.comment, seen=snapshot(case.request.thing or {})
         )

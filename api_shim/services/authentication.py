@@ -77,10 +77,10 @@ def authenticate_token(tx: Transaction, credentials: Credentials, now: datetime)
         Unauthenticated: the token is not valid; with the contract's message.
     """
     hashed = hash_key(credentials.key)
-    token = tx.one(Token, key_hash=hashed)
+    token = tx.get(Token, key_hash=hashed)
     if token is None or not hmac.compare_digest(token.key_hash, hashed):
         raise Unauthenticated(INVALID_TOKEN)
-    user = tx.one(User, id=token.user_id)
+    user = tx.get(User, id=token.user_id)
     if user is None or credentials.username not in (None, user.username):
         raise Unauthenticated(INVALID_TOKEN)
     if token.expires is not None and token.expires <= now:

@@ -54,7 +54,7 @@ def get_authorized(
         NotFound: the object does not exist, or the caller may not view it.
     """
     policy.enforce(policy.check_type(actor, action, kind), kind)
-    found = tx.one(TYPES[kind], lock=lock, **by)
+    found = tx.get(TYPES[kind], lock=lock, **by)
     thing = tx.attributes(kind, found.id) if found is not None else None
     policy.enforce(policy.check_object(actor, action, kind, thing), kind)
     return found
@@ -71,7 +71,7 @@ def check_still_active(tx: Transaction, actor: Actor) -> None:
     Raises:
         Forbidden: the actor has been removed or deactivated.
     """
-    user = tx.one(User, id=actor.id, lock=True)
+    user = tx.get(User, id=actor.id, lock=True)
     if user is None or not user.is_active:
         raise Forbidden("This user has been removed or deactivated.")
 
@@ -114,7 +114,7 @@ def authorize(
         NotFound: the scheduled job does not exist, or the caller may not view it.
         Conflict: the request has been denied or withdrawn; the message says by whom.
     """
-    row = tx.one(ScheduledJob, lock=action is not Action.VIEW, **by)
+    row = tx.get(ScheduledJob, lock=action is not Action.VIEW, **by)
     if row is None:
         verdict = judge(NOTHING)
         if verdict == Hidden() and action is not Action.VIEW:
@@ -227,7 +227,7 @@ def raise_if_already_decided(tx: Transaction, actor: Actor, action: Action, by: 
 
 def add_participant(tx: Transaction, scheduled: ScheduledJob, user_id: UUID, username: str, *, owned: bool) -> None:
     """Record that a user owns a scheduled job, or has changed what it runs; whoever has owned it stays an owner."""
-    known = tx.one(Participant, scheduled_job_id=scheduled.id, user_id=user_id)
+    known = tx.get(Participant, scheduled_job_id=scheduled.id, user_id=user_id)
     if known is None:
         tx.add(Participant(scheduled_job_id=scheduled.id, user_id=user_id, username=username, owned=owned))
     elif owned and not known.owned:

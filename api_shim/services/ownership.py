@@ -103,7 +103,7 @@ def _transfer(
 
 def _receiver(tx: Transaction, actor: Actor, to: Mapping[str, Any]) -> User:
     """Return the user that the actor names and may change, locked so that they cannot be removed meanwhile."""
-    user = tx.one(User, lock=True, **to)
+    user = tx.get(User, lock=True, **to)
     account = tx.attributes(ObjectType.USER, user.id) if user else None
     verdict = policy.check_object(actor, Action.CHANGE, ObjectType.USER, account)
     if user is None or verdict == Hidden():
@@ -133,7 +133,7 @@ def hand_over(
     """
     row = case.row
     act = EventType.ASSUMED if by.id == user_id else EventType.TRANSFERRED
-    tx.remember(
+    tx.record(
         scheduled_job_event(row, act, now, by, owner=username, was=_name_of(tx, row.owner_id), failure=row.failure)
     )
     add_participant(tx, row, user_id, username, owned=True)
@@ -145,5 +145,5 @@ def hand_over(
 
 
 def _name_of(tx: Transaction, user_id: UUID | None) -> str:
-    user = tx.one(User, id=user_id) if user_id else None
+    user = tx.get(User, id=user_id) if user_id else None
     return user.username if user else ""

@@ -88,7 +88,7 @@ class PrefectUI:
         Raises:
             GateError: the decision is refused.
         """
-        row = await self._store.read(lambda tx: tx.one(ScheduledJob, flow_run_id=run_id))
+        row = await self._store.read(lambda tx: tx.get(ScheduledJob, flow_run_id=run_id))
         if row is None or not row.awaits_decision:
             raise Conflict(NOT_WAITING)
         which, decision = read_answer(answer)
@@ -117,7 +117,7 @@ class PrefectUI:
         if fingerprint(shown) == row.question_mark and shown.parameters == row.inputs:
             return
         event = scheduled_job_event(row, EventType.TAMPERED, self._clock(), reason=MEDDLED)
-        await self._store.write(lambda tx: tx.remember(event))
+        await self._store.write(lambda tx: tx.record(event))
         await self._projection.put_back(row.flow_run_id)
         raise Conflict(MEDDLED)
 
@@ -143,7 +143,7 @@ class PrefectUI:
         if accepted.job_result is not None:
             return accepted.job_result.id
         made = accepted.scheduled_job
-        row = await self._store.read(lambda tx: tx.one(ScheduledJob, id=made.id)) if made else None
+        row = await self._store.read(lambda tx: tx.get(ScheduledJob, id=made.id)) if made else None
         if row is None or row.flow_run_id is None:
             raise Unavailable(FOLLOWS)
         return row.flow_run_id
@@ -154,11 +154,11 @@ def _has_run(run_id: UUID, tx: Transaction) -> bool:
 
 
 def _find_source(deployment_id: UUID, tx: Transaction) -> tuple[Job | None, ScheduledJob | None]:
-    job = tx.one(Job, deployment_id=deployment_id)
+    job = tx.get(Job, deployment_id=deployment_id)
     if job is not None:
         return job, None
-    scheduled = tx.one(ScheduledJob, deployment_id=deployment_id)
-    return (tx.one(Job, id=scheduled.job_id) if scheduled else None), scheduled
+    scheduled = tx.get(ScheduledJob, deployment_id=deployment_id)
+    return (tx.get(Job, id=scheduled.job_id) if scheduled else None), scheduled
 
 
 def _request(job: Job, scheduled: ScheduledJob | None, body: Mapping[str, Any], now: datetime) -> RunRequest:

@@ -1,7 +1,7 @@
 """The use cases of deleting job results, one or several.
 
 * Only what is over can be deleted: a run under way needs its record.
-* Of several, those that do not exist or that he may not delete are passed over; if one is under way, nothing goes.
+* Of several, those that do not exist or that they may not delete are passed over; if one is under way, nothing goes.
 * What was recorded to have run stays known to have run: nothing executes again because its result was deleted.
 * Prefect's run goes with it, and its log.
 
@@ -51,17 +51,17 @@ class Results:
         """Delete a job result.
 
         Raises:
-            Forbidden: he may delete none, or not this one.
-            NotFound: there is none, or none that he may see.
+            Forbidden: they may delete none, or not this one.
+            NotFound: there is none, or none that they may see.
             Conflict: its run is not over.
         """
         await self._follow(await self._store.write(partial(_delete, actor, result_id, self._clock())))
 
     async def delete_all(self, actor: Actor, ids: Collection[UUID]) -> None:
-        """Delete those of these that exist and that he may delete, in one transaction.
+        """Delete those of these that exist and that they may delete, in one transaction.
 
         Raises:
-            Forbidden: he may delete none at all.
+            Forbidden: they may delete none at all.
             Conflict: the run of one of them is not over.
         """
         await self._follow(await self._store.write(partial(_delete_all, actor, ids, self._clock())))
@@ -97,7 +97,7 @@ def _deleted(actor: Actor, results: list[JobResult], now: datetime, tx: Transact
         for result in results
     ]
     for result in results:
-        tx.remember(_about(result, now, actor))
+        tx.record(_about(result, now, actor))
     tx.remove_all(JobResult, [result.id for result in results])
     tx.add_missing(spent)
     return spent

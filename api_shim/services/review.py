@@ -143,7 +143,7 @@ def review(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> 
     case = authorize_view(tx, actor, by, now)
     row, job = case.row, case.job
     earlier = _earlier(tx, actor, row, job)
-    owner = tx.one(User, id=row.owner_id) if row.owner_id else None
+    owner = tx.get(User, id=row.owner_id) if row.owner_id else None
     before = earlier.circumstances if earlier else None
     return Review(
         case=case,

@@ -3,7 +3,7 @@
 * A change is accepted whole or refused whole, and held to what holds when a scheduled job is first requested.
 * A change of what was approved puts it back into the queue in the same transaction; until somebody has decided anew
   nothing of it runs. Who made the change cannot approve it.
-* What a person enabled or disabled is recorded as his act; one that has had its only turn, has no owner, or has
+* What a person enabled or disabled is recorded as their act; one that has had its only turn, has no owner, or has
   expired is not enabled.
 * Firings from before a change of when, where or with what it runs, or from before it was enabled, are not owed.
 
@@ -83,8 +83,8 @@ class ScheduleChanges:
             it, as it stands then.
 
         Raises:
-            Forbidden: he may not change it, or not in this way.
-            NotFound: there is none, or none that he may see.
+            Forbidden: they may not change it, or not in this way.
+            NotFound: there is none, or none that they may see.
             Invalid: a value that it cannot have, under its field.
             Conflict: it cannot be enabled.
             Unavailable: no worker serves the new queue, or Prefect does not answer.
@@ -143,7 +143,7 @@ def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx
         _check_can_be_enabled(tx, case, replace(row, **to), now)
     if HOW & to.keys():
         add_participant(tx, row, actor.id, actor.username, owned=False)
-    _remember(tx, actor, row, to, now)
+    _record(tx, actor, row, to, now)
     row = tx.change(row, **to, **_following(row, to, now), date_changed=now, version=row.version + 1)
     policy.enforce(policy.check_result(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
     return revalidate(tx, row, case.job, now)
@@ -173,9 +173,9 @@ def _check_can_be_enabled(tx: Transaction, case: AuthzContext, row: ScheduledJob
         raise Invalid({"start_time": [START_INVALID]})
 
 
-def _remember(tx: Transaction, actor: Actor, row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> None:
+def _record(tx: Transaction, actor: Actor, row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> None:
     if "enabled" in to:
-        tx.remember(scheduled_job_event(row, EventType.ENABLED if to["enabled"] else EventType.DISABLED, now, actor))
+        tx.record(scheduled_job_event(row, EventType.ENABLED if to["enabled"] else EventType.DISABLED, now, actor))
     changed = sorted(to.keys() - {"enabled", "immediate"})
     if changed:
-        tx.remember(scheduled_job_event(row, EventType.CHANGED, now, actor, fields=changed))
+        tx.record(scheduled_job_event(row, EventType.CHANGED, now, actor, fields=changed))

@@ -369,7 +369,7 @@ def _explain(
 
 
 def _subject(tx: Transaction, actor: Actor, about: Mapping[str, Any] | None) -> User:
-    caller = tx.one(User, id=actor.id)
+    caller = tx.get(User, id=actor.id)
     if caller is not None and (about is None or about in ({"username": caller.username}, {"id": caller.id})):
         return caller
     found: User = get_authorized(tx, actor, Action.VIEW, ObjectType.USER, **(about or {"id": actor.id}))

@@ -9,9 +9,9 @@
 
 Contract 4, 5, 9.12 and 9.14.
 
-The use case before a run: what somebody can ask of a Job, and every fault of what he asks.
+The use case before a run: what somebody can ask of a Job, and every fault of what they ask.
 
-* Who may see the Job is told why he cannot run it, in the words with which his request would be refused.
+* People who may see the Job are told why they cannot run it, in the words with which their request would be refused.
 * A request that is refused names its first fault; here all of them are found, for a form that shows each in its place.
 
 Contract 1 and 4.
@@ -127,8 +127,8 @@ class Schedules:
             the job result of a run that starts now, or else the scheduled job.
 
         Raises:
-            Forbidden: he may not run it, or nobody may because it is not enabled.
-            NotFound: there is no such Job, or none that he may know of.
+            Forbidden: they may not run it, or nobody may because it is not enabled.
+            NotFound: there is no such Job, or none that they may know of.
             NotRunnable: its code is not installed, or only events start it.
             Invalid: a fault in the schedule, the queue or the data, in the contract's shape.
             Unavailable: no worker serves the queue, or Prefect does not answer.
@@ -181,17 +181,17 @@ class Schedules:
         """Delete a scheduled job; what it has run stays recorded.
 
         Raises:
-            Forbidden: he may delete none, or not this one.
-            NotFound: there is no such one, or none that he may know of.
+            Forbidden: they may delete none, or not this one.
+            NotFound: there is no such one, or none that they may know of.
         """
         leftover = await self._store.write(partial(_delete, actor, scheduled_id, self._clock()))
         await self._runs.promptly(partial(self._projection.clean, leftover))
 
     async def delete_all(self, actor: Actor, ids: list[UUID]) -> None:
-        """Delete those of these that exist and that he may delete, in one transaction; pass over the others.
+        """Delete those of these that exist and that they may delete, in one transaction; pass over the others.
 
         Raises:
-            Forbidden: he may delete none at all.
+            Forbidden: they may delete none at all.
         """
         leftovers = await self._store.write(partial(_delete_all, actor, ids, self._clock()))
         await self._runs.promptly(partial(self._clean, leftovers))
@@ -232,7 +232,7 @@ def _add(actor: Actor, scheduled: ScheduledJob, now: datetime, tx: Transaction) 
     tx.add(scheduled)
     tx.add(Participant(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
     if scheduled.awaits_decision:
-        tx.remember(scheduled_job_event(scheduled, EventType.REQUESTED, now, actor))
+        tx.record(scheduled_job_event(scheduled, EventType.REQUESTED, now, actor))
 
 
 def _delete(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> PendingCleanup:
@@ -253,9 +253,9 @@ def _deleted(actor: Actor, rows: list[ScheduledJob], now: datetime, tx: Transact
     seen = tx.attributes_of(KIND, withdrawn) if withdrawn else {}
     for row in rows:
         if row.id in seen:
-            tx.remember(scheduled_job_event(row, EventType.WITHDRAWN, now, actor, seen=snapshot(seen[row.id])))
+            tx.record(scheduled_job_event(row, EventType.WITHDRAWN, now, actor, seen=snapshot(seen[row.id])))
         else:
-            tx.remember(scheduled_job_event(row, EventType.DELETED, now, actor))
+            tx.record(scheduled_job_event(row, EventType.DELETED, now, actor))
     return delete_rows(tx, rows, f"Deleted by {actor.username}.")
 
 
@@ -289,7 +289,7 @@ class RunOptions:
 
     Args:
         job: the Job.
-        why_not: why he cannot run it; empty if he can.
+        why_not: why they cannot run it; empty if they can.
         why_only_now: why it cannot be scheduled; empty if it can.
         zone: IANA name of the server's time zone, which a schedule has unless it names one.
     """
@@ -318,8 +318,8 @@ class RunPreview:
         """Return what somebody can ask of a Job.
 
         Raises:
-            Forbidden: he may see no Jobs.
-            NotFound: there is no such Job, or none that he may see.
+            Forbidden: they may see no Jobs.
+            NotFound: there is no such Job, or none that they may see.
         """
         job, why_not = await self._store.read(partial(_offered, actor, job_id))
         return RunOptions(job=job, why_not=why_not, why_only_now=why_only_now(job), zone=self._schedules.zone)

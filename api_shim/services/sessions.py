@@ -185,13 +185,13 @@ def _begin(session: Session, tx: Transaction) -> None:
 
 
 def _end(key_hash: str, tx: Transaction) -> None:
-    session = tx.one(Session, key_hash=key_hash)
+    session = tx.get(Session, key_hash=key_hash)
     if session is not None:
         tx.remove(session)
 
 
 def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Token | None:
-    token = tx.one(Token, key_hash=hash_key(secret.strip()))
+    token = tx.get(Token, key_hash=hash_key(secret.strip()))
     if token is None:
         return None
     authenticate_token(tx, Credentials(key=secret.strip(), username=username or None), now)
@@ -199,8 +199,8 @@ def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Tok
 
 
 def _password_of(username: str, tx: Transaction) -> Password | None:
-    user = tx.one(User, username=username) if is_storable(username) else None
-    return tx.one(Password, user_id=user.id) if user is not None and user.is_active else None
+    user = tx.get(User, username=username) if is_storable(username) else None
+    return tx.get(Password, user_id=user.id) if user is not None and user.is_active else None
 
 
 def _is_valid(token: Token | None, now: datetime) -> bool:
@@ -209,11 +209,11 @@ def _is_valid(token: Token | None, now: datetime) -> bool:
 
 def _visitor(key: str, now: datetime, tx: Transaction) -> Visitor:
     hashed = hash_key(key)
-    session = tx.one(Session, key_hash=hashed)
+    session = tx.get(Session, key_hash=hashed)
     if session is None or not hmac.compare_digest(session.key_hash, hashed) or session.is_over(now):
         raise Unauthenticated(SIGN_IN_FIRST)
-    user = tx.one(User, id=session.user_id)
-    token = tx.one(Token, id=session.token_id) if session.token_id is not None else None
+    user = tx.get(User, id=session.user_id)
+    token = tx.get(Token, id=session.token_id) if session.token_id is not None else None
     if user is None or not user.is_active or (session.token_id is not None and not _is_valid(token, now)):
         raise Unauthenticated(SIGN_IN_FIRST)
     actor = actor_of(tx, user)

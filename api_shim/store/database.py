@@ -47,7 +47,7 @@ DAMAGED = {"SQLITE_NOTADB", "SQLITE_CORRUPT"}
 
 
 class Duplicate(GateError):
-    """Something of this name exists already."""
+    """A unique name is already in use."""
 
 
 class Store:
@@ -138,7 +138,7 @@ def _meaning(error: SQLAlchemyError) -> GateError | None:
     """Return what an error of the database means to whoever asked; None for a fault of ours."""
     code = _code(error)
     if code in UNIQUE:
-        return Duplicate("Something of this name exists already.")
+        return Duplicate("This name is already in use.")
     if isinstance(error, DataError):
         return Invalid("The store cannot keep one of these values, or compare with it.")
     if code in DAMAGED or (isinstance(error, OperationalError | TimeoutError) and code not in OUR_FAULT):

@@ -3,8 +3,10 @@
 * ``add``, ``change`` and ``remove`` take the model's values; ``change`` writes only the fields it is given, so that
   two writers of different fields do not undo each other.
 * ``visible`` and ``page`` see only what the caller may see.
-* What is to be remembered is kept until the transaction ends and written last, so that those who write at once wait
+* Events to be recorded are kept until the transaction ends and written last, so that those who write at once wait
   for each other at the end of the chain only, and in no circle.
+* A statement that is asked again and again is built once, with parameters: SQLAlchemy takes longer to build it and to
+  recognise it than SQLite takes to answer it.
 """
 
 from __future__ import annotations
@@ -12,11 +14,27 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import datetime
+from enum import Enum, auto
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from api_shim.domain.accounts import Group, Permission, Token, User
@@ -59,16 +77,90 @@ def _row(thing: Any) -> dict[str, Any]:
     return {name: getattr(thing, name) for name in FIELDS[type(thing)]}
 
 
-def _columns(kind: type[Any]) -> list[ColumnElement[Any]]:
-    table = TABLES[kind]
-    return [table.c[name] for name in FIELDS[kind]]
-
-
 def _matching(table: Table, by: Mapping[str, Any]) -> list[ColumnElement[bool]]:
     return [
         table.c[name].in_(value) if isinstance(value, (set, frozenset, list)) else table.c[name] == value
         for name, value in by.items()
     ]
+
+
+class _Test(Enum):
+    """How a field is compared with what is asked."""
+
+    NULL = auto()
+    EQUAL = auto()
+    MEMBER = auto()
+
+
+_LIMIT: BindParameter[int] = bindparam("limit", type_=Integer)
+
+
+def _test_of(value: Any) -> _Test:
+    if value is None:
+        return _Test.NULL
+    return _Test.MEMBER if isinstance(value, (set, frozenset, list)) else _Test.EQUAL
+
+
+def _condition(column: ColumnElement[Any], test: _Test) -> ColumnElement[bool]:
+    match test:
+        case _Test.NULL:
+            return column.is_(None)
+        case _Test.EQUAL:
+            return column == bindparam(column.key)
+        case _Test.MEMBER:
+            return column.in_(bindparam(column.key, expanding=True))
+
+
+@cache
+def _selection(table: Table, tests: tuple[tuple[str, _Test], ...], order: str | None, lock: bool) -> Select[Any]:
+    """Return the statement that reads values by some of their fields, whose values are its parameters."""
+    query = select(table).where(*(_condition(table.c[name], test) for name, test in tests))
+    query = query if order is None else query.order_by(table.c[order])
+    return query.with_for_update() if lock else query
+
+
+@cache
+def _one(selection: Select[Any]) -> Select[Any]:
+    return selection.limit(1)
+
+
+@cache
+def _lagging(table: Table) -> Select[Any]:
+    behind = table.c.projected_version < table.c.version
+    return select(table).where(behind).order_by(func.random()).limit(_LIMIT)
+
+
+@cache
+def _to_look_at() -> Select[Any]:
+    next_look = scheduled_jobs.c.next_look_at
+    return select(scheduled_jobs).where(next_look <= bindparam("now")).order_by(next_look).limit(_LIMIT)
+
+
+@cache
+def _unfinished(has_after: bool) -> Select[Any]:
+    ongoing = [status for status in Status if not status.final]
+    query = select(job_results).where(job_results.c.status.in_(ongoing))
+    query = query.where(job_results.c.id > bindparam("after")) if has_after else query
+    return query.order_by(job_results.c.id).limit(_LIMIT)
+
+
+@cache
+def _undecided() -> Select[Any]:
+    pending, expires = scheduled_jobs.c.approval == ApprovalState.PENDING, scheduled_jobs.c.expires_at
+    query = select(scheduled_jobs).where(pending, expires <= bindparam("until"))
+    return query.order_by(expires).limit(_LIMIT)
+
+
+@cache
+def _spent() -> Select[Any]:
+    table = TABLES[DeletedRun]
+    can_go = or_(table.c.run_gone.is_(False), table.c.scheduled_job_id.is_(None))
+    return select(table).where(can_go).limit(_LIMIT)
+
+
+@cache
+def _leftovers() -> Select[Any]:
+    return select(TABLES[PendingCleanup]).limit(_LIMIT)
 
 
 def _parts(ids: Iterable[UUID]) -> Iterator[list[UUID]]:
@@ -82,7 +174,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._remembered: list[AuditEvent] = []
+        self._recorded: list[AuditEvent] = []
 
     def add(self, *things: Any) -> None:
         """Insert values of one kind, in one statement.
@@ -120,7 +212,7 @@ class Transaction:
         for part in _parts(ids):
             self._connection.execute(delete(table).where(table.c.id.in_(part)))
 
-    def one(self, kind: type[T], *, lock: bool = False, **by: Any) -> T | None:
+    def get(self, kind: type[T], *, lock: bool = False, **by: Any) -> T | None:
         """Return the value that has these fields, or None.
 
         Args:
@@ -128,8 +220,8 @@ class Transaction:
             lock: nobody else may change it until this transaction ends.
             by: equality, or membership where a list or set is given.
         """
-        query = select(*_columns(kind)).where(*_matching(TABLES[kind], by)).limit(1)
-        row = self._connection.execute(query.with_for_update() if lock else query).one_or_none()
+        query, values = self._by(kind, None, lock, by)
+        row = self._connection.execute(_one(query), values).one_or_none()
         return None if row is None else kind(**row._mapping)
 
     def all(self, kind: type[T], *, order: str | None = None, lock: bool = False, **by: Any) -> list[T]:
@@ -141,48 +233,54 @@ class Transaction:
             lock: nobody else may change them until this transaction ends; those who lock several name an order.
             by: equality, or membership where a list or set is given.
         """
-        table = TABLES[kind]
-        query = select(*_columns(kind)).where(*_matching(table, by))
-        query = query if order is None else query.order_by(table.c[order])
-        return self._read(kind, query.with_for_update() if lock else query)
+        query, values = self._by(kind, order, lock, by)
+        return self._read(kind, query, **values)
 
-    def remember(self, event: AuditEvent) -> None:
+    @staticmethod
+    def _by(
+        kind: type[Any], order: str | None, lock: bool, by: Mapping[str, Any]
+    ) -> tuple[Select[Any], dict[str, Any]]:
+        tests = tuple((name, _test_of(value)) for name, value in by.items())
+        values = {name: value for name, value in by.items() if value is not None}
+        return _selection(TABLES[kind], tests, order, lock), values
+
+    def record(self, event: AuditEvent) -> None:
         """Add an event to the audit, together with all that this transaction does."""
-        self._remembered.append(event)
+        self._recorded.append(event)
 
     def close(self) -> None:
-        """Write what is to be remembered; nothing follows."""
-        if not self._remembered:
+        """Write the recorded events; nothing follows."""
+        if not self._recorded:
             return
         first = self.audit_head(lock=True)
-        chain = chain_events(self._remembered, first)
+        chain = chain_events(self._recorded, first)
         self.add(*chain)
         self.change(first, number=chain[-1].number, hash=chain[-1].hash)
 
     def audit_head(self, *, lock: bool = False) -> AuditHead:
         """Return the end of the audit."""
-        head = self.one(AuditHead, id=1, lock=lock)
+        head = self.get(AuditHead, id=1, lock=lock)
         if head is None:
-            raise LookupError("The audit has lost its head.")
+            raise LookupError("The audit has no head: its last number and hash are missing.")
         return head
 
     def events(self, after: int, limit: int) -> list[AuditEvent]:
         """Return the events of the audit that follow a number, in order."""
         table = TABLES[AuditEvent]
-        query = select(*_columns(AuditEvent)).where(table.c.number > after)
+        query = select(TABLES[AuditEvent]).where(table.c.number > after)
         return self._read(AuditEvent, query.order_by(table.c.number).limit(limit))
 
     def newest_events(self, limit: int, **by: Any) -> list[AuditEvent]:
         """Return the last events of the audit that have these fields, the newest first."""
         table = TABLES[AuditEvent]
-        query = select(*_columns(AuditEvent)).where(*_matching(table, by))
+        query = select(TABLES[AuditEvent]).where(*_matching(table, by))
         return self._read(AuditEvent, query.order_by(table.c.number.desc()).limit(limit))
 
     def last_event(self, acts: Collection[EventType], **by: Any) -> AuditEvent | None:
         """Return the last event of these kinds that has these fields."""
         table = TABLES[AuditEvent]
         query = (
-            select(*_columns(AuditEvent))
+            select(TABLES[AuditEvent])
             .where(table.c.act.in_(acts), *_matching(table, by))
             .order_by(table.c.number.desc())
             .limit(1)
@@ -191,10 +289,10 @@ class Transaction:
 
     def exists(self, kind: type[Any], **by: Any) -> bool:
         """Say whether there is any value with these fields."""
-        return self.one(kind, **by) is not None
+        return self.get(kind, **by) is not None
 
-    def _read(self, kind: type[T], query: Select[Any]) -> list[T]:
-        return [kind(**row._mapping) for row in self._connection.execute(query)]
+    def _read(self, kind: type[T], query: Select[Any], **values: Any) -> list[T]:
+        return [kind(**row._mapping) for row in self._connection.execute(query, values)]
 
     # What the caller may see
 
@@ -209,7 +307,7 @@ class Transaction:
             searched = (lookups.columns[path] for path in lookups.searched)
             conditions.append(or_(*(column.icontains(listing.search, autoescape=True) for column in searched)))
         counted = select(func.count()).select_from(joined(kind)).where(*conditions)
-        query = select(*_columns(model)).select_from(joined(kind)).where(*conditions)
+        query = select(TABLES[model]).select_from(joined(kind)).where(*conditions)
         query = query.order_by(*_order(kind, listing.sort)).limit(listing.limit).offset(listing.offset)
         return Page(self._connection.execute(counted).scalar_one(), self._read(model, query))
 
@@ -221,7 +319,7 @@ class Transaction:
         newest = newest.where(job_results.c.job_id == job.c.id, seen)
         newest = newest.order_by(job_results.c.date_created.desc(), job_results.c.id).limit(1).correlate(job)
         ids = select(newest.scalar_subquery()).select_from(job).where(job.c.id.in_(job_ids))
-        return self._read(JobResult, select(*_columns(JobResult)).where(job_results.c.id.in_(ids)))
+        return self._read(JobResult, select(job_results).where(job_results.c.id.in_(ids)))
 
     def visible(self, kind: ObjectType, actor: Actor, action: Action, ids: Iterable[UUID]) -> set[UUID]:
         """Return those of the ids on which the actor has the action."""
@@ -251,38 +349,29 @@ class Transaction:
 
     def lagging(self, kind: type[T], limit: int) -> list[T]:
         """Return values whose projection is behind, any of them: ones that keep failing do not stand in the way."""
-        table = TABLES[kind]
-        query = select(*_columns(kind)).where(table.c.projected_version < table.c.version)
-        return self._read(kind, query.order_by(func.random()).limit(limit))
+        return self._read(kind, _lagging(TABLES[kind]), limit=limit)
 
     def to_look_at(self, now: datetime, limit: int) -> list[ScheduledJob]:
         """Return the scheduled jobs whose time to be looked at again has come."""
-        query = select(*_columns(ScheduledJob)).where(scheduled_jobs.c.next_look_at <= now)
-        return self._read(ScheduledJob, query.order_by(scheduled_jobs.c.next_look_at).limit(limit))
+        return self._read(ScheduledJob, _to_look_at(), now=now, limit=limit)
 
     def unfinished(self, limit: int, after: UUID | None = None) -> list[JobResult]:
         """Return job results that are not final, in the order of their ids, after one of them."""
-        ongoing = [status for status in Status if not status.final]
-        query = select(*_columns(JobResult)).where(job_results.c.status.in_(ongoing))
-        if after is not None:
-            query = query.where(job_results.c.id > after)
-        return self._read(JobResult, query.order_by(job_results.c.id).limit(limit))
+        if after is None:
+            return self._read(JobResult, _unfinished(has_after=False), limit=limit)
+        return self._read(JobResult, _unfinished(has_after=True), after=after, limit=limit)
 
     def undecided(self, until: datetime, limit: int) -> list[ScheduledJob]:
         """Return the requests whose time to be decided about has ended."""
-        pending = scheduled_jobs.c.approval == ApprovalState.PENDING
-        query = select(*_columns(ScheduledJob)).where(pending, scheduled_jobs.c.expires_at <= until)
-        return self._read(ScheduledJob, query.order_by(scheduled_jobs.c.expires_at).limit(limit))
+        return self._read(ScheduledJob, _undecided(), until=until, limit=limit)
 
     def spent(self, limit: int) -> list[DeletedRun]:
         """Return what is left of deleted results, and has something that can go now."""
-        table = TABLES[DeletedRun]
-        can_go = or_(table.c.run_gone.is_(False), table.c.scheduled_job_id.is_(None))
-        return self._read(DeletedRun, select(*_columns(DeletedRun)).where(can_go).limit(limit))
+        return self._read(DeletedRun, _spent(), limit=limit)
 
     def leftovers(self, limit: int) -> list[PendingCleanup]:
         """Return what has been deleted here and may still stand in Prefect."""
-        return self._read(PendingCleanup, select(*_columns(PendingCleanup)).limit(limit))
+        return self._read(PendingCleanup, _leftovers(), limit=limit)
 
 
 def _order(kind: ObjectType, sort: Iterable[str]) -> list[Any]:

@@ -50,8 +50,8 @@ class Services:
 
 def services(request: Request) -> Services:
     """Return the use cases of this application."""
-    wired: Services = request.app.state.services
-    return wired
+    use: Services = request.app.state.services
+    return use
 
 
 Ref = Annotated[str, Depends(reference)]

@@ -10,20 +10,26 @@ import pytest
 
 from tests.acceptance.asking import JOBS
 from tests.acceptance.people import People, schedule, unique
-from tests.live import Live
+from tests.live import Live, Server
 
 
 @pytest.fixture(scope="session")
-def admin(live: Live) -> Iterator[httpx.Client]:
+def server(live: Live) -> Server:
+    """What is asked: a real server here."""
+    return live
+
+
+@pytest.fixture(scope="session")
+def admin(server: Server) -> Iterator[httpx.Client]:
     """A superuser's client."""
-    with live.client() as client:
+    with server.client() as client:
         yield client
 
 
 @pytest.fixture(scope="session")
-def people(live: Live) -> Iterator[People]:
+def people(server: Server) -> Iterator[People]:
     """Makes users."""
-    made = People(live)
+    made = People(server)
     yield made
     made.close()
 

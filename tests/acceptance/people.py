@@ -14,7 +14,7 @@ from api_shim.domain.accounts import Token, User
 from api_shim.domain.model import Job, Status
 from api_shim.store import Store
 from tests.factories import administering, make_result, make_scheduled
-from tests.live import Live
+from tests.live import Server
 
 FAR = "2030-01-01T01:00:00.000Z"
 SCHEDULES = "/api/extras/scheduled-jobs/"
@@ -27,16 +27,16 @@ Grant = tuple[str, str, Any]
 class People:
     """Users of a running server."""
 
-    def __init__(self, live: Live) -> None:
-        self._live = live
-        self._store = Store(f"sqlite:///{live.home / 'signoff.db'}")
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._store = Store(server.database_url)
         self.identity = administering(self._store)
 
     def close(self) -> None:
         self._store.close()
 
     def add(self, *grants: Grant, superuser: bool = False) -> str:
-        """Make a user, and return his name; ``Live.client`` knows his key."""
+        """Make a user, and return their name; ``Server.client`` knows their key."""
         name, now = f"user{uuid4().hex[:8]}", datetime.now(UTC)
         self.identity.add_user(name, now, superuser=superuser)
         for kind, action, constraint in grants:
@@ -48,7 +48,7 @@ class People:
                 users=[name],
                 constraint=constraint,
             )
-        self._live.keys[name] = self.identity.add_token(name, now)
+        self._server.keys[name] = self.identity.add_token(name, now)
         return name
 
     def token(self, name: str, **how: Any) -> str:

@@ -108,7 +108,7 @@ def finished(client: httpx.Client, run_id: str) -> Shape:
         answer = client.get(f"{RESULTS}{run_id}/")
         return answer.json() if answer.status_code == 200 and answer.json()["date_done"] else None
 
-    return eventually(over, within=60)
+    return eventually(over, within=180)
 
 
 def executions(file: Path) -> list[str]:
@@ -240,7 +240,7 @@ def test_an_early_approval_runs_at_its_time_and_a_recurring_one_with_its_next_fi
     result = finished(cast.alice, run["id"])
     started = datetime.fromisoformat(result["date_started"])
     assert soon <= started <= soon + timedelta(seconds=5)
-    firing = eventually(lambda: executions(folder / "each"), within=90)[0]
+    firing = eventually(lambda: executions(folder / "each"), within=180)[0]
     first = finished(cast.alice, firing.split()[1])
     assert datetime.fromisoformat(first["date_started"]) >= approved_at
     assert first["meta"]["approval"]["by"] == cast.names["bob"]

@@ -356,7 +356,7 @@ def result_of(admin: httpx.Client, row: Shape) -> Shape:
         rows = admin.get(RESULTS, params={"name": "Greet", "limit": 1000}).json()["results"]
         return [each for each in rows if each["date_done"] and (each["scheduled_job"] or {}).get("id") == row["id"]]
 
-    [result] = eventually(over, within=60)
+    [result] = eventually(over, within=180)
     return result
 
 
@@ -394,7 +394,7 @@ def test_9_13_a_result_is_called_like_its_job_however_it_was_started(admin: http
 def test_9_15_a_schedule_whose_start_is_no_match_delays_no_other(admin: httpx.Client, fired: Fired) -> None:
     result = result_of(admin, fired.well)
     late = datetime.fromisoformat(result["date_started"]) - datetime.fromisoformat(fired.well["start_time"])
-    assert (result["status"]["value"], late < timedelta(seconds=10)) == ("SUCCESS", True)
+    assert (result["status"]["value"], late < timedelta(seconds=30)) == ("SUCCESS", True)
 
 
 # 9.9

@@ -20,8 +20,8 @@ from tests.live import eventually
 
 pytestmark = pytest.mark.slow
 
-PUNCTUAL = timedelta(seconds=15)
-"""How late a run may start."""
+PUNCTUAL = timedelta(seconds=45)
+"""How late a run may start: its process is started anew, on a machine that may be busy with other tests."""
 
 Shape = Mapping[str, Any]
 
@@ -215,7 +215,7 @@ def test_a_job_that_needs_approval_waits_and_nothing_runs(admin: httpx.Client) -
 def test_an_event_starts_a_receiver_and_nobody_stands_behind_the_run(admin: httpx.Client) -> None:
     run = start_in_prefect(admin, "React", {"event": {"resource": "a-switch"}})
     address = f"{RESULTS}{run['id']}/"
-    eventually(lambda: admin.get(address).status_code == 200, within=60)
+    eventually(lambda: admin.get(address).status_code == 200, within=180)
     result = finished(admin, {"url": address})
     assert (result["status"]["value"], result["user"]) == ("SUCCESS", None)
     assert result["result"] == {"reacted to": {"resource": "a-switch"}}
@@ -252,7 +252,7 @@ def test_an_automation_of_prefect_starts_a_receiver_with_its_event(admin: httpx.
         reacted = [row for row in rows if row["date_done"] and resource in str(row["result"])]
         return reacted[0] if reacted else None
 
-    result = eventually(reaction, within=60, every=0.5)
+    result = eventually(reaction, within=180, every=0.5)
     assert (result["status"]["value"], result["user"]) == ("SUCCESS", None)
     assert result["result"]["reacted to"]["payload"] == {"port": 7}
     tell_prefect(admin, "DELETE", f"automations/{made.json()['id']}", None)
@@ -260,7 +260,7 @@ def test_an_automation_of_prefect_starts_a_receiver_with_its_event(admin: httpx.
 
 def test_a_run_that_was_started_in_prefect_does_not_execute(admin: httpx.Client, folder: Path) -> None:
     run = start_in_prefect(admin, "Greet", {"file": str(folder / "by hand")})
-    state = eventually(lambda: (r := flow_run(admin, run["id"]))["state_type"] == "FAILED" and r["state"], within=60)
+    state = eventually(lambda: (r := flow_run(admin, run["id"]))["state_type"] == "FAILED" and r["state"], within=180)
     assert state["name"] == "Refused"
     assert state["message"].startswith("This run was not requested through signoff")
     assert lines(folder / "by hand") == []
@@ -272,7 +272,7 @@ def test_a_run_that_is_retried_in_prefect_does_not_execute_again(admin: httpx.Cl
     eventually(lambda: flow_run(admin, result["id"])["state_type"] == "COMPLETED")
     retry = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
     assert tell_prefect(admin, "POST", f"flow_runs/{result['id']}/set_state", retry).json()["status"] == "ACCEPT"
-    eventually(lambda: flow_run(admin, result["id"])["state_name"] == "Refused", within=60)
+    eventually(lambda: flow_run(admin, result["id"])["state_name"] == "Refused", within=180)
     assert len(lines(folder / "retried")) == 1
     assert admin.get(result["url"]).json()["status"]["value"] == "SUCCESS"
 
@@ -280,12 +280,12 @@ def test_a_run_that_is_retried_in_prefect_does_not_execute_again(admin: httpx.Cl
 def test_a_run_whose_parameters_were_changed_in_prefect_does_not_execute(
     admin: httpx.Client, timed: dict[str, Shape], tampered: Shape, folder: Path
 ) -> None:
-    run = eventually(lambda: (r := flow_run(admin, tampered["id"]))["state_type"] == "FAILED" and r, within=90)
+    run = eventually(lambda: (r := flow_run(admin, tampered["id"]))["state_type"] == "FAILED" and r, within=180)
     assert run["state"]["name"] == "Refused"
     assert run["state"]["message"].startswith("The parameters of this run were changed in Prefect")
     assert lines(folder / "tampered") == []
     # As the run has ended without having been let go, the sweep records that.
-    (result,) = fired(admin, timed["tampered"], 1, within=60)
+    (result,) = fired(admin, timed["tampered"], 1, within=180)
     assert result["status"]["value"] == "FAILURE"
     assert "were changed in Prefect" in result["traceback"]
 

@@ -37,6 +37,8 @@ class Origin:
         self.identity = administering(store)
         self.passed: list[Scope] = []
         application = build(store, self.engine, clock=clock, zone="UTC")
+        self.loop = application.loop
+        self.catalogue = application.services.catalogue
         self.sessions = application.sessions
         self.shim = create_app(application, [], contextlib.nullcontext)
         self.front = Gateway(

@@ -673,7 +673,7 @@ def remember(plant: Plant, number: int) -> None:
     """Let so much happen."""
     with plant.store.transaction() as tx:
         for each in range(number):
-            tx.remember(AuditEvent(at=plant.now, act=EventType.REFUSED, name=f"event {each}", flow_run_id=uuid4()))
+            tx.record(AuditEvent(at=plant.now, act=EventType.REFUSED, name=f"event {each}", flow_run_id=uuid4()))
 
 
 def batches(plant: Plant) -> list[int]:

@@ -58,7 +58,7 @@ def test_the_home_is_made_for_its_owner_alone(tmp_path: Path, there: bool) -> No
 
 def test_a_folder_that_everybody_uses_is_left_alone(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
-    with pytest.raises(Unavailable, match="choose another with --home"):
+    with pytest.raises(Unavailable, match="Choose another with --home"):
         Settings(home=tmp_path).make_home()
     assert mode(tmp_path) == 0o1777
     tmp_path.chmod(0o700)

@@ -26,7 +26,7 @@ def fill(server: Live, word: str, how_many: int, *, owner: str = "alice", job: s
     """Add so many scheduled jobs whose names begin with a word, and return their ids."""
     store = Store(f"sqlite:///{server.home / 'signoff.db'}")
     with store.transaction(write=False) as tx:
-        whose, of = tx.one(User, username=owner), tx.one(Job, name=job)
+        whose, of = tx.get(User, username=owner), tx.get(Job, name=job)
     assert whose is not None
     assert of is not None
     rows = [_row(of, whose, word, number) for number in range(how_many)]

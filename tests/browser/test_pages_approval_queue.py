@@ -103,7 +103,7 @@ def test_another_reads_a_request_and_approves_it_with_a_comment(
     button(page, "Approve").click()
     expect(page.get_by_role("status")).to_have_text(f"You approved “{name}”.")
     expect(page.get_by_role("link", name=name)).to_have_count(0)
-    eventually(file.exists, within=60)
+    eventually(file.exists, within=180)
     assert file.read_text().startswith("alice ")
     page.goto(f"{live.origin}/signoff/results/{file.read_text().split()[1]}")
     expect(page.get_by_role("region", name="Approval")).to_contain_text("Approved by bob")

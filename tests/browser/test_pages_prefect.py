@@ -38,7 +38,7 @@ def test_who_is_signed_in_here_is_signed_in_there(live: Live, page: Any) -> None
 def test_from_a_result_he_comes_to_its_run(live: Live, page: Any) -> None:
     with live.client("alice") as alice:
         run = alice.post("/api/extras/jobs/Greet/run/", json={"data": {"who": "Ada"}}).json()["job_result"]["id"]
-        eventually(lambda: "Hello Ada" in alice.get(f"/api/extras/job-results/{run}/logs/").text, within=60)
+        eventually(lambda: "Hello Ada" in alice.get(f"/api/extras/job-results/{run}/logs/").text, within=180)
     page.goto(f"{live.origin}/signoff/results/{run}")
     page.get_by_role("link", name="View in Prefect").click()
     expect(page.get_by_text("Hello Ada")).to_be_visible(timeout=20_000)

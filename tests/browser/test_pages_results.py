@@ -32,7 +32,7 @@ def over(live: Live, result_id: str) -> None:
     with live.client() as admin:
         address = f"/api/extras/job-results/{result_id}/"
         ended = {"SUCCESS", "FAILURE"}
-        eventually(lambda: admin.get(address).json()["status"]["value"] in ended, within=60)
+        eventually(lambda: admin.get(address).json()["status"]["value"] in ended, within=180)
 
 
 def result(live: Live, page: Any, result_id: str) -> Any:

@@ -36,7 +36,7 @@ def finished_run(live: Live) -> str:
     with live.client("alice") as client:
         answer = client.post("/api/extras/jobs/Greet/run/", json={"data": {"who": "Ada"}})
         result = answer.json()["job_result"]
-        eventually(lambda: "Hello Ada" in client.get(f"{result['url']}logs/").text, within=60)
+        eventually(lambda: "Hello Ada" in client.get(f"{result['url']}logs/").text, within=180)
         found: str = result["id"]
         return found
 
@@ -134,7 +134,7 @@ def test_another_approves_and_it_runs_as_its_author(live: Live, page: Page, held
     run_id, file = held_run
     resume(live, page, "bob", run_id, "approve", "maintenance window agreed")
     expect(toast(page)).to_contain_text("Flow run resumed")
-    eventually(file.exists, within=60)
+    eventually(file.exists, within=180)
     assert file.read_text() == f"alice {run_id}\n"
     page.goto(f"{live.origin}/v2/runs/flow-run/{run_id}")
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=30_000)

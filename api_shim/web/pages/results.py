@@ -115,8 +115,8 @@ def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
     """Return the user that a run ran as, and the scheduled job that started it if the visitor may view it."""
     by = result.scheduled_job_id
     seen = tx.visible(ObjectType.SCHEDULED_JOB, actor, Action.VIEW, [by]) if by else set()
-    scheduled = tx.one(ScheduledJob, id=by) if by in seen else None
-    job = tx.one(Job, id=result.job_id) if result.job_id else None
+    scheduled = tx.get(ScheduledJob, id=by) if by in seen else None
+    job = tx.get(Job, id=result.job_id) if result.job_id else None
     return {
         "scheduled": scheduled,
         "zone": scheduled.time_zone if scheduled else "UTC",

@@ -33,7 +33,7 @@ def _recorded(tables: None, home: Path) -> None:
     """Record three events, as the server does."""
     with closing(Store(f"sqlite:///{home / 'signoff.db'}")) as store, store.transaction() as tx:
         for event in EVENTS:
-            tx.remember(event)
+            tx.record(event)
 
 
 def tamper(home: Path, statement: str) -> None:
@@ -107,7 +107,7 @@ def test_as_many_are_listed_as_are_asked_for(signoff: Run, words: tuple[str, ...
 def test_fifty_are_listed_where_no_number_is_given(signoff: Run, home: Path) -> None:
     with closing(Store(f"sqlite:///{home / 'signoff.db'}")) as store, store.transaction() as tx:
         for _ in range(51):
-            tx.remember(EVENTS[0])
+            tx.record(EVENTS[0])
     assert [event["number"] for event in signoff("audit", "list", "--json").json] == [*range(51, 1, -1)]
 
 
@@ -137,7 +137,9 @@ def test_an_audit_that_is_whole_is_said_to_be(signoff: Run) -> None:
         ),
         pytest.param("DELETE FROM audit_events WHERE number = 2", "Event 2 is missing.", id="a gap"),
         pytest.param("DELETE FROM audit_events WHERE number = 3", "Event 3 is missing.", id="no end"),
-        pytest.param("DELETE FROM audit_heads", "The audit has lost its head.", id="no head"),
+        pytest.param(
+            "DELETE FROM audit_heads", "The audit has no head: its last number and hash are missing.", id="no head"
+        ),
     ],
 )
 def test_what_was_done_to_it_is_one_sentence(signoff: Run, home: Path, statement: str, sentence: str) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from api_shim.domain.accounts import Group, Permission, Token
 from api_shim.parsing.account import CANNOT_BE_SET, MOST, Reading, Reference, read_form
-from api_shim.parsing.fields import NOT_A_FLAG
 from api_shim.parsing.run_request import START_UNREADABLE
 from api_shim.parsing.sentences import NOT_A_STRING, REQUIRED
 from api_shim.store.columns import path_types
@@ -23,6 +22,7 @@ USER, GROUP, TOKEN, PERMISSION = ObjectType.USER, ObjectType.GROUP, ObjectType.T
 KNOWN = {name: UUID(int=number) for number, name in enumerate(("alice", "bob", "ops"), 1)}
 KEY = "0123456789abcdef0123"
 
+NOT_A_FLAG = "Must be a valid boolean."
 NEEDED = {USER: ("username",), GROUP: ("name",), TOKEN: (), PERMISSION: ("name", "object_types", "actions")}
 
 BEFORE: dict[ObjectType, Any] = {

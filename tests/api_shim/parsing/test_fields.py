@@ -1,4 +1,4 @@
-"""What all forms are read with: an object, a flag, and all faults at once."""
+"""What all bodies are read with: an object, and words for true and false."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api_shim.parsing.fields import NOT_A_FLAG, collect, read_flag, read_object, truth_of
+from api_shim.parsing.fields import read_object, truth_of
 from approval_gate.errors import Invalid
 
 
@@ -21,24 +21,6 @@ def test_what_has_no_fields_is_refused_by_its_kind(body: Any, kind: str) -> None
     assert caught.value.detail == {
         "non_field_errors": [f"Invalid data. Expected a dictionary, but got {kind}."],
     }
-
-
-@pytest.mark.parametrize("value", [True, False])
-def test_a_flag_is_true_or_false(value: bool) -> None:
-    assert read_flag(value) is value
-
-
-@pytest.mark.parametrize("value", [1, 0, "true", None, [True]])
-def test_what_only_looks_like_a_flag_is_none(value: Any) -> None:
-    with pytest.raises(Invalid, match=NOT_A_FLAG):
-        read_flag(value)
-
-
-def test_faults_are_noted_under_their_fields_and_what_is_sound_is_returned() -> None:
-    faults: dict[str, list[str]] = {}
-    assert collect(faults, "enabled", read_flag, True) is True
-    assert collect(faults, "hidden", read_flag, "no") is None
-    assert faults == {"hidden": [NOT_A_FLAG]}
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ class World:
             return tell(tx)
 
     def now(self, thing: Any) -> Any:
-        return self.write(lambda tx: tx.one(type(thing), id=thing.id))
+        return self.write(lambda tx: tx.get(type(thing), id=thing.id))
 
     def results(self) -> list[JobResult]:
         return self.write(lambda tx: tx.all(JobResult))

@@ -94,7 +94,7 @@ class Place:
 
     def one(self, kind: type[Any], **by: Any) -> Any:
         with self.store.transaction(write=False) as tx:
-            return tx.one(kind, **by)
+            return tx.get(kind, **by)
 
     def events(self) -> list[AuditEvent]:
         """Return what was done here, without what furnished the place."""
@@ -629,10 +629,10 @@ def test_every_act_on_an_account_has_its_words() -> None:
 
 def test_what_cannot_be_remembered_is_not_done(few: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> AuditEvent:
-        raise LookupError("The audit has lost its head.")
+        raise LookupError("The audit has no head: its last number and hash are missing.")
 
     before = few.rows()
-    monkeypatch.setattr("api_shim.services.accounts.about_account", broken)
+    monkeypatch.setattr("api_shim.services.accounts.account_event", broken)
     for kind in KINDS:
         for call in calls(few, few.actor("root"), kind).values():
             with pytest.raises(LookupError):

@@ -117,7 +117,7 @@ class World:
 
     def now(self, thing: Any) -> Any:
         with self.store.transaction(write=False) as tx:
-            return tx.one(type(thing), id=thing.id)
+            return tx.get(type(thing), id=thing.id)
 
     def results(self) -> list[JobResult]:
         with self.store.transaction(write=False) as tx:

@@ -92,7 +92,7 @@ class World:
 
     def now(self, thing: Any) -> Any:
         with self.store.transaction(write=False) as tx:
-            return tx.one(type(thing), id=thing.id)
+            return tx.get(type(thing), id=thing.id)
 
     def events(self) -> list[AuditEvent]:
         with self.store.transaction(write=False) as tx:
@@ -248,7 +248,7 @@ def test_what_no_decision_lets_run_is_not_put_back(world: World, state: str) -> 
 def test_what_was_decided_stays_remembered(world: World) -> None:
     row = world.approved(name="nightly")
     with world.store.transaction() as tx:
-        tx.remember(scheduled_job_event(row, EventType.APPROVED, NOW - HOUR, BOB, comment="Looks good."))
+        tx.record(scheduled_job_event(row, EventType.APPROVED, NOW - HOUR, BOB, comment="Looks good."))
     world.return_to_queue(row, "The inputs changed.")
     approved, back = world.events()
     assert (approved.act, approved.actor, approved.data) == (EventType.APPROVED, "bob", {"comment": "Looks good."})

@@ -866,14 +866,15 @@ def test_the_queue_asks_the_database_as_often_for_fifty_as_for_one(plant: Plant)
 
 @contextmanager
 def interrupted(store: Store, after: int, work: Callable[[], Any]) -> Iterator[list[int]]:
-    """Let something happen between a statement that reads and the one that follows it."""
+    """Let something happen, in another thread, between a statement that reads and the one that follows it."""
     said: list[int] = []
 
     def hear(connection: Any, *_statement: Any) -> None:
         if not connection.get_execution_options()["signoff_write"]:
             said.append(len(said) + 1)
             if len(said) == after:
-                work()
+                with ThreadPoolExecutor(1) as aside:
+                    aside.submit(work).result()
 
     event.listen(store._engine, "after_cursor_execute", hear)
     try:
@@ -1354,7 +1355,7 @@ def test_who_takes_a_request_over_while_he_approves_it_either_has_not_approved_o
 
     def takes(row: ScheduledJob) -> Deed:
         def take(tx: Transaction) -> None:
-            found = tx.one(ScheduledJob, id=row.id, lock=True)
+            found = tx.get(ScheduledJob, id=row.id, lock=True)
             tx.add(Participant(scheduled_job_id=row.id, user_id=bob.id, username=bob.username))
             tx.change(found, owner_id=bob.id)
 
@@ -1819,7 +1820,7 @@ class Requests(OverPlants):
         self.plant.code = code
         if known:
             with self.plant.store.transaction() as tx:
-                job = tx.one(Job, id=self.plant.job.id, lock=True)
+                job = tx.get(Job, id=self.plant.job.id, lock=True)
                 assert job is not None
                 return_stale(tx.change(job, code_digest=code, version=job.version + 1).id, self.plant.now, tx)
         self._hear()

@@ -20,7 +20,7 @@ from tests.factories import NOW
 def record(store: Store, *names: str) -> None:
     for name in names:
         with store.transaction() as tx:
-            tx.remember(AuditEvent(at=NOW, act=EventType.REQUESTED, name=name))
+            tx.record(AuditEvent(at=NOW, act=EventType.REQUESTED, name=name))
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +115,11 @@ LAST = "The last event is not what was recorded."
         pytest.param(INSERT.format(0), "Event 1 is missing", id="one that was put before the first"),
         pytest.param(INSERT.format(-7), "Event 1 is missing", id="one that was put far before the first"),
         pytest.param("UPDATE audit_heads SET number = 0", LAST, id="the head was set back"),
-        pytest.param("DELETE FROM audit_heads", "The audit has lost its head.", id="the head is gone"),
+        pytest.param(
+            "DELETE FROM audit_heads",
+            "The audit has no head: its last number and hash are missing.",
+            id="the head is gone",
+        ),
         pytest.param(
             "UPDATE audit_events SET act = 'x' WHERE number = 4",
             "One of the events after event 2 cannot be read, so it is not what was recorded.",

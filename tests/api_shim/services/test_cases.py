@@ -296,7 +296,7 @@ def test_who_comes_too_late_is_told_who_has_decided(
     bob = Actor(id=BOB.id, username="bob")
     with world.store.transaction() as tx:
         thing = tx.attributes(KIND, row.id)
-        tx.remember(scheduled_job_event(row, act, NOW, bob, seen=snapshot(thing)))
+        tx.record(scheduled_job_event(row, act, NOW, bob, seen=snapshot(thing)))
         tx.remove(row)
     assert world.refused(action, judge, **{by: getattr(row, by)}) == told
     nobody = Actor(id=CAROL.id, username="carol")

@@ -146,6 +146,7 @@ def test_whose_owner_is_gone_fails_once_and_not_again(free: Plant, leaves: str, 
         case "removed":
             remove_user(free.store, "alice", free.now)
         case "deactivated":
+            identity.add_user("keeper", free.now, superuser=True)
             identity.set_active("alice", free.now, active=False)
         case _:
             free.change(free.user, is_superuser=False)

@@ -62,13 +62,13 @@ class Scene:
 
     def remember(self, act: EventType, row: ScheduledJob | None = None, **data: Any) -> None:
         with self.store.transaction() as tx:
-            tx.remember(scheduled_job_event(row or self.row, act, NOW, replace(ROOT, id=self.alice.id), **data))
+            tx.record(scheduled_job_event(row or self.row, act, NOW, replace(ROOT, id=self.alice.id), **data))
 
     def dry_run(self, inputs: Mapping[str, Any]) -> JobResult:
         result = make_result(self.job, self.alice, inputs=inputs, status=Status.SUCCESS)
         self.add(result)
         with self.store.transaction() as tx:
-            tx.remember(scheduled_job_event(replace(self.row, flow_run_id=result.id), EventType.DRY_RUN, NOW, ROOT))
+            tx.record(scheduled_job_event(replace(self.row, flow_run_id=result.id), EventType.DRY_RUN, NOW, ROOT))
         return result
 
     def seen(self, who: Actor = ROOT, request: UUID | None = None) -> Review:
@@ -189,7 +189,7 @@ def test_who_may_not_look_is_refused(scene: Scene) -> None:
 def test_who_looks_at_one_that_was_denied_is_told_by_whom_if_he_could_have_seen_it(scene: Scene) -> None:
     with scene.store.transaction() as tx:
         thing = tx.attributes(ObjectType.SCHEDULED_JOB, scene.row.id)
-        tx.remember(scheduled_job_event(scene.row, EventType.DENIED, NOW, ROOT, seen=snapshot(thing)))
+        tx.record(scheduled_job_event(scene.row, EventType.DENIED, NOW, ROOT, seen=snapshot(thing)))
         tx.remove(scene.row)
     for who in (ROOT, who_sees(), who_sees("asked")):
         with pytest.raises(Conflict, match="root denied this request on"):

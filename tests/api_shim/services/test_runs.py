@@ -94,7 +94,7 @@ def test_what_else_is_written_is_written_with_the_result(plant: Plant) -> None:
     row = plant.one_off()
 
     def also(tx: Transaction, result: JobResult) -> None:
-        tx.remember(scheduled_job_event(row, EventType.DRY_RUN, NOW, plant.actor, run=str(result.id)))
+        tx.record(scheduled_job_event(row, EventType.DRY_RUN, NOW, plant.actor, run=str(result.id)))
 
     result = start(plant, also=also)
     with plant.store.transaction(write=False) as tx:

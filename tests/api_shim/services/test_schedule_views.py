@@ -155,7 +155,7 @@ def test_what_happened_is_told_newest_first_without_the_runs_and_without_others(
     asked(plant, LATER)
     edit(plant, plant.actor, row, name="renamed")
     with plant.store.transaction() as tx:
-        tx.remember(scheduled_job_event(row, EventType.ADMITTED, plant.now))
+        tx.record(scheduled_job_event(row, EventType.ADMITTED, plant.now))
     told = look(plant, "detail", plant.actor, row.id).events
     assert [(event.act, event.actor) for event in told] == [
         (EventType.CHANGED, "alice"),

@@ -60,7 +60,7 @@ class Door:
 
     def change_user(self, name: str, **to: object) -> None:
         with self.store.transaction() as tx:
-            user = tx.one(User, username=name)
+            user = tx.get(User, username=name)
             assert user is not None
             tx.change(user, **to)
 

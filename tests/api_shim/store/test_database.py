@@ -121,7 +121,7 @@ def test_what_is_read_and_written_off_the_event_loop_is_the_same(store: Store) -
 
     async def scenario() -> User | None:
         await store.write(lambda tx: tx.add(alice))
-        return await store.read(lambda tx: tx.one(User, username="alice"))
+        return await store.read(lambda tx: tx.get(User, username="alice"))
 
     assert asyncio.run(scenario()) == alice
 
@@ -133,14 +133,14 @@ def test_two_writers_do_not_lose_updates(store: Store) -> None:
 
     def count(_: int) -> None:
         with store.transaction() as tx:
-            found = tx.one(Job, id=job.id, lock=True)
+            found = tx.get(Job, id=job.id, lock=True)
             assert found is not None
             tx.change(found, version=found.version + 1)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(count, range(40)))
     with store.transaction(write=False) as tx:
-        found = tx.one(Job, id=job.id)
+        found = tx.get(Job, id=job.id)
     assert found is not None
     assert found.version == 40
 
@@ -249,7 +249,7 @@ def _same_id(tx: Transaction) -> None:
 def test_only_what_is_there_twice_is_a_duplicate(store: Store, twice: Callable[[Transaction], None]) -> None:
     with pytest.raises(Duplicate) as refused, store.transaction() as tx:
         twice(tx)
-    assert str(refused.value) == "Something of this name exists already."
+    assert str(refused.value) == "This name is already in use."
 
 
 def test_other_violations_are_faults_of_ours_and_not_duplicates(store: Store) -> None:

@@ -64,7 +64,7 @@ def test_a_change_writes_only_the_fields_that_it_is_given(store: Store) -> None:
     alice = make_user("alice")
     add(store, alice)
     with store.transaction() as tx:
-        seen = tx.one(User, id=alice.id)
+        seen = tx.get(User, id=alice.id)
         assert seen is not None
         tx.change(replace(seen, is_superuser=True), is_active=False)
     with store.transaction(write=False) as tx:
@@ -104,9 +104,9 @@ def test_one_is_one_or_none(store: Store) -> None:
     alice = make_user("alice")
     add(store, alice, make_user("bob"))
     with store.transaction(write=False) as tx:
-        assert tx.one(User, username="alice") == alice
-        assert tx.one(User, username="carol") is None
-        assert tx.one(User, username="alice", is_active=False) is None
+        assert tx.get(User, username="alice") == alice
+        assert tx.get(User, username="carol") is None
+        assert tx.get(User, username="alice", is_active=False) is None
         assert tx.exists(User)
         assert not tx.exists(User, is_superuser=True)
 
@@ -382,9 +382,9 @@ def test_an_event_is_there_exactly_when_its_transaction_commits(
 ) -> None:
     with store.transaction() as tx:
         tx.add(make_user("alice"))
-        tx.remember(event("before"))
+        tx.record(event("before"))
     with pytest.raises(error) if error else ExitStack(), store.transaction() as tx:
-        tx.remember(event("asked"))
+        tx.record(event("asked"))
         work(tx)
     assert [each.name for each in recorded(store)] == events
     with store.transaction(write=False) as tx:
@@ -393,7 +393,7 @@ def test_an_event_is_there_exactly_when_its_transaction_commits(
 
 def _remember(tx: Transaction, what: AuditEvent) -> None:
     tx.add(make_user("alice"))
-    tx.remember(what)
+    tx.record(what)
 
 
 def test_an_event_that_cannot_be_kept_undoes_what_it_tells_of(store: Store) -> None:
@@ -410,8 +410,8 @@ def test_what_is_remembered_comes_back_as_it_was_in_its_place(store: Store) -> N
     full = event("ünïcode", act=EventType.APPROVED, actor="Zoë", data=said, **ids)
     empty = event()
     with store.transaction() as tx:
-        tx.remember(full)
-        tx.remember(empty)
+        tx.record(full)
+        tx.record(empty)
         assert tx.events(0, 10) == []
     first, second = recorded(store)
     assert first == replace(full, number=1, previous_hash=AuditHead().hash, hash=first.hash)
@@ -423,7 +423,7 @@ def test_what_is_remembered_comes_back_as_it_was_in_its_place(store: Store) -> N
 def test_an_event_is_whole_whatever_the_zone_of_its_time(store: Store, hours: float) -> None:
     there = NOW.astimezone(timezone(timedelta(hours=hours)))
     with store.transaction() as tx:
-        tx.remember(event(at=there))
+        tx.record(event(at=there))
     [found] = recorded(store)
     assert found.at == there
 
@@ -431,7 +431,7 @@ def test_an_event_is_whole_whatever_the_zone_of_its_time(store: Store, hours: fl
 def test_events_are_read_in_parts_from_either_end(store: Store) -> None:
     with store.transaction() as tx:
         for name in "abcde":
-            tx.remember(event(name))
+            tx.record(event(name))
     with store.transaction(write=False) as tx:
         parts = [tx.events(after, 2) for after in (0, 2, 4, 5)]
         newest = tx.newest_events(3)
@@ -443,7 +443,7 @@ def test_a_frozen_transaction_reads_what_was_there_when_it_first_read(store: Sto
     with store.transaction(write=False) as frozen:
         assert frozen.audit_head().number == 0
         with store.transaction() as tx:
-            tx.remember(event())
+            tx.record(event())
         assert (frozen.audit_head().number, frozen.events(0, 10)) == (0, [])
     assert len(recorded(store)) == 1
 
@@ -452,8 +452,8 @@ def test_many_who_remember_at_once_make_one_chain_without_a_gap(store: Store) ->
     def remember(number: int) -> None:
         with store.transaction() as tx:
             tx.add(make_user(f"user {number}"))
-            tx.remember(event(f"{number} a"))
-            tx.remember(event(f"{number} b"))
+            tx.record(event(f"{number} a"))
+            tx.record(event(f"{number} b"))
             if number % 4 == 0:
                 raise RuntimeError("Something went wrong.")
 
@@ -472,9 +472,9 @@ def test_many_who_remember_at_once_make_one_chain_without_a_gap(store: Store) ->
 def test_who_remembers_does_not_undo_how_far_prefect_has_been_told(store: Store) -> None:
     with store.transaction() as tx:
         tx.change(tx.audit_head(lock=True), announced=7)
-        tx.remember(event())
+        tx.record(event())
     with store.transaction() as tx:
-        tx.remember(event())
+        tx.record(event())
     with store.transaction(write=False) as tx:
         head = tx.audit_head()
     assert (head.number, head.announced) == (2, 7)
@@ -491,8 +491,8 @@ def test_who_remembers_does_not_undo_how_far_prefect_has_been_told(store: Store)
 )
 def test_the_database_itself_refuses_to_change_or_delete_an_event(store: Store, statement: str) -> None:
     with store.transaction() as tx:
-        tx.remember(event("a"))
-        tx.remember(event("b"))
+        tx.record(event("a"))
+        tx.record(event("b"))
     before = recorded(store)
     with pytest.raises(DBAPIError, match="only ever added to"), store.transaction() as tx:
         tx._connection.execute(text(statement))
@@ -508,7 +508,7 @@ def test_on_postgresql_the_audit_cannot_be_emptied_either(postgresql_url: str) -
 def test_an_audit_that_has_lost_its_head_records_nothing_more(store: Store) -> None:
     with store.transaction() as tx:
         tx.remove(tx.audit_head())
-    with pytest.raises(LookupError, match="lost its head"), store.transaction() as tx:
+    with pytest.raises(LookupError, match="The audit has no head"), store.transaction() as tx:
         _remember(tx, event())
     with store.transaction(write=False) as tx:
         assert (tx.events(0, 10), tx.all(User)) == ([], [])

@@ -380,7 +380,7 @@ def test_what_the_store_knows_is_ours(origin: Origin) -> None:
     for run_id in (result.id, one_off.flow_run_id):
         answer = origin.ask("POST", f"/api/flow_runs/{run_id}/resume", json={"run_input": {"decision": "approve"}})
         assert (answer.status_code, answer.json()["status"]) == (200, "REJECT")
-        assert answer.json()["details"]["reason"] == "This run does not wait for a decision."
+        assert answer.json()["details"]["reason"] == "This run is not waiting for a decision."
     for deployment_id in (job.deployment_id, recurring.deployment_id):
         answer = origin.ask("POST", f"/api/deployments/{deployment_id}/create_flow_run", json={})
         assert answer.status_code >= 400

@@ -15,7 +15,7 @@ import pytest
 
 from tests.acceptance.asking import JOBS, UNKNOWN, answered
 from tests.acceptance.people import RESULTS, SCHEDULES, People, schedule, unique
-from tests.live import Live
+from tests.api_shim.in_process import InProcess
 
 VERSIONS = "1.2, 1.3, 1.4, 1.5, 1.6, 2.0, 2.1, 2.2, 2.3, 2.4"
 
@@ -33,33 +33,33 @@ VERSIONS = "1.2, 1.3, 1.4, 1.5, 1.6, 2.0, 2.1, 2.2, 2.3, 2.4"
         pytest.param("Digest abc", 403, "Authentication credentials were not provided.", id="another scheme"),
     ],
 )
-def test_who_is_nobody_is_told_so(live: Live, credentials: str | None, status: int, detail: str) -> None:
+def test_who_is_nobody_is_told_so(server: InProcess, credentials: str | None, status: int, detail: str) -> None:
     headers = {} if credentials is None else {"Authorization": credentials}
-    with live.client(None, **headers) as client:
+    with server.client(None, **headers) as client:
         for address in ("/api/", "/api/status/", JOBS, SCHEDULES, RESULTS, f"{JOBS}Greet/", "/api/extras/nothing/"):
             assert answered(client.get(address)) == (status, {"detail": detail})
 
 
 @pytest.mark.parametrize("scheme", ["Token", "token", "TOKEN"])
-def test_the_scheme_of_credentials_may_be_written_in_any_case(live: Live, scheme: str) -> None:
-    with live.client(None, Authorization=f"{scheme} {live.key('admin')}") as client:
+def test_the_scheme_of_credentials_may_be_written_in_any_case(server: InProcess, scheme: str) -> None:
+    with server.client(None, Authorization=f"{scheme} {server.key('admin')}") as client:
         assert client.get("/api/").status_code == 200
 
 
-def test_an_expired_token_and_an_inactive_user_are_told_apart(live: Live, people: People) -> None:
+def test_an_expired_token_and_an_inactive_user_are_told_apart(server: InProcess, people: People) -> None:
     name = people.add()
     expired = people.token(name, expires=datetime.now(UTC) - timedelta(seconds=1))
-    with live.client(None, Authorization=f"Token {expired}") as client:
+    with server.client(None, Authorization=f"Token {expired}") as client:
         assert answered(client.get(JOBS)) == (403, {"detail": "Token expired"})
     people.identity.set_active(name, datetime.now(UTC), active=False)
-    with live.client(name) as client:
+    with server.client(name) as client:
         assert answered(client.get(JOBS)) == (403, {"detail": "User inactive"})
 
 
-def test_a_read_only_token_may_not_write(live: Live, people: People, planned: Mapping[str, Any]) -> None:
+def test_a_read_only_token_may_not_write(server: InProcess, people: People, planned: Mapping[str, Any]) -> None:
     key = people.token(people.add(superuser=True), write_enabled=False)
     refusal = (403, {"detail": "You do not have permission to perform this action."})
-    with live.client(None, Authorization=f"Token {key}") as client:
+    with server.client(None, Authorization=f"Token {key}") as client:
         assert client.get(planned["url"]).status_code == 200
         assert answered(client.delete(planned["url"])) == refusal
         assert answered(client.request("DELETE", SCHEDULES, json=[planned["id"]])) == refusal
@@ -117,9 +117,9 @@ def test_indent_is_for_people(admin: httpx.Client) -> None:
         pytest.param("text/html, image/*", "", "Could not satisfy the request Accept header.", id="several such types"),
     ],
 )
-def test_what_cannot_be_made_is_not_acceptable(live: Live, accept: str, query: str, detail: str) -> None:
+def test_what_cannot_be_made_is_not_acceptable(server: InProcess, accept: str, query: str, detail: str) -> None:
     for who in ("admin", None):
-        with live.client(who) as client:
+        with server.client(who) as client:
             for address in ("/api/", JOBS, "/api/extras/nothing/"):
                 answer = client.get(address + query, headers={"Accept": accept})
                 assert answered(answer) == (406, {"detail": detail})
@@ -130,8 +130,8 @@ def test_a_version_can_be_asked_for_in_the_query(admin: httpx.Client) -> None:
     assert admin.get(f"{JOBS}?api_version=1.3").headers["API-Version"] == "1.3"
 
 
-def test_every_answer_says_its_version_and_what_it_depends_on(live: Live, planned: Mapping[str, Any]) -> None:
-    with live.client() as client, live.client(None) as nobody:
+def test_every_answer_says_its_version_and_what_it_depends_on(server: InProcess, planned: Mapping[str, Any]) -> None:
+    with server.client() as client, server.client(None) as nobody:
         answers = [
             client.get("/api/"),
             client.get(planned["url"]),
@@ -166,7 +166,7 @@ def names_of(answer: httpx.Response) -> list[str]:
 
 
 def test_a_list_comes_in_pages_with_absolute_links_that_lead_through_it(
-    live: Live, admin: httpx.Client, three: list[str]
+    server: InProcess, admin: httpx.Client, three: list[str]
 ) -> None:
     page = admin.get(SCHEDULES, params={"name": three, "limit": 1}).json()
     assert set(page) == {"count", "next", "previous", "results"}
@@ -176,7 +176,7 @@ def test_a_list_comes_in_pages_with_absolute_links_that_lead_through_it(
         seen.append(page["results"][0]["name"])
         if page["next"] is None:
             break
-        assert page["next"].startswith(f"{live.origin}{SCHEDULES}?")
+        assert page["next"].startswith(f"{server.origin}{SCHEDULES}?")
         page = admin.get(page["next"]).json()
     assert seen == three
     while page["previous"]:
@@ -349,16 +349,16 @@ def test_a_body_that_is_too_large_is_refused(admin: httpx.Client) -> None:
         assert answered(answer) == (413, {"detail": "The request body is larger than 5000000 bytes."})
 
 
-def test_the_root_and_the_status_say_what_this_is(live: Live, admin: httpx.Client) -> None:
+def test_the_root_and_the_status_say_what_this_is(server: InProcess, admin: httpx.Client) -> None:
     assert admin.get("/api/").json() == {
-        "jobs": f"{live.origin}{JOBS}",
-        "scheduled-jobs": f"{live.origin}{SCHEDULES}",
-        "approval-queue": f"{live.origin}/api/extras/approval-queue/",
-        "job-results": f"{live.origin}{RESULTS}",
-        "job-logs": f"{live.origin}/api/extras/job-logs/",
-        "job-queues": f"{live.origin}/api/extras/job-queues/",
-        **{name: f"{live.origin}/api/users/{name}/" for name in ("users", "groups", "tokens", "permissions")},
-        **{name: f"{live.origin}/api/{name}/" for name in ("status", "schema", "docs")},
+        "jobs": f"{server.origin}{JOBS}",
+        "scheduled-jobs": f"{server.origin}{SCHEDULES}",
+        "approval-queue": f"{server.origin}/api/extras/approval-queue/",
+        "job-results": f"{server.origin}{RESULTS}",
+        "job-logs": f"{server.origin}/api/extras/job-logs/",
+        "job-queues": f"{server.origin}/api/extras/job-queues/",
+        **{name: f"{server.origin}/api/users/{name}/" for name in ("users", "groups", "tokens", "permissions")},
+        **{name: f"{server.origin}/api/{name}/" for name in ("status", "schema", "docs")},
     }
     status = admin.get("/api/status/").json()
     assert set(status) == {"signoff-version", "prefect-version", "prefect", "default-queue-has-worker"}

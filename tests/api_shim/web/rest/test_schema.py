@@ -1,13 +1,14 @@
-"""Whatever the document of our API allows is asked of a real server, and more: it answers as the document says.
+"""Whatever the document of our API allows is asked, and more: the server answers as the document says.
 
 Each operation is asked with what its schemas make, sound and unsound, about objects that there are and that there
-are not. The server is one of its own, for what is asked changes much; who asks is nobody that is asked about.
+are not. The server is one of its own, for what is asked changes much; the user who asks is not one who is asked about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from requests.adapters import HTTPAdapter
 from schemathesis import APIOperation, Case
 from schemathesis.checks import (
     content_type_conformance,
@@ -25,13 +27,14 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 from schemathesis.generation import GenerationMode
+from urllib3 import HTTPResponse
 
 from api_shim.domain.model import OVERRIDABLE
 from api_shim.domain.recurrence import Interval
 from api_shim.web.rest.openapi import describe
 from api_shim.web.rest.routers import ROUTERS
-from tests.acceptance.people import FAR, People, schedule, unique
-from tests.live import Live, eventually, start
+from tests.acceptance.people import FAR, RESULTS, People, schedule, unique
+from tests.api_shim.in_process import InProcess, in_process
 
 CHECKS = [
     status_code_conformance,
@@ -60,40 +63,61 @@ SCHEMA.config.generation.with_security_parameters = False  # nobody who is unkno
 OPERATIONS: list[APIOperation] = [result.ok() for result in SCHEMA.get_all_operations()]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Live]:
-    started = start(tmp_path_factory.mktemp("schema") / "home", free_port())
-    yield started
-    started.stop()
+class Adapter(HTTPAdapter):
+    """Lets a session of requests ask a server within this process.
+
+    Args:
+        transport: what passes requests on to it.
+    """
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        super().__init__()
+        self._transport = transport
+
+    def send(self, request: requests.PreparedRequest, *_how: Any, **_more: Any) -> requests.Response:
+        asked = httpx.Request(
+            str(request.method), str(request.url), headers=[*request.headers.items()], content=request.body
+        )
+        answer = self._transport.handle_request(asked)
+        body = BytesIO(answer.read())
+        raw = HTTPResponse(body, answer.headers.multi_items(), answer.status_code, version=11, preload_content=False)
+        return self.build_response(request, raw)
 
 
 @pytest.fixture(scope="module")
-def people(server: Live) -> Iterator[People]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+    with in_process(tmp_path_factory.mktemp("schema")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def people(server: InProcess) -> Iterator[People]:
     made = People(server)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def asker(server: Live, people: People) -> Iterator[requests.Session]:
+def asker(server: InProcess, people: People) -> Iterator[requests.Session]:
     """Signed in as a superuser whom nobody asks about."""
     with requests.Session() as session:
+        session.mount(server.origin, Adapter(server.transport()))
         session.headers["Authorization"] = f"Token {server.key(people.add(superuser=True))}"
         yield session
 
 
 @pytest.fixture(scope="module")
-def admin(server: Live) -> Iterator[httpx.Client]:
+def admin(server: InProcess) -> Iterator[httpx.Client]:
     with server.client() as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def log_line(admin: httpx.Client) -> Mapping[str, Any]:
+def log_line(server: InProcess, admin: httpx.Client, people: People) -> Mapping[str, Any]:
     """A line of the log of a job result that is done."""
-    made = admin.post("/api/extras/jobs/Greet/run/", json={}).json()["job_result"]
-    eventually(lambda: admin.get(made["url"]).json()["date_done"])
-    line: Mapping[str, Any] = eventually(lambda: admin.get(f"{made['url']}logs/").json())[0]
+    made = people.result("Greet")
+    server.log(made, "Hello world")
+    line: Mapping[str, Any] = admin.get(f"{RESULTS}{made}/logs/").json()[0]
     return line
 
 
@@ -166,7 +190,7 @@ def cases(draw: st.DrawFn, operation: APIOperation, refs: list[str], entry: str)
     return case
 
 
-def test_the_server_tells_what_it_is_asked_by(server: Live) -> None:
+def test_the_server_tells_what_it_is_asked_by(server: InProcess) -> None:
     with server.client(None) as nobody:
         assert nobody.get("/api/schema/").json() == DOCUMENT
 
@@ -174,7 +198,7 @@ def test_the_server_tells_what_it_is_asked_by(server: Live) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS, ids=[operation.label for operation in OPERATIONS])
 def test_the_server_answers_as_the_document_says(
-    server: Live,
+    server: InProcess,
     asker: requests.Session,
     admin: httpx.Client,
     people: People,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ from api_shim.domain.model import queue_id
 from api_shim.parsing.filters import FILTERS, parameters
 from approval_gate.model import ObjectType
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, People, schedule, unique
-from tests.live import eventually
+from tests.api_shim.in_process import InProcess
 
 JOBS, QUEUES, LOGS = "/api/extras/jobs/", "/api/extras/job-queues/", "/api/extras/job-logs/"
 LISTS = {
@@ -152,12 +152,11 @@ def test_a_value_that_cannot_be_read_is_told(admin: httpx.Client, query: dict[st
 
 
 @pytest.fixture(scope="module")
-def result(admin: httpx.Client) -> dict[str, Any]:
+def result(server: InProcess, admin: httpx.Client, people: People) -> dict[str, Any]:
     """A run that is over and has a log."""
-    url = admin.post(f"{JOBS}Greet/run/", json={"data": {"who": "Lists"}}).json()["job_result"]["url"]
-    eventually(lambda: admin.get(url).json()["date_done"])
-    eventually(lambda: admin.get(f"{url}logs/").json())
-    found: dict[str, Any] = admin.get(url).json()
+    made = people.result("Greet", user_id=UUID(people.id_of("admin")))
+    server.log(made, "Hello Lists", "Greeted 1 times")
+    found: dict[str, Any] = admin.get(f"{RESULTS}{made}/").json()
     return found
 
 

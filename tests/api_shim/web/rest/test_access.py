@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from api_shim.domain.model import queue_id
 from api_shim.web.rest.routers import ROUTERS, prefect_paths
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, schedule, unique
-from tests.live import Live, eventually
+from tests.api_shim.in_process import InProcess
 
 JOB, SCHEDULED, RESULT, PREFECT = "extras.job", "extras.scheduledjob", "extras.jobresult", "prefect"
 LOG, QUEUE = "extras.joblogentry", "extras.jobqueue"
@@ -65,7 +65,7 @@ class Need:
         kind: the type of the object; none if any user will do.
         action: the action on it.
         listing: the route is about all objects of the type, and passes over those that the caller may not.
-        own: everybody may do it with what is his own, without a permission.
+        own: everybody may do it with what is their own, without a permission.
         also: what the route needs besides, on the object's Job or on the account that it names.
         also_on: the type of that.
         sentence: what who lacks the action is told.
@@ -188,17 +188,17 @@ def test_every_route_says_here_what_it_needs() -> None:
 
 
 @pytest.fixture(scope="module")
-def result(admin: httpx.Client) -> Thing:
-    made = admin.post("/api/extras/jobs/Greet/run/", json={}).json()["job_result"]
-    eventually(lambda: admin.get(made["url"]).json()["date_done"])
-    lines = eventually(lambda: admin.get(f"{made['url']}logs/").json())
-    return Thing(made["id"], "Greet", entry=lines[0]["id"])
+def result(server: InProcess, people: People) -> Thing:
+    made = people.result("Greet")
+    server.log(made, "Hello world")
+    (line,) = server.application.engine.lines[UUID(made)]
+    return Thing(made, "Greet", entry=str(line.id))
 
 
 @pytest.fixture(scope="module")
-def requester(live: Live, people: People) -> Iterator[httpx.Client]:
+def requester(server: InProcess, people: People) -> Iterator[httpx.Client]:
     """Somebody who asks for what others decide about."""
-    with live.client(people.add((JOB, "run", None))) as client:
+    with server.client(people.add((JOB, "run", None))) as client:
         yield client
 
 
@@ -297,7 +297,7 @@ every_object_route = pytest.mark.parametrize("route", OBJECT_ROUTES, ids=" ".joi
 
 @every_closed_route
 def test_nobody_may_do_anything(
-    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+    server: InProcess, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
 ) -> None:
     super_expired = people.token(people.add(superuser=True), expires=datetime.now(UTC) - timedelta(minutes=1))
     gone = people.add(superuser=True)
@@ -307,25 +307,25 @@ def test_nobody_may_do_anything(
         (None, "Authentication credentials were not provided."),
         ("Token 0123456789012345678901234567890123456789", "Invalid token"),
         (f"Token {super_expired}", "Token expired"),
-        (f"Token {live.key(gone)}", "User inactive"),
+        (f"Token {server.key(gone)}", "User inactive"),
     ):
         headers = {} if credentials is None else {"Authorization": credentials}
-        with live.client(None, **headers) as client:
+        with server.client(None, **headers) as client:
             assert detail(call(client, route, thing)) == (403, told)
     assert state(admin, thing) == before
 
 
 @every_open_route
 @pytest.mark.parametrize("credentials", [None, "Token 0123456789012345678901234567890123456789"])
-def test_what_is_open_is_open_to_everybody(live: Live, route: tuple[str, str], credentials: str | None) -> None:
+def test_what_is_open_is_open_to_everybody(server: InProcess, route: tuple[str, str], credentials: str | None) -> None:
     method, path = route
-    with live.client(None, **({"Authorization": credentials} if credentials else {})) as client:
+    with server.client(None, **({"Authorization": credentials} if credentials else {})) as client:
         answer = client.request(method, path.replace("{name}", "start.js"))
     assert answer.status_code == 200
 
 
 def with_all_but(people: People, need: Need) -> str:
-    """Make a user who may do anything but what is needed, and return his name."""
+    """Make a user who may do anything but what is needed, and return their name."""
     who = people.add()
     most = [kind for kind in NOUNS if kind != need.kind]
     people.identity.add_permission(unique(), datetime.now(UTC), types=most, actions=ACTIONS, users=[who])
@@ -337,25 +337,25 @@ def with_all_but(people: People, need: Need) -> str:
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].kind and not NEEDS[r].own], ids=" ".join)
 def test_who_has_no_permission_for_the_type_is_refused(
-    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+    server: InProcess, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
 ) -> None:
     need = NEEDS[route]
     before = state(admin, thing)
     for who in (people.add(), with_all_but(people, need)):
-        with live.client(who) as client:
+        with server.client(who) as client:
             assert detail(call(client, route, thing)) == (403, need.sentence)
     assert state(admin, thing) == before
 
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].own], ids=" ".join)
-def test_who_has_no_permission_for_the_type_has_what_is_his_own(
-    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+def test_who_has_no_permission_for_the_type_has_what_is_their_own(
+    server: InProcess, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
 ) -> None:
     need, (method, path) = NEEDS[route], route
     before = state(admin, thing)
     for who in (people.add(), with_all_but(people, need)):
-        with live.client(who) as client:
-            his = Thing(people.token_ids(who)[0], who, need.kind)
+        with server.client(who) as client:
+            own = Thing(people.token_ids(who)[0], who, need.kind)
             if need.listing:
                 assert {name_of(row) for row in client.get(path, params={"limit": 1000}).json()["results"]} == {who}
             elif "{ref}" in path:
@@ -364,20 +364,20 @@ def test_who_has_no_permission_for_the_type_has_what_is_his_own(
                 assert detail(call(client, route, thing)) == refusal
             else:
                 asked = client.request(method, f"{path}/", json={"user": thing.name})
-                # Whether there is such a user is told only to who may see him.
+                # Whether there is such a user is told only to who may see them.
                 assert asked.status_code == (403 if client.get("/api/users/users/").status_code == 200 else 400)
-            assert call(client, route, his).status_code == need.ok
+            assert call(client, route, own).status_code == need.ok
     assert state(admin, thing) == before
 
 
 @every_object_route
 def test_who_may_only_with_another_object_does_not_learn_of_this_one(
-    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+    server: InProcess, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
 ) -> None:
     need = NEEDS[route]
     before = state(admin, thing)
     elsewhere = limit(need.kind)
-    with live.client(people.add((need.kind, need.action, elsewhere), (need.kind, "view", elsewhere))) as client:
+    with server.client(people.add((need.kind, need.action, elsewhere), (need.kind, "view", elsewhere))) as client:
         hidden = call(client, route, thing)
         missing = call(client, route, replace(thing, id=str(uuid4())))
         assert detail(hidden) == (404, f"No {NOUNS[need.kind]} matches the given query.")
@@ -387,28 +387,28 @@ def test_who_may_only_with_another_object_does_not_learn_of_this_one(
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].also], ids=" ".join)
 def test_who_lacks_what_it_needs_besides_is_told_so(
-    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+    server: InProcess, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
 ) -> None:
     need = NEEDS[route]
     before = state(admin, thing)
     others: list[Grant] = [
         (need.also_on, action, None) for action in ("view", "change", "run", "approve") if action != need.also
     ]
-    # Whose account he may not change is for him not there, which test_ownership.py tells.
+    # An account that the caller may not change does not exist for them, which test_ownership.py tells.
     elsewhere: list[list[Grant]] = [[(JOB, need.also, limit(JOB))]] if need.also_on == JOB else []
     for grants in ([], others, *elsewhere):
-        with live.client(people.add((need.kind, need.action, None), *grants)) as client:
+        with server.client(people.add((need.kind, need.action, None), *grants)) as client:
             assert detail(call(client, route, thing)) == (403, need.lacking)
     assert state(admin, thing) == before
 
 
 @pytest.mark.parametrize("route", [r for r in OBJECT_ROUTES if NEEDS[r].action != "view"], ids=" ".join)
 def test_who_may_see_it_but_not_do_it_is_told_so(
-    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+    server: InProcess, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
 ) -> None:
     need = NEEDS[route]
     before = state(admin, thing)
-    with live.client(people.add((need.kind, need.action, limit(need.kind)), (need.kind, "view", None))) as client:
+    with server.client(people.add((need.kind, need.action, limit(need.kind)), (need.kind, "view", None))) as client:
         assert detail(call(client, route, thing)) == (403, need.sentence)
     assert state(admin, thing) == before
 
@@ -417,12 +417,14 @@ LISTS = [r for r in ROUTES if NEEDS[r].listing and r[0] == "GET" and NEEDS[r].ki
 
 
 @pytest.mark.parametrize("route", LISTS, ids=" ".join)
-def test_a_list_shows_what_the_caller_may_see(live: Live, people: People, route: tuple[str, str], thing: Thing) -> None:
+def test_a_list_shows_what_the_caller_may_see(
+    server: InProcess, people: People, route: tuple[str, str], thing: Thing
+) -> None:
     kind = NEEDS[route].kind
     for constraint, seen in ((limit(kind, thing.name), {thing.name}), (limit(kind), set())):
         who = people.add((kind, "view", constraint))
         own = {who} if NEEDS[route].own else set()
-        with live.client(who) as client:
+        with server.client(who) as client:
             page = client.get(route[1], params={"limit": 1000}).json()
             assert {name_of(row) for row in page["results"]} == seen | own
             assert page["count"] == len(page["results"])
@@ -430,10 +432,10 @@ def test_a_list_shows_what_the_caller_may_see(live: Live, people: People, route:
 
 
 def test_a_bulk_deletion_passes_over_what_the_caller_may_not_delete(
-    live: Live, admin: httpx.Client, people: People
+    server: InProcess, admin: httpx.Client, people: People
 ) -> None:
     mine, others = schedule(admin), schedule(admin)
-    with live.client(people.add((SCHEDULED, "delete", {"name": mine["name"]}), (SCHEDULED, "view", None))) as client:
+    with server.client(people.add((SCHEDULED, "delete", {"name": mine["name"]}), (SCHEDULED, "view", None))) as client:
         answer = client.request("DELETE", SCHEDULES, json=[mine["id"], others["id"]])
     assert (answer.status_code, answer.content) == (204, b"")
     assert [admin.get(row["url"]).status_code for row in (mine, others)] == [404, 200]
@@ -442,11 +444,11 @@ def test_a_bulk_deletion_passes_over_what_the_caller_may_not_delete(
 
 @every_guarded_route
 def test_a_read_only_token_reads_and_writes_nothing(
-    live: Live, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+    server: InProcess, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
 ) -> None:
     before = state(admin, thing)
     key = people.token(people.add(superuser=True), write_enabled=False)
-    with live.client(None, Authorization=f"Token {key}") as client:
+    with server.client(None, Authorization=f"Token {key}") as client:
         answer = call(client, route, thing)
         if NEEDS[route].action == "view" and not NEEDS[route].also:
             assert answer.status_code == 200
@@ -456,12 +458,12 @@ def test_a_read_only_token_reads_and_writes_nothing(
 
 
 @every_closed_route
-def test_who_may_can(live: Live, people: People, route: tuple[str, str], thing: Thing) -> None:
+def test_who_may_can(server: InProcess, people: People, route: tuple[str, str], thing: Thing) -> None:
     need = NEEDS[route]
     within = limit(need.kind, thing.name) if need.kind in NOUNS else None
     also: list[Grant] = [(need.also_on, need.also, GUARDED[need.also_on])] if need.also else []
     who = people.add((need.kind, need.action, within), *also) if need.kind else people.add()
-    with live.client(who) as client:
+    with server.client(who) as client:
         assert call(client, route, thing).status_code == need.ok
 
 
@@ -470,19 +472,21 @@ def test_a_superuser_can(admin: httpx.Client, route: tuple[str, str], thing: Thi
     assert call(admin, route, thing).status_code == NEEDS[route].ok
 
 
-def test_a_permission_that_is_taken_away_no_longer_counts(live: Live, people: People) -> None:
+def test_a_permission_that_is_taken_away_no_longer_counts(server: InProcess, people: People) -> None:
     who = people.add()
     people.identity.add_permission(f"{who} sees", datetime.now(UTC), types=[JOB], actions=["view"], users=[who])
-    with live.client(who) as client:
+    with server.client(who) as client:
         assert client.get("/api/extras/jobs/").status_code == 200
         people.identity.remove_permission(f"{who} sees", datetime.now(UTC))
         assert client.get("/api/extras/jobs/").status_code == 403
 
 
-def test_a_constraint_on_the_caller_shows_everybody_his_own(live: Live, admin: httpx.Client, people: People) -> None:
+def test_a_constraint_on_the_caller_shows_everybody_his_own(
+    server: InProcess, admin: httpx.Client, people: People
+) -> None:
     grants: tuple[Grant, ...] = ((JOB, "run", None), (SCHEDULED, "view", {"user": "$user"}))
     one, other = people.add(*grants), people.add(*grants)
-    with live.client(one) as first, live.client(other) as second:
+    with server.client(one) as first, server.client(other) as second:
         made = schedule(first)
         assert [row["id"] for row in first.get(SCHEDULES).json()["results"]] == [made["id"]]
         assert second.get(SCHEDULES).json()["count"] == 0
@@ -490,10 +494,12 @@ def test_a_constraint_on_the_caller_shows_everybody_his_own(live: Live, admin: h
     admin.delete(made["url"])
 
 
-def test_an_address_that_a_name_could_be_is_hidden_alike(live: Live, admin: httpx.Client, people: People) -> None:
+def test_an_address_that_a_name_could_be_is_hidden_alike(
+    server: InProcess, admin: httpx.Client, people: People
+) -> None:
     made = schedule(admin)
     elsewhere = limit(SCHEDULED)
-    with live.client(people.add((SCHEDULED, "view", elsewhere), (SCHEDULED, "delete", elsewhere))) as client:
+    with server.client(people.add((SCHEDULED, "view", elsewhere), (SCHEDULED, "delete", elsewhere))) as client:
         for name in (made["name"], unique("nothing")):
             for method in ("GET", "DELETE"):
                 answer = client.request(method, f"{SCHEDULES}{name}/")

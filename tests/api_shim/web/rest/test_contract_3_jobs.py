@@ -12,13 +12,13 @@ import pytest
 from tests.acceptance.asking import JOBS, UNKNOWN, Body, answered, run, run_form
 from tests.acceptance.fields import JOB, check_fields
 from tests.acceptance.people import changed
-from tests.live import Live
+from tests.api_shim.in_process import InProcess
 
 
-def test_a_job_has_the_fields_of_the_contract(live: Live, admin: httpx.Client, greet: Mapping[str, Any]) -> None:
+def test_a_job_has_the_fields_of_the_contract(server: InProcess, admin: httpx.Client, greet: Mapping[str, Any]) -> None:
     check_fields(greet, JOB)
     assert greet["object_type"] == "extras.job"
-    assert greet["url"] == f"{live.origin}{JOBS}{greet['id']}/"
+    assert greet["url"] == f"{server.origin}{JOBS}{greet['id']}/"
     assert (greet["module_name"], greet["job_class_name"]) == ("jobs_for_tests", "Greet")
     assert (greet["display"], greet["grouping"]) == ("Greet", "Acceptance")
     assert greet["task_queues"] == ["default", "bulk"]

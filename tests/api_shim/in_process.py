@@ -1,0 +1,107 @@
+"""A server within the tests' process: our whole application over a store of its own, with Prefect in memory.
+
+It answers as ``signoff up --demo`` does with the acceptance tests' Jobs, but runs none. What is decided before Prefect
+is asked can be tried on it in a thousandth of the time.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from uuid import UUID, uuid4
+
+import httpx
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from api_shim.domain.ports import LogLine
+from api_shim.store import Store
+from api_shim.web.proxies import BehindProxies
+from flows.registry import discover
+from tests.api_shim.origin import Origin
+from tests.databases import sqlite_with_tables
+from tests.live import JOBS, Server
+
+MODULES = ("jobs_for_tests", "flows.examples")
+HERE = "127.0.0.1"
+"""The address of the clients, which is a trusted proxy."""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class Within(httpx.BaseTransport):
+    """Passes requests on to an application in another thread's event loop."""
+
+    portal: BlockingPortal
+    app: Any
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self.portal.call(self._ask, request)
+
+    async def _ask(self, request: httpx.Request) -> httpx.Response:
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False, client=(HERE, 1))
+        request = httpx.Request(
+            request.method, request.url, headers=request.headers, content=request.read(), extensions=request.extensions
+        )
+        answer = await transport.handle_async_request(request)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+
+
+@dataclass(kw_only=True)
+class InProcess(Server):
+    """A server within this process.
+
+    Args:
+        portal: where its event loop is.
+        application: it.
+    """
+
+    portal: BlockingPortal
+    application: Origin
+
+    def transport(self) -> httpx.BaseTransport:
+        return Within(self.portal, BehindProxies(self.application.front, [ip_network(HERE)]))
+
+    def log(self, result_id: str, *messages: str) -> None:
+        """Let Prefect have a log for a job result."""
+        self.application.engine.lines[UUID(result_id)] = [
+            LogLine(id=uuid4(), level=logging.INFO, source="prefect.flow_runs", message=message, created=now())
+            for message in messages
+        ]
+
+    def tick(self) -> None:
+        """Let the background loop do once what is due."""
+        self.portal.call(self.application.loop.tick)
+
+
+@contextmanager
+def in_process(home: Path) -> Iterator[InProcess]:
+    """Start a server, whose files are in a folder, for a while."""
+    with (
+        closing(Store(sqlite_with_tables(home / "signoff.db"))) as store,
+        start_blocking_portal() as portal,
+        mock.patch.object(sys, "path", [str(JOBS), *sys.path]),
+    ):
+        application = Origin(store, now)
+        application.catalogue.record(list(discover(MODULES).jobs.values()))
+        application.user("admin")
+        keys = dict(application.identity.demo_keys(application.catalogue, now()))
+        started = InProcess(
+            origin="http://signoff.example",
+            home=home,
+            keys={**application.keys, **keys},
+            portal=portal,
+            application=application,
+        )
+        started.tick()
+        yield started
