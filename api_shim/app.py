@@ -14,12 +14,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+import anyio
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api_shim.background import BackgroundLoop
-from api_shim.domain.ports import Orchestrator
+from api_shim.domain.ports import Orchestrator, WakeWorker, no_worker
 from api_shim.reconcile.reconciler import Reconciler
+from api_shim.reconcile.served_queues import ServedQueues
+from api_shim.reconcile.wake_queue import Wake, WorkQueue
 from api_shim.services.account_admin import Identity
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
@@ -43,6 +46,9 @@ from flows.definition import JobDefinition
 
 logger = logging.getLogger("signoff")
 
+FIRST_PASS = 10.0
+"""Seconds that the door stays shut for what Prefect has yet to follow; with more than that it opens all the same."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Application:
@@ -52,11 +58,20 @@ class Application:
     identity: Identity
     sessions: Sessions
     services: Services
+    queue: WorkQueue
+    served: ServedQueues
     watch: BackgroundLoop
     pages: ASGIApp
 
 
-def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], zone: str) -> Application:
+def build(
+    store: Store,
+    engine: Orchestrator,
+    *,
+    clock: Callable[[], datetime],
+    zone: str,
+    wake_worker: WakeWorker = no_worker,
+) -> Application:
     """Make the use cases over a store and an engine.
 
     Args:
@@ -64,16 +79,21 @@ def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], 
         engine: Prefect, real or fake.
         clock: tells the time, aware.
         zone: IANA name of the server's time zone.
+        wake_worker: tells a worker of ours that a run may start now.
     """
-    projection = Reconciler(store, engine, clock)
-    watch = BackgroundLoop(store, engine, projection, clock)
-    services = _use_cases(store, engine, projection, watch, clock, zone)
+    projection = Reconciler(store, engine, clock, wake_worker)
+    queue = WorkQueue(projection.follow, clock)
+    served = ServedQueues(engine, clock)
+    watch = BackgroundLoop(store, engine, projection, queue, clock)
+    services = _use_cases(store, engine, projection, queue.wake, served, watch, clock, zone)
     sessions = Sessions(store, clock)
     return Application(
         store=store,
         identity=Identity(store),
         sessions=sessions,
         services=services,
+        queue=queue,
+        served=served,
         watch=watch,
         pages=create_pages(services, sessions, clock),
     )
@@ -83,13 +103,15 @@ def _use_cases(
     store: Store,
     engine: Orchestrator,
     projection: Reconciler,
+    wake: Wake,
+    served: ServedQueues,
     watch: BackgroundLoop,
     clock: Callable[[], datetime],
     zone: str,
 ) -> Services:
-    runs, code = Runs(store, engine, projection), JobCode()
-    approvals = Approvals(store=store, runs=runs, projection=projection, clock=clock)
-    schedules = Schedules(store=store, runs=runs, projection=projection, code=code, clock=clock, zone=zone)
+    runs, code = Runs(store, served, wake), JobCode()
+    approvals = Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock)
+    schedules = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone)
     return Services(
         store=store,
         engine=engine,
@@ -98,11 +120,11 @@ def _use_cases(
         admissions=Admissions(store),
         approvals=approvals,
         catalogue=JobCatalogue(store, clock),
-        schedule_changes=ScheduleChanges(store=store, runs=runs, code=code, clock=clock),
+        schedule_changes=ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock),
         explainer=Explainer(store=store, clock=clock),
         run_preview=RunPreview(store, schedules, clock),
         schedule_views=ScheduleViews(store=store, clock=clock, zone=zone),
-        ownership=Ownership(store=store, runs=runs, clock=clock),
+        ownership=Ownership(store=store, wake=wake, clock=clock),
         prefect_ui=PrefectUI(
             store=store,
             engine=engine,
@@ -111,7 +133,7 @@ def _use_cases(
             projection=projection,
             clock=clock,
         ),
-        results=Results(store=store, engine=engine, runs=runs, clock=clock),
+        results=Results(store=store, schedules=schedules, wake=wake, clock=clock),
         schedules=schedules,
         queries=Queries(store, engine, watch),
     )
@@ -135,13 +157,15 @@ def create_app(
         wired.services.catalogue.record(found)
         async with prefect():
             await wired.watch.tick()
-            loop = asyncio.create_task(wired.watch.run())
+            loops = [asyncio.create_task(loop.run()) for loop in (wired.queue, wired.watch, wired.served)]
             try:
+                with anyio.move_on_after(FIRST_PASS):
+                    await wired.queue.settled()
                 yield
             finally:
-                loop.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await loop
+                for loop in loops:
+                    loop.cancel()
+                await asyncio.gather(*loops, return_exceptions=True)
 
     shim = FastAPI(
         title="prefect-signoff",

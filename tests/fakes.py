@@ -88,6 +88,10 @@ class FakeEngine:
         self._may_fail("worker_counts", after=False)
         return {queue: int(queue in self.served) for queue in self.queues}
 
+    async def queue_polls(self) -> Mapping[str, datetime | None]:
+        self._may_fail("queue_polls", after=False)
+        return {queue: self.clock() if queue in self.served else None for queue in self.queues}
+
     async def has_worker(self, queue: str) -> bool:
         self._may_fail("has_worker", after=False)
         return queue in self.served
@@ -130,15 +134,20 @@ class FakeEngine:
                     self._put(run, "CANCELLED", "Cancelled", "The scheduled job was deleted.")
         self._may_fail("remove_deployment", after=True)
 
-    async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
-        self._may_fail("hold", after=False)
+    async def create_run(self, deployment_id: UUID, run: RunSpec) -> Run:
+        self._may_fail("create_run", after=False)
         self._deployment(deployment_id)
         if self.keys.get(run.key) not in self.all_runs:
-            made = self._new_run(deployment_id, run.parameters, self.clock(), by_schedule=False, name=run.name)
-            self._put(made, "PAUSED", "Suspended", run.message)
+            made = self._new_run(
+                deployment_id, run.parameters, self.clock(), by_schedule=False, name=run.name, key=run.key
+            )
+            if run.at is None:
+                self._put(made, "PAUSED", "Suspended", run.message)
+            else:
+                self._put(made, "SCHEDULED", "Scheduled", run.message, scheduled_for=run.at)
             self.keys[run.key] = made.id
-        self._may_fail("hold", after=True)
-        return self.keys[run.key]
+        self._may_fail("create_run", after=True)
+        return self.all_runs[self.keys[run.key]]
 
     async def find_run(self, key: str) -> UUID | None:
         self._may_fail("find_run", after=False)
@@ -170,6 +179,12 @@ class FakeEngine:
             if not (run.state_type == "SCHEDULED" and run.scheduled_for == at):
                 self._put(run, "SCHEDULED", "Scheduled", message, scheduled_for=at)
         self._may_fail("release", after=True)
+
+    async def restart(self, run_id: UUID, at: datetime, message: str) -> None:
+        self._may_fail("restart", after=False)
+        if run_id in self.all_runs:
+            self._put(replace(self.all_runs[run_id], ended=None), "SCHEDULED", "Scheduled", message, scheduled_for=at)
+        self._may_fail("restart", after=True)
 
     async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
         self._may_fail("end", after=False)
@@ -242,10 +257,12 @@ class FakeEngine:
         *,
         by_schedule: bool,
         name: str = "brave-badger",
+        key: str = "",
     ) -> Run:
         now = self.clock()
         run = Run(
             id=uuid4(),
+            key=key,
             name=name,
             deployment_id=deployment_id,
             state_type="PENDING",

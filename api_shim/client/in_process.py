@@ -3,11 +3,12 @@
 * Who may read the home folder may act as any user, as with the administrative commands.
 * The store is the server's; Prefect is reached through the running server, as its worker, or where Prefect's own
   settings say. While it does not answer, what has been written holds, and the server's loop brings Prefect into line.
-* No loop runs here: that is the server's.
+* What is written here is followed from here for as long as this is open; no loop runs here: that is the server's.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 
@@ -60,6 +61,8 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             raise
         engine = RemoteOrchestrator(prefect, pool=settings.pool)
         wired = build(self._store, engine, clock=utc_now, zone=server_zone())
+        self._queue = wired.queue
+        self._follows: asyncio.Task[None] | None = None
         self._shim = create_app(wired, [], contextlib.nullcontext)
         # What a route could not handle is in the log; whoever asked is told that.
         self._transport = httpx.ASGITransport(app=self._as_user, raise_app_exceptions=False)
@@ -95,10 +98,15 @@ class InProcessTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the answer of our routes."""
+        if self._follows is None:
+            self._follows = asyncio.create_task(self._queue.run())
         return await self._transport.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close the store, and the connections to Prefect."""
+        if self._follows is not None:
+            self._follows.cancel()
+            await asyncio.gather(self._follows, return_exceptions=True)
         await self._prefect.aclose()
         self._store.close()
 

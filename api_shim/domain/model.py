@@ -145,7 +145,8 @@ class ScheduledJob:
         question_mark: what tells whether Prefect still asks what it was told to.
         due_from: firings before this moment are not owed, say because it was made or enabled later.
         deployment_id: a recurring one's own Prefect deployment, once it exists.
-        flow_run_id: a one-off's Prefect flow run, once it exists.
+        flow_run_id: a one-off's Prefect flow run, once it is known.
+        run_number: how many runs have been made in place of that one's predecessors.
         run_outdated: that run was made before the inputs or the queue were changed; another one takes its place.
         next_look_at: when Prefect must be brought into line again although nothing has changed here.
     """
@@ -181,6 +182,7 @@ class ScheduledJob:
     due_from: datetime
     deployment_id: UUID | None = None
     flow_run_id: UUID | None = None
+    run_number: int = 0
     run_outdated: bool = False
     version: int = 1
     projected_version: int = 0
@@ -225,17 +227,20 @@ class Participant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobResult:
-    """One run of a Job (contract 7); its id is the Prefect flow run's.
+    """One run of a Job (contract 7).
 
     Args:
+        flow_run_id: the Prefect flow run's id, once it is known.
         nominal_time: the firing that it executes, for runs of a scheduled job.
         inputs: what it was given; none once a sensitive run is over, or where nothing was given.
         approval: who approved what it executes, when, and the comment; none where none was needed.
         attempt: the process that admission let go; at most one ever is.
-        released: Prefect has been told that the run may start.
+        released: Prefect has followed: the run is there and may start, or has been told to end.
+        cancelled_by: the name of who had it cancelled; empty if nobody has.
     """
 
     id: UUID
+    flow_run_id: UUID | None = None
     job_id: UUID | None
     scheduled_job_id: UUID | None = None
     user_id: UUID | None
@@ -255,6 +260,7 @@ class JobResult:
     approval: Json = None
     attempt: UUID | None = None
     released: bool = False
+    cancelled_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -272,6 +278,26 @@ class PendingCleanup:
     message: str
     deployment_id: UUID | None = None
     flow_run_id: UUID | None = None
+    run_number: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestKey:
+    """A request that came with a key, and what it has become.
+
+    Args:
+        user_id: whose key it is.
+        key: the digest of the key.
+        request: the digest of the request.
+        scheduled_job_id: what it has become, or else the job result.
+    """
+
+    user_id: UUID
+    key: str
+    request: str
+    created: datetime
+    scheduled_job_id: UUID | None = None
+    job_result_id: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -294,15 +320,17 @@ def queue_of(name: str) -> JobQueue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeletedRun:
-    """A run that has had its turn, and whose result was deleted; its id is the flow run's.
+    """A run that has had its turn, and whose result was deleted; its id is the result's.
 
     Args:
+        flow_run_id: Prefect's, if it had one.
         scheduled_job_id: of a firing, its scheduled job.
         nominal_time: of a firing, its time.
         run_gone: Prefect has the run no longer.
     """
 
     id: UUID
+    flow_run_id: UUID | None = None
     scheduled_job_id: UUID | None = None
     nominal_time: datetime | None = None
     run_gone: bool = False

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from api_shim.domain.accounts import User
 from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
@@ -46,17 +46,37 @@ def look_after(scheduled: ScheduledJob, firing: datetime) -> datetime:
     return following[0] + MISSED_AFTER if following else NEVER
 
 
+def result_id(scheduled: ScheduledJob | None, due: datetime | None, run_id: UUID | None) -> UUID:
+    """Return the id of the result of a firing; of a run that belongs to no scheduled job, the one that goes with it.
+
+    Whoever records the same has the same id for it, whenever they do.
+    """
+    if scheduled is not None and due is not None:
+        return uuid5(scheduled.id, due.astimezone(UTC).isoformat())
+    return uuid5(NAMESPACE_OID, f"signoff:run:{run_id}")
+
+
 def new_result(
-    run_id: UUID,
+    run_id: UUID | None,
     job: Job,
     scheduled: ScheduledJob | None,
     due: datetime | None,
     user: User | None,
     now: datetime,
 ) -> JobResult:
-    """Return the job result of a firing, as its run begins."""
+    """Return the job result of a firing, as its run begins.
+
+    Args:
+        run_id: Prefect's flow run, if there is one yet.
+        job: what runs.
+        scheduled: what fires, if anything does.
+        due: the firing's nominal time.
+        user: whom it runs as.
+        now: the time.
+    """
     return JobResult(
-        id=run_id,
+        id=result_id(scheduled, due, run_id),
+        flow_run_id=run_id,
         job_id=job.id,
         scheduled_job_id=scheduled.id if scheduled else None,
         user_id=user.id if user else None,
@@ -66,7 +86,7 @@ def new_result(
         nominal_time=due,
         sensitive=job.has_sensitive_variables,
         date_created=now,
-        released=True,
+        released=run_id is not None,
     )
 
 
@@ -94,14 +114,15 @@ def taken_of(tx: Transaction, firings: Collection[tuple[UUID, datetime]]) -> set
     return {firing for firing in firings if firing in taken}
 
 
-def _is_free(tx: Transaction, scheduled: ScheduledJob, run_id: UUID, firing: datetime) -> bool:
+def _is_free(tx: Transaction, scheduled: ScheduledJob, run_id: UUID | None, firing: datetime) -> bool:
     """Say whether neither the firing nor the run is recorded; until the transaction ends nobody else can."""
     still_there = tx.one(ScheduledJob, id=scheduled.id, lock=True) is not None
-    return still_there and not is_taken(tx, scheduled, firing) and not tx.exists(JobResult, id=run_id)
+    recorded = run_id is not None and tx.exists(JobResult, flow_run_id=run_id)
+    return still_there and not is_taken(tx, scheduled, firing) and not recorded
 
 
 def _result(
-    tx: Transaction, scheduled: ScheduledJob, job: Job, run_id: UUID, firing: datetime, now: datetime
+    tx: Transaction, scheduled: ScheduledJob, job: Job, run_id: UUID | None, firing: datetime, now: datetime
 ) -> JobResult:
     owner = tx.one(User, id=scheduled.owner_id) if scheduled.owner_id else None
     return new_result(run_id, job, scheduled, firing, owner, now)
@@ -131,18 +152,25 @@ def record_passed_over(scheduled: ScheduledJob, job: Job, run: Run, now: datetim
 
 
 def record_catch_up(
-    scheduled: ScheduledJob, job: Job, run_id: UUID, firing: datetime, now: datetime, tx: Transaction
-) -> bool:
-    """Record the run that makes up for a firing; False if another has it."""
-    if not _is_free(tx, scheduled, run_id, firing):
-        return False
-    result = _result(tx, scheduled, job, run_id, firing, now)
-    tx.add(replace(result, inputs=scheduled.inputs, released=False))
-    return True
+    scheduled: ScheduledJob, job: Job, firing: datetime, now: datetime, tx: Transaction
+) -> JobResult | None:
+    """Record what makes up for a firing, before there is a run for it; None if another run has it."""
+    if not _is_free(tx, scheduled, None, firing):
+        return None
+    result = replace(_result(tx, scheduled, job, None, firing, now), inputs=scheduled.inputs)
+    tx.add(result)
+    return result
 
 
-def mark_released(run_id: UUID, tx: Transaction) -> None:
-    """Record that Prefect has been told that the run may start."""
-    result = tx.one(JobResult, id=run_id)
-    if result is not None and not result.released:
-        tx.change(result, released=True)
+def cancelled(result: JobResult) -> str:
+    """Return why the run of a result was cancelled, as a sentence."""
+    return f"Cancelled by {result.cancelled_by}."
+
+
+def mark_released(result: JobResult, run_id: UUID | None, tx: Transaction) -> None:
+    """Record that Prefect has followed a result as it was read, with this run if there is one."""
+    now = tx.one(JobResult, id=result.id, lock=True)
+    if now is not None and not now.released:
+        # Who has had it cancelled meanwhile has not been followed.
+        followed = now.cancelled_by == result.cancelled_by
+        tx.change(now, released=followed, flow_run_id=now.flow_run_id or run_id)

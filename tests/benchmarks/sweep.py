@@ -22,6 +22,7 @@ from api_shim.domain.model import ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.reconcile.desired_state import own_deployment
 from api_shim.reconcile.reconciler import Reconciler
+from api_shim.reconcile.wake_queue import WorkQueue
 from api_shim.store import Store
 from tests.factories import make_job, make_scheduled, make_user
 from tests.fakes import FakeEngine
@@ -62,7 +63,8 @@ def main(how_many: int) -> None:
         store = Store(f"sqlite:///{Path(folder) / 'signoff.db'}")
         store.migrate()
         engine = filled(store, how_many)
-        watch = BackgroundLoop(store, engine, Reconciler(store, engine, now), now)
+        projection = Reconciler(store, engine, now)
+        watch = BackgroundLoop(store, engine, projection, WorkQueue(projection.follow, now), now)
         begun = time.perf_counter()
         with store.transaction(write=False) as tx:
             tx.all(ScheduledJob)

@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute
 
 from api_shim import schemas
 from api_shim.parsing.filters import parameters
+from api_shim.services.request_keys import HEADER, LONGEST
 from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.web.bodies import FORMS
 from api_shim.web.rest.protocol import DEFAULT_LIMIT, DEFAULT_VERSION, MAX_LIMIT, VERSIONS
@@ -76,6 +77,10 @@ PATH: Mapping[str, Json] = {
 }
 """What paths refer to."""
 
+KEY: Json = {**TEXT, "minLength": 1, "maxLength": LONGEST}
+KEYED = """Any text that the caller uses for this request alone, as a UUID. Asked again with it within a day, the same
+request by the same caller is answered with what it has become; another one is refused (409)."""
+
 DONE = {200: "As asked.", 201: "Made.", 204: "Done."}
 
 
@@ -91,6 +96,7 @@ def answers(
     body: Any = None,
     required: Collection[str] = (),
     form: Any = None,
+    keyed: bool = False,
     also: Collection[int] = (),
 ) -> Json:
     """Return what a route says of itself, beside its path, as arguments of its decorator.
@@ -103,9 +109,10 @@ def answers(
         body: what it takes.
         required: the fields of the body that must be given, besides those of which the body says so itself.
         form: what it takes as a form.
+        keyed: it takes an idempotency key.
         also: refusals that others do not have.
     """
-    own = [_reference("parameters", name) for name in query]
+    own = [_reference("parameters", name) for name in [*query, *([HEADER] if keyed else [])]]
     filters = [_query(name, {"type": "array", "items": schema}) for name, schema in parameters(kind)] if kind else []
     extra: Json = {"parameters": [*own, *filters], "responses": _refusals(also)}
     if body is not None:
@@ -182,6 +189,7 @@ def describe(routes: Sequence[BaseRoute]) -> Json:
         "parameters": {
             **{name: {"name": name, "in": "path", "required": True, **told} for name, told in PATH.items()},
             **{name: _query(name, *described) for name, described in QUERY.items()},
+            HEADER: {"name": HEADER, "in": "header", "schema": KEY, "description": KEYED},
         },
         "headers": {"API-Version": {"description": "The version of the answer.", "schema": VERSION}},
         "responses": {name: _answer(shape, told) for name, shape, told in REFUSALS.values()},
