@@ -53,6 +53,7 @@ class FakeEngine:
     all_runs: dict[UUID, Run] = field(default_factory=dict)
     keys: dict[str, UUID] = field(default_factory=dict)
     lines: dict[UUID, list[LogLine]] = field(default_factory=dict)
+    taken: dict[UUID, datetime] = field(default_factory=dict)
     questions: dict[UUID, ApprovalForm] = field(default_factory=dict)
     announced: dict[UUID, Announcement] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -197,6 +198,10 @@ class FakeEngine:
         self._may_fail("runs", after=False)
         return {run_id: self.all_runs[run_id] for run_id in ids if run_id in self.all_runs}
 
+    async def claimed_at(self, run_id: UUID) -> datetime | None:
+        self._may_fail("claimed_at", after=False)
+        return self.taken.get(run_id)
+
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         self._may_fail("due_runs", after=False)
         due = [r for r in self.all_runs.values() if r.deployment_id == deployment_id and r.expected_start <= until]
@@ -281,6 +286,8 @@ class FakeEngine:
 
     def _put(self, run: Run, state: str, name: str, message: str, **to: Any) -> Run:
         to = {"scheduled_for": None, **to}
+        if state == "PENDING":
+            self.taken[run.id] = self.clock()
         changed = replace(run, state_type=state, state_name=name, message=message, since=self.clock(), **to)
         if changed.final:
             changed = replace(changed, ended=self.clock())

@@ -84,6 +84,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0004_newest_results.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0005_own_ids.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0006_cancelling_and_request_keys.py": "tests/api_shim/store/test_database.py",
+    "api_shim/migrations/versions/0007_every_firing_recorded.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""

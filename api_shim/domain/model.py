@@ -144,6 +144,7 @@ class ScheduledJob:
         expires_at: when a request that nobody has decided about ends.
         question_mark: what tells whether Prefect still asks what it was told to.
         due_from: firings before this moment are not owed, say because it was made or enabled later.
+        recorded_until: of every firing that was owed until this moment there is a record.
         deployment_id: a recurring one's own Prefect deployment, once it exists.
         flow_run_id: a one-off's Prefect flow run, once it is known.
         run_number: how many runs have been made in place of that one's predecessors.
@@ -180,6 +181,7 @@ class ScheduledJob:
     created: datetime
     date_changed: datetime
     due_from: datetime
+    recorded_until: datetime | None = None
     deployment_id: UUID | None = None
     flow_run_id: UUID | None = None
     run_number: int = 0

@@ -147,6 +147,7 @@ class Run:
         scheduled_for: when it is to start, while its state is SCHEDULED.
         by_schedule: Prefect's scheduler made it.
         since: when it entered its state.
+        claimed: when a worker took it, where that has been asked.
     """
 
     id: UUID
@@ -163,6 +164,7 @@ class Run:
     started: datetime | None
     ended: datetime | None
     since: datetime
+    claimed: datetime | None = None
 
     @property
     def waits(self) -> bool:
@@ -248,6 +250,9 @@ class Orchestrator(Protocol):
 
     async def runs(self, ids: Collection[UUID]) -> Mapping[UUID, Run]:
         """Return those of these runs that exist."""
+
+    async def claimed_at(self, run_id: UUID) -> datetime | None:
+        """Return when a worker has last taken a run; None if none has."""
 
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         """Return the runs of a deployment that are due by then, newest nominal time first, at most 200."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cache, lru_cache
-from itertools import islice
+from itertools import islice, takewhile
 from zoneinfo import ZoneInfo, available_timezones
 
 from api_shim.domain.crontab import DAY, FIRST_YEAR, LAST_YEAR, parse
@@ -118,6 +118,14 @@ def newest_time(r: Recurrence, until: datetime) -> datetime | None:
     """Return the newest firing up to and including ``until``, in UTC; None before the first."""
     newest = _newest(cron_spec(r), until)
     return newest if newest and newest >= r.start_time else None
+
+
+def times_within(r: Recurrence, since: datetime, until: datetime, n: int) -> list[datetime]:
+    """Return the firings from ``since`` to ``until``, both included, in UTC and the newest first; at most ``n``."""
+    spec = cron_spec(r)
+    first = until.astimezone(ZoneInfo(spec.timezone)).date() + DAY
+    back = (moment for moment in _firings(spec, first, -1) if moment <= until)
+    return list(islice(takewhile(lambda moment: moment >= max(since, r.start_time), back), n))
 
 
 def first_time(crontab: str, time_zone: str, after: datetime) -> datetime:

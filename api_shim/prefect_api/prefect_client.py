@@ -348,6 +348,11 @@ class PrefectOrchestrator(PrefectHttp):
     async def announce(self, announcements: Sequence[Announcement]) -> None:
         await self._ask("POST", "/events", [event_row(each) for each in announcements])
 
+    async def claimed_at(self, run_id: UUID) -> datetime | None:
+        states = await self._ask("GET", f"/flow_run_states/?flow_run_id={run_id}")
+        taken = [read_time(state["timestamp"]) for state in states if state["type"] == "PENDING"]
+        return max((at for at in taken if at is not None), default=None)
+
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         due = {"deployment_id": {"any_": [str(deployment_id)]}, "expected_start_time": {"before_": until.isoformat()}}
         body = {"sort": "EXPECTED_START_TIME_DESC", "limit": PAGE, "flow_runs": due}

@@ -1,6 +1,7 @@
 """What is recorded of the firings of scheduled jobs, and when one counts as missed.
 
 * A firing has one job result, whoever records it: a run that was let go, one that was lost, one that was passed over.
+* Also one that nobody has made a run for, as while no server was up, is recorded: of the last thousand.
 * Who records one looks behind the lock of the scheduled job whether it is still free.
 * The inputs of sensitive Jobs are forgotten when their run is over.
 
@@ -18,12 +19,15 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from api_shim.domain.accounts import User
 from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
-from api_shim.domain.recurrence import next_times, nominal_time
+from api_shim.domain.recurrence import next_times, nominal_time, times_within
 from api_shim.store import Transaction
 from approval_gate.admission import SUPERSEDED
 
 MISSED_AFTER = timedelta(seconds=90)
 """How long after its nominal time a firing that no run has taken counts as missed."""
+
+MOST_RECORDED = 1000
+"""How many missed firings of one scheduled job are recorded at once; after a longer absence the older ones are not."""
 
 TAKEN_AHEAD = timedelta(seconds=30)
 """How long before its time a worker may take a run; Prefect's own take them ten seconds before."""
@@ -149,6 +153,37 @@ def record_passed_over(scheduled: ScheduledJob, job: Job, run: Run, now: datetim
     result = _result(tx, scheduled, job, run.id, firing, now)
     tx.add(result)
     tx.change(result, **ending(result, Status.REVOKED, now), traceback=SUPERSEDED)
+
+
+def record_missed(
+    scheduled: ScheduledJob,
+    job: Job,
+    until: datetime,
+    claimed: Collection[datetime],
+    now: datetime,
+    tx: Transaction,
+) -> None:
+    """Record, as passed over, every firing up to a moment that has no record and that no worker has at this time.
+
+    Args:
+        scheduled: what fires.
+        job: its Job.
+        until: the last moment, which a firing that is still to be executed follows.
+        claimed: the times of those that a worker has and that are not recorded yet.
+        now: the time.
+        tx: the transaction.
+    """
+    row = tx.one(ScheduledJob, id=scheduled.id, lock=True)
+    if row is None or row.due_from != scheduled.due_from:
+        return
+    since = max(row.due_from, row.recorded_until or row.due_from)
+    firings = times_within(row.recurrence, since, until, MOST_RECORDED)
+    taken = {at for _, at in taken_of(tx, [(row.id, firing) for firing in firings])}
+    owner = tx.one(User, id=row.owner_id) if row.owner_id else None
+    missed = [firing for firing in firings if firing not in taken and firing not in claimed]
+    results = [replace(new_result(None, job, row, firing, owner, now), released=True) for firing in missed]
+    tx.add(*(replace(each, **ending(each, Status.REVOKED, now), traceback=SUPERSEDED) for each in results))
+    tx.change(row, recorded_until=min((until, *claimed)))
 
 
 def record_catch_up(

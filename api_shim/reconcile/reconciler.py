@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -65,6 +65,7 @@ from api_shim.reconcile.firings import (
     mark_released,
     record_catch_up,
     record_lost,
+    record_missed,
     record_passed_over,
 )
 from api_shim.reconcile.recovery import LONGEST_PAUSE, is_lost, pause_after, wanted_since
@@ -73,6 +74,9 @@ from api_shim.store import Store, Transaction
 from approval_gate.admission import OUTDATED, SUPERSEDED
 
 T = TypeVar("T")
+
+BEFORE = timedelta(seconds=1)
+"""Less than between two firings."""
 
 
 class Reconciler:
@@ -291,6 +295,10 @@ class Reconciler:
         for run in runs:
             if firing_of(scheduled, run) < newest and run.waits:
                 await self._pass_over(scheduled, job, run, now)
+        going = [firing_of(scheduled, run) for run in runs if run.going and firing_of(scheduled, run) < newest]
+        before = newest - BEFORE
+        if before > (scheduled.recorded_until or scheduled.due_from):
+            await self._store.write(partial(record_missed, scheduled, job, before, going, now))
         if await self._store.read(lambda tx: is_taken(tx, scheduled, newest)):
             return look_again
         at_newest = [run for run in runs if firing_of(scheduled, run) == newest]

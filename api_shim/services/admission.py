@@ -358,7 +358,7 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
         # Prefect's database may give 1.0 back as 1, which is equal all the same.
         unchanged=run.parameters == shown or (request is not None and _overtaken(request)),
         needs_approval=request is not None and _needs_approval(request),
-        firing=_firing_behind(tx, run.id, request, attempt, now) if request else None,
+        firing=_firing_behind(tx, run, request, attempt, now) if request else None,
         runs_as=_runs_as(tx, request) if request else None,
         job_enabled=request is not None and request.job.enabled,
         job_installed=request is not None and request.job.installed,
@@ -411,13 +411,16 @@ def _needs_approval(request: Requested) -> bool:
     return request.job.approval_required and not by_event and not is_dry_run(request.job, request.inputs)
 
 
-def _firing_behind(tx: Transaction, run_id: UUID, request: Requested, attempt: Attempt, now: datetime) -> Firing | None:
+def _firing_behind(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now: datetime) -> Firing | None:
     scheduled, due = request.scheduled, request.due
     if scheduled is None or due is None:
         return None
     other = tx.one(JobResult, scheduled_job_id=scheduled.id, nominal_time=due)
-    taken = other.flow_run_id != run_id if other is not None else is_spent(tx, scheduled, due)
-    return _firing(scheduled, request.job, due, attempt.code, now, own=run_id == scheduled.flow_run_id, taken=taken)
+    taken = other.flow_run_id != run.id if other is not None else is_spent(tx, scheduled, due)
+    own = run.id == scheduled.flow_run_id
+    # One that a worker has taken in time is not passed over because its process took long to start.
+    seen = now if run.claimed is None else min(now, run.claimed)
+    return _firing(scheduled, request.job, due, attempt.code, seen, own=own, taken=taken)
 
 
 def _firing(

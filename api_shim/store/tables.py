@@ -221,6 +221,7 @@ scheduled_jobs = Table(
     time("created"),
     time("date_changed"),
     time("due_from"),
+    time("recorded_until", nullable=True),
     Column("deployment_id", Uuid, index=True),
     Column("flow_run_id", Uuid, index=True),
     Column("run_number", Integer, nullable=False),

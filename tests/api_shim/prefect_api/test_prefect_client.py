@@ -277,6 +277,57 @@ def test_a_held_run_stands_with_what_it_was_given(door: Door) -> None:
     door.run(test)
 
 
+def test_a_run_can_be_made_in_the_state_that_it_is_to_have(door: Door) -> None:
+    async def test(engine: Orchestrator) -> None:
+        at = (door.now() + timedelta(days=1)).replace(microsecond=123456)
+        spec = a_run(at=at)
+        run = await engine.create_run(await made(engine), spec)
+        assert (run.key, run.state_type, run.state_name, run.message) == (
+            spec.key, "SCHEDULED", "Scheduled", "Held – ü.",
+        )  # fmt: skip
+        assert (run.scheduled_for, run.parameters, run.waits, run.held) == (at, PARAMETERS, True, False)
+        assert await one(engine, run.id) == run
+
+    door.run(test)
+
+
+@pytest.mark.parametrize("state", ["CRASHED", "FAILED", "CANCELLED"])
+def test_a_run_that_has_ended_can_be_started_again(door: Door, state: str) -> None:
+    async def test(engine: Orchestrator) -> None:
+        run_id = (await engine.create_run(await made(engine), a_run())).id
+        await engine.end(run_id, state, "Named so", "why")
+        at = (door.now() + timedelta(days=1)).replace(microsecond=123456)
+        for _ in range(2):
+            await engine.restart(run_id, at, "again – ü")
+            run = await one(engine, run_id)
+            assert (run.state_type, run.message, run.scheduled_for, run.ended) == ("SCHEDULED", "again – ü", at, None)
+        await engine.restart(uuid4(), at, "nobody")
+
+    door.run(test)
+
+
+def test_when_a_worker_took_a_run_is_told(door: Door) -> None:
+    async def test(engine: Orchestrator) -> None:
+        run_id = (await engine.create_run(await made(engine), a_run())).id
+        assert await engine.claimed_at(run_id) is None
+        await engine.end(run_id, "PENDING", "Pending", "")
+        claimed = await engine.claimed_at(run_id)
+        assert claimed is not None
+        assert abs(door.now() - claimed) < timedelta(minutes=1)
+
+    door.run(test)
+
+
+def test_when_queues_were_asked_about_is_told(door: Door) -> None:
+    async def test(engine: Orchestrator) -> None:
+        polls = await engine.queue_polls()
+        assert polls["bulk"] is None
+        assert polls["default"] is not None
+        assert door.now() - polls["default"] < timedelta(minutes=1)
+
+    door.run(test)
+
+
 def test_asking_twice_under_one_key_gives_one_run_also_after_its_end(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         deployment_id = await made(engine)

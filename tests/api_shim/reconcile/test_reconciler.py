@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -18,8 +19,10 @@ from api_shim.domain.recurrence import CronSpec, Interval
 from api_shim.parsing.decision import Decision
 from api_shim.reconcile.approval_form import build_approval_form, fingerprint, waiting_name
 from api_shim.reconcile.desired_state import one_off_key
+from api_shim.reconcile.firings import MOST_RECORDED
+from api_shim.services.admission import Attempt
 from api_shim.services.approval_state import return_stale
-from approval_gate.admission import NOT_APPROVED, SUPERSEDED, Go, Hold
+from approval_gate.admission import NOT_APPROVED, SUPERSEDED, Finish, Go, Hold
 from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
@@ -957,7 +960,12 @@ def test_a_firing_that_nobody_made_is_made_up_once_and_older_ones_are_not(plants
     assert run.scheduled_for <= plant.now
     assert plant.work(run) == Go()
     plant.tick(3, seconds=31)
-    assert {at: result.status for at, result in plant.results().items()} == {NOW + 3 * HOUR: Status.SUCCESS}
+    statuses = {at: result.status for at, result in plant.results().items()}
+    assert statuses == {
+        NOW + HOUR: Status.REVOKED,
+        NOW + 2 * HOUR: Status.REVOKED,
+        NOW + 3 * HOUR: Status.SUCCESS,
+    }
     assert plant.only(ScheduledJob).total_run_count == 1
 
 
@@ -988,7 +996,8 @@ def test_a_run_of_the_newest_firing_that_still_waits_is_not_made_up_for(plants: 
     late = plant.engine.make_firing(plant.own_id(), NOW + 3 * HOUR)
     plant.tick(3, seconds=31)
     assert [run.id for run in plant.unended()] == [late.id]
-    assert plant.all(JobResult) == []
+    statuses = {at: result.status for at, result in plant.results().items()}
+    assert statuses == {NOW + HOUR: Status.REVOKED, NOW + 2 * HOUR: Status.REVOKED}
 
 
 @pytest.mark.parametrize(
@@ -1016,6 +1025,64 @@ def test_a_run_that_ended_before_it_was_let_go_is_recorded_and_not_repeated(
     assert result.traceback == f"The run ended before it was let go: {name}. so it was"
     assert plant.only(ScheduledJob).enabled is (interval is Interval.HOURLY)
     assert plant.unended() == []
+
+
+def test_every_firing_has_a_record_also_those_that_nobody_made_a_run_for(plants: Plants) -> None:
+    plant = missed(plants, hours=30)
+    plant.engine.make_firing(plant.own_id(), NOW + 7 * HOUR)
+    plant.tick(3, seconds=31)
+    plant.work_off()
+    for hour in (31, 32, 33):
+        plant.now = NOW + hour * HOUR
+        plant.engine.make_firing(plant.own_id(), plant.now)
+        plant.work_off()
+        plant.tick(3, seconds=31)
+    results = plant.results()
+    assert sorted(at for at in results if at) == [NOW + hour * HOUR for hour in range(1, 34)]
+    revoked = [at for at, result in results.items() if result.status is Status.REVOKED]
+    assert len(revoked) == 29
+    assert {results[at].traceback for at in revoked} == {SUPERSEDED}
+    assert {result.released for result in results.values()} == {True}
+
+
+def test_after_a_very_long_time_the_last_thousand_are_recorded(plants: Plants) -> None:
+    plant = missed(plants, hours=3000)
+    plant.tick(3, seconds=31)
+    assert len(plant.results()) == MOST_RECORDED + 1
+    plant.tick(6, seconds=91)
+    assert len(plant.results()) == MOST_RECORDED + 1
+
+
+def test_a_firing_that_a_worker_has_is_not_recorded_as_missed_and_executes(plants: Plants) -> None:
+    plant = plants.ready()
+    plant.recurring()
+    plant.tick(seconds=1)
+    plant.now = NOW + HOUR
+    slow = plant.engine.make_firing(plant.own_id(), plant.now)
+    plant.now += 55 * MINUTE
+    plant.engine.set_state(slow.id, "PENDING", "Pending")
+    plant.now = NOW + 2 * HOUR + timedelta(seconds=100)
+    plant.tick(2, seconds=31)
+    assert NOW + HOUR not in plant.results()
+    run = replace(plant.engine.all_runs[slow.id], claimed=asyncio.run(plant.engine.claimed_at(slow.id)))
+    answer, _ = plant.admissions.ask(run, Attempt(id=uuid4(), worker="elsewhere:1", code=plant.code), plant.now)
+    assert answer == Go()
+    plant.engine.set_state(slow.id, "COMPLETED", "Completed")
+    plant.work_off()
+    plant.tick(6, seconds=91)
+    assert {at for at, result in plant.results().items() if result.attempt} == {NOW + HOUR, NOW + 2 * HOUR}
+
+
+def test_a_firing_that_a_worker_took_too_late_is_passed_over(plants: Plants) -> None:
+    plant = plants.ready()
+    plant.recurring()
+    plant.tick(seconds=1)
+    plant.now = NOW + HOUR
+    late = plant.engine.make_firing(plant.own_id(), plant.now)
+    plant.now = NOW + 2 * HOUR
+    run = replace(late, claimed=plant.now)
+    answer, _ = plant.admissions.ask(run, Attempt(id=uuid4(), worker="elsewhere:1", code=plant.code), plant.now)
+    assert answer == Finish(SUPERSEDED)
 
 
 def test_firings_before_a_schedule_was_made_are_not_owed(plants: Plants) -> None:
