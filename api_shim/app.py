@@ -84,7 +84,7 @@ def build(
     projection = Reconciler(store, engine, clock, wake_worker)
     queue = WorkQueue(projection.follow, clock)
     served = ServedQueues(engine, clock)
-    watch = BackgroundLoop(store, engine, projection, queue, clock)
+    watch = BackgroundLoop(store, engine, projection, queue, served, clock)
     services = _use_cases(store, engine, projection, queue.wake, served, watch, clock, zone)
     sessions = Sessions(store, clock)
     return Application(

@@ -31,6 +31,7 @@ from api_shim.reconcile.outbox import publish_events
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.recovery import ABANDONED_AFTER, KnownRun, RecoveryAction, is_lost, known_runs, recovery_action
 from api_shim.reconcile.run_status import STATUS_OF
+from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import NOW, Kind, Thing, WorkQueue
 from api_shim.services.approval_state import expire
 from api_shim.store import Store, Transaction
@@ -54,6 +55,7 @@ class BackgroundLoop:
         engine: Prefect.
         projection: brings one object into line.
         queue: lets it do so for many.
+        served: which queues have a worker.
         clock: tells the time, aware.
     """
 
@@ -63,12 +65,14 @@ class BackgroundLoop:
         engine: Orchestrator,
         projection: Reconciler,
         queue: WorkQueue,
+        served: ServedQueues,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._engine = engine
         self._projection = projection
         self._queue = queue
+        self._served = served
         self._clock = clock
         self._began = clock()
         self._swept: datetime | None = None
@@ -177,7 +181,8 @@ class BackgroundLoop:
 
     async def _recover(self, run: Run, known: KnownRun, now: datetime) -> None:
         """End a run whose process is gone; start one again that nobody had let go; drop what nobody recorded."""
-        match recovery_action(run, known, now, self._began):
+        alone = self._served.is_served(known.queue) is False if known.queue else False
+        match recovery_action(run, known, now, self._began, alone=alone):
             case RecoveryAction.END:
                 await self._engine.end(run.id, "CRASHED", "Crashed", GONE)
             case RecoveryAction.CANCEL:

@@ -21,6 +21,7 @@ from api_shim.domain.model import JobResult, ScheduledJob
 from api_shim.domain.ports import GOING, HELD, Run
 from api_shim.domain.recurrence import newest_time
 from api_shim.reconcile.firings import firing_of, is_taken
+from api_shim.reconcile.served_queues import SILENT_AFTER
 from api_shim.store import Transaction
 
 ABANDONED_AFTER = timedelta(seconds=60)
@@ -54,6 +55,12 @@ class KnownRun:
     result: JobResult | None
     scheduled: ScheduledJob | None
 
+    @property
+    def queue(self) -> str:
+        """The work queue of the run; empty if that is not known."""
+        thing = self.result or self.scheduled
+        return thing.queue if thing is not None else ""
+
 
 def known_runs(runs: list[Run], tx: Transaction) -> dict[UUID, KnownRun]:
     """Return what the store knows of these runs, by id."""
@@ -63,19 +70,29 @@ def known_runs(runs: list[Run], tx: Transaction) -> dict[UUID, KnownRun]:
     return {run_id: KnownRun(result=results.get(run_id), scheduled=scheduled.get(run_id)) for run_id in ids}
 
 
-def recovery_action(run: Run, known: KnownRun, now: datetime, began: datetime) -> RecoveryAction:
+def recovery_action(
+    run: Run, known: KnownRun, now: datetime, began: datetime, *, alone: bool = False
+) -> RecoveryAction:
     """Say what to do about a run that is held, or that Prefect shows as under way.
 
     A process of this machine that is gone is proof. What was not let go counts as stuck after a while: a short one for
     runs from before this server began, whose worker may have ended with the last one. A run that is held and recorded
-    waits rightly. One that is being cancelled is never started again.
+    waits rightly. One that is being cancelled is never started again. Where no worker serves the queue any more nobody
+    is waited for: what was not let go is stuck, and what is being cancelled has nobody who would end it.
+
+    Args:
+        run: it.
+        known: what the store knows of it.
+        now: the time.
+        began: when this server began.
+        alone: no worker serves its queue, as far as that is known.
     """
     result = known.result
     end = RecoveryAction.CANCEL if run.state_type == "CANCELLING" else RecoveryAction.END
     if result is not None and result.attempt is not None:
-        return end if run.state_type in GOING and _is_gone(result.worker or "") else RecoveryAction.LEAVE
-    short = run.state_type in HELD or run.since < began
-    if now - run.since <= (ABANDONED_AFTER if short else SLOW_START):
+        ended = _is_gone(result.worker or "") or (alone and end is RecoveryAction.CANCEL)
+        return end if run.state_type in GOING and ended else RecoveryAction.LEAVE
+    if now - run.since <= _patience(run, began, alone=alone):
         return RecoveryAction.LEAVE
     recorded = result is not None or known.scheduled is not None
     awaits = known.scheduled is not None and known.scheduled.awaits_decision
@@ -85,6 +102,13 @@ def recovery_action(run: Run, known: KnownRun, now: datetime, began: datetime) -
     if awaits:
         return RecoveryAction.ASK_AGAIN
     return RecoveryAction.START_AGAIN if end is RecoveryAction.END and (recorded or run.by_schedule) else end
+
+
+def _patience(run: Run, began: datetime, *, alone: bool) -> timedelta:
+    """Return how long a run that was not let go may stay as it is."""
+    if run.state_type in HELD or run.since < began:
+        return ABANDONED_AFTER
+    return SILENT_AFTER if alone else SLOW_START
 
 
 def is_lost(run: Run) -> bool:

@@ -148,7 +148,7 @@ class Plant:
         self.queue = WorkQueue(self.projection.follow, clock)
         known: Any = Polls(self)  # what is asked here
         self.served = ServedQueues(known, clock, patience=timedelta(0))
-        self.watch = BackgroundLoop(self.store, self.engine, self.projection, self.queue, clock)
+        self.watch = BackgroundLoop(self.store, self.engine, self.projection, self.queue, self.served, clock)
         self.admissions = Admissions(self.store)
         self.explainer = Explainer(store=self.store, clock=clock)
         wake = self.queue.wake

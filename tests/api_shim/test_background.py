@@ -156,6 +156,39 @@ def test_the_remedy_for_a_run(
 
 
 @pytest.mark.parametrize(
+    ("state", "age", "result", "expected"),
+    [
+        pytest.param("PENDING", 31, RECORDED, RecoveryAction.START_AGAIN, id="not let go starts again"),
+        pytest.param("RUNNING", 31, RECORDED, RecoveryAction.START_AGAIN, id="not let go, and on its way"),
+        pytest.param("PENDING", 29, RECORDED, RecoveryAction.LEAVE, id="just taken, for its worker may be late to ask"),
+        pytest.param("CANCELLING", 31, RECORDED, RecoveryAction.CANCEL, id="cancelled before it was let go"),
+        pytest.param("CANCELLING", 0, LET_GO_ELSEWHERE, RecoveryAction.CANCEL, id="cancelled, with nobody to end it"),
+        pytest.param(
+            "RUNNING", 3600, LET_GO_ELSEWHERE, RecoveryAction.LEAVE, id="let go: its process may go on without it"
+        ),
+        pytest.param("RUNNING", 0, LET_GO_AND_GONE, RecoveryAction.END, id="let go, and its process gone"),
+    ],
+)
+def test_the_remedy_for_a_run_whose_queue_no_worker_serves_any_more(
+    state: str, age: float, result: JobResult, expected: RecoveryAction
+) -> None:
+    run = make_run(state_type=state, since=NOW - timedelta(seconds=age))
+    assert recovery_action(run, KnownRun(result=result, scheduled=None), NOW, began=NOW - HOUR, alone=True) is expected
+
+
+def test_a_run_that_its_worker_left_starts_again_and_one_that_is_cancelled_ends(plants: Plants) -> None:
+    plant = plants.ready()
+    taken, cancelled = going(plant, "PENDING"), going(plant, "CANCELLING")
+    plant.engine.served.clear()
+    asyncio.run(plant.served.look())
+    plant.now += timedelta(seconds=31)
+    asyncio.run(plant.served.look())
+    plant.tick()
+    states = {run_id: plant.engine.all_runs[run_id].state_type for run_id in (taken, cancelled)}
+    assert states == {taken: "SCHEDULED", cancelled: "CANCELLED"}
+
+
+@pytest.mark.parametrize(
     ("age", "expected"),
     [
         pytest.param(10 * MINUTE, RecoveryAction.LEAVE, id="a worker may take ten minutes to pull an image"),

@@ -22,6 +22,7 @@ from api_shim.domain.model import ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.reconcile.desired_state import own_deployment
 from api_shim.reconcile.reconciler import Reconciler
+from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import WorkQueue
 from api_shim.store import Store
 from tests.factories import make_job, make_scheduled, make_user
@@ -64,7 +65,9 @@ def main(how_many: int) -> None:
         store.migrate()
         engine = filled(store, how_many)
         projection = Reconciler(store, engine, now)
-        watch = BackgroundLoop(store, engine, projection, WorkQueue(projection.follow, now), now)
+        watch = BackgroundLoop(
+            store, engine, projection, WorkQueue(projection.follow, now), ServedQueues(engine, now), now
+        )
         begun = time.perf_counter()
         with store.transaction(write=False) as tx:
             tx.all(ScheduledJob)
