@@ -39,6 +39,7 @@ from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.deps import Services
+from api_shim.web.load import Load, Measured
 from api_shim.web.pages import create_pages
 from api_shim.web.rest.protocol import install_errors
 from api_shim.web.rest.routers import ROUTERS
@@ -58,6 +59,7 @@ class Application:
     identity: Identity
     sessions: Sessions
     services: Services
+    load: Load
     queue: WorkQueue
     served: ServedQueues
     watch: BackgroundLoop
@@ -82,7 +84,8 @@ def build(
         wake_worker: tells a worker of ours that a run may start now.
     """
     projection = Reconciler(store, engine, clock, wake_worker)
-    queue = WorkQueue(projection.follow, clock)
+    load = Load()
+    queue = WorkQueue(projection.follow, clock, load)
     served = ServedQueues(engine, clock)
     watch = BackgroundLoop(store, engine, projection, queue, served, clock)
     services = _use_cases(store, engine, projection, queue.wake, served, watch, clock, zone)
@@ -92,6 +95,7 @@ def build(
         identity=Identity(store),
         sessions=sessions,
         services=services,
+        load=load,
         queue=queue,
         served=served,
         watch=watch,
@@ -176,6 +180,7 @@ def create_app(
         redoc_url=None,
     )
     shim.state.services = wired.services
+    shim.add_middleware(Measured, load=wired.load)
     install_errors(shim)
     for router in ROUTERS:
         shim.include_router(router)

@@ -3,6 +3,7 @@
 * A commit wakes what it has changed. What waits already is not queued twice; what is being followed just then is
   followed once more.
 * What is due earlier goes first; of what is due at the same time, what was woken first.
+* What is due later lets people's requests go first, though not for ever.
 * What fails is tried again ever more rarely when the loop finds it, and at once when a commit changes it.
 * The queue is in memory and may be lost: the loop finds in the store whatever has not been followed.
 """
@@ -18,10 +19,19 @@ from itertools import count
 from typing import Protocol
 from uuid import UUID
 
+from api_shim.web.load import Load
+
 logger = logging.getLogger("signoff")
 
 AT_ONCE = 8
 """How many things are followed at the same time."""
+
+SOON = timedelta(minutes=1)
+"""What is due within this does not wait for a lull."""
+LETS_GO_FIRST = timedelta(minutes=1)
+"""How long what is due later lets people's requests go first."""
+LOOKS_AGAIN = 0.02
+"""Seconds until it is looked again whether there is a lull."""
 
 LONGEST_PAUSE = timedelta(seconds=60)
 SHORTEST_PAUSE = timedelta(seconds=1)
@@ -67,17 +77,25 @@ class WorkQueue:
     Args:
         follow: brings Prefect into line for one thing; it may be called for several at the same time.
         clock: tells the time, aware.
+        load: how busy this process is.
     """
 
-    def __init__(self, follow: Callable[[Kind, UUID], Awaitable[None]], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        follow: Callable[[Kind, UUID], Awaitable[None]],
+        clock: Callable[[], datetime],
+        load: Load | None = None,
+    ) -> None:
         self._follow = follow
         self._clock = clock
+        self._load = load or Load()
         self._numbers = count()
         self._queue: asyncio.PriorityQueue[tuple[datetime, int, Kind, UUID]] = asyncio.PriorityQueue()
         # The place of each in the queue; an entry that is not the newest of its thing has been overtaken.
         self._waiting: dict[Thing, tuple[datetime, int]] = {}
         self._under_way: set[Thing] = set()
         self._again: dict[Thing, datetime] = {}
+        self._first_woken: dict[Thing, datetime] = {}
         self._failed: dict[Thing, tuple[datetime, timedelta]] = {}
 
     def wake(self, kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:
@@ -87,6 +105,7 @@ class WorkQueue:
             self._again[thing] = min(due, self._again.get(thing, due))
             return
         place = self._waiting.get(thing)
+        self._first_woken.setdefault(thing, self._clock())
         if place is None or due < place[0]:
             self._waiting[thing] = due, next(self._numbers)
             self._queue.put_nowait((*self._waiting[thing], *thing))
@@ -120,11 +139,21 @@ class WorkQueue:
         due, number, *_ = entry = await self._queue.get()
         thing = entry[2:]
         try:
-            if self._waiting.get(thing) == (due, number):
-                del self._waiting[thing]
-                await self._followed(thing)
+            if self._waiting.get(thing) != (due, number):
+                return
+            if self._lets_go_first(thing, due):
+                self._queue.put_nowait(entry)
+                await asyncio.sleep(LOOKS_AGAIN)
+                return
+            del self._waiting[thing], self._first_woken[thing]
+            await self._followed(thing)
         finally:
             self._queue.task_done()
+
+    def _lets_go_first(self, thing: Thing, due: datetime) -> bool:
+        now = self._clock()
+        waits_long = now - self._first_woken[thing] > LETS_GO_FIRST
+        return due > now + SOON and not waits_long and not self._load.is_quiet()
 
     async def _followed(self, thing: Thing) -> None:
         self._under_way.add(thing)

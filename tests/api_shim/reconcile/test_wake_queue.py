@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from api_shim.reconcile.wake_queue import AT_ONCE, Kind, WorkQueue, unheard
+from api_shim.reconcile.wake_queue import AT_ONCE, LETS_GO_FIRST, SOON, Kind, WorkQueue, unheard
+from api_shim.web.load import Load
 from tests.conftest import Clock
 from tests.factories import NOW
 
@@ -153,3 +154,42 @@ def test_a_fault_ends_nothing_else(queue: WorkQueue, follower: Follower) -> None
 
 def test_nobody_is_woken_where_nobody_listens() -> None:
     unheard(ROW, ONE)
+
+
+def test_what_is_due_later_lets_requests_go_first_and_what_is_due_now_does_not(
+    follower: Follower, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Load()
+    queue = WorkQueue(follower, clock, load)
+    monkeypatch.setattr("api_shim.web.load.LULL", 0.0)
+
+    async def busy() -> None:
+        load.begin()
+        task = await running(queue)
+        queue.wake(ROW, ONE, NOW + timedelta(hours=1))
+        queue.wake(ROW, OTHER)
+        queue.wake(ROW, THIRD, NOW + SOON)
+        await asyncio.sleep(0.1)
+        assert follower.followed == [(ROW, OTHER), (ROW, THIRD)]
+        load.end()
+        await asyncio.wait_for(queue.settled(), 5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(busy())
+    assert follower.followed[-1] == (ROW, ONE)
+
+
+def test_it_does_not_let_requests_go_first_for_ever(follower: Follower, clock: Clock) -> None:
+    load = Load()
+    queue = WorkQueue(follower, clock, load)
+
+    async def busy() -> None:
+        load.begin()
+        queue.wake(ROW, ONE, NOW + timedelta(hours=1))
+        clock.now += LETS_GO_FIRST + timedelta(seconds=1)
+        queue.wake(ROW, ONE, NOW + timedelta(hours=1))
+        await asyncio.wait_for(queue.drain(), 5)
+
+    asyncio.run(busy())
+    assert follower.followed == [(ROW, ONE)]
