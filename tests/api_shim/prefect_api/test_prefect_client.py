@@ -321,9 +321,8 @@ def test_when_a_worker_took_a_run_is_told(door: Door) -> None:
 def test_when_queues_were_asked_about_is_told(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         polls = await engine.queue_polls()
-        assert polls["bulk"] is None
-        assert polls["default"] is not None
-        assert door.now() - polls["default"] < timedelta(minutes=1)
+        assert {"default", "bulk"} <= polls.keys()
+        assert polls["bulk"] is None, "no worker has asked"
 
     door.run(test)
 
