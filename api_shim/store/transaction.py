@@ -54,6 +54,13 @@ AT_ONCE = 5_000
 FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in TABLES}
 KEYS = {kind: tuple(column.name for column in table.primary_key) for kind, table in TABLES.items()}
 
+ONGOING = tuple(status for status in Status if not status.final)
+_PENDING = scheduled_jobs.c.approval == ApprovalState.PENDING
+_CAN_GO = or_(TABLES[DeletedRun].c.run_gone.is_(False), TABLES[DeletedRun].c.scheduled_job_id.is_(None))
+_LAGS: dict[type[Any], ColumnElement[bool]] = {
+    kind: TABLES[kind].c.projected_version < TABLES[kind].c.version for kind in (Job, ScheduledJob)
+}
+
 
 def _row(thing: Any) -> dict[str, Any]:
     return {name: getattr(thing, name) for name in FIELDS[type(thing)]}
@@ -119,6 +126,11 @@ class Transaction:
         table = TABLES[kind]
         for part in _parts(ids):
             self._connection.execute(delete(table).where(table.c.id.in_(part)))
+
+    def remove_created_before(self, kind: type[Any], moment: datetime) -> None:
+        """Delete the values of a kind that were created before that moment."""
+        table = TABLES[kind]
+        self._connection.execute(delete(table).where(table.c.created < moment))
 
     def one(self, kind: type[T], *, lock: bool = False, **by: Any) -> T | None:
         """Return the value that has these fields, or None.
@@ -249,11 +261,31 @@ class Transaction:
 
     # What the loops ask
 
+    def has_work(self, now: datetime) -> bool:
+        """Say whether there is anything at all for the loop to do: one question, answered from indexes."""
+        spent, head = TABLES[DeletedRun], TABLES[AuditHead]
+        each = (
+            select(jobs.c.id).where(_LAGS[Job]),
+            select(scheduled_jobs.c.id).where(_LAGS[ScheduledJob]),
+            select(scheduled_jobs.c.id).where(scheduled_jobs.c.next_look_at <= now),
+            select(scheduled_jobs.c.id).where(_PENDING, scheduled_jobs.c.expires_at <= now),
+            select(job_results.c.id).where(job_results.c.released.is_(False)),
+            select(job_results.c.id).where(job_results.c.status.in_(ONGOING)),
+            select(TABLES[PendingCleanup].c.id),
+            select(spent.c.id).where(_CAN_GO),
+            select(head.c.id).where(head.c.announced < head.c.number),
+        )
+        return bool(self._connection.execute(select(or_(*(query.exists() for query in each)))).scalar_one())
+
     def lagging(self, kind: type[T], limit: int) -> list[T]:
         """Return values whose projection is behind, any of them: ones that keep failing do not stand in the way."""
-        table = TABLES[kind]
-        query = select(*_columns(kind)).where(table.c.projected_version < table.c.version)
+        query = select(*_columns(kind)).where(_LAGS[kind])
         return self._read(kind, query.order_by(func.random()).limit(limit))
+
+    def unreleased(self, limit: int) -> list[JobResult]:
+        """Return job results that Prefect has not followed, the oldest first."""
+        query = select(*_columns(JobResult)).where(job_results.c.released.is_(False))
+        return self._read(JobResult, query.order_by(job_results.c.date_created).limit(limit))
 
     def to_look_at(self, now: datetime, limit: int) -> list[ScheduledJob]:
         """Return the scheduled jobs whose time to be looked at again has come."""
@@ -262,23 +294,19 @@ class Transaction:
 
     def unfinished(self, limit: int, after: UUID | None = None) -> list[JobResult]:
         """Return job results that are not final, in the order of their ids, after one of them."""
-        ongoing = [status for status in Status if not status.final]
-        query = select(*_columns(JobResult)).where(job_results.c.status.in_(ongoing))
+        query = select(*_columns(JobResult)).where(job_results.c.status.in_(ONGOING))
         if after is not None:
             query = query.where(job_results.c.id > after)
         return self._read(JobResult, query.order_by(job_results.c.id).limit(limit))
 
     def undecided(self, until: datetime, limit: int) -> list[ScheduledJob]:
         """Return the requests whose time to be decided about has ended."""
-        pending = scheduled_jobs.c.approval == ApprovalState.PENDING
-        query = select(*_columns(ScheduledJob)).where(pending, scheduled_jobs.c.expires_at <= until)
+        query = select(*_columns(ScheduledJob)).where(_PENDING, scheduled_jobs.c.expires_at <= until)
         return self._read(ScheduledJob, query.order_by(scheduled_jobs.c.expires_at).limit(limit))
 
     def spent(self, limit: int) -> list[DeletedRun]:
         """Return what is left of deleted results, and has something that can go now."""
-        table = TABLES[DeletedRun]
-        can_go = or_(table.c.run_gone.is_(False), table.c.scheduled_job_id.is_(None))
-        return self._read(DeletedRun, select(*_columns(DeletedRun)).where(can_go).limit(limit))
+        return self._read(DeletedRun, select(*_columns(DeletedRun)).where(_CAN_GO).limit(limit))
 
     def leftovers(self, limit: int) -> list[PendingCleanup]:
         """Return what has been deleted here and may still stand in Prefect."""
