@@ -14,13 +14,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+import anyio
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api_shim.background import BackgroundLoop
-from api_shim.domain.ports import Orchestrator
+from api_shim.domain.ports import Orchestrator, WakeWorker, no_worker
+from api_shim.reconcile.load import Load
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.run_status import RunStatus
+from api_shim.reconcile.served_queues import ServedQueues
+from api_shim.reconcile.wake_queue import Wake, WorkQueue
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
@@ -36,12 +40,16 @@ from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.deps import Services
+from api_shim.web.load import Measured
 from api_shim.web.pages import create_pages
 from api_shim.web.rest.protocol import install_errors
 from api_shim.web.rest.routers import ROUTERS
 from flows.definition import JobDefinition
 
 logger = logging.getLogger("signoff")
+
+FIRST_PASS = 10.0
+"""Seconds that the door stays shut for what Prefect has yet to follow; with more than that it opens all the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +59,21 @@ class Application:
     store: Store
     sessions: Sessions
     services: Services
+    load: Load
+    queue: WorkQueue
+    served: ServedQueues
     loop: BackgroundLoop
     pages: ASGIApp
 
 
-def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], zone: str) -> Application:
+def build(
+    store: Store,
+    engine: Orchestrator,
+    *,
+    clock: Callable[[], datetime],
+    zone: str,
+    wake_worker: WakeWorker = no_worker,
+) -> Application:
     """Create the use cases for a store and an engine.
 
     Args:
@@ -63,16 +81,23 @@ def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], 
         engine: Prefect, real or fake.
         clock: returns the current time, aware.
         zone: IANA name of the server's time zone.
+        wake_worker: tells a worker of ours that a run may start now.
     """
-    projection = Reconciler(store, engine, clock)
-    run_status = RunStatus(store, engine, projection, clock)
-    services = _use_cases(store, engine, projection, run_status, clock, zone)
+    projection = Reconciler(store, engine, clock, wake_worker)
+    load = Load()
+    queue = WorkQueue(projection.follow, clock, load)
+    served = ServedQueues(engine, clock)
+    run_status = RunStatus(store, engine, queue, clock)
+    services = _use_cases(store, engine, projection, queue.wake, served, run_status, clock, zone)
     sessions = Sessions(store, clock)
     return Application(
         store=store,
         sessions=sessions,
         services=services,
-        loop=BackgroundLoop(store, engine, projection, run_status, clock),
+        load=load,
+        queue=queue,
+        served=served,
+        loop=BackgroundLoop(store, engine, projection, queue, served, run_status, clock),
         pages=create_pages(services, sessions, clock),
     )
 
@@ -81,13 +106,15 @@ def _use_cases(
     store: Store,
     engine: Orchestrator,
     projection: Reconciler,
+    wake: Wake,
+    served: ServedQueues,
     run_status: RunStatus,
     clock: Callable[[], datetime],
     zone: str,
 ) -> Services:
-    runs, code = Runs(store, engine, projection), JobCode()
-    approvals = Approvals(store=store, runs=runs, projection=projection, clock=clock)
-    schedules = Schedules(store=store, runs=runs, projection=projection, code=code, clock=clock, zone=zone)
+    runs, code = Runs(store, served, wake), JobCode()
+    approvals = Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock)
+    schedules = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone)
     return Services(
         store=store,
         engine=engine,
@@ -96,11 +123,11 @@ def _use_cases(
         admissions=Admissions(store),
         approvals=approvals,
         catalogue=JobCatalogue(store, clock),
-        schedule_changes=ScheduleChanges(store=store, runs=runs, code=code, clock=clock),
+        schedule_changes=ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock),
         explainer=Explainer(store=store, clock=clock),
         run_preview=RunPreview(store, schedules, clock),
         schedule_views=ScheduleViews(store=store, clock=clock, zone=zone),
-        ownership=Ownership(store=store, runs=runs, clock=clock),
+        ownership=Ownership(store=store, wake=wake, clock=clock),
         prefect_ui=PrefectUI(
             store=store,
             engine=engine,
@@ -109,7 +136,7 @@ def _use_cases(
             projection=projection,
             clock=clock,
         ),
-        results=Results(store=store, engine=engine, runs=runs, clock=clock),
+        results=Results(store=store, schedules=schedules, wake=wake, clock=clock),
         schedules=schedules,
         queries=Queries(store, engine, run_status),
     )
@@ -133,13 +160,17 @@ def create_app(
         application.services.catalogue.record(found)
         async with prefect():
             await application.loop.tick()
-            loop = asyncio.create_task(application.loop.run())
+            loops = [
+                asyncio.create_task(loop.run()) for loop in (application.queue, application.loop, application.served)
+            ]
             try:
+                with anyio.move_on_after(FIRST_PASS):
+                    await application.queue.settled()
                 yield
             finally:
-                loop.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await loop
+                for loop in loops:
+                    loop.cancel()
+                await asyncio.gather(*loops, return_exceptions=True)
 
     shim = FastAPI(
         title="prefect-signoff",
@@ -150,6 +181,7 @@ def create_app(
         redoc_url=None,
     )
     shim.state.services = application.services
+    shim.add_middleware(Measured, load=application.load)
     install_errors(shim)
     for router in ROUTERS:
         shim.include_router(router)

@@ -1,7 +1,7 @@
 """The loop that makes the projection hold: what a crash, a stopped Prefect or a hand left different is mended here.
 
-Each second:
-* what has changed in the store and not yet in Prefect is reconciled; what failed before is tried ever more rarely;
+Each second, if the store has anything to do, which is one question:
+* what has changed in the store and not yet in Prefect, as what a crash left behind, is woken to be followed;
 * scheduled jobs whose time has come are looked at again; what was deleted is cleaned up, runs of deleted results too;
 * requests that nobody has decided about in their time expire; what has been remembered is announced to Prefect;
 * job results that are not final learn from Prefect how their runs stand.
@@ -15,22 +15,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from api_shim.domain.model import DeletedRun, Job, PendingCleanup, ScheduledJob
+from api_shim.domain.model import NEVER, Job, ScheduledJob
 from api_shim.domain.ports import GOING, HELD, DeploymentSpec, Orchestrator, Run
 from api_shim.domain.recurrence import Interval
 from api_shim.reconcile.approval_form import waiting_name
 from api_shim.reconcile.desired_state import base_deployment, own_deployment
 from api_shim.reconcile.drift import differs
 from api_shim.reconcile.outbox import publish_events
-from api_shim.reconcile.reconciler import Reconciler, forget
+from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.recovery import ABANDONED_AFTER, KnownRun, RecoveryAction, known_runs, recovery_action
 from api_shim.reconcile.run_status import RunStatus
+from api_shim.reconcile.served_queues import ServedQueues
+from api_shim.reconcile.wake_queue import NOW, Kind, Thing, WorkQueue
 from api_shim.services.approval_state import expire
 from api_shim.store import Store, Transaction
 from approval_gate.lifecycle import ApprovalState
@@ -40,7 +41,6 @@ logger = logging.getLogger("signoff")
 TICK = 1.0
 SWEEP_EVERY = timedelta(seconds=30)
 BATCH = 200
-LONGEST_PAUSE = timedelta(seconds=60)
 GONE = "The process that executed this run has gone."
 NOT_REQUESTED = "This run was never recorded: the request for it was not accepted."
 STARTED_AGAIN = "Started again: its process had gone before it was let go."
@@ -53,6 +53,8 @@ class BackgroundLoop:
         store: what is true.
         engine: Prefect.
         projection: brings one object into line.
+        queue: lets it do so for many.
+        served: which queues have a worker.
         run_status: learns how runs stand.
         clock: tells the time, aware.
     """
@@ -62,17 +64,20 @@ class BackgroundLoop:
         store: Store,
         engine: Orchestrator,
         projection: Reconciler,
+        queue: WorkQueue,
+        served: ServedQueues,
         run_status: RunStatus,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._engine = engine
         self._projection = projection
+        self._queue = queue
+        self._served = served
         self._run_status = run_status
         self._clock = clock
         self._began = clock()
         self._swept: datetime | None = None
-        self._failed: dict[UUID, tuple[datetime, timedelta]] = {}
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -86,68 +91,52 @@ class BackgroundLoop:
     async def tick(self) -> None:
         """Do once what is due."""
         now = self._clock()
-        work = await self._store.read(partial(_work, now))
-        for job in work.jobs:
-            await self._try(job.id, partial(self._projection.reconcile_job, job.id))
-        for scheduled in work.scheduled:
-            await self._try(scheduled.id, partial(self._projection.reconcile, scheduled.id))
-        for leftover in work.leftovers:
-            await self._try(leftover.id, partial(self._projection.clean, leftover))
-        for spent in work.spent:
-            await self._try(spent.id, partial(forget, self._store, self._engine, spent))
-        for scheduled_id in work.undecided:
-            await self._store.write(partial(expire, scheduled_id, now))
-        await publish_events(self._store, self._engine, now)
-        await self._run_status.refresh_all()
+        if await self._store.read(lambda tx: tx.has_work(now)):
+            await self._work(now)
         if self._swept is None or now - self._swept >= SWEEP_EVERY:
             self._swept = now
             await self._sweep(now)
 
-    async def _try(self, thing_id: UUID, work: Callable[[], Awaitable[None]]) -> None:
-        not_before, pause = self._failed.get(thing_id, (self._clock(), timedelta(0)))
-        if self._clock() < not_before:
-            return
-        try:
-            await work()
-        except Exception as error:
-            pause = min(LONGEST_PAUSE, max(timedelta(seconds=1), pause * 2))
-            self._failed[thing_id] = (self._clock() + pause, pause)
-            logger.warning("Prefect could not be brought into line for %s: %s", thing_id, error, exc_info=True)
-        else:
-            self._failed.pop(thing_id, None)
+    async def _work(self, now: datetime) -> None:
+        for thing, due in await self._store.read(partial(_behind, now)):
+            self._queue.retry(*thing, due)
+        for scheduled_id in await self._store.read(partial(_expiring, now)):
+            await self._store.write(partial(expire, scheduled_id, now))
+            self._queue.wake(Kind.SCHEDULED_JOB, scheduled_id)
+        await publish_events(self._store, self._engine, now)
+        await self._run_status.refresh_all()
 
     # What a hand or a crash changed in Prefect
 
     async def _sweep(self, now: datetime) -> None:
         deployments = await self._engine.deployments()
-        for thing_id, again in await self._store.read(partial(self._astray, deployments)):
-            await self._try(thing_id, again)
-        await self._sweep_one_offs()
+        for thing in await self._store.read(partial(self._astray, deployments)):
+            self._queue.retry(*thing)
+        await self._sweep_one_offs(now)
         await self._sweep_runs(now)
 
-    def _astray(
-        self, found: Mapping[UUID, DeploymentSpec], tx: Transaction
-    ) -> list[tuple[UUID, Callable[[], Awaitable[None]]]]:
-        """Return what stands differently in Prefect, with the way to mend it."""
+    def _astray(self, found: Mapping[UUID, DeploymentSpec], tx: Transaction) -> list[Thing]:
+        """Return what stands differently in Prefect."""
         now = self._clock()
         jobs = {job.id: job for job in tx.all(Job)}
-        astray: list[tuple[UUID, Callable[[], Awaitable[None]]]] = []
+        astray: list[Thing] = []
         for job in jobs.values():
             if job.deployment_id and differs(found.get(job.deployment_id), base_deployment(job)):
-                astray.append((job.id, partial(self._projection.reconcile_job, job.id)))
+                astray.append((Kind.JOB, job.id))
         for row in tx.all(ScheduledJob):
             if row.deployment_id and differs(found.get(row.deployment_id), own_deployment(row, jobs[row.job_id], now)):
-                astray.append((row.id, partial(self._projection.reconcile, row.id)))
+                astray.append((Kind.SCHEDULED_JOB, row.id))
         return astray
 
-    async def _sweep_one_offs(self) -> None:
+    async def _sweep_one_offs(self, now: datetime) -> None:
         rows = await self._store.read(lambda tx: tx.all(ScheduledJob, enabled=True, interval=Interval.FUTURE))
         waiting = {row.flow_run_id: row for row in rows if row.flow_run_id and row.approval.lets_run}
         runs = await self._engine.runs(waiting)
         for run_id, row in waiting.items():
             run = runs.get(run_id)
-            if run is None or run.final or (run.waits and run.scheduled_for != row.start_time):
-                await self._try(row.id, partial(self._projection.reconcile, row.id))
+            moved = run is not None and run.waits and run.scheduled_for != row.start_time
+            if run is None or run.final or (moved and row.start_time > now) or run.held:
+                self._queue.retry(Kind.SCHEDULED_JOB, row.id, row.start_time)
 
     async def _sweep_runs(self, now: datetime) -> None:
         runs = await self._engine.runs_in((*GOING, *HELD))
@@ -157,7 +146,10 @@ class BackgroundLoop:
         due = [run for run in runs if run.going or (run.id not in asking and now - run.since > ABANDONED_AFTER)]
         known = await self._store.read(partial(known_runs, due))
         for run in due:
-            await self._try(run.id, partial(self._recover, run, known[run.id], now))
+            try:
+                await self._recover(run, known[run.id], now)
+            except Exception:
+                logger.warning("The run %s could not be recovered and is looked at again.", run.id, exc_info=True)
 
     async def _sweep_requests(self, runs: Mapping[UUID, Run], pending: Waiting) -> None:
         """Let every request be asked about: its run may have been ended, deleted, written over, or cut off."""
@@ -165,11 +157,12 @@ class BackgroundLoop:
             run = runs.get(row.flow_run_id) if row.flow_run_id else None
             shown = (run.name, run.parameters, run.deployment_id) if run is not None else None
             if run is None or (run.held and shown != (waiting_name(row), row.inputs, deployment_id)):
-                await self._try(row.id, partial(self._projection.reconcile, row.id))
+                self._queue.retry(Kind.SCHEDULED_JOB, row.id)
 
     async def _recover(self, run: Run, known: KnownRun, now: datetime) -> None:
         """End a run whose process is gone; start one again that nobody had let go; drop what nobody recorded."""
-        match recovery_action(run, known, now, self._began):
+        alone = self._served.is_served(known.queue) is False if known.queue else False
+        match recovery_action(run, known, now, self._began, alone=alone):
             case RecoveryAction.END:
                 await self._engine.end(run.id, "CRASHED", "Crashed", GONE)
             case RecoveryAction.CANCEL:
@@ -179,7 +172,7 @@ class BackgroundLoop:
             case RecoveryAction.ASK_AGAIN:
                 await self._projection.put_back(run.id)
             case RecoveryAction.FOLLOW if known.scheduled is not None:
-                await self._projection.reconcile(known.scheduled.id)
+                self._queue.wake(Kind.SCHEDULED_JOB, known.scheduled.id)
             case RecoveryAction.START_AGAIN:
                 at, name = (row.start_time, row.name) if (row := known.scheduled) is not None else (now, None)
                 await self._engine.release(run.id, at, STARTED_AGAIN, name=name)
@@ -187,26 +180,20 @@ class BackgroundLoop:
                 return
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Work:
-    """What is due."""
+def _behind(now: datetime, tx: Transaction) -> list[tuple[Thing, datetime]]:
+    """Return what Prefect has not followed, and when each is due."""
+    scheduled = (*tx.lagging(ScheduledJob, BATCH), *tx.to_look_at(now, BATCH))
+    return [
+        *(((Kind.JOB, job.id), NOW) for job in tx.lagging(Job, BATCH)),
+        *(((Kind.JOB_RESULT, result.id), NOW) for result in tx.unreleased(BATCH)),
+        *(((Kind.SCHEDULED_JOB, row.id), row.start_time) for row in scheduled),
+        *(((Kind.LEFTOVER, leftover.id), NEVER) for leftover in tx.leftovers(BATCH)),
+        *(((Kind.SPENT, spent.id), NEVER) for spent in tx.spent(BATCH)),
+    ]
 
-    jobs: list[Job]
-    scheduled: list[ScheduledJob]
-    leftovers: list[PendingCleanup]
-    spent: list[DeletedRun]
-    undecided: list[UUID]
 
-
-def _work(now: datetime, tx: Transaction) -> _Work:
-    due = {row.id: row for row in (*tx.lagging(ScheduledJob, BATCH), *tx.to_look_at(now, BATCH))}
-    return _Work(
-        jobs=tx.lagging(Job, BATCH),
-        scheduled=list(due.values()),
-        leftovers=tx.leftovers(BATCH),
-        spent=tx.spent(BATCH),
-        undecided=[row.id for row in tx.undecided(now, BATCH)],
-    )
+def _expiring(now: datetime, tx: Transaction) -> list[UUID]:
+    return [row.id for row in tx.undecided(now, BATCH)]
 
 
 Waiting = list[tuple[ScheduledJob, UUID | None]]

@@ -216,6 +216,8 @@ class JobResult(Object):
     """One run of a Job."""
 
     object_type: Literal["extras.jobresult"] = "extras.jobresult"
+    flow_run_id: UUID | None
+    """Prefect's flow run; null until Prefect has followed."""
     name: str
     task_name: str
     status: Choice

@@ -12,6 +12,8 @@
   or have changed, superusers included. A request is decided once; after its start has passed only with ``force``.
 * Deny: the caller may delete the request and approve its Job. The requester withdraws it in the same way.
 * Dry run: the caller may view the request and run its Job.
+* Cancel: the caller is the user whom the run runs as, or may change its result.
+* Run again: the caller may view the result and run its Job.
 * ``ownership`` has the rules for owners and changes.
 
 Contract 2, 4 to 6, 8, and 9.4 to 9.7.
@@ -184,6 +186,7 @@ OWN_REQUEST = "You cannot approve your own job request!"
 ONCE_OWNED = "You have owned this request, so someone else must approve it."
 ONCE_CHANGED = "You have changed what this request runs, so someone else must approve it."
 NOT_NEEDED = "This scheduled job needs no approval."
+JOB_GONE = "The job of this run is gone."
 NO_DRY_RUN = "This job does not support dry runs."
 PAST_DUE = "The job's start time is in the past. If you want to force a run anyway, add the `force` query parameter."
 
@@ -272,6 +275,37 @@ def dry_run(actor: Actor, request: RequestFacts) -> Verdict:
             may_run_job(actor, request),
             Denied(able.reason, NotRunnable) if isinstance(able, Denied) else able,
             refused_if(not request.supports_dryrun, NO_DRY_RUN, NotRunnable),
+        )
+    )
+
+
+def cancel(actor: Actor, result: Attributes | None, runs_as: UUID | None) -> Verdict:
+    """Say whether the actor may cancel a run.
+
+    Args:
+        actor: who asks.
+        result: its job result, as constraints see it; None when there is no such one.
+        runs_as: the id of the user that it runs as; None when they have been removed.
+    """
+    if result is not None and runs_as == actor.id:
+        return may_write(actor)
+    return check_object(actor, Action.CHANGE, ObjectType.JOB_RESULT, result)
+
+
+def run_again(actor: Actor, result: Attributes | None, job: Attributes | None) -> Verdict:
+    """Say whether the actor may request a run again.
+
+    Args:
+        actor: who asks.
+        result: its job result, as constraints see it; None when there is no such one.
+        job: its Job, likewise; None when that is gone.
+    """
+    return first(
+        (
+            may_write(actor),
+            check_object(actor, Action.VIEW, ObjectType.JOB_RESULT, result),
+            refused_if(job is None, JOB_GONE, NotRunnable),
+            refused_if(not _may(actor, Action.RUN, job or {}), MAY_NOT_RUN),
         )
     )
 

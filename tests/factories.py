@@ -84,4 +84,6 @@ def make_result(job: Job, user: User | None, **to: Any) -> JobResult:
         "queue": "default",
         "date_created": NOW,
     }
-    return JobResult(**{**row, **to})
+    row |= to
+    # A run may have its result's id, as all had once.
+    return JobResult(**{"flow_run_id": row["id"], "released": True, **row})

@@ -53,6 +53,7 @@ class FakeEngine:
     all_runs: dict[UUID, Run] = field(default_factory=dict)
     keys: dict[str, UUID] = field(default_factory=dict)
     lines: dict[UUID, list[LogLine]] = field(default_factory=dict)
+    taken: dict[UUID, datetime] = field(default_factory=dict)
     questions: dict[UUID, ApprovalForm] = field(default_factory=dict)
     announced: dict[UUID, Announcement] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -87,6 +88,10 @@ class FakeEngine:
     async def worker_counts(self) -> Mapping[str, int]:
         self._may_fail("worker_counts", after=False)
         return {queue: int(queue in self.served) for queue in self.queues}
+
+    async def queue_polls(self) -> Mapping[str, datetime | None]:
+        self._may_fail("queue_polls", after=False)
+        return {queue: self.clock() if queue in self.served else None for queue in self.queues}
 
     async def has_worker(self, queue: str) -> bool:
         self._may_fail("has_worker", after=False)
@@ -130,15 +135,20 @@ class FakeEngine:
                     self._put(run, "CANCELLED", "Cancelled", "The scheduled job was deleted.")
         self._may_fail("remove_deployment", after=True)
 
-    async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
-        self._may_fail("hold", after=False)
+    async def create_run(self, deployment_id: UUID, run: RunSpec) -> Run:
+        self._may_fail("create_run", after=False)
         self._deployment(deployment_id)
         if self.keys.get(run.key) not in self.all_runs:
-            made = self._new_run(deployment_id, run.parameters, self.clock(), by_schedule=False, name=run.name)
-            self._put(made, "PAUSED", "Suspended", run.message)
+            made = self._new_run(
+                deployment_id, run.parameters, self.clock(), by_schedule=False, name=run.name, key=run.key
+            )
+            if run.at is None:
+                self._put(made, "PAUSED", "Suspended", run.message)
+            else:
+                self._put(made, "SCHEDULED", "Scheduled", run.message, scheduled_for=run.at)
             self.keys[run.key] = made.id
-        self._may_fail("hold", after=True)
-        return self.keys[run.key]
+        self._may_fail("create_run", after=True)
+        return self.all_runs[self.keys[run.key]]
 
     async def find_run(self, key: str) -> UUID | None:
         self._may_fail("find_run", after=False)
@@ -171,6 +181,12 @@ class FakeEngine:
                 self._put(run, "SCHEDULED", "Scheduled", message, scheduled_for=at)
         self._may_fail("release", after=True)
 
+    async def restart(self, run_id: UUID, at: datetime, message: str) -> None:
+        self._may_fail("restart", after=False)
+        if run_id in self.all_runs:
+            self._put(replace(self.all_runs[run_id], ended=None), "SCHEDULED", "Scheduled", message, scheduled_for=at)
+        self._may_fail("restart", after=True)
+
     async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
         self._may_fail("end", after=False)
         run = self.all_runs.get(run_id)
@@ -181,6 +197,10 @@ class FakeEngine:
     async def runs(self, ids: Collection[UUID]) -> Mapping[UUID, Run]:
         self._may_fail("runs", after=False)
         return {run_id: self.all_runs[run_id] for run_id in ids if run_id in self.all_runs}
+
+    async def claimed_at(self, run_id: UUID) -> datetime | None:
+        self._may_fail("claimed_at", after=False)
+        return self.taken.get(run_id)
 
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         self._may_fail("due_runs", after=False)
@@ -242,10 +262,12 @@ class FakeEngine:
         *,
         by_schedule: bool,
         name: str = "brave-badger",
+        key: str = "",
     ) -> Run:
         now = self.clock()
         run = Run(
             id=uuid4(),
+            key=key,
             name=name,
             deployment_id=deployment_id,
             state_type="PENDING",
@@ -264,6 +286,8 @@ class FakeEngine:
 
     def _put(self, run: Run, state: str, name: str, message: str, **to: Any) -> Run:
         to = {"scheduled_for": None, **to}
+        if state == "PENDING":
+            self.taken[run.id] = self.clock()
         changed = replace(run, state_type=state, state_name=name, message=message, since=self.clock(), **to)
         if changed.final:
             changed = replace(changed, ended=self.clock())

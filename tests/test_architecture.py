@@ -51,6 +51,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/rest/routers.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/domain/approval.py": "tests/api_shim/services/test_approval_state.py",
     "api_shim/reconcile/run_status.py": "tests/api_shim/test_background.py",
+    "api_shim/reconcile/load.py": "tests/api_shim/web/test_load.py",
     # Vocabulary without rules of its own.
     "approval_gate/model.py": "tests/approval_gate/test_policy.py",
     "api_shim/domain/ports.py": "tests/api_shim/prefect_api/test_prefect_client.py",
@@ -93,6 +94,9 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/env.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0001_first_tables.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0004_newest_results.py": "tests/api_shim/store/test_database.py",
+    "api_shim/store/migrations/versions/0005_own_ids.py": "tests/api_shim/store/test_database.py",
+    "api_shim/store/migrations/versions/0006_cancelling_and_request_keys.py": "tests/api_shim/store/test_database.py",
+    "api_shim/store/migrations/versions/0007_every_firing_recorded.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""

@@ -151,6 +151,31 @@ def wait(
         wait_for(shim, ref, timeout=timeout, as_json=as_json)
 
 
+@app.command("cancel")
+def cancel(ref: Id, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
+    """Cancel a run: over at once if it has not begun, else asked to end and killed if it does not.
+
+    Example: signoff result cancel 3f0a4d7e-0000-4000-8000-000000000000
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        row = shim.cancel(ref)
+    over = row.status.value == "REVOKED"
+    tell(row, f"Cancelled «{row.name}»." if over else f"Asked «{row.name}» to end.", as_json=as_json)
+
+
+@app.command("run-again")
+def run_again(ref: Id, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
+    """Request what has run once more, with the same inputs, as you.
+
+    Example: signoff result run-again 3f0a4d7e-0000-4000-8000-000000000000
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        accepted = shim.run_again(ref)
+    result, waiting = accepted.job_result, accepted.scheduled_job
+    text = f"Started as {result.id}." if result else f"«{waiting.name}» waits for approval." if waiting else ""
+    tell(accepted, text, as_json=as_json)
+
+
 @app.command("delete")
 def delete(
     refs: Annotated[list[str], typer.Argument(metavar="ID…", help="The ids of job results.")],

@@ -150,6 +150,8 @@ class AsyncShim:
     result = carried_out(of_results.result)
     logs = carried_out(of_results.logs)
     wait = carried_out(of_results.wait)
+    cancel = carried_out(of_results.cancel)
+    run_again = carried_out(of_results.run_again)
     delete_result = carried_out(of_results.delete_result)
     delete_results = carried_out(of_results.delete_results)
 
@@ -177,6 +179,6 @@ class AsyncShim:
     async def _ask(self, ask: HttpRequest) -> httpx.Response:
         kind = {} if ask.body is None else {"Content-Type": "application/json"}
         try:
-            return await self._http.request(ask.method, ask.path, content=ask.body, headers=kind)
+            return await self._http.request(ask.method, ask.path, content=ask.body, headers={**kind, **ask.headers})
         except httpx.HTTPError as error:
             raise undelivered(error, self._where) from error

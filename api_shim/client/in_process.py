@@ -3,11 +3,13 @@
 * Anyone with access to the home folder can act as any user, as with the administrative commands.
 * The database is the server's. Prefect is reached through the running server with the worker's key, or as Prefect's own
   settings say. While Prefect does not respond, changes are stored, and the server brings Prefect into line later.
-* No background tasks run here: they run in the server.
+* Changes that are made here are passed to Prefect from here while this is open. No background loop runs here: it runs
+  in the server.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 
@@ -60,6 +62,8 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             raise
         engine = RemoteOrchestrator(prefect, pool=settings.pool)
         application = build(self._store, engine, clock=utc_now, zone=server_zone())
+        self._queue = application.queue
+        self._follows: asyncio.Task[None] | None = None
         self._shim = create_app(application, [], contextlib.nullcontext)
         # What a route could not handle is in the log; whoever asked is told that.
         self._transport = httpx.ASGITransport(app=self._as_user, raise_app_exceptions=False)
@@ -95,10 +99,15 @@ class InProcessTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response of the routes."""
+        if self._follows is None:
+            self._follows = asyncio.create_task(self._queue.run())
         return await self._transport.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close the database and the connections to Prefect."""
+        if self._follows is not None:
+            self._follows.cancel()
+            await asyncio.gather(self._follows, return_exceptions=True)
         await self._prefect.aclose()
         self._store.close()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -48,11 +48,13 @@ class HttpRequest:
         method: the HTTP method.
         path: the path below the URL of the server.
         body: the encoded JSON body; None for no body.
+        headers: further headers.
     """
 
     method: str = "GET"
     path: str
     body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,11 @@ Operation = Generator[HttpRequest | Sleep, Any, T]
 
 
 # What is sent
+
+
+def keyed(idempotency_key: str | None) -> dict[str, str]:
+    """Return the header that makes asking twice be one request; none without a key."""
+    return {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
 
 
 def path_of(kind: str, ref: Ref, verb: str = "") -> str:

@@ -47,6 +47,7 @@ class EventType(StrEnum):
     ADMITTED = "run.admitted"
     REFUSED = "run.refused"
     TAMPERED = "run.tampered"
+    RESULT_CANCELLED = "result.cancelled"
     RESULT_DELETED = "result.deleted"
     USER_ADDED = "user.added"
     USER_CHANGED = "user.changed"

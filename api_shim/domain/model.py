@@ -136,8 +136,10 @@ class ScheduledJob:
         expires_at: when the request expires if nobody decides about it.
         question_mark: the fingerprint of the approval form that Prefect should show.
         due_from: firings before this moment are not due, for example because it was created or enabled later.
+        recorded_until: every firing that was due until this moment has a record.
         deployment_id: the Prefect deployment of a recurring one, once it exists.
-        flow_run_id: the Prefect flow run of a one-off, once it exists.
+        flow_run_id: the Prefect flow run of a one-off, once it is known.
+        run_number: how many runs have been created to replace earlier ones.
         run_outdated: that flow run was created before the inputs or the queue were changed; another run replaces it.
         next_look_at: when Prefect must be brought up to date again, although nothing has changed here.
     """
@@ -171,8 +173,10 @@ class ScheduledJob:
     created: datetime
     date_changed: datetime
     due_from: datetime
+    recorded_until: datetime | None = None
     deployment_id: UUID | None = None
     flow_run_id: UUID | None = None
+    run_number: int = 0
     run_outdated: bool = False
     version: int = 1
     projected_version: int = 0
@@ -217,17 +221,20 @@ class Participant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobResult:
-    """One run of a Job (contract 7); its id is that of the Prefect flow run.
+    """One run of a Job (contract 7).
 
     Args:
+        flow_run_id: the id of the Prefect flow run, once it is known.
         nominal_time: the firing that it executes, for a run of a scheduled job.
         inputs: its inputs; None after a sensitive run has ended, or if there were none.
         approval: who approved it and when, with the comment; None if it needed no approval.
         attempt: the process that was admitted; there is at most one.
-        released: whether Prefect has been told that the run may start.
+        released: whether Prefect is up to date: the run exists and may start, or has been told to end.
+        cancelled_by: the name of the user who cancelled it; empty if nobody has.
     """
 
     id: UUID
+    flow_run_id: UUID | None = None
     job_id: UUID | None
     scheduled_job_id: UUID | None = None
     user_id: UUID | None
@@ -247,6 +254,7 @@ class JobResult:
     approval: Json = None
     attempt: UUID | None = None
     released: bool = False
+    cancelled_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -264,6 +272,26 @@ class PendingCleanup:
     message: str
     deployment_id: UUID | None = None
     flow_run_id: UUID | None = None
+    run_number: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestKey:
+    """A request that came with a key, and what it has become.
+
+    Args:
+        user_id: whose key it is.
+        key: the digest of the key.
+        request: the digest of the request.
+        scheduled_job_id: what it has become, or else the job result.
+    """
+
+    user_id: UUID
+    key: str
+    request: str
+    created: datetime
+    scheduled_job_id: UUID | None = None
+    job_result_id: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -286,15 +314,17 @@ def queue_of(name: str) -> JobQueue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeletedRun:
-    """A run that has executed, and whose result was deleted; its id is that of the flow run.
+    """A run that has executed, and whose result was deleted; its id is that of the result.
 
     Args:
+        flow_run_id: the id of the Prefect flow run, if it had one.
         scheduled_job_id: the scheduled job, if the run was a firing.
         nominal_time: the nominal time, if the run was a firing.
         run_gone: whether Prefect has removed the run.
     """
 
     id: UUID
+    flow_run_id: UUID | None = None
     scheduled_job_id: UUID | None = None
     nominal_time: datetime | None = None
     run_gone: bool = False

@@ -1,15 +1,16 @@
 """What we ask of Prefect, as promises; ``prefect_engine.py`` keeps them on the real one, the tests' fake in memory.
 
 * Every call may be repeated: asking for what is already so does nothing.
-* A run or schedule is first made inert (held, inactive); it is set going by a second call, after the store has
-  recorded its id. So nothing starts that the store does not know.
+* A run is made in the state that it is to have, under a key that names what the store has recorded before; asked for
+  again under its key, it is the same run. So nothing starts that the store does not know.
+* A schedule is first made inactive; it is set going by a second call, after the store has recorded its id.
 * What is gone is not an error for calls that remove; reading it gives None or leaves it out.
 * Every call raises ``Unavailable`` when Prefect does not answer or stays busy, and then may have happened or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -73,7 +74,8 @@ class RunSpec:
         name: for people.
         parameters: what it is shown with.
         queue: its work queue.
-        message: why it is held.
+        message: of its state: why it is held, or may start.
+        at: when it starts; it is held if there is no such time.
         awaits: it waits for a decision, and so can be found.
     """
 
@@ -82,6 +84,7 @@ class RunSpec:
     parameters: Mapping[str, Any]
     queue: str
     message: str
+    at: datetime | None = None
     awaits: bool = False
 
 
@@ -137,15 +140,18 @@ class Run:
     """A flow run as Prefect shows it.
 
     Args:
+        key: the one that it was asked for under; empty if somebody else made it.
         state_type: Prefect's ``StateType``.
         state_name: finer, for people: ``Late``, ``Suspended``, ``Crashed``.
         expected_start: the nominal time of a firing; the time of creation for others.
         scheduled_for: when it is to start, while its state is SCHEDULED.
         by_schedule: Prefect's scheduler made it.
         since: when it entered its state.
+        claimed: when a worker took it, where that has been asked.
     """
 
     id: UUID
+    key: str
     name: str
     deployment_id: UUID | None
     state_type: str
@@ -158,6 +164,7 @@ class Run:
     started: datetime | None
     ended: datetime | None
     since: datetime
+    claimed: datetime | None = None
 
     @property
     def waits(self) -> bool:
@@ -187,6 +194,15 @@ class LogLine:
     created: datetime
 
 
+WakeWorker = Callable[[], None]
+"""Tells a worker of ours that a run may start now. It returns at once; a worker that misses it finds the run when it
+asks Prefect the next time."""
+
+
+def no_worker() -> None:
+    """Wake no worker: it asks Prefect."""
+
+
 class Orchestrator(Protocol):
     """Prefect."""
 
@@ -211,8 +227,8 @@ class Orchestrator(Protocol):
     async def remove_deployment(self, deployment_id: UUID) -> None:
         """Remove a deployment, with its schedule and its runs that have not started."""
 
-    async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
-        """Make a run that stands in ``Suspended`` and return its id."""
+    async def create_run(self, deployment_id: UUID, run: RunSpec) -> Run:
+        """Return a new run that starts at its time or is held; or, as it is, the one that was made under its key."""
 
     async def find_run(self, key: str) -> UUID | None:
         """Return the id of the run that was asked for under this key."""
@@ -226,11 +242,17 @@ class Orchestrator(Protocol):
     async def release(self, run_id: UUID, at: datetime, message: str, *, name: str | None = None) -> None:
         """Let a run start at that time, under that name if one is given; nothing if it is final."""
 
+    async def restart(self, run_id: UUID, at: datetime, message: str) -> None:
+        """Let a run that has ended start at that time; nothing if it is gone."""
+
     async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
-        """Put a run into a final state, unless it is in one or gone."""
+        """Put a run into a final state, or into one that leads there, unless it is final or gone."""
 
     async def runs(self, ids: Collection[UUID]) -> Mapping[UUID, Run]:
         """Return those of these runs that exist."""
+
+    async def claimed_at(self, run_id: UUID) -> datetime | None:
+        """Return when a worker has last taken a run; None if none has."""
 
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         """Return the runs of a deployment that are due by then, newest nominal time first, at most 200."""
@@ -252,6 +274,9 @@ class Orchestrator(Protocol):
 
     async def has_worker(self, queue: str) -> bool:
         """Say whether a live worker serves this queue."""
+
+    async def queue_polls(self) -> Mapping[str, datetime | None]:
+        """Return when a worker has last asked for runs of each queue; None for one that nobody has asked about."""
 
     async def worker_counts(self) -> Mapping[str, int]:
         """Return how many live workers serve each queue; a queue that is not named has none."""

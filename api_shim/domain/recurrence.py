@@ -126,6 +126,16 @@ def newest_time(r: Recurrence, until: datetime) -> datetime | None:
     return newest if newest and newest >= r.start_time else None
 
 
+def times_within(r: Recurrence, since: datetime, until: datetime, n: int) -> list[datetime]:
+    """Return the firings from ``since`` to ``until``, both included, in UTC and the newest first; at most ``n``."""
+    found = list[datetime]()
+    moment = newest_time(r, until)
+    while moment and moment >= since and len(found) < n:
+        found.append(moment)
+        moment = newest_time(r, moment - TICK)
+    return found
+
+
 def first_time(crontab: str, time_zone: str, after: datetime) -> datetime:
     """Return the next match, in UTC and strictly after ``after``: a custom start time (contract 9.13)."""
     return next(_later(CronSpec(cron=crontab, timezone=time_zone), after))

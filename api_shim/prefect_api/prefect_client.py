@@ -42,6 +42,7 @@ from api_shim.prefect_api.prefect_json import (
     read_spec,
     read_time,
     schedule_row,
+    scheduled,
     suspended,
 )
 from approval_gate.errors import Unavailable
@@ -146,6 +147,10 @@ class PrefectOrchestrator(PrefectHttp):
         found = await self._ask("GET", f"/work_pools/{self._pool}/queues/{quote(queue, safe='')}", none_on=[404])
         return found is not None and _is_served(found)
 
+    async def queue_polls(self) -> Mapping[str, datetime | None]:
+        queues = self._pages(f"/work_pools/{self._pool}/queues/filter", {})
+        return {row["name"]: read_time(row["last_polled"]) async for row in queues}
+
     async def worker_counts(self) -> Mapping[str, int]:
         path = f"/work_pools/{self._pool}"
         online = {"workers": {"status": {"any_": ["ONLINE"]}}}
@@ -232,18 +237,19 @@ class PrefectOrchestrator(PrefectHttp):
 
     # Runs
 
-    async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
+    async def create_run(self, deployment_id: UUID, run: RunSpec) -> Run:
         path = f"/deployments/{deployment_id}/create_flow_run"
-        return UUID((await self._ask("POST", path, self._held(run)))["id"])
+        return read_run(await self._ask("POST", path, self._run_fields(run)))
 
-    def _held(self, run: RunSpec) -> dict[str, Json]:
+    def _run_fields(self, run: RunSpec) -> dict[str, Json]:
+        state = suspended(run.message, asks=run.awaits) if run.at is None else scheduled(run.at, run.message)
         return {
             "name": run.name,
             "parameters": dict(run.parameters),
             "work_queue_name": run.queue,
             "idempotency_key": run.key,
             "tags": [TAG, AWAITING] if run.awaits else [TAG],
-            "state": suspended(run.message, asks=run.awaits),
+            "state": state,
             # Somebody who resumes it past us would else have its failure executed twice: Prefect counts wrong then.
             "empirical_policy": {"retries": -1},
         }
@@ -300,9 +306,10 @@ class PrefectOrchestrator(PrefectHttp):
         await self._label(row, name or run.name, [TAG], run.parameters)
         if run.state_type == "SCHEDULED" and run.scheduled_for == at:
             return
-        details = {"scheduled_time": at.isoformat()}
-        state = {"type": "SCHEDULED", "name": "Scheduled", "message": message, "state_details": details}
-        await self._set_state(run_id, state)
+        await self._set_state(run_id, scheduled(at, message))
+
+    async def restart(self, run_id: UUID, at: datetime, message: str) -> None:
+        await self._set_state(run_id, scheduled(at, message))
 
     async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
         row = await self.show(run_id)
@@ -335,6 +342,11 @@ class PrefectOrchestrator(PrefectHttp):
     async def announce(self, announcements: Sequence[Announcement]) -> None:
         await self._ask("POST", "/events", [event_row(each) for each in announcements])
 
+    async def claimed_at(self, run_id: UUID) -> datetime | None:
+        states = await self._ask("GET", f"/flow_run_states/?flow_run_id={run_id}")
+        taken = [read_time(state["timestamp"]) for state in states if state["type"] == "PENDING"]
+        return max((at for at in taken if at is not None), default=None)
+
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         due = {"deployment_id": {"any_": [str(deployment_id)]}, "expected_start_time": {"before_": until.isoformat()}}
         body = {"sort": "EXPECTED_START_TIME_DESC", "limit": PAGE, "flow_runs": due}
@@ -363,13 +375,16 @@ def _runs_of(deployment_id: UUID) -> dict[str, Json]:
 class RemoteOrchestrator(PrefectOrchestrator):
     """Prefect, through its API, from outside."""
 
-    async def hold(self, deployment_id: UUID, run: RunSpec) -> UUID:
+    async def create_run(self, deployment_id: UUID, run: RunSpec) -> Run:
         path = f"/deployments/{deployment_id}/create_flow_run/bulk"
         for attempt in range(TRIES):
-            answer = await self._ask("POST", path, [self._held(run)])
+            answer = await self._ask("POST", path, [self._run_fields(run)])
             made = answer["results"][0]
             if made.get("flow_run_id"):
-                return UUID(made["flow_run_id"])
+                run_id = UUID(made["flow_run_id"])
+                if (found := (await self.runs([run_id])).get(run_id)) is not None:
+                    return found
+                continue
             # What follows the fault is the statement, and in it what the run was to be given.
             logger.warning("Prefect did not make a run: %s", str(made.get("error")).partition(" [SQL")[0][:200])
             await asyncio.sleep(0.05 * 2**attempt)

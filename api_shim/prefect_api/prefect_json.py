@@ -44,6 +44,12 @@ def suspended(message: str, *, asks: bool) -> dict[str, Json]:
     return {"type": "PAUSED", "name": "Suspended", "message": message, "state_details": details}
 
 
+def scheduled(at: datetime, message: str) -> dict[str, Json]:
+    """Return the state of a run that starts at that time."""
+    details = {"scheduled_time": at.isoformat()}
+    return {"type": "SCHEDULED", "name": "Scheduled", "message": message, "state_details": details}
+
+
 def asks(row: Mapping[str, Json]) -> bool:
     """Say whether a run is held and shows people its question."""
     details = row["state"]["state_details"]
@@ -111,6 +117,7 @@ def read_run(row: Mapping[str, Json]) -> Run:
     state = row["state"] or {"type": row["state_type"], "name": row["state_name"], "message": None}
     return Run(
         id=UUID(row["id"]),
+        key=row["idempotency_key"] or "",
         name=row["name"] or "",
         deployment_id=UUID(row["deployment_id"]) if row["deployment_id"] else None,
         state_type=state["type"],

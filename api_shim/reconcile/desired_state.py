@@ -5,6 +5,8 @@
 * Inputs stand in Prefect as parameters, for people to see; what executes is the store's copy.
 * The flow of a Job is an attribute of ``flows.prefect_flow`` that is called like its class path, with dashes.
 * Names lose the characters that Prefect forbids.
+* The key of a run names what the store has recorded: a job result, or which run of a scheduled job it is. It tells what
+  a run is that asks for admission before Prefect's id of it has been recorded.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from api_shim.domain.model import Job, ScheduledJob
+from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.ports import EMPTY_FORM, DeploymentSpec, RunSpec, ScheduleSpec
 from api_shim.domain.recurrence import active_from, cron_spec
 from api_shim.reconcile.approval_form import waiting_name
@@ -20,6 +22,8 @@ from approval_gate.lifecycle import ApprovalState
 
 ENTRYPOINT = "flows.prefect_flow"
 BASE_DEPLOYMENT = "default"
+KEY = "signoff:"
+RESULT_KEY = "signoff:result:"
 
 
 def base_deployment(job: Job) -> DeploymentSpec:
@@ -64,20 +68,60 @@ def entrypoint(job: Job) -> str:
     return f"{ENTRYPOINT}.{job.class_path.replace('.', '-')}"
 
 
-def one_off_key(scheduled_id: UUID) -> str:
-    """Return the key of a one-off's run."""
-    return f"signoff:{scheduled_id}"
+def one_off_key(scheduled_id: UUID, number: int = 0) -> str:
+    """Return the key of a scheduled job's run, the first or one that has taken its place."""
+    return f"{KEY}{scheduled_id}/{number}" if number else f"{KEY}{scheduled_id}"
 
 
-def run_spec(key: str, scheduled: ScheduledJob, message: str, *, awaits: bool = False) -> RunSpec:
-    """Return the run of a scheduled job."""
+def result_key(result_id: UUID) -> str:
+    """Return the key of a job result's run."""
+    return f"{RESULT_KEY}{result_id}"
+
+
+def result_named_by(key: str) -> UUID | None:
+    """Return the id of the job result that a key names."""
+    return _read_id(key.removeprefix(RESULT_KEY)) if key.startswith(RESULT_KEY) else None
+
+
+def scheduled_named_by(key: str) -> tuple[UUID, int] | None:
+    """Return the id of the scheduled job that a key names, and which of its runs."""
+    name, _, number = key.removeprefix(KEY).partition("/")
+    scheduled_id = _read_id(name) if key.startswith(KEY) else None
+    if scheduled_id is None or not (number.isdecimal() or not number):
+        return None
+    return scheduled_id, int(number or 0)
+
+
+def _read_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def run_spec(scheduled: ScheduledJob, message: str, at: datetime | None = None) -> RunSpec:
+    """Return the run of a scheduled job: one that starts at that time, or else is held."""
+    awaits = scheduled.awaits_decision
     return RunSpec(
-        key=key,
+        key=one_off_key(scheduled.id, scheduled.run_number),
         name=waiting_name(scheduled) if awaits else scheduled.name,
         parameters=scheduled.inputs,
         queue=scheduled.queue,
         message=message,
+        at=at,
         awaits=awaits,
+    )
+
+
+def result_spec(result: JobResult, name: str, at: datetime) -> RunSpec:
+    """Return the run of a job result, called like this."""
+    return RunSpec(
+        key=result_key(result.id),
+        name=name,
+        parameters={} if result.sensitive else result.inputs or {},
+        queue=result.queue,
+        message="Requested through signoff." if result.nominal_time is None else "Makes up for a missed firing.",
+        at=at,
     )
 
 

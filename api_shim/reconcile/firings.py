@@ -1,6 +1,7 @@
 """What is recorded of the firings of scheduled jobs, and when one counts as missed.
 
 * A firing has one job result, whoever records it: a run that was let go, one that was lost, one that was passed over.
+* Also one that nobody has made a run for, as while no server was up, is recorded: of the last thousand.
 * Who records one looks behind the lock of the scheduled job whether it is still free.
 * The inputs of sensitive Jobs are forgotten when their run is over.
 
@@ -11,19 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from api_shim.domain.accounts import User
 from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
-from api_shim.domain.recurrence import next_times, nominal_time
+from api_shim.domain.recurrence import next_times, nominal_time, times_within
 from api_shim.store import Transaction
 from approval_gate.admission import SUPERSEDED
 
 MISSED_AFTER = timedelta(seconds=90)
 """How long after its nominal time a firing that no run has taken counts as missed."""
+
+MOST_RECORDED = 1000
+"""How many missed firings of one scheduled job are recorded at once; after a longer absence the older ones are not."""
 
 TAKEN_AHEAD = timedelta(seconds=30)
 """How long before its time a worker may take a run; Prefect's own take them ten seconds before."""
@@ -46,17 +50,37 @@ def look_after(scheduled: ScheduledJob, firing: datetime) -> datetime:
     return following[0] + MISSED_AFTER if following else NEVER
 
 
+def result_id(scheduled: ScheduledJob | None, due: datetime | None, run_id: UUID | None) -> UUID:
+    """Return the id of the result of a firing; of a run that belongs to no scheduled job, the one that goes with it.
+
+    Whoever records the same has the same id for it, whenever they do.
+    """
+    if scheduled is not None and due is not None:
+        return uuid5(scheduled.id, due.astimezone(UTC).isoformat())
+    return uuid5(NAMESPACE_OID, f"signoff:run:{run_id}")
+
+
 def new_result(
-    run_id: UUID,
+    run_id: UUID | None,
     job: Job,
     scheduled: ScheduledJob | None,
     due: datetime | None,
     user: User | None,
     now: datetime,
 ) -> JobResult:
-    """Return the job result of a firing, as its run begins."""
+    """Return the job result of a firing, as its run begins.
+
+    Args:
+        run_id: Prefect's flow run, if there is one yet.
+        job: what runs.
+        scheduled: what fires, if anything does.
+        due: the firing's nominal time.
+        user: whom it runs as.
+        now: the time.
+    """
     return JobResult(
-        id=run_id,
+        id=result_id(scheduled, due, run_id),
+        flow_run_id=run_id,
         job_id=job.id,
         scheduled_job_id=scheduled.id if scheduled else None,
         user_id=user.id if user else None,
@@ -66,7 +90,7 @@ def new_result(
         nominal_time=due,
         sensitive=job.has_sensitive_variables,
         date_created=now,
-        released=True,
+        released=run_id is not None,
     )
 
 
@@ -94,14 +118,15 @@ def taken_of(tx: Transaction, firings: Collection[tuple[UUID, datetime]]) -> set
     return {firing for firing in firings if firing in taken}
 
 
-def _is_free(tx: Transaction, scheduled: ScheduledJob, run_id: UUID, firing: datetime) -> bool:
+def _is_free(tx: Transaction, scheduled: ScheduledJob, run_id: UUID | None, firing: datetime) -> bool:
     """Say whether neither the firing nor the run is recorded; until the transaction ends nobody else can."""
     still_there = tx.get(ScheduledJob, id=scheduled.id, lock=True) is not None
-    return still_there and not is_taken(tx, scheduled, firing) and not tx.exists(JobResult, id=run_id)
+    recorded = run_id is not None and tx.exists(JobResult, flow_run_id=run_id)
+    return still_there and not is_taken(tx, scheduled, firing) and not recorded
 
 
 def _result(
-    tx: Transaction, scheduled: ScheduledJob, job: Job, run_id: UUID, firing: datetime, now: datetime
+    tx: Transaction, scheduled: ScheduledJob, job: Job, run_id: UUID | None, firing: datetime, now: datetime
 ) -> JobResult:
     owner = tx.get(User, id=scheduled.owner_id) if scheduled.owner_id else None
     return new_result(run_id, job, scheduled, firing, owner, now)
@@ -130,19 +155,57 @@ def record_passed_over(scheduled: ScheduledJob, job: Job, run: Run, now: datetim
     tx.change(result, **ending(result, Status.REVOKED, now), traceback=SUPERSEDED)
 
 
+def record_missed(
+    scheduled: ScheduledJob,
+    job: Job,
+    until: datetime,
+    claimed: Collection[datetime],
+    now: datetime,
+    tx: Transaction,
+) -> None:
+    """Record, as passed over, every firing up to a moment that has no record and that no worker has at this time.
+
+    Args:
+        scheduled: what fires.
+        job: its Job.
+        until: the last moment, which a firing that is still to be executed follows.
+        claimed: the times of those that a worker has and that are not recorded yet.
+        now: the time.
+        tx: the transaction.
+    """
+    row = tx.get(ScheduledJob, id=scheduled.id, lock=True)
+    if row is None or row.due_from != scheduled.due_from:
+        return
+    since = max(row.due_from, row.recorded_until or row.due_from)
+    firings = times_within(row.recurrence, since, until, MOST_RECORDED)
+    taken = {at for _, at in taken_of(tx, [(row.id, firing) for firing in firings])}
+    owner = tx.get(User, id=row.owner_id) if row.owner_id else None
+    missed = [firing for firing in firings if firing not in taken and firing not in claimed]
+    results = [replace(new_result(None, job, row, firing, owner, now), released=True) for firing in missed]
+    tx.add(*(replace(each, **ending(each, Status.REVOKED, now), traceback=SUPERSEDED) for each in results))
+    tx.change(row, recorded_until=min((until, *claimed)))
+
+
 def record_catch_up(
-    scheduled: ScheduledJob, job: Job, run_id: UUID, firing: datetime, now: datetime, tx: Transaction
-) -> bool:
-    """Record the run that makes up for a firing; False if another has it."""
-    if not _is_free(tx, scheduled, run_id, firing):
-        return False
-    result = _result(tx, scheduled, job, run_id, firing, now)
-    tx.add(replace(result, inputs=scheduled.inputs, released=False))
-    return True
+    scheduled: ScheduledJob, job: Job, firing: datetime, now: datetime, tx: Transaction
+) -> JobResult | None:
+    """Record what makes up for a firing, before there is a run for it; None if another run has it."""
+    if not _is_free(tx, scheduled, None, firing):
+        return None
+    result = replace(_result(tx, scheduled, job, None, firing, now), inputs=scheduled.inputs)
+    tx.add(result)
+    return result
 
 
-def mark_released(run_id: UUID, tx: Transaction) -> None:
-    """Record that Prefect has been told that the run may start."""
-    result = tx.get(JobResult, id=run_id)
-    if result is not None and not result.released:
-        tx.change(result, released=True)
+def cancelled(result: JobResult) -> str:
+    """Return why the run of a result was cancelled, as a sentence."""
+    return f"Cancelled by {result.cancelled_by}."
+
+
+def mark_released(result: JobResult, run_id: UUID | None, tx: Transaction) -> None:
+    """Record that Prefect has followed a result as it was read, with this run if there is one."""
+    now = tx.get(JobResult, id=result.id, lock=True)
+    if now is not None and not now.released:
+        # Who has had it cancelled meanwhile has not been followed.
+        followed = now.cancelled_by == result.cancelled_by
+        tx.change(now, released=followed, flow_run_id=now.flow_run_id or run_id)

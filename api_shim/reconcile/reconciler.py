@@ -1,13 +1,16 @@
-"""Brings Prefect into line with the store, one object at a time: idempotent, repeated until it holds.
+"""Brings Prefect into line with the store, object by object: idempotent, repeated until it holds.
 
 * A Job has a base deployment; it is made again when somebody removed it, written again when it differs.
-* A one-off that may fire is a run on the base deployment, held until its id is recorded, then released for its time.
+* A run that starts now, or at its time, is made in that state with one call, under a key that names what is recorded.
+* A one-off that may fire is a run on the base deployment.
 * A request that waits for a decision is a held run that asks people: of a one-off the very run that will execute, of
   a recurring one a run of its deployment that stands for the request and ends with the decision.
 * A recurring one has a deployment of its own with one schedule, inactive until its id is recorded, and then active
   while it may fire and no firing before its start is left that Prefect could still make.
 * Of the firings that nobody executed in time, the newest is made up for; older ones are recorded as passed over.
 * What was deleted here is removed there, also if its id was never recorded: its name is known.
+
+Several objects are followed at the same time, each by one pass at once.
 
 The store's row says how far its projection has come (``projected_version``) and when to look again
 (``next_look_at``); nothing is kept in memory.
@@ -21,14 +24,24 @@ Lets Prefect forget the runs whose results were deleted, and then forgets that i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
+from weakref import WeakValueDictionary
 
-from api_shim.domain.model import NEVER, UNKNOWN_USER, DeletedRun, Job, Participant, PendingCleanup, ScheduledJob
-from api_shim.domain.ports import ApprovalForm, DeploymentSpec, Orchestrator, Run
+from api_shim.domain.model import (
+    NEVER,
+    UNKNOWN_USER,
+    DeletedRun,
+    Job,
+    JobResult,
+    Participant,
+    PendingCleanup,
+    ScheduledJob,
+)
+from api_shim.domain.ports import ApprovalForm, DeploymentSpec, Orchestrator, Run, WakeWorker, no_worker
 from api_shim.domain.recurrence import active_from, newest_time, next_times
 from api_shim.reconcile.approval_form import build_approval_form, fingerprint
 from api_shim.reconcile.desired_state import (
@@ -38,21 +51,32 @@ from api_shim.reconcile.desired_state import (
     one_off_key,
     own_deployment,
     released,
+    result_key,
+    result_spec,
     run_spec,
 )
 from api_shim.reconcile.drift import differs, manual_change, record_reverted
 from api_shim.reconcile.firings import (
     MISSED_AFTER,
     TAKEN_AHEAD,
+    cancelled,
     firing_of,
     is_taken,
     mark_released,
     record_catch_up,
     record_lost,
+    record_missed,
     record_passed_over,
 )
+from api_shim.reconcile.recovery import LONGEST_PAUSE, is_lost, pause_after, wanted_since
+from api_shim.reconcile.wake_queue import Kind
 from api_shim.store import Store, Transaction
 from approval_gate.admission import OUTDATED, SUPERSEDED
+
+T = TypeVar("T")
+
+BEFORE = timedelta(seconds=1)
+"""Less than between two firings."""
 
 
 class Reconciler:
@@ -62,20 +86,50 @@ class Reconciler:
         store: what is true.
         engine: Prefect.
         clock: tells the time, aware.
+        wake_worker: tells the worker that a run may start now.
     """
 
-    def __init__(self, store: Store, engine: Orchestrator, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, engine: Orchestrator, clock: Callable[[], datetime], wake_worker: WakeWorker = no_worker
+    ) -> None:
         self._store = store
         self._engine = engine
         self._clock = clock
-        # Two passes over one object at once would each be right and do the work twice.
-        self._one_at_a_time = asyncio.Lock()
+        self._wake_worker = wake_worker
+        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+    def _one_at_a_time(self, thing_id: UUID) -> asyncio.Lock:
+        """Return the lock of an object: two passes over it at once would each be right and do the work twice.
+
+        Who has a scheduled job's may take its Job's and its results', and nobody the other way round.
+        """
+        return self._locks.setdefault(thing_id, asyncio.Lock())
+
+    async def follow(self, kind: Kind, thing_id: UUID) -> None:
+        """Make Prefect be as the store says of one thing; nothing if that is gone.
+
+        Raises:
+            Unavailable: Prefect does not answer.
+        """
+        match kind:
+            case Kind.JOB:
+                await self.reconcile_job(thing_id)
+            case Kind.SCHEDULED_JOB:
+                await self.reconcile(thing_id)
+            case Kind.JOB_RESULT:
+                await self.start(thing_id)
+            case Kind.LEFTOVER:
+                await self.clean(thing_id)
+            case Kind.SPENT:
+                await self.forget(thing_id)
+            case Kind.LOST_RUN:
+                await self.start_again(thing_id)
 
     # Jobs
 
     async def reconcile_job(self, job_id: UUID) -> None:
         """Make a Job's base deployment be as the store says."""
-        async with self._one_at_a_time:
+        async with self._one_at_a_time(job_id):
             job = await self._store.read(lambda tx: tx.get(Job, id=job_id))
             if job is not None:
                 await self._reconcile_job(job)
@@ -100,50 +154,57 @@ class Reconciler:
 
     async def reconcile(self, scheduled_id: UUID) -> None:
         """Make Prefect be as the store says of one scheduled job."""
-        async with self._one_at_a_time:
+        async with self._one_at_a_time(scheduled_id):
             scheduled = await self._store.read(lambda tx: tx.get(ScheduledJob, id=scheduled_id))
             if scheduled is None:
                 return
-            job = await self._job_of(scheduled)
+            job = await self._ready_job(scheduled.job_id)
             follow = self._one_off if scheduled.one_off else self._recurring
-            look_at = await follow(scheduled, job)
-            await self._note(scheduled, projected_version=scheduled.version, next_look_at=look_at)
+            stands = await follow(scheduled, job)
+            await self._note(scheduled, projected_version=scheduled.version, **stands)
 
-    async def _job_of(self, scheduled: ScheduledJob) -> Job:
-        job = await self._job(scheduled.job_id)
+    async def _ready_job(self, job_id: UUID) -> Job:
+        """Return a Job that has its deployment."""
+        job = await self._job(job_id)
         if job.deployment_id is None:
-            await self._reconcile_job(job)
-            job = await self._job(scheduled.job_id)
+            await self.reconcile_job(job_id)
+            job = await self._job(job_id)
         return job
 
-    async def _one_off(self, scheduled: ScheduledJob, job: Job) -> datetime:
+    async def _one_off(self, scheduled: ScheduledJob, job: Job) -> Mapping[str, Any]:
         if scheduled.awaits_decision:
-            return await self._await(scheduled, job, _deployment_of(job))
+            return {"next_look_at": await self._await(scheduled, job, _deployment_of(job))}
         run = await self._own_run(scheduled, _deployment_of(job))
         if not scheduled.may_fire:
             if run is not None and run.waits:
                 await self._engine.end(run.id, "CANCELLED", *ended(scheduled))
-            return NEVER
+            return {"next_look_at": NEVER}
         now = self._clock()
         if run is not None and run.final and scheduled.start_time <= now and not scheduled.run_outdated:
             # It was its turn, and it ended before it could ask.
+            if await self.start_again(run.id):
+                return {"next_look_at": now + MISSED_AFTER}
             await self._store.write(partial(record_lost, scheduled, job, run, scheduled.start_time, now))
-            return NEVER
+            return {"next_look_at": NEVER}
+        may_start = scheduled.start_time <= now
         if run is None or run.final:
-            run = await self._hold(_deployment_of(job), one_off_key(scheduled.id), scheduled, "Being scheduled.")
-            await self._note(scheduled, flow_run_id=run.id, run_outdated=False)
-        if run.waits:
+            run = await self._make_run(_deployment_of(job), scheduled, released(scheduled), scheduled.start_time)
+        elif run.waits and not _starts_again(run, scheduled.start_time, now):
             await self._engine.release(run.id, scheduled.start_time, released(scheduled), name=scheduled.name)
-        return max(scheduled.start_time, now) + MISSED_AFTER
+        else:
+            may_start = False
+        if may_start:
+            self._wake_worker()
+        return {"flow_run_id": run.id, "next_look_at": max(scheduled.start_time, now) + MISSED_AFTER}
 
     async def _await(self, scheduled: ScheduledJob, job: Job, deployment_id: UUID) -> datetime:
         """Let a held run ask people about a request; return when the question changes by itself."""
         asked = await self._question(scheduled, job)
         run = await self._own_run(scheduled, deployment_id)
         if run is None or run.final:
-            run = await self._hold(deployment_id, one_off_key(scheduled.id), scheduled, asked.message)
+            run = await self._make_run(deployment_id, scheduled, asked.message)
             # It has not asked yet: until it has, this is not done.
-            await self._note(scheduled, flow_run_id=run.id, run_outdated=False, projected_version=scheduled.version - 1)
+            await self._note(scheduled, flow_run_id=run.id, projected_version=scheduled.version - 1)
         now = self._clock()
         # One that a worker may be taking now dies with that worker if it is stopped; it asks for admission, and is
         # put back then.
@@ -153,7 +214,10 @@ class Reconciler:
 
     async def put_back(self, run_id: UUID) -> None:
         """Let the run of a request, which somebody has let start in Prefect, stand and ask again."""
-        async with self._one_at_a_time:
+        found = await self._store.read(lambda tx: tx.get(ScheduledJob, flow_run_id=run_id))
+        if found is None:
+            return
+        async with self._one_at_a_time(found.id):
             scheduled = await self._store.read(lambda tx: tx.get(ScheduledJob, flow_run_id=run_id))
             if scheduled is not None and scheduled.awaits_decision:
                 await self._engine.ask(run_id, await self._question(scheduled, await self._job(scheduled.job_id)))
@@ -167,18 +231,22 @@ class Reconciler:
             await self._note(scheduled, question_mark=fingerprint(asked), projected_version=scheduled.version - 1)
         return asked
 
-    async def _hold(self, deployment_id: UUID, key: str, scheduled: ScheduledJob, message: str) -> Run:
-        """Return a held run; one that was ended under its key is not brought back, but replaced."""
-        lost = ""
-        while True:
-            spec = run_spec(f"{key}{lost}", scheduled, message, awaits=scheduled.awaits_decision)
-            run_id = await self._engine.hold(deployment_id, spec)
-            run = await self._run(run_id)
-            if run is not None and not run.final:
-                return run
-            lost = f"/{run_id}"
+    async def _make_run(
+        self, deployment_id: UUID, scheduled: ScheduledJob, message: str, at: datetime | None = None
+    ) -> Run:
+        """Return a new run that starts at that time, or is held; one that has ended is replaced."""
+        if scheduled.flow_run_id is not None or scheduled.run_outdated:
+            scheduled = await self._next_run(scheduled)
+        while (run := await self._engine.create_run(deployment_id, run_spec(scheduled, message, at))).final:
+            scheduled = await self._next_run(scheduled)
+        return run
 
-    async def _recurring(self, scheduled: ScheduledJob, job: Job) -> datetime:
+    async def _next_run(self, scheduled: ScheduledJob) -> ScheduledJob:
+        """Record that the next run takes the place of the last one, which from now on is not let go."""
+        number = scheduled.run_number + 1
+        return await self._note(scheduled, flow_run_id=None, run_number=number, run_outdated=False)
+
+    async def _recurring(self, scheduled: ScheduledJob, job: Job) -> Mapping[str, Any]:
         now = self._clock()
         desired = own_deployment(scheduled, job, now)
         deployment_id = scheduled.deployment_id
@@ -191,13 +259,13 @@ class Reconciler:
             await self._engine.write_deployment(deployment_id, desired)
         await self._take_back(scheduled, was, desired)
         if scheduled.awaits_decision:
-            return await self._await(scheduled, job, deployment_id)
+            return {"next_look_at": await self._await(scheduled, job, deployment_id)}
         await self._close_request(scheduled)
         if not scheduled.may_fire:
-            return NEVER
+            return {"next_look_at": NEVER}
         if now < (switch_on := active_from(scheduled.recurrence)):
-            return switch_on
-        return await self._make_up(scheduled, job, deployment_id, now)
+            return {"next_look_at": switch_on}
+        return {"next_look_at": await self._make_up(scheduled, job, deployment_id, now)}
 
     async def _take_back(self, thing: Job | ScheduledJob, was: DeploymentSpec | None, desired: DeploymentSpec) -> None:
         """Remember what a hand had changed on a deployment that is now as it should be."""
@@ -227,15 +295,21 @@ class Reconciler:
         for run in runs:
             if firing_of(scheduled, run) < newest and run.waits:
                 await self._pass_over(scheduled, job, run, now)
+        going = [firing_of(scheduled, run) for run in runs if run.going and firing_of(scheduled, run) < newest]
+        before = newest - BEFORE
+        if before > (scheduled.recorded_until or scheduled.due_from):
+            await self._store.write(partial(record_missed, scheduled, job, before, going, now))
         if await self._store.read(lambda tx: is_taken(tx, scheduled, newest)):
             return look_again
         at_newest = [run for run in runs if firing_of(scheduled, run) == newest]
         if any(not run.final for run in at_newest):
             return now + MISSED_AFTER
         if at_newest:
+            if await self.start_again(at_newest[0].id):
+                return now + MISSED_AFTER
             await self._store.write(partial(record_lost, scheduled, job, at_newest[0], newest, now))
         else:
-            await self._catch_up(scheduled, job, deployment_id, newest, now)
+            await self._catch_up(scheduled, job, newest, now)
         return look_again
 
     async def _pass_over(self, scheduled: ScheduledJob, job: Job, run: Run, now: datetime) -> None:
@@ -243,39 +317,94 @@ class Reconciler:
         await self._store.write(partial(record_passed_over, scheduled, job, run, now))
         await self._engine.end(run.id, "CANCELLED", "Skipped", SUPERSEDED)
 
-    async def _catch_up(
-        self, scheduled: ScheduledJob, job: Job, deployment_id: UUID, firing: datetime, now: datetime
-    ) -> None:
-        key = f"signoff:{scheduled.id}@{firing.isoformat()}"
-        run = await self._hold(deployment_id, key, scheduled, "Makes up for a missed firing.")
-        if await self._store.write(partial(record_catch_up, scheduled, job, run.id, firing, now)):
-            await self._start(run.id)
+    async def _catch_up(self, scheduled: ScheduledJob, job: Job, firing: datetime, now: datetime) -> None:
+        result = await self._store.write(partial(record_catch_up, scheduled, job, firing, now))
+        if result is not None:
+            await self.start(result.id)
 
     # Runs that start now
 
-    async def start(self, run_id: UUID) -> None:
-        """Release a held run whose job result is recorded."""
-        async with self._one_at_a_time:
-            await self._start(run_id)
+    async def start(self, result_id: UUID) -> None:
+        """Let the run of a job result start, after having made it if it is not there yet."""
+        async with self._one_at_a_time(result_id):
+            result = await self._store.read(lambda tx: tx.get(JobResult, id=result_id))
+            if result is None or result.released:
+                return
+            if result.cancelled_by:
+                run_id = await self._cancel(result)
+            else:
+                run_id = None if result.status.final else await self._start(result)
+            await self._store.write(partial(mark_released, result, run_id))
 
-    async def _start(self, run_id: UUID) -> None:
+    async def _start(self, result: JobResult) -> UUID:
+        now = self._clock()
+        if result.flow_run_id is None:
+            deployment_id, name = await self._place_of(result)
+            run_id = (await self._engine.create_run(deployment_id, result_spec(result, name, now))).id
+        else:
+            run_id = result.flow_run_id
+            run = await self._run(run_id)
+            # One that a worker has taken already must not be put back: it would be started twice.
+            if run is not None and run.held:
+                await self._engine.release(run_id, now, "Requested through signoff.")
+        self._wake_worker()
+        return run_id
+
+    async def _cancel(self, result: JobResult) -> UUID | None:
+        """End the run of a result, if there is one: at once what waits; what a worker has is ended by that worker."""
+        run_id = result.flow_run_id or await self._engine.find_run(result_key(result.id))
         run = await self._run(run_id)
-        # One that a worker has taken already must not be put back: it would be started twice.
-        if run is not None and run.held:
-            await self._engine.release(run_id, self._clock(), "Requested through signoff.")
-        await self._store.write(partial(mark_released, run_id))
+        if run is not None and not run.final:
+            state, name = ("CANCELLED", "Cancelled") if run.waits else ("CANCELLING", "Cancelling")
+            await self._engine.end(run.id, state, name, cancelled(result))
+        return run_id
+
+    async def start_again(self, run_id: UUID) -> bool:
+        """Start a run again that has ended by a fault before it was let go; say whether it was to be."""
+        async with self._one_at_a_time(run_id):
+            now = self._clock()
+            run = await self._run(run_id)
+            if run is None or not is_lost(run):
+                return False
+            since = await self._store.read(partial(wanted_since, run, now))
+            if since is None:
+                return False
+            message = f"Started again, for it was never let go: {run.state_name}. {run.message}".strip()
+            await self._engine.restart(run_id, now + pause_after(since, now), message[:1000])
+            return True
+
+    async def _place_of(self, result: JobResult) -> tuple[UUID, str]:
+        """Return the deployment on which the run of a result is made, and the run's name."""
+        if result.job_id is None:
+            raise LookupError(f"The Job of the result {result.id} is gone.")
+        job = await self._ready_job(result.job_id)
+        by = result.scheduled_job_id
+        scheduled = await self._store.read(lambda tx: tx.get(ScheduledJob, id=by)) if by else None
+        if scheduled is None or scheduled.deployment_id is None:
+            return _deployment_of(job), result.name
+        return scheduled.deployment_id, scheduled.name
 
     # What was deleted
 
-    async def clean(self, leftover: PendingCleanup) -> None:
+    async def forget(self, spent_id: UUID) -> None:
+        """Remove the run of a deleted job result from Prefect."""
+        spent = await self._store.read(lambda tx: tx.get(DeletedRun, id=spent_id))
+        if spent is not None:
+            await forget(self._store, self._engine, spent)
+
+    async def clean(self, leftover_id: UUID) -> None:
         """Remove from Prefect what a deleted scheduled job has left there."""
-        async with self._one_at_a_time:
+        async with self._one_at_a_time(leftover_id):
+            leftover = await self._store.read(lambda tx: tx.get(PendingCleanup, id=leftover_id))
+            if leftover is None:
+                return
             job = await self._job(leftover.job_id)
             deployment_id = leftover.deployment_id
             if deployment_id is None:
                 deployment_id = await self._engine.find_deployment(allowed_name(job.name), leftover.name)
             # First the run that people look at, so that it tells them why.
-            run = await self._run(leftover.flow_run_id or await self._engine.find_run(one_off_key(leftover.id)))
+            key = one_off_key(leftover.id, leftover.run_number)
+            run = await self._run(leftover.flow_run_id or await self._engine.find_run(key))
             if run is not None and run.waits:
                 await self._engine.end(run.id, "CANCELLED", "Cancelled", leftover.message)
             if deployment_id is not None:
@@ -305,14 +434,19 @@ class Reconciler:
             raise LookupError(f"There is no Job {job_id}.")
         return job
 
-    async def _note(self, thing: Any, **to: Any) -> None:
-        await self._store.write(lambda tx: tx.change(thing, **to))
+    async def _note(self, thing: T, **to: Any) -> T:
+        return await self._store.write(lambda tx: tx.change(thing, **to))
 
 
 def _deployment_of(job: Job) -> UUID:
     if job.deployment_id is None:
         raise LookupError(f"{job.class_path} has no deployment yet.")
     return job.deployment_id
+
+
+def _starts_again(run: Run, due: datetime, now: datetime) -> bool:
+    """Say whether a run whose time has come waits for its next attempt, and no longer than that takes."""
+    return due <= now and run.scheduled_for is not None and run.scheduled_for <= now + LONGEST_PAUSE
 
 
 def requester_name(scheduled: ScheduledJob, tx: Transaction) -> str:
@@ -327,8 +461,8 @@ async def forget(store: Store, engine: Orchestrator, spent: DeletedRun) -> None:
     Raises:
         Unavailable: Prefect does not answer.
     """
-    if not spent.run_gone:
-        await engine.remove_run(spent.id)
+    if not spent.run_gone and spent.flow_run_id is not None:
+        await engine.remove_run(spent.flow_run_id)
     await store.write(partial(_record, spent))
 
 

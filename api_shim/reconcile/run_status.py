@@ -1,13 +1,12 @@
 """How the run of a job result stands, learned from Prefect where the run's own process has told nothing.
 
 * What its own process told first stays.
-* A run that was recorded but not yet released is released.
+* A run that has ended by a fault before it was let go is started again.
 * A run that was deleted in Prefect ends its result as revoked, with that reason.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -15,11 +14,10 @@ from uuid import UUID
 
 from api_shim.domain.model import JobResult, Status
 from api_shim.domain.ports import Orchestrator, Run
-from api_shim.reconcile.firings import ending
-from api_shim.reconcile.reconciler import Reconciler
+from api_shim.reconcile.firings import cancelled, ending
+from api_shim.reconcile.recovery import is_lost
+from api_shim.reconcile.wake_queue import Kind, WorkQueue
 from api_shim.store import Store, Transaction
-
-logger = logging.getLogger("signoff")
 
 BATCH = 200
 """How many job results are read, and asked of Prefect, at once."""
@@ -39,16 +37,14 @@ class RunStatus:
     Args:
         store: what is true.
         engine: Prefect.
-        projection: releases a run that was recorded but not released.
+        queue: lets a lost run start again.
         clock: tells the time, aware.
     """
 
-    def __init__(
-        self, store: Store, engine: Orchestrator, projection: Reconciler, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, store: Store, engine: Orchestrator, queue: WorkQueue, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._engine = engine
-        self._projection = projection
+        self._queue = queue
         self._clock = clock
 
     async def refresh_all(self) -> None:
@@ -68,23 +64,17 @@ class RunStatus:
         Raises:
             Unavailable: Prefect does not answer.
         """
-        ongoing = [result for result in results if not result.status.final]
+        # One that Prefect has not been told of is not missing there.
+        ongoing = [result for result in results if not result.status.final and result.flow_run_id is not None]
         if not ongoing:
             return
-        runs = await self._engine.runs([result.id for result in ongoing])
+        runs = await self._engine.runs([result.flow_run_id for result in ongoing if result.flow_run_id])
         for result in ongoing:
-            run = runs.get(result.id)
-            if not result.released and run is not None and not run.final:
-                await self._release(result.id)
+            run = runs.get(result.flow_run_id) if result.flow_run_id else None
+            if run is not None and result.attempt is None and is_lost(run) and not result.cancelled_by:
+                self._queue.retry(Kind.LOST_RUN, run.id)
             elif run is None or run.final:
                 await self._store.write(partial(_learn, result.id, run, self._clock()))
-
-    async def _release(self, run_id: UUID) -> None:
-        try:
-            await self._projection.start(run_id)
-        except Exception:
-            # It stays unreleased, and the next tick tries again; the others must not wait for it.
-            logger.warning("The run %s could not be released.", run_id, exc_info=True)
 
 
 def _unfinished(after: UUID | None, tx: Transaction) -> list[JobResult]:
@@ -99,7 +89,14 @@ def _learn(result_id: UUID, run: Run | None, now: datetime, tx: Transaction) -> 
     if run is None:
         tx.change(result, **ending(result, Status.REVOKED, now), traceback="The run was deleted in Prefect.")
     else:
-        executed = result.attempt is not None or run.state_type != "COMPLETED"
-        status = STATUS_OF[run.state_type] if executed else Status.REVOKED
-        why = None if status is Status.SUCCESS else f"{run.state_name}: {run.message}".rstrip(": ")
+        status, why = _outcome(result, run)
         tx.change(result, **ending(result, status, run.ended or now), traceback=why)
+
+
+def _outcome(result: JobResult, run: Run) -> tuple[Status, str | None]:
+    """Return what the end of a run means for its result, and why."""
+    executed = result.attempt is not None or run.state_type != "COMPLETED"
+    if result.cancelled_by and run.state_type != "COMPLETED":
+        return Status.REVOKED, cancelled(result)
+    status = STATUS_OF[run.state_type] if executed else Status.REVOKED
+    return status, None if status is Status.SUCCESS else f"{run.state_name}: {run.message}".rstrip(": ")

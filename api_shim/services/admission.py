@@ -12,6 +12,8 @@ Design: every run passes admission, whoever started it. Contract 5 and 7.
 What stands in the store behind a run that asks for admission, and the facts about it that the rules go by.
 
 * Nothing that Prefect says of a run is believed but which run it is, and which schedule made it.
+* A worker may be quicker than the record of which run it has. Then the run's key tells what it was made for, and that
+  counts only while no other run is recorded for it, and on the deployment where ours are made.
 * What the answer rests on is read behind a lock: two runs that ask at once are told one after the other.
 * The code that counts is the one that the asking process has.
 """
@@ -30,6 +32,7 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import is_firing, newest_time
+from api_shim.reconcile.desired_state import KEY, result_named_by, scheduled_named_by
 from api_shim.reconcile.firings import TAKEN_AHEAD, ending, firing_of, is_spent, look_after, new_result
 from api_shim.services.approval_state import return_stale, return_to_queue
 from api_shim.services.authentication import actor_of
@@ -93,7 +96,7 @@ class Admissions:
             NotFound: no such process of such a run was ever let go.
         """
         with self._store.transaction() as tx:
-            result = tx.get(JobResult, id=run_id, lock=True)
+            result = tx.get(JobResult, flow_run_id=run_id, lock=True)
             if result is None or result.attempt != attempt:
                 raise NotFound("No such run was let go.")
             if not result.status.final:
@@ -252,16 +255,21 @@ class Attempt:
 
 def behind(tx: Transaction, run: Run) -> Requested | None:
     """Return what stands behind a run; None for one that nobody requested, or that has had its turn."""
-    if tx.exists(DeletedRun, id=run.id):
+    if tx.exists(DeletedRun, flow_run_id=run.id):
         return None
-    seen = tx.get(JobResult, id=run.id)
+    seen = _result_behind(tx, run)
     scheduled = _scheduled_behind(tx, run, seen)
+    if seen is None and scheduled is None and run.key.startswith(KEY):
+        # What it was made for is gone, or has another run.
+        return None
     job_id = seen.job_id if seen is not None else scheduled.job_id if scheduled is not None else None
     job = tx.get(Job, id=job_id) if job_id is not None else _receiver_behind(tx, run)
     # Read again behind the lock of what it belongs to: another process of this run may have been let go meanwhile.
-    result = tx.get(JobResult, id=run.id, lock=True)
+    result = _result_behind(tx, run, lock=True)
     if job is None or (result is not None and result.nominal_time is not None and scheduled is None):
         return None
+    if result is not None and result.flow_run_id is None:
+        result = tx.change(result, flow_run_id=run.id, released=True)
     owner_id = scheduled.owner_id if scheduled else result.user_id if result else None
     return Requested(
         job=job,
@@ -274,14 +282,46 @@ def behind(tx: Transaction, run: Run) -> Requested | None:
     )
 
 
+def _result_behind(tx: Transaction, run: Run, *, lock: bool = False) -> JobResult | None:
+    by_run = tx.get(JobResult, flow_run_id=run.id, lock=lock)
+    named = result_named_by(run.key)
+    if by_run is not None or named is None:
+        return by_run
+    result = tx.get(JobResult, id=named, flow_run_id=None, lock=lock)
+    return result if result is not None and run.deployment_id == _deployment_of(tx, result) else None
+
+
+def _deployment_of(tx: Transaction, result: JobResult) -> UUID | None:
+    """Return the deployment on which the run of a result is made; None if there is none."""
+    scheduled = tx.get(ScheduledJob, id=result.scheduled_job_id) if result.scheduled_job_id else None
+    if scheduled is not None and not scheduled.one_off:
+        return scheduled.deployment_id or NOWHERE
+    job = tx.get(Job, id=result.job_id) if result.job_id else None
+    return (job.deployment_id if job else None) or NOWHERE
+
+
 def _scheduled_behind(tx: Transaction, run: Run, result: JobResult | None) -> ScheduledJob | None:
     if result is not None:
         by_result = result.scheduled_job_id
         return tx.get(ScheduledJob, id=by_result, lock=True) if by_result else None
-    by_run = tx.get(ScheduledJob, flow_run_id=run.id, lock=True)
+    by_run = tx.get(ScheduledJob, flow_run_id=run.id, lock=True) or _scheduled_named(tx, run)
     if by_run is not None or not run.by_schedule or run.deployment_id is None:
         return by_run
     return tx.get(ScheduledJob, deployment_id=run.deployment_id, lock=True)
+
+
+def _scheduled_named(tx: Transaction, run: Run) -> ScheduledJob | None:
+    """Return the scheduled job that the key of a run names, after having recorded that this is its run."""
+    named = scheduled_named_by(run.key)
+    if named is None:
+        return None
+    scheduled_id, number = named
+    row = tx.get(ScheduledJob, id=scheduled_id, run_number=number, flow_run_id=None, lock=True)
+    if row is None:
+        return None
+    job = tx.get(Job, id=row.job_id)
+    made_on = row.deployment_id if not row.one_off else job.deployment_id if job else None
+    return tx.change(row, flow_run_id=run.id) if run.deployment_id == (made_on or NOWHERE) else None
 
 
 def _receiver_behind(tx: Transaction, run: Run) -> Job | None:
@@ -318,11 +358,11 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
         # Prefect's database may give 1.0 back as 1, which is equal all the same.
         unchanged=run.parameters == shown or (request is not None and _overtaken(request)),
         needs_approval=request is not None and _needs_approval(request),
-        firing=_firing_behind(tx, run.id, request, attempt, now) if request else None,
+        firing=_firing_behind(tx, run, request, attempt, now) if request else None,
         runs_as=_runs_as(tx, request) if request else None,
         job_enabled=request is not None and request.job.enabled,
         job_installed=request is not None and request.job.installed,
-        singleton_busy=request is not None and _busy(tx, request.job, run.id),
+        singleton_busy=request is not None and _busy(tx, request),
     )
 
 
@@ -363,7 +403,7 @@ def foreseen(
     )
 
 
-NO_PROCESS = UUID(int=0)
+NO_PROCESS = NOWHERE = UUID(int=0)
 
 
 def _needs_approval(request: Requested) -> bool:
@@ -371,13 +411,16 @@ def _needs_approval(request: Requested) -> bool:
     return request.job.approval_required and not by_event and not is_dry_run(request.job, request.inputs)
 
 
-def _firing_behind(tx: Transaction, run_id: UUID, request: Requested, attempt: Attempt, now: datetime) -> Firing | None:
+def _firing_behind(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now: datetime) -> Firing | None:
     scheduled, due = request.scheduled, request.due
     if scheduled is None or due is None:
         return None
     other = tx.get(JobResult, scheduled_job_id=scheduled.id, nominal_time=due)
-    taken = other.id != run_id if other is not None else is_spent(tx, scheduled, due)
-    return _firing(scheduled, request.job, due, attempt.code, now, own=run_id == scheduled.flow_run_id, taken=taken)
+    taken = other.flow_run_id != run.id if other is not None else is_spent(tx, scheduled, due)
+    own = run.id == scheduled.flow_run_id
+    # One that a worker has taken in time is not passed over because its process took long to start.
+    seen = now if run.claimed is None else min(now, run.claimed)
+    return _firing(scheduled, request.job, due, attempt.code, seen, own=own, taken=taken)
 
 
 def _firing(
@@ -422,10 +465,11 @@ def who_runs(job: Job, owner: User | None, actor: Actor | None, thing: Attribute
     return RunsAs(exists=True, active=owner.is_active, may_run=actor.may(Action.RUN, ObjectType.JOB, thing))
 
 
-def _busy(tx: Transaction, job: Job, run_id: UUID) -> bool:
-    if not job.is_singleton:
+def _busy(tx: Transaction, request: Requested) -> bool:
+    if not request.job.is_singleton:
         return False
     # The Job's row is the lock: two runs of a singleton that ask at once are told one after the other.
-    tx.get(Job, id=job.id, lock=True)
-    under_way = tx.all(JobResult, job_id=job.id, status=Status.STARTED)
-    return any(result.id != run_id for result in under_way)
+    tx.get(Job, id=request.job.id, lock=True)
+    under_way = tx.all(JobResult, job_id=request.job.id, status=Status.STARTED)
+    own = request.result.id if request.result else None
+    return any(result.id != own for result in under_way)

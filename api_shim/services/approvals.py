@@ -24,6 +24,7 @@ from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
 from api_shim.domain.model import JobResult, PendingCleanup, ScheduledJob
 from api_shim.parsing.decision import Decision
 from api_shim.reconcile.reconciler import Reconciler
+from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.authorization import KIND, AuthzContext, authorize, check_still_active, load_contexts
 from api_shim.services.runs import Runs
 from api_shim.services.schedules import delete_rows
@@ -57,13 +58,17 @@ class Approvals:
         store: what is true.
         runs: starts dry runs.
         projection: brings Prefect into line.
+        wake: lets Prefect follow.
         clock: tells the time, aware.
     """
 
-    def __init__(self, *, store: Store, runs: Runs, projection: Reconciler, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, store: Store, runs: Runs, projection: Reconciler, wake: Wake, clock: Callable[[], datetime]
+    ) -> None:
         self._store = store
         self._runs = runs
         self._projection = projection
+        self._wake = wake
         self._clock = clock
 
     async def approve(self, actor: Actor, by: Mapping[str, Any], decision: Decision) -> ScheduledJob:
@@ -85,7 +90,7 @@ class Approvals:
             NotRunnable: its Job's code is gone.
         """
         row = await self._store.write(partial(_approve, actor, by, decision, self._clock()))
-        await self._runs.follow(row.id)
+        self._wake(Kind.SCHEDULED_JOB, row.id, row.start_time)
         return row
 
     async def deny(self, actor: Actor, by: Mapping[str, Any], decision: Decision) -> ScheduledJob:
@@ -97,7 +102,7 @@ class Approvals:
             Conflict: it has been decided, or needs no approval.
         """
         row, leftover = await self._store.write(partial(_deny, actor, by, decision, self._clock()))
-        await self._runs.promptly(partial(self._projection.clean, leftover))
+        self._wake(Kind.LEFTOVER, leftover.id)
         return row
 
     async def dry_run(self, actor: Actor, by: Mapping[str, Any]) -> JobResult:
@@ -107,15 +112,15 @@ class Approvals:
             Forbidden: they may not run that Job.
             NotFound: there is no such scheduled job, or none that they may see.
             NotRunnable: its Job has no dry run, or cannot run.
-            Unavailable: no worker serves the queue, or Prefect does not answer.
+            Unavailable: no worker serves the queue.
         """
         now = self._clock()
         case = await self._store.read(partial(_dry_runnable, actor, by, now))
-        await self._runs.check_served(case.row.queue)
+        self._runs.check_served(case.row.queue)
         inputs = {**case.row.inputs, "dryrun": True}
 
         def record(tx: Transaction, result: JobResult) -> None:
-            tx.record(scheduled_job_event(replace(case.row, flow_run_id=result.id), EventType.DRY_RUN, now, actor))
+            tx.record(scheduled_job_event(case.row, EventType.DRY_RUN, now, actor, job_result=str(result.id)))
 
         return await self._runs.start(actor, case.job, inputs, case.row.queue, now, also=record)
 

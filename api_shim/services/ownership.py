@@ -20,10 +20,10 @@ from uuid import UUID
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import Author, EventType, scheduled_job_event
 from api_shim.domain.model import ScheduledJob
+from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.approval_state import revalidate
 from api_shim.services.authentication import actor_of
 from api_shim.services.authorization import AuthzContext, add_participant, authorize, check_still_active
-from api_shim.services.runs import Runs
 from api_shim.store import Store, Transaction
 from approval_gate import ownership, policy
 from approval_gate.errors import Invalid
@@ -35,13 +35,13 @@ class Ownership:
 
     Args:
         store: the store.
-        runs: brings Prefect up to date.
+        wake: lets Prefect follow.
         clock: returns the current time, aware.
     """
 
-    def __init__(self, *, store: Store, runs: Runs, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, store: Store, wake: Wake, clock: Callable[[], datetime]) -> None:
         self._store = store
-        self._runs = runs
+        self._wake = wake
         self._clock = clock
 
     async def assume(self, actor: Actor, by: Mapping[str, Any]) -> ScheduledJob:
@@ -60,7 +60,7 @@ class Ownership:
             Conflict: the caller already owns it.
         """
         row = await self._store.write(partial(_assume, actor, by, self._clock()))
-        await self._runs.follow(row.id)
+        self._wake(Kind.SCHEDULED_JOB, row.id, row.start_time)
         return row
 
     async def transfer(self, actor: Actor, by: Mapping[str, Any], to: Mapping[str, Any]) -> ScheduledJob:
@@ -81,7 +81,7 @@ class Ownership:
             Conflict: the user already owns it, or has been deactivated.
         """
         row = await self._store.write(partial(_transfer, actor, by, to, self._clock()))
-        await self._runs.follow(row.id)
+        self._wake(Kind.SCHEDULED_JOB, row.id, row.start_time)
         return row
 
 

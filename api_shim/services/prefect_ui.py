@@ -1,6 +1,8 @@
 """What people do in Prefect's UI and command line: decide about a held run, and run one of our deployments.
 
 * These are the use cases of our API, with the same permissions and rules. The login identifies the caller.
+* A decision is answered with the commit. A request for a run is answered with Prefect's flow run, so it waits a few
+  seconds for Prefect to create it.
 * Only the name, parameters, start time and queue are taken from the client's body. Anything else could make a worker
   run something else.
 * Before a decision, what Prefect shows is compared with what signoff wrote. If it was changed in Prefect, it is
@@ -9,11 +11,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
+
+import anyio
 
 from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import Job, JobResult, ScheduledJob
@@ -22,6 +27,7 @@ from api_shim.parsing.decision import read_answer
 from api_shim.parsing.run_request import RunRequest, default_name
 from api_shim.reconcile.approval_form import fingerprint
 from api_shim.reconcile.reconciler import Reconciler
+from api_shim.reconcile.wake_queue import Kind
 from api_shim.services.approvals import CHANGED, Approvals
 from api_shim.services.schedules import Schedules
 from api_shim.store import Store, Transaction
@@ -29,11 +35,15 @@ from approval_gate.errors import Conflict, Invalid, NotFound, Unavailable
 from approval_gate.model import Actor
 from approval_gate.policy import PAST_DUE
 
+logger = logging.getLogger("signoff")
+
 NOT_WAITING = "This run is not waiting for a decision."
 NOT_STANDING = "This run is not ready for a decision. Please try again in a few seconds."
 DENIED = "Denied. The run was cancelled."
 MEDDLED = "This request had been changed in Prefect. It has been restored; please review it again."
 CONFIRM = "The start time of this request has passed. Open Resume again and confirm that it should run anyway."
+FOLLOWED_WITHIN = 5.0
+"""Seconds that a request for a run waits until Prefect has it."""
 FOLLOWS = "The request was accepted. It will appear in Prefect as soon as Prefect answers."
 
 
@@ -140,17 +150,26 @@ class PrefectUI:
             raise NotFound("Not found.")
         request = _request(job, scheduled, body, self._clock())
         accepted = await self._schedules.request(actor, job.id, request)
-        if accepted.job_result is not None:
-            return accepted.job_result.id
-        made = accepted.scheduled_job
-        row = await self._store.read(lambda tx: tx.get(ScheduledJob, id=made.id)) if made else None
+        thing = accepted.job_result or accepted.scheduled_job
+        if thing is None:
+            raise LookupError("An accepted request is a job result or a scheduled job.")
+        kind = Kind.JOB_RESULT if accepted.job_result else Kind.SCHEDULED_JOB
+        return await self._run_of(kind, thing)
+
+    async def _run_of(self, kind: Kind, thing: JobResult | ScheduledJob) -> UUID:
+        try:
+            with anyio.move_on_after(FOLLOWED_WITHIN):
+                await self._projection.follow(kind, thing.id)
+        except Exception:
+            logger.warning("Prefect will follow later.", exc_info=True)
+        row = await self._store.read(lambda tx: tx.get(type(thing), id=thing.id))
         if row is None or row.flow_run_id is None:
             raise Unavailable(FOLLOWS)
         return row.flow_run_id
 
 
 def _has_run(run_id: UUID, tx: Transaction) -> bool:
-    return tx.exists(ScheduledJob, flow_run_id=run_id) or tx.exists(JobResult, id=run_id)
+    return tx.exists(ScheduledJob, flow_run_id=run_id) or tx.exists(JobResult, flow_run_id=run_id)
 
 
 def _find_source(deployment_id: UUID, tx: Transaction) -> tuple[Job | None, ScheduledJob | None]:

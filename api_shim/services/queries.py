@@ -95,8 +95,8 @@ class Queries:
             NotFound: the job result does not exist, or the caller may not view it.
             Unavailable: Prefect, which stores the logs, does not answer.
         """
-        await self._store.read(partial(_one, actor, ObjectType.JOB_RESULT, {"id": result_id}))
-        return await self._log_of(result_id, after)
+        result = await self._store.read(partial(_one, actor, ObjectType.JOB_RESULT, {"id": result_id}))
+        return await self._log_of(result, after)
 
     async def log_entries(self, actor: Actor, result_ids: Collection[UUID], listing: Listing) -> Page[LogEntry]:
         """Return a page of the logs of job results, without those that the actor may not view.
@@ -106,8 +106,8 @@ class Queries:
             Unavailable: Prefect, which stores the logs, does not answer.
         """
         policy.enforce(policy.check_type(actor, Action.VIEW, ObjectType.JOB_LOG_ENTRY), ObjectType.JOB_LOG_ENTRY)
-        seen = await self._store.read(lambda tx: tx.visible(ObjectType.JOB_RESULT, actor, Action.VIEW, result_ids))
-        entries = [entry for result_id in sorted(seen) for entry in await self._log_of(result_id)]
+        seen = await self._store.read(partial(_seen_results, actor, result_ids))
+        entries = [entry for result in seen for entry in await self._log_of(result)]
         found = selected(entries, listing.where, listing.search, listing.sort)
         return Page(len(found), found[listing.offset : listing.offset + listing.limit])
 
@@ -119,8 +119,10 @@ class Queries:
             logger.warning("Prefect does not answer; the numbers of workers are unknown.")
             return None
 
-    async def _log_of(self, result_id: UUID, after: int = 0) -> list[LogEntry]:
-        return [entry_of(line, result_id) for line in await self._engine.logs(result_id, after)]
+    async def _log_of(self, result: JobResult, after: int = 0) -> list[LogEntry]:
+        if result.flow_run_id is None:
+            return []
+        return [entry_of(line, result.id) for line in await self._engine.logs(result.flow_run_id, after)]
 
     async def _refreshed(self, results: list[JobResult]) -> bool:
         """Update the statuses of results that are not final; say whether there were any."""
@@ -141,6 +143,11 @@ def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> 
 def _newest(actor: Actor, job_ids: Collection[UUID], tx: Transaction) -> list[JobResult]:
     allowed = policy.check_type(actor, Action.VIEW, ObjectType.JOB_RESULT) == Allowed()
     return tx.newest_results(actor, job_ids) if allowed else []
+
+
+def _seen_results(actor: Actor, ids: Collection[UUID], tx: Transaction) -> list[JobResult]:
+    seen = tx.visible(ObjectType.JOB_RESULT, actor, Action.VIEW, ids)
+    return tx.all(JobResult, order="id", id=seen) if seen else []
 
 
 def _one(actor: Actor, kind: ObjectType, by: Mapping[str, Any], tx: Transaction) -> Any:

@@ -1,5 +1,9 @@
-"""The use cases of deleting job results, one or several.
+"""The use cases of what is done with job results: cancel a run, request it again, delete one or several.
 
+* A run that has not been let go is over with the commit that cancels it. One that has been is told to end by its
+  worker, and killed if it does not; it is over when it has ended.
+* A run again is a new request with the same inputs, by whoever asks and by all rules. Sensitive inputs are not kept, so
+  that what had them cannot run again.
 * Only what is over can be deleted: a run under way needs its record.
 * Of several, those that do not exist or that they may not delete are passed over; if one is under way, nothing goes.
 * What was recorded to have run stays known to have run: nothing executes again because its result was deleted.
@@ -16,36 +20,70 @@ from functools import partial
 from uuid import UUID
 
 from api_shim.domain.audit import AuditEvent, EventType
-from api_shim.domain.model import DeletedRun, JobResult
-from api_shim.domain.ports import Orchestrator
-from api_shim.reconcile.reconciler import forget
-from api_shim.services.authorization import get_authorized
-from api_shim.services.runs import Runs
-from api_shim.services.schedules import FOLLOWED_AT_ONCE
+from api_shim.domain.model import NEVER, DeletedRun, JobResult, Status
+from api_shim.parsing.run_request import RunRequest
+from api_shim.reconcile.firings import cancelled, ending
+from api_shim.reconcile.wake_queue import Kind, Wake
+from api_shim.services.authorization import check_still_active, get_authorized
+from api_shim.services.schedules import Accepted, Schedules
 from api_shim.store import Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Conflict
 from approval_gate.model import Action, Actor, ObjectType
 
 KIND = ObjectType.JOB_RESULT
-UNDER_WAY = "This run is not over; cancel it in Prefect, or wait until it has ended."
+UNDER_WAY = "This run is not over; cancel it, or wait until it has ended."
+IS_OVER = "This run is over already."
+NOT_KEPT = "The inputs of this run may be sensitive and are not kept; request a run with them anew."
 
 
 class Results:
-    """Deletes job results.
+    """Cancels, requests again and deletes.
 
     Args:
         store: what is true.
-        engine: Prefect.
-        runs: lets Prefect follow.
+        schedules: takes requests.
+        wake: lets Prefect follow.
         clock: tells the time, aware.
     """
 
-    def __init__(self, *, store: Store, engine: Orchestrator, runs: Runs, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, store: Store, schedules: Schedules, wake: Wake, clock: Callable[[], datetime]) -> None:
         self._store = store
-        self._engine = engine
-        self._runs = runs
+        self._schedules = schedules
+        self._wake = wake
         self._clock = clock
+
+    async def cancel(self, actor: Actor, result_id: UUID) -> JobResult:
+        """Cancel a run; one that has been cancelled stays so.
+
+        Returns:
+            its job result, as it stands then.
+
+        Raises:
+            Forbidden: it is not theirs, and they may not change it.
+            NotFound: there is none, or none that they may see.
+            Conflict: it is over, and was not cancelled.
+        """
+        result = await self._store.write(partial(_cancel, actor, result_id, self._clock()))
+        self._wake(Kind.JOB_RESULT, result.id)
+        return result
+
+    async def run_again(self, actor: Actor, result_id: UUID, key: str | None = None) -> Accepted:
+        """Request what a job result has run once more, now.
+
+        Args:
+            actor: who asks, and whom it will run as.
+            result_id: whose inputs and queue it takes.
+            key: makes asking twice be one request.
+
+        Raises:
+            Forbidden: they may not run its Job.
+            NotFound: there is no such result, or none that they may see.
+            Conflict: its inputs are not kept.
+            GateError: the refusals of a request.
+        """
+        job_id, request = await self._store.read(partial(_request_of, actor, result_id))
+        return await self._schedules.request(actor, job_id, request, key)
 
     async def delete(self, actor: Actor, result_id: UUID) -> None:
         """Delete a job result.
@@ -55,7 +93,7 @@ class Results:
             NotFound: there is none, or none that they may see.
             Conflict: its run is not over.
         """
-        await self._follow(await self._store.write(partial(_delete, actor, result_id, self._clock())))
+        self._follow(await self._store.write(partial(_delete, actor, result_id, self._clock())))
 
     async def delete_all(self, actor: Actor, ids: Collection[UUID]) -> None:
         """Delete those of these that exist and that they may delete, in one transaction.
@@ -64,14 +102,44 @@ class Results:
             Forbidden: they may delete none at all.
             Conflict: the run of one of them is not over.
         """
-        await self._follow(await self._store.write(partial(_delete_all, actor, ids, self._clock())))
+        self._follow(await self._store.write(partial(_delete_all, actor, ids, self._clock())))
 
-    async def _follow(self, spent: list[DeletedRun]) -> None:
-        async def follow() -> None:
-            for each in spent[:FOLLOWED_AT_ONCE]:
-                await forget(self._store, self._engine, each)
+    def _follow(self, spent: list[DeletedRun]) -> None:
+        for each in spent:
+            self._wake(Kind.SPENT, each.id, NEVER)
 
-        await self._runs.promptly(follow)
+
+def _cancel(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> JobResult:
+    result = tx.get(JobResult, id=result_id, lock=True)
+    seen = tx.attributes(KIND, result.id) if result is not None else None
+    policy.enforce(policy.cancel(actor, seen, result.user_id if result else None), KIND)
+    if result is None:
+        raise policy.missing(KIND)
+    if result.cancelled_by:
+        return result
+    if result.status.final:
+        raise Conflict(IS_OVER)
+    check_still_active(tx, actor)
+    tx.record(_about(result, EventType.RESULT_CANCELLED, now, actor))
+    result = tx.change(result, cancelled_by=actor.username, released=False)
+    if result.attempt is not None:
+        return result
+    # Admission locks this row before it lets a run go: nothing of this one executes any more.
+    return tx.change(result, **ending(result, Status.REVOKED, now), traceback=cancelled(result))
+
+
+def _request_of(actor: Actor, result_id: UUID, tx: Transaction) -> tuple[UUID, RunRequest]:
+    """Return the Job of a result, and the request to run that again."""
+    result = tx.get(JobResult, id=result_id)
+    job_id = result.job_id if result else None
+    seen = tx.attributes(KIND, result.id) if result else None
+    job = tx.attributes(ObjectType.JOB, job_id) if job_id else None
+    policy.enforce(policy.run_again(actor, seen, job), KIND)
+    if result is None or job_id is None:
+        raise policy.missing(KIND)
+    if result.sensitive:
+        raise Conflict(NOT_KEPT)
+    return job_id, RunRequest(data=dict(result.inputs or {}), job_queue=result.queue)
 
 
 def _delete(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> list[DeletedRun]:
@@ -93,25 +161,30 @@ def _delete_all(actor: Actor, ids: Collection[UUID], now: datetime, tx: Transact
 
 def _deleted(actor: Actor, results: list[JobResult], now: datetime, tx: Transaction) -> list[DeletedRun]:
     spent = [
-        DeletedRun(id=result.id, scheduled_job_id=result.scheduled_job_id, nominal_time=result.nominal_time)
+        DeletedRun(
+            id=result.id,
+            flow_run_id=result.flow_run_id,
+            scheduled_job_id=result.scheduled_job_id,
+            nominal_time=result.nominal_time,
+        )
         for result in results
     ]
     for result in results:
-        tx.record(_about(result, now, actor))
+        tx.record(_about(result, EventType.RESULT_DELETED, now, actor))
     tx.remove_all(JobResult, [result.id for result in results])
     tx.add_missing(spent)
     return spent
 
 
-def _about(result: JobResult, now: datetime, actor: Actor) -> AuditEvent:
+def _about(result: JobResult, act: EventType, now: datetime, actor: Actor) -> AuditEvent:
     return AuditEvent(
         at=now,
-        act=EventType.RESULT_DELETED,
+        act=act,
         actor_id=actor.id,
         actor=actor.username,
         name=result.name,
         scheduled_job_id=result.scheduled_job_id,
         job_id=result.job_id,
-        flow_run_id=result.id,
-        data={"status": str(result.status)},
+        flow_run_id=result.flow_run_id,
+        data={"status": str(result.status), "job_result": str(result.id)},
     )

@@ -207,12 +207,13 @@ def _why_nothing(tx: Transaction, row: ScheduledJob) -> str:
 
 def _dry_runs(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> list[DryRun]:
     events = tx.all(AuditEvent, order="number", scheduled_job_id=row.id, act=EventType.DRY_RUN)
-    ids = [event.flow_run_id for event in events if event.flow_run_id]
+    ids = [result_id for event in events if (result_id := _result_of(event))]
     seen = tx.visible(ObjectType.JOB_RESULT, actor, Action.VIEW, ids)
     results = {result.id: result for result in tx.all(JobResult, id=seen)} if seen else {}
 
     def dry_run(event: AuditEvent) -> DryRun:
-        result = results.get(event.flow_run_id) if event.flow_run_id else None
+        result_id = _result_of(event)
+        result = results.get(result_id) if result_id else None
         has = result.inputs if result is not None and not job.has_sensitive_variables else None
         outdated = has is not None and dict(has) != {**row.inputs, "dryrun": True}
         return DryRun(by=event.actor, at=event.at, result=result, outdated=outdated)
@@ -221,6 +222,12 @@ def _dry_runs(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> lis
 
 
 # Comparison
+
+
+def _result_of(event: AuditEvent) -> UUID | None:
+    """Return the id of the result that a dry run has; of those from before results had ids of their own, the run's."""
+    named = event.data.get("job_result")
+    return UUID(named) if named else event.flow_run_id
 
 
 class Change(StrEnum):

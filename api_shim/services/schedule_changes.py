@@ -26,6 +26,7 @@ from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.run_request import NAME_TAKEN, START_INVALID, read_queue
 from api_shim.parsing.schedule_change import WHEN, ScheduleChange, read_edit
 from api_shim.reconcile.firings import is_taken
+from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.approval_state import revalidate
 from api_shim.services.authorization import EXPIRED, KIND, AuthzContext, add_participant, authorize, check_still_active
 from api_shim.services.jobs import JobCode
@@ -60,14 +61,16 @@ class ScheduleChanges:
 
     Args:
         store: what is true.
-        runs: lets Prefect follow.
+        runs: knows which queues are served.
+        wake: lets Prefect follow.
         code: the Jobs' code, which knows their variables.
         clock: tells the time, aware.
     """
 
-    def __init__(self, *, store: Store, runs: Runs, code: JobCode, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, store: Store, runs: Runs, wake: Wake, code: JobCode, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._runs = runs
+        self._wake = wake
         self._code = code
         self._clock = clock
 
@@ -87,19 +90,19 @@ class ScheduleChanges:
             NotFound: there is none, or none that they may see.
             Invalid: a value that it cannot have, under its field.
             Conflict: it cannot be enabled.
-            Unavailable: no worker serves the new queue, or Prefect does not answer.
+            Unavailable: no worker serves the new queue.
         """
         now = self._clock()
         case = await self._store.read(partial(_changeable, actor, by, now))
         # Off the event loop: large inputs are long to check, and the first ones of a Job import its module.
         change = await anyio.to_thread.run_sync(self._plan, actor, case, body, now)
         if (queue := change.found.get("queue", case.row.queue)) != case.row.queue:
-            await self._runs.check_served(queue)
+            self._runs.check_served(queue)
         try:
             row = await self._store.write(partial(_change, actor, case.row.id, change, now))
         except Duplicate as error:
             raise Invalid({"name": [NAME_TAKEN]}) from error
-        await self._runs.follow(row.id)
+        self._wake(Kind.SCHEDULED_JOB, row.id, row.start_time)
         return row
 
     def _plan(self, actor: Actor, case: AuthzContext, body: object, now: datetime) -> _Change:

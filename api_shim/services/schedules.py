@@ -20,7 +20,7 @@ Contract 1 and 4.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -30,13 +30,14 @@ import anyio.to_thread
 
 from api_shim.domain.approval import end_of, is_dry_run
 from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
-from api_shim.domain.model import Job, JobResult, Participant, PendingCleanup, ScheduledJob
+from api_shim.domain.model import NEVER, Job, JobResult, Participant, PendingCleanup, RequestKey, ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import NAME_TAKEN, RunRequest, Schedule, default_name, read_queue, read_schedule
 from api_shim.reconcile.desired_state import deployment_name
-from api_shim.reconcile.reconciler import Reconciler
+from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.authorization import check_still_active, get_authorized
 from api_shim.services.jobs import JobCode
+from api_shim.services.request_keys import keep, request_key, requested_before
 from api_shim.services.runs import Runs
 from api_shim.store import Duplicate, Store, Transaction
 from approval_gate import policy
@@ -45,9 +46,6 @@ from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 
 KIND = ObjectType.SCHEDULED_JOB
-FOLLOWED_AT_ONCE = 20
-"""How many deletions Prefect follows before the answer; the loop sees to the others."""
-
 SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
 SENSITIVE_AND_APPROVAL = (
     "Unable to run or schedule job: This job is flagged as possibly having sensitive variables but is also flagged "
@@ -84,7 +82,7 @@ class Schedules:
     Args:
         store: what is true.
         runs: starts those that begin now.
-        projection: brings Prefect into line.
+        wake: lets Prefect follow.
         code: the Jobs' code, which knows their variables.
         clock: tells the time, aware.
         zone: IANA name of the server's time zone.
@@ -95,14 +93,14 @@ class Schedules:
         *,
         store: Store,
         runs: Runs,
-        projection: Reconciler,
+        wake: Wake,
         code: JobCode,
         clock: Callable[[], datetime],
         zone: str,
     ) -> None:
         self._store = store
         self._runs = runs
-        self._projection = projection
+        self._wake = wake
         self._code = code
         self._clock = clock
         self.zone = zone
@@ -115,13 +113,14 @@ class Schedules:
             partial(self._code.validate, job, request.data),
         )
 
-    async def request(self, actor: Actor, job_ref: str | UUID, request: RunRequest) -> Accepted:
+    async def request(self, actor: Actor, job_ref: str | UUID, request: RunRequest, key: str | None = None) -> Accepted:
         """Run a Job, or schedule it.
 
         Args:
             actor: who asks, and whom it will run as.
             job_ref: the Job's id or name.
             request: what to run, and when.
+            key: makes asking again within a day, not knowing whether it was heard, be the same request.
 
         Returns:
             the job result of a run that starts now, or else the scheduled job.
@@ -131,16 +130,41 @@ class Schedules:
             NotFound: there is no such Job, or none that they may know of.
             NotRunnable: its code is not installed, or only events start it.
             Invalid: a fault in the schedule, the queue or the data, in the contract's shape.
-            Unavailable: no worker serves the queue, or Prefect does not answer.
+            Conflict: the key was used for another request.
+            Unavailable: no worker serves the queue.
         """
         now = self._clock()
         job = await self._store.read(partial(runnable_job, actor, job_ref))
+        asked = None if key is None else request_key(actor.id, key, [str(job.id), asdict(request)], now)
+        if asked is not None and (before := await self._before(asked)):
+            return before
         # Off the event loop: a large request is long to check, and the first one of a Job imports its module.
         plan = await anyio.to_thread.run_sync(self._plan, job, request, now)
-        await self._runs.check_served(plan.queue)
-        if plan.runs_now:
-            return Accepted(job_result=await self._runs.start(actor, plan.job, plan.inputs, plan.queue, now))
-        return Accepted(scheduled_job=await self._schedule(actor, plan, now))
+        self._runs.check_served(plan.queue)
+        try:
+            return await self._accept(actor, plan, asked, now)
+        except Duplicate as error:
+            # The same request may have been heard a moment ago.
+            if asked is not None and (before := await self._before(asked)):
+                return before
+            raise Invalid({"schedule": {"name": [NAME_TAKEN]}}) from error
+
+    async def _before(self, asked: RequestKey) -> Accepted | None:
+        """Return what the same request has become before, if it was made."""
+        became = await self._store.read(lambda tx: requested_before(tx, asked))
+        if became is None:
+            return None
+        return Accepted(job_result=became) if isinstance(became, JobResult) else Accepted(scheduled_job=became)
+
+    async def _accept(self, actor: Actor, plan: _Plan, asked: RequestKey | None, now: datetime) -> Accepted:
+        if not plan.runs_now:
+            return Accepted(scheduled_job=await self._schedule(actor, plan, asked, now))
+
+        def also(tx: Transaction, result: JobResult) -> None:
+            if asked is not None:
+                keep(tx, replace(asked, job_result_id=result.id))
+
+        return Accepted(job_result=await self._runs.start(actor, plan.job, plan.inputs, plan.queue, now, also=also))
 
     def _plan(self, job: Job, request: RunRequest, now: datetime) -> _Plan:
         if refusal := why_never(job):
@@ -149,7 +173,7 @@ class Schedules:
         waits = job.approval_required and not is_dry_run(job, inputs)
         return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, waits=waits)
 
-    async def _schedule(self, actor: Actor, plan: _Plan, now: datetime) -> ScheduledJob:
+    async def _schedule(self, actor: Actor, plan: _Plan, asked: RequestKey | None, now: datetime) -> ScheduledJob:
         immediately = plan.schedule.interval is Interval.IMMEDIATELY
         scheduled = ScheduledJob(
             id=uuid4(),
@@ -170,11 +194,8 @@ class Schedules:
             date_changed=now,
             due_from=now,
         )
-        try:
-            await self._store.write(partial(_add, actor, scheduled, now))
-        except Duplicate as error:
-            raise Invalid({"schedule": {"name": [NAME_TAKEN]}}) from error
-        await self._runs.follow(scheduled.id)
+        await self._store.write(partial(_add, actor, scheduled, asked, now))
+        self._wake(Kind.SCHEDULED_JOB, scheduled.id, scheduled.start_time)
         return scheduled
 
     async def delete(self, actor: Actor, scheduled_id: UUID) -> None:
@@ -185,7 +206,7 @@ class Schedules:
             NotFound: there is no such one, or none that they may know of.
         """
         leftover = await self._store.write(partial(_delete, actor, scheduled_id, self._clock()))
-        await self._runs.promptly(partial(self._projection.clean, leftover))
+        self._wake(Kind.LEFTOVER, leftover.id, NEVER)
 
     async def delete_all(self, actor: Actor, ids: list[UUID]) -> None:
         """Delete those of these that exist and that they may delete, in one transaction; pass over the others.
@@ -193,12 +214,8 @@ class Schedules:
         Raises:
             Forbidden: they may delete none at all.
         """
-        leftovers = await self._store.write(partial(_delete_all, actor, ids, self._clock()))
-        await self._runs.promptly(partial(self._clean, leftovers))
-
-    async def _clean(self, leftovers: list[PendingCleanup]) -> None:
-        for leftover in leftovers[:FOLLOWED_AT_ONCE]:
-            await self._projection.clean(leftover)
+        for leftover in await self._store.write(partial(_delete_all, actor, ids, self._clock())):
+            self._wake(Kind.LEFTOVER, leftover.id, NEVER)
 
 
 def runnable_job(actor: Actor, job_ref: str | UUID, tx: Transaction) -> Job:
@@ -227,8 +244,10 @@ def _read_when(job: Job, raw: object, now: datetime, zone: str) -> Schedule:
     return read_schedule(schedule, now, zone)
 
 
-def _add(actor: Actor, scheduled: ScheduledJob, now: datetime, tx: Transaction) -> None:
+def _add(actor: Actor, scheduled: ScheduledJob, asked: RequestKey | None, now: datetime, tx: Transaction) -> None:
     check_still_active(tx, actor)
+    if asked is not None:
+        keep(tx, replace(asked, scheduled_job_id=scheduled.id))
     tx.add(scheduled)
     tx.add(Participant(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
     if scheduled.awaits_decision:
@@ -275,6 +294,7 @@ def delete_rows(tx: Transaction, rows: list[ScheduledJob], message: str) -> list
             message=message,
             deployment_id=row.deployment_id,
             flow_run_id=row.flow_run_id,
+            run_number=row.run_number,
         )
         for row in rows
     ]

@@ -122,7 +122,11 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
             "job_model": job_results.c.job_id,
             **_JOB_MODEL,
         },
-        listed={"queue": job_results.c.queue, "scheduled_job__name": scheduled_jobs.c.name},
+        listed={
+            "flow_run_id": job_results.c.flow_run_id,
+            "queue": job_results.c.queue,
+            "scheduled_job__name": scheduled_jobs.c.name,
+        },
         searched=("name", "task_name"),
         order=("-date_created",),
     ),

@@ -221,8 +221,10 @@ scheduled_jobs = Table(
     time("created"),
     time("date_changed"),
     time("due_from"),
+    time("recorded_until", nullable=True),
     Column("deployment_id", Uuid, index=True),
     Column("flow_run_id", Uuid, index=True),
+    Column("run_number", Integer, nullable=False),
     flag("run_outdated"),
     Column("version", Integer, nullable=False),
     Column("projected_version", Integer, nullable=False),
@@ -233,6 +235,7 @@ job_results = Table(
     "job_results",
     metadata,
     id_column(),
+    Column("flow_run_id", Uuid, unique=True, index=True),
     reference("jobs.id", name="job_id", gone="SET NULL"),
     reference("scheduled_jobs.id", name="scheduled_job_id", gone="SET NULL"),
     reference("users.id", name="user_id", gone="SET NULL", index=True),
@@ -252,6 +255,7 @@ job_results = Table(
     json("approval"),
     Column("attempt", Uuid),
     flag("released"),
+    Column("cancelled_by", String(150), nullable=False),
     UniqueConstraint("scheduled_job_id", "nominal_time"),
     Index(None, "job_id", "date_created"),
 )
@@ -265,15 +269,28 @@ leftovers = Table(
     Column("message", Text, nullable=False),
     Column("deployment_id", Uuid),
     Column("flow_run_id", Uuid),
+    Column("run_number", Integer, nullable=False),
 )
 
 spent = Table(
     "spent",
     metadata,
     id_column(),
+    Column("flow_run_id", Uuid, index=True),
     reference("scheduled_jobs.id", name="scheduled_job_id", gone="SET NULL", index=True),
     time("nominal_time", nullable=True),
     Column("run_gone", Boolean, nullable=False, index=True),
+)
+
+request_keys = Table(
+    "request_keys",
+    metadata,
+    reference("users.id", name="user_id", gone="CASCADE", primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("request", String(64), nullable=False),
+    Column("created", UtcTime, nullable=False, index=True),
+    Column("scheduled_job_id", Uuid),
+    Column("job_result_id", Uuid),
 )
 
 job_queues = Table("job_queues", metadata, id_column(), Column("name", String(255), nullable=False, unique=True))
@@ -318,6 +335,13 @@ audit_heads = Table(
 )
 
 Index(
+    "ix_job_results_unreleased",
+    job_results.c.id,
+    sqlite_where=job_results.c.released.is_(False),
+    postgresql_where=job_results.c.released.is_(False),
+)
+
+Index(
     "ix_scheduled_jobs_lagging",
     scheduled_jobs.c.id,
     sqlite_where=scheduled_jobs.c.projected_version < scheduled_jobs.c.version,
@@ -331,6 +355,7 @@ TABLES: dict[type[Any], Table] = {
     model.JobResult: job_results,
     model.PendingCleanup: leftovers,
     model.Participant: participants,
+    model.RequestKey: request_keys,
     JobQueue: job_queues,
     DeletedRun: spent,
     AuditEvent: audit_events,

@@ -72,6 +72,10 @@ AT_ONCE = 5_000
 FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in TABLES}
 KEYS = {kind: tuple(column.name for column in table.primary_key) for kind, table in TABLES.items()}
 
+ONGOING = tuple(status for status in Status if not status.final)
+_PENDING = scheduled_jobs.c.approval == ApprovalState.PENDING
+_CAN_GO = or_(TABLES[DeletedRun].c.run_gone.is_(False), TABLES[DeletedRun].c.scheduled_job_id.is_(None))
+
 
 def _row(thing: Any) -> dict[str, Any]:
     return {name: getattr(thing, name) for name in FIELDS[type(thing)]}
@@ -124,10 +128,13 @@ def _one(selection: Select[Any]) -> Select[Any]:
     return selection.limit(1)
 
 
+def _lags(table: Table) -> ColumnElement[bool]:
+    return table.c.projected_version < table.c.version
+
+
 @cache
 def _lagging(table: Table) -> Select[Any]:
-    behind = table.c.projected_version < table.c.version
-    return select(table).where(behind).order_by(func.random()).limit(_LIMIT)
+    return select(table).where(_lags(table)).order_by(func.random()).limit(_LIMIT)
 
 
 @cache
@@ -138,24 +145,45 @@ def _to_look_at() -> Select[Any]:
 
 @cache
 def _unfinished(has_after: bool) -> Select[Any]:
-    ongoing = [status for status in Status if not status.final]
-    query = select(job_results).where(job_results.c.status.in_(ongoing))
+    query = select(job_results).where(job_results.c.status.in_(ONGOING))
     query = query.where(job_results.c.id > bindparam("after")) if has_after else query
     return query.order_by(job_results.c.id).limit(_LIMIT)
 
 
 @cache
 def _undecided() -> Select[Any]:
-    pending, expires = scheduled_jobs.c.approval == ApprovalState.PENDING, scheduled_jobs.c.expires_at
-    query = select(scheduled_jobs).where(pending, expires <= bindparam("until"))
+    expires = scheduled_jobs.c.expires_at
+    query = select(scheduled_jobs).where(_PENDING, expires <= bindparam("until"))
     return query.order_by(expires).limit(_LIMIT)
 
 
 @cache
 def _spent() -> Select[Any]:
-    table = TABLES[DeletedRun]
-    can_go = or_(table.c.run_gone.is_(False), table.c.scheduled_job_id.is_(None))
-    return select(table).where(can_go).limit(_LIMIT)
+    return select(TABLES[DeletedRun]).where(_CAN_GO).limit(_LIMIT)
+
+
+@cache
+def _unreleased() -> Select[Any]:
+    return (
+        select(job_results).where(job_results.c.released.is_(False)).order_by(job_results.c.date_created).limit(_LIMIT)
+    )
+
+
+@cache
+def _has_work() -> Select[Any]:
+    spent, head, now = TABLES[DeletedRun], TABLES[AuditHead], bindparam("now", type_=scheduled_jobs.c.expires_at.type)
+    each = (
+        select(jobs.c.id).where(_lags(jobs)),
+        select(scheduled_jobs.c.id).where(_lags(scheduled_jobs)),
+        select(scheduled_jobs.c.id).where(scheduled_jobs.c.next_look_at <= now),
+        select(scheduled_jobs.c.id).where(_PENDING, scheduled_jobs.c.expires_at <= now),
+        select(job_results.c.id).where(job_results.c.released.is_(False)),
+        select(job_results.c.id).where(job_results.c.status.in_(ONGOING)),
+        select(TABLES[PendingCleanup].c.id),
+        select(spent.c.id).where(_CAN_GO),
+        select(head.c.id).where(head.c.announced < head.c.number),
+    )
+    return select(or_(*(query.exists() for query in each)))
 
 
 @cache
@@ -211,6 +239,11 @@ class Transaction:
         table = TABLES[kind]
         for part in _parts(ids):
             self._connection.execute(delete(table).where(table.c.id.in_(part)))
+
+    def remove_created_before(self, kind: type[Any], moment: datetime) -> None:
+        """Delete the values of a kind that were created before that moment."""
+        table = TABLES[kind]
+        self._connection.execute(delete(table).where(table.c.created < moment))
 
     def get(self, kind: type[T], *, lock: bool = False, **by: Any) -> T | None:
         """Return the value that has these fields, or None.
@@ -347,9 +380,17 @@ class Transaction:
 
     # What the loops ask
 
+    def has_work(self, now: datetime) -> bool:
+        """Say whether there is anything at all for the loop to do: one question, answered from indexes."""
+        return bool(self._connection.execute(_has_work(), {"now": now}).scalar_one())
+
     def lagging(self, kind: type[T], limit: int) -> list[T]:
         """Return values whose projection is behind, any of them: ones that keep failing do not stand in the way."""
         return self._read(kind, _lagging(TABLES[kind]), limit=limit)
+
+    def unreleased(self, limit: int) -> list[JobResult]:
+        """Return job results that Prefect has not followed, the oldest first."""
+        return self._read(JobResult, _unreleased(), limit=limit)
 
     def to_look_at(self, now: datetime, limit: int) -> list[ScheduledJob]:
         """Return the scheduled jobs whose time to be looked at again has come."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import RunRequest
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.run_status import RunStatus
+from api_shim.reconcile.served_queues import ServedQueues
+from api_shim.reconcile.wake_queue import WorkQueue
 from api_shim.services.admission import Admissions, Attempt, Outcome
 from api_shim.services.approvals import Approvals
 from api_shim.services.ownership import Ownership
@@ -86,6 +89,38 @@ class Code:
         return data
 
 
+class Polls:
+    """Says which queues are served, beside all that can fail."""
+
+    def __init__(self, plant: Plant) -> None:
+        self._plant = plant
+
+    async def queue_polls(self) -> Mapping[str, datetime | None]:
+        return dict.fromkeys(self._plant.engine.served, self._plant.now)
+
+
+class Prompt:
+    """A use case before each of whose calls it is known who serves, and after each the queue is worked off."""
+
+    def __init__(self, use_case: Any, plant: Plant) -> None:
+        self._use_case = use_case
+        self._queue = plant.queue
+        self._served = plant.served
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._use_case, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        async def called(*args: Any, **named: Any) -> Any:
+            await self._served.look()
+            answer = await found(*args, **named)
+            await self._queue.drain()
+            return answer
+
+        return called
+
+
 class Plant:
     """The use cases over one store and one Prefect in memory.
 
@@ -102,29 +137,44 @@ class Plant:
         self.actor = Actor(id=self.user.id, username="alice", superuser=True)
         self.job = make_job(**job)
         self.code = self.job.code_digest
+        self.woken = 0
         self.start()
 
     def start(self, dies_at: int = 0) -> None:
         """Begin anew, as a process does: with what is in the store and in Prefect, and nothing else."""
         self.life = self.store.life = self.engine.life = Life(dies_at)
-        self.projection = Reconciler(self.store, self.engine, lambda: self.now)
-        self.run_status = RunStatus(self.store, self.engine, self.projection, lambda: self.now)
-        self.loop = BackgroundLoop(self.store, self.engine, self.projection, self.run_status, lambda: self.now)
-        self.admissions = Admissions(self.store)
-        self.runs = Runs(self.store, self.engine, self.projection)
-        self.approvals = Approvals(store=self.store, runs=self.runs, projection=self.projection, clock=lambda: self.now)
-        self.explainer = Explainer(store=self.store, clock=lambda: self.now)
-        self.ownership = Ownership(store=self.store, runs=self.runs, clock=lambda: self.now)
+        clock = lambda: self.now  # noqa: E731 - one for all of them
         code: Any = Code()  # the same promise, for Jobs without code
-        self.schedule_changes = ScheduleChanges(store=self.store, runs=self.runs, code=code, clock=lambda: self.now)
-        self.schedules = Schedules(
-            store=self.store,
-            runs=self.runs,
-            projection=self.projection,
-            code=code,
-            clock=lambda: self.now,
-            zone="UTC",
+        self.projection = Reconciler(self.store, self.engine, clock, self._wake_worker)
+        self.queue = WorkQueue(self.projection.follow, clock)
+        known: Any = Polls(self)  # what is asked here
+        self.served = ServedQueues(known, clock, patience=timedelta(0))
+        self.run_status = RunStatus(self.store, self.engine, self.queue, clock)
+        self.loop = BackgroundLoop(
+            self.store, self.engine, self.projection, self.queue, self.served, self.run_status, clock
         )
+        self.admissions = Admissions(self.store)
+        self.explainer = Explainer(store=self.store, clock=clock)
+        wake = self.queue.wake
+        runs = Runs(self.store, self.served, wake)
+        self.runs: Runs = self.prompt(runs)
+        self.approvals: Approvals = self.prompt(
+            Approvals(store=self.store, runs=runs, projection=self.projection, wake=wake, clock=clock)
+        )
+        self.ownership: Ownership = self.prompt(Ownership(store=self.store, wake=wake, clock=clock))
+        self.schedule_changes: ScheduleChanges = self.prompt(
+            ScheduleChanges(store=self.store, runs=runs, wake=wake, code=code, clock=clock)
+        )
+        self.schedules: Schedules = self.prompt(
+            Schedules(store=self.store, runs=runs, wake=wake, code=code, clock=clock, zone="UTC")
+        )
+
+    def prompt(self, use_case: Any) -> Any:
+        """Return a use case after each of whose calls Prefect follows, as it does on an idle server."""
+        return Prompt(use_case, self)
+
+    def _wake_worker(self) -> None:
+        self.woken += 1
 
     # What happens
 
@@ -140,7 +190,14 @@ class Plant:
         """Let time pass before each tick."""
         for _ in range(times):
             self.now += timedelta(**by)
-            asyncio.run(self.loop.tick())
+            asyncio.run(self.round())
+
+    async def round(self) -> None:
+        """Go once round the loop, and let Prefect follow what it finds."""
+        try:
+            await self.loop.tick()
+        finally:
+            await self.queue.drain()
 
     def settle(self) -> None:
         """Start anew, and go on for long enough that everything is mended."""
@@ -173,6 +230,14 @@ class Plant:
             case Wait(until=until):
                 self.engine.set_state(run.id, "SCHEDULED", "Waiting", scheduled_for=until)
         return answer
+
+    def let_go(self, run: Run) -> UUID:
+        """Let a worker take a run, which then goes on; return the process."""
+        run = self.engine.set_state(run.id, "RUNNING", "Running", started=self.now)
+        attempt = Attempt(id=uuid4(), worker="elsewhere:1", code=self.code)
+        answer, _ = self.admissions.ask(run, attempt, self.now)
+        assert answer == Go()
+        return attempt.id
 
     def work_off(self) -> None:
         """Let a worker execute everything that is due, the oldest first."""
@@ -247,7 +312,7 @@ class Plant:
         assert all(row.projected_version == row.version for row in rows)
         one_offs = {row.flow_run_id: row.start_time for row in rows if row.one_off and row.may_fire}
         shown = {run.id: run.scheduled_for for run in self.unended() if not run.by_schedule}
-        results = [result.id for result in self.all(JobResult) if not result.status.final]
+        results = [result.flow_run_id for result in self.all(JobResult) if not result.status.final]
         assert shown == {**one_offs, **{run_id: shown.get(run_id) for run_id in results}}
         assert all(not run.held for run in self.unended())
 

@@ -33,7 +33,7 @@ from api_shim.reconcile.outbox import AT_ONCE, WAITS, announcement
 from api_shim.reconcile.recovery import ABANDONED_AFTER, SLOW_START, KnownRun, RecoveryAction, recovery_action
 from api_shim.services.admission import Attempt
 from api_shim.services.approval_state import return_stale
-from approval_gate.admission import NOT_APPROVED, Go, Refuse
+from approval_gate.admission import ALREADY_RUN, NOT_APPROVED, Go, Refuse
 from approval_gate.errors import Conflict, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
@@ -156,6 +156,39 @@ def test_the_remedy_for_a_run(
 
 
 @pytest.mark.parametrize(
+    ("state", "age", "result", "expected"),
+    [
+        pytest.param("PENDING", 31, RECORDED, RecoveryAction.START_AGAIN, id="not let go starts again"),
+        pytest.param("RUNNING", 31, RECORDED, RecoveryAction.START_AGAIN, id="not let go, and on its way"),
+        pytest.param("PENDING", 29, RECORDED, RecoveryAction.LEAVE, id="just taken, for its worker may be late to ask"),
+        pytest.param("CANCELLING", 31, RECORDED, RecoveryAction.CANCEL, id="cancelled before it was let go"),
+        pytest.param("CANCELLING", 0, LET_GO_ELSEWHERE, RecoveryAction.CANCEL, id="cancelled, with nobody to end it"),
+        pytest.param(
+            "RUNNING", 3600, LET_GO_ELSEWHERE, RecoveryAction.LEAVE, id="let go: its process may go on without it"
+        ),
+        pytest.param("RUNNING", 0, LET_GO_AND_GONE, RecoveryAction.END, id="let go, and its process gone"),
+    ],
+)
+def test_the_remedy_for_a_run_whose_queue_no_worker_serves_any_more(
+    state: str, age: float, result: JobResult, expected: RecoveryAction
+) -> None:
+    run = make_run(state_type=state, since=NOW - timedelta(seconds=age))
+    assert recovery_action(run, KnownRun(result=result, scheduled=None), NOW, began=NOW - HOUR, alone=True) is expected
+
+
+def test_a_run_that_its_worker_left_starts_again_and_one_that_is_cancelled_ends(plants: Plants) -> None:
+    plant = plants.ready()
+    taken, cancelled = going(plant, "PENDING"), going(plant, "CANCELLING")
+    plant.engine.served.clear()
+    asyncio.run(plant.served.look())
+    plant.now += timedelta(seconds=31)
+    asyncio.run(plant.served.look())
+    plant.tick()
+    states = {run_id: plant.engine.all_runs[run_id].state_type for run_id in (taken, cancelled)}
+    assert states == {taken: "SCHEDULED", cancelled: "CANCELLED"}
+
+
+@pytest.mark.parametrize(
     ("age", "expected"),
     [
         pytest.param(10 * MINUTE, RecoveryAction.LEAVE, id="a worker may take ten minutes to pull an image"),
@@ -224,7 +257,7 @@ def test_a_held_run_that_nobody_recorded_is_dropped(plants: Plants) -> None:
     spec = RunSpec(key="orphan", name="x", parameters={}, queue="default", message="")
     deployment_id = plant.only(Job).deployment_id
     assert deployment_id is not None
-    run_id = asyncio.run(plant.engine.hold(deployment_id, spec))
+    run_id = asyncio.run(plant.engine.create_run(deployment_id, spec)).id
     plant.tick(3, seconds=31)
     assert plant.engine.all_runs[run_id].state_type == "CANCELLED"
     assert plant.all(JobResult) == []
@@ -297,7 +330,7 @@ def test_a_request_that_a_hand_let_run_and_that_is_approved_then_executes_once(p
     plant.tick(40, seconds=31)
     plant.work_off()
     plant.tick(3, seconds=31)
-    assert [(result.id, result.status) for result in plant.all(JobResult)] == [(run_id, Status.SUCCESS)]
+    assert [(result.flow_run_id, result.status) for result in plant.all(JobResult)] == [(run_id, Status.SUCCESS)]
     assert plant.unended() == []
 
 
@@ -349,7 +382,7 @@ def test_a_request_expires_also_while_prefect_is_away_and_is_cancelled_when_it_i
     for _ in range(3):
         plant.now += timedelta(seconds=31)
         with contextlib.suppress(Unavailable):
-            asyncio.run(plant.loop.tick())
+            asyncio.run(plant.round())
     assert plant.only(ScheduledJob).approval is ApprovalState.EXPIRED
     assert its_run(plant).held
     plant.engine.faults.clear()
@@ -365,8 +398,8 @@ def test_wherever_an_expiry_dies_it_happens_once_and_is_told_once(plants: Plants
         return plant
 
     async def twice(plant: Plant) -> None:
-        await plant.loop.tick()
-        await plant.loop.tick()
+        await plant.round()
+        await plant.round()
 
     for plant in plants.dying(over, twice):
         plant.settle()
@@ -422,7 +455,9 @@ async def waiting_row(plant: Plant, job: Job, number: int, **to: Any) -> Schedul
         row = replace(row, deployment_id=home)
     assert home is not None
     spec = RunSpec(key=str(row.id), name=waiting_name(row), parameters=INPUTS, queue="default", message="", awaits=True)
-    return replace(row, flow_run_id=await plant.engine.hold(home, spec))
+    row = replace(row, flow_run_id=asyncio.run(plant.engine.create_run(home, spec)).id)
+    plant.add(row)
+    return row
 
 
 def cost(plants: Plants, monkeypatch: pytest.MonkeyPatch, number: int) -> tuple[list[str], int, int]:
@@ -825,7 +860,7 @@ def test_wherever_the_telling_dies_each_event_is_told_once_and_in_order(plants: 
         remember(plant, 3)
         return plant
 
-    for plant in plants.dying(decided, lambda plant: plant.loop.tick()):
+    for plant in plants.dying(decided, lambda plant: plant.round()):
         plant.settle()
         assert told(plant) == [1, 2, 3, 4, 5]
         assert [each.id for each in plant.engine.announced.values()] == [announcement(e).id for e in events(plant)]
@@ -836,9 +871,9 @@ def test_wherever_the_telling_dies_each_event_is_told_once_and_in_order(plants: 
 def test_wherever_a_request_and_its_approval_die_what_is_remembered_is_told_once(plants: Plants, schedule: Any) -> None:
     async def all_of_it(plant: Plant) -> None:
         await plant.request(schedule)
-        await plant.loop.tick()
+        await plant.round()
         await approve(plant)
-        await plant.loop.tick()
+        await plant.round()
 
     def ready() -> Plant:
         plant = plants.ready(approval_required=True)
@@ -855,7 +890,7 @@ def test_wherever_a_request_and_its_approval_die_what_is_remembered_is_told_once
 
 def test_the_news_of_a_request_waits_for_its_run_and_what_follows_waits_too(plants: Plants) -> None:
     plant = plants.ready(approval_required=True)
-    plant.engine.fail("hold", times=3)
+    plant.engine.fail("create_run", times=3)
     asyncio.run(plant.request(ONCE))
     remember(plant, 1)
     plant.tick(seconds=1)
@@ -883,7 +918,7 @@ def test_the_news_of_a_recurring_request_tells_its_own_deployment(plants: Plants
 
 def test_the_news_of_a_request_does_not_wait_for_ever_for_its_run(plants: Plants) -> None:
     plant = plants.ready(approval_required=True)
-    plant.engine.fail("hold", times=-1)
+    plant.engine.fail("create_run", times=-1)
     asyncio.run(plant.request(ONCE))
     plant.now += WAITS
     plant.tick()
@@ -899,7 +934,7 @@ def test_the_news_of_a_request_does_not_wait_for_ever_for_its_run(plants: Plants
 
 def test_the_news_of_a_request_that_was_withdrawn_before_its_run_came_does_not_wait(plants: Plants) -> None:
     plant = plants.ready(approval_required=True)
-    plant.engine.fail("hold", times=-1)
+    plant.engine.fail("create_run", times=-1)
     asyncio.run(plant.request(ONCE))
     asyncio.run(plant.schedules.delete(plant.actor, plant.only(ScheduledJob).id))
     plant.tick(seconds=1)
@@ -1069,9 +1104,9 @@ class Machine(OverPlants):
 
     @rule(dies_at=st.integers(0, 20))
     def the_loop_ticks(self, dies_at: int) -> None:
-        self._doing(self.plant.loop.tick, dies_at)
+        self._doing(self.plant.round, dies_at)
 
-    @rule(call=st.sampled_from(["hold", "release", "write_deployment", "runs", "end"]), after=st.booleans())
+    @rule(call=st.sampled_from(["create_run", "release", "write_deployment", "runs", "end"]), after=st.booleans())
     def prefect_fails_once(self, call: str, after: bool) -> None:
         self.plant.engine.fail(call, after=after)
         with contextlib.suppress(Unavailable):
@@ -1183,7 +1218,7 @@ class Guarded(Machine):
     def the_code_changes_where_the_workers_are(self) -> None:
         self.plant.code += "+"
 
-    @rule(call=st.sampled_from(["hold", "ask", "release", "runs", "end", "announce"]), after=st.booleans())
+    @rule(call=st.sampled_from(["create_run", "ask", "release", "runs", "end", "announce"]), after=st.booleans())
     def prefect_fails_once(self, call: str, after: bool) -> None:
         self.plant.engine.fail(call, after=after)
         with contextlib.suppress(Unavailable):
@@ -1244,3 +1279,137 @@ Machine.TestCase.settings = Guarded.TestCase.settings = settings(
 )
 TestEverythingAtOnce = pytest.mark.slow(Machine.TestCase)
 TestEverythingAtOnceWithApproval = pytest.mark.slow(Guarded.TestCase)
+
+
+# Lost before it was let go
+
+
+FAULTS = [
+    pytest.param(("CRASHED", "Crashed", "Failed to submit flow run to infrastructure."), id="crashed"),
+    pytest.param(("FAILED", "Failed", "The server could not be asked (ConnectError)."), id="admission out of reach"),
+    pytest.param(("CANCELLED", "Cancelled", "Runner is shutting down."), id="its worker ended"),
+]
+AT_ONCE_OR_LATER = [
+    pytest.param(None, id="a run now"),
+    pytest.param(ONCE, id="a one-off"),
+    pytest.param(HOURLY, id="a firing"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("schedule", AT_ONCE_OR_LATER)
+def test_a_run_that_was_never_let_go_starts_again_until_it_is(
+    plants: Plants, schedule: Any, fault: tuple[str, str, str]
+) -> None:
+    plant = plants.ready()
+    asyncio.run(plant.request(schedule))
+    plant.now = NOW + HOUR
+    if schedule is HOURLY:
+        plant.engine.make_firing(plant.own_id(), plant.now)
+    plant.tick(seconds=1)
+    for _ in range(3):
+        [run] = plant.unended()
+        plant.engine.set_state(run.id, *fault)
+        plant.tick(7, seconds=31)
+        assert [run.id for run in plant.unended()] == [run.id]
+        assert "never let go" in plant.engine.all_runs[run.id].message
+    plant.now += timedelta(minutes=5)
+    plant.work_off()
+    plant.tick(2, seconds=31)
+    result = plant.only(JobResult)
+    assert (result.status, result.flow_run_id) == (Status.SUCCESS, run.id)
+    assert plant.unended() == []
+
+
+def test_attempts_come_ever_more_rarely(plants: Plants) -> None:
+    plant = plants.ready()
+    asyncio.run(plant.request())
+    waits = []
+    while plant.now < NOW + HOUR:
+        [run] = plant.unended()
+        plant.engine.set_state(run.id, "CRASHED", "Crashed")
+        plant.tick(seconds=1)
+        [run] = plant.unended()
+        assert run.scheduled_for is not None
+        waits.append(run.scheduled_for - plant.now)
+        plant.now = run.scheduled_for
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (timedelta(seconds=2), timedelta(minutes=5))
+    assert plant.only(JobResult).status is Status.PENDING
+
+
+@pytest.mark.parametrize("schedule", AT_ONCE_OR_LATER)
+def test_a_run_that_was_let_go_is_not_started_again(plants: Plants, schedule: Any) -> None:
+    plant = plants.ready()
+    asyncio.run(plant.request(schedule))
+    plant.now = NOW + HOUR
+    if schedule is HOURLY:
+        plant.engine.make_firing(plant.own_id(), plant.now)
+    [run] = plant.unended()
+    assert plant.work(run, crash=True) == Go()
+    plant.tick(8, seconds=31)
+    assert plant.only(JobResult).status is Status.FAILURE
+    assert plant.unended() == []
+
+
+def test_a_process_that_is_late_and_the_one_that_was_started_again_are_let_go_once(plants: Plants) -> None:
+    plant = plants.ready()
+    asyncio.run(plant.request())
+    [run] = plant.unended()
+    plant.engine.set_state(run.id, "CRASHED", "Crashed")
+    late = plant.engine.all_runs[run.id]
+    plant.tick(seconds=1)
+    attempts = [Attempt(id=uuid4(), worker="elsewhere:1", code=plant.code) for _ in range(2)]
+    answers = [plant.admissions.ask(late, attempt, plant.now)[0] for attempt in attempts]
+    assert answers == [Go(), Refuse(ALREADY_RUN)]
+
+
+UNWANTED: list[Any] = [
+    pytest.param(("CANCELLED", "Cancelled", ""), None, id="somebody cancelled it in Prefect"),
+    pytest.param(("FAILED", "Refused", "No."), None, id="it was refused"),
+    pytest.param(("CRASHED", "Crashed", ""), {"cancelled_by": "alice"}, id="somebody cancelled it here"),
+]
+
+
+@pytest.mark.parametrize(("state", "to"), UNWANTED)
+def test_what_nobody_wants_any_more_is_not_started_again(plants: Plants, state: Any, to: Any) -> None:
+    plant = plants.ready()
+    asyncio.run(plant.request())
+    [run] = plant.unended()
+    if to:
+        plant.change(plant.only(JobResult), **to)
+    plant.engine.set_state(run.id, *state)
+    plant.tick(3, seconds=31)
+    assert plant.unended() == []
+    assert plant.only(JobResult).status.final
+
+
+def test_a_firing_that_was_lost_is_passed_over_when_the_next_one_is_due(plants: Plants) -> None:
+    plant = plants.ready()
+    asyncio.run(plant.request(HOURLY))
+    plant.now = NOW + HOUR
+    run = plant.engine.make_firing(plant.own_id(), plant.now)
+    plant.now = NOW + 2 * HOUR
+    plant.engine.set_state(run.id, "CRASHED", "Crashed")
+    plant.engine.make_firing(plant.own_id(), plant.now)
+    plant.work_off()
+    plant.tick(6, seconds=31)
+    statuses = {at: result.status for at, result in plant.results().items()}
+    assert statuses[NOW + 2 * HOUR] is Status.SUCCESS
+    assert plant.engine.all_runs[run.id].final
+
+
+def test_wherever_starting_again_dies_it_is_one_run_that_executes_once(plants: Plants) -> None:
+    def lost() -> Plant:
+        plant = plants.ready()
+        asyncio.run(plant.request())
+        plant.engine.set_state(plant.unended()[0].id, "CRASHED", "Crashed")
+        return plant
+
+    for plant in plants.dying(lost, lambda plant: plant.round()):
+        plant.settle()
+        plant.now += timedelta(minutes=5)
+        plant.work_off()
+        plant.tick(seconds=31)
+        assert [result.status for result in plant.all(JobResult)] == [Status.SUCCESS]
+        assert len(plant.engine.all_runs) == 1

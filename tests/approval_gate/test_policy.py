@@ -19,6 +19,7 @@ from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFou
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, Grant, Hidden, ObjectType, Verdict
 from approval_gate.policy import (
+    JOB_GONE,
     LAST_SUPERUSER,
     MAY_NOT_APPROVE,
     MAY_NOT_DENY,
@@ -32,6 +33,7 @@ from approval_gate.policy import (
     RequestFacts,
     Runnable,
     approve,
+    cancel,
     check_object,
     check_result,
     check_type,
@@ -41,6 +43,7 @@ from approval_gate.policy import (
     may_lose_superuser,
     may_touch_superuser,
     missing,
+    run_again,
     runnable,
 )
 
@@ -984,3 +987,50 @@ def test_who_does_not_get_the_request_learns_nothing_of_it(who: Actor, asked: Re
 def test_every_refusal_has_a_sentence(who: Actor, asked: RequestFacts, force: bool) -> None:
     for verdict in (approve(who, asked, force=force), deny(who, asked), dry_run(who, asked)):
         assert not isinstance(verdict, Denied) or verdict.reason.endswith((".", "!"))
+
+
+# Runs
+
+
+A_JOB, OTHER_JOB = {"name": "a"}, {"name": "b"}
+RUNNER = Actor(id=ME, username="me", grants=(grant(RESULT, VIEW), grant(JOB, RUN, limit={"name": "a"})))
+CHANGER = Actor(id=ME, username="me", grants=(grant(RESULT, CHANGE, VIEW, limit={"name": "a"}),))
+NOBODY_ELSE = UUID(int=9)
+
+
+@pytest.mark.parametrize(
+    ("who", "thing", "runs_as", "verdict"),
+    [
+        pytest.param(Actor(id=ME, username="me"), MINE, ME, Allowed(), id="who it runs as, without a permission"),
+        pytest.param(
+            Actor(id=ME, username="me", read_only=True), MINE, ME, Denied(NO_PERMISSION), id="who comes to read only"
+        ),
+        pytest.param(CHANGER, MINE, NOBODY_ELSE, Allowed(), id="who may change it"),
+        pytest.param(CHANGER, MINE, None, Allowed(), id="who may change one whose user is gone"),
+        pytest.param(CHANGER, THEIRS, NOBODY_ELSE, Hidden(), id="who may change others and not see it"),
+        pytest.param(RUNNER, MINE, NOBODY_ELSE, Denied(NO_PERMISSION), id="who may only see it"),
+        pytest.param(CHANGER, None, None, Hidden(), id="one that is not there"),
+        pytest.param(Actor(id=ME, username="me"), None, ME, Denied(NO_PERMISSION), id="nor for who may nothing"),
+        pytest.param(Actor(id=ME, username="me", superuser=True), THEIRS, None, Allowed(), id="a superuser"),
+    ],
+)
+def test_who_may_cancel_a_run(who: Actor, thing: Any, runs_as: UUID | None, verdict: Verdict) -> None:
+    assert cancel(who, thing, runs_as) == verdict
+
+
+@pytest.mark.parametrize(
+    ("who", "thing", "job", "verdict"),
+    [
+        pytest.param(RUNNER, MINE, A_JOB, Allowed(), id="who may see it and run its Job"),
+        pytest.param(RUNNER, MINE, OTHER_JOB, Denied(MAY_NOT_RUN), id="who may run other Jobs"),
+        pytest.param(CHANGER, MINE, A_JOB, Denied(MAY_NOT_RUN), id="who may run none"),
+        pytest.param(RUNNER, MINE, None, Denied(JOB_GONE, NotRunnable), id="one whose Job is gone"),
+        pytest.param(RUNNER, None, None, Hidden(), id="one that is not there"),
+        pytest.param(replace(RUNNER, read_only=True), MINE, A_JOB, Denied(NO_PERMISSION), id="who comes to read only"),
+        pytest.param(
+            Actor(id=ME, username="me", grants=(grant(JOB, RUN),)), MINE, A_JOB, Denied(NO_PERMISSION), id="unseen"
+        ),
+    ],
+)
+def test_who_may_request_a_run_again(who: Actor, thing: Any, job: Any, verdict: Verdict) -> None:
+    assert run_again(who, thing, job) == verdict

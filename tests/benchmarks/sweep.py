@@ -23,6 +23,8 @@ from api_shim.domain.recurrence import Interval
 from api_shim.reconcile.desired_state import own_deployment
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.run_status import RunStatus
+from api_shim.reconcile.served_queues import ServedQueues
+from api_shim.reconcile.wake_queue import WorkQueue
 from api_shim.store import Store
 from tests.factories import make_job, make_scheduled, make_user
 from tests.fakes import FakeEngine
@@ -64,7 +66,9 @@ def main(how_many: int) -> None:
         store.migrate()
         engine = filled(store, how_many)
         reconciler = Reconciler(store, engine, now)
-        loop = BackgroundLoop(store, engine, reconciler, RunStatus(store, engine, reconciler, now), now)
+        queue = WorkQueue(reconciler.follow, now)
+        run_status = RunStatus(store, engine, queue, now)
+        loop = BackgroundLoop(store, engine, reconciler, queue, ServedQueues(engine, now), run_status, now)
         begun = time.perf_counter()
         with store.transaction(write=False) as tx:
             tx.all(ScheduledJob)

@@ -19,6 +19,7 @@ from api_shim.client.protocol import (
     Sleep,
     T,
     body_of,
+    keyed,
     path_of,
     read,
     read_nothing,
@@ -189,6 +190,62 @@ def _patiently(ask: Callable[[], Operation[T]]) -> Operation[T]:
         except Unavailable:
             yield Sleep(SETTLES)
     return (yield from ask())
+
+
+def cancel(ref: Ref) -> Operation[schemas.JobResult]:
+    """Cancel a run. One that has not begun is over at once; one that has is asked to end, and killed if it does not.
+
+    Args:
+        ref: the id of its job result.
+
+    Returns:
+        the job result; ``wait`` for it where its status is not ``REVOKED`` yet.
+
+    Raises:
+        Forbidden: it does not run as you, and you may not change it.
+        NotFound: there is none, or none that you may see.
+        Conflict: it is over already, and was not cancelled.
+
+    Contract 10.
+
+    >>> accepted = shim.run("Greet", {"who": "Ada"})
+    >>> try:
+    ...     status = shim.cancel(accepted.job_result).status.value
+    ... except Conflict:  # it was quicker
+    ...     status = "SUCCESS"
+    """
+    return read(
+        schemas.JobResult, (yield HttpRequest(method="POST", path=path_of(RESULTS, ref, "cancel"), body=body_of({})))
+    )
+
+
+def run_again(ref: Ref, *, idempotency_key: str | None = None) -> Operation[schemas.Accepted]:
+    """Request what has run once more, now, with the same inputs, as you.
+
+    Args:
+        ref: the id of its job result.
+        idempotency_key: any text that you use for this request alone; asking again with it within a day, say because
+            there was no answer, is the same request.
+
+    Returns:
+        the job result, or the scheduled job that waits for approval: exactly one of them is set.
+
+    Raises:
+        Forbidden: you may not run its Job, or nobody may because it is not enabled.
+        NotFound: there is none, or none that you may see.
+        Conflict: its inputs may be sensitive, so they are not kept; or the key was used for another request.
+
+    Contract 10.
+
+    >>> newest, = shim.results(name="Greet", limit=1)
+    >>> shim.run_again(newest).job_result.name
+    'Greet'
+    """
+    path = path_of(RESULTS, ref, "run-again")
+    return read(
+        schemas.Accepted,
+        (yield HttpRequest(method="POST", path=path, body=body_of({}), headers=keyed(idempotency_key))),
+    )
 
 
 def delete_result(ref: Ref) -> Operation[None]:

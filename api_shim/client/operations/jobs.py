@@ -14,6 +14,7 @@ from api_shim.client.protocol import (
     Ref,
     UnexpectedResponse,
     body_of,
+    keyed,
     path_of,
     read,
     rows,
@@ -79,7 +80,12 @@ def variables(ref: Ref) -> Operation[list[schemas.Variable]]:
 
 
 def run(
-    ref: Ref, data: Mapping[str, Any] | None = None, *, name: str | None = None, queue: str | None = None
+    ref: Ref,
+    data: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    idempotency_key: str | None = None,
 ) -> Operation[schemas.Accepted]:
     """Run a Job now, as you; if it needs approval, request it.
 
@@ -88,6 +94,8 @@ def run(
         data: the values of its variables, by name.
         name: the name of the request, if the Job needs approval.
         queue: the work queue; by default the first one of the Job.
+        idempotency_key: any text that you use only for this request; repeating the request with it within a day, for
+            example because there was no answer, does not run the Job twice.
 
     Returns:
         the job result, or the scheduled job that waits for approval: exactly one of them is set.
@@ -106,7 +114,7 @@ def run(
     'Greet'
     """
     schedule = {"interval": "immediately", "name": name} if name else None
-    return (yield from _request(ref, data, schedule, queue))
+    return (yield from _request(ref, data, schedule, queue, idempotency_key))
 
 
 def schedule(
@@ -119,6 +127,7 @@ def schedule(
     cron: str | None = None,
     time_zone: str | None = None,
     queue: str | None = None,
+    idempotency_key: str | None = None,
 ) -> Operation[schemas.ScheduledJob]:
     """Schedule a Job, once or repeatedly.
 
@@ -131,6 +140,8 @@ def schedule(
         cron: a crontab of five fields; without ``at`` it starts at the next match.
         time_zone: the IANA name of the time zone; by default the server's.
         queue: the work queue; by default the first one of the Job.
+        idempotency_key: any text that you use only for this request; repeating the request with it within a day, for
+            example because there was no answer, does not run the Job twice.
 
     Returns:
         the scheduled job; with the ``approval_state`` ``pending`` it waits for approval.
@@ -158,18 +169,22 @@ def schedule(
         "time_zone": time_zone,
     }
     given = {field: value for field, value in asked.items() if value is not None}
-    accepted = yield from _request(ref, data, given, queue)
+    accepted = yield from _request(ref, data, given, queue, idempotency_key)
     if accepted.scheduled_job is None:
         raise UnexpectedResponse
     return accepted.scheduled_job
 
 
 def _request(
-    ref: Ref, data: Mapping[str, Any] | None, schedule: Mapping[str, Any] | None, queue: str | None
+    ref: Ref,
+    data: Mapping[str, Any] | None,
+    schedule: Mapping[str, Any] | None,
+    queue: str | None,
+    idempotency_key: str | None,
 ) -> Operation[schemas.Accepted]:
     asked = {"data": dict(data or {}), "schedule": schedule, "job_queue": queue}
     body = body_of({field: value for field, value in asked.items() if value is not None})
-    answer = yield HttpRequest(method="POST", path=path_of(JOBS, ref, "run"), body=body)
+    answer = yield HttpRequest(method="POST", path=path_of(JOBS, ref, "run"), body=body, headers=keyed(idempotency_key))
     accepted = read(schemas.Accepted, answer)
     if (accepted.scheduled_job is None) is (accepted.job_result is None):
         raise UnexpectedResponse

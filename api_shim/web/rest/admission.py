@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -27,6 +29,9 @@ from approval_gate.errors import Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
 from flows.inputs import storable_text
 
+SHORTEST_PERIOD = timedelta(minutes=1)
+"""Of a schedule: a run that asks sooner than that after its time has no newer one."""
+
 router = APIRouter(prefix="/api/signoff", include_in_schema=False)
 
 
@@ -38,6 +43,8 @@ async def admission(request: Request, actor: Caller, use: Use) -> Response:
     if run is None:
         raise NotFound("This flow run does not exist.")
     now = use.clock()
+    if run.by_schedule and now - run.expected_start >= SHORTEST_PERIOD:
+        run = replace(run, claimed=await use.engine.claimed_at(run_id))
     asks = Attempt(id=attempt, worker=_text(body, "worker"), code=_text(body, "code")[:64])
     answer, ticket = await anyio.to_thread.run_sync(use.admissions.ask, run, asks, now)
     if isinstance(answer, Hold):

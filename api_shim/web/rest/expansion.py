@@ -21,11 +21,20 @@ from fastapi import Request, Response
 
 from api_shim.parsing.sent_back import is_sent_back, what_changes
 from api_shim.schemas import Object, Reference
+from api_shim.services.schedules import Accepted
 from api_shim.store import TYPES, Transaction
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Services
 from api_shim.web.rest.protocol import as_page, read_depth, read_listing, respond
-from api_shim.web.rest.serializers import PATHS, AccountSerializer, Serializer, related, root_of, serializer_at
+from api_shim.web.rest.serializers import (
+    PATHS,
+    AccountSerializer,
+    Serializer,
+    related,
+    root_of,
+    serializer,
+    serializer_at,
+)
 from approval_gate.errors import Forbidden, NotFound
 from approval_gate.model import Action, Actor, ObjectType
 
@@ -148,3 +157,10 @@ async def expanded(request: Request, actor: Actor, use: Services, shapes: Sequen
     if not read_depth(request):
         return list(shapes)
     return await Expander(use, root_of(request), actor).expand(shapes)
+
+
+async def answer_accepted(request: Request, use: Services, accepted: Accepted) -> Response:
+    """Answer a request to run something with what it has become."""
+    scheduled = accepted.scheduled_job
+    shown = await serializer(request, use, [scheduled.job_id] if scheduled else [])
+    return respond(request, shown.accepted(accepted), 201)

@@ -1,8 +1,8 @@
-"""``/api/extras/job-results`` and ``/api/extras/job-logs``: job results, their logs, and deletion.
+"""``/api/extras/job-results`` and ``/api/extras/job-logs``: job results, their logs, cancel, run again and deletion.
 
 * A list of log lines must name its job results: logs are read from Prefect, for a few results at a time.
 
-Contract 7.
+Contract 7 and 10.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from fastapi import APIRouter, Request, Response
 from api_shim import schemas
 from api_shim.parsing.deletions import Deletions, read_ids
 from api_shim.parsing.fields import read_id
+from api_shim.services.request_keys import HEADER, read_key
 from api_shim.store import Listing
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Use
-from api_shim.web.rest.expansion import answer_one, answer_page, expanded
+from api_shim.web.rest.expansion import answer_accepted, answer_one, answer_page, expanded
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import as_page, no_content, read_listing, respond
 from api_shim.web.rest.serializers import serializer
@@ -55,6 +56,27 @@ async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
     """Delete a job result."""
     await use.results.delete(actor, _id(ref))
     return no_content(request)
+
+
+@router.post("/{ref}/cancel", **one(schemas.JobResult, also=[409]))
+async def cancel(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Cancel a run.
+
+    One that has not begun is over at once. One that has is asked to end, and killed if it does not.
+    """
+    await read_body(request)
+    return await answer_one(request, actor, use, KIND, await use.results.cancel(actor, _id(ref)))
+
+
+@router.post("/{ref}/run-again", **answers(schemas.Accepted, 201, keyed=True, also=[405, 409]))
+async def run_again(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Request what has run once more, with the same inputs, as the caller.
+
+    Inputs that may be sensitive are not kept: what had them is to be requested anew.
+    """
+    key = read_key(request.headers.get(HEADER))
+    await read_body(request)
+    return await answer_accepted(request, use, await use.results.run_again(actor, _id(ref), key))
 
 
 @router.get("/{ref}/logs", **answers(list[schemas.JobLogEntry]))

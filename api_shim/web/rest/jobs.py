@@ -12,17 +12,17 @@ from api_shim.domain.model import Job
 from api_shim.parsing.fields import read_id
 from api_shim.parsing.job_change import JobChange
 from api_shim.parsing.run_request import RunForm, RunRequest, read_run
+from api_shim.services.request_keys import HEADER, read_key
 from api_shim.web.bodies import is_form, read_body
 from api_shim.web.deps import Caller, Ref, Use
-from api_shim.web.rest.expansion import answer_one, answer_page, read_change
+from api_shim.web.rest.expansion import answer_accepted, answer_one, answer_page, read_change
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import by_reference, respond
-from api_shim.web.rest.serializers import serializer
 from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/jobs", tags=["jobs"])
 KIND = ObjectType.JOB
-RUN = answers(schemas.Accepted, 201, body=RunRequest, form=RunForm, also=[405])
+RUN = answers(schemas.Accepted, 201, body=RunRequest, form=RunForm, keyed=True, also=[405, 409])
 
 
 @router.get("", **a_list(schemas.Job, KIND))
@@ -61,11 +61,10 @@ async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
 
     The answer is a job result, or a scheduled job if it is to run later or needs approval.
     """
+    key = read_key(request.headers.get(HEADER))
     asked = read_run(await read_body(request), is_form=is_form(request))
-    accepted = await use.schedules.request(actor, read_id(ref) or ref, asked)
-    scheduled = accepted.scheduled_job
-    shown = await serializer(request, use, [scheduled.job_id] if scheduled else [])
-    return respond(request, shown.accepted(accepted), 201)
+    accepted = await use.schedules.request(actor, read_id(ref) or ref, asked, key)
+    return await answer_accepted(request, use, accepted)
 
 
 queues_router = APIRouter(prefix="/api/extras/job-queues", tags=["job-queues"])

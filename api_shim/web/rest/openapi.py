@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute
 
 from api_shim import schemas
 from api_shim.parsing.filters import parameters
+from api_shim.services.request_keys import HEADER, LONGEST
 from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.web.bodies import FORMS
 from api_shim.web.rest.protocol import DEFAULT_LIMIT, DEFAULT_VERSION, MAX_LIMIT, VERSIONS
@@ -80,6 +81,10 @@ PATH: Mapping[str, Json] = {
 }
 """The path parameters."""
 
+KEY: Json = {**TEXT, "minLength": 1, "maxLength": LONGEST}
+KEYED = """Any text that the caller uses only for this request, such as a UUID. The same request with the same key
+within a day is answered with what it has become; another request with that key is refused (409)."""
+
 DONE = {200: "Success.", 201: "Created.", 204: "Deleted."}
 
 
@@ -94,6 +99,7 @@ def answers(
     kind: ObjectType | None = None,
     body: Any = None,
     form: Any = None,
+    keyed: bool = False,
     also: Collection[int] = (),
 ) -> Json:
     """Return the description of a route, as keyword arguments for its decorator.
@@ -105,9 +111,10 @@ def answers(
         kind: the type of object whose fields the query can filter by.
         body: the type of the body.
         form: the type of the body as a form.
+        keyed: whether it takes an idempotency key.
         also: the statuses of further refusals.
     """
-    own = [_reference("parameters", name) for name in query]
+    own = [_reference("parameters", name) for name in [*query, *([HEADER] if keyed else [])]]
     filters = [_query(name, {"type": "array", "items": schema}) for name, schema in parameters(kind)] if kind else []
     extra: Json = {"parameters": [*own, *filters], "responses": _refusals(also)}
     if body is not None:
@@ -184,6 +191,7 @@ def describe(routes: Sequence[BaseRoute]) -> Json:
         "parameters": {
             **{name: {"name": name, "in": "path", "required": True, **told} for name, told in PATH.items()},
             **{name: _query(name, *described) for name, described in QUERY.items()},
+            HEADER: {"name": HEADER, "in": "header", "schema": KEY, "description": KEYED},
         },
         "headers": {"API-Version": {"description": "The version of the answer.", "schema": VERSION}},
         "responses": {name: _answer(shape, told) for name, shape, told in REFUSALS.values()},

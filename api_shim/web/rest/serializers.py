@@ -204,6 +204,7 @@ class Serializer:
         scheduled = row.scheduled_job_id
         return schemas.JobResult(
             **self._object(row.id, "extras/job-results", f"{row.name} ({row.status})"),
+            flow_run_id=row.flow_run_id,
             name=row.name,
             task_name=row.task_name,
             # Clients poll the label until it is one of a finished run.
@@ -217,7 +218,10 @@ class Serializer:
             task_args=[],
             task_kwargs={} if row.sensitive else dict(row.inputs or {}),
             celery_kwargs={"queue": row.queue},
-            meta={"approval": row.approval} if row.approval else {},
+            meta={
+                **({"approval": row.approval} if row.approval else {}),
+                **({"cancelled_by": row.cancelled_by} if row.cancelled_by else {}),
+            },
             job_model=self._job(row.job_id) if row.job_id else None,
             user=self._user(row.user_id) if row.user_id else None,
             scheduled_job=self._to(scheduled, "extras.scheduledjob", "extras/scheduled-jobs") if scheduled else None,

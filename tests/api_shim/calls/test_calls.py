@@ -187,6 +187,8 @@ CASES = [
     case(approvals.dry_run("s"), "POST", f"{E}/scheduled-jobs/s/dry-run/", {}, RESULT, schemas.JobResult, "dry run"),
     case(job_results.result("r"), "GET", f"{E}/job-results/r/", None, RESULT, schemas.JobResult, "result"),
     case(job_results.logs("r"), "GET", f"{E}/job-results/r/logs/", None, [said.line("a")], list, "logs"),
+    case(job_results.cancel("r"), "POST", f"{E}/job-results/r/cancel/", {}, RESULT, schemas.JobResult, "cancel a run"),
+    case(job_results.run_again("r"), "POST", f"{E}/job-results/r/run-again/", {}, BEGUN, schemas.Accepted, "run again"),
     case(job_results.delete_result("r"), "DELETE", f"{E}/job-results/r/", None, None, None, "delete a result"),
     case(job_results.delete_results(["a"]), "DELETE", f"{E}/job-results/", ["a"], None, None, "delete results"),
 ]
@@ -249,3 +251,17 @@ def test_a_request_becomes_one_thing(answer: dict[str, Any]) -> None:
 def test_what_was_to_be_scheduled_has_not_begun() -> None:
     with pytest.raises(UnexpectedResponse):
         played(jobs.schedule("j", name="x", at=AT), [BEGUN])
+
+
+@pytest.mark.parametrize(
+    ("talk", "answer"),
+    [
+        pytest.param(jobs.run("j", idempotency_key="k"), BEGUN, id="run"),
+        pytest.param(jobs.schedule("j", name="x", at=AT, idempotency_key="k"), HELD, id="schedule"),
+        pytest.param(job_results.run_again("r", idempotency_key="k"), BEGUN, id="run again"),
+    ],
+)
+def test_a_request_goes_with_its_key(talk: Operation[Any], answer: Any) -> None:
+    [asked], _ = played(talk, [answer])
+    assert isinstance(asked, HttpRequest)
+    assert asked.headers == {"Idempotency-Key": "k"}

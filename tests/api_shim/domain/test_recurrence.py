@@ -26,6 +26,7 @@ from api_shim.domain.recurrence import (
     next_times,
     nominal_time,
     times_after,
+    times_within,
 )
 from approval_gate.errors import Invalid
 from tests.strategies import crontabs, fires, wall_matches
@@ -580,3 +581,23 @@ def test_time_zones_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"])
 def test_time_zones_are_accepted(name: str) -> None:
     assert check_time_zone(name) == name
+
+
+# Those that have been
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "most", "hours"),
+    [
+        pytest.param(0, 3, 9, [3, 2, 1, 0], id="both ends are included"),
+        pytest.param(-5, 2.5, 9, [2, 1, 0], id="none before the start"),
+        pytest.param(0.5, 2.9, 9, [2, 1], id="ends that are no firings"),
+        pytest.param(0, 100, 3, [100, 99, 98], id="of many the newest"),
+        pytest.param(3, 2, 9, [], id="no time at all"),
+        pytest.param(-5, -1, 9, [], id="before the start"),
+    ],
+)
+def test_the_firings_within_a_time(since: float, until: float, most: int, hours: list[int]) -> None:
+    start = at("2026-05-04T12:00Z")
+    found = times_within(recurrence("hourly", start), start + since * HOUR, start + until * HOUR, most)
+    assert found == [start + hour * HOUR for hour in hours]

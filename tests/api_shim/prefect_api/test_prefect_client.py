@@ -120,7 +120,7 @@ async def one(engine: Orchestrator, run_id: UUID) -> Any:
 
 def test_a_run_is_removed_and_again(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
-        run_id = await engine.hold(await made(engine), a_run())
+        run_id = (await engine.create_run(await made(engine), a_run())).id
         await engine.remove_run(run_id)
         assert await engine.runs([run_id]) == {}
         await engine.remove_run(run_id)
@@ -230,7 +230,7 @@ def test_a_deployment_that_is_gone_reads_as_none_and_cannot_be_written(door: Doo
         with pytest.raises(Unavailable):
             await engine.write_deployment(uuid4(), base())
         with pytest.raises(Unavailable):
-            await engine.hold(uuid4(), a_run())
+            await engine.create_run(uuid4(), a_run())
 
     door.run(test)
 
@@ -238,8 +238,8 @@ def test_a_deployment_that_is_gone_reads_as_none_and_cannot_be_written(door: Doo
 def test_removing_leaves_nothing_that_could_start(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         deployment_id = await made(engine, recurring())
-        held = await engine.hold(deployment_id, a_run())
-        released = await engine.hold(deployment_id, a_run())
+        held = (await engine.create_run(deployment_id, a_run())).id
+        released = (await engine.create_run(deployment_id, a_run())).id
         await engine.release(released, door.now() + timedelta(days=1), "go")
         await engine.remove_deployment(deployment_id)
         await engine.remove_deployment(deployment_id)
@@ -261,7 +261,7 @@ def test_a_held_run_stands_with_what_it_was_given(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         deployment_id = await made(engine)
         asked = a_run()
-        run_id = await engine.hold(deployment_id, asked)
+        run_id = (await engine.create_run(deployment_id, asked)).id
         run = await one(engine, run_id)
         assert (run.id, run.deployment_id, run.by_schedule) == (run_id, deployment_id, False)
         assert (run.state_type, run.state_name, run.message) == ("PAUSED", "Suspended", "Held – ü.")
@@ -277,17 +277,67 @@ def test_a_held_run_stands_with_what_it_was_given(door: Door) -> None:
     door.run(test)
 
 
+def test_a_run_can_be_made_in_the_state_that_it_is_to_have(door: Door) -> None:
+    async def test(engine: Orchestrator) -> None:
+        at = (door.now() + timedelta(days=1)).replace(microsecond=123456)
+        spec = a_run(at=at)
+        run = await engine.create_run(await made(engine), spec)
+        assert (run.key, run.state_type, run.state_name, run.message) == (
+            spec.key, "SCHEDULED", "Scheduled", "Held – ü.",
+        )  # fmt: skip
+        assert (run.scheduled_for, run.parameters, run.waits, run.held) == (at, PARAMETERS, True, False)
+        assert await one(engine, run.id) == run
+
+    door.run(test)
+
+
+@pytest.mark.parametrize("state", ["CRASHED", "FAILED", "CANCELLED"])
+def test_a_run_that_has_ended_can_be_started_again(door: Door, state: str) -> None:
+    async def test(engine: Orchestrator) -> None:
+        run_id = (await engine.create_run(await made(engine), a_run())).id
+        await engine.end(run_id, state, "Named so", "why")
+        at = (door.now() + timedelta(days=1)).replace(microsecond=123456)
+        for _ in range(2):
+            await engine.restart(run_id, at, "again – ü")
+            run = await one(engine, run_id)
+            assert (run.state_type, run.message, run.scheduled_for, run.ended) == ("SCHEDULED", "again – ü", at, None)
+        await engine.restart(uuid4(), at, "nobody")
+
+    door.run(test)
+
+
+def test_when_a_worker_took_a_run_is_told(door: Door) -> None:
+    async def test(engine: Orchestrator) -> None:
+        run_id = (await engine.create_run(await made(engine), a_run())).id
+        assert await engine.claimed_at(run_id) is None
+        await engine.end(run_id, "PENDING", "Pending", "")
+        claimed = await engine.claimed_at(run_id)
+        assert claimed is not None
+        assert abs(door.now() - claimed) < timedelta(minutes=1)
+
+    door.run(test)
+
+
+def test_when_queues_were_asked_about_is_told(door: Door) -> None:
+    async def test(engine: Orchestrator) -> None:
+        polls = await engine.queue_polls()
+        assert {"default", "bulk"} <= polls.keys()
+        assert polls["bulk"] is None, "no worker has asked"
+
+    door.run(test)
+
+
 def test_asking_twice_under_one_key_gives_one_run_also_after_its_end(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         deployment_id = await made(engine)
         asked = a_run()
-        first = await engine.hold(deployment_id, asked)
-        assert await engine.hold(deployment_id, asked) == first
+        first = (await engine.create_run(deployment_id, asked)).id
+        assert (await engine.create_run(deployment_id, asked)).id == first
         assert await engine.find_run(asked.key) == first
         await engine.end(first, "CANCELLED", "Cancelled", "over")
-        assert await engine.hold(deployment_id, asked) == first
+        assert (await engine.create_run(deployment_id, asked)).id == first
         assert (await one(engine, first)).state_type == "CANCELLED"
-        assert await engine.hold(deployment_id, a_run()) != first
+        assert (await engine.create_run(deployment_id, a_run())).id != first
         assert await engine.find_run("test:nobody") is None
 
     door.run(test)
@@ -295,7 +345,7 @@ def test_asking_twice_under_one_key_gives_one_run_also_after_its_end(door: Door)
 
 def test_a_released_run_waits_for_its_time_and_can_be_moved(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
-        run_id = await engine.hold(await made(engine), a_run())
+        run_id = (await engine.create_run(await made(engine), a_run())).id
         at = (door.now() + timedelta(days=2)).replace(microsecond=123456)
         for when in (at, at, at + timedelta(hours=1)):
             await engine.release(run_id, when, "Goes – ü.")
@@ -310,7 +360,7 @@ def test_a_released_run_waits_for_its_time_and_can_be_moved(door: Door) -> None:
 
 def test_releasing_at_the_same_time_again_does_nothing(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
-        run_id = await engine.hold(await made(engine), a_run())
+        run_id = (await engine.create_run(await made(engine), a_run())).id
         at = door.now() + timedelta(days=2)
         await engine.release(run_id, at, "first")
         before = await one(engine, run_id)
@@ -323,7 +373,7 @@ def test_releasing_at_the_same_time_again_does_nothing(door: Door) -> None:
 @pytest.mark.parametrize("state", sorted(ENDED))
 def test_a_run_is_ended_once_and_stays_so(door: Door, state: str) -> None:
     async def test(engine: Orchestrator) -> None:
-        run_id = await engine.hold(await made(engine), a_run())
+        run_id = (await engine.create_run(await made(engine), a_run())).id
         await engine.end(run_id, state, "Named so", "why – ü")
         ended = await one(engine, run_id)
         assert (ended.state_type, ended.state_name, ended.message) == (state, "Named so", "why – ü")
@@ -344,7 +394,7 @@ def test_runs_that_do_not_exist_are_left_out_and_cannot_be_moved(door: Door) -> 
         await engine.release(nobody, door.now(), "go")
         await engine.end(nobody, "CANCELLED", "Cancelled", "gone")
         assert await engine.logs(nobody) == []
-        some = await engine.hold(await made(engine), a_run())
+        some = (await engine.create_run(await made(engine), a_run())).id
         assert set(await engine.runs([some, nobody])) == {some}
 
     door.run(test)
@@ -388,7 +438,7 @@ QUESTIONS = [
 
 async def waiting(engine: Orchestrator, asked: ApprovalForm | None = None) -> UUID:
     """Make a run that waits for a decision, and let it ask."""
-    run_id = await engine.hold(await made(engine), a_run(awaits=True))
+    run_id = (await engine.create_run(await made(engine), a_run(awaits=True))).id
     await engine.ask(run_id, asked or a_question())
     return run_id
 
@@ -397,7 +447,7 @@ async def waiting(engine: Orchestrator, asked: ApprovalForm | None = None) -> UU
 def test_what_was_asked_is_read_back_exactly(door: Door, asked: ApprovalForm) -> None:
     async def test(engine: Orchestrator) -> None:
         spec = a_run(awaits=True, name=asked.name, message=asked.message, parameters=asked.parameters)
-        run_id = await engine.hold(await made(engine), spec)
+        run_id = (await engine.create_run(await made(engine), spec)).id
         await engine.ask(run_id, asked)
         assert await engine.asked(run_id) == asked
         run = await one(engine, run_id)
@@ -411,13 +461,13 @@ def test_a_run_that_waits_for_a_decision_is_held_and_asks_nothing_before_it_is_t
     async def test(engine: Orchestrator) -> None:
         for awaits in (True, False):
             spec = a_run(awaits=awaits)
-            run_id = await engine.hold(await made(engine), spec)
+            run_id = (await engine.create_run(await made(engine), spec)).id
             run = await one(engine, run_id)
             assert (run.state_type, run.state_name, run.message) == ("PAUSED", "Suspended", spec.message)
             assert (run.name, run.parameters, run.scheduled_for) == (spec.name, PARAMETERS, None)
             assert run_id in [run.id for run in await engine.runs_in(HELD)]
             assert await engine.asked(run_id) is None
-            assert await engine.hold(run.deployment_id, spec) == run_id
+            assert (await engine.create_run(run.deployment_id, spec)).id == run_id
 
     door.run(test)
 
@@ -452,7 +502,7 @@ UNENDED = [
 @pytest.mark.parametrize("awaits", [True, False], ids=["made to wait", "made to start"])
 def test_a_run_that_has_not_ended_is_made_to_stand_and_ask(door: Door, comes_to_be: Any, awaits: bool) -> None:
     async def test(engine: Orchestrator) -> None:
-        run_id = await engine.hold(await made(engine), a_run(awaits=awaits))
+        run_id = (await engine.create_run(await made(engine), a_run(awaits=awaits))).id
         await comes_to_be(engine, run_id)
         asked = a_question(message=a_run().message)
         await engine.ask(run_id, asked)
@@ -563,9 +613,9 @@ def test_due_runs_are_those_of_one_deployment_up_to_a_time_the_newest_first(door
         deployment_id, other = await made(engine), await made(engine)
         mine = []
         for _ in range(3):
-            mine.append(await engine.hold(deployment_id, a_run()))
+            mine.append((await engine.create_run(deployment_id, a_run())).id)
             await asyncio.sleep(0.01)
-        await engine.hold(other, a_run())
+        await engine.create_run(other, a_run())
         times = {run.id: run.expected_start for run in (await engine.runs(mine)).values()}
         due = await engine.due_runs(deployment_id, max(times.values()))
         assert [run.id for run in due] == mine[::-1]
@@ -694,7 +744,7 @@ def test_what_a_hand_set_on_a_schedule_is_seen_and_written_away(real: Door) -> N
 def test_a_hand_that_deletes_a_deployment_leaves_held_runs_only(real: Door) -> None:
     async def test(engine: PrefectOrchestrator) -> None:
         deployment_id = await made(engine)
-        ids = [await engine.hold(deployment_id, a_run()) for _ in range(2)]
+        ids = [(await engine.create_run(deployment_id, a_run())).id for _ in range(2)]
         await engine.release(ids[1], real.now() + timedelta(days=1), "go")
         await raw(engine, "DELETE", f"/deployments/{deployment_id}")
         assert set(await engine.runs(ids)) == {ids[0]}
@@ -849,8 +899,8 @@ def test_what_waits_for_a_decision_is_found_by_its_tag_until_it_is_released(real
             rows = await raw(engine, "POST", "/flow_runs/filter", {"flow_runs": {"tags": {"all_": [AWAITING]}}})
             return {row["id"] for row in rows}
 
-        waits = await engine.hold(await made(engine), a_run(awaits=True))
-        starts = await engine.hold(await made(engine), a_run())
+        waits = (await engine.create_run(await made(engine), a_run(awaits=True))).id
+        starts = (await engine.create_run(await made(engine), a_run())).id
         assert str(waits) in await tagged()
         assert str(starts) not in await tagged()
         await engine.ask(starts, a_question())
@@ -958,7 +1008,7 @@ def test_an_event_is_found_by_the_run_that_it_concerns(real: Door) -> None:
 @pytest.mark.slow
 def test_logs_are_read_whole_and_in_order(real: Door) -> None:
     async def test(engine: PrefectOrchestrator) -> None:
-        run_id = await engine.hold(await made(engine), a_run())
+        run_id = (await engine.create_run(await made(engine), a_run())).id
         start = real.now()
         lines = [
             {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -17,7 +17,10 @@ from api_shim.reconcile.desired_state import (
     deployment_name,
     one_off_key,
     own_deployment,
+    result_key,
+    result_named_by,
     run_spec,
+    scheduled_named_by,
 )
 from api_shim.reconcile.drift import describe_drift, differs
 from approval_gate.lifecycle import ApprovalState
@@ -75,16 +78,37 @@ def test_names_are_made_unique_and_short_enough_for_prefect() -> None:
     ],
 )
 def test_a_run_is_called_after_what_it_does_and_can_be_found_while_it_waits(awaits: bool, name: str) -> None:
-    row = make_scheduled(make_job(), None, name="nightly", inputs=INPUTS, queue="bulk")
+    state = ApprovalState.PENDING if awaits else ApprovalState.APPROVED
+    row = make_scheduled(make_job(), None, name="nightly", inputs=INPUTS, queue="bulk", approval=state)
     expected = RunSpec(
         key=one_off_key(row.id), name=name, parameters=INPUTS, queue="bulk", message="Held.", awaits=awaits
     )
-    assert run_spec(one_off_key(row.id), row, "Held.", awaits=awaits) == expected
+    assert run_spec(row, "Held.") == expected
 
 
 def test_the_run_of_a_one_off_is_found_by_its_id() -> None:
     row = make_scheduled(make_job(), None)
     assert one_off_key(row.id) == f"signoff:{row.id}"
+
+
+ID = UUID("6a561bb5-d814-485a-9f31-becc67470eea")
+
+
+@pytest.mark.parametrize(
+    ("key", "result", "scheduled"),
+    [
+        pytest.param(one_off_key(ID), None, (ID, 0), id="the first run of a scheduled job"),
+        pytest.param(one_off_key(ID, 3), None, (ID, 3), id="one that has taken the place of others"),
+        pytest.param(result_key(ID), ID, None, id="the run of a job result"),
+        pytest.param(f"signoff:{ID}/{ID}", None, None, id="a place that is no number"),
+        pytest.param(f"signoff:{ID}/-1", None, None, id="a place before the first"),
+        pytest.param("signoff:result:nonsense", None, None, id="no id"),
+        pytest.param(str(ID), None, None, id="somebody else's key"),
+        pytest.param("", None, None, id="none"),
+    ],
+)
+def test_a_key_tells_what_a_run_was_made_for(key: str, result: UUID | None, scheduled: tuple[UUID, int] | None) -> None:
+    assert (result_named_by(key), scheduled_named_by(key)) == (result, scheduled)
 
 
 def test_names_alone_are_no_difference() -> None:

@@ -25,6 +25,7 @@ from api_shim.reconcile.firings import (
     record_catch_up,
     record_lost,
     record_passed_over,
+    result_id,
 )
 from api_shim.store import Store, Transaction
 from approval_gate.admission import SUPERSEDED
@@ -70,15 +71,17 @@ class World:
     def results(self) -> list[JobResult]:
         return self.write(lambda tx: tx.all(JobResult))
 
+    def change(self, thing: Any, **to: Any) -> None:
+        self.write(lambda tx: tx.change(thing, **to))
+
     def lost(self, row: ScheduledJob, run: Any, firing: datetime = NOW) -> None:
         self.write(lambda tx: record_lost(row, self.job, run, firing, LATE, tx))
 
     def passed_over(self, row: ScheduledJob, run: Any) -> None:
         self.write(lambda tx: record_passed_over(row, self.job, run, LATE, tx))
 
-    def caught_up(self, row: ScheduledJob, run_id: UUID, firing: datetime = NOW) -> bool:
-        recorded: bool = self.write(lambda tx: record_catch_up(row, self.job, run_id, firing, LATE, tx))
-        return recorded
+    def caught_up(self, row: ScheduledJob, firing: datetime = NOW) -> bool:
+        return self.write(lambda tx: record_catch_up(row, self.job, firing, LATE, tx)) is not None
 
 
 @pytest.fixture
@@ -142,7 +145,8 @@ def test_the_result_of_a_firing_is_its_scheduled_job_s(sensitive: bool) -> None:
     job, owner, run_id = make_job(has_sensitive_variables=sensitive, job_queues=("bulk",)), make_user(), uuid4()
     row = make_scheduled(job, owner, queue="fast")
     result = new_result(run_id, job, row, NOW, owner, LATE)
-    assert (result.id, result.job_id, result.scheduled_job_id, result.user_id) == (run_id, job.id, row.id, owner.id)
+    assert (result.id, result.flow_run_id) == (result_id(row, NOW, None), run_id)
+    assert (result.job_id, result.scheduled_job_id, result.user_id) == (job.id, row.id, owner.id)
     assert (result.name, result.task_name, result.queue) == (job.name, job.class_path, "fast")
     assert (result.nominal_time, result.date_created, result.sensitive) == (NOW, LATE, sensitive)
     assert (result.status, result.inputs, result.released) == (Status.PENDING, None, True)
@@ -181,7 +185,7 @@ def test_a_run_that_was_lost_is_recorded_with_its_state(
     run = run_of(row, state_type=state, state_name="Odd", message=message)
     world.lost(row, run)
     [result] = world.results()
-    assert (result.id, result.nominal_time, result.scheduled_job_id) == (run.id, NOW, row.id)
+    assert (result.flow_run_id, result.nominal_time, result.scheduled_job_id) == (run.id, NOW, row.id)
     assert (result.status, result.traceback, result.date_done) == (status, why, LATE)
     assert (result.user_id, result.attempt) == (world.owner.id, None)
     assert world.now(row).enabled is (interval is Interval.HOURLY), "a one-off has had its turn"
@@ -192,23 +196,32 @@ def test_a_run_that_was_passed_over_is_recorded_as_revoked(world: World) -> None
     run = run_of(row)
     world.passed_over(row, run)
     [result] = world.results()
-    assert (result.id, result.nominal_time, result.status) == (run.id, NOW, Status.REVOKED)
+    assert (result.flow_run_id, result.nominal_time, result.status) == (run.id, NOW, Status.REVOKED)
     assert (result.traceback, result.date_done) == (SUPERSEDED, LATE)
     assert world.now(row) == row
 
 
 def test_a_run_that_makes_up_for_a_firing_is_recorded_before_it_is_released(world: World) -> None:
     row, run_id = world.scheduled(), uuid4()
-    assert world.caught_up(row, run_id)
+    assert world.caught_up(row)
     [result] = world.results()
-    assert (result.id, result.nominal_time, result.status) == (run_id, NOW, Status.PENDING)
+    assert (result.flow_run_id, result.nominal_time, result.status) == (None, NOW, Status.PENDING)
     assert (result.inputs, result.released, result.date_done) == (INPUTS, False, None)
-    world.write(lambda tx: mark_released(run_id, tx))
-    assert world.results() == [replace(result, released=True)]
+    for told in (run_id, uuid4()):
+        world.write(lambda tx, told=told: mark_released(result, told, tx))
+        assert world.results() == [replace(result, released=True, flow_run_id=run_id)]
 
 
-def test_a_run_that_nobody_recorded_is_not_marked_as_released(world: World) -> None:
-    world.write(lambda tx: mark_released(uuid4(), tx))
+def test_what_has_been_cancelled_meanwhile_is_not_followed_yet(world: World) -> None:
+    world.add(result := make_result(world.job, None, flow_run_id=None, released=False))
+    world.change(result, cancelled_by="alice")
+    run_id = uuid4()
+    world.write(lambda tx: mark_released(result, run_id, tx))
+    assert world.results() == [replace(result, cancelled_by="alice", flow_run_id=run_id)]
+
+
+def test_a_result_that_is_gone_is_not_marked_as_released(world: World) -> None:
+    world.write(lambda tx: mark_released(make_result(world.job, None), None, tx))
     assert world.results() == []
 
 
@@ -231,7 +244,7 @@ def pass_over(world: World, row: ScheduledJob, run_id: UUID) -> None:
 
 
 def catch_up(world: World, row: ScheduledJob, run_id: UUID) -> None:
-    assert not world.caught_up(row, run_id)
+    assert not world.caught_up(row)
 
 
 RECORDS = [
@@ -251,7 +264,7 @@ def test_a_firing_that_another_run_has_is_not_recorded_again(
     assert world.results() == [taken]
 
 
-@pytest.mark.parametrize("record", RECORDS)
+@pytest.mark.parametrize("record", RECORDS[:2])
 def test_a_run_that_is_recorded_for_something_else_is_not_recorded_again(
     world: World, record: Callable[[World, ScheduledJob, UUID], None]
 ) -> None:
@@ -284,7 +297,7 @@ def test_of_those_who_record_one_firing_at_once_exactly_one_does(world: World) -
 
     def record(_index: int) -> bool:
         barrier.wait()
-        return world.caught_up(row, uuid4())
+        return world.caught_up(row)
 
     with ThreadPoolExecutor(4) as pool:
         recorded = list(pool.map(record, range(4)))

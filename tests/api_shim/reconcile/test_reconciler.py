@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -18,8 +19,10 @@ from api_shim.domain.recurrence import CronSpec, Interval
 from api_shim.parsing.decision import Decision
 from api_shim.reconcile.approval_form import build_approval_form, fingerprint, waiting_name
 from api_shim.reconcile.desired_state import one_off_key
+from api_shim.reconcile.firings import MOST_RECORDED
+from api_shim.services.admission import Attempt
 from api_shim.services.approval_state import return_stale
-from approval_gate.admission import NOT_APPROVED, SUPERSEDED, Go, Hold
+from approval_gate.admission import NOT_APPROVED, SUPERSEDED, Finish, Go, Hold
 from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
@@ -29,7 +32,16 @@ from tests.factories import NOW, make_user
 LATER = {"interval": "future", "name": "once", "start_time": (NOW + HOUR).isoformat()}
 HOURLY = {"interval": "hourly", "name": "often", "start_time": (NOW + HOUR).isoformat()}
 MINUTE = timedelta(minutes=1)
-WRITES = {"create_deployment", "write_deployment", "remove_deployment", "hold", "release", "end", "prepare", "ask"}
+WRITES = {
+    "create_deployment",
+    "write_deployment",
+    "remove_deployment",
+    "create_run",
+    "release",
+    "end",
+    "prepare",
+    "ask",
+}
 
 
 # A crash at any point
@@ -46,7 +58,7 @@ def test_wherever_an_immediate_run_dies_there_is_one_run_or_none(plants: Plants)
         plant.settle()
         plant.check_in_line()
         results = plant.all(JobResult)
-        assert [run.id for run in plant.unended()] == [result.id for result in results]
+        assert [run.id for run in plant.unended()] == [result.flow_run_id for result in results]
         assert all(result.released for result in results)
         plant.work_off()
         assert [result.status for result in plant.all(JobResult)] == [Status.SUCCESS] * len(results)
@@ -75,7 +87,7 @@ def test_wherever_a_recurring_one_dies_there_is_one_deployment_that_is_active_or
 
 
 def test_wherever_the_record_of_a_job_dies_there_is_one_base_deployment(plants: Plants) -> None:
-    in_line_after_a_crash(plants, plants.make, lambda plant: plant.loop.tick())
+    in_line_after_a_crash(plants, plants.make, lambda plant: plant.round())
 
 
 def with_both(plants: Plants) -> Plant:
@@ -107,7 +119,7 @@ def unprojected(plants: Plants, interval: Interval) -> Plant:
 
 @pytest.mark.parametrize("interval", [Interval.FUTURE, Interval.HOURLY])
 def test_what_is_deleted_while_it_was_half_projected_leaves_nothing(plants: Plants, interval: Interval) -> None:
-    for plant in plants.dying(lambda: unprojected(plants, interval), lambda plant: plant.loop.tick()):
+    for plant in plants.dying(lambda: unprojected(plants, interval), lambda plant: plant.round()):
         plant.start()
         asyncio.run(plant.schedules.delete(plant.actor, plant.only(ScheduledJob).id))
         plant.settle()
@@ -137,7 +149,7 @@ def changed(plants: Plants, interval: Interval, **to: Any) -> Plant:
 def test_wherever_disabling_dies_nothing_can_start_in_prefect(
     plants: Plants, interval: Interval, to: dict[str, Any]
 ) -> None:
-    for plant in plants.dying(lambda: changed(plants, interval, **to), lambda plant: plant.loop.tick()):
+    for plant in plants.dying(lambda: changed(plants, interval, **to), lambda plant: plant.round()):
         plant.settle()
         plant.check_in_line()
         assert plant.unended() == []
@@ -149,7 +161,7 @@ def test_wherever_a_return_to_the_queue_dies_it_is_asked_about_and_nothing_can_s
     plants: Plants, interval: Interval
 ) -> None:
     pending = {"approval": ApprovalState.PENDING}
-    for plant in plants.dying(lambda: changed(plants, interval, **pending), lambda plant: plant.loop.tick()):
+    for plant in plants.dying(lambda: changed(plants, interval, **pending), lambda plant: plant.round()):
         plant.settle()
         check_asking(plant)
 
@@ -243,13 +255,13 @@ def executed_once(plant: Plant) -> JobResult:
 @pytest.mark.parametrize("schedule", KINDS)
 def test_a_request_is_a_held_run_that_asks(plants: Plants, schedule: Any) -> None:
     plant = guarded(plants)
-    hold, held = plant.engine.hold, []
+    create, held = plant.engine.create_run, []
 
     async def spied(deployment_id: Any, run: RunSpec) -> Any:
         held.append(run)
-        return await hold(deployment_id, run)
+        return await create(deployment_id, run)
 
-    plant.engine.hold = spied  # type: ignore[method-assign]
+    plant.engine.create_run = spied  # type: ignore[method-assign]
     asyncio.run(plant.request(schedule))
     run = check_asking(plant)
     asked = to_ask(plant)
@@ -286,7 +298,7 @@ def test_what_is_approved_is_released_for_its_time_and_executes_once(
         assert [spec.schedule.active for spec in plant.own().values()] == [True]
     plant.check_in_line()
     result = executed_once(plant)
-    assert (result.id == request.id) is row.one_off
+    assert (result.flow_run_id == request.id) is row.one_off
     assert result.approval == {"by": "bob", "at": row.approved_at.isoformat(), "comment": decision.comment}  # type: ignore[union-attr]
     assert plant.unended() == []
 
@@ -715,8 +727,8 @@ def test_a_request_whose_requester_is_unknown_is_asked_about_all_the_same(plants
 
 
 @pytest.mark.parametrize(
-    "call", ["hold", "ask", "runs", "read_deployment", "create_deployment", "write_deployment", "deployments", "end",
-             "release", "runs_in", "remove_deployment"]
+    "call", ["create_run", "ask", "runs", "read_deployment", "create_deployment", "write_deployment", "deployments",
+             "end", "release", "runs_in", "remove_deployment"]
 )  # fmt: skip
 @pytest.mark.parametrize("after", [False, True], ids=["before its effect", "after its effect"])
 @pytest.mark.parametrize("schedule", KINDS[:2])
@@ -755,8 +767,8 @@ def test_what_waits_is_written_once(plants: Plants) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before its effect", "after its effect"])
 @pytest.mark.parametrize(
     "call",
-    ["prepare", "read_deployment", "create_deployment", "write_deployment", "hold", "release", "runs", "deployments",
-     "remove_deployment", "end", "find_deployment", "find_run", "runs_in"],
+    ["prepare", "read_deployment", "create_deployment", "write_deployment", "create_run", "release", "runs",
+     "deployments", "remove_deployment", "end", "find_deployment", "find_run", "runs_in"],
 )  # fmt: skip
 def test_a_call_that_fails_for_two_minutes_delays_and_loses_nothing(plants: Plants, call: str, after: bool) -> None:
     plant = plants.make()
@@ -783,15 +795,15 @@ def tick_on(plant: Plant, times: int, **by: float) -> None:
 
 async def suppressed(plant: Plant) -> None:
     with contextlib.suppress(Unavailable):
-        await plant.loop.tick()
+        await plant.round()
 
 
 def test_a_one_off_whose_hold_was_dropped_while_prefect_was_away_still_runs(plants: Plants) -> None:
     plant = plants.ready()
     plant.one_off(start_time=NOW + MINUTE)
-    plant.engine.fail("hold", after=True)
+    plant.engine.fail("create_run", after=True)
     tick_on(plant, 1)
-    plant.engine.fail("hold", times=4)
+    plant.engine.fail("create_run", times=4)
     tick_on(plant, 8, seconds=20)
     plant.work_off()
     assert [result.status for result in plant.all(JobResult)] == [Status.SUCCESS]
@@ -948,7 +960,12 @@ def test_a_firing_that_nobody_made_is_made_up_once_and_older_ones_are_not(plants
     assert run.scheduled_for <= plant.now
     assert plant.work(run) == Go()
     plant.tick(3, seconds=31)
-    assert {at: result.status for at, result in plant.results().items()} == {NOW + 3 * HOUR: Status.SUCCESS}
+    statuses = {at: result.status for at, result in plant.results().items()}
+    assert statuses == {
+        NOW + HOUR: Status.REVOKED,
+        NOW + 2 * HOUR: Status.REVOKED,
+        NOW + 3 * HOUR: Status.SUCCESS,
+    }
     assert plant.only(ScheduledJob).total_run_count == 1
 
 
@@ -959,7 +976,7 @@ def test_wherever_making_up_dies_the_newest_is_made_up_once_and_older_runs_are_r
             plant.engine.make_firing(plant.own_id(), NOW + hour * HOUR)
         return plant
 
-    for plant in plants.dying(away, lambda plant: plant.loop.tick()):
+    for plant in plants.dying(away, lambda plant: plant.round()):
         plant.settle()
         plant.work_off()
         plant.settle()
@@ -979,15 +996,15 @@ def test_a_run_of_the_newest_firing_that_still_waits_is_not_made_up_for(plants: 
     late = plant.engine.make_firing(plant.own_id(), NOW + 3 * HOUR)
     plant.tick(3, seconds=31)
     assert [run.id for run in plant.unended()] == [late.id]
-    assert plant.all(JobResult) == []
+    statuses = {at: result.status for at, result in plant.results().items()}
+    assert statuses == {NOW + HOUR: Status.REVOKED, NOW + 2 * HOUR: Status.REVOKED}
 
 
 @pytest.mark.parametrize(
     ("state", "name", "status"),
     [
         pytest.param("CANCELLED", "Cancelled", Status.REVOKED, id="cancelled"),
-        pytest.param("CRASHED", "Crashed", Status.FAILURE, id="crashed"),
-        pytest.param("FAILED", "Failed", Status.FAILURE, id="failed"),
+        pytest.param("FAILED", "Refused", Status.FAILURE, id="refused"),
         pytest.param("COMPLETED", "Completed", Status.FAILURE, id="set to completed by hand"),
     ],
 )
@@ -1008,6 +1025,64 @@ def test_a_run_that_ended_before_it_was_let_go_is_recorded_and_not_repeated(
     assert result.traceback == f"The run ended before it was let go: {name}. so it was"
     assert plant.only(ScheduledJob).enabled is (interval is Interval.HOURLY)
     assert plant.unended() == []
+
+
+def test_every_firing_has_a_record_also_those_that_nobody_made_a_run_for(plants: Plants) -> None:
+    plant = missed(plants, hours=30)
+    plant.engine.make_firing(plant.own_id(), NOW + 7 * HOUR)
+    plant.tick(3, seconds=31)
+    plant.work_off()
+    for hour in (31, 32, 33):
+        plant.now = NOW + hour * HOUR
+        plant.engine.make_firing(plant.own_id(), plant.now)
+        plant.work_off()
+        plant.tick(3, seconds=31)
+    results = plant.results()
+    assert sorted(at for at in results if at) == [NOW + hour * HOUR for hour in range(1, 34)]
+    revoked = [at for at, result in results.items() if result.status is Status.REVOKED]
+    assert len(revoked) == 29
+    assert {results[at].traceback for at in revoked} == {SUPERSEDED}
+    assert {result.released for result in results.values()} == {True}
+
+
+def test_after_a_very_long_time_the_last_thousand_are_recorded(plants: Plants) -> None:
+    plant = missed(plants, hours=3000)
+    plant.tick(3, seconds=31)
+    assert len(plant.results()) == MOST_RECORDED + 1
+    plant.tick(6, seconds=91)
+    assert len(plant.results()) == MOST_RECORDED + 1
+
+
+def test_a_firing_that_a_worker_has_is_not_recorded_as_missed_and_executes(plants: Plants) -> None:
+    plant = plants.ready()
+    plant.recurring()
+    plant.tick(seconds=1)
+    plant.now = NOW + HOUR
+    slow = plant.engine.make_firing(plant.own_id(), plant.now)
+    plant.now += 55 * MINUTE
+    plant.engine.set_state(slow.id, "PENDING", "Pending")
+    plant.now = NOW + 2 * HOUR + timedelta(seconds=100)
+    plant.tick(2, seconds=31)
+    assert NOW + HOUR not in plant.results()
+    run = replace(plant.engine.all_runs[slow.id], claimed=asyncio.run(plant.engine.claimed_at(slow.id)))
+    answer, _ = plant.admissions.ask(run, Attempt(id=uuid4(), worker="elsewhere:1", code=plant.code), plant.now)
+    assert answer == Go()
+    plant.engine.set_state(slow.id, "COMPLETED", "Completed")
+    plant.work_off()
+    plant.tick(6, seconds=91)
+    assert {at for at, result in plant.results().items() if result.attempt} == {NOW + HOUR, NOW + 2 * HOUR}
+
+
+def test_a_firing_that_a_worker_took_too_late_is_passed_over(plants: Plants) -> None:
+    plant = plants.ready()
+    plant.recurring()
+    plant.tick(seconds=1)
+    plant.now = NOW + HOUR
+    late = plant.engine.make_firing(plant.own_id(), plant.now)
+    plant.now = NOW + 2 * HOUR
+    run = replace(late, claimed=plant.now)
+    answer, _ = plant.admissions.ask(run, Attempt(id=uuid4(), worker="elsewhere:1", code=plant.code), plant.now)
+    assert answer == Finish(SUPERSEDED)
 
 
 def test_firings_before_a_schedule_was_made_are_not_owed(plants: Plants) -> None:

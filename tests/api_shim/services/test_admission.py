@@ -147,6 +147,7 @@ def run_of(scheduled: ScheduledJob, at: datetime = NOW, **to: Any) -> Run:
 def make_run(**to: Any) -> Run:
     run: dict[str, Any] = {
         "id": uuid4(),
+        "key": "",
         "name": "brave-badger",
         "deployment_id": uuid4(),
         "state_type": "RUNNING",
@@ -185,7 +186,7 @@ def test_a_firing_goes_and_is_counted(world: World) -> None:
     assert (fired.total_run_count, fired.last_run_at, fired.enabled) == (1, NOW + timedelta(seconds=3), True)
     assert fired.next_look_at == NOW + HOUR + timedelta(seconds=90)
     [result] = world.results()
-    assert (result.id, result.nominal_time, result.user_id) == (run.id, NOW, world.owner.id)
+    assert (result.flow_run_id, result.nominal_time, result.user_id) == (run.id, NOW, world.owner.id)
     assert (result.scheduled_job_id, result.inputs, result.attempt) == (scheduled.id, INPUTS, attempt)
     assert (result.status, result.name, result.queue) == (Status.STARTED, world.job.name, scheduled.queue)
     assert result.approval is None
@@ -415,7 +416,7 @@ def test_a_missed_firing_that_has_a_newer_one_is_recorded_as_revoked(world: Worl
     run = run_of(scheduled, NOW - 2 * HOUR)
     assert world.ask(run) == Finish(SUPERSEDED)
     [result] = world.results()
-    assert (result.id, result.status, result.nominal_time) == (run.id, Status.REVOKED, NOW - 2 * HOUR)
+    assert (result.flow_run_id, result.status, result.nominal_time) == (run.id, Status.REVOKED, NOW - 2 * HOUR)
     assert (result.traceback, result.date_done, result.attempt) == (SUPERSEDED, NOW, None)
     assert world.now(scheduled).total_run_count == 0
     assert world.ask(run) == Refuse(ALREADY_RUN)
@@ -458,7 +459,7 @@ def test_without_an_owner_there_is_one_failed_result_and_the_schedule_is_disable
     message = f"Scheduled job 'nightly' cannot run: {why}. Use 'Assume Ownership' to take it over."
     assert world.ask(run) == Refuse(message, recorded=True, ends_schedule=True)
     [result] = world.results()
-    assert (result.id, result.status, result.traceback) == (run.id, Status.FAILURE, message)
+    assert (result.flow_run_id, result.status, result.traceback) == (run.id, Status.FAILURE, message)
     assert (result.date_done, result.attempt) == (NOW, None)
     ended = world.now(scheduled)
     assert (ended.enabled, ended.total_run_count, ended.version) == (False, 0, scheduled.version + 1)
@@ -669,7 +670,7 @@ def test_a_firing_whose_code_changed_after_the_approval_fails_once_and_is_back_i
     assert world.now(scheduled) == returned(scheduled, CODE_CHANGED)
     assert world.now(world.job) == replace(world.job, code_digest=NEW)
     [result] = world.results()
-    assert (result.id, result.status, result.traceback) == (run.id, Status.FAILURE, CODE_CHANGED)
+    assert (result.flow_run_id, result.status, result.traceback) == (run.id, Status.FAILURE, CODE_CHANGED)
     assert (result.nominal_time, result.date_done, result.attempt, result.approval) == (NOW, NOW, None, None)
     assert world.ask(run, code=NEW) == Refuse(ALREADY_RUN)
     later = NOW + HOUR

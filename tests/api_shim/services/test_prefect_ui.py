@@ -94,7 +94,7 @@ def test_what_is_ours_is_known(plants: Plants) -> None:
     requests = of(plant)
 
     async def ask() -> None:
-        for run_id in (often.flow_run_id, once.flow_run_id, tried.id):
+        for run_id in (often.flow_run_id, once.flow_run_id, result_of(plant, tried.id).flow_run_id):
             assert run_id is not None
             assert await requests.has_run(run_id)
         for deployment_id in (plant.only(Job).deployment_id, often.deployment_id):
@@ -449,7 +449,7 @@ def test_a_run_now_is_a_job_result_of_who_asks(plants: Plants, body: dict[str, A
     bob = runner(plant)
     run_id = run(plant, bob, {"parameters": INPUTS, **{k: v for k, v in body.items() if k != "parameters"}})
     result = plant.only(JobResult)
-    assert (result.id, result.user_id, result.inputs, result.queue) == (run_id, bob.id, INPUTS, "default")
+    assert (result.flow_run_id, result.user_id, result.inputs, result.queue) == (run_id, bob.id, INPUTS, "default")
     made = plant.engine.all_runs[run_id]
     assert (made.name, made.parameters, made.scheduled_for) == (plant.job.name, INPUTS, plant.now)
     assert plant.work(made) == Go()
@@ -501,13 +501,13 @@ def test_what_needs_approval_is_answered_with_the_run_that_waits(
     assert resume(plant, carol, run_id, YES) == ""
     plant.now = start
     plant.work_off()
-    assert (plant.only(JobResult).id, plant.only(JobResult).user_id) == (run_id, bob.id)
+    assert (plant.only(JobResult).flow_run_id, plant.only(JobResult).user_id) == (run_id, bob.id)
 
 
 def test_a_dry_run_of_a_deployment_needs_no_approval(plants: Plants) -> None:
     plant = plants.ready(**APPROVAL)
     run_id = run(plant, runner(plant), {"parameters": {**INPUTS, "dryrun": True}})
-    assert plant.only(JobResult).id == run_id
+    assert plant.only(JobResult).flow_run_id == run_id
     assert plant.all(ScheduledJob) == []
 
 
@@ -548,7 +548,7 @@ def test_what_else_a_client_says_is_ignored(plants: Plants, job: dict[str, Any],
         run_id = run(plant, runner(plant), {**wanted, **more})
         [flow_run] = plant.unended()
         assert flow_run.id == run_id
-        shown = replace(flow_run, id=UUID(int=0), deployment_id=None)
+        shown = replace(flow_run, id=UUID(int=0), key="", deployment_id=None)
         rows = [(row.name, row.interval, row.inputs, row.queue, row.approval) for row in plant.all(ScheduledJob)]
         assert len(rows) + len(plant.all(JobResult)) == 1
         made.append((list(plant.engine.made.values()), shown, rows, plant.engine.queues))
@@ -707,11 +707,14 @@ def test_a_name_that_is_taken_is_refused(plants: Plants) -> None:
 # Prefect away
 
 
-def test_a_run_now_that_prefect_does_not_take_is_refused(plants: Plants) -> None:
+def test_a_run_now_that_prefect_does_not_take_was_accepted_and_shows_later(plants: Plants) -> None:
     plant = plants.ready()
     bob = runner(plant)
-    plant.engine.fail("hold")
-    assert not_run(plant, bob, {})[0] is Unavailable
+    plant.engine.fail("create_run", times=2)
+    with pytest.raises(Unavailable, match=FOLLOWS):
+        run(plant, bob, {})
+    plant.settle()
+    assert [each.id for each in plant.unended()] == [plant.only(JobResult).flow_run_id]
 
 
 @pytest.mark.parametrize("job", [{}, APPROVAL], ids=["without approval", "with approval"])
@@ -720,7 +723,7 @@ def test_a_request_that_prefect_does_not_follow_yet_was_accepted_and_shows_later
 ) -> None:
     plant = plants.ready(**job)
     bob = runner(plant)
-    plant.engine.fail("hold")
+    plant.engine.fail("create_run", times=2)
     with pytest.raises(Unavailable, match=FOLLOWS):
         run(plant, bob, {"state": at(NOW + HOUR), "name": "mine"})
     plant.settle()

@@ -1,19 +1,19 @@
-"""Runs that start now: recorded whole or not at all, and Prefect follows before the answer or after it."""
+"""Runs that start now: recorded whole or not at all, and answered before Prefect follows."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.store import Duplicate, Transaction
-from approval_gate.admission import Go
+from approval_gate.admission import NOT_REQUESTED, Go, Refuse
 from approval_gate.errors import Unavailable
 from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants, opened_plant
 from tests.factories import NOW, make_result
@@ -39,12 +39,15 @@ def start(plant: Plant, inputs: dict[str, Any] = INPUTS, **how: Any) -> JobResul
     ],
 )
 def test_a_queue_must_be_served(plants: Plants, queue: str, served: bool) -> None:
-    check = plants.make().runs.check_served(queue)
+    plant = plants.make()
+    # Not known yet, which is no reason to refuse.
+    plant.runs.check_served(queue)
+    asyncio.run(plant.served.look())
     if served:
-        asyncio.run(check)
+        plant.runs.check_served(queue)
         return
     with pytest.raises(Unavailable) as refused:
-        asyncio.run(check)
+        plant.runs.check_served(queue)
     assert refused.value.detail == f"Unable to process request: No Prefect workers running on queue {queue}."
 
 
@@ -54,9 +57,9 @@ def test_a_queue_must_be_served(plants: Plants, queue: str, served: bool) -> Non
 def test_a_run_starts_as_who_asks_with_what_is_recorded(plants: Plants) -> None:
     plant = plants.ready()
     result = start(plant)
-    [run] = plant.unended()
-    assert (run.id, run.name, run.parameters, run.scheduled_for) == (result.id, plant.job.name, INPUTS, NOW)
-    kept = plant.only(JobResult)
+    [run], kept = plant.unended(), plant.only(JobResult)
+    assert (kept.id, kept.released, plant.woken) == (result.id, True, 1)
+    assert (run.id, run.name, run.parameters, run.scheduled_for) == (kept.flow_run_id, plant.job.name, INPUTS, NOW)
     assert (kept.user_id, kept.job_id, kept.name, kept.task_name) == (
         plant.user.id, plant.job.id, plant.job.name, plant.job.class_path,
     )  # fmt: skip
@@ -76,12 +79,13 @@ def test_sensitive_inputs_are_recorded_and_kept_from_prefect(plants: Plants) -> 
     assert (result.inputs, result.sensitive) == (SECRET, True)
 
 
-def test_a_job_that_prefect_does_not_know_yet_does_not_start(plants: Plants) -> None:
+def test_a_job_that_prefect_does_not_know_yet_starts_when_it_does(plants: Plants) -> None:
     plant = plants.make()
-    with pytest.raises(Unavailable, match="not ready in Prefect yet"):
-        start(plant)
-    assert plant.all(JobResult) == []
-    assert plant.engine.all_runs == {}
+    plant.engine.fail("create_deployment")
+    result = start(plant)
+    assert (plant.only(JobResult), plant.engine.all_runs) == (result, {})
+    plant.settle()
+    assert [run.id for run in plant.unended()] == [plant.only(JobResult).flow_run_id]
 
 
 @pytest.fixture
@@ -109,9 +113,8 @@ def test_what_cannot_be_written_with_the_result_leaves_nothing_that_runs(plant: 
 
     with pytest.raises(Duplicate):
         start(plant, also=also)
-    assert plant.all(JobResult) == []
-    assert all(run.held for run in plant.unended())
     plant.settle()
+    assert plant.all(JobResult) == []
     assert plant.unended() == []
 
 
@@ -121,102 +124,90 @@ def test_the_same_request_twice_is_two_runs(plants: Plants) -> None:
     assert len(plant.all(JobResult)) == len(plant.unended()) == 2
 
 
-# Whole, and soon
+# Whole, at the speed of a commit
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before its effect", "after its effect"])
-@pytest.mark.parametrize("call", ["has_worker", "hold", "release", "runs"])
-def test_a_run_that_prefect_does_not_take_is_refused_whole_or_accepted_whole(
-    plants: Plants, call: str, after: bool
+@pytest.mark.parametrize("call", ["create_run", "create_deployment", "prepare", "read_deployment"])
+@pytest.mark.parametrize("schedule", [None, LATER], ids=["now", "later"])
+def test_what_is_accepted_while_prefect_fails_is_one_run_when_it_is_back(
+    plants: Plants, call: str, after: bool, schedule: Any
+) -> None:
+    plant = plants.make()
+    plant.engine.fail(call, after=after, times=3)
+    accepted = asyncio.run(plant.request(schedule))
+    assert (accepted.job_result is None) is (schedule is not None)
+    plant.settle()
+    plant.check_in_line()
+    assert len(plant.unended()) == 1
+
+
+@pytest.mark.parametrize("schedule", [None, LATER], ids=["now", "later"])
+def test_a_prefect_that_hangs_does_not_hold_up_the_answer(
+    plants: Plants, monkeypatch: pytest.MonkeyPatch, schedule: Any
 ) -> None:
     plant = plants.ready()
-    plant.engine.fail(call, after=after)
-    try:
-        accepted = 1 if asyncio.run(plant.request()).job_result else 0
-    except Unavailable:
-        accepted = 0
+
+    async def asked() -> None:
+        queue = asyncio.create_task(plant.queue.run())
+        with monkeypatch.context() as away:
+            away.setattr(plant.engine, "create_run", lambda *_args: asyncio.sleep(30))
+            away.setattr(plant.queue, "drain", lambda: asyncio.sleep(0.05))
+            await asyncio.wait_for(plant.request(schedule), 5)
+        queue.cancel()
+        await asyncio.gather(queue, return_exceptions=True)
+
+    asyncio.run(asked())
+    assert plant.unended() == []
     plant.settle()
-    assert len(plant.all(JobResult)) == len(plant.unended()) == accepted
     plant.check_in_line()
+    assert len(plant.unended()) == 1
 
 
-def test_a_schedule_is_accepted_while_prefect_does_not_follow_yet(plants: Plants) -> None:
+# Before it is recorded
+
+
+@pytest.mark.parametrize("schedule", [None, {**LATER, "start_time": NOW.isoformat()}], ids=["now", "as a one-off"])
+def test_a_worker_that_is_quicker_than_the_record_is_let_go_once(plants: Plants, schedule: Any) -> None:
     plant = plants.ready()
-    plant.engine.fail("hold")
-    assert asyncio.run(plant.request(LATER)).scheduled_job is not None
+    plant.engine.fail("create_run", after=True)
+    asyncio.run(plant.request(schedule))
+    [run] = plant.unended()
+    assert [row.flow_run_id for row in (*plant.all(JobResult), *plant.all(ScheduledJob))] == [None]
+    assert plant.work(run) == Go()
+    assert plant.work(run) != Go()
     plant.settle()
-    plant.check_in_line()
+    plant.work_off()
+    assert (plant.only(JobResult).flow_run_id, plant.only(JobResult).status) == (run.id, Status.SUCCESS)
+    assert len(plant.engine.all_runs) == 1
 
 
-def test_a_prefect_that_hangs_does_not_hold_up_the_answer(plants: Plants, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant = plants.ready()
-    monkeypatch.setattr("api_shim.services.runs.PROMPT", 0.05)
-    hold, hangs = plant.engine.hold, True
-
-    async def hanging(*args: Any) -> Any:
-        if hangs:
-            await asyncio.sleep(30)
-        return await hold(*args)
-
-    monkeypatch.setattr(plant.engine, "hold", hanging)
-    assert asyncio.run(asyncio.wait_for(plant.request(LATER), 5)).scheduled_job is not None
-    hangs = False
-    plant.settle()
-    plant.check_in_line()
-
-
-def test_a_run_whose_release_hangs_is_answered_soon_and_starts_later(
-    plants: Plants, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "to",
+    [
+        pytest.param({"deployment_id": UUID(int=7)}, id="on another deployment"),
+        pytest.param({"deployment_id": None}, id="on none"),
+        pytest.param({"key": "signoff:result:00000000-0000-0000-0000-000000000007"}, id="under another key"),
+        pytest.param({"key": ""}, id="under none"),
+    ],
+)
+@pytest.mark.parametrize("schedule", [None, {**LATER, "start_time": NOW.isoformat()}], ids=["now", "as a one-off"])
+def test_a_run_that_was_made_elsewhere_is_not_taken_for_one_that_is_not_recorded(
+    plants: Plants, schedule: Any, to: dict[str, Any]
 ) -> None:
     plant = plants.ready()
-    monkeypatch.setattr("api_shim.services.runs.PROMPT", 0.05)
-    with monkeypatch.context() as away:
-        away.setattr(plant.engine, "release", lambda *_args: asyncio.sleep(30))
-        result = asyncio.run(asyncio.wait_for(plant.request(), 5)).job_result
-    assert result == plant.only(JobResult)
-    assert [run.held for run in plant.unended()] == [True]
-    plant.settle()
-    assert [run.held for run in plant.unended()] == [False]
+    plant.engine.fail("create_run", after=True)
+    asyncio.run(plant.request(schedule))
+    [run] = plant.unended()
+    plant.engine.all_runs[run.id] = replace(run, **to)
+    assert plant.work(plant.engine.all_runs[run.id]) == Refuse(NOT_REQUESTED)
 
 
-# Following
-
-
-def test_prefect_follows_a_scheduled_job_before_the_answer(plants: Plants) -> None:
+def test_another_run_under_the_key_of_one_that_is_recorded_does_not_execute(plants: Plants) -> None:
     plant = plants.ready()
-    row = plant.one_off()
-    asyncio.run(plant.runs.follow(row.id))
-    assert [run.scheduled_for for run in plant.unended()] == [NOW + HOUR]
-    plant.check_in_line()
-
-
-def test_a_scheduled_job_that_is_gone_is_followed_by_nothing(plants: Plants) -> None:
-    plant = plants.ready()
-    plant.engine.calls.clear()
-    asyncio.run(plant.runs.follow(UUID(int=0)))
-    assert plant.engine.calls == []
-
-
-def test_what_goes_wrong_while_prefect_follows_is_said_and_the_answer_stands(
-    plants: Plants, caplog: pytest.LogCaptureFixture
-) -> None:
-    plant = plants.ready()
-    row = plant.one_off()
-    plant.engine.fail("hold")
-    with caplog.at_level(logging.WARNING, logger="signoff"):
-        asyncio.run(plant.runs.follow(row.id))
-    assert [record.message for record in caplog.records] == ["Prefect will follow later."]
-    assert plant.only(ScheduledJob).projected_version < row.version
-
-
-def test_who_is_stopped_while_prefect_follows_is_stopped(plants: Plants) -> None:
-    plant = plants.ready()
-
-    async def stopped() -> None:
-        following = asyncio.ensure_future(plant.runs.promptly(lambda: asyncio.sleep(30)))
-        await asyncio.sleep(0)
-        following.cancel()
-        await following
-
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(asyncio.wait_for(stopped(), 5))
+    start(plant)
+    [run] = plant.unended()
+    other = uuid4()
+    plant.engine.all_runs[other] = replace(run, id=other)
+    assert plant.work(plant.engine.all_runs[other]) == Refuse(NOT_REQUESTED)
+    assert plant.work(run) == Go()

@@ -221,9 +221,9 @@ def test_a_run_that_starts_now_is_a_job_result_whose_run_is_let_start(plants: Pl
     assert accepted.scheduled_job is None
     assert accepted.job_result is not None
     [run] = plant.unended()
-    assert (run.id, run.scheduled_for, run.parameters) == (accepted.job_result.id, plant.now, INPUTS)
+    assert (run.id, run.scheduled_for, run.parameters) == (plant.only(JobResult).flow_run_id, plant.now, INPUTS)
     kept = plant.only(JobResult)
-    assert kept == replace(accepted.job_result, released=True)
+    assert kept == replace(accepted.job_result, released=True, flow_run_id=run.id)
     assert (kept.user_id, kept.inputs, kept.nominal_time, kept.scheduled_job_id) == (plant.user.id, INPUTS, None, None)
 
 
@@ -381,10 +381,10 @@ def test_of_those_who_ask_for_one_name_at_once_exactly_one_gets_it(plant: Plant)
 
 def test_runs_that_are_asked_for_at_once_are_as_many_runs(plant: Plant) -> None:
     async def all_at_once() -> list[Any]:
-        return await asyncio.gather(*(plant.request() for _ in range(8)), plant.loop.tick(), plant.loop.tick())
+        return await asyncio.gather(*(plant.request() for _ in range(8)), plant.round(), plant.round())
 
     asyncio.run(all_at_once())
-    assert {run.id for run in plant.unended()} == {result.id for result in plant.all(JobResult)}
+    assert {run.id for run in plant.unended()} == {result.flow_run_id for result in plant.all(JobResult)}
     assert len(plant.unended()) == 8
     assert plant.engine.calls.count("release") == 8
 
@@ -409,9 +409,9 @@ def test_deleting_many_while_prefect_hangs_is_answered_once_and_soon(
     plant = plants.ready()
     ids = [plant.one_off().id for _ in range(40)]
     plant.tick(seconds=1)
-    monkeypatch.setattr("api_shim.services.runs.PROMPT", 0.1)
     with monkeypatch.context() as away:
         away.setattr(plant.engine, "find_deployment", lambda *_names: asyncio.sleep(30))
+        away.setattr(plant.queue, "drain", lambda: asyncio.sleep(0))
         asyncio.run(asyncio.wait_for(plant.schedules.delete_all(plant.actor, ids), 2))
     plant.settle()
     plant.check_in_line()

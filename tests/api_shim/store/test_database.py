@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from api_shim.domain.accounts import Group, User
 from api_shim.domain.model import NEVER, Job, JobResult
-from api_shim.store import Duplicate, Store, Transaction
+from api_shim.store import Duplicate, Store, Transaction, database
 from api_shim.store.database import MIGRATIONS
 from api_shim.store.tables import metadata
 from approval_gate.errors import Invalid, Unavailable
@@ -84,6 +84,30 @@ def test_a_store_of_a_newer_version_is_refused_in_a_sentence(store: Store, store
     engine.dispose()
     with pytest.raises(Unavailable, match="not of this version of signoff"):
         store.migrate()
+
+
+def test_job_results_of_before_they_had_ids_of_their_own_keep_their_runs(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(store_url)
+    upgrade = database.command.upgrade
+    with monkeypatch.context() as before:
+        before.setattr(database.command, "upgrade", lambda config, _head: upgrade(config, "0004"))
+        store.migrate()
+    result = uuid4()
+    engine = create_engine(store_url)
+    statement = (
+        "INSERT INTO job_results (id, name, task_name, queue, status, sensitive, date_created, released) "
+        "VALUES (:id, 'x', 'm.X', 'q', 'SUCCESS', false, '2026-05-04 12:00:00', true)"
+    )
+    with engine.begin() as connection:
+        connection.execute(text(statement), {"id": result.hex})
+    engine.dispose()
+    store.migrate()
+    with store.transaction(write=False) as tx:
+        [kept] = tx.all(JobResult)
+    store.close()
+    assert (kept.id, kept.flow_run_id, kept.cancelled_by) == (result, result, "")
 
 
 def test_the_migrations_are_one_chain() -> None:

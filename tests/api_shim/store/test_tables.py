@@ -304,10 +304,20 @@ def test_a_job_that_something_is_scheduled_of_cannot_be_removed(store: Store, st
 
 def test_a_firing_has_one_result(store: Store, stored: dict[type[Any], Any]) -> None:
     with pytest.raises(Duplicate), store.transaction() as tx:
-        tx.add(replace(stored[JobResult], id=uuid4()))
-    later = replace(stored[JobResult], id=uuid4(), nominal_time=EXACT + timedelta(hours=1))
+        tx.add(replace(stored[JobResult], id=uuid4(), flow_run_id=uuid4()))
+    later = {"id": uuid4(), "flow_run_id": uuid4(), "nominal_time": EXACT + timedelta(hours=1)}
     with store.transaction() as tx:
-        tx.add(later)
+        tx.add(replace(stored[JobResult], **later))
+
+
+def test_a_run_is_that_of_one_result_and_many_can_have_none(store: Store, stored: dict[type[Any], Any]) -> None:
+    another = {"id": uuid4(), "nominal_time": EXACT + timedelta(hours=1)}
+    with pytest.raises(Duplicate), store.transaction() as tx:
+        tx.add(replace(stored[JobResult], **another))
+    with store.transaction() as tx:
+        for hour in (1, 2):
+            later = {"id": uuid4(), "nominal_time": EXACT + timedelta(hours=hour)}
+            tx.add(replace(stored[JobResult], flow_run_id=None, **later))
 
 
 def test_runs_that_are_no_firings_are_as_many_as_there_are(store: Store) -> None:

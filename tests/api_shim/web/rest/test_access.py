@@ -139,6 +139,9 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/extras/job-results/{ref}/logs/{entry_id}"): Need(RESULT),
     ("DELETE", "/api/extras/job-results"): Need(RESULT, "delete", listing=True, ok=204, body=lambda thing: [thing.id]),
     ("DELETE", "/api/extras/job-results/{ref}"): Need(RESULT, "delete", ok=204),
+    # 409, for it is over: who may cancel is told so.
+    ("POST", "/api/extras/job-results/{ref}/cancel"): Need(RESULT, "change", ok=409),
+    ("POST", "/api/extras/job-results/{ref}/run-again"): Need(RESULT, also="run", lacking=MAY_NOT_RUN, ok=201),
     ("GET", "/api/extras/job-logs"): Need(LOG, listing=True, query=lambda thing: {"job_result": thing.id}),
     ("GET", "/api/extras/job-queues"): Need(QUEUE, listing=True),
     ("GET", "/api/extras/job-queues/{ref}"): Need(QUEUE),
@@ -229,6 +232,8 @@ def thing(
             admin.delete(made["url"])
         case "extras.jobresult" if NEEDS[route].action == "delete":
             yield Thing(people.result("Greet"), "Greet")
+        case "extras.jobresult" if NEEDS[route].also:
+            yield Thing(people.result("Guarded", inputs={}), "Guarded")
         case "extras.jobresult" | "extras.joblogentry":
             yield request.getfixturevalue("result")
         case "extras.jobqueue":

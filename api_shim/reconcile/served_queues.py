@@ -1,0 +1,82 @@
+"""Which work queues a worker serves, known from a look at Prefect a few seconds ago.
+
+* Nobody who asks for a run waits for Prefect: what it last said counts, as long as that is fresh.
+* Unknown is not «none»: while Prefect is silent, and until the workers have had the time to come back after this server
+  has started, runs are accepted and wait.
+
+Contract 4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from api_shim.domain.ports import Orchestrator
+from approval_gate.errors import Unavailable
+
+logger = logging.getLogger("signoff")
+
+EVERY = 3.0
+"""Seconds between two looks."""
+FRESH = timedelta(seconds=10)
+"""How long a look says that there is no worker."""
+SILENT_AFTER = timedelta(seconds=30)
+"""How long after its last poll of a queue a worker counts as gone; the slowest that we know poll every 15 seconds."""
+COMES_BACK_WITHIN = timedelta(seconds=30)
+"""How long after the start of this server workers may take to come back."""
+
+
+class ServedQueues:
+    """What is known of who serves the queues.
+
+    Args:
+        engine: Prefect.
+        clock: tells the time, aware.
+        patience: how long after now workers may take to come back.
+    """
+
+    def __init__(
+        self, engine: Orchestrator, clock: Callable[[], datetime], patience: timedelta = COMES_BACK_WITHIN
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._began = clock()
+        self._patience = patience
+        self._looked: datetime | None = None
+        self._polls: Mapping[str, datetime | None] = {}
+
+    async def run(self) -> None:
+        """Look every now and then until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Unavailable:
+                logger.debug("Prefect does not say which queues are served.")
+            await asyncio.sleep(EVERY)
+
+    async def look(self) -> None:
+        """Ask Prefect.
+
+        Raises:
+            Unavailable: it does not answer.
+        """
+        now = self._clock()
+        self._polls = await self._engine.queue_polls()
+        self._looked = now
+
+    def is_served(self, queue: str) -> bool | None:
+        """Say whether a worker serves this queue; None if that is not known."""
+        now = self._clock()
+        polled = self._polls.get(queue)
+        if polled is not None and now - polled < SILENT_AFTER:
+            return True
+        if self._looked is None or now - self._looked > FRESH:
+            return None
+        return False if self._workers_are_back(now) else None
+
+    def _workers_are_back(self, now: datetime) -> bool:
+        seen = any(polled is not None and polled > self._began for polled in self._polls.values())
+        return seen or now - self._began >= self._patience

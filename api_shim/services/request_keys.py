@@ -1,0 +1,77 @@
+"""Idempotency keys: who asks for a run twice, not knowing whether the first request came through, gets one run.
+
+* A key belongs to who used it, for a day. With the same request it stands for what that has become; with another one
+  it is refused.
+* Key and request are recorded in one transaction: there is never one without the other.
+* Kept are digests, that of the request made with the key: nothing of it, as a sensitive input, can be guessed from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from api_shim.domain.model import JobResult, RequestKey, ScheduledJob
+from api_shim.store import Transaction
+from approval_gate.errors import Conflict, Invalid
+
+HEADER = "Idempotency-Key"
+LONGEST = 255
+KEPT = timedelta(days=1)
+
+UNREADABLE = f"Use 1 to {LONGEST} printable ASCII characters."
+OTHER_REQUEST = f"This {HEADER} was used for another request; use a new one."
+DELETED = f"What was requested with this {HEADER} has been deleted since; use a new one."
+
+
+def read_key(header: str | None) -> str | None:
+    """Read the header of a request; None if it has none.
+
+    Raises:
+        Invalid: it is no key.
+    """
+    if header is None:
+        return None
+    if not (0 < len(header) <= LONGEST and header.isascii() and header.isprintable()):
+        raise Invalid({HEADER: [UNREADABLE]})
+    return header
+
+
+def request_key(user_id: UUID, key: str, request: Any, now: datetime) -> RequestKey:
+    """Return the record of a request, whatever it becomes; of equal requests it is the same."""
+    whole = json.dumps(request, sort_keys=True, default=str)
+    return RequestKey(user_id=user_id, key=_digest(key), request=_digest(f"{key}\n{whole}"), created=now)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def requested_before(tx: Transaction, asked: RequestKey) -> ScheduledJob | JobResult | None:
+    """Return what the same request has become before; None if there was none.
+
+    Raises:
+        Conflict: the key was used for another request, or what it requested is gone.
+    """
+    found = tx.get(RequestKey, user_id=asked.user_id, key=asked.key)
+    if found is None or asked.created - found.created > KEPT:
+        return None
+    if found.request != asked.request:
+        raise Conflict(OTHER_REQUEST)
+    became: ScheduledJob | JobResult | None = (
+        tx.get(ScheduledJob, id=found.scheduled_job_id)
+        if found.scheduled_job_id
+        else tx.get(JobResult, id=found.job_result_id)
+    )
+    if became is None:
+        raise Conflict(DELETED)
+    return became
+
+
+def keep(tx: Transaction, asked: RequestKey) -> None:
+    """Record a request with what it has become; those from before the day that they are kept for go."""
+    tx.remove_created_before(RequestKey, asked.created - KEPT)
+    tx.add(asked)

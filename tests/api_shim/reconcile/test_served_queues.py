@@ -1,0 +1,95 @@
+"""Which queues are served: as fresh as it is told, and unknown is not «none»."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from api_shim.reconcile.served_queues import COMES_BACK_WITHIN, FRESH, SILENT_AFTER, ServedQueues
+from approval_gate.errors import Unavailable
+from tests.conftest import Clock
+from tests.fakes import FakeEngine
+
+
+@pytest.fixture
+def engine(clock: Clock) -> FakeEngine:
+    return FakeEngine(clock=clock, queues={"default", "bulk"})
+
+
+@pytest.fixture
+def served(engine: FakeEngine, clock: Clock) -> ServedQueues:
+    return ServedQueues(engine, clock)
+
+
+def look(served: ServedQueues) -> None:
+    asyncio.run(served.look())
+
+
+def test_before_the_first_look_nothing_is_known(served: ServedQueues, clock: Clock) -> None:
+    assert served.is_served("default") is None
+    clock.now += 2 * COMES_BACK_WITHIN
+    assert served.is_served("default") is None
+
+
+def test_what_has_been_asked_about_is_served_and_another_queue_is_not(served: ServedQueues, clock: Clock) -> None:
+    clock.forward(seconds=1)
+    look(served)
+    assert [served.is_served(queue) for queue in ("default", "bulk", "no such queue")] == [True, False, False]
+
+
+def test_until_workers_have_had_the_time_to_come_back_none_is_not_known(
+    engine: FakeEngine, served: ServedQueues, clock: Clock
+) -> None:
+    engine.served.clear()
+    look(served)
+    assert served.is_served("default") is None
+    clock.now += COMES_BACK_WITHIN
+    look(served)
+    assert served.is_served("default") is False
+
+
+def test_what_a_worker_of_before_the_start_asked_says_nothing_of_other_queues(
+    served: ServedQueues, clock: Clock
+) -> None:
+    look(served)
+    clock.forward(seconds=1)
+    assert (served.is_served("default"), served.is_served("bulk")) == (True, None)
+
+
+def test_a_worker_that_is_silent_is_gone_and_an_old_look_says_nothing(
+    engine: FakeEngine, served: ServedQueues, clock: Clock
+) -> None:
+    clock.forward(seconds=1)
+    look(served)
+    clock.now += FRESH + timedelta(seconds=1)
+    assert (served.is_served("default"), served.is_served("bulk")) == (True, None)
+    clock.now += SILENT_AFTER
+    assert served.is_served("default") is None
+    engine.served.clear()
+    look(served)
+    assert served.is_served("default") is False
+
+
+def test_while_prefect_is_silent_the_last_look_counts(engine: FakeEngine, served: ServedQueues, clock: Clock) -> None:
+    clock.forward(seconds=1)
+    look(served)
+    engine.fail("queue_polls", times=-1)
+    with pytest.raises(Unavailable):
+        look(served)
+    assert served.is_served("bulk") is False
+    clock.now += FRESH + timedelta(seconds=1)
+    assert served.is_served("bulk") is None
+
+
+def test_it_goes_on_looking(engine: FakeEngine, served: ServedQueues, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api_shim.reconcile.served_queues.EVERY", 0.001)
+    engine.fail("queue_polls", times=2)
+
+    async def a_while() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(served.run(), 0.2)
+
+    asyncio.run(a_while())
+    assert engine.calls.count("queue_polls") > 3
