@@ -18,15 +18,13 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import JobResult, Participant, ScheduledJob, Status
 from api_shim.parsing.decision import Decision
 from api_shim.services.authentication import Credentials, actor_of, authenticate
-from api_shim.services.ownership import Ownership
-from api_shim.services.schedule_changes import ScheduleChanges
 from approval_gate import policy
 from approval_gate.admission import Go
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 from approval_gate.ownership import ALREADY_OWNER
-from tests.api_shim.plant import HOUR, Code, Plant, Plants, opened_plant
+from tests.api_shim.plant import HOUR, Plant, Plants, opened_plant
 from tests.api_shim.services.test_approvals import (
     APPROVAL,
     APPROVER,
@@ -70,20 +68,12 @@ def free(plants: Plants) -> Plant:
     return plants.ready()
 
 
-def ownership(plant: Plant) -> Ownership:
-    return Ownership(store=plant.store, runs=plant.runs, clock=lambda: plant.now)
-
-
-def edits(plant: Plant) -> ScheduleChanges:
-    return ScheduleChanges(store=plant.store, runs=plant.runs, code=Code(), clock=lambda: plant.now)  # type: ignore[arg-type]
-
-
 def assume(plant: Plant, who: Actor, row: ScheduledJob) -> ScheduledJob:
-    return asyncio.run(ownership(plant).assume(who, {"id": row.id}))
+    return asyncio.run(plant.ownership.assume(who, {"id": row.id}))
 
 
 def transfer(plant: Plant, who: Actor, row: ScheduledJob, to: str) -> ScheduledJob:
-    return asyncio.run(ownership(plant).transfer(who, {"id": row.id}, {"username": to}))
+    return asyncio.run(plant.ownership.transfer(who, {"id": row.id}, {"username": to}))
 
 
 def not_done(plant: Plant, act: Callable[[], Any]) -> tuple[type[GateError], Any]:
@@ -429,7 +419,7 @@ def _bob_approves_and_alice_changes_it(plant: Plant, bob: Actor, row: ScheduledJ
 
 def _postpone(plant: Plant, who: Actor, row: ScheduledJob) -> None:
     later = {"start_time": (plant.now + 2 * HOUR).isoformat()}
-    asyncio.run(edits(plant).change(who, {"id": row.id}, later))
+    asyncio.run(plant.schedule_changes.change(who, {"id": row.id}, later))
 
 
 def _made_again(plant: Plant, name: str) -> Actor:
@@ -470,7 +460,7 @@ def test_who_takes_over_at_the_very_moment_of_his_approval_either_owned_it_first
 
     async def both() -> list[Any]:
         approval = plant.approvals.approve(bob, {"id": row.id}, Decision())
-        return await asyncio.gather(ownership(plant).assume(bob, {"id": row.id}), approval, return_exceptions=True)
+        return await asyncio.gather(plant.ownership.assume(bob, {"id": row.id}), approval, return_exceptions=True)
 
     taken, approved = asyncio.run(both())
     assert isinstance(taken, ScheduledJob)
@@ -494,7 +484,7 @@ def test_wherever_taking_over_dies_it_happened_or_not(plants: Plants) -> None:
         made["row"] = failed(plant)
         return plant
 
-    for plant in plants.dying(ready, lambda plant: ownership(plant).assume(made["bob"], {"id": made["row"].id})):
+    for plant in plants.dying(ready, lambda plant: plant.ownership.assume(made["bob"], {"id": made["row"].id})):
         row = now_of(plant, made["row"])
         assert (row.owner_id, row.enabled, bool(row.failure)) in {(made["bob"].id, True, False), (None, False, True)}
         plant.start()
