@@ -529,7 +529,7 @@ class Owned(Requests):
         case = self._pick(which)
         expected = self._gone(case) or (Conflict if case.owner == who else ScheduledJob)
         by = {"id": case.row.id}
-        answer = self._do(lambda: ownership(self.plant).assume(self.people[who], by), dies_at)
+        answer = self._do(lambda: self.plant.ownership.assume(self.people[who], by), dies_at)
         assert answer is DIED or type(answer) is expected
 
     @rule(which=WHICH, who=WHO, count=st.integers(1, 3), dies_at=MOSTLY_LIVES)
@@ -547,7 +547,7 @@ class Owned(Requests):
         assert answer is DIED or type(answer) in (GONE_ERRORS if self._gone(case) else possible)
 
     def _edit(self, row: ScheduledJob, who: str, **to: Any) -> Awaitable[ScheduledJob]:
-        return edits(self.plant).change(self.people[who], {"id": row.id}, to)
+        return self.plant.schedule_changes.change(self.people[who], {"id": row.id}, to)
 
 
 Owned.TestCase.settings = settings(Requests.TestCase.settings, max_examples=15)
