@@ -11,17 +11,16 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import httpx
 
-from api_shim.services.account_admin import AccountAdmin
 from api_shim.store import Store
 from tests.factories import administering
 
@@ -78,25 +77,11 @@ class Server(ABC):
     def key(self, who: str) -> str:
         """Return a user's key, after making the user if there is none."""
         if who not in self.keys:
-            with self._administering() as admin:
+            with closing(Store(self.database_url)) as store:
+                admin = administering(store)
                 admin.add_user(who, datetime.now(UTC))
                 self.keys[who] = admin.add_token(who, datetime.now(UTC))
         return self.keys[who]
-
-    def permit(self, who: str, types: str, actions: str, constraints: Any = None) -> None:
-        """Give a user a permission."""
-        self.key(who)
-        to = {"types": types.split(","), "actions": actions.split(","), "users": [who], "constraint": constraints}
-        with self._administering() as admin:
-            admin.add_permission(f"test {uuid4()}", datetime.now(UTC), **to)
-
-    @contextmanager
-    def _administering(self) -> Iterator[AccountAdmin]:
-        store = Store(self.database_url)
-        try:
-            yield administering(store)
-        finally:
-            store.close()
 
 
 @dataclass(kw_only=True)

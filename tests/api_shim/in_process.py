@@ -50,9 +50,7 @@ class Within(httpx.BaseTransport):
 
     async def _ask(self, request: httpx.Request) -> httpx.Response:
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False, client=(HERE, 1))
-        request = httpx.Request(
-            request.method, request.url, headers=request.headers, content=request.read(), extensions=request.extensions
-        )
+        request.read()  # a body that has been read can be sent by a loop as well
         answer = await transport.handle_async_request(request)
         return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
@@ -72,12 +70,14 @@ class InProcess(Server):
     def transport(self) -> httpx.BaseTransport:
         return Within(self.portal, BehindProxies(self.application.front, [ip_network(HERE)]))
 
-    def log(self, result_id: str, *messages: str) -> None:
-        """Let Prefect have a log for a job result."""
-        self.application.engine.lines[UUID(result_id)] = [
+    def log(self, result_id: str, *messages: str) -> list[LogLine]:
+        """Let Prefect have a log for a job result, and return its lines."""
+        lines = [
             LogLine(id=uuid4(), level=logging.INFO, source="prefect.flow_runs", message=message, created=now())
             for message in messages
         ]
+        self.application.engine.lines[UUID(result_id)] = lines
+        return lines
 
     def tick(self) -> None:
         """Let the background loop do once what is due."""
