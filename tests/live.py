@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -32,17 +33,40 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 KEY = re.compile(r"^  ([a-z]+):([0-9a-f]{40})$", re.MULTILINE)
 
 
+PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 0.0)
+"""Seconds between attempts, and after the last."""
+
+
+def _busy(answer: httpx.Response) -> bool:
+    """Say whether Prefect's SQLite is busy; our own 503 is an answer."""
+    return answer.status_code == 503 and b"exception_message" in answer.content
+
+
 class Patient(httpx.HTTPTransport):
-    """Asks Prefect again while its SQLite is busy, as every client of Prefect's own does; our own 503 is an answer."""
+    """Asks Prefect again while its SQLite is busy, as every client of Prefect's own does."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()
-        for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 0.0):
+        for pause in PAUSES:
             answer = super().handle_request(request)
             answer.read()
-            if answer.status_code != 503 or b"exception_message" not in answer.content:
+            if not _busy(answer):
                 return answer
             time.sleep(pause)
+        return answer
+
+
+class AsyncPatient(httpx.AsyncHTTPTransport):
+    """The same, for clients of an event loop."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        for pause in PAUSES:
+            answer = await super().handle_async_request(request)
+            await answer.aread()
+            if not _busy(answer):
+                return answer
+            await asyncio.sleep(pause)
         return answer
 
 

@@ -7,7 +7,6 @@ is asked can be tried on it in a thousandth of the time.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-from unittest import mock
 from uuid import UUID, uuid4
 
 import httpx
@@ -27,9 +25,9 @@ from api_shim.web.proxies import BehindProxies
 from flows.registry import discover
 from tests.api_shim.origin import Origin
 from tests.databases import sqlite_with_tables
-from tests.live import JOBS, Server
+from tests.live import Server
 
-MODULES = ("jobs_for_tests", "flows.examples")
+MODULES = ("tests.acceptance.jobs_for_tests", "flows.examples")
 HERE = "127.0.0.1"
 """The address of the clients, which is a trusted proxy."""
 
@@ -90,10 +88,11 @@ def in_process(home: Path) -> Iterator[InProcess]:
     with (
         closing(Store(sqlite_with_tables(home / "signoff.db"))) as store,
         start_blocking_portal() as portal,
-        mock.patch.object(sys, "path", [str(JOBS), *sys.path]),
     ):
         application = Origin(store, now)
-        application.catalogue.record(list(discover(MODULES).jobs.values()))
+        # Other tests of this process have registered Jobs of their own.
+        jobs = discover(MODULES).jobs.values()
+        application.catalogue.record([job for job in jobs if job.class_path.startswith(MODULES)])
         application.user("admin")
         keys = dict(application.identity.demo_keys(application.catalogue, now()))
         started = InProcess(
