@@ -37,6 +37,7 @@ from api_shim.prefect_api.prefect_server import (
     collecting_aside,
     connect,
     create_prefect_app,
+    is_on_sqlite,
     misfit,
     running,
     set_environment,
@@ -45,6 +46,7 @@ from api_shim.services.account_admin import AccountAdmin
 from api_shim.settings import WORKER, Settings, server_zone, system_user, utc_now
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
+from api_shim.web.prefect_writes import OneWriter
 from api_shim.web.proxies import BehindProxies, read_networks
 from approval_gate.errors import Unavailable
 from flows.registry import Discovery, discover
@@ -137,12 +139,12 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     admin.ensure_service(WORKER, worker_key, utc_now())
     origin = origin_of(host, port)
     set_environment(home=settings.home, origin=origin, internal=internal, worker=f"{WORKER}:{worker_key}")
-    found = discover(settings.job_modules)
-    warn(found)
+    found = discovered(settings)
 
     say("Starting Prefect (the first start takes about ten seconds) …")
     prefect = create_prefect_app()
-    client = connect(prefect, internal)
+    reached = reached_by_all(prefect)
+    client = connect(reached, internal)
     engine = PrefectOrchestrator(client, pool=settings.pool)
 
     async def opened() -> None:
@@ -157,7 +159,7 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     front = Gateway(
         shim=shim,
         pages=application.pages,
-        prefect=prefect,
+        prefect=reached,
         store=store,
         sessions=application.sessions,
         requests=application.services.prefect_ui,
@@ -169,6 +171,18 @@ def serve(settings: Settings, store: Store, *, host: str, port: int, demo: bool)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
         server.run()
+
+
+def discovered(settings: Settings) -> Discovery:
+    """Find the Jobs, and print what could not be registered."""
+    found = discover(settings.job_modules)
+    warn(found)
+    return found
+
+
+def reached_by_all(prefect: ASGIApp) -> ASGIApp:
+    """Return Prefect's application with what is between it and all who call it."""
+    return OneWriter(prefect) if is_on_sqlite() else prefect
 
 
 async def worker_there(engine: PrefectOrchestrator) -> None:

@@ -88,6 +88,15 @@ def create_prefect_app() -> ASGIApp:
         raise Unavailable(misfit(f"Prefect's server cannot be imported ({error})")) from error
 
 
+def is_on_sqlite() -> bool:
+    """Say whether Prefect keeps what it has in SQLite, which has one writer."""
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL as URL
+
+    value = URL.value()
+    address = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    return address is None or address.startswith("sqlite")
+
+
 @asynccontextmanager
 async def running(app: Any) -> AsyncIterator[None]:
     """Run what an application does besides answering, as Prefect's services; a mounted one does not by itself."""

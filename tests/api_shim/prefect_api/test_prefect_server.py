@@ -15,12 +15,14 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from prefect.exceptions import Pause
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
 
 from api_shim.prefect_api.prefect_server import (
     EmbeddedWorker,
     collecting_aside,
     connect,
     create_prefect_app,
+    is_on_sqlite,
     misfit,
     running,
     set_environment,
@@ -183,3 +185,16 @@ def test_a_worker_that_fails_is_told_and_started_again(caplog: pytest.LogCapture
 
 def test_a_worker_that_never_started_can_be_stopped() -> None:
     EmbeddedWorker("signoff").stop()
+
+
+@pytest.mark.parametrize(
+    ("url", "is_so"),
+    [
+        (None, True),
+        ("sqlite+aiosqlite:////somewhere/prefect.db", True),
+        ("postgresql+asyncpg://somewhere/prefect", False),
+    ],
+)
+def test_the_database_of_prefect_is_known(url: str | None, is_so: bool) -> None:
+    with temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: url}):
+        assert is_on_sqlite() is is_so

@@ -1,0 +1,97 @@
+"""Prefect on SQLite, with one write at a time.
+
+* SQLite has one writer. Two calls that begin as readers and then both write cannot both go on: one of them gets 503 at
+  once, however long it would have waited. So calls that write wait for each other here, where all of them pass.
+* Prefect's own services write too. What meets one of them gets 503, has changed nothing, and is asked again here, where
+  that takes milliseconds; each client would wait for seconds.
+* A worker that would tell of itself on a websocket, where every message is a write, is refused there: it does so by
+  HTTP then.
+* Nobody waits for somebody else's network: a call is read before its turn, and answered after it.
+* Reading goes on beside it, and so does a Prefect on PostgreSQL, which needs none of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api_shim.web.gateway import READING_METHODS, needs_write
+
+WORKERS_SOCKET = re.compile(r"/api/work_pools/[^/]+/workers/connect/?")
+
+PAUSES = tuple(0.01 * attempt for attempt in range(1, 11))
+"""Seconds before a call is tried again that met another writer."""
+
+
+class OneWriter:
+    """Prefect's application, for one write at a time.
+
+    Args:
+        app: Prefect's ASGI application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        if scope["type"] == "websocket" and WORKERS_SOCKET.fullmatch(scope["path"]):
+            await send({"type": "websocket.close"})
+            return
+        if scope["type"] != "http" or not writes(scope["method"], scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        body = await _read(receive)
+        if body is None:
+            return
+        answer = await self._answer(scope, body, receive)
+        for pause in PAUSES:
+            if not answer or answer[0]["status"] != 503:
+                break
+            await asyncio.sleep(pause)
+            answer = await self._answer(scope, body, receive)
+        for message in answer:
+            await send(message)
+
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive) -> list[Message]:
+        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        answer: list[Message] = []
+
+        async def read() -> Message:
+            return unread.pop() if unread else await receive()
+
+        async def keep(message: Message) -> None:
+            answer.append(message)
+
+        async with self._turn:
+            try:
+                await self._app({**scope}, read, keep)
+            except Exception:
+                # Prefect raises what it has answered too, for a server to print.
+                if not _is_complete(answer):
+                    raise
+        return answer
+
+
+def writes(method: str, path: str) -> bool:
+    """Say whether a call of Prefect's API may write."""
+    return method not in READING_METHODS and needs_write(method, path)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """Return the whole body; None for who hangs up before it is."""
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _is_complete(answer: list[Message]) -> bool:
+    return bool(answer) and answer[-1]["type"] == "http.response.body" and not answer[-1].get("more_body", False)
