@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -11,17 +12,16 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import httpx
 
-from api_shim.services.account_admin import AccountAdmin
 from api_shim.store import Store
 from tests.factories import administering
 
@@ -33,17 +33,40 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 KEY = re.compile(r"^  ([a-z]+):([0-9a-f]{40})$", re.MULTILINE)
 
 
+PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 0.0)
+"""Seconds between attempts, and after the last."""
+
+
+def _busy(answer: httpx.Response) -> bool:
+    """Say whether Prefect's SQLite is busy; our own 503 is an answer."""
+    return answer.status_code == 503 and b"exception_message" in answer.content
+
+
 class Patient(httpx.HTTPTransport):
-    """Asks Prefect again while its SQLite is busy, as every client of Prefect's own does; our own 503 is an answer."""
+    """Asks Prefect again while its SQLite is busy, as every client of Prefect's own does."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()
-        for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 0.0):
+        for pause in PAUSES:
             answer = super().handle_request(request)
             answer.read()
-            if answer.status_code != 503 or b"exception_message" not in answer.content:
+            if not _busy(answer):
                 return answer
             time.sleep(pause)
+        return answer
+
+
+class AsyncPatient(httpx.AsyncHTTPTransport):
+    """The same, for clients of an event loop."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        for pause in PAUSES:
+            answer = await super().handle_async_request(request)
+            await answer.aread()
+            if not _busy(answer):
+                return answer
+            await asyncio.sleep(pause)
         return answer
 
 
@@ -78,25 +101,11 @@ class Server(ABC):
     def key(self, who: str) -> str:
         """Return a user's key, after making the user if there is none."""
         if who not in self.keys:
-            with self._administering() as admin:
+            with closing(Store(self.database_url)) as store:
+                admin = administering(store)
                 admin.add_user(who, datetime.now(UTC))
                 self.keys[who] = admin.add_token(who, datetime.now(UTC))
         return self.keys[who]
-
-    def permit(self, who: str, types: str, actions: str, constraints: Any = None) -> None:
-        """Give a user a permission."""
-        self.key(who)
-        to = {"types": types.split(","), "actions": actions.split(","), "users": [who], "constraint": constraints}
-        with self._administering() as admin:
-            admin.add_permission(f"test {uuid4()}", datetime.now(UTC), **to)
-
-    @contextmanager
-    def _administering(self) -> Iterator[AccountAdmin]:
-        store = Store(self.database_url)
-        try:
-            yield administering(store)
-        finally:
-            store.close()
 
 
 @dataclass(kw_only=True)

@@ -1,8 +1,8 @@
-"""Readers of single values in the bodies that clients send.
+"""Readers of single values in bodies, forms and addresses.
 
-* An error is one sentence under its field; the errors of several fields are reported together.
-* A flag is true or false, and nothing that merely looks like it.
-* A bulk deletion has a list of ids, or of objects with an id.
+* A body is an object; anything else is refused by its kind.
+* One table of words says what is true and what is false, for forms, filters and Jobs' variables alike.
+* What is no id or no count in an address is None or the default: the caller says what that means.
 
 Contract 2.
 """

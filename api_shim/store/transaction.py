@@ -81,13 +81,6 @@ def _row(thing: Any) -> dict[str, Any]:
     return {name: getattr(thing, name) for name in FIELDS[type(thing)]}
 
 
-def _matching(table: Table, by: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-    return [
-        table.c[name].in_(value) if isinstance(value, (set, frozenset, list)) else table.c[name] == value
-        for name, value in by.items()
-    ]
-
-
 class _Test(Enum):
     """How a field is compared with what is asked."""
 
@@ -105,20 +98,28 @@ def _test_of(value: Any) -> _Test:
     return _Test.MEMBER if isinstance(value, (set, frozenset, list)) else _Test.EQUAL
 
 
-def _condition(column: ColumnElement[Any], test: _Test) -> ColumnElement[bool]:
+def _condition(column: ColumnElement[Any], test: _Test, value: Any) -> ColumnElement[bool]:
     match test:
         case _Test.NULL:
             return column.is_(None)
         case _Test.EQUAL:
-            return column == bindparam(column.key)
+            equal: ColumnElement[bool] = column == value
+            return equal
         case _Test.MEMBER:
-            return column.in_(bindparam(column.key, expanding=True))
+            return column.in_(value)
+
+
+def _matching(table: Table, by: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    return [_condition(table.c[name], _test_of(value), value) for name, value in by.items()]
 
 
 @cache
 def _selection(table: Table, tests: tuple[tuple[str, _Test], ...], order: str | None, lock: bool) -> Select[Any]:
     """Return the statement that reads values by some of their fields, whose values are its parameters."""
-    query = select(table).where(*(_condition(table.c[name], test) for name, test in tests))
+    values: dict[str, BindParameter[Any]] = {
+        name: bindparam(name, expanding=test is _Test.MEMBER) for name, test in tests
+    }
+    query = select(table).where(*(_condition(table.c[name], test, values[name]) for name, test in tests))
     query = query if order is None else query.order_by(table.c[order])
     return query.with_for_update() if lock else query
 

@@ -19,14 +19,14 @@ def server(live: Live) -> Server:
     return live
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def admin(server: Server) -> Iterator[httpx.Client]:
     """A superuser's client."""
     with server.client() as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def people(server: Server) -> Iterator[People]:
     """Makes users."""
     made = People(server)

@@ -151,7 +151,7 @@ def test_6_approve_sets_who_and_when(live: Live, people: People, asked: Callable
 def test_6_approve_a_recurring_one_past_its_start_needs_no_force(
     live: Live, people: People, asked: Callable[..., Shape]
 ) -> None:
-    start = datetime.now(UTC) + timedelta(seconds=1)
+    start = datetime.now(UTC) + timedelta(seconds=3)
     row = asked(interval="weekly", start_time=start.isoformat())
     time.sleep(max(0.0, (start - datetime.now(UTC)).total_seconds()))
     with live.client(people.add(CHANGE, APPROVE)) as client:

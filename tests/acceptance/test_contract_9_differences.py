@@ -202,7 +202,7 @@ PAST = "The job's start time is in the past. If you want to force a run anyway, 
 @pytest.fixture(scope="module")
 def overdue(admin: httpx.Client) -> Iterator[Callable[[], Shape]]:
     """Requests whose start has passed."""
-    start = datetime.now(UTC) + timedelta(seconds=4)
+    start = datetime.now(UTC) + timedelta(seconds=10)
     rows = [schedule(admin, job="Change", start_time=start.isoformat()) for _ in range(len(FORCES) + 2)]
     time.sleep(max(0.0, (start - datetime.now(UTC)).total_seconds()))
     waiting = iter(rows[1:])

@@ -179,7 +179,7 @@ def test_a_soft_time_limit_can_be_caught_and_the_hard_one_ends_the_job(admin: ht
     assert result["traceback"].splitlines()[-1].endswith("The job has run longer than its time limit of 3 s.")
     assert logs(admin, result, "warning", "caught The job has run longer than its soft time limit of 1 s.")
     took = moment(result["date_done"]) - moment(result["date_started"])
-    assert timedelta(seconds=3) <= took < timedelta(seconds=6)
+    assert timedelta(seconds=3) <= took < timedelta(seconds=20)
 
 
 def test_of_a_singleton_one_run_goes_at_a_time(admin: httpx.Client) -> None:

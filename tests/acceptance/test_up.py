@@ -59,7 +59,7 @@ async def never(_engine):
 def refuse():
     raise up.Unavailable(up.misfit("Prefect's server cannot be imported (cannot import name 'x')"))
 
-up.create_app = {create_app}
+up.create_prefect_app = {create_app}
 up.PrefectOrchestrator.yields_runs = never
 sys.argv = ["signoff", "up", "--home", {home!r}, "--port", {port!r}]
 main()

@@ -195,7 +195,7 @@ def test_a_comment_that_cannot_be_kept_is_told_beside_it(live: Live, signed_in: 
 def test_a_start_that_has_passed_is_asked_about(
     live: Live, signed_in: SignedIn, requests: Requests, javascript: bool
 ) -> None:
-    start = datetime.now(UTC) + timedelta(seconds=2)
+    start = datetime.now(UTC) + timedelta(seconds=5)
     made = requests.schedule("alice", "Change", {}, name=unique(), interval="future", start_time=start.isoformat())
     page = signed_in("bob", java_script_enabled=javascript)
     eventually(lambda: datetime.now(UTC) > start)

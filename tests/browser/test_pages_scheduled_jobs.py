@@ -306,7 +306,7 @@ def test_its_runs_are_linked_to_their_results_and_to_prefect(
     live: Live, people: People, signed_in: SignedIn, scheduled: Scheduled
 ) -> None:
     name = unique("runs")
-    made = scheduled("alice", name, start_time=(datetime.now(UTC) + timedelta(seconds=1)).isoformat())
+    made = scheduled("alice", name, start_time=(datetime.now(UTC) + timedelta(seconds=5)).isoformat())
     with live.client() as admin:
         found = eventually(
             lambda: admin.get("/api/extras/job-results/", params={"scheduled_job": made}).json()["results"], within=60

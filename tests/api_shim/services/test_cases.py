@@ -253,13 +253,13 @@ def test_who_only_looks_locks_nothing(world: World) -> None:
     world.scheduled()
     locked = []
     with world.store.transaction() as tx:
-        one = tx.one
+        get = tx.get
 
         def hear(kind: type[Any], *, lock: bool = False, **by: Any) -> Any:
             locked.append(lock)
-            return one(kind, lock=lock, **by)
+            return get(kind, lock=lock, **by)
 
-        tx.one = hear  # type: ignore[method-assign]  # only heard
+        tx.get = hear  # type: ignore[method-assign]  # only heard
         for action in (Action.VIEW, Action.CHANGE, Action.DELETE):
             authorize(tx, ROOT, action, {"name": "nightly"}, NOW, allows)
     assert locked == [False, True, True]

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from api_shim.prefect_api import prefect_writes
 from api_shim.prefect_api.prefect_server import connect
+from api_shim.web import prefect_writes
 from api_shim.web.prefect_writes import OneWriter, writes
 
 

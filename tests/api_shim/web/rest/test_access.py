@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -193,8 +193,7 @@ def test_every_route_says_here_what_it_needs() -> None:
 @pytest.fixture(scope="module")
 def result(server: InProcess, people: People) -> Thing:
     made = people.result("Greet")
-    server.log(made, "Hello world")
-    (line,) = server.application.engine.lines[UUID(made)]
+    (line,) = server.log(made, "Hello world")
     return Thing(made, "Greet", entry=str(line.id))
 
 

@@ -19,7 +19,7 @@ def test_a_job_has_the_fields_of_the_contract(server: InProcess, admin: httpx.Cl
     check_fields(greet, JOB)
     assert greet["object_type"] == "extras.job"
     assert greet["url"] == f"{server.origin}{JOBS}{greet['id']}/"
-    assert (greet["module_name"], greet["job_class_name"]) == ("jobs_for_tests", "Greet")
+    assert (greet["module_name"], greet["job_class_name"]) == ("tests.acceptance.jobs_for_tests", "Greet")
     assert (greet["display"], greet["grouping"]) == ("Greet", "Acceptance")
     assert greet["task_queues"] == ["default", "bulk"]
     assert [set(queue) for queue in greet["job_queues"]] == [{"id", "object_type", "url"}] * 2

@@ -91,25 +91,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
 
 
 @pytest.fixture(scope="module")
-def people(server: InProcess) -> Iterator[People]:
-    made = People(server)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def asker(server: InProcess, people: People) -> Iterator[requests.Session]:
     """Signed in as a superuser whom nobody asks about."""
     with requests.Session() as session:
         session.mount(server.origin, Adapter(server.transport()))
         session.headers["Authorization"] = f"Token {server.key(people.add(superuser=True))}"
         yield session
-
-
-@pytest.fixture(scope="module")
-def admin(server: InProcess) -> Iterator[httpx.Client]:
-    with server.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
