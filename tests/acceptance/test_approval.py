@@ -104,11 +104,31 @@ def states(admin: httpx.Client, run: Shape) -> list[str]:
 
 
 def finished(client: httpx.Client, run_id: str) -> Shape:
-    def over() -> Shape | None:
+    def done() -> Shape | None:
         answer = client.get(f"{RESULTS}{run_id}/")
         return answer.json() if answer.status_code == 200 and answer.json()["date_done"] else None
 
-    return eventually(over, within=180)
+    return eventually(done, within=180)
+
+
+def result_of(client: httpx.Client, run: Shape) -> Shape:
+    """Wait for the end of a run of Prefect's, and return its job result."""
+
+    def done() -> Shape | None:
+        rows = client.get(RESULTS, params={"flow_run_id": run["id"]}).json()["results"]
+        return rows[0] if rows and rows[0]["date_done"] else None
+
+    return eventually(done, within=180)
+
+
+def over(admin: httpx.Client, run: Shape) -> Shape:
+    """Wait until a run is over in Prefect, and return it."""
+
+    def shown() -> Shape | None:
+        found: Shape = admin.get(f"/api/flow_runs/{run['id']}").json()
+        return found if found["state_type"] in ("COMPLETED", "FAILED", "CANCELLED", "CRASHED") else None
+
+    return eventually(shown)
 
 
 def executions(file: Path) -> list[str]:
@@ -160,11 +180,11 @@ def test_a_request_waits_is_refused_to_its_author_tried_approved_and_runs_once_a
     approved = decide(cast.bob, row, "approve", force=True, comment="maintenance window agreed").json()
     assert approved["approved_by_user"]["id"] == approved_by(cast, "bob")
     assert approved["approved_at"]
-    result = finished(cast.alice, held["id"])
+    result = result_of(cast.alice, held)
     assert (result["status"]["value"], result["result"]) == ("SUCCESS", "changed")
     assert result["meta"]["approval"]["by"] == cast.names["bob"]
     assert result["meta"]["approval"]["comment"] == "maintenance window agreed"
-    assert executions(file) == [f"{cast.names['alice']} {held['id']}"]
+    assert executions(file) == [f"{cast.names['alice']} {result['id']}"]
     said = [
         row["message"] for row in cast.admin.get("/api/flow_run_states/", params={"flow_run_id": held["id"]}).json()
     ]
@@ -197,7 +217,7 @@ def test_denied_leaves_nothing_behind(live: Live, cast: Cast, folder: Path) -> N
         assert (answer.status_code, answer.json()["approval_state"]) == (200, "denied")
         assert cast.admin.get(row["url"]).status_code == 404
         assert cast.admin.get(QUEUE, params={"id": row["id"]}).json()["count"] == 0
-        shown = cast.admin.get(f"/api/flow_runs/{run['id']}").json()
+        shown = over(cast.admin, run)
         ended = shown["state"]
         assert (ended["type"], ended["message"]) == ("CANCELLED", f"Denied by {cast.names['bob']}: not today")
         assert shown["tags"] == ["signoff"]
@@ -237,10 +257,10 @@ def test_an_early_approval_runs_at_its_time_and_a_recurring_one_with_its_next_fi
     for row in (early, each):
         assert decide(cast.bob, row, "approve").status_code == 200
     approved_at = datetime.now(UTC)
-    ended = cast.admin.get(f"/api/flow_runs/{request_run['id']}").json()["state"]
+    ended = over(cast.admin, request_run)["state"]
     assert (ended["type"], ended["message"]) == ("COMPLETED", f"Approved by {cast.names['bob']}.")
     run = run_of(cast.admin, early)
-    result = finished(cast.alice, run["id"])
+    result = result_of(cast.alice, run)
     started = datetime.fromisoformat(result["date_started"])
     assert soon <= started <= soon + timedelta(seconds=45)
     firing = eventually(lambda: executions(folder / "each"), within=180)[0]
@@ -260,10 +280,7 @@ def test_what_nobody_decides_about_in_its_time_expires(live: Live, cast: Cast) -
         409,
         "This request has expired, because nobody decided about it in time; request it again.",
     )
-    ended = eventually(
-        lambda: (s := cast.admin.get(f"/api/flow_runs/{run['id']}").json()["state"])["type"] == "CANCELLED" and s
-    )
-    assert ended["name"] == "Expired"
+    assert over(cast.admin, run)["state"]["name"] == "Expired"
     assert audit(live, row) == [("approval.requested", cast.names["alice"]), ("approval.expired", "")]
     cast.admin.delete(row["url"])
 
@@ -272,9 +289,9 @@ def test_a_failing_job_executes_once(cast: Cast, folder: Path) -> None:
     row = ask(cast.alice, folder / "failing", breaks=True)
     run = run_of(cast.admin, row)
     assert decide(cast.bob, row, "approve").status_code == 200
-    result = finished(cast.alice, run["id"])
+    result = result_of(cast.alice, run)
     assert result["status"]["value"] == "FAILURE"
-    eventually(lambda: cast.admin.get(f"/api/flow_runs/{run['id']}").json()["state"]["type"] == "FAILED")
+    assert over(cast.admin, run)["state"]["type"] == "FAILED"
     time.sleep(3)
     assert len(executions(folder / "failing")) == 1
     assert states(cast.admin, run).count("Running") == 1

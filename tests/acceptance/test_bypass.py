@@ -225,7 +225,7 @@ def test_what_was_let_start_past_the_gate_does_not_execute_and_asks_again(
     eventually(lambda: stage.state(it.run)["name"] == "Suspended", within=180)
     assert not it.file.exists()
     assert stage.admin.get(it.row["url"]).json()["approval_state"] == "pending"
-    assert stage.admin.get(f"{RESULTS}{it.run['id']}/").status_code == 404
+    assert stage.admin.get(RESULTS, params={"flow_run_id": it.run["id"]}).json()["count"] == 0
     run = stage.admin.get(f"/api/flow_runs/{it.run['id']}").json()
     assert run["name"] == f"{it.row['name']} (waiting for approval)"
     assert set(run["tags"]) == {"signoff", "awaiting-approval"}
@@ -392,6 +392,7 @@ def test_a_quick_run_that_needs_no_approval_runs_as_the_login(stage: Stage, live
             lambda: (it := stage.prefect("GET", f"flow_runs/{asked['id']}").json())["next_scheduled_start_time"] and it
         )
     eventually(lambda: file.exists(), within=180)
-    assert file.read_text() == f"{who} {run['id']}\n"
+    (result,) = stage.admin.get(RESULTS, params={"flow_run_id": run["id"]}).json()["results"]
+    assert file.read_text() == f"{who} {result['id']}\n"
     assert run["work_queue_name"] == "bulk"
     assert (later["state"]["type"], later["next_scheduled_start_time"][:10]) == ("SCHEDULED", "2030-01-01")

@@ -72,7 +72,7 @@ def test_sensitive_inputs_are_shown_nowhere(live: Live, admin: httpx.Client) -> 
         done = eventually(lambda url=url: (row := admin.get(url)).json()["date_done"] and row)  # type: ignore[misc]
         assert done.json()["result"] == len(secret)
         assert done.json()["task_kwargs"] == {}
-        run_id = done.json()["id"]
+        run_id = done.json()["flow_run_id"]
         everything = [
             admin.get(url).text,
             admin.get(f"{url}logs/").text,

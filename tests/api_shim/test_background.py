@@ -455,9 +455,7 @@ async def waiting_row(plant: Plant, job: Job, number: int, **to: Any) -> Schedul
         row = replace(row, deployment_id=home)
     assert home is not None
     spec = RunSpec(key=str(row.id), name=waiting_name(row), parameters=INPUTS, queue="default", message="", awaits=True)
-    row = replace(row, flow_run_id=asyncio.run(plant.engine.create_run(home, spec)).id)
-    plant.add(row)
-    return row
+    return replace(row, flow_run_id=(await plant.engine.create_run(home, spec)).id)
 
 
 def cost(plants: Plants, monkeypatch: pytest.MonkeyPatch, number: int) -> tuple[list[str], int, int]:

@@ -40,7 +40,7 @@ def test_from_a_result_he_comes_to_its_run(live: Live, page: Any) -> None:
         run = alice.post("/api/extras/jobs/Greet/run/", json={"data": {"who": "Ada"}}).json()["job_result"]["id"]
         eventually(lambda: "Hello Ada" in alice.get(f"/api/extras/job-results/{run}/logs/").text, within=180)
     page.goto(f"{live.origin}/signoff/results/{run}")
-    page.get_by_role("link", name="View in Prefect").click()
+    page.get_by_role("link", name="The run in Prefect").click()
     expect(page.get_by_text("Hello Ada")).to_be_visible(timeout=20_000)
 
 

@@ -118,7 +118,7 @@ def test_a_strange_address_is_no_error(live: Live, signed_in: SignedIn, query: s
 def test_from_a_run_one_comes_to_it_in_prefect(live: Live, people: People, signed_in: SignedIn) -> None:
     page = result(live, signed_in("bob"), gone := people.result("Greet"))
     expect(page.get_by_text("The log is empty.")).to_be_visible()
-    expect(page.get_by_role("link", name="View in Prefect")).to_have_attribute("href", re.compile(gone))
+    expect(page.get_by_role("link", name="The run in Prefect")).to_have_attribute("href", re.compile(gone))
 
 
 def test_who_may_see_no_results_is_told_so(live: Live, people: People, signed_in: SignedIn) -> None:

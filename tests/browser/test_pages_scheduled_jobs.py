@@ -320,7 +320,9 @@ def test_its_runs_are_linked_to_their_results_and_to_prefect(
     expect(fact(page, "State")).to_have_text("has run")
     run = page.get_by_role("row").filter(has_text="succeeded")
     expect(run.get_by_role("link").first).to_have_attribute("href", f"/signoff/results/{found[0]['id']}")
-    expect(run.get_by_role("link", name="In Prefect")).to_have_attribute("href", f"/v2/runs/flow-run/{found[0]['id']}")
+    expect(run.get_by_role("link", name="In Prefect")).to_have_attribute(
+        "href", f"/v2/runs/flow-run/{found[0]['flow_run_id']}"
+    )
     page.get_by_role("button", name="Enable").click()
     expect(page.get_by_role("alert")).to_contain_text("greater than or equal to the current date and time")
     check_accessible(page)

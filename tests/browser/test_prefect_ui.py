@@ -37,7 +37,7 @@ def finished_run(live: Live) -> str:
         answer = client.post("/api/extras/jobs/Greet/run/", json={"data": {"who": "Ada"}})
         result = answer.json()["job_result"]
         eventually(lambda: "Hello Ada" in client.get(f"{result['url']}logs/").text, within=180)
-        found: str = result["id"]
+        found: str = client.get(result["url"]).json()["flow_run_id"]
         return found
 
 
@@ -135,12 +135,13 @@ def test_another_approves_and_it_runs_as_its_author(live: Live, page: Page, held
     resume(live, page, "bob", run_id, "approve", "maintenance window agreed")
     expect(toast(page)).to_contain_text("Flow run resumed")
     eventually(file.exists, within=180)
-    assert file.read_text() == f"alice {run_id}\n"
+    with live.client() as admin:
+        (result,) = admin.get("/api/extras/job-results/", params={"flow_run_id": run_id}).json()["results"]
+    assert file.read_text() == f"alice {result['id']}\n"
     page.goto(f"{live.origin}/v2/runs/flow-run/{run_id}")
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=30_000)
-    with live.client() as admin:
-        approval = admin.get(f"/api/extras/job-results/{run_id}/").json()["meta"]["approval"]
-        assert (approval["by"], approval["comment"]) == ("bob", "maintenance window agreed")
+    approval = result["meta"]["approval"]
+    assert (approval["by"], approval["comment"]) == ("bob", "maintenance window agreed")
 
 
 def test_another_denies_and_is_told_so(live: Live, page: Page, held_run: tuple[str, Path]) -> None:

@@ -256,7 +256,7 @@ def test_two_runs_for_one_firing_execute_once(world: World) -> None:
     first, second = run_of(scheduled), run_of(scheduled)
     assert world.ask(first) == Go()
     assert world.ask(second) == Finish(TAKEN)
-    assert [result.id for result in world.results()] == [first.id]
+    assert [result.flow_run_id for result in world.results()] == [first.id]
     assert world.now(scheduled).total_run_count == 1
 
 

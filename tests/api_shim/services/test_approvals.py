@@ -1967,7 +1967,7 @@ class Requests(OverPlants):
             states = {EventType.EXPIRED: ApprovalState.EXPIRED, "": ApprovalState.PENDING}
             assert row.approval is (states[case.over] if case.approved_for is None else ApprovalState.APPROVED)
             assert (row.approved_by, row.total_run_count) == (case.approver, len(case.went))
-        went = [result.id for result in executed(self.plant) if result.scheduled_job_id is None]
+        went = [result.flow_run_id for result in executed(self.plant) if result.scheduled_job_id is None]
         assert len(executed(self.plant)) == len(self.tried) + sum(len(case.went) for case in self.cases.values())
         assert self.tried <= {*went}
 

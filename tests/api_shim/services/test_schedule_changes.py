@@ -85,7 +85,15 @@ def edit(plant: Plant, who: Actor, row: ScheduledJob, /, **body: Any) -> Schedul
     """Change a scheduled job; return it as it stands in the store then, which is what was answered."""
     answered = asyncio.run(plant.schedule_changes.change(who, {"id": row.id}, body))
     now = now_of(plant, row)
-    followed = {"projected_version", "next_look_at", "deployment_id", "flow_run_id", "run_outdated", "question_mark"}
+    followed = {
+        "deployment_id",
+        "flow_run_id",
+        "next_look_at",
+        "projected_version",
+        "question_mark",
+        "run_number",
+        "run_outdated",
+    }
     assert replace(answered, **{name: getattr(now, name) for name in followed}) == now
     return now
 
@@ -164,7 +172,8 @@ def test_what_is_changed_is_kept_remembered_and_followed(
     plant.now += MINUTE
     after = edit(plant, plant.actor, row, **body)
     changed = {"date_changed": plant.now, "version": row.version + 1}
-    followed = {name: getattr(after, name) for name in ("due_from", "flow_run_id", "projected_version", "next_look_at")}
+    following = ("due_from", "flow_run_id", "next_look_at", "projected_version", "run_number")
+    followed = {name: getattr(after, name) for name in following}
     assert after == replace(row, **to, **changed, **followed)
     assert after.due_from == (row.due_from if to.keys() == {"name"} else plant.now)
     assert remembered(plant) == [(EventType.CHANGED, "alice", sorted(to))]
@@ -213,7 +222,7 @@ def test_what_a_person_disables_and_enables_is_his_act_and_followed(plants: Plan
         run = run_of(plant, on)
         plant.now = on.start_time
         plant.work_off()
-        assert [(each.id, each.status) for each in plant.all(JobResult)] == [(run.id, Status.SUCCESS)]
+        assert [(each.flow_run_id, each.status) for each in plant.all(JobResult)] == [(run.id, Status.SUCCESS)]
     else:
         check_deployment(plant, on)
 
@@ -276,7 +285,8 @@ def test_a_one_off_s_run_is_replaced_when_its_inputs_or_its_queue_change(plants:
     )
     plant.work_off()
     plant.settle()
-    assert [(each.id, each.inputs, each.queue) for each in executed(plant)] == [(new.id, after.inputs, after.queue)]
+    ran = [(each.flow_run_id, each.inputs, each.queue) for each in executed(plant)]
+    assert ran == [(new.id, after.inputs, after.queue)]
     plant.check_in_line()
 
 
