@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from enum import StrEnum
 from functools import partial
 from uuid import UUID
 
@@ -29,12 +30,19 @@ from api_shim.services.schedules import Accepted, Schedules
 from api_shim.store import Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Conflict
-from approval_gate.model import Action, Actor, ObjectType
+from approval_gate.model import Action, Actor, Allowed, ObjectType, Verdict
 
 KIND = ObjectType.JOB_RESULT
 UNDER_WAY = "This run is not over; cancel it, or wait until it has ended."
 IS_OVER = "This run is over already."
 NOT_KEPT = "The inputs of this run may be sensitive and are not kept; request a run with them anew."
+
+
+class ResultAction(StrEnum):
+    """What can be done with a run."""
+
+    CANCEL = "cancel"
+    RUN_AGAIN = "run-again"
 
 
 class Results:
@@ -85,6 +93,10 @@ class Results:
         job_id, request = await self._store.read(partial(_request_of, actor, result_id))
         return await self._schedules.request(actor, job_id, request, key)
 
+    async def offers(self, actor: Actor, result: JobResult) -> frozenset[ResultAction]:
+        """Return what somebody may do with a run as it stands; each is checked again when it is done."""
+        return await self._store.read(partial(_offers, actor, result))
+
     async def delete(self, actor: Actor, result_id: UUID) -> None:
         """Delete a job result.
 
@@ -111,8 +123,7 @@ class Results:
 
 def _cancel(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> JobResult:
     result = tx.get(JobResult, id=result_id, lock=True)
-    seen = tx.attributes(KIND, result.id) if result is not None else None
-    policy.enforce(policy.cancel(actor, seen, result.user_id if result else None), KIND)
+    policy.enforce(_may_cancel(actor, result, tx), KIND)
     if result is None:
         raise policy.missing(KIND)
     if result.cancelled_by:
@@ -131,15 +142,30 @@ def _cancel(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> Jo
 def _request_of(actor: Actor, result_id: UUID, tx: Transaction) -> tuple[UUID, RunRequest]:
     """Return the Job of a result, and the request to run that again."""
     result = tx.get(JobResult, id=result_id)
-    job_id = result.job_id if result else None
-    seen = tx.attributes(KIND, result.id) if result else None
-    job = tx.attributes(ObjectType.JOB, job_id) if job_id else None
-    policy.enforce(policy.run_again(actor, seen, job), KIND)
-    if result is None or job_id is None:
+    policy.enforce(_may_run_again(actor, result, tx), KIND)
+    if result is None or result.job_id is None:
         raise policy.missing(KIND)
     if result.sensitive:
         raise Conflict(NOT_KEPT)
-    return job_id, RunRequest(data=dict(result.inputs or {}), job_queue=result.queue)
+    return result.job_id, RunRequest(data=dict(result.inputs or {}), job_queue=result.queue)
+
+
+def _offers(actor: Actor, result: JobResult, tx: Transaction) -> frozenset[ResultAction]:
+    cancel = not result.status.final and not result.cancelled_by and _may_cancel(actor, result, tx) == Allowed()
+    again = result.status.final and not result.sensitive and _may_run_again(actor, result, tx) == Allowed()
+    may = {ResultAction.CANCEL: cancel, ResultAction.RUN_AGAIN: again}
+    return frozenset(action for action, offered in may.items() if offered)
+
+
+def _may_cancel(actor: Actor, result: JobResult | None, tx: Transaction) -> Verdict:
+    seen = tx.attributes(KIND, result.id) if result is not None else None
+    return policy.cancel(actor, seen, result.user_id if result is not None else None)
+
+
+def _may_run_again(actor: Actor, result: JobResult | None, tx: Transaction) -> Verdict:
+    seen = tx.attributes(KIND, result.id) if result is not None else None
+    job = tx.attributes(ObjectType.JOB, result.job_id) if result is not None and result.job_id else None
+    return policy.run_again(actor, seen, job)
 
 
 def _delete(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> list[DeletedRun]:

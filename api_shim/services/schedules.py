@@ -7,20 +7,18 @@
 * A schedule is durable before it is answered, and follows in Prefect. Who asked for it is its first owner.
 * What is deleted leaves a note of what it may have left in Prefect, in the same transaction.
 
-Contract 4, 5, 9.12 and 9.14.
-
-The use case before a run: what somebody can ask of a Job, and every fault of what they ask.
+Before a run, it tells what somebody can ask of a Job, and every fault of what they ask:
 
 * People who may see the Job are told why they cannot run it, in the words with which their request would be refused.
 * A request that is refused names its first fault; here all of them are found, for a form that shows each in its place.
 
-Contract 1 and 4.
+Contract 1, 4, 5, 9.12 and 9.14.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -135,7 +133,7 @@ class Schedules:
         """
         now = self._clock()
         job = await self._store.read(partial(runnable_job, actor, job_ref))
-        asked = None if key is None else request_key(actor.id, key, [str(job.id), asdict(request)], now)
+        asked = None if key is None else request_key(actor.id, key, [str(job.id), dict(request)], now)
         if asked is not None and (before := await self._before(asked)):
             return before
         # Off the event loop: a large request is long to check, and the first one of a Job imports its module.

@@ -1,8 +1,9 @@
-"""``/signoff/results``: the list of job results, and each with its log.
+"""``/signoff/results``: the list of job results, and each with its log and what can be done with it.
 
 * The page of a run in progress polls for its state and new log lines; without JavaScript it reloads.
 * Of a long log the last lines are shown, and all of them with ``log=all``.
 * Logs are stored in Prefect: while it does not respond, the rest of the page is shown.
+* Only actions that the visitor may take are offered. If one is refused all the same, the same page says why.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from api_shim.parsing.filters import read_conditions
 from api_shim.services.accounts import usernames
 from api_shim.services.queries import LogEntry
 from api_shim.store import Listing, Transaction
-from api_shim.web.pages.visit import Here, Visit, render
-from approval_gate.errors import Unavailable
+from api_shim.web.errors import status_of
+from api_shim.web.pages.run import go_to
+from api_shim.web.pages.visit import Here, Posted, Visit, render
+from approval_gate.errors import GateError, NotFound, Unavailable, sentences
 from approval_gate.model import Action, Actor, ObjectType
 
 router = APIRouter(prefix="/signoff/results")
@@ -58,6 +61,32 @@ async def listed(here: Here) -> Response:
 
 @router.get("/{result_id}")
 async def detail(result_id: UUID, here: Here) -> Response:
+    return await _page(here, result_id)
+
+
+@router.post("/{result_id}/cancel")
+async def cancel(result_id: UUID, here: Here, _form: Posted) -> Response:
+    try:
+        result = await here.use.results.cancel(here.actor, result_id)
+    except NotFound:
+        raise
+    except GateError as error:
+        return await _page(here, result_id, error)
+    notice = "The run is cancelled." if result.status.final else "The run is told to end, and killed if it does not."
+    return await here.go(f"/signoff/results/{result_id}", notice)
+
+
+@router.post("/{result_id}/run-again")
+async def run_again(result_id: UUID, here: Here, _form: Posted) -> Response:
+    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
+    try:
+        accepted = await here.use.results.run_again(here.actor, result_id)
+    except GateError as error:
+        return await _page(here, result_id, error)
+    return await go_to(here, result.name, accepted)
+
+
+async def _page(here: Visit, result_id: UUID, refusal: GateError | None = None) -> Response:
     result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
     entries = await _log(here, result_id)
     everything = here.request.query_params.get("log") == "all"
@@ -65,7 +94,17 @@ async def detail(result_id: UUID, here: Here) -> Response:
     about = await here.use.store.read(lambda tx: _about(here.actor, result, tx))
     total = len(entries or [])
     follows = not result.status.final or _has_just_ended(result, here.use.clock())
-    return await here.show("result.html", result=result, entries=shown, total=total, follows=follows, **about)
+    return await here.show(
+        "result.html",
+        status_of(refusal) if refusal else 200,
+        result=result,
+        entries=shown,
+        total=total,
+        follows=follows,
+        faults=[*sentences(refusal.detail)] if refusal else [],
+        offers=await here.use.results.offers(here.actor, result),
+        **about,
+    )
 
 
 @router.get("/{result_id}/follow")

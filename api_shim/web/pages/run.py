@@ -77,11 +77,12 @@ async def run(job_id: UUID, here: Here, sent: Posted) -> Response:
         every = [fault.detail for fault in await here.use.run_preview.faults(offer.job, request)] if invalid else []
         faults = faults_in(every or [refusal.detail], _present(offer, fields))
         return await _show(here, offer, fields, typed, faults, status=status_of(refusal))
-    return await _go(here, offer, accepted)
+    return await go_to(here, offer.job.name, accepted)
 
 
-async def _go(here: Visit, offer: RunOptions, accepted: Accepted) -> Response:
-    name, result, scheduled = offer.job.name, accepted.job_result, accepted.scheduled_job
+async def go_to(here: Visit, name: str, accepted: Accepted) -> Response:
+    """Redirect to what a request to run the Job of that name has become."""
+    result, scheduled = accepted.job_result, accepted.scheduled_job
     if result is not None:
         return await here.go(f"/signoff/results/{result.id}", f"{name} has been started.")
     if scheduled is None:

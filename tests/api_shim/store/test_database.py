@@ -87,15 +87,15 @@ def test_a_store_of_a_newer_version_is_refused_in_a_sentence(store: Store, store
 
 
 def test_job_results_of_before_they_had_ids_of_their_own_keep_their_runs(
-    store_url: str, monkeypatch: pytest.MonkeyPatch
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(store_url)
+    store = Store(empty_url)
     upgrade = database.command.upgrade
     with monkeypatch.context() as before:
         before.setattr(database.command, "upgrade", lambda config, _head: upgrade(config, "0004"))
         store.migrate()
     result = uuid4()
-    engine = create_engine(store_url)
+    engine = create_engine(empty_url)
     statement = (
         "INSERT INTO job_results (id, name, task_name, queue, status, sensitive, date_created, released) "
         "VALUES (:id, 'x', 'm.X', 'q', 'SUCCESS', false, '2026-05-04 12:00:00', true)"

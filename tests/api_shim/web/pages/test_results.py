@@ -17,6 +17,7 @@ from api_shim.domain.ports import LogLine
 from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.pages.results import LATE_LINES
+from flows.registry import discover
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
 from tests.factories import NOW, make_result
@@ -45,6 +46,11 @@ class Visitor:
 
     def line(self, message: str) -> LogLine:
         return LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message=message, created=NOW)
+
+    def does(self, result_id: UUID | str, action: str) -> httpx.Response:
+        cookie = {"Cookie": f"{COOKIE}={self.key}"}
+        form = {"csrf": self.session.csrf}
+        return self.origin.ask("POST", f"/signoff/results/{result_id}/{action}", None, headers=cookie, data=form)
 
     def sees(self, result_id: UUID | str, more: str = "") -> httpx.Response:
         cookie = {"Cookie": f"{COOKIE}={self.key}"}
@@ -115,6 +121,76 @@ def test_inputs_of_a_sensitive_run_are_not_shown(visitor: Visitor) -> None:
 
 def test_whom_a_run_went_as_is_told_also_when_he_is_gone(visitor: Visitor) -> None:
     assert "nobody (the user has been removed)" in visitor.sees(visitor.ran(user_id=None).id).text
+
+
+# What can be done with a run
+
+
+ACTIONS = ["cancel", "run-again"]
+
+
+def offered(page: httpx.Response) -> list[str]:
+    return [action for action in ACTIONS if f'/{action}"' in page.text]
+
+
+UNDER_WAY = {"status": Status.PENDING, "flow_run_id": None, "date_done": None, "date_started": None}
+
+
+@pytest.mark.parametrize(
+    ("as_it_stands", "expected"),
+    [
+        pytest.param({}, ["run-again"], id="over"),
+        pytest.param(UNDER_WAY, ["cancel"], id="under way"),
+        pytest.param({**UNDER_WAY, "cancelled_by": "bob"}, [], id="under way, and cancelled already"),
+        pytest.param({"sensitive": True}, [], id="over, and its inputs not kept"),
+        pytest.param({"job_id": None}, [], id="over, and its Job gone"),
+    ],
+)
+def test_what_can_be_done_with_a_run_is_offered(
+    visitor: Visitor, as_it_stands: dict[str, Any], expected: list[str]
+) -> None:
+    assert offered(visitor.sees(visitor.ran(**as_it_stands).id)) == expected
+
+
+def test_who_may_only_see_a_run_is_offered_nothing_and_told_why_when_they_try(
+    sqlite_store: Store, clock: Clock
+) -> None:
+    visitor = Visitor(Origin(sqlite_store, clock), clock)
+    over, under_way = visitor.ran(user_id=None), visitor.ran(user_id=None, **UNDER_WAY)
+    with sqlite_store.transaction() as tx:
+        tx.change(visitor.user, is_superuser=False)
+    visitor.origin.identity.add_permission("sees", NOW, types=["extras.jobresult"], actions=["view"], users=["admin"])
+    assert [offered(visitor.sees(each.id)) for each in (over, under_way)] == [[], []]
+    refused = [visitor.does(under_way.id, "cancel"), visitor.does(over.id, "run-again")]
+    assert [answer.status_code for answer in refused] == [403, 403]
+    assert all("The action failed." in answer.text for answer in refused)
+
+
+def test_a_run_is_cancelled_and_its_page_tells_by_whom(visitor: Visitor) -> None:
+    result = visitor.ran(**UNDER_WAY)
+    answer = visitor.does(result.id, "cancel")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/signoff/results/{result.id}")
+    page = visitor.sees(result.id)
+    assert "The run is cancelled." in page.text
+    assert "<dt>Cancelled by</dt><dd>admin</dd>" in page.text
+    late = visitor.does(visitor.ran().id, "cancel")
+    assert (late.status_code, "This run is over already." in late.text) == (409, True)
+
+
+def test_a_run_again_leads_to_its_own_page(visitor: Visitor) -> None:
+    visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
+    job = visitor.origin.catalogue.set_enabled("Check hosts", enabled=True)
+    result = visitor.ran(job_id=job.id, inputs={"hosts": "localhost:80"})
+    answer = visitor.does(result.id, "run-again")
+    assert answer.status_code == 303, answer.text
+    assert answer.headers["Location"].startswith("/signoff/results/")
+    assert answer.headers["Location"] != f"/signoff/results/{result.id}"
+    assert "has been started." in visitor.sees(answer.headers["Location"].rpartition("/")[2]).text
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_nothing_can_be_done_with_what_is_not_there(visitor: Visitor, action: str) -> None:
+    assert visitor.does(UUID(int=1), action).status_code == 404
 
 
 @pytest.mark.parametrize("more", ["", "/follow"])
