@@ -297,10 +297,9 @@ def start_now(client: httpx.Client, name: str) -> str:
 @both
 def test_a_run_that_is_cancelled_ends_with_what_it_has_started(workers: Workers, way: str) -> None:
     run, started = workers.begun(way, "cancelled")
-    run_id = workers.results[way, "cancelled"]["id"]
-    body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-    workers.admin.post(f"/api/flow_runs/{run_id}/set_state", json=body).raise_for_status()
-    assert status(workers.over(way, "cancelled")) == "REVOKED"
+    workers.admin.post(f"{workers.results[way, 'cancelled']['url']}cancel/").raise_for_status()
+    cancelled = workers.over(way, "cancelled")
+    assert (status(cancelled), cancelled["traceback"]) == ("REVOKED", "Cancelled by admin.")
     eventually(lambda: not lives(run))
     if way == "warm":
         eventually(lambda: not lives(started))
