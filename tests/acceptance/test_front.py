@@ -448,10 +448,13 @@ def test_a_reader_may_not_write_by_websocket(live: Live, people: People, path: s
     assert sign_in(live, path, f"{name}:{live.key(name)}") is None
 
 
-@pytest.mark.parametrize("path", ["/api/events/in", "/api/work_pools/signoff/workers/connect"])
-def test_who_may_write_to_prefect_may_by_websocket(live: Live, people: People, path: str) -> None:
+def test_who_may_write_to_prefect_may_by_websocket(live: Live, people: People) -> None:
     name = people.add(("prefect", "write", None))
-    assert sign_in(live, path, f"{name}:{live.key(name)}") == SUCCESS
+    assert sign_in(live, "/api/events/in", f"{name}:{live.key(name)}") == SUCCESS
+
+
+def test_a_worker_is_sent_from_its_websocket_to_http(live: Live) -> None:
+    assert sign_in(live, "/api/work_pools/signoff/workers/connect", f"admin:{live.key('admin')}") is None
 
 
 @pytest.mark.parametrize("path", ["/api/extras/jobs/", "/api/signoff/admission", "/nothing", "//api/events/out"])
