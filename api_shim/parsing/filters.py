@@ -207,6 +207,7 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
     },
     ObjectType.JOB_RESULT: {
         **_fields(ID, "id"),
+        **_fields(ID, "flow_run_id", nullable=True),
         **_fields(TEXT, "name", "task_name", "queue"),
         **_fields(one_of(Status), "status"),
         **_fields(TIME, "date_created"),

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, everything, unique
-from tests.live import Live
+from tests.live import Live, eventually
 
 NAME = "Every variable"
 JOB = f"/api/extras/jobs/{quote(NAME)}/"
@@ -442,8 +442,11 @@ def test_of_ten_that_ask_for_one_name_at_once_one_gets_it(live: Live, admin: htt
     assert [answer.json() for answer in answers if answer.status_code == 400] == [taken] * 9
     made = next(answer.json()["scheduled_job"] for answer in answers if answer.status_code == 201)
     in_prefect = {"flows": {"name": {"any_": [NAME]}}, "deployments": {"name": {"like_": made["id"][:8]}}}
-    own = [row for row in admin.post("/api/deployments/filter", json=in_prefect).json() if row["schedules"]]
-    assert len(own) == 1
+
+    def own() -> list[Any]:
+        return [row for row in admin.post("/api/deployments/filter", json=in_prefect).json() if row["schedules"]]
+
+    assert len(eventually(own)) == 1
     assert admin.get(SCHEDULES, params={"name": name}).json()["count"] == 1
     assert admin.delete(made["url"]).status_code == 204
 

@@ -261,6 +261,7 @@ def test_after_all_that_an_approval_lets_it_run_once(stage: Stage, tried: dict[s
 def test_a_description_that_was_written_over_is_not_decided_by(stage: Stage) -> None:
     it = stage.request()
     path = f"flow_runs/{it.run['id']}/input"
+    eventually(lambda: stage.admin.get(f"/api/{path}/approval-description").status_code == 200)
     stage.prefect("DELETE", f"{path}/approval-description")
     stage.prefect("POST", path, {"key": "approval-description", "value": '"Nothing to see here."'})
     answer = stage.admin.post(f"/api/flow_runs/{it.run['id']}/resume", json={"run_input": APPROVE}).json()
@@ -275,6 +276,7 @@ def test_a_description_that_was_written_over_is_not_decided_by(stage: Stage) -> 
 def test_parameters_that_were_changed_after_the_approval_do_not_execute(stage: Stage) -> None:
     it = stage.request()
     assert stage.admin.post(f"{it.row['url']}approve/").status_code == 200
+    eventually(lambda: stage.state(it.run)["name"] == "Scheduled")
     stage.prefect("PATCH", f"flow_runs/{it.run['id']}", {"parameters": {**it.row["kwargs"], "breaks": True}})
     stage.set_state(it.run, NOW, force=True)
     eventually(lambda: "Running" in _history(stage, it), within=180)
@@ -331,6 +333,7 @@ def test_a_run_of_an_own_making_is_refused(stage: Stage) -> None:
 def test_a_denied_run_cannot_be_retried(stage: Stage) -> None:
     it = stage.request()
     assert stage.admin.post(f"{it.row['url']}deny/").status_code == 200
+    eventually(lambda: stage.state(it.run)["type"] == "CANCELLED")
     stage.set_state(it.run, {"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
     eventually(lambda: stage.state(it.run)["type"] == "FAILED", within=180)
     assert not it.file.exists()

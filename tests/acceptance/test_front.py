@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from tests.acceptance.people import People, count, everything, schedule
-from tests.live import Live, environment
+from tests.live import Live, environment, eventually
 
 NOBODY = "Authentication credentials were not provided."
 NO_WRITE = "This needs the permission prefect.write."
@@ -44,7 +44,8 @@ def reader(live: Live, people: People) -> Iterator[httpx.Client]:
 def run_id(admin: httpx.Client) -> Iterator[str]:
     """A flow run that lies far ahead."""
     made = schedule(admin)
-    runs = admin.post("/api/flow_runs/filter", json={"flow_runs": {"name": {"any_": [made["name"]]}}}).json()
+    asked = {"flow_runs": {"name": {"any_": [made["name"]]}}}
+    runs = eventually(lambda: admin.post("/api/flow_runs/filter", json=asked).json())
     yield runs[0]["id"]
     admin.delete(made["url"])
 

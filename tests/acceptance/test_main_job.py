@@ -160,8 +160,8 @@ def test_a_form_runs_a_job(admin: httpx.Client) -> None:
 
 
 def test_a_run_on_another_queue_of_its_job_is_executed(admin: httpx.Client) -> None:
-    result = request(admin, "Greet", queue="bulk")
-    assert finished(admin, result)["status"]["value"] == "SUCCESS"
+    result = finished(admin, request(admin, "Greet", queue="bulk"))
+    assert result["status"]["value"] == "SUCCESS"
     assert flow_run(admin, result["flow_run_id"])["work_queue_name"] == "bulk"
 
 

@@ -173,7 +173,7 @@ def test_a_change_of_what_was_approved_asks_again_and_stops_it_at_once(
     bob, as_bob = join(RUNS, SEES, CHANGES, APPROVES)
     row = schedule(as_alice, unique("to be changed"), job="Change", **HOURLY)
     approved = as_bob.post(f"{row['url']}approve/").json()
-    deployment = _deployment(admin, row)
+    deployment = eventually(lambda: _deployment(admin, row))
     schedules = f"/api/deployments/{deployment}/schedules"
     renamed = as_alice.patch(row["url"], json={"name": f"{row['name']} again"}).json()
     assert (renamed["approval_state"], renamed["approval_version"]) == ("approved", approved["approval_version"])
@@ -182,8 +182,8 @@ def test_a_change_of_what_was_approved_asks_again_and_stops_it_at_once(
     assert (changed.json()["approval_state"], changed.json()["approved_at"]) == ("pending", None)
     assert changed.json()["approval_note"] == f"The inputs changed after {bob} approved it."
     assert changed.json()["kwargs"]["breaks"] is True
-    assert [each["active"] for each in admin.get(schedules).json()] == [False]
-    assert _to_come(admin, deployment or "") == 0
+    eventually(lambda: [each["active"] for each in admin.get(schedules).raise_for_status().json()] == [False])
+    eventually(lambda: _to_come(admin, deployment) == 0)
     stale = as_bob.post(f"{row['url']}approve/", json={"version": approved["approval_version"]})
     assert stale.status_code == 409
     moved = as_bob.patch(row["url"], json={"start_time": "2031-01-01T00:00:00Z"})

@@ -1098,6 +1098,7 @@ def a_row() -> dict[str, Any]:
     state = {"type": "SCHEDULED", "name": "Late", "message": "", "timestamp": "2026-05-04T12:00:00Z"}
     return {
         "id": str(uuid4()),
+        "idempotency_key": None,
         "name": "as it was",
         "tags": [TAG],
         "parameters": {},
