@@ -33,10 +33,10 @@ INSTALL = re.compile(r"^python3 .* install -e \S+ && ")
 
 
 class Reader:
-    """Somebody who follows the README in a folder of his own.
+    """Somebody who follows the README in a folder of their own.
 
     Args:
-        folder: where he works; the environment that he has installed is the one of the tests.
+        folder: where they work; the environment that they have installed is the one of the tests.
         port: used instead of the usual one, which may be taken here.
     """
 

@@ -208,7 +208,7 @@ def test_a_request_waits_is_refused_to_its_author_tried_approved_and_runs_once_a
 
 
 def approved_by(cast: Cast, who: str) -> str:
-    """Return a user's id, as it stands on what he asks for."""
+    """Return a user's id, as it stands on what they ask for."""
     row = ask(getattr(cast, who))
     found: str = row["user"]["id"]
     cast.admin.delete(row["url"])
@@ -243,7 +243,7 @@ def test_the_author_withdraws(live: Live, cast: Cast) -> None:
     assert (status, detail.split(" on ")[0]) == (409, f"{cast.names['alice']} withdrew this request")
 
 
-def test_who_says_which_version_he_has_seen_approves_no_other(cast: Cast) -> None:
+def test_who_says_which_version_they_have_seen_approves_no_other(cast: Cast) -> None:
     row = ask(cast.alice)
     assert told(decide(cast.bob, row, "approve", version="0" * 12))[0] == 409
     assert decide(cast.bob, row, "approve", version=row["approval_version"]).status_code == 200

@@ -32,7 +32,7 @@ Type = Callable[..., Printed]
 def person(
     live: Live, people: People, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[], Type]:
-    """Make people who may do everything, each at a terminal of his own."""
+    """Make people who may do everything, each at a terminal of their own."""
     monkeypatch.setenv("SIGNOFF_URL", live.origin)
 
     def made() -> Type:

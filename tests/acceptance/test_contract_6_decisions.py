@@ -48,7 +48,7 @@ def without(*lacking: Grant) -> tuple[Grant, ...]:
 REFUSED: Mapping[str, tuple[str, tuple[Grant, ...], int, str]] = {
     "approve: no change_scheduledjob": ("approve", without(CHANGE), 403, NO_PERMISSION),
     "approve: nothing at all": ("approve", (), 403, NO_PERMISSION),
-    "approve: change_scheduledjob of another, which he sees": (
+    "approve: change_scheduledjob of another, which they see": (
         "approve",
         (*without(CHANGE), elsewhere(CHANGE)),
         403,
@@ -68,7 +68,7 @@ REFUSED: Mapping[str, tuple[str, tuple[Grant, ...], int, str]] = {
         MAY_NOT_APPROVE,
     ),
     "deny: no delete_scheduledjob": ("deny", without(DELETE), 403, MAY_NOT_DENY),
-    "deny: delete_scheduledjob of another, which he sees": (
+    "deny: delete_scheduledjob of another, which they see": (
         "deny",
         (*without(DELETE), elsewhere(DELETE)),
         403,
@@ -130,7 +130,7 @@ def test_who_may_not_decide_is_told_why_and_decides_nothing(
     assert admin.get(pending["url"]).json() == pending
 
 
-def test_6_approve_the_requester_himself_may_not(admin: httpx.Client, pending: Shape) -> None:
+def test_6_approve_the_requester_themselves_may_not(admin: httpx.Client, pending: Shape) -> None:
     told = (403, {"detail": "You cannot approve your own job request!"})
     assert answered(decide(admin, pending, "approve")) == told
     assert admin.get(pending["url"]).json() == pending
@@ -166,7 +166,7 @@ def test_6_deny_removes_it(live: Live, admin: httpx.Client, people: People, aske
     assert answered(admin.get(row["url"])) == (404, {"detail": NOT_THERE})
 
 
-def test_6_deny_the_requester_may_withdraw_his_own(admin: httpx.Client, asked: Callable[..., Shape]) -> None:
+def test_6_deny_the_requester_may_withdraw_their_own(admin: httpx.Client, asked: Callable[..., Shape]) -> None:
     row = asked()
     assert decide(admin, row, "deny").status_code == 200
     assert admin.get(row["url"]).status_code == 404

@@ -179,7 +179,7 @@ def test_the_pages_are_open_and_tell_no_secret(live: Live) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["Basic user", "Basic key", "Bearer key", "Bearer user", "Token key"])
-def test_a_user_signs_in_with_his_name_and_key(live: Live, people: People, scheme: str) -> None:
+def test_a_user_signs_in_with_their_name_and_key(live: Live, people: People, scheme: str) -> None:
     name = people.add()
     key = live.key(name)
     text = f"{name}:{key}" if scheme.endswith("user") else key

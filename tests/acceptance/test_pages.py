@@ -396,7 +396,7 @@ def test_whoever_is_deactivated_is_signed_out(live: Live, people: People) -> Non
         assert browser.sign_in(name, live.key(name)).status_code == 403
 
 
-def test_whoever_loses_his_token_is_signed_out(live: Live, people: People) -> None:
+def test_whoever_loses_their_token_is_signed_out(live: Live, people: People) -> None:
     name = people.add(("extras.job", "view", None))
     with opened(live, name) as browser, live.client() as client:
         assert browser.is_in

@@ -211,7 +211,7 @@ def test_what_is_made_of_an_object_is_within_the_limits_too(
 # Tokens
 
 OWN_TOKEN = [
-    pytest.param(NOBODY, MINE, Allowed(), id="who has no permission may with his own"),
+    pytest.param(NOBODY, MINE, Allowed(), id="who has no permission may with their own"),
     pytest.param(NOBODY, THEIRS, Hidden(), id="and knows of no other"),
     pytest.param(NOBODY, None, Hidden(), id="nor of one that is not there"),
     pytest.param(NOBODY, {"user": None}, Hidden(), id="nor of one that is nobody's"),
@@ -220,7 +220,7 @@ OWN_TOKEN = [
         actor(grant(TOKEN, VIEW, ADD, CHANGE, DELETE, limit={"name": "x"})),
         MINE,
         Allowed(),
-        id="a permission that is limited to others takes his own from nobody",
+        id="a permission that is limited to others takes their own from nobody",
     ),
     pytest.param(actor(grant(USER, VIEW, ADD, CHANGE, DELETE)), THEIRS, Hidden(), id="a user's token is not the user"),
     pytest.param(ROOT, THEIRS, Allowed(), id="a superuser may with anybody's"),
@@ -229,7 +229,7 @@ OWN_TOKEN = [
 
 @pytest.mark.parametrize("action", [VIEW, CHANGE, DELETE])
 @pytest.mark.parametrize(("who", "thing", "verdict"), OWN_TOKEN)
-def test_everybody_may_with_tokens_of_his_own(
+def test_everybody_may_with_tokens_of_their_own(
     who: Actor, thing: dict[str, Any] | None, verdict: Verdict, action: Action
 ) -> None:
     assert check_object(who, action, TOKEN, thing) == verdict
@@ -237,9 +237,9 @@ def test_everybody_may_with_tokens_of_his_own(
 
 @pytest.mark.parametrize(
     ("thing", "verdict"),
-    [pytest.param(MINE, Allowed(), id="for himself"), pytest.param(THEIRS, Denied(NO_PERMISSION), id="for another")],
+    [pytest.param(MINE, Allowed(), id="for themselves"), pytest.param(THEIRS, Denied(NO_PERMISSION), id="for another")],
 )
-def test_everybody_makes_tokens_for_himself(thing: dict[str, Any], verdict: Verdict) -> None:
+def test_everybody_makes_tokens_for_themselves(thing: dict[str, Any], verdict: Verdict) -> None:
     assert check_type(NOBODY, ADD, TOKEN) == Allowed()
     for action in (ADD, CHANGE):
         assert check_result(NOBODY, action, TOKEN, thing) == verdict
@@ -252,7 +252,7 @@ def test_who_sees_the_token_of_another_and_no_more_is_told_so() -> None:
 
 
 @pytest.mark.parametrize("who", [NOBODY, ROOT], ids=["of somebody", "of a superuser"])
-def test_a_read_only_token_sees_his_tokens_and_makes_none(who: Actor) -> None:
+def test_a_read_only_token_sees_their_tokens_and_makes_none(who: Actor) -> None:
     reader = replace(who, read_only=True)
     assert check_object(reader, VIEW, TOKEN, MINE) == Allowed()
     assert check_type(reader, ADD, TOKEN) == Denied(NO_PERMISSION)
@@ -279,7 +279,7 @@ def test_what_is_everybodys_is_about_tokens_alone() -> None:
             actor(grant(USER, VIEW, ADD, CHANGE, DELETE), grant(TOKEN, VIEW, ADD, CHANGE, DELETE)),
             True,
             Denied(SUPERUSERS_ONLY),
-            id="and no permission lets him",
+            id="and no permission lets them",
         ),
     ],
 )
@@ -370,7 +370,7 @@ PENDING, GONE = request(), request(thing=None)
 NOT_REQUIRED, APPROVED = request(ApprovalState.NOT_REQUIRED), request(ApprovalState.APPROVED)
 DENIED, EXPIRED = request(ApprovalState.DENIED), request(ApprovalState.EXPIRED)
 WITHDRAWN = request(ApprovalState.WITHDRAWN)
-HIS_OWN = request(requester=ME, owners=frozenset({ME}), names=frozenset({"alice"}))
+MY_OWN = request(requester=ME, owners=frozenset({ME}), names=frozenset({"alice"}))
 ONCE_MINE = request(owners=frozenset({CAROL, ME}), names=frozenset({"carol", "alice"}))
 SEES, CHANGES, DELETES = grant(SCHEDULED, VIEW), grant(SCHEDULED, CHANGE), grant(SCHEDULED, DELETE)
 APPROVES, RUNS = grant(JOB, APPROVE), grant(JOB, RUN)
@@ -439,7 +439,7 @@ APPROVE_PERMISSIONS = [
         actor(grant(SCHEDULED, CHANGE, limit=OWN), APPROVES),
         PENDING,
         Hidden(),
-        id="who may change his own knows of none",
+        id="who may change their own knows of none",
     ),
     pytest.param(
         actor(CHANGES, grant(JOB, APPROVE, limit=THIS_JOB)), PENDING, Allowed(), id="to approve this Job is enough"
@@ -467,25 +467,25 @@ def test_who_has_the_permission_to_approve(who: Actor, asked: RequestFacts, verd
 
 
 FOUR_EYES = [
-    pytest.param(HIS_OWN, OWN_REQUEST, id="his own request"),
+    pytest.param(MY_OWN, OWN_REQUEST, id="their own request"),
     pytest.param(
         request(requester=ME, owners=frozenset(), names=frozenset()),
         OWN_REQUEST,
-        id="his own request, though he is not recorded as owner",
+        id="their own request, though they are not recorded as owner",
     ),
     pytest.param(
         request(requester=ME, owners=frozenset({CAROL}), names=frozenset({"carol"})),
         OWN_REQUEST,
-        id="his own request, which another has taken over",
+        id="their own request, which another has taken over",
     ),
-    pytest.param(ONCE_MINE, ONCE_OWNED, id="a request that he owned once"),
+    pytest.param(ONCE_MINE, ONCE_OWNED, id="a request that they owned once"),
     pytest.param(
         request(owners=frozenset({CAROL, ME}), names=frozenset({"carol", "alice before she married"})),
         ONCE_OWNED,
-        id="a request that he owned once, under another name",
+        id="a request that they owned once, under another name",
     ),
     pytest.param(
-        request(names=frozenset({"carol", "alice"})), ONCE_OWNED, id="a request that somebody of his name owned once"
+        request(names=frozenset({"carol", "alice"})), ONCE_OWNED, id="a request that somebody of their name owned once"
     ),
     pytest.param(
         request(requester=None, owners=frozenset(), names=frozenset({"alice"})),
@@ -495,7 +495,7 @@ FOUR_EYES = [
     pytest.param(
         request(requester=None, owners=frozenset({ME}), names=frozenset()),
         ONCE_OWNED,
-        id="a request that he owned once, whose requester was removed",
+        id="a request that they owned once, whose requester was removed",
     ),
 ]
 
@@ -526,7 +526,7 @@ def test_nobody_approves(who: Actor, asked: RequestFacts, sentence: str, force: 
             id="a request that several others have owned",
         ),
         pytest.param(request(names=frozenset({"Alice", "alice2"})), id="a request of somebody of a similar name"),
-        pytest.param(request(decided_by=ME), id="a request that he approved before it was returned"),
+        pytest.param(request(decided_by=ME), id="a request that they approved before it was returned"),
     ],
 )
 def test_others_approve(asked: RequestFacts) -> None:
@@ -540,17 +540,17 @@ def approved_by_me(**to: Any) -> RequestFacts:
 
 APPROVE_STATES = [
     pytest.param(PENDING, Allowed(), id="pending: yes"),
-    pytest.param(approved_by_me(), Allowed(), id="approved by himself: yes, again"),
-    pytest.param(approved_by_me(past_due=True), Allowed(), id="approved by himself, and past due since: yes, again"),
+    pytest.param(approved_by_me(), Allowed(), id="approved by themselves: yes, again"),
+    pytest.param(approved_by_me(past_due=True), Allowed(), id="approved by themselves, and past due since: yes, again"),
     pytest.param(
         approved_by_me(runnable=job(enabled=False)),
         Allowed(),
-        id="approved by himself, and its Job disabled since: yes, again",
+        id="approved by themselves, and its Job disabled since: yes, again",
     ),
     pytest.param(
         approved_by_me(owners=frozenset({CAROL, ME}), names=frozenset({"carol", "alice"})),
         Allowed(),
-        id="approved by himself, and taken over by him since: yes, again",
+        id="approved by themselves, and taken over by them since: yes, again",
     ),
     pytest.param(APPROVED, Denied(BY_DAVE, Conflict), id="approved by another: who and when"),
     pytest.param(
@@ -563,7 +563,7 @@ APPROVE_STATES = [
     pytest.param(
         request(ApprovalState.DENIED, decided_by=ME),
         Denied(DENIED.settled, Conflict),
-        id="denied by himself: no return",
+        id="denied by themselves: no return",
     ),
     pytest.param(EXPIRED, Denied(EXPIRED.settled, Conflict), id="expired: when"),
     pytest.param(WITHDRAWN, Denied(WITHDRAWN.settled, Conflict), id="withdrawn: by whom and when"),
@@ -729,26 +729,28 @@ def test_who_has_the_permission_to_deny(who: Actor, asked: RequestFacts, verdict
     ("asked", "verdict"),
     [
         pytest.param(PENDING, Allowed(), id="pending: yes"),
-        pytest.param(HIS_OWN, Allowed(), id="his own: he withdraws it"),
-        pytest.param(ONCE_MINE, Allowed(), id="one that he owned once: yes"),
-        pytest.param(request(names=frozenset({"alice"})), Allowed(), id="one of somebody of his name: yes"),
+        pytest.param(MY_OWN, Allowed(), id="their own: they withdraw it"),
+        pytest.param(ONCE_MINE, Allowed(), id="one that they owned once: yes"),
+        pytest.param(request(names=frozenset({"alice"})), Allowed(), id="one of somebody of their name: yes"),
         pytest.param(request(past_due=True), Allowed(), id="past due: yes"),
         pytest.param(request(runnable=job(enabled=False)), Allowed(), id="its Job disabled: yes"),
         pytest.param(request(runnable=job(installed=False)), Allowed(), id="its Job's code gone: yes"),
         pytest.param(request(runnable=job(is_job_hook_receiver=True)), Allowed(), id="its Job started by events: yes"),
         pytest.param(APPROVED, Denied(BY_DAVE, Conflict), id="approved by another: who and when"),
-        pytest.param(approved_by_me(), Denied("Approved by alice.", Conflict), id="approved by himself: once is once"),
         pytest.param(
-            replace(HIS_OWN, approval=ApprovalState.APPROVED, settled=BY_DAVE),
+            approved_by_me(), Denied("Approved by alice.", Conflict), id="approved by themselves: once is once"
+        ),
+        pytest.param(
+            replace(MY_OWN, approval=ApprovalState.APPROVED, settled=BY_DAVE),
             Denied(BY_DAVE, Conflict),
-            id="his own, approved: who and when",
+            id="their own, approved: who and when",
         ),
         pytest.param(NOT_REQUIRED, Denied(NOT_NEEDED, Conflict), id="not required: needless"),
         pytest.param(DENIED, Denied(DENIED.settled, Conflict), id="denied by another: who and when"),
         pytest.param(
             request(ApprovalState.DENIED, decided_by=ME),
             Denied(DENIED.settled, Conflict),
-            id="denied by himself: only an approval can be repeated",
+            id="denied by themselves: only an approval can be repeated",
         ),
         pytest.param(EXPIRED, Denied(EXPIRED.settled, Conflict), id="expired: when"),
         pytest.param(WITHDRAWN, Denied(WITHDRAWN.settled, Conflict), id="withdrawn: by whom and when"),
@@ -840,8 +842,8 @@ def test_who_has_the_permission_to_try(who: Actor, asked: RequestFacts, verdict:
     ("asked", "verdict"),
     [
         pytest.param(PENDING, Allowed(), id="of another"),
-        pytest.param(HIS_OWN, Allowed(), id="his own"),
-        pytest.param(ONCE_MINE, Allowed(), id="one that he owned once"),
+        pytest.param(MY_OWN, Allowed(), id="their own"),
+        pytest.param(ONCE_MINE, Allowed(), id="one that they owned once"),
         pytest.param(request(past_due=True), Allowed(), id="past due"),
         pytest.param(NOT_REQUIRED, Allowed(), id="not required"),
         pytest.param(APPROVED, Allowed(), id="approved"),

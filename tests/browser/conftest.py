@@ -20,7 +20,7 @@ playwright.expect.set_options(timeout=20_000)
 Browser, Page = playwright.Browser, playwright.Page
 
 SignedIn = Callable[..., Any]
-"""Opens a page as somebody: his name, and what else a context of the browser takes (``java_script_enabled``)."""
+"""Opens a page as somebody: their name, and what else a context of the browser takes (``java_script_enabled``)."""
 
 
 # For one file only: while it is open, an event loop runs here, in which other files' tests cannot run theirs.

@@ -110,7 +110,7 @@ def test_another_reads_a_request_and_approves_it_with_a_comment(
     expect(page.get_by_role("region", name="Approval")).to_contain_text("window agreed")
 
 
-def test_who_asked_is_told_why_he_cannot_approve_and_withdraws(
+def test_who_asked_is_told_why_they_cannot_approve_and_withdraws(
     live: Live, signed_in: SignedIn, requests: Requests
 ) -> None:
     page = opened(live, signed_in("alice"), name := requests.ask())
@@ -126,7 +126,7 @@ def test_who_may_see_accounts_is_told_who_can_approve(live: Live, signed_in: Sig
     expect(page.locator(".decide")).to_contain_text("may approve it.")
 
 
-def test_who_may_only_look_is_told_what_he_lacks(
+def test_who_may_only_look_is_told_what_they_lack(
     live: Live, people: People, signed_in: SignedIn, requests: Requests
 ) -> None:
     page = opened(live, signed_in(people.add(("extras.scheduledjob", "view", None))), requests.ask())

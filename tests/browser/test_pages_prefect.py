@@ -35,7 +35,7 @@ def test_who_is_signed_in_here_is_signed_in_there(live: Live, page: Any) -> None
     assert urlsplit(page.url).path == "/v2/dashboard"
 
 
-def test_from_a_result_he_comes_to_its_run(live: Live, page: Any) -> None:
+def test_from_a_result_they_come_to_its_run(live: Live, page: Any) -> None:
     with live.client("alice") as alice:
         run = alice.post("/api/extras/jobs/Greet/run/", json={"data": {"who": "Ada"}}).json()["job_result"]["id"]
         eventually(lambda: "Hello Ada" in alice.get(f"/api/extras/job-results/{run}/logs/").text, within=180)
@@ -44,7 +44,7 @@ def test_from_a_result_he_comes_to_its_run(live: Live, page: Any) -> None:
     expect(page.get_by_text("Hello Ada")).to_be_visible(timeout=20_000)
 
 
-def test_what_he_decides_there_is_his_decision(live: Live, page: Any) -> None:
+def test_what_they_decide_there_is_their_decision(live: Live, page: Any) -> None:
     name = unique("Replace the core switch")
     with live.client("alice") as alice:
         asked = {"data": {}, "schedule": {"name": name, "interval": "immediately"}}

@@ -88,7 +88,7 @@ def test_several_are_deleted_at_once_after_a_page_that_names_them(
     expect(page.get_by_role("row").filter(has_text=word)).to_have_count(1)
 
 
-def test_nobody_selects_what_he_may_not_delete(
+def test_nobody_selects_what_they_may_not_delete(
     live: Live, people: People, signed_in: SignedIn, scheduled: Scheduled
 ) -> None:
     word = unique("theirs")
@@ -100,7 +100,7 @@ def test_nobody_selects_what_he_may_not_delete(
     look(live, page, f"?q={word}")
     expect(page.get_by_role("checkbox", name=f"Select {mine}")).to_have_count(1)
     expect(page.get_by_role("checkbox", name=f"Select {yours}")).to_have_count(0)
-    # Who sends it nevertheless is shown that it is not his to delete.
+    # Who sends it nevertheless is shown that it is not theirs to delete.
     page.get_by_role("checkbox", name=f"Select {mine}").evaluate("(box, id) => (box.value = id)", other)
     page.get_by_role("checkbox", name=f"Select {mine}").check()
     page.get_by_role("button", name="Delete Selected").click()

@@ -42,7 +42,7 @@ def finished_run(live: Live) -> str:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_the_first_page_is_a_login_that_takes_a_user_and_his_key(live: Live, page: Page, host: str) -> None:
+def test_the_first_page_is_a_login_that_takes_a_user_and_their_key(live: Live, page: Page, host: str) -> None:
     alice(live, page, host)
     assert urlsplit(page.url).path == "/v2/dashboard"
 

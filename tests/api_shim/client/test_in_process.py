@@ -29,7 +29,7 @@ NOBODY = "http://127.0.0.1:1"
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SIGNOFF_HOME", "SIGNOFF_URL", "SIGNOFF_DATABASE_URL", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
         monkeypatch.delenv(name, raising=False)
-    # Nobody will answer, however often he is asked.
+    # Nobody will answer, however often they are asked.
     monkeypatch.setattr(prefect_client, "TRIES", 1)
 
 
@@ -84,7 +84,7 @@ def test_who_is_nobody_or_may_not_sign_in_does_nothing(home: Path) -> None:
         shim.jobs()
 
 
-def test_what_somebody_may_is_what_he_may_now(home: Path) -> None:
+def test_what_somebody_may_is_what_they_may_now(home: Path) -> None:
     store = Store(f"sqlite:///{home / 'signoff.db'}")
     identity = administering(store)
     identity.add_user("carol", utc_now())

@@ -61,7 +61,7 @@ def signed_in(admin: Admin, key: str, username: str | None = None) -> Actor:
 # Users and their tokens
 
 
-def test_a_user_signs_in_with_each_of_his_keys_until_he_is_removed(admin: Admin, store: Store) -> None:
+def test_a_user_signs_in_with_each_of_their_keys_until_they_are_removed(admin: Admin, store: Store) -> None:
     alice = admin.add_user("alice", NOW)
     keys = [admin.add_token("alice", NOW) for _ in range(2)]
     assert [signed_in(admin, key, "alice").id for key in keys] == [alice.id, alice.id]
@@ -74,7 +74,7 @@ def test_a_user_signs_in_with_each_of_his_keys_until_he_is_removed(admin: Admin,
     assert admin.users() == []
 
 
-def test_a_user_who_is_deactivated_signs_in_again_when_he_is_activated(few: Admin) -> None:
+def test_a_user_who_is_deactivated_signs_in_again_when_they_are_activated(few: Admin) -> None:
     few.add_user("alice", NOW)
     key = few.add_token("alice", NOW)
     assert not few.set_active("alice", NOW, active=False).is_active
@@ -290,7 +290,9 @@ def test_the_workers_account_writes_to_prefect_and_may_nothing_else(admin: Admin
     actor = signed_in(admin, KEY, "worker")
     given = [(action, kind) for action in Action for kind in ObjectType if actor.may(action, kind)]
     own = [(action, ObjectType.TOKEN) for action in (Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE)]
-    assert given == [*own, (Action.WRITE, ObjectType.PREFECT)], "like everybody, he may what concerns his own tokens"
+    assert given == [*own, (Action.WRITE, ObjectType.PREFECT)], (
+        "like everybody, they may what concerns their own tokens"
+    )
     assert not actor.may(Action.VIEW, ObjectType.TOKEN, {"user": uuid4()})
     assert not actor.superuser
     assert len(admin.users()) == len(admin.permissions()) == 1

@@ -68,7 +68,7 @@ class Place:
         return next(user for user in self.identity.users() if user.username == name)
 
     def actor(self, name: str, *grants: Grant, **to: Any) -> Actor:
-        """Return a user as he signs in, with grants besides."""
+        """Return a user as they sign in, with grants besides."""
         with self.store.transaction(write=False) as tx:
             return replace(actor_of(tx, self.user(name)), **({"grants": grants} if grants else {}), **to)
 
@@ -259,7 +259,7 @@ def test_what_is_as_it_was_is_not_remembered(few: Place, kind: ObjectType) -> No
 # Removing
 
 
-def test_a_user_is_removed_with_his_tokens_and_leaves_his_schedules_behind(place: Place) -> None:
+def test_a_user_is_removed_with_their_tokens_and_leaves_their_schedules_behind(place: Place) -> None:
     bob, job = place.things[USER], make_job()
     scheduled = make_scheduled(job, bob)
     with place.store.transaction() as tx:
@@ -280,7 +280,7 @@ def test_what_is_removed_is_gone_and_others_are_not(place: Place, kind: ObjectTy
     assert {user.username for user in place.identity.users()} == left
 
 
-def test_who_removes_himself_is_gone(few: Place) -> None:
+def test_who_removes_themselves_is_gone(few: Place) -> None:
     few.remove(few.actor("bob", *ALL), USER, "bob")
     assert few.one(User, username="bob") is None
 
@@ -319,7 +319,7 @@ def test_without_the_action_on_the_type_nothing_is_done_or_learned(
 
 @pytest.mark.parametrize("action", [CHANGE, DELETE])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_he_may_only_do_with_another_is_forbidden_if_he_sees_it_and_else_unknown(
+def test_what_they_may_only_do_with_another_is_forbidden_if_they_see_it_and_else_unknown(
     few: Place, kind: ObjectType, action: Action
 ) -> None:
     limit = {NAMED_BY.get(kind, "user__username"): "another"}
@@ -399,7 +399,7 @@ def test_who_is_no_longer_there_writes_nothing(few: Place, kind: ObjectType, act
         ),
     ],
 )
-def test_what_becomes_of_it_is_within_his_limits_too_or_nothing_happens(
+def test_what_becomes_of_it_is_within_their_limits_too_or_nothing_happens(
     place: Place, limit: dict[str, Any], call: Callable[[Place, Actor], object]
 ) -> None:
     place.identity.add_user("root2", NOW)
@@ -418,10 +418,10 @@ def paths(kind: ObjectType) -> set[str]:
     return {*path_types([kind])}
 
 
-# His own tokens
+# Their own tokens
 
 
-def test_everybody_sees_to_his_own_tokens(place: Place) -> None:
+def test_everybody_sees_to_their_own_tokens(place: Place) -> None:
     bob = place.actor("bob", grant(USER, VIEW, limit={"username": "nobody"}))
     made = place.add(bob, TOKEN, {"user": "bob", "write_enabled": False})
     assert place.change(bob, TOKEN, made.thing, {"write_enabled": True}).write_enabled
@@ -448,11 +448,11 @@ def test_nobody_sees_to_those_of_others(few: Place) -> None:
     ("kind", "body", "field"),
     [
         pytest.param(USER, {"username": "x", "groups": ["nothing"]}, "groups", id="no such group"),
-        pytest.param(USER, {"username": "x", "groups": ["ops"]}, "groups", id="a group that he may not see"),
+        pytest.param(USER, {"username": "x", "groups": ["ops"]}, "groups", id="a group that they may not see"),
         pytest.param(TOKEN, {"user": "nobody"}, "user", id="no such user"),
-        pytest.param(TOKEN, {"user": "bob"}, "user", id="a user whom he may not see"),
+        pytest.param(TOKEN, {"user": "bob"}, "user", id="a user whom they may not see"),
         pytest.param(TOKEN, {"user": str(uuid4())}, "user", id="no user of such an id"),
-        pytest.param(PERMISSION, {**BODIES[PERMISSION], "groups": []}, "users", id="users whom he may not see"),
+        pytest.param(PERMISSION, {**BODIES[PERMISSION], "groups": []}, "users", id="users whom they may not see"),
     ],
 )
 def test_who_is_unknown_or_unseen_is_told_alike(few: Place, kind: ObjectType, body: Any, field: str) -> None:
@@ -466,7 +466,7 @@ def test_who_is_unknown_or_unseen_is_told_alike(few: Place, kind: ObjectType, bo
     assert few.rows() == before
 
 
-def test_everybody_may_name_himself(few: Place) -> None:
+def test_everybody_may_name_themselves(few: Place) -> None:
     alice = few.actor("alice", grant(PERMISSION, ADD))
     body = {"name": "p", "object_types": ["prefect"], "actions": ["write"], "users": [str(alice.id), "alice"]}
     made = few.add(alice, PERMISSION, body).thing
@@ -519,7 +519,7 @@ def test_nothing_is_called_what_another_is_called(place: Place, kind: ObjectType
     [
         pytest.param(lambda p, a: p.add(a, USER, {"username": "x", "is_superuser": True}), id="make one"),
         pytest.param(lambda p, a: p.change(a, USER, "bob", {"is_superuser": True}), id="make somebody one"),
-        pytest.param(lambda p, a: p.change(a, USER, "alice", {"is_superuser": True}), id="make himself one"),
+        pytest.param(lambda p, a: p.change(a, USER, "alice", {"is_superuser": True}), id="make themselves one"),
         pytest.param(lambda p, a: p.change(a, USER, "root", {"is_superuser": False}), id="demote one"),
         pytest.param(lambda p, a: p.change(a, USER, "root", {"is_active": False}), id="deactivate one"),
         pytest.param(lambda p, a: p.change(a, USER, "root", {"username": "x"}), id="rename one"),
@@ -529,8 +529,10 @@ def test_nothing_is_called_what_another_is_called(place: Place, kind: ObjectType
         pytest.param(lambda p, a: p.change(a, USER, "asleep", {"is_active": True}), id="activate one"),
         pytest.param(lambda p, a: p.add(a, TOKEN, {"user": "root"}), id="make a token for one"),
         pytest.param(lambda p, a: p.add(a, TOKEN, {"user": "root", "key": KEY}), id="make a token with a key for one"),
-        pytest.param(lambda p, a: p.change(a, TOKEN, p.token("root"), {"write_enabled": False}), id="change his token"),
-        pytest.param(lambda p, a: p.remove(a, TOKEN, p.token("root")), id="remove his token"),
+        pytest.param(
+            lambda p, a: p.change(a, TOKEN, p.token("root"), {"write_enabled": False}), id="change their token"
+        ),
+        pytest.param(lambda p, a: p.remove(a, TOKEN, p.token("root")), id="remove their token"),
     ],
 )
 def test_only_a_superuser_does_this_to_a_superuser(place: Place, call: Callable[[Place, Actor], object]) -> None:

@@ -312,7 +312,7 @@ LIMITS = [
     pytest.param([{"name": "another"}, {"name__startswith": "on"}], True, id="who may it in the second place"),
     pytest.param({"user__username": "alice"}, True, id="who may alice's"),
     pytest.param({"user__username": "zoe"}, False, id="who may somebody else's"),
-    pytest.param({"user": "$user"}, False, id="who may his own"),
+    pytest.param({"user": "$user"}, False, id="who may their own"),
     pytest.param({"job_model__grouping": "Tests", "queue__in": ["default", "bulk"]}, True, id="who may its group's"),
     pytest.param({"interval": "future"}, True, id="who may one-offs"),
     pytest.param({"interval": "hourly"}, False, id="who may hourly ones"),
@@ -339,7 +339,7 @@ DECISIONS = {"approve": CHANGE, "deny": DELETE}
         ),
     ],
 )
-def test_who_decides_after_a_denial_is_told_if_he_could_have_decided(
+def test_who_decides_after_a_denial_is_told_if_they_could_have_decided(
     plants: Plants, limit: Any, could: bool, how: str, own: bool
 ) -> None:
     plant, action = plants.ready(**APPROVAL), DECISIONS[how]
@@ -509,7 +509,7 @@ CHANGES: list[Any] = [
 
 
 @pytest.mark.parametrize(("to", "job"), CHANGES)
-def test_nobody_approves_what_he_has_not_seen(plants: Plants, to: dict[str, Any], job: dict[str, Any]) -> None:
+def test_nobody_approves_what_they_have_not_seen(plants: Plants, to: dict[str, Any], job: dict[str, Any]) -> None:
     plant = plants.ready(**APPROVAL)
     bob = approver(plant)
     row = asked(plant, LATER)
@@ -524,7 +524,7 @@ def test_nobody_approves_what_he_has_not_seen(plants: Plants, to: dict[str, Any]
     assert decide(plant, "approve", bob, row, version=shown).approval is ApprovalState.APPROVED
 
 
-def test_who_does_not_say_what_he_has_seen_approves_what_there_is(plants: Plants) -> None:
+def test_who_does_not_say_what_they_have_seen_approves_what_there_is(plants: Plants) -> None:
     plant = plants.ready(**APPROVAL)
     row = asked(plant, LATER)
     plant.change(row, inputs={"count": 3})
@@ -938,7 +938,7 @@ def own(plant: Plant, row: ScheduledJob, who: Actor, *, noted: bool = True) -> N
         plant.add(Participant(scheduled_job_id=row.id, user_id=who.id, username=who.username))
 
 
-def test_nobody_approves_what_he_asked_for_or_ever_owned(plant: Plant) -> None:
+def test_nobody_approves_what_they_asked_for_or_ever_owned(plant: Plant) -> None:
     bob, carol, dave = (approver(plant, name) for name in ("bob", "carol", "dave"))
     row = asked(plant, LATER)
     own(plant, row, bob)
@@ -972,7 +972,7 @@ def test_what_a_removed_user_asked_for_is_approved_and_does_not_run(plant: Plant
     plant.check_in_line()
 
 
-def test_what_a_removed_user_approved_stays_approved_by_him(plant: Plant) -> None:
+def test_what_a_removed_user_approved_stays_approved_by_them(plant: Plant) -> None:
     bob, carol = approver(plant), approver(plant, "carol")
     row = asked(plant, LATER)
     decide(plant, "approve", bob, row)
@@ -1000,7 +1000,7 @@ def test_what_a_removed_user_approved_stays_approved_by_him(plant: Plant) -> Non
         pytest.param("deny", id="denies"),
     ],
 )
-def test_who_is_removed_between_his_sign_in_and_his_decision_is_no_fault_of_ours(plant: Plant, how: str) -> None:
+def test_who_is_removed_between_their_sign_in_and_their_decision_is_no_fault_of_ours(plant: Plant, how: str) -> None:
     bob = approver(plant)
     row = asked(plant, LATER)
     remove_user(plant.store, "bob", plant.now)
@@ -1068,7 +1068,7 @@ def test_without_a_worker_there_is_no_dry_run(plants: Plants) -> None:
 
 
 @pytest.mark.parametrize("job", [APPROVAL, {"supports_dryrun": True}], ids=["that waits", "that needs no approval"])
-def test_anybody_who_may_run_the_job_tries_it_as_often_as_he_likes(plants: Plants, job: dict[str, Any]) -> None:
+def test_anybody_who_may_run_the_job_tries_it_as_often_as_they_like(plants: Plants, job: dict[str, Any]) -> None:
     plant = plants.ready(**job)
     row = asked(plant, LATER)
     for who in (plant.actor, approver(plant), approver(plant, "carol")):
@@ -1175,7 +1175,7 @@ Deed = Callable[[Server], Awaitable[Any]]
 
 
 class Race:
-    """Several people who do something with one request at the same moment, each on a server of his own."""
+    """Several people who do something with one request at the same moment, each on a server of their own."""
 
     def __init__(self, plant: Plant, size: int) -> None:
         self.plant = plant
@@ -1188,7 +1188,7 @@ class Race:
             server.close()
 
     def run(self, *deeds: Deed) -> list[Any]:
-        """Let everybody do his deed at once; return their answers."""
+        """Let everybody do their deed at once; return their answers."""
         ready = threading.Barrier(len(deeds))
 
         def does(server: Server, deed: Deed) -> Any:
@@ -1359,7 +1359,7 @@ def test_what_is_approved_while_its_owner_is_removed_is_decided_once_and_does_no
 
 
 @pytest.mark.slow
-def test_who_takes_a_request_over_while_he_approves_it_either_has_not_approved_or_did_not_own_it(race: Race) -> None:
+def test_who_takes_a_request_over_while_they_approve_it_either_has_not_approved_or_did_not_own_it(race: Race) -> None:
     plant, bob = race.plant, race.people[0]
 
     def takes(row: ScheduledJob) -> Deed:

@@ -1,4 +1,4 @@
-"""Who calls: which credentials stand for whom, and what reaches him."""
+"""Who calls: which credentials stand for whom, and what reaches them."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def signed_in(store: Store, credentials: Credentials, now: datetime = NOW) -> Ac
     ("user", "token", "credentials", "refusal"),
     [
         pytest.param({}, {}, {}, None, id="the key of an active user"),
-        pytest.param({}, {}, {"username": "alice"}, None, id="with his name"),
+        pytest.param({}, {}, {"username": "alice"}, None, id="with their name"),
         pytest.param({}, {}, {"username": "bob"}, INVALID_TOKEN, id="with somebody else's name"),
         pytest.param({}, {}, {"username": ""}, INVALID_TOKEN, id="with an empty name"),
-        pytest.param({}, {}, {"username": "Alice"}, INVALID_TOKEN, id="with his name in another case"),
+        pytest.param({}, {}, {"username": "Alice"}, INVALID_TOKEN, id="with their name in another case"),
         pytest.param({}, {}, {"key": KEY[:-1]}, INVALID_TOKEN, id="a part of the key"),
         pytest.param({}, {}, {"key": KEY.upper()}, INVALID_TOKEN, id="the key in another case"),
         pytest.param({}, {}, {"key": hash_key(KEY)}, INVALID_TOKEN, id="what is stored is no key"),
@@ -60,7 +60,7 @@ def signed_in(store: Store, credentials: Credentials, now: datetime = NOW) -> Ac
         pytest.param({}, {"expires": NOW + TICK}, {}, None, id="it ends in a moment"),
         pytest.param({}, {"expires": NOW}, {}, EXPIRED, id="it ends now"),
         pytest.param({}, {"expires": NOW - TICK}, {}, EXPIRED, id="it has ended"),
-        pytest.param({"is_active": False}, {}, {}, INACTIVE, id="he has been deactivated"),
+        pytest.param({"is_active": False}, {}, {}, INACTIVE, id="they have been deactivated"),
         pytest.param({"is_active": False, "is_superuser": True}, {}, {}, INACTIVE, id="and so has a superuser"),
         pytest.param({"is_active": False}, {"expires": NOW}, {}, EXPIRED, id="both: the token is told first"),
         pytest.param(
@@ -102,7 +102,7 @@ def test_a_key_is_in_nothing_that_is_printed(sqlite_store: Store) -> None:
     assert hash_key(KEY) not in printed
 
 
-# What reaches him
+# What reaches them
 
 
 def make_permission(**to: Any) -> Permission:
@@ -120,7 +120,7 @@ def may(actor: Actor) -> set[str]:
     return {str(action) for action in Action if actor.may(action, ObjectType.JOB)}
 
 
-def test_permissions_add_up_from_the_user_and_his_groups_and_no_others(store: Store) -> None:
+def test_permissions_add_up_from_the_user_and_their_groups_and_no_others(store: Store) -> None:
     alice, bob = make_user("alice"), make_user("bob")
     ours, more, theirs = (Group(id=uuid4(), name=name) for name in ("ours", "more", "theirs"))
     view, run, approve, delete, change = (

@@ -246,12 +246,12 @@ def test_who_approves_needs_force_after_its_only_start(
 # About whom
 
 
-def test_everybody_may_ask_about_himself_by_any_name(plants: Plants) -> None:
+def test_everybody_may_ask_about_themselves_by_any_name(plants: Plants) -> None:
     plant = plants.ready(**APPROVAL)
     row, carol = asked(plant, NIGHTLY), person(plant, "carol", may(SCHEDULED, VIEW))
-    himself = explain(plant, carol, row)
-    assert himself.subject.username == "carol"
-    assert himself == explain(plant, carol, row, username="carol") == explain(plant, carol, row, id=carol.id)
+    themselves = explain(plant, carol, row)
+    assert themselves.subject.username == "carol"
+    assert themselves == explain(plant, carol, row, username="carol") == explain(plant, carol, row, id=carol.id)
 
 
 def test_a_token_that_only_reads_does_not_count(plants: Plants) -> None:
@@ -321,7 +321,7 @@ def test_what_is_not_there_is_not_found(plants: Plants) -> None:
 @pytest.mark.parametrize(
     ("accounts", "seen"),
     [
-        pytest.param((), {"carol"}, id="himself alone"),
+        pytest.param((), {"carol"}, id="themselves alone"),
         pytest.param((may(ObjectType.USER, VIEW, limit={"username__in": ["bob", "zoe"]}),), {"bob", "carol"}, id="two"),
         pytest.param((ACCOUNTS,), {"alice", "bob", "carol", "dave"}, id="all, less who has been deactivated"),
     ],
@@ -525,7 +525,7 @@ PEOPLE = [
     pytest.param((may(SCHEDULED, VIEW, CHANGE, DELETE),), id="who may change and delete"),
     pytest.param((may(SCHEDULED, VIEW, DELETE), may(JOB, APPROVE)), id="who may deny"),
     pytest.param((may(SCHEDULED, CHANGE, limit={"name": "another"}), may(JOB, RUN, APPROVE)), id="of another"),
-    pytest.param((may(SCHEDULED, VIEW, CHANGE, limit={"user": "$user"}), may(JOB, RUN, APPROVE)), id="of his own"),
+    pytest.param((may(SCHEDULED, VIEW, CHANGE, limit={"user": "$user"}), may(JOB, RUN, APPROVE)), id="of their own"),
 ]
 SITUATIONS = [
     pytest.param(nothing, {}, id="it waits"),

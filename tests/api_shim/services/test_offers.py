@@ -1,4 +1,4 @@
-"""What somebody can ask of a Job, and every fault of what he asks."""
+"""What somebody can ask of a Job, and every fault of what they ask."""
 
 from __future__ import annotations
 

@@ -124,9 +124,11 @@ def test_it_is_remembered_who_took_it_over_from_whom(free: Plant) -> None:
 @pytest.mark.parametrize(
     ("leaves", "why"),
     [
-        pytest.param("removed", "the originating user has been removed", id="he was removed"),
-        pytest.param("deactivated", "its owner has been deactivated", id="he was deactivated"),
-        pytest.param("demoted", "its owner is no longer permitted to run this job", id="he may no longer run the Job"),
+        pytest.param("removed", "the originating user has been removed", id="they were removed"),
+        pytest.param("deactivated", "its owner has been deactivated", id="they were deactivated"),
+        pytest.param(
+            "demoted", "its owner is no longer permitted to run this job", id="they may no longer run the Job"
+        ),
     ],
 )
 def test_whose_owner_is_gone_fails_once_and_not_again(free: Plant, leaves: str, why: str) -> None:
@@ -288,7 +290,7 @@ def test_who_may_not_take_over_is_told_why(
     assert not_done(free, lambda: assume(free, bob, row)) == (error, sentence)
 
 
-def test_the_owner_is_told_that_he_is(free: Plant) -> None:
+def test_the_owner_is_told_that_they_are(free: Plant) -> None:
     row = asked(free, HOURLY)
     assert not_done(free, lambda: assume(free, free.actor, row)) == (Conflict, ALREADY_OWNER)
 
@@ -327,7 +329,7 @@ def test_who_could_not_take_it_is_not_given_it(free: Plant, permissions: Any, se
     assert not_done(free, lambda: transfer(free, free.actor, row, "bob")) == (Forbidden, sentence)
 
 
-def test_who_may_change_only_his_own_is_given_it(free: Plant) -> None:
+def test_who_may_change_only_their_own_is_given_it(free: Plant) -> None:
     bob = person(free, "bob", may(SCHEDULED, CHANGE, limit={"user": "$user"}), may(JOB, RUN))
     assert transfer(free, free.actor, asked(free, HOURLY), "bob").owner_id == bob.id
 
@@ -343,7 +345,7 @@ def test_who_is_inactive_owns_it_or_is_unknown_is_not_given_it(free: Plant) -> N
     assert unknown == (Invalid, {"user": ["There is no such user."]})
 
 
-def test_nobody_makes_something_run_as_another_whose_account_he_may_not_change(free: Plant) -> None:
+def test_nobody_makes_something_run_as_another_whose_account_they_may_not_change(free: Plant) -> None:
     person(free, "bob", *TAKES_OVER)
     row = asked(free, HOURLY)
     carol = person(free, "carol", *TAKES_OVER)
@@ -454,7 +456,7 @@ def test_no_sequence_leads_to_approving_ones_own(plant: Plant, schedule: Any, se
     assert decide(plant, "approve", carol, row).approved_by == "carol"
 
 
-def test_who_takes_over_at_the_very_moment_of_his_approval_either_owned_it_first_or_not(plant: Plant) -> None:
+def test_who_takes_over_at_the_very_moment_of_their_approval_either_owned_it_first_or_not(plant: Plant) -> None:
     bob = person(plant, "bob", *APPROVER)
     row = asked(plant, HOURLY)
 

@@ -51,7 +51,7 @@ def test_a_result_under_way_is_asked_of_prefect_before_it_is_shown(origin: Origi
     assert (shown.id, shown.status.final) == (result.id, True)
 
 
-def test_the_newest_result_of_each_job_is_that_which_he_may_see(origin: Origin) -> None:
+def test_the_newest_result_of_each_job_is_that_which_they_may_see(origin: Origin) -> None:
     viewing = origin.shim.state.services.queries
     jobs = [origin.job() for _ in range(3)]
     mine, others = origin.user("mine"), origin.user("others")
@@ -63,14 +63,14 @@ def test_the_newest_result_of_each_job_is_that_which_he_may_see(origin: Origin) 
     def seen(actor: Actor) -> Mapping[UUID, JobResult]:
         return asyncio.run(viewing.newest_results(actor, ids))
 
-    his = Grant(
+    own = Grant(
         object_types=frozenset({ObjectType.JOB_RESULT}),
         actions=frozenset({Action.VIEW}),
         constraint=parse({"user": "$user"}, {"user": UUID}),
     )
     assert seen(ROOT) == {jobs[0].id: newest, jobs[1].id: only}
-    assert seen(Actor(id=mine.id, username="mine", grants=(his,))) == {jobs[0].id: older[1], jobs[1].id: only}
-    assert seen(Actor(id=others.id, username="others", grants=(his,))) == {jobs[0].id: newest}
+    assert seen(Actor(id=mine.id, username="mine", grants=(own,))) == {jobs[0].id: older[1], jobs[1].id: only}
+    assert seen(Actor(id=others.id, username="others", grants=(own,))) == {jobs[0].id: newest}
     assert seen(NOBODY) == {}
 
 

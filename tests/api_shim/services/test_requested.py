@@ -79,7 +79,7 @@ def test_behind_a_run_that_makes_up_for_a_firing_stands_that_firing(world: World
     assert request.inputs == {"count": 9}, "what was recorded with it"
 
 
-def test_behind_a_run_of_a_new_owner_stands_he_and_not_who_was_recorded(world: World) -> None:
+def test_behind_a_run_of_a_new_owner_stands_the_owner_and_not_who_was_recorded(world: World) -> None:
     root = make_user("root")
     world.add(root)
     row = world.recurring(owner_id=root.id)

@@ -1,4 +1,4 @@
-"""What somebody sees of a request before he decides about it."""
+"""What somebody sees of a request before they decide about it."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_who_may_not_look_is_refused(scene: Scene) -> None:
         scene.seen(ROOT, uuid4())
 
 
-def test_who_looks_at_one_that_was_denied_is_told_by_whom_if_he_could_have_seen_it(scene: Scene) -> None:
+def test_who_looks_at_one_that_was_denied_is_told_by_whom_if_they_could_have_seen_it(scene: Scene) -> None:
     with scene.store.transaction() as tx:
         thing = tx.attributes(ObjectType.SCHEDULED_JOB, scene.row.id)
         tx.record(scheduled_job_event(scene.row, EventType.DENIED, NOW, ROOT, seen=snapshot(thing)))

@@ -205,7 +205,7 @@ def test_a_crontab_and_a_zone_change_the_firings_from_now_on(plants: Plants) -> 
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_what_a_person_disables_and_enables_is_his_act_and_followed(plants: Plants, schedule: Any) -> None:
+def test_what_a_person_disables_and_enables_is_their_act_and_followed(plants: Plants, schedule: Any) -> None:
     plant = ready(plants)
     row = asked(plant, schedule)
     carol = editor(plant)
@@ -568,7 +568,7 @@ WHO_MAY_NOT = [
         (Forbidden, NO),
         id="who may see all and change another",
     ),
-    pytest.param((may(SCHEDULED, CHANGE, limit={"user": "$user"}),), OFF, (NotFound, GONE), id="who may his own"),
+    pytest.param((may(SCHEDULED, CHANGE, limit={"user": "$user"}),), OFF, (NotFound, GONE), id="who may their own"),
     *(
         pytest.param((may(SCHEDULED, VIEW, CHANGE),), body, (Forbidden, MAY_NOT_RUN), id=f"without run, {[*body]}")
         for body in RUNS_OTHERWISE

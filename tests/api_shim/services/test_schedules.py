@@ -91,7 +91,7 @@ UNKNOWN = "No Job matches the given query."
     ],
 )
 @pytest.mark.parametrize("schedule", EVERY)
-def test_nobody_requests_what_he_may_not(
+def test_nobody_requests_what_they_may_not(
     plants: Plants, who: Actor, error: type[GateError], detail: str, schedule: object
 ) -> None:
     assert refused(plants.ready(), schedule, who=who) == (error, detail)
@@ -444,7 +444,7 @@ GONE = "No ScheduledJob matches the given query."
         ),
     ],
 )
-def test_nobody_deletes_what_he_may_not(plants: Plants, who: Actor, error: type[GateError], detail: str) -> None:
+def test_nobody_deletes_what_they_may_not(plants: Plants, who: Actor, error: type[GateError], detail: str) -> None:
     plant = plants.ready()
     row = plant.one_off(name="b")
     with pytest.raises(error) as caught:

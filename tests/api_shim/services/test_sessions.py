@@ -332,7 +332,7 @@ def test_who_may_sign_in_again_has_to(doors: Door) -> None:
     assert doors.is_in(doors.enter("alice", PASSWORD))
 
 
-def test_who_loses_the_token_that_he_signed_in_with_is_signed_out(doors: Door) -> None:
+def test_who_loses_the_token_that_they_signed_in_with_is_signed_out(doors: Door) -> None:
     doors.user()
     by_password = doors.enter("alice", PASSWORD)
     by_token = doors.enter("alice", doors.identity.add_token("alice", doors.clock.now))

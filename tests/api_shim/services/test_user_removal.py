@@ -1,4 +1,4 @@
-"""Removing a user: what he leaves, what is handed over, and what is only foreseen."""
+"""Removing a user: what they leave, what is handed over, and what is only foreseen."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def said(left: list[Left]) -> list[tuple[str, str | None, str]]:
 NOT_BOB = "bob does not have permission to run this job."
 
 
-def test_what_he_owns_stays_and_has_no_owner(world: World) -> None:
+def test_what_they_own_stays_and_has_no_owner(world: World) -> None:
     left = administering(world.store).remove_user("alice", NOW)
     assert said(left) == [("nightly", None, ""), ("weekly", None, ""), ("wipe", None, "")]
     assert world.owners() == {"nightly": None, "weekly": None, "wipe": None}
@@ -71,7 +71,7 @@ def test_what_he_owns_stays_and_has_no_owner(world: World) -> None:
     assert world.all(Token, "id") == []
 
 
-def test_an_heir_gets_what_he_may_run_and_that_is_remembered(world: World) -> None:
+def test_an_heir_gets_what_they_may_run_and_that_is_remembered(world: World) -> None:
     left = administering(world.store).remove_user("alice", NOW, heir="bob")
     assert said(left) == [("nightly", "bob", ""), ("weekly", "bob", ""), ("wipe", None, NOT_BOB)]
     assert world.owners() == {"nightly": world.bob.id, "weekly": world.bob.id, "wipe": None}
@@ -103,7 +103,7 @@ def _inactive(world: World) -> None:
     [
         pytest.param("nobody", None, NotFound, "named 'nobody'", id="a user who is not there"),
         pytest.param("alice", "nobody", NotFound, "named 'nobody'", id="an heir who is not there"),
-        pytest.param("alice", "alice", Invalid, "Somebody else", id="his own heir"),
+        pytest.param("alice", "alice", Invalid, "Somebody else", id="their own heir"),
         pytest.param("alice", "bob", Conflict, "bob has been deactivated", id="an heir who cannot sign in"),
     ],
 )

@@ -242,7 +242,7 @@ def test_without_its_user_a_schedule_has_no_owner_and_a_result_no_user(
         assert tx.all(JobResult) == [replace(stored[JobResult], user_id=None)]
 
 
-def test_a_user_takes_his_tokens_memberships_and_permissions_with_him(
+def test_a_user_takes_their_tokens_memberships_and_permissions_with_them(
     store: Store, stored: dict[type[Any], Any]
 ) -> None:
     remove(store, stored[User])

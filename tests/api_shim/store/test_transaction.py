@@ -1,4 +1,4 @@
-"""What can be asked and told within a transaction, and that nobody sees what no permission shows him."""
+"""What can be asked and told within a transaction, and that nobody sees what no permission shows them."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def signed(sqlite_store: Store, clock: Clock) -> Signed:
         pytest.param("POST", {"Origin": "http://signoff.example:8080"}, False, id="another port, old browser"),
         pytest.param("POST", {"Origin": "https://signoff.example"}, False, id="another scheme, old browser"),
         pytest.param("POST", {"Origin": "null"}, False, id="a page of nowhere"),
-        pytest.param("POST", {**OURS, "Origin": "http://evil.example"}, False, id="one who contradicts himself"),
+        pytest.param("POST", {**OURS, "Origin": "http://evil.example"}, False, id="one who contradicts themselves"),
     ],
 )
 def test_a_session_speaks_for_what_a_page_of_this_origin_asks(

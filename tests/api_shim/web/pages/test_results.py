@@ -74,7 +74,7 @@ def test_of_a_long_log_the_last_lines_are_shown_and_all_if_wanted(visitor: Visit
     assert shown_lines(visitor.sees(result.id, "?log=all")) == list(range(3000))
 
 
-def test_who_follows_is_given_what_he_has_not_seen(visitor: Visitor) -> None:
+def test_who_follows_is_given_what_they_have_not_seen(visitor: Visitor) -> None:
     result = visitor.ran(lines=5)
     news = visitor.sees(result.id, "/follow?after=3")
     assert shown_lines(news) == [3, 4]
@@ -119,7 +119,7 @@ def test_inputs_of_a_sensitive_run_are_not_shown(visitor: Visitor) -> None:
     assert "Hidden because they may be sensitive." in page
 
 
-def test_whom_a_run_went_as_is_told_also_when_he_is_gone(visitor: Visitor) -> None:
+def test_whom_a_run_went_as_is_told_also_when_they_are_gone(visitor: Visitor) -> None:
     assert "nobody (the user has been removed)" in visitor.sees(visitor.ran(user_id=None).id).text
 
 

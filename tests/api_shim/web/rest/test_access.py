@@ -485,7 +485,7 @@ def test_a_permission_that_is_taken_away_no_longer_counts(server: InProcess, peo
         assert client.get("/api/extras/jobs/").status_code == 403
 
 
-def test_a_constraint_on_the_caller_shows_everybody_his_own(
+def test_a_constraint_on_the_caller_shows_everybody_their_own(
     server: InProcess, admin: httpx.Client, people: People
 ) -> None:
     grants: tuple[Grant, ...] = ((JOB, "run", None), (SCHEDULED, "view", {"user": "$user"}))

@@ -187,7 +187,7 @@ def test_a_permission_reaches_whom_it_is_given_to_while_it_is_enabled(
         assert client.get("/api/extras/jobs/").status_code == 403
 
 
-def test_everybody_sees_to_his_own_tokens(somebody: httpx.Client, admin: httpx.Client) -> None:
+def test_everybody_sees_to_their_own_tokens(somebody: httpx.Client, admin: httpx.Client) -> None:
     shape = made(somebody, TOKENS)
     assert somebody.get(TOKENS).json()["count"] == 2
     assert somebody.patch(shape["url"], json={"write_enabled": False}).json()["write_enabled"] is False
