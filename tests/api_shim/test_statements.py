@@ -28,10 +28,7 @@ class Filled:
     """An origin whose store has things of every kind, as many as one likes."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        self.origin = Origin(store, clock)
-        self.origin.engine.fail("find_deployment", times=-1)
-        self.origin.engine.fail("read_deployment", times=-1)
-        self.origin.engine.fail("remove_run", times=-1)
+        self.origin = Origin(store, clock, follows=False)
         self.alice = self.origin.user("alice")
         self.origin.user("bob")
         self.job = self.origin.job(

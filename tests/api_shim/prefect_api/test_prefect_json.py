@@ -79,6 +79,7 @@ def test_a_schedule_is_read_as_it_was_written() -> None:
 
 RUN: dict[str, Any] = {
     "id": str(uuid4()),
+    "idempotency_key": None,
     "name": "brave-badger",
     "deployment_id": str(uuid4()),
     "state": {"type": "SCHEDULED", "name": "Late", "message": None, "timestamp": "2026-05-04T12:00:00Z"},

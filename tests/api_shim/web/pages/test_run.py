@@ -146,7 +146,7 @@ def test_a_prefect_that_does_not_answer_is_told(origin: Origin) -> None:
     assert SILENT in admin.get(run(job)).text
 
 
-def test_a_request_that_no_worker_would_run_comes_back_as_it_was_typed(origin: Origin) -> None:
+def test_a_request_that_no_worker_would_run_comes_back_as_it_was_typed(origin: Origin, clock: Clock) -> None:
     definition = SummariseCSV.definition()
     job = origin.job(
         module_name=definition.module_name,
@@ -155,6 +155,8 @@ def test_a_request_that_no_worker_would_run_comes_back_as_it_was_typed(origin: O
         parameter_schema=definition.parameter_schema,
     )
     origin.engine.served = set()
+    clock.forward(seconds=30)
+    origin.look()
     typed = {"interval": "custom", "name": "as typed", "crontab": "0 2 * * *", "input.path": "/a", "input.strict": "on"}
     refused = Visitor(origin).post(run(job), **typed)
     assert refused.status_code == 503

@@ -81,10 +81,13 @@ def test_what_is_scheduled_can_be_looked_at_and_renamed(browser: Browser, made: 
     assert "weekly was changed." in answer.text
 
 
-def test_what_needs_a_worker_is_refused_and_what_was_typed_stays(browser: Browser, made: str) -> None:
+def test_what_needs_a_worker_is_refused_and_what_was_typed_stays(
+    wired: Application, browser: Browser, made: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wired.served, "is_served", lambda _queue: False)
     page = browser.get(f"{made}/edit")
     answer = browser.post(f"{made}/edit", csrf=csrf_of(page), name="weekly", queue="bulk")
     assert answer.status_code == 503
-    assert "Prefect does not answer." in answer.text
+    assert "No Prefect workers running on queue bulk." in answer.text
     assert 'value="weekly"' in answer.text
     assert "nightly" in browser.get(made).text

@@ -208,10 +208,10 @@ def test_job_results_are_deleted(admin: httpx.Client, people: People) -> None:
 
 def test_a_run_that_is_not_over_keeps_its_result(admin: httpx.Client) -> None:
     made = admin.post(f"{JOBS}Sleep/run/", json={"data": {"seconds": 20}}).json()["job_result"]
-    told = "This run is not over; cancel it in Prefect, or wait until it has ended."
+    told = "This run is not over; cancel it, or wait until it has ended."
     one = admin.delete(made["url"])
     several = admin.request("DELETE", RESULTS, json=[made["id"]])
-    admin.post(f"/api/flow_runs/{made['id']}/set_state", json={"state": {"type": "CANCELLED"}, "force": True})
+    assert admin.post(f"{made['url']}cancel/").json()["status"]["value"] == "REVOKED"
     assert (one.status_code, one.json()) == (409, {"detail": told})
     assert (several.status_code, several.json()) == (409, {made["id"]: [told]})
 

@@ -82,7 +82,9 @@ def test_a_store_that_cannot_be_reached_is_unavailable_on_every_side(
     assert origin.passed == []
 
 
-def test_nobody_serving_the_queue_is_unavailable(origin: Origin) -> None:
+def test_nobody_serving_the_queue_is_unavailable(origin: Origin, clock: Clock) -> None:
+    clock.forward(seconds=30)
+    origin.look()
     job = origin.job(module_name="flows.examples", job_class_name="BackUp", job_queues=("default", "bulk"))
     body = {"data": {"source": "/x", "target": "/y"}, "task_queue": "bulk"}
     answer = origin.ask("POST", f"{JOBS}{job.id}/run/", json=body)
