@@ -58,6 +58,8 @@ logger = logging.getLogger("signoff")
 
 GRACE = 3
 """Seconds that open requests have to finish when the server stops."""
+KEEP_ALIVE = 60
+"""Seconds that an idle connection stays open: longer than clients keep theirs, or a request would meet a closed one."""
 
 WORKER_GRACE = 5.0
 """Seconds that runs in progress have to end when the server stops."""
@@ -291,6 +293,7 @@ class Up(uvicorn.Server):
             # BehindProxies does this, for trusted proxies only.
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE,
+            timeout_keep_alive=KEEP_ALIVE,
             ws="websockets-sansio",
             # serve() runs it, and turns its errors into sentences.
             lifespan="off",
