@@ -1,9 +1,10 @@
 """How fast runs start and how many there are a minute: ``python -m tests.benchmarks.runs [way] …``.
 
 Starts a real server in an empty home for each way of starting runs (``process`` and ``warm``), in turn. Asks for single
-runs, one after the other, and tells how long each took from the question to its outcome; then for 40 and for 100 runs
-of a Job of one line, by four clients at once, and tells how many were done a minute until the last had ended, how long
-each took, and which were refused or failed. The CPU is that of the server, and of the workers with all that they have
+runs, one after the other, and tells how long each took from the question to its outcome; approves requests that wait,
+and tells how long it took to the first line of the Job; then asks for 40 and for 100 runs of a Job of one line, by four
+clients at once, and tells how many were done a minute until the last had ended, how long each took, and which were
+refused or failed. The CPU is that of the server, and of the workers with all that they have
 started. The times are of this machine, whose load is told; compare what stands in one run.
 """
 
@@ -22,10 +23,11 @@ from typing import Any
 
 import httpx
 
+from tests.benchmarks.answers import drained
 from tests.live import Live, eventually, free_port, start
 
 WAYS = ("process", "warm")
-SINGLE, BURSTS, AT_ONCE = 8, (40, 100), 4
+SINGLE, APPROVED, BURSTS, AT_ONCE = 8, {"process": 10, "warm": 50}, (40, 100), 4
 TICKS = os.sysconf("SC_CLK_TCK")
 FINAL = ("SUCCESS", "FAILURE", "REVOKED")
 
@@ -67,6 +69,29 @@ def single(client: httpx.Client) -> float:
     result = eventually(lambda: ask(client), within=60)
     eventually(lambda: status_of(client, result) in FINAL, within=120, every=0.05)
     return time.perf_counter() - begun
+
+
+def request(client: httpx.Client, file: Path) -> str:
+    """Request a run that needs approval, and return the id of what waits."""
+    schedule = {"name": file.name, "interval": "immediately"}
+    answer = client.post("/api/extras/jobs/Change/run/", json={"data": {"file": str(file)}, "schedule": schedule})
+    waiting: str = answer.raise_for_status().json()["scheduled_job"]["id"]
+    return waiting
+
+
+def approved(server: Live, how_many: int) -> list[float]:
+    """Approve requests, one after the other; return how many seconds each took to the first line of its Job."""
+    files = [server.home / f"approved {number}" for number in range(how_many)]
+    with server.client("alice") as alice, server.client("bob") as bob:
+        waiting = {file: request(alice, file) for file in files}
+        drained(server)
+        took = []
+        for file, which in waiting.items():
+            begun = time.time()
+            bob.post(f"/api/extras/scheduled-jobs/{which}/approve/", json={"force": True}).raise_for_status()
+            eventually(file.exists, within=60, every=0.02)
+            took.append(file.stat().st_ctime - begun)
+    return took
 
 
 def burst(server: Live, how_many: int) -> Burst:
@@ -119,11 +144,13 @@ def seconds_of_cpu(server: Live) -> tuple[float, float]:
     return own, children
 
 
-def measure(server: Live) -> None:
+def measure(server: Live, way: str) -> None:
     with server.client() as client:
         single(client)
         took = [single(client) for _ in range(SINGLE)]
     print(f"  {SINGLE} single runs: median {statistics.median(took):.2f} s, worst {max(took):.2f} s", flush=True)
+    took = approved(server, APPROVED[way])
+    print(f"  {len(took)} approvals to first line: median {statistics.median(took):.2f} s, worst {max(took):.2f} s")
     for how_many in BURSTS:
         before = seconds_of_cpu(server)
         told = burst(server, how_many)
@@ -142,7 +169,7 @@ def main(*ways: str) -> None:
             server = start(Path(folder) / "home", free_port(), "--worker", way)
             try:
                 print(f"--worker {way}", flush=True)
-                measure(server)
+                measure(server, way)
             finally:
                 server.stop()
 

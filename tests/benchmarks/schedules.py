@@ -1,0 +1,80 @@
+"""How late many schedules fire: ``python -m tests.benchmarks.schedules [how many]`` (default 1200).
+
+Starts a real server in an empty home. Has eight clients create so many recurring scheduled jobs, and tells how long the
+answers and Prefect took. Beside them, one scheduled job fires each minute; its lateness is from its time to its start.
+Then 100 are due at one instant, and it tells how late the first and the last of them started.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from collections.abc import Collection
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from api_shim.domain.model import JobResult
+from api_shim.store import Store
+from tests.benchmarks.answers import FAR, Client, drained, measured, show
+from tests.live import Live, eventually, free_port, start
+
+CLIENTS, FIRINGS, AT_ONE_INSTANT = 8, 5, 100
+AHEAD = timedelta(seconds=60)
+
+
+def create(client: Client, number: int) -> Any:
+    schedule = {"name": f"recurring {number}", "interval": "hourly", "start_time": FAR}
+    return client.post("/api/extras/jobs/Greet/run/", {"data": {}, "schedule": schedule})
+
+
+def create_due(client: Client, number: int, at: datetime) -> Any:
+    schedule = {"name": f"due {number}", "interval": "future", "start_time": at.isoformat()}
+    return client.post("/api/extras/jobs/Greet/run/", {"data": {}, "schedule": schedule})
+
+
+def late(store: Store, which: Collection[UUID], how_many: int) -> list[float]:
+    """Wait until these scheduled jobs have run so often; return how late each run started, in seconds, in order."""
+
+    def over() -> list[JobResult]:
+        with store.transaction(write=False) as tx:
+            done = [result for result in tx.all(JobResult, scheduled_job_id=which) if result.date_done]
+        return done if len(done) >= how_many else []
+
+    runs = eventually(over, within=600, every=1)
+    return sorted((run.date_started - run.nominal_time).total_seconds() for run in runs)  # type: ignore[operator]
+
+
+def measure(server: Live, how_many: int) -> None:
+    clients = [Client(server, "alice") for _ in range(CLIENTS)]
+    jobs = [partial(create, number=number) for number in range(how_many)]
+    took, whole = measured(clients, jobs)
+    show(f"creating {how_many} recurring", CLIENTS, took, whole)
+    print(f"    all answered after {whole:.1f} s, Prefect level {drained(server):.1f} s later", flush=True)
+    each = {"name": "each minute", "interval": "custom", "crontab": "* * * * *"}
+    made = clients[0].post("/api/extras/jobs/Greet/run/", {"data": {}, "schedule": each})["scheduled_job"]
+    with closing(Store(server.database_url)) as store:
+        took = late(store, [UUID(made["id"])], FIRINGS)
+        print(f"one each minute beside them: median {statistics.median(took):.2f} s late, worst {took[-1]:.2f} s")
+        at = datetime.now(UTC) + AHEAD
+        due = [create_due(clients[number % CLIENTS], number, at)["scheduled_job"] for number in range(AT_ONE_INSTANT)]
+        took = late(store, [UUID(each["id"]) for each in due], AT_ONE_INSTANT)
+        print(f"{AT_ONE_INSTANT} due at one instant: the first {took[0]:.2f} s late, the last {took[-1]:.2f} s")
+
+
+def main(how_many: int) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = start(Path(folder) / "home", free_port())
+        try:
+            measure(server, how_many)
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1200)
