@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.client import HTTPConnection
@@ -60,10 +60,10 @@ def approve(client: Client, which: str) -> Any:
     return client.post(f"/api/extras/scheduled-jobs/{which}/approve/", {})
 
 
-def measured(clients: list[Client], jobs: list[Callable[[Client], Any]]) -> tuple[list[float], float]:
+def measured(clients: list[Client], jobs: Sequence[Callable[[Client], Any]]) -> tuple[list[float], float]:
     """Do all of this, divided among the clients; return how long each took, and all together, in seconds."""
 
-    def work(client: Client, mine: list[Callable[[Client], Any]]) -> list[float]:
+    def work(client: Client, mine: Sequence[Callable[[Client], Any]]) -> list[float]:
         took = []
         for job in mine:
             begun = time.perf_counter()

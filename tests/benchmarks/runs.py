@@ -67,6 +67,7 @@ def single(client: httpx.Client) -> float:
     """Ask for one run, and return how many seconds it took to its outcome."""
     begun = time.perf_counter()
     result = eventually(lambda: ask(client), within=60)
+    assert result is not None
     eventually(lambda: status_of(client, result) in FINAL, within=120, every=0.05)
     return time.perf_counter() - begun
 
