@@ -21,6 +21,9 @@ from uuid import UUID
 
 from approval_gate.lifecycle import ApprovalState
 
+LEASE = "SIGNOFF_LEASE"
+"""The environment variable of a run that ends with its worker: that worker's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Go:

@@ -28,6 +28,8 @@ from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, Scheduled
 
+from approval_gate.admission import LEASE
+
 SHORT_WAIT = 30.0
 """Seconds. Rescheduling a run while its process exits can stop a worker that has a limit, so short waits sleep."""
 
@@ -66,7 +68,8 @@ class Gate:
         """
         while True:
             worker = f"{socket.gethostname()}:{os.getpid()}"
-            answer = self._post("admission", {"worker": worker, "code": self._code})
+            lease = os.environ.get(LEASE, "")
+            answer = self._post("admission", {"worker": worker, "lease": lease, "code": self._code})
             match answer.get("verdict"):
                 case "go":
                     return answer

@@ -49,6 +49,7 @@ class FakeEngine:
     clock: Callable[[], datetime]
     queues: set[str] = field(default_factory=lambda: {"default"})
     served: set[str] = field(default_factory=lambda: {"default"})
+    workers: dict[str, datetime] = field(default_factory=dict)
     made: dict[UUID, DeploymentSpec] = field(default_factory=dict)
     all_runs: dict[UUID, Run] = field(default_factory=dict)
     keys: dict[str, UUID] = field(default_factory=dict)
@@ -92,6 +93,10 @@ class FakeEngine:
     async def queue_polls(self) -> Mapping[str, datetime | None]:
         self._may_fail("queue_polls", after=False)
         return {queue: self.clock() if queue in self.served else None for queue in self.queues}
+
+    async def worker_heartbeats(self) -> Mapping[str, datetime]:
+        self._may_fail("worker_heartbeats", after=False)
+        return self.workers.copy()
 
     async def has_worker(self, queue: str) -> bool:
         self._may_fail("has_worker", after=False)

@@ -41,7 +41,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/services/jobs.py": {"chance"},  # ids
     "api_shim/services/schedules.py": {"chance"},  # ids
     "api_shim/services/runs.py": {"chance"},  # ids
-    "approval_gate/prefect_gate.py": {"clock"},  # within a run
+    "approval_gate/prefect_gate.py": {"clock", "environment"},  # within a run
     "flows/prefect_flow.py": {"chance"},  # within a run
     "flows/examples.py": {"clock"},  # what the Jobs do
 }
@@ -97,6 +97,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0005_own_ids.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0006_cancelling_and_request_keys.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0007_every_firing_recorded.py": "tests/api_shim/store/test_database.py",
+    "api_shim/store/migrations/versions/0008_leases.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""

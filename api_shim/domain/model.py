@@ -229,6 +229,7 @@ class JobResult:
         inputs: its inputs; None after a sensitive run has ended, or if there were none.
         approval: who approved it and when, with the comment; None if it needed no approval.
         attempt: the process that was admitted; there is at most one.
+        lease: the name of the worker with which that process ends; empty if it may outlive its worker.
         released: whether Prefect is up to date: the run exists and may start, or has been told to end.
         cancelled_by: the name of the user who cancelled it; empty if nobody has.
     """
@@ -253,6 +254,7 @@ class JobResult:
     date_done: datetime | None = None
     approval: Json = None
     attempt: UUID | None = None
+    lease: str = ""
     released: bool = False
     cancelled_by: str = ""
 

@@ -278,5 +278,8 @@ class Orchestrator(Protocol):
     async def queue_polls(self) -> Mapping[str, datetime | None]:
         """Return when a worker has last asked for runs of each queue; None for one that nobody has asked about."""
 
+    async def worker_heartbeats(self) -> Mapping[str, datetime]:
+        """Return when each worker of the pool has last told that it is there, by its name."""
+
     async def worker_counts(self) -> Mapping[str, int]:
         """Return how many live workers serve each queue; a queue that is not named has none."""

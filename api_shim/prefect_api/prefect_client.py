@@ -151,6 +151,11 @@ class PrefectOrchestrator(PrefectHttp):
         queues = self._pages(f"/work_pools/{self._pool}/queues/filter", {})
         return {row["name"]: read_time(row["last_polled"]) async for row in queues}
 
+    async def worker_heartbeats(self) -> Mapping[str, datetime]:
+        rows = [row async for row in self._pages(f"/work_pools/{self._pool}/workers/filter", {})]
+        times = {row["name"]: read_time(row["last_heartbeat_time"]) for row in rows}
+        return {name: time for name, time in times.items() if time is not None}
+
     async def worker_counts(self) -> Mapping[str, int]:
         path = f"/work_pools/{self._pool}"
         online = {"workers": {"status": {"any_": ["ONLINE"]}}}

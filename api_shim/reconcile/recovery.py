@@ -1,6 +1,7 @@
 """What is to be done about a run that does not get on: nothing, end it, drop it, let it ask or start again.
 
-* A process of this machine that is gone is proof that its run has ended.
+* A process of this machine that is gone is proof that its run has ended. So is a worker that is gone, of any machine,
+  for the runs that end with it.
 * What was let go is never started again; what was not, and is stuck or has ended by a fault, is: at first soon, then
   after ever longer pauses, for as long as it is wanted. A firing is wanted until the next one is due.
 * What somebody has cancelled, or we have refused, has ended by no fault.
@@ -71,7 +72,7 @@ def known_runs(runs: list[Run], tx: Transaction) -> dict[UUID, KnownRun]:
 
 
 def recovery_action(
-    run: Run, known: KnownRun, now: datetime, began: datetime, *, alone: bool = False
+    run: Run, known: KnownRun, now: datetime, began: datetime, *, alone: bool = False, orphaned: bool = False
 ) -> RecoveryAction:
     """Say what to do about a run that is held, or that Prefect shows as under way.
 
@@ -86,11 +87,12 @@ def recovery_action(
         now: the time.
         began: when this server began.
         alone: no worker serves its queue, as far as that is known.
+        orphaned: the worker has gone whose runs end with it.
     """
     result = known.result
     end = RecoveryAction.CANCEL if run.state_type == "CANCELLING" else RecoveryAction.END
     if result is not None and result.attempt is not None:
-        ended = _is_gone(result.worker or "") or (alone and end is RecoveryAction.CANCEL)
+        ended = _has_ended(result.worker or "", orphaned=orphaned) or (alone and end is RecoveryAction.CANCEL)
         return end if run.state_type in GOING and ended else RecoveryAction.LEAVE
     if now - run.since <= _patience(run, began, alone=alone):
         return RecoveryAction.LEAVE
@@ -153,9 +155,12 @@ def pause_after(since: datetime, now: datetime) -> timedelta:
     return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (now - since) / 2))
 
 
-def _is_gone(worker: str) -> bool:
+def _has_ended(worker: str, *, orphaned: bool) -> bool:
+    """Say whether the process ``host:number`` has; of another machine's it is known by the worker alone."""
     host, _, number = worker.rpartition(":")
-    return host == socket.gethostname() and number.isdigit() and not _is_alive(int(number))
+    if host == socket.gethostname() and number.isdigit():
+        return not _is_alive(int(number))
+    return orphaned
 
 
 def _is_alive(process: int) -> bool:

@@ -1,8 +1,9 @@
-"""Which work queues a worker serves, known from a look at Prefect a few seconds ago.
+"""Which work queues a worker serves, and which workers have gone, known from a look at Prefect a few seconds ago.
 
 * Nobody who asks for a run waits for Prefect: what it last said counts, as long as that is fresh.
 * Unknown is not «none»: while Prefect is silent, and until the workers have had the time to come back after this server
   has started, runs are accepted and wait.
+* A worker that has not told for 30 seconds that it is there has gone; and so has one that Prefect does not know.
 
 Contract 4.
 """
@@ -24,7 +25,10 @@ EVERY = 3.0
 FRESH = timedelta(seconds=10)
 """How long a look says that there is no worker."""
 SILENT_AFTER = timedelta(seconds=30)
-"""How long after its last poll of a queue a worker counts as gone; the slowest that we know poll every 15 seconds."""
+"""How long after its last poll of a queue a worker counts as gone; the slowest that we know poll every 15 seconds.
+
+The same holds for its heartbeat, which ours send every 10 seconds.
+"""
 COMES_BACK_WITHIN = timedelta(seconds=30)
 """How long after the start of this server workers may take to come back."""
 
@@ -47,6 +51,7 @@ class ServedQueues:
         self._patience = patience
         self._looked: datetime | None = None
         self._polls: Mapping[str, datetime | None] = {}
+        self._heartbeats: Mapping[str, datetime] = {}
 
     async def run(self) -> None:
         """Look every now and then until cancelled."""
@@ -65,6 +70,7 @@ class ServedQueues:
         """
         now = self._clock()
         self._polls = await self._engine.queue_polls()
+        self._heartbeats = await self._engine.worker_heartbeats()
         self._looked = now
 
     def is_served(self, queue: str) -> bool | None:
@@ -73,9 +79,18 @@ class ServedQueues:
         polled = self._polls.get(queue)
         if polled is not None and now - polled < SILENT_AFTER:
             return True
-        if self._looked is None or now - self._looked > FRESH:
-            return None
-        return False if self._workers_are_back(now) else None
+        return False if self._is_fresh(now) and self._workers_are_back(now) else None
+
+    def has_gone(self, worker: str) -> bool:
+        """Say whether the worker of this name is known to be there no more."""
+        now = self._clock()
+        heartbeat = self._heartbeats.get(worker)
+        if heartbeat is not None and now - heartbeat < SILENT_AFTER:
+            return False
+        return self._is_fresh(now) and now - self._began >= self._patience
+
+    def _is_fresh(self, now: datetime) -> bool:
+        return self._looked is not None and now - self._looked <= FRESH
 
     def _workers_are_back(self, now: datetime) -> bool:
         seen = any(polled is not None and polled > self._began for polled in self._polls.values())

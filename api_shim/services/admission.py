@@ -181,6 +181,7 @@ def _let_go(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now
         result,
         attempt=attempt.id,
         worker=attempt.worker,
+        lease=attempt.lease,
         status=Status.STARTED,
         date_started=now,
         approval=_approval(request.scheduled),
@@ -245,12 +246,14 @@ class Attempt:
     Args:
         id: its own; a new one for each start of a process.
         worker: where it is, as ``host:number``.
+        lease: the name of the worker with which it ends; empty if it may outlive its worker.
         code: the digest of the Job's code as it has it.
     """
 
     id: UUID
     worker: str
     code: str
+    lease: str = ""
 
 
 def behind(tx: Transaction, run: Run) -> Requested | None:

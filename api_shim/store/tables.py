@@ -254,6 +254,7 @@ job_results = Table(
     time("date_done", nullable=True),
     json("approval"),
     Column("attempt", Uuid),
+    Column("lease", String(255), nullable=False),
     flag("released"),
     Column("cancelled_by", String(150), nullable=False),
     UniqueConstraint("scheduled_job_id", "nominal_time"),

@@ -33,6 +33,7 @@ from api_shim.worker.capacity import killed_for_memory
 from api_shim.worker.fork_server import Child, ForkFailed, ForkServers
 from api_shim.worker.prefect_starter import Executions, executions
 from api_shim.worker.wake import Listener
+from approval_gate.admission import LEASE
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import Flow, WorkPool
@@ -270,7 +271,7 @@ class WarmWorker(ProcessWorker):
             async def start(more: dict[str, str]) -> Child:
                 return await self._servers.fork(
                     {
-                        "env": environment | {"PREFECT__FLOW_RUN_ID": str(flow_run.id)} | more,
+                        "env": environment | {"PREFECT__FLOW_RUN_ID": str(flow_run.id), LEASE: self.name} | more,
                         "cwd": folder,
                         "job": configuration.job,
                         "fresh": _shared(environment) != _shared(self._servers.environment),

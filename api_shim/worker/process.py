@@ -82,6 +82,8 @@ def run(options: WorkerOptions) -> None:
     # What is woken looks by itself only for what it was not told of; a question costs Prefect as much as a run.
     is_woken = options.attached and options.way is Way.WARM
     os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "5" if is_woken else "1")
+    # Three that are missed in a row, and it counts as gone.
+    os.environ.setdefault("PREFECT_WORKER_HEARTBEAT_SECONDS", "10")
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(options))
 

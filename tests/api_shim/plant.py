@@ -98,6 +98,9 @@ class Polls:
     async def queue_polls(self) -> Mapping[str, datetime | None]:
         return dict.fromkeys(self._plant.engine.served, self._plant.now)
 
+    async def worker_heartbeats(self) -> Mapping[str, datetime]:
+        return self._plant.engine.workers
+
 
 class Prompt:
     """A use case before each of whose calls it is known who serves, and after each the queue is worked off."""

@@ -176,6 +176,42 @@ def test_the_remedy_for_a_run_whose_queue_no_worker_serves_any_more(
     assert recovery_action(run, KnownRun(result=result, scheduled=None), NOW, began=NOW - HOUR, alone=True) is expected
 
 
+@pytest.mark.parametrize(
+    ("state", "result", "expected"),
+    [
+        pytest.param("RUNNING", LET_GO_ELSEWHERE, RecoveryAction.END, id="let go on another machine: it has ended"),
+        pytest.param("CANCELLING", LET_GO_ELSEWHERE, RecoveryAction.CANCEL, id="and was being cancelled: it is"),
+        pytest.param("RUNNING", LET_GO_HERE, RecoveryAction.LEAVE, id="let go here: its process is alive"),
+        pytest.param("COMPLETED", LET_GO_ELSEWHERE, RecoveryAction.LEAVE, id="it was over before"),
+    ],
+)
+def test_the_remedy_for_a_run_whose_worker_has_gone(state: str, result: JobResult, expected: RecoveryAction) -> None:
+    run = make_run(state_type=state, since=NOW)
+    known = KnownRun(result=result, scheduled=None)
+    assert recovery_action(run, known, NOW, began=NOW - HOUR, orphaned=True) is expected
+
+
+@pytest.mark.parametrize(
+    ("lease", "expected"),
+    [
+        pytest.param("", Status.STARTED, id="it may outlive its worker"),
+        pytest.param("a worker", Status.FAILURE, id="it ends with its worker"),
+    ],
+)
+def test_a_run_on_another_machine_whose_worker_has_gone(plants: Plants, lease: str, expected: Status) -> None:
+    plant = plants.ready()
+    run = plant.engine.all_runs[going(plant)]
+    plant.engine.workers["a worker"] = plant.now
+    plant.admissions.ask(run, Attempt(id=uuid4(), worker=ELSEWHERE, code=plant.code, lease=lease), plant.now)
+    asyncio.run(plant.served.look())
+    plant.tick(seconds=1)
+    assert plant.only(JobResult).status is Status.STARTED
+    plant.now += timedelta(seconds=31)
+    asyncio.run(plant.served.look())
+    plant.tick(2, seconds=1)
+    assert plant.only(JobResult).status is expected
+
+
 def test_a_run_that_its_worker_left_starts_again_and_one_that_is_cancelled_ends(plants: Plants) -> None:
     plant = plants.ready()
     taken, cancelled = going(plant, "PENDING"), going(plant, "CANCELLING")

@@ -19,6 +19,7 @@ from prefect.exceptions import Pause
 from prefect.states import Cancelled, Running, Suspended
 
 from approval_gate import prefect_gate
+from approval_gate.admission import LEASE
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
 
 RUN = UUID("11111111-1111-4111-8111-111111111111")
@@ -73,13 +74,17 @@ def in_seconds(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
-def test_a_run_asks_with_its_id_its_process_its_place_and_its_code(server: Server) -> None:
+def test_a_run_asks_with_its_id_its_process_its_place_and_its_code(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.answers = [GO]
+    monkeypatch.setenv(LEASE, "a worker")
     assert Gate(ATTEMPT, CODE).ask() == GO
     ((path, asked),) = server.asked
     assert path == "/signoff/admission/"
     assert (asked["flow_run_id"], asked["attempt"], asked["code"]) == (str(RUN), str(ATTEMPT), CODE)
     assert asked["worker"].rpartition(":")[2].isdigit()
+    assert asked["lease"] == "a worker"
     assert server.states == []
 
 

@@ -45,7 +45,8 @@ async def admission(request: Request, actor: Caller, use: Use) -> Response:
     now = use.clock()
     if run.by_schedule and now - run.expected_start >= SHORTEST_PERIOD:
         run = replace(run, claimed=await use.engine.claimed_at(run_id))
-    asks = Attempt(id=attempt, worker=_text(body, "worker"), code=_text(body, "code")[:64])
+    told = {name: _text(body, name) for name in ("worker", "code", "lease")}
+    asks = Attempt(id=attempt, worker=told["worker"], code=told["code"][:64], lease=told["lease"])
     answer, ticket = await anyio.to_thread.run_sync(use.admissions.ask, run, asks, now)
     if isinstance(answer, Hold):
         await use.approvals.put_back(run_id)

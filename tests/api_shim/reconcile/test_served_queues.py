@@ -83,6 +83,32 @@ def test_while_prefect_is_silent_the_last_look_counts(engine: FakeEngine, served
     assert served.is_served("bulk") is None
 
 
+@pytest.mark.parametrize(
+    ("told", "looked", "gone"),
+    [
+        pytest.param(0, True, False, id="just told that it is there"),
+        pytest.param(29, True, False, id="told a moment ago"),
+        pytest.param(30, True, True, id="silent for half a minute"),
+        pytest.param(None, True, True, id="never heard of"),
+        pytest.param(30, False, False, id="silent, but nobody has looked lately"),
+    ],
+)
+def test_a_worker_that_is_silent_has_gone(
+    engine: FakeEngine, served: ServedQueues, clock: Clock, told: float | None, looked: bool, gone: bool
+) -> None:
+    clock.now += 2 * COMES_BACK_WITHIN
+    if told is not None:
+        engine.workers["a worker"] = clock.now - timedelta(seconds=told)
+    look(served)
+    clock.now += timedelta(0) if looked else FRESH + timedelta(seconds=1)
+    assert served.has_gone("a worker") is gone
+
+
+def test_after_a_start_workers_have_the_time_to_come_back(served: ServedQueues, clock: Clock) -> None:
+    look(served)
+    assert served.has_gone("a worker") is False
+
+
 def test_it_goes_on_looking(engine: FakeEngine, served: ServedQueues, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api_shim.reconcile.served_queues.EVERY", 0.001)
     engine.fail("queue_polls", times=2)
