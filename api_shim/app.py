@@ -88,7 +88,7 @@ def build(
     queue = WorkQueue(projection.follow, clock, load)
     served = ServedQueues(engine, clock)
     run_status = RunStatus(store, engine, queue, clock)
-    services = _use_cases(store, engine, projection, queue.wake, served, run_status, clock, zone)
+    services = _use_cases(store, engine, projection, queue.wake, served, clock, zone)
     sessions = Sessions(store, clock)
     return Application(
         store=store,
@@ -108,7 +108,6 @@ def _use_cases(
     projection: Reconciler,
     wake: Wake,
     served: ServedQueues,
-    run_status: RunStatus,
     clock: Callable[[], datetime],
     zone: str,
 ) -> Services:
@@ -138,7 +137,7 @@ def _use_cases(
         ),
         results=Results(store=store, schedules=schedules, wake=wake, clock=clock),
         schedules=schedules,
-        queries=Queries(store, engine, run_status),
+        queries=Queries(store, engine),
     )
 
 

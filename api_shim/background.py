@@ -4,7 +4,7 @@ Each second, if the store has anything to do, which is one question:
 * what has changed in the store and not yet in Prefect, as what a crash left behind, is woken to be followed;
 * scheduled jobs whose time has come are looked at again; what was deleted is cleaned up, runs of deleted results too;
 * requests that nobody has decided about in their time expire; what has been remembered is announced to Prefect;
-* job results that are not final learn from Prefect how their runs stand.
+* every few seconds job results that are not final learn from Prefect how their runs stand.
 
 Every half minute all of our deployments and waiting runs in Prefect are compared with the store, and runs that
 nobody executes any more are ended or started again. What a hand changed on a deployment, say by switching its schedule
@@ -40,6 +40,8 @@ logger = logging.getLogger("signoff")
 
 TICK = 1.0
 SWEEP_EVERY = timedelta(seconds=30)
+REFRESH_EVERY = timedelta(seconds=3)
+"""How often Prefect is asked about runs under way. Each tells its end itself, but for those that were killed."""
 BATCH = 200
 GONE = "The process that executed this run has gone."
 NOT_REQUESTED = "This run was never recorded: the request for it was not accepted."
@@ -78,6 +80,7 @@ class BackgroundLoop:
         self._clock = clock
         self._began = clock()
         self._swept: datetime | None = None
+        self._refreshed: datetime | None = None
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -104,7 +107,9 @@ class BackgroundLoop:
             await self._store.write(partial(expire, scheduled_id, now))
             self._queue.wake(Kind.SCHEDULED_JOB, scheduled_id)
         await publish_events(self._store, self._engine, now)
-        await self._run_status.refresh_all()
+        if self._refreshed is None or now - self._refreshed >= REFRESH_EVERY:
+            self._refreshed = now
+            await self._run_status.refresh_all()
 
     # What a hand or a crash changed in Prefect
 

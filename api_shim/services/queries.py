@@ -2,8 +2,8 @@
 
 * A list requires permission to view the type (403), and contains only the objects that the caller may view.
 * A single object that the caller may not view is not found (404).
-* The status of a job result that is not final is read from Prefect before it is shown. While Prefect does not answer,
-  the last known status is shown.
+* Only the logs and the numbers of workers are asked of Prefect: how a run stands its own process tells, or the
+  background loop has learned.
 * Prefect stores the logs. Log entries have the contract's levels and groupings, and are filtered, searched, sorted and
   paged here in the same way as the store does for its own lists.
 
@@ -23,7 +23,6 @@ from uuid import UUID
 from api_shim.domain.model import JobResult
 from api_shim.domain.ports import LogLine, Orchestrator
 from api_shim.domain.query import Condition
-from api_shim.reconcile.run_status import RunStatus
 from api_shim.services.authorization import get_authorized, permitted_ids
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
@@ -39,13 +38,11 @@ class Queries:
     Args:
         store: the store.
         engine: Prefect, which stores the logs.
-        run_status: updates the statuses of runs from Prefect.
     """
 
-    def __init__(self, store: Store, engine: Orchestrator, run_status: RunStatus) -> None:
+    def __init__(self, store: Store, engine: Orchestrator) -> None:
         self._store = store
         self._engine = engine
-        self._run_status = run_status
 
     async def page(self, actor: Actor, kind: ObjectType, listing: Listing) -> Page[Any]:
         """Return a page of the objects that the actor may view.
@@ -53,9 +50,6 @@ class Queries:
         Raises:
             Forbidden: the caller may not view objects of this type.
         """
-        page = await self._store.read(partial(_page, actor, kind, listing))
-        if kind is not ObjectType.JOB_RESULT or not await self._refreshed(page.rows):
-            return page
         return await self._store.read(partial(_page, actor, kind, listing))
 
     async def one(self, actor: Actor, kind: ObjectType, **by: object) -> Any:
@@ -65,17 +59,11 @@ class Queries:
             Forbidden: the caller may not view objects of this type.
             NotFound: the object does not exist, or the caller may not view it.
         """
-        found = await self._store.read(partial(_one, actor, kind, by))
-        if kind is not ObjectType.JOB_RESULT or not await self._refreshed([found]):
-            return found
         return await self._store.read(partial(_one, actor, kind, by))
 
     async def newest_results(self, actor: Actor, job_ids: Collection[UUID]) -> Mapping[UUID, JobResult]:
         """Return the newest job result of each Job, by the Job's id, among those that the actor may view."""
-        ask = partial(_newest, actor, job_ids)
-        newest = await self._store.read(ask)
-        if await self._refreshed(newest):
-            newest = await self._store.read(ask)
+        newest = await self._store.read(partial(_newest, actor, job_ids))
         return {result.job_id: result for result in newest if result.job_id is not None}
 
     async def possible(self, actor: Actor, action: Action, kind: ObjectType, ids: Collection[UUID]) -> set[UUID]:
@@ -123,16 +111,6 @@ class Queries:
         if result.flow_run_id is None:
             return []
         return [entry_of(line, result.id) for line in await self._engine.logs(result.flow_run_id, after)]
-
-    async def _refreshed(self, results: list[JobResult]) -> bool:
-        """Update the statuses of results that are not final; say whether there were any."""
-        if all(result.status.final for result in results):
-            return False
-        try:
-            await self._run_status.refresh(results)
-        except Unavailable:
-            logger.warning("Prefect does not answer; the last known statuses of runs are shown.")
-        return True
 
 
 def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> Page[Any]:

@@ -208,7 +208,7 @@ def test_a_run_on_another_machine_whose_worker_has_gone(plants: Plants, lease: s
     assert plant.only(JobResult).status is Status.STARTED
     plant.now += timedelta(seconds=31)
     asyncio.run(plant.served.look())
-    plant.tick(2, seconds=1)
+    plant.tick(2, seconds=3)
     assert plant.only(JobResult).status is expected
 
 
@@ -1011,7 +1011,7 @@ def test_a_result_whose_process_told_nothing_learns_from_prefect(
     if let_go:
         plant.admissions.ask(plant.engine.all_runs[run_id], Attempt(id=uuid4(), worker=HERE, code=""), plant.now)
     plant.engine.set_state(run_id, state, name, "why")
-    plant.tick(seconds=1)
+    plant.tick(seconds=3)
     result = plant.only(JobResult)
     assert (result.status, result.traceback, result.date_done) == (status, why, NOW)
 
@@ -1019,7 +1019,7 @@ def test_a_result_whose_process_told_nothing_learns_from_prefect(
 def test_a_result_whose_run_was_deleted_in_prefect_is_revoked(plants: Plants) -> None:
     plant = plants.ready()
     plant.engine.delete_run(going(plant))
-    plant.tick(seconds=1)
+    plant.tick(seconds=3)
     result = plant.only(JobResult)
     assert (result.status, result.traceback) == (Status.REVOKED, "The run was deleted in Prefect.")
 
@@ -1029,14 +1029,14 @@ def test_what_its_process_told_first_stays(plants: Plants) -> None:
     run_id = going(plant)
     plant.work(plant.engine.all_runs[run_id])
     plant.engine.set_state(run_id, "CRASHED", "Crashed")
-    plant.tick(seconds=1)
+    plant.tick(seconds=3)
     assert plant.only(JobResult).status is Status.SUCCESS
 
 
 def test_more_results_than_one_page_are_all_learnt_of(plants: Plants) -> None:
     plant = plants.ready()
     plant.add(*(make_result(plant.job, plant.user, released=True) for _ in range(450)))
-    plant.tick()
+    plant.tick(seconds=3)
     assert {result.status for result in plant.all(JobResult)} == {Status.REVOKED}
 
 
@@ -1060,6 +1060,7 @@ def test_the_loop_survives_a_prefect_that_is_away(plants: Plants, monkeypatch: p
     plant = plants.ready()
     asyncio.run(plant.request())
     monkeypatch.setattr("api_shim.background.TICK", 0.001)
+    monkeypatch.setattr("api_shim.background.REFRESH_EVERY", timedelta(0))
     plant.engine.fail("runs", times=3)
 
     async def for_a_while() -> None:
@@ -1362,7 +1363,7 @@ def test_attempts_come_ever_more_rarely(plants: Plants) -> None:
     while plant.now < NOW + HOUR:
         [run] = plant.unended()
         plant.engine.set_state(run.id, "CRASHED", "Crashed")
-        plant.tick(seconds=1)
+        plant.tick(seconds=3)
         [run] = plant.unended()
         assert run.scheduled_for is not None
         waits.append(run.scheduled_for - plant.now)

@@ -42,13 +42,13 @@ def test_who_may_view_nothing_of_a_type_is_refused_even_what_is_not_there(origin
             asyncio.run(viewing.one(ROOT, kind, id=uuid4()))
 
 
-def test_a_result_under_way_is_asked_of_prefect_before_it_is_shown(origin: Origin) -> None:
+def test_nothing_waits_for_prefect_to_be_shown(origin: Origin) -> None:
     viewing = origin.shim.state.services.queries
-    origin.add(result := make_result(origin.job(), None, released=True))
-    # Prefect knows of no such run, so it is over.
-    shown = asyncio.run(viewing.one(ROOT, ObjectType.JOB_RESULT, id=result.id))
-    assert origin.engine.calls == ["runs"]
-    assert (shown.id, shown.status.final) == (result.id, True)
+    origin.add(result := make_result(job := origin.job(), None, released=True))
+    assert asyncio.run(viewing.one(ROOT, ObjectType.JOB_RESULT, id=result.id)) == result
+    assert asyncio.run(viewing.page(ROOT, ObjectType.JOB_RESULT, ALL)).rows == [result]
+    assert asyncio.run(viewing.newest_results(ROOT, [job.id])) == {job.id: result}
+    assert origin.engine.calls == []
 
 
 def test_the_newest_result_of_each_job_is_that_which_they_may_see(origin: Origin) -> None:
@@ -74,13 +74,6 @@ def test_the_newest_result_of_each_job_is_that_which_they_may_see(origin: Origin
     assert seen(NOBODY) == {}
 
 
-def test_a_newest_result_under_way_is_asked_of_prefect(origin: Origin) -> None:
-    viewing = origin.shim.state.services.queries
-    origin.add(result := make_result(job := origin.job(), None, released=True))
-    shown = asyncio.run(viewing.newest_results(ROOT, [job.id]))
-    assert (shown[job.id].id, shown[job.id].status.final) == (result.id, True)
-
-
 def test_what_somebody_could_do_is_nothing_for_a_token_that_only_reads(origin: Origin) -> None:
     viewing = origin.shim.state.services.queries
     job = origin.job()
@@ -92,13 +85,6 @@ def test_what_somebody_could_do_is_nothing_for_a_token_that_only_reads(origin: O
     assert possible(replace(ROOT, read_only=True), Action.CHANGE) == set()
     assert possible(replace(ROOT, read_only=True), Action.VIEW) == {job.id}
     assert possible(NOBODY, Action.VIEW) == set()
-
-
-def test_a_result_that_is_over_is_not_asked_about_again(origin: Origin) -> None:
-    viewing = origin.shim.state.services.queries
-    origin.add(result := make_result(origin.job(), None, status=Status.SUCCESS))
-    assert asyncio.run(viewing.one(ROOT, ObjectType.JOB_RESULT, id=result.id)) == result
-    assert origin.engine.calls == []
 
 
 def test_the_log_is_prefects_and_only_for_who_may_see_the_result(origin: Origin) -> None:

@@ -210,7 +210,7 @@ def test_a_run_that_was_let_go_is_told_to_end_and_is_over_when_it_has(plants: Pl
     assert (answer.status, answer.cancelled_by) == (Status.STARTED, "alice")
     assert plant.engine.all_runs[run.id].state_type == "CANCELLING"
     plant.engine.set_state(run.id, "CRASHED", "Crashed", "The process was killed.")
-    plant.tick(seconds=1)
+    plant.tick(seconds=3)
     assert (plant.only(JobResult).status, plant.only(JobResult).traceback) == (Status.REVOKED, "Cancelled by alice.")
 
 
@@ -221,7 +221,7 @@ def test_a_run_that_was_quicker_than_its_cancelling_has_succeeded(plants: Plants
     plant.let_go(run)
     cancel(plant, result)
     plant.engine.set_state(run.id, "COMPLETED", "Completed")
-    plant.tick(seconds=1)
+    plant.tick(seconds=3)
     assert plant.only(JobResult).status is Status.SUCCESS
 
 

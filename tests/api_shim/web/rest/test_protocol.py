@@ -127,14 +127,6 @@ def test_a_page_of_fifty_asks_no_more_often_than_a_page_of_one(origin: Origin, a
     assert counts[0] == counts[1] <= 10
 
 
-def test_a_page_that_is_under_way_asks_prefect_once(origin: Origin) -> None:
-    job = origin.job()
-    origin.add(*(make_result(job, None, released=True) for _ in range(50)))
-    origin.engine.calls.clear()
-    assert origin.ask("GET", RESULTS).json()["count"] == 50
-    assert origin.engine.calls.count("runs") == 1
-
-
 @pytest.mark.parametrize(
     ("text", "is_id"),
     [
