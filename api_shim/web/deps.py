@@ -1,4 +1,7 @@
-"""The dependencies of the routes: the caller, the use cases, and the reference in the path."""
+"""The dependencies of the routes: the caller, the use cases, and the reference in the path.
+
+They do not wait for anything, and are async all the same: FastAPI would change threads for each one that is not.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ class Services:
     queries: Queries
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """Return the use cases of this application."""
     use: Services = request.app.state.services
     return use

@@ -54,7 +54,7 @@ DESCRIPTION = {
 # Asking
 
 
-def caller(request: Request) -> Actor:
+async def caller(request: Request) -> Actor:
     """Return the caller.
 
     Raises:
@@ -144,7 +144,7 @@ def install_errors(app: FastAPI) -> None:
     async def unrouted(request: Request, _error: Exception) -> Response:
         # Authenticate here too: without credentials nobody learns which addresses exist.
         try:
-            caller(request)
+            await caller(request)
         except errors.GateError as refusal:
             return await refused(request, refusal)
         allowed = methods_of(request)
@@ -235,7 +235,7 @@ def as_page(request: Request, listing: Listing, count: int, results: list[T]) ->
     )
 
 
-def reference(request: Request) -> str:
+async def reference(request: Request) -> str:
     """Return the id or name in the path. A name may contain any character, even a slash.
 
     Raises:
