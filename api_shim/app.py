@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api_shim.background import BackgroundLoop
-from api_shim.domain.ports import Orchestrator, WakeWorker, no_worker
+from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.load import Load
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.run_status import RunStatus
@@ -66,14 +66,7 @@ class Application:
     pages: ASGIApp
 
 
-def build(
-    store: Store,
-    engine: Orchestrator,
-    *,
-    clock: Callable[[], datetime],
-    zone: str,
-    wake_worker: WakeWorker = no_worker,
-) -> Application:
+def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], zone: str) -> Application:
     """Create the use cases for a store and an engine.
 
     Args:
@@ -81,9 +74,8 @@ def build(
         engine: Prefect, real or fake.
         clock: returns the current time, aware.
         zone: IANA name of the server's time zone.
-        wake_worker: tells a worker of ours that a run may start now.
     """
-    projection = Reconciler(store, engine, clock, wake_worker)
+    projection = Reconciler(store, engine, clock)
     load = Load()
     queue = WorkQueue(projection.follow, clock, load)
     served = ServedQueues(engine, clock)

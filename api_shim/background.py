@@ -167,8 +167,7 @@ class BackgroundLoop:
     async def _recover(self, run: Run, known: KnownRun, now: datetime) -> None:
         """End a run whose process is gone; start one again that nobody had let go; drop what nobody recorded."""
         alone = self._served.is_served(known.queue) is False if known.queue else False
-        lease = known.result.lease if known.result is not None else ""
-        orphaned = lease != "" and self._served.has_gone(lease)
+        orphaned = known.lease != "" and self._served.has_gone(known.lease)
         match recovery_action(run, known, now, self._began, alone=alone, orphaned=orphaned):
             case RecoveryAction.END:
                 await self._engine.end(run.id, "CRASHED", "Crashed", GONE)

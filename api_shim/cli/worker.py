@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from api_shim.cli.console import Home, read_settings
+from api_shim.prefect_api.prefect_server import path_of_jobs
 from api_shim.worker.process import Way, WorkerOptions
 from api_shim.worker.supervisor import COMMAND
 from approval_gate.errors import Invalid
@@ -53,8 +53,6 @@ def worker(
         limit=limit,
         way=way,
     )
-    # Jobs may stand in the folder that it was started in; the runs' processes start elsewhere.
-    paths = [str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    os.environ["PYTHONPATH"] = path_of_jobs()
     # In place of this process, which has much imported that a worker does not need.
     os.execv(sys.executable, [*COMMAND, options.to_json()])  # noqa: S606 - no shell is meant

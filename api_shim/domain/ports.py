@@ -1,4 +1,4 @@
-"""What we ask of Prefect, as promises; ``prefect_engine.py`` keeps them on the real one, the tests' fake in memory.
+"""What we ask of Prefect, as promises: ``prefect_client.py`` keeps them on the real one, the tests' fake in memory.
 
 * Every call may be repeated: asking for what is already so does nothing.
 * A run is made in the state that it is to have, under a key that names what the store has recorded before; asked for
@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -192,15 +192,6 @@ class LogLine:
     source: str
     message: str
     created: datetime
-
-
-WakeWorker = Callable[[], None]
-"""Tells a worker of ours that a run may start now. It returns at once; a worker that misses it finds the run when it
-asks Prefect the next time."""
-
-
-def no_worker() -> None:
-    """Wake no worker: it asks Prefect."""
 
 
 class Orchestrator(Protocol):

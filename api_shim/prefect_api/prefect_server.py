@@ -48,8 +48,6 @@ def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> N
     """
     for name in FORGOTTEN:
         os.environ.pop(name, None)
-    # Jobs may stand in the folder that we were started in; the runs' processes start elsewhere.
-    paths = [str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     ours = {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": f"{origin}/api",
@@ -60,7 +58,7 @@ def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> N
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "prefect" / "ui"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "PYTHONPATH": path_of_jobs(),
     }
     defaults = {
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
@@ -73,6 +71,12 @@ def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> N
     }
     os.environ.update({**defaults, **os.environ, **ours})
     sys.path.insert(0, str(Path.cwd()))
+
+
+def path_of_jobs() -> str:
+    """Return a ``PYTHONPATH`` for runs: they start elsewhere, and Jobs may stand in the folder we were started in."""
+    paths = [str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return os.pathsep.join(dict.fromkeys(paths))
 
 
 def create_prefect_app() -> ASGIApp:

@@ -17,6 +17,7 @@ from uuid import UUID
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.ports import EMPTY_FORM, DeploymentSpec, RunSpec, ScheduleSpec
 from api_shim.domain.recurrence import active_from, cron_spec
+from api_shim.parsing.fields import read_id
 from api_shim.reconcile.approval_form import waiting_name
 from approval_gate.lifecycle import ApprovalState
 
@@ -80,23 +81,16 @@ def result_key(result_id: UUID) -> str:
 
 def result_named_by(key: str) -> UUID | None:
     """Return the id of the job result that a key names."""
-    return _read_id(key.removeprefix(RESULT_KEY)) if key.startswith(RESULT_KEY) else None
+    return read_id(key.removeprefix(RESULT_KEY)) if key.startswith(RESULT_KEY) else None
 
 
 def scheduled_named_by(key: str) -> tuple[UUID, int] | None:
     """Return the id of the scheduled job that a key names, and which of its runs."""
     name, _, number = key.removeprefix(KEY).partition("/")
-    scheduled_id = _read_id(name) if key.startswith(KEY) else None
+    scheduled_id = read_id(name) if key.startswith(KEY) else None
     if scheduled_id is None or not (number.isdecimal() or not number):
         return None
     return scheduled_id, int(number or 0)
-
-
-def _read_id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def run_spec(scheduled: ScheduledJob, message: str, at: datetime | None = None) -> RunSpec:

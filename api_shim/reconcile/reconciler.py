@@ -41,7 +41,7 @@ from api_shim.domain.model import (
     PendingCleanup,
     ScheduledJob,
 )
-from api_shim.domain.ports import ApprovalForm, DeploymentSpec, Orchestrator, Run, WakeWorker, no_worker
+from api_shim.domain.ports import ApprovalForm, DeploymentSpec, Orchestrator, Run
 from api_shim.domain.recurrence import active_from, newest_time, next_times
 from api_shim.reconcile.approval_form import build_approval_form, fingerprint
 from api_shim.reconcile.desired_state import (
@@ -86,16 +86,12 @@ class Reconciler:
         store: what is true.
         engine: Prefect.
         clock: tells the time, aware.
-        wake_worker: tells the worker that a run may start now.
     """
 
-    def __init__(
-        self, store: Store, engine: Orchestrator, clock: Callable[[], datetime], wake_worker: WakeWorker = no_worker
-    ) -> None:
+    def __init__(self, store: Store, engine: Orchestrator, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._engine = engine
         self._clock = clock
-        self._wake_worker = wake_worker
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     def _one_at_a_time(self, thing_id: UUID) -> asyncio.Lock:
@@ -186,15 +182,10 @@ class Reconciler:
                 return {"next_look_at": now + MISSED_AFTER}
             await self._store.write(partial(record_lost, scheduled, job, run, scheduled.start_time, now))
             return {"next_look_at": NEVER}
-        may_start = scheduled.start_time <= now
         if run is None or run.final:
             run = await self._make_run(_deployment_of(job), scheduled, released(scheduled), scheduled.start_time)
         elif run.waits and not _starts_again(run, scheduled.start_time, now):
             await self._engine.release(run.id, scheduled.start_time, released(scheduled), name=scheduled.name)
-        else:
-            may_start = False
-        if may_start:
-            self._wake_worker()
         return {"flow_run_id": run.id, "next_look_at": max(scheduled.start_time, now) + MISSED_AFTER}
 
     async def _await(self, scheduled: ScheduledJob, job: Job, deployment_id: UUID) -> datetime:
@@ -347,7 +338,6 @@ class Reconciler:
             # One that a worker has taken already must not be put back: it would be started twice.
             if run is not None and run.held:
                 await self._engine.release(run_id, now, "Requested through signoff.")
-        self._wake_worker()
         return run_id
 
     async def _cancel(self, result: JobResult) -> UUID | None:
@@ -389,8 +379,11 @@ class Reconciler:
     async def forget(self, spent_id: UUID) -> None:
         """Remove the run of a deleted job result from Prefect."""
         spent = await self._store.read(lambda tx: tx.get(DeletedRun, id=spent_id))
-        if spent is not None:
-            await forget(self._store, self._engine, spent)
+        if spent is None:
+            return
+        if not spent.run_gone and spent.flow_run_id is not None:
+            await self._engine.remove_run(spent.flow_run_id)
+        await self._store.write(partial(_record, spent))
 
     async def clean(self, leftover_id: UUID) -> None:
         """Remove from Prefect what a deleted scheduled job has left there."""
@@ -453,17 +446,6 @@ def requester_name(scheduled: ScheduledJob, tx: Transaction) -> str:
     """Return the name, at that time, of the person who asked for a scheduled job."""
     found = tx.get(Participant, scheduled_job_id=scheduled.id, user_id=scheduled.requester_id)
     return found.username if found is not None else UNKNOWN_USER
-
-
-async def forget(store: Store, engine: Orchestrator, spent: DeletedRun) -> None:
-    """Remove a run from Prefect, and record that.
-
-    Raises:
-        Unavailable: Prefect does not answer.
-    """
-    if not spent.run_gone and spent.flow_run_id is not None:
-        await engine.remove_run(spent.flow_run_id)
-    await store.write(partial(_record, spent))
 
 
 def _record(spent: DeletedRun, tx: Transaction) -> None:

@@ -62,6 +62,11 @@ class KnownRun:
         thing = self.result or self.scheduled
         return thing.queue if thing is not None else ""
 
+    @property
+    def lease(self) -> str:
+        """The name of the worker with which the run's process ends; empty if it may outlive its worker."""
+        return self.result.lease if self.result is not None else ""
+
 
 def known_runs(runs: list[Run], tx: Transaction) -> dict[UUID, KnownRun]:
     """Return what the store knows of these runs, by id."""

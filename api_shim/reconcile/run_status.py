@@ -65,12 +65,12 @@ class RunStatus:
             Unavailable: Prefect does not answer.
         """
         # One that Prefect has not been told of is not missing there.
-        ongoing = [result for result in results if not result.status.final and result.flow_run_id is not None]
+        ongoing = {result.flow_run_id: result for result in results if result.flow_run_id and not result.status.final}
         if not ongoing:
             return
-        runs = await self._engine.runs([result.flow_run_id for result in ongoing if result.flow_run_id])
-        for result in ongoing:
-            run = runs.get(result.flow_run_id) if result.flow_run_id else None
+        runs = await self._engine.runs(ongoing)
+        for run_id, result in ongoing.items():
+            run = runs.get(run_id)
             if run is not None and result.attempt is None and is_lost(run) and not result.cancelled_by:
                 self._queue.retry(Kind.LOST_RUN, run.id)
             elif run is None or run.final:

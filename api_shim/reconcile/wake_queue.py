@@ -67,10 +67,6 @@ class Wake(Protocol):
         """
 
 
-def unheard(kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:
-    """Wake nobody: for a process that has no loop, whose commits the server's finds."""
-
-
 class WorkQueue:
     """What waits to be followed.
 

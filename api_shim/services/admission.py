@@ -291,15 +291,17 @@ def _result_behind(tx: Transaction, run: Run, *, lock: bool = False) -> JobResul
     if by_run is not None or named is None:
         return by_run
     result = tx.get(JobResult, id=named, flow_run_id=None, lock=lock)
-    return result if result is not None and run.deployment_id == _deployment_of(tx, result) else None
-
-
-def _deployment_of(tx: Transaction, result: JobResult) -> UUID | None:
-    """Return the deployment on which the run of a result is made; None if there is none."""
+    if result is None:
+        return None
     scheduled = tx.get(ScheduledJob, id=result.scheduled_job_id) if result.scheduled_job_id else None
+    return result if run.deployment_id == _made_on(tx, scheduled, result.job_id) else None
+
+
+def _made_on(tx: Transaction, scheduled: ScheduledJob | None, job_id: UUID | None) -> UUID:
+    """Return the deployment on which a run is made: a recurring scheduled job's own, or else its Job's."""
     if scheduled is not None and not scheduled.one_off:
         return scheduled.deployment_id or NOWHERE
-    job = tx.get(Job, id=result.job_id) if result.job_id else None
+    job = tx.get(Job, id=job_id) if job_id else None
     return (job.deployment_id if job else None) or NOWHERE
 
 
@@ -320,11 +322,9 @@ def _scheduled_named(tx: Transaction, run: Run) -> ScheduledJob | None:
         return None
     scheduled_id, number = named
     row = tx.get(ScheduledJob, id=scheduled_id, run_number=number, flow_run_id=None, lock=True)
-    if row is None:
+    if row is None or run.deployment_id != _made_on(tx, row, row.job_id):
         return None
-    job = tx.get(Job, id=row.job_id)
-    made_on = row.deployment_id if not row.one_off else job.deployment_id if job else None
-    return tx.change(row, flow_run_id=run.id) if run.deployment_id == (made_on or NOWHERE) else None
+    return tx.change(row, flow_run_id=run.id)
 
 
 def _receiver_behind(tx: Transaction, run: Run) -> Job | None:

@@ -140,7 +140,6 @@ class Plant:
         self.actor = Actor(id=self.user.id, username="alice", superuser=True)
         self.job = make_job(**job)
         self.code = self.job.code_digest
-        self.woken = 0
         self.start()
 
     def start(self, dies_at: int = 0) -> None:
@@ -148,7 +147,7 @@ class Plant:
         self.life = self.store.life = self.engine.life = Life(dies_at)
         clock = lambda: self.now  # noqa: E731 - one for all of them
         code: Any = Code()  # the same promise, for Jobs without code
-        self.projection = Reconciler(self.store, self.engine, clock, self._wake_worker)
+        self.projection = Reconciler(self.store, self.engine, clock)
         self.queue = WorkQueue(self.projection.follow, clock)
         known: Any = Polls(self)  # what is asked here
         self.served = ServedQueues(known, clock, patience=timedelta(0))
@@ -175,9 +174,6 @@ class Plant:
     def prompt(self, use_case: Any) -> Any:
         """Return a use case after each of whose calls Prefect follows, as it does on an idle server."""
         return Prompt(use_case, self)
-
-    def _wake_worker(self) -> None:
-        self.woken += 1
 
     # What happens
 

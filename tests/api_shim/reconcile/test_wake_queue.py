@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from api_shim.reconcile.load import Load
-from api_shim.reconcile.wake_queue import AT_ONCE, LETS_GO_FIRST, SOON, Kind, WorkQueue, unheard
+from api_shim.reconcile.wake_queue import AT_ONCE, LETS_GO_FIRST, SOON, Kind, WorkQueue
 from tests.conftest import Clock
 from tests.factories import NOW
 
@@ -150,10 +150,6 @@ def test_a_fault_ends_nothing_else(queue: WorkQueue, follower: Follower) -> None
 
     asyncio.run(burst())
     assert len(follower.followed) == 5
-
-
-def test_nobody_is_woken_where_nobody_listens() -> None:
-    unheard(ROW, ONE)
 
 
 def test_what_is_due_later_lets_requests_go_first_and_what_is_due_now_does_not(
