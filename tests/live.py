@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -149,6 +150,22 @@ class Live(Server):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Return the processes that run Jobs for a home folder, with their command lines."""
+    mark, found = f"PREFECT_HOME={home / 'prefect'}\0".encode(), {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        # A process may end, or belong to somebody else.
+        with contextlib.suppress(OSError):
+            if mark in (folder / "environ").read_bytes():
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+def stat_of(pid: int) -> list[str]:
+    """Return what ``/proc`` tells of a process, from its state on: ``[1]`` is its parent, ``[11:15]`` its CPU time."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def free_port() -> int:

@@ -103,19 +103,11 @@ def states(admin: httpx.Client, run: Shape) -> list[str]:
     return [row["name"] for row in sorted(rows, key=lambda row: row["timestamp"])]
 
 
-def finished(client: httpx.Client, run_id: str) -> Shape:
-    def done() -> Shape | None:
-        answer = client.get(f"{RESULTS}{run_id}/")
-        return answer.json() if answer.status_code == 200 and answer.json()["date_done"] else None
-
-    return eventually(done, within=180)
-
-
-def result_of(client: httpx.Client, run: Shape) -> Shape:
-    """Wait for the end of a run of Prefect's, and return its job result."""
+def finished(client: httpx.Client, **by: str) -> Shape:
+    """Wait for the end of a run, and return its job result, found by its own id or by that of Prefect's run."""
 
     def done() -> Shape | None:
-        rows = client.get(RESULTS, params={"flow_run_id": run["id"]}).json()["results"]
+        rows = client.get(RESULTS, params=by).json()["results"]
         return rows[0] if rows and rows[0]["date_done"] else None
 
     return eventually(done, within=180)
@@ -175,7 +167,7 @@ def test_a_request_waits_is_refused_to_its_author_tried_approved_and_runs_once_a
 
     tried = decide(cast.bob, row, "dry-run")
     assert tried.status_code == 200
-    plan = finished(cast.bob, tried.json()["id"])
+    plan = finished(cast.bob, id=tried.json()["id"])
     assert (plan["status"]["value"], plan["result"]) == ("SUCCESS", "planned")
     assert plan["task_kwargs"]["dryrun"] is True
     assert cast.admin.get(row["url"]).json()["approval_state"] == "pending"
@@ -186,7 +178,7 @@ def test_a_request_waits_is_refused_to_its_author_tried_approved_and_runs_once_a
     approved = decide(cast.bob, row, "approve", force=True, comment="maintenance window agreed").json()
     assert approved["approved_by_user"]["id"] == approved_by(cast, "bob")
     assert approved["approved_at"]
-    result = result_of(cast.alice, held)
+    result = finished(cast.alice, flow_run_id=held["id"])
     assert (result["status"]["value"], result["result"]) == ("SUCCESS", "changed")
     assert result["meta"]["approval"]["by"] == cast.names["bob"]
     assert result["meta"]["approval"]["comment"] == "maintenance window agreed"
@@ -265,11 +257,11 @@ def test_an_early_approval_runs_at_its_time_and_a_recurring_one_with_its_next_fi
     ended = over(cast.admin, request_run)["state"]
     assert (ended["type"], ended["message"]) == ("COMPLETED", f"Approved by {cast.names['bob']}.")
     run = run_of(cast.admin, early)
-    result = result_of(cast.alice, run)
+    result = finished(cast.alice, flow_run_id=run["id"])
     started = datetime.fromisoformat(result["date_started"])
     assert soon <= started <= soon + timedelta(seconds=45)
     firing = eventually(lambda: executions(folder / "each"), within=180)[0]
-    first = finished(cast.alice, firing.split()[1])
+    first = finished(cast.alice, id=firing.split()[1])
     assert datetime.fromisoformat(first["date_started"]) >= approved_at
     assert first["meta"]["approval"]["by"] == cast.names["bob"]
     assert cast.admin.get(each["url"]).json()["total_run_count"] == 1
@@ -294,7 +286,7 @@ def test_a_failing_job_executes_once(cast: Cast, folder: Path) -> None:
     row = ask(cast.alice, folder / "failing", breaks=True)
     run = run_of(cast.admin, row)
     assert decide(cast.bob, row, "approve").status_code == 200
-    result = result_of(cast.alice, run)
+    result = finished(cast.alice, flow_run_id=run["id"])
     assert result["status"]["value"] == "FAILURE"
     assert over(cast.admin, run)["state"]["type"] == "FAILED"
     time.sleep(3)

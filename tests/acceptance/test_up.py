@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import stat
@@ -18,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.live import JOBS, KEY, Live, environment, eventually, start
+from tests.live import JOBS, KEY, Live, environment, eventually, processes_of, start
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,17 +74,6 @@ class Life:
     status: int
     log: str
     left_over: dict[int, str]
-
-
-def processes_of(home: Path) -> dict[int, str]:
-    """Return the processes that run Jobs for a home folder, with their command lines."""
-    mark, found = f"PREFECT_HOME={home / 'prefect'}\0".encode(), {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        # A process may end, or belong to somebody else.
-        with contextlib.suppress(OSError):
-            if mark in (folder / "environ").read_bytes():
-                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-    return found
 
 
 def errors_in(log: str) -> list[str]:

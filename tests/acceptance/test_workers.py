@@ -21,7 +21,7 @@ import pytest
 
 from approval_gate.admission import LEASE
 from tests.acceptance.people import RESULTS, SCHEDULES
-from tests.live import JOBS, Live, environment, eventually, start
+from tests.live import JOBS, Live, environment, eventually, start, stat_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -127,7 +127,7 @@ class Workers:
 def lives(pid: int) -> bool:
     """Say whether a process is there, and no zombie."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return stat_of(pid)[0] != "Z"
     except OSError:
         return False
 

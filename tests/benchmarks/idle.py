@@ -13,11 +13,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 
-from tests.live import environment, eventually, free_port, start
+from tests.live import environment, eventually, free_port, start, stat_of
 
 SETTLES_WITHIN = 30.0
 SETTINGS = {
@@ -32,10 +33,8 @@ def family(pid: int) -> list[int]:
     """Return a process and all that it has started."""
     found, parents = [pid], {}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
+        with suppress(OSError):
+            parents[int(folder.name)] = int(stat_of(int(folder.name))[1])
     for parent in found:
         found += [child for child, its in parents.items() if its == parent]
     return found
@@ -43,8 +42,7 @@ def family(pid: int) -> list[int]:
 
 def cpu(pids: list[int]) -> float:
     """Return the seconds of CPU that processes have taken."""
-    fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
-    return sum(sum(map(int, each[11:15])) for each in fields) / TICKS
+    return sum(sum(map(int, stat_of(pid)[11:15])) for pid in pids) / TICKS
 
 
 def memory(pids: list[int]) -> float:

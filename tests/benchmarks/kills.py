@@ -27,7 +27,8 @@ from uuid import uuid4
 
 import httpx
 
-from tests.live import Live, free_port, start
+from api_shim.worker.fork_server import ZYGOTE
+from tests.live import Live, free_port, processes_of, start, stat_of
 
 CLIENTS = 3
 ENDS_WITHIN = 300.0
@@ -87,16 +88,12 @@ class Trial:
 
     def processes(self) -> dict[str, list[int]]:
         """Return what runs for the home, by what it is."""
-        mark, found = f"PREFECT_HOME={self.server.home / 'prefect'}\0".encode(), dict[str, list[int]]()
-        for folder in Path("/proc").glob("[0-9]*"):
+        commands, found = processes_of(self.server.home), dict[str, list[int]]()
+        for pid, command in commands.items():
             with contextlib.suppress(OSError):
-                if mark not in (folder / "environ").read_bytes():
-                    continue
-                command = (folder / "cmdline").read_bytes()
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                is_fork = b"prefect_zygote" in (Path(f"/proc/{parent}") / "cmdline").read_bytes()
-                kind = "run" if is_fork else "fork server" if b"prefect_zygote" in command else "worker"
-                found.setdefault(kind, []).append(int(folder.name))
+                is_fork = ZYGOTE in commands.get(int(stat_of(pid)[1]), "")
+                kind = "run" if is_fork else "fork server" if ZYGOTE in command else "worker"
+                found.setdefault(kind, []).append(pid)
         return found
 
     def kill(self, victim: str) -> None:

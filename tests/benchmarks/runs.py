@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 import httpx
 
 from tests.benchmarks.answers import drained
-from tests.live import Live, eventually, free_port, start
+from tests.live import Live, eventually, free_port, processes_of, start, stat_of
 
 WAYS = ("process", "warm")
 SINGLE, APPROVED, BURSTS, AT_ONCE = 8, {"process": 10, "warm": 50}, (40, 100), 4
@@ -130,19 +131,12 @@ def ended(client: httpx.Client, how_many: int) -> Iterator[dict[str, Any]]:
 
 def seconds_of_cpu(server: Live) -> tuple[float, float]:
     """Return the CPU time of the server, and that of what it has started."""
-    own = children = 0.0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            mine = f"PREFECT_HOME={server.home / 'prefect'}\0".encode() in (folder / "environ").read_bytes()
-        except OSError:
-            continue
-        user, system, of_dead = int(fields[11]), int(fields[12]), int(fields[13]) + int(fields[14])
-        if int(folder.name) == server.process.pid:
-            own += (user + system) / TICKS
-        elif mine:
-            children += (user + system + of_dead) / TICKS
-    return own, children
+    children = 0
+    for pid in processes_of(server.home):
+        with suppress(OSError):
+            children += sum(map(int, stat_of(pid)[11:15]))
+    own = sum(map(int, stat_of(server.process.pid)[11:13]))
+    return own / TICKS, children / TICKS
 
 
 def measure(server: Live, way: str) -> None:
