@@ -33,6 +33,8 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """No server here speaks TLS; a client that reads the machine's certificates takes 50 ms to make."""
 KEY = re.compile(r"^  ([a-z]+):([0-9a-f]{40})$", re.MULTILINE)
 
+PATIENCE = 240
+"""Seconds that what is waited for may take on a machine that is busy with other tests. It measures nothing."""
 
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 0.0)
 """Seconds between attempts, and after the last."""
@@ -193,7 +195,7 @@ def start(home: Path, port: int, *options: str, keys: dict[str, str] | None = No
         origin=f"http://127.0.0.1:{port}", home=home, port=port, process=process, log=log, keys=dict(keys or {})
     )
     try:
-        eventually(lambda: process.poll() is not None or "signoff is running" in log.read_text(), within=180)
+        eventually(lambda: process.poll() is not None or "signoff is running" in log.read_text())
         assert process.poll() is None, f"signoff up ended: {log.read_text()}"
         time.sleep(0.2)
         server.keys |= dict(KEY.findall(log.read_text()))
@@ -203,7 +205,7 @@ def start(home: Path, port: int, *options: str, keys: dict[str, str] | None = No
     return server
 
 
-def eventually(ask: Callable[[], T], *, within: float = 60, every: float = 0.1) -> T:
+def eventually(ask: Callable[[], T], *, within: float = PATIENCE, every: float = 0.1) -> T:
     """Return the first answer that is true; fail with the last one after so many seconds."""
     deadline = time.monotonic() + within
     while not (answer := ask()):

@@ -125,7 +125,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int
             start_new_session=True,
         )
     try:
-        eventually(lambda: server.poll() is not None or "alice:" in log.read_text(), within=180)
+        eventually(lambda: server.poll() is not None or "alice:" in log.read_text())
         assert server.poll() is None, log.read_text()
         someone.keys = dict(KEY.findall(log.read_text()))
         someone.key = someone.keys["alice"]
@@ -170,7 +170,7 @@ def test_a_request_is_held_refused_to_its_author_approved_and_finished(reader: R
     assert refused == {"detail": said}
     assert approved["approval_comment"] == "maintenance window agreed"
     with reader.client() as client:
-        [done] = eventually(lambda: finished(client), within=180)
+        [done] = eventually(lambda: finished(client))
     assert done["status"]["value"] == "SUCCESS"
     assert shown(done, ANSWER) == ANSWER
 
@@ -182,7 +182,7 @@ def test_a_schedule_is_requested_tried_and_approved(reader: Reader) -> None:
     assert tried["task_kwargs"]["dryrun"] is True
     assert approved["approval_state"] == "approved"
     with reader.client() as client:
-        plan, _compacted = eventually(lambda: finished(client)[1:] and finished(client), within=180)
+        plan, _compacted = eventually(lambda: finished(client)[1:] and finished(client))
         assert (plan["result"]["compacted"], plan["meta"]) == (False, {})
         assert client.get("/scheduled-jobs/").json()["count"] == 2
 
@@ -223,7 +223,7 @@ def test_an_automation_tells_a_webhook(reader: Reader, webhook: Webhook) -> None
     body = {"data": {"file": "/tmp/app.db"}, "schedule": {"name": "again", "interval": "immediately"}}
     with reader.client() as client:
         assert client.post("/jobs/Compact/run/", json=body).status_code == 201
-    assert "alice requests approval of again" in eventually(lambda: webhook.bodies, within=90)[0]
+    assert "alice requests approval of again" in eventually(lambda: webhook.bodies)[0]
 
 
 def finished(client: httpx.Client) -> list[dict[str, Any]]:

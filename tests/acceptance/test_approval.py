@@ -110,7 +110,7 @@ def finished(client: httpx.Client, **by: str) -> Shape:
         rows = client.get(RESULTS, params=by).json()["results"]
         return rows[0] if rows and rows[0]["date_done"] else None
 
-    return eventually(done, within=180)
+    return eventually(done)
 
 
 def over(admin: httpx.Client, run: Shape) -> Shape:
@@ -260,7 +260,7 @@ def test_an_early_approval_runs_at_its_time_and_a_recurring_one_with_its_next_fi
     result = finished(cast.alice, flow_run_id=run["id"])
     started = datetime.fromisoformat(result["date_started"])
     assert soon <= started <= soon + timedelta(seconds=45)
-    firing = eventually(lambda: executions(folder / "each"), within=180)[0]
+    firing = eventually(lambda: executions(folder / "each"))[0]
     first = finished(cast.alice, id=firing.split()[1])
     assert datetime.fromisoformat(first["date_started"]) >= approved_at
     assert first["meta"]["approval"]["by"] == cast.names["bob"]

@@ -104,7 +104,7 @@ def stock_server(live: Live, port: int) -> Iterator[httpx.Client]:
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=30) as client:
-                eventually(lambda: _answers(client), within=120)
+                eventually(lambda: _answers(client))
                 yield client
         finally:
             server.terminate()
@@ -205,7 +205,7 @@ def by_automation(stage: Stage) -> Try:
     }
     automation = stage.prefect("POST", "automations/", body).json()
     it = stage.request()
-    eventually(lambda: "Scheduled" in _history(stage, it), within=180)
+    eventually(lambda: "Scheduled" in _history(stage, it))
     stage.prefect("DELETE", f"automations/{automation['id']}")
     return it
 
@@ -221,8 +221,8 @@ def test_what_was_let_start_past_the_gate_does_not_execute_and_asks_again(
 ) -> None:
     it = tried[way]
     # It has been let start, and a worker has come as far as the gate.
-    eventually(lambda: "Running" in _history(stage, it), within=180)
-    eventually(lambda: stage.state(it.run)["name"] == "Suspended", within=180)
+    eventually(lambda: "Running" in _history(stage, it))
+    eventually(lambda: stage.state(it.run)["name"] == "Suspended")
     assert not it.file.exists()
     assert stage.admin.get(it.row["url"]).json()["approval_state"] == "pending"
     assert stage.admin.get(RESULTS, params={"flow_run_id": it.run["id"]}).json()["count"] == 0
@@ -252,9 +252,9 @@ def test_after_all_that_an_approval_lets_it_run_once(stage: Stage, tried: dict[s
     run = eventually(lambda: stage.named(f"{name} (waiting for approval)"))
     for _ in range(2):
         stage.set_state(run, NOW, force=True)
-        eventually(lambda: stage.state(run)["name"] == "Suspended", within=180)
+        eventually(lambda: stage.state(run)["name"] == "Suspended")
     assert stage.admin.post(f"{made['url']}approve/").status_code == 200
-    eventually(lambda: stage.state(run)["type"] == "COMPLETED", within=180)
+    eventually(lambda: stage.state(run)["type"] == "COMPLETED")
     assert len(file.read_text().splitlines()) == 1
 
 
@@ -279,7 +279,7 @@ def test_parameters_that_were_changed_after_the_approval_do_not_execute(stage: S
     eventually(lambda: stage.state(it.run)["name"] == "Scheduled")
     stage.prefect("PATCH", f"flow_runs/{it.run['id']}", {"parameters": {**it.row["kwargs"], "breaks": True}})
     stage.set_state(it.run, NOW, force=True)
-    eventually(lambda: "Running" in _history(stage, it), within=180)
+    eventually(lambda: "Running" in _history(stage, it))
     assert not it.file.exists()
     stage.admin.delete(it.row["url"])
 
@@ -295,7 +295,7 @@ def test_a_deployment_that_is_deleted_and_made_again_lets_nothing_run_that_waits
         runs = stage.prefect("POST", "flow_runs/filter", {"flow_runs": asked}).json()
         return next((run for run in runs if run["deployment_id"] != deployment), None)
 
-    made = eventually(made_again, within=180)
+    made = eventually(made_again)
     assert made["state"]["name"] == "Suspended"
     assert not it.file.exists()
     assert stage.admin.get(it.row["url"]).json()["approval_state"] == "pending"
@@ -308,7 +308,7 @@ def test_a_schedule_that_a_hand_switches_on_fires_nothing(stage: Stage) -> None:
     [schedule] = stage.prefect("GET", f"{path}/schedules").json()
     stage.prefect("PATCH", f"{path}/schedules/{schedule['id']}", {"active": True})
     stage.prefect("POST", f"{path}/schedule", {})
-    eventually(lambda: not stage.prefect("GET", f"{path}/schedules").json()[0]["active"], within=180)
+    eventually(lambda: not stage.prefect("GET", f"{path}/schedules").json()[0]["active"])
     assert not it.file.exists()
     assert stage.admin.get(it.row["url"]).json()["total_run_count"] == 0
     events = map(json.loads, stage.live.cli("audit", "export").splitlines())
@@ -329,7 +329,7 @@ def test_a_run_of_an_own_making_is_refused(stage: Stage) -> None:
     run = {"id": eventually(made)}
     body = {"flow_id": it.run["flow_id"], "deployment_id": it.run["deployment_id"], "parameters": it.row["kwargs"]}
     stage.prefect("POST", "flow_runs/", {**body, "state": NOW})
-    eventually(lambda: stage.state(run)["type"] == "FAILED", within=180)
+    eventually(lambda: stage.state(run)["type"] == "FAILED")
     assert stage.state(run)["name"] == "Refused"
     assert not it.file.exists()
     stage.admin.delete(it.row["url"])
@@ -340,7 +340,7 @@ def test_a_denied_run_cannot_be_retried(stage: Stage) -> None:
     assert stage.admin.post(f"{it.row['url']}deny/").status_code == 200
     eventually(lambda: stage.state(it.run)["type"] == "CANCELLED")
     stage.set_state(it.run, {"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
-    eventually(lambda: stage.state(it.run)["type"] == "FAILED", within=180)
+    eventually(lambda: stage.state(it.run)["type"] == "FAILED")
     assert not it.file.exists()
 
 
@@ -399,7 +399,7 @@ def test_a_quick_run_that_needs_no_approval_runs_as_the_login(stage: Stage, live
         later = eventually(
             lambda: (it := stage.prefect("GET", f"flow_runs/{asked['id']}").json())["next_scheduled_start_time"] and it
         )
-    eventually(lambda: file.exists(), within=180)
+    eventually(lambda: file.exists())
     (result,) = stage.admin.get(RESULTS, params={"flow_run_id": run["id"]}).json()["results"]
     assert file.read_text() == f"{who} {result['id']}\n"
     assert run["work_queue_name"] == "bulk"

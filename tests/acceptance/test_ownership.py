@@ -52,7 +52,7 @@ def over(admin: httpx.Client, row: Shape, many: int) -> list[Shape]:
         done = [each for each in results_of(admin, row) if each["date_done"]]
         return done if len(done) >= many else []
 
-    return eventually(found, within=180, every=0.5)
+    return eventually(found, every=0.5)
 
 
 def detail(answer: httpx.Response) -> tuple[int, Any]:

@@ -50,7 +50,7 @@ def test_prefect_deploys_the_examples_and_they_stay_what_signoff_made(
         after = deployments(admin)
         return {entry: essence(row) for entry, row in after.items()} == {e: essence(row) for e, row in before.items()}
 
-    eventually(mended, within=180)
+    eventually(mended)
 
 
 def essence(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -285,12 +285,12 @@ def test_a_one_off_accepted_before_a_kill_is_one_run_afterwards(killed: Killed) 
 
 def test_a_run_that_was_killed_with_the_server_is_a_failed_result(killed: Killed) -> None:
     with killed.after.client() as client:
-        eventually(lambda: status_of(client, killed.sleeping) == "FAILURE", within=90)
+        eventually(lambda: status_of(client, killed.sleeping) == "FAILURE")
 
 
 def test_a_run_accepted_before_a_kill_executes_once_afterwards(killed: Killed) -> None:
     with killed.after.client() as client:
-        eventually(lambda: status_of(client, killed.greeting) == "SUCCESS", within=120)
+        eventually(lambda: status_of(client, killed.greeting) == "SUCCESS")
         assert len(killed.greetings.read_text().splitlines()) == 1
 
 
@@ -303,9 +303,7 @@ def test_a_job_whose_code_is_gone_is_not_installed_and_its_next_firing_fails(kil
     with killed.after.client() as client:
         assert client.get("/api/extras/jobs/Vanishing/").json()["installed"] is False
         assert client.post("/api/extras/jobs/Vanishing/run/", json={"data": {}}).status_code == 405
-        (result,) = eventually(
-            lambda: client.get("/api/extras/job-results/?name=Vanishing").json()["results"], within=100
-        )
+        (result,) = eventually(lambda: client.get("/api/extras/job-results/?name=Vanishing").json()["results"])
         assert result["status"]["value"] == "FAILURE"
         assert result["traceback"] == "This job is not presently installed and cannot be run."
         assert client.get(killed.gone["url"]).json()["enabled"] is False

@@ -29,7 +29,6 @@ pytestmark = [
 ]
 
 WAYS = ("warm", "process")
-PATIENCE = 90
 KILLED = ["Process exited with status code: -9", "The process that executed this run has gone."]
 """Whoever notices first tells: the worker, or the loop that looks after runs."""
 
@@ -97,7 +96,7 @@ class Workers:
                 answer = client.post(f"/api/extras/jobs/{job}/run/", json=body)
             return None if answer.status_code == 503 else answer
 
-        answer = eventually(asked, within=PATIENCE, every=0.5)
+        answer = eventually(asked, every=0.5)
         assert answer.status_code == 201, answer.text
         made: Shape = answer.json()["scheduled_job"] or answer.json()["job_result"]
         return made
@@ -105,7 +104,7 @@ class Workers:
     def over(self, way: str, name: str) -> Shape:
         """Wait for the end of what was asked for, and return its job result."""
         made = self.results[way, name]
-        return eventually(lambda: self._result(made), within=PATIENCE, every=0.3)
+        return eventually(lambda: self._result(made), every=0.3)
 
     def _result(self, made: Shape) -> Shape | None:
         if made["object_type"] == "extras.jobresult":
@@ -120,7 +119,7 @@ class Workers:
     def begun(self, way: str, name: str) -> list[int]:
         """Wait until a run has written the ids of its processes."""
         file = self.file(way, name)
-        eventually(lambda: file.exists() and file.read_text().endswith("\n"), within=PATIENCE)
+        eventually(lambda: file.exists() and file.read_text().endswith("\n"))
         return [int(word) for word in file.read_text().split()]
 
 
@@ -265,7 +264,7 @@ def test_a_run_that_nobody_approved_is_held_and_executes_once_when_somebody_has(
         rows = workers.admin.get("/api/flow_run_states/", params={"flow_run_id": run_id}).json()
         return [row["name"] for row in sorted(rows, key=lambda row: str(row["timestamp"]))]
 
-    eventually(lambda: "Running" in (told := states()) and told[-1] == "Suspended", within=PATIENCE)
+    eventually(lambda: "Running" in (told := states()) and told[-1] == "Suspended")
     assert not file.exists()
     with workers.server.client("bob") as bob:
         bob.post(f"{SCHEDULES}{made['id']}/approve/", params={"force": "true"}).raise_for_status()
@@ -288,7 +287,7 @@ def start_now(client: httpx.Client, name: str) -> str:
         found = client.post("/api/flow_runs/filter", json={"flow_runs": {"name": {"like_": name}}}).json()
         return found and found[0]["state_name"] in {"Suspended", "Scheduled"} and found[0]["id"]
 
-    run_id = eventually(waiting, within=PATIENCE)
+    run_id = eventually(waiting)
     body = {"state": {"type": "SCHEDULED"}, "force": True}
     client.post(f"/api/flow_runs/{run_id}/set_state", json=body).raise_for_status()
     return str(run_id)

@@ -16,7 +16,7 @@ from tests.conftest import lacking
 from tests.live import Live
 
 # A machine that runs other tests besides takes its time.
-playwright.expect.set_options(timeout=20_000)
+playwright.expect.set_options(timeout=60_000)
 Browser, Page = playwright.Browser, playwright.Page
 
 SignedIn = Callable[..., Any]

@@ -36,7 +36,7 @@ def finished_run(live: Live) -> str:
     with live.client("alice") as client:
         answer = client.post("/api/extras/jobs/Greet/run/", json={"data": {"who": "Ada"}})
         result = answer.json()["job_result"]
-        eventually(lambda: "Hello Ada" in client.get(f"{result['url']}logs/").text, within=180)
+        eventually(lambda: "Hello Ada" in client.get(f"{result['url']}logs/").text)
         found: str = client.get(result["url"]).json()["flow_run_id"]
         return found
 
@@ -134,12 +134,12 @@ def test_another_approves_and_it_runs_as_its_author(live: Live, page: Page, held
     run_id, file = held_run
     resume(live, page, "bob", run_id, "approve", "maintenance window agreed")
     expect(toast(page)).to_contain_text("Flow run resumed")
-    eventually(file.exists, within=180)
+    eventually(file.exists)
     with live.client() as admin:
         (result,) = admin.get("/api/extras/job-results/", params={"flow_run_id": run_id}).json()["results"]
     assert file.read_text() == f"alice {result['id']}\n"
     page.goto(f"{live.origin}/v2/runs/flow-run/{run_id}")
-    expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     approval = result["meta"]["approval"]
     assert (approval["by"], approval["comment"]) == ("bob", "maintenance window agreed")
 

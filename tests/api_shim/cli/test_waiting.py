@@ -73,7 +73,7 @@ def test_it_can_be_left_quietly(server: Told, words: tuple[str, ...]) -> None:
     process = waiting(server, *words, err=subprocess.PIPE)
     if words == ("logs", "-f"):
         server.body, server.bodies = [], [said.result("STARTED")]
-    eventually(lambda: server.asked, within=30)
+    eventually(lambda: server.asked)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)

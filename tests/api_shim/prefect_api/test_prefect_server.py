@@ -141,7 +141,7 @@ def test_garbage_is_collected_in_a_thread_of_its_own() -> None:
     with collecting_aside():
         assert not gc.isenabled()
         Knot()
-        eventually(lambda: collected_by, within=5)
+        eventually(lambda: collected_by)
     assert collected_by == ["signoff-garbage"]
     assert gc.isenabled()
 

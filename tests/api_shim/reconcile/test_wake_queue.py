@@ -12,6 +12,7 @@ from api_shim.reconcile.load import Load
 from api_shim.reconcile.wake_queue import AT_ONCE, LETS_GO_FIRST, SOON, Kind, WorkQueue
 from tests.conftest import Clock
 from tests.factories import NOW
+from tests.live import PATIENCE
 
 ONE, OTHER, THIRD = (UUID(int=number) for number in (1, 2, 3))
 ROW = Kind.SCHEDULED_JOB
@@ -86,7 +87,7 @@ def test_several_are_followed_together_and_each_by_one_pass(queue: WorkQueue, fo
         for _ in range(3):
             queue.wake(ROW, UUID(int=0))
         follower.goes_on.set()
-        await asyncio.wait_for(queue.settled(), 5)
+        await asyncio.wait_for(queue.settled(), PATIENCE)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -143,7 +144,7 @@ def test_a_fault_ends_nothing_else(queue: WorkQueue, follower: Follower) -> None
         follower.fails = 2
         for number in range(5):
             queue.wake(ROW, UUID(int=number))
-        await asyncio.wait_for(queue.settled(), 5)
+        await asyncio.wait_for(queue.settled(), PATIENCE)
         assert not task.done()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -168,7 +169,7 @@ def test_what_is_due_later_lets_requests_go_first_and_what_is_due_now_does_not(
         await asyncio.sleep(0.1)
         assert follower.followed == [(ROW, OTHER), (ROW, THIRD)]
         load.end()
-        await asyncio.wait_for(queue.settled(), 5)
+        await asyncio.wait_for(queue.settled(), PATIENCE)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -185,7 +186,7 @@ def test_it_does_not_let_requests_go_first_for_ever(follower: Follower, clock: C
         queue.wake(ROW, ONE, NOW + timedelta(hours=1))
         clock.now += LETS_GO_FIRST + timedelta(seconds=1)
         queue.wake(ROW, ONE, NOW + timedelta(hours=1))
-        await asyncio.wait_for(queue.drain(), 5)
+        await asyncio.wait_for(queue.drain(), PATIENCE)
 
     asyncio.run(busy())
     assert follower.followed == [(ROW, ONE)]

@@ -17,6 +17,7 @@ from approval_gate.admission import NOT_REQUESTED, Go, Refuse
 from approval_gate.errors import Unavailable
 from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants, opened_plant
 from tests.factories import NOW, make_result
+from tests.live import PATIENCE
 
 LATER = {"interval": "future", "name": "once", "start_time": (NOW + HOUR).isoformat()}
 SECRET = {"password": "hunter2"}
@@ -153,7 +154,7 @@ def test_a_prefect_that_hangs_does_not_hold_up_the_answer(
         with monkeypatch.context() as away:
             away.setattr(plant.engine, "create_run", lambda *_args: asyncio.sleep(30))
             away.setattr(plant.queue, "drain", lambda: asyncio.sleep(0.05))
-            await asyncio.wait_for(plant.request(schedule), 5)
+            await asyncio.wait_for(plant.request(schedule), PATIENCE)
         queue.cancel()
         await asyncio.gather(queue, return_exceptions=True)
 

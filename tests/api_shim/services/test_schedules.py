@@ -23,6 +23,7 @@ from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Grant, ObjectType
 from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants, opened_plant
 from tests.factories import NOW
+from tests.live import PATIENCE
 
 LATER = {"interval": "future", "name": "once", "start_time": (NOW + HOUR).isoformat()}
 HOURLY = {"interval": "hourly", "name": "often", "start_time": (NOW + HOUR).isoformat()}
@@ -410,7 +411,7 @@ def test_deleting_many_while_prefect_hangs_is_answered_once_and_soon(
     with monkeypatch.context() as away:
         away.setattr(plant.engine, "find_deployment", lambda *_names: asyncio.sleep(30))
         away.setattr(plant.queue, "drain", lambda: asyncio.sleep(0))
-        asyncio.run(asyncio.wait_for(plant.schedules.delete_all(plant.actor, ids), 2))
+        asyncio.run(asyncio.wait_for(plant.schedules.delete_all(plant.actor, ids), PATIENCE))
     plant.settle()
     plant.check_in_line()
     assert plant.unended() == []

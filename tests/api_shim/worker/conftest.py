@@ -14,7 +14,7 @@ import pytest
 
 from api_shim.worker import fork_server
 from api_shim.worker.fork_server import Child, ForkServers
-from tests.live import eventually
+from tests.live import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[3]
 
@@ -39,14 +39,14 @@ class Forks:
         """Have a child execute some code to its end, and return what it has written."""
         self.out.unlink(missing_ok=True)
         child = await self.begin(do, **how)
-        await asyncio.wait_for(child.ended.wait(), 20)
+        await asyncio.wait_for(child.ended.wait(), PATIENCE)
         assert child.returncode == 0
         return self.out.read_text()
 
     async def written(self, child: Child) -> str:
         """Wait until a child has written something, and return it."""
         del child
-        return await asyncio.to_thread(eventually, lambda: self.out.read_text() if self.out.exists() else "", within=20)
+        return await asyncio.to_thread(eventually, lambda: self.out.read_text() if self.out.exists() else "")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from api_shim.worker import fork_server
 from api_shim.worker.fork_server import ForkFailed
 from tests.api_shim.worker.conftest import Forking
-from tests.live import eventually
+from tests.live import PATIENCE, eventually
 
 pytestmark = [
     pytest.mark.anyio,
@@ -83,7 +83,7 @@ async def test_children_do_not_share_their_random_numbers(forking: Forking) -> N
 async def test_how_a_child_ends_is_told(forking: Forking, do: str, status: int) -> None:
     async with forking() as forks:
         child = await forks.begin(do)
-        await asyncio.wait_for(child.ended.wait(), 20)
+        await asyncio.wait_for(child.ended.wait(), PATIENCE)
         assert child.returncode == status
         assert child.peak > 2**20
 
@@ -96,14 +96,14 @@ async def test_what_is_to_be_done_at_the_end_of_a_program_is_done(forking: Forki
 async def test_what_a_child_has_started_ends_with_it(forking: Forking) -> None:
     async with forking() as forks:
         started = int((await forks.do(WITH_A_CHILD)).split()[1])
-        eventually(lambda: not lives(started), within=5)
+        eventually(lambda: not lives(started))
 
 
 async def test_a_fresh_one_is_a_new_interpreter_in_the_same_process(forking: Forking) -> None:
     async with forking("json") as forks:
         forks.out.unlink(missing_ok=True)
         child = await forks.begin("import os, sys; out.write_text(f'{os.getpid()} {sys.argv}')", fresh=True)
-        await asyncio.wait_for(child.ended.wait(), 20)
+        await asyncio.wait_for(child.ended.wait(), PATIENCE)
         pid, _, argv = forks.out.read_text().partition(" ")
         assert int(pid) == child.pid
         assert "engine_for_tests.py" in argv
@@ -196,7 +196,7 @@ async def test_a_worn_server_is_renewed_while_it_still_serves(
         assert forks.servers._renewing is not None
         await forks.servers._renewing
         assert await forks.do(ask) != first
-        eventually(lambda: not lives(int(first)), within=5)
+        eventually(lambda: not lives(int(first)))
 
 
 async def test_a_server_that_is_killed_takes_its_children_along_and_another_comes(forking: Forking) -> None:
@@ -204,10 +204,10 @@ async def test_a_server_that_is_killed_takes_its_children_along_and_another_come
         child = await forks.begin(f"{WITH_A_CHILD}\ntime.sleep(60)")
         _, started = map(int, (await forks.written(child)).split())
         os.kill((await forks.servers.ready())._process.pid, signal.SIGKILL)
-        await asyncio.wait_for(child.ended.wait(), 5)
+        await asyncio.wait_for(child.ended.wait(), PATIENCE)
         assert child.returncode == -signal.SIGKILL
         assert not child.killed
-        eventually(lambda: not lives(child.pid) and not lives(started), within=5)
+        eventually(lambda: not lives(child.pid) and not lives(started))
         assert await forks.do("out.write_text('works')") == "works"
 
 
@@ -218,8 +218,8 @@ async def test_a_worker_that_goes_takes_everything_along(forking: Forking) -> No
         server = await forks.servers.ready()
         # As the system does for a process that is killed.
         server._writer.close()
-        await asyncio.wait_for(server._process.wait(), 10)
-        eventually(lambda: not lives(child.pid) and not lives(started), within=5)
+        await asyncio.wait_for(server._process.wait(), PATIENCE)
+        eventually(lambda: not lives(child.pid) and not lives(started))
         assert not forks.folder.exists()
 
 
@@ -234,7 +234,7 @@ async def test_children_have_their_grace_at_a_stop_and_no_more(forking: Forking)
         await forks.servers.stop(0.5)
         assert time.monotonic() - begun < 6
         assert polite.returncode == -signal.SIGTERM
-        eventually(lambda: not lives(stubborn.pid), within=5)
+        eventually(lambda: not lives(stubborn.pid))
 
 
 async def test_a_child_is_signalled_with_all_that_it_has_started(forking: Forking) -> None:
@@ -242,9 +242,9 @@ async def test_a_child_is_signalled_with_all_that_it_has_started(forking: Forkin
         child = await forks.begin(f"{WITH_A_CHILD}\ntime.sleep(60)")
         _, started = map(int, (await forks.written(child)).split())
         child.signal(signal.SIGKILL)
-        await asyncio.wait_for(child.ended.wait(), 5)
+        await asyncio.wait_for(child.ended.wait(), PATIENCE)
         assert child.killed
-        eventually(lambda: not lives(started), within=5)
+        eventually(lambda: not lives(started))
         with pytest.raises(ProcessLookupError):
             child.signal(signal.SIGTERM)
 
