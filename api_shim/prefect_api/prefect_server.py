@@ -65,6 +65,8 @@ def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> N
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT10M",
+        # Marking what waits for its turn costs as much as running it: in a burst, runs wait longer than 15 seconds.
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "PT1M",
         # Each client asks for them first, and each run has several: the server wants no token, and is of this version.
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": os.environ.get("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", "false"),
         "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",

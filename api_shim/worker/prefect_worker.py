@@ -5,7 +5,8 @@
 * It looks for runs when it is woken, and by itself at intervals. Wakes that come together are one question to Prefect.
 * What Prefect has told is kept until it is due: then it starts, without being asked for again.
 * So many runs at once and no more. The others stay ``Scheduled`` in Prefect; when one has ended, the next starts.
-* What nobody needs is not told to Prefect: that a run is being submitted, and which labels the worker has.
+* What nobody needs is not told to Prefect: that a run is being submitted, and which labels the worker has. What is
+  known is not asked again.
 * A stop ends the children: they are asked to, and killed when they have not in time.
 """
 
@@ -31,6 +32,7 @@ from pydantic import PrivateAttr
 
 from api_shim.worker.capacity import killed_for_memory
 from api_shim.worker.fork_server import Child, ForkFailed, ForkServers
+from api_shim.worker.prefect_calls import FewerCalls
 from api_shim.worker.prefect_starter import Executions, executions
 from api_shim.worker.wake import Listener
 from approval_gate.admission import LEASE
@@ -121,6 +123,7 @@ class WarmWorker(ProcessWorker):
         self._folder = folder
         self._stack = contextlib.AsyncExitStack()
         self._executions: Executions | None = None
+        self._calls: FewerCalls | None = None
         self._upcoming: list[WorkerFlowRunResponse] = []
         self._to_ask = False
         self._not_before = 0.0
@@ -151,6 +154,13 @@ class WarmWorker(ProcessWorker):
         finally:
             await self._servers.stop(self._grace)
             await self._stack.aclose()
+
+    @property
+    def client(self) -> Any:
+        """What Prefect's worker asks."""
+        if self._calls is None:
+            self._calls = FewerCalls(super().client)
+        return self._calls
 
     # What is to start
 
@@ -265,6 +275,7 @@ class WarmWorker(ProcessWorker):
         self, flow_run: FlowRun, configuration: WarmJobConfiguration, task_status: anyio.abc.TaskStatus[int]
     ) -> ProcessWorkerResult:
         assert self._executions is not None  # noqa: S101 - said to the type checker
+        self.client.forks(flow_run.id)
         environment = {name: value for name, value in configuration.env.items() if value is not None}
         with _folder_for(configuration, self._folder) as folder:
 

@@ -27,7 +27,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,6 +45,9 @@ PRELOADED = (
 """What the engine imports while it runs. One that another version of Prefect has not is passed over."""
 
 CANNOT_START = 70
+
+LASTING = ExitStack()
+"""What holds until this process ends, and in its children: it is never closed."""
 
 
 class CannotFork(Exception):
@@ -206,7 +209,7 @@ def preload(certificates: str | None) -> None:
     complete_models()
     # Its thread ends up to a second after the run; that this host lives is known from the worker. It is not left.
     no_heartbeat = {prefect.settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    prefect.settings.temporary_settings(updates=no_heartbeat).__enter__()
+    LASTING.enter_context(prefect.settings.temporary_settings(updates=no_heartbeat))
 
 
 def complete_models() -> None:

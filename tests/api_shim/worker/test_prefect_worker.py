@@ -283,7 +283,7 @@ async def test_a_run_with_another_environment_gets_a_new_interpreter(
 ) -> None:
     worker = made(tmp_path)
     worker._servers.environment = prefect_worker.worker_environment()
-    worker._executions = Executed()
+    worker._executions, worker._client = Executed(), Client()
     result = await worker.run(RUN, configured(env=env))
     (request,) = worker._servers.requests
     assert request["fresh"] is fresh

@@ -1,0 +1,73 @@
+"""Prefect's client for the warm worker: it asks once where Prefect's own worker asks for each run.
+
+* A deployment that was read is known for a second: a worker reads it twice for each run, and all runs of a Job have the
+  same one. A flow has nothing that changes but its labels, and is known for a minute.
+* Everybody gets a copy: a worker writes the variables of a run into what it was given.
+* Which process executes a forked run is not told: it ends with its worker, so nobody could end it by its number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.objects import Flow
+    from prefect.client.schemas.responses import DeploymentResponse
+
+M = TypeVar("M", bound=BaseModel)
+
+DEPLOYMENT_KNOWN = 1.0
+"""Seconds."""
+
+FLOW_KNOWN = 60.0
+"""Seconds."""
+
+
+class FewerCalls:
+    """Prefect's client, but for what is known.
+
+    Args:
+        client: it.
+    """
+
+    def __init__(self, client: PrefectClient) -> None:
+        self._client = client
+        self._known: dict[UUID, tuple[float, BaseModel]] = {}
+        self._forked: set[UUID] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def forks(self, flow_run_id: UUID) -> None:
+        """Note that a run is executed in a forked child."""
+        self._forked.add(flow_run_id)
+
+    async def read_deployment(self, deployment_id: UUID) -> DeploymentResponse:
+        """Return a deployment, as it was at most a second ago."""
+        return await self._read(self._client.read_deployment, deployment_id, DEPLOYMENT_KNOWN)
+
+    async def read_flow(self, flow_id: UUID) -> Flow:
+        """Return a flow, as it was at most a minute ago."""
+        return await self._read(self._client.read_flow, flow_id, FLOW_KNOWN)
+
+    async def update_flow_run(self, flow_run_id: UUID, **fields: Any) -> Any:
+        """Change a run; that a child executes it is kept to ourselves."""
+        if fields.keys() == {"infrastructure_pid"} and flow_run_id in self._forked:
+            self._forked.discard(flow_run_id)
+            return None
+        return await self._client.update_flow_run(flow_run_id, **fields)
+
+    async def _read(self, read: Callable[[UUID], Awaitable[M]], thing_id: UUID, known: float) -> M:
+        now = time.monotonic()
+        self._known = {key: kept for key, kept in self._known.items() if kept[0] > now}
+        if thing_id not in self._known:
+            self._known[thing_id] = (now + known, await read(thing_id))
+        found: Any = self._known[thing_id][1]
+        copy: M = found.model_copy(deep=True)
+        return copy
