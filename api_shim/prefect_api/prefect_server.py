@@ -171,6 +171,10 @@ def collecting_aside() -> Iterator[None]:
             if over.wait(1):
                 return
             gc.collect(2 if second % FULL_EVERY == 0 else 1)
+            if second == FULL_EVERY:
+                # It has started: modules, models and statements stay. To look through them at each turn would be a
+                # quarter of what a server does that has nothing to do.
+                gc.freeze()
 
     collector = threading.Thread(target=collect, name="signoff-garbage", daemon=True)
     gc.disable()

@@ -20,7 +20,7 @@ from approval_gate.errors import Unavailable
 
 logger = logging.getLogger("signoff")
 
-EVERY = 3.0
+EVERY = 5.0
 """Seconds between two looks."""
 FRESH = timedelta(seconds=10)
 """How long a look says that there is no worker."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
+from prefect.settings import get_current_settings
 
 from flows import DryRunVar, IntegerVar, Job, StringVar, register_jobs
 
@@ -36,6 +37,7 @@ class Surroundings(Job):
             "leads a group": os.getpgid(0) == os.getpid(),
             "umask": mask,
             "chance": random.random(),
+            "heartbeat": get_current_settings().flows.heartbeat_frequency,
             "program": Path("/proc/self/cmdline").read_text().split("\0")[1:4],
         }
 

@@ -239,6 +239,10 @@ def test_the_umask_is_the_workers(workers: Workers) -> None:
     assert len({workers.over(way, "Surroundings")["result"]["umask"] for way in WAYS}) == 1
 
 
+def test_a_forked_run_sends_no_heartbeat(workers: Workers) -> None:
+    assert workers.over("warm", "Surroundings")["result"]["heartbeat"] is None
+
+
 def test_a_run_is_forked_unless_its_job_asks_to_be_isolated(workers: Workers) -> None:
     forked = workers.over("warm", "Surroundings")["result"]["program"]
     assert "api_shim.worker.prefect_zygote" in forked
