@@ -28,7 +28,14 @@ from api_shim.reconcile.desired_state import base_deployment, own_deployment
 from api_shim.reconcile.drift import differs
 from api_shim.reconcile.outbox import publish_events
 from api_shim.reconcile.reconciler import Reconciler
-from api_shim.reconcile.recovery import ABANDONED_AFTER, KnownRun, RecoveryAction, known_runs, recovery_action
+from api_shim.reconcile.recovery import (
+    ABANDONED_AFTER,
+    LATE_TO_ASK,
+    KnownRun,
+    RecoveryAction,
+    known_runs,
+    recovery_action,
+)
 from api_shim.reconcile.run_status import RunStatus
 from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import NOW, Kind, Thing, WorkQueue
@@ -164,11 +171,20 @@ class BackgroundLoop:
             if run is None or (run.held and shown != (waiting_name(row), row.inputs, deployment_id)):
                 self._queue.retry(Kind.SCHEDULED_JOB, row.id)
 
+    async def _taken_by(self, run: Run, known: KnownRun, now: datetime) -> str:
+        """Return the worker that has taken a run and has not let it ask yet; empty if nobody is late."""
+        if known.let_go or not run.going or now - run.since <= LATE_TO_ASK:
+            return ""
+        claim = await self._engine.claim(run.id)
+        return claim.worker if claim is not None else ""
+
     async def _recover(self, run: Run, known: KnownRun, now: datetime) -> None:
         """End a run whose process is gone; start one again that nobody had let go; drop what nobody recorded."""
         alone = self._served.is_served(known.queue) is False if known.queue else False
-        orphaned = known.lease != "" and self._served.has_gone(known.lease)
-        match recovery_action(run, known, now, self._began, alone=alone, orphaned=orphaned):
+        taken_by = await self._taken_by(run, known, now)
+        lease = known.lease or taken_by
+        orphaned = lease != "" and self._served.has_gone(lease)
+        match recovery_action(run, known, now, self._began, alone=alone, taken_by=taken_by, orphaned=orphaned):
             case RecoveryAction.END:
                 await self._engine.end(run.id, "CRASHED", "Crashed", GONE)
             case RecoveryAction.CANCEL:

@@ -24,6 +24,9 @@ from approval_gate.lifecycle import ApprovalState
 LEASE = "SIGNOFF_LEASE"
 """The environment variable of a run that ends with its worker: that worker's name."""
 
+TAKEN_BY = "Taken by "
+"""What a worker whose runs end with it says in Prefect when it takes one, followed by its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Go:

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from api_shim.domain.ports import Announcement, ApprovalForm, DeploymentSpec, LogLine, Run, RunSpec
+from api_shim.domain.ports import Announcement, ApprovalForm, Claim, DeploymentSpec, LogLine, Run, RunSpec
+from approval_gate.admission import TAKEN_BY
 from approval_gate.errors import Unavailable
 
 
@@ -54,7 +55,7 @@ class FakeEngine:
     all_runs: dict[UUID, Run] = field(default_factory=dict)
     keys: dict[str, UUID] = field(default_factory=dict)
     lines: dict[UUID, list[LogLine]] = field(default_factory=dict)
-    taken: dict[UUID, datetime] = field(default_factory=dict)
+    taken: dict[UUID, Claim] = field(default_factory=dict)
     questions: dict[UUID, ApprovalForm] = field(default_factory=dict)
     announced: dict[UUID, Announcement] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -203,8 +204,8 @@ class FakeEngine:
         self._may_fail("runs", after=False)
         return {run_id: self.all_runs[run_id] for run_id in ids if run_id in self.all_runs}
 
-    async def claimed_at(self, run_id: UUID) -> datetime | None:
-        self._may_fail("claimed_at", after=False)
+    async def claim(self, run_id: UUID) -> Claim | None:
+        self._may_fail("claim", after=False)
         return self.taken.get(run_id)
 
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
@@ -292,7 +293,8 @@ class FakeEngine:
     def _put(self, run: Run, state: str, name: str, message: str, **to: Any) -> Run:
         to = {"scheduled_for": None, **to}
         if state == "PENDING":
-            self.taken[run.id] = self.clock()
+            worker = message.removeprefix(TAKEN_BY) if message.startswith(TAKEN_BY) else ""
+            self.taken[run.id] = Claim(at=self.clock(), worker=worker)
         changed = replace(run, state_type=state, state_name=name, message=message, since=self.clock(), **to)
         if changed.final:
             changed = replace(changed, ended=self.clock())

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -184,11 +184,27 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **ours, **more}
 
 
-def start(home: Path, port: int, *options: str, keys: dict[str, str] | None = None, **env: str) -> Live:
-    """Start ``signoff up --demo`` and wait until it has told where it is."""
+def start(
+    home: Path,
+    port: int,
+    *options: str,
+    keys: dict[str, str] | None = None,
+    program: Sequence[str] = ("-m", "api_shim.cli"),
+    **env: str,
+) -> Live:
+    """Start ``signoff up --demo`` and wait until it has told where it is.
+
+    Args:
+        home: its home folder.
+        port: where it listens.
+        options: those of the command, besides.
+        keys: the keys that are known, by user.
+        program: what Python is told to run as ``signoff``.
+        env: more of its environment.
+    """
     home.parent.mkdir(parents=True, exist_ok=True)
     log = home.parent / f"{home.name}-{uuid4().hex[:6]}.log"
-    command = [sys.executable, "-m", "api_shim.cli", "up", "--demo", "--home", str(home), "--port", str(port), *options]
+    command = [sys.executable, *program, "up", "--demo", "--home", str(home), "--port", str(port), *options]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=JOBS, env=environment(**env), stdout=out, stderr=subprocess.STDOUT)
     server = Live(

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from typing import Annotated
 
@@ -46,7 +45,7 @@ def worker(
     settings = read_settings(home)
     options = WorkerOptions(
         pool=pool or settings.pool,
-        name=f"signoff {socket.gethostname()} {os.getpid()}",
+        name="signoff worker",
         modules=(*settings.job_modules,),
         home=str(settings.make_home()),
         queues=(*(queue or ()),),

@@ -136,6 +136,19 @@ HELD = ("PAUSED",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """That a worker has taken a run.
+
+    Args:
+        at: when.
+        worker: its name, if the run's process ends with it; else empty.
+    """
+
+    at: datetime
+    worker: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """A flow run as Prefect shows it.
 
@@ -242,8 +255,8 @@ class Orchestrator(Protocol):
     async def runs(self, ids: Collection[UUID]) -> Mapping[UUID, Run]:
         """Return those of these runs that exist."""
 
-    async def claimed_at(self, run_id: UUID) -> datetime | None:
-        """Return when a worker has last taken a run; None if none has."""
+    async def claim(self, run_id: UUID) -> Claim | None:
+        """Return how a worker has last taken a run; None if none has."""
 
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         """Return the runs of a deployment that are due by then, newest nominal time first, at most 200."""

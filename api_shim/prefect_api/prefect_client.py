@@ -28,7 +28,7 @@ from uuid import UUID
 
 import httpx
 
-from api_shim.domain.ports import Announcement, ApprovalForm, DeploymentSpec, LogLine, Run, RunSpec, ScheduleSpec
+from api_shim.domain.ports import Announcement, ApprovalForm, Claim, DeploymentSpec, LogLine, Run, RunSpec, ScheduleSpec
 from api_shim.prefect_api.prefect_json import (
     AWAITING,
     KEYS,
@@ -36,6 +36,7 @@ from api_shim.prefect_api.prefect_json import (
     Json,
     asks,
     event_row,
+    read_claim,
     read_line,
     read_question,
     read_run,
@@ -347,10 +348,10 @@ class PrefectOrchestrator(PrefectHttp):
     async def announce(self, announcements: Sequence[Announcement]) -> None:
         await self._ask("POST", "/events", [event_row(each) for each in announcements])
 
-    async def claimed_at(self, run_id: UUID) -> datetime | None:
+    async def claim(self, run_id: UUID) -> Claim | None:
         states = await self._ask("GET", f"/flow_run_states/?flow_run_id={run_id}")
-        taken = [read_time(state["timestamp"]) for state in states if state["type"] == "PENDING"]
-        return max((at for at in taken if at is not None), default=None)
+        claims = [read_claim(state) for state in states if state["type"] == "PENDING"]
+        return max(claims, key=lambda claim: claim.at, default=None)
 
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         due = {"deployment_id": {"any_": [str(deployment_id)]}, "expected_start_time": {"before_": until.isoformat()}}

@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from api_shim.domain.ports import Announcement, ApprovalForm, DeploymentSpec, LogLine, Run, ScheduleSpec
+from api_shim.domain.ports import Announcement, ApprovalForm, Claim, DeploymentSpec, LogLine, Run, ScheduleSpec
 from api_shim.domain.recurrence import CronSpec
+from approval_gate.admission import TAKEN_BY
 
 TAG = "signoff"
 AWAITING = "awaiting-approval"
@@ -131,6 +132,13 @@ def read_run(row: Mapping[str, Json]) -> Run:
         ended=read_time(row["end_time"]),
         since=cast(datetime, read_time(state.get("timestamp") or row["updated"])),
     )
+
+
+def read_claim(state: Mapping[str, Json]) -> Claim:
+    """Return how a worker has taken a run, from the state that it put it in."""
+    message = str(state["message"] or "")
+    worker = message.removeprefix(TAKEN_BY) if message.startswith(TAKEN_BY) else ""
+    return Claim(at=cast(datetime, read_time(state["timestamp"])), worker=worker)
 
 
 def read_question(row: Mapping[str, Json], inputs: Mapping[str, str]) -> ApprovalForm | None:

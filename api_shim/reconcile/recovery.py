@@ -1,7 +1,7 @@
 """What is to be done about a run that does not get on: nothing, end it, drop it, let it ask or start again.
 
 * A process of this machine that is gone is proof that its run has ended. So is a worker that is gone, of any machine,
-  for the runs that end with it.
+  for the runs that end with it: those that it was executing, and those that it had taken.
 * What was let go is never started again; what was not, and is stuck or has ended by a fault, is: at first soon, then
   after ever longer pauses, for as long as it is wanted. A firing is wanted until the next one is due.
 * What somebody has cancelled, or we have refused, has ended by no fault.
@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,8 +23,11 @@ from api_shim.domain.recurrence import newest_time
 from api_shim.reconcile.firings import firing_of, is_taken
 from api_shim.reconcile.served_queues import SILENT_AFTER
 from api_shim.store import Transaction
+from api_shim.worker.process import is_alive
 
 ABANDONED_AFTER = timedelta(seconds=60)
+LATE_TO_ASK = timedelta(seconds=10)
+"""How long after it has changed its state a run that was not let go is looked into."""
 SLOW_START = timedelta(minutes=15)
 """How long a process may take from being taken by a worker to asking for admission: some pull a large image first."""
 
@@ -63,6 +65,11 @@ class KnownRun:
         return thing.queue if thing is not None else ""
 
     @property
+    def let_go(self) -> bool:
+        """Whether it was let go."""
+        return self.result is not None and self.result.attempt is not None
+
+    @property
     def lease(self) -> str:
         """The name of the worker with which the run's process ends; empty if it may outlive its worker."""
         return self.result.lease if self.result is not None else ""
@@ -77,7 +84,14 @@ def known_runs(runs: list[Run], tx: Transaction) -> dict[UUID, KnownRun]:
 
 
 def recovery_action(
-    run: Run, known: KnownRun, now: datetime, began: datetime, *, alone: bool = False, orphaned: bool = False
+    run: Run,
+    known: KnownRun,
+    now: datetime,
+    began: datetime,
+    *,
+    alone: bool = False,
+    taken_by: str = "",
+    orphaned: bool = False,
 ) -> RecoveryAction:
     """Say what to do about a run that is held, or that Prefect shows as under way.
 
@@ -92,14 +106,17 @@ def recovery_action(
         now: the time.
         began: when this server began.
         alone: no worker serves its queue, as far as that is known.
+        taken_by: the worker with which it ends, if it was not let go; empty if that is not known.
         orphaned: the worker has gone whose runs end with it.
     """
     result = known.result
     end = RecoveryAction.CANCEL if run.state_type == "CANCELLING" else RecoveryAction.END
-    if result is not None and result.attempt is not None:
+    if result is not None and known.let_go:
         ended = _has_ended(result.worker or "", orphaned=orphaned) or (alone and end is RecoveryAction.CANCEL)
         return end if run.state_type in GOING and ended else RecoveryAction.LEAVE
-    if now - run.since <= _patience(run, began, alone=alone):
+    # The name of such a worker ends with that of its process.
+    left = taken_by != "" and _has_ended(taken_by.rpartition(" ")[2], orphaned=orphaned)
+    if not left and now - run.since <= _patience(run, began, alone=alone):
         return RecoveryAction.LEAVE
     recorded = result is not None or known.scheduled is not None
     awaits = known.scheduled is not None and known.scheduled.awaits_decision
@@ -164,15 +181,5 @@ def _has_ended(worker: str, *, orphaned: bool) -> bool:
     """Say whether the process ``host:number`` has; of another machine's it is known by the worker alone."""
     host, _, number = worker.rpartition(":")
     if host == socket.gethostname() and number.isdigit():
-        return not _is_alive(int(number))
+        return not is_alive(int(number))
     return orphaned
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import sys
 from pathlib import Path
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
 from api_shim.worker.capacity import limit_here
 from api_shim.worker.fork_server import ForkFailed, ForkServers
-from api_shim.worker.process import Way, WorkerOptions
+from api_shim.worker.process import Way, WorkerOptions, is_alive
 from api_shim.worker.wake import Listener
 
 logger = logging.getLogger("signoff")
@@ -43,11 +45,11 @@ async def make_worker(options: WorkerOptions, folder: str, listener: Listener | 
             return await _warm(options, folder, listener)
         except CannotWarm as why:
             logger.warning("Each run gets a process from nothing, by Prefect's process worker: %s.", why)
-    await _answering()
+    await _answering(options)
     return ProcessWorker(
         work_pool_name=options.pool,
         work_queues=[*options.queues],
-        name=options.name,
+        name=name_of(options),
         # Prefect's own default: the machine is its only limit.
         limit=options.limit or None,
     )
@@ -66,7 +68,7 @@ async def _warm(options: WorkerOptions, folder: str, listener: Listener | None) 
     setup = {"folder": folder, "certificates": certificates(folder)}
     servers = ForkServers(options.modules, setup, worker_environment())
     try:
-        await asyncio.gather(servers.ready(), _answering())
+        await asyncio.gather(servers.ready(), _answering(options))
     except ForkFailed as error:
         raise CannotWarm(f"{error}".rstrip(".")) from error
     return WarmWorker(
@@ -76,16 +78,35 @@ async def _warm(options: WorkerOptions, folder: str, listener: Listener | None) 
         folder=folder,
         work_pool_name=options.pool,
         work_queues=[*options.queues],
-        name=options.name,
+        name=name_of(options),
         limit=options.limit or limit_here(),
     )
 
 
-async def _answering() -> None:
+def name_of(options: WorkerOptions) -> str:
+    """Return the name of this process as a worker: no other has it, before or after, so it stands for the process."""
+    return f"{options.name} {socket.gethostname()}:{os.getpid()}"
+
+
+async def _answering(options: WorkerOptions) -> None:
     """Wait until Prefect answers; its worker would look again after half a minute only."""
     async with get_client() as client:
         while await client.api_healthcheck() is not None:  # noqa: ASYNC110 - nobody tells when it has come
             await asyncio.sleep(0.1)
+        try:
+            await _forget_predecessors(client, options)
+        except Exception as error:
+            # They are in the list of workers until the next start.
+            logger.debug("Workers that have ended could not be removed: %s", error)
+
+
+async def _forget_predecessors(client: PrefectClient, options: WorkerOptions) -> None:
+    """Remove the workers of this kind and machine that have ended: each start leaves one, for each has its own name."""
+    for worker in await client.read_workers_for_work_pool(options.pool):
+        host, _, number = worker.name.removeprefix(f"{options.name} ").rpartition(":")
+        if host == socket.gethostname() and number.isdigit() and not is_alive(int(number)):
+            which = {"work_pool_name": options.pool, "name": worker.name}
+            await client.request("DELETE", "/work_pools/{work_pool_name}/workers/{name}", path_params=which)
 
 
 def certificates(folder: str) -> str | None:

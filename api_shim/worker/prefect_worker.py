@@ -32,7 +32,7 @@ from pydantic import PrivateAttr
 
 from api_shim.worker.capacity import killed_for_memory
 from api_shim.worker.fork_server import Child, ForkFailed, ForkServers
-from api_shim.worker.prefect_calls import FewerCalls
+from api_shim.worker.prefect_calls import WorkerCalls
 from api_shim.worker.prefect_starter import Executions, executions
 from api_shim.worker.wake import Listener
 from approval_gate.admission import LEASE
@@ -123,7 +123,7 @@ class WarmWorker(ProcessWorker):
         self._folder = folder
         self._stack = contextlib.AsyncExitStack()
         self._executions: Executions | None = None
-        self._calls: FewerCalls | None = None
+        self._calls: WorkerCalls | None = None
         self._upcoming: list[WorkerFlowRunResponse] = []
         self._to_ask = False
         self._not_before = 0.0
@@ -159,7 +159,7 @@ class WarmWorker(ProcessWorker):
     def client(self) -> Any:
         """What Prefect's worker asks."""
         if self._calls is None:
-            self._calls = FewerCalls(super().client)
+            self._calls = WorkerCalls(super().client, self.name)
         return self._calls
 
     # What is to start

@@ -88,6 +88,21 @@ def run(options: WorkerOptions) -> None:
         asyncio.run(_serve(options))
 
 
+def is_alive(process: int) -> bool:
+    """Say whether a process of this machine is there.
+
+    Args:
+        process: its number.
+    """
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _log_to_terminal() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))

@@ -33,7 +33,7 @@ from api_shim.reconcile.outbox import AT_ONCE, WAITS, announcement
 from api_shim.reconcile.recovery import ABANDONED_AFTER, SLOW_START, KnownRun, RecoveryAction, recovery_action
 from api_shim.services.admission import Attempt
 from api_shim.services.approval_state import return_stale
-from approval_gate.admission import ALREADY_RUN, NOT_APPROVED, Go, Refuse
+from approval_gate.admission import ALREADY_RUN, NOT_APPROVED, TAKEN_BY, Go, Refuse
 from approval_gate.errors import Conflict, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
@@ -192,6 +192,43 @@ def test_the_remedy_for_a_run_whose_worker_has_gone(state: str, result: JobResul
 
 
 @pytest.mark.parametrize(
+    ("state", "taken_by", "orphaned", "expected"),
+    [
+        pytest.param("PENDING", ELSEWHERE, True, RecoveryAction.START_AGAIN, id="gone from another machine"),
+        pytest.param("PENDING", ELSEWHERE, False, RecoveryAction.LEAVE, id="alive on another machine"),
+        pytest.param("PENDING", LET_GO_AND_GONE.worker, False, RecoveryAction.START_AGAIN, id="ended on this machine"),
+        pytest.param("PENDING", HERE, False, RecoveryAction.LEAVE, id="alive on this machine"),
+        pytest.param("RUNNING", ELSEWHERE, True, RecoveryAction.START_AGAIN, id="gone before the run had asked"),
+        pytest.param("CANCELLING", ELSEWHERE, True, RecoveryAction.CANCEL, id="gone, and the run was cancelled"),
+        pytest.param("PENDING", "", True, RecoveryAction.LEAVE, id="of a kind that its runs outlive"),
+    ],
+)
+def test_the_remedy_for_a_run_that_a_worker_has_taken_and_not_let_ask(
+    state: str, taken_by: str, orphaned: bool, expected: RecoveryAction
+) -> None:
+    run, known = make_run(state_type=state, since=NOW), KnownRun(result=RECORDED, scheduled=None)
+    name = f"signoff up {taken_by}" if taken_by else ""
+    assert recovery_action(run, known, NOW, began=NOW - HOUR, taken_by=name, orphaned=orphaned) is expected
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
+def test_a_run_that_was_taken_by_a_worker_that_has_gone_starts_again(plants: Plants, state: str) -> None:
+    plant = plants.ready()
+    plant.engine.workers["a worker"] = plant.now
+    run_id = going(plant, "PENDING", f"{TAKEN_BY}a worker")
+    if state == "RUNNING":
+        plant.engine.set_state(run_id, state, "Running")
+    asyncio.run(plant.served.look())
+    plant.now += timedelta(seconds=11)
+    plant.tick()
+    assert plant.engine.all_runs[run_id].state_type == state
+    plant.now += timedelta(seconds=31)
+    asyncio.run(plant.served.look())
+    plant.tick()
+    assert plant.engine.all_runs[run_id].state_type == "SCHEDULED"
+
+
+@pytest.mark.parametrize(
     ("lease", "expected"),
     [
         pytest.param("", Status.STARTED, id="it may outlive its worker"),
@@ -238,11 +275,11 @@ def test_a_run_that_was_taken_while_this_server_runs_has_longer_to_ask(
     assert recovery_action(run, KnownRun(result=RECORDED, scheduled=None), NOW, began=NOW - 30 * MINUTE) is expected
 
 
-def going(plant: Plant, state: str = "RUNNING") -> UUID:
+def going(plant: Plant, state: str = "RUNNING", message: str = "") -> UUID:
     """Let a run be requested and taken by a worker that then does nothing."""
     asyncio.run(plant.request())
     [run] = plant.waiting()
-    plant.engine.set_state(run.id, state, state.title())
+    plant.engine.set_state(run.id, state, state.title(), message)
     return run.id
 
 

@@ -44,7 +44,8 @@ async def admission(request: Request, actor: Caller, use: Use) -> Response:
         raise NotFound("This flow run does not exist.")
     now = use.clock()
     if run.by_schedule and now - run.expected_start >= SHORTEST_PERIOD:
-        run = replace(run, claimed=await use.engine.claimed_at(run_id))
+        claim = await use.engine.claim(run_id)
+        run = replace(run, claimed=claim.at if claim else None)
     told = {name: _text(body, name) for name in ("worker", "code", "lease")}
     asks = Attempt(id=attempt, worker=told["worker"], code=told["code"][:64], lease=told["lease"])
     answer, ticket = await anyio.to_thread.run_sync(use.admissions.ask, run, asks, now)

@@ -309,14 +309,23 @@ def test_a_run_that_has_ended_can_be_started_again(door: Door, state: str) -> No
     door.run(test)
 
 
-def test_when_a_worker_took_a_run_is_told(door: Door) -> None:
+@pytest.mark.parametrize(
+    ("message", "worker"),
+    [
+        pytest.param("", "", id="one that does not say"),
+        pytest.param("Taken by signoff up host:7", "signoff up host:7", id="one whose runs end with it"),
+    ],
+)
+def test_when_a_worker_took_a_run_is_told_and_which_one(door: Door, message: str, worker: str) -> None:
     async def test(engine: Orchestrator) -> None:
         run_id = (await engine.create_run(await made(engine), a_run())).id
-        assert await engine.claimed_at(run_id) is None
-        await engine.end(run_id, "PENDING", "Pending", "")
-        claimed = await engine.claimed_at(run_id)
-        assert claimed is not None
-        assert abs(door.now() - claimed) < timedelta(minutes=1)
+        assert await engine.claim(run_id) is None
+        await engine.end(run_id, "PENDING", "Pending", message)
+        await force(engine, run_id, "RUNNING", "Running")
+        claim = await engine.claim(run_id)
+        assert claim is not None
+        assert abs(door.now() - claim.at) < timedelta(minutes=1)
+        assert claim.worker == worker
 
     door.run(test)
 

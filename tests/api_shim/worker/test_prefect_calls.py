@@ -6,11 +6,12 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.schemas.objects import Flow
+from prefect.client.schemas.objects import Flow, State
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.states import Crashed, Pending
 
 from api_shim.worker import prefect_calls
-from api_shim.worker.prefect_calls import FewerCalls
+from api_shim.worker.prefect_calls import WorkerCalls
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +33,9 @@ class Client:
         self.asked.append(flow_id)
         return Flow(id=flow_id, name="one")
 
+    async def set_flow_run_state(self, _flow_run_id: UUID, state: State[Any], **_how: Any) -> None:
+        self.told.append({state.type.value: state.message})
+
     async def update_flow_run(self, _flow_run_id: UUID, **fields: Any) -> str:
         self.told.append(fields)
         return "told"
@@ -43,25 +47,27 @@ def client() -> Client:
 
 
 @pytest.fixture
-def calls(client: Client) -> FewerCalls:
-    return FewerCalls(cast(Any, client))
+def calls(client: Client) -> WorkerCalls:
+    return WorkerCalls(cast(Any, client), "warm host:7")
 
 
 @pytest.mark.parametrize("read", ["read_deployment", "read_flow"])
 async def test_what_is_known_is_not_asked_again_until_its_time_is_over(
-    client: Client, calls: FewerCalls, monkeypatch: pytest.MonkeyPatch, read: str
+    client: Client, calls: WorkerCalls, monkeypatch: pytest.MonkeyPatch, read: str
 ) -> None:
     one, two = uuid4(), uuid4()
     for thing in (one, one, two, one):
         assert (await getattr(calls, read)(thing)).id == thing
     assert client.asked == [one, two]
-    now = prefect_calls.time.monotonic()
-    monkeypatch.setattr(prefect_calls.time, "monotonic", lambda: now + 61)
-    await getattr(calls, read)(one)
-    assert client.asked == [one, two, one]
+    for known in ("DEPLOYMENT_KNOWN", "FLOW_KNOWN"):
+        monkeypatch.setattr(prefect_calls, known, 0)
+    three = uuid4()
+    for thing in (three, three):
+        await getattr(calls, read)(thing)
+    assert client.asked == [one, two, three, three]
 
 
-async def test_what_one_run_writes_into_its_deployment_no_other_run_gets(calls: FewerCalls) -> None:
+async def test_what_one_run_writes_into_its_deployment_no_other_run_gets(calls: WorkerCalls) -> None:
     deployment_id = uuid4()
     (await calls.read_deployment(deployment_id)).job_variables["env"]["SECRET"] = "of one run"
     assert (await calls.read_deployment(deployment_id)).job_variables == {"env": {"A": "1"}}
@@ -76,7 +82,7 @@ async def test_what_one_run_writes_into_its_deployment_no_other_run_gets(calls: 
     ],
 )
 async def test_which_process_executes_a_run_is_told_unless_it_is_forked(
-    client: Client, calls: FewerCalls, forked: bool, fields: dict[str, Any], told: bool
+    client: Client, calls: WorkerCalls, forked: bool, fields: dict[str, Any], told: bool
 ) -> None:
     run_id = uuid4()
     if forked:
@@ -85,5 +91,11 @@ async def test_which_process_executes_a_run_is_told_unless_it_is_forked(
     assert client.told == ([fields] if told else [])
 
 
-def test_all_other_calls_are_prefects(calls: FewerCalls) -> None:
+async def test_which_worker_has_taken_a_run_is_told_with_its_state(client: Client, calls: WorkerCalls) -> None:
+    await calls.set_flow_run_state(uuid4(), Pending())
+    await calls.set_flow_run_state(uuid4(), Crashed(message="broken"))
+    assert client.told == [{"PENDING": "Taken by warm host:7"}, {"CRASHED": "broken"}]
+
+
+def test_all_other_calls_are_prefects(calls: WorkerCalls) -> None:
     assert calls.name == "prefect"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import socket
 import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -16,7 +19,7 @@ from prefect.workers.process import ProcessWorker
 
 from api_shim.worker import prefect_starter, prefect_ways
 from api_shim.worker.fork_server import ForkFailed, ForkServers
-from api_shim.worker.prefect_ways import certificates, make_worker
+from api_shim.worker.prefect_ways import certificates, make_worker, name_of
 from api_shim.worker.prefect_worker import WarmWorker
 from api_shim.worker.process import Way, WorkerOptions
 
@@ -89,6 +92,33 @@ async def test_where_it_cannot_fork_it_is_prefects_own_worker_and_says_why(
     lacking(monkeypatch)
     assert type(await make_worker(options(), str(tmp_path), None)) is ProcessWorker
     assert f"Each run gets a process from nothing, by Prefect's process worker: {why}" in caplog.text
+
+
+class Workers:
+    """Prefect, which knows some workers."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = [*names]
+
+    async def read_workers_for_work_pool(self, _pool: str) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name=name) for name in self.names]
+
+    async def request(self, _method: str, _path: str, path_params: dict[str, str]) -> None:
+        self.names.remove(path_params["name"])
+
+
+async def test_workers_that_have_ended_are_removed_and_no_others() -> None:
+    here, process = socket.gethostname(), await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await process.wait()
+    ended = process.pid
+    stay = [f"warm {here}:{os.getpid()}", f"other {here}:{ended}", f"warm elsewhere:{ended}", "ProcessWorker 1"]
+    workers = Workers(*stay, f"warm {here}:{ended}")
+    await prefect_ways._forget_predecessors(cast(Any, workers), options())
+    assert workers.names == stay
+
+
+def test_the_name_of_a_worker_is_that_of_its_process() -> None:
+    assert name_of(options()) == f"warm {socket.gethostname()}:{os.getpid()}"
 
 
 @pytest.mark.parametrize(("url", "one"), [("http://127.0.0.1:4200/api", True), ("https://prefect.test/api", False)])
