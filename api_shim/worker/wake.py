@@ -24,7 +24,7 @@ FOLDER = "wake"
 OWNER_ONLY = 0o700
 OWNER_SOCKET = 0o600
 
-SETS_STATE = re.compile(r"/api/(flow_runs/[^/]+/(set_state|resume)|deployments/[^/]+/create_flow_run)/?")
+SETS_STATE = re.compile(r"/api/(flow_runs/[^/]+/(set_state|resume)|deployments/[^/]+/create_flow_run(/bulk)?)/?")
 PREFETCHED = timedelta(seconds=10)
 """What starts later than this is found by the poll before it starts."""
 

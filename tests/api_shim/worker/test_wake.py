@@ -92,6 +92,7 @@ def state(name: str, at: datetime | None = None) -> dict[str, Any]:
         ("POST", "/deployments/1/create_flow_run", state("SCHEDULED", LATER), 201, False),
         ("POST", "/deployments/1/create_flow_run", state("PAUSED"), 201, False),
         ("POST", "/deployments/1/create_flow_run", [1], 201, True),
+        ("POST", "/deployments/1/create_flow_run/bulk", [state("PAUSED")], 201, True),
         ("POST", "/logs/", state("SCHEDULED"), 201, False),
         ("GET", "/flow_runs/1/set_state", state("SCHEDULED"), 200, False),
     ],
