@@ -165,8 +165,8 @@ def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now:
         return None
     kept = {name: value for name, value in fields.items() if name not in known.overridden}
     if any(getattr(known, name) != value for name, value in kept.items()) or known.declared != declared:
+        kept["approval_off"] = approval_off(known, replace(known, **kept, declared=declared), "", now)
         changed = tx.change(known, **kept, declared=declared, last_updated=now, version=known.version + 1)
-        changed = tx.change(changed, approval_off=approval_off(known, changed, "", now))
         _record(tx, known, changed, now)
         return changed.id
     return None

@@ -172,8 +172,7 @@ class Refusals:
             address: where the attempt came from.
             username: the name that was tried; recorded if there is such a user.
         """
-        known = await self._store.read(partial(_known, username)) if username else ""
-        await self._note(Refusal(act=EventType.SIGN_IN_REFUSED, reason=str(error), address=address, name=known))
+        await self._note(partial(_sign_in, str(error), address, username))
 
     async def request(self, actor: Actor, reason: str, asked: str) -> None:
         """Record that a request was refused before it reached a use case.
@@ -183,9 +182,8 @@ class Refusals:
             reason: the sentence that they were told.
             asked: what for; no text of the client's.
         """
-        await self._note(
-            Refusal(act=EventType.REQUEST_REFUSED, reason=reason, actor_id=actor.id, actor=actor.username, asked=asked)
-        )
+        whose = _whose(actor, asked)
+        await self._note(lambda _tx: Refusal(act=EventType.REQUEST_REFUSED, reason=reason, **whose))
 
     async def watched(
         self, method: Callable[..., Awaitable[T]], as_what: Watched, actor: Actor, which: Any, *args: Any, **named: Any
@@ -204,15 +202,21 @@ class Refusals:
             return await method(actor, which, *args, **named)
         except (Forbidden, Conflict, NotFound) as error:
             kind, by = (which, None if as_what.new else args[0]) if as_what.kind is None else (as_what.kind, which)
-            about = await self._store.read(partial(_about, kind, by))
-            if about or not isinstance(error, NotFound):
-                asked = f"{method.__name__} {kind}"
-                whose: dict[str, Any] = {"actor_id": actor.id, "actor": actor.username, "asked": asked}
-                await self._note(Refusal(act=as_what.act, reason=str(error), **whose, **about))
+            whose = _whose(actor, f"{method.__name__} {kind}")
+            await self._note(partial(_refusal, error, as_what.act, whose, kind, by))
             raise
 
-    async def _note(self, refusal: Refusal) -> None:
-        refusal, now = self._told_apart(refusal), self._clock()
+    async def _note(self, find: Callable[[Transaction], Refusal | None]) -> None:
+        try:
+            refusal = await self._store.read(find)
+        except Exception:
+            logger.exception("A refusal could not be recorded.")
+            return
+        if refusal is not None:
+            await self._count(self._told_apart(refusal))
+
+    async def _count(self, refusal: Refusal) -> None:
+        now = self._clock()
         if refusal in self._counts:
             self._counts[refusal].more += 1
             return
@@ -261,10 +265,11 @@ class Refusals:
             logger.exception("Refusals could not be recorded yet.")
             return
         for kind, each in counts.items():
-            if kind not in told:
+            # More may have come while these were written.
+            if kind in told:
+                each.since, each.more = now, each.more - told[kind].more
+            elif not each.more:
                 del self._counts[kind]
-                continue
-            each.since, each.more = now, each.more - told[kind].more
 
 
 class _Watching:
@@ -285,9 +290,22 @@ def _record(told: Mapping[Refusal, _Count], now: datetime, tx: Transaction) -> N
         tx.record(refusal.event(count.more, count.since, now))
 
 
-def _known(username: str, tx: Transaction) -> str:
-    """Return a name if there is a user of that name; else an empty one."""
-    return username if is_storable(username) and tx.exists(User, username=username) else ""
+def _whose(actor: Actor, asked: str) -> dict[str, Any]:
+    return {"actor_id": actor.id, "actor": actor.username, "asked": asked}
+
+
+def _sign_in(reason: str, address: str, username: str, tx: Transaction) -> Refusal:
+    known = bool(username) and is_storable(username) and tx.exists(User, username=username)
+    name = username if known else ""
+    return Refusal(act=EventType.SIGN_IN_REFUSED, reason=reason, address=address, name=name)
+
+
+def _refusal(
+    error: GateError, act: EventType, whose: Mapping[str, Any], kind: ObjectType, by: Any, tx: Transaction
+) -> Refusal | None:
+    """Return what is recorded of an error; nothing if it only says that something does not exist."""
+    about = _about(kind, by, tx)
+    return Refusal(act=act, reason=str(error), **whose, **about) if about or not isinstance(error, NotFound) else None
 
 
 def _about(kind: ObjectType, which: Any, tx: Transaction) -> dict[str, Any]:
