@@ -32,6 +32,7 @@ from api_shim.services.jobs import JobCatalogue, JobCode
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
+from api_shim.services.refusals import Refusals
 from api_shim.services.results import Results
 from api_shim.services.runs import Runs
 from api_shim.services.schedule_changes import ScheduleChanges
@@ -104,21 +105,23 @@ def _use_cases(
     zone: str,
 ) -> Services:
     runs, code = Runs(store, served, wake), JobCode()
-    approvals = Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock)
-    schedules = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone)
+    refusals = Refusals(store, clock)
+    watching = refusals.watching
+    approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
+    schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone))
     return Services(
         store=store,
         engine=engine,
         clock=clock,
-        accounts=Accounts(store, clock, zone),
+        accounts=watching(Accounts(store, clock, zone)),
         admissions=Admissions(store),
         approvals=approvals,
-        catalogue=JobCatalogue(store, clock),
-        schedule_changes=ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock),
+        catalogue=watching(JobCatalogue(store, clock)),
+        schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         explainer=Explainer(store=store, clock=clock),
         run_preview=RunPreview(store, schedules, clock),
         schedule_views=ScheduleViews(store=store, clock=clock, zone=zone),
-        ownership=Ownership(store=store, wake=wake, clock=clock),
+        ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
         prefect_ui=PrefectUI(
             store=store,
             engine=engine,
@@ -127,9 +130,10 @@ def _use_cases(
             projection=projection,
             clock=clock,
         ),
-        results=Results(store=store, schedules=schedules, wake=wake, clock=clock),
+        results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
         schedules=schedules,
         queries=Queries(store, engine),
+        refusals=refusals,
     )
 
 
@@ -152,7 +156,8 @@ def create_app(
         async with prefect():
             await application.loop.tick()
             loops = [
-                asyncio.create_task(loop.run()) for loop in (application.queue, application.loop, application.served)
+                asyncio.create_task(loop.run())
+                for loop in (application.queue, application.loop, application.served, application.services.refusals)
             ]
             try:
                 with anyio.move_on_after(FIRST_PASS):
@@ -162,6 +167,7 @@ def create_app(
                 for loop in loops:
                     loop.cancel()
                 await asyncio.gather(*loops, return_exceptions=True)
+                await application.services.refusals.close()
 
     shim = FastAPI(
         title="prefect-signoff",

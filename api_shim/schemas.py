@@ -64,6 +64,13 @@ class JobQueue(Object):
     worker_count: int | None = Field(description="The number of its workers; null while Prefect does not respond.")
 
 
+class SwitchedOff(Shape):
+    """Who switched the approval of a Job off, and when."""
+
+    by: str = Field(description="The name of the user; empty if that is not known.")
+    at: datetime | None
+
+
 class Job(Object):
     """A Job: a class with variables and a `Meta`."""
 
@@ -98,6 +105,9 @@ class Job(Object):
     soft_time_limit_override: bool
     time_limit_override: bool
     job_queues_override: bool
+    approval_off: SwitchedOff | None = Field(
+        description="Who switched off the approval that its code or an earlier setting asked for; null while it is on."
+    )
     created: datetime
     last_updated: datetime
     tags: list[JsonValue]
@@ -201,6 +211,9 @@ class ScheduledJob(Object):
     approval_comment: str
     approval_note: str = Field(description="Why it returned to the approval queue.")
     approval_version: str = Field(description="The version of the request; it changes with what would run.")
+    approval_off: SwitchedOff | None = Field(
+        description="Who had switched the approval of its Job off when it was requested; null if nobody had."
+    )
     expires_at: datetime | None = Field(description="When the request expires if it is not decided.")
 
 

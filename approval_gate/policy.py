@@ -8,6 +8,7 @@
 * Only a superuser may change a superuser or their tokens, or make somebody a superuser. One active superuser must
   remain.
 * To be run, a Job must be enabled, installed and meant to be started by people.
+* Who changes whether a Job needs approval, or may have sensitive variables, may change it and approve it.
 * Approve: the caller may change the request and approve its Job. Nobody approves what they requested, have ever owned
   or have changed, superusers included. A request is decided once; after its start has passed only with ``force``.
 * Deny: the caller may delete the request and approve its Job. The requester withdraws it in the same way.
@@ -21,7 +22,7 @@ Contract 2, 4 to 6, 8, and 9.4 to 9.7.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -175,6 +176,30 @@ def runnable(job: Runnable) -> Verdict:
     if job.is_job_hook_receiver:
         return Denied("This job is started by events and cannot be run directly.", NotRunnable)
     return Allowed()
+
+
+SWITCHES = frozenset({"approval_required", "has_sensitive_variables"})
+"""The settings of a Job that decide whether others have to approve its runs."""
+MAY_NOT_SWITCH = (
+    "Only users who may approve this job can change whether it requires approval or may have sensitive variables."
+)
+
+
+def change_job(actor: Actor, job: Attributes | None, fields: Collection[str]) -> Verdict:
+    """Say whether the actor may change these settings of a Job.
+
+    Args:
+        actor: the caller.
+        job: the Job's attributes; None if it does not exist.
+        fields: the names of the settings that change, or whose override is set or taken back.
+    """
+    switches = not SWITCHES.isdisjoint(fields)
+    return first(
+        (
+            check_object(actor, Action.CHANGE, ObjectType.JOB, job),
+            refused_if(switches and not _may(actor, Action.APPROVE, job or {}), MAY_NOT_SWITCH),
+        )
+    )
 
 
 # Decisions about requests

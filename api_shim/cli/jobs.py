@@ -9,8 +9,11 @@ import typer
 from api_shim.cli.console import AsJson, Home, opened, say, show
 from api_shim.cli.remote import Insecure, Url, as_rows, signed_in
 from api_shim.client.transport import HERE
+from api_shim.domain.audit import LocalAdministrator
+from api_shim.domain.model import Job
 from api_shim.services.jobs import JobCatalogue
-from api_shim.settings import utc_now
+from api_shim.settings import system_user, utc_now
+from api_shim.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="List, enable and disable Jobs.")
 
@@ -45,7 +48,7 @@ def list_jobs(home: Home = None, as_json: AsJson = False) -> None:
 def enable(name: JobName, home: Home = None) -> None:
     """Enable a Job, so that it can run."""
     with opened(home) as store:
-        job = JobCatalogue(store, utc_now).set_enabled(name, enabled=True)
+        job = _set_enabled(store, name, enabled=True)
     say(f"Enabled {job.name}.")
 
 
@@ -53,8 +56,12 @@ def enable(name: JobName, home: Home = None) -> None:
 def disable(name: JobName, home: Home = None) -> None:
     """Disable a Job. Its scheduled jobs fail the next time they are due."""
     with opened(home) as store:
-        job = JobCatalogue(store, utc_now).set_enabled(name, enabled=False)
+        job = _set_enabled(store, name, enabled=False)
     say(f"Disabled {job.name}.")
+
+
+def _set_enabled(store: Store, name: str, *, enabled: bool) -> Job:
+    return JobCatalogue(store, utc_now).set_enabled(name, LocalAdministrator(system_user()), enabled=enabled)
 
 
 @app.command("variables")

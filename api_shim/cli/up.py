@@ -199,9 +199,8 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     async def opened() -> None:
         await worker_there(engine, worker)
         # Keys are created only when they are printed, so that a failed start loses none.
-        now = utc_now()
-        made = admin.first_keys(now)
-        announce(origin, made + (admin.demo_keys(application.services.catalogue, now) if demo else []))
+        made = admin.first_keys(utc_now())
+        announce(origin, made + (admin.demo_keys(application.services.catalogue, utc_now()) if demo else []))
 
     application = build(store, engine, clock=utc_now, zone=server_zone())
     shim = create_app(application, found.jobs.values(), partial(checked, prefect, client, engine))
@@ -213,6 +212,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         sessions=application.sessions,
         requests=application.services.prefect_ui,
         internal=internal,
+        refusals=application.services.refusals,
         clock=utc_now,
     )
     server = Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port)

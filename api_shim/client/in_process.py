@@ -63,6 +63,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         engine = RemoteOrchestrator(prefect, pool=settings.pool)
         application = build(self._store, engine, clock=utc_now, zone=server_zone())
         self._queue = application.queue
+        self._refusals = application.services.refusals
         self._follows: asyncio.Task[None] | None = None
         self._shim = create_app(application, [], contextlib.nullcontext)
         # What a route could not handle is in the log; whoever asked is told that.
@@ -108,6 +109,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         if self._follows is not None:
             self._follows.cancel()
             await asyncio.gather(self._follows, return_exceptions=True)
+        await self._refusals.close()
         await self._prefect.aclose()
         self._store.close()
 

@@ -1,4 +1,4 @@
-"""What an approval is bound to, and until when a request waits for one."""
+"""What an approval is bound to, until when a request waits for one, and who has spared a request its approval."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from api_shim.domain.model import Job, ScheduledJob
+from api_shim.domain.model import Job, ScheduledJob, SwitchedOff
 from approval_gate.binding import NEEDS_APPROVAL, Binding, bind, digest, what_changed
 from approval_gate.lifecycle import ApprovalState
 
@@ -54,6 +54,28 @@ def stale(scheduled: ScheduledJob, job: Job, code: str | None = None) -> str:
             return NEEDS_APPROVAL
         case _:
             return ""
+
+
+def approval_off(before: Job, after: Job, by: str, now: datetime) -> SwitchedOff | None:
+    """Return who has switched the approval of a Job off; None while it is on, or if neither a person nor its code asks.
+
+    Args:
+        before: the Job as it was.
+        after: the Job as it is.
+        by: the name of who changed it; empty for its code.
+        now: when.
+    """
+    if after.approval_required:
+        return None
+    if before.approval_off is not None:
+        return before.approval_off
+    by_hand = bool(by) and before.approval_required
+    return {"by": by, "at": now.isoformat()} if by_hand or after.declared.get("approval_required") else None
+
+
+def unasked(job: Job, inputs: Mapping[str, Any]) -> SwitchedOff | None:
+    """Return who has spared a request its approval by having switched it off; None if it needs none anyway."""
+    return None if is_dry_run(job, inputs) or job.is_job_hook_receiver else job.approval_off
 
 
 def end_of(job: Job, now: datetime) -> datetime | None:

@@ -3,7 +3,9 @@
 * An event is recorded in the same transaction as the change that it describes.
 * Its hash covers its contents and the hash before it, so that a change, a gap or a different order is detected. The
   head keeps the last hash, so that a missing end is detected too.
-* Events contain comments, but no inputs and no secrets.
+* Events contain comments, and what settings and accounts were and are; but no inputs and no secrets.
+* A Job whose need for approval is switched has an event for that alone, which names everybody who may approve it.
+* What was refused again and again is one event with a count.
 * A local administrator has no account; they are named after the user of the operating system.
 * Every event is sent to Prefect as ``signoff.<act>``, so that automations can notify people.
 """
@@ -12,17 +14,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from api_shim.domain.model import ScheduledJob
+from api_shim.domain.model import OVERRIDABLE, Job, ScheduledJob
 
 LONGEST_NAME = 150
 """How many characters of a name an event keeps."""
+LONGEST_TEXT = 200
+"""How many characters an event keeps of a text that was changed."""
 FIRST_HASH = "0" * 64
 """What the first event is hashed with."""
 
@@ -47,6 +51,10 @@ class EventType(StrEnum):
     ADMITTED = "run.admitted"
     REFUSED = "run.refused"
     TAMPERED = "run.tampered"
+    JOB_CHANGED = "job.changed"
+    APPROVAL_SWITCHED_OFF = "job.approval-off"
+    APPROVAL_SWITCHED_ON = "job.approval-on"
+    SENSITIVITY_CHANGED = "job.sensitivity-changed"
     RESULT_CANCELLED = "result.cancelled"
     RESULT_DELETED = "result.deleted"
     USER_ADDED = "user.added"
@@ -61,6 +69,9 @@ class EventType(StrEnum):
     PERMISSION_ADDED = "permission.added"
     PERMISSION_CHANGED = "permission.changed"
     PERMISSION_REMOVED = "permission.removed"
+    SIGN_IN_REFUSED = "sign-in.refused"
+    DECISION_REFUSED = "approval.refused"
+    REQUEST_REFUSED = "request.refused"
 
 
 class Author(Protocol):
@@ -194,8 +205,79 @@ def scheduled_job_event(
     )
 
 
+Changes = Mapping[str, Mapping[str, Any]]
+"""What has changed: by field, what it was (``old``) and what it is (``new``), in JSON form."""
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
+    """Return what differs between two states of a thing.
+
+    Args:
+        before: what it was, by field; nothing for a thing that is new.
+        after: what it is, by field; nothing for a thing that is removed.
+    """
+    sides = {"old": before, "new": after}
+    return {
+        name: {side: _short(state[name]) for side, state in sides.items() if name in state}
+        for name in sorted({*before, *after})
+        if name not in before or name not in after or before[name] != after[name]
+    }
+
+
+def _short(value: Any) -> Any:
+    match value:
+        case str() if len(value) > LONGEST_TEXT:
+            return f"{value[:LONGEST_TEXT]}…"
+        case tuple() | list():
+            return [_plain(each) for each in value]
+        case _:
+            return _plain(value)
+
+
+SETTINGS = ("enabled", "installed", *OVERRIDABLE, "overridden")
+"""The fields of a Job whose changes are recorded."""
+
+
+def job_events(
+    before: Job, after: Job, now: datetime, who: Author | None = None, approvers: Collection[str] = ()
+) -> list[AuditEvent]:
+    """Return the events about a change of a Job: its need for approval and its sensitivity have their own.
+
+    Args:
+        before: the Job as it was.
+        after: the Job as it is.
+        now: when.
+        who: whose act it was; None for what its code has changed.
+        approvers: the names of all who may approve it, who are to be told of a switch.
+    """
+    found = dict(changes(*({name: getattr(job, name) for name in SETTINGS} for job in (before, after))))
+    switch = EventType.APPROVAL_SWITCHED_ON if after.approval_required else EventType.APPROVAL_SWITCHED_OFF
+    own = {"approval_required": switch, "has_sensitive_variables": EventType.SENSITIVITY_CHANGED}
+    told = {act: {name: found.pop(name)} for name, act in own.items() if name in found}
+
+    def event(act: EventType, changed: Changes, **data: Any) -> AuditEvent:
+        return AuditEvent(
+            at=now,
+            act=act,
+            actor_id=who.id if who else None,
+            actor=who.username if who else "",
+            name=after.name,
+            job_id=after.id,
+            data={"changes": changed, **data},
+        )
+
+    switched = [event(act, changed, approvers=sorted(approvers)) for act, changed in told.items()]
+    return [*switched, *([event(EventType.JOB_CHANGED, found)] if found else [])]
+
+
 def account_event(
-    thing_id: UUID, name: str, act: EventType, now: datetime, who: Author, fields: Iterable[str] = ()
+    thing_id: UUID,
+    name: str,
+    act: EventType,
+    now: datetime,
+    who: Author,
+    fields: Iterable[str] = (),
+    changed: Changes | None = None,
 ) -> AuditEvent:
     """Return an event about a user, a group, a token or a permission.
 
@@ -205,11 +287,14 @@ def account_event(
         act: what happened.
         now: when.
         who: whose act it was.
-        fields: the names of the fields that were given or changed; never what they hold.
+        fields: the names of the fields that were given or changed.
+        changed: what those that are no secret were and are.
     """
     said: dict[str, Any] = {"id": str(thing_id)}
     if names := sorted(fields):
         said["fields"] = names
+    if changed:
+        said["changes"] = changed
     return AuditEvent(at=now, act=act, actor_id=who.id, actor=who.username, name=name, data=said)
 
 

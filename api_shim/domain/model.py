@@ -44,12 +44,17 @@ class Status(StrEnum):
         return self in {Status.SUCCESS, Status.FAILURE, Status.REVOKED}
 
 
+SwitchedOff = Mapping[str, Json]
+"""Who switched the approval of a Job off (``by``; empty if that is not known) and when (``at``), in JSON form."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """A Job with its effective values: those that its code declares, or an administrator's overrides.
 
     ``declared`` has the code's values of the fields that can be overridden, so that an override can be removed while
-    the code is not installed. ``overridden`` names the fields that an administrator has overridden.
+    the code is not installed. ``overridden`` names the fields that an administrator has overridden. ``approval_off``
+    tells who switched approval off, while it is.
     """
 
     id: UUID
@@ -82,6 +87,7 @@ class Job:
     deployment_id: UUID | None = None
     version: int = 1
     projected_version: int = 0
+    approval_off: SwitchedOff | None = None
 
     @property
     def class_path(self) -> str:
@@ -142,6 +148,7 @@ class ScheduledJob:
         run_number: how many runs have been created to replace earlier ones.
         run_outdated: that flow run was created before the inputs or the queue were changed; another run replaces it.
         next_look_at: when Prefect must be brought up to date again, although nothing has changed here.
+        approval_off: who had switched the approval of its Job off when it was requested or changed; None if nobody.
     """
 
     id: UUID
@@ -181,6 +188,7 @@ class ScheduledJob:
     version: int = 1
     projected_version: int = 0
     next_look_at: datetime = NEVER
+    approval_off: SwitchedOff | None = None
 
     @property
     def one_off(self) -> bool:
@@ -232,6 +240,7 @@ class JobResult:
         lease: the name of the worker with which that process ends; empty if it may outlive its worker.
         released: whether Prefect is up to date: the run exists and may start, or has been told to end.
         cancelled_by: the name of the user who cancelled it; empty if nobody has.
+        approval_off: who had switched the approval of its Job off when it was requested; None if nobody.
     """
 
     id: UUID
@@ -257,6 +266,7 @@ class JobResult:
     lease: str = ""
     released: bool = False
     cancelled_by: str = ""
+    approval_off: SwitchedOff | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,6 +22,7 @@ from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times, nominal_time, times_within
 from api_shim.store import Transaction
 from approval_gate.admission import SUPERSEDED
+from approval_gate.lifecycle import ApprovalState
 
 MISSED_AFTER = timedelta(seconds=90)
 """How long after its nominal time a firing that no run has taken counts as missed."""
@@ -91,6 +92,7 @@ def new_result(
         sensitive=job.has_sensitive_variables,
         date_created=now,
         released=run_id is not None,
+        approval_off=scheduled.approval_off if scheduled and scheduled.approval is ApprovalState.NOT_REQUIRED else None,
     )
 
 

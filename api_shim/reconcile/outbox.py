@@ -3,7 +3,7 @@
 * Every event of the audit is told, in order; how far that has come is part of the store.
 * What may have been told already is told under the same id, so it is one event in Prefect.
 * A request is told of when its run is there to be looked at; not for ever, should Prefect not make it.
-* Inputs are no part of what is told.
+* Inputs are no part of what is told, nor is what accounts were and are; what has changed of a Job is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AT_ONCE = 200
 WAITS = timedelta(seconds=30)
 """How long the news of a request waits for its run."""
 
-TOLD = frozenset({"comment", "reason", "approved_by", "force", "fields"})
+TOLD = frozenset({"comment", "reason", "approved_by", "approval_off", "force", "fields", "approvers", "count"})
 """What is told of an event's data."""
 
 
@@ -69,7 +69,8 @@ def _placed(event: AuditEvent, rows: Rows, jobs: Jobs) -> AuditEvent:
 def announcement(event: AuditEvent) -> Announcement:
     """Return what Prefect is told of an event."""
     related = {"flow-run": event.flow_run_id, "deployment": event.deployment_id}
-    said = {name: value for name, value in event.data.items() if name in TOLD}
+    told = TOLD | {"changes"} if event.job_id else TOLD
+    said = {name: value for name, value in event.data.items() if name in told}
     return Announcement(
         id=uuid5(NAMESPACE_OID, f"signoff:{event.hash}"),
         event=f"signoff.{event.act}",
@@ -81,9 +82,13 @@ def announcement(event: AuditEvent) -> Announcement:
 
 
 def _subject(event: AuditEvent) -> str:
-    """Return what an event is about: a scheduled job, a run, or else the account that it names."""
+    """Return what an event is about: a scheduled job, a run, a Job, an account, or else whose act it was."""
     if event.scheduled_job_id:
         return f"scheduled-job.{event.scheduled_job_id}"
     if event.flow_run_id:
         return f"flow-run.{event.flow_run_id}"
-    return f"{event.act.partition('.')[0]}.{event.data.get('id')}"
+    if event.job_id:
+        return f"job.{event.job_id}"
+    noun = event.act.partition(".")[0]
+    thing = event.data.get("id") or event.actor_id
+    return f"{noun}.{thing}" if thing else noun

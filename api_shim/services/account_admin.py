@@ -393,7 +393,7 @@ class AccountAdmin:
         """
         for job in catalogue.jobs():
             if job.created == job.last_updated:
-                catalogue.set_enabled(job.class_path, enabled=True)
+                catalogue.set_enabled(job.class_path, self._by, enabled=True)
         known = {user.username for user in self.users()}
         keys = []
         for username in sorted({"alice", "bob"} - known):

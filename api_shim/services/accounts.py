@@ -4,8 +4,9 @@ For whoever writes, through the REST API or on the server's own machine (``accou
 
 * One active superuser remains.
 * A key is told once, in the answer to its creation.
-* What was done is recorded in the audit in the same transaction: whose act, on what, which fields; never what they
-  hold.
+* What was done is recorded in the audit in the same transaction: whose act, on what, which fields, and what these were
+  and are, users and groups by name; never a key or a password. A user who is removed takes their tokens with them, each
+  recorded.
 * Everybody whom a change concerns is locked first, in the order of their ids: two who change each other at once wait
   for each other, and the second sees what the first has done.
 * Who is deactivated is signed out everywhere.
@@ -30,11 +31,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Session, Token, User, UserGroup
-from api_shim.domain.audit import Author, EventType, account_event
+from api_shim.domain.audit import Author, EventType, account_event, changes
 from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.account import Reading, Reference, read_form
 from api_shim.services.authentication import hash_key
@@ -78,6 +80,17 @@ ACTS: Mapping[tuple[ObjectType, Action], EventType] = {
     (PERMISSION, Action.CHANGE): EventType.PERMISSION_CHANGED,
     (PERMISSION, Action.DELETE): EventType.PERMISSION_REMOVED,
 }
+
+
+DESCRIBED: Mapping[ObjectType, tuple[str, ...]] = {
+    USER: ("username", "is_active", "is_superuser"),
+    GROUP: ("name",),
+    TOKEN: ("write_enabled", "expires"),
+    PERMISSION: ("name", "enabled", "object_types", "actions", "constraints"),
+}
+"""The fields whose values the audit tells, besides the linked users and groups."""
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -283,7 +296,7 @@ def add_account(tx: Transaction, thing: Account, fields: Mapping[str, Any], now:
     """
     tx.add(thing)
     relink(tx, _kind_of(thing), thing.id, fields)
-    record(tx, Action.ADD, thing, now, by, fields)
+    record(tx, Action.ADD, thing, now, by, fields, after=described(tx, thing))
 
 
 def change_account(
@@ -304,13 +317,14 @@ def change_account(
     kind = _kind_of(before)
     own = {name: value for name, value in fields.items() if name not in LINKS[kind]}
     to = {name: value for name, value in own.items() if value != getattr(before, name)}
+    was = described(tx, before)
     if not (to.get("is_active", True) and to.get("is_superuser", True)):
         check_one_remains(tx, before)
     after = tx.change(before, **to) if to else before
     if isinstance(before, User) and to.get("is_active") is False:
         end_sessions(tx, before)
     if changed := {*to, *relink(tx, kind, before.id, fields)}:
-        record(tx, Action.CHANGE, before, now, by, changed)
+        record(tx, Action.CHANGE, before, now, by, changed, before=was, after=described(tx, after))
     return after
 
 
@@ -327,7 +341,10 @@ def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author) -
         Conflict: no active superuser would remain.
     """
     check_one_remains(tx, thing)
-    record(tx, Action.DELETE, thing, now, by)
+    if isinstance(thing, User):
+        for token in tx.all(Token, order="id", user_id=thing.id):
+            record(tx, Action.DELETE, token, now, by, before=described(tx, token))
+    record(tx, Action.DELETE, thing, now, by, before=described(tx, thing))
     tx.remove(thing)
 
 
@@ -347,8 +364,28 @@ def end_sessions(tx: Transaction, user: User) -> None:
     tx.remove_all(Session, [session.id for session in tx.all(Session, user_id=user.id)])
 
 
+def described(tx: Transaction, thing: Account) -> dict[str, Any]:
+    """Return what an account holds and is no secret, by field; users and groups by name."""
+    kind = _kind_of(thing)
+    found = {name: getattr(thing, name) for name in DESCRIBED[kind]}
+    for name, link in LINKS[kind].items():
+        its: dict[str, Any] = {link.of: thing.id}
+        ids = {getattr(row, link.to) for row in tx.all(link.kind, **its)}
+        other = GROUP if name == "groups" else USER
+        found[name] = sorted(getattr(each, NAMED_BY[other]) for each in tx.all(TYPES[other], id=ids))
+    return found
+
+
 def record(
-    tx: Transaction, action: Action, thing: Account, now: datetime, by: Author, fields: Iterable[str] = ()
+    tx: Transaction,
+    action: Action,
+    thing: Account,
+    now: datetime,
+    by: Author,
+    fields: Iterable[str] = (),
+    *,
+    before: Mapping[str, Any] = NOTHING,
+    after: Mapping[str, Any] = NOTHING,
 ) -> None:
     """Record in the audit what was done with an account.
 
@@ -359,9 +396,11 @@ def record(
         now: the time.
         by: whose act it was.
         fields: the names of the fields that were given or changed.
+        before: what it held, as ``described``.
+        after: what it holds, as ``described``.
     """
     act = ACTS[_kind_of(thing), action]
-    tx.record(account_event(thing.id, _name_of(tx, thing), act, now, by, fields))
+    tx.record(account_event(thing.id, _name_of(tx, thing), act, now, by, fields, changes(before, after)))
 
 
 def _kind_of(thing: Account) -> ObjectType:

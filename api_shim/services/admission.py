@@ -138,7 +138,7 @@ def _audit(
 ) -> None:
     match answer:
         case Go() if ticket is not None and not _was_let_go(request):
-            act, said = EventType.ADMITTED, _approver(ticket.result)
+            act, said = EventType.ADMITTED, _approved(ticket.result)
         case Refuse(reason=reason, tampered=tampered):
             act, said = (EventType.TAMPERED if tampered else EventType.REFUSED), {"reason": reason}
         case Hold(reason=reason, returns=False):
@@ -167,8 +167,11 @@ def _was_let_go(request: Requested | None) -> bool:
     return request is not None and request.result is not None and request.result.attempt is not None
 
 
-def _approver(result: JobResult) -> dict[str, Any]:
-    return {"approved_by": result.approval["by"]} if result.approval else {}
+def _approved(result: JobResult) -> dict[str, Any]:
+    """Return who approved a run, or who had switched its approval off."""
+    if result.approval:
+        return {"approved_by": result.approval["by"]}
+    return {"approval_off": result.approval_off} if result.approval_off else {}
 
 
 def _let_go(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now: datetime) -> JobResult:

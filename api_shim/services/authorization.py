@@ -26,6 +26,7 @@ from uuid import UUID
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import EventType, restored
 from api_shim.domain.model import UNKNOWN_USER, Job, Participant, ScheduledJob
+from api_shim.services.authentication import actors_of
 from api_shim.store import TYPES, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import policy
@@ -74,6 +75,13 @@ def check_still_active(tx: Transaction, actor: Actor) -> None:
     user = tx.get(User, id=actor.id, lock=True)
     if user is None or not user.is_active:
         raise Forbidden("This user has been removed or deactivated.")
+
+
+def approvers_of(tx: Transaction, job_id: UUID) -> list[str]:
+    """Return the names of the active users who may approve requests of a Job."""
+    job = tx.attributes(ObjectType.JOB, job_id)
+    users = tx.all(User, order="username", is_active=True)
+    return [actor.username for actor in actors_of(tx, users) if actor.may(Action.APPROVE, ObjectType.JOB, job)]
 
 
 # Scheduled jobs

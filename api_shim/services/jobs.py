@@ -4,6 +4,8 @@
   found stays, marked as not installed, with its scheduled jobs.
 * An administrator's override stays when the code changes; without the override, the code's value applies again.
 * An administrator cannot give a Job both sensitive variables and the need for approval.
+* Every change of what decides how a Job runs is recorded in the audit, with the old and the new value; one of its need
+  for approval or its sensitivity needs the permission to approve it, and names all who have that.
 * When a Job's code changes, or the Job starts to need approval, its scheduled jobs return to the approval queue.
 * The need for approval of a ``JobHookReceiver`` is ignored, because nobody requests its runs; the start warns about it.
 
@@ -14,17 +16,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+from api_shim.domain.approval import approval_off
+from api_shim.domain.audit import Author, LocalAdministrator, job_events
 from api_shim.domain.model import DEFAULT_QUEUE, OVERRIDABLE, Job, JobQueue, queue_of
 from api_shim.parsing.job_change import read_job_change
 from api_shim.services.approval_state import return_stale
-from api_shim.services.authorization import get_authorized
+from api_shim.services.authorization import approvers_of, check_still_active, get_authorized
 from api_shim.store import Store, Transaction
+from approval_gate import policy
 from approval_gate.errors import Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
 from flows.definition import JobDefinition
@@ -33,6 +38,7 @@ from flows.registry import load
 
 logger = logging.getLogger("signoff")
 
+KIND = ObjectType.JOB
 BOTH_FLAGS = "A job that may have sensitive variables cannot be marked as requiring approval"
 
 
@@ -70,7 +76,7 @@ class JobCatalogue:
             known = {job.class_path: job for job in tx.all(Job, order="id", lock=True)}
             declared = {definition.class_path: definition for definition in found}
             for class_path in known.keys() - declared.keys():
-                _retire(tx, known[class_path], {definition.name for definition in found})
+                _retire(tx, known[class_path], {definition.name for definition in found}, self._clock())
             for class_path in known.keys() & declared.keys():
                 known[class_path] = _free_name(tx, known[class_path], declared[class_path])
             changed = [_declare(tx, known.get(path), each, self._clock()) for path, each in declared.items()]
@@ -84,8 +90,13 @@ class JobCatalogue:
         with self._store.transaction(write=False) as tx:
             return tx.all(Job, order="name")
 
-    def set_enabled(self, name: str, *, enabled: bool) -> Job:
-        """Enable or disable a Job, as the local administrator.
+    def set_enabled(self, name: str, by: LocalAdministrator, *, enabled: bool) -> Job:
+        """Enable or disable a Job on the server's own machine.
+
+        Args:
+            name: the Job's name or class path.
+            by: who does.
+            enabled: whether it is to be enabled.
 
         Raises:
             NotFound: no Job has this name or class path.
@@ -94,7 +105,10 @@ class JobCatalogue:
             job = next((job for job in tx.all(Job) if name in (job.name, job.class_path)), None)
             if job is None:
                 raise NotFound(f"There is no Job {name!r}; `signoff job list` names those that were found.")
-            return tx.change(job, enabled=enabled, last_updated=self._clock())
+            now = self._clock()
+            changed = tx.change(job, enabled=enabled, last_updated=now)
+            _record(tx, job, changed, now, by)
+            return changed
 
     async def change(self, actor: Actor, job_id: UUID, body: object) -> Job:
         """Change the fields of a Job that an administrator controls.
@@ -105,7 +119,7 @@ class JobCatalogue:
             body: the fields to change, as sent.
 
         Raises:
-            Forbidden: the caller may not change Jobs, or not this one.
+            Forbidden: the caller may not change Jobs, or not this one, or not in this way.
             NotFound: the Job does not exist, or the caller may not view it.
             Invalid: a value is not valid for its field.
         """
@@ -119,13 +133,20 @@ def _record_queues(tx: Transaction, queues: Collection[str]) -> None:
     tx.add_missing([queue_of(name) for name in sorted(queues)])
 
 
-def _retire(tx: Transaction, job: Job, names: set[str]) -> None:
+def _record(tx: Transaction, before: Job, after: Job, now: datetime, who: Author | None = None) -> None:
+    """Record a change of a Job in the audit; of one that switches its approval or sensitivity, whom to tell."""
+    switched = any(getattr(before, name) != getattr(after, name) for name in policy.SWITCHES)
+    for event in job_events(before, after, now, who, approvers_of(tx, after.id) if switched else ()):
+        tx.record(event)
+
+
+def _retire(tx: Transaction, job: Job, names: set[str], now: datetime) -> None:
     if job.name not in names:
-        tx.change(job, installed=False)
+        _record(tx, job, tx.change(job, installed=False), now)
         return
     # A Job that moved to another module keeps its name and the deployment of that name; the old record is renamed.
     name = f"{job.name[:200]} (not installed, {job.id})"
-    tx.change(job, installed=False, name=name, deployment_id=None, version=job.version + 1)
+    _record(tx, job, tx.change(job, installed=False, name=name, deployment_id=None, version=job.version + 1), now)
 
 
 def _free_name(tx: Transaction, job: Job, definition: JobDefinition) -> Job:
@@ -144,20 +165,34 @@ def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now:
         return None
     kept = {name: value for name, value in fields.items() if name not in known.overridden}
     if any(getattr(known, name) != value for name, value in kept.items()) or known.declared != declared:
-        return tx.change(known, **kept, declared=declared, last_updated=now, version=known.version + 1).id
+        kept["approval_off"] = approval_off(known, replace(known, **kept, declared=declared), "", now)
+        changed = tx.change(known, **kept, declared=declared, last_updated=now, version=known.version + 1)
+        _record(tx, known, changed, now)
+        return changed.id
     return None
 
 
 def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transaction) -> Job:
-    job: Job = get_authorized(tx, actor, Action.CHANGE, ObjectType.JOB, lock=True, id=job_id)
+    job: Job = get_authorized(tx, actor, Action.CHANGE, KIND, lock=True, id=job_id)
     to = read_job_change(body, job, partial(_queue_names, tx, actor))
     if to.get("has_sensitive_variables", job.has_sensitive_variables) and to.get(
         "approval_required", job.approval_required
     ):
         raise Invalid({"approval_required": [BOTH_FLAGS]})
+    policy.enforce(policy.change_job(actor, tx.attributes(KIND, job.id), _touched(job, to)), KIND)
+    check_still_active(tx, actor)
+    to["approval_off"] = approval_off(job, replace(job, **to), actor.username, now)
     changed = tx.change(job, **to, last_updated=now, version=job.version + 1)
+    _record(tx, job, changed, now, actor)
     _record_queues(tx, changed.queues)
     return changed
+
+
+def _touched(job: Job, to: Mapping[str, Any]) -> set[str]:
+    """Return the fields that get another value, or whose override is set or taken back."""
+    return {name for name, value in to.items() if value != getattr(job, name)} | {
+        *set(job.overridden).symmetric_difference(to["overridden"])
+    }
 
 
 def _queue_names(tx: Transaction, actor: Actor, ids: Collection[UUID]) -> Mapping[UUID, str]:

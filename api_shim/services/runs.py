@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from api_shim.domain.approval import unasked
 from api_shim.domain.model import Job, JobResult
 from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import Kind, Wake
@@ -79,6 +80,7 @@ class Runs:
             inputs=inputs,
             sensitive=job.has_sensitive_variables,
             date_created=now,
+            approval_off=unasked(job, inputs),
         )
         await self._store.write(partial(_record, actor, result, also))
         self._wake(Kind.JOB_RESULT, result.id)

@@ -21,8 +21,9 @@ from uuid import UUID
 
 import anyio.to_thread
 
+from api_shim.domain.approval import unasked
 from api_shim.domain.audit import EventType, scheduled_job_event
-from api_shim.domain.model import ScheduledJob
+from api_shim.domain.model import Job, ScheduledJob
 from api_shim.parsing.run_request import NAME_TAKEN, START_INVALID, read_queue
 from api_shim.parsing.schedule_change import WHEN, ScheduleChange, read_edit
 from api_shim.reconcile.firings import is_taken
@@ -147,16 +148,18 @@ def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx
     if HOW & to.keys():
         add_participant(tx, row, actor.id, actor.username, owned=False)
     _record(tx, actor, row, to, now)
-    row = tx.change(row, **to, **_following(row, to, now), date_changed=now, version=row.version + 1)
+    row = tx.change(row, **to, **_following(row, case.job, to, now), date_changed=now, version=row.version + 1)
     policy.enforce(policy.check_result(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
     return revalidate(tx, row, case.job, now)
 
 
-def _following(row: ScheduledJob, to: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def _following(row: ScheduledJob, job: Job, to: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Return what else changes with these fields."""
     also: dict[str, Any] = {"failure": ""} if "enabled" in to else {}
     if to.get("enabled") or HOW & to.keys():
         also["due_from"] = now
+        if row.approval is ApprovalState.NOT_REQUIRED:
+            also["approval_off"] = unasked(job, to.get("inputs", row.inputs)) or row.approval_off
     # A run that is held shows its new inputs; one that is not, stands in another queue, or was ended, is replaced.
     replaced = {"queue"} if row.awaits_decision else WHAT
     if row.one_off and (to.get("enabled") or replaced & to.keys()):

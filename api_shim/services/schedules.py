@@ -26,7 +26,7 @@ from uuid import UUID, uuid4
 
 import anyio.to_thread
 
-from api_shim.domain.approval import end_of, is_dry_run
+from api_shim.domain.approval import end_of, is_dry_run, unasked
 from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
 from api_shim.domain.model import NEVER, Job, JobResult, Participant, PendingCleanup, RequestKey, ScheduledJob
 from api_shim.domain.recurrence import Interval
@@ -191,6 +191,7 @@ class Schedules:
             created=now,
             date_changed=now,
             due_from=now,
+            approval_off=None if plan.waits else unasked(plan.job, plan.inputs),
         )
         await self._store.write(partial(_add, actor, scheduled, asked, now))
         self._wake(Kind.SCHEDULED_JOB, scheduled.id, scheduled.start_time)

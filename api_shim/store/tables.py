@@ -186,6 +186,7 @@ jobs = Table(
     Column("deployment_id", Uuid),
     Column("version", Integer, nullable=False),
     Column("projected_version", Integer, nullable=False),
+    json("approval_off"),
     UniqueConstraint("module_name", "job_class_name"),
 )
 
@@ -229,6 +230,7 @@ scheduled_jobs = Table(
     Column("version", Integer, nullable=False),
     Column("projected_version", Integer, nullable=False),
     Column("next_look_at", UtcTime, nullable=False, index=True),
+    json("approval_off"),
 )
 
 job_results = Table(
@@ -257,6 +259,7 @@ job_results = Table(
     Column("lease", String(255), nullable=False),
     flag("released"),
     Column("cancelled_by", String(150), nullable=False),
+    json("approval_off"),
     UniqueConstraint("scheduled_job_id", "nominal_time"),
     Index(None, "job_id", "date_created"),
 )

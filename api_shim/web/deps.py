@@ -20,6 +20,7 @@ from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
+from api_shim.services.refusals import Refusals
 from api_shim.services.results import Results
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
@@ -49,6 +50,7 @@ class Services:
     results: Results
     schedules: Schedules
     queries: Queries
+    refusals: Refusals
 
 
 async def services(request: Request) -> Services:

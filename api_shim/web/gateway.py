@@ -13,6 +13,7 @@
   creator of a run are removed, because clients could forge them.
 * Prefect's pages cannot load anything from other origins, and cannot be framed.
 * Websockets authenticate with their first message, and follow the same rules.
+* Credentials that are not valid, and writes to Prefect that are refused, are recorded in the audit.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api_shim.parsing.fields import read_id
 from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauthenticated, authenticate
 from api_shim.services.prefect_ui import PrefectUI
+from api_shim.services.refusals import Refusals
 from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.credentials import UI_SETTINGS, asking_no_login, credentials_of, read_credentials, session_key
@@ -82,6 +84,7 @@ class Gateway:
         sessions: resolves session cookies to users.
         requests: knows which of Prefect's runs and deployments are ours.
         internal: ``user:password`` of Prefect's internal account.
+        refusals: records what is refused.
         clock: returns the current time, timezone-aware.
     """
 
@@ -95,6 +98,7 @@ class Gateway:
         sessions: Sessions,
         requests: PrefectUI,
         internal: str,
+        refusals: Refusals,
         clock: Callable[[], datetime],
     ) -> None:
         self._shim = shim
@@ -104,6 +108,7 @@ class Gateway:
         self._sessions = sessions
         self._requests = requests
         self._internal = internal
+        self._refusals = refusals
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,13 +124,18 @@ class Gateway:
         else:
             await self._prefects(scope, receive, send)
 
-    async def _who(self, credentials: Credentials | None) -> Actor:
+    async def _who(self, credentials: Credentials | None, scope: Scope) -> Actor:
         if credentials is None:
             raise Unauthenticated(NO_CREDENTIALS)
-        return await anyio.to_thread.run_sync(authenticate, self._store, credentials, self._clock())
+        try:
+            return await anyio.to_thread.run_sync(authenticate, self._store, credentials, self._clock())
+        except Unauthenticated as error:
+            address = scope["client"][0] if scope.get("client") else ""
+            await self._refusals.signing_in(error, address, credentials.username or "")
+            raise
 
     async def _caller(self, scope: Scope) -> Actor:
-        return await self._who(read_credentials(Headers(scope=scope).get("authorization")))
+        return await self._who(read_credentials(Headers(scope=scope).get("authorization")), scope)
 
     async def _visitor(self, scope: Scope) -> Actor:
         """Return the caller on Prefect's paths, by their session or else by their token."""
@@ -177,6 +187,9 @@ class Gateway:
         if gated:
             await self._to_shim(actor, scope, receive, send)
         elif needs_write(scope["method"], scope["path"]) and not may_write(actor):
+            # Prefect's pages read what not everybody may read; only who wants to change something tries anything.
+            if scope["method"] not in READING_METHODS:
+                await self._refusals.request(actor, MAY_NOT_WRITE, f"{Action.WRITE} {ObjectType.PREFECT}")
             await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
         else:
             await self._prefect(self._as_internal(scope), receive, send)
@@ -201,7 +214,6 @@ class Gateway:
         return {**nobody, "headers": [*nobody["headers"], (b"authorization", basic)]}
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
         signed_in = False
 
         async def sessions() -> Message:
@@ -210,21 +222,21 @@ class Gateway:
             if message["type"] != "websocket.receive" or signed_in:
                 return message
             signed_in = True
-            return {**message, **await self._signed(message, path)}
+            return {**message, **await self._signed(message, scope)}
 
         await self._prefect(_as_nobody(scope), sessions, send)
 
-    async def _signed(self, message: Message, path: str) -> dict[str, Any]:
+    async def _signed(self, message: Message, scope: Scope) -> dict[str, Any]:
         """Replace the credentials in the first message of a websocket by the internal ones, if they are valid."""
-        token = self._internal if await self._may_connect(message, path) else ""
+        token = self._internal if await self._may_connect(message, scope) else ""
         return {"text": json.dumps({"type": "auth", "token": token}), "bytes": None}
 
-    async def _may_connect(self, message: Message, path: str) -> bool:
+    async def _may_connect(self, message: Message, scope: Scope) -> bool:
         try:
-            actor = await self._who(credentials_of(message))
+            actor = await self._who(credentials_of(message), scope)
         except GateError:
             return False
-        return path in READING_SOCKETS or may_write(actor)
+        return scope["path"] in READING_SOCKETS or may_write(actor)
 
 
 def as_called(scope: Scope, caller: Actor | GateError) -> Scope:

@@ -32,6 +32,8 @@ JOB: Body = {
     **dict.fromkeys((f"{field}_override" for field in OVERRIDABLE), FLAG),
     **dict.fromkeys(("default_job_queue", "custom_fields"), dict),
     **dict.fromkeys(("created", "last_updated"), TEXT),
+    # Ours.
+    "approval_off": (dict, type(None)),
 }
 SCHEDULED_JOB: Body = {
     **OBJECT,
@@ -43,6 +45,7 @@ SCHEDULED_JOB: Body = {
     # Ours (contract 10).
     **dict.fromkeys(("approval_state", "approval_version", "approval_comment", "approval_note", "failure"), TEXT),
     "expires_at": type(None),
+    "approval_off": (dict, type(None)),
     "args": LIST,
     "total_run_count": int,
 }

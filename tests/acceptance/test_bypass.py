@@ -10,14 +10,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from api_shim.store import Store
+from approval_gate.policy import MAY_NOT_SWITCH
 from tests.acceptance.people import FAR, RESULTS, People, unique
 from tests.live import Live, environment, eventually
 
@@ -404,3 +407,45 @@ def test_a_quick_run_that_needs_no_approval_runs_as_the_login(stage: Stage, live
     assert file.read_text() == f"{who} {result['id']}\n"
     assert run["work_queue_name"] == "bulk"
     assert (later["state"]["type"], later["next_scheduled_start_time"][:10]) == ("SCHEDULED", "2030-01-01")
+
+
+# Switching approval off is a decision of its own
+
+
+def test_approval_that_is_switched_off_and_on_again_shows_as_exactly_that(
+    stage: Stage, live: Live, people: People
+) -> None:
+    editor = people.add(*(("extras.job", action, None) for action in ("view", "change", "run")))
+    boss = people.add(*(("extras.job", action, None) for action in ("view", "change", "approve")))
+    path = "/api/extras/jobs/Guarded/"
+    with live.client(editor) as client:
+        refused = client.patch(path, json={"approval_required": False})
+        assert (refused.status_code, refused.json()["detail"]) == (403, MAY_NOT_SWITCH)
+    with live.client(boss) as client:
+        job = client.patch(path, json={"approval_required": False}).json()
+        try:
+            with live.client(editor) as runs:
+                made = runs.post(f"{path}run/", json={"data": {"dryrun": False}}).json()["job_result"]
+            eventually(lambda: stage.admin.get(made["url"]).json()["status"]["value"] == "SUCCESS")
+        finally:
+            on = client.patch(path, json={"approval_required_override": False}).json()
+    assert (job["approval_off"]["by"], on["approval_off"]) == (boss, None)
+    assert stage.admin.get(made["url"]).json()["meta"]["approval_off"]["by"] == boss
+    with closing(Store(live.database_url)) as store, store.transaction(write=False) as tx:
+        events = tx.newest_events(50, job_id=UUID(job["id"]))[::-1]
+    told = [(str(event.act), event.actor) for event in events if event.actor in {editor, boss}]
+    assert told == [
+        ("request.refused", editor),
+        ("job.approval-off", boss),
+        ("job.changed", boss),
+        ("run.admitted", editor),
+        ("job.approval-on", boss),
+        ("job.changed", boss),
+    ]
+    off = next(event for event in events if event.act == "job.approval-off")
+    assert off.data["changes"] == {"approval_required": {"old": True, "new": False}}
+    query = {"filter": {"event": {"name": ["signoff.job.approval-off"]}, "occurred": {"since": off.at.isoformat()}}}
+    (news,) = eventually(lambda: stage.prefect("POST", "events/filter", query).json()["events"])
+    assert news["resource"]["prefect.resource.id"] == f"signoff.job.{job['id']}"
+    assert {boss, "admin"} <= {*news["payload"]["approvers"]}
+    assert editor not in news["payload"]["approvers"]

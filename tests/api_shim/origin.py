@@ -41,6 +41,7 @@ class Origin:
         application = build(store, self.engine, clock=clock, zone="UTC")
         self.loop = application.loop
         self.catalogue = application.services.catalogue
+        self.refusals = application.services.refusals
         self.sessions = application.sessions
         self.queue = application.queue
         self.served = application.served
@@ -53,6 +54,7 @@ class Origin:
             sessions=application.sessions,
             requests=application.services.prefect_ui,
             internal=INTERNAL,
+            refusals=application.services.refusals,
             clock=clock,
         )
         self.keys: dict[str, str] = {}

@@ -837,6 +837,21 @@ TOLD = [
         {},
         id="without ids that mean nothing there",
     ),
+    pytest.param(
+        {"job_id": JOB_ID, "data": {"changes": {"enabled": {"new": True}}, "approvers": ["carol"]}},
+        f"signoff.job.{JOB_ID}",
+        {},
+        {"changes": {"enabled": {"new": True}}, "approvers": ["carol"]},
+        id="about a Job: what has changed, and who is to know",
+    ),
+    pytest.param(
+        {"actor_id": SOMEBODY, "data": {"reason": "No.", "count": 7, "address": "192.0.2.1"}},
+        f"signoff.approval.{SOMEBODY}",
+        {},
+        {"reason": "No.", "count": 7},
+        id="about nothing: whose act it was",
+    ),
+    pytest.param({}, "signoff.approval", {}, {}, id="about nothing, by nobody"),
 ]
 
 
@@ -860,7 +875,7 @@ def test_what_prefect_is_told_of_an_event(
     ],
 )
 def test_what_prefect_is_told_of_an_account(act: EventType, noun: str) -> None:
-    it = announcement(replace(EVENT, act=act, data={"id": str(SOMEBODY), "fields": ["name"]}))
+    it = announcement(replace(EVENT, act=act, data={"id": str(SOMEBODY), "fields": ["name"], "changes": {"name": {}}}))
     assert (it.event, it.related) == (f"signoff.{act}", {})
     assert it.resource == (f"signoff.{noun}.{SOMEBODY}", "nightly")
     assert it.payload == {"actor": "bob", "number": 7, "fields": ["name"]}

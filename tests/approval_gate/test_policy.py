@@ -24,6 +24,7 @@ from approval_gate.policy import (
     MAY_NOT_APPROVE,
     MAY_NOT_DENY,
     MAY_NOT_RUN,
+    MAY_NOT_SWITCH,
     NO_PERMISSION,
     NOT_NEEDED,
     ONCE_OWNED,
@@ -34,6 +35,7 @@ from approval_gate.policy import (
     Runnable,
     approve,
     cancel,
+    change_job,
     check_object,
     check_result,
     check_type,
@@ -184,6 +186,49 @@ def test_what_is_allowed_passes_and_only_that() -> None:
     enforce(Allowed(), JOB)
     with pytest.raises(GateError):
         enforce(Denied(""), JOB)
+
+
+# Settings of Jobs
+
+SWITCH, OTHER = "approval_required", "time_limit"
+CHANGES_ALL = grant(JOB, VIEW, CHANGE)
+
+JOB_TABLE = [
+    pytest.param(NOBODY, MINE, {OTHER}, Denied(NO_PERMISSION), id="who may nothing changes nothing"),
+    pytest.param(
+        actor(grant(JOB, APPROVE)), MINE, {SWITCH}, Denied(NO_PERMISSION), id="who only approves changes none"
+    ),
+    pytest.param(actor(CHANGES_ALL), MINE, {OTHER}, Allowed(), id="who changes Jobs changes other settings"),
+    pytest.param(actor(CHANGES_ALL), MINE, {OTHER, SWITCH}, Denied(MAY_NOT_SWITCH), id="but not the need for approval"),
+    pytest.param(
+        actor(CHANGES_ALL), MINE, {"has_sensitive_variables"}, Denied(MAY_NOT_SWITCH), id="nor whether it is sensitive"
+    ),
+    pytest.param(actor(CHANGES_ALL, grant(JOB, APPROVE)), MINE, {SWITCH}, Allowed(), id="who approves too switches"),
+    pytest.param(
+        actor(CHANGES_ALL, grant(JOB, APPROVE, limit={"name": "a"})), MINE, {SWITCH}, Allowed(), id="of their own Jobs"
+    ),
+    pytest.param(
+        actor(CHANGES_ALL, grant(JOB, APPROVE, limit={"name": "a"})),
+        THEIRS,
+        {SWITCH},
+        Denied(MAY_NOT_SWITCH),
+        id="but of no others",
+    ),
+    pytest.param(ROOT, THEIRS, {SWITCH}, Allowed(), id="a superuser switches"),
+    pytest.param(
+        actor(superuser=True, read_only=True),
+        MINE,
+        {SWITCH},
+        Denied(NO_PERMISSION),
+        id="but not with a read-only token",
+    ),
+    pytest.param(ROOT, None, {SWITCH}, Hidden(), id="what is not there is unknown"),
+]
+
+
+@pytest.mark.parametrize(("who", "job", "fields", "verdict"), JOB_TABLE)
+def test_who_may_change_a_job(who: Actor, job: Any, fields: set[str], verdict: Verdict) -> None:
+    assert change_job(who, job, fields) == verdict
 
 
 # What an addition or a change makes of an object

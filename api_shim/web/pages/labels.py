@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.crontab_text import in_words
-from api_shim.domain.model import ScheduledJob
+from api_shim.domain.model import ScheduledJob, SwitchedOff
 from api_shim.domain.recurrence import Interval, cron_spec
 from api_shim.services.forecast import ScheduleStatus
 
@@ -42,6 +42,8 @@ ACTS: Mapping[EventType, str] = {
     EventType.DELETED: "deleted it",
     EventType.REFUSED: "A run was refused",
     EventType.TAMPERED: "A run was changed in Prefect",
+    EventType.DECISION_REFUSED: "was refused a decision about it",
+    EventType.REQUEST_REFUSED: "was refused something else with it",
 }
 
 FIELDS = {
@@ -80,6 +82,13 @@ def clock(time: datetime, zone: str) -> str:
     return f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
+def switched_off(mark: SwitchedOff, zone: str) -> str:
+    """Return who has switched the approval of a Job off, as a sentence."""
+    by = f" by {mark['by']}" if mark["by"] else ""
+    at = f" on {clock(datetime.fromisoformat(mark['at']), zone)}" if mark["at"] else ""
+    return f"It was requested while approval of its Job was switched off{by}{at}."
+
+
 def happened(event: AuditEvent) -> str:
     """Return an audit event as a sentence, without the full stop."""
     said, data = ACTS.get(event.act, str(event.act)), event.data
@@ -91,6 +100,8 @@ def happened(event: AuditEvent) -> str:
         said += f" (previous owner: {data['was']})" if data.get("was") else " (it had no owner)"
     if event.act is EventType.APPROVED and data.get("force"):
         said += " after its start time"
+    if (count := data.get("count", 1)) > 1:
+        said += f" {count} times"
     return f"{event.actor} {said}" if event.actor and said[0].islower() else said[0].upper() + said[1:]
 
 

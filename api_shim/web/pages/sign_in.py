@@ -14,6 +14,7 @@ from api_shim.domain.accounts import COOKIE, LONGEST
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.sessions import Sessions
 from api_shim.web.bodies import read_form
+from api_shim.web.deps import Services
 from api_shim.web.errors import status_of
 from api_shim.web.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, is_same, render, text_of, within
 from approval_gate.errors import TooManyAttempts
@@ -45,6 +46,8 @@ async def sign_in(request: Request) -> Response:
     try:
         key, _session = await sessions.sign_in(username, text_of(sent, "secret"), address)
     except (TooManyAttempts, Unauthenticated) as error:
+        use: Services = request.app.state.services
+        await use.refusals.signing_in(error, address, username)
         return _form(request, wanted, username, str(error), status_of(error))
     await sessions.forget(request.cookies.get(COOKIE, ""))
     answer = RedirectResponse(wanted, 303)

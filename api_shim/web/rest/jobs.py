@@ -41,7 +41,10 @@ async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 @router.put("/{ref}", **one(schemas.Job, body=JobChange))
 @router.patch("/{ref}", **one(schemas.Job, body=JobChange))
 async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Change the settings of a Job; what is not sent stays."""
+    """Change the settings of a Job; what is not sent stays.
+
+    Only users who may approve the Job can change whether it requires approval or may have sensitive variables.
+    """
     body = await read_change(request, actor, use, KIND, by_reference(ref), JobChange.__annotations__)
     job_id = read_id(ref) or (await use.queries.one(actor, KIND, name=ref)).id
     job = await use.catalogue.change(actor, job_id, body)

@@ -21,7 +21,7 @@ from fastapi import Request
 from api_shim import schemas
 from api_shim.domain.accounts import Group, Permission, Token, User
 from api_shim.domain.approval import version_of
-from api_shim.domain.model import OVERRIDABLE, Job, JobQueue, JobResult, ScheduledJob, queue_id
+from api_shim.domain.model import OVERRIDABLE, Job, JobQueue, JobResult, ScheduledJob, SwitchedOff, queue_id
 from api_shim.services.accounts import Linked, linked, usernames
 from api_shim.services.approvals import Waiting
 from api_shim.services.queries import LogEntry
@@ -134,6 +134,7 @@ class Serializer:
             job_queues=[self._queue(name) for name in job.queues],
             default_job_queue=self._queue(job.default_queue),
             **overrides,
+            approval_off=_switched_off(job.approval_off),
             created=job.created,
             last_updated=job.last_updated,
             tags=[],
@@ -172,6 +173,7 @@ class Serializer:
             approval_comment=row.approval_comment,
             approval_note=row.approval_note,
             approval_version=version_of(row, job),
+            approval_off=_switched_off(row.approval_off),
             expires_at=row.expires_at,
         )
 
@@ -220,6 +222,7 @@ class Serializer:
             celery_kwargs={"queue": row.queue},
             meta={
                 **({"approval": row.approval} if row.approval else {}),
+                **({"approval_off": dict(row.approval_off)} if row.approval_off else {}),
                 **({"cancelled_by": row.cancelled_by} if row.cancelled_by else {}),
             },
             job_model=self._job(row.job_id) if row.job_id else None,
@@ -254,6 +257,10 @@ class Serializer:
     def upcoming(self, told: Upcoming) -> schemas.Upcoming:
         """Return when a scheduled job runs next (contract 10)."""
         return schemas.Upcoming(time_zone=told.time_zone, why_not=told.why_not, firings=told.times)
+
+
+def _switched_off(mark: SwitchedOff | None) -> schemas.SwitchedOff | None:
+    return schemas.SwitchedOff(**mark) if mark else None
 
 
 def natural_slug(display: str, thing_id: UUID) -> str:

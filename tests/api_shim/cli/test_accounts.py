@@ -300,7 +300,11 @@ def test_the_audit_lists_what_each_command_did_and_by_whom(signoff: Run, monkeyp
         (("group", "leave", "ops", "bob"), b"", [("user.changed", "bob", ["groups"])]),
         (("group", "remove", "ops"), b"", [("group.removed", "ops", None)]),
         (("user", "remove", "bob", "--dry-run"), b"", []),
-        (("user", "remove", "bob"), b"", [("user.removed", "bob", None)]),
+        (
+            ("user", "remove", "bob"),
+            b"",
+            [("token.removed", "bob", None), ("token.removed", "bob", None), ("user.removed", "bob", None)],
+        ),
         (("user", "deactivate", "root"), b"", []),
         (("user", "list"), b"", []),
     ]

@@ -79,7 +79,7 @@ def test_a_demo_leaves_alone_what_somebody_has_disabled(sqlite_store: Store) -> 
     admin, catalogue = administering(sqlite_store), JobCatalogue(sqlite_store, utc_now)
     catalogue.record(discover(["flows.examples"]).jobs.values())
     admin.demo_keys(catalogue, utc_now())
-    catalogue.set_enabled("Check hosts", enabled=False)
+    catalogue.set_enabled("Check hosts", OPERATOR, enabled=False)
     admin.demo_keys(catalogue, utc_now())
     assert [job.name for job in catalogue.jobs() if not job.enabled] == ["Check hosts"]
 

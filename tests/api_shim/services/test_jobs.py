@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from api_shim.domain.audit import EventType
 from api_shim.domain.model import OVERRIDABLE, Job, queue_id
 from api_shim.services.jobs import BOTH_FLAGS, JobCatalogue, JobCode
 from api_shim.store import Store
 from approval_gate.constraints import UNLIMITED
 from approval_gate.errors import Forbidden, Invalid, NotFound, NotRunnable
 from approval_gate.model import Action, Actor, Grant, ObjectType
+from approval_gate.policy import MAY_NOT_SWITCH
 from flows.definition import JobDefinition
 from flows.examples import BackUp
 from flows.job import Job as JobClass
 from flows.variables import JSONVar, MultiChoiceVar
 from tests.conftest import Clock
-from tests.factories import NOW, make_job, make_scheduled
+from tests.factories import NOW, OPERATOR, make_job, make_scheduled, make_user
 
 ADMIN = Actor(id=uuid4(), username="admin", superuser=True)
 
@@ -47,6 +50,8 @@ def recorded(catalogue: JobCatalogue, *found: JobDefinition) -> dict[str, Job]:
 
 
 def change(catalogue: JobCatalogue, job: Job, body: object, actor: Actor = ADMIN) -> Job:
+    with catalogue._store.transaction() as tx:
+        tx.add_missing([make_user(str(actor.id), id=actor.id)])
     asyncio.run(catalogue.change(actor, job.id, body))
     return next(each for each in catalogue.jobs() if each.id == job.id)
 
@@ -89,7 +94,7 @@ def test_what_has_not_changed_is_not_touched(catalogue: JobCatalogue, clock: Clo
 
 def test_when_the_code_changes_the_job_and_prefect_follow(catalogue: JobCatalogue, clock: Clock) -> None:
     (before,) = recorded(catalogue, definition()).values()
-    catalogue.set_enabled("Back up", enabled=True)
+    catalogue.set_enabled("Back up", OPERATOR, enabled=True)
     clock.forward(hours=1)
     code = definition(description="New.", code_digest="1", time_limit=5, approval_expires=60.0)
     (after,) = recorded(catalogue, code).values()
@@ -166,7 +171,7 @@ def test_a_job_that_moved_is_a_new_one_that_nobody_has_enabled(catalogue: JobCat
     (old,) = recorded(catalogue, definition(module_name="old")).values()
     with store.transaction() as tx:
         tx.change(old, deployment_id=uuid4(), projected_version=old.version)
-    catalogue.set_enabled("Back up", enabled=True)
+    catalogue.set_enabled("Back up", OPERATOR, enabled=True)
     jobs = recorded(catalogue, definition(module_name="new"))
     new, old = jobs["new.BackUp"], jobs["old.BackUp"]
     assert (new.name, new.enabled, new.installed) == ("Back up", False, True)
@@ -182,16 +187,16 @@ def test_a_job_that_moved_is_a_new_one_that_nobody_has_enabled(catalogue: JobCat
 def test_a_job_is_enabled_by_its_name_or_class_path(few: JobCatalogue, clock: Clock, name: str) -> None:
     recorded(few, definition(), definition("Other", "Other"))
     clock.forward(hours=1)
-    assert few.set_enabled(name, enabled=True).enabled
+    assert few.set_enabled(name, OPERATOR, enabled=True).enabled
     assert {job.name: job.enabled for job in few.jobs()} == {"Back up": True, "Other": False}
-    assert few.set_enabled(name, enabled=False).last_updated == clock.now
+    assert few.set_enabled(name, OPERATOR, enabled=False).last_updated == clock.now
 
 
 @pytest.mark.parametrize("name", ["back up", "BackUp", "", "%"])
 def test_what_is_no_job_cannot_be_enabled(few: JobCatalogue, name: str) -> None:
     recorded(few, definition())
     with pytest.raises(NotFound, match="signoff job list"):
-        few.set_enabled(name, enabled=True)
+        few.set_enabled(name, OPERATOR, enabled=True)
 
 
 # What administrators decide
@@ -344,6 +349,132 @@ def test_who_may_not(few: JobCatalogue, actor: Actor, exists: bool, refusal: typ
 def test_who_may_change_and_not_view_can_change(few: JobCatalogue) -> None:
     (job,) = recorded(few, definition()).values()
     assert change(few, job, {"enabled": True}, someone(Action.CHANGE)).enabled
+
+
+def test_who_has_just_been_removed_can_change_nothing(few: JobCatalogue) -> None:
+    (job,) = recorded(few, definition()).values()
+    with pytest.raises(Forbidden, match="removed or deactivated"):
+        asyncio.run(few.change(ADMIN, job.id, {"enabled": True}))
+
+
+# Who switches approval off
+
+
+OFF, ON = {"approval_required": False}, {"approval_required": True}
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "needs"),
+    [
+        pytest.param({"approval_required": True}, OFF, True, id="approval is switched off"),
+        pytest.param({}, ON, True, id="approval is switched on"),
+        pytest.param({}, {"has_sensitive_variables": True}, True, id="it is said to be sensitive"),
+        pytest.param({}, {"approval_required_override": True}, True, id="what the code says now is to stay"),
+        pytest.param({"approval_required": True}, {"enabled": True}, False, id="it is enabled"),
+        pytest.param({"approval_required": True}, {"approval_required_override": False}, False, id="what is so anyway"),
+        pytest.param({"approval_required": True}, {"time_limit": 5}, False, id="a limit"),
+    ],
+)
+def test_to_switch_approval_or_sensitivity_one_must_be_able_to_approve(
+    few: JobCatalogue, code: dict[str, Any], body: dict[str, Any], needs: bool
+) -> None:
+    (job,) = recorded(few, definition(**code)).values()
+    if needs:
+        with pytest.raises(Forbidden, match=MAY_NOT_SWITCH):
+            change(few, job, body, someone(Action.CHANGE))
+        assert few.jobs() == [job]
+    change(few, job, body, someone(Action.CHANGE, *([Action.APPROVE] if needs else [])))
+
+
+def test_who_has_switched_approval_off_is_known_until_it_is_on(few: JobCatalogue, clock: Clock) -> None:
+    (job,) = recorded(few, definition(approval_required=True)).values()
+    off = change(few, job, OFF)
+    assert off.approval_off == {"by": "admin", "at": NOW.isoformat()}
+    clock.forward(hours=1)
+    assert change(few, job, {"hidden": True}).approval_off == off.approval_off
+    assert change(few, job, ON).approval_off is None
+
+
+@pytest.mark.parametrize(
+    ("before", "body", "after", "mark"),
+    [
+        pytest.param({"approval_required": True}, {}, {}, None, id="its code no longer asks for approval"),
+        pytest.param({}, OFF, {"approval_required": True}, {"by": "", "at": NOW.isoformat()},
+                     id="its code begins to ask, and an override stands against it"),
+        pytest.param({}, ON, {"approval_required": True}, None, id="code and override agree"),
+    ],
+)  # fmt: skip
+def test_code_that_changes_switches_nothing_off_by_itself(
+    few: JobCatalogue, before: dict[str, Any], body: dict[str, Any], after: dict[str, Any], mark: object
+) -> None:
+    (job,) = recorded(few, definition(**before)).values()
+    change(few, job, body)
+    assert recorded(few, definition(**after))["pack.BackUp"].approval_off == mark
+
+
+# The audit
+
+
+def events(catalogue: JobCatalogue) -> list[tuple[EventType, str, dict[str, Any]]]:
+    with catalogue._store.transaction(write=False) as tx:
+        return [(event.act, event.actor, dict(event.data)) for event in tx.events(0, 100)]
+
+
+def test_a_switch_is_an_event_of_its_own_and_names_who_may_approve(few: JobCatalogue) -> None:
+    (job,) = recorded(few, definition(approval_required=True)).values()
+    with few._store.transaction() as tx:
+        tx.add(make_user("boss", is_superuser=True), make_user("gone", is_superuser=True, is_active=False))
+        tx.add(make_user("nobody"))
+    change(few, job, {**OFF, "time_limit": 5, "job_queues": ["bulk"], "description": "x" * 500})
+    change(few, job, ON)
+    (off, changed, on) = events(few)
+    switched = {"approval_required": {"old": True, "new": False}}
+    assert off == (EventType.APPROVAL_SWITCHED_OFF, "admin", {"changes": switched, "approvers": ["boss"]})
+    assert changed == (
+        EventType.JOB_CHANGED,
+        "admin",
+        {
+            "changes": {
+                "description": {"old": "", "new": "x" * 200 + "…"},
+                "job_queues": {"old": [], "new": ["bulk"]},
+                "overridden": {"old": [], "new": ["approval_required", "description", "job_queues", "time_limit"]},
+                "time_limit": {"old": 0.0, "new": 5.0},
+            }
+        },
+    )
+    assert on[0] is EventType.APPROVAL_SWITCHED_ON
+
+
+@pytest.mark.parametrize(
+    ("act", "recorded_as"),
+    [
+        pytest.param(lambda few, _: few.set_enabled("Back up", OPERATOR, enabled=True),
+                     (EventType.JOB_CHANGED, OPERATOR.username, {"enabled": {"old": False, "new": True}}),
+                     id="enabled on the machine"),
+        pytest.param(lambda few, job: change(few, job, {"has_sensitive_variables": True}),
+                     (EventType.SENSITIVITY_CHANGED, "admin", {"has_sensitive_variables": {"old": False, "new": True}}),
+                     id="said to be sensitive"),
+        pytest.param(lambda few, _: few.record([definition(approval_required=True)]),
+                     (EventType.APPROVAL_SWITCHED_ON, "", {"approval_required": {"old": False, "new": True}}),
+                     id="changed by its code"),
+        pytest.param(lambda few, _: few.record([]),
+                     (EventType.JOB_CHANGED, "", {"installed": {"old": True, "new": False}}), id="gone"),
+    ],
+)  # fmt: skip
+def test_whatever_changes_a_job_is_recorded(
+    few: JobCatalogue, act: Callable[[JobCatalogue, Job], Any], recorded_as: tuple[EventType, str, Any]
+) -> None:
+    (job,) = recorded(few, definition()).values()
+    act(few, job)
+    (done, by, said) = events(few)[0]
+    assert (done, by, said["changes"]) == recorded_as
+
+
+def test_what_changes_nothing_is_not_recorded(few: JobCatalogue) -> None:
+    (job,) = recorded(few, definition()).values()
+    change(few, job, {"enabled": False})
+    recorded(few, definition(code_digest="1"))
+    assert events(few) == []
 
 
 # The code

@@ -478,6 +478,18 @@ def test_who_has_seen_a_request_before_it_was_changed_cannot_decide_about_it(
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_dry_run_that_becomes_a_real_one_while_approval_is_switched_off_is_marked(
+    plants: Plants, schedule: Any
+) -> None:
+    mark = {"by": "mallory", "at": NOW.isoformat()}
+    plant = ready(plants, supports_dryrun=True, approval_off=mark)
+    row = asked(plant, schedule, data={**INPUTS, "dryrun": True})
+    assert row.approval_off is None
+    assert edit(plant, plant.actor, row, data={**OTHER, "dryrun": False}).approval_off == mark
+    assert edit(plant, plant.actor, row, data={**OTHER, "dryrun": True}).approval_off == mark, "it stays"
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_dry_run_that_becomes_a_real_one_waits_for_approval(plants: Plants, schedule: Any) -> None:
     plant = ready(plants, **APPROVAL)
     row = asked(plant, schedule, data={**INPUTS, "dryrun": True})

@@ -66,6 +66,43 @@ def person(*grants: tuple[ObjectType, Action, Any], read_only: bool = False) -> 
     return Actor(id=uuid4(), username="carol", grants=made, read_only=read_only)
 
 
+# While approval is switched off
+
+
+MARK = {"by": "mallory", "at": NOW.isoformat()}
+SPARED = {"approval_off": MARK}
+
+
+@pytest.mark.parametrize("schedule", EVERY)
+def test_what_is_requested_while_approval_is_switched_off_is_marked(plants: Plants, schedule: object) -> None:
+    plant = plants.ready(supports_dryrun=True, **SPARED)
+    for data, mark in ((INPUTS, MARK), ({**INPUTS, "dryrun": True}, None)):
+        when = {**schedule, "name": str(mark)} if isinstance(schedule, dict) and "name" in schedule else schedule
+        became = ask(plant, when, data=data)
+        made = became.scheduled_job or became.job_result
+        assert made is not None
+        assert made.approval_off == mark
+
+
+def test_its_runs_are_marked_too_and_the_audit_says_so(plants: Plants) -> None:
+    plant = plants.ready(**SPARED)
+    ask(plant, LATER)
+    plant.now = NOW + HOUR
+    plant.settle()
+    plant.work_off()
+    assert plant.only(JobResult).approval_off == MARK
+    admitted = [event.data for event in events(plant) if event.act is EventType.ADMITTED]
+    assert admitted == [{"approval_off": MARK}]
+
+
+def test_what_waited_before_approval_was_switched_off_waits_and_is_not_marked(plants: Plants) -> None:
+    plant = plants.ready(**APPROVAL)
+    row = ask(plant, LATER).scheduled_job
+    assert row is not None
+    plant.change(plant.job, approval_required=False, **SPARED)
+    assert (row.approval, row.approval_off) == (ApprovalState.PENDING, None)
+
+
 # Who asks, and for what
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from api_shim.domain.accounts import Group, User
 from api_shim.domain.model import NEVER, Job, JobResult
 from api_shim.store import Duplicate, Store, Transaction, database
 from api_shim.store.database import MIGRATIONS
-from api_shim.store.tables import metadata
+from api_shim.store.tables import jobs, metadata
 from approval_gate.errors import Invalid, Unavailable
 from tests.factories import make_job, make_result, make_user
 
@@ -108,6 +109,30 @@ def test_job_results_of_before_they_had_ids_of_their_own_keep_their_runs(
         [kept] = tx.all(JobResult)
     store.close()
     assert (kept.id, kept.flow_run_id, kept.cancelled_by) == (result, result, "")
+
+
+def test_what_had_its_approval_switched_off_before_that_was_recorded_is_marked(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(empty_url)
+    upgrade = database.command.upgrade
+    with monkeypatch.context() as before:
+        before.setattr(database.command, "upgrade", lambda config, _head: upgrade(config, "0008"))
+        store.migrate()
+    # By what the code asks for and what is set: what is known of who switched it off.
+    expected = {(True, True): None, (True, False): {"by": "", "at": None}, (False, False): None, (False, True): None}
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        for asks, is_set in expected:
+            job = make_job(name=f"{asks} {is_set}", declared={"approval_required": asks}, approval_required=is_set)
+            row = {name: value for name, value in asdict(job).items() if name != "approval_off"}
+            connection.execute(jobs.insert().values(row))
+    engine.dispose()
+    store.migrate()
+    with store.transaction(write=False) as tx:
+        found = {job.name: job.approval_off for job in tx.all(Job)}
+    store.close()
+    assert found == {f"{asks} {is_set}": mark for (asks, is_set), mark in expected.items()}
 
 
 def test_the_migrations_are_one_chain() -> None:

@@ -240,6 +240,7 @@ class Gate(Origin):
             sessions=self.sessions,
             requests=self.known,  # type: ignore[arg-type]  # the same promise, of two questions
             internal=INTERNAL,
+            refusals=self.refusals,
             clock=clock,
         )
 

@@ -11,7 +11,7 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.recurrence import Interval
 from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import TOLD
-from api_shim.web.pages.labels import ACTS, STANDINGS, happened, remark, schedule
+from api_shim.web.pages.labels import ACTS, STANDINGS, happened, remark, schedule, switched_off
 from tests.factories import NOW, make_job, make_scheduled, make_user
 
 START = datetime(2026, 5, 4, 22, 30, tzinfo=UTC)
@@ -37,10 +37,21 @@ def test_when_it_runs(to: dict[str, Any], said: str) -> None:
 
 def test_every_standing_has_its_words_and_every_act_that_can_befall_one() -> None:
     assert {*STANDINGS} == {*ScheduleStatus}
-    of_others = {
-        act for act in EventType if act.value.startswith(("user.", "group.", "token.", "permission.", "result."))
-    }
+    nouns = {"user", "group", "token", "permission", "result", "job", "sign-in"}
+    of_others = {act for act in EventType if act.partition(".")[0] in nouns}
     assert {*TOLD} - of_others == {*ACTS}
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        ({"by": "alice", "at": START.isoformat()}, " by alice on 2026-05-05 00:30"),
+        ({"by": "", "at": None}, ""),
+    ],
+)
+def test_who_switched_approval_off(mark: dict[str, Any], said: str) -> None:
+    sentence = f"It was requested while approval of its Job was switched off{said}."
+    assert switched_off(mark, "Europe/Berlin") == sentence
 
 
 def event(act: EventType, actor: str = "", **data: Any) -> AuditEvent:
@@ -54,6 +65,8 @@ def event(act: EventType, actor: str = "", **data: Any) -> AuditEvent:
         (event(EventType.APPROVED, "bob", force=True), "bob approved it after its start time"),
         (event(EventType.RETURNED), "It returned to the approval queue"),
         (event(EventType.CHANGED, "bob", fields=["crontab", "start_time"]), "bob changed its crontab and start"),
+        (event(EventType.DECISION_REFUSED, "bob", count=1), "bob was refused a decision about it"),
+        (event(EventType.DECISION_REFUSED, "bob", count=7), "bob was refused a decision about it 7 times"),
         (event(EventType.ASSUMED, "bob", was="alice"), "bob assumed ownership (previous owner: alice)"),
         (event(EventType.ASSUMED, "bob"), "bob assumed ownership (it had no owner)"),
         (

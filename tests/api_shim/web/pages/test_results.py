@@ -20,7 +20,7 @@ from api_shim.web.pages.results import LATE_LINES
 from flows.registry import discover
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
-from tests.factories import NOW, make_result
+from tests.factories import NOW, OPERATOR, make_result
 
 LONG_AGO = NOW - timedelta(days=1)
 
@@ -179,7 +179,7 @@ def test_a_run_is_cancelled_and_its_page_tells_by_whom(visitor: Visitor) -> None
 
 def test_a_run_again_leads_to_its_own_page(visitor: Visitor) -> None:
     visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
-    job = visitor.origin.catalogue.set_enabled("Check hosts", enabled=True)
+    job = visitor.origin.catalogue.set_enabled("Check hosts", OPERATOR, enabled=True)
     result = visitor.ran(job_id=job.id, inputs={"hosts": "localhost:80"})
     answer = visitor.does(result.id, "run-again")
     assert answer.status_code == 303, answer.text
