@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
+from api_shim.services.audit_signing import open_store
+from api_shim.settings import Settings
 from api_shim.store import Store
 
 MOST_STATEMENTS = 2000
@@ -41,6 +44,11 @@ def sqlite_with_tables(path: Path) -> str:
     path.touch(mode=0o600)
     path.write_bytes(_sqlite_tables())
     return f"sqlite:///{path}"
+
+
+def store_of(home: Path) -> Store:
+    """Open the store of a home folder, as the server and the commands do; the caller closes it."""
+    return open_store(Settings(home=home), datetime.now(UTC))
 
 
 class _Statements(dict[Any, Any]):
