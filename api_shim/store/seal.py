@@ -67,7 +67,7 @@ class Seal:
         except LookupError as error:
             return str(error)
         kept = self.kept()
-        if kept and kept.number and not tx.exists(AuditEvent, number=kept.number, hash=kept.hash):
+        if kept and not _contains(tx, head, kept):
             return (
                 f"The audit has been set back or rewritten: its event {kept.number} is not the one that "
                 f"{self.file} keeps the hash of."
@@ -77,3 +77,10 @@ class Seal:
         if head.key != self.key.public:
             return f"The end of the audit is signed with another key, {head.key}."
         return "" if self.key.has_signed(head) else f"The end of the audit, event {head.number}, was never signed."
+
+
+def _contains(tx: Transaction, head: AuditHead, earlier: AuditHead) -> bool:
+    """Say whether an audit that ends with one head goes on from another."""
+    if earlier.number == 0:
+        return True
+    return earlier.number <= head.number and tx.exists(AuditEvent, number=earlier.number, hash=earlier.hash)

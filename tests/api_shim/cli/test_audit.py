@@ -9,19 +9,17 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from api_shim.domain.audit import AuditHead, EventType, chain_events, fault, scheduled_job_event
+from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.services.audit_signing import NOTHING_TO_ACCEPT
 from api_shim.settings import system_user
-from api_shim.store import Store
 from tests.api_shim.cli.conftest import Run
-from tests.databases import store_of
+from tests.databases import rewrite_audit, store_of
 from tests.factories import NOW, make_job, make_scheduled, make_user
 
 ALICE, BOB = make_user("alice"), make_user("bob")
@@ -220,22 +218,6 @@ def test_an_export_that_fails_half_way_leaves_no_file(signoff: Run, home: Path, 
 # Against what was kept elsewhere
 
 
-def rewrite(home: Path, actor: str) -> str:
-    """Make the first event someone else's, and every hash and the head fit: what needs no key. Return the last hash."""
-    with closing(sqlite3.connect(home / "signoff.db")) as connection, connection:
-        connection.executescript("DROP TRIGGER audit_events_no_update;")
-        connection.execute("UPDATE audit_events SET actor = ? WHERE number = 1", [actor])
-    with closing(Store(f"sqlite:///{home / 'signoff.db'}")) as store, store.transaction(write=False) as tx:
-        chain, head = chain_events(tx.events(0, 1000), AuditHead()), tx.audit_head()
-    with closing(sqlite3.connect(home / "signoff.db")) as connection, connection:
-        for event in chain:
-            fits = (event.previous_hash, event.hash, event.number)
-            connection.execute("UPDATE audit_events SET previous_hash = ?, hash = ? WHERE number = ?", fits)
-        connection.execute("UPDATE audit_heads SET hash = ?", [chain[-1].hash])
-    assert fault(chain, replace(head, hash=chain[-1].hash)) == ""
-    return chain[-1].hash
-
-
 def sign(home: Path) -> None:
     """Sign the head as only who has the key and the database can, and take back what the home keeps."""
     with closing(store_of(home)) as store, store.transaction() as tx:
@@ -256,7 +238,7 @@ def last_hash(exported: Path) -> str:
 
 @pytest.mark.usefixtures("_recorded")
 def test_hashes_that_were_computed_anew_with_their_head_are_found(signoff: Run, home: Path) -> None:
-    rewrite(home, "bob")
+    rewrite_audit(home, "bob")
     assert signoff("audit", "verify").refusal == "The end of the audit, event 3, was never signed."
     # Nor does the next event make it look genuine.
     refusal = signoff("user", "add", "carol").refusal
@@ -273,7 +255,7 @@ def test_an_audit_that_has_grown_still_is_what_was_exported(signoff: Run, export
 def test_what_was_rewritten_with_the_key_is_found_by_what_was_kept_elsewhere(
     signoff: Run, home: Path, exported: Path
 ) -> None:
-    rewrite(home, "bob")
+    rewrite_audit(home, "bob")
     sign(home)
     assert signoff("audit", "verify").status == 0
     assert signoff("audit", "verify", "--against", str(exported)).refusal == "Event 1 is not what was exported."
