@@ -29,8 +29,9 @@ HEAD = KEY.sign(AuditHead(number=405, hash="a" * 64))
         pytest.param({"key": OTHER.public}, False, id="the name of another key"),
     ],
 )
-def test_a_head_is_signed_if_it_is_as_it_was(to: dict[str, Any], signed: bool) -> None:
-    assert KEY.has_signed(replace(HEAD, **to)) is signed
+@pytest.mark.parametrize("key", [KEY, AuditKey(b"k" * 32)], ids=["by who signed it", "by another process"])
+def test_a_head_is_signed_if_it_is_as_it_was(key: AuditKey, to: dict[str, Any], signed: bool) -> None:
+    assert key.has_signed(replace(HEAD, **to)) is signed
 
 
 def test_what_another_key_has_signed_is_not_signed() -> None:
