@@ -6,6 +6,8 @@ Each second, if the store has anything to do, which is one question:
 * requests that nobody has decided about in their time expire; what has been remembered is announced to Prefect;
 * every few seconds job results that are not final learn from Prefect how their runs stand.
 
+Every minute the head of the audit is kept and told outside the store, if it has moved.
+
 Every half minute all of our deployments and waiting runs in Prefect are compared with the store, and runs that
 nobody executes any more are ended or started again. What a hand changed on a deployment, say by switching its schedule
 on or off in Prefect's UI, is taken back, and remembered.
@@ -24,6 +26,7 @@ from api_shim.domain.model import NEVER, Job, ScheduledJob
 from api_shim.domain.ports import GOING, HELD, DeploymentSpec, Orchestrator, Run
 from api_shim.domain.recurrence import Interval
 from api_shim.reconcile.approval_form import waiting_name
+from api_shim.reconcile.audit_heads import AuditHeads
 from api_shim.reconcile.desired_state import base_deployment, own_deployment
 from api_shim.reconcile.drift import differs
 from api_shim.reconcile.outbox import publish_events
@@ -84,6 +87,7 @@ class BackgroundLoop:
         self._queue = queue
         self._served = served
         self._run_status = run_status
+        self._heads = AuditHeads(store, engine)
         self._clock = clock
         self._began = clock()
         self._swept: datetime | None = None
@@ -103,6 +107,7 @@ class BackgroundLoop:
         now = self._clock()
         if await self._store.read(lambda tx: tx.has_work(now)):
             await self._work(now)
+        await self._heads.tell(now)
         if self._swept is None or now - self._swept >= SWEEP_EVERY:
             self._swept = now
             await self._sweep(now)

@@ -6,6 +6,7 @@ Each setting is an environment variable:
 * ``SIGNOFF_DATABASE_URL``: the database. Default: an SQLite file in the home folder.
 * ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
+* ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit. Default: ``audit.key`` in the home folder.
 * ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` headers are trusted,
   separated by commas. Default: none.
 
@@ -16,8 +17,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import secrets
 import stat
+import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +38,10 @@ WORKER = "signoff-worker"
 OWNER_ONLY = 0o700
 OWNER_FILE = 0o600
 KEY_BYTES = 20
+AUDIT_KEY_BYTES = 32
+NOT_FOR_OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
+"""What the file of the audit's key may not allow; a group may read it."""
+AUDIT_KEY = re.compile(rf"[0-9a-fA-F]{{{2 * AUDIT_KEY_BYTES}}}")
 
 
 class Settings(BaseSettings):
@@ -45,6 +53,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     jobs: str = "flows.examples"
     pool: str = "signoff"
+    audit_key_file: Path | None = None
     trusted_proxies: str = ""
 
     @property
@@ -88,16 +97,73 @@ class Settings(BaseSettings):
         path = self.home / "worker.key"
         try:
             key = path.read_text().strip() if path.exists() else ""
-            if not key:
-                # Renamed into place when complete: half a key could be guessed.
-                fresh = self.home / "worker.key.new"
-                fresh.unlink(missing_ok=True)
-                fresh.touch(mode=OWNER_FILE)
-                fresh.write_text(key := secrets.token_hex(KEY_BYTES))
-                fresh.replace(path)
         except OSError as error:
             raise Unavailable(f"The worker's key {path} cannot be used: {error.strerror}.") from error
+        if not key:
+            write_file(path, key := secrets.token_hex(KEY_BYTES))
         return key
+
+    @property
+    def audit_head_file(self) -> Path:
+        """The file that keeps the last head of the audit outside the database."""
+        return self.home / "audit.head"
+
+    def audit_key(self, *, make: bool = False) -> bytes:
+        """Return the key that signs the audit: 32 bytes, which the file has as 64 hexadecimal digits.
+
+        Args:
+            make: make the key if there is none; never in a file that a setting names, which may just be out of reach.
+
+        Raises:
+            Unavailable: there is no key, it cannot be read, or users for whom it is not meant can read it.
+        """
+        path = self.audit_key_file or self.home / "audit.key"
+        try:
+            if make and self.audit_key_file is None and not path.exists():
+                write_file(path, secrets.token_hex(AUDIT_KEY_BYTES), replace=False)
+            if path.stat().st_mode & NOT_FOR_OTHERS:
+                raise Unavailable(f"The audit's key {path} is open to other users: chmod 600 {path}")
+            text = path.read_text(encoding="ascii", errors="replace").strip()
+        except FileNotFoundError as error:
+            raise Unavailable(
+                f"The audit's key {path} is not there. Restore it from a backup, or name its file with "
+                "SIGNOFF_AUDIT_KEY_FILE; if it is lost, `signoff audit accept` goes on with a new one."
+            ) from error
+        except OSError as error:
+            raise Unavailable(f"The audit's key {path} cannot be used: {error.strerror}.") from error
+        if not AUDIT_KEY.fullmatch(text):
+            raise Unavailable(f"The audit's key {path} is not one: it needs {2 * AUDIT_KEY_BYTES} hexadecimal digits.")
+        return bytes.fromhex(text)
+
+
+def write_file(path: Path, text: str, *, replace: bool = True) -> None:
+    """Write a file for its owner only, as a whole: nobody finds half of it, whatever happens.
+
+    Args:
+        path: where; its folder exists.
+        text: what.
+        replace: whether one that is there is replaced; else it is left as it is.
+
+    Raises:
+        Unavailable: it cannot be written.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        fresh = Path(name)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as out:  # noqa: PTH123 - a descriptor has no path
+                out.write(text)
+                out.flush()
+                os.fsync(descriptor)
+            if replace:
+                fresh.replace(path)
+            else:
+                with suppress(FileExistsError):
+                    path.hardlink_to(fresh)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise Unavailable(f"The file {path} cannot be written: {error.strerror}.") from error
 
 
 def system_user() -> str:

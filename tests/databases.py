@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,9 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
+from api_shim.domain.audit import AuditHead, chain_events, fault
+from api_shim.services.audit_signing import open_store
+from api_shim.settings import Settings
 from api_shim.store import Store
 
 MOST_STATEMENTS = 2000
@@ -41,6 +47,28 @@ def sqlite_with_tables(path: Path) -> str:
     path.touch(mode=0o600)
     path.write_bytes(_sqlite_tables())
     return f"sqlite:///{path}"
+
+
+def store_of(home: Path) -> Store:
+    """Open the store of a home folder, as the server and the commands do; the caller closes it."""
+    return open_store(Settings(home=home), datetime.now(UTC))
+
+
+def rewrite_audit(home: Path, actor: str) -> str:
+    """Make the first event somebody else's, and all hashes and the head fit: without the key. Return the last hash."""
+    with closing(sqlite3.connect(home / "signoff.db")) as connection, connection:
+        connection.executescript("DROP TRIGGER audit_events_no_update;")
+        connection.execute("UPDATE audit_events SET actor = ? WHERE number = 1", [actor])
+    with closing(Store(f"sqlite:///{home / 'signoff.db'}")) as store, store.transaction(write=False) as tx:
+        chain, head = chain_events(tx.events(0, 10_000), AuditHead()), tx.audit_head()
+    with closing(sqlite3.connect(home / "signoff.db")) as connection, connection:
+        for event in chain:
+            fits = (event.previous_hash, event.hash, event.number)
+            connection.execute("UPDATE audit_events SET previous_hash = ?, hash = ? WHERE number = ?", fits)
+        connection.execute("UPDATE audit_heads SET hash = ?", [chain[-1].hash])
+    # Hashes alone tell nothing.
+    assert fault(chain, replace(head, hash=chain[-1].hash)) == ""
+    return chain[-1].hash
 
 
 class _Statements(dict[Any, Any]):

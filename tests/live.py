@@ -23,7 +23,7 @@ from uuid import uuid4
 
 import httpx
 
-from api_shim.store import Store
+from tests.databases import store_of
 from tests.factories import administering
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ class Server(ABC):
     def key(self, who: str) -> str:
         """Return a user's key, after making the user if there is none."""
         if who not in self.keys:
-            with closing(Store(self.database_url)) as store:
+            with closing(store_of(self.home)) as store:
                 admin = administering(store)
                 admin.add_user(who, datetime.now(UTC))
                 self.keys[who] = admin.add_token(who, datetime.now(UTC))

@@ -1,8 +1,9 @@
-"""``signoff audit``: list, verify and export the audit trail."""
+"""``signoff audit``: list, verify and export the audit trail, and go on with one that ends where it should not."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +12,19 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from api_shim.cli.console import AsJson, Home, opened, say, show
+from api_shim.cli.console import AsJson, Home, opened, read_settings, say, show
 from api_shim.cli.times import local_time
-from api_shim.domain.audit import AuditEvent, shape
+from api_shim.domain.audit import AuditEvent, LocalAdministrator, shape
+from api_shim.domain.audit_export import read_export
+from api_shim.services.audit_signing import accept
 from api_shim.services.audit_trail import AuditTrail
-from api_shim.settings import OWNER_FILE
-from approval_gate.errors import Unavailable
+from api_shim.settings import OWNER_FILE, system_user, utc_now
+from approval_gate.errors import Invalid, Unavailable
 
 app = typer.Typer(no_args_is_help=True, help="Show, verify and export the audit trail: who did what, and when.")
 
 MOST = 10_000
+HASH = re.compile(r"[0-9a-fA-F]{64}")
 COLUMNS = ("number", "at", "act", "actor", "name", "data")
 
 
@@ -44,11 +48,36 @@ def _line(event: AuditEvent) -> dict[str, Any]:
 
 
 @app.command("verify")
-def verify(home: Home = None) -> None:
-    """Check that no event has been changed or removed."""
+def verify(
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="EXPORT", help="An earlier export, which all of this audit's events up to its end must equal."
+        ),
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="HASH", help="The hash of an event that was kept elsewhere.")
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Check that no event has been changed or removed, and that the last was signed with the server's key."""
+    if head is not None and not HASH.fullmatch(head):
+        raise typer.BadParameter("a hash has 64 hexadecimal digits", param_hint="--head")
+    known = read_export(_lines(against)) if against is not None else None
     with opened(home) as store:
-        count = AuditTrail(store).verify()
-    say(f"{count} events, none changed or missing.")
+        found = AuditTrail(store).verify(against=known, known=head.lower() if head else None)
+    say(f"{found.count} events, none changed or missing; heads are signed from event {found.signed_from} on.")
+    say(f"The key's public half is {found.key}.")
+    for event in found.accepted:
+        say(f"Event {event.number}: {event.actor} accepted the audit as it was. {event.data.get('reason')}")
+
+
+@app.command("accept")
+def accept_end(home: Home = None) -> None:
+    """Go on, after a restored backup or a lost key, with an audit that does not end as it should. This is recorded."""
+    settings = read_settings(home)
+    settings.make_home()
+    say(f"Recorded that this was accepted: {accept(settings, LocalAdministrator(system_user()), utc_now())}")
 
 
 @app.command("export")
@@ -59,10 +88,25 @@ def export(
     ] = None,
     home: Home = None,
 ) -> None:
-    """Export all events as JSON Lines, the oldest first."""
+    """Export all events as JSON Lines, the oldest first; the last line has the signature."""
     with opened(home) as store, _made(file) as out:
-        for event in AuditTrail(store).events():
-            out.write(f"{json.dumps(shape(event))}\n")
+        for line in AuditTrail(store).export():
+            out.write(f"{json.dumps(line)}\n")
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of an export."""
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for number, text in enumerate(lines, 1):
+                line = json.loads(text)
+                if not isinstance(line, dict):
+                    raise Invalid(f"Line {number} of the export {file} is not an event.")
+                yield line
+    except OSError as error:
+        raise Unavailable(f"The export {file} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise Invalid(f"The export {file} has a line that is not JSON.") from error
 
 
 @contextmanager

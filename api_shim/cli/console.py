@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api_shim.settings import Settings
+from api_shim.services.audit_signing import open_store
+from api_shim.settings import Settings, utc_now
 from api_shim.store import Store
 from approval_gate.errors import GateError
 
@@ -32,12 +33,8 @@ def opened(home: Path | None) -> Iterator[Store]:
     """Open the store of a home folder, and migrate it if needed."""
     settings = read_settings(home)
     settings.make_home()
-    store = Store(settings.store_url)
-    try:
-        store.migrate()
+    with closing(open_store(settings, utc_now())) as store:
         yield store
-    finally:
-        store.close()
 
 
 def say(text: str) -> None:

@@ -1,6 +1,7 @@
 """``signoff up``: the whole server in one process, on one port.
 
-* Before it starts it checks the port, the lock on the home folder, and that the installed versions work together.
+* Before it starts it checks the port, the lock on the home folder, that the audit ends where it should, and that the
+  installed versions work together.
 * A key is printed when it is created, and never again.
 * Ctrl-C or SIGTERM stops it within seconds, and ends the runs in progress.
 """
@@ -15,7 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,7 @@ from api_shim.prefect_api.prefect_server import (
     set_environment,
 )
 from api_shim.services.account_admin import AccountAdmin
+from api_shim.services.audit_signing import check_end, open_store
 from api_shim.settings import WORKER, Settings, server_zone, system_user, utc_now
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
@@ -101,13 +103,9 @@ def up(
     log_to_terminal()
     settings = read_settings(home)
     check_port(host, port)
-    with locked(settings.make_home()):
-        store = Store(settings.store_url)
-        try:
-            store.migrate()
-            serve(settings, store, worker_of(settings, worker, limit), host=host, port=port, demo=demo)
-        finally:
-            store.close()
+    with locked(settings.make_home()), closing(open_store(settings, utc_now())) as store:
+        check_end(store)
+        serve(settings, store, worker_of(settings, worker, limit), host=host, port=port, demo=demo)
     leave()
 
 

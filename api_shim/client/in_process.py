@@ -29,9 +29,10 @@ from api_shim.client.transport import (
 )
 from api_shim.domain.accounts import User
 from api_shim.prefect_api.prefect_client import RemoteOrchestrator
+from api_shim.services.audit_signing import open_store
 from api_shim.services.authentication import INACTIVE, Unauthenticated, actor_of
 from api_shim.settings import WORKER, Settings, server_zone, utc_now
-from api_shim.store import Store, Transaction
+from api_shim.store import Transaction
 from api_shim.web.gateway import as_called
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Actor
@@ -54,12 +55,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         self.address = address
         self._username = username
         self._prefect = prefect
-        self._store = Store(settings.store_url)
-        try:
-            self._store.migrate()
-        except GateError:
-            self._store.close()
-            raise
+        self._store = open_store(settings, utc_now())
         engine = RemoteOrchestrator(prefect, pool=settings.pool)
         application = build(self._store, engine, clock=utc_now, zone=server_zone())
         self._queue = application.queue

@@ -3,6 +3,8 @@
 * An event is recorded in the same transaction as the change that it describes.
 * Its hash covers its contents and the hash before it, so that a change, a gap or a different order is detected. The
   head keeps the last hash, so that a missing end is detected too.
+* Anyone can compute hashes anew. So each head is signed (``audit_key``), in the transaction that makes it, with a key
+  from outside the database; and nothing is recorded after a head that this key has not signed.
 * Events contain comments, and what settings and accounts were and are; but no inputs and no secrets.
 * A Job whose need for approval is switched has an event for that alone, which names everybody who may approve it.
 * What was refused again and again is one event with a count.
@@ -72,6 +74,8 @@ class EventType(StrEnum):
     SIGN_IN_REFUSED = "sign-in.refused"
     DECISION_REFUSED = "approval.refused"
     REQUEST_REFUSED = "request.refused"
+    AUDIT_SIGNED = "audit.signed"
+    AUDIT_ACCEPTED = "audit.accepted"
 
 
 class Author(Protocol):
@@ -145,12 +149,16 @@ class AuditHead:
         number: of the last event; 0 before the first.
         hash: of the last event.
         announced: the number of the last event that Prefect has been told.
+        key: the public half of the key that signed it; empty before the first signature.
+        signature: covers ``number`` and ``hash``, in hexadecimal digits.
     """
 
     id: int = 1
     number: int = 0
     hash: str = FIRST_HASH
     announced: int = 0
+    key: str = ""
+    signature: str = ""
 
 
 def snapshot(thing: Mapping[str, Any]) -> dict[str, Any]:
@@ -315,8 +323,12 @@ def chain_events(events: Iterable[AuditEvent], head: AuditHead) -> list[AuditEve
 
 def hash_of(event: AuditEvent) -> str:
     """Return the hash of all that an event says, and of the hash before it."""
-    said = shape(event)
-    del said["hash"]
+    return hash_of_shape(shape(event))
+
+
+def hash_of_shape(event: Mapping[str, Any]) -> str:
+    """Return the hash of an event in JSON form, whatever hash it tells."""
+    said = {name: value for name, value in event.items() if name != "hash"}
     return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -3,7 +3,8 @@
 * Every event of the audit is told, in order; how far that has come is part of the store.
 * What may have been told already is told under the same id, so it is one event in Prefect.
 * A request is told of when its run is there to be looked at; not for ever, should Prefect not make it.
-* Inputs are no part of what is told, nor is what accounts were and are; what has changed of a Job is.
+* Inputs are no part of what is told, nor is what accounts were and are; what has changed of a Job is. The hash is, too:
+  whoever keeps it elsewhere can have the audit verified against it.
 """
 
 from __future__ import annotations
@@ -77,12 +78,12 @@ def announcement(event: AuditEvent) -> Announcement:
         occurred=event.at,
         resource=(f"signoff.{_subject(event)}", event.name),
         related={role: f"prefect.{role}.{thing}" for role, thing in related.items() if thing},
-        payload={"actor": event.actor, "number": event.number, **said},
+        payload={"actor": event.actor, "number": event.number, "hash": event.hash, **said},
     )
 
 
 def _subject(event: AuditEvent) -> str:
-    """Return what an event is about: a scheduled job, a run, a Job, an account, or else whose act it was."""
+    """Return what an event is about: a scheduled job, a run, a Job, an account, the audit, or else whose act it was."""
     if event.scheduled_job_id:
         return f"scheduled-job.{event.scheduled_job_id}"
     if event.flow_run_id:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from api_shim.domain.query import Listing, Page
 from api_shim.store.database import Duplicate, Store
+from api_shim.store.seal import Seal
 from api_shim.store.transaction import TYPES, Transaction
 
-__all__ = ["TYPES", "Duplicate", "Listing", "Page", "Store", "Transaction"]
+__all__ = ["TYPES", "Duplicate", "Listing", "Page", "Seal", "Store", "Transaction"]

@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
 
 from api_shim.domain.query import found_in
+from api_shim.store.seal import Seal
 from api_shim.store.sql_filters import FOUND
 from api_shim.store.transaction import Transaction
 from approval_gate.errors import GateError, Invalid, Unavailable
@@ -56,11 +57,16 @@ class Store:
     Args:
         url: where it is, as SQLAlchemy writes it: ``sqlite:///…`` or ``postgresql://…``.
 
+    Attributes:
+        seal: what proves the audit from outside the database. Without it only an audit that has never been signed can
+            be written; ``services.audit_signing.open_store`` gives it to every store of a home folder.
+
     Raises:
         Unavailable: there can be no store; the sentence has no password.
     """
 
     def __init__(self, url: str) -> None:
+        self.seal: Seal | None = None
         self._engine = _open(url)
 
     @contextmanager
@@ -85,7 +91,7 @@ class Store:
                     connection.execution_options(isolation_level="REPEATABLE READ")
                 connection.execution_options(signoff_write=write)
                 with connection.begin():
-                    tx = Transaction(connection)
+                    tx = Transaction(connection, self.seal.key if self.seal else None)
                     yield tx
                     tx.close()
         except SQLAlchemyError as error:

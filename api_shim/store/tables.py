@@ -336,6 +336,8 @@ audit_heads = Table(
     Column("number", Integer, nullable=False),
     Column("hash", String(64), nullable=False),
     Column("announced", Integer, nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("signature", String(128), nullable=False),
 )
 
 Index(

@@ -4,7 +4,8 @@
   two writers of different fields do not undo each other.
 * ``visible`` and ``page`` see only what the caller may see.
 * Events to be recorded are kept until the transaction ends and written last, so that those who write at once wait
-  for each other at the end of the chain only, and in no circle.
+  for each other at the end of the chain only, and in no circle. The new head is signed with them; after a head that
+  the key has not signed nothing is recorded, so that nobody's forgery is ever signed over.
 * A statement that is asked again and again is built once, with parameters: SQLAlchemy takes longer to build it and to
   recognise it than SQLite takes to answer it.
 """
@@ -39,15 +40,22 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from api_shim.domain.accounts import Group, Permission, Token, User
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType, chain_events
+from api_shim.domain.audit_key import AuditKey
 from api_shim.domain.model import DeletedRun, Job, JobQueue, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.query import Listing, Page
 from api_shim.store.columns import LOOKUPS, joined
 from api_shim.store.sql_filters import fulfilling, restriction
 from api_shim.store.tables import TABLES, job_results, jobs, scheduled_jobs
+from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Attributes, ObjectType
 
 T = TypeVar("T")
+
+NOT_RECORDED = (
+    "Nothing can be recorded in the audit, because its end is not signed with the key of this process; "
+    "`signoff audit verify` says more."
+)
 
 TYPES: dict[ObjectType, type[Any]] = {
     ObjectType.JOB: Job,
@@ -201,8 +209,9 @@ def _parts(ids: Iterable[UUID]) -> Iterator[list[UUID]]:
 class Transaction:
     """One transaction; made by ``Store.transaction``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, key: AuditKey | None = None) -> None:
         self._connection = connection
+        self._key = key
         self._recorded: list[AuditEvent] = []
 
     def add(self, *things: Any) -> None:
@@ -283,13 +292,30 @@ class Transaction:
         self._recorded.append(event)
 
     def close(self) -> None:
-        """Write the recorded events; nothing follows."""
+        """Write the recorded events, and sign the new head; nothing follows.
+
+        Raises:
+            Unavailable: the head that they would follow is not signed with the store's key.
+        """
         if not self._recorded:
             return
         first = self.audit_head(lock=True)
+        if not (self._key.has_signed(first) if self._key else first.signature == ""):
+            raise Unavailable(NOT_RECORDED)
         chain = chain_events(self._recorded, first)
         self.add(*chain)
-        self.change(first, number=chain[-1].number, hash=chain[-1].hash)
+        self._move(first, replace(first, number=chain[-1].number, hash=chain[-1].hash))
+
+    def sign_audit(self) -> AuditHead:
+        """Sign the end of the audit as it is, which vouches for everything before it, and return it."""
+        head = self.audit_head(lock=True)
+        return self._move(head, head)
+
+    def _move(self, before: AuditHead, head: AuditHead) -> AuditHead:
+        if self._key is not None:
+            head = self._key.sign(head)
+        to = {name: getattr(head, name) for name in ("number", "hash", "key", "signature")}
+        return self.change(before, **to)
 
     def audit_head(self, *, lock: bool = False) -> AuditHead:
         """Return the end of the audit."""

@@ -12,7 +12,7 @@ import httpx
 
 from api_shim.domain.accounts import Token, User
 from api_shim.domain.model import Job, Status
-from api_shim.store import Store
+from tests.databases import store_of
 from tests.factories import administering, make_result, make_scheduled
 from tests.live import Server
 
@@ -29,7 +29,7 @@ class People:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._store = Store(server.database_url)
+        self._store = store_of(server.home)
         self.identity = administering(self._store)
 
     def close(self) -> None:

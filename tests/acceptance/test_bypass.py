@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,6 +24,7 @@ import pytest
 from api_shim.store import Store
 from approval_gate.policy import MAY_NOT_SWITCH
 from tests.acceptance.people import FAR, RESULTS, People, unique
+from tests.databases import rewrite_audit, store_of
 from tests.live import Live, environment, eventually
 
 pytestmark = pytest.mark.slow
@@ -449,3 +452,53 @@ def test_approval_that_is_switched_off_and_on_again_shows_as_exactly_that(
     assert news["resource"]["prefect.resource.id"] == f"signoff.job.{job['id']}"
     assert {boss, "admin"} <= {*news["payload"]["approvers"]}
     assert editor not in news["payload"]["approvers"]
+
+
+# The audit: rewritten in a copy of the server's home, for other tests go on with the server's own
+
+
+@pytest.fixture
+def copied(live: Live, tmp_path: Path) -> Live:
+    """The home folder of the server as it is now, elsewhere, with its key."""
+    here, there = (sqlite3.connect(home / "signoff.db") for home in (live.home, tmp_path))
+    with closing(here), closing(there):
+        here.backup(there)
+    for name in ("audit.key", "audit.head"):
+        shutil.copy(live.home / name, tmp_path)
+    return replace(live, home=tmp_path)
+
+
+def told_head(stage: Stage) -> Shape | None:
+    """Return the last head that Prefect has been told."""
+    asked = {"filter": {"event": {"name": ["signoff.audit.head"]}}}
+    events = stage.prefect("POST", "events/filter", asked).json()["events"]
+    return max((event["payload"] for event in events), key=lambda head: head["number"], default=None)
+
+
+def refused(live: Live, *words: str) -> bool:
+    """Say whether a command on the audit prints nothing but a refusal."""
+    return live.cli("audit", *words, check=False) == ""
+
+
+def test_an_audit_that_is_rewritten_with_all_its_hashes_is_found(copied: Live) -> None:
+    copied.cli("audit", "export", str(exported := copied.home / "audit.jsonl"))
+    assert "none changed or missing" in copied.cli("audit", "verify", "--against", str(exported))
+    rewrite_audit(copied.home, "mallory")
+    assert refused(copied, "verify")
+    assert refused(copied, "verify", "--against", str(exported))
+    # The next event does not make it look genuine, for there is none.
+    assert copied.cli("user", "add", unique("carol").replace(" ", "-"), check=False) == ""
+    assert refused(copied, "verify")
+
+
+def test_an_audit_that_is_rewritten_with_its_key_is_found_by_a_head_that_prefect_was_told(
+    stage: Stage, copied: Live
+) -> None:
+    head = eventually(lambda: told_head(stage))
+    assert "none changed or missing" in copied.cli("audit", "verify", "--head", head["hash"])
+    rewrite_audit(copied.home, "mallory")
+    with closing(store_of(copied.home)) as store, store.transaction() as tx:
+        assert store.seal is not None
+        store.seal.keep(tx.sign_audit())
+    assert "none changed or missing" in copied.cli("audit", "verify")
+    assert refused(copied, "verify", "--head", head["hash"])

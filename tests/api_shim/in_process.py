@@ -20,11 +20,10 @@ import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from api_shim.domain.ports import LogLine
-from api_shim.store import Store
 from api_shim.web.proxies import BehindProxies
 from flows.registry import discover
 from tests.api_shim.origin import Origin
-from tests.databases import sqlite_with_tables
+from tests.databases import sqlite_with_tables, store_of
 from tests.live import Server
 
 MODULES = ("tests.acceptance.jobs_for_tests", "flows.examples")
@@ -85,8 +84,9 @@ class InProcess(Server):
 @contextmanager
 def in_process(home: Path) -> Iterator[InProcess]:
     """Start a server, whose files are in a folder, for a while."""
+    sqlite_with_tables(home / "signoff.db")
     with (
-        closing(Store(sqlite_with_tables(home / "signoff.db"))) as store,
+        closing(store_of(home)) as store,
         start_blocking_portal() as portal,
     ):
         application = Origin(store, now)

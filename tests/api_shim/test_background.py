@@ -862,7 +862,7 @@ def test_what_prefect_is_told_of_an_event(
     it = announcement(replace(EVENT, **about))
     assert (it.event, it.occurred) == ("signoff.approval.approved", NOW)
     assert (it.resource, it.related) == ((resource, "nightly"), related)
-    assert it.payload == {"actor": "bob", "number": 7, **said}
+    assert it.payload == {"actor": "bob", "number": 7, "hash": "f" * 64, **said}
 
 
 @pytest.mark.parametrize(
@@ -878,7 +878,7 @@ def test_what_prefect_is_told_of_an_account(act: EventType, noun: str) -> None:
     it = announcement(replace(EVENT, act=act, data={"id": str(SOMEBODY), "fields": ["name"], "changes": {"name": {}}}))
     assert (it.event, it.related) == (f"signoff.{act}", {})
     assert it.resource == (f"signoff.{noun}.{SOMEBODY}", "nightly")
-    assert it.payload == {"actor": "bob", "number": 7, "fields": ["name"]}
+    assert it.payload == {"actor": "bob", "number": 7, "hash": "f" * 64, "fields": ["name"]}
 
 
 @pytest.mark.parametrize("act", EventType)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from approval_gate.errors import Unavailable
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "DATABASE_URL", "JOBS", "POOL"):
+    for name in ("HOME", "DATABASE_URL", "JOBS", "POOL", "AUDIT_KEY_FILE"):
         monkeypatch.delenv(f"SIGNOFF_{name}", raising=False)
 
 
@@ -97,3 +98,47 @@ def test_a_key_that_cannot_be_kept_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "worker.key").mkdir()
     with pytest.raises(Unavailable, match=r"worker\.key cannot be used: "):
         Settings(home=tmp_path).worker_key()
+
+
+# The audit's key
+
+
+def test_the_audits_key_is_made_once_and_is_for_its_owner_alone(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    with pytest.raises(Unavailable, match=r"audit\.key is not there"):
+        settings.audit_key()
+    with ThreadPoolExecutor(4) as pool:
+        made = {*pool.map(lambda _: settings.audit_key(make=True), range(8))}
+    assert made == {settings.audit_key()}
+    assert len(settings.audit_key()) == 32
+    assert mode(tmp_path / "audit.key") == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["audit.key"]
+
+
+def test_a_key_that_a_setting_names_is_read_and_never_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNOFF_AUDIT_KEY_FILE", str(named := tmp_path / "elsewhere.key"))
+    settings = Settings(home=tmp_path)
+    with pytest.raises(Unavailable, match=r"elsewhere\.key is not there"):
+        settings.audit_key(make=True)
+    named.write_text(f"{'0f' * 32}\n")
+    named.chmod(0o440)
+    assert settings.audit_key(make=True) == b"\x0f" * 32
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere.key"]
+
+
+@pytest.mark.parametrize("bits", [0o604, 0o602, 0o620])
+def test_a_key_that_others_can_read_or_replace_is_refused(tmp_path: Path, bits: int) -> None:
+    settings = Settings(home=tmp_path)
+    settings.audit_key(make=True)
+    (tmp_path / "audit.key").chmod(bits)
+    with pytest.raises(Unavailable, match="is open to other users: chmod 600"):
+        settings.audit_key()
+
+
+@pytest.mark.parametrize("text", ["", "0" * 63, "0" * 65, "x" * 64, "é" * 32, f"{'0' * 32} {'0' * 32}"])
+def test_what_is_no_key_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    (tmp_path / "audit.key").write_text(text)
+    (tmp_path / "audit.key").chmod(0o600)
+    with pytest.raises(Unavailable) as refused:
+        Settings(home=tmp_path).audit_key(make=True)
+    assert str(refused.value) == f"The audit's key {tmp_path / 'audit.key'} is not one: it needs 64 hexadecimal digits."

@@ -13,12 +13,12 @@ from fastapi.routing import APIRoute
 from api_shim.cli import accounts
 from api_shim.domain.accounts import User
 from api_shim.settings import WORKER
-from api_shim.store import Store
 from api_shim.web.rest import users
 from approval_gate.policy import LAST_SUPERUSER
 from tests.api_shim.cli.conftest import Run
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
+from tests.databases import store_of
 from tests.factories import NOW, administering
 
 REFUSED, NO_SUCH_WAY, DONE = "refused", "no such way", "done"
@@ -68,7 +68,7 @@ class House:
 @pytest.fixture
 def house(signoff: Run, home: Path, clock: Clock) -> Iterator[House]:
     signoff("group", "add", "ops")
-    store = Store(f"sqlite:///{home / 'signoff.db'}")
+    store = store_of(home)
     origin = Origin(store, clock)
     root = origin.user("root")
     origin.user("bob", superuser=False)

@@ -19,7 +19,7 @@ from api_shim.prefect_api import prefect_client
 from api_shim.settings import Settings, utc_now
 from api_shim.store import Store
 from approval_gate.errors import Forbidden, NotFound, Unavailable
-from tests.databases import sqlite_with_tables
+from tests.databases import sqlite_with_tables, store_of
 from tests.factories import administering, make_job, make_result, make_scheduled
 
 NOBODY = "http://127.0.0.1:1"
@@ -76,7 +76,7 @@ def test_what_prefect_keeps_is_not_there_while_it_is_silent(alice: Shim) -> None
 def test_who_is_nobody_or_may_not_sign_in_does_nothing(home: Path) -> None:
     with Shim.within("bob", home=home, url=NOBODY) as shim, pytest.raises(Forbidden, match="no user named 'bob'"):
         shim.jobs()
-    store = Store(f"sqlite:///{home / 'signoff.db'}")
+    store = store_of(home)
     administering(store).add_user("root", utc_now(), superuser=True)
     administering(store).set_active("alice", utc_now(), active=False)
     store.close()
@@ -85,7 +85,7 @@ def test_who_is_nobody_or_may_not_sign_in_does_nothing(home: Path) -> None:
 
 
 def test_what_somebody_may_is_what_they_may_now(home: Path) -> None:
-    store = Store(f"sqlite:///{home / 'signoff.db'}")
+    store = store_of(home)
     identity = administering(store)
     identity.add_user("carol", utc_now())
     with Shim.within("carol", home=home, url=NOBODY) as carol:

@@ -6,7 +6,7 @@ Where the code asks for approval and the setting does not, somebody has switched
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
+revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
