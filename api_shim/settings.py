@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import secrets
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ import tzlocal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api_shim.keys import new_key
 from approval_gate.errors import Unavailable
 
 WORKER = "signoff-worker"
@@ -33,7 +33,6 @@ WORKER = "signoff-worker"
 
 OWNER_ONLY = 0o700
 OWNER_FILE = 0o600
-KEY_BYTES = 20
 
 
 class Settings(BaseSettings):
@@ -93,7 +92,7 @@ class Settings(BaseSettings):
                 fresh = self.home / "worker.key.new"
                 fresh.unlink(missing_ok=True)
                 fresh.touch(mode=OWNER_FILE)
-                fresh.write_text(key := secrets.token_hex(KEY_BYTES))
+                fresh.write_text(key := new_key())
                 fresh.replace(path)
         except OSError as error:
             raise Unavailable(f"The worker's key {path} cannot be used: {error.strerror}.") from error

@@ -32,6 +32,7 @@ from api_shim.domain.accounts import (
 )
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.domain.model import ScheduledJob
+from api_shim.keys import new_key
 from api_shim.parsing.account import (
     check_constraints,
     check_end,
@@ -49,7 +50,6 @@ from api_shim.services.accounts import (
     check_one_remains,
     end_sessions,
     lock_concerned,
-    new_key,
     record,
     remove_account,
     user_named,

@@ -24,7 +24,6 @@ Which accounts are linked with which: users in groups, permissions that reach us
 
 from __future__ import annotations
 
-import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +35,7 @@ from uuid import UUID, uuid4
 from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Session, Token, User, UserGroup
 from api_shim.domain.audit import Author, EventType, account_event
 from api_shim.domain.model import ScheduledJob
+from api_shim.keys import new_key
 from api_shim.parsing.account import Reading, Reference, read_form
 from api_shim.services.authentication import hash_key
 from api_shim.services.authorization import check_still_active, get_authorized
@@ -50,8 +50,6 @@ T = TypeVar("T")
 Account = User | Group | Token | Permission
 AnyAccount = TypeVar("AnyAccount", bound=Account)
 USER, GROUP, TOKEN, PERMISSION = ObjectType.USER, ObjectType.GROUP, ObjectType.TOKEN, ObjectType.PERMISSION
-
-KEY_BYTES = 20
 
 NAMED_BY = {USER: "username", GROUP: "name", PERMISSION: "name"}
 """The field that names one of a type."""
@@ -380,11 +378,6 @@ def _name_of(tx: Transaction, thing: Account) -> str:
 
 
 # Finding by name
-
-
-def new_key() -> str:
-    """Return a random key."""
-    return secrets.token_hex(KEY_BYTES)
 
 
 def usernames(tx: Transaction, ids: Iterable[UUID | None]) -> Mapping[UUID | None, str]:
