@@ -21,21 +21,25 @@ import base64
 import contextlib
 import json
 import re
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
-import anyio.to_thread
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.parsing.fields import read_id
-from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauthenticated, authenticate
+from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauthenticated
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.sessions import Sessions
-from api_shim.store import Store
-from api_shim.web.credentials import UI_SETTINGS, asking_no_login, credentials_of, read_credentials, session_key
+from api_shim.services.token_access import TokenAccess
+from api_shim.web.credentials import (
+    UI_SETTINGS,
+    address_of,
+    asking_no_login,
+    credentials_of,
+    read_credentials,
+    session_key,
+)
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import check_type
@@ -78,11 +82,10 @@ class Gateway:
         shim: the REST API.
         pages: the pages.
         prefect: the Prefect server.
-        store: has the users and their tokens.
+        tokens: resolves tokens to users.
         sessions: resolves session cookies to users.
         requests: knows which of Prefect's runs and deployments are ours.
         internal: ``user:password`` of Prefect's internal account.
-        clock: returns the current time, timezone-aware.
     """
 
     def __init__(
@@ -91,20 +94,18 @@ class Gateway:
         shim: ASGIApp,
         pages: ASGIApp,
         prefect: ASGIApp,
-        store: Store,
+        tokens: TokenAccess,
         sessions: Sessions,
         requests: PrefectUI,
         internal: str,
-        clock: Callable[[], datetime],
     ) -> None:
         self._shim = shim
         self._pages = pages
         self._prefect = prefect
-        self._store = store
+        self._tokens = tokens
         self._sessions = sessions
         self._requests = requests
         self._internal = internal
-        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -119,13 +120,13 @@ class Gateway:
         else:
             await self._prefects(scope, receive, send)
 
-    async def _who(self, credentials: Credentials | None) -> Actor:
+    async def _who(self, credentials: Credentials | None, scope: Scope) -> Actor:
         if credentials is None:
             raise Unauthenticated(NO_CREDENTIALS)
-        return await anyio.to_thread.run_sync(authenticate, self._store, credentials, self._clock())
+        return await self._tokens.caller(credentials, address_of(scope))
 
     async def _caller(self, scope: Scope) -> Actor:
-        return await self._who(read_credentials(Headers(scope=scope).get("authorization")))
+        return await self._who(read_credentials(Headers(scope=scope).get("authorization")), scope)
 
     async def _visitor(self, scope: Scope) -> Actor:
         """Return the caller on Prefect's paths, by their session or else by their token."""
@@ -201,7 +202,6 @@ class Gateway:
         return {**nobody, "headers": [*nobody["headers"], (b"authorization", basic)]}
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
         signed_in = False
 
         async def sessions() -> Message:
@@ -210,21 +210,21 @@ class Gateway:
             if message["type"] != "websocket.receive" or signed_in:
                 return message
             signed_in = True
-            return {**message, **await self._signed(message, path)}
+            return {**message, **await self._signed(message, scope)}
 
         await self._prefect(_as_nobody(scope), sessions, send)
 
-    async def _signed(self, message: Message, path: str) -> dict[str, Any]:
+    async def _signed(self, message: Message, scope: Scope) -> dict[str, Any]:
         """Replace the credentials in the first message of a websocket by the internal ones, if they are valid."""
-        token = self._internal if await self._may_connect(message, path) else ""
+        token = self._internal if await self._may_connect(message, scope) else ""
         return {"text": json.dumps({"type": "auth", "token": token}), "bytes": None}
 
-    async def _may_connect(self, message: Message, path: str) -> bool:
+    async def _may_connect(self, message: Message, scope: Scope) -> bool:
         try:
-            actor = await self._who(credentials_of(message))
+            actor = await self._who(credentials_of(message), scope)
         except GateError:
             return False
-        return path in READING_SOCKETS or may_write(actor)
+        return scope["path"] in READING_SOCKETS or may_write(actor)
 
 
 def as_called(scope: Scope, caller: Actor | GateError) -> Scope:

@@ -67,8 +67,8 @@ def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(
     recorded, *after = events
     assert recorded.startswith("Prefect starts, with ")
     assert not recorded.endswith(" 0 Jobs recorded")
-    # One that repeats, one that looks who serves, and the queue with those that follow for it.
-    assert after == ["the door opens", f"{3 + AT_ONCE} loop", "Prefect ends", "0 loops"]
+    # One that repeats, one that looks who serves, one that records uses of tokens, and the queue with those that follow for it.
+    assert after == ["the door opens", f"{4 + AT_ONCE} loop", "Prefect ends", "0 loops"]
 
 
 def test_every_job_is_ready_in_prefect_when_the_door_opens(application: Application, engine: FakeEngine) -> None:

@@ -14,6 +14,7 @@ from api_shim.domain.accounts import COOKIE, LONGEST
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.sessions import Sessions
 from api_shim.web.bodies import read_form
+from api_shim.web.credentials import address_of
 from api_shim.web.errors import status_of
 from api_shim.web.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, is_same, render, text_of, within
 from approval_gate.errors import TooManyAttempts
@@ -41,9 +42,8 @@ async def sign_in(request: Request) -> Response:
     if not is_same(text_of(sent, "csrf"), request.cookies.get(FORM_COOKIE, "")):
         return _form(request, wanted, username, OUT_OF_DATE, 403)
     sessions: Sessions = request.app.state.sessions
-    address = request.client.host if request.client else ""
     try:
-        key, _session = await sessions.sign_in(username, text_of(sent, "secret"), address)
+        key, _session = await sessions.sign_in(username, text_of(sent, "secret"), address_of(request.scope))
     except (TooManyAttempts, Unauthenticated) as error:
         return _form(request, wanted, username, str(error), status_of(error))
     await sessions.forget(request.cookies.get(COOKIE, ""))

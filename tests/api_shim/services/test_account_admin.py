@@ -23,13 +23,12 @@ from api_shim.services.authentication import (
     INVALID_TOKEN,
     Credentials,
     Unauthenticated,
-    authenticate,
     hash_key,
 )
 from api_shim.store import Store
 from approval_gate.errors import Conflict, GateError, Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
-from tests.factories import NOW, OPERATOR
+from tests.factories import NOW, OPERATOR, authenticate
 
 KEY = "0123456789abcdef0123"
 TYPES, VIEW = ["extras.job"], ["view"]
