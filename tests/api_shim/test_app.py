@@ -67,7 +67,7 @@ def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(
     recorded, *after = events
     assert recorded.startswith("Prefect starts, with ")
     assert not recorded.endswith(" 0 Jobs recorded")
-    # One that repeats, one that looks who serves, one that records uses of tokens, and the queue with those that follow for it.
+    # One that repeats, one that looks who serves, one that records uses of tokens, and the queue with its followers.
     assert after == ["the door opens", f"{4 + AT_ONCE} loop", "Prefect ends", "0 loops"]
 
 
