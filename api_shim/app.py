@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +39,7 @@ from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sessions import Sessions
+from api_shim.services.token_access import TokenAccess
 from api_shim.store import Store
 from api_shim.web.deps import Services
 from api_shim.web.load import Measured
@@ -59,6 +60,7 @@ class Application:
 
     store: Store
     sessions: Sessions
+    tokens: TokenAccess
     services: Services
     load: Load
     queue: WorkQueue
@@ -67,7 +69,14 @@ class Application:
     pages: ASGIApp
 
 
-def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], zone: str) -> Application:
+def build(
+    store: Store,
+    engine: Orchestrator,
+    *,
+    clock: Callable[[], datetime],
+    zone: str,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Application:
     """Create the use cases for a store and an engine.
 
     Args:
@@ -75,6 +84,7 @@ def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], 
         engine: Prefect, real or fake.
         clock: returns the current time, aware.
         zone: IANA name of the server's time zone.
+        sleep: waits for so many seconds, where somebody is slowed.
     """
     projection = Reconciler(store, engine, clock)
     load = Load()
@@ -82,10 +92,12 @@ def build(store: Store, engine: Orchestrator, *, clock: Callable[[], datetime], 
     served = ServedQueues(engine, clock)
     run_status = RunStatus(store, engine, queue, clock)
     services = _use_cases(store, engine, projection, queue.wake, served, clock, zone)
-    sessions = Sessions(store, clock)
+    tokens = TokenAccess(store, clock, sleep)
+    sessions = Sessions(store, clock, tokens.note, sleep)
     return Application(
         store=store,
         sessions=sessions,
+        tokens=tokens,
         services=services,
         load=load,
         queue=queue,
@@ -155,10 +167,14 @@ def create_app(
         application.services.catalogue.record(found)
         async with prefect():
             await application.loop.tick()
-            loops = [
-                asyncio.create_task(loop.run())
-                for loop in (application.queue, application.loop, application.served, application.services.refusals)
-            ]
+            running = (
+                application.queue,
+                application.loop,
+                application.served,
+                application.tokens,
+                application.services.refusals,
+            )
+            loops = [asyncio.create_task(loop.run()) for loop in running]
             try:
                 with anyio.move_on_after(FIRST_PASS):
                     await application.queue.settled()

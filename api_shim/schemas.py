@@ -159,6 +159,12 @@ class Token(Object):
     created: datetime
     expires: datetime | None
     write_enabled: bool
+    description: str
+    last_used: datetime | None = Field(description="Recorded once a minute at most; null if it was never used.")
+    last_used_from: str = Field(description="The address that it was last used from.")
+    made_with: Reference | Token | None = Field(
+        description="The token that it was made with, and ends with; null if there was none."
+    )
 
 
 class NewToken(Token):

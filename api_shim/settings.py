@@ -29,6 +29,7 @@ import tzlocal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api_shim.keys import new_key
 from approval_gate.errors import Unavailable
 
 WORKER = "signoff-worker"
@@ -37,7 +38,6 @@ WORKER = "signoff-worker"
 
 OWNER_ONLY = 0o700
 OWNER_FILE = 0o600
-KEY_BYTES = 20
 AUDIT_KEY_BYTES = 32
 NOT_FOR_OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
 """What the file of the audit's key may not allow; a group may read it."""
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         except OSError as error:
             raise Unavailable(f"The worker's key {path} cannot be used: {error.strerror}.") from error
         if not key:
-            write_file(path, key := secrets.token_hex(KEY_BYTES))
+            write_file(path, key := new_key())
         return key
 
     @property

@@ -85,6 +85,7 @@ class Actor:
         superuser: whether they have every permission.
         grants: every enabled permission that they have, directly or through a group.
         read_only: they authenticated with a read-only token, so they may not write.
+        token_id: the token that they authenticated with; None for none.
     """
 
     id: UUID
@@ -92,6 +93,7 @@ class Actor:
     superuser: bool = False
     grants: tuple[Grant, ...] = ()
     read_only: bool = False
+    token_id: UUID | None = None
 
     def may(self, action: Action, kind: ObjectType, thing: Attributes | None = None) -> bool:
         """Say whether a permission grants the action on the type or, with ``thing``, on that object."""

@@ -7,6 +7,7 @@
 * An object must satisfy the permission before and after it is added or changed.
 * Only a superuser may change a superuser or their tokens, or make somebody a superuser. One active superuser must
   remain.
+* A token that ends gives neither itself nor another a later end, and a line of tokens made with each other is short.
 * To be run, a Job must be enabled, installed and meant to be started by people.
 * Who changes whether a Job needs approval, or may have sensitive variables, may change it and approve it.
 * Approve: the caller may change the request and approve its Job. Nobody approves what they requested, have ever owned
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable
@@ -165,6 +167,33 @@ def may_lose_superuser(*, others: int) -> Verdict:
         others: how many other active superusers there are.
     """
     return Allowed() if others else Denied(LAST_SUPERUSER, Conflict)
+
+
+# Tokens
+
+LONGEST_LINE = 5
+"""How many tokens there are in a line of which each was made with the one before."""
+TOO_LONG_A_LINE = "This token comes from too many others to make one with it."
+OUTLASTS = "The token that you use ends before that."
+
+
+def may_make_token(*, line: int) -> Verdict:
+    """Say whether a token may be used to make another.
+
+    Args:
+        line: how many tokens there are in its line: itself, the one that it was made with, and so on.
+    """
+    return refused_if(line >= LONGEST_LINE, TOO_LONG_A_LINE)
+
+
+def may_last(expires: datetime | None, *, ends: datetime | None) -> Verdict:
+    """Say whether a token may get this end from somebody who uses a token: none lasts longer by its own doing.
+
+    Args:
+        expires: the end that it is to get; None for never.
+        ends: the end of the token that is used; None for never.
+    """
+    return refused_if(ends is not None and (expires is None or expires > ends), OUTLASTS, Invalid)
 
 
 def runnable(job: Runnable) -> Verdict:

@@ -11,7 +11,9 @@ from api_shim.domain.audit import LocalAdministrator
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.services.account_admin import AccountAdmin
+from api_shim.services.authentication import Credentials, authenticate_token
 from api_shim.store import Store
+from approval_gate.model import Actor
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -23,6 +25,12 @@ OPERATOR = LocalAdministrator("operator")
 def administering(store: Store) -> AccountAdmin:
     """Return what the command line administers accounts with."""
     return AccountAdmin(store, OPERATOR)
+
+
+def authenticate(store: Store, credentials: Credentials, now: datetime) -> Actor:
+    """Return who signs in with a token."""
+    with store.transaction(write=False) as tx:
+        return authenticate_token(tx, credentials, now)[0]
 
 
 def remove_user(store: Store, username: str, now: datetime) -> None:

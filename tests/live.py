@@ -31,7 +31,7 @@ T = TypeVar("T")
 JOBS = Path(__file__).parent / "acceptance"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """No server here speaks TLS; a client that reads the machine's certificates takes 50 ms to make."""
-KEY = re.compile(r"^  ([a-z]+):([0-9a-f]{40})$", re.MULTILINE)
+KEY = re.compile(r"^  ([a-z]+):(signoff_[0-9A-Za-z]{36})$", re.MULTILINE)
 
 PATIENCE = 240
 """Seconds that what is waited for may take on a machine that is busy with other tests. It measures nothing."""

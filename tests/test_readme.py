@@ -237,7 +237,7 @@ def results(client: httpx.Client) -> list[dict[str, Any]]:
 
 def test_people_get_what_they_are_given_and_no_more(reader: Reader) -> None:
     said = reader.types(PEOPLE)
-    (reader.key,) = re.findall(r"^[0-9a-f]{40}$", said, re.MULTILINE)
+    (reader.key,) = re.findall(r"^signoff_[0-9A-Za-z]{36}$", said, re.MULTILINE)
     with reader.client() as client:
         assert [job["name"] for job in client.get("/jobs/").json()["results"]] == ["Compact"]
         assert client.post("/jobs/Compact/run/", json={"data": {"file": "/tmp/app.db"}}).status_code == 201

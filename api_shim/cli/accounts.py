@@ -22,7 +22,7 @@ from api_shim.settings import server_zone, system_user, utc_now
 from approval_gate.errors import Invalid
 
 users = typer.Typer(no_args_is_help=True, help="Manage users.")
-tokens = typer.Typer(no_args_is_help=True, help="Create tokens, the keys that users sign in with.")
+tokens = typer.Typer(no_args_is_help=True, help="Manage tokens, the keys that users sign in with.")
 groups = typer.Typer(no_args_is_help=True, help="Manage groups of users, who share permissions.")
 permissions = typer.Typer(no_args_is_help=True, help="Manage the permissions of users and groups.")
 
@@ -165,17 +165,68 @@ def add_token(
             metavar="WHEN", help="When it expires: a date and time (ISO 8601), or a duration like 30d or 12h."
         ),
     ] = None,
+    description: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")] = "",
     home: Home = None,
 ) -> None:
     """Add a token and print its key. The key is not shown again."""
     now = utc_now()
-    # Read as bytes, so that invalid UTF-8 is refused as an invalid key instead of failing.
-    key = sys.stdin.buffer.readline().decode(errors="replace").strip() if key_stdin else None
+    key = _read_key() if key_stdin else None
     end = None if expires is None else read_moment(expires, now)
     with administering(home) as admin:
-        made = admin.add_token(username, now, key=key, write_enabled=not read_only, expires=end)
+        made = admin.add_token(
+            username, now, key=key, write_enabled=not read_only, expires=end, description=description
+        )
     # A given key is not printed: it would end up in the logs of a script.
     say(f"{username} can sign in with the given key." if key_stdin else made)
+
+
+def _read_key() -> str:
+    # Read as bytes, so that invalid UTF-8 is refused as an invalid key instead of failing.
+    return sys.stdin.buffer.readline().decode(errors="replace").strip()
+
+
+@tokens.command("list")
+def list_tokens(
+    username: Annotated[str | None, typer.Argument(help="Whose tokens; without a name all.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """List tokens, without their keys: whose, what for, and when and from where they were last used."""
+    with administering(home) as admin:
+        found = admin.tokens(username)
+    rows = (
+        {
+            "id": str(token.id),
+            "user": user.username,
+            "description": token.description,
+            "read_only": not token.write_enabled,
+            "created": local_time(token.created),
+            "expires": local_time(token.expires),
+            "last_used": local_time(token.last_used),
+            "from": token.last_used_from,
+            "made_with": str(token.made_with_id) if token.made_with_id else None,
+        }
+        for token, user in found
+    )
+    columns = ("id", "user", "description", "read_only", "created", "expires", "last_used", "from")
+    show(rows, columns, as_json=as_json)
+
+
+@tokens.command("revoke")
+def revoke_token(
+    token: Annotated[str | None, typer.Argument(help="Its id, or the first eight characters of that.")] = None,
+    key_stdin: Annotated[
+        bool, typer.Option("--key-stdin", help="Read the key of the token from standard input, as of one that leaked.")
+    ] = False,
+    home: Home = None,
+) -> None:
+    """Revoke a token, and every token that was made with it."""
+    if (token is None) != key_stdin:
+        raise Invalid("Give the id of a token, or --key-stdin.")
+    with administering(home) as admin:
+        revoked = admin.remove_key(_read_key(), utc_now()) if token is None else admin.remove_token(token, utc_now())
+    others = f" {revoked.others} token(s) that were made with it have ended too." if revoked.others else ""
+    say(f"Revoked a token of {revoked.username}.{others}")
 
 
 def read_moment(text: str, now: datetime) -> datetime:

@@ -206,12 +206,11 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         shim=shim,
         pages=application.pages,
         prefect=reached,
-        store=store,
+        tokens=application.tokens,
         sessions=application.sessions,
         requests=application.services.prefect_ui,
         internal=internal,
         refusals=application.services.refusals,
-        clock=utc_now,
     )
     server = Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port)
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.

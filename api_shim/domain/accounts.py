@@ -1,6 +1,7 @@
 """Accounts: users, groups, tokens and permissions, and the sessions and passwords of people who use a browser.
 
 * Only hashes are stored: SHA-256 of the keys of tokens and sessions, Argon2 of passwords.
+* A token ends with the one that it was made with.
 * A session ends after half a day without use, after a week in any case, and with the token that it was started with.
 
 Design, section 8.
@@ -36,7 +37,16 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """A key that authenticates its user; only its hash is stored."""
+    """A key that authenticates its user; only its hash is stored.
+
+    Args:
+        write_enabled: whether it may be used for more than reading.
+        expires: when it stops working; None for never.
+        description: what it is for, in its user's words.
+        last_used: when it was last used, within ``USED_EVERY``; None for never.
+        last_used_from: the address that this came from.
+        made_with_id: the token that its maker signed in with; None if they had none. It works only while that one does.
+    """
 
     id: UUID
     user_id: UUID
@@ -44,6 +54,14 @@ class Token:
     write_enabled: bool = True
     expires: datetime | None = None
     created: datetime
+    description: str = ""
+    last_used: datetime | None = None
+    last_used_from: str = ""
+    made_with_id: UUID | None = None
+
+
+USED_EVERY = timedelta(minutes=1)
+"""How often the use of a token is recorded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,6 +39,7 @@ from flows.inputs import is_storable
 Member = TypeVar("Member", bound=StrEnum)
 
 MIN_KEY_LENGTH = 20
+LONGEST_DESCRIPTION = 200
 
 
 def check_username(name: str) -> str:
@@ -94,6 +95,17 @@ def check_end(expires: datetime | None, now: datetime) -> datetime | None:
     if expires is not None and expires <= now:
         raise Invalid("The token would have expired already.")
     return expires
+
+
+def check_description(text: str) -> str:
+    """Return what a token is for.
+
+    Raises:
+        Invalid: it is too long, or cannot be printed.
+    """
+    if len(text) > LONGEST_DESCRIPTION or not text.isprintable():
+        raise Invalid(f"A description has up to {LONGEST_DESCRIPTION} printable characters.")
+    return text
 
 
 def read_types(words: Sequence[str]) -> tuple[ObjectType, ...]:
@@ -243,6 +255,9 @@ Key = (
     ]
     | None
 )
+Description = Annotated[
+    str, of_text(check_description), Field(max_length=LONGEST_DESCRIPTION, description="What it is for.")
+]
 Words = Annotated[list[str], all_as("not_words")]
 Types = Annotated[Words, AfterValidator(rule(read_types)), Field(min_length=1, json_schema_extra=_one_of(ObjectType))]
 Actions = Annotated[Words, AfterValidator(rule(read_actions)), Field(min_length=1, json_schema_extra=_one_of(Action))]
@@ -290,6 +305,7 @@ class TokenFields(TypedDict, total=False):
 
     write_enabled: bool
     expires: End
+    description: Description
 
 
 @with_config(STRICT)

@@ -32,8 +32,10 @@ from api_shim.domain.accounts import (
 )
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.domain.model import ScheduledJob
+from api_shim.keys import new_key
 from api_shim.parsing.account import (
     check_constraints,
+    check_description,
     check_end,
     check_group_name,
     check_key,
@@ -49,9 +51,9 @@ from api_shim.services.accounts import (
     check_one_remains,
     end_sessions,
     lock_concerned,
-    new_key,
     record,
     remove_account,
+    tokens_from,
     user_named,
 )
 from api_shim.services.authentication import actor_of, hash_key
@@ -66,6 +68,8 @@ from approval_gate import ownership
 from approval_gate.errors import Conflict, Invalid, NotFound
 from approval_gate.model import Action, Denied, ObjectType
 
+SHORT_ID = 8
+"""How many characters of an id are enough to name a token."""
 KEY_IN_USE = "This key is in use already."
 SERVICE_PERMISSION = "Workers of signoff"
 ADMINISTRATOR = "admin"
@@ -92,6 +96,21 @@ class Left:
     scheduled: ScheduledJob
     owner: User | None = None
     kept_back: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revoked:
+    """What became of a token that has been removed.
+
+    Args:
+        token: it.
+        username: whose it was.
+        others: how many others have ended with it, because they were made with it.
+    """
+
+    token: Token
+    username: str
+    others: int
 
 
 class AccountAdmin:
@@ -252,6 +271,7 @@ class AccountAdmin:
         key: str | None = None,
         write_enabled: bool = True,
         expires: datetime | None = None,
+        description: str = "",
     ) -> str:
         """Make a token and return its key, which cannot be read again.
 
@@ -261,10 +281,11 @@ class AccountAdmin:
             key: the key to take; a random one if none is given.
             write_enabled: whether it may be used for more than reading.
             expires: when it stops working; never if not given.
+            description: what it is for.
 
         Raises:
             NotFound: there is no such user.
-            Invalid: the key is too short, or it is past its end already.
+            Invalid: the key is too short, the description too long, or it is past its end already.
             Conflict: the key is in use.
         """
         given: dict[str, Any] = {}
@@ -274,8 +295,56 @@ class AccountAdmin:
             given["expires"] = check_end(expires, now)
         if not write_enabled:
             given["write_enabled"] = False
+        if description:
+            given["description"] = check_description(description)
         with self._adding(KEY_IN_USE) as tx:
             return self._add_token(tx, user_named(tx, username), now, **given)
+
+    def tokens(self, username: str | None = None) -> list[tuple[Token, User]]:
+        """Return every token, or every one of a user, with its user; by their name, the oldest first.
+
+        Raises:
+            NotFound: there is no such user.
+        """
+        with self._store.transaction(write=False) as tx:
+            users = tx.all(User) if username is None else [user_named(tx, username, lock=False)]
+            owners = {user.id: user for user in users}
+            found = tx.all(Token, order="created", user_id=set(owners))
+        return sorted(((token, owners[token.user_id]) for token in found), key=lambda each: each[1].username)
+
+    def remove_token(self, reference: str, now: datetime) -> Revoked:
+        """Remove a token, and those that were made with it.
+
+        Args:
+            reference: its id, or the first eight characters of that or more.
+            now: the time.
+
+        Raises:
+            NotFound: there is no such token.
+            Conflict: there are several.
+        """
+        with self._store.transaction() as tx:
+            found = [token for token in tx.all(Token) if _is_called(token, reference)]
+            if len(found) > 1:
+                raise Conflict(f"There are several tokens whose ids begin with {reference!r}.")
+            return self._revoke(tx, next(iter(found), None), now)
+
+    def remove_key(self, key: str, now: datetime) -> Revoked:
+        """Remove the token that has a key, and those that were made with it.
+
+        Raises:
+            NotFound: no token has it.
+        """
+        with self._store.transaction() as tx:
+            return self._revoke(tx, tx.get(Token, key_hash=hash_key(key)), now)
+
+    def _revoke(self, tx: Transaction, token: Token | None, now: datetime) -> Revoked:
+        if token is None:
+            raise NotFound("There is no such token.")
+        lock_concerned(tx, token)
+        others, [user] = tokens_from(tx, token), tx.all(User, id=[token.user_id])
+        remove_account(tx, token, now, self._by)
+        return Revoked(token=token, username=user.username, others=len(others))
 
     # Permissions
 
@@ -435,6 +504,10 @@ def _locked(tx: Transaction, username: str) -> User:
     """
     lock_concerned(tx, user_named(tx, username, lock=False))
     return user_named(tx, username)
+
+
+def _is_called(token: Token, reference: str) -> bool:
+    return len(reference) >= SHORT_ID and str(token.id).startswith(reference.lower())
 
 
 def _heir(tx: Transaction, user: User, username: str) -> User:

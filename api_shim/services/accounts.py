@@ -17,6 +17,7 @@ For callers of the REST API besides:
 * What they add or change must be within what they may add or change, also as it is afterwards.
 * They name only users and groups that they may see; themselves always.
 * Only a superuser touches a superuser or a superuser's tokens, or makes somebody one.
+* A token that is made with a token belongs to it: it ends when that one ends, and is removed with it, whosever it is.
 
 Contract 8.
 
@@ -25,7 +26,6 @@ Which accounts are linked with which: users in groups, permissions that reach us
 
 from __future__ import annotations
 
-import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,22 +38,21 @@ from uuid import UUID, uuid4
 from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Session, Token, User, UserGroup
 from api_shim.domain.audit import Author, EventType, account_event, changes
 from api_shim.domain.model import ScheduledJob
+from api_shim.keys import new_key
 from api_shim.parsing.account import Reading, Reference, read_form
-from api_shim.services.authentication import hash_key
+from api_shim.services.authentication import INVALID_TOKEN, Unauthenticated, hash_key, makers
 from api_shim.services.authorization import check_still_active, get_authorized
 from api_shim.store import TYPES, Duplicate, Store, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import policy
 from approval_gate.errors import Invalid, NotFound
-from approval_gate.model import Action, Actor, ObjectType
+from approval_gate.model import Action, Actor, Denied, ObjectType
 
 T = TypeVar("T")
 
 Account = User | Group | Token | Permission
 AnyAccount = TypeVar("AnyAccount", bound=Account)
 USER, GROUP, TOKEN, PERMISSION = ObjectType.USER, ObjectType.GROUP, ObjectType.TOKEN, ObjectType.PERMISSION
-
-KEY_BYTES = 20
 
 NAMED_BY = {USER: "username", GROUP: "name", PERMISSION: "name"}
 """The field that names one of a type."""
@@ -189,8 +188,9 @@ def _add(desk: _Desk, body: object, tx: Transaction) -> Added:
     policy.enforce(policy.check_type(desk.actor, Action.ADD, desk.kind), desk.kind)
     check_still_active(tx, desk.actor)
     fields = read_form(desk.kind, body, desk.reading(tx))
+    inherited = _from_token(tx, desk.actor, fields) if desk.kind is TOKEN else {}
     key = (fields.get("key") or new_key()) if desk.kind is TOKEN else ""
-    thing = _made(desk, fields, key)
+    thing = _made(desk, {**fields, **inherited}, key)
     _check_superusers(tx, desk, thing)
     add_account(tx, thing, fields, desk.now, desk.actor)
     _check_outcome(tx, desk, Action.ADD, thing)
@@ -200,6 +200,8 @@ def _add(desk: _Desk, body: object, tx: Transaction) -> Added:
 def _change(desk: _Desk, by: Mapping[str, Any], body: object, tx: Transaction) -> Account:
     before: Account = _found(tx, desk, Action.CHANGE, by)
     fields = read_form(desk.kind, body, desk.reading(tx), before)
+    if isinstance(before, Token) and fields.get("expires", before.expires) != before.expires:
+        _check_end(fields["expires"], _end_of(_line_of(tx, desk.actor)))
     _check_superusers(tx, desk, before, becomes=fields.get("is_superuser", False))
     after = change_account(tx, before, fields, desk.now, desk.actor)
     _check_outcome(tx, desk, Action.CHANGE, after)
@@ -224,6 +226,42 @@ def _made(desk: _Desk, fields: Mapping[str, Any], key: str) -> Account:
             return Token(id=uuid4(), user_id=user_id, key_hash=hash_key(key), created=desk.now, **own)
         case _:
             return Permission(id=uuid4(), **own)
+
+
+def _line_of(tx: Transaction, actor: Actor) -> list[Token]:
+    """Return the token that the actor has authenticated with, and those that it comes from; none if they had none.
+
+    Raises:
+        Unauthenticated: one of them has been removed since.
+    """
+    if actor.token_id is None:
+        return []
+    token = tx.get(Token, id=actor.token_id)
+    if token is None:
+        raise Unauthenticated(INVALID_TOKEN)
+    return [token, *makers(tx, token)]
+
+
+def _end_of(line: Iterable[Token]) -> datetime | None:
+    return min((token.expires for token in line if token.expires is not None), default=None)
+
+
+def _check_end(expires: datetime | None, ends: datetime | None) -> None:
+    verdict = policy.may_last(expires, ends=ends)
+    if isinstance(verdict, Denied):
+        raise Invalid({"expires": [verdict.reason]})
+
+
+def _from_token(tx: Transaction, actor: Actor, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a new token gets from the one that it is made with."""
+    line = _line_of(tx, actor)
+    if not line:
+        return {}
+    policy.enforce(policy.may_make_token(line=len(line)), TOKEN)
+    ends = _end_of(line)
+    expires = fields.get("expires") or ends
+    _check_end(expires, ends)
+    return {"made_with_id": actor.token_id, "expires": expires}
 
 
 def _found(tx: Transaction, desk: _Desk, action: Action, by: Mapping[str, Any]) -> Any:
@@ -329,7 +367,7 @@ def change_account(
 
 
 def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author) -> None:
-    """Remove an account that may be removed.
+    """Remove an account that may be removed, and with tokens those that were made with them.
 
     Args:
         tx: the transaction.
@@ -344,8 +382,27 @@ def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author) -
     if isinstance(thing, User):
         for token in tx.all(Token, order="id", user_id=thing.id):
             record(tx, Action.DELETE, token, now, by, before=described(tx, token))
+    for token in tokens_from(tx, thing):
+        record(tx, Action.DELETE, token, now, by, before=described(tx, token))
+        tx.remove(token)
     record(tx, Action.DELETE, thing, now, by, before=described(tx, thing))
     tx.remove(thing)
+
+
+def tokens_from(tx: Transaction, thing: Account) -> list[Token]:
+    """Return the tokens that come from a token, or from those of a user, except this user's own."""
+    if isinstance(thing, User):
+        first, owner = {token.id for token in tx.all(Token, user_id=thing.id)}, thing.id
+    elif isinstance(thing, Token):
+        first, owner = {thing.id}, None
+    else:
+        return []
+    found: list[Token] = []
+    while first:
+        next_ones = tx.all(Token, order="created", made_with_id=first)
+        found += next_ones
+        first = {token.id for token in next_ones}
+    return [token for token in found if token.user_id != owner]
 
 
 def check_one_remains(tx: Transaction, thing: Account) -> None:
@@ -419,11 +476,6 @@ def _name_of(tx: Transaction, thing: Account) -> str:
 
 
 # Finding by name
-
-
-def new_key() -> str:
-    """Return a random key."""
-    return secrets.token_hex(KEY_BYTES)
 
 
 def usernames(tx: Transaction, ids: Iterable[UUID | None]) -> Mapping[UUID | None, str]:

@@ -2,6 +2,8 @@
 
 * A token is found by the hash of its key, and the hashes are compared in constant time.
 * A token that is missing, unknown or expired, or that belongs to a deactivated user, is refused.
+* A token is worth no more than the one that it was made with: where that one is refused it is refused, and where that
+  one only reads it only reads.
 * Permissions are additive. Those of the user and those of their groups count alike; disabled ones do not count.
 * A stored permission that can no longer be read grants nothing, and does not affect the others.
 
@@ -14,13 +16,13 @@ import hashlib
 import hmac
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from api_shim.domain.accounts import Permission, PermissionGroup, PermissionUser, Token, User, UserGroup
-from api_shim.store import Store, Transaction
+from api_shim.store import Transaction
 from api_shim.store.columns import path_types
 from approval_gate import constraints
 from approval_gate.errors import GateError, Invalid
@@ -60,18 +62,8 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def authenticate(store: Store, credentials: Credentials, now: datetime) -> Actor:
-    """Return who signs in, in a transaction of its own.
-
-    Raises:
-        Unauthenticated: with the contract's sentence for what is wrong.
-    """
-    with store.transaction(write=False) as tx:
-        return authenticate_token(tx, credentials, now)
-
-
-def authenticate_token(tx: Transaction, credentials: Credentials, now: datetime) -> Actor:
-    """Return the user that a token belongs to.
+def authenticate_token(tx: Transaction, credentials: Credentials, now: datetime) -> tuple[Actor, Token]:
+    """Return the user that a token belongs to, and the token.
 
     Raises:
         Unauthenticated: the token is not valid; with the contract's message.
@@ -83,17 +75,49 @@ def authenticate_token(tx: Transaction, credentials: Credentials, now: datetime)
     user = tx.get(User, id=token.user_id)
     if user is None or credentials.username not in (None, user.username):
         raise Unauthenticated(INVALID_TOKEN)
+    return actor_with(tx, user, token, now), token
+
+
+def actor_with(tx: Transaction, user: User, token: Token, now: datetime) -> Actor:
+    """Return a user as an actor who has authenticated with a token of theirs.
+
+    Raises:
+        Unauthenticated: the token is not valid, or one that it comes from is not.
+    """
+    _check_valid(token, user, now)
+    line = [token]
+    for maker in makers(tx, token):
+        _check_valid(maker, tx.get(User, id=maker.user_id), now)
+        line.append(maker)
+    read_only = not all(each.write_enabled for each in line)
+    return replace(actor_of(tx, user), read_only=read_only, token_id=token.id)
+
+
+def makers(tx: Transaction, token: Token) -> Iterator[Token]:
+    """Yield the token that a token was made with, the one that this was made with, and so on.
+
+    Raises:
+        Unauthenticated: one of them has been removed.
+    """
+    while token.made_with_id is not None:
+        maker = tx.get(Token, id=token.made_with_id)
+        if maker is None:
+            raise Unauthenticated(INVALID_TOKEN)
+        yield maker
+        token = maker
+
+
+def _check_valid(token: Token, user: User | None, now: datetime) -> None:
     if token.expires is not None and token.expires <= now:
         raise Unauthenticated(EXPIRED)
-    if not user.is_active:
+    if user is None or not user.is_active:
         raise Unauthenticated(INACTIVE)
-    return actor_of(tx, user, read_only=not token.write_enabled)
 
 
-def actor_of(tx: Transaction, user: User, *, read_only: bool = False) -> Actor:
+def actor_of(tx: Transaction, user: User) -> Actor:
     """Return a user as an actor, with every permission that they have now."""
     [actor] = actors_of(tx, [user])
-    return replace(actor, read_only=read_only)
+    return actor
 
 
 def actors_of(tx: Transaction, users: list[User]) -> list[Actor]:

@@ -1,8 +1,8 @@
 """Browser sessions: sign in, stay signed in and sign out.
 
 * People sign in with a user name and a password, or with a token's key, with or without its user's name.
-* Failed attempts are counted by address, and by user name if one is given. After too many, all attempts are refused
-  for some minutes, including correct ones.
+* After some failed attempts the next ones have to wait, so that passwords cannot be tried quickly, and nobody can keep
+  somebody out by trying their name from elsewhere (``domain.slowdown``). A token's key never waits.
 * An unknown user name and a wrong password take equally long, and get the same message.
 * Each sign-in starts a new session with a new key; nothing that the browser sent before is reused.
 * A user who is removed or deactivated, or whose token is removed after they signed in with it, is signed out.
@@ -12,10 +12,11 @@ Design, section 8.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from uuid import UUID, uuid4
@@ -23,12 +24,18 @@ from uuid import UUID, uuid4
 import anyio
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
-from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
 from api_shim.domain.accounts import LONGEST, SEEN_EVERY, Password, Session, Token, User
-from api_shim.services.authentication import Credentials, Unauthenticated, actor_of, authenticate_token, hash_key
+from api_shim.domain.slowdown import TOO_MANY, SignInPace
+from api_shim.services.authentication import (
+    Credentials,
+    Unauthenticated,
+    actor_of,
+    actor_with,
+    authenticate_token,
+    hash_key,
+)
+from api_shim.services.waiting_room import WaitingRoom
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Invalid, TooManyAttempts
 from approval_gate.model import Actor
@@ -36,10 +43,9 @@ from flows.inputs import is_storable
 
 WRONG = "Wrong user name, password or token."
 SIGN_IN_FIRST = "Please sign in first."
-TOO_MANY = "Too many failed attempts to sign in. Please wait a few minutes and try again."
-PER_NAME = parse("10 per 5 minutes")
-PER_ADDRESS = parse("50 per 5 minutes")
 SHORTEST, LONGEST_PASSWORD = 10, 1000
+SEATS = 1_000
+"""How many attempts wait at the same time because others have failed."""
 AT_ONCE = 2
 """How many passwords are verified at the same time; each verification briefly needs 64 MB."""
 
@@ -63,12 +69,22 @@ class Sessions:
     Args:
         store: the store.
         clock: returns the current time, aware.
+        note: records that a token has been used, and from which address.
+        sleep: waits for so many seconds.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], datetime],
+        note: Callable[[Token, str], None],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._attempts = MovingWindowRateLimiter(MemoryStorage())
+        self._note = note
+        self._pace = SignInPace()
+        self._room = WaitingRoom(SEATS, sleep)
         self._hasher = PasswordHasher()
         self._unknown = self._hasher.hash(secrets.token_urlsafe())
         self._at_once = anyio.CapacityLimiter(AT_ONCE)
@@ -85,10 +101,10 @@ class Sessions:
             the session's key, which is not available later, and the session.
 
         Raises:
-            TooManyAttempts: too many attempts have failed.
+            TooManyAttempts: too many attempts have failed; the sentence says when the next may be.
             Unauthenticated: the credentials are wrong.
         """
-        who, token = await self._authenticate_counted(username, secret, address)
+        who, token = await self._authenticate(username, secret, address)
         key = secrets.token_urlsafe(32)
         now = self._clock()
         session = Session(
@@ -103,37 +119,27 @@ class Sessions:
         await self._store.write(partial(_begin, session))
         return key, session
 
-    async def _authenticate_counted(self, username: str, secret: str, address: str) -> tuple[UUID, UUID | None]:
-        counted: list[tuple[RateLimitItem, str]] = [(PER_ADDRESS, f"from:{address}")]
-        if username:
-            # Without a user name only a token's key can match, so there is no name to count by.
-            counted.append((PER_NAME, f"name:{username}"))
-        self._check_limits(counted)
-        # The limit is checked again inside, so that many attempts at the same moment are counted too.
-        async with self._at_once:
-            self._check_limits(counted)
-            try:
-                return await self._authenticate(username, secret)
-            except Unauthenticated as error:
-                for item, whose in counted:
-                    self._attempts.hit(item, whose)
-                raise Unauthenticated(WRONG) from error
-
-    def _check_limits(self, counted: list[tuple[RateLimitItem, str]]) -> None:
-        if not all(self._attempts.test(item, whose) for item, whose in counted):
-            raise TooManyAttempts(TOO_MANY)
-
-    async def _authenticate(self, username: str, secret: str) -> tuple[UUID, UUID | None]:
+    async def _authenticate(self, username: str, secret: str, address: str) -> tuple[UUID, UUID | None]:
         """Return the id of the user, and of the token if they sign in with one."""
-        token = await self._store.read(partial(_by_token, username, secret, self._clock()))
-        if token is not None:
+        with contextlib.suppress(Unauthenticated):
+            token = await self._store.read(partial(_by_token, username, secret, self._clock()))
+            # Nobody guesses a key, so whoever has one does not wait for others.
+            self._note(token, address)
             return token.user_id, token.id
+        if not await self._room.wait(self._pace.begin(username, address, self._clock())):
+            raise TooManyAttempts(TOO_MANY)
+        user_id = await self._by_password(username, secret)
+        self._pace.succeeded(username, address)
+        return user_id, None
+
+    async def _by_password(self, username: str, secret: str) -> UUID:
         known = await self._store.read(partial(_password_of, username))
         hashed = known.hash if known is not None else self._unknown
-        fits = await anyio.to_thread.run_sync(self._fits, hashed, secret)
+        async with self._at_once:
+            fits = await anyio.to_thread.run_sync(self._fits, hashed, secret)
         if known is None or not fits:
             raise Unauthenticated(WRONG)
-        return known.user_id, None
+        return known.user_id
 
     def _fits(self, hashed: str, secret: str) -> bool:
         try:
@@ -190,21 +196,13 @@ def _end(key_hash: str, tx: Transaction) -> None:
         tx.remove(session)
 
 
-def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Token | None:
-    token = tx.get(Token, key_hash=hash_key(secret.strip()))
-    if token is None:
-        return None
-    authenticate_token(tx, Credentials(key=secret.strip(), username=username or None), now)
-    return token
+def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Token:
+    return authenticate_token(tx, Credentials(key=secret.strip(), username=username or None), now)[1]
 
 
 def _password_of(username: str, tx: Transaction) -> Password | None:
     user = tx.get(User, username=username) if is_storable(username) else None
     return tx.get(Password, user_id=user.id) if user is not None and user.is_active else None
-
-
-def _is_valid(token: Token | None, now: datetime) -> bool:
-    return token is not None and (token.expires is None or token.expires > now)
 
 
 def _visitor(key: str, now: datetime, tx: Transaction) -> Visitor:
@@ -213,8 +211,11 @@ def _visitor(key: str, now: datetime, tx: Transaction) -> Visitor:
     if session is None or not hmac.compare_digest(session.key_hash, hashed) or session.is_over(now):
         raise Unauthenticated(SIGN_IN_FIRST)
     user = tx.get(User, id=session.user_id)
-    token = tx.get(Token, id=session.token_id) if session.token_id is not None else None
-    if user is None or not user.is_active or (session.token_id is not None and not _is_valid(token, now)):
+    if user is None or not user.is_active:
         raise Unauthenticated(SIGN_IN_FIRST)
-    actor = actor_of(tx, user)
-    return Visitor(actor=replace(actor, read_only=token is not None and not token.write_enabled), session=session)
+    if session.token_id is None:
+        return Visitor(actor=actor_of(tx, user), session=session)
+    token = tx.get(Token, id=session.token_id)
+    if token is None:
+        raise Unauthenticated(SIGN_IN_FIRST)
+    return Visitor(actor=actor_with(tx, user, token, now), session=session)

@@ -154,6 +154,8 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
             "expires": tokens.c.expires,
             "created": tokens.c.created,
         },
+        listed={name: tokens.c[name] for name in ("description", "last_used", "last_used_from")}
+        | {"made_with": tokens.c.made_with_id},
         searched=("user__username",),
         order=("user__username", "created"),
     ),

@@ -84,6 +84,10 @@ tokens = Table(
     flag("write_enabled"),
     time("expires", nullable=True),
     time("created"),
+    Column("description", String(200), nullable=False),
+    time("last_used", nullable=True),
+    Column("last_used_from", String(64), nullable=False),
+    Column("made_with_id", Uuid, index=True),
 )
 
 permissions = Table(

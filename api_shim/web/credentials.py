@@ -75,6 +75,12 @@ def credentials_of(message: Message) -> Credentials | None:
     return read_auth_string(token) if isinstance(token, str) else None
 
 
+def address_of(scope: Scope) -> str:
+    """Return the address that a request or a websocket comes from; empty if it is not known."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
 UI_SETTINGS = "/ui-settings"
 """The path where Prefect's UI reads its settings, among them whether to ask for a login."""
 

@@ -22,22 +22,26 @@ import base64
 import contextlib
 import json
 import re
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
-import anyio.to_thread
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.parsing.fields import read_id
-from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauthenticated, authenticate
+from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauthenticated
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.refusals import Refusals
 from api_shim.services.sessions import Sessions
-from api_shim.store import Store
-from api_shim.web.credentials import UI_SETTINGS, asking_no_login, credentials_of, read_credentials, session_key
+from api_shim.services.token_access import TokenAccess
+from api_shim.web.credentials import (
+    UI_SETTINGS,
+    address_of,
+    asking_no_login,
+    credentials_of,
+    read_credentials,
+    session_key,
+)
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import check_type
@@ -80,12 +84,11 @@ class Gateway:
         shim: the REST API.
         pages: the pages.
         prefect: the Prefect server.
-        store: has the users and their tokens.
+        tokens: resolves tokens to users.
         sessions: resolves session cookies to users.
         requests: knows which of Prefect's runs and deployments are ours.
         internal: ``user:password`` of Prefect's internal account.
         refusals: records what is refused.
-        clock: returns the current time, timezone-aware.
     """
 
     def __init__(
@@ -94,22 +97,20 @@ class Gateway:
         shim: ASGIApp,
         pages: ASGIApp,
         prefect: ASGIApp,
-        store: Store,
+        tokens: TokenAccess,
         sessions: Sessions,
         requests: PrefectUI,
         internal: str,
         refusals: Refusals,
-        clock: Callable[[], datetime],
     ) -> None:
         self._shim = shim
         self._pages = pages
         self._prefect = prefect
-        self._store = store
+        self._tokens = tokens
         self._sessions = sessions
         self._requests = requests
         self._internal = internal
         self._refusals = refusals
-        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -127,10 +128,10 @@ class Gateway:
     async def _who(self, credentials: Credentials | None, scope: Scope) -> Actor:
         if credentials is None:
             raise Unauthenticated(NO_CREDENTIALS)
+        address = address_of(scope)
         try:
-            return await anyio.to_thread.run_sync(authenticate, self._store, credentials, self._clock())
+            return await self._tokens.caller(credentials, address)
         except Unauthenticated as error:
-            address = scope["client"][0] if scope.get("client") else ""
             await self._refusals.signing_in(error, address, credentials.username or "")
             raise
 

@@ -24,7 +24,7 @@ INTERNAL = "prefect:internal"
 
 
 class Origin:
-    """Asks our application; remembers what has been passed on to Prefect.
+    """Asks our application; remembers what was passed on to Prefect, and how long who was slowed would have waited.
 
     Args:
         store: an empty one.
@@ -38,7 +38,9 @@ class Origin:
         self.engine = FakeEngine(clock=clock)
         self.identity = administering(store)
         self.passed: list[Scope] = []
-        application = build(store, self.engine, clock=clock, zone="UTC")
+        self.waited: list[float] = []
+        application = build(store, self.engine, clock=clock, zone="UTC", sleep=self._sleep)
+        self.tokens = application.tokens
         self.loop = application.loop
         self.catalogue = application.services.catalogue
         self.refusals = application.services.refusals
@@ -50,14 +52,16 @@ class Origin:
             shim=self.shim,
             pages=application.pages,
             prefect=self._prefect,
-            store=store,
+            tokens=self.tokens,
             sessions=application.sessions,
             requests=application.services.prefect_ui,
             internal=INTERNAL,
             refusals=application.services.refusals,
-            clock=clock,
         )
         self.keys: dict[str, str] = {}
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
 
     async def _prefect(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.passed.append(scope)

@@ -6,6 +6,7 @@ And who may decide about a request: every permission, the four eyes, every state
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
 from uuid import UUID
@@ -28,9 +29,11 @@ from approval_gate.policy import (
     NO_PERMISSION,
     NOT_NEEDED,
     ONCE_OWNED,
+    OUTLASTS,
     OWN_REQUEST,
     PAST_DUE,
     SUPERUSERS_ONLY,
+    TOO_LONG_A_LINE,
     RequestFacts,
     Runnable,
     approve,
@@ -42,7 +45,9 @@ from approval_gate.policy import (
     deny,
     dry_run,
     enforce,
+    may_last,
     may_lose_superuser,
+    may_make_token,
     may_touch_superuser,
     missing,
     run_again,
@@ -56,6 +61,7 @@ RUN, APPROVE = Action.RUN, Action.APPROVE
 ME = UUID(int=1)
 PATHS: dict[str, type] = {"name": str, "user": UUID}
 MINE, THEIRS = {"name": "a", "user": ME}, {"name": "b", "user": UUID(int=2)}
+SOON, LATER = datetime(2026, 5, 4, tzinfo=UTC), datetime(2026, 5, 5, tzinfo=UTC)
 NO_RUN = "This user does not have permission to run jobs."
 
 
@@ -308,6 +314,35 @@ def test_a_read_only_token_sees_their_tokens_and_makes_none(who: Actor) -> None:
 def test_what_is_everybodys_is_about_tokens_alone() -> None:
     given = {(action, kind) for action in Action for kind in ObjectType if NOBODY.may(action, kind)}
     assert given == {(action, TOKEN) for action in (VIEW, ADD, CHANGE, DELETE)}
+
+
+@pytest.mark.parametrize(
+    ("expires", "ends", "verdict"),
+    [
+        pytest.param(None, None, Allowed(), id="one that never ends makes others that never end"),
+        pytest.param(LATER, None, Allowed(), id="and some that end"),
+        pytest.param(SOON, LATER, Allowed(), id="one that ends gives others an earlier end"),
+        pytest.param(LATER, LATER, Allowed(), id="and its own"),
+        pytest.param(LATER, SOON, Denied(OUTLASTS, Invalid), id="and no later one"),
+        pytest.param(None, SOON, Denied(OUTLASTS, Invalid), id="and none is without an end by its doing"),
+    ],
+)
+def test_no_token_lasts_longer_by_its_own_doing(
+    expires: datetime | None, ends: datetime | None, verdict: Verdict
+) -> None:
+    assert may_last(expires, ends=ends) == verdict
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict"),
+    [
+        pytest.param(1, Allowed(), id="one that was not made with another"),
+        pytest.param(4, Allowed(), id="the last but one of a line"),
+        pytest.param(5, Denied(TOO_LONG_A_LINE), id="the last of a line makes none"),
+    ],
+)
+def test_a_line_of_tokens_is_short(line: int, verdict: Verdict) -> None:
+    assert may_make_token(line=line) == verdict
 
 
 # Superusers

@@ -14,6 +14,7 @@ from api_shim.domain.accounts import COOKIE, LONGEST
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.sessions import Sessions
 from api_shim.web.bodies import read_form
+from api_shim.web.credentials import address_of
 from api_shim.web.deps import Services
 from api_shim.web.errors import status_of
 from api_shim.web.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, is_same, render, text_of, within
@@ -42,7 +43,7 @@ async def sign_in(request: Request) -> Response:
     if not is_same(text_of(sent, "csrf"), request.cookies.get(FORM_COOKIE, "")):
         return _form(request, wanted, username, OUT_OF_DATE, 403)
     sessions: Sessions = request.app.state.sessions
-    address = request.client.host if request.client else ""
+    address = address_of(request.scope)
     try:
         key, _session = await sessions.sign_in(username, text_of(sent, "secret"), address)
     except (TooManyAttempts, Unauthenticated) as error:

@@ -355,6 +355,10 @@ class AccountSerializer(Serializer):
             created=token.created,
             expires=token.expires,
             write_enabled=token.write_enabled,
+            description=token.description,
+            last_used=token.last_used,
+            last_used_from=token.last_used_from,
+            made_with=self._token(token.made_with_id) if token.made_with_id else None,
         )
 
     def new_token(self, token: Token, key: str) -> schemas.NewToken:
@@ -379,6 +383,9 @@ class AccountSerializer(Serializer):
 
     def _ids(self, field: str, thing_id: UUID) -> list[UUID]:
         return self._related.linked.get(field, {}).get(thing_id, [])
+
+    def _token(self, token_id: UUID) -> schemas.Reference:
+        return self._to(token_id, str(ObjectType.TOKEN), PATHS[ObjectType.TOKEN])
 
     def _several(self, kind: ObjectType, field: str, thing_id: UUID) -> list[Any]:
         refer = partial(self._to, object_type=str(kind), kind=PATHS[kind])

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from api_shim.cli import accounts
 from api_shim.cli.accounts import read_moment
 from api_shim.domain.accounts import Token
-from api_shim.services.authentication import Credentials, authenticate
+from api_shim.services.authentication import Credentials, Unauthenticated
 from api_shim.settings import utc_now
 from api_shim.store import Store
 from approval_gate.errors import Invalid
 from approval_gate.model import Action, Actor, ObjectType
 from tests.api_shim.cli.conftest import Run
 from tests.databases import store_of
-from tests.factories import NOW, administering, make_job, make_scheduled
+from tests.factories import NOW, administering, authenticate, make_job, make_scheduled
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -131,7 +133,7 @@ def test_mistakes_are_one_sentence(signoff: Run, words: tuple[str, ...], refusal
 def test_a_token_is_printed_alone_and_signs_in(signoff: Run, kept: Store) -> None:
     printed = signoff("token", "add", "alice")
     key = printed.out.removesuffix("\n")
-    assert (printed.status, len(key)) == (0, 40)
+    assert (printed.status, key[:8]) == (0, "signoff_")
     actor = signed_in(kept, key)
     assert (actor.username, actor.read_only) == ("alice", False)
 
@@ -164,6 +166,76 @@ def test_what_is_no_key_is_refused_and_not_repeated(signoff: Run, kept: Store, s
 def test_a_key_that_is_in_use_is_refused_and_not_repeated(signoff: Run, kept: Store) -> None:
     signoff("token", "add", "alice", "--key-stdin", stdin=KEY.encode())
     assert signoff("token", "add", "alice", "--key-stdin", stdin=KEY.encode()).refusal == "This key is in use already."
+
+
+def test_tokens_are_listed_with_their_last_use_and_without_their_keys(signoff: Run, kept: Store) -> None:
+    signoff("user", "add", "bob")
+    key = signoff("token", "add", "alice", "--description", "deploys", "--read-only").out.strip()
+    signoff("token", "add", "bob", "--expires", "30d")
+    with kept.transaction() as tx:
+        token = next(token for token in tx.all(Token) if not token.write_enabled)
+        tx.change(token, last_used=NOW, last_used_from="192.0.2.1")
+    first, second = signoff("token", "list", "--json").json
+    created = first.pop("created")
+    assert datetime.fromisoformat(created).tzinfo is not None
+    assert first == {
+        "id": str(token.id),
+        "user": "alice",
+        "description": "deploys",
+        "read_only": True,
+        "expires": None,
+        "last_used": "2026-05-04T12:00:00Z",
+        "from": "192.0.2.1",
+        "made_with": None,
+    }
+    assert (second["user"], second["last_used"], second["expires"] is None) == ("bob", None, False)
+    assert [each["user"] for each in signoff("token", "list", "bob", "--json").json] == ["bob"]
+    table = signoff("token", "list").out
+    assert "192.0.2.1" in table
+    assert key not in table + str(first)
+    assert signoff("token", "list", "carol").refusal == "There is no user named 'carol'."
+
+
+def test_a_token_is_revoked_by_its_id_by_the_beginning_of_that_or_by_its_key(signoff: Run, kept: Store) -> None:
+    keys = [signoff("token", "add", "alice").out.strip() for _ in range(3)]
+    first, second, _ = (each["id"] for each in signoff("token", "list", "--json").json)
+    for words, stdin in (((first,), b""), ((second[:8].upper(),), b""), (("--key-stdin",), keys[2].encode())):
+        assert signoff("token", "revoke", *words, stdin=stdin).out == "Revoked a token of alice.\n"
+    for key in keys:
+        with pytest.raises(Unauthenticated, match="Invalid token"):
+            signed_in(kept, key)
+    assert signoff("token", "list", "--json").json == []
+
+
+def test_what_ends_with_a_token_that_is_revoked_is_told(signoff: Run, kept: Store) -> None:
+    signoff("token", "add", "alice")
+    with kept.transaction() as tx:
+        (token,) = tx.all(Token)
+        tx.add(replace(token, id=uuid4(), key_hash="0" * 64, made_with_id=token.id))
+    told = signoff("token", "revoke", str(token.id)).out
+    assert told == "Revoked a token of alice. 1 token(s) that were made with it have ended too.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "refusal"),
+    [
+        pytest.param((), b"", "Give the id of a token, or --key-stdin.", id="nothing"),
+        pytest.param(("00000000", "--key-stdin"), b"", "Give the id of a token, or --key-stdin.", id="both"),
+        pytest.param(("00000000",), b"", "There is no such token.", id="an id that there is not"),
+        pytest.param(("{id:.7}",), b"", "There is no such token.", id="too short a beginning"),
+        pytest.param(("",), b"", "There is no such token.", id="an empty one"),
+        pytest.param(("%",), b"", "There is no such token.", id="a pattern"),
+        pytest.param(("--key-stdin",), b"signoff_wrong", "There is no such token.", id="a key that there is not"),
+    ],
+)
+def test_what_names_no_token_revokes_none(
+    signoff: Run, kept: Store, words: tuple[str, ...], stdin: bytes, refusal: str
+) -> None:
+    signoff("token", "add", "alice")
+    (listed,) = signoff("token", "list", "--json").json
+    named = (word.format(id=listed["id"]) for word in words)
+    assert signoff("token", "revoke", *named, stdin=stdin).refusal == refusal
+    assert signoff("token", "list", "--json").json == [listed]
 
 
 @pytest.mark.parametrize(
@@ -292,6 +364,7 @@ def test_the_audit_lists_what_each_command_did_and_by_whom(signoff: Run, monkeyp
             key,
             [("token.added", "bob", ["expires", "key", "user", "write_enabled"])],
         ),
+        (("token", "revoke", "--key-stdin"), key, [("token.removed", "bob", None)]),
         (
             ("permission", "add", "see", *limits, "--constraints", '{"name": "x"}'),
             b"",

@@ -10,13 +10,13 @@ import pytest
 
 from api_shim.cli.up import WORKER, check_port, locked, origin_of
 from api_shim.services.account_admin import DEMO
-from api_shim.services.authentication import Credentials, authenticate
+from api_shim.services.authentication import Credentials
 from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import utc_now
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
 from flows.registry import discover
-from tests.factories import OPERATOR, administering
+from tests.factories import OPERATOR, administering, authenticate
 
 
 @pytest.mark.parametrize(

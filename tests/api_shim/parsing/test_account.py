@@ -65,6 +65,7 @@ ALICE, OPS = KNOWN["alice"], KNOWN["ops"]
         pytest.param(GROUP, {"name": "Night shift"}, {"name": "Night shift"}, id="a group's name"),
         pytest.param(TOKEN, {"write_enabled": False, "expires": None}, {"write_enabled": False, "expires": None},
                      id="a token that never ends"),
+        pytest.param(TOKEN, {"description": "x" * 200}, {"description": "x" * 200}, id="what a token is for"),
         pytest.param(PERMISSION, {"constraints": None}, {"constraints": None}, id="no limits"),
         pytest.param(PERMISSION, {"object_types": ["extras.job", "extras.job"], "actions": ["run"]},
                      {"object_types": ("extras.job",), "actions": ("run",)}, id="each type once"),

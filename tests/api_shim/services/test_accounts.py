@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from threading import Barrier
 from typing import Any
@@ -22,15 +22,23 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import ScheduledJob
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.accounts import ACTS, NAMED_BY, Accounts, Added
-from api_shim.services.authentication import Credentials, actor_of, authenticate, hash_key
+from api_shim.services.authentication import (
+    EXPIRED,
+    INACTIVE,
+    INVALID_TOKEN,
+    Credentials,
+    Unauthenticated,
+    actor_of,
+    hash_key,
+)
 from api_shim.store import TYPES, Store
 from api_shim.store.columns import path_types
 from approval_gate.constraints import parse
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound
 from approval_gate.model import Action, Actor, Grant, ObjectType
-from approval_gate.policy import LAST_SUPERUSER, NO_PERMISSION, SUPERUSERS_ONLY
+from approval_gate.policy import LAST_SUPERUSER, NO_PERMISSION, OUTLASTS, SUPERUSERS_ONLY, TOO_LONG_A_LINE
 from tests.conftest import Clock
-from tests.factories import NOW, OPERATOR, administering, make_job, make_scheduled
+from tests.factories import NOW, OPERATOR, administering, authenticate, make_job, make_scheduled
 
 USER, GROUP, TOKEN, PERMISSION = ObjectType.USER, ObjectType.GROUP, ObjectType.TOKEN, ObjectType.PERMISSION
 VIEW, ADD, CHANGE, DELETE = Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE
@@ -96,10 +104,13 @@ class Place:
         with self.store.transaction(write=False) as tx:
             return tx.get(kind, **by)
 
+    def all_events(self) -> list[AuditEvent]:
+        with self.store.transaction(write=False) as tx:
+            return tx.events(0, 100)
+
     def events(self) -> list[AuditEvent]:
         """Return what was done here, without what furnished the place."""
-        with self.store.transaction(write=False) as tx:
-            return [event for event in tx.events(0, 100) if event.actor != OPERATOR.username]
+        return [event for event in self.all_events() if event.actor != OPERATOR.username]
 
 
 def _by(kind: ObjectType, by: Any) -> Mapping[str, Any]:
@@ -206,6 +217,152 @@ def test_a_key_is_told_once_and_kept_as_its_hash_alone(place: Place) -> None:
 def test_a_token_that_only_reads_is_one(few: Place) -> None:
     made = few.add(few.actor("alice"), TOKEN, {"write_enabled": False})
     assert authenticate(few.store, Credentials(key=made.key), NOW).read_only
+
+
+# Tokens that are made with tokens
+
+
+@dataclass
+class Holder:
+    """Somebody who has signed in with the key of a token."""
+
+    place: Place
+    key: str
+
+    @property
+    def actor(self) -> Actor:
+        return authenticate(self.place.store, Credentials(key=self.key), NOW)
+
+    def makes(self, **fields: Any) -> Holder:
+        return Holder(self.place, self.place.add(self.actor, TOKEN, fields).key)
+
+    @property
+    def token(self) -> Token:
+        token: Token = self.place.one(Token, key_hash=hash_key(self.key))
+        return token
+
+    def is_in(self) -> bool:
+        try:
+            return bool(self.actor)
+        except Unauthenticated:
+            return False
+
+    def refused(self, at: datetime = NOW) -> str:
+        with pytest.raises(Unauthenticated) as refused:
+            authenticate(self.place.store, Credentials(key=self.key), at)
+        return str(refused.value)
+
+
+def holder(place: Place, name: str, **to: Any) -> Holder:
+    return Holder(place, place.identity.add_token(name, NOW, **to))
+
+
+HOUR, DAY = NOW + timedelta(hours=1), NOW + timedelta(days=1)
+
+
+def _by_who_holds_it(place: Place, first: Holder) -> None:
+    place.remove(first.actor, TOKEN, first.token)
+
+
+def _by_a_superuser(place: Place, first: Holder) -> None:
+    place.remove(place.actor("root"), TOKEN, first.token)
+
+
+def _on_the_machine(place: Place, first: Holder) -> None:
+    assert place.identity.remove_token(str(first.token.id), NOW).others == 2
+
+
+def _with_its_key(place: Place, first: Holder) -> None:
+    assert place.identity.remove_key(first.key, NOW).others == 2
+
+
+def _with_its_user(place: Place, _first: Holder) -> None:
+    place.identity.remove_user("carol", NOW)
+
+
+REMOVALS = [_by_who_holds_it, _by_a_superuser, _on_the_machine, _with_its_key, _with_its_user]
+
+
+@pytest.mark.parametrize("removed", REMOVALS, ids=lambda how: how.__name__.strip("_").replace("_", " "))
+def test_a_token_made_with_a_token_ends_with_it(place: Place, removed: Callable[[Place, Holder], None]) -> None:
+    place.identity.add_user("carol", NOW, superuser=True)
+    first, other = holder(place, "carol"), holder(place, "bob")
+    second = first.makes(user="bob")
+    third = second.makes()
+    assert third.token.made_with_id == second.token.id
+    removed(place, first)
+    assert [each.is_in() for each in (first, second, third, other)] == [False, False, False, True]
+    left = {event.name for event in place.all_events() if event.act is EventType.TOKEN_REMOVED}
+    assert "bob" in left, "the audit tells of each that has gone with it"
+    assert place.one(Token, made_with_id=first.token.id if first.token else uuid4()) is None
+
+
+def test_what_ends_one_ends_those_that_come_from_it(few: Place) -> None:
+    few.identity.add_user("carol", NOW, superuser=True)
+    first = holder(few, "carol")
+    third = first.makes(user="bob").makes()
+    root = few.actor("root")
+    few.change(root, TOKEN, first.token, {"write_enabled": False})
+    assert third.actor.read_only
+    few.change(root, TOKEN, first.token, {"write_enabled": True, "expires": HOUR.isoformat()})
+    assert not third.actor.read_only
+    assert third.refused(HOUR) == EXPIRED
+    few.identity.set_active("carol", NOW, active=False)
+    assert third.refused() == INACTIVE
+    few.identity.set_active("carol", NOW, active=True)
+    assert third.is_in()
+
+
+def test_one_whose_maker_has_gone_without_a_trace_is_refused(few: Place) -> None:
+    first = holder(few, "bob")
+    second = first.makes()
+    with few.store.transaction() as tx:
+        tx.remove(first.token)
+    assert second.refused() == INVALID_TOKEN
+
+
+@pytest.mark.parametrize(
+    ("ends", "asked", "expires"),
+    [
+        pytest.param(None, {}, None, id="neither has an end"),
+        pytest.param(HOUR, {}, HOUR, id="without an end of its own it has its maker's"),
+        pytest.param(HOUR, {"expires": None}, HOUR, id="and when it is to have none"),
+        pytest.param(DAY, {"expires": HOUR.isoformat()}, HOUR, id="an earlier one"),
+    ],
+)
+def test_a_token_made_with_a_token_shows_when_it_ends(
+    few: Place, ends: datetime | None, asked: dict[str, Any], expires: datetime | None
+) -> None:
+    first = holder(few, "bob", expires=ends)
+    assert first.makes(**asked).token.expires == expires
+    assert first.makes().makes(**asked).token.expires == expires
+
+
+def test_a_token_that_ends_lets_none_last_longer(few: Place) -> None:
+    first, forever = holder(few, "bob", expires=HOUR), holder(few, "bob")
+    late = (Invalid, {"expires": [OUTLASTS]})
+    second = first.makes()
+    for each, end in ((first, None), (first, DAY), (second, None), (second, DAY), (forever, DAY)):
+        changes = {"expires": end and end.isoformat()}
+        assert refusal(partial(few.change, second.actor, TOKEN, each.token, changes)) == late
+    assert refusal(partial(first.makes, expires=DAY.isoformat())) == late
+    as_it_is = {"expires": None, "description": "deploys"}
+    assert few.change(second.actor, TOKEN, forever.token, as_it_is).description == "deploys"
+    assert few.change(forever.actor, TOKEN, first.token, {"expires": None}).expires is None
+
+
+def test_a_line_of_tokens_comes_to_an_end(few: Place) -> None:
+    last = holder(few, "bob")
+    for _ in range(4):
+        last = last.makes()
+    assert refusal(last.makes) == (Forbidden, TOO_LONG_A_LINE)
+
+
+def test_one_that_was_removed_while_it_makes_another_makes_none(few: Place) -> None:
+    first = holder(few, "bob")
+    actor = first.actor
+    few.remove(actor, TOKEN, first.token)
+    assert refusal(lambda: few.add(actor, TOKEN, {})) == (Unauthenticated, INVALID_TOKEN)
 
 
 # Changing

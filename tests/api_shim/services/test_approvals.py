@@ -106,7 +106,7 @@ def person(plant: Plant, username: str, *permissions: May, read_only: bool = Fal
         )
         plant.add(given, PermissionUser(permission_id=given.id, user_id=user.id))
     with plant.store.transaction(write=False) as tx:
-        return actor_of(tx, user, read_only=read_only)
+        return replace(actor_of(tx, user), read_only=read_only)
 
 
 def approver(plant: Plant, username: str = "bob") -> Actor:

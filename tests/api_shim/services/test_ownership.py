@@ -17,7 +17,7 @@ from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import JobResult, Participant, ScheduledJob, Status
 from api_shim.parsing.decision import Decision
-from api_shim.services.authentication import Credentials, actor_of, authenticate
+from api_shim.services.authentication import Credentials, actor_of
 from approval_gate import policy
 from approval_gate.admission import Go
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound
@@ -48,7 +48,7 @@ from tests.api_shim.services.test_approvals import (
     person,
     refused,
 )
-from tests.factories import NOW, administering, remove_user
+from tests.factories import NOW, administering, authenticate, remove_user
 
 VIEW, CHANGE, RUN = Action.VIEW, Action.CHANGE, Action.RUN
 TAKES_OVER = (may(SCHEDULED, VIEW, CHANGE), may(JOB, RUN))

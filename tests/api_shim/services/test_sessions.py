@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from api_shim.domain.accounts import IDLE, LONGEST, Password, Session, Token, User
+from api_shim.domain.slowdown import PATIENCE, TOO_MANY
 from api_shim.services import sessions as module
-from api_shim.services.authentication import Unauthenticated
-from api_shim.services.sessions import TOO_MANY, WRONG, Sessions, Visitor
+from api_shim.services.authentication import Unauthenticated, hash_key
+from api_shim.services.sessions import WRONG, Sessions, Visitor
 from api_shim.store import Store
 from approval_gate.errors import Invalid, NotFound, TooManyAttempts
 from tests.conftest import Clock
@@ -19,6 +20,7 @@ from tests.factories import administering
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 PASSWORD = "correct horse"
+MADE = "the key of a token that was made with another"
 
 
 class Door:
@@ -32,7 +34,15 @@ class Door:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store, self.clock = store, clock
         self.identity = administering(store)
-        self.sessions = Sessions(store, clock)
+        self.waited: list[float] = []
+        self.noted: list[tuple[UUID, str]] = []
+        self.sessions = Sessions(store, clock, self._note, self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
+
+    def _note(self, token: Token, address: str) -> None:
+        self.noted.append((token.id, address))
 
     def user(self, name: str = "alice", password: str = PASSWORD) -> User:
         user = self.identity.add_user(name, self.clock.now)
@@ -114,6 +124,21 @@ def test_a_token_is_enough_with_its_users_name_or_without(door: Door, name: str)
     assert (visitor.actor.id, visitor.session.token_id) == (alice.id, door.tokens()[0].id)
 
 
+def test_a_session_ends_with_the_token_that_its_token_was_made_with(door: Door) -> None:
+    alice = door.user()
+    door.identity.add_token("alice", door.clock.now)
+    (maker,) = door.tokens()
+    made = Token(id=uuid4(), user_id=alice.id, key_hash=hash_key(MADE), created=door.clock.now, made_with_id=maker.id)
+    with door.store.transaction() as tx:
+        tx.add(made)
+    key = door.enter("alice", MADE)
+    assert door.is_in(key)
+    with door.store.transaction() as tx:
+        tx.remove(maker)
+    assert not door.is_in(key)
+    assert door.refused("alice", MADE) == WRONG
+
+
 def test_who_signs_in_with_a_token_that_only_reads_may_only_read(door: Door) -> None:
     door.user()
     key = door.identity.add_token("alice", door.clock.now, write_enabled=False)
@@ -174,36 +199,71 @@ def test_who_is_not_known_takes_as_long_to_refuse(door: Door, monkeypatch: pytes
     assert len({hashed.rpartition("$")[0].rpartition("$")[0] for hashed in tried}) == 1
 
 
-# How often
+# How often; the pace itself is told by test_slowdown.py
 
 
-def test_ten_wrong_attempts_for_a_name_are_enough_wherever_they_come_from(door: Door) -> None:
+def test_after_ten_wrong_attempts_the_next_is_due_later(door: Door) -> None:
     door.user()
-    for number in range(10):
-        assert door.refused("alice", "wrong", f"192.0.2.{number}") == WRONG
-    assert door.refused("alice", PASSWORD, "192.0.2.99") == TOO_MANY
+    for _ in range(10):
+        assert door.refused("alice", "wrong") == WRONG
+    assert door.refused("alice", PASSWORD) == f"{TOO_MANY} Please try again in 30 seconds."
+    door.clock.forward(seconds=25)
+    assert door.is_in(door.enter("alice", PASSWORD))
+    assert door.waited == [5.0]
 
 
-def test_fifty_wrong_attempts_from_an_address_are_enough_whatever_the_name(door: Door) -> None:
+def test_nobody_keeps_somebody_out_by_trying_their_name_from_elsewhere(door: Door) -> None:
     door.user()
-    for number in range(50):
+    for number in range(200):
+        door.refused("alice", "wrong", f"192.0.2.{number}")
+    door.waited.clear()
+    assert door.is_in(door.enter("alice", PASSWORD, "198.51.100.1"))
+    assert door.waited == [PATIENCE], "it only takes longer"
+
+
+def test_who_has_signed_in_from_there_before_does_not_wait_for_others(door: Door) -> None:
+    door.user()
+    door.enter("alice", PASSWORD)
+    for number in range(100):
+        door.refused("alice", "wrong", f"192.0.2.{number + 10}")
+        door.refused(f"user{number}", "wrong")
+    door.waited.clear()
+    assert door.is_in(door.enter("alice", PASSWORD))
+    assert door.waited == []
+
+
+def test_fifty_wrong_attempts_from_an_address_slow_it_whatever_the_name(door: Door) -> None:
+    door.user()
+    for number in range(51):
         assert door.refused(f"user{number}", "wrong") == WRONG
-    assert door.refused("alice", PASSWORD) == TOO_MANY
+    assert door.waited == [6.0]
+    assert door.refused("alice", PASSWORD).startswith(TOO_MANY)
     assert door.is_in(door.enter("alice", PASSWORD, THERE))
 
 
 def test_attempts_that_succeed_do_not_count(door: Door) -> None:
     door.user()
-    for _ in range(12):
+    for _ in range(60):
         door.enter("alice", PASSWORD)
+    assert door.waited == []
 
 
-def test_tokens_without_a_name_are_not_locked_out_by_those_of_others(door: Door) -> None:
+@pytest.mark.parametrize("name", ["alice", ""])
+def test_a_token_never_waits(door: Door, name: str) -> None:
     door.user()
     key = door.identity.add_token("alice", door.clock.now)
-    for number in range(20):
-        door.refused("", "wrong", f"192.0.2.{number}")
-    assert door.is_in(door.enter("", key, "192.0.2.99"))
+    for _ in range(60):
+        door.refused(name, "wrong")
+    door.waited.clear()
+    assert door.is_in(door.enter(name, key))
+    assert door.waited == []
+
+
+def test_a_token_that_signs_in_has_been_used(door: Door) -> None:
+    door.user()
+    door.enter("", door.identity.add_token("alice", door.clock.now))
+    door.enter("alice", PASSWORD)
+    assert door.noted == [(door.tokens()[0].id, HERE)]
 
 
 def test_many_at_the_same_moment_are_counted_like_others(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +278,7 @@ def test_many_at_the_same_moment_are_counted_like_others(door: Door, monkeypatch
 
     refusals = asyncio.run(many())
     assert {type(refusal) for refusal in refusals} == {Unauthenticated, TooManyAttempts}
-    assert len(tried) <= 10 + module.AT_ONCE
+    assert len(tried) == 10
 
 
 # How long

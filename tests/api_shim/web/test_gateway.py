@@ -236,12 +236,11 @@ class Gate(Origin):
             shim=self._shim,
             pages=self._shim,
             prefect=self._prefect,
-            store=store,
+            tokens=self.tokens,
             sessions=self.sessions,
             requests=self.known,  # type: ignore[arg-type]  # the same promise, of two questions
             internal=INTERNAL,
             refusals=self.refusals,
-            clock=clock,
         )
 
     async def _shim(self, scope: Scope, receive: Receive, send: Send) -> None:

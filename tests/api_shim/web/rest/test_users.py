@@ -132,7 +132,7 @@ def test_a_tokens_key_is_shown_when_it_is_made_and_never_again(
 ) -> None:
     shape = made(admin, TOKENS, user=user["username"], write_enabled=False, expires=FAR)
     key = shape.pop("key")
-    assert len(key) == 40
+    assert key.startswith("signoff_")
     assert shape["user"] == ref(server, user)
     assert (shape["write_enabled"], shape["expires"]) == (False, "2030-01-01T01:00:00Z")
     answers = [
@@ -212,6 +212,50 @@ def test_who_may_do_everything_with_accounts_does_nothing_to_superusers(server: 
     assert [(answer.status_code, answer.json()) for answer in asked] == [(403, told)] * 4
 
 
+def test_a_token_shows_what_it_is_for_and_when_and_from_where_it_was_last_used(
+    server: InProcess, people: People
+) -> None:
+    with server.client(people.add(), **{"X-Forwarded-For": "203.0.113.7"}) as client:
+        shape = made(client, TOKENS, description="deploys")
+        client.get(TOKENS)
+        server.portal.call(server.application.tokens.write)
+        shown = client.get(TOKENS, params={"description": "deploys"}).json()["results"]
+        (maker,) = client.get(TOKENS, params={"last_used_from": "203.0.113.7"}).json()["results"]
+        assert client.get(TOKENS, params={"made_with": maker["id"]}).json()["results"] == shown
+    key = shape.pop("key")
+    assert shown == [shape]
+    assert (shape["last_used"], shape["last_used_from"]) == (None, "")
+    assert shape["made_with"] == ref(server, maker)
+    assert maker["last_used"].endswith("Z")
+    assert key not in str(maker)
+
+
+def test_a_token_that_leaks_takes_with_it_what_was_made_with_it(server: InProcess, people: People) -> None:
+    owner = people.add()
+    leaked = people.token(owner)
+    with server.client(None, Authorization=f"Token {leaked}") as thief, server.client(owner) as client:
+        hidden = made(thief, TOKENS)["key"]
+        stolen = next(row for row in client.get(TOKENS).json()["results"] if row["made_with"])["made_with"]
+        assert client.delete(stolen["url"]).status_code == 204
+        assert client.get(TOKENS).json()["count"] == 1
+    with server.client(None, Authorization=f"Token {hidden}") as thief:
+        assert thief.get(TOKENS).json() == {"detail": "Invalid token"}
+
+
+def test_wrong_tokens_are_slowed_and_a_right_one_from_the_same_address_is_not(
+    server: InProcess, people: People
+) -> None:
+    address, waited = {"X-Forwarded-For": "203.0.113.99"}, server.application.waited
+    waited.clear()
+    with server.client(None, Authorization="Token wrong", **address) as scanner:
+        for path in (TOKENS, "/api/flows/filter", "/api/extras/jobs/") * 10:
+            assert scanner.get(path).json() == {"detail": "Invalid token"}
+    assert len(waited) == 10
+    with server.client(people.add(), **address) as client:
+        assert client.get(TOKENS).status_code == 200
+    assert len(waited) == 10
+
+
 # Refusals
 
 
@@ -230,6 +274,8 @@ def test_who_may_do_everything_with_accounts_does_nothing_to_superusers(server: 
             "A group name has 1 to 150 printable characters, no comma, and no space around it."]}, id="a comma"),
         pytest.param("POST", TOKENS, {"key": "short", "created": FAR}, 400, {"created": CANNOT_BE_SET, "key": [
             "A token has at least 20 printable ASCII characters, and no space."]}, id="a short key"),
+        pytest.param("POST", TOKENS, {"description": "x" * 201, "last_used": FAR}, 400, {"last_used": CANNOT_BE_SET,
+            "description": ["A description has up to 200 printable characters."]}, id="a long description"),
         pytest.param("POST", TOKENS, {"user": "nobody"}, 400,
                      {"user": ["There is no user 'nobody', or none that you may see."]}, id="nobody's token"),
         pytest.param("POST", PERMISSIONS, {"name": "p", "object_types": ["extras.job"], "actions": ["view"],

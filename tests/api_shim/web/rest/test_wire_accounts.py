@@ -20,7 +20,17 @@ KEY = "0123456789abcdef0123"
 IDS = [UUID(int=number) for number in range(1, 7)]
 ALICE, BOB = make_user("alice", id=IDS[0]), make_user("bob", id=IDS[1], is_active=False, is_superuser=True)
 OPS, NONE = Group(id=IDS[2], name="ops"), Group(id=IDS[3], name="none")
-TOKEN = Token(id=IDS[4], user_id=ALICE.id, key_hash=hash_key(KEY), expires=NOW, created=NOW)
+TOKEN = Token(
+    id=IDS[4],
+    user_id=ALICE.id,
+    key_hash=hash_key(KEY),
+    expires=NOW,
+    created=NOW,
+    description="deploys",
+    last_used=NOW,
+    last_used_from="192.0.2.1",
+    made_with_id=IDS[4],
+)
 PERMISSION = Permission(
     id=IDS[5], name="see", object_types=("extras.job",), actions=("view",), constraints={"name": "a"}
 )
@@ -90,6 +100,10 @@ SHAPES = [
             "created": NOW_AS_SHOWN,
             "expires": NOW_AS_SHOWN,
             "write_enabled": True,
+            "description": "deploys",
+            "last_used": NOW_AS_SHOWN,
+            "last_used_from": "192.0.2.1",
+            "made_with": ref("users.token", "tokens", TOKEN.id),
         },
         id="a token",
     ),

@@ -1,0 +1,125 @@
+"""How fast somebody may try: failed attempts to sign in, and wrong tokens.
+
+* Attempts are spaced out, not shut out: of each source some are free, and then one is due every so many seconds.
+* Of a source one moment is kept, and there is a most of sources, so that no number of attempts fills the memory.
+* Signing in is counted by name and address together, so that whoever tries elsewhere keeps nobody out; by address; and
+  by name wherever somebody tries, for which an attempt waits a little but is never refused.
+* For who has signed in from an address before, what others do there or elsewhere does not count.
+* Of IPv6, a network of 64 bits is one source, because whoever has one address of it has all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Hashable
+from datetime import datetime
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from approval_gate.errors import TooManyAttempts
+
+SOURCES = 10_000
+"""How many sources are remembered; the one that was seen least recently is forgotten first."""
+LONGEST_NAME = 151
+"""How many characters of a name are remembered: more than any user's name has."""
+PATIENCE = 10.0
+"""Seconds that an attempt waits at most; one that would have to wait longer is refused."""
+
+
+class Slowdown:
+    """Spaces the attempts of each source.
+
+    Args:
+        free: how many attempts are not spaced.
+        every: seconds between the attempts that follow.
+        sources: how many sources are remembered.
+    """
+
+    def __init__(self, *, free: int, every: float, sources: int = SOURCES) -> None:
+        self._free = free * every
+        self._every = every
+        self._sources = sources
+        # By source: the moment at which nothing of its attempts counts any more (GCRA).
+        self._until: OrderedDict[Hashable, float] = OrderedDict()
+
+    def wait(self, source: Hashable, now: datetime) -> float:
+        """Return in how many seconds the next attempt is due; 0 for now."""
+        until = self._until.get(source, 0.0)
+        return max(0.0, until + self._every - now.timestamp() - self._free)
+
+    def count(self, source: Hashable, now: datetime) -> None:
+        """Count an attempt. One that is due later than ``PATIENCE`` lets the next wait no longer."""
+        until = max(self._until.get(source, 0.0), now.timestamp()) + self._every
+        self._until[source] = min(until, now.timestamp() + self._free + PATIENCE)
+        self._until.move_to_end(source)
+        if len(self._until) > self._sources:
+            self._until.popitem(last=False)
+
+    def take_back(self, source: Hashable) -> None:
+        """Count one attempt less, because it was none of those that are to be slowed."""
+        if source in self._until:
+            self._until[source] -= self._every
+
+    def forget(self, source: Hashable) -> None:
+        """Let a source begin anew."""
+        self._until.pop(source, None)
+
+
+class SignInPace:
+    """How fast somebody may try to sign in with a password."""
+
+    def __init__(self) -> None:
+        self._pairs = Slowdown(free=10, every=30.0)
+        self._addresses = Slowdown(free=50, every=6.0)
+        self._names = Slowdown(free=10, every=1.0)
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def begin(self, username: str, address: str, now: datetime) -> float:
+        """Count an attempt before it is known whether it succeeds, so that many at the same moment are counted too.
+
+        Returns:
+            how many seconds it is to wait first.
+
+        Raises:
+            TooManyAttempts: it would have to wait longer than ``PATIENCE``; the sentence says how long.
+        """
+        pair = username, source = _source(username, address)
+        known = pair in self._known
+        here = max(self._pairs.wait(pair, now), 0.0 if known else self._addresses.wait(source, now))
+        if here > PATIENCE:
+            raise TooManyAttempts(f"{TOO_MANY} Please try again in {math.ceil(here)} seconds.")
+        anywhere = 0.0 if known else min(PATIENCE, self._names.wait(username, now))
+        self._pairs.count(pair, now)
+        self._addresses.count(source, now)
+        self._names.count(username, now)
+        return max(here, anywhere)
+
+    def succeeded(self, username: str, address: str) -> None:
+        """Let an attempt that has succeeded count for nothing, and know its source from now on."""
+        pair = username, source = _source(username, address)
+        self._pairs.forget(pair)
+        self._addresses.take_back(source)
+        self._names.take_back(username)
+        self._known[pair] = None
+        self._known.move_to_end(pair)
+        if len(self._known) > SOURCES:
+            self._known.popitem(last=False)
+
+
+TOO_MANY = "Too many failed attempts to sign in."
+
+
+def _source(username: str, address: str) -> tuple[str, str]:
+    """Return what is remembered of a name, which may be of any length, and of an address."""
+    return username[:LONGEST_NAME], network_of(address)
+
+
+def network_of(address: str) -> str:
+    """Return whom an address stands for: itself, or its network of 64 bits; what is no address is all one."""
+    try:
+        read = ip_address(address)
+    except ValueError:
+        return ""
+    if isinstance(read, IPv6Address) and read.ipv4_mapped is None:
+        return str(ip_network((read.packed, 64), strict=False))
+    return str(getattr(read, "ipv4_mapped", None) or read)

@@ -1,0 +1,36 @@
+"""The keys of tokens: what a new one looks like.
+
+* A key is ``signoff_``, thirty random letters and digits, and six more that are their checksum. A secret scanner finds
+  one that leaks by its prefix, and knows by its checksum that it is one, without asking anybody:
+  ``signoff_[0-9A-Za-z]{36}``, whose last six are the CRC-32 of the thirty before them, in base 62.
+* The checksum is for scanners. The server compares hashes of whole keys, so that keys without it, which were made
+  before or chosen by somebody, are as good.
+"""
+
+from __future__ import annotations
+
+import secrets
+import zlib
+
+PREFIX = "signoff_"
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+"""The digits of base 62, from 0 to 61."""
+RANDOM = 30
+"""How many characters are random; they have 178 bits."""
+CHECKED = 6
+"""How many characters have the checksum; they hold 32 bits."""
+
+
+def new_key() -> str:
+    """Return a random key."""
+    drawn = "".join(secrets.choice(ALPHABET) for _ in range(RANDOM))
+    return f"{PREFIX}{drawn}{checksum(drawn)}"
+
+
+def checksum(drawn: str) -> str:
+    """Return the checksum of a key's random characters."""
+    rest, digits = zlib.crc32(drawn.encode()), ""
+    for _ in range(CHECKED):
+        rest, digit = divmod(rest, len(ALPHABET))
+        digits = ALPHABET[digit] + digits
+    return digits

@@ -1,0 +1,17 @@
+"""What a token is for, when and from where it was last used, and with which it was made; of older ones unknown."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("tokens", sa.Column("description", sa.String(length=200), nullable=False, server_default=""))
+    op.add_column("tokens", sa.Column("last_used", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("tokens", sa.Column("last_used_from", sa.String(length=64), nullable=False, server_default=""))
+    op.add_column("tokens", sa.Column("made_with_id", sa.Uuid(), nullable=True))
+    op.create_index(op.f("ix_tokens_made_with_id"), "tokens", ["made_with_id"])
