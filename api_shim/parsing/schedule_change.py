@@ -117,7 +117,7 @@ class ScheduledJobChange(TypedDict, total=False):
     start_time: Annotated[datetime, PlainValidator(rule(_start), json_schema_input_type=Moment), Given]
     job_queue: Annotated[Any, Later(Queue), Given]
     task_queue: Annotated[Any, Later(OldQueue), Given]
-    version: Version
+    version: Annotated[Version, Given]
 
 
 _CHANGE: TypeAdapter[Any] = TypeAdapter(ScheduledJobChange)

@@ -79,8 +79,7 @@ def _description(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str
     parts = [
         f"## {plain(scheduled.name)}",
         f"**{plain(requester)}** asks to run **{plain(job.name)}** ({plain(job.class_path)}) on the queue "
-        f"{plain(scheduled.queue)}.",
-        f"**Runs as:** {plain(runs_as) or 'nobody: its owner has been removed'}",
+        f"{plain(scheduled.queue)}, as {f'**{plain(runs_as)}**' if runs_as else 'nobody: its owner has been removed'}.",
         f"**When:** {_when(scheduled, now)}",
         f"**Back in the queue:** {plain(scheduled.approval_note)}" if scheduled.approval_note else "",
         f"**Inputs:**\n\n{_inputs(scheduled, job)}",

@@ -71,11 +71,17 @@ def said(text: str) -> list[str]:
 def test_a_request_shows_all_that_would_run() -> None:
     heading, asks, when, label, inputs, how = said(described())
     assert heading == "nightly"
-    assert asks == "alice asks to run Back up (pack.BackUp) on the queue bulk."
+    assert asks == "alice asks to run Back up (pack.BackUp) on the queue bulk, as alice."
     assert when.startswith("When: hourly; next at 2026-05-04 13:00:00 UTC, ")
     assert label == "Inputs:"
     assert json.loads(inputs) == INPUTS
     assert how == "Decide below, as the login of this page; who asked cannot approve."
+
+
+def test_whom_it_runs_as_is_told_and_that_they_are_gone() -> None:
+    assert ", as **carol**." in build_approval_form(ROW, JOB, "alice", "carol", NOW).description
+    gone = build_approval_form(ROW, JOB, "alice", "", NOW).description
+    assert ", as nobody: its owner has been removed." in gone
 
 
 def test_what_is_asked_stands_in_the_run_too() -> None:
@@ -262,7 +268,7 @@ def test_nothing_that_somebody_is_called_formats_anything(
     seen = said(wicked)
     name, job_name, requester, queue, note = (" ".join(x.split()) for x in (name, job_name, requester, queue, note))
     assert seen[0] == name
-    assert seen[1] == f"{requester} asks to run {job_name} (pack.BackUp) on the queue {queue}."
+    assert seen[1] == f"{requester} asks to run {job_name} (pack.BackUp) on the queue {queue}, as alice."
     assert seen[3] == f"Back in the queue: {note}"
 
 
