@@ -231,6 +231,35 @@ class Waiting(ScheduledJob):
     why_not_approve: str
 
 
+class Difference(Shape):
+    """One value of a request, as it is, and as it was when it was approved last."""
+
+    name: str
+    change: Literal["same", "changed", "new", "removed"]
+    now: JsonValue = Field(description="The value; null if it was removed.")
+    before: JsonValue = Field(description="The earlier value; null if it is new.")
+
+
+class EarlierApproval(Shape):
+    """The last approval of the same request, or else of another one of its Job."""
+
+    name: str
+    approved_by: str
+    approved_at: datetime
+
+
+class Review(Shape):
+    """A request with everything that its approver should see."""
+
+    scheduled_job: Waiting
+    runs_as: str = Field(description="The owner, as whom it would run; empty if that user has been removed.")
+    past_due: bool = Field(description="Whether its only start has passed, so that it would run at once.")
+    inputs: list[Difference] = Field(description="Its inputs; empty if they may be sensitive.")
+    circumstances: list[Difference] = Field(description="When and where it would run, as text.")
+    compared_with: EarlierApproval | None
+    nothing_to_compare: str = Field(description="Why it is compared with nothing; empty if it is compared.")
+
+
 class JobResult(Object):
     """One run of a Job."""
 

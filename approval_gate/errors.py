@@ -8,6 +8,7 @@
     ├── Invalid             the request cannot be read, or breaks a rule about its contents
     │   └── TooLarge        the request is too large
     ├── Conflict            the request contradicts the current state of the object
+    │   └── Outdated        the object is not what the caller has seen any more
     ├── NotRunnable         the object exists, but does not support this
     ├── TooManyAttempts     the caller has tried too often
     └── Unavailable         something that the request needs is not available now; retry later
@@ -59,6 +60,10 @@ class TooLarge(Invalid):
 
 class Conflict(GateError):
     """The request contradicts the current state of the object."""
+
+
+class Outdated(Conflict):
+    """The object is not what the caller has seen any more."""
 
 
 class NotRunnable(GateError):

@@ -12,6 +12,8 @@
 * Who changes whether a Job needs approval, or may have sensitive variables, may change it and approve it.
 * Approve: the caller may change the request and approve its Job. Nobody approves what they requested, have ever owned
   or have changed, superusers included. A request is decided once; after its start has passed only with ``force``.
+* Whoever names the version of the request that they have seen acts on no other one. Approving a request that a person
+  edited after it was made or last decided needs the version.
 * Deny: the caller may delete the request and approve its Job. The requester withdraws it in the same way.
 * Dry run: the caller may view the request and run its Job.
 * Cancel: the caller is the user whom the run runs as, or may change its result.
@@ -28,7 +30,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable
+from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Outdated
 from approval_gate.lifecycle import ApprovalState, Transition, next_state
 from approval_gate.model import Action, Actor, Allowed, Attributes, Denied, Hidden, ObjectType, Verdict
 
@@ -242,6 +244,11 @@ ONCE_CHANGED = "You have changed what this request runs, so someone else must ap
 NOT_NEEDED = "This scheduled job needs no approval."
 JOB_GONE = "The job of this run is gone."
 NO_DRY_RUN = "This job does not support dry runs."
+CHANGED = "This request has changed since it was shown to you; look at it again."
+EDITED = (
+    "This request was edited after it was made or last decided. Look at it again, and approve it with its "
+    "`approval_version` as `version`, or with its `ETag` as `If-Match`."
+)
 PAST_DUE = "The job's start time is in the past. If you want to force a run anyway, add the `force` query parameter."
 
 
@@ -302,6 +309,22 @@ def approve(actor: Actor, request: RequestFacts, *, force: bool) -> Verdict:
             _allows_transition(Transition.APPROVE, request),
             runnable(request.runnable),
             refused_if(request.past_due and not force, PAST_DUE, Invalid),
+        )
+    )
+
+
+def acts_on_what_was_seen(seen: str | None, version: str, *, needed: bool = False) -> Verdict:
+    """Say whether the caller acts on the request as it stands.
+
+    Args:
+        seen: the version that the caller has seen; None if they name none.
+        version: the version of the request as it stands.
+        needed: whether the caller must name one: to approve a request that was edited.
+    """
+    return first(
+        (
+            refused_if(needed and seen is None, EDITED, Conflict),
+            refused_if(seen not in (None, version), CHANGED, Outdated),
         )
     )
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api_shim.cli.console import AsJson, Home, opened, say, show
+from api_shim.cli.console import AsJson, Home, at_terminal, opened, say, show
 from api_shim.cli.times import local_time
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.parsing.run_request import read_time
@@ -58,8 +58,7 @@ def add_user(
 @users.command("password")
 def set_password(username: Username, home: Home = None) -> None:
     """Set the password with which a user signs in to the pages, and end their sessions."""
-    interactive = bool(sys.stdin and sys.stdin.isatty())
-    if interactive:
+    if at_terminal():
         password = typer.prompt("Password", hide_input=True, err=True, confirmation_prompt=True)
     else:
         password = sys.stdin.readline() if sys.stdin else ""

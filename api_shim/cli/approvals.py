@@ -1,19 +1,29 @@
-"""``signoff queue``, ``approve``, ``deny`` and ``dry-run``: list the requests that wait for approval, and decide."""
+"""``signoff queue``, ``approve``, ``deny`` and ``dry-run``: list the requests that wait for approval, and decide.
+
+* ``approve`` shows what it approves and asks; ``--yes`` does not ask. It approves exactly what it has shown.
+* What it shows is on standard error, so that scripts can read the output.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from api_shim.cli.console import AsJson
+from api_shim.cli.console import AsJson, at_terminal, describe
 from api_shim.cli.remote import Insecure, Url, show_found, signed_in, tell
-from api_shim.cli.times import what_follows, when
+from api_shim.cli.times import moment, what_follows, when
 from api_shim.client.transport import HERE
-from api_shim.schemas import Waiting
+from api_shim.schemas import Difference, Review, Waiting
 from api_shim.settings import utc_now
+from approval_gate.errors import Forbidden, Invalid
 
 COLUMNS = ("id", "name", "job", "requested by", "when", "may approve")
+
+NOBODY_TO_ASK = "There is no terminal here to ask; give --yes to approve the request as it stands."
+PAST_DUE = "The start time of this request has passed; give --force to approve it all the same: it runs at once."
 
 Ref = Annotated[str, typer.Argument(metavar="ID", help="The id or the name of the request.")]
 Comment = Annotated[str, typer.Option(metavar="TEXT", help="The reason; stored with the decision.")]
@@ -31,18 +41,26 @@ def queue(url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) 
 
 def approve(
     ref: Ref,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Approve it even if its start time has passed.")] = False,
     comment: Comment = "",
     url: Url = HERE,
     insecure: Insecure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Approve a request, so that it runs.
+    """Show a request, ask, and approve exactly what was shown, so that it runs.
 
     Example: signoff approve nightly --comment "maintenance window agreed"
     """
+    if not yes and not at_terminal():
+        raise Invalid(NOBODY_TO_ASK)
     with signed_in(url, insecure=insecure) as shim:
-        row = shim.approve(ref, force=force, comment=comment)
+        seen = shim.review(ref)
+        _check_approvable(seen, force=force)
+        describe(_shown(seen), err=True)
+        if not yes:
+            typer.confirm("Approve this?", abort=True, err=True)
+        row = shim.approve(seen.scheduled_job, force=force, comment=comment)
     tell(row, f"Approved «{row.name}»; {what_follows(row, utc_now())}.", as_json=as_json)
 
 
@@ -64,6 +82,49 @@ def dry_run(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_json: AsJs
     with signed_in(url, insecure=insecure) as shim:
         result = shim.dry_run(ref)
     tell(result, f"Started a dry run of «{ref}»: {result.url}", as_json=as_json)
+
+
+def _check_approvable(seen: Review, *, force: bool) -> None:
+    """Check what can be told without asking.
+
+    Raises:
+        Forbidden: the user may not approve it, or nobody can any more.
+        Invalid: its start has passed, and ``force`` is not set.
+    """
+    if seen.scheduled_job.why_not_approve:
+        raise Forbidden(seen.scheduled_job.why_not_approve)
+    if seen.past_due and not force:
+        raise Invalid(PAST_DUE)
+
+
+def _shown(seen: Review) -> dict[str, str]:
+    """Return what an approval is about, line by line."""
+    row, last = seen.scheduled_job, seen.compared_with
+    compared = last and f"{last.name}, approved by {last.approved_by} at {moment(last.approved_at)}"
+    inputs = {f"input {each.name}": _value(each, json.dumps) for each in seen.inputs}
+    return {
+        "request": row.name,
+        "job": row.task,
+        "requested by": row.requested_by,
+        "runs as": seen.runs_as or "nobody: its owner has been removed",
+        **{each.name.lower(): _value(each, str) for each in seen.circumstances},
+        **(inputs or {"inputs": "none, or hidden because they may be sensitive"}),
+        "compared with": compared or seen.nothing_to_compare,
+        **({"note": row.approval_note} if row.approval_note else {}),
+    }
+
+
+def _value(each: Difference, written: Callable[[Any], str]) -> str:
+    """Return a value, and how it differs from the last approval."""
+    match each.change:
+        case "same":
+            return written(each.now)
+        case "new":
+            return f"{written(each.now)} (new)"
+        case "removed":
+            return f"removed (was {written(each.before)})"
+        case "changed":
+            return f"{written(each.now)} (was {written(each.before)})"
 
 
 def _line(row: Waiting) -> dict[str, Any]:

@@ -37,6 +37,12 @@ def opened(home: Path | None) -> Iterator[Store]:
         yield store
 
 
+def at_terminal() -> bool:
+    """Say whether there is somebody to ask."""
+    # sys.stdin is None in a program that was started without standard input.
+    return bool(sys.stdin and sys.stdin.isatty())
+
+
 def say(text: str) -> None:
     """Print a text, without control characters."""
     typer.echo(readable(text))
@@ -59,9 +65,10 @@ def show(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, as_json: boo
     _print(table)
 
 
-def _print(table: Table) -> None:
+def _print(table: Table, *, err: bool = False) -> None:
     # Lines are wrapped only at a terminal, never in a pipe.
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+    to = sys.stderr if err else sys.stdout
+    Console(width=None if to.isatty() else 1000, stderr=err).print(table)
 
 
 def _cell(value: Any) -> Text:
@@ -75,12 +82,20 @@ def _cell(value: Any) -> Text:
     return Text("-" if value is None or value == "" else readable(str(value)))
 
 
-def describe(fields: Mapping[str, Any]) -> None:
-    """Print the fields of one object, each on a line."""
+def describe(fields: Mapping[str, Any], *, err: bool = False) -> None:
+    """Print the fields of one object, each on a line.
+
+    Args:
+        fields: their names and values.
+        err: print them on standard error.
+    """
     grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    # Long values are wrapped, never cut off.
+    grid.add_column(overflow="fold")
     for name, value in fields.items():
-        grid.add_row(Text(name, "bold"), _cell(value))
-    _print(grid)
+        grid.add_row(Text(readable(name)), _cell(value))
+    _print(grid, err=err)
 
 
 def fail(error: GateError) -> int:

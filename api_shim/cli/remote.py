@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
@@ -15,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel
 
-from api_shim.cli.console import fail, say, show
+from api_shim.cli.console import at_terminal, fail, say, show
 from api_shim.client.client import Shim
 from api_shim.client.transport import Environment
 from approval_gate.errors import GateError, Invalid
@@ -58,8 +57,7 @@ def read_token() -> str:
         Invalid: no token is set, and there is no terminal for a prompt.
     """
     token = Environment().token
-    # sys.stdin is None in a program that was started without standard input.
-    if token is None and not (sys.stdin and sys.stdin.isatty()):
+    if token is None and not at_terminal():
         raise Invalid("Set SIGNOFF_TOKEN to your token; there is no terminal here to ask for it.")
     # The prompt is on standard error, so that scripts can read the output.
     return str(token or typer.prompt("Token", hide_input=True, err=True)).strip()

@@ -108,10 +108,14 @@ def change(
         raise typer.BadParameter("Give at least one change, like --cron or -d.")
     with signed_in(url, insecure=insecure) as shim:
         inputs = read_inputs(pairs, data) if pairs or data is not None else None
+        version = None
         if inputs is not None and data is None:
             # Inputs that are not given keep their values.
-            inputs = shim.scheduled_job(ref).kwargs | inputs
-        row = shim.change(ref, name=name, data=inputs, at=at, cron=cron, time_zone=time_zone, queue=queue)
+            seen = shim.scheduled_job(ref)
+            inputs, version = seen.kwargs | inputs, seen.approval_version
+        row = shim.change(
+            ref, name=name, data=inputs, at=at, cron=cron, time_zone=time_zone, queue=queue, version=version
+        )
     tell(row, _changed(row), as_json=as_json)
 
 

@@ -143,6 +143,7 @@ class Shim:
     delete = carried_out(of_scheduled.delete)
     delete_several = carried_out(of_scheduled.delete_several)
     queue = carried_out(of_approvals.queue)
+    review = carried_out(of_approvals.review)
     approve = carried_out(of_approvals.approve)
     deny = carried_out(of_approvals.deny)
     dry_run = carried_out(of_approvals.dry_run)

@@ -28,6 +28,7 @@ from approval_gate.errors import (
     Invalid,
     NotFound,
     NotRunnable,
+    Outdated,
     TooLarge,
     Unavailable,
     sentences,
@@ -132,6 +133,7 @@ REFUSALS: Mapping[int, type[GateError]] = {
     404: NotFound,
     405: NotRunnable,
     409: Conflict,
+    412: Outdated,
     413: TooLarge,
 }
 """The error for each status; ``Unavailable`` for any other that is not a success."""

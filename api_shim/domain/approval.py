@@ -30,8 +30,8 @@ def binding_of(scheduled: ScheduledJob, job: Job, code: str | None = None) -> Bi
 
 
 def version_of(scheduled: ScheduledJob, job: Job) -> str:
-    """Return the name of what is to be decided about: another one as soon as anything of it changes."""
-    return digest(binding_of(scheduled, job))[:12]
+    """Return the name of what is to be decided about: another one as soon as what would run changes, or as whom."""
+    return digest({**binding_of(scheduled, job), "run_as": str(scheduled.owner_id)})[:12]
 
 
 def is_dry_run(job: Job, inputs: Mapping[str, Any]) -> bool:

@@ -139,6 +139,7 @@ class ScheduledJob:
         approval_note: why it returned to the approval queue.
         approved_by: the approver's name at that time.
         approved: what the approval is bound to.
+        edited: whether somebody has changed what it runs, or whom it runs as, since it was made or last decided.
         expires_at: when the request expires if nobody decides about it.
         question_mark: the fingerprint of the approval form that Prefect should show.
         due_from: firings before this moment are not due, for example because it was created or enabled later.
@@ -173,6 +174,7 @@ class ScheduledJob:
     approved_at: datetime | None = None
     approval_comment: str = ""
     approved: Binding | None = None
+    edited: bool = False
     expires_at: datetime | None = None
     question_mark: str = ""
     last_run_at: datetime | None = None

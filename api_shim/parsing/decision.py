@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, TypeAdapter
 
 from api_shim.parsing.fields import truth_of
+from api_shim.parsing.seen import Version, read_seen
 from api_shim.parsing.sentences import LENIENT, read
 from approval_gate.errors import Invalid
 from flows.inputs import fault, is_storable
@@ -65,11 +66,7 @@ class Decision(BaseModel):
 
     comment: Annotated[Comment, Field(description="For the others.")] = ""
     force: Annotated[Flag, Field(description="Approve although the start has passed.")] = False
-    version: Annotated[
-        str | None,
-        AfterValidator(lambda version: version or None),
-        Field(description="The `approval_version` that was seen; another one is refused."),
-    ] = None
+    version: Version = None
 
 
 class Answer(BaseModel):
@@ -88,12 +85,13 @@ _ANSWER = TypeAdapter(Answer)
 _FLAG: TypeAdapter[bool] = TypeAdapter(Flag)
 
 
-def read_decision(query: Sequence[str], body: object) -> Decision:
+def read_decision(query: Sequence[str], body: object, if_match: Sequence[str] = ()) -> Decision:
     """Read a decision of the API.
 
     Args:
         query: every ``force`` of the query.
         body: the body, decoded.
+        if_match: every ``If-Match`` header.
 
     Raises:
         Invalid: a value that it cannot be, under its field.
@@ -104,7 +102,7 @@ def read_decision(query: Sequence[str], body: object) -> Decision:
         said.add(decision.force)
     if len(said) > 1:
         raise Invalid({"force": ["It is given more than once, and differently."]})
-    return decision.model_copy(update={"force": said == {True}})
+    return decision.model_copy(update={"force": said == {True}, "version": read_seen(if_match, body)})
 
 
 def read_answer(answer: object) -> tuple[str, Decision]:

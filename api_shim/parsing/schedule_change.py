@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationInfo, with_config
 from typing_extensions import TypedDict
@@ -33,6 +33,7 @@ from api_shim.parsing.run_request import (
     read_start,
     read_time,
 )
+from api_shim.parsing.seen import Version
 from api_shim.parsing.sentences import SENTENCES, STRICT, Later, all_as, not_null, of_text, read, rule
 from approval_gate.errors import Invalid
 from flows.inputs import is_storable
@@ -116,6 +117,7 @@ class ScheduledJobChange(TypedDict, total=False):
     start_time: Annotated[datetime, PlainValidator(rule(_start), json_schema_input_type=Moment), Given]
     job_queue: Annotated[Any, Later(Queue), Given]
     task_queue: Annotated[Any, Later(OldQueue), Given]
+    version: Annotated[Version, Given]
 
 
 _CHANGE: TypeAdapter[Any] = TypeAdapter(ScheduledJobChange)
@@ -134,7 +136,8 @@ def read_edit(body: object, row: ScheduledJob, now: datetime) -> ScheduleChange:
     """
     sent: Mapping[str, Any] = read(_CHANGE, body, context=_Reading(row=row, now=now), sentences=OWN_SENTENCES)
     later = {field: sent.get(field) for field in ("data", "task_queue", "job_queue")}
-    fields = {field: value for field, value in sent.items() if field not in later and value != getattr(row, field)}
+    own = sent.keys() - {*later, "version"}
+    fields = {field: sent[field] for field in sent if field in own and sent[field] != getattr(row, field)}
     return ScheduleChange(fields=_timed(row, fields, now), **later)
 
 
@@ -154,6 +157,7 @@ class Transfer(TypedDict):
         AfterValidator(_storable),
         all_as("no_receiver"),
     ]
+    version: NotRequired[Version]
 
 
 _TRANSFER: TypeAdapter[Transfer] = TypeAdapter(Transfer)

@@ -1,6 +1,6 @@
 """What people are asked in Prefect's UI about a request: a description in Markdown, and a form for the answer.
 
-* It shows all that would run: the Job, every input, the requester, when it would run; and how to decide.
+* It shows all that would run: the Job, every input, the requester, when and as whom it would run; and how to decide.
 * Whatever somebody has written is shown as text: it can neither format nor end the part that it stands in.
 * The inputs of a Job that may have sensitive ones are not shown.
 * The form names the version of the request that it shows, so that nobody approves what they have not seen.
@@ -30,20 +30,21 @@ SHOWN_INPUTS = 20_000
 MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+.!|~&-]")
 
 
-def build_approval_form(scheduled: ScheduledJob, job: Job, requester: str, now: datetime) -> ApprovalForm:
+def build_approval_form(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str, now: datetime) -> ApprovalForm:
     """Return what people are asked about a request.
 
     Args:
         scheduled: the request.
         job: its Job.
         requester: the name of who asked for it.
+        runs_as: the name of its owner; empty if they have been removed.
         now: the time.
     """
     return ApprovalForm(
         name=waiting_name(scheduled),
         message=f"Waits for approval; requested by {requester}.",
         parameters=scheduled.inputs,
-        description=_description(scheduled, job, requester, now),
+        description=_description(scheduled, job, requester, runs_as, now),
         form=_form(version_of(scheduled, job), past_due=scheduled.is_past_due(now)),
     )
 
@@ -74,11 +75,11 @@ def _form(version: str, *, past_due: bool) -> dict[str, Any]:
     }
 
 
-def _description(scheduled: ScheduledJob, job: Job, requester: str, now: datetime) -> str:
+def _description(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str, now: datetime) -> str:
     parts = [
         f"## {plain(scheduled.name)}",
         f"**{plain(requester)}** asks to run **{plain(job.name)}** ({plain(job.class_path)}) on the queue "
-        f"{plain(scheduled.queue)}.",
+        f"{plain(scheduled.queue)}, as {f'**{plain(runs_as)}**' if runs_as else 'nobody: its owner has been removed'}.",
         f"**When:** {_when(scheduled, now)}",
         f"**Back in the queue:** {plain(scheduled.approval_note)}" if scheduled.approval_note else "",
         f"**Inputs:**\n\n{_inputs(scheduled, job)}",

@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+from api_shim.domain.accounts import User
 from api_shim.domain.model import (
     NEVER,
     UNKNOWN_USER,
@@ -215,8 +216,8 @@ class Reconciler:
 
     async def _question(self, scheduled: ScheduledJob, job: Job) -> ApprovalForm:
         """Return what to ask, after having noted how to know it again."""
-        requester = await self._store.read(partial(requester_name, scheduled))
-        asked = build_approval_form(scheduled, job, requester, self._clock())
+        requester, owner = await self._store.read(partial(names_of, scheduled))
+        asked = build_approval_form(scheduled, job, requester, owner, self._clock())
         if scheduled.question_mark != fingerprint(asked):
             # Until it has been asked this is not done.
             await self._note(scheduled, question_mark=fingerprint(asked), projected_version=scheduled.version - 1)
@@ -442,10 +443,11 @@ def _starts_again(run: Run, due: datetime, now: datetime) -> bool:
     return due <= now and run.scheduled_for is not None and run.scheduled_for <= now + LONGEST_PAUSE
 
 
-def requester_name(scheduled: ScheduledJob, tx: Transaction) -> str:
-    """Return the name, at that time, of the person who asked for a scheduled job."""
+def names_of(scheduled: ScheduledJob, tx: Transaction) -> tuple[str, str]:
+    """Return the names of who asked for a scheduled job, at that time, and of its owner; empty if they are gone."""
     found = tx.get(Participant, scheduled_job_id=scheduled.id, user_id=scheduled.requester_id)
-    return found.username if found is not None else UNKNOWN_USER
+    owner = tx.get(User, id=scheduled.owner_id) if scheduled.owner_id else None
+    return found.username if found else UNKNOWN_USER, owner.username if owner else ""
 
 
 def _record(spent: DeletedRun, tx: Transaction) -> None:

@@ -3,7 +3,7 @@
 * The rules are the policy's; here each decision is one transaction that locks the request first. So of several
   decisions at once the first holds, and the others are told who decided.
 * An approval is bound to what stood in the store when it was given. Those who say which version they have
-  seen can approve no other.
+  seen can decide about no other, nor try it; what a person has edited is approved with its version only.
 * Denied is gone; who decides after that is told by whom it was denied, if they could have seen it.
 * A dry run is a run of its own, as the one who starts it; the request stays as it is.
 
@@ -19,22 +19,19 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.domain.approval import binding_of, version_of
+from api_shim.domain.approval import binding_of
 from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
 from api_shim.domain.model import JobResult, PendingCleanup, ScheduledJob
 from api_shim.parsing.decision import Decision
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.wake_queue import Kind, Wake
-from api_shim.services.authorization import KIND, AuthzContext, authorize, check_still_active, load_contexts
+from api_shim.services.authorization import KIND, AuthzContext, authorize, check_seen, check_still_active, load_contexts
 from api_shim.services.runs import Runs
 from api_shim.services.schedules import delete_rows
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
-from approval_gate.errors import Conflict
 from approval_gate.lifecycle import STEPS, ApprovalState, Transition
 from approval_gate.model import Action, Actor
-
-CHANGED = "This request has changed since it was shown to you; look at it again."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +82,8 @@ class Approvals:
         Raises:
             Forbidden: they may not, with the reason.
             NotFound: there is no such request, or none that they may see.
-            Conflict: it has been decided, needs no approval, or is not what they have seen.
+            Conflict: it has been decided, needs no approval, or was edited and they name no version.
+            Outdated: it is not what they have seen.
             Invalid: its start has passed, and they did not say that they know.
             NotRunnable: its Job's code is gone.
         """
@@ -100,22 +98,29 @@ class Approvals:
             Forbidden: they may not, with the reason.
             NotFound: there is no such request, or none that they may see.
             Conflict: it has been decided, or needs no approval.
+            Outdated: it is not what they have seen.
         """
         row, leftover = await self._store.write(partial(_deny, actor, by, decision, self._clock()))
         self._wake(Kind.LEFTOVER, leftover.id)
         return row
 
-    async def dry_run(self, actor: Actor, by: Mapping[str, Any]) -> JobResult:
+    async def dry_run(self, actor: Actor, by: Mapping[str, Any], seen: str | None = None) -> JobResult:
         """Run a request's Job with its inputs and without effect, as the actor.
+
+        Args:
+            actor: who tries it.
+            by: the field that tells which request.
+            seen: the version that they have seen; None for whatever it is.
 
         Raises:
             Forbidden: they may not run that Job.
             NotFound: there is no such scheduled job, or none that they may see.
             NotRunnable: its Job has no dry run, or cannot run.
+            Outdated: it is not what they have seen.
             Unavailable: no worker serves the queue.
         """
         now = self._clock()
-        case = await self._store.read(partial(_dry_runnable, actor, by, now))
+        case = await self._store.read(partial(_dry_runnable, actor, by, seen, now))
         self._runs.check_served(case.row.queue)
         inputs = {**case.row.inputs, "dryrun": True}
 
@@ -142,8 +147,7 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
     row = case.row
     if row.approval is ApprovalState.APPROVED:
         return row
-    if decision.version not in (None, version_of(row, case.job)):
-        raise Conflict(CHANGED)
+    check_seen(case, decision.version, needed=row.edited)
     check_still_active(tx, actor)
     tx.record(scheduled_job_event(row, EventType.APPROVED, now, actor, comment=decision.comment, force=decision.force))
     return tx.change(
@@ -152,6 +156,7 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
         approval_note="",
         approval_comment=decision.comment,
         approved=binding_of(row, case.job),
+        edited=False,
         approved_at=now,
         approved_by=actor.username,
         approved_by_id=actor.id,
@@ -165,6 +170,7 @@ def _deny(
     actor: Actor, by: Mapping[str, Any], decision: Decision, now: datetime, tx: Transaction
 ) -> tuple[ScheduledJob, PendingCleanup]:
     case = authorize(tx, actor, Action.DELETE, by, now, partial(policy.deny, actor))
+    check_seen(case, decision.version)
     own = actor.id == case.row.requester_id
     act, word, step = (
         (EventType.WITHDRAWN, "Withdrawn", Transition.WITHDRAW)
@@ -181,8 +187,12 @@ def _deny(
     return replace(case.row, approval=STEPS[case.row.approval, step], enabled=False), leftover
 
 
-def _dry_runnable(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> AuthzContext:
-    return authorize(tx, actor, Action.VIEW, by, now, partial(policy.dry_run, actor))
+def _dry_runnable(
+    actor: Actor, by: Mapping[str, Any], seen: str | None, now: datetime, tx: Transaction
+) -> AuthzContext:
+    case = authorize(tx, actor, Action.VIEW, by, now, partial(policy.dry_run, actor))
+    check_seen(case, seen)
+    return case
 
 
 # The queue
@@ -192,12 +202,11 @@ def _queue(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Pa
     policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
     listing = replace(listing, sort=listing.sort or ("start_time",))
     page: Page[ScheduledJob] = tx.page(KIND, actor, listing, approval=ApprovalState.PENDING, enabled=True)
-    waiting = [
-        Waiting(
-            scheduled=case.row,
-            requester=case.requester,
-            why_not=policy.why_not(policy.approve(actor, case.request, force=True), hidden=policy.MAY_NOT_APPROVE),
-        )
-        for case in load_contexts(tx, page.rows, now)
-    ]
-    return Page(page.count, waiting)
+    return Page(page.count, [waiting_of(actor, case) for case in load_contexts(tx, page.rows, now)])
+
+
+def waiting_of(actor: Actor, case: AuthzContext) -> Waiting:
+    """Return a request as the actor sees it."""
+    may = policy.approve(actor, case.request, force=True)
+    why_not = policy.why_not(may, hidden=policy.MAY_NOT_APPROVE)
+    return Waiting(scheduled=case.row, requester=case.requester, why_not=why_not)

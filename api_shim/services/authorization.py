@@ -7,6 +7,7 @@
   in.
 * A use case that changes a scheduled job locks it first, so that of several callers at once, each is judged by what
   the one before has left.
+* A caller who names the version that they have seen acts on no other one.
 * A caller who decides about a request that has been denied or withdrawn is told by whom, if they could have decided
   about it.
 * The facts for the rules are read in a fixed number of queries, however many scheduled jobs there are.
@@ -24,6 +25,7 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import User
+from api_shim.domain.approval import version_of
 from api_shim.domain.audit import EventType, restored
 from api_shim.domain.model import UNKNOWN_USER, Job, Participant, ScheduledJob
 from api_shim.services.authentication import actors_of
@@ -132,6 +134,22 @@ def authorize(
     [case] = load_contexts(tx, [row], now)
     policy.enforce(judge(case.request), KIND)
     return case
+
+
+def check_seen(case: AuthzContext, seen: str | None, *, needed: bool = False) -> None:
+    """Check that a scheduled job is what the caller has seen.
+
+    Args:
+        case: the scheduled job, locked.
+        seen: the version that the caller has seen; None if they name none.
+        needed: whether they must name one.
+
+    Raises:
+        Outdated: it has another version.
+        Conflict: the caller names no version, but must.
+    """
+    verdict = policy.acts_on_what_was_seen(seen, version_of(case.row, case.job), needed=needed)
+    policy.enforce(verdict, KIND)
 
 
 def authorize_view(tx: Transaction, actor: Actor, by: Mapping[str, Any], now: datetime) -> AuthzContext:

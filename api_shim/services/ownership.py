@@ -4,7 +4,8 @@
 * The next firing runs as the new owner. Earlier owners stay recorded, and may not approve the scheduled job.
 * A recurring scheduled job that a failure disabled is enabled, and fires from now on. One that a person disabled, or
   that has already run its only time, stays as it is.
-* The approval does not change: pending stays pending, and approved stays approved for exactly what was approved.
+* The approval does not change: pending stays pending, and approved stays approved for exactly what was approved. What
+  waits is approved only by who says that they have seen whom it runs as now.
 
 Contract 1.4, 9.7 and 10.
 """
@@ -23,7 +24,7 @@ from api_shim.domain.model import ScheduledJob
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.approval_state import revalidate
 from api_shim.services.authentication import actor_of
-from api_shim.services.authorization import AuthzContext, add_participant, authorize, check_still_active
+from api_shim.services.authorization import AuthzContext, add_participant, authorize, check_seen, check_still_active
 from api_shim.store import Store, Transaction
 from approval_gate import ownership, policy
 from approval_gate.errors import Invalid
@@ -44,12 +45,13 @@ class Ownership:
         self._wake = wake
         self._clock = clock
 
-    async def assume(self, actor: Actor, by: Mapping[str, Any]) -> ScheduledJob:
+    async def assume(self, actor: Actor, by: Mapping[str, Any], seen: str | None = None) -> ScheduledJob:
         """Make the actor the owner of a scheduled job.
 
         Args:
             actor: the caller.
             by: the field that identifies the scheduled job.
+            seen: the version that the caller has seen; None for whatever it is.
 
         Returns:
             the changed scheduled job.
@@ -58,18 +60,22 @@ class Ownership:
             Forbidden: the caller may not change the scheduled job, or may not run its Job.
             NotFound: the scheduled job does not exist, or the caller may not view it.
             Conflict: the caller already owns it.
+            Outdated: it is not what the caller has seen.
         """
-        row = await self._store.write(partial(_assume, actor, by, self._clock()))
+        row = await self._store.write(partial(_assume, actor, by, seen, self._clock()))
         self._wake(Kind.SCHEDULED_JOB, row.id, row.start_time)
         return row
 
-    async def transfer(self, actor: Actor, by: Mapping[str, Any], to: Mapping[str, Any]) -> ScheduledJob:
+    async def transfer(
+        self, actor: Actor, by: Mapping[str, Any], to: Mapping[str, Any], seen: str | None = None
+    ) -> ScheduledJob:
         """Make another user the owner of a scheduled job.
 
         Args:
             actor: the caller.
             by: the field that identifies the scheduled job.
             to: the field that identifies the new owner.
+            seen: the version that the caller has seen; None for whatever it is.
 
         Returns:
             the changed scheduled job.
@@ -79,22 +85,25 @@ class Ownership:
             NotFound: the scheduled job does not exist, or the caller may not view it.
             Invalid: the user does not exist, or the caller may not view them.
             Conflict: the user already owns it, or has been deactivated.
+            Outdated: it is not what the caller has seen.
         """
-        row = await self._store.write(partial(_transfer, actor, by, to, self._clock()))
+        row = await self._store.write(partial(_transfer, actor, by, to, seen, self._clock()))
         self._wake(Kind.SCHEDULED_JOB, row.id, row.start_time)
         return row
 
 
-def _assume(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> ScheduledJob:
+def _assume(actor: Actor, by: Mapping[str, Any], seen: str | None, now: datetime, tx: Transaction) -> ScheduledJob:
     case = authorize(tx, actor, Action.CHANGE, by, now, partial(ownership.assume, actor))
+    check_seen(case, seen)
     check_still_active(tx, actor)
     return hand_over(tx, case, actor.id, actor.username, now, actor)
 
 
 def _transfer(
-    actor: Actor, by: Mapping[str, Any], to: Mapping[str, Any], now: datetime, tx: Transaction
+    actor: Actor, by: Mapping[str, Any], to: Mapping[str, Any], seen: str | None, now: datetime, tx: Transaction
 ) -> ScheduledJob:
     case = authorize(tx, actor, Action.CHANGE, by, now, partial(ownership.hand_over, actor))
+    check_seen(case, seen)
     receiver = _receiver(tx, actor, to)
     check_still_active(tx, actor)
     policy.enforce(may_receive(tx, receiver, case), ObjectType.USER)
@@ -140,7 +149,7 @@ def hand_over(
     # A one-off whose start time has passed would run at once, at a time that nobody has chosen.
     is_enabled_again = row.failure and not row.one_off
     enabling = {"enabled": True, "failure": "", "due_from": now} if is_enabled_again else {}
-    row = tx.change(row, owner_id=user_id, date_changed=now, version=row.version + 1, **enabling)
+    row = tx.change(row, owner_id=user_id, edited=True, date_changed=now, version=row.version + 1, **enabling)
     return revalidate(tx, row, case.job, now) if enabling else row
 
 

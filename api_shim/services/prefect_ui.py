@@ -28,10 +28,10 @@ from api_shim.parsing.run_request import RunRequest, default_name
 from api_shim.reconcile.approval_form import fingerprint
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.wake_queue import Kind
-from api_shim.services.approvals import CHANGED, Approvals
+from api_shim.services.approvals import Approvals
 from api_shim.services.schedules import Schedules
 from api_shim.store import Store, Transaction
-from approval_gate.errors import Conflict, Invalid, NotFound, Unavailable
+from approval_gate.errors import Conflict, Invalid, NotFound, Outdated, Unavailable
 from approval_gate.model import Actor
 from approval_gate.policy import PAST_DUE
 
@@ -108,10 +108,9 @@ class PrefectUI:
                 await self._approvals.deny(actor, {"id": row.id}, decision)
                 return DENIED
             await self._approvals.approve(actor, {"id": row.id}, decision)
-        except Conflict as error:
-            if error.detail == CHANGED:
-                # The next form shows the request as it is now.
-                await self._projection.reconcile(row.id)
+        except Outdated:
+            # The next form shows the request as it is now.
+            await self._projection.reconcile(row.id)
             raise
         except Invalid as error:
             raise Invalid(CONFIRM if error.detail == PAST_DUE else error.detail) from error

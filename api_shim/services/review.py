@@ -123,12 +123,12 @@ class Review:
     history: list[AuditEvent]
 
 
-def review(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> Review:
+def review(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) -> Review:
     """Return a request for review.
 
     Args:
         actor: the caller.
-        scheduled_id: the id of the request.
+        by: the field that identifies the request.
         now: the current time.
         tx: the transaction.
 
@@ -137,7 +137,6 @@ def review(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> 
         NotFound: the request does not exist, or the caller may not view it.
         Conflict: it was denied or withdrawn; the message says by whom.
     """
-    by = {"id": scheduled_id}
     if policy.check_type(actor, Action.VIEW, KIND) == Allowed() and not tx.exists(ScheduledJob, **by):
         raise_if_already_decided(tx, actor, Action.VIEW, by)
     case = authorize_view(tx, actor, by, now)

@@ -2,7 +2,7 @@
 
 * A change is accepted whole or refused whole, and held to what holds when a scheduled job is first requested.
 * A change of what was approved puts it back into the queue in the same transaction; until somebody has decided anew
-  nothing of it runs. Who made the change cannot approve it.
+  nothing of it runs. Who made the change cannot approve it, and nobody without saying that they have seen it.
 * What a person enabled or disabled is recorded as their act; one that has had its only turn, has no owner, or has
   expired is not enabled.
 * Firings from before a change of when, where or with what it runs, or from before it was enabled, are not owed.
@@ -29,7 +29,15 @@ from api_shim.parsing.schedule_change import WHEN, ScheduleChange, read_edit
 from api_shim.reconcile.firings import is_taken
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.approval_state import revalidate
-from api_shim.services.authorization import EXPIRED, KIND, AuthzContext, add_participant, authorize, check_still_active
+from api_shim.services.authorization import (
+    EXPIRED,
+    KIND,
+    AuthzContext,
+    add_participant,
+    authorize,
+    check_seen,
+    check_still_active,
+)
 from api_shim.services.jobs import JobCode
 from api_shim.services.runs import Runs
 from api_shim.services.schedules import SENSITIVE
@@ -51,10 +59,12 @@ class _Change:
     Args:
         body: what was sent.
         found: the new inputs and the new queue, if they were.
+        seen: the version of what is to change; None for whatever it is.
     """
 
     body: object
     found: Mapping[str, Any]
+    seen: str | None
 
 
 class ScheduleChanges:
@@ -75,13 +85,14 @@ class ScheduleChanges:
         self._code = code
         self._clock = clock
 
-    async def change(self, actor: Actor, by: Mapping[str, Any], body: object) -> ScheduledJob:
+    async def change(self, actor: Actor, by: Mapping[str, Any], body: object, seen: str | None = None) -> ScheduledJob:
         """Change a scheduled job.
 
         Args:
             actor: who changes it.
             by: the field that tells which.
             body: the new values, as sent.
+            seen: the version that they have seen; None for whatever it is.
 
         Returns:
             it, as it stands then.
@@ -91,12 +102,13 @@ class ScheduleChanges:
             NotFound: there is none, or none that they may see.
             Invalid: a value that it cannot have, under its field.
             Conflict: it cannot be enabled.
+            Outdated: it is not what they have seen.
             Unavailable: no worker serves the new queue.
         """
         now = self._clock()
         case = await self._store.read(partial(_changeable, actor, by, now))
         # Off the event loop: large inputs are long to check, and the first ones of a Job import its module.
-        change = await anyio.to_thread.run_sync(self._plan, actor, case, body, now)
+        change = await anyio.to_thread.run_sync(self._plan, actor, case, body, seen, now)
         if (queue := change.found.get("queue", case.row.queue)) != case.row.queue:
             self._runs.check_served(queue)
         try:
@@ -106,7 +118,7 @@ class ScheduleChanges:
         self._wake(Kind.SCHEDULED_JOB, row.id, row.start_time)
         return row
 
-    def _plan(self, actor: Actor, case: AuthzContext, body: object, now: datetime) -> _Change:
+    def _plan(self, actor: Actor, case: AuthzContext, body: object, seen: str | None, now: datetime) -> _Change:
         job, edit = case.job, _read(actor, case, body, now)
         found: dict[str, Any] = {}
         if edit.task_queue is not None or edit.job_queue is not None:
@@ -115,7 +127,7 @@ class ScheduleChanges:
             if job.has_sensitive_variables:
                 raise Invalid({"data": [SENSITIVE]})
             found["inputs"] = self._code.validate(job, edit.data)
-        return _Change(body=body, found=found)
+        return _Change(body=body, found=found, seen=seen)
 
 
 def _changeable(
@@ -137,6 +149,7 @@ def _read(actor: Actor, case: AuthzContext, body: object, now: datetime) -> Sche
 def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx: Transaction) -> ScheduledJob:
     case = _changeable(actor, {"id": scheduled_id}, now, tx, action=Action.CHANGE)
     row = case.row
+    check_seen(case, change.seen)
     check_still_active(tx, actor)
     # Read again behind the lock: what is sent may mean something else after what others have changed meanwhile.
     fields = {**_read(actor, case, change.body, now).fields, **change.found}
@@ -160,6 +173,8 @@ def _following(row: ScheduledJob, job: Job, to: Mapping[str, Any], now: datetime
         also["due_from"] = now
         if row.approval is ApprovalState.NOT_REQUIRED:
             also["approval_off"] = unasked(job, to.get("inputs", row.inputs)) or row.approval_off
+    if HOW & to.keys():
+        also["edited"] = True
     # A run that is held shows its new inputs; one that is not, stands in another queue, or was ended, is replaced.
     replaced = {"queue"} if row.awaits_decision else WHAT
     if row.one_off and (to.get("enabled") or replaced & to.keys()):

@@ -33,7 +33,7 @@ from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import NAME_TAKEN, RunRequest, Schedule, default_name, read_queue, read_schedule
 from api_shim.reconcile.desired_state import deployment_name
 from api_shim.reconcile.wake_queue import Kind, Wake
-from api_shim.services.authorization import check_still_active, get_authorized
+from api_shim.services.authorization import check_seen, check_still_active, get_authorized, load_contexts
 from api_shim.services.jobs import JobCode
 from api_shim.services.request_keys import keep, request_key, requested_before
 from api_shim.services.runs import Runs
@@ -197,14 +197,20 @@ class Schedules:
         self._wake(Kind.SCHEDULED_JOB, scheduled.id, scheduled.start_time)
         return scheduled
 
-    async def delete(self, actor: Actor, scheduled_id: UUID) -> None:
+    async def delete(self, actor: Actor, scheduled_id: UUID, seen: str | None = None) -> None:
         """Delete a scheduled job; what it has run stays recorded.
+
+        Args:
+            actor: who deletes it.
+            scheduled_id: its id.
+            seen: the version that they have seen; None for whatever it is.
 
         Raises:
             Forbidden: they may delete none, or not this one.
             NotFound: there is no such one, or none that they may know of.
+            Outdated: it is not what they have seen.
         """
-        leftover = await self._store.write(partial(_delete, actor, scheduled_id, self._clock()))
+        leftover = await self._store.write(partial(_delete, actor, scheduled_id, seen, self._clock()))
         self._wake(Kind.LEFTOVER, leftover.id, NEVER)
 
     async def delete_all(self, actor: Actor, ids: list[UUID]) -> None:
@@ -253,8 +259,11 @@ def _add(actor: Actor, scheduled: ScheduledJob, asked: RequestKey | None, now: d
         tx.record(scheduled_job_event(scheduled, EventType.REQUESTED, now, actor))
 
 
-def _delete(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> PendingCleanup:
+def _delete(actor: Actor, scheduled_id: UUID, seen: str | None, now: datetime, tx: Transaction) -> PendingCleanup:
     scheduled = get_authorized(tx, actor, Action.DELETE, KIND, lock=True, id=scheduled_id)
+    if seen is not None:
+        [case] = load_contexts(tx, [scheduled], now)
+        check_seen(case, seen)
     [leftover] = _deleted(actor, [scheduled], now, tx)
     return leftover
 

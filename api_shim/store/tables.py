@@ -219,6 +219,7 @@ scheduled_jobs = Table(
     time("approved_at", nullable=True),
     Column("approval_comment", Text, nullable=False),
     json("approved"),
+    flag("edited"),
     Column("expires_at", UtcTime, index=True),
     Column("question_mark", String(64), nullable=False),
     time("last_run_at", nullable=True),

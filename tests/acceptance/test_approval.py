@@ -356,11 +356,11 @@ def test_the_command_line_decides_as_a_person(live: Live, cast: Cast, folder: Pa
     listed = json.loads(signoff("bob", "queue", "--json").stdout)
     assert row["id"] in {each["id"] for each in listed}
     assert row["name"] in signoff("bob", "queue").stdout
-    refused = signoff("alice", "approve", row["id"])
+    refused = signoff("alice", "approve", row["id"], "--yes")
     assert (refused.returncode, refused.stderr) == (1, f"error: {OWN}\n")
     tried = signoff("bob", "dry-run", row["name"])
     assert tried.returncode == 0, tried.stderr
-    approved = signoff("bob", "approve", row["name"], "--comment", "fine by me")
+    approved = signoff("bob", "approve", row["name"], "--yes", "--comment", "fine by me")
     assert approved.returncode == 0, approved.stderr
     assert cast.admin.get(row["url"]).json()["approval_comment"] == "fine by me"
     again = signoff("bob", "deny", row["id"])

@@ -11,7 +11,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +24,7 @@ import httpx
 import pytest
 
 from api_shim.store import Store
-from approval_gate.policy import MAY_NOT_SWITCH
+from approval_gate.policy import EDITED, MAY_NOT_SWITCH
 from tests.acceptance.people import FAR, RESULTS, People, unique
 from tests.databases import rewrite_audit, store_of
 from tests.live import Live, environment, eventually
@@ -262,6 +264,27 @@ def test_after_all_that_an_approval_lets_it_run_once(stage: Stage, tried: dict[s
     assert stage.admin.post(f"{made['url']}approve/").status_code == 200
     eventually(lambda: stage.state(run)["type"] == "COMPLETED")
     assert len(file.read_text().splitlines()) == 1
+
+
+def test_what_is_edited_a_moment_before_its_approval_is_not_approved_unseen(
+    live: Live, admin: httpx.Client, people: People, tmp_path: Path
+) -> None:
+    """Whichever comes first, nobody has approved what they have not seen, and it waits."""
+    with live.client(people.add(superuser=True)) as requester, ThreadPoolExecutor(2) as threads:
+        stage = Stage(live, admin, requester, tmp_path)
+        for number in range(6):
+            it = stage.request()
+            url, other = it.row["url"], str(tmp_path / "other")
+            edit = threads.submit(requester.patch, url, json={"data": {"file": other}})
+            time.sleep(number * 0.004)
+            approve = threads.submit(admin.post, f"{url}approve/")
+            assert edit.result().status_code == 200, edit.result().text
+            assert approve.result().status_code in {200, 409}
+            row = admin.get(url).json()
+            assert (row["kwargs"]["file"], row["approval_state"]) == (other, "pending")
+            refused = admin.post(f"{url}approve/")
+            assert (refused.status_code, refused.json()["detail"]) == (409, EDITED)
+            admin.delete(url)
 
 
 def test_a_description_that_was_written_over_is_not_decided_by(stage: Stage) -> None:

@@ -177,6 +177,11 @@ def test_what_was_accepted_runs_once_when(runs: list[Stage], what: str) -> None:
 
 @pytest.mark.parametrize("what", OF_THE_WORKER)
 def test_what_was_accepted_runs_once_although(stages: list[Stage], what: str) -> None:
+    of_its_run = RUN in OF_THE_WORKER[what][0]
     for stage in stages:
-        stage.plan({what: OF_THE_WORKER[what]}, {what: stage.ask(what, seconds=2)})
+        if not of_its_run:
+            stage.plan({what: OF_THE_WORKER[what]}, {what: ""})
+        run = stage.ask(what, seconds=2)
+        if of_its_run:
+            stage.plan({what: OF_THE_WORKER[what]}, {what: run})
     assert [stage.outcome(what) for stage in stages] == [(True, "SUCCESS", 1)] * len(stages)

@@ -40,6 +40,25 @@ def waiting(name: str = "nightly", **to: Any) -> dict[str, Any]:
     return scheduled(name) | seen | to
 
 
+def review(name: str = "nightly", row: dict[str, Any] | None = None, **to: Any) -> dict[str, Any]:
+    """Return the review of a request: other inputs than were approved last, on the same queue."""
+    same = {"change": "same", "before": None}
+    told = {
+        "scheduled_job": row or waiting(name),
+        "runs_as": "carol",
+        "past_due": False,
+        "inputs": [
+            {"name": "keep", "change": "changed", "now": 7, "before": 14},
+            {"name": "path", "change": "new", "now": "/a\n/b", "before": None},
+            {"name": "old", "change": "removed", "now": None, "before": True},
+        ],
+        "circumstances": [{"name": "Interval", "now": "daily", **same}, {"name": "Queue", "now": "default", **same}],
+        "compared_with": {"name": "weekly", "approved_by": "bob", "approved_at": "2100-01-01T00:00:00Z"},
+        "nothing_to_compare": "",
+    }
+    return told | to
+
+
 def result(status: str = "SUCCESS", name: str = "run", **to: Any) -> dict[str, Any]:
     shape = WIRE.job_result(make_result(JOB, USER, id=id_of(name))).model_dump(mode="json")
     return shape | {"status": {"value": status, "label": status}} | to

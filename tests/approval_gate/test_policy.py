@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approval_gate.constraints import parse
-from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable
+from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Outdated
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, Grant, Hidden, ObjectType, Verdict
 from approval_gate.policy import (
+    CHANGED,
+    EDITED,
     JOB_GONE,
     LAST_SUPERUSER,
     MAY_NOT_APPROVE,
@@ -36,6 +38,7 @@ from approval_gate.policy import (
     TOO_LONG_A_LINE,
     RequestFacts,
     Runnable,
+    acts_on_what_was_seen,
     approve,
     cancel,
     change_job,
@@ -580,6 +583,22 @@ FOUR_EYES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("seen", "needed", "verdict"),
+    [
+        pytest.param(None, False, Allowed(), id="names none, of what nobody edited"),
+        pytest.param(None, True, Denied(EDITED, Conflict), id="names none, of what was edited"),
+        pytest.param("now", False, Allowed(), id="names the version as it stands"),
+        pytest.param("now", True, Allowed(), id="names the version as it stands, of what was edited"),
+        pytest.param("before", False, Denied(CHANGED, Outdated), id="names another one"),
+        pytest.param("before", True, Denied(CHANGED, Outdated), id="names another one, of what was edited"),
+        pytest.param("", False, Denied(CHANGED, Outdated), id="names an empty one"),
+    ],
+)
+def test_who_names_a_version_acts_on_no_other(seen: str | None, needed: bool, verdict: Verdict) -> None:
+    assert acts_on_what_was_seen(seen, "now", needed=needed) == verdict
+
+
 @pytest.mark.parametrize(("asked", "sentence"), FOUR_EYES)
 @pytest.mark.parametrize(
     "who",
@@ -1001,6 +1020,7 @@ ACTORS = st.builds(
 PEOPLE, NAMES = st.sampled_from([ME, CAROL, DAVE]), st.sampled_from(["alice", "carol", "dave"])
 REQUESTS = st.builds(
     RequestFacts,
+    acts_on_what_was_seen,
     thing=st.none() | st.just(NIGHTLY) | st.just({"name": "nightly", "user": ME}),
     job=st.just(BACKUP),
     requester=st.none() | PEOPLE,

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from api_shim.domain.audit import EventType
-from api_shim.services.approvals import CHANGED
 from api_shim.services.audit_trail import AuditTrail
 from api_shim.store import Store
+from approval_gate.policy import CHANGED
 from tests.acceptance.people import SCHEDULES, People, unique
 from tests.browser.axe import check_accessible
 from tests.browser.conftest import SignedIn, playwright

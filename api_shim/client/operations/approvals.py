@@ -1,4 +1,7 @@
-"""Operations on requests that wait for approval: list, approve, deny and dry run (contract 6 and 10)."""
+"""Operations on requests that wait for approval: list, review, approve, deny and dry run (contract 6, 9.18 and 10).
+
+* A request that was read, rather than its id or name, stands for exactly what was read: its version is sent with it.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,31 @@ def queue(*, limit: int | None = None, **filters: Filter) -> Operation[list[sche
     return (yield from rows(schemas.Waiting, WAITING, filters, limit))
 
 
+def review(ref: Ref) -> Operation[schemas.Review]:
+    """Return a request with everything that you should see before you approve it, and what has changed.
+
+    Args:
+        ref: the id or the name of the request.
+
+    Raises:
+        NotFound: it does not exist, or you may not view it.
+        Conflict: it has been denied or withdrawn.
+
+    Contract 6.
+
+    >>> held = shim.run("Change", name="careful").scheduled_job
+    >>> bob.review(held).runs_as == me
+    True
+    """
+    return read(schemas.Review, (yield HttpRequest(path=path_of(SCHEDULED, ref, "review"))))
+
+
 def approve(ref: Ref, *, force: bool = False, comment: str = "") -> Operation[schemas.ScheduledJob]:
     """Approve a request, so that it runs.
 
     Args:
-        ref: the id or the name of the request.
+        ref: the request that you have read; if it has changed since, it is not approved. Its id or its name do for one
+            that nobody has edited.
         force: approve it even if its start time has passed.
         comment: the reason; stored with the decision.
 
@@ -44,21 +67,22 @@ def approve(ref: Ref, *, force: bool = False, comment: str = "") -> Operation[sc
         Forbidden: you do not have permission, or it is your own request.
         NotFound: it does not exist, or you may not view it.
         Invalid: its start time has passed, and ``force`` is not set.
-        Conflict: it has already been decided, or needs no approval.
+        Conflict: it has already been decided, needs no approval, or was edited and you give its id or name.
+        Outdated: it has changed since you read it.
 
-    Contract 6.
+    Contract 6 and 9.18.
 
-    >>> bob.approve("careful", comment="Read it.").approval_state
+    >>> bob.approve(bob.scheduled_job("careful"), comment="Read it.").approval_state
     'approved'
     """
-    return (yield from decide(ref, "approve", {"force": force, "comment": comment}))
+    return (yield from decide(ref, "approve", {"force": force, "comment": comment, **_seen(ref)}))
 
 
 def deny(ref: Ref, *, comment: str = "") -> Operation[schemas.ScheduledJob]:
     """Deny a request, so that it never runs.
 
     Args:
-        ref: the id or the name of the request.
+        ref: the request that you have read, or its id or its name.
         comment: the reason; stored with the decision.
 
     Returns:
@@ -68,6 +92,7 @@ def deny(ref: Ref, *, comment: str = "") -> Operation[schemas.ScheduledJob]:
         Forbidden: you do not have permission.
         NotFound: it does not exist, or you may not view it.
         Conflict: it has already been decided, or needs no approval.
+        Outdated: it has changed since you read it.
 
     Contract 6.
 
@@ -75,14 +100,14 @@ def deny(ref: Ref, *, comment: str = "") -> Operation[schemas.ScheduledJob]:
     >>> bob.deny("hasty", comment="Not today.").name
     'hasty'
     """
-    return (yield from decide(ref, "deny", {"comment": comment}))
+    return (yield from decide(ref, "deny", {"comment": comment, **_seen(ref)}))
 
 
 def dry_run(ref: Ref) -> Operation[schemas.JobResult]:
     """Start a dry run of a request, as you. The request is not affected.
 
     Args:
-        ref: the id or the name of the request.
+        ref: the request that you have read, or its id or its name.
 
     Returns:
         the job result of the dry run.
@@ -91,6 +116,7 @@ def dry_run(ref: Ref) -> Operation[schemas.JobResult]:
         Forbidden: you may not run this Job.
         NotFound: it does not exist, or you may not view it.
         NotRunnable: the Job has no dry run.
+        Outdated: it has changed since you read it.
 
     Contract 6.
 
@@ -98,5 +124,12 @@ def dry_run(ref: Ref) -> Operation[schemas.JobResult]:
     >>> bob.dry_run("unsure").task_kwargs["dryrun"]
     True
     """
-    answer = yield HttpRequest(method="POST", path=path_of(SCHEDULED, ref, "dry-run"), body=body_of({}))
-    return read(schemas.JobResult, answer)
+    body = body_of(_seen(ref))
+    return read(
+        schemas.JobResult, (yield HttpRequest(method="POST", path=path_of(SCHEDULED, ref, "dry-run"), body=body))
+    )
+
+
+def _seen(ref: Ref) -> dict[str, str]:
+    """Return the version of a request that was read; nothing for an id or a name."""
+    return {"version": ref.approval_version} if isinstance(ref, schemas.ScheduledJob) else {}

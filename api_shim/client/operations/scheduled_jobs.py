@@ -72,6 +72,7 @@ def change(
     cron: str | None = None,
     time_zone: str | None = None,
     queue: str | None = None,
+    version: str | None = None,
 ) -> Operation[schemas.ScheduledJob]:
     """Change a scheduled job. A change of anything that was approved needs approval again.
 
@@ -84,6 +85,7 @@ def change(
         cron: a crontab of five fields, for a scheduled job with a crontab.
         time_zone: the IANA name of the time zone.
         queue: the work queue.
+        version: the ``approval_version`` that you have read; with another one it is not changed.
 
     Returns:
         the changed scheduled job.
@@ -93,6 +95,7 @@ def change(
         NotFound: it does not exist, or you may not view it.
         Invalid: an argument is invalid; ``detail`` has the sentences by field.
         Conflict: it was changed or decided at the same time.
+        Outdated: it has another version.
 
     Contract 10.
 
@@ -107,6 +110,7 @@ def change(
         "crontab": cron,
         "time_zone": time_zone,
         "job_queue": queue,
+        "version": version,
     }
     body = body_of({field: value for field, value in wanted.items() if value is not None})
     return read(schemas.ScheduledJob, (yield HttpRequest(method="PATCH", path=path_of(SCHEDULED, ref), body=body)))

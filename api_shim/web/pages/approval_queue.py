@@ -96,7 +96,7 @@ async def dry_run(request_id: UUID, here: Here, form: Posted) -> Response:
 async def _review(here: Here, request_id: UUID) -> Review:
     now = here.use.clock()
     try:
-        return await here.use.store.read(partial(review, here.actor, request_id, now))
+        return await here.use.store.read(partial(review, here.actor, {"id": request_id}, now))
     except NotFound as error:
         raise NotFound(GONE) from error
 

@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute
 
 from api_shim import schemas
 from api_shim.parsing.filters import parameters
+from api_shim.parsing.seen import HEADER as IF_MATCH
 from api_shim.services.request_keys import HEADER, LONGEST
 from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.web.bodies import FORMS
@@ -66,6 +67,7 @@ REFUSALS: Mapping[int, tuple[str, Any, str]] = {
     405: ("NotRunnable", schemas.Refusal, "The Job cannot be run, or the method is not allowed."),
     406: ("NotAcceptable", schemas.Refusal, "The requested version or media type is not available."),
     409: ("Conflict", schemas.Refusal, "The state of the object does not allow this."),
+    412: ("Outdated", schemas.Refusal, "The object has another version than `If-Match` names."),
     413: ("TooLarge", schemas.Refusal | schemas.Faults, "The body is too large, or names too many objects."),
     415: ("UnsupportedMediaType", schemas.Refusal, "The body is neither JSON nor a form."),
     503: ("Unavailable", schemas.Refusal, "The database, Prefect or a worker is not available."),
@@ -85,6 +87,11 @@ KEY: Json = {**TEXT, "minLength": 1, "maxLength": LONGEST}
 KEYED = """Any text that the caller uses only for this request, such as a UUID. The same request with the same key
 within a day is answered with what it has become; another request with that key is refused (409)."""
 
+MATCHED = "The `ETag` of the scheduled job that was seen, or `*`. If it has another one, this is refused (412)."
+
+TAGGED = (schemas.ScheduledJob, schemas.Accepted, schemas.Review)
+"""The shapes that are answered with an ETag."""
+
 DONE = {200: "Success.", 201: "Created.", 204: "Deleted."}
 
 
@@ -100,6 +107,7 @@ def answers(
     body: Any = None,
     form: Any = None,
     keyed: bool = False,
+    matched: bool = False,
     also: Collection[int] = (),
 ) -> Json:
     """Return the description of a route, as keyword arguments for its decorator.
@@ -112,11 +120,15 @@ def answers(
         body: the type of the body.
         form: the type of the body as a form.
         keyed: whether it takes an idempotency key.
+        matched: whether it takes the version that the caller has seen.
         also: the statuses of further refusals.
     """
-    own = [_reference("parameters", name) for name in [*query, *([HEADER] if keyed else [])]]
+    headers = [name for name, taken in ((HEADER, keyed), (IF_MATCH, matched)) if taken]
+    own = [_reference("parameters", name) for name in (*query, *headers)]
+    refusals = _refusals([*also, *((409, 412) if matched else ())])
+    tagged = {str(status): {"headers": {"ETag": _reference("headers", "ETag")}}} if shape in TAGGED else {}
     filters = [_query(name, {"type": "array", "items": schema}) for name, schema in parameters(kind)] if kind else []
-    extra: Json = {"parameters": [*own, *filters], "responses": _refusals(also)}
+    extra: Json = {"parameters": [*own, *filters], "responses": refusals | tagged}
     if body is not None:
         schema = _schema(body)
         kinds = {"application/json": schema, **(dict.fromkeys(FORMS, _schema(form)) if form else {})}
@@ -192,8 +204,12 @@ def describe(routes: Sequence[BaseRoute]) -> Json:
             **{name: {"name": name, "in": "path", "required": True, **told} for name, told in PATH.items()},
             **{name: _query(name, *described) for name, described in QUERY.items()},
             HEADER: {"name": HEADER, "in": "header", "schema": KEY, "description": KEYED},
+            IF_MATCH: {"name": IF_MATCH, "in": "header", "schema": TEXT, "description": MATCHED},
         },
-        "headers": {"API-Version": {"description": "The version of the answer.", "schema": VERSION}},
+        "headers": {
+            "API-Version": {"description": "The version of the answer.", "schema": VERSION},
+            "ETag": {"description": "The `approval_version` of the scheduled job, in double quotes.", "schema": TEXT},
+        },
         "responses": {name: _answer(shape, told) for name, shape, told in REFUSALS.values()},
     }
     schemas = components.setdefault("schemas", {})
@@ -227,7 +243,7 @@ def _complete(path: str, method: str, operation: Json) -> None:
     done = operation["responses"]
     for answer in done.values():
         if "$ref" not in answer:
-            answer["headers"] = {"API-Version": _reference("headers", "API-Version")}
+            answer["headers"] = {"API-Version": _reference("headers", "API-Version"), **answer.get("headers", {})}
     operation["responses"] = dict(sorted({**_refusals(statuses), **done}.items()))
 
 

@@ -4,6 +4,7 @@
 * Every answer has ``API-Version``; ``indent`` formats it for people. ``OPTIONS`` lists the methods of an address.
 * Names in paths and filters cannot have null characters, which some databases refuse.
 * Errors are answered as ``web.errors`` says.
+* The answer with a scheduled job has its version as ``ETag``, which ``If-Match`` can name.
 * Lists are pages with absolute links.
 
 Contract 2.
@@ -23,7 +24,8 @@ from starlette.responses import JSONResponse, Response
 
 from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import UNKNOWN, read_conditions, read_sort, read_text
-from api_shim.schemas import Page, Shape
+from api_shim.parsing.seen import HEADER, etag_of
+from api_shim.schemas import Accepted, Page, Review, ScheduledJob, Shape
 from api_shim.store import Listing
 from api_shim.web.errors import NotAcceptable, body_of, methods_of, status_of
 from approval_gate import errors
@@ -111,7 +113,8 @@ def respond(request: Request, payload: Any, status: int = 200) -> Response:
     indent = getattr(request.state, "indent", None)
     separators = None if indent else (",", ":")
     text = json.dumps(payload, default=_plain, indent=indent, ensure_ascii=False, separators=separators)
-    return Response(text.encode("utf-8", "replace"), status, media_type="application/json", headers=_version(request))
+    headers = _version(request) | _etag(payload)
+    return Response(text.encode("utf-8", "replace"), status, media_type="application/json", headers=headers)
 
 
 def _plain(value: Any) -> Any:
@@ -119,6 +122,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Shape):
         return value.model_dump(mode="json")
     raise TypeError(f"{type(value).__name__} cannot be encoded as JSON.")
+
+
+def _etag(payload: Any) -> dict[str, str]:
+    """Return the header with the version of the scheduled job that is answered; none for anything else."""
+    shown = payload.scheduled_job if isinstance(payload, Accepted | Review) else payload
+    return {"ETag": etag_of(shown.approval_version)} if isinstance(shown, ScheduledJob) else {}
 
 
 def no_content(request: Request) -> Response:
@@ -139,7 +148,9 @@ def install_errors(app: FastAPI) -> None:
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, errors.GateError):
             raise error
-        return respond(request, body_of(error), status_of(error))
+        # What If-Match asks for is refused with the status that HTTP has for it.
+        outdated = isinstance(error, errors.Outdated) and HEADER in request.headers
+        return respond(request, body_of(error), 412 if outdated else status_of(error))
 
     async def unrouted(request: Request, _error: Exception) -> Response:
         # Authenticate here too: without credentials nobody learns which addresses exist.

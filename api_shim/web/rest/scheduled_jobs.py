@@ -5,6 +5,7 @@ Contract 5, 6 and 10.
 
 from __future__ import annotations
 
+from functools import partial
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -14,19 +15,22 @@ from api_shim.parsing.decision import Decision, read_decision
 from api_shim.parsing.deletions import Deletions, read_ids
 from api_shim.parsing.fields import read_id
 from api_shim.parsing.schedule_change import ScheduledJobChange, Transfer, read_receiver
+from api_shim.parsing.seen import HEADER, Seen, read_seen
+from api_shim.services.approvals import waiting_of
+from api_shim.services.review import review as review_of
 from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Services, Use
 from api_shim.web.rest.expansion import answer_one, answer_page, expanded, read_change
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import as_page, by_reference, check_query, no_content, read_listing, respond
-from api_shim.web.rest.serializers import serializer
+from api_shim.web.rest.serializers import Serializer, root_of, serializer
 from approval_gate.errors import Invalid
 from approval_gate.model import Actor, ObjectType
 
 router = APIRouter(prefix="/api/extras/scheduled-jobs", tags=["scheduled-jobs"])
 KIND = ObjectType.SCHEDULED_JOB
-DECIDED = one(schemas.ScheduledJob, query=["force"], body=Decision, also=[409])
+DECIDED = one(schemas.ScheduledJob, query=["force"], body=Decision, matched=True)
 
 
 @router.get("", **a_list(schemas.ScheduledJob, KIND))
@@ -49,20 +53,29 @@ async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
     return await answer_one(request, actor, use, KIND, row)
 
 
-@router.patch("/{ref}", **one(schemas.ScheduledJob, body=ScheduledJobChange, also=[405, 409]))
+@router.patch("/{ref}", **one(schemas.ScheduledJob, body=ScheduledJobChange, matched=True, also=[405]))
 async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Change a scheduled job."""
     by = by_reference(ref)
     body = await read_change(request, actor, use, KIND, by, ScheduledJobChange.__annotations__)
-    row = await use.schedule_changes.change(actor, by, body)
+    row = await use.schedule_changes.change(actor, by, body, _seen(request, body))
     return await answer_one(request, actor, use, KIND, row)
 
 
-@router.delete("/{ref}", **answers(None, 204))
+@router.delete("/{ref}", **answers(None, 204, body=Seen, matched=True))
 async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Delete a scheduled job."""
-    await use.schedules.delete(actor, await _id_of(ref, actor, use))
+    seen = _seen(request, await read_body(request))
+    await use.schedules.delete(actor, await _id_of(ref, actor, use), seen)
     return no_content(request)
+
+
+@router.get("/{ref}/review", **answers(schemas.Review, also=[409]))
+async def review(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Show a request with everything that its approver should see before they decide."""
+    seen = await use.store.read(partial(review_of, actor, by_reference(ref), use.clock()))
+    shown = Serializer(root_of(request), {seen.case.job.id: seen.case.job})
+    return respond(request, shown.review(seen, waiting_of(actor, seen.case)))
 
 
 @router.post("/{ref}/approve", **DECIDED)
@@ -79,27 +92,28 @@ async def deny(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     return await answer_one(request, actor, use, KIND, row)
 
 
-@router.post("/{ref}/dry-run", **answers(schemas.JobResult, also=[405, 409]))
+@router.post("/{ref}/dry-run", **answers(schemas.JobResult, body=Seen, matched=True, also=[405]))
 async def dry_run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Start a dry run of a request, as the caller; the request is not affected."""
-    await read_body(request)
-    result = await use.approvals.dry_run(actor, by_reference(ref))
+    seen = _seen(request, await read_body(request))
+    result = await use.approvals.dry_run(actor, by_reference(ref), seen)
     return respond(request, (await serializer(request, use)).job_result(result))
 
 
-@router.post("/{ref}/assume-ownership", **one(schemas.ScheduledJob, also=[409]))
+@router.post("/{ref}/assume-ownership", **one(schemas.ScheduledJob, body=Seen, matched=True))
 async def assume_ownership(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Become the owner of a scheduled job; one that a failure has disabled is enabled again."""
-    await read_body(request)
-    row = await use.ownership.assume(actor, by_reference(ref))
+    seen = _seen(request, await read_body(request))
+    row = await use.ownership.assume(actor, by_reference(ref), seen)
     return await answer_one(request, actor, use, KIND, row)
 
 
-@router.post("/{ref}/transfer", **one(schemas.ScheduledJob, body=Transfer, also=[409]))
+@router.post("/{ref}/transfer", **one(schemas.ScheduledJob, body=Transfer, matched=True))
 async def transfer(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Transfer a scheduled job to another user."""
-    receiver = by_reference(read_receiver(await read_body(request)), "username")
-    row = await use.ownership.transfer(actor, by_reference(ref), receiver)
+    body = await read_body(request)
+    receiver = by_reference(read_receiver(body), "username")
+    row = await use.ownership.transfer(actor, by_reference(ref), receiver, _seen(request, body))
     return await answer_one(request, actor, use, KIND, row)
 
 
@@ -134,7 +148,13 @@ def _count(request: Request) -> int:
 
 
 async def _decision(request: Request) -> Decision:
-    return read_decision(request.query_params.getlist("force"), await read_body(request))
+    body = await read_body(request)
+    return read_decision(request.query_params.getlist("force"), body, request.headers.getlist(HEADER))
+
+
+def _seen(request: Request, body: object) -> str | None:
+    """Return the version that the caller has seen, if the request names one."""
+    return read_seen(request.headers.getlist(HEADER), body)
 
 
 async def _id_of(ref: str, actor: Actor, use: Services) -> UUID:

@@ -25,6 +25,7 @@ from api_shim.domain.model import OVERRIDABLE, Job, JobQueue, JobResult, Schedul
 from api_shim.services.accounts import Linked, linked, usernames
 from api_shim.services.approvals import Waiting
 from api_shim.services.queries import LogEntry
+from api_shim.services.review import Difference, Earlier, Review
 from api_shim.services.schedule_views import UNSEEN, Explanation, Upcoming
 from api_shim.services.schedules import Accepted
 from api_shim.store import Transaction
@@ -177,6 +178,18 @@ class Serializer:
             expires_at=row.expires_at,
         )
 
+    def review(self, review: Review, waiting: Waiting) -> schemas.Review:
+        """Return a request for review (contract 6)."""
+        return schemas.Review(
+            scheduled_job=self.waiting(waiting),
+            runs_as=review.owner,
+            past_due=review.case.request.past_due,
+            inputs=[_difference(each) for each in review.inputs],
+            circumstances=[_difference(each) for each in review.circumstances],
+            compared_with=_earlier(review.earlier) if review.earlier else None,
+            nothing_to_compare=review.nothing_earlier,
+        )
+
     def waiting(self, waiting: Waiting) -> schemas.Waiting:
         """Return a request in the approval queue (contract 10)."""
         return schemas.Waiting(
@@ -261,6 +274,16 @@ class Serializer:
 
 def _switched_off(mark: SwitchedOff | None) -> schemas.SwitchedOff | None:
     return schemas.SwitchedOff(**mark) if mark else None
+
+
+def _earlier(approval: Earlier) -> schemas.EarlierApproval:
+    return schemas.EarlierApproval(
+        name=approval.name, approved_by=approval.approved_by, approved_at=approval.approved_at
+    )
+
+
+def _difference(each: Difference) -> schemas.Difference:
+    return schemas.Difference(name=each.name, change=each.change.value, now=each.now, before=each.before)
 
 
 def natural_slug(display: str, thing_id: UUID) -> str:

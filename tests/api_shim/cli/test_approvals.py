@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from api_shim.cli import approvals
 from tests.api_shim import said
 from tests.api_shim.cli.conftest import Run, Told
 
@@ -53,22 +54,6 @@ def test_an_empty_queue_is_told(signoff: Run, server: Told) -> None:
     ("words", "answer", "path", "body", "sentence"),
     [
         pytest.param(
-            ("approve", "nightly"),
-            ROW,
-            "nightly/approve/",
-            {"force": False, "comment": ""},
-            "Approved «nightly»; it runs on its schedule.",
-            id="approve",
-        ),
-        pytest.param(
-            ("approve", ID, "--force", "--comment", "Read it."),
-            ROW | ONCE,
-            f"{ID}/approve/",
-            {"force": True, "comment": "Read it."},
-            "Approved «nightly»; it runs at 2100-01-31 19:00 Europe/Berlin.",
-            id="approve by force, with a comment",
-        ),
-        pytest.param(
             ("deny", "a/b", "--comment", "Not today."),
             ROW | {"name": "a/b"},
             "a%2Fb/deny/",
@@ -100,3 +85,102 @@ def test_a_decision_is_sent_and_told(
     assert (printed.status, printed.out, printed.err) == (0, f"{sentence}\n", "")
     assert server.asked == [("POST", f"/api/extras/scheduled-jobs/{path}", body)]
     assert signoff(*words, "--json").json == answer
+
+
+# Approving
+
+
+SHOWN = """\
+request        nightly
+job            flows.examples.BackUp
+requested by   alice
+runs as        carol
+interval       daily
+queue          default
+input keep     7 (was 14)
+input path     "/a\\n/b" (new)
+input old      removed (was true)
+compared with  weekly, approved by bob at 2100-01-01 00:00:00 UTC
+"""
+
+
+@pytest.fixture
+def asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be a terminal."""
+    monkeypatch.setattr(approvals, "at_terminal", lambda: True)
+
+
+def stripped(printed: str) -> str:
+    return "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "sent", "sentence"),
+    [
+        pytest.param((), ROW, {"force": False, "comment": ""}, "it runs on its schedule", id="approve"),
+        pytest.param(
+            ("--force", "--comment", "Read it."),
+            ROW | ONCE,
+            {"force": True, "comment": "Read it."},
+            "it runs at 2100-01-31 19:00 Europe/Berlin",
+            id="approve by force, with a comment",
+        ),
+    ],
+)
+def test_what_is_approved_is_what_was_shown(
+    signoff: Run, server: Told, words: tuple[str, ...], answer: Any, sent: dict[str, Any], sentence: str
+) -> None:
+    server.bodies, server.body = [said.review()], answer
+    printed = signoff("approve", "nightly", "--yes", *words)
+    assert (printed.status, printed.out) == (0, f"Approved «nightly»; {sentence}.\n")
+    assert stripped(printed.err) == SHOWN
+    version = {"version": ROW["approval_version"]}
+    assert server.asked == [
+        ("GET", "/api/extras/scheduled-jobs/nightly/review/", None),
+        ("POST", f"/api/extras/scheduled-jobs/{ID}/approve/", sent | version),
+    ]
+    server.bodies = [said.review()]
+    assert signoff("approve", "nightly", "-y", "--json", *words).json == answer
+
+
+@pytest.mark.usefixtures("asks")
+@pytest.mark.parametrize(
+    ("typed", "status", "posts"),
+    [(b"y\n", 0, 1), (b"n\n", 1, 0), (b"\n", 1, 0), (b"", 1, 0)],
+    ids=["yes", "no", "nothing", "no answer"],
+)
+def test_it_asks_at_a_terminal(signoff: Run, server: Told, typed: bytes, status: int, posts: int) -> None:
+    server.bodies, server.body = [said.review()], ROW
+    printed = signoff("approve", "nightly", stdin=typed)
+    assert printed.status == status
+    assert "Approve this? [y/N]:" in printed.err
+    assert len([method for method, _, _ in server.asked if method == "POST"]) == posts
+
+
+def test_without_a_terminal_it_needs_yes(signoff: Run, server: Told) -> None:
+    assert signoff("approve", "nightly").refusal == approvals.NOBODY_TO_ASK
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("review", "sentence"),
+    [
+        pytest.param(said.review(row=said.waiting(why_not_approve="It is yours.")), "It is yours.", id="who may not"),
+        pytest.param(said.review(past_due=True), approvals.PAST_DUE, id="a start that has passed"),
+    ],
+)
+def test_nobody_is_asked_what_would_be_refused(signoff: Run, server: Told, review: Any, sentence: str) -> None:
+    server.body = review
+    assert signoff("approve", "nightly", "--yes").refusal == sentence
+    assert len(server.asked) == 1
+
+
+def test_what_cannot_be_shown_is_said(signoff: Run, server: Told) -> None:
+    row = said.waiting(approval_note="The Job's code changed after bob approved it.")
+    last = {"compared_with": None, "nothing_to_compare": "There is nothing to compare with."}
+    server.bodies, server.body = [said.review(row=row, runs_as="", inputs=[], **last)], ROW
+    shown = stripped(signoff("approve", "nightly", "--yes").err)
+    assert "runs as        nobody: its owner has been removed\n" in shown
+    assert "inputs         none, or hidden because they may be sensitive\n" in shown
+    assert "compared with  There is nothing to compare with.\n" in shown
+    assert "note           The Job's code changed after bob approved it.\n" in shown

@@ -20,7 +20,8 @@ from tests.live import environment
 
 EVERY_COMMAND = [
     ("queue",),
-    *((verb, "nightly") for verb in ("approve", "deny", "dry-run")),
+    ("approve", "nightly", "--yes"),
+    *((verb, "nightly") for verb in ("deny", "dry-run")),
     ("run", "Back up"),
     ("run", "Back up", "--at", "2030-01-01T02:00", "--name", "once"),
     ("schedule", "list"),
@@ -41,8 +42,8 @@ def test_a_refusal_is_one_sentence(signoff: Run, server: Told, words: tuple[str,
     assert signoff(*words, "--json").refusal == "It is not to be."
 
 
-@pytest.mark.parametrize("words", [("queue",), ("approve", "nightly")], ids=" ".join)
-@pytest.mark.parametrize("status", [400, 403, 404, 405, 409, 503])
+@pytest.mark.parametrize("words", [("queue",), ("approve", "nightly", "--yes")], ids=" ".join)
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 409, 412, 503])
 def test_whatever_its_status_it_is_one_sentence(
     signoff: Run, server: Told, words: tuple[str, ...], status: int
 ) -> None:

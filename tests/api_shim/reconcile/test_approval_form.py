@@ -31,12 +31,12 @@ ONCE = replace(ROW, interval=Interval.FUTURE, start_time=NOW + HOUR)
 
 
 def described(row: ScheduledJob = ROW, job: Job = JOB, requester: str = "alice") -> str:
-    return build_approval_form(row, job, requester, NOW).description
+    return build_approval_form(row, job, requester, "alice", NOW).description
 
 
 def fields(row: ScheduledJob, job: Job = JOB) -> dict[str, Any]:
     """Return the fields of a form in the order in which they are shown."""
-    properties: dict[str, Any] = build_approval_form(row, job, "alice", NOW).form["properties"]
+    properties: dict[str, Any] = build_approval_form(row, job, "alice", "alice", NOW).form["properties"]
     return dict(sorted(properties.items(), key=lambda item: item[1]["position"]))
 
 
@@ -71,15 +71,21 @@ def said(text: str) -> list[str]:
 def test_a_request_shows_all_that_would_run() -> None:
     heading, asks, when, label, inputs, how = said(described())
     assert heading == "nightly"
-    assert asks == "alice asks to run Back up (pack.BackUp) on the queue bulk."
+    assert asks == "alice asks to run Back up (pack.BackUp) on the queue bulk, as alice."
     assert when.startswith("When: hourly; next at 2026-05-04 13:00:00 UTC, ")
     assert label == "Inputs:"
     assert json.loads(inputs) == INPUTS
     assert how == "Decide below, as the login of this page; who asked cannot approve."
 
 
+def test_whom_it_runs_as_is_told_and_that_they_are_gone() -> None:
+    assert ", as **carol**." in build_approval_form(ROW, JOB, "alice", "carol", NOW).description
+    gone = build_approval_form(ROW, JOB, "alice", "", NOW).description
+    assert ", as nobody: its owner has been removed." in gone
+
+
 def test_what_is_asked_stands_in_the_run_too() -> None:
-    asked = build_approval_form(ROW, JOB, "alice", NOW)
+    asked = build_approval_form(ROW, JOB, "alice", "alice", NOW)
     assert asked.name == waiting_name(ROW) == "nightly (waiting for approval)"
     assert asked.message == "Waits for approval; requested by alice."
     assert asked.parameters == INPUTS
@@ -149,7 +155,7 @@ def test_when_it_would_run_is_told(to: dict[str, Any], when: str) -> None:
 
 
 def test_the_firings_that_are_shown_are_those_to_come() -> None:
-    late = build_approval_form(ROW, JOB, "alice", NOW + 100 * HOUR).description
+    late = build_approval_form(ROW, JOB, "alice", "alice", NOW + 100 * HOUR).description
     assert "next at 2026-05-08 17:00:00 UTC" in said(late)[2]
 
 
@@ -262,7 +268,7 @@ def test_nothing_that_somebody_is_called_formats_anything(
     seen = said(wicked)
     name, job_name, requester, queue, note = (" ".join(x.split()) for x in (name, job_name, requester, queue, note))
     assert seen[0] == name
-    assert seen[1] == f"{requester} asks to run {job_name} (pack.BackUp) on the queue {queue}."
+    assert seen[1] == f"{requester} asks to run {job_name} (pack.BackUp) on the queue {queue}, as alice."
     assert seen[3] == f"Back in the queue: {note}"
 
 
@@ -331,7 +337,7 @@ def test_the_decision_comes_first_and_the_past_is_confirmed_where_there_is_one(
 
 def test_only_the_decision_must_be_filled_in_and_nothing_else_is_taken() -> None:
     late = replace(ONCE, start_time=NOW - HOUR)
-    form = build_approval_form(late, JOB, "alice", NOW).form
+    form = build_approval_form(late, JOB, "alice", "alice", NOW).form
     assert (form["type"], form["required"], form["additionalProperties"]) == ("object", ["decision"], False)
     defaults = {name: field["default"] for name, field in fields(late).items() if "default" in field}
     assert defaults == {"comment": "", "confirm_past_due": False, "request": version_of(late, JOB)}
@@ -421,10 +427,10 @@ def test_what_is_bound_is_the_code_that_would_run_if_it_is_known() -> None:
     ],
 )
 def test_a_question_is_known_again_by_its_text_and_its_form(to: dict[str, Any], same: bool) -> None:
-    asked = build_approval_form(ROW, JOB, "alice", NOW)
+    asked = build_approval_form(ROW, JOB, "alice", "alice", NOW)
     assert (fingerprint(replace(asked, **to)) == fingerprint(asked)) is same
 
 
 def test_a_question_is_known_again_whatever_the_order_of_its_form() -> None:
-    asked = build_approval_form(ROW, JOB, "alice", NOW)
+    asked = build_approval_form(ROW, JOB, "alice", "alice", NOW)
     assert fingerprint(replace(asked, form=dict(reversed(asked.form.items())))) == fingerprint(asked)

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from api_shim.domain.accounts import User
 from api_shim.domain.model import Job, JobResult, Participant, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.ports import ApprovalForm, Run, RunSpec
 from api_shim.domain.recurrence import CronSpec, Interval
@@ -211,7 +212,8 @@ def its_run(plant: Plant) -> Run:
 def to_ask(plant: Plant) -> ApprovalForm:
     """Return what must be asked about the one request."""
     row, owners = plant.only(ScheduledJob), plant.all(Participant)
-    return build_approval_form(row, plant.only(Job), "alice" if owners else "somebody unknown", plant.now)
+    owner = next((user.username for user in plant.all(User) if user.id == row.owner_id), "")
+    return build_approval_form(row, plant.only(Job), "alice" if owners else "somebody unknown", owner, plant.now)
 
 
 def check_asking(plant: Plant) -> Run:

@@ -35,7 +35,7 @@ from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import WorkQueue
 from api_shim.services.approval_state import expire, return_stale
-from api_shim.services.approvals import CHANGED, Approvals, Waiting
+from api_shim.services.approvals import Approvals, Waiting
 from api_shim.services.authentication import actor_of
 from api_shim.services.runs import Runs
 from api_shim.services.schedule_changes import ScheduleChanges
@@ -43,7 +43,7 @@ from api_shim.services.schedules import Schedules
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
 from approval_gate.admission import ALREADY_RUN, NOT_APPROVED, NOT_REQUESTED, Answer, Go, Hold, Refuse, Wait
-from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Unavailable
+from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Outdated, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 from tests.api_shim.plant import HOUR, INPUTS, Code, OverPlants, Plant, Plants, opened_plant
@@ -124,6 +124,11 @@ def now_of(plant: Plant, row: ScheduledJob) -> ScheduledJob:
     return found
 
 
+def shown(plant: Plant, row: ScheduledJob) -> str:
+    """Return the version that somebody has seen who looks at a request now."""
+    return version_of(now_of(plant, row), plant.only(Job))
+
+
 def decide(plant: Plant, how: str, who: Actor, row: ScheduledJob, **decision: Any) -> ScheduledJob:
     made: ScheduledJob = asyncio.run(getattr(plant.approvals, how)(who, {"id": row.id}, Decision(**decision)))
     return made
@@ -138,8 +143,8 @@ def refused(plant: Plant, how: str, who: Actor, row: ScheduledJob, **decision: A
     return caught.type, caught.value.detail
 
 
-def dry_run(plant: Plant, who: Actor, row: ScheduledJob) -> JobResult:
-    return asyncio.run(plant.approvals.dry_run(who, {"id": row.id}))
+def dry_run(plant: Plant, who: Actor, row: ScheduledJob, seen: str | None = None) -> JobResult:
+    return asyncio.run(plant.approvals.dry_run(who, {"id": row.id}, seen))
 
 
 # What stands then
@@ -504,6 +509,7 @@ CHANGES: list[Any] = [
     pytest.param({"queue": "bulk"}, {}, id="another queue"),
     pytest.param({"start_time": NOW + 2 * HOUR}, {}, id="another time"),
     pytest.param({"interval": Interval.HOURLY}, {}, id="another interval"),
+    pytest.param({"owner_id": None}, {}, id="another owner"),
     pytest.param({}, {"code_digest": "new"}, id="other code"),
 ]
 
@@ -513,25 +519,29 @@ def test_nobody_approves_what_they_have_not_seen(plants: Plants, to: dict[str, A
     plant = plants.ready(**APPROVAL)
     bob = approver(plant)
     row = asked(plant, LATER)
-    seen = version_of(row, plant.only(Job))
+    seen = shown(plant, row)
     if to:
         plant.change(row, **to)
     if job:
         plant.change(plant.job, **job)
-    assert refused(plant, "approve", bob, row, version=seen) == (Conflict, CHANGED)
-    shown = version_of(now_of(plant, row), plant.only(Job))
-    assert shown != seen
-    assert decide(plant, "approve", bob, row, version=shown).approval is ApprovalState.APPROVED
+    for how in ("approve", "deny"):
+        assert refused(plant, how, bob, row, version=seen) == (Outdated, policy.CHANGED)
+    with pytest.raises(Outdated):
+        dry_run(plant, bob, row, seen)
+    with pytest.raises(Outdated):
+        asyncio.run(plant.schedules.delete(bob, row.id, seen))
+    assert shown(plant, row) != seen
+    assert decide(plant, "approve", bob, row, version=shown(plant, row)).approval is ApprovalState.APPROVED
 
 
-def test_who_does_not_say_what_they_have_seen_approves_what_there_is(plants: Plants) -> None:
+def test_what_nobody_has_edited_is_approved_without_its_version_whatever_becomes_of_its_code(plants: Plants) -> None:
     plant = plants.ready(**APPROVAL)
-    row = asked(plant, LATER)
-    plant.change(row, inputs={"count": 3})
-    assert decide(plant, "approve", approver(plant), row).approval is ApprovalState.APPROVED
+    row, bob = asked(plant, LATER), approver(plant)
+    plant.change(plant.job, code_digest="new")
+    assert decide(plant, "approve", bob, row).approval is ApprovalState.APPROVED
 
 
-@pytest.mark.parametrize(("to", "job"), CHANGES[:3] + CHANGES[4:])
+@pytest.mark.parametrize(("to", "job"), CHANGES[:3] + CHANGES[-1:])
 def test_what_was_changed_after_its_approval_goes_back_and_does_not_run(
     plants: Plants, to: dict[str, Any], job: dict[str, Any]
 ) -> None:

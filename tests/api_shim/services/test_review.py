@@ -73,7 +73,7 @@ class Scene:
 
     def seen(self, who: Actor = ROOT, request: UUID | None = None) -> Review:
         with self.store.transaction(write=False) as tx:
-            return review(who, request or self.row.id, NOW, tx)
+            return review(who, {"id": request or self.row.id}, NOW, tx)
 
 
 @pytest.fixture

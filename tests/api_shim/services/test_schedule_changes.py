@@ -11,19 +11,19 @@ from uuid import uuid4
 
 import pytest
 
-from api_shim.domain.approval import version_of
 from api_shim.domain.audit import EventType
 from api_shim.domain.model import Job, JobResult, Participant, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times
 from api_shim.reconcile.desired_state import own_deployment
 from api_shim.reconcile.drift import differs
-from api_shim.services.schedule_changes import OWNERLESS
+from api_shim.services.approval_state import return_stale
+from api_shim.services.schedule_changes import HOW, OWNERLESS
 from api_shim.services.schedules import SENSITIVE
 from approval_gate import ownership, policy
 from approval_gate.admission import NOT_OWED, OUTDATED, Answer, Finish, Go, Refuse, Wait
 from approval_gate.binding import NEEDS_APPROVAL
-from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Unavailable
+from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Outdated, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
 from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants, opened_plant
@@ -32,7 +32,6 @@ from tests.api_shim.services.test_approvals import (
     APPROVE,
     AT_ONCE,
     CHANGE,
-    CHANGED,
     DELETE,
     EXPIRED,
     GONE,
@@ -57,6 +56,7 @@ from tests.api_shim.services.test_approvals import (
     may,
     now_of,
     person,
+    shown,
 )
 from tests.factories import NOW, make_user, remove_user
 
@@ -171,7 +171,7 @@ def test_what_is_changed_is_kept_remembered_and_followed(
     row = asked(plant, schedule)
     plant.now += MINUTE
     after = edit(plant, plant.actor, row, **body)
-    changed = {"date_changed": plant.now, "version": row.version + 1}
+    changed = {"date_changed": plant.now, "version": row.version + 1, "edited": bool(HOW & to.keys())}
     following = ("due_from", "flow_run_id", "next_look_at", "projected_version", "run_number")
     followed = {name: getattr(after, name) for name in following}
     assert after == replace(row, **to, **changed, **followed)
@@ -337,7 +337,7 @@ def test_what_was_to_run_at_once_and_is_given_a_start_waits_for_it(plants: Plant
     after = edit(plant, plant.actor, row, start_time=ONCE_ON)
     assert (after.immediate, after.start_time) == (False, NOW + DAY)
     assert remembered(plant, 1) == [(EventType.CHANGED, "alice", ["start_time"])]
-    decide(plant, "approve", approver(plant), after)
+    decide(plant, "approve", approver(plant), after, version=shown(plant, row))
     assert run_of(plant, after).scheduled_for == NOW + DAY
     plant.work_off()
     assert executed(plant) == []
@@ -348,7 +348,7 @@ def test_what_is_approved_before_prefect_shows_its_new_inputs_runs_with_them(pla
     row = asked(plant, LATER)
     plant.engine.fail("runs", times=2)
     after = edit(plant, plant.actor, row, data=OTHER)
-    decide(plant, "approve", approver(plant), row, version=version_of(after, plant.only(Job)))
+    decide(plant, "approve", approver(plant), row, version=shown(plant, after))
     plant.settle()
     plant.now = NOW + HOUR
     plant.work_off()
@@ -410,7 +410,7 @@ def test_a_change_of_what_was_approved_asks_again_and_nothing_runs_until_another
 
     after = now_of(plant, row)
     check_asks(plant, after)
-    decide(plant, "approve", approver(plant, "dave"), row, force=True)
+    decide(plant, "approve", approver(plant, "dave"), row, force=True, version=shown(plant, row))
     [due] = [after.start_time] if row.one_off else next_times(after.recurrence, plant.now, 1)
     plant.now = max(due, plant.now)
     if not row.one_off:
@@ -468,13 +468,83 @@ def test_who_has_seen_a_request_before_it_was_changed_cannot_decide_about_it(
 ) -> None:
     plant = ready(plants, **APPROVAL)
     row, bob = asked(plant, schedule), approver(plant)
-    seen = version_of(row, plant.only(Job))
+    seen = shown(plant, row)
     after = edit(plant, plant.actor, row, **body)
     assert (after.approval, after.expires_at) == (PENDING, row.expires_at)
-    with pytest.raises(Conflict, match=CHANGED):
+    with pytest.raises(Outdated, match=policy.CHANGED):
         decide(plant, "approve", bob, row, version=seen)
     check_in_line(plant)
-    assert decide(plant, "approve", bob, row, version=version_of(after, plant.only(Job))).approval is APPROVED
+    assert decide(plant, "approve", bob, row, version=shown(plant, after)).approval is APPROVED
+
+
+def edits_back(plant: Plant, row: ScheduledJob) -> None:
+    edit(plant, plant.actor, row, data=OTHER)
+    edit(plant, plant.actor, row, data=dict(row.inputs))
+
+
+def taken_over(plant: Plant, row: ScheduledJob) -> None:
+    asyncio.run(plant.ownership.assume(editor(plant), {"id": row.id}))
+
+
+def given_away(plant: Plant, row: ScheduledJob) -> None:
+    editor(plant)
+    asyncio.run(plant.ownership.transfer(plant.actor, {"id": row.id}, {"username": "carol"}))
+
+
+EDITED: list[Any] = [
+    pytest.param(lambda plant, row: edit(plant, plant.actor, row, data=OTHER), id="inputs"),
+    pytest.param(lambda plant, row: edit(plant, plant.actor, row, job_queue="bulk"), id="queue"),
+    pytest.param(lambda plant, row: edit(plant, plant.actor, row, time_zone="Asia/Tokyo"), id="schedule"),
+    pytest.param(edits_back, id="inputs, and back"),
+    pytest.param(taken_over, id="owner, by assuming"),
+    pytest.param(given_away, id="owner, by transfer"),
+]
+
+
+@pytest.mark.parametrize("does", EDITED)
+@pytest.mark.parametrize("decided", [False, True], ids=["after it was made", "after it was approved"])
+def test_what_a_person_has_edited_is_approved_with_its_version_only(plants: Plants, does: Any, decided: bool) -> None:
+    plant = ready(plants, **APPROVAL)
+    row = approved(plant, NIGHTLY) if decided else asked(plant, NIGHTLY)
+    does(plant, row)
+    plant.now += 100 * DAY
+    # Whatever has not returned to the queue by itself does now; that is no edit.
+    plant.change(plant.only(Job), code_digest="another")
+    if decided:
+        with plant.store.transaction() as tx:
+            return_stale(plant.only(Job).id, plant.now, tx)
+    dave = approver(plant, "dave")
+    with pytest.raises(Conflict) as caught:
+        decide(plant, "approve", dave, row)
+    assert (caught.type, caught.value.detail) == (Conflict, policy.EDITED)
+    after = decide(plant, "approve", dave, row, version=shown(plant, row))
+    assert (after.approval, after.edited) == (APPROVED, False)
+
+
+def test_what_is_renamed_or_has_other_code_is_not_edited(plants: Plants) -> None:
+    plant = ready(plants, **APPROVAL)
+    row = asked(plant, LATER)
+    edit(plant, plant.actor, row, name="renamed")
+    edit(plant, plant.actor, row, enabled=False)
+    edit(plant, plant.actor, row, enabled=True)
+    plant.change(plant.only(Job), code_digest="another")
+    assert decide(plant, "approve", approver(plant), row).approval is APPROVED
+
+
+def test_who_has_seen_another_version_changes_nothing(plants: Plants) -> None:
+    plant = ready(plants)
+    row, carol = asked(plant, NIGHTLY), editor(plant)
+    seen = shown(plant, row)
+    asyncio.run(plant.schedule_changes.change(plant.actor, {"id": row.id}, {"crontab": "0 3 * * *"}, seen))
+    before = standing(plant)
+    for deed in (
+        plant.schedule_changes.change(plant.actor, {"id": row.id}, {"crontab": "0 4 * * *"}, seen),
+        plant.ownership.assume(carol, {"id": row.id}, seen),
+        plant.schedules.delete(plant.actor, row.id, seen),
+    ):
+        with pytest.raises(Outdated, match=policy.CHANGED):
+            asyncio.run(deed)
+    assert standing(plant) == before
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -981,28 +1051,23 @@ def test_of_two_that_are_given_one_name_at_once_one_has_it(race: Race) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_changed_while_it_is_approved_is_approved_as_it_is_or_waits(race: Race) -> None:
-    plant, outcomes = race.plant, set()
+def test_what_is_changed_while_it_is_approved_unseen_waits(race: Race) -> None:
+    plant = race.plant
     for number in range(ROUNDS):
         row = asked_again(plant, {**LATER, "start_time": plant.now.isoformat()}, number)
         deeds = [edits(plant.actor, row, data={"count": number + 10}), approves(race.people[0], row)]
         changed, decided = race.run(*deeds[:: 1 - 2 * (number % 2)])[:: 1 - 2 * (number % 2)]
-        assert (type(changed), type(decided)) == (ScheduledJob, ScheduledJob)
+        assert isinstance(changed, ScheduledJob)
         after = now_of(plant, row)
-        outcomes.add(after.approval)
-        assert after.inputs == {"count": number + 10}
-        assert race.acts(row) == (
-            [EventType.CHANGED, EventType.APPROVED]
-            if after.approval is APPROVED
-            else [EventType.APPROVED, EventType.CHANGED, EventType.RETURNED]
-        )
+        assert (after.inputs, after.approval) == ({"count": number + 10}, PENDING)
+        if isinstance(decided, Conflict):
+            assert (decided.detail, race.acts(row)) == (policy.EDITED, [EventType.CHANGED])
+        else:
+            assert race.acts(row) == [EventType.APPROVED, EventType.CHANGED, EventType.RETURNED]
         plant.settle()
         plant.work_off()
-        done = [each.inputs for each in executed(plant) if each.scheduled_job_id == row.id]
-        assert done == ([after.inputs] if after.approval is APPROVED else [])
-        if after.approval is PENDING:
-            decide(plant, "deny", race.people[1], row)
-    assert outcomes <= {APPROVED, PENDING}
+        assert executed(plant) == []
+        decide(plant, "deny", race.people[1], row)
 
 
 @pytest.mark.slow

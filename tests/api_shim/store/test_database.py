@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from runpy import run_path
 from uuid import uuid4
 
 import pytest
@@ -20,12 +21,14 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from api_shim.domain.accounts import Group, User
-from api_shim.domain.model import NEVER, Job, JobResult
+from api_shim.domain.audit import EventType, scheduled_job_event
+from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob
 from api_shim.store import Duplicate, Store, Transaction, database
 from api_shim.store.database import MIGRATIONS
 from api_shim.store.tables import jobs, metadata
 from approval_gate.errors import Invalid, Unavailable
-from tests.factories import make_job, make_result, make_user
+from approval_gate.lifecycle import ApprovalState
+from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 # Tables
 
@@ -133,6 +136,37 @@ def test_what_had_its_approval_switched_off_before_that_was_recorded_is_marked(
         found = {job.name: job.approval_off for job in tx.all(Job)}
     store.close()
     assert found == {f"{asks} {is_set}": mark for (asks, is_set), mark in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("acts", "edited"),
+    [
+        pytest.param([EventType.REQUESTED], False, id="as it was made"),
+        pytest.param([EventType.REQUESTED, EventType.CHANGED], True, id="changed"),
+        pytest.param([EventType.REQUESTED, EventType.ASSUMED], True, id="taken over"),
+        pytest.param([EventType.REQUESTED, EventType.TRANSFERRED], True, id="transferred"),
+        pytest.param([EventType.CHANGED, EventType.APPROVED, EventType.RETURNED], False, id="decided since"),
+        pytest.param([EventType.APPROVED, EventType.CHANGED, EventType.RETURNED], True, id="changed since"),
+    ],
+)
+def test_what_waits_from_before_is_known_to_be_edited(
+    store: Store, store_url: str, acts: list[EventType], edited: bool
+) -> None:
+    user, job = make_user("alice"), make_job()
+    row = make_scheduled(job, user, approval=ApprovalState.PENDING)
+    other = replace(row, id=uuid4(), name="other")
+    with store.transaction() as tx:
+        for thing in (user, job, row, other):
+            tx.add(thing)
+        tx.record(scheduled_job_event(other, EventType.CHANGED, NOW))
+        for act in acts:
+            tx.record(scheduled_job_event(row, act, NOW))
+    engine = create_engine(store_url)
+    with engine.begin() as connection:
+        connection.execute(text(run_path(str(MIGRATIONS / "versions" / "0012_edited_requests.py"))["EDITED"]))
+    engine.dispose()
+    with store.transaction(write=False) as tx:
+        assert tx.get(ScheduledJob, id=row.id) == replace(row, edited=edited)
 
 
 def test_the_migrations_are_one_chain() -> None:
