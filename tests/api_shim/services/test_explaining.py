@@ -392,7 +392,7 @@ def approves(plant: Plant, row: ScheduledJob) -> None:
 
 def stale(plant: Plant, row: ScheduledJob) -> None:
     approves(plant, row)
-    plant.change(plant.only(Job), code_digest="another")
+    plant.change(plant.only(Job), code_digest="2::another")
     plant.code = "another"
 
 
