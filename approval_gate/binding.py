@@ -30,6 +30,9 @@ PARTS = {
 SCHEME = "2"
 """What a digest of code begins with, before a colon, that covers all that the Job's module imports beside itself."""
 
+NO_CODE = f"{SCHEME}::"
+"""The digest of code that is not there. It has the scheme, so that what is approved without code is bound to none."""
+
 NEEDS_APPROVAL = "This job needs approval now."
 
 
@@ -44,8 +47,7 @@ def bind(*, job: str, code: str, inputs: Mapping[str, Any], schedule: tuple[str,
         queue: the name of the queue it runs on.
     """
     parts = {"job": job, "code": code, "inputs": dict(inputs), "schedule": list(schedule), "queue": queue}
-    marks, colon, _ = code.rpartition(":")
-    return {name: _hash(part) for name, part in parts.items()} | {"code": marks + colon + _hash(code)}
+    return {name: _hash(part) for name, part in parts.items()} | {"code": _hash_of_code(code)}
 
 
 def is_of_module_alone(code: str) -> bool:
@@ -73,12 +75,11 @@ def _why_other_code(approved: str, now: str) -> str:
     """Return a sentence on why code may differ though nobody changed it; empty if there is no such reason."""
     if approved == now or is_of_module_alone(approved):
         return ""
-    has = "" if is_of_module_alone(now) else _python_of(now)
-    if now in ("", NO_CODE):
-        has = "no code that it can load"
-    elif is_of_module_alone(now):
+    if is_of_module_alone(now):
         return " The worker has an earlier version of signoff, which compares the Job's module alone; update it."
-    was = _python_of(approved)
+    was, has = _python_of(approved), _python_of(now)
+    if now == _hash_of_code(NO_CODE):
+        has = "no code that it can load"
     if not was or not has or was == has:
         return ""
     return f" Part of it is there without source, as bytecode of {was}; the worker has {has}."
@@ -88,10 +89,11 @@ def _python_of(code: str) -> str:
     return code.split(":")[1]
 
 
+def _hash_of_code(code: str) -> str:
+    marks, colon, _ = code.rpartition(":")
+    return marks + colon + _hash(code)
+
+
 def _hash(part: object) -> str:
     text = json.dumps(part, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-NO_CODE = _hash("")
-"""The part of a worker that has no code of the Job."""

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from api_shim.domain.model import Job, ScheduledJob
-from approval_gate.binding import NEEDS_APPROVAL, Binding, bind, digest, is_of_module_alone, what_changed
+from approval_gate.binding import NEEDS_APPROVAL, NO_CODE, Binding, bind, digest, is_of_module_alone, what_changed
 from approval_gate.lifecycle import ApprovalState
 
 
 def binding_of(scheduled: ScheduledJob, job: Job) -> Binding:
     """Return what an approval of this request is bound to."""
-    return _bound(scheduled, job, job.code_digest)
+    return _bound(scheduled, job, job.code_digest or NO_CODE)
 
 
 def _bound(scheduled: ScheduledJob, job: Job, code: str) -> Binding:
@@ -52,8 +52,8 @@ def stale(scheduled: ScheduledJob, job: Job) -> str:
     """
     match scheduled.approval:
         case ApprovalState.APPROVED:
-            code = job.code_digest if holds_code(scheduled) else job.module_digest
-            return what_changed(scheduled.approved or {}, _bound(scheduled, job, code), scheduled.approved_by)
+            now = binding_of(scheduled, job) if holds_code(scheduled) else _bound(scheduled, job, job.module_digest)
+            return what_changed(scheduled.approved or {}, now, scheduled.approved_by)
         case ApprovalState.NOT_REQUIRED if job.approval_required and not is_dry_run(job, scheduled.inputs):
             return NEEDS_APPROVAL
         case _:

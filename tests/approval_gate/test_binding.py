@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approval_gate.binding import PARTS, Binding, bind, digest, is_of_module_alone, what_changed
+from approval_gate.binding import NO_CODE, PARTS, Binding, bind, digest, is_of_module_alone, what_changed
 
 REQUEST: dict[str, Any] = {
     "job": "backup.Backup",
@@ -129,7 +129,7 @@ CHANGED = "The Job's code changed after bob approved it."
     ("approved", "now", "hint"),
     [
         pytest.param(f"2::{HASH}", f"2::{HASH[1:]}1", "", id="source that changed"),
-        pytest.param(f"2::{HASH}", "", "", id="source, and there is no code"),
+        pytest.param(f"2::{HASH}", NO_CODE, "", id="source, and there is no code"),
         pytest.param(f"2:cpython-311:{HASH}", f"2::{HASH}", "", id="bytecode, and there is source"),
         pytest.param(f"2::{HASH}", f"2:cpython-311:{HASH}", "", id="source, and there is bytecode"),
         pytest.param(f"2:cpython-311:{HASH}", f"2:cpython-311:{HASH[1:]}1", "", id="bytecode of the same Python"),
@@ -141,7 +141,7 @@ CHANGED = "The Job's code changed after bob approved it."
         ),
         pytest.param(
             f"2:cpython-311:{HASH}",
-            "",
+            NO_CODE,
             " Part of it is there without source, as bytecode of cpython-311; the worker has no code that it can load.",
             id="bytecode that cannot be loaded",
         ),

@@ -202,6 +202,14 @@ def test_an_approval_is_compared_by_the_scheme_that_it_carries(
     assert stale(row, replace(job, code_digest=code, module_digest=module)) == sentence
 
 
+def test_what_is_approved_without_code_is_bound_to_there_being_none() -> None:
+    job = make_job()
+    row = make_scheduled(job, None)
+    row = replace(row, **approval(row, job))
+    assert stale(row, job) == ""
+    assert stale(row, replace(job, code_digest=NEW)) == CODE_CHANGED
+
+
 def test_an_approval_that_is_bound_to_nothing_holds_for_nothing() -> None:
     job = make_job()
     row = make_scheduled(job, None, approval=ApprovalState.APPROVED, approved=None, approved_by="bob")

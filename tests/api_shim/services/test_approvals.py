@@ -542,7 +542,7 @@ def test_what_was_changed_after_its_approval_goes_back_and_does_not_run(
     if to:
         plant.change(row, **{**to, "immediate": False})
     if job:
-        plant.code = "new"
+        plant.code = "2::new"
     for _ in range(2):
         plant.now += HOUR
         plant.work_off()
@@ -656,7 +656,7 @@ def test_a_firing_that_came_while_its_approval_was_lost_does_not_run_when_it_is_
     late = plant.engine.make_firing(plant.own_id(), plant.now)  # and every worker is busy
     with plant.store.transaction() as tx:
         return_stale(tx.change(plant.only(Job), code_digest="2::new").id, plant.now, tx)
-    plant.code = "new"
+    plant.code = "2::new"
     plant.tick(30, minutes=1)
     decide(plant, "approve", bob, row)
     if not plant.engine.all_runs[late.id].final:
@@ -1774,7 +1774,7 @@ class Requests(OverPlants):
     def approve_as_it_should_be(self, which: int, then: str) -> None:
         self._approve(which, "bob", True, 0)
         if "change" in then:
-            self.plant.code = "a" if self.plant.code == "b" else "b"
+            self.plant.code = "2::a" if self.plant.code == "2::b" else "2::b"
         if "work" in then:
             self._work_off()
         if "again" in then:

@@ -283,7 +283,7 @@ def tell_by_a_worker(plant: Plant) -> None:
     """Let a worker come to another request of the Job with other code."""
     other = asked(plant, {**AT_ONCE, "name": "another"})
     resume(plant, approver(plant, "dave"), other.flow_run_id, YES)
-    plant.code = "new"
+    plant.code = "2::new"
     plant.work_off()
     assert plant.only(Job).code_digest == "2::new"
 
