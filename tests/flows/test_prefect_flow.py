@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -135,3 +136,25 @@ def test_a_result_that_contains_itself_becomes_text() -> None:
     loop.append(loop)
     logger = JobLogger(logging.getLogger("job"), {})
     assert prefect_flow._as_json(logger, loop) == "[[...]]"
+
+
+@pytest.mark.parametrize(
+    ("answer", "held"),
+    [
+        pytest.param({"holds_code": True}, True, id="it goes by an approval of its code"),
+        pytest.param({"holds_code": False}, False, id="it does not"),
+        pytest.param({}, True, id="nobody says"),
+    ],
+)
+def test_a_run_is_held_to_its_code_unless_the_server_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], held: bool
+) -> None:
+    to: list[Any] = []
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(prefect_flow, "hold_to", to.append)
+    monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: logging.getLogger("run"))
+    go = {"user": None, "job_result": None, "soft_time_limit": 0, "time_limit": 0, "inputs": {"until": 3}, **answer}
+    gate: Any = SimpleNamespace(tell=told.append)
+    prefect_flow._execute(f"{__name__}.Count", gate, go)
+    assert to == ([Count._code] if held else [])
+    assert [outcome["result"] for outcome in told] == [3]
