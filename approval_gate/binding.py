@@ -3,6 +3,9 @@
 * An approval holds while every part is what was approved; a change of any part needs a new approval.
 * A part is kept as a hash, so the inputs cannot be read from it.
 * Each part is hashed on its own, so the message can name what changed.
+* The part of the code keeps what stands before its digest: the scheme by which it was made, and the version of Python
+  if that matters. An approval is compared by the scheme that it carries; the first one, which knew the Job's module
+  alone, has no name.
 """
 
 from __future__ import annotations
@@ -24,6 +27,12 @@ PARTS = {
 }
 """The parts, and what messages call them."""
 
+SCHEME = "2"
+"""What a digest of code begins with, before a colon, that covers all that the Job's module imports beside itself."""
+
+NO_CODE = f"{SCHEME}::"
+"""The digest of code that is not there. It has the scheme, so that what is approved without code is bound to none."""
+
 NEEDS_APPROVAL = "This job needs approval now."
 
 
@@ -32,13 +41,18 @@ def bind(*, job: str, code: str, inputs: Mapping[str, Any], schedule: tuple[str,
 
     Args:
         job: the Job's class path.
-        code: the digest of its code.
+        code: the digest of its code, with its scheme.
         inputs: the inputs of its runs.
         schedule: when it fires, as strings.
         queue: the name of the queue it runs on.
     """
     parts = {"job": job, "code": code, "inputs": dict(inputs), "schedule": list(schedule), "queue": queue}
-    return {name: _hash(part) for name, part in parts.items()}
+    return {name: _hash(part) for name, part in parts.items()} | {"code": _hash_of_code(code)}
+
+
+def is_of_module_alone(code: str) -> bool:
+    """Say whether a digest of code, or the part of a binding, is of the first scheme."""
+    return not code.startswith(f"{SCHEME}:")
 
 
 def digest(binding: Binding) -> str:
@@ -53,7 +67,31 @@ def what_changed(approved: Binding, now: Binding, approver: str) -> str:
         return ""
     listed = " and ".join(filter(None, (", ".join(changed[:-1]), changed[-1])))
     sentence = f"{listed} changed after {approver} approved it."
-    return sentence[0].upper() + sentence[1:]
+    hint = _why_other_code(approved.get("code", ""), now.get("code", ""))
+    return sentence[0].upper() + sentence[1:] + hint
+
+
+def _why_other_code(approved: str, now: str) -> str:
+    """Return a sentence on why code may differ though nobody changed it; empty if there is no such reason."""
+    if approved == now or is_of_module_alone(approved):
+        return ""
+    if is_of_module_alone(now):
+        return " The worker has an earlier version of signoff, which compares the Job's module alone; update it."
+    was, has = _python_of(approved), _python_of(now)
+    if now == _hash_of_code(NO_CODE):
+        has = "no code that it can load"
+    if not was or not has or was == has:
+        return ""
+    return f" Part of it is there without source, as bytecode of {was}; the worker has {has}."
+
+
+def _python_of(code: str) -> str:
+    return code.split(":")[1]
+
+
+def _hash_of_code(code: str) -> str:
+    marks, colon, _ = code.rpartition(":")
+    return marks + colon + _hash(code)
 
 
 def _hash(part: object) -> str:

@@ -44,14 +44,15 @@ class Gate:
     Args:
         attempt: identifies this process; each process has a new one.
         code: the digest of the code that the run would execute.
+        module: that of the Job's module alone, for approvals of earlier versions.
     """
 
-    def __init__(self, attempt: UUID, code: str) -> None:
+    def __init__(self, attempt: UUID, code: str, module: str) -> None:
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:
             raise RuntimeError("A Job's flow runs within Prefect only; to try a Job, call its run() method.")
         self._attempt = attempt
-        self._code = code
+        self._digests = {"code": code, "module": module}
         self._run: FlowRun = context.flow_run
         # Prefect's client accepts any path, though its types list only Prefect's own.
         self._client: Any = context.client
@@ -69,7 +70,7 @@ class Gate:
         while True:
             worker = f"{socket.gethostname()}:{os.getpid()}"
             lease = os.environ.get(LEASE, "")
-            answer = self._post("admission", {"worker": worker, "lease": lease, "code": self._code})
+            answer = self._post("admission", {"worker": worker, "lease": lease, **self._digests})
             match answer.get("verdict"):
                 case "go":
                     return answer

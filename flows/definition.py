@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import inspect
 import math
 import sys
@@ -18,6 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from flows.inputs import is_storable
+from flows.source import Code, module_digest
 from flows.variables import BadJob, DryRunVar, Variable, describe
 
 
@@ -36,7 +36,8 @@ class JobDefinition:
         job_queues: the queues it may run on; empty for the default queue.
         supports_dryrun: whether it has a ``DryRunVar`` called ``dryrun``.
         isolated: whether each run starts a new Python interpreter of its own.
-        code_digest: SHA-256 of the source of its module, in hexadecimal; empty if there is no source.
+        code_digest: the digest of its code, with its scheme; empty if there is no code.
+        module_digest: what approvals of earlier versions are bound to; empty if there is no source.
         variables: its variables, as the API shows them (contract 3).
         parameter_schema: the JSON schema of its inputs.
         warnings: sentences for the people who install it.
@@ -61,6 +62,7 @@ class JobDefinition:
     is_job_hook_receiver: bool = False
     isolated: bool = False
     code_digest: str = ""
+    module_digest: str = ""
     variables: tuple[dict[str, Any], ...] = ()
     parameter_schema: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
@@ -161,7 +163,7 @@ def _checked(job_class: type, key: str, value: object) -> object:
 
 
 def define(
-    job_class: type, variables: Mapping[str, Variable], schema: Mapping[str, Any], *, receiver: bool
+    job_class: type, variables: Mapping[str, Variable], schema: Mapping[str, Any], code: Code, *, receiver: bool
 ) -> JobDefinition:
     """Return the definition of a Job whose code has been checked.
 
@@ -169,6 +171,7 @@ def define(
         job_class: the Job.
         variables: its variables, in the order of the form.
         schema: the JSON schema of its inputs.
+        code: its code.
         receiver: whether events, not people, start it.
 
     Raises:
@@ -190,7 +193,8 @@ def define(
         grouping=_grouping(job_class),
         supports_dryrun=isinstance(variables.get("dryrun"), DryRunVar),
         is_job_hook_receiver=receiver,
-        code_digest=_digest(job_class),
+        code_digest=code.digest,
+        module_digest=module_digest(job_class),
         variables=tuple(describe(variables)),
         parameter_schema=schema,
     )
@@ -203,14 +207,6 @@ def _grouping(job_class: type) -> str:
     if not _is_name(grouping):
         raise BadJob(f"{job_class.__module__}: the module's name must be {_META['name'][1]}, not {grouping!r}.")
     return str(grouping)
-
-
-def _digest(job_class: type) -> str:
-    try:
-        source = inspect.getsource(sys.modules[job_class.__module__])
-    except (KeyError, OSError, TypeError):
-        return ""
-    return hashlib.sha256(source.encode(errors="surrogateescape")).hexdigest()
 
 
 def _warnings(definition: JobDefinition, variables: Mapping[str, Variable]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, JsonValue
 from approval_gate.errors import Invalid
 from flows.definition import JobDefinition, define, path_of, read_meta
 from flows.inputs import SENTENCES, read_inputs
+from flows.source import Code, code_of
 from flows.variables import BadJob, DryRunVar, JSONVar, Variable, build_model
 
 SUCCESS, FAILURE = 25, 35
@@ -86,6 +87,7 @@ class Job:
     is_job_hook_receiver: ClassVar[bool] = False
     _model: ClassVar[type[BaseModel]]
     _definition: ClassVar[JobDefinition]
+    _code: ClassVar[Code]
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -164,7 +166,8 @@ class Job:
             _check_code(cls, variables)
             _check_defaults(cls, variables)
             receiver = cls.is_job_hook_receiver
-            cls._definition = define(cls, variables, cls.parameter_schema(), receiver=receiver)
+            cls._code = code_of(cls)
+            cls._definition = define(cls, variables, cls.parameter_schema(), cls._code, receiver=receiver)
         return cls._definition
 
 

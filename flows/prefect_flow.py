@@ -2,6 +2,7 @@
 
 * Every run asks for admission first. It executes the inputs in the answer, not the run's parameters: those are for
   display, and can be changed in Prefect.
+* A run that goes by an approval is held to the code that was compared with what was approved.
 * A run executes once: Prefect does not retry it.
 * The soft time limit raises an exception that a Job may catch to clean up. The hard time limit raises one that it
   should not catch; a Job that continues regardless is killed.
@@ -36,6 +37,7 @@ from approval_gate.errors import NotRunnable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
 from flows.job import JobLogger, RunContext, RunUser
 from flows.registry import load
+from flows.source import hold_to
 
 KILLED_AFTER = 10.0
 """Seconds from the hard time limit until the process is killed."""
@@ -66,7 +68,7 @@ def as_flow(class_path: str) -> Flow[..., Any]:
     """
 
     def body(**_shown: Any) -> Any:
-        gate = Gate(uuid4(), code)
+        gate = Gate(uuid4(), *code)
         answer = gate.ask()
         return answer if isinstance(answer, State) else _execute(class_path, gate, answer)
 
@@ -79,21 +81,25 @@ def as_flow(class_path: str) -> Flow[..., Any]:
     return Flow(body, name=name, retries=0, validate_parameters=False, persist_result=False)
 
 
-def _described(class_path: str) -> tuple[str, str | None, Collection[str], str]:
-    """Return the name of a Job, its description, its variables, and the digest of its code."""
+def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple[str, str]]:
+    """Return the name of a Job, its description, its variables, and the digests of its code and of its module."""
     try:
         job_class = load(class_path)
     except NotRunnable as error:
-        return class_path, str(error), flow_run.parameters, ""
+        return class_path, str(error), flow_run.parameters, ("", "")
     definition = job_class.definition()
-    return definition.name, job_class.__doc__, job_class.variables(), definition.code_digest
+    digests = (definition.code_digest, definition.module_digest)
+    return definition.name, job_class.__doc__, job_class.variables(), digests
 
 
 def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
     logger = JobLogger(get_run_logger(), {})
     user = RunUser(**answer["user"]) if answer["user"] else None
     try:
-        job = load(class_path)()
+        job_class = load(class_path)
+        if answer.get("holds_code", True):
+            hold_to(job_class._code)
+        job = job_class()
         job.bind(RunContext(logger=logger, user=user, job_result=answer["job_result"]))
         with time_limits(answer["soft_time_limit"], answer["time_limit"]):
             result = job.run(**answer["inputs"])

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from approval_gate.errors import NotRunnable
 from flows.definition import JobDefinition
 from flows.job import Job
+from flows.source import import_module
 from flows.variables import BadJob
 
 _REGISTERED: dict[str, type[Job]] = {}
@@ -129,6 +129,11 @@ def load(class_path: str) -> type[Job]:
     return job_class
 
 
+def code_files() -> set[str]:
+    """Return the files and folders that may change the code of a registered Job."""
+    return {path for job_class in _registered().values() for path in job_class._code.files}
+
+
 def _registered() -> dict[str, type[Job]]:
     return {path: each for path, each in _REGISTERED.items() if _is_in_its_module(each)}
 
@@ -140,7 +145,7 @@ def _is_in_its_module(job_class: type[Job]) -> bool:
 def _import(module_name: str) -> str | None:
     """Import a module; return a sentence on the problem if it fails."""
     try:
-        importlib.import_module(module_name)
+        import_module(module_name)
     except (Exception, SystemExit) as error:
         said = str(error) if isinstance(error, BadJob) else f"{type(error).__name__}: {error}"
         return f"The module {module_name} cannot be imported{_place(module_name, error)}: {said}"

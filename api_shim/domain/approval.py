@@ -7,22 +7,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from api_shim.domain.model import Job, ScheduledJob, SwitchedOff
-from approval_gate.binding import NEEDS_APPROVAL, Binding, bind, digest, what_changed
+from approval_gate.binding import NEEDS_APPROVAL, NO_CODE, Binding, bind, digest, is_of_module_alone, what_changed
 from approval_gate.lifecycle import ApprovalState
 
 
-def binding_of(scheduled: ScheduledJob, job: Job, code: str | None = None) -> Binding:
-    """Return what an approval of this request is bound to.
+def binding_of(scheduled: ScheduledJob, job: Job) -> Binding:
+    """Return what an approval of this request is bound to."""
+    return _bound(scheduled, job, job.code_digest or NO_CODE)
 
-    Args:
-        scheduled: the request.
-        job: its Job.
-        code: the digest of the code that would run; the one that the store knows if not given.
-    """
+
+def _bound(scheduled: ScheduledJob, job: Job, code: str) -> Binding:
     start = "immediately" if scheduled.immediate else scheduled.start_time.isoformat()
     return bind(
         job=job.class_path,
-        code=job.code_digest if code is None else code,
+        code=code,
         inputs=scheduled.inputs,
         schedule=(str(scheduled.interval), start, scheduled.crontab, scheduled.time_zone),
         queue=scheduled.queue,
@@ -39,17 +37,23 @@ def is_dry_run(job: Job, inputs: Mapping[str, Any]) -> bool:
     return job.supports_dryrun and inputs.get("dryrun") is True
 
 
-def stale(scheduled: ScheduledJob, job: Job, code: str | None = None) -> str:
+def holds_code(scheduled: ScheduledJob) -> bool:
+    """Say whether the runs of a scheduled job go by an approval that is bound to all the code of its Job."""
+    approved = scheduled.approved or {}
+    return scheduled.approval is ApprovalState.APPROVED and not is_of_module_alone(approved.get("code", ""))
+
+
+def stale(scheduled: ScheduledJob, job: Job) -> str:
     """Return the sentence on why a scheduled job may no longer run unasked; empty while it may.
 
     Args:
         scheduled: it.
-        job: its Job.
-        code: the digest of the code that would run; the one that the store knows if not given.
+        job: its Job, with the code that would run.
     """
     match scheduled.approval:
         case ApprovalState.APPROVED:
-            return what_changed(scheduled.approved or {}, binding_of(scheduled, job, code), scheduled.approved_by)
+            now = binding_of(scheduled, job) if holds_code(scheduled) else _bound(scheduled, job, job.module_digest)
+            return what_changed(scheduled.approved or {}, now, scheduled.approved_by)
         case ApprovalState.NOT_REQUIRED if job.approval_required and not is_dry_run(job, scheduled.inputs):
             return NEEDS_APPROVAL
         case _:

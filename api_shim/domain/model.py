@@ -80,6 +80,7 @@ class Job:
     declared: Mapping[str, Json]
     overridden: tuple[str, ...] = ()
     code_digest: str = ""
+    module_digest: str = ""
     variables: tuple[Json, ...] = ()
     parameter_schema: Json = None
     created: datetime

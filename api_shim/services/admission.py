@@ -27,7 +27,7 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import User
-from api_shim.domain.approval import is_dry_run, stale
+from api_shim.domain.approval import holds_code, is_dry_run, stale
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
@@ -39,6 +39,7 @@ from api_shim.services.authentication import actor_of
 from api_shim.store import Store, Transaction
 from approval_gate import admission
 from approval_gate.admission import Answer, Facts, Finish, Firing, Go, Hold, Refuse, RunsAs
+from approval_gate.binding import is_of_module_alone
 from approval_gate.errors import NotFound
 from approval_gate.model import Action, Actor, Attributes, ObjectType
 from flows.inputs import storable_json, storable_text
@@ -46,11 +47,19 @@ from flows.inputs import storable_json, storable_text
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ticket:
-    """What a run that goes is given."""
+    """What a run that goes is given.
+
+    Args:
+        job: its Job.
+        result: its result.
+        user: who it executes as; None where an event starts it.
+        holds_code: whether it may import nothing but the code that it has asked with.
+    """
 
     job: Job
     result: JobResult
     user: User | None
+    holds_code: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +122,12 @@ def _record(
 ) -> Ticket | None:
     match answer:
         case Go():
-            return Ticket(job=request.job, result=_let_go(tx, run, request, attempt, now), user=request.owner)
+            return Ticket(
+                job=request.job,
+                result=_let_go(tx, run, request, attempt, now),
+                user=request.owner,
+                holds_code=request.scheduled is not None and holds_code(request.scheduled),
+            )
         case Hold(reason=reason, returns=True):
             _return(tx, request, attempt, reason, now)
         case Refuse(recorded=True):
@@ -128,8 +142,9 @@ def _record(
 def _return(tx: Transaction, request: Requested, attempt: Attempt, reason: str, now: datetime) -> None:
     if request.scheduled is None:
         return
-    # What is decided about next is the code that the workers have.
-    tx.change(request.job, code_digest=attempt.code)
+    if not attempt.is_of_earlier_version:
+        # What is decided about next is the code that the workers have.
+        tx.change(request.job, code_digest=attempt.code, module_digest=attempt.module)
     return_to_queue(tx, request.scheduled, request.job, reason, now)
 
 
@@ -251,12 +266,19 @@ class Attempt:
         worker: where it is, as ``host:number``.
         lease: the name of the worker with which it ends; empty if it may outlive its worker.
         code: the digest of the Job's code as it has it.
+        module: that of the Job's module alone, for approvals that are bound to it.
     """
 
     id: UUID
     worker: str
     code: str
+    module: str = ""
     lease: str = ""
+
+    @property
+    def is_of_earlier_version(self) -> bool:
+        """Whether it knows no other digest than that of the module; nothing new is bound to it."""
+        return self.code != "" and is_of_module_alone(self.code)
 
 
 def behind(tx: Transaction, run: Run) -> Requested | None:
@@ -401,7 +423,7 @@ def foreseen(
         over=False,
         unchanged=True,
         needs_approval=False,
-        firing=_firing(scheduled, job, due, job.code_digest, then, own=False, taken=taken),
+        firing=_firing(scheduled, job, due, then, own=False, taken=taken),
         runs_as=runs_as,
         job_enabled=job.enabled,
         job_installed=job.installed,
@@ -426,18 +448,17 @@ def _firing_behind(tx: Transaction, run: Run, request: Requested, attempt: Attem
     own = run.id == scheduled.flow_run_id
     # One that a worker has taken in time is not passed over because its process took long to start.
     seen = now if run.claimed is None else min(now, run.claimed)
-    return _firing(scheduled, request.job, due, attempt.code, seen, own=own, taken=taken)
+    job = replace(request.job, code_digest=attempt.code, module_digest=attempt.module)
+    return _firing(scheduled, job, due, seen, own=own, taken=taken)
 
 
-def _firing(
-    scheduled: ScheduledJob, job: Job, due: datetime, code: str, now: datetime, *, own: bool, taken: bool
-) -> Firing:
+def _firing(scheduled: ScheduledJob, job: Job, due: datetime, now: datetime, *, own: bool, taken: bool) -> Firing:
     repeats = not scheduled.one_off
     return Firing(
         name=scheduled.name,
         enabled=scheduled.enabled,
         approval=scheduled.approval,
-        stale=stale(scheduled, job, code),
+        stale=stale(scheduled, job),
         outdated=own and scheduled.run_outdated,
         carries_request=own,
         due=due,

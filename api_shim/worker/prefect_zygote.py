@@ -23,7 +23,6 @@ import shutil
 import signal
 import socket
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -33,6 +32,8 @@ from typing import Any, NoReturn
 
 from api_shim.worker.prefect_run import be_run
 from api_shim.worker.stamps import stamp
+from flows import source
+from flows.registry import code_files
 
 PRELOADED = (
     *("prefect.engine", "prefect.flow_engine", "prefect.task_engine", "prefect._internal.metrics"),
@@ -93,7 +94,7 @@ class Zygote:
         except CannotFork as why:
             self._say(unfit=str(why))
             os._exit(CANNOT_START)
-        watched = {path: self._stamp(path) for path in files_of(set(sys.modules) - known, modules)}
+        watched = {path: self._stamp(path) for path in files_of(set(sys.modules) - known, modules) | code_files()}
         # What is there now is never garbage; a child that does not touch it shares it.
         gc.collect()
         gc.freeze()
@@ -231,7 +232,7 @@ def complete_models() -> None:
 def import_module(name: str) -> None:
     """Import a module of Jobs; what is wrong with it is told by the run that needs it."""
     with suppress(Exception, SystemExit):
-        importlib.import_module(name)
+        source.import_module(name)
 
 
 def open_files() -> dict[str, str]:
@@ -262,10 +263,9 @@ def check(files: Mapping[str, str]) -> None:
 
 def files_of(names: Iterable[str], jobs: Iterable[str]) -> set[str]:
     """Return the files of modules; of what is installed those of the Jobs only: the rest changes with a restart."""
-    installed = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
     paths = {name: getattr(sys.modules.get(name), "__file__", None) for name in names}
     always = set(jobs)
-    return {path for name, path in paths.items() if path and (name in always or not path.startswith(installed))}
+    return {path for name, path in paths.items() if path and (name in always or not source.is_installed(path))}
 
 
 if __name__ == "__main__":

@@ -47,6 +47,24 @@ class Changing(Job):
 register_jobs(Changing)
 """
 
+CALLING = """
+import beside
+from flows import Job, register_jobs
+
+class Calling(Job):
+    class Meta:
+        name = "Calling"
+        approval_required = True
+        has_sensitive_variables = False
+        job_queues = ("warm", "process")
+
+    def run(self):
+        return beside.value
+
+register_jobs(Calling)
+"""
+MODULES = "jobs_for_workers,changing,calling"
+
 Shape = Mapping[str, Any]
 
 
@@ -75,7 +93,7 @@ class Workers:
             "PREFECT_API_AUTH_STRING": f"signoff-worker:{(self.server.home / 'worker.key').read_text()}",
             "PREFECT_HOME": str(self.server.home / "prefect"),
             "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "SIGNOFF_JOBS": "jobs_for_workers,changing",
+            "SIGNOFF_JOBS": MODULES,
         }
         command = [sys.executable, "-m", "api_shim.cli", "worker", "--queue", way, "--way", way]
         self.processes[way] = subprocess.Popen(
@@ -141,9 +159,10 @@ def workers(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], in
     """Both workers, and what was asked of them."""
     folder = tmp_path_factory.mktemp("workers")
     (folder / "changing.py").write_text(CHANGING.format(value=1))
+    (folder / "calling.py").write_text(CALLING)
+    (folder / "beside.py").write_text("value = 1")
     path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
-    jobs = "jobs_for_workers,changing"
-    server = start(folder / "home", free_port(), "--worker", "none", SIGNOFF_JOBS=jobs, PYTHONPATH=path)
+    server = start(folder / "home", free_port(), "--worker", "none", SIGNOFF_JOBS=MODULES, PYTHONPATH=path)
     with server.client() as admin:
         made = Workers(server, folder, admin)
         try:
@@ -329,6 +348,27 @@ def test_code_that_changes_on_disk_is_what_runs_next(workers: Workers, way: str)
         assert workers.over(way, "changed")["result"] == 222
     finally:
         (workers.folder / "changing.py").write_text(CHANGING.format(value=1))
+
+
+def test_a_module_that_the_job_calls_and_that_is_rewritten_after_the_approval_needs_another(workers: Workers) -> None:
+    def row(way: str) -> Shape:
+        found: Shape = workers.admin.get(f"{SCHEDULES}{workers.results[way, 'calling']['id']}/").json()
+        return found
+
+    def approve(way: str) -> None:
+        bob.post(f"{SCHEDULES}{row(way)['id']}/approve/", params={"force": "true"}).raise_for_status()
+
+    with workers.server.client("bob") as bob:
+        for way in WAYS:
+            workers.results[way, "calling"] = workers.ask(way, "Calling", soon(12, f"{way} calls"))
+            approve(way)
+        (workers.folder / "beside.py").write_text("value = 22")
+        for way in WAYS:
+            eventually(lambda way=way: row(way)["approval_state"] == "pending")  # type: ignore[misc]
+            assert row(way)["approval_note"] == "The Job's code changed after bob approved it."
+            approve(way)
+        for way in WAYS:
+            assert workers.over(way, "calling")["result"] == 22
 
 
 # The end of what executes them; last, for they are gone then

@@ -1297,13 +1297,13 @@ class Guarded(Machine):
     @rule()
     def the_code_changes(self) -> None:
         job = self.plant.only(Job)
-        self.plant.code += "+"
+        self.plant.code = f"{self.plant.code or '2::'}+"
         self.plant.change(job, code_digest=self.plant.code)
         asyncio.run(self.plant.store.write(partial(return_stale, job.id, self.plant.now)))
 
     @rule()
     def the_code_changes_where_the_workers_are(self) -> None:
-        self.plant.code += "+"
+        self.plant.code = f"{self.plant.code or '2::'}+"
 
     @rule(call=st.sampled_from(["create_run", "ask", "release", "runs", "end", "announce"]), after=st.booleans())
     def prefect_fails_once(self, call: str, after: bool) -> None:

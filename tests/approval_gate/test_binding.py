@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approval_gate.binding import PARTS, Binding, bind, digest, what_changed
+from approval_gate.binding import NO_CODE, PARTS, Binding, bind, digest, is_of_module_alone, what_changed
 
 REQUEST: dict[str, Any] = {
     "job": "backup.Backup",
@@ -119,6 +119,52 @@ def test_what_changed_is_named_and_gives_another_digest(changes: dict[str, Any],
 @pytest.mark.parametrize(("changes", "sentence"), CHANGES)
 def test_back_again_is_a_change_too(changes: dict[str, Any], sentence: str) -> None:
     assert what_changed(bound(**changes), bound(), "bob") == sentence
+
+
+HASH = "0" * 64
+CHANGED = "The Job's code changed after bob approved it."
+
+
+@pytest.mark.parametrize(
+    ("approved", "now", "hint"),
+    [
+        pytest.param(f"2::{HASH}", f"2::{HASH[1:]}1", "", id="source that changed"),
+        pytest.param(f"2::{HASH}", NO_CODE, "", id="source, and there is no code"),
+        pytest.param(f"2:cpython-311:{HASH}", f"2::{HASH}", "", id="bytecode, and there is source"),
+        pytest.param(f"2::{HASH}", f"2:cpython-311:{HASH}", "", id="source, and there is bytecode"),
+        pytest.param(f"2:cpython-311:{HASH}", f"2:cpython-311:{HASH[1:]}1", "", id="bytecode of the same Python"),
+        pytest.param(
+            f"2:cpython-311:{HASH}",
+            f"2:cpython-312:{HASH}",
+            " Part of it is there without source, as bytecode of cpython-311; the worker has cpython-312.",
+            id="bytecode of another Python",
+        ),
+        pytest.param(
+            f"2:cpython-311:{HASH}",
+            NO_CODE,
+            " Part of it is there without source, as bytecode of cpython-311; the worker has no code that it can load.",
+            id="bytecode that cannot be loaded",
+        ),
+        pytest.param(
+            f"2::{HASH}",
+            HASH,
+            " The worker has an earlier version of signoff, which compares the Job's module alone; update it.",
+            id="a digest of the first scheme, where another was approved",
+        ),
+        pytest.param(HASH, f"{HASH[1:]}1", "", id="both of the first scheme"),
+        pytest.param(HASH, f"2::{HASH}", "", id="another scheme than the first"),
+    ],
+)
+def test_why_code_differs_is_told_if_nobody_need_have_changed_it(approved: str, now: str, hint: str) -> None:
+    assert what_changed(bound(code=approved), bound(code=now), "bob") == CHANGED + hint
+
+
+@pytest.mark.parametrize("code", [HASH, f"2::{HASH}", f"2:cpython-311:{HASH}"])
+def test_the_part_of_the_code_keeps_its_scheme_and_hides_its_digest(code: str) -> None:
+    part = bound(code=code)["code"]
+    assert part.rpartition(":")[0] == code.rpartition(":")[0]
+    assert HASH not in part
+    assert is_of_module_alone(part) == is_of_module_alone(code) == (code == HASH)
 
 
 def test_the_sentence_names_who_approved() -> None:

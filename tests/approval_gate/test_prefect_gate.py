@@ -24,7 +24,7 @@ from approval_gate.prefect_gate import AdmissionUnreachable, Gate
 
 RUN = UUID("11111111-1111-4111-8111-111111111111")
 ATTEMPT = uuid4()
-CODE = "c0de"
+CODE, MODULE = "c0de", "0de"
 GO = {"verdict": "go", "inputs": {"who": "Ada"}}
 
 
@@ -79,10 +79,11 @@ def test_a_run_asks_with_its_id_its_process_its_place_and_its_code(
 ) -> None:
     server.answers = [GO]
     monkeypatch.setenv(LEASE, "a worker")
-    assert Gate(ATTEMPT, CODE).ask() == GO
+    assert Gate(ATTEMPT, CODE, MODULE).ask() == GO
     ((path, asked),) = server.asked
     assert path == "/signoff/admission/"
-    assert (asked["flow_run_id"], asked["attempt"], asked["code"]) == (str(RUN), str(ATTEMPT), CODE)
+    assert (asked["flow_run_id"], asked["attempt"]) == (str(RUN), str(ATTEMPT))
+    assert (asked["code"], asked["module"]) == (CODE, MODULE)
     assert asked["worker"].rpartition(":")[2].isdigit()
     assert asked["lease"] == "a worker"
     assert server.states == []
@@ -90,7 +91,7 @@ def test_a_run_asks_with_its_id_its_process_its_place_and_its_code(
 
 def test_a_run_that_has_nothing_to_do_is_completed_as_skipped(server: Server) -> None:
     server.answers = [{"verdict": "finish", "message": "Another run has it."}]
-    state = Gate(ATTEMPT, CODE).ask()
+    state = Gate(ATTEMPT, CODE, MODULE).ask()
     assert isinstance(state, State)
     assert (state.type.value, state.name, state.message) == ("COMPLETED", "Skipped", "Another run has it.")
 
@@ -101,7 +102,7 @@ HOLD = {"verdict": "hold", "message": "It has not been approved."}
 def test_a_run_that_is_held_is_left_as_the_server_has_put_it(server: Server) -> None:
     server.answers, server.stands = [HOLD], Suspended()
     with pytest.raises(Pause, match=r"^It has not been approved\.$") as left:
-        Gate(ATTEMPT, CODE).ask()
+        Gate(ATTEMPT, CODE, MODULE).ask()
     assert left.value.state is server.stands
     assert server.states == []
     assert len(server.asked) == 1
@@ -120,7 +121,7 @@ def test_a_run_that_is_held_and_does_not_stand_is_failed_so_that_it_does_not_loo
 ) -> None:
     server.answers, server.stands = [HOLD], stands
     with pytest.raises(Pause, match=r"^It has not been approved\.$"):
-        Gate(ATTEMPT, CODE).ask()
+        Gate(ATTEMPT, CODE, MODULE).ask()
     ((state, forced),) = server.states
     assert (state.type.value, state.name, state.message) == ("FAILED", "Refused", "It has not been approved.")
     assert forced
@@ -129,7 +130,7 @@ def test_a_run_that_is_held_and_does_not_stand_is_failed_so_that_it_does_not_loo
 def test_a_refused_run_is_failed_by_force_with_the_reason(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     server.answers = [{"verdict": "refuse", "message": "Not you."}]
     with pytest.raises(Pause, match=r"^Not you\.$"):
-        Gate(ATTEMPT, CODE).ask()
+        Gate(ATTEMPT, CODE, MODULE).ask()
     ((state, forced),) = server.states
     assert (state.type.value, state.name, state.message, forced) == ("FAILED", "Refused", "Not you.", True)
     assert caplog.record_tuples == [("run", logging.ERROR, "Not you.")]
@@ -141,28 +142,28 @@ def test_a_refused_run_is_failed_by_force_with_the_reason(server: Server, caplog
 def test_an_answer_that_nobody_knows_is_a_refusal(server: Server, answer: dict[str, Any]) -> None:
     server.answers = [answer]
     with pytest.raises(Pause):
-        Gate(ATTEMPT, CODE).ask()
+        Gate(ATTEMPT, CODE, MODULE).ask()
     assert [state.name for state, _forced in server.states] == ["Refused"]
 
 
 def test_a_short_wait_is_slept_and_then_it_asks_again(server: Server) -> None:
     server.answers = [{"verdict": "wait", "until": in_seconds(0.2)}, GO]
     begun = datetime.now(UTC)
-    assert Gate(ATTEMPT, CODE).ask() == GO
+    assert Gate(ATTEMPT, CODE, MODULE).ask() == GO
     assert datetime.now(UTC) - begun >= timedelta(seconds=0.1)
     assert len(server.asked) == 2
 
 
 def test_a_wait_that_is_over_is_none(server: Server) -> None:
     server.answers = [{"verdict": "wait", "until": in_seconds(-5)}, GO]
-    assert Gate(ATTEMPT, CODE).ask() == GO
+    assert Gate(ATTEMPT, CODE, MODULE).ask() == GO
 
 
 def test_a_long_wait_gives_the_process_back_and_comes_again(server: Server) -> None:
     until = in_seconds(3600)
     server.answers = [{"verdict": "wait", "until": until}]
     with pytest.raises(Pause):
-        Gate(ATTEMPT, CODE).ask()
+        Gate(ATTEMPT, CODE, MODULE).ask()
     ((state, forced),) = server.states
     assert (state.type.value, state.name, forced) == ("SCHEDULED", "Waiting", True)
     assert state.state_details.scheduled_time == datetime.fromisoformat(until)
@@ -181,19 +182,19 @@ def test_a_long_wait_gives_the_process_back_and_comes_again(server: Server) -> N
 def test_a_run_that_cannot_ask_does_not_go(server: Server, answer: str | int | Exception) -> None:
     server.answers = [answer]
     with pytest.raises(AdmissionUnreachable, match="did not answer"):
-        Gate(ATTEMPT, CODE).ask()
+        Gate(ATTEMPT, CODE, MODULE).ask()
     assert server.states == []
 
 
 def test_a_state_that_prefect_does_not_take_ends_the_run_nevertheless(server: Server) -> None:
     server.answers, server.takes_states = [{"verdict": "refuse", "message": "Not you."}], False
     with pytest.raises(RuntimeError, match="Not you"):
-        Gate(ATTEMPT, CODE).ask()
+        Gate(ATTEMPT, CODE, MODULE).ask()
 
 
 def test_it_tells_how_the_run_went(server: Server) -> None:
     server.answers = [{}]
-    Gate(ATTEMPT, CODE).tell({"status": "SUCCESS", "result": 7, "traceback": None})
+    Gate(ATTEMPT, CODE, MODULE).tell({"status": "SUCCESS", "result": 7, "traceback": None})
     ((path, told),) = server.asked
     assert path == "/signoff/outcome/"
     assert (told["status"], told["result"], told["attempt"]) == ("SUCCESS", 7, str(ATTEMPT))
@@ -202,10 +203,10 @@ def test_it_tells_how_the_run_went(server: Server) -> None:
 def test_what_cannot_be_told_is_said(server: Server) -> None:
     server.answers = [httpx.ReadTimeout("too late")]
     with pytest.raises(AdmissionUnreachable):
-        Gate(ATTEMPT, CODE).tell({"status": "SUCCESS", "result": 7, "traceback": None})
+        Gate(ATTEMPT, CODE, MODULE).tell({"status": "SUCCESS", "result": 7, "traceback": None})
 
 
 def test_outside_a_run_there_is_no_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FlowRunContext, "get", lambda: None)
     with pytest.raises(RuntimeError, match="runs within Prefect only"):
-        Gate(ATTEMPT, CODE)
+        Gate(ATTEMPT, CODE, MODULE)

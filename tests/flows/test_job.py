@@ -87,7 +87,8 @@ def test_a_definition_tells_all_that_code_and_meta_say() -> None:
     assert definition.time_limit == 60
     assert definition.supports_dryrun
     assert not definition.is_job_hook_receiver
-    assert definition.code_digest == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    assert definition.code_digest.startswith("2::")
+    assert definition.module_digest == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     assert [each["name"] for each in definition.variables] == ["depth", "site", "level", "extra", "dryrun"]
     assert definition.parameter_schema == Audit.parameter_schema()
     assert definition.warnings == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ class Count(Job):
 
 
 register_jobs(Count)
+DIGESTS = (Count.definition().code_digest, Count.definition().module_digest)
 
 
 def test_the_flow_of_a_job_is_found_by_its_class_path() -> None:
@@ -56,16 +58,18 @@ def test_nothing_runs_outside_prefect() -> None:
 @pytest.mark.parametrize(
     ("class_path", "code"),
     [
-        pytest.param(f"{__name__}.Count", Count.definition().code_digest, id="of its module"),
-        pytest.param("no_such_module.Job", "", id="none, where its code is not"),
+        pytest.param(f"{__name__}.Count", DIGESTS, id="of all its code, and of its module"),
+        pytest.param("no_such_module.Job", ("", ""), id="none, where its code is not"),
     ],
 )
-def test_a_run_asks_with_the_digest_of_its_code(monkeypatch: pytest.MonkeyPatch, class_path: str, code: str) -> None:
-    asked: list[tuple[UUID, str]] = []
+def test_a_run_asks_with_the_digests_of_its_code(
+    monkeypatch: pytest.MonkeyPatch, class_path: str, code: tuple[str, str]
+) -> None:
+    asked: list[tuple[UUID, tuple[str, str]]] = []
 
     class Held:
-        def __init__(self, attempt: UUID, digest: str) -> None:
-            asked.append((attempt, digest))
+        def __init__(self, attempt: UUID, *digests: str) -> None:
+            asked.append((attempt, digests))
 
         def ask(self) -> Any:
             return Completed(name="Skipped")
@@ -73,7 +77,7 @@ def test_a_run_asks_with_the_digest_of_its_code(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(prefect_flow, "Gate", Held)
     flow = prefect_flow.as_flow(class_path)
     assert [flow.fn().name, flow.fn().name] == ["Skipped", "Skipped"]
-    assert [digest for _attempt, digest in asked] == [code, code]
+    assert [digests for _attempt, digests in asked] == [code, code]
     assert asked[0][0] != asked[1][0], "each process has a name of its own"
 
 
@@ -132,3 +136,25 @@ def test_a_result_that_contains_itself_becomes_text() -> None:
     loop.append(loop)
     logger = JobLogger(logging.getLogger("job"), {})
     assert prefect_flow._as_json(logger, loop) == "[[...]]"
+
+
+@pytest.mark.parametrize(
+    ("answer", "held"),
+    [
+        pytest.param({"holds_code": True}, True, id="it goes by an approval of its code"),
+        pytest.param({"holds_code": False}, False, id="it does not"),
+        pytest.param({}, True, id="nobody says"),
+    ],
+)
+def test_a_run_is_held_to_its_code_unless_the_server_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], held: bool
+) -> None:
+    to: list[Any] = []
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(prefect_flow, "hold_to", to.append)
+    monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: logging.getLogger("run"))
+    go = {"user": None, "job_result": None, "soft_time_limit": 0, "time_limit": 0, "inputs": {"until": 3}, **answer}
+    gate: Any = SimpleNamespace(tell=told.append)
+    prefect_flow._execute(f"{__name__}.Count", gate, go)
+    assert to == ([Count._code] if held else [])
+    assert [outcome["result"] for outcome in told] == [3]

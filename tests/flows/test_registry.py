@@ -94,7 +94,7 @@ def test_only_what_is_registered_is_a_job(write: Write) -> None:
     found = discover(["signoff_one"])
     assert list(found.jobs) == ["signoff_one.First"]
     assert found.jobs["signoff_one.First"].grouping == "Good"
-    assert len(found.jobs["signoff_one.First"].code_digest) == 64
+    assert len(found.jobs["signoff_one.First"].module_digest) == 64
     assert found.problems == ()
 
 

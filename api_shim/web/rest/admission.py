@@ -46,8 +46,15 @@ async def admission(request: Request, actor: Caller, use: Use) -> Response:
     if run.by_schedule and now - run.expected_start >= SHORTEST_PERIOD:
         claim = await use.engine.claim(run_id)
         run = replace(run, claimed=claim.at if claim else None)
-    told = {name: _text(body, name) for name in ("worker", "code", "lease")}
-    asks = Attempt(id=attempt, worker=told["worker"], code=told["code"][:64], lease=told["lease"])
+    told = {name: _text(body, name) for name in ("worker", "code", "module", "lease")}
+    asks = Attempt(
+        id=attempt,
+        worker=told["worker"],
+        code=told["code"][:100],
+        # A worker of an earlier version tells this one, and calls it the code.
+        module=(told["module"] if "module" in body else told["code"])[:64],
+        lease=told["lease"],
+    )
     answer, ticket = await anyio.to_thread.run_sync(use.admissions.ask, run, asks, now)
     if isinstance(answer, Hold):
         await use.approvals.put_back(run_id)
@@ -97,6 +104,7 @@ def _shape(answer: Answer, ticket: Ticket | None, shown: JobResult | None) -> di
                 "job_result": shown,
                 "soft_time_limit": ticket.job.soft_time_limit,
                 "time_limit": ticket.job.time_limit,
+                "holds_code": ticket.holds_code,
             }
         case Hold(reason=reason):
             return {"verdict": "hold", "message": reason}

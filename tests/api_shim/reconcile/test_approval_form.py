@@ -25,7 +25,7 @@ from tests.factories import NOW, make_job, make_scheduled
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 INPUTS = {"count": 2, "who": "zoë", "deep": {"list": [1, None, True], "empty": {}}}
-JOB = make_job(name="Back up", module_name="pack", job_class_name="BackUp", code_digest="0" * 64)
+JOB = make_job(name="Back up", module_name="pack", job_class_name="BackUp", code_digest=f"2::{'0' * 64}")
 ROW = make_scheduled(JOB, None, name="nightly", inputs=INPUTS, queue="bulk")
 ONCE = replace(ROW, interval=Interval.FUTURE, start_time=NOW + HOUR)
 
@@ -375,7 +375,7 @@ DECIDED = [
     pytest.param({"time_zone": "Europe/Berlin"}, {}, id="the time zone"),
     pytest.param({"crontab": "0 1 * * *"}, {}, id="the crontab"),
     pytest.param({"immediate": True}, {}, id="that it runs at once"),
-    pytest.param({}, {"code_digest": "1" * 64}, id="the code"),
+    pytest.param({}, {"code_digest": f"2::{'1' * 64}"}, id="the code"),
     pytest.param({}, {"job_class_name": "Restore"}, id="the Job's class"),
     pytest.param({}, {"module_name": "other"}, id="the Job's module"),
 ]
@@ -411,9 +411,9 @@ def test_the_start_of_what_runs_at_once_is_not_decided_about() -> None:
     assert version_of(row, JOB) == version_of(replace(row, start_time=NOW - HOUR), JOB)
 
 
-def test_what_is_bound_is_the_code_that_would_run_if_it_is_known() -> None:
-    assert binding_of(ROW, JOB) == binding_of(ROW, JOB, JOB.code_digest)
-    other = binding_of(ROW, JOB, "")
+def test_what_is_bound_is_all_the_code_and_not_the_digest_of_earlier_versions() -> None:
+    assert binding_of(ROW, JOB) == binding_of(ROW, replace(JOB, module_digest="1" * 64))
+    other = binding_of(ROW, replace(JOB, code_digest=""))
     assert {part for part, known in binding_of(ROW, JOB).items() if other[part] != known} == {"code"}
 
 

@@ -367,8 +367,8 @@ def test_what_is_denied_is_cancelled_with_the_reason_and_its_deployment_is_gone(
 def returned(plant: Plant) -> None:
     """Let the code of the Job change, so that what has been approved returns to the queue."""
     job = plant.only(Job)
-    plant.change(job, code_digest=f"{job.code_digest}+")
-    plant.code = f"{plant.code}+"
+    plant.code = f"{plant.code or '2::'}+"
+    plant.change(job, code_digest=plant.code)
     asyncio.run(plant.store.write(lambda tx: return_stale(plant.only(Job).id, plant.now, tx)))
 
 

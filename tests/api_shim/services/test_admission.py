@@ -106,8 +106,11 @@ class World:
         )
         return self.now(scheduled)
 
-    def ask(self, run: Run, attempt: UUID | None = None, now: datetime = NOW, code: str = "") -> Answer:
-        answer, ticket = self.admissions.ask(run, Attempt(id=attempt or uuid4(), worker="host:1", code=code), now)
+    def ask(
+        self, run: Run, attempt: UUID | None = None, now: datetime = NOW, code: str = "", module: str = ""
+    ) -> Answer:
+        asks = Attempt(id=attempt or uuid4(), worker="host:1", code=code, module=module)
+        answer, ticket = self.admissions.ask(run, asks, now)
         assert (ticket is not None) == (answer == Go())
         return answer
 
@@ -578,7 +581,7 @@ def test_what_was_ended_otherwise_stays_ended(world: World) -> None:
 # Approval
 
 
-OLD, NEW = "0" * 64, "1" * 64
+MODULE, OLD, NEW = "a" * 64, f"2::{'0' * 64}", f"2::{'1' * 64}"
 CODE_CHANGED = "The Job's code changed after bob approved it."
 RETURNED = {
     "approval": ApprovalState.PENDING,
@@ -678,6 +681,49 @@ def test_a_firing_whose_code_changed_after_the_approval_fails_once_and_is_back_i
     assert world.results() == [result]
     world.approve(world.now(scheduled))
     assert world.ask(run_of(scheduled, later), now=later, code=NEW) == Go()
+
+
+def test_of_a_worker_of_an_earlier_version_nothing_new_is_bound(store: Store) -> None:
+    world = World(store, code_digest=OLD, module_digest=MODULE, approval_required=True)
+    scheduled = world.approve(world.one_off(approval=ApprovalState.PENDING))
+    run, told = run_of(scheduled), {"code": MODULE, "module": MODULE}
+    for _ in range(2):
+        answer = world.ask(run, **told)
+        assert isinstance(answer, Hold)
+        assert answer.reason.startswith(f"{CODE_CHANGED} The worker has an earlier version of signoff")
+        assert world.now(world.job) == world.job
+        world.approve(world.now(scheduled))
+    assert world.ask(run, code=OLD) == Go()
+
+
+def test_an_approval_of_an_earlier_version_holds_for_the_module_alone_until_the_next_one(store: Store) -> None:
+    world = World(store, code_digest=MODULE, approval_required=True)
+    scheduled = world.approve(world.recurring(approval=ApprovalState.PENDING))
+    world.change(world.job, code_digest=OLD, module_digest=MODULE)
+    for hour, told in enumerate(({"code": MODULE}, {"code": OLD}, {"code": NEW})):
+        run = run_of(scheduled, NOW + hour * HOUR)
+        answer, ticket = world.admissions.ask(
+            run, Attempt(id=uuid4(), worker="host:1", module=MODULE, **told), NOW + hour * HOUR
+        )
+        assert (answer, ticket is not None and ticket.holds_code) == (Go(), False)
+    late = NOW + 3 * HOUR
+    refused = world.ask(run_of(scheduled, late), now=late, code=NEW, module="b" * 64)
+    assert refused == Refuse(CODE_CHANGED, recorded=True, returns=True)
+    scheduled = world.approve(world.now(scheduled))
+    late += HOUR
+    refused = world.ask(run_of(scheduled, late), now=late, code=OLD, module="b" * 64)
+    assert refused == Refuse(CODE_CHANGED, recorded=True, returns=True)
+
+
+@pytest.mark.parametrize("approval", [ApprovalState.PENDING, ApprovalState.NOT_REQUIRED])
+def test_a_run_is_held_to_its_code_if_that_was_approved(store: Store, approval: ApprovalState) -> None:
+    world = World(store, code_digest=OLD)
+    scheduled = world.one_off(approval=approval)
+    if approval is ApprovalState.PENDING:
+        scheduled = world.approve(scheduled)
+    _answer, ticket = world.admissions.ask(run_of(scheduled), Attempt(id=uuid4(), worker="host:1", code=OLD), NOW)
+    assert ticket is not None
+    assert ticket.holds_code == (approval is ApprovalState.PENDING)
 
 
 def test_code_that_changed_matters_only_to_what_was_approved(store: Store) -> None:

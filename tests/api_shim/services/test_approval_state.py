@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api_shim.domain.approval import binding_of, is_dry_run, stale
+from api_shim.domain.approval import binding_of, holds_code, is_dry_run, stale
 from api_shim.domain.audit import AuditEvent, EventType, scheduled_job_event
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.recurrence import Interval
@@ -31,7 +31,7 @@ from tests.factories import NOW, make_job, make_scheduled, make_user
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 INPUTS = {"count": 2, "who": "zoë"}
-OLD, NEW = "0" * 64, "1" * 64
+OLD, NEW = f"2::{'0' * 64}", f"2::{'1' * 64}"
 ADMIN = Actor(id=uuid4(), username="admin", superuser=True)
 BOB = make_user("bob")
 CODE_CHANGED = "The Job's code changed after bob approved it."
@@ -175,13 +175,39 @@ def test_an_approval_holds_for_exactly_what_was_approved(
     assert stale(replace(row, **to), replace(job, **job_to)) == sentence
 
 
-def test_the_code_that_would_run_counts_if_it_is_known() -> None:
-    job = make_job(code_digest=OLD)
+MODULE, ITS_CHANGE = "a" * 64, "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("scheme", "code", "module", "sentence"),
+    [
+        pytest.param("all", OLD, MODULE, "", id="all the code, and nothing changed"),
+        pytest.param("all", NEW, MODULE, CODE_CHANGED, id="all the code, and a module beside it changed"),
+        pytest.param("all", OLD, ITS_CHANGE, "", id="all the code, which the digest of the module says nothing about"),
+        pytest.param("all", "", "", CODE_CHANGED, id="all the code, and there is none"),
+        pytest.param("module", OLD, MODULE, "", id="the module alone, and nothing changed"),
+        pytest.param("module", NEW, MODULE, "", id="the module alone, and a module beside it changed"),
+        pytest.param("module", NEW, ITS_CHANGE, CODE_CHANGED, id="the module alone, which changed"),
+        pytest.param("module", "", "", CODE_CHANGED, id="the module alone, and there is none"),
+        pytest.param("module", MODULE, "", CODE_CHANGED, id="the module alone, told as if it were all the code"),
+    ],
+)
+def test_an_approval_is_compared_by_the_scheme_that_it_carries(
+    scheme: str, code: str, module: str, sentence: str
+) -> None:
+    job = make_job(code_digest=OLD if scheme == "all" else MODULE, module_digest=MODULE)
     row = make_scheduled(job, None)
     row = replace(row, **approval(row, job))
-    assert stale(row, job, OLD) == ""
-    assert stale(row, job, NEW) == stale(row, job, "") == CODE_CHANGED
-    assert stale(row, replace(job, code_digest=NEW), OLD) == ""
+    assert holds_code(row) == (scheme == "all")
+    assert stale(row, replace(job, code_digest=code, module_digest=module)) == sentence
+
+
+def test_what_is_approved_without_code_is_bound_to_there_being_none() -> None:
+    job = make_job()
+    row = make_scheduled(job, None)
+    row = replace(row, **approval(row, job))
+    assert stale(row, job) == ""
+    assert stale(row, replace(job, code_digest=NEW)) == CODE_CHANGED
 
 
 def test_an_approval_that_is_bound_to_nothing_holds_for_nothing() -> None:

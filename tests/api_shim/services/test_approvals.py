@@ -510,7 +510,7 @@ CHANGES: list[Any] = [
     pytest.param({"start_time": NOW + 2 * HOUR}, {}, id="another time"),
     pytest.param({"interval": Interval.HOURLY}, {}, id="another interval"),
     pytest.param({"owner_id": None}, {}, id="another owner"),
-    pytest.param({}, {"code_digest": "new"}, id="other code"),
+    pytest.param({}, {"code_digest": "2::new"}, id="other code"),
 ]
 
 
@@ -552,7 +552,7 @@ def test_what_was_changed_after_its_approval_goes_back_and_does_not_run(
     if to:
         plant.change(row, **{**to, "immediate": False})
     if job:
-        plant.code = "new"
+        plant.code = "2::new"
     for _ in range(2):
         plant.now += HOUR
         plant.work_off()
@@ -665,8 +665,8 @@ def test_a_firing_that_came_while_its_approval_was_lost_does_not_run_when_it_is_
     plant.now = NOW + HOUR
     late = plant.engine.make_firing(plant.own_id(), plant.now)  # and every worker is busy
     with plant.store.transaction() as tx:
-        return_stale(tx.change(plant.only(Job), code_digest="new").id, plant.now, tx)
-    plant.code = "new"
+        return_stale(tx.change(plant.only(Job), code_digest="2::new").id, plant.now, tx)
+    plant.code = "2::new"
     plant.tick(30, minutes=1)
     decide(plant, "approve", bob, row)
     if not plant.engine.all_runs[late.id].final:
@@ -731,7 +731,7 @@ def test_what_returns_to_the_queue_has_its_time_to_be_decided_about_again(plants
     decide(plant, "approve", bob, row)
     plant.now = NOW + 5 * HOUR
     with plant.store.transaction() as tx:
-        return_stale(tx.change(plant.only(Job), code_digest="new").id, plant.now, tx)
+        return_stale(tx.change(plant.only(Job), code_digest="2::new").id, plant.now, tx)
     plant.tick(2, seconds=1)
     assert now_of(plant, row).approval is ApprovalState.PENDING
     assert decide(plant, "approve", bob, row).approval is ApprovalState.APPROVED
@@ -1418,7 +1418,7 @@ def test_what_is_approved_while_its_code_changes_never_runs_unapproved(race: Rac
     plant, bob = race.plant, race.people[0]
     for number in range(ROUNDS):
         row = urgent(plant, number)
-        code = f"code {number}"
+        code = f"2::code {number}"
 
         async def changes(server: Server, code: str = code) -> None:
             await server.store.write(lambda tx: tx.change(plant.job, code_digest=code))
@@ -1680,7 +1680,7 @@ class Requests(OverPlants):
 
     @initialize()
     def begin(self) -> None:
-        self.plant = self._plants.ready(**APPROVAL, approval_expires=6 * 3600.0, code_digest="a")
+        self.plant = self._plants.ready(**APPROVAL, approval_expires=6 * 3600.0, code_digest="2::a")
         self.people = {name: approver(self.plant, name) for name in ("bob", "carol")} | {"alice": self.plant.actor}
         self.enabled = True
         self.cases: dict[UUID, Case] = {}
@@ -1784,7 +1784,7 @@ class Requests(OverPlants):
     def approve_as_it_should_be(self, which: int, then: str) -> None:
         self._approve(which, "bob", True, 0)
         if "change" in then:
-            self.plant.code = "a" if self.plant.code == "b" else "b"
+            self.plant.code = "2::a" if self.plant.code == "2::b" else "2::b"
         if "work" in then:
             self._work_off()
         if "again" in then:
@@ -1834,7 +1834,7 @@ class Requests(OverPlants):
 
     # What happens to the Job, and time
 
-    @rule(code=st.sampled_from(["a", "b"]), known=st.booleans())
+    @rule(code=st.sampled_from(["2::a", "2::b"]), known=st.booleans())
     def the_workers_get_other_code_and_perhaps_the_server_knows(self, code: str, known: bool) -> None:
         self.plant.code = code
         if known:

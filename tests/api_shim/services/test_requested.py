@@ -21,7 +21,7 @@ from tests.api_shim.services.test_admission import INPUTS, World, make_run, run_
 from tests.factories import NOW, make_user
 
 HOUR = timedelta(hours=1)
-CODE = "c0de"
+CODE = "2::c0de"
 
 
 @pytest.fixture

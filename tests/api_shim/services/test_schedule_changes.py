@@ -448,7 +448,7 @@ def test_an_approval_that_has_become_stale_while_it_was_disabled_is_asked_for_ag
     plant = ready(plants, **APPROVAL)
     row = approved(plant, NIGHTLY)
     edit(plant, plant.actor, row, enabled=False)
-    plant.change(plant.only(Job), code_digest="another")
+    plant.change(plant.only(Job), code_digest="2::another")
     after = edit(plant, plant.actor, row, enabled=True)
     assert (after.approval, after.approval_note) == (PENDING, "The Job's code changed after bob approved it.")
 

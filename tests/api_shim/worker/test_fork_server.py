@@ -142,6 +142,24 @@ async def test_a_file_that_changes_is_imported_anew_with_what_it_imports(forking
         assert await forks.do(ask) == "22"
 
 
+async def test_a_file_that_is_imported_only_later_counts_when_it_changes(forking: Forking, tmp_path: Path) -> None:
+    (tmp_path / "later.py").write_text("value = 1")
+    (tmp_path / "jobs.py").write_text(
+        "from flows import Job, register_jobs\nclass Late(Job):\n  def run(self):\n    import later\n"
+        "    return later.value\nregister_jobs(Late)\n"
+    )
+    run = (
+        "from flows.registry import load; from flows.source import hold_to; job = load('jobs.Late'); hold_to(job._code)"
+        "\nout.write_text(f'{job._code.digest} {job().run()}')"
+    )
+    async with forking("jobs") as forks:
+        before = (await forks.do(run)).split()
+        (tmp_path / "later.py").write_text("value = 22")
+        after = (await forks.do(run)).split()
+        assert (before[1], after[1]) == ("1", "22")
+        assert before[0] != after[0]
+
+
 async def test_a_child_from_before_a_change_goes_on(forking: Forking, tmp_path: Path) -> None:
     (tmp_path / "jobs.py").write_text("value = 1")
     async with forking("jobs") as forks:
