@@ -1,14 +1,16 @@
 """The gateway: authenticates every request once, and passes it to the REST API, the pages or Prefect.
 
 * Our own paths are ``/api/``, ``/api/status``, ``/api/schema``, ``/api/docs``, ``/api/extras``, ``/api/users``,
-  ``/api/signoff`` and ``/signoff``. All others are Prefect's, except two: resuming one of our runs is a decision, and
-  running one of our deployments is a request, so both go to the REST API.
+  ``/api/signoff`` and ``/signoff``. All others are Prefect's, except three, which go to the REST API: resuming one of
+  our runs is a decision, running one of our deployments is a request, and values for one of our forms are checked by
+  our rules. Prefect would compute on whatever schema a client sends, so that takes ``prefect.write``.
 * Our routes receive the caller, or the error why there is none, and answer 403 themselves (contract 2).
 * Prefect's API answers 401 without valid credentials, as its login page expects. Its pages and their files are public,
   and so are ``/api/health`` and ``/api/ready``, by exact match.
 * On Prefect's paths the session of the pages is a login too, for same-origin requests.
 * Reading Prefect's API needs a login. Everything that is not known to be a read needs the permission ``prefect.write``.
   Blocks and server settings contain secrets, so reading them needs ``prefect.write`` too.
+* What somebody without ``prefect.write`` asks of Prefect is bounded (``web.prefect_bounds``).
 * Only authorized requests reach Prefect, with the credentials of its one internal account. Headers that name the
   creator of a run are removed, because clients could forge them.
 * Prefect's pages cannot load anything from other origins, and cannot be framed.
@@ -36,6 +38,7 @@ from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.credentials import UI_SETTINGS, asking_no_login, credentials_of, read_credentials, session_key
+from api_shim.web.prefect_bounds import TOO_LONG, BoundedReads, is_within_bounds
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import check_type
@@ -43,6 +46,7 @@ from approval_gate.policy import check_type
 OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?", re.DOTALL)
 PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
 GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
+CHECKS_VALUES = re.compile(r"/api/ui/schemas/validate/?")
 OPEN = frozenset({"/api/health", "/api/ready"})
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 READING_POSTS = re.compile(
@@ -51,7 +55,6 @@ READING_POSTS = re.compile(
     r"|saved_searches|task_runs|task_workers|variables|work_pools|work_queues)"
     r"/(filter|count|paginate|history|lateness)"
     r"|ui/(flow_runs|flows|task_runs)/(count|count-deployments|count-task-runs|dashboard/counts|history|next-runs)"
-    r"|ui/schemas/validate|(automations/)?templates/validate"
     r"|events/count-by/[a-z-]+"
     r"|work_pools/[^/]+/((queues|workers)/filter|concurrency_status)"
     r"|work_queues/[0-9a-f-]{36}/concurrency_status"
@@ -100,6 +103,7 @@ class Gateway:
         self._shim = shim
         self._pages = pages
         self._prefect = prefect
+        self._bounded = BoundedReads(prefect)
         self._store = store
         self._sessions = sessions
         self._requests = requests
@@ -157,7 +161,7 @@ class Gateway:
             return
         try:
             actor = await self._visitor(scope)
-            gated = await self._is_gated(scope["method"], path)
+            gated = await self._is_gated(actor, scope["method"], path)
         except Unauthenticated as error:
             await JSONResponse({"detail": str(error)}, 401)(scope, receive, send)
         except Unavailable as error:
@@ -179,10 +183,13 @@ class Gateway:
         elif needs_write(scope["method"], scope["path"]) and not may_write(actor):
             await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
         else:
-            await self._prefect(self._as_internal(scope), receive, send)
+            prefect = self._prefect if may_write(actor) else self._bounded
+            await prefect(self._as_internal(scope), receive, send)
 
-    async def _is_gated(self, method: str, path: str) -> bool:
-        """Say whether a request resumes one of our runs, or runs one of our deployments."""
+    async def _is_gated(self, actor: Actor, method: str, path: str) -> bool:
+        """Say whether a request resumes one of our runs, runs one of our deployments, or checks a form by our rules."""
+        if method == "POST" and CHECKS_VALUES.fullmatch(path):
+            return not may_write(actor)
         match = GATED.fullmatch(path)
         thing_id = read_id(match[2]) if match and method == "POST" else None
         if match is None or thing_id is None:
@@ -207,6 +214,9 @@ class Gateway:
         async def sessions() -> Message:
             nonlocal signed_in
             message = await receive()
+            if (not signed_in or path in READING_SOCKETS) and not is_within_bounds(message):
+                await send({"type": "websocket.close", "code": TOO_LONG})
+                return {"type": "websocket.disconnect", "code": TOO_LONG}
             if message["type"] != "websocket.receive" or signed_in:
                 return message
             signed_in = True

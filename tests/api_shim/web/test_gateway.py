@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from api_shim.services.authentication import Credentials, Unauthenticated
 from api_shim.store import Store
 from api_shim.web.credentials import read_auth_string, read_credentials
 from api_shim.web.gateway import MAY_NOT_WRITE, OURS, PAGES, Gateway, needs_write
+from api_shim.web.prefect_bounds import EVENTS_FILTER, FILTER
 from approval_gate.errors import Unavailable
 from tests.api_shim.origin import INTERNAL, Origin
 from tests.conftest import Clock
@@ -102,9 +104,9 @@ def test_all_else_is_prefects(path: str) -> None:
         ("POST", "/api/events/count-by/day", False),
         ("POST", "/api/events", True),
         ("POST", "/api/ui/flows/count-deployments", False),
-        ("POST", "/api/ui/schemas/validate", False),
-        ("POST", "/api/automations/templates/validate", False),
-        ("POST", "/api/templates/validate", False),
+        ("POST", "/api/ui/schemas/validate", True),
+        ("POST", "/api/automations/templates/validate", True),
+        ("POST", "/api/templates/validate", True),
         ("POST", "/api/work_pools/any name/queues/filter", False),
         ("POST", "/api/work_pools/filter/queues", True),
         ("POST", "/api/work_pools/x/get_scheduled_flow_runs", True),
@@ -292,6 +294,23 @@ def test_what_is_ours_comes_to_us_however_its_id_is_spelled(gate: Gate, spelling
             [(came, caller)] = gate.came
             assert caller == who
             assert not came.endswith("/")
+
+
+@pytest.mark.parametrize("path", ["/api/ui/schemas/validate", "/api/ui/schemas/validate/"])
+def test_values_are_checked_by_our_rules_unless_the_caller_may_write_in_prefect(gate: Gate, path: str) -> None:
+    assert gate.went("POST", path) == "ours"
+    assert gate.came == [("/api/ui/schemas/validate", "carol")]
+    assert gate.went("POST", path, "admin") == "Prefect's"
+    assert gate.went("POST", f"{path}x") == f"403 {MAY_NOT_WRITE}"
+
+
+def test_only_reads_by_people_who_may_not_write_in_prefect_are_bounded(gate: Gate) -> None:
+    for path, bound in (("/api/flow_runs/filter", FILTER), ("/api/events/filter", EVENTS_FILTER)):
+        most = json.dumps([0] * (bound.values - 1))
+        more = json.dumps([0] * bound.values)
+        assert gate.went("POST", path, content=most) == "Prefect's"
+        assert gate.went("POST", path, content=more) == f"413 The request has more than {bound.values} values."
+        assert gate.went("POST", path, "admin", content=more) == "Prefect's"
 
 
 NOT_GATED = [
