@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,9 +14,11 @@ import pytest
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from api_shim.domain.accounts import COOKIE
 from api_shim.domain.model import JobResult
 from api_shim.services.authentication import Credentials, Unauthenticated
 from api_shim.store import Store
+from api_shim.store.database import FILE_GONE
 from api_shim.web.credentials import read_auth_string, read_credentials
 from api_shim.web.gateway import MAY_NOT_WRITE, OURS, PAGES, Gateway, needs_write
 from api_shim.web.prefect_bounds import EVENTS_FILTER, FILTER
@@ -194,6 +197,15 @@ def test_only_who_has_signed_in_reaches_prefect_as_its_account(origin: Origin) -
 def test_nobody_reaches_nothing(origin: Origin) -> None:
     for method, path in (("GET", "/api/flows/"), ("POST", "/api/health"), ("GET", "/API/flows/"), ("GET", "/apix")):
         assert origin.ask(method, path, None).status_code == 401
+    assert origin.passed == []
+
+
+def test_a_store_whose_file_is_gone_is_told_to_everybody_and_lets_nobody_in(origin: Origin) -> None:
+    Path(str(origin.store._engine.url.database)).unlink()
+    for path in ("/api/extras/jobs/", "/api/flows/", "/api/admin/settings", "/api/users/tokens/"):
+        answer = origin.ask("GET", path)
+        assert (answer.status_code, answer.json()["detail"]) == (503, FILE_GONE)
+    assert origin.ask("GET", "/signoff/jobs", None, headers={"Cookie": f"{COOKIE}=x"}).status_code == 503
     assert origin.passed == []
 
 
