@@ -123,7 +123,6 @@ def asking_no_login(send: Send) -> Send:
         text = _without_login(bytes(body)) if start["status"] == 200 else bytes(body)
         headers = MutableHeaders(raw=list(start.get("headers", [])))
         headers["content-length"] = str(len(text))
-        headers["cache-control"] = "no-store"
         await send({**start, "headers": headers.raw})
         await send({"type": "http.response.body", "body": text})
 

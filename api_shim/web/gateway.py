@@ -13,6 +13,7 @@
 * What somebody without ``prefect.write`` asks of Prefect is bounded (``web.prefect_bounds``).
 * Only authorized requests reach Prefect, with the credentials of its one internal account. Headers that name the
   creator of a run are removed, because clients could forge them.
+* What depends on who asks is marked so (``web.private_answers``); the documentation and Prefect's pages do not.
 * Prefect's pages cannot load anything from other origins, and cannot be framed.
 * Websockets authenticate with their first message, and follow the same rules.
 """
@@ -28,7 +29,7 @@ from datetime import datetime
 from typing import Any
 
 import anyio.to_thread
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,11 +40,13 @@ from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.credentials import UI_SETTINGS, asking_no_login, credentials_of, read_credentials, session_key
 from api_shim.web.prefect_bounds import TOO_LONG, BoundedReads, is_within_bounds
+from api_shim.web.private_answers import private
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import check_type
 
 OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?", re.DOTALL)
+PUBLIC = re.compile(r"/api/docs(/.*)?", re.DOTALL)
 PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
 GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
 CHECKS_VALUES = re.compile(r"/api/ui/schemas/validate/?")
@@ -65,11 +68,11 @@ SECRETIVE = re.compile(r"/api/(block_(documents|types)|admin/settings)(/.*)?", r
 READING_SOCKETS = frozenset({"/api/events/out", "/api/logs/out"})
 NOT_A_CLIENTS = frozenset({b"authorization", b"prefect-automation-id", b"prefect-automation-name"})
 
-CONTENT_POLICY = (
-    b"content-security-policy",
-    b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'",
-)
-"""The content security policy of Prefect's pages, which have inline scripts and compile schemas with ``eval``."""
+AT_HOME = {
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+"""The headers of Prefect's pages, which have inline scripts and compile schemas with ``eval``."""
 
 MAY_NOT_WRITE = "This needs the permission prefect.write."
 
@@ -146,6 +149,7 @@ class Gateway:
             caller = await self._caller(scope)
         except GateError as error:
             caller = error
+        send = send if PUBLIC.fullmatch(scope["path"]) else private(send)
         await self._to_shim(caller, scope, receive, send)
 
     async def _to_shim(self, caller: Actor | GateError, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,6 +163,7 @@ class Gateway:
         if not path.lower().startswith("/api") or (path in OPEN and scope["method"] == "GET"):
             await self._prefects_page(scope, receive, send)
             return
+        send = private(send)
         try:
             actor = await self._visitor(scope)
             gated = await self._is_gated(actor, scope["method"], path)
@@ -172,6 +177,7 @@ class Gateway:
     async def _prefects_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope, send = _as_nobody(scope), _at_home(send)
         if scope["path"] == UI_SETTINGS:
+            send = private(send)
             with contextlib.suppress(Unauthenticated):
                 await self._in_session(scope)
                 scope, send = _uncompressed(scope), asking_no_login(send)
@@ -268,7 +274,7 @@ def _uncompressed(scope: Scope) -> Scope:
 def _at_home(send: Send) -> Send:
     async def keep(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), CONTENT_POLICY]}
+            MutableHeaders(scope=message).update(AT_HOME)
         await send(message)
 
     return keep
