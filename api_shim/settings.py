@@ -6,6 +6,8 @@ Each setting is an environment variable:
 * ``SIGNOFF_DATABASE_URL``: the database. Default: an SQLite file in the home folder.
 * ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
+* ``SIGNOFF_ORIGIN``: the origin that people and programs use, of which links are made. Default: the address that the
+  server listens on (``web.origins``).
 * ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` headers are trusted,
   separated by commas. Default: none.
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
+import socket
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +48,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     jobs: str = "flows.examples"
     pool: str = "signoff"
+    origin: str = ""
     trusted_proxies: str = ""
 
     @property
@@ -111,6 +115,11 @@ def system_user() -> str:
 
 def _separated(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def machine_name() -> str:
+    """Return the name of this machine, which need not be one that others know it by."""
+    return socket.gethostname()
 
 
 def utc_now() -> datetime:

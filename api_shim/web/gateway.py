@@ -13,6 +13,7 @@
 * What somebody without ``prefect.write`` asks of Prefect is bounded (``web.prefect_bounds``).
 * Only authorized requests reach Prefect, with the credentials of its one internal account. Headers that name the
   creator of a run are removed, because clients could forge them.
+* Links are made of an origin that a client cannot choose (``web.origins``), also by Prefect.
 * What depends on who asks is marked so (``web.private_answers``); the documentation and Prefect's pages do not.
 * Prefect's pages cannot load anything from other origins, and cannot be framed.
 * Websockets authenticate with their first message, and follow the same rules.
@@ -39,6 +40,7 @@ from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.credentials import UI_SETTINGS, asking_no_login, credentials_of, read_credentials, session_key
+from api_shim.web.origins import Origins, at_origin, redirecting_within
 from api_shim.web.prefect_bounds import TOO_LONG, BoundedReads, is_within_bounds
 from api_shim.web.private_answers import private
 from approval_gate.errors import GateError, Unavailable
@@ -88,6 +90,7 @@ class Gateway:
         sessions: resolves session cookies to users.
         requests: knows which of Prefect's runs and deployments are ours.
         internal: ``user:password`` of Prefect's internal account.
+        origins: says of which origin links are made.
         clock: returns the current time, timezone-aware.
     """
 
@@ -101,6 +104,7 @@ class Gateway:
         sessions: Sessions,
         requests: PrefectUI,
         internal: str,
+        origins: Origins,
         clock: Callable[[], datetime],
     ) -> None:
         self._shim = shim
@@ -111,6 +115,7 @@ class Gateway:
         self._sessions = sessions
         self._requests = requests
         self._internal = internal
+        self._origins = origins
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,7 +161,7 @@ class Gateway:
         if scope["method"] == "HEAD":
             # Answered like GET, without the body.
             scope, send = {**scope, "method": "GET"}, _without_body(send)
-        await self._shim(as_called(scope, caller), receive, send)
+        await self._shim(as_called(scope, caller, self._origins.of(scope)), receive, send)
 
     async def _prefects(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -175,7 +180,8 @@ class Gateway:
             await self._pass(actor, scope, receive, send, gated=gated)
 
     async def _prefects_page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope, send = _as_nobody(scope), _at_home(send)
+        origin = self._origins.of(scope)
+        scope, send = at_origin(_as_nobody(scope), origin), redirecting_within(_at_home(send), origin)
         if scope["path"] == UI_SETTINGS:
             send = private(send)
             with contextlib.suppress(Unauthenticated):
@@ -189,8 +195,9 @@ class Gateway:
         elif needs_write(scope["method"], scope["path"]) and not may_write(actor):
             await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
         else:
+            origin = self._origins.of(scope)
             prefect = self._prefect if may_write(actor) else self._bounded
-            await prefect(self._as_internal(scope), receive, send)
+            await prefect(at_origin(self._as_internal(scope), origin), receive, redirecting_within(send, origin))
 
     async def _is_gated(self, actor: Actor, method: str, path: str) -> bool:
         """Say whether a request resumes one of our runs, runs one of our deployments, or checks a form by our rules."""
@@ -243,16 +250,17 @@ class Gateway:
         return path in READING_SOCKETS or may_write(actor)
 
 
-def as_called(scope: Scope, caller: Actor | GateError) -> Scope:
+def as_called(scope: Scope, caller: Actor | GateError, origin: str) -> Scope:
     """Return the ASGI scope that our routes expect.
 
     Args:
         scope: the scope of the request.
         caller: the caller, or the error why there is none.
+        origin: the origin of the links in the answer, without a trailing slash.
     """
     # The path stays percent-encoded: a name in it may contain a slash.
     path = scope["raw_path"].rstrip(b"/")
-    state = {**scope.get("state", {}), "caller": caller}
+    state = {**scope.get("state", {}), "caller": caller, "origin": origin}
     return {**scope, "state": state, "path": path.decode("latin-1"), "raw_path": path}
 
 

@@ -21,9 +21,10 @@ from api_shim.store import Store
 from api_shim.store.database import FILE_GONE
 from api_shim.web.credentials import read_auth_string, read_credentials
 from api_shim.web.gateway import MAY_NOT_WRITE, OURS, PAGES, Gateway, needs_write
+from api_shim.web.origins import Origins
 from api_shim.web.prefect_bounds import EVENTS_FILTER, FILTER
 from approval_gate.errors import Unavailable
-from tests.api_shim.origin import INTERNAL, Origin
+from tests.api_shim.origin import ADDRESS, INTERNAL, Origin
 from tests.conftest import Clock
 from tests.factories import make_job, make_result, make_scheduled
 
@@ -254,6 +255,7 @@ class Gate(Origin):
             sessions=self.sessions,
             requests=self.known,  # type: ignore[arg-type]  # the same promise, of two questions
             internal=INTERNAL,
+            origins=Origins("", ADDRESS),
             clock=clock,
         )
 
