@@ -124,8 +124,9 @@ def reader(live: Live, people: People) -> Iterator[httpx.Client]:
         yield client
 
 
-def open_calls(admin: httpx.Client) -> list[str]:
-    """Return the addresses of all calls that take a body, and are open to those who may not write in Prefect."""
+@pytest.fixture(scope="module")
+def calls(admin: httpx.Client) -> list[str]:
+    """The addresses of all calls that take a body, and are open to those who may not write in Prefect."""
     paths = admin.get("/api/openapi.json").json()["paths"]
     unknown = "00000000-0000-4000-8000-000000000000"
     filled = (
@@ -139,10 +140,7 @@ def open_calls(admin: httpx.Client) -> list[str]:
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_no_body_holds_up_the_server(
-    live: Live, admin: httpx.Client, reader: httpx.Client, watched: Watched, body: bytes
-) -> None:
-    calls = open_calls(admin)
+def test_no_body_holds_up_the_server(calls: list[str], reader: httpx.Client, watched: Watched, body: bytes) -> None:
     assert len(calls) > 30
 
     # Prefect's server hangs up after a fault of its own, which the next request on the connection would meet.
