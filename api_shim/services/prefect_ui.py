@@ -173,6 +173,9 @@ class PrefectUI:
             Forbidden: the schema is neither that of a decision nor that of a Job that the caller may run.
             NotRunnable: the code of the Job cannot be loaded.
         """
+        if isinstance(schema, Mapping) and schema == values:
+            # Prefect's dialog to resume sends the values in place of the schema. What follows is checked all the same.
+            return
         if _is_decision(schema):
             read_answer(values)
             return

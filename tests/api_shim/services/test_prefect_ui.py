@@ -771,6 +771,12 @@ def test_the_values_of_a_decision_are_checked_for_whoever_sees_its_form(plants: 
     assert checked(plant, zoe, form, {}) == (Invalid, CHOOSE)
 
 
+@pytest.mark.parametrize("values", [{}, YES, {"decision": "approve", "comment": "go on"}, {"pattern": "(a+)+$"}])
+def test_values_that_a_page_sends_in_place_of_the_schema_ask_for_nothing(plants: Plants, values: object) -> None:
+    plant = plants.ready()
+    assert checked(plant, person(plant, "zoe"), values, values) is None
+
+
 # Prefect away
 
 
