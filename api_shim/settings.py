@@ -7,6 +7,8 @@ Each setting is an environment variable:
 * ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
 * ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit. Default: ``audit.key`` in the home folder.
+* ``SIGNOFF_ORIGIN``: the origin that people and programs use, of which links are made. Default: the address that the
+  server listens on (``web.origins``).
 * ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` headers are trusted,
   separated by commas. Default: none.
 
@@ -19,6 +21,7 @@ import os
 import pwd
 import re
 import secrets
+import socket
 import stat
 import tempfile
 from contextlib import suppress
@@ -54,6 +57,7 @@ class Settings(BaseSettings):
     jobs: str = "flows.examples"
     pool: str = "signoff"
     audit_key_file: Path | None = None
+    origin: str = ""
     trusted_proxies: str = ""
 
     @property
@@ -177,6 +181,11 @@ def system_user() -> str:
 
 def _separated(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def machine_name() -> str:
+    """Return the name of this machine, which need not be one that others know it by."""
+    return socket.gethostname()
 
 
 def utc_now() -> datetime:

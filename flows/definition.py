@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from flows.expressions import is_linear
 from flows.inputs import is_storable
 from flows.source import Code, module_digest
-from flows.variables import BadJob, DryRunVar, Variable, describe
+from flows.variables import BadJob, DryRunVar, StringVar, Variable, describe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,6 +222,11 @@ def _warnings(definition: JobDefinition, variables: Mapping[str, Variable]) -> I
     if 0 < definition.time_limit <= definition.soft_time_limit:
         yield f"{path}: soft_time_limit never takes effect, because time_limit is not greater."
     for name, variable in variables.items():
+        if isinstance(variable, StringVar) and variable.regex and not is_linear(variable.regex):
+            yield (
+                f"{path}: the regex of {name} cannot be matched in linear time; make sure that no text keeps it busy, "
+                "because anybody who may run this Job sends one."
+            )
         if isinstance(variable, DryRunVar) and name != "dryrun":
             yield f"{path}: {name} does not make dry runs possible; a DryRunVar must be called dryrun."
     if definition.dryrun_default and not definition.supports_dryrun:

@@ -24,6 +24,7 @@ from pydantic import (
     create_model,
 )
 
+from flows.expressions import is_found
 from flows.inputs import check_storable, fault
 
 TRUTH_WORDS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
@@ -105,7 +106,7 @@ class StringVar(Variable):
     Args:
         min_length: the least number of characters.
         max_length: the greatest number of characters.
-        regex: a regular expression that must match somewhere in it.
+        regex: a regular expression that must match somewhere in it (``flows.expressions``).
     """
 
     min_length: int | None = None
@@ -134,7 +135,7 @@ class StringVar(Variable):
     def _check(self, text: str) -> str:
         if self.min_length and len(text) < self.min_length:
             raise fault("string_too_short", min_length=self.min_length)
-        if self.regex and not re.search(self.regex, text):
+        if self.regex and not is_found(self.regex, text):
             raise fault("no_match")
         return text
 

@@ -45,9 +45,10 @@ from api_shim.prefect_api.prefect_server import (
 )
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
-from api_shim.settings import WORKER, Settings, server_zone, system_user, utc_now
+from api_shim.settings import WORKER, Settings, machine_name, server_zone, system_user, utc_now
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
+from api_shim.web.origins import Origins, read_origin
 from api_shim.web.prefect_writes import OneWriter
 from api_shim.web.proxies import BehindProxies, read_networks
 from api_shim.worker.process import Way, WorkerOptions
@@ -179,13 +180,12 @@ def worker_of(settings: Settings, worker: Worker, limit: int) -> WorkerProcess |
 
 def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, host: str, port: int, demo: bool) -> None:
     """Build the applications, and serve until stopped."""
-    proxies = read_networks(settings.proxies)
-    worker_key = settings.worker_key()
+    proxies, configured = read_networks(settings.proxies), read_origin(settings.origin)
     internal = f"prefect:{secrets.token_urlsafe(32)}"
-    admin = AccountAdmin(store, LocalAdministrator(system_user()))
-    admin.ensure_service(WORKER, worker_key, utc_now())
+    admin, account = administered(settings, store)
     origin = origin_of(host, port)
-    set_environment(home=settings.home, origin=origin, internal=internal, worker=f"{WORKER}:{worker_key}")
+    public = configured or origin
+    set_environment(home=settings.home, origin=origin, public=public, internal=internal, worker=account)
     found = discovered(settings)
 
     say("Starting Prefect (the first start takes about ten seconds) …")
@@ -197,8 +197,9 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     async def opened() -> None:
         await worker_there(engine, worker)
         # Keys are created only when they are printed, so that a failed start loses none.
-        made = admin.first_keys(utc_now())
-        announce(origin, made + (admin.demo_keys(application.services.catalogue, utc_now()) if demo else []))
+        now = utc_now()
+        made = admin.first_keys(now)
+        announce(public, made + (admin.demo_keys(application.services.catalogue, now) if demo else []))
 
     application = build(store, engine, clock=utc_now, zone=server_zone())
     shim = create_app(application, found.jobs.values(), partial(checked, prefect, client, engine))
@@ -211,12 +212,21 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         requests=application.services.prefect_ui,
         internal=internal,
         refusals=application.services.refusals,
+        origins=Origins(configured, origin, machine_name()),
     )
     server = Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port)
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
         server.run()
+
+
+def administered(settings: Settings, store: Store) -> tuple[AccountAdmin, str]:
+    """Return the administration of accounts, and ``user:key`` of the worker's, after making sure that there is one."""
+    key = settings.worker_key()
+    admin = AccountAdmin(store, LocalAdministrator(system_user()))
+    admin.ensure_service(WORKER, key, utc_now())
+    return admin, f"{WORKER}:{key}"
 
 
 def discovered(settings: Settings) -> Discovery:

@@ -53,6 +53,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, settings: Settings, username: str, address: httpx.URL, prefect: httpx.AsyncClient) -> None:
         self.address = address
+        self._origin = f"{address.scheme}://{address.netloc.decode('ascii')}"
         self._username = username
         self._prefect = prefect
         self._store = open_store(settings, utc_now())
@@ -84,7 +85,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             caller = await self._store.read(self._actor)
         except GateError as error:
             caller = error
-        await self._shim(as_called(scope, caller), receive, send)
+        await self._shim(as_called(scope, caller, self._origin), receive, send)
 
     def _actor(self, tx: Transaction) -> Actor:
         user = tx.get(User, username=self._username)

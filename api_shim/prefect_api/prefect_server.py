@@ -37,12 +37,13 @@ FULL_EVERY = 30
 """Every how many seconds all garbage is collected, and not only what is young."""
 
 
-def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> None:
+def set_environment(*, home: Path, origin: str, public: str, internal: str, worker: str) -> None:
     """Tell Prefect how to run, for this process and the runs that it starts.
 
     Args:
         home: our home folder; Prefect's is a folder in it.
         origin: where this machine reaches everything.
+        public: where people reach Prefect's UI.
         internal: ``user:password`` of Prefect's one account.
         worker: ``user:key`` of the worker's account with us.
     """
@@ -51,7 +52,7 @@ def set_environment(*, home: Path, origin: str, internal: str, worker: str) -> N
     ours = {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": f"{origin}/api",
-        "PREFECT_UI_URL": f"{origin}/v2",
+        "PREFECT_UI_URL": f"{public}/v2",
         "PREFECT_API_AUTH_STRING": worker,
         "PREFECT_SERVER_API_AUTH_STRING": internal,
         "PREFECT_SERVER_UI_API_URL": "/api",

@@ -45,7 +45,7 @@ def build_approval_form(scheduled: ScheduledJob, job: Job, requester: str, runs_
         message=f"Waits for approval; requested by {requester}.",
         parameters=scheduled.inputs,
         description=_description(scheduled, job, requester, runs_as, now),
-        form=_form(version_of(scheduled, job), past_due=scheduled.is_past_due(now)),
+        form=decision_form(version_of(scheduled, job), past_due=scheduled.is_past_due(now)),
     )
 
 
@@ -54,7 +54,13 @@ def waiting_name(scheduled: ScheduledJob) -> str:
     return f"{scheduled.name} (waiting for approval)"
 
 
-def _form(version: str, *, past_due: bool) -> dict[str, Any]:
+def decision_form(version: str, *, past_due: bool) -> dict[str, Any]:
+    """Return the JSON schema of a decision.
+
+    Args:
+        version: the version of the request that is shown.
+        past_due: whether its start has passed, which an approval has to confirm.
+    """
     fields: dict[str, Any] = {
         "decision": {"title": "Decision", "enum": ["approve", "deny"], "type": "string"},
         "comment": {"title": "Comment", "type": "string", "default": ""},

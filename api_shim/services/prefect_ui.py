@@ -1,10 +1,12 @@
-"""What people do in Prefect's UI and command line: decide about a held run, and run one of our deployments.
+"""What people do in Prefect's UI and command line: decide about a held run, run one of our deployments, fill in a form.
 
 * These are the use cases of our API, with the same permissions and rules. The login identifies the caller.
 * A decision is answered with the commit. A request for a run is answered with Prefect's flow run, so it waits a few
   seconds for Prefect to create it.
 * Only the name, parameters, start time and queue are taken from the client's body. Anything else could make a worker
   run something else.
+* The values of a form are checked by the rules of the request or decision that they are for. The schema that comes with
+  them only says which form it is: it is never evaluated.
 * Before a decision, what Prefect shows is compared with what signoff wrote. If it was changed in Prefect, it is
   restored, recorded in the audit, and the caller has to decide again.
 """
@@ -24,16 +26,17 @@ from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.ports import Orchestrator
 from api_shim.parsing.decision import read_answer
+from api_shim.parsing.form_schema import is_same_form
 from api_shim.parsing.run_request import RunRequest, default_name
-from api_shim.reconcile.approval_form import fingerprint
+from api_shim.reconcile.approval_form import decision_form, fingerprint
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.wake_queue import Kind
 from api_shim.services.approvals import Approvals
 from api_shim.services.schedules import Schedules
 from api_shim.store import Store, Transaction
-from approval_gate.errors import Conflict, Invalid, NotFound, Outdated, Unavailable
-from approval_gate.model import Actor
-from approval_gate.policy import PAST_DUE
+from approval_gate.errors import Conflict, Forbidden, Invalid, NotFound, Outdated, Unavailable
+from approval_gate.model import Action, Actor, Allowed, ObjectType
+from approval_gate.policy import PAST_DUE, check_object
 
 logger = logging.getLogger("signoff")
 
@@ -42,6 +45,7 @@ NOT_STANDING = "This run is not ready for a decision. Please try again in a few 
 DENIED = "Denied. The run was cancelled."
 MEDDLED = "This request had been changed in Prefect. It has been restored; please review it again."
 CONFIRM = "The start time of this request has passed. Open Resume again and confirm that it should run anyway."
+NOT_OUR_FORM = "This is not the form of a Job that you may run. Other schemas need the permission prefect.write."
 FOLLOWED_WITHIN = 5.0
 """Seconds that a request for a run waits until Prefect has it."""
 FOLLOWS = "The request was accepted. It will appear in Prefect as soon as Prefect answers."
@@ -155,6 +159,28 @@ class PrefectUI:
         kind = Kind.JOB_RESULT if accepted.job_result else Kind.SCHEDULED_JOB
         return await self._run_of(kind, thing)
 
+    async def check_values(self, actor: Actor, schema: object, values: object) -> None:
+        """Check what somebody has filled into a form of ours, before they send it.
+
+        Args:
+            actor: the caller.
+            schema: the JSON schema of the form, as the page has it.
+            values: the values of the form.
+
+        Raises:
+            Invalid: a value is invalid; with a sentence, or with the contract's structure by variable.
+            Forbidden: the schema is neither that of a decision nor that of a Job that the caller may run.
+            NotRunnable: the code of the Job cannot be loaded.
+        """
+        if isinstance(schema, Mapping) and schema == values:
+            # Prefect's dialog to resume sends the values in place of the schema. What follows is checked all the same.
+            return
+        if _is_decision(schema):
+            read_answer(values)
+            return
+        job = await self._store.read(partial(_job_of_form, actor, schema))
+        await self._schedules.check_data(job, values)
+
     async def _run_of(self, kind: Kind, thing: JobResult | ScheduledJob) -> UUID:
         try:
             with anyio.move_on_after(FOLLOWED_WITHIN):
@@ -177,6 +203,24 @@ def _find_source(deployment_id: UUID, tx: Transaction) -> tuple[Job | None, Sche
         return job, None
     scheduled = tx.get(ScheduledJob, deployment_id=deployment_id)
     return (tx.get(Job, id=scheduled.job_id) if scheduled else None), scheduled
+
+
+def _is_decision(schema: object) -> bool:
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    shown = properties.get("request") if isinstance(properties, Mapping) else None
+    version = shown.get("default") if isinstance(shown, Mapping) else None
+    if not isinstance(version, str):
+        return False
+    return any(is_same_form(schema, decision_form(version, past_due=past_due)) for past_due in (False, True))
+
+
+def _job_of_form(actor: Actor, schema: object, tx: Transaction) -> Job:
+    for job in tx.all(Job, order="name"):
+        if job.parameter_schema is not None and is_same_form(schema, job.parameter_schema):
+            facts = tx.attributes(ObjectType.JOB, job.id)
+            if check_object(actor, Action.RUN, ObjectType.JOB, facts) == Allowed():
+                return job
+    raise Forbidden(NOT_OUR_FORM)
 
 
 def _request(job: Job, scheduled: ScheduledJob | None, body: Mapping[str, Any], now: datetime) -> RunRequest:

@@ -111,6 +111,15 @@ class Schedules:
             partial(self._code.validate, job, request.data),
         )
 
+    async def check_data(self, job: Job, data: object) -> None:
+        """Check the data of a request, and nothing else of it.
+
+        Raises:
+            Invalid: the data is invalid; in the contract's structure.
+            NotRunnable: the Job's code cannot be loaded.
+        """
+        await anyio.to_thread.run_sync(self._code.validate, job, data)
+
     async def request(self, actor: Actor, job_ref: str | UUID, request: RunRequest, key: str | None = None) -> Accepted:
         """Run a Job, or schedule it.
 

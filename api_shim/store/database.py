@@ -2,6 +2,8 @@
 
 * SQLite runs in WAL mode with full synchronisation: what was committed survives the power cut too. Its files are
   for their owner alone.
+* An SQLite file that is removed or replaced while it is open is noticed by the next transaction: what was written to it
+  then would be lost.
 * A transaction that only reads sees one moment.
 * A transaction that writes begins as a writer, so two of them never deadlock half-way.
 * What a database refuses is translated here by its code; what is left is a fault of ours and stays as it is.
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +47,7 @@ MIGRATION_LOCK = 0x5160FF
 UNIQUE = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
 OUR_FAULT = {"SQLITE_ERROR"}
 """SQLite's code for statements that it does not understand; the driver calls them operational errors too."""
+FILE_GONE = "The file of the store has been removed or replaced. The server has to be restarted."
 DAMAGED = {"SQLITE_NOTADB", "SQLITE_CORRUPT"}
 
 
@@ -68,6 +72,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self.seal: Seal | None = None
         self._engine = _open(url)
+        self._file = _Opened.of(self._engine.url)
 
     @contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[Transaction]:
@@ -82,8 +87,9 @@ class Store:
         Raises:
             Duplicate: a unique name was taken, perhaps by somebody else at the same moment.
             Invalid: a value that no column can have.
-            Unavailable: the database cannot be reached or stayed locked.
+            Unavailable: the database cannot be reached or stayed locked, or its file is gone.
         """
+        self._check_file()
         try:
             with self._engine.connect() as connection:
                 if not write and connection.dialect.name == "postgresql":
@@ -94,6 +100,7 @@ class Store:
                     tx = Transaction(connection, self.seal.key if self.seal else None)
                     yield tx
                     tx.close()
+                    self._check_file()
         except SQLAlchemyError as error:
             refusal = _meaning(error)
             if refusal is None:
@@ -111,6 +118,10 @@ class Store:
     def _transact(self, work: Callable[[Transaction], T], write: bool) -> T:
         with self.transaction(write=write) as tx:
             return work(tx)
+
+    def _check_file(self) -> None:
+        if self._file is not None and not self._file.is_there():
+            raise Unavailable(FILE_GONE)
 
     def migrate(self) -> None:
         """Create or upgrade the tables; safe to call at every start, and by several at once.
@@ -138,6 +149,39 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The file of a database, as it was opened.
+
+    Args:
+        path: where it was.
+        identity: the device and the number of the file on it.
+    """
+
+    path: Path
+    identity: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, address: URL) -> _Opened | None:
+        """Return the file of an SQLite database; None for other databases."""
+        if address.get_backend_name() != "sqlite" or not address.database:
+            return None
+        path = Path(address.database)
+        return cls(path, _identity(path))
+
+    def is_there(self) -> bool:
+        """Say whether the same file is still where it was."""
+        return self.identity is not None and _identity(self.path) == self.identity
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _meaning(error: SQLAlchemyError) -> GateError | None:

@@ -5,6 +5,9 @@
 * Browsers send the cookie with requests that pages of other origins make, too. So it counts only for requests that
   ``Sec-Fetch-Site`` or ``Origin`` marks as same-origin. Without either header it counts only for reads, whose answers
   pages of other origins cannot see.
+* Over TLS the names of cookies begin with ``__Host-``: browsers take such a cookie from this very host and over TLS
+  alone, so that nobody who owns a neighbouring host or the network can plant one. A session that was begun before
+  under the name without it counts only where there is none with it.
 * While there is a session, Prefect's UI is configured not to ask for a login. The session takes precedence over a login
   that the UI has stored, so that the UI acts as the user whose name the pages show.
 """
@@ -96,7 +99,32 @@ def session_key(scope: Scope) -> str:
         scope: the ASGI scope of an HTTP request.
     """
     request = Request(scope)
-    return request.cookies.get(COOKIE, "") if _asks_itself(request) else ""
+    return session_cookie(request) if _asks_itself(request) else ""
+
+
+PROTECTED = "__Host-"
+"""The prefix of the names of cookies over TLS; such a cookie must be secure, and for all paths."""
+
+
+def cookie_name(name: str, *, secure: bool) -> str:
+    """Return the name under which a browser keeps a cookie.
+
+    Args:
+        name: the name of the cookie.
+        secure: whether the browser has come over TLS.
+    """
+    return PROTECTED + name if secure else name
+
+
+def is_secure(request: Request) -> bool:
+    """Say whether a request has come over TLS."""
+    return request.url.scheme == "https"
+
+
+def session_cookie(request: Request) -> str:
+    """Return the key of the session of a request for a page; empty if there is none."""
+    protected = request.cookies.get(cookie_name(COOKIE, secure=True)) if is_secure(request) else None
+    return protected or request.cookies.get(COOKIE, "")
 
 
 def _asks_itself(request: Request) -> bool:
@@ -129,7 +157,6 @@ def asking_no_login(send: Send) -> Send:
         text = _without_login(bytes(body)) if start["status"] == 200 else bytes(body)
         headers = MutableHeaders(raw=list(start.get("headers", [])))
         headers["content-length"] = str(len(text))
-        headers["cache-control"] = "no-store"
         await send({**start, "headers": headers.raw})
         await send({"type": "http.response.body", "body": text})
 

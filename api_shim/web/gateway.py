@@ -1,16 +1,20 @@
 """The gateway: authenticates every request once, and passes it to the REST API, the pages or Prefect.
 
 * Our own paths are ``/api/``, ``/api/status``, ``/api/schema``, ``/api/docs``, ``/api/extras``, ``/api/users``,
-  ``/api/signoff`` and ``/signoff``. All others are Prefect's, except two: resuming one of our runs is a decision, and
-  running one of our deployments is a request, so both go to the REST API.
+  ``/api/signoff`` and ``/signoff``. All others are Prefect's, except three, which go to the REST API: resuming one of
+  our runs is a decision, running one of our deployments is a request, and values for one of our forms are checked by
+  our rules. Prefect would compute on whatever schema a client sends, so that takes ``prefect.write``.
 * Our routes receive the caller, or the error why there is none, and answer 403 themselves (contract 2).
 * Prefect's API answers 401 without valid credentials, as its login page expects. Its pages and their files are public,
   and so are ``/api/health`` and ``/api/ready``, by exact match.
 * On Prefect's paths the session of the pages is a login too, for same-origin requests.
 * Reading Prefect's API needs a login. Everything that is not known to be a read needs the permission ``prefect.write``.
   Blocks and server settings contain secrets, so reading them needs ``prefect.write`` too.
+* What somebody without ``prefect.write`` asks of Prefect is bounded (``web.prefect_bounds``).
 * Only authorized requests reach Prefect, with the credentials of its one internal account. Headers that name the
   creator of a run are removed, because clients could forge them.
+* Links are made of an origin that a client cannot choose (``web.origins``), also by Prefect.
+* What depends on who asks is marked so (``web.private_answers``); the documentation and Prefect's pages do not.
 * Prefect's pages cannot load anything from other origins, and cannot be framed.
 * Websockets authenticate with their first message, and follow the same rules.
 * Credentials that are not valid, and writes to Prefect that are refused, are recorded in the audit.
@@ -24,7 +28,7 @@ import json
 import re
 from typing import Any
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,13 +46,18 @@ from api_shim.web.credentials import (
     read_credentials,
     session_key,
 )
+from api_shim.web.origins import Origins, at_origin, redirecting_within
+from api_shim.web.prefect_bounds import TOO_LONG, BoundedReads, is_within_bounds
+from api_shim.web.private_answers import private
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import check_type
 
 OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?", re.DOTALL)
+PUBLIC = re.compile(r"/api/docs(/.*)?", re.DOTALL)
 PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
 GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
+CHECKS_VALUES = re.compile(r"/api/ui/schemas/validate/?")
 OPEN = frozenset({"/api/health", "/api/ready"})
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 READING_POSTS = re.compile(
@@ -57,7 +66,6 @@ READING_POSTS = re.compile(
     r"|saved_searches|task_runs|task_workers|variables|work_pools|work_queues)"
     r"/(filter|count|paginate|history|lateness)"
     r"|ui/(flow_runs|flows|task_runs)/(count|count-deployments|count-task-runs|dashboard/counts|history|next-runs)"
-    r"|ui/schemas/validate|(automations/)?templates/validate"
     r"|events/count-by/[a-z-]+"
     r"|work_pools/[^/]+/((queues|workers)/filter|concurrency_status)"
     r"|work_queues/[0-9a-f-]{36}/concurrency_status"
@@ -68,11 +76,11 @@ SECRETIVE = re.compile(r"/api/(block_(documents|types)|admin/settings)(/.*)?", r
 READING_SOCKETS = frozenset({"/api/events/out", "/api/logs/out"})
 NOT_A_CLIENTS = frozenset({b"authorization", b"prefect-automation-id", b"prefect-automation-name"})
 
-CONTENT_POLICY = (
-    b"content-security-policy",
-    b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'",
-)
-"""The content security policy of Prefect's pages, which have inline scripts and compile schemas with ``eval``."""
+AT_HOME = {
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+"""The headers of Prefect's pages, which have inline scripts and compile schemas with ``eval``."""
 
 MAY_NOT_WRITE = "This needs the permission prefect.write."
 
@@ -89,6 +97,7 @@ class Gateway:
         requests: knows which of Prefect's runs and deployments are ours.
         internal: ``user:password`` of Prefect's internal account.
         refusals: records what is refused.
+        origins: says of which origin links are made.
     """
 
     def __init__(
@@ -102,15 +111,18 @@ class Gateway:
         requests: PrefectUI,
         internal: str,
         refusals: Refusals,
+        origins: Origins,
     ) -> None:
         self._shim = shim
         self._pages = pages
         self._prefect = prefect
+        self._bounded = BoundedReads(prefect)
         self._tokens = tokens
         self._sessions = sessions
         self._requests = requests
         self._internal = internal
         self._refusals = refusals
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -153,22 +165,24 @@ class Gateway:
             caller = await self._caller(scope)
         except GateError as error:
             caller = error
+        send = send if PUBLIC.fullmatch(scope["path"]) else private(send)
         await self._to_shim(caller, scope, receive, send)
 
     async def _to_shim(self, caller: Actor | GateError, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
             # Answered like GET, without the body.
             scope, send = {**scope, "method": "GET"}, _without_body(send)
-        await self._shim(as_called(scope, caller), receive, send)
+        await self._shim(as_called(scope, caller, self._origins.of(scope)), receive, send)
 
     async def _prefects(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if not path.lower().startswith("/api") or (path in OPEN and scope["method"] == "GET"):
             await self._prefects_page(scope, receive, send)
             return
+        send = private(send)
         try:
             actor = await self._visitor(scope)
-            gated = await self._is_gated(scope["method"], path)
+            gated = await self._is_gated(actor, scope["method"], path)
         except Unauthenticated as error:
             await JSONResponse({"detail": str(error)}, 401)(scope, receive, send)
         except Unavailable as error:
@@ -177,8 +191,10 @@ class Gateway:
             await self._pass(actor, scope, receive, send, gated=gated)
 
     async def _prefects_page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope, send = _as_nobody(scope), _at_home(send)
+        origin = self._origins.of(scope)
+        scope, send = at_origin(_as_nobody(scope), origin), redirecting_within(_at_home(send), origin)
         if scope["path"] == UI_SETTINGS:
+            send = private(send)
             with contextlib.suppress(Unauthenticated):
                 await self._in_session(scope)
                 scope, send = _uncompressed(scope), asking_no_login(send)
@@ -193,10 +209,14 @@ class Gateway:
                 await self._refusals.request(actor, MAY_NOT_WRITE, f"{Action.WRITE} {ObjectType.PREFECT}")
             await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
         else:
-            await self._prefect(self._as_internal(scope), receive, send)
+            origin = self._origins.of(scope)
+            prefect = self._prefect if may_write(actor) else self._bounded
+            await prefect(at_origin(self._as_internal(scope), origin), receive, redirecting_within(send, origin))
 
-    async def _is_gated(self, method: str, path: str) -> bool:
-        """Say whether a request resumes one of our runs, or runs one of our deployments."""
+    async def _is_gated(self, actor: Actor, method: str, path: str) -> bool:
+        """Say whether a request resumes one of our runs, runs one of our deployments, or checks a form by our rules."""
+        if method == "POST" and CHECKS_VALUES.fullmatch(path):
+            return not may_write(actor)
         match = GATED.fullmatch(path)
         thing_id = read_id(match[2]) if match and method == "POST" else None
         if match is None or thing_id is None:
@@ -220,6 +240,9 @@ class Gateway:
         async def sessions() -> Message:
             nonlocal signed_in
             message = await receive()
+            if (not signed_in or scope["path"] in READING_SOCKETS) and not is_within_bounds(message):
+                await send({"type": "websocket.close", "code": TOO_LONG})
+                return {"type": "websocket.disconnect", "code": TOO_LONG}
             if message["type"] != "websocket.receive" or signed_in:
                 return message
             signed_in = True
@@ -240,16 +263,17 @@ class Gateway:
         return scope["path"] in READING_SOCKETS or may_write(actor)
 
 
-def as_called(scope: Scope, caller: Actor | GateError) -> Scope:
+def as_called(scope: Scope, caller: Actor | GateError, origin: str) -> Scope:
     """Return the ASGI scope that our routes expect.
 
     Args:
         scope: the scope of the request.
         caller: the caller, or the error why there is none.
+        origin: the origin of the links in the answer, without a trailing slash.
     """
     # The path stays percent-encoded: a name in it may contain a slash.
     path = scope["raw_path"].rstrip(b"/")
-    state = {**scope.get("state", {}), "caller": caller}
+    state = {**scope.get("state", {}), "caller": caller, "origin": origin}
     return {**scope, "state": state, "path": path.decode("latin-1"), "raw_path": path}
 
 
@@ -271,7 +295,7 @@ def _uncompressed(scope: Scope) -> Scope:
 def _at_home(send: Send) -> Send:
     async def keep(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), CONTENT_POLICY]}
+            MutableHeaders(scope=message).update(AT_HOME)
         await send(message)
 
     return keep

@@ -17,6 +17,7 @@ import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api_shim.web.bodies import receive_whole, received_again
 from api_shim.web.gateway import READING_METHODS, needs_write
 
 WORKERS_SOCKET = re.compile(r"/api/work_pools/[^/]+/workers/connect/?")
@@ -44,7 +45,7 @@ class OneWriter:
         if scope["type"] != "http" or not writes(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
-        body = await _read(receive)
+        body = await receive_whole(receive)
         if body is None:
             return
         answer = await self._answer(scope, body, receive)
@@ -57,18 +58,14 @@ class OneWriter:
             await send(message)
 
     async def _answer(self, scope: Scope, body: bytes, receive: Receive) -> list[Message]:
-        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         answer: list[Message] = []
-
-        async def read() -> Message:
-            return unread.pop() if unread else await receive()
 
         async def keep(message: Message) -> None:
             answer.append(message)
 
         async with self._turn:
             try:
-                await self._app({**scope}, read, keep)
+                await self._app({**scope}, received_again(body, receive), keep)
             except Exception:
                 # Prefect raises what it has answered too, for a server to print.
                 if not _is_complete(answer):
@@ -79,18 +76,6 @@ class OneWriter:
 def writes(method: str, path: str) -> bool:
     """Say whether a call of Prefect's API may write."""
     return method not in READING_METHODS and needs_write(method, path)
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """Return the whole body; None for who hangs up before it is."""
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return bytes(body)
 
 
 def _is_complete(answer: list[Message]) -> bool:

@@ -4,6 +4,7 @@
   from all others.
 * Of several values the last counts, which the nearest proxy has set; of ``-For`` the last that is not a trusted proxy.
 * Invalid values are ignored.
+* ``from_proxy`` in the scope tells that the ``Host`` was set by a trusted proxy (``web.origins``).
 
 Contract 2: URLs in answers are absolute.
 """
@@ -60,7 +61,7 @@ class BehindProxies:
 
     def _as_reached(self, scope: Scope) -> Scope:
         headers = Headers(scope=scope)
-        reached = dict(scope)
+        reached = {**scope, "from_proxy": True}
         proto = _last(headers, "x-forwarded-proto").lower()
         if proto in SECURE:
             reached["scheme"] = SECURE[proto][scope["type"]]

@@ -335,7 +335,7 @@ def test_a_reader_is_refused_every_write_with_a_sentence(
 def test_every_post_of_prefects_is_either_a_known_read_or_a_write(admin: httpx.Client, reader: httpx.Client) -> None:
     """What a newer Prefect brings is refused to readers until somebody has looked at it."""
     reads = re.compile(
-        r".*/(filter|count|paginate|history|lateness|validate|concurrency_status)/?|/api/ui/.*|.*/count-by/.*"
+        r".*/(filter|count|paginate|history|lateness|concurrency_status)/?|/api/ui/(?!schemas/).*|.*/count-by/.*"
     )
     paths = admin.get("/api/openapi.json").json()["paths"]
     assert len(paths) > 100

@@ -17,11 +17,13 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from api_shim.domain.accounts import COOKIE
 from api_shim.domain.slowdown import TOO_MANY
 from api_shim.services.sessions import WRONG
+from api_shim.web.credentials import cookie_name
 from api_shim.web.pages import HEADERS, ROUTERS
 from api_shim.web.pages.sign_in import FORM_COOKIE
-from api_shim.web.pages.visit import COOKIE, OUT_OF_DATE, within
+from api_shim.web.pages.visit import OUT_OF_DATE, within
 from tests.acceptance.people import People
 from tests.live import Live
 
@@ -131,15 +133,27 @@ def job_id(live: Live, name: str) -> str:
 def test_cookies_are_for_this_origin_and_not_for_scripts(live: Live, proto: str, secure: Any) -> None:
     with opened(live, None, **{"X-Forwarded-Proto": proto}) as browser:
         page = browser.client.get(SIGN_IN)
-        form = cookie_in(page, FORM_COOKIE)
+        form = cookie_in(page, cookie_name(FORM_COOKIE, secure=bool(secure)))
         # Over https the client would keep a secure cookie to itself, so it is sent by hand.
         sent = {"csrf": csrf_in(page), "username": "admin", "secret": live.key("admin")}
-        answer = browser.client.post(SIGN_IN, data=sent, headers={"Cookie": f"{FORM_COOKIE}={form.value}"})
-        session = cookie_in(answer, COOKIE)
-        for cookie, path in ((form, SIGN_IN), (session, "/")):
+        answer = browser.client.post(SIGN_IN, data=sent, headers={"Cookie": f"{form.key}={form.value}"})
+        session = cookie_in(answer, cookie_name(COOKIE, secure=bool(secure)))
+        for cookie, path in ((form, "/" if secure else SIGN_IN), (session, "/")):
             flags = (cookie["httponly"], cookie["samesite"], cookie["secure"], cookie["path"], cookie["domain"])
             assert flags == (True, "lax", secure, path, "")
-        assert cookie_in(answer, FORM_COOKIE)["max-age"] == "0"
+        assert cookie_in(answer, form.key)["max-age"] == "0"
+
+
+def test_a_session_over_tls_that_was_begun_without_the_prefix_goes_on_and_ends(live: Live) -> None:
+    with opened(live) as browser:
+        key, csrf = browser.client.cookies[COOKIE], browser.csrf
+    with opened(live, None, **{"X-Forwarded-Proto": "https", "Cookie": f"{COOKIE}={key}"}) as browser:
+        assert browser.is_in
+        ended = browser.client.post("/signoff/sign-out", data={"csrf": csrf})
+        for secure in (False, True):
+            cookie = cookie_in(ended, cookie_name(COOKIE, secure=secure))
+            assert (cookie["max-age"], cookie["path"], cookie["secure"]) == ("0", "/", True if secure else "")
+        assert not browser.is_in
 
 
 def test_a_session_that_was_there_before_signing_in_is_not_kept(live: Live) -> None:

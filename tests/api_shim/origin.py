@@ -9,18 +9,21 @@ from datetime import datetime
 from typing import Any
 
 import httpx
-from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.datastructures import URL
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_shim.app import build, create_app
 from api_shim.domain.accounts import User
 from api_shim.domain.model import Job
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
+from api_shim.web.origins import Origins
 from tests.factories import NOW, administering, make_job
 from tests.fakes import FakeEngine
 
 INTERNAL = "prefect:internal"
+ADDRESS = "http://signoff.example"
 
 
 class Origin:
@@ -38,6 +41,7 @@ class Origin:
         self.engine = FakeEngine(clock=clock)
         self.identity = administering(store)
         self.passed: list[Scope] = []
+        self.redirects = False
         self.waited: list[float] = []
         application = build(store, self.engine, clock=clock, zone="UTC", sleep=self._sleep)
         self.tokens = application.tokens
@@ -48,7 +52,7 @@ class Origin:
         self.queue = application.queue
         self.served = application.served
         self.shim = create_app(application, [], contextlib.nullcontext)
-        self.front = Gateway(
+        self.front: ASGIApp = Gateway(
             shim=self.shim,
             pages=application.pages,
             prefect=self._prefect,
@@ -57,6 +61,7 @@ class Origin:
             requests=application.services.prefect_ui,
             internal=INTERNAL,
             refusals=application.services.refusals,
+            origins=Origins("", ADDRESS),
         )
         self.keys: dict[str, str] = {}
 
@@ -65,6 +70,10 @@ class Origin:
 
     async def _prefect(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.passed.append(scope)
+        if self.redirects:
+            # As Starlette does where a slash is missing.
+            await RedirectResponse(URL(scope=scope).replace(path=f"{scope['path']}/"))(scope, receive, send)
+            return
         await JSONResponse({"prefect": True})(scope, receive, send)
 
     def user(self, username: str = "admin", *, superuser: bool = True) -> User:
@@ -92,7 +101,7 @@ class Origin:
         async def asked() -> httpx.Response:
             # What the server could not handle is answered, and raised again for its log.
             transport = httpx.ASGITransport(app=self.front, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://signoff.example") as client:
+            async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
                 answer = await client.request(method, path, headers=headers, **how)
             if self.follows:
                 # As on an idle server, Prefect has followed before anybody asks again.

@@ -14,7 +14,7 @@ from approval_gate.errors import Unavailable
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "DATABASE_URL", "JOBS", "POOL", "AUDIT_KEY_FILE"):
+    for name in ("HOME", "DATABASE_URL", "JOBS", "ORIGIN", "POOL", "AUDIT_KEY_FILE"):
         monkeypatch.delenv(f"SIGNOFF_{name}", raising=False)
 
 
@@ -34,16 +34,18 @@ def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("SIGNOFF_HOME", "/srv/signoff")
     monkeypatch.setenv("SIGNOFF_DATABASE_URL", "postgresql://u:hunter2@db/signoff")
     monkeypatch.setenv("SIGNOFF_JOBS", " ours.jobs, flows.examples ,,")
+    monkeypatch.setenv("SIGNOFF_ORIGIN", "https://signoff.example")
     monkeypatch.setenv("SIGNOFF_POOL", "ours")
     settings = Settings()
     assert (settings.home, settings.pool) == (Path("/srv/signoff"), "ours")
+    assert settings.origin == "https://signoff.example"
     assert settings.store_url == "postgresql://u:hunter2@db/signoff"
     assert settings.job_modules == ["ours.jobs", "flows.examples"]
     assert "hunter2" not in f"{settings!r} {settings}"
 
 
 def test_what_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "DATABASE_URL", "JOBS", "POOL"):
+    for name in ("HOME", "DATABASE_URL", "JOBS", "ORIGIN", "POOL"):
         monkeypatch.setenv(f"SIGNOFF_{name}", "")
     assert Settings() == Settings(home=Path.home() / ".signoff", database_url=None, jobs="flows.examples")
 

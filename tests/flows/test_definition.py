@@ -9,7 +9,7 @@ import pytest
 
 from flows.definition import LONGEST_WAIT
 from flows.job import Job
-from flows.variables import BadJob, BooleanVar, DryRunVar
+from flows.variables import BadJob, BooleanVar, DryRunVar, StringVar
 
 name = "Tests of definitions"
 
@@ -148,6 +148,9 @@ def test_groups_by_module_when_the_module_has_no_name_and_has_no_digest_without_
         ),
         pytest.param({}, {"soft_time_limit": 5, "time_limit": 5}, "never takes effect", id="the limits are equal"),
         pytest.param({"dry": DryRunVar()}, {}, "dry does not make dry runs possible", id="a dry run by another name"),
+        pytest.param(
+            {"code": StringVar(regex="(?<=a)b")}, {}, "the regex of code cannot be matched", id="a slow expression"
+        ),
         pytest.param(
             {"dryrun": BooleanVar()}, {"dryrun_default": True}, "has no effect", id="no dry run to default to"
         ),

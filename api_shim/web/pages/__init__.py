@@ -20,6 +20,7 @@ from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
 from api_shim.web.pages import approval_queue, crontab, jobs, results, run, scheduled_job, scheduled_jobs, sign_in
 from api_shim.web.pages.visit import install_errors
+from api_shim.web.private_answers import mark_private
 
 ROUTERS = (
     sign_in.router,
@@ -82,7 +83,7 @@ class Guarded:
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
                 if not scope["path"].startswith("/signoff/static/"):
-                    headers["Cache-Control"] = "no-store"
+                    mark_private(headers)
             await send(message)
 
         await self._app(scope, receive, guarded)

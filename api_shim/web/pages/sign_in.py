@@ -14,7 +14,7 @@ from api_shim.domain.accounts import COOKIE, LONGEST
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.sessions import Sessions
 from api_shim.web.bodies import read_form
-from api_shim.web.credentials import address_of
+from api_shim.web.credentials import address_of, cookie_name, is_secure, session_cookie
 from api_shim.web.deps import Services
 from api_shim.web.errors import status_of
 from api_shim.web.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, is_same, render, text_of, within
@@ -40,7 +40,7 @@ async def form(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     sent = await read_form(request, LARGEST)
     wanted, username = within(text_of(sent, "next")), text_of(sent, "username").strip()
-    if not is_same(text_of(sent, "csrf"), request.cookies.get(FORM_COOKIE, "")):
+    if not is_same(text_of(sent, "csrf"), request.cookies.get(cookie_name(FORM_COOKIE, secure=is_secure(request)), "")):
         return _form(request, wanted, username, OUT_OF_DATE, 403)
     sessions: Sessions = request.app.state.sessions
     address = address_of(request.scope)
@@ -50,35 +50,46 @@ async def sign_in(request: Request) -> Response:
         use: Services = request.app.state.services
         await use.refusals.signing_in(error, address, username)
         return _form(request, wanted, username, str(error), status_of(error))
-    await sessions.forget(request.cookies.get(COOKIE, ""))
+    await sessions.forget(session_cookie(request))
     answer = RedirectResponse(wanted, 303)
+    _end(request, answer, FORM_COOKIE, SIGN_IN)
+    if is_secure(request):
+        # A session that was begun under the name without the prefix is over.
+        answer.delete_cookie(COOKIE, path="/")
     _keep(request, answer, COOKIE, key, int(LONGEST.total_seconds()))
-    answer.delete_cookie(FORM_COOKIE, path=SIGN_IN)
     return answer
 
 
 @router.post("/sign-out")
-async def sign_out(here: Here, _form: Posted) -> Response:
+async def sign_out(request: Request, here: Here, _form: Posted) -> Response:
     await here.sessions.sign_out(here.session)
     answer = RedirectResponse(SIGN_IN, 303)
-    answer.delete_cookie(COOKIE, path="/")
+    _end(request, answer, COOKIE)
     return answer
 
 
 def _form(request: Request, wanted: str, username: str = "", fault: str = "", status: int = 200) -> Response:
     csrf = secrets.token_urlsafe(32)
     answer = render("sign_in.html", status, wanted=wanted, username=username, fault=fault, csrf=csrf)
-    _keep(request, answer, FORM_COOKIE, csrf, 3600, path=SIGN_IN)
+    _keep(request, answer, FORM_COOKIE, csrf, 3600, SIGN_IN)
     return answer
 
 
 def _keep(request: Request, answer: Response, name: str, value: str, seconds: int, path: str = "/") -> None:
+    secure = is_secure(request)
     answer.set_cookie(
-        name,
+        cookie_name(name, secure=secure),
         value,
         max_age=seconds,
-        path=path,
+        path="/" if secure else path,
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=secure,
     )
+
+
+def _end(request: Request, answer: Response, name: str, path: str = "/") -> None:
+    """Let the browser forget a cookie, under either of its names."""
+    answer.delete_cookie(name, path=path)
+    if is_secure(request):
+        _keep(request, answer, name, "", 0)

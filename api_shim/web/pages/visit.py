@@ -21,11 +21,12 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from api_shim.domain.accounts import COOKIE, Session
+from api_shim.domain.accounts import Session
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.sessions import Sessions, Visitor
 from api_shim.store import Listing
 from api_shim.web.bodies import read_form
+from api_shim.web.credentials import session_cookie
 from api_shim.web.deps import Services
 from api_shim.web.errors import status_of
 from api_shim.web.pages import labels, template_filters
@@ -125,7 +126,7 @@ async def visit(request: Request) -> Visit:
         Unauthenticated: the request has no valid session.
     """
     sessions: Sessions = request.app.state.sessions
-    visitor = await sessions.resume(request.cookies.get(COOKIE, ""))
+    visitor = await sessions.resume(session_cookie(request))
     return Visit(request=request, use=request.app.state.services, sessions=sessions, visitor=visitor)
 
 

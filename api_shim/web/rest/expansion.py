@@ -25,13 +25,12 @@ from api_shim.services.schedules import Accepted
 from api_shim.store import TYPES, Transaction
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Services
-from api_shim.web.rest.protocol import as_page, read_depth, read_listing, respond
+from api_shim.web.rest.protocol import as_page, read_depth, read_listing, respond, root_of
 from api_shim.web.rest.serializers import (
     PATHS,
     AccountSerializer,
     Serializer,
     related,
-    root_of,
     serializer,
     serializer_at,
 )

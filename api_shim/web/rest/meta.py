@@ -18,7 +18,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from api_shim.schemas import Status
 from api_shim.web.deps import Caller, Use
 from api_shim.web.rest.openapi import answers, describe
-from api_shim.web.rest.protocol import negotiate, respond
+from api_shim.web.rest.protocol import negotiate, respond, root_of
 from approval_gate.errors import NotFound, Unavailable
 
 router = APIRouter(prefix="/api", tags=["service"])
@@ -43,8 +43,7 @@ PARTS = {
 @router.get("", **answers(dict[str, str]))
 async def root(request: Request, _actor: Caller) -> Response:
     """List the addresses of the API."""
-    origin = str(request.base_url).rstrip("/")
-    return respond(request, {name: origin + path for name, path in PARTS.items()})
+    return respond(request, {name: root_of(request) + path for name, path in PARTS.items()})
 
 
 @router.get("/status", **answers(Status))

@@ -1,4 +1,4 @@
-"""The two paths of Prefect's API that signoff serves itself, for its own runs: resume a run, and run a deployment.
+"""The paths of Prefect's API that signoff serves itself, for its own: resume a run, run a deployment, check a form.
 
 * Prefect's UI and command line call them. The answers have Prefect's shapes, and a refusal is one sentence to show.
 """
@@ -15,7 +15,7 @@ from api_shim.parsing.fields import read_id
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Use
 from api_shim.web.rest.protocol import respond
-from approval_gate.errors import GateError, Invalid, NotFound, Unavailable
+from approval_gate.errors import GateError, Invalid, NotFound, Unavailable, sentences
 
 router = APIRouter(prefix="/api", include_in_schema=False)
 
@@ -46,11 +46,29 @@ async def create_flow_run(deployment_id: str, request: Request, actor: Caller, u
     return respond(request, await use.engine.show(run_id), 201)
 
 
+@router.post("/ui/schemas/validate")
+async def check_values(request: Request, actor: Caller, use: Use) -> Response:
+    body = await read_body(request)
+    try:
+        await use.prefect_ui.check_values(actor, _field(body, "schema"), _field(body, "values"))
+    except Invalid as fault:
+        return respond(request, {"errors": _by_property(fault.detail), "valid": False})
+    return respond(request, {"errors": [], "valid": True})
+
+
 ACCEPTED = {"status": "ACCEPT", "details": {"type": "accept_details"}}
 
 
 def _field(body: Any, name: str) -> Any:
     return body.get(name) if isinstance(body, Mapping) else None
+
+
+def _by_property(detail: object) -> list[Any]:
+    """Return what is wrong with the values of a form as Prefect's pages read it."""
+    told = detail.get("errors", detail) if isinstance(detail, Mapping) else detail
+    if not isinstance(told, Mapping):
+        return [*sentences(told)]
+    return [{"property": name, "errors": [*sentences(said)]} for name, said in told.items()]
 
 
 def _id(text: str) -> UUID:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from fastapi import FastAPI, Request
+from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -181,6 +182,12 @@ def install_errors(app: FastAPI) -> None:
 # Lists
 
 
+def root_of(request: Request) -> str:
+    """Return the origin of the links in an answer, without a trailing slash."""
+    origin: str = request.state.origin
+    return origin
+
+
 def read_listing(request: Request, kind: ObjectType) -> Listing:
     """Read the query of a list.
 
@@ -235,7 +242,7 @@ def as_page(request: Request, listing: Listing, count: int, results: list[T]) ->
     after, before = listing.offset + listing.limit, listing.offset - listing.limit
 
     def link(offset: int) -> str:
-        address = request.url.replace(path=f"{request.url.path}/")
+        address = URL(f"{root_of(request)}{request.url.path}/?{request.url.query}")
         return str(address.include_query_params(limit=listing.limit, offset=offset))
 
     return Page(

@@ -23,8 +23,8 @@ from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Services, Use
 from api_shim.web.rest.expansion import answer_one, answer_page, expanded, read_change
 from api_shim.web.rest.openapi import a_list, answers, one
-from api_shim.web.rest.protocol import as_page, by_reference, check_query, no_content, read_listing, respond
-from api_shim.web.rest.serializers import Serializer, root_of, serializer
+from api_shim.web.rest.protocol import as_page, by_reference, check_query, no_content, read_listing, respond, root_of
+from api_shim.web.rest.serializers import Serializer, serializer
 from approval_gate.errors import Invalid
 from approval_gate.model import Actor, ObjectType
 

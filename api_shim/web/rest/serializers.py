@@ -30,6 +30,7 @@ from api_shim.services.schedule_views import UNSEEN, Explanation, Upcoming
 from api_shim.services.schedules import Accepted
 from api_shim.store import Transaction
 from api_shim.web.deps import Services
+from api_shim.web.rest.protocol import root_of
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import ObjectType
 from approval_gate.policy import why_not
@@ -51,11 +52,6 @@ async def serializer_at(root: str, use: Services, job_ids: Iterable[UUID] = ()) 
     wanted = set(job_ids)
     jobs = await use.store.read(lambda tx: tx.all(Job, id=wanted)) if wanted else []
     return Serializer(root, {job.id: job for job in jobs})
-
-
-def root_of(request: Request) -> str:
-    """Return the URL of the server as the caller reached it, without a trailing slash."""
-    return str(request.base_url).rstrip("/")
 
 
 class Serializer:

@@ -16,8 +16,8 @@ from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Services, Use
 from api_shim.web.rest.expansion import answer_one, answer_page, read_change
 from api_shim.web.rest.openapi import a_list, answers, one
-from api_shim.web.rest.protocol import by_reference, no_content, respond
-from api_shim.web.rest.serializers import PATHS, AccountSerializer, related, root_of
+from api_shim.web.rest.protocol import by_reference, no_content, respond, root_of
+from api_shim.web.rest.serializers import PATHS, AccountSerializer, related
 from approval_gate.model import ObjectType
 from approval_gate.policy import missing
 

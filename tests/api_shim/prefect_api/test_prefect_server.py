@@ -39,13 +39,20 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch
 
 
 def tell_prefect(home: Path, origin: str = "http://127.0.0.1:4200") -> None:
-    set_environment(home=home, origin=origin, internal="prefect:random", worker="signoff-worker:key")
+    set_environment(
+        home=home,
+        origin=origin,
+        public="https://signoff.example",
+        internal="prefect:random",
+        worker="signoff-worker:key",
+    )
 
 
 def test_prefect_is_told_where_everything_is_and_who_it_is(surroundings: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tell_prefect(tmp_path, "http://[::1]:4300")
     assert os.environ["PREFECT_HOME"] == str(tmp_path / "prefect")
     assert os.environ["PREFECT_API_URL"] == "http://[::1]:4300/api"
+    assert os.environ["PREFECT_UI_URL"] == "https://signoff.example/v2"
     assert os.environ["PREFECT_API_AUTH_STRING"] == "signoff-worker:key"
     assert os.environ["PREFECT_SERVER_API_AUTH_STRING"] == "prefect:random"
     # Pages are reached under other names too, so they are told a path.

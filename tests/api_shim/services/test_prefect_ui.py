@@ -15,9 +15,19 @@ from api_shim.domain.approval import version_of
 from api_shim.domain.audit import EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.parsing.decision import CHOOSE
+from api_shim.reconcile.approval_form import decision_form
 from api_shim.services.approval_state import return_stale
 from api_shim.services.approvals import CHANGED
-from api_shim.services.prefect_ui import CONFIRM, DENIED, FOLLOWS, MEDDLED, NOT_STANDING, NOT_WAITING, PrefectUI
+from api_shim.services.prefect_ui import (
+    CONFIRM,
+    DENIED,
+    FOLLOWS,
+    MEDDLED,
+    NOT_OUR_FORM,
+    NOT_STANDING,
+    NOT_WAITING,
+    PrefectUI,
+)
 from approval_gate import policy
 from approval_gate.admission import NOT_APPROVED, Go, Hold
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, Unavailable
@@ -51,7 +61,7 @@ from tests.api_shim.services.test_approvals import (
     person,
     result_of,
 )
-from tests.factories import NOW
+from tests.factories import NOW, make_job
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 YES: Mapping[str, Any] = {"decision": "approve"}
@@ -702,6 +712,69 @@ def test_a_name_that_is_taken_is_refused(plants: Plants) -> None:
     body = {"state": at(NOW + HOUR), "name": "mine"}
     run(plant, bob, body)
     assert not_run(plant, bob, body)[1] == {"schedule": {"name": ["A scheduled job with this name already exists."]}}
+
+
+# Checking what has been filled into a form
+
+
+FORM = {"title": "Counts", "type": "object", "properties": {"count": {"title": "count", "type": "integer"}}}
+BAD = {"errors": ["Job data needs to be a dict"]}
+
+
+def checked(plant: Plant, who: Actor, schema: object, values: object) -> tuple[type[GateError], Any] | None:
+    """Return with what the values of a form are refused; None for good ones."""
+    try:
+        asyncio.run(of(plant).check_values(who, schema, values))
+    except GateError as error:
+        return type(error), error.detail
+    return None
+
+
+def test_the_values_of_a_job_s_form_are_checked_as_its_request_would_be(plants: Plants) -> None:
+    plant = plants.ready(parameter_schema={**FORM, "additionalProperties": False})
+    bob = runner(plant)
+    assert checked(plant, bob, FORM, INPUTS) is None
+    assert checked(plant, bob, FORM, [2]) == (Invalid, BAD)
+
+
+def test_of_two_jobs_with_the_same_form_the_caller_may_run_one(plants: Plants) -> None:
+    plant = plants.ready(parameter_schema=FORM)
+    plant.add(other := make_job(name="A Job that comes first", parameter_schema=FORM))
+    bob = person(plant, "bob", may(JOB, RUN, limit={"name": plant.job.name}))
+    assert checked(plant, bob, FORM, [2]) == (Invalid, BAD)
+    zoe = person(plant, "zoe", may(JOB, RUN, limit={"name": other.name}))
+    assert checked(plant, zoe, FORM, [2]) == (Invalid, BAD)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "schema"),
+    [
+        pytest.param((may(JOB, RUN),), {**FORM, "title": "Another"}, id="a schema of nobody's"),
+        pytest.param((may(JOB, RUN),), None, id="no schema"),
+        pytest.param((may(JOB, RUN),), {"properties": {"request": 5}}, id="a form that is no decision"),
+        pytest.param((may(JOB, RUN),), {"properties": {"request": {"default": "1"}}}, id="half a decision"),
+        pytest.param((), FORM, id="who may run nothing"),
+        pytest.param((may(JOB, VIEW, APPROVE),), FORM, id="who may approve and not run"),
+        pytest.param((may(JOB, RUN, limit={"name": "x"}),), FORM, id="who may run another"),
+    ],
+)
+def test_another_schema_is_not_evaluated(plants: Plants, permissions: tuple[May, ...], schema: object) -> None:
+    plant = plants.ready(parameter_schema=FORM)
+    assert checked(plant, person(plant, "zoe", *permissions), schema, {}) == (Forbidden, NOT_OUR_FORM)
+
+
+@pytest.mark.parametrize("past_due", [False, True], ids=["before its start", "past due"])
+def test_the_values_of_a_decision_are_checked_for_whoever_sees_its_form(plants: Plants, past_due: bool) -> None:
+    plant = plants.ready()
+    zoe, form = person(plant, "zoe"), decision_form("7-abc", past_due=past_due)
+    assert checked(plant, zoe, form, YES) is None
+    assert checked(plant, zoe, form, {}) == (Invalid, CHOOSE)
+
+
+@pytest.mark.parametrize("values", [{}, YES, {"decision": "approve", "comment": "go on"}, {"pattern": "(a+)+$"}])
+def test_values_that_a_page_sends_in_place_of_the_schema_ask_for_nothing(plants: Plants, values: object) -> None:
+    plant = plants.ready()
+    assert checked(plant, person(plant, "zoe"), values, values) is None
 
 
 # Prefect away

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from runpy import run_path
@@ -24,11 +25,54 @@ from api_shim.domain.accounts import Group, User
 from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob
 from api_shim.store import Duplicate, Store, Transaction, database
-from api_shim.store.database import MIGRATIONS
+from api_shim.store.database import FILE_GONE, MIGRATIONS
 from api_shim.store.tables import jobs, metadata
 from approval_gate.errors import Invalid, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
+
+# The file
+
+
+def _remove(file: Path) -> None:
+    file.unlink()
+
+
+def _replace(file: Path) -> None:
+    copy = file.with_name("copy")
+    copy.write_bytes(file.read_bytes())
+    copy.replace(file)
+
+
+def _move_its_folder(file: Path) -> None:
+    file.parent.rename(file.parent.with_name(f"{file.parent.name}-moved"))
+
+
+@pytest.mark.parametrize("lose", [_remove, _replace, _move_its_folder])
+@pytest.mark.parametrize("write", [False, True])
+def test_a_file_that_is_lost_while_it_is_open_is_noticed_at_once(
+    tmp_path: Path, lose: Callable[[Path], None], write: bool
+) -> None:
+    file = tmp_path / "folder" / "signoff.db"
+    file.parent.mkdir()
+    with closing(Store(f"sqlite:///{file}")) as store:
+        store.migrate()
+        with store.transaction() as tx:
+            tx.add(make_user())
+        lose(file)
+        there = file.exists()
+        with pytest.raises(Unavailable, match=FILE_GONE), store.transaction(write=write):
+            raise AssertionError("Nothing is read or written.")
+        assert file.exists() is there
+
+
+def test_a_file_that_is_lost_during_a_transaction_is_noticed_before_it_is_over(tmp_path: Path) -> None:
+    file = tmp_path / "signoff.db"
+    with closing(Store(f"sqlite:///{file}")) as store:
+        store.migrate()
+        with pytest.raises(Unavailable, match=FILE_GONE), store.transaction():
+            _remove(file)
+
 
 # Tables
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from api_shim.domain.accounts import COOKIE, LONGEST
 from api_shim.store import Store
+from api_shim.web.credentials import session_cookie
 from api_shim.web.gateway import MAY_NOT_WRITE
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
@@ -42,6 +44,27 @@ class Signed(Origin):
 
     def browses(self, who: str, method: str, path: str, said: Mapping[str, str] = OURS) -> Any:
         return self.ask(method, path, None, headers={"Cookie": self.cookies[who], **said})
+
+
+PLAIN, PROTECTED = COOKIE, f"__Host-{COOKIE}"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "cookies", "key"),
+    [
+        pytest.param("http", {PLAIN: "a"}, "a", id="over HTTP"),
+        pytest.param("https", {PROTECTED: "a"}, "a", id="over TLS"),
+        pytest.param("https", {PLAIN: "planted", PROTECTED: "a"}, "a", id="over TLS, with another that was planted"),
+        pytest.param("https", {PLAIN: "a"}, "a", id="over TLS, begun before the name had its prefix"),
+        pytest.param("http", {PROTECTED: "a"}, "", id="over HTTP, where browsers have no such cookie"),
+        pytest.param("http", {PLAIN: "a", PROTECTED: "b"}, "a", id="over HTTP, with both"),
+        pytest.param("https", {}, "", id="without any"),
+    ],
+)
+def test_the_cookie_that_nobody_else_can_set_counts(scheme: str, cookies: Mapping[str, str], key: str) -> None:
+    sent = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    scope = {"type": "http", "scheme": scheme, "path": "/", "headers": [(b"cookie", sent.encode())]}
+    assert session_cookie(Request({**scope, "query_string": b"", "server": ("signoff.example", 443)})) == key
 
 
 @pytest.fixture

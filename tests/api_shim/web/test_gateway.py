@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,13 +14,17 @@ import pytest
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from api_shim.domain.accounts import COOKIE
 from api_shim.domain.model import JobResult
 from api_shim.services.authentication import Credentials, Unauthenticated
 from api_shim.store import Store
+from api_shim.store.database import FILE_GONE
 from api_shim.web.credentials import read_auth_string, read_credentials
 from api_shim.web.gateway import MAY_NOT_WRITE, OURS, PAGES, Gateway, needs_write
+from api_shim.web.origins import Origins
+from api_shim.web.prefect_bounds import EVENTS_FILTER, FILTER
 from approval_gate.errors import Unavailable
-from tests.api_shim.origin import INTERNAL, Origin
+from tests.api_shim.origin import ADDRESS, INTERNAL, Origin
 from tests.conftest import Clock
 from tests.factories import make_job, make_result, make_scheduled
 
@@ -102,9 +108,9 @@ def test_all_else_is_prefects(path: str) -> None:
         ("POST", "/api/events/count-by/day", False),
         ("POST", "/api/events", True),
         ("POST", "/api/ui/flows/count-deployments", False),
-        ("POST", "/api/ui/schemas/validate", False),
-        ("POST", "/api/automations/templates/validate", False),
-        ("POST", "/api/templates/validate", False),
+        ("POST", "/api/ui/schemas/validate", True),
+        ("POST", "/api/automations/templates/validate", True),
+        ("POST", "/api/templates/validate", True),
         ("POST", "/api/work_pools/any name/queues/filter", False),
         ("POST", "/api/work_pools/filter/queues", True),
         ("POST", "/api/work_pools/x/get_scheduled_flow_runs", True),
@@ -195,6 +201,15 @@ def test_nobody_reaches_nothing(origin: Origin) -> None:
     assert origin.passed == []
 
 
+def test_a_store_whose_file_is_gone_is_told_to_everybody_and_lets_nobody_in(origin: Origin) -> None:
+    Path(str(origin.store._engine.url.database)).unlink()
+    for path in ("/api/extras/jobs/", "/api/flows/", "/api/admin/settings", "/api/users/tokens/"):
+        answer = origin.ask("GET", path)
+        assert (answer.status_code, answer.json()["detail"]) == (503, FILE_GONE)
+    assert origin.ask("GET", "/signoff/jobs", None, headers={"Cookie": f"{COOKIE}=x"}).status_code == 503
+    assert origin.passed == []
+
+
 def test_what_is_ours_never_reaches_prefect(origin: Origin) -> None:
     for path in ("/api", "/api/extras/nothing/", "/api/users/users/", "/signoff/x"):
         assert origin.ask("GET", path).status_code in {200, 404}
@@ -241,6 +256,7 @@ class Gate(Origin):
             requests=self.known,  # type: ignore[arg-type]  # the same promise, of two questions
             internal=INTERNAL,
             refusals=self.refusals,
+            origins=Origins("", ADDRESS),
         )
 
     async def _shim(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -292,6 +308,23 @@ def test_what_is_ours_comes_to_us_however_its_id_is_spelled(gate: Gate, spelling
             [(came, caller)] = gate.came
             assert caller == who
             assert not came.endswith("/")
+
+
+@pytest.mark.parametrize("path", ["/api/ui/schemas/validate", "/api/ui/schemas/validate/"])
+def test_values_are_checked_by_our_rules_unless_the_caller_may_write_in_prefect(gate: Gate, path: str) -> None:
+    assert gate.went("POST", path) == "ours"
+    assert gate.came == [("/api/ui/schemas/validate", "carol")]
+    assert gate.went("POST", path, "admin") == "Prefect's"
+    assert gate.went("POST", f"{path}x") == f"403 {MAY_NOT_WRITE}"
+
+
+def test_only_reads_by_people_who_may_not_write_in_prefect_are_bounded(gate: Gate) -> None:
+    for path, bound in (("/api/flow_runs/filter", FILTER), ("/api/events/filter", EVENTS_FILTER)):
+        most = json.dumps([0] * (bound.values - 1))
+        more = json.dumps([0] * bound.values)
+        assert gate.went("POST", path, content=most) == "Prefect's"
+        assert gate.went("POST", path, content=more) == f"413 The request has more than {bound.values} values."
+        assert gate.went("POST", path, "admin", content=more) == "Prefect's"
 
 
 NOT_GATED = [

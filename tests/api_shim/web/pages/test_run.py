@@ -10,12 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from api_shim.domain.accounts import Session
+from api_shim.domain.accounts import COOKIE, Session
 from api_shim.domain.model import Job
 from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.pages.run import SILENT, UNSERVED
-from api_shim.web.pages.visit import COOKIE
 from flows.examples import SummariseCSV
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock

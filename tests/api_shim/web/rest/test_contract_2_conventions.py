@@ -147,7 +147,7 @@ def test_every_answer_says_its_version_and_what_it_depends_on(server: InProcess,
     assert [answer.status_code for answer in answers] == [200, 200, 404, 400, 405, 404, 400, 415, 204, 403]
     for answer in answers:
         assert answer.headers["API-Version"] == "2.4"
-        assert answer.headers["Vary"] == "Accept, Authorization"
+        assert answer.headers["Vary"] == "Accept, Authorization, Cookie"
 
 
 # Lists
