@@ -7,12 +7,12 @@
 * Prefect's API answers 401 without valid credentials, as its login page expects. Its pages and their files are public,
   and so are ``/api/health`` and ``/api/ready``, by exact match.
 * On Prefect's paths the session of the pages is a login too, for same-origin requests.
-* Reading Prefect's API needs a login. Everything that is not known to be a read needs the permission ``prefect.write``.
-  Blocks and server settings contain secrets, so reading them needs ``prefect.write`` too.
+* Everything in Prefect's API that is not known to be a read needs the permission ``prefect.write``. Reads need a login,
+  and show what the caller may view: ``prefect_reads.py`` has the rule for each.
 * Only authorized requests reach Prefect, with the credentials of its one internal account. Headers that name the
   creator of a run are removed, because clients could forge them.
 * Prefect's pages cannot load anything from other origins, and cannot be framed.
-* Websockets authenticate with their first message, and follow the same rules.
+* Websockets authenticate with their first message, and follow the same rules for what they are sent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import anyio.to_thread
 from starlette.datastructures import Headers
@@ -33,9 +32,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api_shim.parsing.fields import read_id
 from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauthenticated, authenticate
 from api_shim.services.prefect_ui import PrefectUI
+from api_shim.services.prefect_views import PrefectViews
 from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.credentials import UI_SETTINGS, asking_no_login, credentials_of, read_credentials, session_key
+from api_shim.web.prefect_reads import SOCKET, Simple, needs_write, rule_for
+from api_shim.web.prefect_views import PrefectReader
+from api_shim.web.rewriting import uncompressed
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import check_type
@@ -44,22 +47,6 @@ OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?"
 PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
 GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
 OPEN = frozenset({"/api/health", "/api/ready"})
-READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-READING_POSTS = re.compile(
-    r"/api/("
-    r"(artifacts(/latest)?|automations|block_schemas|(v2/)?concurrency_limits|deployments|events|flow_runs|flows|logs"
-    r"|saved_searches|task_runs|task_workers|variables|work_pools|work_queues)"
-    r"/(filter|count|paginate|history|lateness)"
-    r"|ui/(flow_runs|flows|task_runs)/(count|count-deployments|count-task-runs|dashboard/counts|history|next-runs)"
-    r"|ui/schemas/validate|(automations/)?templates/validate"
-    r"|events/count-by/[a-z-]+"
-    r"|work_pools/[^/]+/((queues|workers)/filter|concurrency_status)"
-    r"|work_queues/[0-9a-f-]{36}/concurrency_status"
-    r"|flow_runs/[0-9a-f-]{36}/input/filter"
-    r")/?"
-)
-SECRETIVE = re.compile(r"/api/(block_(documents|types)|admin/settings)(/.*)?", re.DOTALL)
-READING_SOCKETS = frozenset({"/api/events/out", "/api/logs/out"})
 NOT_A_CLIENTS = frozenset({b"authorization", b"prefect-automation-id", b"prefect-automation-name"})
 
 CONTENT_POLICY = (
@@ -104,6 +91,7 @@ class Gateway:
         self._sessions = sessions
         self._requests = requests
         self._internal = internal
+        self._reader = PrefectReader(prefect, PrefectViews(store), internal)
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -170,7 +158,7 @@ class Gateway:
         if scope["path"] == UI_SETTINGS:
             with contextlib.suppress(Unauthenticated):
                 await self._in_session(scope)
-                scope, send = _uncompressed(scope), asking_no_login(send)
+                scope, send = uncompressed(scope), asking_no_login(send)
         await self._prefect(scope, receive, send)
 
     async def _pass(self, actor: Actor, scope: Scope, receive: Receive, send: Send, *, gated: bool) -> None:
@@ -178,8 +166,10 @@ class Gateway:
             await self._to_shim(actor, scope, receive, send)
         elif needs_write(scope["method"], scope["path"]) and not may_write(actor):
             await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
-        else:
+        elif needs_write(scope["method"], scope["path"]):
             await self._prefect(self._as_internal(scope), receive, send)
+        else:
+            await self._reader.answer(actor, self._as_internal(scope), receive, send)
 
     async def _is_gated(self, method: str, path: str) -> bool:
         """Say whether a request resumes one of our runs, or runs one of our deployments."""
@@ -203,28 +193,33 @@ class Gateway:
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         signed_in = False
+        watcher: Actor | None = None
 
         async def sessions() -> Message:
-            nonlocal signed_in
+            nonlocal signed_in, watcher
             message = await receive()
             if message["type"] != "websocket.receive" or signed_in:
                 return message
             signed_in = True
-            return {**message, **await self._signed(message, path)}
+            watcher = await self._connecting(message, path)
+            # The internal credentials, or none that are valid.
+            token = self._internal if watcher else ""
+            return {**message, "text": json.dumps({"type": "auth", "token": token}), "bytes": None}
 
-        await self._prefect(_as_nobody(scope), sessions, send)
+        async def watched(message: Message) -> None:
+            if watcher is None or await self._reader.may_send(watcher, message):
+                await send(message)
 
-    async def _signed(self, message: Message, path: str) -> dict[str, Any]:
-        """Replace the credentials in the first message of a websocket by the internal ones, if they are valid."""
-        token = self._internal if await self._may_connect(message, path) else ""
-        return {"text": json.dumps({"type": "auth", "token": token}), "bytes": None}
+        await self._prefect(_as_nobody(scope), sessions, watched)
 
-    async def _may_connect(self, message: Message, path: str) -> bool:
+    async def _connecting(self, message: Message, path: str) -> Actor | None:
+        """Return who connects to a websocket, by its first message; None if they may not."""
         try:
             actor = await self._who(credentials_of(message))
         except GateError:
-            return False
-        return path in READING_SOCKETS or may_write(actor)
+            return None
+        may = may_write(actor) or rule_for(SOCKET, path)[0] is Simple.STREAMED
+        return actor if may else None
 
 
 def as_called(scope: Scope, caller: Actor | GateError) -> Scope:
@@ -251,10 +246,6 @@ def _as_nobody(scope: Scope) -> Scope:
     return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name not in NOT_A_CLIENTS]}
 
 
-def _uncompressed(scope: Scope) -> Scope:
-    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]}
-
-
 def _at_home(send: Send) -> Send:
     async def keep(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -262,13 +253,6 @@ def _at_home(send: Send) -> Send:
         await send(message)
 
     return keep
-
-
-def needs_write(method: str, path: str) -> bool:
-    """Say whether a request to Prefect's API needs ``prefect.write``."""
-    if SECRETIVE.fullmatch(path):
-        return method != "OPTIONS"
-    return method not in READING_METHODS and not (method == "POST" and READING_POSTS.fullmatch(path))
 
 
 def may_write(actor: Actor) -> bool:
