@@ -139,12 +139,11 @@ class PrefectReader:
         return prefect_filter.narrowed_events(body, allowed)
 
     async def _counted(self, actor: Actor, rule: Counted, body: Body) -> Body:
-        asked = prefect_filter.ids_of(body.get(rule.field))
-        match rule.thing:
-            case Thing.RUN:
-                allowed = await self._views.runs(actor, asked)
-            case _:
-                allowed = await self._flows_viewed_whole(actor, asked)
+        if body.get(rule.field) is None:
+            return body
+        asked = prefect_filter.ids_of(body[rule.field])
+        is_of_runs = rule.thing is Thing.RUN
+        allowed = await (self._views.runs(actor, asked) if is_of_runs else self._flows_viewed_whole(actor, asked))
         return {**body, rule.field: [str(each) for each in asked if each in allowed]}
 
     async def _flows_viewed_whole(self, actor: Actor, flow_ids: Collection[UUID]) -> set[UUID]:
