@@ -25,6 +25,9 @@ from approval_gate.model import Action, Actor, ObjectType
 MOST = 5_000
 """How many ids are named to Prefect at most: databases limit the values of a query."""
 
+MOST_OF_EVENTS = 1_000
+"""Of how many runs the events are told at most, unless some are asked about: Prefect looks for each by its name."""
+
 RUN, SCHEDULED_JOB, OUR_RUN = "prefect.flow-run.", "signoff.scheduled-job.", "signoff.flow-run."
 DEPLOYMENT = "prefect.deployment."
 """How the ids of resources of events begin."""
@@ -75,12 +78,12 @@ class PrefectViews:
 
 
 def _seen(tx: Transaction, actor: Actor, kind: ObjectType, field: str, among: Collection[UUID] | None) -> list[UUID]:
-    return tx.seen(kind, actor, field, limit=MOST, among=among) if actor.may(Action.VIEW, kind) else []
+    return tx.seen(kind, actor, field, limit=limit or MOST, among=among) if actor.may(Action.VIEW, kind) else []
 
 
-def _runs(actor: Actor, among: Collection[UUID] | None, tx: Transaction) -> set[UUID]:
-    finished = _seen(tx, actor, ObjectType.JOB_RESULT, "flow_run_id", among)
-    requested = _seen(tx, actor, ObjectType.SCHEDULED_JOB, "flow_run_id", among)
+def _runs(actor: Actor, among: Collection[UUID] | None, tx: Transaction, limit: int | None = None) -> set[UUID]:
+    finished = _seen(tx, actor, ObjectType.JOB_RESULT, "flow_run_id", among, limit)
+    requested = _seen(tx, actor, ObjectType.SCHEDULED_JOB, "flow_run_id", among, limit)
     # A run that has a result is viewed by who may view that, however it was requested.
     begun = {result.flow_run_id for result in tx.all(JobResult, flow_run_id=set(requested))}
     return {*finished, *(run for run in requested if run not in begun)}
@@ -95,8 +98,8 @@ def _resources(actor: Actor, among: Collection[str] | None, tx: Transaction) -> 
     def ids(*prefixes: str) -> set[UUID] | None:
         return None if among is None else set(_ids_in(among, prefixes))
 
-    runs = _runs(actor, ids(RUN, OUR_RUN), tx)
-    scheduled = _seen(tx, actor, ObjectType.SCHEDULED_JOB, "id", ids(SCHEDULED_JOB))
+    runs = _runs(actor, ids(RUN, OUR_RUN), tx, MOST_OF_EVENTS)
+    scheduled = _seen(tx, actor, ObjectType.SCHEDULED_JOB, "id", ids(SCHEDULED_JOB), MOST_OF_EVENTS)
     found = {f"{prefix}{run}" for prefix in (RUN, OUR_RUN) for run in runs}
     found |= {f"{DEPLOYMENT}{deployment}" for deployment in _deployments(actor, ids(DEPLOYMENT), tx)}
     found |= {f"{SCHEDULED_JOB}{row}" for row in scheduled}

@@ -5,6 +5,8 @@
 * Open: answers with nothing of anybody (the version, the documentation, what the caller has sent). For all who are
   signed in.
 * View: holds what is not ours (work pools, variables, automations, limits). Needs view on ``prefect``.
+* Foreign: a list or a count of what is not ours. It is empty for who has no view on ``prefect``, because pages of
+  Prefect's UI that show other things too fail as a whole where one list is refused.
 * Write: holds secrets (blocks, settings). Needs ``prefect.write``, though it reads.
 * One: a single thing. A run, deployment or flow that is ours is there for who may view it here, and any other for who
   has view on ``prefect``; for all others it does not exist.
@@ -88,7 +90,18 @@ class Counted:
     thing: Thing
 
 
-Rule = Simple | One | Listed | Counted
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foreign:
+    """A list or a count of what is not ours.
+
+    Args:
+        answer: what is answered to who may not view what is not ours.
+    """
+
+    answer: tuple[()] | int
+
+
+Rule = Simple | One | Listed | Counted | Foreign
 
 RUN = One(thing=Thing.RUN, missing="Flow run not found")
 DEPLOYMENT = One(thing=Thing.DEPLOYMENT, missing="Deployment not found")
@@ -97,6 +110,7 @@ TASK_RUN = One(thing=Thing.RUN, told=Place.ANSWER, field="flow_run_id", missing=
 ARTIFACT = One(thing=Thing.RUN, told=Place.ANSWER, field="flow_run_id", missing="Artifact not found.")
 STATE = "state_details.flow_run_id"
 RUNS = Listed(about="flow_runs")
+NO_ROWS, NO_COUNT = Foreign(answer=()), Foreign(answer=0)
 OPEN, VIEW, WRITE = Simple.OPEN, Simple.VIEW, Simple.WRITE
 
 READS: Mapping[tuple[str, str], Rule] = {
@@ -179,37 +193,37 @@ READS: Mapping[tuple[str, str], Rule] = {
     # What is not ours
     ("GET", "admin/storage"): VIEW,
     ("GET", "automations/{}"): VIEW,
-    ("GET", "automations/related-to/{}"): VIEW,
-    ("POST", "automations/filter"): VIEW,
-    ("POST", "automations/count"): VIEW,
+    ("GET", "automations/related-to/{}"): NO_ROWS,
+    ("POST", "automations/filter"): NO_ROWS,
+    ("POST", "automations/count"): NO_COUNT,
     ("GET", "block_capabilities"): VIEW,
     ("GET", "block_schemas/{}"): VIEW,
     ("GET", "block_schemas/checksum/{}"): VIEW,
-    ("POST", "block_schemas/filter"): VIEW,
+    ("POST", "block_schemas/filter"): NO_ROWS,
     ("GET", "concurrency_limits/{}"): VIEW,
     ("GET", "concurrency_limits/tag/{}"): VIEW,
-    ("POST", "concurrency_limits/filter"): VIEW,
+    ("POST", "concurrency_limits/filter"): NO_ROWS,
     ("GET", "v2/concurrency_limits/{}"): VIEW,
-    ("POST", "v2/concurrency_limits/filter"): VIEW,
-    ("GET", "observed-states"): VIEW,
+    ("POST", "v2/concurrency_limits/filter"): NO_ROWS,
+    ("GET", "observed-states"): NO_ROWS,
     ("GET", "saved_searches/{}"): VIEW,
-    ("POST", "saved_searches/filter"): VIEW,
-    ("POST", "task_workers/filter"): VIEW,
+    ("POST", "saved_searches/filter"): NO_ROWS,
+    ("POST", "task_workers/filter"): NO_ROWS,
     ("GET", "variables/{}"): VIEW,
     ("GET", "variables/name/{}"): VIEW,
-    ("POST", "variables/filter"): VIEW,
-    ("POST", "variables/count"): VIEW,
+    ("POST", "variables/filter"): NO_ROWS,
+    ("POST", "variables/count"): NO_COUNT,
     ("GET", "work_pools/{}"): VIEW,
-    ("POST", "work_pools/filter"): VIEW,
-    ("POST", "work_pools/count"): VIEW,
+    ("POST", "work_pools/filter"): NO_ROWS,
+    ("POST", "work_pools/count"): NO_COUNT,
     ("POST", "work_pools/{}/concurrency_status"): VIEW,
     ("GET", "work_pools/{}/queues/{}"): VIEW,
-    ("POST", "work_pools/{}/queues/filter"): VIEW,
-    ("POST", "work_pools/{}/workers/filter"): VIEW,
+    ("POST", "work_pools/{}/queues/filter"): NO_ROWS,
+    ("POST", "work_pools/{}/workers/filter"): NO_ROWS,
     ("GET", "work_queues/{}"): VIEW,
     ("GET", "work_queues/{}/status"): VIEW,
     ("GET", "work_queues/name/{}"): VIEW,
-    ("POST", "work_queues/filter"): VIEW,
+    ("POST", "work_queues/filter"): NO_ROWS,
     ("POST", "work_queues/{}/concurrency_status"): VIEW,
     # Secrets
     ("GET", "admin/settings"): WRITE,

@@ -30,7 +30,7 @@ from api_shim.prefect_api.prefect_server import connect
 from api_shim.services.prefect_views import PrefectViews
 from api_shim.web.bodies import read_body
 from api_shim.web.errors import body_of, status_of
-from api_shim.web.prefect_reads import Counted, Listed, One, Place, Simple, rule_for
+from api_shim.web.prefect_reads import Counted, Foreign, Listed, One, Place, Simple, rule_for
 from api_shim.web.rewriting import rewritten, uncompressed, with_body
 from approval_gate import policy
 from approval_gate.errors import Forbidden, GateError, NotFound
@@ -104,10 +104,12 @@ class PrefectReader:
             case Counted():
                 body = await self._counted(actor, rule, await _read(scope, receive))
                 await self._replace(scope, receive, send, body)
-            case _:
-                if not policy.views_prefect(actor):
-                    raise Forbidden(MAY_NOT_VIEW)
+            case _ if policy.views_prefect(actor):
                 await self._prefect(scope, receive, send)
+            case Foreign():
+                await JSONResponse(rule.answer)(scope, receive, send)
+            case _:
+                raise Forbidden(MAY_NOT_VIEW)
 
     async def _replace(self, scope: Scope, receive: Receive, send: Send, body: Body) -> None:
         await self._prefect(*with_body(scope, receive, json.dumps(body).encode()), send)

@@ -238,13 +238,22 @@ def test_a_run_that_is_about_to_be_recorded_is_viewed_by_who_may_view_its_schedu
 
 
 def test_what_is_not_ours_needs_the_permission_to_view_prefect(viewed: Viewed) -> None:
-    asked = [("GET", "variables/name/x"), ("POST", "automations/filter"), ("GET", "work_pools/x"), ("GET", "new/route")]
-    for method, path in asked:
-        viewed.answers[path] = []
+    refused = (403, {"detail": MAY_NOT_VIEW})
+    rows = [
+        ("GET", "variables/name/x", refused),
+        ("GET", "work_pools/x", refused),
+        ("GET", "new/route", refused),
+        ("POST", "work_pools/x/concurrency_status", refused),
+        ("POST", "automations/filter", (200, [])),
+        ("GET", "automations/related-to/x", (200, [])),
+        ("POST", "variables/count", (200, 0)),
+    ]
+    for method, path, expected in rows:
+        viewed.answers[path] = ["something"]
         for who in ("nobody", "limited", "reader"):
             answer = viewed.ask(method, f"/api/{path}", who)
-            assert (answer.status_code, answer.json()) == (403, {"detail": MAY_NOT_VIEW}), path
-        assert viewed.ask(method, f"/api/{path}", "looker").status_code == 200
+            assert (answer.status_code, answer.json()) == expected, path
+        assert viewed.ask(method, f"/api/{path}", "looker").json() == ["something"]
     # Blocks and settings have secrets.
     assert viewed.ask("GET", "/api/admin/settings", "overseer").status_code == 403
 
