@@ -77,7 +77,14 @@ class PrefectViews:
         return bool(await self._store.read(lambda tx: _seen(tx, actor, ObjectType.SCHEDULED_JOB, "deployment_id", ids)))
 
 
-def _seen(tx: Transaction, actor: Actor, kind: ObjectType, field: str, among: Collection[UUID] | None) -> list[UUID]:
+def _seen(
+    tx: Transaction,
+    actor: Actor,
+    kind: ObjectType,
+    field: str,
+    among: Collection[UUID] | None,
+    limit: int | None = None,
+) -> list[UUID]:
     return tx.seen(kind, actor, field, limit=limit or MOST, among=among) if actor.may(Action.VIEW, kind) else []
 
 
