@@ -120,6 +120,11 @@ class Constraint:
 
     alternatives: tuple[tuple[Lookup, ...], ...] = ((),)
 
+    @property
+    def unlimited(self) -> bool:
+        """Say whether it matches every object."""
+        return () in self.alternatives
+
     def matches(self, thing: Mapping[str, Any], *, user: UUID) -> bool:
         """Say whether an object is within the limits; never raises.
 

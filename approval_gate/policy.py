@@ -18,6 +18,9 @@
 * Dry run: the caller may view the request and run its Job.
 * Cancel: the caller is the user whom the run runs as, or may change its result.
 * Run again: the caller may view the result and run its Job.
+* Prefect: who may view every Job, scheduled job and job result sees every run of a Job there too; others see the runs
+  that they may view here. What is not ours in Prefect needs view on ``prefect``. Write on ``prefect`` is the power to
+  run any code on the workers, which includes viewing everything there.
 * ``ownership`` has the rules for owners and changes.
 
 Contract 2, 4 to 6, 8, and 9.4 to 9.7.
@@ -144,6 +147,29 @@ NOUNS = {
     ObjectType.TOKEN: "Token",
     ObjectType.PERMISSION: "ObjectPermission",
 }
+
+
+# Prefect
+
+SHOWN_IN_PREFECT = (ObjectType.JOB, ObjectType.SCHEDULED_JOB, ObjectType.JOB_RESULT)
+"""The types of objects that Prefect shows as flows, deployments and runs."""
+
+
+def views_every_run(actor: Actor) -> bool:
+    """Say whether the actor may view every Job, scheduled job and job result, with no limit."""
+    return actor.superuser or all(
+        any(constraint.unlimited for constraint in actor.constraints(Action.VIEW, kind)) for kind in SHOWN_IN_PREFECT
+    )
+
+
+def views_prefect(actor: Actor) -> bool:
+    """Say whether the actor may view what is in Prefect and is not ours."""
+    return any(actor.may(action, ObjectType.PREFECT) for action in (Action.VIEW, Action.WRITE))
+
+
+def views_all_of_prefect(actor: Actor) -> bool:
+    """Say whether the actor may view everything in Prefect, so that nothing needs to be filtered for them."""
+    return actor.may(Action.WRITE, ObjectType.PREFECT) or (views_prefect(actor) and views_every_run(actor))
 
 
 # Superusers

@@ -207,6 +207,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         shim=shim,
         pages=application.pages,
         prefect=reached,
+        store=store,
         tokens=application.tokens,
         sessions=application.sessions,
         requests=application.services.prefect_ui,

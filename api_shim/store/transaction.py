@@ -200,7 +200,11 @@ def _leftovers() -> Select[Any]:
     return select(TABLES[PendingCleanup]).limit(_LIMIT)
 
 
-def _parts(ids: Iterable[UUID]) -> Iterator[list[UUID]]:
+_CREATED = {ObjectType.JOB_RESULT: "date_created"}
+"""Where a type keeps when its objects were created, if not in ``created``."""
+
+
+def _parts(ids: Iterable[T]) -> Iterator[list[T]]:
     waiting = iter(ids)
     while part := list(islice(waiting, AT_ONCE)):
         yield part
@@ -380,6 +384,39 @@ class Transaction:
         newest = newest.order_by(job_results.c.date_created.desc(), job_results.c.id).limit(1).correlate(job)
         ids = select(newest.scalar_subquery()).select_from(job).where(job.c.id.in_(job_ids))
         return self._read(JobResult, select(job_results).where(job_results.c.id.in_(ids)))
+
+    def seen(
+        self, kind: ObjectType, actor: Actor, field: str, *, limit: int, among: Collection[Any] | None = None
+    ) -> list[Any]:
+        """Return one field of the objects that the actor may view, the newest first, without nulls.
+
+        Args:
+            kind: the type of the objects.
+            actor: the caller.
+            field: the field.
+            limit: how many to return at most.
+            among: only values of these; None for any.
+        """
+        column, created = TABLES[TYPES[kind]].c[field], TABLES[TYPES[kind]].c[_CREATED.get(kind, "created")]
+        query = select(column).select_from(joined(kind)).where(column.is_not(None))
+        query = query.where(self._visible(kind, actor, Action.VIEW)).order_by(created.desc()).limit(limit)
+        parts = [query] if among is None else [query.where(column.in_(part)) for part in _parts(among)]
+        return [value for each in parts for value in self._connection.execute(each).scalars()][:limit]
+
+    def names_of_jobs_seen(self, actor: Actor) -> set[str]:
+        """Return the names of the Jobs that the actor may view, or of which they may view anything."""
+        job = jobs.alias("each_job")
+        of_job = {ObjectType.JOB: jobs.c.id, ObjectType.SCHEDULED_JOB: scheduled_jobs.c.job_id}
+        of_job[ObjectType.JOB_RESULT] = job_results.c.job_id
+        seen = (
+            select(column)
+            .select_from(joined(kind))
+            .where(column == job.c.id, self._visible(kind, actor, Action.VIEW))
+            .correlate(job)
+            .exists()
+            for kind, column in of_job.items()
+        )
+        return set(self._connection.execute(select(job.c.name).where(or_(*seen))).scalars())
 
     def visible(self, kind: ObjectType, actor: Actor, action: Action, ids: Iterable[UUID]) -> set[UUID]:
         """Return those of the ids on which the actor has the action."""

@@ -18,12 +18,12 @@ import base64
 import binascii
 import json
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import Message, Scope, Send
 
 from api_shim.domain.accounts import COOKIE
 from api_shim.services.authentication import INVALID_TOKEN, Credentials, Unauthenticated
+from api_shim.web.rewriting import rewritten
 
 
 def read_credentials(header: str | None) -> Credentials | None:
@@ -143,24 +143,7 @@ def asking_no_login(send: Send) -> Send:
     Args:
         send: the ASGI callable to wrap.
     """
-    begun: list[Message] = []
-    body = bytearray()
-
-    async def told(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            begun.append(message)
-            return
-        body.extend(message.get("body", b""))
-        if message.get("more_body"):
-            return
-        start = begun[0]
-        text = _without_login(bytes(body)) if start["status"] == 200 else bytes(body)
-        headers = MutableHeaders(raw=list(start.get("headers", [])))
-        headers["content-length"] = str(len(text))
-        await send({**start, "headers": headers.raw})
-        await send({"type": "http.response.body", "body": text})
-
-    return told
+    return rewritten(send, _without_login)
 
 
 def _without_login(body: bytes) -> bytes:

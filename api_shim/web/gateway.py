@@ -8,15 +8,15 @@
 * Prefect's API answers 401 without valid credentials, as its login page expects. Its pages and their files are public,
   and so are ``/api/health`` and ``/api/ready``, by exact match.
 * On Prefect's paths the session of the pages is a login too, for same-origin requests.
-* Reading Prefect's API needs a login. Everything that is not known to be a read needs the permission ``prefect.write``.
-  Blocks and server settings contain secrets, so reading them needs ``prefect.write`` too.
+* Everything in Prefect's API that is not known to be a read needs the permission ``prefect.write``. Reads need a login,
+  and show what the caller may view: ``prefect_reads.py`` has the rule for each.
 * What somebody without ``prefect.write`` asks of Prefect is bounded (``web.prefect_bounds``).
 * Only authorized requests reach Prefect, with the credentials of its one internal account. Headers that name the
   creator of a run are removed, because clients could forge them.
 * Links are made of an origin that a client cannot choose (``web.origins``), also by Prefect.
 * What depends on who asks is marked so (``web.private_answers``); the documentation and Prefect's pages do not.
 * Prefect's pages cannot load anything from other origins, and cannot be framed.
-* Websockets authenticate with their first message, and follow the same rules.
+* Websockets authenticate with their first message, and follow the same rules for what they are sent.
 * Credentials that are not valid, and writes to Prefect that are refused, are recorded in the audit.
 """
 
@@ -26,7 +26,7 @@ import base64
 import contextlib
 import json
 import re
-from typing import Any
+from functools import partial
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -35,9 +35,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api_shim.parsing.fields import read_id
 from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauthenticated
 from api_shim.services.prefect_ui import PrefectUI
+from api_shim.services.prefect_views import PrefectViews
 from api_shim.services.refusals import Refusals
 from api_shim.services.sessions import Sessions
 from api_shim.services.token_access import TokenAccess
+from api_shim.store import Store
 from api_shim.web.credentials import (
     UI_SETTINGS,
     address_of,
@@ -48,7 +50,10 @@ from api_shim.web.credentials import (
 )
 from api_shim.web.origins import Origins, at_origin, redirecting_within
 from api_shim.web.prefect_bounds import TOO_LONG, BoundedReads, is_within_bounds
+from api_shim.web.prefect_reads import READING_METHODS, SOCKET, Simple, needs_write, rule_for
+from api_shim.web.prefect_views import PrefectReader
 from api_shim.web.private_answers import private
+from api_shim.web.rewriting import uncompressed
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import check_type
@@ -59,21 +64,6 @@ PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
 GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
 CHECKS_VALUES = re.compile(r"/api/ui/schemas/validate/?")
 OPEN = frozenset({"/api/health", "/api/ready"})
-READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-READING_POSTS = re.compile(
-    r"/api/("
-    r"(artifacts(/latest)?|automations|block_schemas|(v2/)?concurrency_limits|deployments|events|flow_runs|flows|logs"
-    r"|saved_searches|task_runs|task_workers|variables|work_pools|work_queues)"
-    r"/(filter|count|paginate|history|lateness)"
-    r"|ui/(flow_runs|flows|task_runs)/(count|count-deployments|count-task-runs|dashboard/counts|history|next-runs)"
-    r"|events/count-by/[a-z-]+"
-    r"|work_pools/[^/]+/((queues|workers)/filter|concurrency_status)"
-    r"|work_queues/[0-9a-f-]{36}/concurrency_status"
-    r"|flow_runs/[0-9a-f-]{36}/input/filter"
-    r")/?"
-)
-SECRETIVE = re.compile(r"/api/(block_(documents|types)|admin/settings)(/.*)?", re.DOTALL)
-READING_SOCKETS = frozenset({"/api/events/out", "/api/logs/out"})
 NOT_A_CLIENTS = frozenset({b"authorization", b"prefect-automation-id", b"prefect-automation-name"})
 
 AT_HOME = {
@@ -92,6 +82,7 @@ class Gateway:
         shim: the REST API.
         pages: the pages.
         prefect: the Prefect server.
+        store: has what callers may view.
         tokens: resolves tokens to users.
         sessions: resolves session cookies to users.
         requests: knows which of Prefect's runs and deployments are ours.
@@ -106,6 +97,7 @@ class Gateway:
         shim: ASGIApp,
         pages: ASGIApp,
         prefect: ASGIApp,
+        store: Store,
         tokens: TokenAccess,
         sessions: Sessions,
         requests: PrefectUI,
@@ -116,13 +108,13 @@ class Gateway:
         self._shim = shim
         self._pages = pages
         self._prefect = prefect
-        self._bounded = BoundedReads(prefect)
         self._tokens = tokens
         self._sessions = sessions
         self._requests = requests
         self._internal = internal
         self._refusals = refusals
         self._origins = origins
+        self._reader = PrefectReader(prefect, PrefectViews(store), internal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -197,7 +189,7 @@ class Gateway:
             send = private(send)
             with contextlib.suppress(Unauthenticated):
                 await self._in_session(scope)
-                scope, send = _uncompressed(scope), asking_no_login(send)
+                scope, send = uncompressed(scope), asking_no_login(send)
         await self._prefect(scope, receive, send)
 
     async def _pass(self, actor: Actor, scope: Scope, receive: Receive, send: Send, *, gated: bool) -> None:
@@ -210,8 +202,15 @@ class Gateway:
             await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
         else:
             origin = self._origins.of(scope)
-            prefect = self._prefect if may_write(actor) else self._bounded
-            await prefect(at_origin(self._as_internal(scope), origin), receive, redirecting_within(send, origin))
+            scope, send = at_origin(self._as_internal(scope), origin), redirecting_within(send, origin)
+            await self._answering(actor, scope)(scope, receive, send)
+
+    def _answering(self, actor: Actor, scope: Scope) -> ASGIApp:
+        """Return what answers a request to Prefect that the caller may make."""
+        if needs_write(scope["method"], scope["path"]):
+            return self._prefect
+        reading = partial(self._reader.answer, actor)
+        return reading if may_write(actor) else BoundedReads(reading)
 
     async def _is_gated(self, actor: Actor, method: str, path: str) -> bool:
         """Say whether a request resumes one of our runs, runs one of our deployments, or checks a form by our rules."""
@@ -235,32 +234,41 @@ class Gateway:
         return {**nobody, "headers": [*nobody["headers"], (b"authorization", basic)]}
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        signed_in = False
+        signed_in, streamed = False, _is_streamed(scope)
+        watcher: Actor | None = None
 
         async def sessions() -> Message:
-            nonlocal signed_in
+            nonlocal signed_in, watcher
             message = await receive()
-            if (not signed_in or scope["path"] in READING_SOCKETS) and not is_within_bounds(message):
+            if (not signed_in or streamed) and not is_within_bounds(message):
                 await send({"type": "websocket.close", "code": TOO_LONG})
                 return {"type": "websocket.disconnect", "code": TOO_LONG}
             if message["type"] != "websocket.receive" or signed_in:
                 return message
             signed_in = True
-            return {**message, **await self._signed(message, scope)}
+            watcher = await self._connecting(message, scope)
+            # The internal credentials, or none that are valid.
+            token = self._internal if watcher else ""
+            return {**message, "text": json.dumps({"type": "auth", "token": token}), "bytes": None}
 
-        await self._prefect(_as_nobody(scope), sessions, send)
+        async def watched(message: Message) -> None:
+            if watcher is None or await self._reader.may_send(watcher, message):
+                await send(message)
 
-    async def _signed(self, message: Message, scope: Scope) -> dict[str, Any]:
-        """Replace the credentials in the first message of a websocket by the internal ones, if they are valid."""
-        token = self._internal if await self._may_connect(message, scope) else ""
-        return {"text": json.dumps({"type": "auth", "token": token}), "bytes": None}
+        await self._prefect(_as_nobody(scope), sessions, watched)
 
-    async def _may_connect(self, message: Message, scope: Scope) -> bool:
+    async def _connecting(self, message: Message, scope: Scope) -> Actor | None:
+        """Return who connects to a websocket, by its first message; None if they may not."""
         try:
             actor = await self._who(credentials_of(message), scope)
         except GateError:
-            return False
-        return scope["path"] in READING_SOCKETS or may_write(actor)
+            return None
+        return actor if may_write(actor) or _is_streamed(scope) else None
+
+
+def _is_streamed(scope: Scope) -> bool:
+    """Say whether a websocket sends what is read, and changes nothing."""
+    return rule_for(SOCKET, scope["path"])[0] is Simple.STREAMED
 
 
 def as_called(scope: Scope, caller: Actor | GateError, origin: str) -> Scope:
@@ -288,10 +296,6 @@ def _as_nobody(scope: Scope) -> Scope:
     return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name not in NOT_A_CLIENTS]}
 
 
-def _uncompressed(scope: Scope) -> Scope:
-    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]}
-
-
 def _at_home(send: Send) -> Send:
     async def keep(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -299,13 +303,6 @@ def _at_home(send: Send) -> Send:
         await send(message)
 
     return keep
-
-
-def needs_write(method: str, path: str) -> bool:
-    """Say whether a request to Prefect's API needs ``prefect.write``."""
-    if SECRETIVE.fullmatch(path):
-        return method != "OPTIONS"
-    return method not in READING_METHODS and not (method == "POST" and READING_POSTS.fullmatch(path))
 
 
 def may_write(actor: Actor) -> bool:

@@ -18,7 +18,7 @@ import re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.web.bodies import receive_whole, received_again
-from api_shim.web.gateway import READING_METHODS, needs_write
+from api_shim.web.prefect_reads import READING_METHODS, needs_write
 
 WORKERS_SOCKET = re.compile(r"/api/work_pools/[^/]+/workers/connect/?")
 

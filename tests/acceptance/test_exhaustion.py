@@ -21,8 +21,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from api_shim.web.gateway import needs_write
 from api_shim.web.prefect_bounds import TOO_LONG
+from api_shim.web.prefect_reads import needs_write
 from tests.acceptance.asking import JOBS
 from tests.acceptance.people import FAR, People, unique
 from tests.live import Live, eventually

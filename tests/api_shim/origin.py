@@ -56,6 +56,7 @@ class Origin:
             shim=self.shim,
             pages=application.pages,
             prefect=self._prefect,
+            store=store,
             tokens=self.tokens,
             sessions=application.sessions,
             requests=application.services.prefect_ui,

@@ -55,6 +55,9 @@ from approval_gate.policy import (
     missing,
     run_again,
     runnable,
+    views_all_of_prefect,
+    views_every_run,
+    views_prefect,
 )
 
 JOB, SCHEDULED, RESULT = ObjectType.JOB, ObjectType.SCHEDULED_JOB, ObjectType.JOB_RESULT
@@ -1136,3 +1139,34 @@ def test_who_may_cancel_a_run(who: Actor, thing: Any, runs_as: UUID | None, verd
 )
 def test_who_may_request_a_run_again(who: Actor, thing: Any, job: Any, verdict: Verdict) -> None:
     assert run_again(who, thing, job) == verdict
+
+
+# Prefect
+
+EVERY_RUN = (grant(JOB, VIEW), grant(SCHEDULED, VIEW), grant(RESULT, VIEW))
+PREFECT_VIEW, PREFECT_WRITE = grant(ObjectType.PREFECT, VIEW), grant(ObjectType.PREFECT, Action.WRITE)
+
+
+@pytest.mark.parametrize(
+    ("who", "runs", "prefect", "everything"),
+    [
+        pytest.param(NOBODY, False, False, False, id="who has no permission"),
+        pytest.param(ROOT, True, True, True, id="a superuser"),
+        pytest.param(actor(superuser=True, read_only=True), True, True, True, id="a superuser who may only read"),
+        pytest.param(actor(*EVERY_RUN), True, False, False, id="who may view everything of ours"),
+        pytest.param(actor(*EVERY_RUN[:2]), False, False, False, id="who may view no results"),
+        pytest.param(
+            actor(*EVERY_RUN[:2], grant(RESULT, VIEW, limit=OWN)), False, False, False, id="who may view their results"
+        ),
+        pytest.param(
+            actor(*EVERY_RUN, grant(RESULT, VIEW, limit=OWN)), True, False, False, id="a limit beside no limit"
+        ),
+        pytest.param(actor(PREFECT_VIEW), False, True, False, id="who may view Prefect and nothing of ours"),
+        pytest.param(actor(*EVERY_RUN, PREFECT_VIEW), True, True, True, id="who may view Prefect and all of ours"),
+        pytest.param(actor(PREFECT_WRITE), False, True, True, id="who may write, and so run any code"),
+        pytest.param(actor(PREFECT_WRITE, read_only=True), False, True, True, id="their token for reading"),
+        pytest.param(actor(grant(ObjectType.PREFECT, CHANGE)), False, False, False, id="another action on Prefect"),
+    ],
+)
+def test_what_of_prefect_somebody_views(who: Actor, runs: bool, prefect: bool, everything: bool) -> None:
+    assert (views_every_run(who), views_prefect(who), views_all_of_prefect(who)) == (runs, prefect, everything)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.people import unique
+from tests.acceptance.people import People, unique
 from tests.live import Live, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -168,3 +169,26 @@ def test_no_page_reaches_anybody_else(live: Live, page: Page, finished_run: str)
 
 def is_elsewhere(live: Live, url: str) -> bool:
     return not url.removeprefix("blob:").startswith((live.origin, "data:"))
+
+
+# Who may view little
+
+
+def test_the_pages_stand_for_who_may_view_nothing(live: Live, people: People, page: Page) -> None:
+    """Pages that have nothing to show say so; none of them fails."""
+    who, failed = people.add(), []
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 500 else None)
+    page.goto(live.origin)
+    sign_in(page, f"{who}:{live.key(who)}")
+    expect(page.get_by_text("Run a task or flow to get started")).to_be_visible()
+    for path, said in (
+        ("deployments", "Create a deployment to get started"),
+        ("work-pools", "Add a work pool to get started"),
+        ("automations", "Create an automation to get started"),
+        ("events", "No events found"),
+        (f"runs/flow-run/{uuid4()}", "Flow Run Not Found"),
+    ):
+        page.goto(f"{live.origin}/v2/{path}")
+        expect(page.get_by_text(said).first).to_be_visible()
+    assert failed == []

@@ -20,9 +20,10 @@ from api_shim.services.authentication import Credentials, Unauthenticated
 from api_shim.store import Store
 from api_shim.store.database import FILE_GONE
 from api_shim.web.credentials import read_auth_string, read_credentials
-from api_shim.web.gateway import MAY_NOT_WRITE, OURS, PAGES, Gateway, needs_write
+from api_shim.web.gateway import MAY_NOT_WRITE, OURS, PAGES, Gateway
 from api_shim.web.origins import Origins
 from api_shim.web.prefect_bounds import EVENTS_FILTER, FILTER
+from api_shim.web.prefect_reads import needs_write
 from approval_gate.errors import Unavailable
 from tests.api_shim.origin import ADDRESS, INTERNAL, Origin
 from tests.conftest import Clock
@@ -251,6 +252,7 @@ class Gate(Origin):
             shim=self._shim,
             pages=self._shim,
             prefect=self._prefect,
+            store=store,
             tokens=self.tokens,
             sessions=self.sessions,
             requests=self.known,  # type: ignore[arg-type]  # the same promise, of two questions
@@ -370,7 +372,7 @@ def test_what_is_not_ours_to_answer_needs_the_permission_to_write_in_prefect(
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 @pytest.mark.parametrize("path", [RESUME, RUN])
 def test_reading_where_we_answer_is_prefects(gate: Gate, method: str, path: str) -> None:
-    assert gate.went(method, path) == "Prefect's"
+    assert gate.went(method, path, "admin") == "Prefect's"
 
 
 @pytest.mark.parametrize(
@@ -393,7 +395,7 @@ def test_headers_do_not_say_who_decides(gate: Gate) -> None:
     forged = {"X-Forwarded-User": "admin", "X-HTTP-Method-Override": "GET", "Prefect-Automation-Id": ID}
     assert gate.went("POST", RESUME, "carol", headers=forged) == "ours"
     assert [caller for _, caller in gate.came] == ["carol"]
-    assert gate.went("GET", RESUME, "carol", headers={"X-HTTP-Method-Override": "POST"}) == "Prefect's"
+    assert gate.went("GET", RESUME, "admin", headers={"X-HTTP-Method-Override": "POST"}) == "Prefect's"
 
 
 def test_while_nobody_can_say_what_is_ours_nothing_is_decided(gate: Gate) -> None:

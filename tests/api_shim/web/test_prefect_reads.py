@@ -1,0 +1,57 @@
+"""The table of Prefect's routes that read."""
+
+from __future__ import annotations
+
+import pytest
+
+from api_shim.web.prefect_reads import (
+    ARTIFACT,
+    DEPLOYMENT,
+    FLOW,
+    READS,
+    RUN,
+    RUNS,
+    SOCKET,
+    Rule,
+    Simple,
+    needs_write,
+    rule_for,
+)
+
+ID = "6f1f4d9e-7a0b-4c6d-8e0f-0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "rule", "parameter"),
+    [
+        ("GET", f"/api/flow_runs/{ID}", RUN, ID),
+        ("HEAD", f"/api/flow_runs/{ID}/", RUN, ID),
+        ("GET", f"/api/flow_runs/{ID}/input/schema", RUN, ID),
+        ("GET", "/api/flow_runs/filter", RUN, "filter"),
+        ("POST", "/api/flow_runs/filter/", RUNS, ""),
+        ("GET", f"/api/deployments/{ID}/schedules", DEPLOYMENT, ID),
+        ("GET", "/api/flows/name/x y", FLOW, "x y"),
+        ("GET", "/api/artifacts/report/latest", ARTIFACT, "report"),
+        ("POST", "/api/events/count-by/day", Simple.EVENTS, "day"),
+        ("GET", "/api/version", Simple.OPEN, ""),
+        ("GET", "/api/variables/name/x", Simple.VIEW, "x"),
+        (SOCKET, "/api/logs/out", Simple.STREAMED, ""),
+        ("OPTIONS", "/api/admin/settings", Simple.OPEN, ""),
+        ("GET", "/api/something/new", Simple.VIEW, ""),
+        ("GET", "/api", Simple.VIEW, ""),
+        ("GET", "/API/flow_runs/filter", Simple.VIEW, ""),
+        ("GET", "/api/block_documents/something/new", Simple.WRITE, ""),
+        ("POST", "/api/something/new", None, ""),
+        ("POST", "/api/flow_runs/", None, ""),
+        (SOCKET, "/api/events/in", None, ""),
+        (SOCKET, "/api/events/out/x", None, ""),
+    ],
+)
+def test_the_rule_of_a_request(method: str, path: str, rule: Rule | None, parameter: str) -> None:
+    assert rule_for(method, path) == (rule, parameter)
+    assert needs_write(method, path) is (rule in (None, Simple.WRITE))
+
+
+def test_every_row_is_found_by_its_own_path() -> None:
+    for (method, path), rule in READS.items():
+        assert rule_for(method, f"/api/{path.replace('{}', ID)}")[0] == rule, path
