@@ -7,6 +7,7 @@ import json
 import re
 import sqlite3
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -244,6 +245,16 @@ def test_hashes_that_were_computed_anew_with_their_head_are_found(signoff: Run, 
     refusal = signoff("user", "add", "carol").refusal
     assert refusal.startswith("Nothing can be recorded in the audit, because its end is not signed")
     assert signoff("user", "list", "--json").json == []
+
+
+@pytest.mark.usefixtures("_recorded")
+def test_a_server_does_not_start_on_an_audit_with_another_end(
+    signoff: Run, home: Path, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
+) -> None:
+    monkeypatch.setattr(sys.modules["api_shim.cli.up"], "log_to_terminal", lambda: None)
+    rewrite_audit(home, "bob")
+    refusal = signoff("up", "--port", str(free_port()), "--worker", "none").refusal
+    assert refusal.startswith("The end of the audit, event 3, was never signed. If that is meant")
 
 
 def test_an_audit_that_has_grown_still_is_what_was_exported(signoff: Run, exported: Path) -> None:
