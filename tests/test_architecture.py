@@ -98,6 +98,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0006_cancelling_and_request_keys.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0007_every_firing_recorded.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0008_leases.py": "tests/api_shim/store/test_database.py",
+    "api_shim/store/migrations/versions/0009_edited_requests.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""
