@@ -110,6 +110,33 @@ def test_job_results_of_before_they_had_ids_of_their_own_keep_their_runs(
     assert (kept.id, kept.flow_run_id, kept.cancelled_by) == (result, result, "")
 
 
+def test_the_digest_of_before_all_code_was_covered_stays_that_of_the_module(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(empty_url)
+    upgrade = database.command.upgrade
+    with monkeypatch.context() as before:
+        before.setattr(database.command, "upgrade", lambda config, _head: upgrade(config, "0008"))
+        store.migrate()
+    engine = create_engine(empty_url)
+    samples = {"BOOL": "false", "FLOAT": "0", "DOUBLE": "0", "INT": "0", "DATE": "'2026-05-04'", "TIME": "'2026-05-04'"}
+    row = {
+        column["name"]: next(
+            (sample for word, sample in samples.items() if str(column["type"]).startswith(word)), "'[]'"
+        )
+        for column in inspect(engine).get_columns("jobs")
+        if not column["nullable"]
+    } | {"id": f"'{uuid4().hex}'", "code_digest": f"'{'0' * 64}'"}
+    with engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join(row.values())})"))
+    engine.dispose()
+    store.migrate()
+    with store.transaction(write=False) as tx:
+        [kept] = tx.all(Job)
+    store.close()
+    assert (kept.module_digest, kept.code_digest) == ("0" * 64, "")
+
+
 def test_the_migrations_are_one_chain() -> None:
     revisions = [path.name.split("_")[0] for path in sorted((MIGRATIONS / "versions").glob("*.py"))]
     assert revisions == [f"{number:04}" for number in range(1, len(revisions) + 1)]
