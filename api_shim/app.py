@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import anyio
 from fastapi import FastAPI
@@ -54,6 +55,13 @@ FIRST_PASS = 10.0
 """Seconds that the door stays shut for what Prefect has yet to follow; with more than that it opens all the same."""
 
 
+class Loop(Protocol):
+    """What runs until it is cancelled."""
+
+    async def run(self) -> object:
+        """Run."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Application:
     """The connected objects of one server."""
@@ -67,6 +75,11 @@ class Application:
     served: ServedQueues
     loop: BackgroundLoop
     pages: ASGIApp
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """What runs for as long as the server does."""
+        return self.queue, self.loop, self.served, self.tokens, self.services.refusals
 
 
 def build(
@@ -167,14 +180,7 @@ def create_app(
         application.services.catalogue.record(found)
         async with prefect():
             await application.loop.tick()
-            running = (
-                application.queue,
-                application.loop,
-                application.served,
-                application.tokens,
-                application.services.refusals,
-            )
-            loops = [asyncio.create_task(loop.run()) for loop in running]
+            loops = [asyncio.create_task(loop.run()) for loop in application.loops]
             try:
                 with anyio.move_on_after(FIRST_PASS):
                     await application.queue.settled()

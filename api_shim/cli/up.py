@@ -197,8 +197,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     async def opened() -> None:
         await worker_there(engine, worker)
         # Keys are created only when they are printed, so that a failed start loses none.
-        now = utc_now()
-        made = admin.first_keys(now)
+        made = admin.first_keys(now := utc_now())
         announce(public, made + (admin.demo_keys(application.services.catalogue, now) if demo else []))
 
     application = build(store, engine, clock=utc_now, zone=server_zone())

@@ -29,7 +29,7 @@ def _bound(scheduled: ScheduledJob, job: Job, code: str) -> Binding:
 
 def version_of(scheduled: ScheduledJob, job: Job) -> str:
     """Return the name of what is to be decided about: another one as soon as what would run changes, or as whom."""
-    return digest({**binding_of(scheduled, job), "run_as": str(scheduled.owner_id)})[:12]
+    return digest({**binding_of(scheduled, job), "run_as": str(scheduled.owner_id)})
 
 
 def is_dry_run(job: Job, inputs: Mapping[str, Any]) -> bool:

@@ -173,7 +173,8 @@ def _following(row: ScheduledJob, job: Job, to: Mapping[str, Any], now: datetime
         also["due_from"] = now
         if row.approval is ApprovalState.NOT_REQUIRED:
             also["approval_off"] = unasked(job, to.get("inputs", row.inputs)) or row.approval_off
-    if HOW & to.keys():
+    if (HOW | {"name"}) & to.keys():
+        # Who approves by name must not approve what another request was called.
         also["edited"] = True
     # A run that is held shows its new inputs; one that is not, stands in another queue, or was ended, is replaced.
     replaced = {"queue"} if row.awaits_decision else WHAT

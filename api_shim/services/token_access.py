@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -31,7 +31,7 @@ LONGEST_ADDRESS = 64
 SEATS = 1_000
 """How many wrong tokens wait for their answer at the same time."""
 GATHERS = 1.0
-"""Seconds for which uses are gathered before they are written, all in one transaction."""
+"""Seconds for which uses are gathered before they are written."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,20 +106,20 @@ class TokenAccess:
         """Record what has been noted."""
         self._used.clear()
         uses, self._uses = self._uses, {}
-        try:
-            await self._store.write(partial(_record, uses))
-        except Exception as error:
-            logger.warning("The last use of %d token(s) could not be recorded: %s", len(uses), error)
+        # Each by itself: who removes tokens locks several, in an order of their own.
+        for token_id, use in uses.items():
+            try:
+                await self._store.write(partial(_record, token_id, use))
+            except Exception as error:
+                logger.warning("The last use of a token could not be recorded: %s", error)
 
 
 def _is_due(token: Token, now: datetime) -> bool:
     return token.last_used is None or now - token.last_used >= USED_EVERY
 
 
-def _record(uses: Mapping[UUID, Use], tx: Transaction) -> None:
-    # In the order of their ids, as whoever locks several does.
-    for token in tx.all(Token, order="id", lock=True, id=set(uses)):
-        use = uses[token.id]
-        # Another server may have recorded one since it was noted.
-        if _is_due(token, use.at):
-            tx.change(token, last_used=use.at, last_used_from=use.address)
+def _record(token_id: UUID, use: Use, tx: Transaction) -> None:
+    token = tx.get(Token, id=token_id, lock=True)
+    # Another server may have recorded one since it was noted.
+    if token is not None and _is_due(token, use.at):
+        tx.change(token, last_used=use.at, last_used_from=use.address)

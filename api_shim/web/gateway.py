@@ -194,7 +194,10 @@ class Gateway:
 
     async def _pass(self, actor: Actor, scope: Scope, receive: Receive, send: Send, *, gated: bool) -> None:
         if gated:
-            await self._to_shim(actor, scope, receive, send)
+            ours = partial(self._to_shim, actor)
+            # What is sent to be checked is compared with our forms, which takes time for each of its values.
+            bounded = CHECKS_VALUES.fullmatch(scope["path"])
+            await (BoundedReads(ours) if bounded else ours)(scope, receive, send)
         elif needs_write(scope["method"], scope["path"]) and not may_write(actor):
             # Prefect's pages read what not everybody may read; only who wants to change something tries anything.
             if scope["method"] not in READING_METHODS:

@@ -1,8 +1,9 @@
 """The table of Prefect's routes that read, and who may read what there.
 
-* Default deny. A ``GET`` that this table does not list needs the permission to view Prefect; every other call that it
-  does not list writes, and needs ``prefect.write``.
+* Default deny. A ``GET`` that this table does not list is for who may view everything in Prefect; every other call that
+  it does not list writes, and needs ``prefect.write``.
 * Open: answers with nothing of anybody (the version, the documentation). For all who are signed in.
+* All: could show what belongs to anybody's runs. For who may view everything in Prefect.
 * View: holds what is not ours (work pools, variables, automations, limits). Needs view on ``prefect``.
 * Foreign: a list or a count of what is not ours. It is empty for who has no view on ``prefect``, because pages of
   Prefect's UI that show other things too fail as a whole where one list is refused.
@@ -32,6 +33,7 @@ class Simple(Enum):
     """A rule that needs nothing but the caller's permissions."""
 
     OPEN = auto()
+    ALL = auto()
     VIEW = auto()
     WRITE = auto()
     EVENTS = auto()
@@ -110,7 +112,7 @@ ARTIFACT = One(thing=Thing.RUN, told=Place.ANSWER, field="flow_run_id", missing=
 STATE = "state_details.flow_run_id"
 RUNS = Listed(about="flow_runs")
 NO_ROWS, NO_COUNT = Foreign(answer=()), Foreign(answer=0)
-OPEN, VIEW, WRITE = Simple.OPEN, Simple.VIEW, Simple.WRITE
+OPEN, ALL, VIEW, WRITE = Simple.OPEN, Simple.ALL, Simple.VIEW, Simple.WRITE
 
 READS: Mapping[tuple[str, str], Rule] = {
     # What is nobody's
@@ -153,7 +155,7 @@ READS: Mapping[tuple[str, str], Rule] = {
     ("POST", "task_runs/history"): RUNS,
     ("POST", "ui/task_runs/count"): RUNS,
     ("POST", "ui/task_runs/dashboard/counts"): RUNS,
-    ("GET", "task_run_states"): VIEW,
+    ("GET", "task_run_states"): ALL,
     ("GET", "task_run_states/{}"): One(
         thing=Thing.RUN, told=Place.ANSWER, field=STATE, missing="Task run state not found"
     ),
@@ -184,7 +186,7 @@ READS: Mapping[tuple[str, str], Rule] = {
     ("POST", "events/filter"): Simple.EVENTS,
     ("POST", "events/count-by/{}"): Simple.EVENTS,
     # A page of events is named by a token that holds the filter, which a client can write.
-    ("GET", "events/filter/next"): VIEW,
+    ("GET", "events/filter/next"): ALL,
     (SOCKET, "events/out"): Simple.STREAMED,
     # What is not ours
     ("GET", "admin/storage"): VIEW,
@@ -266,7 +268,7 @@ def rule_for(method: str, path: str) -> tuple[Rule | None, str]:
         found = pattern.fullmatch(path) if known == asked else None
         if found is not None:
             return rule, found[1] if found.groups() else ""
-    return (VIEW if asked == "GET" else None), ""
+    return (ALL if asked == "GET" else None), ""
 
 
 def needs_write(method: str, path: str) -> bool:

@@ -37,6 +37,7 @@ from approval_gate.errors import Forbidden, GateError, NotFound
 from approval_gate.model import Actor
 
 MAY_NOT_VIEW = "This needs the permission prefect.view."
+MAY_NOT_VIEW_ALL = "This needs the permission to view everything in Prefect, and all Jobs, scheduled jobs and results."
 
 Body = Mapping[str, Any]
 
@@ -104,6 +105,8 @@ class PrefectReader:
             case Counted():
                 body = await self._counted(actor, rule, await _read(scope, receive))
                 await self._replace(scope, receive, send, body)
+            case Simple.ALL:
+                raise Forbidden(MAY_NOT_VIEW_ALL)
             case _ if policy.views_prefect(actor):
                 await self._prefect(scope, receive, send)
             case Foreign():

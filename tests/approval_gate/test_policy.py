@@ -1023,7 +1023,6 @@ ACTORS = st.builds(
 PEOPLE, NAMES = st.sampled_from([ME, CAROL, DAVE]), st.sampled_from(["alice", "carol", "dave"])
 REQUESTS = st.builds(
     RequestFacts,
-    acts_on_what_was_seen,
     thing=st.none() | st.just(NIGHTLY) | st.just({"name": "nightly", "user": ME}),
     job=st.just(BACKUP),
     requester=st.none() | PEOPLE,

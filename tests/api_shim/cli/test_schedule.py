@@ -66,7 +66,8 @@ def test_a_change_is_sent(signoff: Run, server: Told, words: tuple[str, ...], bo
 def test_inputs_that_are_not_typed_stay(signoff: Run, server: Told) -> None:
     server.body = ROW
     signoff("schedule", "change", "nightly", "-d", "source=/srv")
-    assert server.asked == [("GET", PATH, None), ("PATCH", PATH, {"data": {"keep": 7, "source": "/srv"}})]
+    changed = {"data": {"keep": 7, "source": "/srv"}, "version": ROW["approval_version"]}
+    assert server.asked == [("GET", PATH, None), ("PATCH", PATH, changed)]
 
 
 def test_a_change_that_asks_again_says_so(signoff: Run, server: Told) -> None:

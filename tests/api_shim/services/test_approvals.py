@@ -1793,7 +1793,8 @@ class Requests(OverPlants):
     def _approve(self, which: int, who: str, force: bool, dies_at: int) -> None:
         case = self._pick(which)
         row, expected = case.row, self._gone(case) or self._approval(case, who, force)
-        by, decision = {"id": row.id}, Decision(force=force)
+        there = any(each.id == row.id for each in self.plant.all(ScheduledJob))
+        by, decision = {"id": row.id}, Decision(force=force, version=shown(self.plant, row) if there else None)
         answer = self._do(lambda: self.plant.approvals.approve(self.people[who], by, decision), dies_at)
         assert answer is DIED or type(answer) is expected
 

@@ -17,7 +17,6 @@ from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.parsing.decision import CHOOSE
 from api_shim.reconcile.approval_form import decision_form
 from api_shim.services.approval_state import return_stale
-from api_shim.services.approvals import CHANGED
 from api_shim.services.prefect_ui import (
     CONFIRM,
     DENIED,
@@ -30,9 +29,10 @@ from api_shim.services.prefect_ui import (
 )
 from approval_gate import policy
 from approval_gate.admission import NOT_APPROVED, Go, Hold
-from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, Unavailable
+from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, Outdated, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
+from approval_gate.policy import CHANGED
 from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants
 from tests.api_shim.services.test_approvals import (
     APPROVAL,
@@ -277,7 +277,7 @@ def test_who_was_shown_another_version_decides_nothing(plants: Plants) -> None:
     plant.change(row, inputs={"count": 3}, version=row.version + 1)
     plant.tick(seconds=1)
     answer = {**YES, "request": seen}
-    assert not_resumed(plant, bob, row.flow_run_id, answer) == (Conflict, CHANGED)
+    assert not_resumed(plant, bob, row.flow_run_id, answer) == (Outdated, CHANGED)
     shown = {**YES, "request": version_of(now_of(plant, row), plant.only(Job))}
     assert resume(plant, bob, row.flow_run_id, shown) == ""
 

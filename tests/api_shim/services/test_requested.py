@@ -22,6 +22,7 @@ from tests.factories import NOW, make_user
 
 HOUR = timedelta(hours=1)
 CODE = "2::c0de"
+CODE_CHANGED = "The Job's code changed after bob approved it."
 
 
 @pytest.fixture
@@ -157,9 +158,9 @@ def test_a_firing_does_not_carry_the_request(few: World) -> None:
     ("required", "approved", "code", "stale"),
     [
         pytest.param(True, True, CODE, "", id="approved, and the same code"),
-        pytest.param(True, True, "0ther", "The Job's code changed after bob approved it.", id="approved, other code"),
-        pytest.param(False, True, "0ther", "The Job's code changed after bob approved it.", id="approved needlessly"),
-        pytest.param(False, False, "0ther", "", id="not approved, and other code"),
+        pytest.param(True, True, "2::0ther", CODE_CHANGED, id="approved, other code"),
+        pytest.param(False, True, "2::0ther", CODE_CHANGED, id="approved needlessly"),
+        pytest.param(False, False, "2::0ther", "", id="not approved, and other code"),
         pytest.param(True, False, CODE, NEEDS_APPROVAL, id="not approved, and needs it by now"),
     ],
 )

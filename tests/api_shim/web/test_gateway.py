@@ -322,8 +322,8 @@ def test_values_are_checked_by_our_rules_unless_the_caller_may_write_in_prefect(
 
 def test_only_reads_by_people_who_may_not_write_in_prefect_are_bounded(gate: Gate) -> None:
     for path, bound in (("/api/flow_runs/filter", FILTER), ("/api/events/filter", EVENTS_FILTER)):
-        most = json.dumps([0] * (bound.values - 1))
-        more = json.dumps([0] * bound.values)
+        most = json.dumps({"sort": [0] * (bound.values - 2)})
+        more = json.dumps({"sort": [0] * (bound.values - 1)})
         assert gate.went("POST", path, content=most) == "Prefect's"
         assert gate.went("POST", path, content=more) == f"413 The request has more than {bound.values} values."
         assert gate.went("POST", path, "admin", content=more) == "Prefect's"

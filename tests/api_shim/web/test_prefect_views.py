@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -150,7 +151,8 @@ def test_events_are_narrowed_and_offer_no_further_page(viewed: Viewed) -> None:
     seen = viewed.sent("limited", "events/count-by/day")["filter"]["resource"]["id"]
     assert f"prefect.flow-run.{viewed.run_id('A')}" in seen
     assert theirs not in seen
-    assert viewed.ask("GET", "/api/events/filter/next?page-token=x", "limited").status_code == 403
+    page = base64.b64encode(base64.b64encode(b'{"page_size": 50}')).decode()
+    assert viewed.ask("GET", f"/api/events/filter/next?page-token={page}", "limited").status_code == 403
 
 
 SINGLE = {

@@ -14,7 +14,6 @@ import pytest
 from api_shim.domain.accounts import COOKIE, Session
 from api_shim.domain.model import JobResult, Status
 from api_shim.domain.ports import LogLine
-from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.pages.results import LATE_LINES
 from flows.registry import discover
@@ -35,7 +34,7 @@ class Visitor:
         self.key, self.session = self._sign_in()
 
     def _sign_in(self) -> tuple[str, Session]:
-        return asyncio.run(Sessions(self.origin.store, self.clock).sign_in("admin", self.origin.keys["admin"], ""))
+        return asyncio.run(self.origin.sessions.sign_in("admin", self.origin.keys["admin"], ""))
 
     def ran(self, lines: int = 0, **to: Any) -> JobResult:
         over = {"status": Status.SUCCESS, "date_started": LONG_AGO, "date_done": LONG_AGO}

@@ -12,7 +12,6 @@ import pytest
 
 from api_shim.domain.accounts import COOKIE, Session
 from api_shim.domain.model import Job
-from api_shim.services.sessions import Sessions
 from api_shim.store import Store
 from api_shim.web.pages.run import SILENT, UNSERVED
 from flows.examples import SummariseCSV
@@ -66,9 +65,8 @@ class Visitor:
 
     def __init__(self, origin: Origin, who: str = "admin") -> None:
         self.origin = origin
-        sessions = Sessions(origin.store, lambda: origin.engine.clock())
         session: Session
-        self.key, session = asyncio.run(sessions.sign_in(who, origin.keys[who], ""))
+        self.key, session = asyncio.run(origin.sessions.sign_in(who, origin.keys[who], ""))
         self.csrf = session.csrf
 
     def get(self, path: str) -> httpx.Response:

@@ -124,6 +124,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
         SCHEDULED, "change", also="change", also_on=USER, lacking=NO_PERMISSION, body=lambda _thing: {"user": HEIR}
     ),
     ("GET", "/api/extras/scheduled-jobs/{ref}/explain"): Need(SCHEDULED),
+    ("GET", "/api/extras/scheduled-jobs/{ref}/review"): Need(SCHEDULED),
     ("GET", "/api/extras/scheduled-jobs/{ref}/upcoming"): Need(SCHEDULED),
     ("POST", "/api/extras/scheduled-jobs/{ref}/approve"): Need(
         SCHEDULED, "change", also="approve", lacking="You do not have permission to approve this request."
