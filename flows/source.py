@@ -3,14 +3,17 @@
 * It covers the modules of the Job and of its base classes, and every module of the same package or folder that these
   import, however deep; and the installed versions of their distributions.
 * The same package, for what is installed, as signoff always counts; for anything else the same folder, which is the
-  one that is searched for the module. Other installed packages in that folder are not covered.
+  one that is searched for the module. Other installed packages in that folder are not covered. A project that is
+  installed to be edited is not installed in its own folder. Of a symbolic link, the folders of both ends count.
 * Imports are read in the syntax tree, so those within functions count before they happen. Where a module computes what
   it imports, or has no source to read, every module of its package or folder is covered.
 * A module counts by what was executed: one that may be covered is compiled from its source at each import, never taken
   from ``__pycache__``, and hashed as it is read. One that is not imported yet counts by its file.
 * A module without source counts by its bytecode or machine code. That depends on the version of Python, which the
   digest names then.
-* A run that is held to its code imports of the same packages and folders only what is covered, and unchanged.
+* A run that is held to its code imports of the same packages and folders only what is covered, and unchanged. What
+  its process had imported of them besides that has to be imported again, which is refused.
+* What a module is found by is what it was imported by, whatever it has put in its own place since then.
 """
 
 from __future__ import annotations
@@ -44,9 +47,15 @@ COMPUTES = frozenset(
     {
         *("__import__", "import_module", "run_module", "run_path", "iter_modules", "walk_packages"),
         *("exec_module", "load_module", "module_from_spec", "spec_from_file_location", "SourceFileLoader"),
+        *("resolve_name", "locate", "entry_points", "EntryPoint", "ImportString"),
+        *("import_object", "import_string", "load_script_as_module"),
+        *("eval", "exec", "builtins", "__builtins__", "modules", "__loader__", "__spec__"),
     }
 )
-"""Names of what imports a module whose name is computed."""
+"""Names of what imports, or gets hold of, a module whose name is computed.
+
+Some of them have other meanings, too. A module that uses them then has more covered than it needs, never less.
+"""
 
 BYTECODE_HEADER = 16
 """Bytes at the beginning of a ``.pyc`` file that tell when it was made, not what it does."""
@@ -84,33 +93,41 @@ class Scope:
 
     Args:
         package: the first name of its modules; empty for a folder.
-        folder: where that package stands, or the folder, without symbolic links.
+        folder: where that package stands, or the folder.
     """
 
     package: str
     folder: str
 
     @classmethod
-    def of(cls, spec: ModuleSpec) -> Scope:
-        """Return the scope of a module that has a file."""
+    def around(cls, spec: ModuleSpec) -> Iterator[Scope]:
+        """Yield the scopes of a module that has a file: more than one if symbolic links lead to it."""
         path = _path_of(spec)
         depth = spec.name.count(".") + (spec.submodule_search_locations is not None)
-        folder = str(Path(os.path.realpath(path)).parents[depth])
+        written = Path(path).absolute().parents[depth]
+        folders = {written, Path(os.path.realpath(written)), Path(os.path.realpath(path)).parents[depth]}
         first = _first(spec.name)
-        alone = is_installed(path) or first in OWN or first in installed_in(folder)
-        return cls(first if alone else "", folder)
+        for folder in map(str, folders):
+            if is_installed(path) or first in OWN:
+                yield cls(first, folder)
+            else:
+                yield from (cls(package, folder) for package in _installed_with(first, folder) or {""})
 
     def has(self, name: str, path: str) -> bool:
         """Say whether a module is in it.
 
         Args:
             name: its name.
-            path: its file, or its folder.
+            path: its file, or its folder; empty if it has neither.
         """
+        first = _first(name)
         if self.package:
-            return _first(name) == self.package
-        inside = Path(os.path.realpath(path)).is_relative_to(self.folder) and not is_installed(path)
-        return inside and _first(name) not in OWN and _first(name) not in installed_in(self.folder)
+            return first == self.package
+        # Whether it is installed is asked first, as links take long to follow.
+        if not path or first in OWN or is_installed(path) or first in installed_in(self.folder):
+            return False
+        ends = (Path(path).absolute(), Path(os.path.realpath(path)))
+        return any(end.is_relative_to(self.folder) for end in ends)
 
     def all(self) -> Iterator[str]:
         """Yield the names of all modules in it, those of folders without ``__init__`` left out."""
@@ -144,14 +161,14 @@ def code_of(job_class: type) -> Code:
     """Return the code of a Job, as it was loaded into this process."""
     roots = [*dict.fromkeys(each.__module__ for each in job_class.__mro__ if _is_root(each, job_class))]
     specs = [spec for root in roots if (spec := find(root)) is not None and spec.has_location]
-    scopes = frozenset(map(Scope.of, specs))
+    scopes = frozenset(scope for spec in specs for scope in Scope.around(spec))
     if job_class.__module__ not in {spec.name for spec in specs}:
         return Code("", {}, frozenset(), scopes)
     walk = _Walk(scopes)
     walk.follow(roots)
     python = str(sys.implementation.cache_tag) if any(each.compiled for each in walk.found.values()) else ""
     modules = {name: each.digest for name, each in sorted(walk.found.items())}
-    versions = sorted(each for scope in scopes for each in installed_in(scope.folder).get(scope.package, ()))
+    versions = sorted({each for scope in scopes for each in installed_in(scope.folder).get(scope.package, ())})
     digest = _sha256(json.dumps([modules, versions]).encode())
     return Code(f"{SCHEME}:{python}:{digest}", modules, walk.files, scopes)
 
@@ -252,10 +269,20 @@ def installed_in(folder: str) -> Mapping[str, tuple[str, ...]]:
     """Return the distributions that are installed in a folder, as ``name==version``, by the first name of modules."""
     found: dict[str, set[str]] = {}
     for each in distributions(path=[folder]):
-        listed = (each.read_text("top_level.txt") or "").split()
-        for first in {*listed, *_RECORDED.findall(each.read_text("RECORD") or "")}:
+        record = each.read_text("RECORD") or ""
+        if not (record or is_installed(folder + os.sep)):
+            # The project itself, which was built here or is installed to be edited.
+            continue
+        for first in {*(each.read_text("top_level.txt") or "").split(), *_RECORDED.findall(record)}:
             found.setdefault(first, set()).add(f"{each.name}=={each.version}")
     return {first: tuple(sorted(versions)) for first, versions in found.items()}
+
+
+def _installed_with(first: str, folder: str) -> set[str]:
+    """Return the first names of modules of the distributions that a module belongs to, its own included."""
+    installed = installed_in(folder)
+    own = installed.get(first, ())
+    return {name for name, versions in installed.items() if not set(own).isdisjoint(versions)}
 
 
 # Finding modules
@@ -269,8 +296,12 @@ def is_installed(path: str) -> bool:
 def find(name: str) -> ModuleSpec | None:
     """Return what would be, or was, imported by a name, without importing anything; None if there is nothing."""
     if name in sys.modules:
-        spec = getattr(sys.modules[name], "__spec__", None)
-        return spec if isinstance(spec, ModuleSpec) else None
+        spec = _FINDER.executed.get(name) or getattr(sys.modules[name], "__spec__", None)
+        if isinstance(spec, ModuleSpec):
+            return spec
+        if name == "__main__":
+            # A script was not found by this name.
+            return None
     package = name.rpartition(".")[0]
     path: Sequence[str] | None = None
     if package:
@@ -383,17 +414,26 @@ class Observed(SourceFileLoader):
         code: CodeType = compile(tree, path, "exec", dont_inherit=True)
         return code
 
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute a module; what it was found by is noted first, as it can change that."""
+        if module.__spec__ is not None:
+            _FINDER.executed[module.__spec__.name] = module.__spec__
+        super().exec_module(module)
+
 
 class _Finder:
     """Finds modules as the finders after it do, and has the covered ones observed."""
 
     def __init__(self) -> None:
         self.packages: set[str] = set()
+        self.executed: dict[str, ModuleSpec] = {}
         self.held: Code | None = None
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if name not in sys.modules:
+            self.executed.pop(name, None)
         after = sys.meta_path[sys.meta_path.index(self) + 1 :]
         spec = _ask(after, name, path, target)
         if spec is None or not spec.has_location:
@@ -440,7 +480,23 @@ def hold_to(code: Code | None) -> None:
             loader = getattr(find(name), "loader", None)
             if isinstance(loader, Observed) and loader.contents and loader.contents.digest != code.modules[name]:
                 raise OtherCode(_changed(name), name=name)
+        _forget_what_is_not_covered(code)
     _FINDER.held = code
+
+
+def _forget_what_is_not_covered(code: Code) -> None:
+    """Have what was imported already, of other Jobs for example, meet the check when it is imported again."""
+    for name, module in [*sys.modules.items()]:
+        spec = find(name) if name != "__main__" else None
+        # A package without a file has nothing to execute, and covered modules may be in it.
+        if spec is None or not spec.has_location or spec.name in code.modules:
+            continue
+        if _is_held(code, spec.name, _path_of(spec)):
+            del sys.modules[name]
+            above, _, last = name.rpartition(".")
+            attributes = getattr(sys.modules.get(above), "__dict__", {})
+            if attributes.get(last) is module:
+                del attributes[last]
 
 
 def _is_held(code: Code, name: str, path: str) -> bool:

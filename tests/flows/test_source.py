@@ -140,6 +140,14 @@ def test_the_code_covers_what_the_job_imports_however_deep(project: Project, fil
         "import importlib; importlib.import_module('signoff_' + 'elsewhere')",
         "from importlib import import_module as find; find('signoff_' + 'elsewhere')",
         "__import__('signoff_' + 'elsewhere')",
+        "import pkgutil; pkgutil.resolve_name('signoff_' + 'elsewhere')",
+        "from pydoc import locate; locate('signoff_' + 'elsewhere')",
+        "from importlib.metadata import EntryPoint; EntryPoint('x', 'signoff_' + 'elsewhere', 'x').load()",
+        "def later():\n  from prefect.utilities.importtools import import_object as find",
+        "from pydantic import ImportString",
+        "eval('__imp' + 'ort__')('signoff_' + 'elsewhere')",
+        "import builtins as b; vars(b)['__imp' + 'ort__']('signoff_' + 'elsewhere')",
+        "import sys; sys.modules.get('signoff_' + 'elsewhere')",
     ],
 )
 def test_where_names_are_computed_all_of_the_folder_is_covered(project: Project, computed: str) -> None:
@@ -149,6 +157,38 @@ def test_where_names_are_computed_all_of_the_folder_is_covered(project: Project,
     assert {str(project.folder), str(project.folder / "signoff_pack")} <= before.files
     project.write({"signoff_new.py": ""})
     assert project.code().digest != before.digest
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        pytest.param("import sys\nclass Lazy:\n  value = 1\nsys.modules[__name__] = Lazy()", id="itself"),
+        pytest.param("value = 1\n__spec__ = None", id="what it was found by"),
+        pytest.param("value = 1\nimport os\n__spec__ = os.__spec__", id="what it was found by, with another"),
+    ],
+)
+def test_a_module_that_has_replaced_something_of_its_own_is_covered(project: Project, replaced: str) -> None:
+    project.write({"signoff_pack/deep.py": replaced})
+    before = project.code()
+    project.change("signoff_pack/deep.py")
+    assert project.code().modules["signoff_pack.deep"] != before.modules["signoff_pack.deep"]
+
+
+@pytest.mark.parametrize("linked", [["signoff_job.py"], ["signoff_job.py", "signoff_beside.py"]])
+def test_where_a_job_is_a_symbolic_link_what_is_beside_the_link_is_covered(
+    project: Project, tmp_path: Path, linked: list[str]
+) -> None:
+    job = "from flows import Job, register_jobs\nclass Work(Job):\n  def run(self):\n    pass\nregister_jobs(Work)\n"
+    project.write({"signoff_job.py": f"import signoff_beside\n{job}"})
+    for name in linked:
+        (tmp_path / name).mkdir()
+        (project.folder / name).rename(tmp_path / name / name)
+        (project.folder / name).symlink_to(tmp_path / name / name)
+    code = project.code("signoff_job.Work")
+    assert code.modules.keys() == {"signoff_job", "signoff_beside"}
+    hold_to(code)
+    with pytest.raises(OtherCode):
+        importlib.import_module("signoff_elsewhere")
 
 
 def test_a_module_that_takes_the_place_of_another_is_covered(project: Project) -> None:
@@ -203,6 +243,24 @@ def test_of_what_is_installed_the_version_counts_and_no_other_package(
     after = site.code()
     assert after.modules == before.modules
     assert after.digest != before.digest
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"signoff_work.egg-info/top_level.txt": "signoff_pack\n"}, id="to be edited"),
+        pytest.param(
+            {**installed("1.0"), "signoff_work-1.0.dist-info/top_level.txt": "signoff_pack\nsignoff_beside\n"},
+            id="into its folder",
+        ),
+    ],
+)
+def test_of_a_project_that_is_installed_what_is_beside_its_package_is_covered(
+    project: Project, metadata: dict[str, str]
+) -> None:
+    project.write({"signoff_work.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: signoff-work\nVersion: 1.0\n"})
+    project.write(metadata)
+    assert {"signoff_pack.jobs", "signoff_beside"} <= project.code().modules.keys()
 
 
 # What was loaded
@@ -282,3 +340,17 @@ def test_a_run_is_not_held_to_code_that_is_another_than_what_was_loaded(project:
     import_module("signoff_pack.lazy")
     with pytest.raises(OtherCode, match=r"^The module signoff_pack.lazy changed"):
         hold_to(code)
+
+
+@pytest.mark.parametrize("name", ["signoff_elsewhere", "signoff_pack.other"])
+def test_what_was_imported_before_and_is_not_covered_is_not_at_hand_in_a_run_that_is_held(
+    project: Project, name: str
+) -> None:
+    code = project.code()
+    import_module(name)
+    others = set(sys.modules) - {name}
+    hold_to(code)
+    assert set(sys.modules) == others
+    assert not hasattr(sys.modules["signoff_pack"], "other")
+    with pytest.raises(OtherCode, match=f"^The module {name} is not part of the code that was approved"):
+        importlib.import_module(name)
