@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -47,22 +48,47 @@ class Slowdown:
         until = self._until.get(source, 0.0)
         return max(0.0, until + self._every - now.timestamp() - self._free)
 
-    def count(self, source: Hashable, now: datetime) -> None:
-        """Count an attempt. One that is due later than ``PATIENCE`` lets the next wait no longer."""
-        until = max(self._until.get(source, 0.0), now.timestamp()) + self._every
-        self._until[source] = min(until, now.timestamp() + self._free + PATIENCE)
+    def count(self, source: Hashable, now: datetime) -> float:
+        """Count an attempt. One that is due later than ``PATIENCE`` lets the next wait no longer.
+
+        Returns:
+            how many seconds it has added for those that follow.
+        """
+        before = max(self._until.get(source, 0.0), now.timestamp())
+        until = min(before + self._every, now.timestamp() + self._free + PATIENCE)
+        self._until[source] = until
         self._until.move_to_end(source)
         if len(self._until) > self._sources:
             self._until.popitem(last=False)
+        return max(0.0, until - before)
 
-    def take_back(self, source: Hashable) -> None:
-        """Count one attempt less, because it was none of those that are to be slowed."""
+    def take_back(self, source: Hashable, seconds: float) -> None:
+        """Take back what an attempt has added, because it was none of those that are to be slowed."""
         if source in self._until:
-            self._until[source] -= self._every
+            self._until[source] -= seconds
 
     def forget(self, source: Hashable) -> None:
         """Let a source begin anew."""
         self._until.pop(source, None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """An attempt to sign in that has been counted.
+
+    Args:
+        name: the name that is tried, as it is remembered.
+        source: where it comes from, likewise.
+        wait: how many seconds it is to wait first.
+        of_source: how many seconds it has added for others from there.
+        of_name: how many seconds it has added for others who try the name.
+    """
+
+    name: str
+    source: str
+    wait: float
+    of_source: float
+    of_name: float
 
 
 class SignInPace:
@@ -74,11 +100,8 @@ class SignInPace:
         self._names = Slowdown(free=10, every=1.0)
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def begin(self, username: str, address: str, now: datetime) -> float:
+    def begin(self, username: str, address: str, now: datetime) -> Attempt:
         """Count an attempt before it is known whether it succeeds, so that many at the same moment are counted too.
-
-        Returns:
-            how many seconds it is to wait first.
 
         Raises:
             TooManyAttempts: it would have to wait longer than ``PATIENCE``; the sentence says how long.
@@ -90,16 +113,20 @@ class SignInPace:
             raise TooManyAttempts(f"{TOO_MANY} Please try again in {math.ceil(here)} seconds.")
         anywhere = 0.0 if known else min(PATIENCE, self._names.wait(username, now))
         self._pairs.count(pair, now)
-        self._addresses.count(source, now)
-        self._names.count(username, now)
-        return max(here, anywhere)
+        return Attempt(
+            name=username,
+            source=source,
+            wait=max(here, anywhere),
+            of_source=self._addresses.count(source, now),
+            of_name=self._names.count(username, now),
+        )
 
-    def succeeded(self, username: str, address: str) -> None:
+    def succeeded(self, attempt: Attempt) -> None:
         """Let an attempt that has succeeded count for nothing, and know its source from now on."""
-        pair = username, source = _source(username, address)
+        pair = attempt.name, attempt.source
         self._pairs.forget(pair)
-        self._addresses.take_back(source)
-        self._names.take_back(username)
+        self._addresses.take_back(attempt.source, attempt.of_source)
+        self._names.take_back(attempt.name, attempt.of_name)
         self._known[pair] = None
         self._known.move_to_end(pair)
         if len(self._known) > SOURCES:

@@ -4,7 +4,8 @@
   tried if there is such a user. Text that a client sent is no part of it: what is no name may be a password.
 * The first of a kind is recorded at once. What is refused for the same actor, object and reason within a minute is one
   event with a count, so that nobody can flood the audit.
-* Only so many kinds are told apart at once, in all and of one caller; the others are counted together.
+* Only so many kinds are told apart at once, in all and of one caller; the others are counted together. Those of who
+  has not signed in take no room from those of users, and a network of IPv6 is one caller (``domain.slowdown``).
 * What is refused is refused, even if it cannot be recorded; it is counted until it can.
 * What does not exist, or cannot be read, is a mistake and no refusal; neither is looking at something.
 """
@@ -23,6 +24,7 @@ from uuid import UUID
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob
+from api_shim.domain.slowdown import TOO_MANY, network_of
 from api_shim.services.accounts import NAMED_BY, Accounts
 from api_shim.services.approvals import Approvals
 from api_shim.services.jobs import JobCatalogue
@@ -31,7 +33,7 @@ from api_shim.services.results import Results
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedules import Schedules
 from api_shim.store import TYPES, Store, Transaction
-from approval_gate.errors import Conflict, Forbidden, GateError, NotFound
+from approval_gate.errors import Conflict, Forbidden, GateError, NotFound, TooManyAttempts, Unavailable
 from approval_gate.model import Actor, ObjectType
 from flows.inputs import is_storable
 
@@ -44,7 +46,7 @@ WINDOW = timedelta(minutes=1)
 LOOKS_EVERY = 5.0
 """Seconds."""
 MOST, MOST_OF_ONE = 50, 10
-"""How many kinds are told apart at once: in all, and of one caller."""
+"""How many kinds are told apart at once: of users in all, of others in all, and of one caller."""
 OTHERS = "Too many different refusals to tell apart."
 
 
@@ -114,7 +116,7 @@ class Refusal:
     @property
     def source(self) -> object:
         """Whose it is, for the limit of one caller."""
-        return self.actor_id or self.address
+        return self.actor_id or network_of(self.address)
 
     def event(self, count: int, since: datetime, now: datetime) -> AuditEvent:
         """Return the event that tells of this many."""
@@ -172,7 +174,9 @@ class Refusals:
             address: where the attempt came from.
             username: the name that was tried; recorded if there is such a user.
         """
-        await self._note(partial(_sign_in, str(error), address, username))
+        # How long they are to wait is another sentence each second, and no other reason.
+        reason = TOO_MANY if isinstance(error, TooManyAttempts) else str(error)
+        await self._note(partial(_sign_in, reason, address, username))
 
     async def request(self, actor: Actor, reason: str, asked: str) -> None:
         """Record that a request was refused before it reached a use case.
@@ -209,6 +213,9 @@ class Refusals:
     async def _note(self, find: Callable[[Transaction], Refusal | None]) -> None:
         try:
             refusal = await self._store.read(find)
+        except Unavailable as error:
+            logger.warning("A refusal could not be recorded: %s", error)
+            return
         except Exception:
             logger.exception("A refusal could not be recorded.")
             return
@@ -236,9 +243,10 @@ class Refusals:
                 reason=OTHERS,
                 actor_id=refusal.actor_id,
                 actor=refusal.actor,
-                address=refusal.address,
+                address=network_of(refusal.address),
             )
-        full = refusal not in self._counts and len(self._counts) >= MOST
+        alike = sum((each.actor_id is None) is (refusal.actor_id is None) for each in self._counts)
+        full = refusal not in self._counts and alike >= MOST
         return Refusal(act=refusal.act, reason=OTHERS) if full else refusal
 
     async def run(self) -> None:

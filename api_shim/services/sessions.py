@@ -126,10 +126,11 @@ class Sessions:
             # Nobody guesses a key, so whoever has one does not wait for others.
             self._note(token, address)
             return token.user_id, token.id
-        if not await self._room.wait(self._pace.begin(username, address, self._clock())):
+        attempt = self._pace.begin(username, address, self._clock())
+        if not await self._room.wait(attempt.wait):
             raise TooManyAttempts(TOO_MANY)
         user_id = await self._by_password(username, secret)
-        self._pace.succeeded(username, address)
+        self._pace.succeeded(attempt)
         return user_id, None
 
     async def _by_password(self, username: str, secret: str) -> UUID:

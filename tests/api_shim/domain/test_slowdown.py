@@ -48,14 +48,23 @@ def test_a_flood_is_forgotten_soon_after_it_ends() -> None:
 
 def test_what_is_taken_back_or_forgotten_does_not_count() -> None:
     pace = Slowdown(free=1, every=2.0)
-    for _ in range(2):
-        pace.count("a", NOW)
-    pace.take_back("a")
+    added = [pace.count("a", NOW) for _ in range(2)]
+    pace.take_back("a", added[-1])
     assert pace.wait("a", NOW) == 2
     pace.forget("a")
     assert pace.wait("a", NOW) == 0
-    pace.take_back("never seen")
+    pace.take_back("never seen", 2.0)
     pace.forget("never seen")
+
+
+def test_what_has_added_nothing_gives_nothing_back() -> None:
+    pace = Slowdown(free=3, every=2.0)
+    for _ in range(100):
+        pace.take_back("b", pace.count("b", NOW))
+        pace.count("a", NOW)
+    assert pace.count("a", NOW) == 0
+    pace.take_back("a", 0)
+    assert (pace.wait("a", NOW), pace.wait("b", NOW)) == (PATIENCE + 2, 0)
 
 
 def test_no_number_of_sources_fills_the_memory() -> None:
@@ -74,8 +83,15 @@ def tried(pace: SignInPace, times: int, username: str = "alice", address: str = 
     """Fail so many times, and return how long the last one waited."""
     wait = 0.0
     for _ in range(times):
-        wait = pace.begin(username, address, after(seconds))
+        wait = pace.begin(username, address, after(seconds)).wait
     return wait
+
+
+def succeed(pace: SignInPace, username: str) -> float:
+    """Sign in, and return how long that waited."""
+    attempt = pace.begin(username, HERE, NOW)
+    pace.succeeded(attempt)
+    return attempt.wait
 
 
 def test_ten_are_free_for_a_name_from_an_address_and_then_one_every_half_minute() -> None:
@@ -116,8 +132,7 @@ def test_attempts_with_every_name_make_an_address_slower() -> None:
 
 def test_who_has_signed_in_from_there_waits_for_nobody_else() -> None:
     pace = SignInPace()
-    tried(pace, 1)
-    pace.succeeded("alice", HERE)
+    succeed(pace, "alice")
     for number in range(50):
         tried(pace, 1, f"user{number}")
         tried(pace, 1, address=f"192.0.2.{number + 10}")
@@ -129,14 +144,25 @@ def test_who_has_signed_in_from_there_waits_for_nobody_else() -> None:
 def test_one_that_succeeds_counts_for_nothing() -> None:
     pace = SignInPace()
     for number in range(200):
-        assert tried(pace, 1, f"user{number}") == 0
-        pace.succeeded(f"user{number}", HERE)
+        assert succeed(pace, f"user{number}") == 0
+
+
+def test_successes_give_an_address_nothing_that_they_have_not_taken() -> None:
+    pace = SignInPace()
+    succeed(pace, "alice")
+    for number in range(51):
+        tried(pace, 1, f"user{number}")
+    for _ in range(3):
+        tried(pace, 1)
+    for _ in range(100):
+        succeed(pace, "alice")
+    with pytest.raises(TooManyAttempts):
+        tried(pace, 1, "bob")
 
 
 def test_a_name_of_any_length_is_remembered_in_a_few_characters() -> None:
     pace = SignInPace()
-    tried(pace, 1, "x" * 1_000_000)
-    pace.succeeded("x" * 1_000_000, HERE)
+    succeed(pace, "x" * 1_000_000)
     assert {len(name) for name, _ in pace._known} == {151}
     assert SOURCES < 100_000
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,10 +13,12 @@ import pytest
 
 from api_shim.domain.accounts import COOKIE, User
 from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.slowdown import TOO_MANY
 from api_shim.services.authentication import INVALID_TOKEN, Unauthenticated
 from api_shim.services.refusals import MOST, MOST_OF_ONE, OTHERS, WATCHED, Refusals
 from api_shim.services.sessions import WRONG
 from api_shim.store import Store, Transaction
+from approval_gate.errors import TooManyAttempts
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
 from approval_gate.policy import MAY_NOT_SWITCH, NO_PERMISSION, OWN_REQUEST
@@ -249,6 +252,48 @@ def test_many_callers_cannot_flood_the_audit(refusals: Refusals, sqlite_store: S
     tick(refusals)
     assert len(recorded(sqlite_store)) == MOST + 2
     assert counts(sqlite_store)[-1] == (200 - MOST - 1, OTHERS)
+
+
+def fail_from(refusals: Refusals, addresses: Iterable[str]) -> None:
+    async def from_each() -> None:
+        for address in addresses:
+            await refusals.signing_in(Unauthenticated(INVALID_TOKEN), address)
+
+    asyncio.run(from_each())
+
+
+def test_who_has_not_signed_in_hides_nothing_of_a_user(refusals: Refusals, sqlite_store: Store) -> None:
+    fail_from(refusals, [f"192.0.2.{number}" for number in range(200)])
+    refuse(refusals, 1)
+    event = recorded(sqlite_store)[-1]
+    assert (event.actor, event.data["reason"]) == ("alice", "No.")
+
+
+def test_a_network_of_ipv6_is_one_caller(refusals: Refusals, sqlite_store: Store) -> None:
+    fail_from(refusals, [f"2001:db8::{number:x}" for number in range(200)])
+    assert len(recorded(sqlite_store)) == MOST_OF_ONE + 1
+    last = recorded(sqlite_store)[-1]
+    assert (last.data["reason"], last.data["address"]) == (OTHERS, "2001:db8::/64")
+
+
+def test_attempts_that_are_too_many_are_one_kind_however_long_they_are_to_wait(
+    refusals: Refusals, sqlite_store: Store
+) -> None:
+    async def each_second() -> None:
+        for number in range(20):
+            error = TooManyAttempts(f"{TOO_MANY} Please try again in {number} seconds.")
+            await refusals.signing_in(error, HERE, "alice")
+
+    asyncio.run(each_second())
+    assert counts(sqlite_store) == [(1, TOO_MANY)]
+
+
+def test_while_the_store_is_gone_the_log_has_a_line_and_no_traceback(
+    refusals: Refusals, sqlite_store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(str(sqlite_store._engine.url.database)).unlink()
+    refuse(refusals, 1)
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("WARNING", None)]
 
 
 def test_what_was_counted_is_recorded_when_the_server_ends(refusals: Refusals, sqlite_store: Store) -> None:
