@@ -213,8 +213,11 @@ class Plant:
         attempt = uuid4()
         answer, _ticket = self.admissions.ask(run, Attempt(id=attempt, worker="elsewhere:1", code=self.code), self.now)
         match answer:
-            case Hold():
+            case Hold(reason=why):
                 asyncio.run(self.approvals.put_back(run.id))
+                if not self.engine.all_runs[run.id].held:
+                    # As the gate does: a run that is not suspended would look as if it had run.
+                    self.engine.set_state(run.id, "FAILED", "Refused", why)
             case Go() if crash:
                 self.engine.set_state(run.id, "CRASHED", "Crashed", "The process died.")
             case Go():

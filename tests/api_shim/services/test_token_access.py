@@ -159,5 +159,5 @@ def test_the_request_neither_waits_for_the_record_nor_fails_with_it(
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(scenario())
-    assert "The last use of 1 token(s) could not be recorded: The store cannot be reached now." in caplog.text
+    assert "The last use of a token could not be recorded: The store cannot be reached now." in caplog.text
     assert entrance.key not in caplog.text
