@@ -30,6 +30,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/client/client.py": {"clock"},  # how long somebody has waited
     "api_shim/cli/up.py": {"chance"},  # the password of Prefect's own clients
     "api_shim/cli/worker.py": {"environment"},  # where Prefect is, and where Jobs are imported from
+    "api_shim/worker/prefect_ways.py": {"chance", "clock"},  # names, and the heartbeats of workers that have gone
     "api_shim/worker/prefect_run.py": {"environment", "chance"},  # a run's own environment; generators seeded anew
     "api_shim/worker/prefect_worker.py": {"clock", "environment"},  # what is due; what runs are given
     "api_shim/worker/prefect_zygote.py": {"clock", "environment"},  # when files changed; what runs are given

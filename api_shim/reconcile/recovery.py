@@ -115,7 +115,7 @@ def recovery_action(
         ended = _has_ended(result.worker or "", orphaned=orphaned) or (alone and end is RecoveryAction.CANCEL)
         return end if run.state_type in GOING and ended else RecoveryAction.LEAVE
     # The name of such a worker ends with that of its process.
-    left = taken_by != "" and _has_ended(taken_by.rpartition(" ")[2], orphaned=orphaned)
+    left = taken_by != "" and (orphaned or _has_ended(taken_by.rpartition(" ")[2], orphaned=False))
     if not left and now - run.since <= _patience(run, began, alone=alone):
         return RecoveryAction.LEAVE
     recorded = result is not None or known.scheduled is not None

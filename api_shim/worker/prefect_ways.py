@@ -10,9 +10,12 @@ import logging
 import os
 import socket
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import Worker
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
@@ -25,6 +28,10 @@ logger = logging.getLogger("signoff")
 
 QUIET = "prefect.flow_runs.worker"
 """Says in the log of each run that a worker has it: no news, and a call more for each."""
+
+
+SILENT_AFTER = timedelta(minutes=1)
+"""What has not told for this long that it is there will not any more."""
 
 
 class CannotWarm(Exception):
@@ -84,8 +91,14 @@ async def _warm(options: WorkerOptions, folder: str, listener: Listener | None) 
 
 
 def name_of(options: WorkerOptions) -> str:
-    """Return the name of this process as a worker: no other has it, before or after, so it stands for the process."""
-    return f"{options.name} {socket.gethostname()}:{os.getpid()}"
+    """Return the name of this process as a worker, which no other has: in containers, numbers of processes repeat."""
+    return f"{options.name} {uuid4().hex[:6]} {socket.gethostname()}:{os.getpid()}"
+
+
+def _is_silent(worker: Worker) -> bool:
+    """Say whether a worker has not told for long that it is there."""
+    heartbeat = worker.last_heartbeat_time
+    return heartbeat is None or datetime.now(UTC) - heartbeat > SILENT_AFTER
 
 
 async def _answering(options: WorkerOptions) -> None:
@@ -103,8 +116,9 @@ async def _answering(options: WorkerOptions) -> None:
 async def _forget_predecessors(client: PrefectClient, options: WorkerOptions) -> None:
     """Remove the workers of this kind and machine that have ended: each start leaves one, for each has its own name."""
     for worker in await client.read_workers_for_work_pool(options.pool):
-        host, _, number = worker.name.removeprefix(f"{options.name} ").rpartition(":")
-        if host == socket.gethostname() and number.isdigit() and not is_alive(int(number)):
+        host, _, number = worker.name.rpartition(" ")[2].rpartition(":")
+        ours = worker.name.startswith(f"{options.name} ") and host == socket.gethostname() and number.isdigit()
+        if ours and not is_alive(int(number)) and _is_silent(worker):
             which = {"work_pool_name": options.pool, "name": worker.name}
             await client.request("DELETE", "/work_pools/{work_pool_name}/workers/{name}", path_params=which)
 

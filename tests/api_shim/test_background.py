@@ -198,6 +198,7 @@ def test_the_remedy_for_a_run_whose_worker_has_gone(state: str, result: JobResul
         pytest.param("PENDING", ELSEWHERE, False, RecoveryAction.LEAVE, id="alive on another machine"),
         pytest.param("PENDING", LET_GO_AND_GONE.worker, False, RecoveryAction.START_AGAIN, id="ended on this machine"),
         pytest.param("PENDING", HERE, False, RecoveryAction.LEAVE, id="alive on this machine"),
+        pytest.param("PENDING", HERE, True, RecoveryAction.START_AGAIN, id="silent, its number another process's"),
         pytest.param("RUNNING", ELSEWHERE, True, RecoveryAction.START_AGAIN, id="gone before the run had asked"),
         pytest.param("CANCELLING", ELSEWHERE, True, RecoveryAction.CANCEL, id="gone, and the run was cancelled"),
         pytest.param("PENDING", "", True, RecoveryAction.LEAVE, id="of a kind that its runs outlive"),

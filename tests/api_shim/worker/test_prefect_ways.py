@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
@@ -97,11 +98,12 @@ async def test_where_it_cannot_fork_it_is_prefects_own_worker_and_says_why(
 class Workers:
     """Prefect, which knows some workers."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, silent: float) -> None:
         self.names = [*names]
+        self._heartbeat = datetime.now(UTC) - timedelta(seconds=silent)
 
     async def read_workers_for_work_pool(self, _pool: str) -> list[SimpleNamespace]:
-        return [SimpleNamespace(name=name) for name in self.names]
+        return [SimpleNamespace(name=name, last_heartbeat_time=self._heartbeat) for name in self.names]
 
     async def request(self, _method: str, _path: str, path_params: dict[str, str]) -> None:
         self.names.remove(path_params["name"])
@@ -110,15 +112,21 @@ class Workers:
 async def test_workers_that_have_ended_are_removed_and_no_others() -> None:
     here, process = socket.gethostname(), await asyncio.create_subprocess_exec(sys.executable, "-c", "")
     await process.wait()
-    ended = process.pid
-    stay = [f"warm {here}:{os.getpid()}", f"other {here}:{ended}", f"warm elsewhere:{ended}", "ProcessWorker 1"]
-    workers = Workers(*stay, f"warm {here}:{ended}")
+    ended, own = f"{here}:{process.pid}", f"{here}:{os.getpid()}"
+    stay = [f"warm a1 {own}", f"other a1 {ended}", f"warm a1 elsewhere:{process.pid}", "ProcessWorker 1"]
+    workers = Workers(*stay, f"warm a1 {ended}", f"warm {ended}", silent=61)
     await prefect_ways._forget_predecessors(cast(Any, workers), options())
     assert workers.names == stay
+    # One of another container may have the number of a process that is none here.
+    workers = Workers(f"warm a1 {ended}", silent=10)
+    await prefect_ways._forget_predecessors(cast(Any, workers), options())
+    assert workers.names == [f"warm a1 {ended}"]
 
 
-def test_the_name_of_a_worker_is_that_of_its_process() -> None:
-    assert name_of(options()) == f"warm {socket.gethostname()}:{os.getpid()}"
+def test_the_name_of_a_worker_ends_with_its_process_and_is_no_other_workers() -> None:
+    names = {name_of(options()) for _ in range(2)}
+    assert len(names) == 2
+    assert {name.rpartition(" ")[2] for name in names} == {f"{socket.gethostname()}:{os.getpid()}"}
 
 
 @pytest.mark.parametrize(("url", "one"), [("http://127.0.0.1:4200/api", True), ("https://prefect.test/api", False)])
