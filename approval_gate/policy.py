@@ -167,6 +167,11 @@ def views_prefect(actor: Actor) -> bool:
     return any(actor.may(action, ObjectType.PREFECT) for action in (Action.VIEW, Action.WRITE))
 
 
+def views_anything_in_prefect(actor: Actor) -> bool:
+    """Say whether there may be anything in Prefect, ours or not, that the actor may view."""
+    return views_prefect(actor) or any(actor.may(Action.VIEW, kind) for kind in SHOWN_IN_PREFECT)
+
+
 def views_all_of_prefect(actor: Actor) -> bool:
     """Say whether the actor may view everything in Prefect, so that nothing needs to be filtered for them."""
     return actor.may(Action.WRITE, ObjectType.PREFECT) or (views_prefect(actor) and views_every_run(actor))

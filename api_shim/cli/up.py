@@ -213,12 +213,12 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         internal=internal,
         refusals=application.services.refusals,
         origins=Origins(configured, origin, machine_name()),
+        clock=utc_now,
     )
-    server = Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port)
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
-        server.run()
+        Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port).run()
 
 
 def administered(settings: Settings, store: Store) -> tuple[AccountAdmin, str]:

@@ -16,7 +16,7 @@
 * Links are made of an origin that a client cannot choose (``web.origins``), also by Prefect.
 * What depends on who asks is marked so (``web.private_answers``); the documentation and Prefect's pages do not.
 * Prefect's pages cannot load anything from other origins, and cannot be framed.
-* Websockets authenticate with their first message, and follow the same rules for what they are sent.
+* Websockets authenticate with their first message, and follow the same rules (``prefect_sockets.py``).
 * Credentials that are not valid, and writes to Prefect that are refused, are recorded in the audit.
 """
 
@@ -24,8 +24,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import re
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -44,19 +45,18 @@ from api_shim.web.credentials import (
     UI_SETTINGS,
     address_of,
     asking_no_login,
-    credentials_of,
     read_credentials,
     session_key,
 )
 from api_shim.web.origins import Origins, at_origin, redirecting_within
-from api_shim.web.prefect_bounds import TOO_LONG, BoundedReads, is_within_bounds
-from api_shim.web.prefect_reads import READING_METHODS, SOCKET, Simple, needs_write, rule_for
+from api_shim.web.prefect_bounds import MAY_NOT_WRITE, BoundedReads, may_write
+from api_shim.web.prefect_reads import READING_METHODS, needs_write
+from api_shim.web.prefect_sockets import PrefectSockets
 from api_shim.web.prefect_views import PrefectReader
 from api_shim.web.private_answers import private
 from api_shim.web.rewriting import uncompressed
 from approval_gate.errors import GateError, Unavailable
-from approval_gate.model import Action, Actor, Allowed, ObjectType
-from approval_gate.policy import check_type
+from approval_gate.model import Action, Actor, ObjectType
 
 OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?", re.DOTALL)
 PUBLIC = re.compile(r"/api/docs(/.*)?", re.DOTALL)
@@ -71,8 +71,6 @@ AT_HOME = {
     "X-Content-Type-Options": "nosniff",
 }
 """The headers of Prefect's pages, which have inline scripts and compile schemas with ``eval``."""
-
-MAY_NOT_WRITE = "This needs the permission prefect.write."
 
 
 class Gateway:
@@ -89,6 +87,7 @@ class Gateway:
         internal: ``user:password`` of Prefect's internal account.
         refusals: records what is refused.
         origins: says of which origin links are made.
+        clock: returns the current time, timezone-aware.
     """
 
     def __init__(
@@ -104,6 +103,7 @@ class Gateway:
         internal: str,
         refusals: Refusals,
         origins: Origins,
+        clock: Callable[[], datetime],
     ) -> None:
         self._shim = shim
         self._pages = pages
@@ -115,11 +115,19 @@ class Gateway:
         self._refusals = refusals
         self._origins = origins
         self._reader = PrefectReader(prefect, PrefectViews(store), internal)
+        self._sockets = PrefectSockets(
+            prefect=prefect,
+            reader=self._reader,
+            internal=internal,
+            sign_in=self._who,
+            ask_again=self._again,
+            clock=clock,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "websocket":
-            await self._socket(scope, receive, send)
+            await self._sockets(_as_nobody(scope), receive, send)
         elif scope["type"] == "lifespan":
             await self._shim(scope, receive, send)
         elif PAGES.fullmatch(scope["path"]):
@@ -138,6 +146,10 @@ class Gateway:
         except Unauthenticated as error:
             await self._refusals.signing_in(error, address, credentials.username or "")
             raise
+
+    async def _again(self, credentials: Credentials, scope: Scope) -> Actor:
+        # That a token has ended while it was used is no attempt to sign in.
+        return await self._tokens.caller(credentials, address_of(scope))
 
     async def _caller(self, scope: Scope) -> Actor:
         return await self._who(read_credentials(Headers(scope=scope).get("authorization")), scope)
@@ -187,7 +199,8 @@ class Gateway:
         scope, send = at_origin(_as_nobody(scope), origin), redirecting_within(_at_home(send), origin)
         if scope["path"] == UI_SETTINGS:
             send = private(send)
-            with contextlib.suppress(Unauthenticated):
+            # Where nobody can say who it is, the page asks for a login.
+            with contextlib.suppress(GateError):
                 await self._in_session(scope)
                 scope, send = uncompressed(scope), asking_no_login(send)
         await self._prefect(scope, receive, send)
@@ -236,43 +249,6 @@ class Gateway:
         nobody = _as_nobody(scope)
         return {**nobody, "headers": [*nobody["headers"], (b"authorization", basic)]}
 
-    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        signed_in, streamed = False, _is_streamed(scope)
-        watcher: Actor | None = None
-
-        async def sessions() -> Message:
-            nonlocal signed_in, watcher
-            message = await receive()
-            if (not signed_in or streamed) and not is_within_bounds(message):
-                await send({"type": "websocket.close", "code": TOO_LONG})
-                return {"type": "websocket.disconnect", "code": TOO_LONG}
-            if message["type"] != "websocket.receive" or signed_in:
-                return message
-            signed_in = True
-            watcher = await self._connecting(message, scope)
-            # The internal credentials, or none that are valid.
-            token = self._internal if watcher else ""
-            return {**message, "text": json.dumps({"type": "auth", "token": token}), "bytes": None}
-
-        async def watched(message: Message) -> None:
-            if watcher is None or await self._reader.may_send(watcher, message):
-                await send(message)
-
-        await self._prefect(_as_nobody(scope), sessions, watched)
-
-    async def _connecting(self, message: Message, scope: Scope) -> Actor | None:
-        """Return who connects to a websocket, by its first message; None if they may not."""
-        try:
-            actor = await self._who(credentials_of(message), scope)
-        except GateError:
-            return None
-        return actor if may_write(actor) or _is_streamed(scope) else None
-
-
-def _is_streamed(scope: Scope) -> bool:
-    """Say whether a websocket sends what is read, and changes nothing."""
-    return rule_for(SOCKET, scope["path"])[0] is Simple.STREAMED
-
 
 def as_called(scope: Scope, caller: Actor | GateError, origin: str) -> Scope:
     """Return the ASGI scope that our routes expect.
@@ -306,8 +282,3 @@ def _at_home(send: Send) -> Send:
         await send(message)
 
     return keep
-
-
-def may_write(actor: Actor) -> bool:
-    """Say whether the caller has ``prefect.write``, which is the power to run code on workers."""
-    return check_type(actor, Action.WRITE, ObjectType.PREFECT) == Allowed()

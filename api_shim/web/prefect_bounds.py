@@ -31,6 +31,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api_shim.web.bodies import parse_json, receive_whole, received_again
 from api_shim.web.errors import body_of, status_of
 from approval_gate.errors import GateError, Invalid, TooLarge
+from approval_gate.model import Action, Actor, Allowed, ObjectType
+from approval_gate.policy import check_type
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,11 +69,18 @@ LONGEST_PAGE = 50
 LONGEST_QUERY = 16 * 1024
 """Maximum length of a query string in bytes; the address of a page of events contains the filter, twice encoded."""
 
+MAY_NOT_WRITE = "This needs the permission prefect.write."
+
 TOO_LONG = 1009
 """The code with which a websocket is closed after a message that is too long."""
 
 EVENTS = "/api/events/"
 NEXT_PAGE = "/api/events/filter/next"
+
+
+def may_write(actor: Actor) -> bool:
+    """Say whether the caller has ``prefect.write``, which is the power to run code on workers."""
+    return check_type(actor, Action.WRITE, ObjectType.PREFECT) == Allowed()
 
 
 class BoundedReads:

@@ -8,13 +8,16 @@
 * A thing of one of our flows that is not recorded here is for who may view every run; a run that is about to be
   recorded also for who may view its scheduled job.
 * Further pages of events are not offered, because their address holds the filter.
-* What a websocket sends is judged message by message, as things stand then; a message of an unknown kind is not sent.
+* What a websocket sends is judged message by message, as things stand then or stood a moment ago; a message of an
+  unknown kind is not sent.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -39,7 +42,36 @@ from approval_gate.model import Actor
 MAY_NOT_VIEW = "This needs the permission prefect.view."
 MAY_NOT_VIEW_ALL = "This needs the permission to view everything in Prefect, and all Jobs, scheduled jobs and results."
 
+REMEMBERED = timedelta(seconds=2)
+"""For how long it is remembered whether a websocket may tell of something."""
+MOST_REMEMBERED = 1_000
+"""Of how many things it is remembered for one websocket."""
+
 Body = Mapping[str, Any]
+
+
+class Verdicts:
+    """Remembers for a moment what somebody may view, so that not each message of a websocket asks the store.
+
+    Args:
+        clock: returns the current time, timezone-aware.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._found: dict[str, tuple[datetime, bool]] = {}
+
+    async def of(self, thing: str, ask: Callable[[], Awaitable[bool]]) -> bool:
+        """Return what is remembered of a thing, or else what is answered now."""
+        now = self._clock()
+        at, may = self._found.get(thing, (None, False))
+        if at is not None and timedelta() <= now - at < REMEMBERED:
+            return may
+        may = await ask()
+        if len(self._found) >= MOST_REMEMBERED:
+            self._found.clear()
+        self._found[thing] = now, may
+        return may
 
 
 class PrefectReader:
@@ -73,19 +105,30 @@ class PrefectReader:
         except GateError as error:
             await JSONResponse(body_of(error), status_of(error))(scope, receive, send)
 
-    async def may_send(self, actor: Actor, message: Message) -> bool:
-        """Say whether a message may be sent to a caller who watches a websocket."""
+    async def may_send(self, actor: Actor, message: Message, verdicts: Verdicts) -> bool:
+        """Say whether a message may be sent to a caller who watches a websocket.
+
+        Args:
+            actor: the caller.
+            message: the ASGI message.
+            verdicts: what is remembered of the caller.
+        """
         if policy.views_all_of_prefect(actor) or message["type"] != "websocket.send":
             return True
         said = json.loads(message.get("text") or message.get("bytes") or "{}")
         match said.get("type"):
             case "auth_success" | "auth_failure":
                 return True
+            case _ if not policy.views_anything_in_prefect(actor):
+                return False
             case "event":
-                return bool(await self._views.resources(actor, [str(said["event"]["resource"]["prefect.resource.id"])]))
+                resource = str(said["event"]["resource"]["prefect.resource.id"])
+                return await verdicts.of(resource, partial(self._may_view_events, actor, resource))
             case "log":
                 run_id = read_id(str(said["log"]["flow_run_id"]))
-                return run_id is not None and await self._may_view_run(actor, run_id)
+                return run_id is not None and await verdicts.of(
+                    f"log {run_id}", partial(self._may_view_run, actor, run_id)
+                )
             case _:
                 return False
 
@@ -206,6 +249,9 @@ class PrefectReader:
     async def _may_view_run(self, actor: Actor, run_id: UUID) -> bool:
         recorded = await self._views.views_run(actor, run_id)
         return await self._may_view_unrecorded(actor, f"/flow_runs/{run_id}") if recorded is None else recorded
+
+    async def _may_view_events(self, actor: Actor, resource: str) -> bool:
+        return bool(await self._views.resources(actor, [resource]))
 
     async def _may_view_unrecorded(self, actor: Actor, path: str) -> bool:
         """Say whether the actor may view a run or a deployment that is not recorded here."""

@@ -63,6 +63,7 @@ class Origin:
             internal=INTERNAL,
             refusals=application.services.refusals,
             origins=Origins("", ADDRESS),
+            clock=clock,
         )
         self.keys: dict[str, str] = {}
 

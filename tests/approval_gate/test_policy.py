@@ -56,6 +56,7 @@ from approval_gate.policy import (
     run_again,
     runnable,
     views_all_of_prefect,
+    views_anything_in_prefect,
     views_every_run,
     views_prefect,
 )
@@ -1169,3 +1170,21 @@ PREFECT_VIEW, PREFECT_WRITE = grant(ObjectType.PREFECT, VIEW), grant(ObjectType.
 )
 def test_what_of_prefect_somebody_views(who: Actor, runs: bool, prefect: bool, everything: bool) -> None:
     assert (views_every_run(who), views_prefect(who), views_all_of_prefect(who)) == (runs, prefect, everything)
+
+
+@pytest.mark.parametrize(
+    ("who", "anything"),
+    [
+        pytest.param(NOBODY, False, id="who has no permission"),
+        pytest.param(ROOT, True, id="a superuser"),
+        pytest.param(actor(grant(JOB, VIEW, limit=OWN)), True, id="who may view some Jobs"),
+        pytest.param(actor(grant(SCHEDULED, VIEW)), True, id="who may view scheduled jobs"),
+        pytest.param(actor(grant(RESULT, VIEW)), True, id="who may view results"),
+        pytest.param(actor(PREFECT_VIEW), True, id="who may view Prefect"),
+        pytest.param(actor(PREFECT_WRITE), True, id="who may write in Prefect"),
+        pytest.param(actor(grant(JOB, RUN)), False, id="who may run Jobs and view none"),
+        pytest.param(actor(grant(USER, VIEW)), False, id="who may view users"),
+    ],
+)
+def test_whether_there_is_anything_in_prefect_for_somebody(who: Actor, anything: bool) -> None:
+    assert views_anything_in_prefect(who) is anything

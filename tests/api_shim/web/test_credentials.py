@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api_shim.domain.accounts import COOKIE, LONGEST
 from api_shim.store import Store
 from api_shim.web.credentials import session_cookie
-from api_shim.web.gateway import MAY_NOT_WRITE
+from api_shim.web.prefect_bounds import MAY_NOT_WRITE
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
 

@@ -19,10 +19,10 @@ from api_shim.domain.model import JobResult
 from api_shim.services.authentication import Credentials, Unauthenticated
 from api_shim.store import Store
 from api_shim.store.database import FILE_GONE
-from api_shim.web.credentials import read_auth_string, read_credentials
-from api_shim.web.gateway import MAY_NOT_WRITE, OURS, PAGES, Gateway
+from api_shim.web.credentials import UI_SETTINGS, read_auth_string, read_credentials
+from api_shim.web.gateway import OURS, PAGES, Gateway
 from api_shim.web.origins import Origins
-from api_shim.web.prefect_bounds import EVENTS_FILTER, FILTER
+from api_shim.web.prefect_bounds import EVENTS_FILTER, FILTER, MAY_NOT_WRITE
 from api_shim.web.prefect_reads import needs_write
 from approval_gate.errors import Unavailable
 from tests.api_shim.origin import ADDRESS, INTERNAL, Origin
@@ -211,6 +211,12 @@ def test_a_store_whose_file_is_gone_is_told_to_everybody_and_lets_nobody_in(orig
     assert origin.passed == []
 
 
+def test_the_settings_of_prefects_pages_are_there_while_the_store_is_gone(origin: Origin) -> None:
+    Path(str(origin.store._engine.url.database)).unlink()
+    answer = origin.ask("GET", UI_SETTINGS, None, headers={"Cookie": f"{COOKIE}=x"})
+    assert (answer.status_code, answer.json()) == (200, {"prefect": True})
+
+
 def test_what_is_ours_never_reaches_prefect(origin: Origin) -> None:
     for path in ("/api", "/api/extras/nothing/", "/api/users/users/", "/signoff/x"):
         assert origin.ask("GET", path).status_code in {200, 404}
@@ -259,6 +265,7 @@ class Gate(Origin):
             internal=INTERNAL,
             refusals=self.refusals,
             origins=Origins("", ADDRESS),
+            clock=clock,
         )
 
     async def _shim(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -17,7 +17,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api_shim.services.prefect_views import PrefectViews
 from api_shim.store import Store
-from api_shim.web.prefect_views import MAY_NOT_VIEW, MAY_NOT_VIEW_ALL, PrefectReader
+from api_shim.web.prefect_views import (
+    MAY_NOT_VIEW,
+    MAY_NOT_VIEW_ALL,
+    MOST_REMEMBERED,
+    REMEMBERED,
+    PrefectReader,
+    Verdicts,
+)
 from approval_gate.constraints import UNLIMITED
 from approval_gate.model import Action, Actor, Grant, ObjectType
 from tests.api_shim.origin import INTERNAL, Origin
@@ -288,6 +295,39 @@ def test_a_websocket_sends_what_may_be_viewed(viewed: Viewed, who: str) -> None:
         "answer": message("auth_success"),
         "end": {"type": "websocket.close"},
     }
-    sent = {name for name, each in seen.items() if asyncio.run(reader.may_send(actor, each))}
+    sent = {name for name, each in seen.items() if asyncio.run(reader.may_send(actor, each, Verdicts(lambda: NOW)))}
     expected = {"nobody": set(), "limited": {"event", "log"}, "everything": set(seen)}
     assert sent == expected[who] | {"answer", "end"}
+
+
+def test_who_may_view_nothing_is_sent_nothing_without_a_question(
+    viewed: Viewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewed.store, "read", None)
+    reader = PrefectReader(viewed._prefect, PrefectViews(viewed.store), INTERNAL)
+    actor, told = Actor(id=uuid4(), username="nobody"), message("log", log={"flow_run_id": viewed.run_id("A")})
+    assert asyncio.run(reader.may_send(actor, told, Verdicts(lambda: NOW))) is False
+
+
+def test_a_verdict_is_remembered_for_a_moment(clock: Clock) -> None:
+    asked: list[str] = []
+    verdicts = Verdicts(clock)
+
+    def may(thing: str) -> bool:
+        async def ask() -> bool:
+            asked.append(thing)
+            return thing == "a"
+
+        return asyncio.run(verdicts.of(thing, ask))
+
+    assert [may(thing) for thing in "abab"] == [True, False, True, False]
+    assert asked == ["a", "b"]
+    clock.forward(seconds=REMEMBERED.total_seconds())
+    assert may("a")
+    assert asked == ["a", "b", "a"]
+    clock.forward(seconds=-1)
+    assert may("a")
+    assert len(asked) == 4, "a clock that is set back makes nothing last longer"
+    for number in range(MOST_REMEMBERED * 2):
+        may(str(number))
+    assert len(verdicts._found) <= MOST_REMEMBERED
