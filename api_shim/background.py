@@ -105,9 +105,10 @@ class BackgroundLoop:
     async def tick(self) -> None:
         """Do once what is due."""
         now = self._clock()
+        # First, and whatever becomes of the rest: the end of the audit is kept elsewhere.
+        await self._heads.tell(now)
         if await self._store.read(lambda tx: tx.has_work(now)):
             await self._work(now)
-        await self._heads.tell(now)
         if self._swept is None or now - self._swept >= SWEEP_EVERY:
             self._swept = now
             await self._sweep(now)

@@ -53,7 +53,7 @@ from api_shim.web.prefect_writes import OneWriter
 from api_shim.web.proxies import BehindProxies, read_networks
 from api_shim.worker.process import Way, WorkerOptions
 from api_shim.worker.supervisor import WorkerProcess
-from api_shim.worker.wake import Notifier, NotifiesWorkers
+from api_shim.worker.wake import Notifier, NotifiesWorkers, overhearing_polls
 from approval_gate.errors import Unavailable
 from flows.registry import Discovery, discover
 
@@ -205,7 +205,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     front = Gateway(
         shim=shim,
         pages=application.pages,
-        prefect=reached,
+        prefect=overhearing_polls(reached, settings.pool, application.served.heard),
         store=store,
         tokens=application.tokens,
         sessions=application.sessions,

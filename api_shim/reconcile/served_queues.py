@@ -1,6 +1,7 @@
 """Which work queues a worker serves, and which workers have gone, known from a look at Prefect a few seconds ago.
 
-* Nobody who asks for a run waits for Prefect: what it last said counts, as long as that is fresh.
+* Nobody who asks for a run waits for Prefect: what it last said counts, as long as that is fresh. So does what this
+  server has heard: under load, Prefect writes down only later that a worker has asked.
 * Unknown is not «none»: while Prefect is silent, and until the workers have had the time to come back after this server
   has started, runs are accepted and wait.
 * A worker that has not told for 30 seconds that it is there has gone; and so has one that Prefect does not know.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 from api_shim.domain.ports import Orchestrator
@@ -51,6 +52,7 @@ class ServedQueues:
         self._patience = patience
         self._looked: datetime | None = None
         self._polls: Mapping[str, datetime | None] = {}
+        self._heard: dict[str, datetime] = {}
         self._heartbeats: Mapping[str, datetime] = {}
 
     async def run(self) -> None:
@@ -73,12 +75,16 @@ class ServedQueues:
         self._heartbeats = await self._engine.worker_heartbeats()
         self._looked = now
 
+    def heard(self, queues: Collection[str]) -> None:
+        """Note that a worker has just asked for runs, of these queues or of all that are known."""
+        self._heard |= dict.fromkeys(queues or self._polls, self._clock())
+
     def is_served(self, queue: str) -> bool | None:
         """Say whether a worker serves this queue; None if that is not known."""
         now = self._clock()
-        polled = self._polls.get(queue)
-        if polled is not None and now - polled < SILENT_AFTER:
-            return True
+        for polled in (self._heard.get(queue), self._polls.get(queue)):
+            if polled is not None and now - polled < SILENT_AFTER:
+                return True
         return False if self._is_fresh(now) and self._workers_are_back(now) else None
 
     def has_gone(self, worker: str) -> bool:

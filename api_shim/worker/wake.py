@@ -5,6 +5,7 @@
 * To notify never waits and never fails: a full socket belongs to a worker that is awake, a dead one is removed.
 * A call that sets a run to start may come from anybody (a person, an automation, Prefect's UI); so calls are looked at
   where all of them pass, and not where we make ours.
+* That a worker asks for runs is heard there too: under load, Prefect writes it down only later.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -108,23 +109,23 @@ def _address(folder: int, name: str) -> str:
     return f"/proc/self/fd/{folder}/{name}"
 
 
-class NotifiesWorkers:
-    """Prefect's application, that wakes the workers when somebody sets a run to start.
+class Overhears:
+    """Prefect's application, that tells of some calls when they have succeeded.
 
     Args:
         app: Prefect's ASGI application.
-        notify: wakes them.
-        clock: tells the time, aware.
+        calls: the paths of the calls, which are made by POST.
+        tell: is told the path and the body.
     """
 
-    def __init__(self, app: ASGIApp, notify: Callable[[], None], clock: Callable[[], datetime]) -> None:
+    def __init__(self, app: ASGIApp, calls: re.Pattern[str], tell: Callable[[str, bytes], None]) -> None:
         self._app = app
-        self._notify = notify
-        self._clock = clock
+        self._calls = calls
+        self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
-        if scope["type"] != "http" or scope["method"] != "POST" or not SETS_STATE.fullmatch(scope["path"]):
+        if scope["type"] != "http" or scope["method"] != "POST" or not self._calls.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
         body = bytearray()
@@ -137,13 +138,49 @@ class NotifiesWorkers:
         async def tell(message: Message) -> None:
             await send(message)
             if message["type"] == "http.response.start" and message["status"] < 300:
-                self._consider(scope["path"], bytes(body))
+                self._tell(scope["path"], bytes(body))
 
         await self._app(scope, overheard, tell)
+
+
+class NotifiesWorkers(Overhears):
+    """Prefect's application, that wakes the workers when somebody sets a run to start.
+
+    Args:
+        app: Prefect's ASGI application.
+        notify: wakes them.
+        clock: tells the time, aware.
+    """
+
+    def __init__(self, app: ASGIApp, notify: Callable[[], None], clock: Callable[[], datetime]) -> None:
+        super().__init__(app, SETS_STATE, self._consider)
+        self._notify = notify
+        self._clock = clock
 
     def _consider(self, path: str, body: bytes) -> None:
         if path.rstrip("/").endswith("/resume") or starts_before(body, self._clock() + PREFETCHED):
             self._notify()
+
+
+def overhearing_polls(app: ASGIApp, pool: str, heard: Callable[[Collection[str]], None]) -> ASGIApp:
+    """Return Prefect's application, that tells when a worker has asked for runs.
+
+    Args:
+        app: Prefect's ASGI application.
+        pool: the work pool.
+        heard: is told the queues that were asked about; none stands for all.
+    """
+    polls = re.compile(rf"/api/work_pools/{re.escape(pool)}/get_scheduled_flow_runs/?")
+    return Overhears(app, polls, lambda _path, body: heard(polled_queues(body)))
+
+
+def polled_queues(body: bytes) -> list[str]:
+    """Return the queues that a worker asks about; none for all.
+
+    Args:
+        body: of the call, which Prefect has understood.
+    """
+    return [str(name) for name in json.loads(body or b"{}").get("work_queue_names") or ()]
 
 
 def starts_before(body: bytes, then: datetime) -> bool:

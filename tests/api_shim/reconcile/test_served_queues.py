@@ -84,6 +84,27 @@ def test_while_prefect_is_silent_the_last_look_counts(engine: FakeEngine, served
 
 
 @pytest.mark.parametrize(
+    ("queues", "default", "bulk"),
+    [
+        pytest.param(["default"], True, False, id="one queue"),
+        pytest.param([], True, True, id="all queues of the pool"),
+        pytest.param(["no such queue"], False, False, id="another one"),
+    ],
+)
+def test_what_a_worker_was_heard_to_ask_counts_before_prefect_tells_of_it(
+    engine: FakeEngine, served: ServedQueues, clock: Clock, queues: list[str], default: bool, bulk: bool
+) -> None:
+    engine.served.clear()
+    clock.now += COMES_BACK_WITHIN
+    look(served)
+    served.heard(queues)
+    assert (served.is_served("default"), served.is_served("bulk")) == (default, bulk)
+    clock.now += SILENT_AFTER
+    look(served)
+    assert (served.is_served("default"), served.is_served("bulk")) == (False, False)
+
+
+@pytest.mark.parametrize(
     ("told", "looked", "gone"),
     [
         pytest.param(0, True, False, id="just told that it is there"),

@@ -7,6 +7,7 @@ import json
 import select
 import stat
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from api_shim.prefect_api.prefect_server import connect
-from api_shim.worker.wake import Listener, Notifier, NotifiesWorkers
+from api_shim.worker.wake import Listener, Notifier, NotifiesWorkers, overhearing_polls
 from tests.factories import NOW
 
 SOON, LATER = (NOW + timedelta(seconds=seconds) for seconds in (5, 60))
@@ -74,6 +76,24 @@ def test_a_home_without_workers_and_a_worker_that_does_not_listen_hold_nobody_up
     deaf.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status", "heard"),
+    [
+        ("/work_pools/signoff/get_scheduled_flow_runs", {"work_queue_names": ["bulk"]}, 200, [["bulk"]]),
+        ("/work_pools/signoff/get_scheduled_flow_runs", {"work_queue_names": None}, 200, [[]]),
+        ("/work_pools/signoff/get_scheduled_flow_runs", {}, 200, [[]]),
+        ("/work_pools/signoff/get_scheduled_flow_runs", {}, 503, []),
+        ("/work_pools/another/get_scheduled_flow_runs", {}, 200, []),
+        ("/work_pools/signoff/workers/filter", {}, 200, []),
+    ],
+)
+def test_what_a_worker_asks_of_this_pool_is_heard(path: str, body: Any, status: int, heard: list[list[str]]) -> None:
+    told: list[Collection[str]] = []
+    app = overhearing_polls(echoing(status), "signoff", told.append)
+    assert asked(app, "POST", path, body) == body
+    assert told == heard
+
+
 def state(name: str, at: datetime | None = None) -> dict[str, Any]:
     details = {} if at is None else {"state_details": {"scheduled_time": at.isoformat()}}
     return {"state": {"type": name, **details}}
@@ -99,16 +119,23 @@ def state(name: str, at: datetime | None = None) -> dict[str, Any]:
 )
 def test_what_sets_a_run_to_start_soon_wakes(method: str, path: str, body: Any, status: int, wakes: bool) -> None:
     woken = []
+    app = NotifiesWorkers(echoing(status), lambda: woken.append(True), lambda: NOW.astimezone(UTC))
+    assert asked(app, method, path, body) == json.loads(json.dumps(body))
+    assert bool(woken) == wakes
+
+
+def echoing(status: int) -> ASGIApp:
+    """Return a Prefect that answers with what it was sent."""
 
     async def answer(request: Request) -> JSONResponse:
         return JSONResponse(await request.json(), status)
 
-    prefect = Starlette(routes=[Route("/api/{rest:path}", answer, methods=["GET", "POST"])])
-    app = NotifiesWorkers(prefect, lambda: woken.append(True), lambda: NOW.astimezone(UTC))
+    return Starlette(routes=[Route("/api/{rest:path}", answer, methods=["GET", "POST"])])
 
+
+def asked(app: ASGIApp, method: str, path: str, body: Any) -> Any:
     async def ask() -> Any:
         async with connect(app, "prefect:random") as client:
             return (await client.request(method, path, json=body)).json()
 
-    assert asyncio.run(ask()) == json.loads(json.dumps(body))
-    assert bool(woken) == wakes
+    return asyncio.run(ask())
