@@ -146,7 +146,6 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
     case = authorize(tx, actor, Action.CHANGE, by, now, partial(policy.approve, actor, force=decision.force))
     row = case.row
     if row.approval is ApprovalState.APPROVED:
-        check_seen(case, decision.version)
         return row
     check_seen(case, decision.version, needed=row.edited)
     check_still_active(tx, actor)

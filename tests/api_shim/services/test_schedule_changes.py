@@ -15,6 +15,7 @@ from api_shim.domain.audit import EventType
 from api_shim.domain.model import Job, JobResult, Participant, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times
+from api_shim.parsing.decision import Decision
 from api_shim.reconcile.desired_state import own_deployment
 from api_shim.reconcile.drift import differs
 from api_shim.services.approval_state import return_stale
@@ -171,7 +172,7 @@ def test_what_is_changed_is_kept_remembered_and_followed(
     row = asked(plant, schedule)
     plant.now += MINUTE
     after = edit(plant, plant.actor, row, **body)
-    changed = {"date_changed": plant.now, "version": row.version + 1, "edited": bool(HOW & to.keys())}
+    changed = {"date_changed": plant.now, "version": row.version + 1, "edited": bool((HOW | {"name"}) & to.keys())}
     following = ("due_from", "flow_run_id", "next_look_at", "projected_version", "run_number")
     followed = {name: getattr(after, name) for name in following}
     assert after == replace(row, **to, **changed, **followed)
@@ -441,7 +442,7 @@ def test_who_only_renamed_it_may_approve_it(plants: Plants) -> None:
     row = asked(plant, LATER)
     carol = editor(plant)
     edit(plant, carol, row, name="renamed")
-    assert decide(plant, "approve", carol, row).approval is APPROVED
+    assert decide(plant, "approve", carol, row, version=shown(plant, row)).approval is APPROVED
 
 
 def test_an_approval_that_has_become_stale_while_it_was_disabled_is_asked_for_again(plants: Plants) -> None:
@@ -521,10 +522,18 @@ def test_what_a_person_has_edited_is_approved_with_its_version_only(plants: Plan
     assert (after.approval, after.edited) == (APPROVED, False)
 
 
-def test_what_is_renamed_or_has_other_code_is_not_edited(plants: Plants) -> None:
+def test_what_is_called_as_another_request_was_is_not_approved_unseen(plants: Plants) -> None:
+    plant = ready(plants, **APPROVAL)
+    row, other = asked(plant, LATER), asked(plant, {**LATER, "name": "other"})
+    edit(plant, plant.actor, row, name="old")
+    edit(plant, plant.actor, other, name=row.name)
+    with pytest.raises(Conflict, match="edited"):
+        asyncio.run(plant.approvals.approve(approver(plant), {"name": row.name}, Decision()))
+
+
+def test_what_is_disabled_or_has_other_code_is_not_edited(plants: Plants) -> None:
     plant = ready(plants, **APPROVAL)
     row = asked(plant, LATER)
-    edit(plant, plant.actor, row, name="renamed")
     edit(plant, plant.actor, row, enabled=False)
     edit(plant, plant.actor, row, enabled=True)
     plant.change(plant.only(Job), code_digest="another")
