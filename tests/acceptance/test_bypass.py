@@ -403,7 +403,8 @@ def test_a_quick_run_is_a_request_by_the_rules(stage: Stage, live: Live, people:
 
 
 def test_prefects_command_line_asks_for_approval_too(stage: Stage, live: Live, people: People) -> None:
-    who = people.add(("extras.job", "run", None))
+    seen = ("extras.job", "extras.scheduledjob", "extras.jobresult")
+    who = people.add(("extras.job", "run", None), *((kind, "view", None) for kind in seen))
     env = environment(PREFECT_API_URL=f"{live.origin}/api", PREFECT_API_AUTH_STRING=f"{who}:{live.key(who)}")
     for job, state in (("Change", "waiting for approval"), ("Greet", "")):
         done = subprocess.run(
