@@ -86,7 +86,7 @@ def test_a_run_that_fails_leaves_with_3_and_one_that_is_held_with_4(person: Call
     name = unique("held")
     alice("run", "Change", "--name", name, "--wait", status=4)
     assert name in bob("queue").stdout
-    assert alice("approve", name, status=1).stderr == "error: You cannot approve your own job request!\n"
+    assert alice("approve", name, "--yes", status=1).stderr == "error: You cannot approve your own job request!\n"
     bob("dry-run", name)
     assert bob("deny", name, "--comment", "No.").stdout == f"Denied «{name}».\n"
 

@@ -44,7 +44,7 @@ def review(ref: Ref) -> Operation[schemas.Review]:
 
     Contract 6.
 
-    >>> held = shim.run("Change", name="careful").scheduled_job
+    >>> held = shim.run("Change", name="looked at").scheduled_job
     >>> bob.review(held).runs_as == me
     True
     """
