@@ -402,8 +402,8 @@ def test_a_request_stays_the_same_whatever_else_changes(to: dict[str, Any], job_
     assert version_of(replace(ROW, **to), replace(JOB, **job_to)) == version_of(ROW, JOB)
 
 
-def test_a_version_is_short_and_tells_no_input() -> None:
-    assert re.fullmatch("[0-9a-f]{12}", version_of(ROW, JOB))
+def test_a_version_is_a_whole_hash_for_which_nobody_finds_another_request() -> None:
+    assert re.fullmatch("[0-9a-f]{64}", version_of(ROW, JOB))
 
 
 def test_the_start_of_what_runs_at_once_is_not_decided_about() -> None:
