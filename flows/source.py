@@ -183,7 +183,7 @@ def module_digest(job_class: type) -> str:
         source = inspect.getsource(sys.modules[job_class.__module__])
     except (KeyError, OSError, TypeError):
         return ""
-    return hashlib.sha256(source.encode(errors="surrogateescape")).hexdigest()
+    return _sha256(source.encode(errors="surrogateescape"))
 
 
 def _is_root(base: type, job_class: type) -> bool:

@@ -23,6 +23,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from api_shim.web.bodies import receive_whole, received_again
 from api_shim.web.gateway import Gateway
 
 PLAN = Path(os.environ["FAULTS"])
@@ -45,12 +46,10 @@ class Faults:
         if scope["type"] != "http" or not self._is_planned():
             await self._gateway(gateway, scope, receive, send)
             return
-        body = await _read(receive)
-        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def read() -> Message:
-            return unread.pop() if unread else await receive()
-
+        body = await receive_whole(receive)
+        if body is None:
+            return
+        read = received_again(body, receive)
         match self._fault(f"{scope['method']} {scope['path']} {_subject_of(body)}"):
             case "busy":
                 await BUSY(scope, read, send)
@@ -76,14 +75,6 @@ class Faults:
                     lines.write(f"{fault['of']}\n")
                 return str(fault["do"])
         return ""
-
-
-async def _read(receive: Receive) -> bytes:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body, more = body + message.get("body", b""), message.get("more_body", False)
-    return body
 
 
 async def _nowhere(_message: Message) -> None:

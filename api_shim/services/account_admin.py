@@ -53,7 +53,6 @@ from api_shim.services.accounts import (
     lock_concerned,
     record,
     remove_account,
-    tokens_from,
     user_named,
 )
 from api_shim.services.authentication import actor_of, hash_key
@@ -342,9 +341,9 @@ class AccountAdmin:
         if token is None:
             raise NotFound("There is no such token.")
         lock_concerned(tx, token)
-        others, [user] = tokens_from(tx, token), tx.all(User, id=[token.user_id])
-        remove_account(tx, token, now, self._by)
-        return Revoked(token=token, username=user.username, others=len(others))
+        [user] = tx.all(User, id=[token.user_id])
+        ended = remove_account(tx, token, now, self._by)
+        return Revoked(token=token, username=user.username, others=len(ended))
 
     # Permissions
 

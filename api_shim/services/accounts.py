@@ -366,7 +366,7 @@ def change_account(
     return after
 
 
-def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author) -> None:
+def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author) -> list[Token]:
     """Remove an account that may be removed, and with tokens those that were made with them.
 
     Args:
@@ -375,6 +375,9 @@ def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author) -
         now: the time.
         by: who removes it.
 
+    Returns:
+        the tokens that have ended because they came from it.
+
     Raises:
         Conflict: no active superuser would remain.
     """
@@ -382,11 +385,13 @@ def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author) -
     if isinstance(thing, User):
         for token in tx.all(Token, order="id", user_id=thing.id):
             record(tx, Action.DELETE, token, now, by, before=described(tx, token))
-    for token in tokens_from(tx, thing):
+    ended = tokens_from(tx, thing)
+    for token in ended:
         record(tx, Action.DELETE, token, now, by, before=described(tx, token))
         tx.remove(token)
     record(tx, Action.DELETE, thing, now, by, before=described(tx, thing))
     tx.remove(thing)
+    return ended
 
 
 def tokens_from(tx: Transaction, thing: Account) -> list[Token]:

@@ -11,15 +11,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
+from typing import Any
 from uuid import UUID
 
-from api_shim.domain.model import DeletedRun, Job, JobResult, PendingCleanup, ScheduledJob
+from api_shim.domain.model import DeletedRun, Job, JobResult, PendingCleanup
 from api_shim.parsing.fields import read_id
 from api_shim.reconcile.desired_state import allowed_name
 from api_shim.services.authorization import permitted_ids
-from api_shim.store import Store, Transaction
+from api_shim.store import TYPES, Store, Transaction
 from approval_gate.model import Action, Actor, ObjectType
 
 MOST = 5_000
@@ -122,25 +123,29 @@ def _ids_in(names: Iterable[str], prefixes: Collection[str]) -> Iterable[UUID]:
 
 
 def _views_run(actor: Actor, run_id: UUID, tx: Transaction) -> bool | None:
-    kinds: tuple[tuple[ObjectType, type[JobResult | ScheduledJob]], ...] = (
-        (ObjectType.JOB_RESULT, JobResult),
-        (ObjectType.SCHEDULED_JOB, ScheduledJob),
-    )
-    for kind, model in kinds:
-        recorded = tx.get(model, flow_run_id=run_id)
-        if recorded is not None:
-            return bool(permitted_ids(tx, actor, Action.VIEW, kind, [recorded.id]))
-    is_deleted = any(tx.exists(kind, flow_run_id=run_id) for kind in (DeletedRun, PendingCleanup))
-    return False if is_deleted else None
+    kinds = (ObjectType.JOB_RESULT, ObjectType.SCHEDULED_JOB)
+    return _views_recorded(actor, kinds, (DeletedRun, PendingCleanup), {"flow_run_id": run_id}, tx)
 
 
 def _views_deployment(actor: Actor, deployment_id: UUID, tx: Transaction) -> bool | None:
-    kinds: tuple[tuple[ObjectType, type[Job | ScheduledJob]], ...] = (
-        (ObjectType.JOB, Job),
-        (ObjectType.SCHEDULED_JOB, ScheduledJob),
-    )
-    for kind, model in kinds:
-        recorded = tx.get(model, deployment_id=deployment_id)
+    kinds = (ObjectType.JOB, ObjectType.SCHEDULED_JOB)
+    return _views_recorded(actor, kinds, (PendingCleanup,), {"deployment_id": deployment_id}, tx)
+
+
+def _views_recorded(
+    actor: Actor, kinds: Iterable[ObjectType], deleted: Iterable[type[Any]], by: Mapping[str, Any], tx: Transaction
+) -> bool | None:
+    """Say whether the actor may view the first object that is found; None for what was never recorded.
+
+    Args:
+        actor: who views it.
+        kinds: the types of objects that are looked for, in this order.
+        deleted: what remembers objects that were deleted, which nobody views.
+        by: the field that tells which.
+        tx: the transaction.
+    """
+    for kind in kinds:
+        recorded = tx.get(TYPES[kind], **by)
         if recorded is not None:
             return bool(permitted_ids(tx, actor, Action.VIEW, kind, [recorded.id]))
-    return False if tx.exists(PendingCleanup, deployment_id=deployment_id) else None
+    return False if any(tx.exists(kind, **by) for kind in deleted) else None

@@ -211,7 +211,7 @@ class Gateway:
             # What is sent to be checked is compared with our forms, which takes time for each of its values.
             bounded = CHECKS_VALUES.fullmatch(scope["path"])
             await (BoundedReads(ours) if bounded else ours)(scope, receive, send)
-        elif needs_write(scope["method"], scope["path"]) and not may_write(actor):
+        elif (writes := needs_write(scope["method"], scope["path"])) and not may_write(actor):
             # Prefect's pages read what not everybody may read; only who wants to change something tries anything.
             if scope["method"] not in READING_METHODS:
                 await self._refusals.request(actor, MAY_NOT_WRITE, f"{Action.WRITE} {ObjectType.PREFECT}")
@@ -219,11 +219,11 @@ class Gateway:
         else:
             origin = self._origins.of(scope)
             scope, send = at_origin(self._as_internal(scope), origin), redirecting_within(send, origin)
-            await self._answering(actor, scope)(scope, receive, send)
+            await self._answering(actor, writes=writes)(scope, receive, send)
 
-    def _answering(self, actor: Actor, scope: Scope) -> ASGIApp:
+    def _answering(self, actor: Actor, *, writes: bool) -> ASGIApp:
         """Return what answers a request to Prefect that the caller may make."""
-        if needs_write(scope["method"], scope["path"]):
+        if writes:
             return self._prefect
         reading = partial(self._reader.answer, actor)
         return reading if may_write(actor) else BoundedReads(reading)

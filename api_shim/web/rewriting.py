@@ -11,6 +11,8 @@ from collections.abc import Callable
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
+from api_shim.web.bodies import received_again
+
 OF_BODY = frozenset({b"content-length", b"content-type", b"transfer-encoding", b"content-encoding"})
 """The headers that describe a body."""
 
@@ -25,12 +27,7 @@ def with_body(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Recei
     """
     kept = [(name, value) for name, value in scope["headers"] if name not in OF_BODY]
     of_body = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def read() -> Message:
-        return unread.pop() if unread else await receive()
-
-    return {**scope, "headers": [*kept, *of_body]}, read
+    return {**scope, "headers": [*kept, *of_body]}, received_again(body, receive)
 
 
 def uncompressed(scope: Scope) -> Scope:

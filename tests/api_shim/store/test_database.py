@@ -134,14 +134,20 @@ def test_a_store_of_a_newer_version_is_refused_in_a_sentence(store: Store, store
         store.migrate()
 
 
+def store_at(revision: str, url: str, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a store with the tables of an earlier version; to migrate it again brings it to this one."""
+    store = Store(url)
+    upgrade = database.command.upgrade
+    with monkeypatch.context() as before:
+        before.setattr(database.command, "upgrade", lambda config, _head: upgrade(config, revision))
+        store.migrate()
+    return store
+
+
 def test_job_results_of_before_they_had_ids_of_their_own_keep_their_runs(
     empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(empty_url)
-    upgrade = database.command.upgrade
-    with monkeypatch.context() as before:
-        before.setattr(database.command, "upgrade", lambda config, _head: upgrade(config, "0004"))
-        store.migrate()
+    store = store_at("0004", empty_url, monkeypatch)
     result = uuid4()
     engine = create_engine(empty_url)
     statement = (
@@ -161,11 +167,7 @@ def test_job_results_of_before_they_had_ids_of_their_own_keep_their_runs(
 def test_what_had_its_approval_switched_off_before_that_was_recorded_is_marked(
     empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(empty_url)
-    upgrade = database.command.upgrade
-    with monkeypatch.context() as before:
-        before.setattr(database.command, "upgrade", lambda config, _head: upgrade(config, "0008"))
-        store.migrate()
+    store = store_at("0008", empty_url, monkeypatch)
     # By what the code asks for and what is set: what is known of who switched it off.
     expected = {(True, True): None, (True, False): {"by": "", "at": None}, (False, False): None, (False, True): None}
     engine = create_engine(empty_url)
@@ -216,11 +218,7 @@ def test_what_waits_from_before_is_known_to_be_edited(
 def test_the_digest_of_before_all_code_was_covered_stays_that_of_the_module(
     empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(empty_url)
-    upgrade = database.command.upgrade
-    with monkeypatch.context() as before:
-        before.setattr(database.command, "upgrade", lambda config, _head: upgrade(config, "0008"))
-        store.migrate()
+    store = store_at("0008", empty_url, monkeypatch)
     engine = create_engine(empty_url)
     samples = {"BOOL": "false", "FLOAT": "0", "DOUBLE": "0", "INT": "0", "DATE": "'2026-05-04'", "TIME": "'2026-05-04'"}
     row = {
