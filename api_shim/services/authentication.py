@@ -15,13 +15,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from api_shim.domain.accounts import Permission, PermissionGroup, PermissionUser, Token, User, UserGroup
+from api_shim.domain.accounts import Permission, Token, User
 from api_shim.store import Transaction
 from api_shim.store.columns import path_types
 from approval_gate import constraints
@@ -134,19 +133,10 @@ def actors_of(tx: Transaction, users: list[User]) -> list[Actor]:
 
 def _grants_of(tx: Transaction, ids: list[UUID]) -> Mapping[UUID, list[Grant]]:
     """Return the grants of each of these users."""
-    members: dict[UUID, list[UUID]] = defaultdict(list)
-    for link in tx.all(UserGroup, user_id=ids):
-        members[link.group_id].append(link.user_id)
-    receivers: dict[UUID, set[UUID]] = defaultdict(set)
-    for row in tx.all(PermissionUser, user_id=ids):
-        receivers[row.permission_id].add(row.user_id)
-    for given in tx.all(PermissionGroup, group_id=list(members)):
-        receivers[given.permission_id].update(members[given.group_id])
     grants: dict[UUID, list[Grant]] = {user_id: [] for user_id in ids}
-    for permission in tx.all(Permission, order="name", id=list(receivers), enabled=True):
+    for user_id, permission in tx.granted(ids):
         if (grant := _grant(permission)) is not None:
-            for user_id in receivers[permission.id]:
-                grants[user_id].append(grant)
+            grants[user_id].append(grant)
     return grants
 
 

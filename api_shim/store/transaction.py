@@ -38,7 +38,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from api_shim.domain.accounts import Group, Permission, Token, User
+from api_shim.domain.accounts import (
+    Group,
+    Permission,
+    PermissionGroup,
+    PermissionUser,
+    Token,
+    User,
+    UserGroup,
+)
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType, chain_events
 from api_shim.domain.audit_key import AuditKey
 from api_shim.domain.model import DeletedRun, Job, JobQueue, JobResult, PendingCleanup, ScheduledJob, Status
@@ -196,6 +204,27 @@ def _has_work() -> Select[Any]:
 
 
 @cache
+def _granted() -> Select[Any]:
+    """Return the statement that reads the enabled permissions of some users, and whose they are."""
+    to_users, to_groups, members = TABLES[PermissionUser], TABLES[PermissionGroup], TABLES[UserGroup]
+    ids: BindParameter[Any] = bindparam("ids", expanding=True)
+    own = select(to_users.c.permission_id, to_users.c.user_id).where(to_users.c.user_id.in_(ids))
+    of_groups = (
+        select(to_groups.c.permission_id, members.c.user_id)
+        .join(members, members.c.group_id == to_groups.c.group_id)
+        .where(members.c.user_id.in_(ids))
+    )
+    receivers = own.union(of_groups).subquery()
+    permissions = TABLES[Permission]
+    return (
+        select(receivers.c.user_id.label("receiver"), permissions)
+        .join(receivers, receivers.c.permission_id == permissions.c.id)
+        .where(permissions.c.enabled)
+        .order_by(permissions.c.name)
+    )
+
+
+@cache
 def _leftovers() -> Select[Any]:
     return select(TABLES[PendingCleanup]).limit(_LIMIT)
 
@@ -290,6 +319,22 @@ class Transaction:
         tests = tuple((name, _test_of(value)) for name, value in by.items())
         values = {name: value for name, value in by.items() if value is not None}
         return _selection(TABLES[kind], tests, order, lock), values
+
+    def granted(self, ids: Collection[UUID]) -> list[tuple[UUID, Permission]]:
+        """Return every enabled permission of these users, their own and those of their groups, ordered by name.
+
+        Args:
+            ids: the users.
+
+        Returns:
+            the user and the permission; one that a user has in several ways only once.
+        """
+        found = []
+        for part in _parts(ids):
+            for row in self._connection.execute(_granted(), {"ids": part}):
+                fields = dict(row._mapping)
+                found.append((fields.pop("receiver"), Permission(**fields)))
+        return found
 
     def record(self, event: AuditEvent) -> None:
         """Add an event to the audit, together with all that this transaction does."""
