@@ -45,6 +45,9 @@ KILLED_AFTER = 10.0
 LARGEST_RESULT = 1_000_000
 """Characters of JSON. A larger result is not stored; it belongs in a file."""
 
+PREPARED: dict[str, Flow[..., Any]] = {}
+"""The flows that are made already, by the class paths of their Jobs."""
+
 
 class SoftTimeLimitExceeded(Exception):
     """The Job has run longer than its soft time limit."""
@@ -57,7 +60,22 @@ class TimeLimitExceeded(BaseException):
 def __getattr__(name: str) -> Flow[..., Any]:
     if "-" not in name:
         raise AttributeError(f"There is no attribute {name!r}; the flow of a Job is called package-module-Class.")
-    return as_flow(name.replace("-", "."))
+    class_path = name.replace("-", ".")
+    return PREPARED.get(class_path) or as_flow(class_path)
+
+
+def prepare(class_path: str) -> None:
+    """Make the flow of a Job once, for this process and those that are forked from it.
+
+    Args:
+        class_path: ``module.Class``.
+
+    Raises:
+        NotRunnable: the Job's code is not installed. The flow of such a Job depends on the run.
+    """
+    if class_path not in PREPARED:
+        load(class_path)
+        PREPARED[class_path] = as_flow(class_path)
 
 
 def as_flow(class_path: str) -> Flow[..., Any]:

@@ -3,6 +3,8 @@
 * A deployment that was read is known for a second: a worker reads it twice for each run, and all runs of a Job have the
   same one. A flow has nothing that changes but its labels, and is known for a minute.
 * Everybody gets a copy: a worker writes the variables of a run into what it was given.
+* Where results are stored by default is known for a minute, and a run is known in the state that it was put into: both
+  are handed to the run's process (``prefect_handed``).
 * Which process executes a forked run is not told: it ends with its worker, so nobody could end it by its number.
 * Which worker has taken a run is told with its state, so that it starts again when that worker goes.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -20,7 +23,7 @@ from approval_gate.admission import TAKEN_BY
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
-    from prefect.client.schemas.objects import Flow, State
+    from prefect.client.schemas.objects import Flow, FlowRun, State
     from prefect.client.schemas.responses import DeploymentResponse
 
 M = TypeVar("M", bound=BaseModel)
@@ -29,6 +32,9 @@ DEPLOYMENT_KNOWN = 1.0
 """Seconds."""
 
 FLOW_KNOWN = 60.0
+"""Seconds."""
+
+STORAGE_KNOWN = 60.0
 """Seconds."""
 
 
@@ -45,13 +51,36 @@ class WorkerCalls:
         self._worker = worker
         self._known: dict[UUID, tuple[float, BaseModel]] = {}
         self._forked: set[UUID] = set()
+        self._pending: dict[UUID, State[Any]] = {}
+        self._storage: dict[str, str | None] = {}
+        self._storage_until = 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    def forks(self, flow_run_id: UUID) -> None:
-        """Note that a run is executed in a forked child."""
-        self._forked.add(flow_run_id)
+    async def forks(self, flow_run: FlowRun) -> dict[str, Any]:
+        """Note that a run is executed in a forked child, and return what that is handed.
+
+        Args:
+            flow_run: the run, as it was when this worker took it.
+        """
+        self._forked.add(flow_run.id)
+        state = self._pending.pop(flow_run.id, None)
+        if state is None:
+            return {}
+        run = flow_run.model_copy(update={"state": state, "state_type": state.type, "state_name": state.name})
+        return {"run": run.model_dump_json(), "storage": await self._result_storage()}
+
+    async def _result_storage(self) -> dict[str, str | None]:
+        now = asyncio.get_running_loop().time()
+        if now >= self._storage_until:
+            self._storage_until = now + STORAGE_KNOWN
+            self._storage = {}
+            # Other versions of Prefect have none; the engine asks for itself what is not known.
+            with suppress(Exception):
+                block = (await self._client.read_server_default_result_storage()).default_result_storage_block_id
+                self._storage = {"id": str(block) if block else None}
+        return self._storage
 
     async def read_deployment(self, deployment_id: UUID) -> DeploymentResponse:
         """Return a deployment, as it was at most a second ago."""
@@ -63,6 +92,7 @@ class WorkerCalls:
 
     async def update_flow_run(self, flow_run_id: UUID, **fields: Any) -> Any:
         """Change a run; that a child executes it is kept to ourselves."""
+        self._pending.pop(flow_run_id, None)
         if fields.keys() == {"infrastructure_pid"} and flow_run_id in self._forked:
             self._forked.discard(flow_run_id)
             return None
@@ -72,7 +102,10 @@ class WorkerCalls:
         """Put a run into a state; one that is taken is taken by this worker."""
         if state.is_pending():
             state = state.model_copy(update={"message": f"{TAKEN_BY}{self._worker}"})
-        return await self._client.set_flow_run_state(flow_run_id, state, **how)
+        answer = await self._client.set_flow_run_state(flow_run_id, state, **how)
+        if answer.state is not None and answer.state.is_pending():
+            self._pending[flow_run_id] = answer.state
+        return answer
 
     async def _read(self, read: Callable[[UUID], Awaitable[M]], thing_id: UUID, known: float) -> M:
         now = asyncio.get_running_loop().time()

@@ -24,6 +24,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from api_shim.worker.prefect_handed import hand_over
 from approval_gate.errors import NotRunnable
 from flows.registry import load
 
@@ -39,8 +40,8 @@ def be_run(request: Mapping[str, Any], *, zygote: int, begins: int, umask: int) 
     """Execute a run in this process, which was forked for it, and end.
 
     Args:
-        request: ``env``, ``cwd``, ``job`` (class path of the Job), ``fresh`` (whether it needs a new interpreter)
-            and ``output`` (whether what it prints is shown).
+        request: ``env``, ``cwd``, ``job`` (class path of the Job), ``fresh`` (whether it needs a new interpreter),
+            ``output`` (whether what it prints is shown) and ``known`` (what ``prefect_handed`` hands over).
         zygote: the process that it was forked from.
         begins: a descriptor, closed when it leads its group.
         umask: what such a process has.
@@ -52,6 +53,8 @@ def be_run(request: Mapping[str, Any], *, zygote: int, begins: int, umask: int) 
         _settle(request, umask)
         if request["fresh"] or asks_for_isolation(request["job"]):
             os.execve(sys.executable, [sys.executable, "-m", ENGINE], request["env"])  # noqa: S606 - no shell is meant
+        if request["known"]:
+            hand_over(**request["known"])
         status = execute()
         _finish()
     except BaseException:

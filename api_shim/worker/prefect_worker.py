@@ -275,7 +275,7 @@ class WarmWorker(ProcessWorker):
         self, flow_run: FlowRun, configuration: WarmJobConfiguration, task_status: anyio.abc.TaskStatus[int]
     ) -> ProcessWorkerResult:
         assert self._executions is not None  # noqa: S101 - said to the type checker
-        self.client.forks(flow_run.id)
+        known = await self.client.forks(flow_run)
         environment = {name: value for name, value in configuration.env.items() if value is not None}
         with _folder_for(configuration, self._folder) as folder:
 
@@ -287,6 +287,7 @@ class WarmWorker(ProcessWorker):
                         "job": configuration.job,
                         "fresh": _shared(environment) != _shared(self._servers.environment),
                         "output": configuration.stream_output,
+                        "known": known,
                     }
                 )
 

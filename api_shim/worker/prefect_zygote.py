@@ -38,10 +38,12 @@ from flows.registry import code_files
 PRELOADED = (
     *("prefect.engine", "prefect.flow_engine", "prefect.task_engine", "prefect._internal.metrics"),
     *("prefect.client.orchestration", "prefect.events.clients", "prefect.events.worker", "prefect.logging.handlers"),
-    *("prefect.runtime.flow_run", "prefect.deployments.steps.core", "prefect._internal.observers"),
+    *("prefect.runtime.flow_run", "prefect.deployments.steps.core"),
     *("prefect._flow_run_suspension", "concurrent.futures.thread", "anyio._backends._asyncio", "anyio.streams.tls"),
     *("anyio.streams.stapled", "anyio.streams.memory", "encodings.idna", "stringprep", "rich._emoji_codes"),
     *("websockets.asyncio.client", "httpcore._backends.anyio", "httpcore._backends.sync", "flows.prefect_flow"),
+    # A flow is asked whether it has types of pydantic 1, which takes as long to import as half a run.
+    *("pydantic.v1", "prefect.logging.highlighters", "prefect._internal.observers"),
 )
 """What the engine imports while it runs. One that another version of Prefect has not is passed over."""
 
@@ -150,6 +152,7 @@ class Zygote:
             self._say(exited=ended.si_pid, status=os.waitstatus_to_exitcode(status), peak=peak)
 
     def _fork(self, request: Mapping[str, Any]) -> None:
+        prepare_flow(request["job"])
         begun, begins = os.pipe()
         zygote = os.getpid()
         try:
@@ -208,6 +211,7 @@ def preload(certificates: str | None) -> None:
         with suppress(ImportError):
             importlib.import_module(name)
     complete_models()
+    compile_highlights()
     # Its thread ends up to a second after the run; that this host lives is known from the worker. It is not left.
     no_heartbeat = {prefect.settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     LASTING.enter_context(prefect.settings.temporary_settings(updates=no_heartbeat))
@@ -227,6 +231,23 @@ def complete_models() -> None:
                 # One that cannot be built is not used, or tells so when it is.
                 with suppress(Exception):
                     model.model_rebuild(raise_errors=False)
+
+
+def compile_highlights() -> None:
+    """Compile the expressions by which lines of a log are coloured."""
+    with suppress(ImportError):
+        from prefect.logging.highlighters import PrefectConsoleHighlighter
+
+        PrefectConsoleHighlighter()("")
+
+
+def prepare_flow(class_path: str) -> None:
+    """Make the flow of a Job whose module has been imported; each child would make it anew."""
+    flows = sys.modules.get("flows.prefect_flow")
+    if flows is not None and class_path.rpartition(".")[0] in sys.modules:
+        # What is wrong with it is told by the run that needs it.
+        with suppress(Exception):
+            flows.prepare(class_path)
 
 
 def import_module(name: str) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from prefect.states import Completed
 
+from approval_gate.errors import NotRunnable
 from flows import IntegerVar, Job, prefect_flow, register_jobs
 from flows.job import JobLogger
 from flows.prefect_flow import LARGEST_RESULT, SoftTimeLimitExceeded, TimeLimitExceeded, time_limits
@@ -43,6 +44,22 @@ def test_a_job_whose_code_is_gone_has_a_flow_that_can_ask() -> None:
     flow = getattr(prefect_flow, "no_such_module-Job")
     assert flow.name == "no_such_module.Job"
     assert "not installed here" in (flow.description or "")
+
+
+def test_a_flow_that_is_prepared_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_flow, "PREPARED", {})
+    name = f"{__name__.replace('.', '-')}-Count"
+    assert getattr(prefect_flow, name) is not getattr(prefect_flow, name)
+    for _ in range(2):
+        prefect_flow.prepare(f"{__name__}.Count")
+    assert getattr(prefect_flow, name) is getattr(prefect_flow, name)
+
+
+def test_the_flow_of_a_job_that_is_not_installed_is_not_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_flow, "PREPARED", {})
+    with pytest.raises(NotRunnable):
+        prefect_flow.prepare("no_such_module.Job")
+    assert prefect_flow.PREPARED == {}
 
 
 def test_no_attribute_is_called_like_a_job_class() -> None:

@@ -32,7 +32,7 @@ class Forks:
         code = f"from pathlib import Path; out = Path({str(self.out)!r})\n{do}"
         whole = {**self.servers.environment, "DO": code, **env}
         return await self.servers.fork(
-            {"env": whole, "cwd": str(self.folder), "job": job, "fresh": fresh, "output": True}
+            {"env": whole, "cwd": str(self.folder), "job": job, "fresh": fresh, "output": True, "known": {}}
         )
 
     async def do(self, do: str, **how: Any) -> str:

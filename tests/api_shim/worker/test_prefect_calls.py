@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.schemas.objects import Flow, State
+from prefect.client.schemas.objects import Flow, FlowRun, State
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.states import Crashed, Pending
+from prefect.states import Crashed, Pending, Scheduled
 
 from api_shim.worker import prefect_calls
 from api_shim.worker.prefect_calls import WorkerCalls
 
 pytestmark = pytest.mark.anyio
+
+
+STORAGE = uuid4()
+
+
+def a_run() -> FlowRun:
+    return FlowRun(id=uuid4(), flow_id=uuid4(), state=Scheduled())
 
 
 class Client:
@@ -24,6 +32,7 @@ class Client:
     def __init__(self) -> None:
         self.asked: list[UUID] = []
         self.told: list[dict[str, Any]] = []
+        self.storage: UUID | None = STORAGE
 
     async def read_deployment(self, deployment_id: UUID) -> DeploymentResponse:
         self.asked.append(deployment_id)
@@ -33,8 +42,15 @@ class Client:
         self.asked.append(flow_id)
         return Flow(id=flow_id, name="one")
 
-    async def set_flow_run_state(self, _flow_run_id: UUID, state: State[Any], **_how: Any) -> None:
+    async def set_flow_run_state(self, _flow_run_id: UUID, state: State[Any], **_how: Any) -> Any:
         self.told.append({state.type.value: state.message})
+        return SimpleNamespace(state=State(type=state.type, name=state.name, message=state.message))
+
+    async def read_server_default_result_storage(self) -> Any:
+        self.asked.append(STORAGE)
+        if self.storage is None:
+            raise OSError("away")
+        return SimpleNamespace(default_result_storage_block_id=self.storage)
 
     async def update_flow_run(self, _flow_run_id: UUID, **fields: Any) -> str:
         self.told.append(fields)
@@ -84,10 +100,10 @@ async def test_what_one_run_writes_into_its_deployment_no_other_run_gets(calls: 
 async def test_which_process_executes_a_run_is_told_unless_it_is_forked(
     client: Client, calls: WorkerCalls, forked: bool, fields: dict[str, Any], told: bool
 ) -> None:
-    run_id = uuid4()
+    run = a_run()
     if forked:
-        calls.forks(run_id)
-    await calls.update_flow_run(run_id, **fields)
+        await calls.forks(run)
+    await calls.update_flow_run(run.id, **fields)
     assert client.told == ([fields] if told else [])
 
 
@@ -95,6 +111,25 @@ async def test_which_worker_has_taken_a_run_is_told_with_its_state(client: Clien
     await calls.set_flow_run_state(uuid4(), Pending())
     await calls.set_flow_run_state(uuid4(), Crashed(message="broken"))
     assert client.told == [{"PENDING": "Taken by warm host:7"}, {"CRASHED": "broken"}]
+
+
+async def test_a_forked_run_is_handed_its_state_and_where_results_go(client: Client, calls: WorkerCalls) -> None:
+    for _ in range(2):
+        run = a_run()
+        await calls.set_flow_run_state(run.id, Pending())
+        known = await calls.forks(run)
+        handed = FlowRun.model_validate_json(known["run"])
+        assert (handed.id, handed.state_name, known["storage"]) == (run.id, "Pending", {"id": str(STORAGE)})
+        assert handed.state is not None
+        assert handed.state.message == "Taken by warm host:7"
+    assert client.asked == [STORAGE]
+
+
+async def test_what_is_not_known_is_not_handed(client: Client, calls: WorkerCalls) -> None:
+    run, client.storage = a_run(), None
+    assert await calls.forks(run) == {}
+    await calls.set_flow_run_state(run.id, Pending())
+    assert (await calls.forks(run))["storage"] == {}
 
 
 def test_all_other_calls_are_prefects(calls: WorkerCalls) -> None:

@@ -1,0 +1,106 @@
+"""What a run in a forked child is handed, so that Prefect's engine need not ask for it.
+
+* The run itself, as its worker was told of it, in the state that it has been put into since. Whether it may go on is
+  asked of Prefect and of the gate all the same, when it is about to be ``Running``.
+* Where results are stored by default, as it was at most a minute ago.
+* That a run executes as its flow says is not told to Prefect: flows of Jobs have no retries, and all have one version.
+* That a run is to be suspended is seen within ten seconds. Prefect's engine would open a websocket for each run, and
+  wait for it before the run begins and after it has ended.
+
+What another version of Prefect has not, or calls otherwise, is left alone: its engine asks then.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from prefect._flow_run_suspension import FlowRunSuspensionRequest
+    from prefect.client.schemas.objects import FlowRun
+
+SUSPENSION_SEEN_WITHIN = 10.0
+"""Seconds."""
+
+OF_THE_FLOW = {"flow_version", "empirical_policy"}
+"""What the engine tells of a run that is known from its flow."""
+
+
+def hand_over(run: str, storage: Mapping[str, str | None]) -> None:
+    """Have the engine of this process take what is known.
+
+    Args:
+        run: the run, as JSON of Prefect's client.
+        storage: ``id`` of the block where results are stored by default; empty when that is not known.
+    """
+    from prefect import flow_engine, results
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+    known = FlowRun.model_validate_json(run)
+    _replace(flow_engine, "load_flow_run", lambda ask: _known_run(known, ask))
+    _replace(flow_engine, "observe_flow_run_suspension", lambda _ask: watch_suspension)
+    _replace(SyncPrefectClient, "update_flow_run", lambda tell: _told_but_for_policy(known.id, tell))
+    if storage:
+        block = UUID(storage["id"]) if storage["id"] else None
+        _replace(results, "_read_server_default_result_storage_block_id", lambda _ask: lambda: block)
+
+
+def _replace(owner: Any, name: str, by: Callable[[Any], Any]) -> None:
+    """Replace something of Prefect's, if it is there, by what is made of it."""
+    with suppress(AttributeError):
+        setattr(owner, name, by(getattr(owner, name)))
+
+
+def _known_run(known: FlowRun, ask: Callable[[UUID], FlowRun]) -> Callable[[UUID], FlowRun]:
+    def load(flow_run_id: UUID) -> FlowRun:
+        return known if flow_run_id == known.id else ask(flow_run_id)
+
+    return load
+
+
+def _told_but_for_policy(run_id: UUID, tell: Callable[..., Any]) -> Callable[..., Any]:
+    def update(self: Any, flow_run_id: UUID, **fields: Any) -> Any:
+        if flow_run_id == run_id and fields.keys() == OF_THE_FLOW:
+            return None
+        return tell(self, flow_run_id, **fields)
+
+    return update
+
+
+@contextmanager
+def watch_suspension(flow_run_id: UUID, suspension_request: FlowRunSuspensionRequest) -> Iterator[None]:
+    """Look whether a run has been suspended, at intervals, while the block is executed.
+
+    Args:
+        flow_run_id: the run.
+        suspension_request: told when it has been.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(SUSPENSION_SEEN_WITHIN):
+            # A server that does not answer is asked again.
+            with suppress(Exception):
+                if (state := suspended(flow_run_id)) is not None:
+                    suspension_request.mark_requested(state)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(look,), daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def suspended(flow_run_id: UUID) -> Any:
+    """Return the state of a run that is suspended; None for one that is not."""
+    from prefect._flow_run_suspension import is_suspended_flow_run_state
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(flow_run_id).state
+    return state if is_suspended_flow_run_state(state) else None

@@ -1,0 +1,104 @@
+"""What Prefect's engine is handed in a forked child, and what it still asks and tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect import flow_engine, results
+from prefect._flow_run_suspension import FlowRunSuspensionRequest
+from prefect.client import orchestration
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Pending, Running, Suspended
+
+from api_shim.worker import prefect_handed
+from api_shim.worker.prefect_handed import hand_over, suspended, watch_suspension
+from tests.live import eventually
+
+RUN = FlowRun(id=uuid4(), flow_id=uuid4(), name="calm-otter", parameters={"who": "x"}, state=Pending())
+STORAGE = "_read_server_default_result_storage_block_id"
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Note what would be told to Prefect, and give the engine back what it had when the test ends."""
+    found: list[dict[str, Any]] = []
+    monkeypatch.setattr(flow_engine, "load_flow_run", lambda _id: "asked")
+    monkeypatch.setattr(flow_engine, "observe_flow_run_suspension", None)
+    monkeypatch.setattr(results, STORAGE, lambda: "asked")
+    monkeypatch.setattr(SyncPrefectClient, "update_flow_run", lambda _client, _id, **fields: found.append(fields))
+    return found
+
+
+def test_the_engine_is_handed_its_run_and_asks_for_others(told: list[dict[str, Any]]) -> None:
+    hand_over(RUN.model_dump_json(), {})
+    load: Callable[[UUID], Any] = flow_engine.load_flow_run
+    assert load(RUN.id) == RUN
+    assert load(uuid4()) == "asked"
+    assert flow_engine.observe_flow_run_suspension is watch_suspension
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("storage", "answer"),
+    [
+        pytest.param({"id": str(RUN.id)}, RUN.id, id="a block"),
+        pytest.param({"id": None}, None, id="no block"),
+        pytest.param({}, "asked", id="not known"),
+    ],
+)
+@pytest.mark.usefixtures("told")
+def test_the_engine_is_handed_where_results_are_stored(storage: dict[str, str | None], answer: object) -> None:
+    hand_over(RUN.model_dump_json(), storage)
+    assert getattr(results, STORAGE)() == answer
+
+
+@pytest.mark.parametrize(
+    ("run_id", "fields", "is_told"),
+    [
+        pytest.param(RUN.id, {"flow_version": "1", "empirical_policy": None}, False, id="what its flow says"),
+        pytest.param(RUN.id, {"flow_version": "1"}, True, id="something else of it"),
+        pytest.param(uuid4(), {"flow_version": "1", "empirical_policy": None}, True, id="of a run within it"),
+    ],
+)
+def test_that_a_run_is_as_its_flow_says_is_not_told(
+    told: list[dict[str, Any]], run_id: UUID, fields: dict[str, Any], is_told: bool
+) -> None:
+    hand_over(RUN.model_dump_json(), {})
+    SyncPrefectClient.update_flow_run(SimpleNamespace(), run_id, **fields)  # type: ignore[arg-type]  # it is noted
+    assert told == ([fields] if is_told else [])
+
+
+def test_another_version_of_prefect_keeps_what_it_has() -> None:
+    owner = SimpleNamespace()
+    prefect_handed._replace(owner, "load_flow_run", lambda ask: ask)
+    assert not hasattr(owner, "load_flow_run")
+
+
+def test_that_a_run_is_suspended_is_seen_while_it_executes(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = Suspended()
+    answers: list[Any] = [state, OSError("away"), None]
+    request = FlowRunSuspensionRequest()
+
+    def look(_run_id: UUID) -> Any:
+        answer = answers.pop() if answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(prefect_handed, "suspended", look)
+    monkeypatch.setattr(prefect_handed, "SUSPENSION_SEEN_WITHIN", 0.001)
+    with watch_suspension(RUN.id, request):
+        assert eventually(request.get_state, every=0.001) == state
+
+
+@pytest.mark.parametrize(("state", "is_suspended"), [(Suspended(), True), (Running(), False), (None, False)])
+def test_only_a_suspended_run_is_suspended(monkeypatch: pytest.MonkeyPatch, state: Any, is_suspended: bool) -> None:
+    client = SimpleNamespace(read_flow_run=lambda _id: SimpleNamespace(state=state))
+    monkeypatch.setattr(orchestration, "get_client", lambda **_how: nullcontext(client))
+    assert (suspended(RUN.id) is not None) is is_suspended
