@@ -27,6 +27,7 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp
 
+from api_shim.prefect_api.prefect_schemas import remember_valid_schemas
 from approval_gate.errors import Unavailable
 
 logger = logging.getLogger("signoff")
@@ -91,6 +92,7 @@ def create_prefect_app() -> ASGIApp:
     try:
         from prefect.server.api.server import create_app as create
 
+        remember_valid_schemas()
         return create()
     except (ImportError, TypeError) as error:
         raise Unavailable(misfit(f"Prefect's server cannot be imported ({error})")) from error
