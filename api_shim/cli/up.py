@@ -209,6 +209,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         store=store,
         tokens=application.tokens,
         sessions=application.sessions,
+        runs=application.services.run_credentials,
         requests=application.services.prefect_ui,
         internal=internal,
         refusals=application.services.refusals,
@@ -225,7 +226,7 @@ def administered(settings: Settings, store: Store) -> tuple[AccountAdmin, str]:
     """Return the administration of accounts, and ``user:key`` of the worker's, after making sure that there is one."""
     key = settings.worker_key()
     admin = AccountAdmin(store, LocalAdministrator(system_user()))
-    admin.ensure_service(WORKER, key, utc_now())
+    admin.ensure_service(WORKER, key, utc_now(), pool=settings.pool)
     return admin, f"{WORKER}:{key}"
 
 
