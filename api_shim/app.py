@@ -150,12 +150,7 @@ def _use_cases(
         schedule_views=ScheduleViews(store=store, clock=clock, zone=zone),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
         prefect_ui=PrefectUI(
-            store=store,
-            engine=engine,
-            approvals=approvals,
-            schedules=schedules,
-            projection=projection,
-            clock=clock,
+            store=store, engine=engine, approvals=approvals, schedules=schedules, projection=projection, clock=clock
         ),
         run_credentials=RunCredentials(store, engine, refusals, clock),
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),

@@ -181,9 +181,8 @@ def worker_of(settings: Settings, worker: Worker, limit: int) -> WorkerProcess |
 def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, host: str, port: int, demo: bool) -> None:
     """Build the applications, and serve until stopped."""
     proxies, configured = read_networks(settings.proxies), read_origin(settings.origin)
-    internal = f"prefect:{secrets.token_urlsafe(32)}"
     admin, account = administered(settings, store)
-    origin = origin_of(host, port)
+    origin, internal = origin_of(host, port), f"prefect:{secrets.token_urlsafe(32)}"
     public = configured or origin
     set_environment(home=settings.home, origin=origin, public=public, internal=internal, worker=account)
     found = discovered(settings)

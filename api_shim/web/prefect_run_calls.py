@@ -9,6 +9,7 @@
   subflow is made without a deployment, a work pool, a queue or job variables, and never under a key that may be
   another run's.
 * Logs, task runs and artifacts name one of its own runs.
+* It hears the events of its own runs: so its process learns that somebody suspends it.
 * Of the events that it sends, those about its own runs and about what is nobody's go to Prefect. Others are left out:
   events of ``signoff``, and of other things of Prefect's.
 * What would write and is refused is recorded with the run, and the account of the worker that has taken it.
@@ -20,7 +21,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from enum import Enum, auto
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
 from api_shim.web.bodies import parse_json, receive_whole, received_again
 from api_shim.web.errors import body_of, status_of
 from api_shim.web.prefect_reads import READING_METHODS, SOCKET
+from api_shim.web.prefect_views import Verdicts
 from api_shim.web.rewriting import with_body
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound
 
@@ -49,8 +51,8 @@ class Call(Enum):
     """So it does, and the body changes nothing but what a run may change of itself."""
     NEW_RUN = auto()
     """The body describes a subflow of one of its own runs."""
-    RUNS_WITHIN = auto()
-    """The body asks for the subflows of its own task runs."""
+    RUNS = auto()
+    """The body asks for its own runs by their ids, or for the subflows of its own task runs."""
     TASK_RUN = auto()
     """The path names a task run of one of its own runs."""
     ARTIFACT = auto()
@@ -79,7 +81,7 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ("GET", "flow_runs/{}/input/{}"): RUN,
     ("DELETE", "flow_runs/{}/input/{}"): RUN,
     ("POST", "flow_runs"): Call.NEW_RUN,
-    ("POST", "flow_runs/filter"): Call.RUNS_WITHIN,
+    ("POST", "flow_runs/filter"): Call.RUNS,
     ("POST", "flows"): FREE,
     ("GET", "flows/{}"): FREE,
     ("GET", "deployments/{}"): Call.SERVED_BY,
@@ -94,6 +96,7 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ("GET", "artifacts/{}"): ARTIFACT,
     ("PATCH", "artifacts/{}"): ARTIFACT,
     (SOCKET, "events/in"): FREE,
+    (SOCKET, "events/out"): FREE,
     # What every flow may use
     ("GET", "variables/name/{}"): FREE,
     ("GET", "block_documents/{}"): FREE,
@@ -223,6 +226,21 @@ class RunCalls:
             return False
         return about in of_runs or (about.startswith(TASK_RUN_ID) and bool(of_runs)) or not about.startswith(NOT_A_RUNS)
 
+    async def may_hear(self, caller: RunCaller, message: Message, verdicts: Verdicts) -> bool:
+        """Say whether a message of a websocket is for a run.
+
+        Args:
+            caller: the run.
+            message: the ASGI message.
+            verdicts: what is remembered of the websocket.
+        """
+        said = json.loads(message.get("text") or message.get("bytes") or "{}")
+        if said.get("type") in ("auth_success", "auth_failure"):
+            return True
+        about = str(said["event"]["resource"]["prefect.resource.id"]) if said.get("type") == "event" else ""
+        run_id = read_id(about.removeprefix(FLOW_RUN)) if about.startswith(FLOW_RUN) else None
+        return run_id is not None and await verdicts.of(about, partial(self._owns, caller, run_id))
+
     # What has to hold
 
     async def _check_path(self, caller: RunCaller, call: Call, path: str, named: str) -> None:
@@ -251,22 +269,27 @@ class RunCalls:
             case Call.NEW_RUN:
                 _check_fields(told, MAY_MAKE | {"parent_task_run_id"})
                 await self._check_part(caller, "task_runs", str(told.get("parent_task_run_id")), "Task not found")
-            case Call.RUNS_WITHIN:
-                return with_body(scope, receive, json.dumps(await self._runs_within(caller, told)).encode())
+            case Call.RUNS:
+                return with_body(scope, receive, json.dumps(await self._narrowed(caller, told)).encode())
             case _:
                 for each in told if isinstance(told, list) else [told]:
                     await self._check_run(caller, str(_field(each, "flow_run_id")))
         return scope, received_again(body, receive)
 
-    async def _runs_within(self, caller: RunCaller, told: Any) -> dict[str, Any]:
-        """Return the filter for the subflows of these task runs, and nothing else of what was told."""
-        parents = _field(_field(_field(told, "flow_runs"), "parent_task_run_id"), "any_")
-        if not isinstance(parents, list):
+    async def _narrowed(self, caller: RunCaller, told: Any) -> dict[str, Any]:
+        """Return the filter for what is asked for by ids, all of which are the run's own, and for nothing else."""
+        asked = _field(told, "flow_runs")
+        told_ids = {name: _field(_field(asked, name), "any_") for name in ("id", "parent_task_run_id")}
+        named = {name: ids for name, ids in told_ids.items() if isinstance(ids, list) and ids}
+        if not named:
             raise Forbidden(NOT_FOR_RUNS)
-        for parent in parents:
+        for run_id in named.get("id", ()):
+            await self._check_run(caller, str(run_id))
+        for parent in named.get("parent_task_run_id", ()):
             await self._check_part(caller, "task_runs", str(parent), "Task not found")
         kept = {name: told[name] for name in ("sort", "limit", "offset") if told.get(name) is not None}
-        return {**kept, "flow_runs": {"parent_task_run_id": {"any_": parents}}}
+        state = {"state": asked["state"]} if asked.get("state") is not None else {}
+        return {**kept, "flow_runs": {**{name: {"any_": ids} for name, ids in named.items()}, **state}}
 
     async def _check_run(self, caller: RunCaller, named: str) -> None:
         run_id = read_id(named)

@@ -4,7 +4,7 @@
   none that are valid: then it closes the websocket, which is how its clients learn that they were refused.
 * What only sends what is read (``Streamed`` in ``prefect_reads.py``) is for everybody who has signed in, and sends what
   they may view; all other websockets need the permission ``prefect.write``.
-* A run sends its events with its own credential, and has no other websocket (``web.prefect_run_calls``).
+* A run sends its events with its own credential, and hears those about itself (``web.prefect_run_calls``).
 * The credentials are asked again while messages go through. Once they are not valid any more, or no permission is left,
   or nobody can say, the websocket is closed, and nothing more is sent or taken.
 * Until it is known who connects, nothing is sent but that the websocket is accepted or closed.
@@ -137,7 +137,8 @@ class _Socket:
         try:
             if self._began:
                 who = await self._known()
-                left_out = isinstance(who, RunCaller) and not await self._all.run_calls.may_tell(who, message)
+                tells = isinstance(who, RunCaller) and not self._streamed
+                left_out = tells and not await self._all.run_calls.may_tell(who, message)
                 return None if left_out else message
             self._began = True
             return await self._first(message)
@@ -154,9 +155,7 @@ class _Socket:
             await self._end(message)
             return
         try:
-            who = await self._known()
-            # Where a run sends its events, it is told nothing.
-            may = isinstance(who, RunCaller) or await self._all.reader.may_send(who, message, self._verdicts)
+            may = await self._may_hear(message)
         except GateError:
             await self._close(MAY_NOT)
             may = False
@@ -166,6 +165,12 @@ class _Socket:
         if may:
             await self._send(message)
 
+    async def _may_hear(self, message: Message) -> bool:
+        who = await self._known()
+        if isinstance(who, RunCaller):
+            return await self._all.run_calls.may_hear(who, message, self._verdicts)
+        return await self._all.reader.may_send(who, message, self._verdicts)
+
     async def _first(self, message: Message) -> Message:
         """Return the message that signs in to Prefect, in place of the client's."""
         try:
@@ -173,10 +178,11 @@ class _Socket:
         except GateError:
             token = ""
         else:
-            if self._streamed and isinstance(self._actor, Actor):
-                if not self._all.enter(self._actor.id):
+            if self._streamed:
+                whose = self._actor.run_id if isinstance(self._actor, RunCaller) else self._actor.id
+                if not self._all.enter(whose):
                     return await self._close(TOO_MANY)
-                self.counted = self._actor.id
+                self.counted = whose
             token = self._all.internal
         return {**message, "text": json.dumps({"type": "auth", "token": token}), "bytes": None}
 

@@ -115,11 +115,9 @@ def test_a_worker_takes_no_run_of_another_pool_and_asks_for_none(pools: Pools) -
     recorded = make_result(pools.job(), None, flow_run_id=uuid4())
     pools.add(recorded)
     pools.runs_of["recorded"] = recorded.flow_run_id
+    taken = (("worker", "another pool"), ("elsewhere", "signoff"), ("elsewhere", "recorded"))
     attempts = [
-        *(
-            pools.take(*whose)
-            for whose in (("worker", "another pool"), ("elsewhere", "signoff"), ("elsewhere", "recorded"))
-        ),
+        *(pools.take(who, pool) for who, pool in taken),
         pools.take("worker", "another pool", b'{"state": {"type": "PENDING"}, "x": NaN}'),
         pools.ask("POST", asks.format("another pool"), "worker", json={}),
         pools.ask("POST", asks.format("signoff"), "elsewhere", json={}),

@@ -17,6 +17,7 @@ from api_shim.domain.audit import EventType
 from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
 from api_shim.store import Store
 from api_shim.web.prefect_run_calls import RunCalls
+from api_shim.web.prefect_views import Verdicts
 from approval_gate.model import Actor
 from tests.api_shim.origin import INTERNAL, Origin
 from tests.conftest import Clock
@@ -73,12 +74,8 @@ def prefect(sqlite_store: Store, clock: Clock) -> Prefect:
     return Prefect(sqlite_store, clock)
 
 
-SUBFLOW = {
-    "flow_id": str(uuid4()),
-    "parameters": {"a": 1},
-    "parent_task_run_id": OWN_TASK,
-    "state": {"type": "PENDING"},
-}
+PENDING = {"type": "PENDING"}
+SUBFLOW = {"flow_id": str(uuid4()), "parameters": {"a": 1}, "parent_task_run_id": OWN_TASK, "state": PENDING}
 
 ALLOWED: list[tuple[str, str, Any]] = [
     ("GET", f"flow_runs/{OWN}", None),
@@ -144,6 +141,9 @@ REFUSED: list[tuple[str, str, Any, int]] = [
     ("PATCH", f"deployments/{DEPLOYMENT}", {}, 403),
     ("DELETE", f"flow_runs/{OWN}", None, 403),
     ("POST", "flow_runs/filter", {}, 403),
+    ("POST", "flow_runs/filter", {"flow_runs": {"id": {"any_": []}}}, 403),
+    ("POST", "flow_runs/filter", {"flow_runs": {"id": {"not_any_": [OWN]}}}, 403),
+    ("POST", "flow_runs/filter", {"flow_runs": {"id": {"any_": [OWN, OTHER]}}}, 404),
     ("POST", "flow_runs/filter", {"flow_runs": {"parent_task_run_id": {"any_": [OTHER_TASK]}}}, 404),
     ("POST", "flow_runs/bulk_set_state", {}, 403),
     ("POST", "logs/filter", {}, 403),
@@ -183,6 +183,35 @@ def test_of_a_question_for_subflows_nothing_but_that_goes_on(prefect: Prefect) -
     body = {"flow_runs": {**asked, "operator": "or_", "id": {"any_": [OTHER]}}, "flows": {}, "limit": 1, "sort": "X"}
     assert prefect.call("POST", "flow_runs/filter", body).status_code == 200
     assert prefect.bodies == [{"flow_runs": asked, "limit": 1, "sort": "X"}]
+
+
+def test_it_finds_its_own_runs_by_their_ids(prefect: Prefect) -> None:
+    asked = {"id": {"any_": [OWN, WITHIN]}, "state": {"type": {"any_": ["PAUSED"]}}}
+    body = {"flow_runs": {**asked, "operator": "or_", "name": {"like_": ""}}, "deployments": {}}
+    assert prefect.call("POST", "flow_runs/filter", body).status_code == 200
+    assert prefect.bodies == [{"flow_runs": asked}]
+
+
+def told(about: str) -> dict[str, Any]:
+    return {"type": "event", "event": {"resource": {"prefect.resource.id": about}}}
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        pytest.param({"type": "auth_success"}, True, id="that it has signed in"),
+        pytest.param(told(f"prefect.flow-run.{OWN}"), True, id="itself"),
+        pytest.param(told(f"prefect.flow-run.{DEEPER}"), True, id="a subflow"),
+        pytest.param(told(f"prefect.flow-run.{OTHER}"), False, id="another run"),
+        pytest.param(told("my.thing"), False, id="anything else"),
+        pytest.param({"type": "log", "log": {"flow_run_id": OWN}}, False, id="a log"),
+    ],
+)
+def test_what_a_run_hears(prefect: Prefect, clock: Clock, said: Any, heard: bool) -> None:
+    calls = RunCalls(prefect._prefect, INTERNAL, prefect.refusals)
+    caller = RunCaller(run_id=UUID(OWN), worker=prefect.worker)
+    message = {"type": "websocket.send", "text": json.dumps(said)}
+    assert asyncio.run(calls.may_hear(caller, message, Verdicts(clock))) is heard
 
 
 def event(about: str, *related: str, name: str = "done") -> dict[str, Any]:

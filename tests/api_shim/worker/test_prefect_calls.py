@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prefect.client.schemas.objects import Flow, State
-from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.responses import DeploymentResponse, SetStateStatus
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, Pending
 
 from api_shim.worker import prefect_calls
 from api_shim.worker.prefect_calls import WorkerCalls
+from approval_gate.admission import RUN_KEY
 
 pytestmark = pytest.mark.anyio
 
@@ -20,6 +23,8 @@ class Client:
     """Prefect's client, which notes what it is asked."""
 
     name = "prefect"
+    status = 200
+    gives = True
 
     def __init__(self) -> None:
         self.asked: list[UUID] = []
@@ -35,6 +40,17 @@ class Client:
 
     async def set_flow_run_state(self, _flow_run_id: UUID, state: State[Any], **_how: Any) -> None:
         self.told.append({state.type.value: state.message})
+
+    async def request(self, _method: str, _path: str, json: Any, **how: Any) -> httpx.Response:
+        self.told.append({json["state"]["type"]: json["state"]["message"]})
+        self.asked.append(how["path_params"]["id"])
+        asked = httpx.Request("POST", "http://prefect")
+        if self.status == httpx.codes.OK:
+            accepted = {"state": json["state"], "status": "ACCEPT", "details": {}}
+            headers = {RUN_KEY: "signoff_run_x"} if how["headers"] == {RUN_KEY: "wanted"} and self.gives else {}
+            return httpx.Response(self.status, json=accepted, headers=headers, request=asked)
+        answer = httpx.Response(self.status, request=asked)
+        raise httpx.HTTPStatusError("refused", request=asked, response=answer)
 
     async def update_flow_run(self, _flow_run_id: UUID, **fields: Any) -> str:
         self.told.append(fields)
@@ -95,6 +111,25 @@ async def test_which_worker_has_taken_a_run_is_told_with_its_state(client: Clien
     await calls.set_flow_run_state(uuid4(), Pending())
     await calls.set_flow_run_state(uuid4(), Crashed(message="broken"))
     assert client.told == [{"PENDING": "Taken by warm host:7"}, {"CRASHED": "broken"}]
+
+
+async def test_the_key_of_a_run_that_is_taken_is_handed_out_once(client: Client, calls: WorkerCalls) -> None:
+    one, two, three = uuid4(), uuid4(), uuid4()
+    answer = await calls.set_flow_run_state(one, Pending(), force=False)
+    assert (answer.status, answer.state.is_pending(), client.asked) == (SetStateStatus.ACCEPT, True, [one])
+    client.gives = False
+    await calls.set_flow_run_state(two, Pending())
+    await calls.set_flow_run_state(three, Crashed())
+    assert [calls.take_key(run) for run in (one, one, two, three)] == ["signoff_run_x", "", "", ""]
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, ObjectNotFound), (403, httpx.HTTPStatusError)])
+async def test_a_run_that_cannot_be_taken_is_told_as_by_prefects_client(
+    client: Client, calls: WorkerCalls, status: int, error: type[Exception]
+) -> None:
+    client.status = status
+    with pytest.raises(error):
+        await calls.set_flow_run_state(uuid4(), Pending())
 
 
 def test_all_other_calls_are_prefects(calls: WorkerCalls) -> None:
