@@ -35,6 +35,7 @@ from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
 from api_shim.services.refusals import Refusals
 from api_shim.services.results import Results
+from api_shim.services.run_credentials import RunCredentials
 from api_shim.services.runs import Runs
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
@@ -79,7 +80,8 @@ class Application:
     @property
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
-        return self.queue, self.loop, self.served, self.tokens, self.services.refusals
+        of_services = self.services.refusals, self.services.run_credentials
+        return self.queue, self.loop, self.served, self.tokens, *of_services
 
 
 def build(
@@ -148,13 +150,9 @@ def _use_cases(
         schedule_views=ScheduleViews(store=store, clock=clock, zone=zone),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
         prefect_ui=PrefectUI(
-            store=store,
-            engine=engine,
-            approvals=approvals,
-            schedules=schedules,
-            projection=projection,
-            clock=clock,
+            store=store, engine=engine, approvals=approvals, schedules=schedules, projection=projection, clock=clock
         ),
+        run_credentials=RunCredentials(store, engine, refusals, clock),
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
         schedules=schedules,
         queries=Queries(store, engine),

@@ -24,6 +24,9 @@ from approval_gate.lifecycle import ApprovalState
 LEASE = "SIGNOFF_LEASE"
 """The environment variable of a run that ends with its worker: that worker's name."""
 
+RUN_KEY = "Signoff-Run-Key"
+"""The header by which a worker that takes a run asks for the key of its own, and gets it."""
+
 TAKEN_BY = "Taken by "
 """What a worker whose runs end with it says in Prefect when it takes one, followed by its name."""
 

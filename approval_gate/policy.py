@@ -21,6 +21,10 @@
 * Prefect: who may view every Job, scheduled job and job result sees every run of a Job there too; others see the runs
   that they may view here. What is not ours in Prefect needs view on ``prefect``. Write on ``prefect`` is the power to
   run any code on the workers, which includes viewing everything there.
+* A run is spoken for, when it asks for admission and tells its outcome, by its own credential. While it has none, which
+  is so with Prefect's own workers, the account of a worker of its work pool speaks for it; nobody else does, whatever
+  they may do.
+* A worker's account takes runs of its own work pool only.
 * ``ownership`` has the rules for owners and changes.
 
 Contract 2, 4 to 6, 8, and 9.4 to 9.7.
@@ -175,6 +179,51 @@ def views_anything_in_prefect(actor: Actor) -> bool:
 def views_all_of_prefect(actor: Actor) -> bool:
     """Say whether the actor may view everything in Prefect, so that nothing needs to be filtered for them."""
     return actor.may(Action.WRITE, ObjectType.PREFECT) or (views_prefect(actor) and views_every_run(actor))
+
+
+# Runs and workers
+
+NOT_ITS_RUN = "Only the run itself can ask this, with its own credential."
+NOT_ITS_WORKER = "Only the run itself, or a worker of its work pool, can ask this."
+NOT_ITS_POOL = "This worker's account may take runs of its own work pool only."
+
+
+def speaks_for_run(run_id: UUID, *, credential_of: UUID) -> Verdict:
+    """Say whether the credential of a run may be used to ask for a run whether it may go, or to tell its outcome.
+
+    Args:
+        run_id: the run that is spoken for.
+        credential_of: the run whose credential it is.
+    """
+    return refused_if(run_id != credential_of, NOT_ITS_RUN)
+
+
+def worker_speaks_for_run(actor: Actor, *, works_for: str, pool: str, has_credential: bool) -> Verdict:
+    """Say whether an account may do so.
+
+    Args:
+        actor: who asks.
+        works_for: the work pool whose runs the account executes; empty if it is no worker's.
+        pool: the work pool of the run; empty if it has none.
+        has_credential: whether the run has a credential of its own.
+    """
+    works = works_for != "" and not actor.superuser and not actor.read_only
+    return first(
+        (
+            refused_if(not works or works_for != pool, NOT_ITS_WORKER),
+            refused_if(has_credential, NOT_ITS_RUN),
+        )
+    )
+
+
+def takes_run(*, works_for: str, pool: str) -> Verdict:
+    """Say whether the account of a worker may take runs of a work pool.
+
+    Args:
+        works_for: the work pool whose runs the account executes.
+        pool: the work pool that it asks for, or of the run that it takes.
+    """
+    return refused_if(works_for != pool, NOT_ITS_POOL)
 
 
 # Superusers

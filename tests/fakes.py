@@ -48,6 +48,7 @@ class FakeEngine:
     """
 
     clock: Callable[[], datetime]
+    pool: str = "signoff"
     queues: set[str] = field(default_factory=lambda: {"default"})
     served: set[str] = field(default_factory=lambda: {"default"})
     workers: dict[str, datetime] = field(default_factory=dict)
@@ -286,6 +287,7 @@ class FakeEngine:
             started=None,
             ended=None,
             since=now,
+            pool=self.pool,
         )
         self.all_runs[run.id] = run
         return run

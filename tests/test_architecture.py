@@ -30,6 +30,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/client/client.py": {"clock"},  # how long somebody has waited
     "api_shim/cli/up.py": {"chance"},  # the password of Prefect's own clients
     "api_shim/cli/worker.py": {"environment"},  # where Prefect is, and where Jobs are imported from
+    "api_shim/worker/prefect_calls.py": {"chance"},  # the id of a transition, as Prefect's own client makes it
     "api_shim/worker/prefect_ways.py": {"chance", "clock"},  # names, and the heartbeats of workers that have gone
     "api_shim/worker/prefect_run.py": {"environment", "chance"},  # a run's own environment; generators seeded anew
     "api_shim/worker/prefect_worker.py": {"clock", "environment"},  # what is due; what runs are given
@@ -105,6 +106,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0011_tokens_under_control.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0012_edited_requests.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0013_whole_code.py": "tests/api_shim/store/test_database.py",
+    "api_shim/store/migrations/versions/0014_run_credentials.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""

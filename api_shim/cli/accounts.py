@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api_shim.cli.console import AsJson, Home, at_terminal, opened, say, show
+from api_shim.cli.console import AsJson, Home, at_terminal, opened, read_settings, say, show
 from api_shim.cli.times import local_time
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.parsing.run_request import read_time
@@ -116,6 +116,22 @@ def _departure(username: str, left: list[Left], *, dry_run: bool) -> str:
     return " ".join(filter(None, parts))
 
 
+@users.command("worker")
+def make_worker(
+    username: Username,
+    pool: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The work pool whose runs it executes.", show_default="SIGNOFF_POOL"),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Let a user execute runs of a work pool, as the account of workers. This includes `write` on `prefect`."""
+    name = pool or read_settings(home).pool
+    with administering(home) as admin:
+        admin.make_worker(username, name, utc_now())
+    say(f"{username} can execute runs of the work pool {name}.")
+
+
 @users.command("activate")
 def activate_user(username: Username, home: Home = None) -> None:
     """Let a user sign in again."""
@@ -136,18 +152,19 @@ def deactivate_user(username: Username, home: Home = None) -> None:
 def list_users(home: Home = None, as_json: AsJson = False) -> None:
     """List the users."""
     with administering(home) as admin:
-        found = admin.users()
+        found, workers = admin.users(), admin.workers()
     rows = (
         {
             "id": str(user.id),
             "username": user.username,
             "active": user.is_active,
             "superuser": user.is_superuser,
+            "works_for": workers.get(user.id, ""),
             "created": local_time(user.created),
         }
         for user in found
     )
-    show(rows, ("username", "active", "superuser", "created"), as_json=as_json)
+    show(rows, ("username", "active", "superuser", "works_for", "created"), as_json=as_json)
 
 
 # Tokens

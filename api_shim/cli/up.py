@@ -181,9 +181,8 @@ def worker_of(settings: Settings, worker: Worker, limit: int) -> WorkerProcess |
 def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, host: str, port: int, demo: bool) -> None:
     """Build the applications, and serve until stopped."""
     proxies, configured = read_networks(settings.proxies), read_origin(settings.origin)
-    internal = f"prefect:{secrets.token_urlsafe(32)}"
     admin, account = administered(settings, store)
-    origin = origin_of(host, port)
+    origin, internal = origin_of(host, port), f"prefect:{secrets.token_urlsafe(32)}"
     public = configured or origin
     set_environment(home=settings.home, origin=origin, public=public, internal=internal, worker=account)
     found = discovered(settings)
@@ -209,6 +208,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         store=store,
         tokens=application.tokens,
         sessions=application.sessions,
+        runs=application.services.run_credentials,
         requests=application.services.prefect_ui,
         internal=internal,
         refusals=application.services.refusals,
@@ -225,7 +225,7 @@ def administered(settings: Settings, store: Store) -> tuple[AccountAdmin, str]:
     """Return the administration of accounts, and ``user:key`` of the worker's, after making sure that there is one."""
     key = settings.worker_key()
     admin = AccountAdmin(store, LocalAdministrator(system_user()))
-    admin.ensure_service(WORKER, key, utc_now())
+    admin.ensure_service(WORKER, key, utc_now(), pool=settings.pool)
     return admin, f"{WORKER}:{key}"
 
 

@@ -1,6 +1,6 @@
 """Accounts: users, groups, tokens and permissions, and the sessions and passwords of people who use a browser.
 
-* Only hashes are stored: SHA-256 of the keys of tokens and sessions, Argon2 of passwords.
+* Only hashes are stored: SHA-256 of the keys of tokens, sessions and runs, Argon2 of passwords.
 * A token ends with the one that it was made with.
 * A session ends after half a day without use, after a week in any case, and with the token that it was started with.
 
@@ -143,3 +143,31 @@ class Password:
 
     user_id: UUID
     hash: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerAccount:
+    """That an account is a worker's.
+
+    Args:
+        pool: the work pool whose runs it executes; empty for that of the server, before this has started once.
+    """
+
+    user_id: UUID
+    pool: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunCredential:
+    """The credential of a run that a worker has taken.
+
+    Args:
+        flow_run_id: the run.
+        key_hash: the hash of the key that its process has.
+        user_id: the account of the worker.
+    """
+
+    flow_run_id: UUID
+    key_hash: str = field(repr=False)
+    user_id: UUID
+    created: datetime

@@ -161,6 +161,7 @@ class Run:
         by_schedule: Prefect's scheduler made it.
         since: when it entered its state.
         claimed: when a worker took it, where that has been asked.
+        pool: the work pool whose workers execute it; empty for one that none takes, as a run within another.
     """
 
     id: UUID
@@ -178,6 +179,7 @@ class Run:
     ended: datetime | None
     since: datetime
     claimed: datetime | None = None
+    pool: str = ""
 
     @property
     def waits(self) -> bool:
@@ -209,6 +211,10 @@ class LogLine:
 
 class Orchestrator(Protocol):
     """Prefect."""
+
+    @property
+    def pool(self) -> str:
+        """The work pool of our deployments."""
 
     async def prepare(self, queues: Collection[str]) -> None:
         """Make the work pool and these queues."""

@@ -116,7 +116,7 @@ class PrefectOrchestrator(PrefectHttp):
 
     def __init__(self, client: httpx.AsyncClient, *, pool: str) -> None:
         super().__init__(client)
-        self._pool = pool
+        self.pool = pool
 
     # Start-up check
 
@@ -138,27 +138,27 @@ class PrefectOrchestrator(PrefectHttp):
     # Pool and queues
 
     async def prepare(self, queues: Collection[str]) -> None:
-        pool = {"name": self._pool, "type": "process", "description": "Runs the Jobs of signoff."}
+        pool = {"name": self.pool, "type": "process", "description": "Runs the Jobs of signoff."}
         await self._ask("POST", "/work_pools/", pool, none_on=[409])
-        known = await self._ask("POST", f"/work_pools/{self._pool}/queues/filter", {})
+        known = await self._ask("POST", f"/work_pools/{self.pool}/queues/filter", {})
         for queue in set(queues) - {queue["name"] for queue in known}:
-            await self._ask("POST", f"/work_pools/{self._pool}/queues", {"name": queue}, none_on=[409])
+            await self._ask("POST", f"/work_pools/{self.pool}/queues", {"name": queue}, none_on=[409])
 
     async def has_worker(self, queue: str) -> bool:
-        found = await self._ask("GET", f"/work_pools/{self._pool}/queues/{quote(queue, safe='')}", none_on=[404])
+        found = await self._ask("GET", f"/work_pools/{self.pool}/queues/{quote(queue, safe='')}", none_on=[404])
         return found is not None and _is_served(found)
 
     async def queue_polls(self) -> Mapping[str, datetime | None]:
-        queues = self._pages(f"/work_pools/{self._pool}/queues/filter", {})
+        queues = self._pages(f"/work_pools/{self.pool}/queues/filter", {})
         return {row["name"]: read_time(row["last_polled"]) async for row in queues}
 
     async def worker_heartbeats(self) -> Mapping[str, datetime]:
-        rows = [row async for row in self._pages(f"/work_pools/{self._pool}/workers/filter", {})]
+        rows = [row async for row in self._pages(f"/work_pools/{self.pool}/workers/filter", {})]
         times = {row["name"]: read_time(row["last_heartbeat_time"]) for row in rows}
         return {name: time for name, time in times.items() if time is not None}
 
     async def worker_counts(self) -> Mapping[str, int]:
-        path = f"/work_pools/{self._pool}"
+        path = f"/work_pools/{self.pool}"
         online = {"workers": {"status": {"any_": ["ONLINE"]}}}
         workers = len([row async for row in self._pages(f"{path}/workers/filter", online)])
         queues = [row async for row in self._pages(f"{path}/queues/filter", {})]
@@ -177,12 +177,12 @@ class PrefectOrchestrator(PrefectHttp):
         if found is None:
             return None
         flow = await self._ask("GET", f"/flows/{found['flow_id']}", none_on=[404])
-        return read_spec(found, (flow or {}).get("name", ""), self._pool)
+        return read_spec(found, (flow or {}).get("name", ""), self.pool)
 
     async def deployments(self) -> Mapping[UUID, DeploymentSpec]:
         flows = {row["id"]: row["name"] async for row in self._pages("/flows/filter", {})}
         ours = self._pages("/deployments/filter", {"deployments": {"tags": {"all_": [TAG]}}})
-        return {UUID(row["id"]): read_spec(row, flows.get(row["flow_id"], ""), self._pool) async for row in ours}
+        return {UUID(row["id"]): read_spec(row, flows.get(row["flow_id"], ""), self.pool) async for row in ours}
 
     async def create_deployment(self, spec: DeploymentSpec) -> UUID:
         found = await self.find_deployment(spec.flow, spec.name)
@@ -228,7 +228,7 @@ class PrefectOrchestrator(PrefectHttp):
             "entrypoint": spec.entrypoint,
             "description": spec.description,
             "tags": [TAG],
-            "work_pool_name": self._pool,
+            "work_pool_name": self.pool,
             "work_queue_name": spec.queue,
             "parameters": dict(spec.parameters),
             "parameter_openapi_schema": dict(spec.parameter_schema),

@@ -131,6 +131,7 @@ def read_run(row: Mapping[str, Json]) -> Run:
         started=read_time(row["start_time"]),
         ended=read_time(row["end_time"]),
         since=cast(datetime, read_time(state.get("timestamp") or row["updated"])),
+        pool=row.get("work_pool_name") or "",
     )
 
 

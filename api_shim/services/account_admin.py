@@ -29,6 +29,7 @@ from api_shim.domain.accounts import (
     Token,
     User,
     UserGroup,
+    WorkerAccount,
 )
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.domain.model import ScheduledJob
@@ -71,6 +72,7 @@ SHORT_ID = 8
 """How many characters of an id are enough to name a token."""
 KEY_IN_USE = "This key is in use already."
 SERVICE_PERMISSION = "Workers of signoff"
+SUPERUSER_WORKS = "A superuser can be no worker: a Job that found the worker's key could do everything."
 ADMINISTRATOR = "admin"
 """The account that the first start makes."""
 SEEN = ["extras.job", "extras.scheduledjob", "extras.jobresult", "extras.joblogentry", "extras.jobqueue"]
@@ -418,8 +420,15 @@ class AccountAdmin:
 
     # The start of the server
 
-    def ensure_service(self, username: str, key: str, now: datetime) -> None:
-        """Make sure of an account that holds this key and may write to Prefect, and nothing else."""
+    def ensure_service(self, username: str, key: str, now: datetime, *, pool: str) -> None:
+        """Make sure of a worker's account that holds this key, and may nothing but what a worker needs.
+
+        Args:
+            username: its name.
+            key: its key.
+            now: the time.
+            pool: the work pool whose runs it executes; also for workers' accounts of which that is not known yet.
+        """
         with self._store.transaction() as tx:
             user = tx.get(User, username=username, lock=True)
             if user is None:
@@ -427,18 +436,55 @@ class AccountAdmin:
                 self._add(tx, user, now, username=username)
             if not tx.exists(Token, key_hash=hash_key(key)):
                 self._add_token(tx, user, now, key=key)
-            permission = tx.get(Permission, name=SERVICE_PERMISSION, lock=True)
-            if permission is None:
-                given: dict[str, Any] = {
-                    "object_types": (ObjectType.PREFECT,),
-                    "actions": (Action.WRITE,),
-                    "name": SERVICE_PERMISSION,
-                }
-                permission = Permission(id=uuid4(), **given)
-                self._add(tx, permission, now, **given, users=[user.id])
-            elif not tx.exists(PermissionUser, permission_id=permission.id, user_id=user.id):
-                users = {row.user_id for row in tx.all(PermissionUser, permission_id=permission.id)}
-                change_account(tx, permission, {"users": users | {user.id}}, now, self._by)
+            for worker in tx.all(WorkerAccount, pool=""):
+                tx.change(worker, pool=pool)
+            self._let_work(tx, user, pool, now)
+
+    def make_worker(self, username: str, pool: str, now: datetime) -> None:
+        """Make an account a worker's: it may write to Prefect, and takes runs of one work pool.
+
+        Args:
+            username: its name.
+            pool: the name of the work pool.
+            now: the time.
+
+        Raises:
+            NotFound: there is no such user.
+            Conflict: they are a superuser.
+        """
+        with self._store.transaction() as tx:
+            user = _locked(tx, username)
+            if user.is_superuser:
+                raise Conflict(SUPERUSER_WORKS)
+            self._let_work(tx, user, pool, now)
+
+    def workers(self) -> dict[UUID, str]:
+        """Return the work pools of the accounts of workers, by the id of the user."""
+        with self._store.transaction(write=False) as tx:
+            return {worker.user_id: worker.pool for worker in tx.all(WorkerAccount)}
+
+    def _let_work(self, tx: Transaction, user: User, pool: str, now: datetime) -> None:
+        was = tx.get(WorkerAccount, user_id=user.id, lock=True)
+        if was is None:
+            tx.add(WorkerAccount(user_id=user.id, pool=pool))
+        elif was.pool != pool:
+            tx.change(was, pool=pool)
+        before = was.pool if was is not None else ""
+        if before != pool:
+            how = {"before": {"works_for": before}, "after": {"works_for": pool}}
+            record(tx, Action.CHANGE, user, now, self._by, ["works_for"], **how)
+        permission = tx.get(Permission, name=SERVICE_PERMISSION, lock=True)
+        if permission is None:
+            given: dict[str, Any] = {
+                "object_types": (ObjectType.PREFECT,),
+                "actions": (Action.WRITE,),
+                "name": SERVICE_PERMISSION,
+            }
+            permission = Permission(id=uuid4(), **given)
+            self._add(tx, permission, now, **given, users=[user.id])
+        elif not tx.exists(PermissionUser, permission_id=permission.id, user_id=user.id):
+            users = {row.user_id for row in tx.all(PermissionUser, permission_id=permission.id)}
+            change_account(tx, permission, {"users": users | {user.id}}, now, self._by)
 
     def first_keys(self, now: datetime) -> list[tuple[str, str]]:
         """Make an administrator where there is nobody but the worker.

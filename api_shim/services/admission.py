@@ -4,6 +4,7 @@
 * What admission records: the process that was let go, the count and time of the firing, the end of a one-off;
   a failed job result where a firing's turn was refused, a revoked one where it was passed over.
 * What goes, and what is refused, is recorded; what goes back into the queue goes there in the same transaction.
+* The audit names the account of the worker that asked.
 * An outcome counts only from the process that was let go, and only once.
 * The inputs of sensitive Jobs are forgotten when their run is over.
 
@@ -92,7 +93,7 @@ class Admissions:
             request = behind(tx, run)
             answer = admission.admit(facts(tx, run, request, attempt, now))
             ticket = None if request is None else _record(tx, run, request, attempt, answer, now)
-            _audit(tx, run, request, answer, ticket, now)
+            _audit(tx, run, request, attempt, answer, ticket, now)
         if request is not None and isinstance(answer, Hold | Refuse) and answer.returns:
             with self._store.transaction() as tx:
                 return_stale(request.job.id, now, tx, but=request.scheduled.id if request.scheduled else None)
@@ -149,7 +150,13 @@ def _return(tx: Transaction, request: Requested, attempt: Attempt, reason: str, 
 
 
 def _audit(
-    tx: Transaction, run: Run, request: Requested | None, answer: Answer, ticket: Ticket | None, now: datetime
+    tx: Transaction,
+    run: Run,
+    request: Requested | None,
+    attempt: Attempt,
+    answer: Answer,
+    ticket: Ticket | None,
+    now: datetime,
 ) -> None:
     match answer:
         case Go() if ticket is not None and not _was_let_go(request):
@@ -173,7 +180,7 @@ def _audit(
             job_id=request.job.id if request else None,
             flow_run_id=run.id,
             deployment_id=run.deployment_id,
-            data=said,
+            data=said | ({"asked_by": attempt.asked_by} if attempt.asked_by else {}),
         )
     )
 
@@ -265,6 +272,7 @@ class Attempt:
         id: its own; a new one for each start of a process.
         worker: where it is, as ``host:number``.
         lease: the name of the worker with which it ends; empty if it may outlive its worker.
+        asked_by: the account of the worker that has taken the run, or that asks for it.
         code: the digest of the Job's code as it has it.
         module: that of the Job's module alone, for approvals that are bound to it.
     """
@@ -274,6 +282,7 @@ class Attempt:
     code: str
     module: str = ""
     lease: str = ""
+    asked_by: str = ""
 
     @property
     def is_of_earlier_version(self) -> bool:

@@ -178,15 +178,16 @@ class Refusals:
         reason = TOO_MANY if isinstance(error, TooManyAttempts) else str(error)
         await self._note(partial(_sign_in, reason, address, username))
 
-    async def request(self, actor: Actor, reason: str, asked: str) -> None:
+    async def request(self, actor: Actor, reason: str, asked: str, *, flow_run_id: UUID | None = None) -> None:
         """Record that a request was refused before it reached a use case.
 
         Args:
-            actor: the caller.
+            actor: the caller; of a run, the account of the worker that has taken it.
             reason: the sentence that they were told.
             asked: what for; no text of the client's.
+            flow_run_id: the run that has asked; None for an account.
         """
-        whose = _whose(actor, asked)
+        whose = {**_whose(actor, asked), "flow_run_id": flow_run_id}
         await self._note(lambda _tx: Refusal(act=EventType.REQUEST_REFUSED, reason=reason, **whose))
 
     async def watched(

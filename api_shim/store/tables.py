@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from api_shim.domain import accounts, model
-from api_shim.domain.accounts import Password, Session
+from api_shim.domain.accounts import Password, RunCredential, Session, WorkerAccount
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import DeletedRun, JobQueue
 from api_shim.domain.recurrence import Interval
@@ -142,6 +142,22 @@ passwords = Table(
     Column("hash", String(255), nullable=False),
 )
 
+worker_accounts = Table(
+    "worker_accounts",
+    metadata,
+    reference("users.id", name="user_id", gone="CASCADE", primary_key=True),
+    Column("pool", String(255), nullable=False),
+)
+
+run_credentials = Table(
+    "run_credentials",
+    metadata,
+    Column("flow_run_id", Uuid, primary_key=True),
+    Column("key_hash", String(64), nullable=False, unique=True),
+    reference("users.id", name="user_id", gone="CASCADE", nullable=False, index=True),
+    time("created"),
+)
+
 ACCOUNTS: dict[type[Any], Table] = {
     accounts.User: users,
     accounts.Group: groups,
@@ -152,6 +168,8 @@ ACCOUNTS: dict[type[Any], Table] = {
     accounts.PermissionGroup: permission_groups,
     Session: sessions,
     Password: passwords,
+    WorkerAccount: worker_accounts,
+    RunCredential: run_credentials,
 }
 
 

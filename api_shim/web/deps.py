@@ -22,11 +22,12 @@ from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
 from api_shim.services.refusals import Refusals
 from api_shim.services.results import Results
+from api_shim.services.run_credentials import RunCaller, RunCredentials
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.store import Store
-from api_shim.web.rest.protocol import caller, reference
+from api_shim.web.rest.protocol import caller, reference, speaker
 from approval_gate.model import Actor
 
 
@@ -48,6 +49,7 @@ class Services:
     ownership: Ownership
     prefect_ui: PrefectUI
     results: Results
+    run_credentials: RunCredentials
     schedules: Schedules
     queries: Queries
     refusals: Refusals
@@ -61,4 +63,5 @@ async def services(request: Request) -> Services:
 
 Ref = Annotated[str, Depends(reference)]
 Caller = Annotated[Actor, Depends(caller)]
+Speaker = Annotated[Actor | RunCaller, Depends(speaker)]
 Use = Annotated[Services, Depends(services)]

@@ -10,6 +10,8 @@
 * On Prefect's paths the session of the pages is a login too, for same-origin requests.
 * Everything in Prefect's API that is not known to be a read needs the permission ``prefect.write``. Reads need a login,
   and show what the caller may view: ``prefect_reads.py`` has the rule for each.
+* A run that calls with its own credential reaches nothing but its admission and outcome, and what ``prefect_run_calls``
+  lists. A worker that takes a run is given that credential (``prefect_claims``).
 * What somebody without ``prefect.write`` asks of Prefect is bounded (``web.prefect_bounds``).
 * Only authorized requests reach Prefect, with the credentials of its one internal account. Headers that name the
   creator of a run are removed, because clients could forge them.
@@ -38,6 +40,7 @@ from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauth
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.prefect_views import PrefectViews
 from api_shim.services.refusals import Refusals
+from api_shim.services.run_credentials import RunCaller, RunCredentials
 from api_shim.services.sessions import Sessions
 from api_shim.services.token_access import TokenAccess
 from api_shim.store import Store
@@ -50,7 +53,9 @@ from api_shim.web.credentials import (
 )
 from api_shim.web.origins import Origins, at_origin, redirecting_within
 from api_shim.web.prefect_bounds import MAY_NOT_WRITE, BoundedReads, may_write
+from api_shim.web.prefect_claims import Claims
 from api_shim.web.prefect_reads import READING_METHODS, needs_write
+from api_shim.web.prefect_run_calls import RunCalls
 from api_shim.web.prefect_sockets import PrefectSockets
 from api_shim.web.prefect_views import PrefectReader
 from api_shim.web.private_answers import private
@@ -73,6 +78,10 @@ AT_HOME = {
 """The headers of Prefect's pages, which have inline scripts and compile schemas with ``eval``."""
 
 
+Caller = Actor | RunCaller | GateError
+"""Who calls, or the error why there is nobody."""
+
+
 class Gateway:
     """The ASGI application that receives every request.
 
@@ -83,6 +92,7 @@ class Gateway:
         store: has what callers may view.
         tokens: resolves tokens to users.
         sessions: resolves session cookies to users.
+        runs: resolves the credentials of runs, and makes them.
         requests: knows which of Prefect's runs and deployments are ours.
         internal: ``user:password`` of Prefect's internal account.
         refusals: records what is refused.
@@ -99,6 +109,7 @@ class Gateway:
         store: Store,
         tokens: TokenAccess,
         sessions: Sessions,
+        runs: RunCredentials,
         requests: PrefectUI,
         internal: str,
         refusals: Refusals,
@@ -110,14 +121,18 @@ class Gateway:
         self._prefect = prefect
         self._tokens = tokens
         self._sessions = sessions
+        self._runs = runs
         self._requests = requests
         self._internal = internal
         self._refusals = refusals
         self._origins = origins
         self._reader = PrefectReader(prefect, PrefectViews(store), internal)
+        self._claims = Claims(prefect, runs, refusals)
+        self._run_calls = RunCalls(prefect, internal, refusals)
         self._sockets = PrefectSockets(
             prefect=prefect,
             reader=self._reader,
+            run_calls=self._run_calls,
             internal=internal,
             sign_in=self._who,
             ask_again=self._again,
@@ -137,24 +152,26 @@ class Gateway:
         else:
             await self._prefects(scope, receive, send)
 
-    async def _who(self, credentials: Credentials | None, scope: Scope) -> Actor:
+    async def _who(self, credentials: Credentials | None, scope: Scope) -> Actor | RunCaller:
         if credentials is None:
             raise Unauthenticated(NO_CREDENTIALS)
         address = address_of(scope)
         try:
-            return await self._tokens.caller(credentials, address)
+            return await self._again(credentials, scope)
         except Unauthenticated as error:
             await self._refusals.signing_in(error, address, credentials.username or "")
             raise
 
-    async def _again(self, credentials: Credentials, scope: Scope) -> Actor:
+    async def _again(self, credentials: Credentials, scope: Scope) -> Actor | RunCaller:
         # That a token has ended while it was used is no attempt to sign in.
+        if self._runs.are_meant(credentials):
+            return await self._runs.caller(credentials)
         return await self._tokens.caller(credentials, address_of(scope))
 
-    async def _caller(self, scope: Scope) -> Actor:
+    async def _caller(self, scope: Scope) -> Actor | RunCaller:
         return await self._who(read_credentials(Headers(scope=scope).get("authorization")), scope)
 
-    async def _visitor(self, scope: Scope) -> Actor:
+    async def _visitor(self, scope: Scope) -> Actor | RunCaller:
         """Return the caller on Prefect's paths, by their session or else by their token."""
         with contextlib.suppress(Unauthenticated):
             return await self._in_session(scope)
@@ -164,7 +181,7 @@ class Gateway:
         return (await self._sessions.resume(session_key(scope))).actor
 
     async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller: Actor | GateError
+        caller: Caller
         try:
             caller = await self._caller(scope)
         except GateError as error:
@@ -172,7 +189,7 @@ class Gateway:
         send = send if PUBLIC.fullmatch(scope["path"]) else private(send)
         await self._to_shim(caller, scope, receive, send)
 
-    async def _to_shim(self, caller: Actor | GateError, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _to_shim(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
             # Answered like GET, without the body.
             scope, send = {**scope, "method": "GET"}, _without_body(send)
@@ -186,7 +203,7 @@ class Gateway:
         send = private(send)
         try:
             actor = await self._visitor(scope)
-            gated = await self._is_gated(actor, scope["method"], path)
+            gated = isinstance(actor, Actor) and await self._is_gated(actor, scope["method"], path)
         except Unauthenticated as error:
             await JSONResponse({"detail": str(error)}, 401)(scope, receive, send)
         except Unavailable as error:
@@ -205,8 +222,10 @@ class Gateway:
                 scope, send = uncompressed(scope), asking_no_login(send)
         await self._prefect(scope, receive, send)
 
-    async def _pass(self, actor: Actor, scope: Scope, receive: Receive, send: Send, *, gated: bool) -> None:
-        if gated:
+    async def _pass(self, actor: Actor | RunCaller, scope: Scope, receive: Receive, send: Send, *, gated: bool) -> None:
+        if isinstance(actor, RunCaller):
+            await self._run_calls.answer(actor, *self._within(scope, receive, send))
+        elif gated:
             ours = partial(self._to_shim, actor)
             # What is sent to be checked is compared with our forms, which takes time for each of its values.
             bounded = CHECKS_VALUES.fullmatch(scope["path"])
@@ -217,14 +236,17 @@ class Gateway:
                 await self._refusals.request(actor, MAY_NOT_WRITE, f"{Action.WRITE} {ObjectType.PREFECT}")
             await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
         else:
-            origin = self._origins.of(scope)
-            scope, send = at_origin(self._as_internal(scope), origin), redirecting_within(send, origin)
-            await self._answering(actor, writes=writes)(scope, receive, send)
+            await self._answering(actor, writes=writes)(*self._within(scope, receive, send))
+
+    def _within(self, scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
+        """Return a request that Prefect takes for that of its internal account."""
+        origin = self._origins.of(scope)
+        return at_origin(self._as_internal(scope), origin), receive, redirecting_within(send, origin)
 
     def _answering(self, actor: Actor, *, writes: bool) -> ASGIApp:
         """Return what answers a request to Prefect that the caller may make."""
         if writes:
-            return self._prefect
+            return partial(self._claims.answer, actor)
         reading = partial(self._reader.answer, actor)
         return reading if may_write(actor) else BoundedReads(reading)
 
@@ -250,7 +272,7 @@ class Gateway:
         return {**nobody, "headers": [*nobody["headers"], (b"authorization", basic)]}
 
 
-def as_called(scope: Scope, caller: Actor | GateError, origin: str) -> Scope:
+def as_called(scope: Scope, caller: Caller, origin: str) -> Scope:
     """Return the ASGI scope that our routes expect.
 
     Args:

@@ -4,6 +4,7 @@
   none that are valid: then it closes the websocket, which is how its clients learn that they were refused.
 * What only sends what is read (``Streamed`` in ``prefect_reads.py``) is for everybody who has signed in, and sends what
   they may view; all other websockets need the permission ``prefect.write``.
+* A run sends its events with its own credential, and hears those about itself (``web.prefect_run_calls``).
 * The credentials are asked again while messages go through. Once they are not valid any more, or no permission is left,
   or nobody can say, the websocket is closed, and nothing more is sent or taken.
 * Until it is known who connects, nothing is sent but that the websocket is accepted or closed.
@@ -22,9 +23,11 @@ from uuid import UUID
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.services.authentication import INVALID_TOKEN, NO_CREDENTIALS, Credentials, Unauthenticated
+from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
 from api_shim.web.credentials import credentials_of
 from api_shim.web.prefect_bounds import MAY_NOT_WRITE, TOO_LONG, is_within_bounds, may_write
 from api_shim.web.prefect_reads import SOCKET, Simple, rule_for
+from api_shim.web.prefect_run_calls import RunCalls, call_for
 from api_shim.web.prefect_views import PrefectReader, Verdicts
 from approval_gate.errors import Forbidden, GateError
 from approval_gate.model import Actor
@@ -36,7 +39,7 @@ MOST_OPEN = 10
 MAY_NOT, TOO_MANY = 1008, 1013
 """The codes with which a websocket is closed to who may not have it, and to who has too many."""
 
-SignIn = Callable[[Credentials, Scope], Awaitable[Actor]]
+SignIn = Callable[[Credentials, Scope], Awaitable[Actor | RunCaller]]
 """Returns whose credentials they are, or raises a ``GateError``."""
 
 
@@ -46,6 +49,7 @@ class PrefectSockets:
     Args:
         prefect: the Prefect server.
         reader: knows what may be sent to whom.
+        run_calls: knows what runs may tell.
         internal: ``user:password`` of Prefect's internal account.
         sign_in: resolves credentials, and records those that are not valid.
         ask_again: resolves credentials that were valid when the websocket was opened.
@@ -57,6 +61,7 @@ class PrefectSockets:
         *,
         prefect: ASGIApp,
         reader: PrefectReader,
+        run_calls: RunCalls,
         internal: str,
         sign_in: SignIn,
         ask_again: SignIn,
@@ -64,6 +69,7 @@ class PrefectSockets:
     ) -> None:
         self._prefect = prefect
         self.reader = reader
+        self.run_calls = run_calls
         self.internal = internal
         self.sign_in = sign_in
         self.ask_again = ask_again
@@ -110,13 +116,19 @@ class _Socket:
         self._streamed = rule_for(SOCKET, scope["path"])[0] is Simple.STREAMED
         self._verdicts = Verdicts(sockets.clock)
         self._credentials: Credentials | None = None
-        self._actor: Actor | None = None
+        self._actor: Actor | RunCaller | None = None
         self._asked = sockets.clock()
         self._began = self._closed = False
         self.counted: UUID | None = None
 
     async def receive(self) -> Message:
         """Return the next message for Prefect."""
+        while (message := await self._next()) is None:
+            pass
+        return message
+
+    async def _next(self) -> Message | None:
+        """Return the next message; None for one that is left out."""
         message = await self._receive()
         if message["type"] != "websocket.receive":
             return message
@@ -124,8 +136,10 @@ class _Socket:
             return await self._close(TOO_LONG)
         try:
             if self._began:
-                await self._known()
-                return message
+                who = await self._known()
+                tells = isinstance(who, RunCaller) and not self._streamed
+                left_out = tells and not await self._all.run_calls.may_tell(who, message)
+                return None if left_out else message
             self._began = True
             return await self._first(message)
         except GateError:
@@ -141,7 +155,7 @@ class _Socket:
             await self._end(message)
             return
         try:
-            may = await self._all.reader.may_send(await self._known(), message, self._verdicts)
+            may = await self._may_hear(message)
         except GateError:
             await self._close(MAY_NOT)
             may = False
@@ -151,6 +165,12 @@ class _Socket:
         if may:
             await self._send(message)
 
+    async def _may_hear(self, message: Message) -> bool:
+        who = await self._known()
+        if isinstance(who, RunCaller):
+            return await self._all.run_calls.may_hear(who, message, self._verdicts)
+        return await self._all.reader.may_send(who, message, self._verdicts)
+
     async def _first(self, message: Message) -> Message:
         """Return the message that signs in to Prefect, in place of the client's."""
         try:
@@ -159,20 +179,21 @@ class _Socket:
             token = ""
         else:
             if self._streamed:
-                if not self._all.enter(self._actor.id):
+                whose = self._actor.run_id if isinstance(self._actor, RunCaller) else self._actor.id
+                if not self._all.enter(whose):
                     return await self._close(TOO_MANY)
-                self.counted = self._actor.id
+                self.counted = whose
             token = self._all.internal
         return {**message, "text": json.dumps({"type": "auth", "token": token}), "bytes": None}
 
-    async def _signed_in(self, message: Message) -> Actor:
+    async def _signed_in(self, message: Message) -> Actor | RunCaller:
         self._credentials = credentials_of(message)
         if self._credentials is None:
             raise Unauthenticated(NO_CREDENTIALS)
         self._asked = self._all.clock()
         return self._permitted(await self._all.sign_in(self._credentials, self._scope))
 
-    async def _known(self) -> Actor:
+    async def _known(self) -> Actor | RunCaller:
         """Return who has the websocket now.
 
         Raises:
@@ -187,10 +208,13 @@ class _Socket:
             self._asked = now
         return self._actor
 
-    def _permitted(self, actor: Actor) -> Actor:
-        if not (self._streamed or may_write(actor)):
+    def _permitted(self, who: Actor | RunCaller) -> Actor | RunCaller:
+        if isinstance(who, RunCaller):
+            if call_for(SOCKET, self._scope["path"])[0] is None:
+                raise Forbidden(NOT_FOR_RUNS)
+        elif not (self._streamed or may_write(who)):
             raise Forbidden(MAY_NOT_WRITE)
-        return actor
+        return who
 
     async def _close(self, code: int) -> Message:
         """Close the websocket, and return what tells Prefect so."""

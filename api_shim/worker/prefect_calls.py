@@ -1,5 +1,6 @@
-"""Prefect's client for the warm worker: it asks less and says more than Prefect's own worker does.
+"""Prefect's client for our workers, who are given a key for each run; that of the warm worker asks less and says more.
 
+* A run is taken by a call that asks for the run's own key, which the answer has (``services.run_credentials``).
 * A deployment that was read is known for a second: a worker reads it twice for each run, and all runs of a Job have the
   same one. A flow has nothing that changes but its labels, and is known for a minute.
 * Everybody gets a copy: a worker writes the variables of a run into what it was given.
@@ -15,16 +16,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import httpx
 from pydantic import BaseModel
 
-from approval_gate.admission import TAKEN_BY
+from approval_gate.admission import RUN_KEY, TAKEN_BY
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import Flow, FlowRun, State
-    from prefect.client.schemas.responses import DeploymentResponse
+    from prefect.client.schemas.responses import DeploymentResponse, OrchestrationResult
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -38,7 +40,58 @@ STORAGE_KNOWN = 60.0
 """Seconds."""
 
 
-class WorkerCalls:
+class KeyedCalls:
+    """Prefect's client, which asks for the key of each run that it takes.
+
+    Args:
+        client: it.
+    """
+
+    def __init__(self, client: PrefectClient) -> None:
+        # It takes any header, though its types do not say so.
+        self._client: Any = client
+        self._keys: dict[UUID, str] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def take_key(self, flow_run_id: UUID) -> str:
+        """Return the key of a run, once; empty if the server has given none."""
+        return self._keys.pop(flow_run_id, "")
+
+    async def set_flow_run_state(self, flow_run_id: UUID, state: State[Any], **how: Any) -> Any:
+        """Put a run into a state; one that is taken is given a key."""
+        if not state.is_pending():
+            return await self._client.set_flow_run_state(flow_run_id, state, **how)
+        return await self._take(flow_run_id, state, **how)
+
+    async def _take(self, flow_run_id: UUID, state: State[Any], force: bool = False) -> OrchestrationResult[Any]:
+        """Do what Prefect's client does, with a header more."""
+        from prefect.client.schemas import OrchestrationResult
+        from prefect.exceptions import ObjectNotFound
+        from prefect.states import to_state_create
+
+        asked = to_state_create(state)
+        asked.state_details.flow_run_id = flow_run_id
+        asked.state_details.transition_id = uuid4()
+        try:
+            answer = await self._client.request(
+                "POST",
+                "/flow_runs/{id}/set_state",
+                path_params={"id": flow_run_id},
+                json={"state": asked.model_dump(mode="json", serialize_as_any=True), "force": force},
+                headers={RUN_KEY: "wanted"},
+            )
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == httpx.codes.NOT_FOUND:
+                raise ObjectNotFound(http_exc=error) from error
+            raise
+        if key := answer.headers.get(RUN_KEY):
+            self._keys[flow_run_id] = key
+        return OrchestrationResult.model_validate(answer.json())
+
+
+class WorkerCalls(KeyedCalls):
     """Prefect's client, but for what is known.
 
     Args:
@@ -47,16 +100,13 @@ class WorkerCalls:
     """
 
     def __init__(self, client: PrefectClient, worker: str) -> None:
-        self._client = client
+        super().__init__(client)
         self._worker = worker
         self._known: dict[UUID, tuple[float, BaseModel]] = {}
         self._forked: set[UUID] = set()
         self._pending: dict[UUID, State[Any]] = {}
         self._storage: dict[str, str | None] = {}
         self._storage_until = 0.0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
 
     async def forks(self, flow_run: FlowRun) -> dict[str, Any]:
         """Note that a run is executed in a forked child, and return what that is handed.
@@ -102,7 +152,7 @@ class WorkerCalls:
         """Put a run into a state; one that is taken is taken by this worker."""
         if state.is_pending():
             state = state.model_copy(update={"message": f"{TAKEN_BY}{self._worker}"})
-        answer = await self._client.set_flow_run_state(flow_run_id, state, **how)
+        answer = await super().set_flow_run_state(flow_run_id, state, **how)
         if answer.state is not None and answer.state.is_pending():
             self._pending[flow_run_id] = answer.state
         return answer

@@ -1,6 +1,7 @@
 """A run in a forked child, which is all that ``python -m prefect.engine`` would be.
 
 * It leads a session and a process group of its own, and dies with the fork server, however that dies.
+* It signs in to Prefect with the key of its run; the fork server has none.
 * It has the environment, the folder, the umask and the signals that such a process has, and random numbers of its own.
 * A Job that asks to be isolated, or a run whose environment is not the fork server's, gets a new interpreter in the
   child's place: the same process, and so all of the above holds for it.
@@ -22,6 +23,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, NoReturn
 
 from api_shim.worker.prefect_handed import hand_over
@@ -31,7 +33,11 @@ from flows.registry import load
 logger = logging.getLogger("signoff")
 
 ENGINE = "prefect.engine"
+AUTH = "PREFECT_API_AUTH_STRING"
 PR_SET_PDEATHSIG = 1
+LASTING = ExitStack()
+"""What holds until a process ends, and in its children: it is never closed."""
+
 LIBC = ctypes.CDLL(None, use_errno=True)
 """Loaded before a fork: a child loads as little as it can."""
 
@@ -53,6 +59,7 @@ def be_run(request: Mapping[str, Any], *, zygote: int, begins: int, umask: int) 
         _settle(request, umask)
         if request["fresh"] or asks_for_isolation(request["job"]):
             os.execve(sys.executable, [sys.executable, "-m", ENGINE], request["env"])  # noqa: S606 - no shell is meant
+        sign_in(request["env"])
         if request["known"]:
             hand_over(**request["known"])
         status = execute()
@@ -87,6 +94,13 @@ def _settle(request: Mapping[str, Any], umask: int) -> None:
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
     reseed()
+
+
+def sign_in(environment: Mapping[str, str]) -> None:
+    """Let Prefect use the key of the run, which the settings that were read before the fork do not have."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+
+    LASTING.enter_context(temporary_settings(updates={PREFECT_API_AUTH_STRING: environment.get(AUTH)}))
 
 
 def reseed() -> None:

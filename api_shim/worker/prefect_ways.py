@@ -21,6 +21,7 @@ from prefect.workers.process import ProcessWorker
 
 from api_shim.worker.capacity import limit_here
 from api_shim.worker.fork_server import ForkFailed, ForkServers
+from api_shim.worker.prefect_keyed import KeyedWorker
 from api_shim.worker.process import Way, WorkerOptions, is_alive
 from api_shim.worker.wake import Listener
 
@@ -53,7 +54,7 @@ async def make_worker(options: WorkerOptions, folder: str, listener: Listener | 
         except CannotWarm as why:
             logger.warning("Each run gets a process from nothing, by Prefect's process worker: %s.", why)
     await _answering(options)
-    return ProcessWorker(
+    return KeyedWorker(
         work_pool_name=options.pool,
         work_queues=[*options.queues],
         name=name_of(options),

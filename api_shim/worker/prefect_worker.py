@@ -27,17 +27,19 @@ import anyio.abc
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.settings import get_current_settings
-from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorkerResult
 from pydantic import PrivateAttr
 
 from api_shim.worker.capacity import killed_for_memory
 from api_shim.worker.fork_server import Child, ForkFailed, ForkServers
 from api_shim.worker.prefect_calls import WorkerCalls
+from api_shim.worker.prefect_keyed import WORKERS_OWN, KeyedWorker
 from api_shim.worker.prefect_starter import Executions, executions
 from api_shim.worker.wake import Listener
 from approval_gate.admission import LEASE
 
 if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import Flow, WorkPool
     from prefect.client.schemas.responses import DeploymentResponse
 
@@ -95,7 +97,7 @@ class WarmJobConfiguration(ProcessJobConfiguration):
         return "" if self._job else "it is no Job"
 
 
-class WarmWorker(ProcessWorker):
+class WarmWorker(KeyedWorker):
     """Starts runs of Jobs in forked children.
 
     Args:
@@ -123,7 +125,6 @@ class WarmWorker(ProcessWorker):
         self._folder = folder
         self._stack = contextlib.AsyncExitStack()
         self._executions: Executions | None = None
-        self._calls: WorkerCalls | None = None
         self._upcoming: list[WorkerFlowRunResponse] = []
         self._to_ask = False
         self._not_before = 0.0
@@ -155,12 +156,8 @@ class WarmWorker(ProcessWorker):
             await self._servers.stop(self._grace)
             await self._stack.aclose()
 
-    @property
-    def client(self) -> Any:
-        """What Prefect's worker asks."""
-        if self._calls is None:
-            self._calls = WorkerCalls(super().client, self.name)
-        return self._calls
+    def _make_calls(self, client: PrefectClient) -> WorkerCalls:
+        return WorkerCalls(client, self.name)
 
     # What is to start
 
@@ -243,18 +240,18 @@ class WarmWorker(ProcessWorker):
 
     # A run
 
-    async def run(
+    async def execute(
         self,
         flow_run: FlowRun,
         configuration: ProcessJobConfiguration,
-        task_status: anyio.abc.TaskStatus[int] | None = None,
+        task_status: anyio.abc.TaskStatus[int] | None,
     ) -> ProcessWorkerResult:
         """Execute a run to its end."""
         try:
             why_not = await self._why_not_forked(configuration)
             if why_not or not isinstance(configuration, WarmJobConfiguration):
                 logger.info("The run %s gets a process from nothing: %s.", flow_run.name, why_not)
-                return await super().run(flow_run, configuration, task_status)
+                return await super().execute(flow_run, configuration, task_status)
             return await self._fork(flow_run, configuration, task_status or anyio.TASK_STATUS_IGNORED)
         finally:
             # There is room now.
@@ -308,8 +305,10 @@ def _starts_at(run: FlowRun) -> datetime:
 
 
 def _shared(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what of an environment is the same for each run."""
-    return {name: value for name, value in environment.items() if not name.startswith(OF_A_RUN)}
+    """Return what of an environment is the same for each run; no key is, neither the worker's nor a run's."""
+    return {
+        name: value for name, value in environment.items() if not name.startswith(OF_A_RUN) and name not in WORKERS_OWN
+    }
 
 
 def _folder_for(configuration: ProcessJobConfiguration, parent: str) -> contextlib.AbstractContextManager[str]:
@@ -319,5 +318,5 @@ def _folder_for(configuration: ProcessJobConfiguration, parent: str) -> contextl
 
 
 def worker_environment() -> dict[str, str]:
-    """Return the environment that this worker gives to each run."""
+    """Return the environment that this worker gives to each run, beside what is the run's own."""
     return _shared({**os.environ, **get_current_settings().to_environment_variables(exclude_unset=True)})

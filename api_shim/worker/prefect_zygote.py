@@ -3,7 +3,7 @@
 * It has one thread and no open file but those it was given, or it does not fork: a lock that another thread holds, or
   a socket that two processes read, is broken in a child. A module that starts a thread, or opens a file or a socket,
   when it is imported, is named, and the next fork server is started without it.
-* It never talks to Prefect's server and executes nothing of a Job but its module.
+* It never talks to Prefect's server, has no key for it, and executes nothing of a Job but its module.
 * What a child does is told in ``prefect_run``.
 * What a child has started, and is still there when it ends, ends with it.
 * When the worker goes, everything goes: the children, what they have started, and the folder that they work in.
@@ -26,11 +26,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from api_shim.worker.prefect_run import be_run
+from api_shim.worker.prefect_run import LASTING, be_run
 from api_shim.worker.stamps import stamp
 from flows import source
 from flows.registry import code_files
@@ -48,9 +48,6 @@ PRELOADED = (
 """What the engine imports while it runs. One that another version of Prefect has not is passed over."""
 
 CANNOT_START = 70
-
-LASTING = ExitStack()
-"""What holds until this process ends, and in its children: it is never closed."""
 
 
 class CannotFork(Exception):

@@ -49,6 +49,7 @@ class Origin:
         self.catalogue = application.services.catalogue
         self.refusals = application.services.refusals
         self.sessions = application.sessions
+        self.runs = application.services.run_credentials
         self.queue = application.queue
         self.served = application.served
         self.shim = create_app(application, [], contextlib.nullcontext)
@@ -59,6 +60,7 @@ class Origin:
             store=store,
             tokens=self.tokens,
             sessions=application.sessions,
+            runs=self.runs,
             requests=application.services.prefect_ui,
             internal=INTERNAL,
             refusals=application.services.refusals,

@@ -1,6 +1,7 @@
 """``/api/signoff/admission`` and ``/api/signoff/outcome``: a run asks whether it may start, and reports its outcome.
 
-* Only accounts with ``prefect.write`` may call them, which are the workers': the answer contains the inputs of the run.
+* Only the run itself may call them, with its own credential, or a worker for it (``services.run_credentials``): the
+  answer contains the inputs of the run.
 """
 
 from __future__ import annotations
@@ -20,13 +21,11 @@ from api_shim.parsing.fields import read_id
 from api_shim.schemas import JobResult
 from api_shim.services.admission import Attempt, Outcome, Ticket
 from api_shim.web.bodies import read_body
-from api_shim.web.deps import Caller, Use
+from api_shim.web.deps import Speaker, Use
 from api_shim.web.rest.protocol import respond
 from api_shim.web.rest.serializers import serializer
-from approval_gate import policy
 from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
 from approval_gate.errors import Invalid, NotFound
-from approval_gate.model import Action, Actor, ObjectType
 from flows.inputs import storable_text
 
 SHORTEST_PERIOD = timedelta(minutes=1)
@@ -36,9 +35,10 @@ router = APIRouter(prefix="/api/signoff", include_in_schema=False)
 
 
 @router.post("/admission")
-async def admission(request: Request, actor: Caller, use: Use) -> Response:
-    body = await _asked(request, actor)
+async def admission(request: Request, who: Speaker, use: Use) -> Response:
+    body = await _asked(request)
     run_id, attempt = _id(body, "flow_run_id"), _id(body, "attempt")
+    asked_by = await use.run_credentials.enforce(who, run_id, "admission of a run")
     run = (await use.engine.runs([run_id])).get(run_id)
     if run is None:
         raise NotFound("This flow run does not exist.")
@@ -54,6 +54,7 @@ async def admission(request: Request, actor: Caller, use: Use) -> Response:
         # A worker of an earlier version tells this one, and calls it the code.
         module=(told["module"] if "module" in body else told["code"])[:64],
         lease=told["lease"],
+        asked_by=asked_by,
     )
     answer, ticket = await anyio.to_thread.run_sync(use.admissions.ask, run, asks, now)
     if isinstance(answer, Hold):
@@ -63,20 +64,21 @@ async def admission(request: Request, actor: Caller, use: Use) -> Response:
 
 
 @router.post("/outcome")
-async def outcome(request: Request, actor: Caller, use: Use) -> Response:
-    body = await _asked(request, actor)
+async def outcome(request: Request, who: Speaker, use: Use) -> Response:
+    body = await _asked(request)
+    run_id, attempt = _id(body, "flow_run_id"), _id(body, "attempt")
+    await use.run_credentials.enforce(who, run_id, "outcome of a run")
     status = body.get("status")
     if status not in (Status.SUCCESS, Status.FAILURE):
         raise Invalid({"status": ["The outcome of a run is SUCCESS or FAILURE."]})
     trace = body.get("traceback")
     told = Outcome(status=Status(status), result=body.get("result"), traceback=None if trace is None else str(trace))
-    tell = partial(use.admissions.tell, _id(body, "flow_run_id"), _id(body, "attempt"), told, use.clock())
+    tell = partial(use.admissions.tell, run_id, attempt, told, use.clock())
     await anyio.to_thread.run_sync(tell)
     return respond(request, {})
 
 
-async def _asked(request: Request, actor: Actor) -> Mapping[str, Any]:
-    policy.enforce(policy.check_type(actor, Action.WRITE, ObjectType.PREFECT), ObjectType.PREFECT)
+async def _asked(request: Request) -> Mapping[str, Any]:
     body = await read_body(request)
     if not isinstance(body, Mapping):
         raise Invalid({"non_field_errors": ["Expected an object."]})

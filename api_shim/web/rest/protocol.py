@@ -27,6 +27,7 @@ from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import UNKNOWN, read_conditions, read_sort, read_text
 from api_shim.parsing.seen import HEADER, etag_of
 from api_shim.schemas import Accepted, Page, Review, ScheduledJob, Shape
+from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
 from api_shim.store import Listing
 from api_shim.web.errors import NotAcceptable, body_of, methods_of, status_of
 from approval_gate import errors
@@ -58,7 +59,21 @@ DESCRIPTION = {
 
 
 async def caller(request: Request) -> Actor:
-    """Return the caller.
+    """Return the account that calls.
+
+    Raises:
+        NotAcceptable: the requested version or media type is not available.
+        Unauthenticated: the credentials are missing or invalid.
+        Forbidden: a run calls with its own credential.
+    """
+    who = await speaker(request)
+    if isinstance(who, RunCaller):
+        raise errors.Forbidden(NOT_FOR_RUNS)
+    return who
+
+
+async def speaker(request: Request) -> Actor | RunCaller:
+    """Return the account that calls, or the run that does so with its own credential.
 
     Raises:
         NotAcceptable: the requested version or media type is not available.
@@ -68,8 +83,8 @@ async def caller(request: Request) -> Actor:
     who = request.state.caller
     if isinstance(who, errors.GateError):
         raise who
-    if not isinstance(who, Actor):
-        raise TypeError("request.state.caller must be an actor, or the error why there is none.")
+    if not isinstance(who, Actor | RunCaller):
+        raise TypeError("request.state.caller must be an account or a run, or the error why there is none.")
     return who
 
 

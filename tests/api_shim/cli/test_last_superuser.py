@@ -52,7 +52,7 @@ class House:
     def starts(self) -> str:
         """Start the server again, as far as accounts are concerned."""
         admin = administering(self.origin.store)
-        admin.ensure_service(WORKER, "a" * 40, NOW)
+        admin.ensure_service(WORKER, "a" * 40, NOW, pool="signoff")
         assert admin.first_keys(NOW) == []
         return DONE
 

@@ -59,7 +59,7 @@ def test_a_home_is_one_servers_at_a_time(tmp_path: Path) -> None:
 
 def test_the_first_start_makes_an_administrator_and_the_second_nobody(sqlite_store: Store) -> None:
     admin = administering(sqlite_store)
-    admin.ensure_service(WORKER, "a" * 40, utc_now())
+    admin.ensure_service(WORKER, "a" * 40, utc_now(), pool="signoff")
     ((username, key),) = admin.first_keys(utc_now())
     assert username == "admin"
     assert authenticate(sqlite_store, Credentials(key=key), utc_now()).superuser
@@ -87,7 +87,7 @@ def test_a_demo_leaves_alone_what_somebody_has_disabled(sqlite_store: Store) -> 
 def test_the_audit_lists_what_a_first_start_made(sqlite_store: Store) -> None:
     admin, catalogue = administering(sqlite_store), JobCatalogue(sqlite_store, utc_now)
     for _ in range(2):
-        admin.ensure_service(WORKER, "a" * 40, utc_now())
+        admin.ensure_service(WORKER, "a" * 40, utc_now(), pool="signoff")
         admin.first_keys(utc_now())
         admin.demo_keys(catalogue, utc_now())
     with sqlite_store.transaction(write=False) as tx:

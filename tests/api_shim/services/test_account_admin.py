@@ -285,7 +285,7 @@ def test_what_is_there_already_is_told(admin: Admin, call: Any) -> None:
 
 def test_the_workers_account_writes_to_prefect_and_may_nothing_else(admin: Admin) -> None:
     for _ in range(2):
-        admin.ensure_service("worker", KEY, NOW)
+        admin.ensure_service("worker", KEY, NOW, pool="signoff")
     actor = signed_in(admin, KEY, "worker")
     given = [(action, kind) for action in Action for kind in ObjectType if actor.may(action, kind)]
     own = [(action, ObjectType.TOKEN) for action in (Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE)]
@@ -298,13 +298,13 @@ def test_the_workers_account_writes_to_prefect_and_may_nothing_else(admin: Admin
 
 
 def test_the_workers_account_is_made_again_whatever_of_it_was_removed(few: Admin, sqlite_store: Store) -> None:
-    few.ensure_service("worker", KEY, NOW)
+    few.ensure_service("worker", KEY, NOW, pool="signoff")
     few.remove_user("worker", NOW)
-    few.ensure_service("worker", KEY, NOW)
+    few.ensure_service("worker", KEY, NOW, pool="signoff")
     assert signed_in(few, KEY).may(Action.WRITE, ObjectType.PREFECT)
     (permission,) = few.permissions()
     few.remove_permission(permission.name, NOW)
-    few.ensure_service("worker", KEY[::-1], NOW)
+    few.ensure_service("worker", KEY[::-1], NOW, pool="signoff")
     assert signed_in(few, KEY[::-1]).may(Action.WRITE, ObjectType.PREFECT)
     with sqlite_store.transaction(write=False) as tx:
         assert len(tx.all(PermissionUser)) == 1

@@ -261,6 +261,7 @@ class Gate(Origin):
             store=store,
             tokens=self.tokens,
             sessions=self.sessions,
+            runs=self.runs,
             requests=self.known,  # type: ignore[arg-type]  # the same promise, of two questions
             internal=INTERNAL,
             refusals=self.refusals,

@@ -6,13 +6,16 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prefect.client.schemas.objects import Flow, FlowRun, State
-from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.responses import DeploymentResponse, SetStateStatus
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, Pending, Scheduled
 
 from api_shim.worker import prefect_calls
 from api_shim.worker.prefect_calls import WorkerCalls
+from approval_gate.admission import RUN_KEY
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +31,8 @@ class Client:
     """Prefect's client, which notes what it is asked."""
 
     name = "prefect"
+    status = 200
+    gives = True
 
     def __init__(self) -> None:
         self.asked: list[UUID] = []
@@ -51,6 +56,17 @@ class Client:
         if self.storage is None:
             raise OSError("away")
         return SimpleNamespace(default_result_storage_block_id=self.storage)
+
+    async def request(self, _method: str, _path: str, json: Any, **how: Any) -> httpx.Response:
+        self.told.append({json["state"]["type"]: json["state"]["message"]})
+        self.asked.append(how["path_params"]["id"])
+        asked = httpx.Request("POST", "http://prefect")
+        if self.status == httpx.codes.OK:
+            accepted = {"state": json["state"], "status": "ACCEPT", "details": {}}
+            headers = {RUN_KEY: "signoff_run_x"} if how["headers"] == {RUN_KEY: "wanted"} and self.gives else {}
+            return httpx.Response(self.status, json=accepted, headers=headers, request=asked)
+        answer = httpx.Response(self.status, request=asked)
+        raise httpx.HTTPStatusError("refused", request=asked, response=answer)
 
     async def update_flow_run(self, _flow_run_id: UUID, **fields: Any) -> str:
         self.told.append(fields)
@@ -122,7 +138,7 @@ async def test_a_forked_run_is_handed_its_state_and_where_results_go(client: Cli
         assert (handed.id, handed.state_name, known["storage"]) == (run.id, "Pending", {"id": str(STORAGE)})
         assert handed.state is not None
         assert handed.state.message == "Taken by warm host:7"
-    assert client.asked == [STORAGE]
+    assert client.asked.count(STORAGE) == 1
 
 
 async def test_what_is_not_known_is_not_handed(client: Client, calls: WorkerCalls) -> None:
@@ -130,6 +146,23 @@ async def test_what_is_not_known_is_not_handed(client: Client, calls: WorkerCall
     assert await calls.forks(run) == {}
     await calls.set_flow_run_state(run.id, Pending())
     assert (await calls.forks(run))["storage"] == {}
+async def test_the_key_of_a_run_that_is_taken_is_handed_out_once(client: Client, calls: WorkerCalls) -> None:
+    one, two, three = uuid4(), uuid4(), uuid4()
+    answer = await calls.set_flow_run_state(one, Pending(), force=False)
+    assert (answer.status, answer.state.is_pending(), client.asked) == (SetStateStatus.ACCEPT, True, [one])
+    client.gives = False
+    await calls.set_flow_run_state(two, Pending())
+    await calls.set_flow_run_state(three, Crashed())
+    assert [calls.take_key(run) for run in (one, one, two, three)] == ["signoff_run_x", "", "", ""]
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, ObjectNotFound), (403, httpx.HTTPStatusError)])
+async def test_a_run_that_cannot_be_taken_is_told_as_by_prefects_client(
+    client: Client, calls: WorkerCalls, status: int, error: type[Exception]
+) -> None:
+    client.status = status
+    with pytest.raises(error):
+        await calls.set_flow_run_state(uuid4(), Pending())
 
 
 def test_all_other_calls_are_prefects(calls: WorkerCalls) -> None:

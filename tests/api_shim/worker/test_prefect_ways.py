@@ -16,10 +16,10 @@ from typing import Any, cast
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.workers.process import ProcessWorker
 
 from api_shim.worker import prefect_starter, prefect_ways
 from api_shim.worker.fork_server import ForkFailed, ForkServers
+from api_shim.worker.prefect_keyed import KeyedWorker
 from api_shim.worker.prefect_ways import certificates, make_worker, name_of
 from api_shim.worker.prefect_worker import WarmWorker
 from api_shim.worker.process import Way, WorkerOptions
@@ -53,9 +53,9 @@ async def test_the_warm_way_has_a_limit_that_fits_the_machine(tmp_path: Path, mo
     assert (await make_worker(options(limit=3, queues=("bulk",)), str(tmp_path), None))._limit == 3
 
 
-async def test_the_process_way_is_prefects_own_worker(tmp_path: Path) -> None:
+async def test_the_process_way_is_prefects_worker(tmp_path: Path) -> None:
     worker = await make_worker(options(way=Way.PROCESS, queues=("bulk",)), str(tmp_path), None)
-    assert type(worker) is ProcessWorker
+    assert type(worker) is KeyedWorker
     assert (worker._limit, worker._work_queues) == (None, {"bulk"})
 
 
@@ -87,11 +87,11 @@ def no_fork_server(monkeypatch: pytest.MonkeyPatch) -> None:
         (no_fork_server, "It ended at once"),
     ],
 )
-async def test_where_it_cannot_fork_it_is_prefects_own_worker_and_says_why(
+async def test_where_it_cannot_fork_it_is_prefects_process_worker_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lacking: Any, why: str
 ) -> None:
     lacking(monkeypatch)
-    assert type(await make_worker(options(), str(tmp_path), None)) is ProcessWorker
+    assert type(await make_worker(options(), str(tmp_path), None)) is KeyedWorker
     assert f"Each run gets a process from nothing, by Prefect's process worker: {why}" in caplog.text
 
 

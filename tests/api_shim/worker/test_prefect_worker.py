@@ -14,7 +14,12 @@ import anyio
 import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
-from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_LOGGING_TO_API_ENABLED,
+    temporary_settings,
+)
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker, ProcessWorkerResult
 
@@ -245,6 +250,13 @@ class Stock:
 RUN = FlowRun(flow_id=uuid4(), name="run")
 
 
+def keyed(worker: Any) -> Any:
+    """Return a worker that has been given the key of the run, with a Prefect that has no runs."""
+    worker._client = Client()
+    worker.client._keys[RUN.id] = "signoff_run_x"
+    return worker
+
+
 @pytest.mark.parametrize(
     ("configuration", "broken"),
     [
@@ -255,7 +267,7 @@ RUN = FlowRun(flow_id=uuid4(), name="run")
 async def test_what_cannot_be_forked_is_started_by_prefects_process_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: WarmJobConfiguration, broken: str
 ) -> None:
-    stock, worker = Stock(monkeypatch), made(tmp_path)
+    stock, worker = Stock(monkeypatch), keyed(made(tmp_path))
     worker._servers.why = broken
     await worker.run(RUN, configuration)
     assert stock.runs == 1
@@ -281,15 +293,20 @@ class Executed:
 async def test_a_run_with_another_environment_gets_a_new_interpreter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], fresh: bool
 ) -> None:
-    worker = made(tmp_path)
-    worker._servers.environment = prefect_worker.worker_environment()
-    worker._executions, worker._client = Executed(), Client()
+    monkeypatch.setenv("PREFECT_API_KEY", "of the worker")
+    worker = keyed(made(tmp_path))
+    with temporary_settings({PREFECT_API_AUTH_STRING: "worker:key"}):
+        worker._servers.environment = prefect_worker.worker_environment()
+    assert not {"PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"} & {*worker._servers.environment}
+    worker._executions = Executed()
     result = await worker.run(RUN, configured(env=env))
     (request,) = worker._servers.requests
     assert request["fresh"] is fresh
     assert request["job"] == "jobs.Greet"
     assert request["env"]["PREFECT__FLOW_RUN_ID"] == str(RUN.id)
     assert request["env"]["PREFECT__CONTROL_PORT"] == "1"
+    assert request["env"]["PREFECT_API_AUTH_STRING"] == "run:signoff_run_x"
+    assert "PREFECT_API_KEY" not in request["env"]
     assert request["cwd"].startswith(f"{tmp_path}/")
     assert [*tmp_path.iterdir()] == []  # noqa: ASYNC240 - a test has nothing else to do
     assert (result.status_code, result.identifier) == (0, "7")

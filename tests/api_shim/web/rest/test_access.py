@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 
 from api_shim.domain.model import queue_id
 from api_shim.web.rest.routers import ROUTERS, prefect_paths
+from approval_gate.policy import NOT_ITS_WORKER
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, schedule, unique
 from tests.api_shim.in_process import InProcess
 
@@ -74,6 +75,7 @@ class Need:
         body: the body of the request, made of the object.
         query: the query of the request, made of the object.
         open: nobody needs to sign in, for it shows nothing of this instance.
+        of_run: no user may, whatever their permissions: ``test_run_credentials.py`` says who may.
     """
 
     kind: str = ""
@@ -88,6 +90,7 @@ class Need:
     body: Callable[[Thing], Any] | None = None
     query: Callable[[Thing], dict[str, str]] = lambda _thing: {}
     open: bool = False
+    of_run: bool = False
 
 
 def _run(_thing: Thing) -> Any:
@@ -171,9 +174,8 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/users/permissions/{ref}"): Need(PERMISSION),
     ("PATCH", "/api/users/permissions/{ref}"): Need(PERMISSION, "change", body=lambda _thing: {"enabled": False}),
     ("DELETE", "/api/users/permissions/{ref}"): Need(PERMISSION, "delete", ok=204),
-    # 404, for there is no such run: who may ask is told so.
-    ("POST", "/api/signoff/admission"): Need(PREFECT, "write", ok=404, body=_of_run),
-    ("POST", "/api/signoff/outcome"): Need(PREFECT, "write", ok=404, body=_of_run),
+    ("POST", "/api/signoff/admission"): Need(of_run=True, body=_of_run),
+    ("POST", "/api/signoff/outcome"): Need(of_run=True, body=_of_run),
 }
 
 ROUTES = sorted(
@@ -295,6 +297,9 @@ def state(admin: httpx.Client, thing: Thing) -> Any:
 
 every_closed_route = pytest.mark.parametrize("route", [r for r in ROUTES if not NEEDS[r].open], ids=" ".join)
 every_open_route = pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].open], ids=" ".join)
+every_users_route = pytest.mark.parametrize(
+    "route", [r for r in ROUTES if not NEEDS[r].open and not NEEDS[r].of_run], ids=" ".join
+)
 every_guarded_route = pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].kind], ids=" ".join)
 OBJECT_ROUTES = [r for r in ROUTES if NEEDS[r].kind in NOUNS and "{ref}" in r[1]]
 every_object_route = pytest.mark.parametrize("route", OBJECT_ROUTES, ids=" ".join)
@@ -327,6 +332,17 @@ def test_what_is_open_is_open_to_everybody(server: InProcess, route: tuple[str, 
     with server.client(None, **({"Authorization": credentials} if credentials else {})) as client:
         answer = client.request(method, path.replace("{name}", "start.js"))
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if NEEDS[r].of_run], ids=" ".join)
+def test_what_is_of_a_run_is_refused_to_every_user(
+    server: InProcess, admin: httpx.Client, people: People, route: tuple[str, str], thing: Thing
+) -> None:
+    before = state(admin, thing)
+    for who in (people.add(), people.add((PREFECT, "write", None)), people.add(superuser=True)):
+        with server.client(who) as client:
+            assert detail(call(client, route, thing)) == (403, NOT_ITS_WORKER)
+    assert state(admin, thing) == before
 
 
 def with_all_but(people: People, need: Need) -> str:
@@ -462,7 +478,7 @@ def test_a_read_only_token_reads_and_writes_nothing(
     assert state(admin, thing) == before
 
 
-@every_closed_route
+@every_users_route
 def test_who_may_can(server: InProcess, people: People, route: tuple[str, str], thing: Thing) -> None:
     need = NEEDS[route]
     within = limit(need.kind, thing.name) if need.kind in NOUNS else None
@@ -472,7 +488,7 @@ def test_who_may_can(server: InProcess, people: People, route: tuple[str, str], 
         assert call(client, route, thing).status_code == need.ok
 
 
-@every_closed_route
+@every_users_route
 def test_a_superuser_can(admin: httpx.Client, route: tuple[str, str], thing: Thing) -> None:
     assert call(admin, route, thing).status_code == NEEDS[route].ok
 

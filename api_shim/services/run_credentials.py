@@ -1,0 +1,228 @@
+"""The credentials of runs, and the accounts of workers.
+
+* A worker that takes a run is given a key for it, with the answer by which it has the run; no call is made for that.
+  The run's process has this key and no other: what stands for ``prefect.write`` stays with the worker.
+* A key is stored as its hash, which is compared in constant time. It is good for its run alone, until the run is over,
+  is taken again, or the worker's account is deactivated or removed. What is left to say when a run is over, the end of
+  its log and its final state, it may say within ``ENDING``.
+* Admission and outcome are answered to the run's own key. While the run has none, as Prefect's own workers ask for
+  none, the account of a worker of its work pool may ask; nobody else may. Who asks in vain is recorded.
+* An account is a worker's by the word of a local administrator, for one work pool, and takes runs of that pool only.
+
+The rules are in ``approval_gate.policy``; what a run may do in Prefect stands in ``web.prefect_run_calls``, and when a
+key is made in ``web.prefect_claims``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from api_shim.domain.accounts import RunCredential, User, WorkerAccount
+from api_shim.domain.model import JobResult, ScheduledJob
+from api_shim.domain.ports import Orchestrator, Run
+from api_shim.keys import RUN_PREFIX, new_key
+from api_shim.services.authentication import INACTIVE, INVALID_TOKEN, Credentials, Unauthenticated, hash_key
+from api_shim.services.refusals import Refusals
+from api_shim.store import Store, Transaction
+from approval_gate import policy
+from approval_gate.errors import Unavailable
+from approval_gate.model import Actor, Allowed, ObjectType, Verdict
+
+logger = logging.getLogger("signoff")
+
+NOT_FOR_RUNS = "The credential of a run is for this run alone: its admission, its outcome and its own calls of Prefect."
+ENDING = timedelta(minutes=1)
+"""How long after its end a run may still tell of it."""
+LOOKS_EVERY = 60.0
+"""Seconds between two looks for runs that are over."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunCaller:
+    """A run that calls with its own credential.
+
+    Args:
+        run_id: the run.
+        worker: the account of the worker that has taken it; it has no permissions here.
+    """
+
+    run_id: UUID
+    worker: Actor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taking:
+    """What is known of an account that may take a run.
+
+    Args:
+        works_for: the work pool whose runs it executes; empty if it is no worker's.
+        is_ours: whether the run is recorded here, and so of the server's own work pool.
+    """
+
+    works_for: str
+    is_ours: bool
+
+
+class RunCredentials:
+    """Makes the credentials of runs, and says whose they are.
+
+    Args:
+        store: the store.
+        engine: Prefect.
+        refusals: records who asks in vain.
+        clock: returns the current time, aware.
+    """
+
+    def __init__(self, store: Store, engine: Orchestrator, refusals: Refusals, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._engine = engine
+        self._refusals = refusals
+        self._clock = clock
+
+    # Workers
+
+    async def works_for(self, actor: Actor) -> str:
+        """Return the work pool whose runs an account executes; empty if it is no worker's."""
+        return await self._store.read(partial(_works_for, actor))
+
+    async def taking(self, actor: Actor, run_id: UUID) -> Taking:
+        """Return what is known of an account that may take a run."""
+
+        def read(tx: Transaction) -> Taking:
+            ours = any(tx.exists(kind, flow_run_id=run_id) for kind in (ScheduledJob, JobResult))
+            return Taking(works_for=_works_for(actor, tx), is_ours=ours)
+
+        return await self._store.read(read)
+
+    async def pool_of(self, run_id: UUID) -> str:
+        """Return the work pool of a run; empty if it has none, or does not exist."""
+        run = (await self._engine.runs([run_id])).get(run_id)
+        return run.pool if run is not None else ""
+
+    @property
+    def own_pool(self) -> str:
+        """The work pool of the runs that are recorded here."""
+        return self._engine.pool
+
+    async def taken(self, actor: Actor, run_id: UUID, *, keyed: bool) -> str:
+        """Record that a worker has taken a run: a key that was made for it before ends.
+
+        Args:
+            actor: the worker's account.
+            run_id: the run.
+            keyed: whether the worker asks for a key of the run's own.
+
+        Returns:
+            the new key, which nobody can be told again; empty if it was not asked for.
+        """
+        key = new_key(RUN_PREFIX) if keyed else ""
+        made = RunCredential(flow_run_id=run_id, key_hash=hash_key(key), user_id=actor.id, created=self._clock())
+
+        def write(tx: Transaction) -> None:
+            tx.remove(made)
+            if keyed:
+                tx.add(made)
+
+        await self._store.write(write)
+        return key
+
+    # Runs
+
+    @staticmethod
+    def are_meant(credentials: Credentials) -> bool:
+        """Say whether credentials look like those of a run, and not like a token."""
+        return credentials.key.startswith(RUN_PREFIX)
+
+    async def caller(self, credentials: Credentials) -> RunCaller:
+        """Return the run that a key belongs to.
+
+        Raises:
+            Unauthenticated: there is no such run, or it is over.
+        """
+        return await self._store.read(partial(_caller, hash_key(credentials.key), self._clock()))
+
+    async def enforce(self, who: Actor | RunCaller, run_id: UUID, asked: str) -> str:
+        """Return the name of the account that speaks for a run, to ask for admission or to tell its outcome.
+
+        Args:
+            who: who calls.
+            run_id: the run.
+            asked: what for, for the audit.
+
+        Raises:
+            Forbidden: they do not speak for this run; it is recorded.
+        """
+        if isinstance(who, RunCaller):
+            verdict, worker, of_run = policy.speaks_for_run(run_id, credential_of=who.run_id), who.worker, who.run_id
+        else:
+            verdict, worker, of_run = await self._by_worker(who, run_id), who, None
+        if verdict != Allowed():
+            await self._refusals.request(worker, policy.why_not(verdict, hidden=""), asked, flow_run_id=of_run)
+        policy.enforce(verdict, ObjectType.PREFECT)
+        return worker.username
+
+    async def _by_worker(self, actor: Actor, run_id: UUID) -> Verdict:
+        works_for, has_credential = await self._store.read(
+            lambda tx: (_works_for(actor, tx), tx.exists(RunCredential, flow_run_id=run_id))
+        )
+        # Of whom it is no business Prefect is not asked for.
+        pool = await self.pool_of(run_id) if works_for else ""
+        return policy.worker_speaks_for_run(actor, works_for=works_for, pool=pool, has_credential=has_credential)
+
+    # The end of runs
+
+    async def run(self) -> None:
+        """Remove the credentials of runs that are over, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOKS_EVERY)
+            try:
+                await self.tick()
+            except Unavailable as error:
+                logger.debug("It is not known which runs are over: %s", error)
+            except Exception:
+                logger.exception("The credentials of runs that are over could not be removed.")
+
+    async def tick(self) -> None:
+        """Remove the credentials of runs that are over in Prefect, or gone."""
+        before = self._clock() - ENDING
+        known = [each for each in await self._store.read(lambda tx: tx.all(RunCredential)) if each.created < before]
+        runs = await self._engine.runs([each.flow_run_id for each in known]) if known else {}
+        over = [each for each in known if _is_over(runs.get(each.flow_run_id), before)]
+        if over:
+            await self._store.write(partial(_remove, over))
+
+
+def _works_for(actor: Actor, tx: Transaction) -> str:
+    found = tx.get(WorkerAccount, user_id=actor.id)
+    return found.pool if found is not None else ""
+
+
+def _caller(hashed: str, now: datetime, tx: Transaction) -> RunCaller:
+    found = tx.get(RunCredential, key_hash=hashed)
+    if found is None or not hmac.compare_digest(found.key_hash, hashed):
+        raise Unauthenticated(INVALID_TOKEN)
+    user = tx.get(User, id=found.user_id)
+    if user is None or not user.is_active:
+        raise Unauthenticated(INACTIVE)
+    result = tx.get(JobResult, flow_run_id=found.flow_run_id)
+    if result is not None and result.status.final and (result.date_done is None or now - result.date_done >= ENDING):
+        raise Unauthenticated(INVALID_TOKEN)
+    return RunCaller(run_id=found.flow_run_id, worker=Actor(id=user.id, username=user.username))
+
+
+def _is_over(run: Run | None, before: datetime) -> bool:
+    return run is None or (run.final and run.since < before)
+
+
+def _remove(credentials: Collection[RunCredential], tx: Transaction) -> None:
+    for each in credentials:
+        # The run may have been taken again meanwhile.
+        if tx.get(RunCredential, flow_run_id=each.flow_run_id, lock=True) == each:
+            tx.remove(each)

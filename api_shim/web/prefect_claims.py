@@ -1,0 +1,127 @@
+"""Workers that take runs: of their own work pool only, and with a credential for each run.
+
+* The account of a worker asks for runs of its own work pool, and takes no others. Who may write to Prefect and is no
+  worker's account goes on as Prefect has it, and is given no credential.
+* A run is taken by putting it into a pending state. If the worker asks for the run's key (``RUN_KEY`` in the request),
+  the answer has it in the same header, once Prefect has accepted. So no call is made for it.
+* A worker that does not ask, as Prefect's own, speaks for the run itself; a key that was made before is good no longer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api_shim.parsing.fields import read_id
+from api_shim.services.refusals import Refusals
+from api_shim.services.run_credentials import RunCredentials
+from api_shim.web.bodies import parse_json, receive_whole, received_again
+from api_shim.web.errors import body_of, status_of
+from api_shim.web.rewriting import uncompressed
+from approval_gate import policy
+from approval_gate.admission import RUN_KEY
+from approval_gate.errors import GateError
+from approval_gate.model import Actor, Allowed, ObjectType, Verdict
+
+ASKS_FOR_RUNS = re.compile(
+    r"/api/(work_pools/([^/]+)/get_scheduled_flow_runs|work_queues/[^/]+/get_runs"
+    r"|deployments/get_scheduled_flow_runs|flow_runs/bulk_set_state)/?"
+)
+"""The ways to runs; only the first names a work pool, and no worker of today needs the others."""
+SETS_STATE = re.compile(r"/api/flow_runs/([^/]+)/set_state/?")
+TAKEN = "PENDING"
+
+
+class Claims:
+    """ASGI application that passes writes of accounts to Prefect.
+
+    Args:
+        prefect: the Prefect server.
+        credentials: makes the credentials of runs.
+        refusals: records what is refused.
+    """
+
+    def __init__(self, prefect: ASGIApp, credentials: RunCredentials, refusals: Refusals) -> None:
+        self._prefect = prefect
+        self._credentials = credentials
+        self._refusals = refusals
+
+    async def answer(self, actor: Actor, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that writes.
+
+        Args:
+            actor: the caller, who may write to Prefect.
+            scope: the ASGI scope of the request, with the credentials of Prefect's internal account.
+            receive: the ASGI callable.
+            send: the ASGI callable.
+        """
+        asks, sets = ASKS_FOR_RUNS.fullmatch(scope["path"]), SETS_STATE.fullmatch(scope["path"])
+        try:
+            if scope["method"] == "POST" and asks is not None:
+                await self._asks(actor, asks[2] or "")
+            elif scope["method"] == "POST" and sets is not None and (run_id := read_id(sets[1])) is not None:
+                await self._sets_state(actor, run_id, scope, receive, send)
+                return
+        except GateError as error:
+            await JSONResponse(body_of(error), status_of(error))(scope, receive, send)
+            return
+        await self._prefect(scope, receive, send)
+
+    async def _asks(self, actor: Actor, pool: str) -> None:
+        if works_for := await self._credentials.works_for(actor):
+            await self._enforce(actor, policy.takes_run(works_for=works_for, pool=pool))
+
+    async def _sets_state(self, actor: Actor, run_id: UUID, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await receive_whole(receive)
+        if body is None:
+            return
+        again = received_again(body, receive)
+        if not _takes(body) or not (taking := await self._credentials.taking(actor, run_id)).works_for:
+            await self._prefect(scope, again, send)
+            return
+        own = self._credentials.own_pool
+        pool = own if taking.is_ours else await self._credentials.pool_of(run_id)
+        if pool:
+            await self._enforce(actor, policy.takes_run(works_for=taking.works_for, pool=pool))
+        answer: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            answer.append(message)
+
+        await self._prefect(uncompressed(scope), again, keep)
+        if pool and _is_accepted(answer):
+            keyed = bool(Headers(scope=scope).get(RUN_KEY))
+            if key := await self._credentials.taken(actor, run_id, keyed=keyed):
+                MutableHeaders(scope=answer[0])[RUN_KEY] = key
+        for message in answer:
+            await send(message)
+
+    async def _enforce(self, actor: Actor, verdict: Verdict) -> None:
+        if verdict != Allowed():
+            await self._refusals.request(actor, policy.why_not(verdict, hidden=""), "runs of another work pool")
+        policy.enforce(verdict, ObjectType.PREFECT)
+
+
+def _takes(body: bytes) -> bool:
+    """Say whether a request may put a run into a pending state; one that cannot be read here may."""
+    try:
+        return _type_of(parse_json(body)) == TAKEN
+    except GateError:
+        return True
+
+
+def _is_accepted(answer: list[Message]) -> bool:
+    if not answer or answer[0]["status"] not in (200, 201):
+        return False
+    said = parse_json(b"".join(message.get("body", b"") for message in answer[1:]))
+    return isinstance(said, dict) and said.get("status") == "ACCEPT" and _type_of(said) == TAKEN
+
+
+def _type_of(said: Any) -> str:
+    state = said.get("state") if isinstance(said, dict) else None
+    return str(state.get("type")) if isinstance(state, dict) else ""

@@ -1,0 +1,353 @@
+"""What a run may do in Prefect with its own credential: what its process needs, for itself and the runs within it.
+
+* Default deny: a call that ``CALLS`` does not list is refused. So a run decides nothing, starts no deployment, and
+  finds no list of runs. It reads variables and blocks, and takes slots of concurrency limits; it changes none of them.
+* Its own are the run itself and the runs of flows that it calls (subflows): those whose parent, a task run, is its own.
+  Any other run is answered like one that does not exist.
+* Of its own run it changes the state, the name, the tags, the labels and the inputs; neither the parameters nor what
+  decides how it is started, which another attempt would execute before it asks for admission. For the same reason a
+  subflow is made without a deployment, a work pool, a queue or job variables, and never under a key that may be
+  another run's.
+* Logs, task runs and artifacts name one of its own runs.
+* It hears the events of its own runs: so its process learns that somebody suspends it.
+* Of the events that it sends, those about its own runs and about what is nobody's go to Prefect. Others are left out:
+  events of ``signoff``, and of other things of Prefect's.
+* What would write and is refused is recorded with the run, and the account of the worker that has taken it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from enum import Enum, auto
+from functools import cache, partial
+from typing import Any
+from uuid import UUID
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api_shim.parsing.fields import read_id
+from api_shim.prefect_api.prefect_server import connect
+from api_shim.services.refusals import Refusals
+from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
+from api_shim.web.bodies import parse_json, receive_whole, received_again
+from api_shim.web.errors import body_of, status_of
+from api_shim.web.prefect_reads import READING_METHODS, SOCKET
+from api_shim.web.prefect_views import Verdicts
+from api_shim.web.rewriting import with_body
+from approval_gate.errors import Forbidden, GateError, Invalid, NotFound
+
+
+class Call(Enum):
+    """What has to hold of a call."""
+
+    FREE = auto()
+    """Nothing: it shows and changes what is nobody's, or what every flow may use."""
+    RUN = auto()
+    """The path names one of its own runs."""
+    CHANGED_RUN = auto()
+    """So it does, and the body changes nothing but what a run may change of itself."""
+    NEW_RUN = auto()
+    """The body describes a subflow of one of its own runs."""
+    RUNS = auto()
+    """The body asks for its own runs by their ids, or for the subflows of its own task runs."""
+    TASK_RUN = auto()
+    """The path names a task run of one of its own runs."""
+    ARTIFACT = auto()
+    """The path names an artifact of one of its own runs."""
+    BELONGS = auto()
+    """The body is of one of its own runs, or a list of such."""
+    SERVED_BY = auto()
+    """The path names the deployment, the work queue or the work pool of the run itself."""
+
+
+FREE, RUN, TASK_RUN, ARTIFACT, BELONGS = Call.FREE, Call.RUN, Call.TASK_RUN, Call.ARTIFACT, Call.BELONGS
+
+CALLS: Mapping[tuple[str, str], Call] = {
+    ("GET", "health"): FREE,
+    ("GET", "hello"): FREE,
+    ("GET", "version"): FREE,
+    ("GET", "admin/version"): FREE,
+    ("GET", "csrf-token"): FREE,
+    # Itself, and its subflows
+    ("GET", "flow_runs/{}"): RUN,
+    ("PATCH", "flow_runs/{}"): Call.CHANGED_RUN,
+    ("PATCH", "flow_runs/{}/labels"): RUN,
+    ("POST", "flow_runs/{}/set_state"): RUN,
+    ("POST", "flow_runs/{}/input"): RUN,
+    ("POST", "flow_runs/{}/input/filter"): RUN,
+    ("GET", "flow_runs/{}/input/{}"): RUN,
+    ("DELETE", "flow_runs/{}/input/{}"): RUN,
+    ("POST", "flow_runs"): Call.NEW_RUN,
+    ("POST", "flow_runs/filter"): Call.RUNS,
+    ("POST", "flows"): FREE,
+    ("GET", "flows/{}"): FREE,
+    ("GET", "deployments/{}"): Call.SERVED_BY,
+    ("GET", "work_queues/{}"): Call.SERVED_BY,
+    ("GET", "work_pools/{}"): Call.SERVED_BY,
+    # What belongs to it
+    ("POST", "logs"): BELONGS,
+    ("POST", "task_runs"): BELONGS,
+    ("GET", "task_runs/{}"): TASK_RUN,
+    ("POST", "task_runs/{}/set_state"): TASK_RUN,
+    ("POST", "artifacts"): BELONGS,
+    ("GET", "artifacts/{}"): ARTIFACT,
+    ("PATCH", "artifacts/{}"): ARTIFACT,
+    (SOCKET, "events/in"): FREE,
+    (SOCKET, "events/out"): FREE,
+    # What every flow may use
+    ("GET", "variables/name/{}"): FREE,
+    ("GET", "block_documents/{}"): FREE,
+    ("GET", "block_types/slug/{}"): FREE,
+    ("GET", "block_types/slug/{}/block_documents/name/{}"): FREE,
+    ("GET", "block_schemas/{}"): FREE,
+    ("GET", "block_schemas/checksum/{}"): FREE,
+    ("POST", "concurrency_limits/increment"): FREE,
+    ("POST", "concurrency_limits/decrement"): FREE,
+    ("POST", "v2/concurrency_limits/increment"): FREE,
+    ("POST", "v2/concurrency_limits/decrement"): FREE,
+    ("POST", "v2/concurrency_limits/increment-with-lease"): FREE,
+    ("POST", "v2/concurrency_limits/decrement-with-lease"): FREE,
+    ("POST", "v2/concurrency_limits/leases/{}/renew"): FREE,
+    ("GET", "v2/concurrency_limits/{}"): FREE,
+}
+"""What a run may ask, by method and path below ``/api/``; ``{}`` is any one segment."""
+
+MAY_CHANGE = frozenset({"name", "tags", "flow_version", "empirical_policy"})
+"""The fields of a run that it may change."""
+MAY_MAKE = frozenset(
+    {"flow_id", "name", "tags", "flow_version", "empirical_policy", "parameters", "context", "labels", "state"}
+)
+"""The fields of a subflow that it may give, beside its parent."""
+SERVES = {"deployments": "deployment_id", "work_queues": "work_queue_id", "work_pools": "work_pool_name"}
+"""The fields of a run that tell what serves it."""
+
+LARGEST = 16 * 2**20
+"""Bytes of a body that is looked at; Prefect's clients send logs in parts of 4 MiB."""
+DEEPEST = 20
+"""How many runs may be within each other."""
+MOST_REMEMBERED = 10_000
+"""How many subflows are remembered."""
+
+FLOW_RUN, TASK_RUN_ID = "prefect.flow-run.", "prefect.task-run."
+NOT_A_RUNS = ("prefect.", "signoff.")
+"""How the ids of resources begin that a run has no events of, unless they are its own."""
+
+
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern[str], Call], ...]:
+    """Return the table with its paths as patterns; those without a parameter first, as they are the more specific."""
+    rows = sorted(CALLS.items(), key=lambda row: row[0][1].count("{}"))
+    return tuple(
+        (method, re.compile("/api/" + "([^/]+)".join(map(re.escape, path.split("{}"))) + "/?"), call)
+        for (method, path), call in rows
+    )
+
+
+def call_for(method: str, path: str) -> tuple[Call | None, str]:
+    """Return what has to hold of a call, and the first parameter of its path; nothing for one that no run may make.
+
+    Args:
+        method: the HTTP method; ``SOCKET`` for a websocket.
+        path: the decoded path, from ``/api``.
+    """
+    for known, pattern, call in _patterns():
+        found = pattern.fullmatch(path) if known == method else None
+        if found is not None:
+            return call, found[1] if found.groups() else ""
+    return None, ""
+
+
+class RunCalls:
+    """Answers what runs ask of Prefect with their own credentials.
+
+    Args:
+        prefect: the Prefect server.
+        internal: ``user:password`` of Prefect's internal account.
+        refusals: records what is refused.
+    """
+
+    def __init__(self, prefect: ASGIApp, internal: str, refusals: Refusals) -> None:
+        self._prefect = prefect
+        self._client = connect(prefect, internal)
+        self._refusals = refusals
+        self._within: set[tuple[UUID, UUID]] = set()
+
+    async def answer(self, caller: RunCaller, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request.
+
+        Args:
+            caller: the run that calls.
+            scope: the ASGI scope of the request, with the credentials of Prefect's internal account.
+            receive: the ASGI callable.
+            send: the ASGI callable.
+        """
+        call, named = call_for(scope["method"], scope["path"])
+        try:
+            match call:
+                case None:
+                    raise Forbidden(NOT_FOR_RUNS)
+                case Call.FREE:
+                    pass
+                case Call.RUN | Call.TASK_RUN | Call.ARTIFACT | Call.SERVED_BY:
+                    await self._check_path(caller, call, scope["path"], named)
+                case _:
+                    body = await receive_whole(receive, LARGEST)
+                    if body is None:
+                        return
+                    scope, receive = await self._checked(caller, call, named, body, scope, receive)
+        except GateError as error:
+            if scope["method"] not in READING_METHODS and isinstance(error, Forbidden | NotFound):
+                await self._refusals.request(caller.worker, str(error), "Prefect", flow_run_id=caller.run_id)
+            await JSONResponse(body_of(error), status_of(error))(scope, receive, send)
+            return
+        await self._prefect(scope, receive, send)
+
+    async def may_tell(self, caller: RunCaller, message: Message) -> bool:
+        """Say whether an event that a run sends goes to Prefect.
+
+        Args:
+            caller: the run.
+            message: the ASGI message of the websocket.
+        """
+        try:
+            event = parse_json((message.get("text") or "").encode() or message.get("bytes") or b"")
+            about, related = _resources(event)
+        except (GateError, AttributeError, KeyError, TypeError):
+            return False
+        of_runs = [each for each in (about, *related) if each.startswith(FLOW_RUN)]
+        for each in of_runs:
+            run_id = read_id(each.removeprefix(FLOW_RUN))
+            if run_id is None or not await self._owns(caller, run_id):
+                return False
+        if str(event.get("event")).startswith("signoff."):
+            return False
+        return about in of_runs or (about.startswith(TASK_RUN_ID) and bool(of_runs)) or not about.startswith(NOT_A_RUNS)
+
+    async def may_hear(self, caller: RunCaller, message: Message, verdicts: Verdicts) -> bool:
+        """Say whether a message of a websocket is for a run.
+
+        Args:
+            caller: the run.
+            message: the ASGI message.
+            verdicts: what is remembered of the websocket.
+        """
+        said = json.loads(message.get("text") or message.get("bytes") or "{}")
+        if said.get("type") in ("auth_success", "auth_failure"):
+            return True
+        about = str(said["event"]["resource"]["prefect.resource.id"]) if said.get("type") == "event" else ""
+        run_id = read_id(about.removeprefix(FLOW_RUN)) if about.startswith(FLOW_RUN) else None
+        return run_id is not None and await verdicts.of(about, partial(self._owns, caller, run_id))
+
+    # What has to hold
+
+    async def _check_path(self, caller: RunCaller, call: Call, path: str, named: str) -> None:
+        match call:
+            case Call.RUN:
+                await self._check_run(caller, named)
+            case Call.TASK_RUN:
+                await self._check_part(caller, "task_runs", named, "Task not found")
+            case Call.ARTIFACT:
+                await self._check_part(caller, "artifacts", named, "Artifact not found.")
+            case _:
+                kind = path.split("/")[2]
+                own = await self._read("flow_runs", str(caller.run_id))
+                if own is None or str(own.get(SERVES[kind])) != named:
+                    raise NotFound("Not found.")
+
+    async def _checked(
+        self, caller: RunCaller, call: Call, named: str, body: bytes, scope: Scope, receive: Receive
+    ) -> tuple[Scope, Receive]:
+        """Return a request whose body may go to Prefect."""
+        told = parse_json(body)
+        match call:
+            case Call.CHANGED_RUN:
+                await self._check_run(caller, named)
+                _check_fields(told, MAY_CHANGE)
+            case Call.NEW_RUN:
+                _check_fields(told, MAY_MAKE | {"parent_task_run_id"})
+                await self._check_part(caller, "task_runs", str(told.get("parent_task_run_id")), "Task not found")
+            case Call.RUNS:
+                return with_body(scope, receive, json.dumps(await self._narrowed(caller, told)).encode())
+            case _:
+                for each in told if isinstance(told, list) else [told]:
+                    await self._check_run(caller, str(_field(each, "flow_run_id")))
+        return scope, received_again(body, receive)
+
+    async def _narrowed(self, caller: RunCaller, told: Any) -> dict[str, Any]:
+        """Return the filter for what is asked for by ids, all of which are the run's own, and for nothing else."""
+        asked = _field(told, "flow_runs")
+        told_ids = {name: _field(_field(asked, name), "any_") for name in ("id", "parent_task_run_id")}
+        named = {name: ids for name, ids in told_ids.items() if isinstance(ids, list) and ids}
+        if not named:
+            raise Forbidden(NOT_FOR_RUNS)
+        for run_id in named.get("id", ()):
+            await self._check_run(caller, str(run_id))
+        for parent in named.get("parent_task_run_id", ()):
+            await self._check_part(caller, "task_runs", str(parent), "Task not found")
+        kept = {name: told[name] for name in ("sort", "limit", "offset") if told.get(name) is not None}
+        state = {"state": asked["state"]} if asked.get("state") is not None else {}
+        return {**kept, "flow_runs": {**{name: {"any_": ids} for name, ids in named.items()}, **state}}
+
+    async def _check_run(self, caller: RunCaller, named: str) -> None:
+        run_id = read_id(named)
+        if run_id is None or not await self._owns(caller, run_id):
+            raise NotFound("Flow run not found")
+
+    async def _check_part(self, caller: RunCaller, kind: str, named: str, missing: str) -> None:
+        """Check that a task run or an artifact is of one of the run's own."""
+        found = await self._read(kind, named)
+        run_id = read_id(str(found.get("flow_run_id"))) if found is not None else None
+        if run_id is None or not await self._owns(caller, run_id):
+            raise NotFound(missing)
+
+    async def _owns(self, caller: RunCaller, run_id: UUID) -> bool:
+        if run_id == caller.run_id or (caller.run_id, run_id) in self._within:
+            return True
+        if not await self._is_within(caller.run_id, run_id):
+            return False
+        if len(self._within) >= MOST_REMEMBERED:
+            self._within.clear()
+        self._within.add((caller.run_id, run_id))
+        return True
+
+    async def _is_within(self, outermost: UUID, run_id: UUID) -> bool:
+        for _ in range(DEEPEST):
+            outer = await self._run_around(run_id)
+            if outer is None or outer == outermost:
+                return outer is not None
+            run_id = outer
+        return False
+
+    async def _run_around(self, run_id: UUID) -> UUID | None:
+        """Return the run that has called a subflow; None for a run that is none."""
+        run = await self._read("flow_runs", str(run_id))
+        parent = read_id(str(run.get("parent_task_run_id"))) if run is not None else None
+        task_run = await self._read("task_runs", str(parent)) if parent is not None else None
+        return read_id(str(task_run.get("flow_run_id"))) if task_run is not None else None
+
+    async def _read(self, kind: str, named: str) -> Mapping[str, Any] | None:
+        if (thing_id := read_id(named)) is None:
+            return None
+        answer = await self._client.get(f"/{kind}/{thing_id}")
+        found: Mapping[str, Any] | None = answer.json() if answer.is_success else None
+        return found
+
+
+def _check_fields(told: Any, allowed: Collection[str]) -> None:
+    if not isinstance(told, Mapping):
+        raise Invalid({"non_field_errors": ["Expected an object."]})
+    if any(value is not None and name not in allowed for name, value in told.items()):
+        raise Forbidden(NOT_FOR_RUNS)
+
+
+def _field(told: Any, name: str) -> Any:
+    return told.get(name) if isinstance(told, Mapping) else None
+
+
+def _resources(event: Any) -> tuple[str, list[str]]:
+    """Return the id of what an event is about, and of what it concerns."""
+    about = str(event["resource"]["prefect.resource.id"])
+    return about, [str(each["prefect.resource.id"]) for each in event.get("related") or ()]

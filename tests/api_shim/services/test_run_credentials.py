@@ -1,0 +1,221 @@
+"""Who speaks for a run, asked of the one origin: its own credential, or the account of a worker; and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from api_shim.domain.accounts import RunCredential
+from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.model import JobResult, Status
+from api_shim.domain.ports import RunSpec
+from api_shim.keys import PREFIX, RUN_PREFIX, checksum
+from api_shim.services.authentication import INACTIVE, INVALID_TOKEN, NO_CREDENTIALS, hash_key
+from api_shim.services.run_credentials import ENDING, NOT_FOR_RUNS
+from api_shim.store import Store
+from approval_gate.model import Actor
+from approval_gate.policy import NOT_ITS_RUN, NOT_ITS_WORKER
+from tests.api_shim.origin import Origin
+from tests.conftest import Clock
+from tests.factories import NOW, make_result
+
+SECRET = "of nobody's business"
+
+
+class Stage(Origin):
+    """A run of a Job that somebody asked for, and everybody who may want to speak for it."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        super().__init__(store, clock)
+        self.clock = clock
+        owner = self.user("superuser")
+        for name in ("viewer", "writer", "reader", "worker", "elsewhere"):
+            self.user(name, superuser=False)
+        for name, kind, action in (("viewer", "extras.jobresult", "view"), ("writer", "prefect", "write")):
+            self.identity.add_permission(name, NOW, types=[kind], actions=[action], users=[name])
+        for name, pool in (("worker", "signoff"), ("reader", "signoff"), ("elsewhere", "another pool")):
+            self.identity.make_worker(name, pool, NOW)
+        self.keys["reader"] = self.identity.add_token("reader", NOW, write_enabled=False)
+        self.worker = self.actor("worker")
+        deployment = uuid4()
+        self.engine.made[deployment] = None  # type: ignore[assignment]  # what it is does not matter
+        job = self.job(deployment_id=deployment)
+        result = make_result(job, owner, inputs={"word": SECRET}, status=Status.PENDING)
+        spec = RunSpec(key=str(result.id), name="run", parameters={"word": SECRET}, queue="default", message="", at=NOW)
+        self.run = asyncio.run(self.engine.create_run(deployment, spec)).id
+        self.result = replace(result, flow_run_id=self.run, attempt=None, date_started=None, date_done=None)
+        self.add(self.result)
+
+    def actor(self, name: str) -> Actor:
+        [user] = [user for user in self.identity.users() if user.username == name]
+        return Actor(id=user.id, username=name)
+
+    def take(self, run: UUID) -> None:
+        """Let the worker take a run, whose key goes by the name of ``run`` or ``another run``."""
+        name = "run" if run == self.run else "another run"
+        self.keys[name] = asyncio.run(self.runs.taken(self.worker, run, keyed=True))
+
+    def change(self, thing: Any, **to: Any) -> None:
+        with self.store.transaction() as tx:
+            tx.change(thing, **to)
+
+    def admission(self, who: str | None) -> httpx.Response:
+        return self.ask("POST", "/api/signoff/admission", who, json=self.body())
+
+    def outcome(self, who: str | None) -> httpx.Response:
+        return self.ask("POST", "/api/signoff/outcome", who, json=self.body(status="SUCCESS"))
+
+    def body(self, **more: str) -> dict[str, str]:
+        return {"flow_run_id": str(self.run), "attempt": str(UUID(int=7)), **more}
+
+    @property
+    def events(self) -> list[AuditEvent]:
+        with self.store.transaction(write=False) as tx:
+            return tx.events(0, 1000)
+
+
+@pytest.fixture
+def stage(store: Store, clock: Clock) -> Stage:
+    return Stage(store, clock)
+
+
+REFUSED: dict[tuple[str | None, bool], str] = {
+    (None, False): NO_CREDENTIALS,
+    ("viewer", False): NOT_ITS_WORKER,
+    ("superuser", False): NOT_ITS_WORKER,
+    ("writer", False): NOT_ITS_WORKER,
+    ("reader", False): NOT_ITS_WORKER,
+    ("elsewhere", False): NOT_ITS_WORKER,
+    ("another run", False): NOT_ITS_RUN,
+    (None, True): NO_CREDENTIALS,
+    ("superuser", True): NOT_ITS_WORKER,
+    ("writer", True): NOT_ITS_WORKER,
+    ("elsewhere", True): NOT_ITS_WORKER,
+    ("worker", True): NOT_ITS_RUN,
+    ("another run", True): NOT_ITS_RUN,
+}
+"""Who may not speak for a run, and what they are told; by whether the run has a credential."""
+
+
+def test_nobody_else_speaks_for_a_run_and_who_tries_is_recorded(stage: Stage) -> None:
+    stage.take(uuid4())
+    for (who, keyed), told in REFUSED.items():
+        if keyed and "run" not in stage.keys:
+            stage.take(stage.run)
+        before = len(stage.events)
+        for answer in (stage.admission(who), stage.outcome(who)):
+            assert (answer.status_code, answer.json()) == (403, {"detail": told}), (who, keyed)
+            assert SECRET not in answer.text
+        if who is not None and not keyed:
+            asked = [event.data["asked"] for event in stage.events[before:]]
+            assert asked == ["admission of a run", "outcome of a run"], who
+    with stage.store.transaction(write=False) as tx:
+        assert tx.get(JobResult, id=stage.result.id) == stage.result
+
+
+@pytest.mark.parametrize("who", ["run", "worker"])
+def test_its_own_credential_does_or_a_workers_account_while_it_has_none(stage: Stage, who: str) -> None:
+    if who == "run":
+        stage.take(stage.run)
+    answer = stage.admission(who)
+    assert (answer.status_code, answer.json()["inputs"]) == (200, {"word": SECRET})
+    assert stage.outcome(who).status_code == 200
+    assert stage.outcome(who).status_code == 200, "the answer may have been lost"
+    [admitted] = [event for event in stage.events if event.act is EventType.ADMITTED]
+    assert (admitted.data["asked_by"], admitted.flow_run_id) == ("worker", stage.run)
+
+
+def test_a_run_that_speaks_for_another_is_recorded_with_the_account_of_its_worker(stage: Stage) -> None:
+    other = uuid4()
+    stage.take(other)
+    stage.admission("another run")
+    event = stage.events[-1]
+    assert (event.act, event.actor, event.flow_run_id) == (EventType.REQUEST_REFUSED, "worker", other)
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("the run is over", INVALID_TOKEN),
+        ("it was taken again", INVALID_TOKEN),
+        ("it was taken by Prefect's own worker", INVALID_TOKEN),
+        ("the worker's account is deactivated", INACTIVE),
+        ("the worker's account is removed", INVALID_TOKEN),
+    ],
+)
+def test_a_credential_ends(stage: Stage, what: str, told: str) -> None:
+    stage.take(stage.run)
+    match what:
+        case "the run is over":
+            assert stage.admission("run").status_code == stage.outcome("run").status_code == 200
+            assert stage.ask("GET", f"/api/flow_runs/{stage.run}", "run").status_code == 200, "it still ends its log"
+            stage.clock.forward(seconds=ENDING.total_seconds())
+        case "it was taken again":
+            asyncio.run(stage.runs.taken(stage.worker, stage.run, keyed=True))
+        case "it was taken by Prefect's own worker":
+            asyncio.run(stage.runs.taken(stage.worker, stage.run, keyed=False))
+        case "the worker's account is deactivated":
+            stage.identity.set_active("worker", NOW, active=False)
+        case _:
+            stage.identity.remove_user("worker", NOW)
+    for answer in (stage.admission("run"), stage.outcome("run")):
+        assert (answer.status_code, answer.json()["detail"]) == (403, told)
+    assert stage.ask("GET", f"/api/flow_runs/{stage.run}", "run").status_code == 401
+
+
+def test_a_key_is_kept_as_its_hash_and_looks_like_no_other(stage: Stage) -> None:
+    stage.take(stage.run)
+    key = stage.keys["run"]
+    with stage.store.transaction(write=False) as tx:
+        [kept] = tx.all(RunCredential)
+    assert kept.key_hash == hash_key(key)
+    assert key not in repr(kept)
+    assert kept.key_hash not in repr(kept)
+    drawn = key.removeprefix(RUN_PREFIX)
+    assert drawn[-6:] == checksum(drawn[:-6])
+    assert not key.removeprefix(PREFIX).isalnum(), "so that no scanner takes it for a token"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/"),
+        ("GET", "/api/extras/job-results/"),
+        ("GET", "/api/users/tokens/"),
+        ("POST", "/api/users/tokens/"),
+        ("GET", "/api/extras/approval-queue/"),
+    ],
+)
+def test_a_credential_is_good_for_nothing_else_here(stage: Stage, method: str, path: str) -> None:
+    stage.take(stage.run)
+    answer = stage.ask(method, path, "run")
+    assert (answer.status_code, answer.json()) == (403, {"detail": NOT_FOR_RUNS})
+
+
+@pytest.mark.parametrize(
+    ("state", "since", "kept"),
+    [
+        pytest.param("RUNNING", NOW, True, id="under way"),
+        pytest.param("PAUSED", NOW, True, id="held"),
+        pytest.param("COMPLETED", NOW + ENDING * 2, True, id="just over"),
+        pytest.param("CRASHED", NOW, False, id="over"),
+        pytest.param(None, NOW, False, id="gone"),
+    ],
+)
+def test_what_is_over_in_prefect_has_no_credential_for_long(
+    stage: Stage, state: str | None, since: Any, kept: bool
+) -> None:
+    stage.take(stage.run)
+    if state is None:
+        del stage.engine.all_runs[stage.run]
+    else:
+        stage.engine.all_runs[stage.run] = replace(stage.engine.all_runs[stage.run], state_type=state, since=since)
+    stage.clock.forward(seconds=2 * ENDING.total_seconds() + 1)
+    asyncio.run(stage.runs.tick())
+    with stage.store.transaction(write=False) as tx:
+        assert tx.exists(RunCredential, flow_run_id=stage.run) is kept

@@ -1,0 +1,142 @@
+"""What becomes of calls by which workers ask for runs and take them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from api_shim.domain.accounts import RunCredential
+from api_shim.domain.audit import EventType
+from api_shim.keys import RUN_PREFIX
+from api_shim.services.authentication import hash_key
+from api_shim.store import Store
+from approval_gate.admission import RUN_KEY
+from approval_gate.policy import NOT_ITS_POOL
+from tests.api_shim.origin import Origin
+from tests.conftest import Clock
+from tests.factories import NOW, make_result
+
+PENDING = {"state": {"type": "PENDING"}}
+ACCEPTED = {"status": "ACCEPT", "state": {"type": "PENDING"}}
+
+
+class Pools(Origin):
+    """Prefect with a run in our work pool, one in another and one in none; and somebody who works for each pool."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        super().__init__(store, clock)
+        self.answer: Any = ACCEPTED
+        self.user()
+        for name in ("worker", "elsewhere", "writer"):
+            self.user(name, superuser=False)
+        for name, pool in (("worker", "signoff"), ("elsewhere", "another pool")):
+            self.identity.make_worker(name, pool, NOW)
+        self.identity.add_permission("writes", NOW, types=["prefect"], actions=["write"], users=["writer"])
+        self.engine.made[deployment := uuid4()] = None  # type: ignore[assignment]  # what it is does not matter
+        self.runs_of = {}
+        for pool in ("signoff", "another pool", ""):
+            run = self.engine._new_run(deployment, {}, clock(), by_schedule=True)
+            self.engine.all_runs[run.id] = replace(run, pool=pool)
+            self.runs_of[pool] = run.id
+
+    async def _prefect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.passed.append(scope)
+        await JSONResponse(self.answer)(scope, receive, send)
+
+    def take(self, who: str, pool: str = "signoff", body: Any = PENDING, *, keyed: bool = True) -> httpx.Response:
+        headers = {RUN_KEY: "wanted", "Content-Type": "application/json"} if keyed else {}
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        path = f"/api/flow_runs/{self.runs_of[pool]}/set_state"
+        return self.ask("POST", path, who, content=content, headers=headers)
+
+    def kept(self, pool: str = "signoff") -> RunCredential | None:
+        with self.store.transaction(write=False) as tx:
+            return tx.get(RunCredential, flow_run_id=self.runs_of[pool])
+
+
+@pytest.fixture
+def pools(sqlite_store: Store, clock: Clock) -> Pools:
+    return Pools(sqlite_store, clock)
+
+
+def test_who_takes_a_run_of_their_pool_is_given_its_key_once_prefect_has_accepted(pools: Pools) -> None:
+    for who, pool in (("worker", "signoff"), ("elsewhere", "another pool")):
+        answer = pools.take(who, pool)
+        key, kept = answer.headers[RUN_KEY], pools.kept(pool)
+        assert (answer.status_code, answer.json()) == (200, ACCEPTED)
+        assert kept is not None
+        assert (key.startswith(RUN_PREFIX), kept.key_hash) == (True, hash_key(key))
+        assert answer.headers["cache-control"] == "no-store"
+    first = pools.kept()
+    pools.take("worker")
+    assert pools.kept() != first, "a run that is taken again has another key"
+
+
+@pytest.mark.parametrize(
+    ("who", "how", "answer"),
+    [
+        pytest.param("admin", {}, ACCEPTED, id="a superuser"),
+        pytest.param("writer", {}, ACCEPTED, id="who may write to Prefect"),
+        pytest.param("worker", {"pool": ""}, ACCEPTED, id="a run within another"),
+        pytest.param("worker", {"keyed": False}, ACCEPTED, id="a worker that does not ask"),
+        pytest.param("worker", {"body": {"state": {"type": "RUNNING"}}}, ACCEPTED, id="another state"),
+        pytest.param("worker", {}, {"status": "REJECT", "state": {"type": "PENDING"}}, id="it was not accepted"),
+        pytest.param("worker", {}, {"status": "ACCEPT", "state": {"type": "CANCELLED"}}, id="it became another state"),
+        pytest.param("worker", {"body": b'{"state": {"type": NaN}}'}, {"detail": "?"}, id="what cannot be read"),
+    ],
+)
+def test_all_else_goes_to_prefect_and_gives_no_key(pools: Pools, who: str, how: dict[str, Any], answer: Any) -> None:
+    pools.answer = answer
+    answered = pools.take(who, **how)
+    assert (answered.json(), answered.headers.get(RUN_KEY)) == (answer, None)
+    assert (len(pools.passed), pools.kept(how.get("pool", "signoff"))) == (1, None)
+
+
+def test_a_worker_that_does_not_ask_ends_the_key_that_was_made_before(pools: Pools) -> None:
+    pools.take("worker")
+    pools.answer = {"status": "REJECT", "state": {"type": "PENDING"}}
+    pools.take("worker", keyed=False)
+    assert pools.kept() is not None, "it was not accepted"
+    pools.answer = ACCEPTED
+    pools.take("worker", keyed=False)
+    assert pools.kept() is None
+
+
+def test_a_worker_takes_no_run_of_another_pool_and_asks_for_none(pools: Pools) -> None:
+    asks = "/api/work_pools/{}/get_scheduled_flow_runs"
+    recorded = make_result(pools.job(), None, flow_run_id=uuid4())
+    pools.add(recorded)
+    pools.runs_of["recorded"] = recorded.flow_run_id
+    taken = (("worker", "another pool"), ("elsewhere", "signoff"), ("elsewhere", "recorded"))
+    attempts = [
+        *(pools.take(who, pool) for who, pool in taken),
+        pools.take("worker", "another pool", b'{"state": {"type": "PENDING"}, "x": NaN}'),
+        pools.ask("POST", asks.format("another pool"), "worker", json={}),
+        pools.ask("POST", asks.format("signoff"), "elsewhere", json={}),
+        pools.ask("POST", f"/api/work_queues/{uuid4()}/get_runs", "worker", json={}),
+        pools.ask("POST", "/api/flow_runs/bulk_set_state", "worker", json={}),
+    ]
+    for answer in attempts:
+        assert (answer.status_code, answer.json()) == (403, {"detail": NOT_ITS_POOL})
+    assert (pools.passed, pools.kept("another pool"), pools.kept()) == ([], None, None)
+    asyncio.run(pools.refusals.close())
+    with pools.store.transaction(write=False) as tx:
+        told = [event for event in tx.events(0, 1000) if event.act is EventType.REQUEST_REFUSED]
+    assert {(event.actor, event.data["asked"]) for event in told} == {
+        ("worker", "runs of another work pool"),
+        ("elsewhere", "runs of another work pool"),
+    }
+
+
+def test_a_worker_asks_for_runs_of_its_pool_and_others_for_any(pools: Pools) -> None:
+    for who, pool in (("worker", "signoff"), ("elsewhere", "another pool"), ("admin", "signoff"), ("writer", "x")):
+        assert pools.ask("POST", f"/api/work_pools/{pool}/get_scheduled_flow_runs/", who, json={}).status_code == 200
+    assert len(pools.passed) == 4

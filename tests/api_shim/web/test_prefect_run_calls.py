@@ -1,0 +1,253 @@
+"""The table of what a run may do in Prefect with its own credential; and what of its events goes there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from api_shim.domain.audit import EventType
+from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
+from api_shim.store import Store
+from api_shim.web.prefect_run_calls import RunCalls
+from api_shim.web.prefect_views import Verdicts
+from approval_gate.model import Actor
+from tests.api_shim.origin import INTERNAL, Origin
+from tests.conftest import Clock
+
+OWN, WITHIN, DEEPER, OTHER, OTHERS_WITHIN = (str(UUID(int=number)) for number in range(1, 6))
+OWN_TASK, WITHIN_TASK, OTHER_TASK, OWN_ARTIFACT, OTHER_ARTIFACT = (str(UUID(int=number)) for number in range(11, 16))
+DEPLOYMENT, QUEUE = str(uuid4()), str(uuid4())
+SERVED = {"deployment_id": DEPLOYMENT, "work_queue_id": QUEUE, "work_pool_name": "signoff"}
+STANDS: dict[str, dict[str, Any]] = {
+    f"flow_runs/{OWN}": {"parent_task_run_id": None, **SERVED},
+    f"flow_runs/{WITHIN}": {"parent_task_run_id": OWN_TASK},
+    f"flow_runs/{DEEPER}": {"parent_task_run_id": WITHIN_TASK},
+    f"flow_runs/{OTHER}": {"parent_task_run_id": None},
+    f"flow_runs/{OTHERS_WITHIN}": {"parent_task_run_id": OTHER_TASK},
+    f"task_runs/{OWN_TASK}": {"flow_run_id": OWN},
+    f"task_runs/{WITHIN_TASK}": {"flow_run_id": WITHIN},
+    f"task_runs/{OTHER_TASK}": {"flow_run_id": OTHER},
+    f"artifacts/{OWN_ARTIFACT}": {"flow_run_id": WITHIN},
+    f"artifacts/{OTHER_ARTIFACT}": {"flow_run_id": OTHER},
+}
+"""What there is in Prefect."""
+
+
+class Prefect(Origin):
+    """An origin whose Prefect has these things, and a run that a worker has taken."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        super().__init__(store, clock)
+        worker = self.user("worker", superuser=False)
+        self.worker = Actor(id=worker.id, username="worker")
+        self.keys["run"] = asyncio.run(self.runs.taken(self.worker, UUID(OWN), keyed=True))
+        self.bodies: list[Any] = []
+
+    async def _prefect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix("/api/").rstrip("/")
+        if scope["method"] == "GET" and (b"host", b"prefect") in scope["headers"]:
+            # This server itself has asked.
+            found = STANDS.get(path)
+            await JSONResponse(found or {}, 404 if found is None else 200)(scope, receive, send)
+            return
+        self.passed.append(scope)
+        body = await Request(scope, receive).body()
+        self.bodies.append(json.loads(body) if body else None)
+        await JSONResponse({"prefect": True})(scope, receive, send)
+
+    def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        self.passed.clear()
+        self.bodies.clear()
+        return self.ask(method, f"/api/{path}", "run", json=body)
+
+
+@pytest.fixture
+def prefect(sqlite_store: Store, clock: Clock) -> Prefect:
+    return Prefect(sqlite_store, clock)
+
+
+PENDING = {"type": "PENDING"}
+SUBFLOW = {"flow_id": str(uuid4()), "parameters": {"a": 1}, "parent_task_run_id": OWN_TASK, "state": PENDING}
+
+ALLOWED: list[tuple[str, str, Any]] = [
+    ("GET", f"flow_runs/{OWN}", None),
+    ("GET", f"flow_runs/{WITHIN}", None),
+    ("GET", f"flow_runs/{DEEPER}/", None),
+    ("POST", f"flow_runs/{OWN}/set_state", {"state": {"type": "COMPLETED"}}),
+    ("POST", f"flow_runs/{WITHIN}/set_state", {"state": {"type": "RUNNING"}}),
+    ("PATCH", f"flow_runs/{OWN}", {"name": "x", "tags": ["y"], "flow_version": "1", "empirical_policy": {}}),
+    ("PATCH", f"flow_runs/{OWN}/labels", {"a": "b"}),
+    ("POST", f"flow_runs/{OWN}/input", {"key": "x"}),
+    ("GET", f"flow_runs/{OWN}/input/x", None),
+    ("POST", "flow_runs/", SUBFLOW),
+    ("POST", "flows/", {"name": "x"}),
+    ("GET", f"flows/{uuid4()}", None),
+    ("GET", f"deployments/{DEPLOYMENT}", None),
+    ("GET", f"work_queues/{QUEUE}", None),
+    ("GET", "work_pools/signoff", None),
+    ("POST", "logs/", [{"flow_run_id": OWN, "message": "x"}, {"flow_run_id": WITHIN, "message": "y"}]),
+    ("POST", "task_runs/", {"flow_run_id": OWN}),
+    ("GET", f"task_runs/{OWN_TASK}", None),
+    ("POST", f"task_runs/{WITHIN_TASK}/set_state", {}),
+    ("POST", "artifacts/", {"flow_run_id": OWN, "data": "x"}),
+    ("PATCH", f"artifacts/{OWN_ARTIFACT}", {"data": 2}),
+    ("GET", "variables/name/x", None),
+    ("GET", "block_types/slug/secret/block_documents/name/x", None),
+    ("POST", "v2/concurrency_limits/increment-with-lease", {"names": ["x"], "slots": 1}),
+    ("POST", f"v2/concurrency_limits/leases/{uuid4()}/renew", {}),
+]  # fmt: skip
+
+REFUSED: list[tuple[str, str, Any, int]] = [
+    # Other runs
+    ("GET", f"flow_runs/{OTHER}", None, 404),
+    ("GET", f"flow_runs/{OTHERS_WITHIN}", None, 404),
+    ("GET", f"flow_runs/{uuid4()}", None, 404),
+    ("GET", "flow_runs/filter", None, 404),
+    ("POST", f"flow_runs/{OTHER}/set_state", {"state": {"type": "CANCELLED"}}, 404),
+    ("PATCH", f"flow_runs/{OTHER}", {"name": "x"}, 404),
+    ("GET", f"flow_runs/{OTHER}/input/approval-schema", None, 404),
+    ("POST", f"flow_runs/{OTHER}/input/filter", {}, 404),
+    ("POST", "logs/", [{"flow_run_id": OWN}, {"flow_run_id": OTHER}], 404),
+    ("POST", "logs/", [{"message": "of nobody"}], 404),
+    ("POST", "task_runs/", {"flow_run_id": OTHER}, 404),
+    ("GET", f"task_runs/{OTHER_TASK}", None, 404),
+    ("POST", f"task_runs/{OTHER_TASK}/set_state", {}, 404),
+    ("POST", "artifacts/", {"flow_run_id": OTHER}, 404),
+    ("PATCH", f"artifacts/{OTHER_ARTIFACT}", {"data": 2}, 404),
+    ("GET", f"deployments/{uuid4()}", None, 404),
+    ("GET", "work_pools/another", None, 404),
+    ("POST", "flow_runs/", {**SUBFLOW, "parent_task_run_id": OTHER_TASK}, 404),
+    ("POST", "flow_runs/", {"flow_id": str(uuid4())}, 404),
+    # Ways to have something executed past admission, or to be given another's run
+    ("POST", "flow_runs/", {**SUBFLOW, "deployment_id": DEPLOYMENT}, 403),
+    ("POST", "flow_runs/", {**SUBFLOW, "work_pool_name": "signoff"}, 403),
+    ("POST", "flow_runs/", {**SUBFLOW, "work_queue_name": "default"}, 403),
+    ("POST", "flow_runs/", {**SUBFLOW, "job_variables": {"command": "x"}}, 403),
+    ("POST", "flow_runs/", {**SUBFLOW, "idempotency_key": "x"}, 403),
+    ("PATCH", f"flow_runs/{OWN}", {"job_variables": {"command": "x"}}, 403),
+    ("PATCH", f"flow_runs/{OWN}", {"parameters": {"a": 2}}, 403),
+    ("PATCH", f"flow_runs/{OWN}", {"infrastructure_pid": "host:1"}, 403),
+    # Decisions, starts, lists, and what is not a run's
+    ("POST", f"flow_runs/{OWN}/resume", {}, 403),
+    ("POST", f"deployments/{DEPLOYMENT}/create_flow_run", {}, 403),
+    ("PATCH", f"deployments/{DEPLOYMENT}", {}, 403),
+    ("DELETE", f"flow_runs/{OWN}", None, 403),
+    ("POST", "flow_runs/filter", {}, 403),
+    ("POST", "flow_runs/filter", {"flow_runs": {"id": {"any_": []}}}, 403),
+    ("POST", "flow_runs/filter", {"flow_runs": {"id": {"not_any_": [OWN]}}}, 403),
+    ("POST", "flow_runs/filter", {"flow_runs": {"id": {"any_": [OWN, OTHER]}}}, 404),
+    ("POST", "flow_runs/filter", {"flow_runs": {"parent_task_run_id": {"any_": [OTHER_TASK]}}}, 404),
+    ("POST", "flow_runs/bulk_set_state", {}, 403),
+    ("POST", "logs/filter", {}, 403),
+    ("POST", "events", [], 403),
+    ("POST", "events/filter", {}, 403),
+    ("POST", "work_pools/signoff/get_scheduled_flow_runs", {}, 403),
+    ("POST", "variables/", {"name": "x", "value": 1}, 403),
+    ("POST", "block_documents/filter", {}, 403),
+    ("PATCH", f"block_documents/{uuid4()}", {}, 403),
+    ("POST", "automations/", {}, 403),
+    ("GET", "admin/settings", None, 403),
+    ("GET", "anything/new", None, 403),
+]  # fmt: skip
+
+
+def test_a_run_reaches_what_its_process_needs(prefect: Prefect) -> None:
+    for method, path, body in ALLOWED:
+        answer = prefect.call(method, path, body)
+        assert (answer.status_code, answer.text) == (200, '{"prefect":true}'), (method, path)
+        assert prefect.bodies == [body], (method, path)
+
+
+def test_a_run_reaches_nothing_else(prefect: Prefect) -> None:
+    for method, path, body, status in REFUSED:
+        answer = prefect.call(method, path, body)
+        assert (answer.status_code, prefect.passed) == (status, []), (method, path, body)
+        if status == 403:
+            assert answer.json() == {"detail": NOT_FOR_RUNS}
+    asyncio.run(prefect.refusals.close())
+    with prefect.store.transaction(write=False) as tx:
+        told = [event for event in tx.events(0, 1000) if event.act is EventType.REQUEST_REFUSED]
+    assert {(event.actor, event.flow_run_id) for event in told} == {("worker", UUID(OWN))}
+
+
+def test_of_a_question_for_subflows_nothing_but_that_goes_on(prefect: Prefect) -> None:
+    asked = {"parent_task_run_id": {"any_": [OWN_TASK]}}
+    body = {"flow_runs": {**asked, "operator": "or_", "id": {"any_": [OTHER]}}, "flows": {}, "limit": 1, "sort": "X"}
+    assert prefect.call("POST", "flow_runs/filter", body).status_code == 200
+    assert prefect.bodies == [{"flow_runs": asked, "limit": 1, "sort": "X"}]
+
+
+def test_it_finds_its_own_runs_by_their_ids(prefect: Prefect) -> None:
+    asked = {"id": {"any_": [OWN, WITHIN]}, "state": {"type": {"any_": ["PAUSED"]}}}
+    body = {"flow_runs": {**asked, "operator": "or_", "name": {"like_": ""}}, "deployments": {}}
+    assert prefect.call("POST", "flow_runs/filter", body).status_code == 200
+    assert prefect.bodies == [{"flow_runs": asked}]
+
+
+def told(about: str) -> dict[str, Any]:
+    return {"type": "event", "event": {"resource": {"prefect.resource.id": about}}}
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        pytest.param({"type": "auth_success"}, True, id="that it has signed in"),
+        pytest.param(told(f"prefect.flow-run.{OWN}"), True, id="itself"),
+        pytest.param(told(f"prefect.flow-run.{DEEPER}"), True, id="a subflow"),
+        pytest.param(told(f"prefect.flow-run.{OTHER}"), False, id="another run"),
+        pytest.param(told("my.thing"), False, id="anything else"),
+        pytest.param({"type": "log", "log": {"flow_run_id": OWN}}, False, id="a log"),
+    ],
+)
+def test_what_a_run_hears(prefect: Prefect, clock: Clock, said: Any, heard: bool) -> None:
+    calls = RunCalls(prefect._prefect, INTERNAL, prefect.refusals)
+    caller = RunCaller(run_id=UUID(OWN), worker=prefect.worker)
+    message = {"type": "websocket.send", "text": json.dumps(said)}
+    assert asyncio.run(calls.may_hear(caller, message, Verdicts(clock))) is heard
+
+
+def event(about: str, *related: str, name: str = "done") -> dict[str, Any]:
+    return {
+        "event": name,
+        "resource": {"prefect.resource.id": about},
+        "related": [{"prefect.resource.id": each, "prefect.resource.role": "flow-run"} for each in related],
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "goes"),
+    [
+        pytest.param(event(f"prefect.flow-run.{OWN}"), True, id="about itself"),
+        pytest.param(event(f"prefect.flow-run.{WITHIN}"), True, id="about a subflow"),
+        pytest.param(event(f"prefect.task-run.{uuid4()}", f"prefect.flow-run.{OWN}"), True, id="about a task run"),
+        pytest.param(event("my.thing"), True, id="about something else"),
+        pytest.param(event(f"prefect.flow-run.{OTHER}"), False, id="about another run"),
+        pytest.param(event("prefect.flow-run.x"), False, id="about no run"),
+        pytest.param(event(f"prefect.task-run.{uuid4()}"), False, id="about a task run of nobody"),
+        pytest.param(
+            event(f"prefect.task-run.{uuid4()}", f"prefect.flow-run.{OTHER}"), False, id="about another run's task run"
+        ),
+        pytest.param(event("my.thing", f"prefect.flow-run.{OTHER}"), False, id="related to another run"),
+        pytest.param(event(f"prefect.deployment.{DEPLOYMENT}"), False, id="about a deployment"),
+        pytest.param(event("signoff.scheduled-job.x"), False, id="about a request"),
+        pytest.param(
+            event(f"prefect.flow-run.{OWN}", name="signoff.approval.approved"), False, id="that somebody approved"
+        ),
+        pytest.param({"event": "x"}, False, id="about nothing"),
+        pytest.param([], False, id="no event"),
+        pytest.param(None, False, id="nothing"),
+    ],
+)
+def test_which_events_of_a_run_go_to_prefect(prefect: Prefect, said: Any, goes: bool) -> None:
+    calls = RunCalls(prefect._prefect, INTERNAL, prefect.refusals)
+    caller = RunCaller(run_id=UUID(OWN), worker=prefect.worker)
+    message = {"type": "websocket.receive", "text": json.dumps(said)}
+    assert asyncio.run(calls.may_tell(caller, message)) is goes
