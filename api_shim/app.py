@@ -1,7 +1,7 @@
 """The composition root: creates every object and connects them; arguments decide between real and fake ones.
 
-* The start order is: the store's tables, the Jobs, Prefect's services and the check that they work, a first
-  reconciliation, then the server accepts requests, and last a worker starts.
+* The start order is: the store's tables and sensitive inputs, the Jobs, Prefect's services and the check that they
+  work, a first reconciliation, then the server accepts requests, and last a worker starts.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from api_shim.services.runs import Runs
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
+from api_shim.services.sensitive_inputs import prepare
 from api_shim.services.sessions import Sessions
 from api_shim.services.token_access import TokenAccess
 from api_shim.store import Store
@@ -175,6 +176,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        prepare(application.store)
         application.services.catalogue.record(found)
         async with prefect():
             await application.loop.tick()

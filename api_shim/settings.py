@@ -6,7 +6,8 @@ Each setting is an environment variable:
 * ``SIGNOFF_DATABASE_URL``: the database. Default: an SQLite file in the home folder.
 * ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
-* ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit. Default: ``audit.key`` in the home folder.
+* ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit, and from which the one that encrypts sensitive
+  inputs is derived. Default: ``audit.key`` in the home folder.
 * ``SIGNOFF_ORIGIN``: the origin that people and programs use, of which links are made. Default: the address that the
   server listens on (``web.origins``).
 * ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` headers are trusted,

@@ -7,7 +7,7 @@
 * An approval that no longer matches what would run is void: the request returns to the queue, with the reason.
 * A firing executes once, at its nominal time, if its schedule is enabled and approved. Of the firings missed during
   an outage, only the newest executes.
-* A run whose inputs were changed in Prefect does not execute.
+* A run whose inputs were changed in Prefect does not execute; nor does one whose inputs cannot be read.
 * A run executes as a user who exists, is active and may run the Job, and only while the Job is installed and enabled.
 * The rules are applied in the order of ``RULES``; the first one that returns an answer decides.
 """
@@ -146,6 +146,7 @@ class Facts:
         let_go: the process that was admitted before; None if none was.
         over: whether its job result is final.
         unchanged: whether its parameters in Prefect are those that were requested.
+        unreadable: the sentence on why its inputs cannot be read; empty if they can.
         needs_approval: the Job needs approval, but the run was requested as one that needs none.
         firing: the scheduled job it belongs to, if any.
         runs_as: the user it executes as; None if an event started it.
@@ -160,6 +161,7 @@ class Facts:
     let_go: UUID | None
     over: bool
     unchanged: bool
+    unreadable: str
     needs_approval: bool
     firing: Firing | None
     runs_as: RunsAs | None
@@ -251,6 +253,10 @@ def _inputs_unchanged(facts: Facts) -> Answer | None:
     return None if facts.unchanged else Refuse(CHANGED, tampered=True)
 
 
+def _inputs_readable(facts: Facts) -> Answer | None:
+    return Refuse(facts.unreadable, recorded=True) if facts.unreadable else None
+
+
 def _job_can_run(facts: Facts) -> Answer | None:
     if not facts.job_installed:
         return _ends(JOB_GONE)
@@ -289,6 +295,7 @@ RULES: tuple[Callable[[Facts], Answer | None], ...] = (
     _is_approved,
     _is_due,
     _approval_holds,
+    _inputs_readable,
     _inputs_unchanged,
     _job_can_run,
     _user_may_run,

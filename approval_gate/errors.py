@@ -30,11 +30,13 @@ class GateError(Exception):
 
     Args:
         detail: one sentence for the caller, or a structure of sentences by field.
+        after: in how many seconds the caller may try again; None if that is not known.
     """
 
-    def __init__(self, detail: object) -> None:
+    def __init__(self, detail: object, *, after: float | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.after = after
 
     def __str__(self) -> str:
         if isinstance(self.detail, str):

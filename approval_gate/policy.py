@@ -329,6 +329,10 @@ EDITED = (
     "This request was edited after it was made or last decided. Look at it again, and approve it with its "
     "`approval_version` as `version`, or with its `ETag` as `If-Match`."
 )
+NAMED_BEFORE = (
+    "Another request had this name before. Look at this one, and approve it by its id, or with its "
+    "`approval_version` as `version`, or with its `ETag` as `If-Match`."
+)
 PAST_DUE = "The job's start time is in the past. If you want to force a run anyway, add the `force` query parameter."
 
 
@@ -393,17 +397,18 @@ def approve(actor: Actor, request: RequestFacts, *, force: bool) -> Verdict:
     )
 
 
-def acts_on_what_was_seen(seen: str | None, version: str, *, needed: bool = False) -> Verdict:
+def acts_on_what_was_seen(seen: str | None, version: str, *, needed: str = "") -> Verdict:
     """Say whether the caller acts on the request as it stands.
 
     Args:
         seen: the version that the caller has seen; None if they name none.
         version: the version of the request as it stands.
-        needed: whether the caller must name one: to approve a request that was edited.
+        needed: why the caller must name one, to approve what may not be the request that they have read; empty if they
+            need not.
     """
     return first(
         (
-            refused_if(needed and seen is None, EDITED, Conflict),
+            refused_if(bool(needed) and seen is None, needed, Conflict),
             refused_if(seen not in (None, version), CHANGED, Outdated),
         )
     )

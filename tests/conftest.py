@@ -19,7 +19,7 @@ import pytest
 
 from api_shim.store import Store
 from tests.api_shim.plant import Plants
-from tests.databases import PostgreSQL, sqlite_with_tables, statements_compiled_once
+from tests.databases import INPUTS_KEY, PostgreSQL, sqlite_with_tables, statements_compiled_once
 from tests.factories import NOW
 from tests.live import Live, free_port, start
 
@@ -160,6 +160,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def store(store_url: str) -> Iterator[Store]:
     """An empty store, once on each kind of database."""
     with closing(Store(store_url)) as opened:
+        opened.inputs_key = INPUTS_KEY
         yield opened
 
 
@@ -167,6 +168,7 @@ def store(store_url: str) -> Iterator[Store]:
 def sqlite_store(tmp_path: Path) -> Iterator[Store]:
     """An empty store on SQLite, where the database makes no difference."""
     with closing(Store(sqlite_with_tables(tmp_path / "store.db"))) as opened:
+        opened.inputs_key = INPUTS_KEY
         yield opened
 
 

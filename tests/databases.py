@@ -22,10 +22,12 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from api_shim.domain.audit import AuditHead, chain_events, fault
 from api_shim.services.audit_signing import open_store
 from api_shim.settings import Settings
-from api_shim.store import Store
+from api_shim.store import InputsKey, Store
 
 MOST_STATEMENTS = 2000
 """How many compiled statements are kept: more than ours are, fewer than tests by example make up."""
+INPUTS_KEY = InputsKey(b"i" * 32)
+"""What the stores of tests encrypt sensitive inputs with."""
 
 
 @cache

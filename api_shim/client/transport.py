@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
@@ -155,7 +156,8 @@ def content_of(answer: httpx.Response, where: str) -> Any:
     content = _decoded(answer)
     if answer.is_success:
         return content
-    kind = REFUSALS.get(answer.status_code, Unavailable)
+    after = answer.headers.get("Retry-After", "")
+    kind = partial(REFUSALS.get(answer.status_code, Unavailable), after=float(after) if after.isdecimal() else None)
     told = content.get("detail", content) if isinstance(content, dict) and len(content) == 1 else content
     if not any(sentences(told)):
         raise kind(f"{where} answered with status {answer.status_code}.")

@@ -110,7 +110,7 @@ class SignInPace:
         known = pair in self._known
         here = max(self._pairs.wait(pair, now), 0.0 if known else self._addresses.wait(source, now))
         if here > PATIENCE:
-            raise TooManyAttempts(f"{TOO_MANY} Please try again in {math.ceil(here)} seconds.")
+            raise too_many(here)
         anywhere = 0.0 if known else min(PATIENCE, self._names.wait(username, now))
         self._pairs.count(pair, now)
         return Attempt(
@@ -134,6 +134,11 @@ class SignInPace:
 
 
 TOO_MANY = "Too many failed attempts to sign in."
+
+
+def too_many(seconds: float) -> TooManyAttempts:
+    """Return the error for an attempt that may be made again in so many seconds; its sentence says so."""
+    return TooManyAttempts(f"{TOO_MANY} Please try again in {math.ceil(seconds)} seconds.", after=seconds)
 
 
 def _source(username: str, address: str) -> tuple[str, str]:

@@ -1,17 +1,18 @@
-"""Reads which things are to be deleted at once: their ids, in either of two forms.
+"""Reads which things are to be deleted at once: their ids, in either of two forms, and which versions were seen.
 
-Contract 5, 7 and 9.3.
+Contract 5, 7, 9.3 and 9.18.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 from uuid import UUID
 
 from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 
 from api_shim.parsing.fields import read_id
-from api_shim.parsing.sentences import NO_ID, Identified
+from api_shim.parsing.seen import Version
+from api_shim.parsing.sentences import NO_ID, NOT_A_STRING, Identified
 from approval_gate.errors import Invalid, TooLarge
 from flows.inputs import fault
 
@@ -32,6 +33,31 @@ Deletions = Annotated[
     Field(max_length=AT_ONCE, description="Those to delete."),
 ]
 _DELETIONS: TypeAdapter[list[UUID]] = TypeAdapter(Deletions)
+
+
+class Known(Identified):
+    """Something, by its id, as it was seen."""
+
+    version: NotRequired[Version]
+
+
+VersionedDeletions = Annotated[
+    list[Annotated[UUID, PlainValidator(_id, json_schema_input_type=UUID | Known)]],
+    Field(max_length=AT_ONCE, description="Those to delete."),
+]
+
+
+def read_versions(body: list[Any]) -> list[tuple[UUID, str]]:
+    """Read the versions in the body of a bulk deletion whose ids have been read: ``[{"id": …, "version": …}, …]``.
+
+    Raises:
+        Invalid: one is no text, with the fault at its place in a list.
+    """
+    said = [item.get("version") if isinstance(item, dict) else None for item in body]
+    faults = [{} if isinstance(version, str | None) else {"version": [NOT_A_STRING]} for version in said]
+    if any(faults):
+        raise Invalid(faults)
+    return [(_id(item), version) for item, version in zip(body, said, strict=True) if version]
 
 
 def read_ids(body: Any) -> list[UUID]:

@@ -41,7 +41,7 @@ from api_shim.store import Store, Transaction
 from approval_gate import admission
 from approval_gate.admission import Answer, Facts, Finish, Firing, Go, Hold, Refuse, RunsAs
 from approval_gate.binding import is_of_module_alone
-from approval_gate.errors import NotFound
+from approval_gate.errors import NotFound, Unavailable
 from approval_gate.model import Action, Actor, Attributes, ObjectType
 from flows.inputs import storable_json, storable_text
 
@@ -253,13 +253,18 @@ def _close(tx: Transaction, run: Run, request: Requested, status: Status, why: s
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requested:
-    """What stands in the store behind a run."""
+    """What stands in the store behind a run.
+
+    Args:
+        unreadable: why its inputs cannot be read; empty if they can.
+    """
 
     job: Job
     result: JobResult | None
     scheduled: ScheduledJob | None
     due: datetime | None
     inputs: Mapping[str, Any]
+    unreadable: str = ""
     sensitive: bool
     owner: User | None
 
@@ -308,12 +313,14 @@ def behind(tx: Transaction, run: Run) -> Requested | None:
     if result is not None and result.flow_run_id is None:
         result = tx.change(result, flow_run_id=run.id, released=True)
     owner_id = scheduled.owner_id if scheduled else result.user_id if result else None
+    inputs, unreadable = _inputs(run, result, scheduled)
     return Requested(
         job=job,
         result=result,
         scheduled=scheduled,
         due=_due(run, result, scheduled),
-        inputs=_inputs(run, result, scheduled),
+        inputs=inputs,
+        unreadable=unreadable,
         sensitive=result.sensitive if result else False,
         owner=tx.get(User, id=owner_id) if owner_id else None,
     )
@@ -376,11 +383,15 @@ def _due(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> 
     return scheduled.start_time if scheduled.one_off else firing_of(scheduled, run)
 
 
-def _inputs(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> Mapping[str, Any]:
-    if result is not None:
-        return result.inputs or {}
-    # An event's run was made by Prefect; what it carries is the event.
-    return scheduled.inputs if scheduled is not None else run.parameters
+def _inputs(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> tuple[Mapping[str, Any], str]:
+    """Return the inputs of a run, or why they cannot be read."""
+    if result is None:
+        # An event's run was made by Prefect; what it carries is the event.
+        return (scheduled.inputs if scheduled is not None else run.parameters), ""
+    try:
+        return dict(result.inputs or {}), ""
+    except Unavailable as error:
+        return {}, str(error)
 
 
 def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt, now: datetime) -> Facts:
@@ -394,6 +405,7 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
         over=result is not None and result.status.final,
         # Prefect's database may give 1.0 back as 1, which is equal all the same.
         unchanged=run.parameters == shown or (request is not None and _overtaken(request)),
+        unreadable=request.unreadable if request else "",
         needs_approval=request is not None and _needs_approval(request),
         firing=_firing_behind(tx, run, request, attempt, now) if request else None,
         runs_as=_runs_as(tx, request) if request else None,
@@ -431,6 +443,7 @@ def foreseen(
         let_go=None,
         over=False,
         unchanged=True,
+        unreadable="",
         needs_approval=False,
         firing=_firing(scheduled, job, due, then, own=False, taken=taken),
         runs_as=runs_as,

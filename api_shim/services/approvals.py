@@ -3,7 +3,8 @@
 * The rules are the policy's; here each decision is one transaction that locks the request first. So of several
   decisions at once the first holds, and the others are told who decided.
 * An approval is bound to what stood in the store when it was given. Those who say which version they have
-  seen can decide about no other, nor try it; what a person has edited is approved with its version only.
+  seen can decide about no other, nor try it; what a person has edited is approved with its version only, and so is by
+  its name what has the name of an earlier request.
 * Denied is gone; who decides after that is told by whom it was denied, if they could have seen it.
 * A dry run is a run of its own, as the one who starts it; the request stays as it is.
 
@@ -82,7 +83,8 @@ class Approvals:
         Raises:
             Forbidden: they may not, with the reason.
             NotFound: there is no such request, or none that they may see.
-            Conflict: it has been decided, needs no approval, or was edited and they name no version.
+            Conflict: it has been decided, needs no approval, or may not be what they have read while they name no
+                version.
             Outdated: it is not what they have seen.
             Invalid: its start has passed, and they did not say that they know.
             NotRunnable: its Job's code is gone.
@@ -147,7 +149,7 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
     row = case.row
     if row.approval is ApprovalState.APPROVED:
         return row
-    check_seen(case, decision.version, needed=row.edited)
+    check_seen(case, decision.version, needed=_why_version(tx, by, row))
     check_still_active(tx, actor)
     tx.record(scheduled_job_event(row, EventType.APPROVED, now, actor, comment=decision.comment, force=decision.force))
     return tx.change(
@@ -164,6 +166,13 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
         due_from=now,
         version=row.version + 1,
     )
+
+
+def _why_version(tx: Transaction, by: Mapping[str, Any], row: ScheduledJob) -> str:
+    """Return why a request may not be what its approver has read; empty if nobody touched it."""
+    if row.edited:
+        return policy.EDITED
+    return policy.NAMED_BEFORE if "name" in by and tx.was_named(row.name, but=row.id) else ""
 
 
 def _deny(

@@ -13,14 +13,14 @@ from datetime import datetime
 from api_shim.domain.audit import AuditEvent, Author, EventType
 from api_shim.domain.audit_key import AuditKey
 from api_shim.settings import Settings
-from api_shim.store import Seal, Store, Transaction
+from api_shim.store import InputsKey, Seal, Store, Transaction
 from approval_gate.errors import Conflict, Unavailable
 
 NOTHING_TO_ACCEPT = "The end of the audit is signed, and is where it should be: there is nothing to accept."
 
 
 def open_store(settings: Settings, now: datetime) -> Store:
-    """Open the store of a home folder, migrated, and able to sign; the caller closes it.
+    """Open the store of a home folder, migrated, able to sign and to encrypt; the caller closes it.
 
     Args:
         settings: where it and the key are.
@@ -33,7 +33,9 @@ def open_store(settings: Settings, now: datetime) -> Store:
     try:
         store.migrate()
         unsigned = _is_unsigned(store) and not settings.audit_head_file.exists()
-        store.seal = Seal(AuditKey(settings.audit_key(make=unsigned)), settings.audit_head_file)
+        secret = settings.audit_key(make=unsigned)
+        store.seal = Seal(AuditKey(secret), settings.audit_head_file)
+        store.inputs_key = InputsKey(secret)
         if unsigned:
             _begin(store, store.seal, now)
     except BaseException:

@@ -100,6 +100,11 @@ class AuthzContext:
     requester: str
     request: policy.RequestFacts
 
+    @property
+    def version(self) -> str:
+        """The name of what is seen of it, and of nothing else."""
+        return version_of(self.row, self.job)
+
 
 def authorize(
     tx: Transaction,
@@ -136,20 +141,19 @@ def authorize(
     return case
 
 
-def check_seen(case: AuthzContext, seen: str | None, *, needed: bool = False) -> None:
+def check_seen(case: AuthzContext, seen: str | None, *, needed: str = "") -> None:
     """Check that a scheduled job is what the caller has seen.
 
     Args:
         case: the scheduled job, locked.
         seen: the version that the caller has seen; None if they name none.
-        needed: whether they must name one.
+        needed: why they must name one; empty if they need not.
 
     Raises:
         Outdated: it has another version.
         Conflict: the caller names no version, but must.
     """
-    verdict = policy.acts_on_what_was_seen(seen, version_of(case.row, case.job), needed=needed)
-    policy.enforce(verdict, KIND)
+    policy.enforce(policy.acts_on_what_was_seen(seen, case.version, needed=needed), KIND)
 
 
 def authorize_view(tx: Transaction, actor: Actor, by: Mapping[str, Any], now: datetime) -> AuthzContext:

@@ -24,7 +24,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from api_shim.domain.accounts import User
-from api_shim.domain.approval import version_of
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.services.authorization import KIND, AuthzContext, authorize_view, raise_if_already_decided
@@ -146,7 +145,7 @@ def review(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) 
     before = earlier.circumstances if earlier else None
     return Review(
         case=case,
-        version=version_of(row, job),
+        version=case.version,
         owner=owner.username if owner else "",
         inputs=[] if job.has_sensitive_variables else differences(earlier.inputs if earlier else None, row.inputs),
         circumstances=differences(before, circumstances(row)),
@@ -168,7 +167,7 @@ def _own_run(tx: Transaction, actor: Actor, row: ScheduledJob) -> Earlier | None
         return None
     newest = Listing(limit=1, sort=("-date_created",))
     for run in tx.page(ObjectType.JOB_RESULT, actor, newest, scheduled_job_id=row.id).rows:
-        if run.approval and run.inputs is not None:
+        if run.approval and run.inputs is not None and not run.sensitive:
             return Earlier(
                 name=row.name,
                 approved_by=run.approval["by"],
@@ -213,7 +212,8 @@ def _dry_runs(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> lis
     def dry_run(event: AuditEvent) -> DryRun:
         result_id = _result_of(event)
         result = results.get(result_id) if result_id else None
-        has = result.inputs if result is not None and not job.has_sensitive_variables else None
+        hidden = result is None or result.sensitive or job.has_sensitive_variables
+        has = None if result is None or hidden else result.inputs
         outdated = has is not None and dict(has) != {**row.inputs, "dryrun": True}
         return DryRun(by=event.actor, at=event.at, result=result, outdated=outdated)
 

@@ -173,13 +173,13 @@ class ScheduleViews:
         """Return the Jobs that the actor may view, sorted by name."""
         return await self._store.read(partial(_jobs, actor))
 
-    async def deletable(self, actor: Actor, ids: Collection[UUID]) -> list[ScheduledJob]:
+    async def deletable(self, actor: Actor, ids: Collection[UUID]) -> list[AuthzContext]:
         """Return those of these scheduled jobs that the actor may delete, sorted by name.
 
         Raises:
             Forbidden: the caller may not delete scheduled jobs.
         """
-        return await self._store.read(partial(_deletable, actor, ids))
+        return await self._store.read(partial(_deletable, actor, ids, self._clock()))
 
     async def detail(self, actor: Actor, scheduled_id: UUID) -> Detail:
         """Return the details of one scheduled job.
@@ -232,9 +232,10 @@ def _jobs(actor: Actor, tx: Transaction) -> list[Job]:
     return [job for job in jobs if job.id in seen]
 
 
-def _deletable(actor: Actor, ids: Collection[UUID], tx: Transaction) -> list[ScheduledJob]:
+def _deletable(actor: Actor, ids: Collection[UUID], now: datetime, tx: Transaction) -> list[AuthzContext]:
     policy.enforce(policy.check_type(actor, Action.DELETE, KIND), KIND)
-    return tx.all(ScheduledJob, order="name", id=permitted_ids(tx, actor, Action.DELETE, KIND, ids))
+    rows = tx.all(ScheduledJob, order="name", id=permitted_ids(tx, actor, Action.DELETE, KIND, ids))
+    return load_contexts(tx, rows, now)
 
 
 def _detail(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> Detail:

@@ -17,7 +17,7 @@ Contract 1, 4, 5, 9.12 and 9.14.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -33,13 +33,19 @@ from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import NAME_TAKEN, RunRequest, Schedule, default_name, read_queue, read_schedule
 from api_shim.reconcile.desired_state import deployment_name
 from api_shim.reconcile.wake_queue import Kind, Wake
-from api_shim.services.authorization import check_seen, check_still_active, get_authorized, load_contexts
+from api_shim.services.authorization import (
+    AuthzContext,
+    check_seen,
+    check_still_active,
+    get_authorized,
+    load_contexts,
+)
 from api_shim.services.jobs import JobCode
 from api_shim.services.request_keys import keep, request_key, requested_before
 from api_shim.services.runs import Runs
 from api_shim.store import Duplicate, Store, Transaction
 from approval_gate import policy
-from approval_gate.errors import GateError, Invalid
+from approval_gate.errors import GateError, Invalid, Outdated
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 
@@ -222,13 +228,19 @@ class Schedules:
         leftover = await self._store.write(partial(_delete, actor, scheduled_id, seen, self._clock()))
         self._wake(Kind.LEFTOVER, leftover.id, NEVER)
 
-    async def delete_all(self, actor: Actor, ids: list[UUID]) -> None:
+    async def delete_all(self, actor: Actor, ids: list[UUID], seen: Collection[tuple[UUID, str]] = ()) -> None:
         """Delete those of these that exist and that they may delete, in one transaction; pass over the others.
+
+        Args:
+            actor: who deletes them.
+            ids: their ids.
+            seen: the versions that they have seen, with the ids; those that are not among them are deleted as they are.
 
         Raises:
             Forbidden: they may delete none at all.
+            Outdated: some are not what they have seen, by id; none is deleted.
         """
-        for leftover in await self._store.write(partial(_delete_all, actor, ids, self._clock())):
+        for leftover in await self._store.write(partial(_delete_all, actor, ids, seen, self._clock())):
             self._wake(Kind.LEFTOVER, leftover.id, NEVER)
 
 
@@ -277,11 +289,23 @@ def _delete(actor: Actor, scheduled_id: UUID, seen: str | None, now: datetime, t
     return leftover
 
 
-def _delete_all(actor: Actor, ids: list[UUID], now: datetime, tx: Transaction) -> list[PendingCleanup]:
+def _delete_all(
+    actor: Actor, ids: list[UUID], seen: Collection[tuple[UUID, str]], now: datetime, tx: Transaction
+) -> list[PendingCleanup]:
     policy.enforce(policy.check_type(actor, Action.DELETE, KIND), KIND)
     deletable = tx.visible(KIND, actor, Action.DELETE, ids)
     # In order, so that two who delete the same at once never wait for each other.
-    return _deleted(actor, tx.all(ScheduledJob, order="id", lock=True, id=deletable), now, tx)
+    rows = tx.all(ScheduledJob, order="id", lock=True, id=deletable)
+    if seen:
+        _check_all_seen(load_contexts(tx, rows, now), seen)
+    return _deleted(actor, rows, now, tx)
+
+
+def _check_all_seen(cases: list[AuthzContext], seen: Collection[tuple[UUID, str]]) -> None:
+    versions = {case.row.id: case.version for case in cases}
+    changed = {thing_id for thing_id, version in seen if versions.get(thing_id, version) != version}
+    if changed:
+        raise Outdated({str(thing_id): [policy.CHANGED] for thing_id in sorted(changed)})
 
 
 def _deleted(actor: Actor, rows: list[ScheduledJob], now: datetime, tx: Transaction) -> list[PendingCleanup]:

@@ -26,7 +26,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
 from api_shim.domain.accounts import LONGEST, SEEN_EVERY, Password, Session, Token, User
-from api_shim.domain.slowdown import TOO_MANY, SignInPace
+from api_shim.domain.slowdown import PATIENCE, SignInPace, too_many
 from api_shim.services.authentication import (
     Credentials,
     Unauthenticated,
@@ -37,7 +37,7 @@ from api_shim.services.authentication import (
 )
 from api_shim.services.waiting_room import WaitingRoom
 from api_shim.store import Store, Transaction
-from approval_gate.errors import Invalid, TooManyAttempts
+from approval_gate.errors import Invalid
 from approval_gate.model import Actor
 from flows.inputs import is_storable
 
@@ -128,7 +128,7 @@ class Sessions:
             return token.user_id, token.id
         attempt = self._pace.begin(username, address, self._clock())
         if not await self._room.wait(attempt.wait):
-            raise TooManyAttempts(TOO_MANY)
+            raise too_many(PATIENCE)
         user_id = await self._by_password(username, secret)
         self._pace.succeeded(attempt)
         return user_id, None

@@ -12,6 +12,17 @@ from __future__ import annotations
 from api_shim.domain.query import Listing, Page
 from api_shim.store.database import Duplicate, Store
 from api_shim.store.seal import Seal
+from api_shim.store.sealed_inputs import InputsKey, SealedInputs
 from api_shim.store.transaction import TYPES, Transaction
 
-__all__ = ["TYPES", "Duplicate", "Listing", "Page", "Seal", "Store", "Transaction"]
+__all__ = [
+    "TYPES",
+    "Duplicate",
+    "InputsKey",
+    "Listing",
+    "Page",
+    "Seal",
+    "SealedInputs",
+    "Store",
+    "Transaction",
+]

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalErro
 
 from api_shim.domain.query import found_in
 from api_shim.store.seal import Seal
+from api_shim.store.sealed_inputs import InputsKey
 from api_shim.store.sql_filters import FOUND
 from api_shim.store.transaction import Transaction
 from approval_gate.errors import GateError, Invalid, Unavailable
@@ -36,6 +38,7 @@ T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+SQLITE_REWRITES = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
 SQLITE_WAITS = 30.0
 """Seconds that one writer waits for another."""
 OWNER_FILE = 0o600
@@ -63,7 +66,10 @@ class Store:
 
     Attributes:
         seal: what proves the audit from outside the database. Without it only an audit that has never been signed can
-            be written; ``services.audit_signing.open_store`` gives it to every store of a home folder.
+            be written.
+        inputs_key: what sensitive inputs are encrypted with. Without it none can be written, or read.
+
+        ``services.audit_signing.open_store`` gives both to every store of a home folder.
 
     Raises:
         Unavailable: there can be no store; the sentence has no password.
@@ -71,6 +77,7 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.seal: Seal | None = None
+        self.inputs_key: InputsKey | None = None
         self._engine = _open(url)
         self._file = _Opened.of(self._engine.url)
 
@@ -97,7 +104,7 @@ class Store:
                     connection.execution_options(isolation_level="REPEATABLE READ")
                 connection.execution_options(signoff_write=write)
                 with connection.begin():
-                    tx = Transaction(connection, self.seal.key if self.seal else None)
+                    tx = Transaction(connection, self.seal.key if self.seal else None, self.inputs_key)
                     yield tx
                     tx.close()
                     self._check_file()
@@ -145,6 +152,24 @@ class Store:
             if _code(error) and not isinstance(_meaning(error), Unavailable):
                 raise
             raise Unavailable(f"The store cannot be used: {_first_line(error)}.") from error
+
+    def rewrite(self) -> None:
+        """Write the files of an SQLite database anew, without what has been removed from it or written over.
+
+        Raises:
+            Unavailable: the database is in use, or is PostgreSQL, whose administrator decides about that.
+        """
+        if self._file is None:
+            raise Unavailable("`VACUUM FULL job_results` writes the table anew.")
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            for statement in SQLITE_REWRITES:
+                cursor.execute(statement)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"The store cannot be written anew: {error}.") from error
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close every connection."""

@@ -343,7 +343,7 @@ audit_events = Table(
     Column("act", Word(EventType), nullable=False, index=True),
     Column("actor_id", Uuid),
     Column("actor", String(150), nullable=False),
-    Column("name", String(255), nullable=False),
+    Column("name", String(255), nullable=False, index=True),
     Column("scheduled_job_id", Uuid, index=True),
     Column("job_id", Uuid),
     Column("flow_run_id", Uuid, index=True),

@@ -6,6 +6,7 @@
 * Events to be recorded are kept until the transaction ends and written last, so that those who write at once wait
   for each other at the end of the chain only, and in no circle. The new head is signed with them; after a head that
   the key has not signed nothing is recorded, so that nobody's forgery is ever signed over.
+* The inputs of sensitive job results go in and come out encrypted (``sealed_inputs``); no other value is looked at.
 * A statement that is asked again and again is built once, with parameters: SQLAlchemy takes longer to build it and to
   recognise it than SQLite takes to answer it.
 """
@@ -52,6 +53,7 @@ from api_shim.domain.audit_key import AuditKey
 from api_shim.domain.model import DeletedRun, Job, JobQueue, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.query import Listing, Page
 from api_shim.store.columns import LOOKUPS, joined
+from api_shim.store.sealed_inputs import NO_KEY, InputsKey, SealedInputs
 from api_shim.store.sql_filters import fulfilling, restriction
 from api_shim.store.tables import TABLES, job_results, jobs, scheduled_jobs
 from approval_gate.errors import Unavailable
@@ -77,6 +79,9 @@ TYPES: dict[ObjectType, type[Any]] = {
 }
 
 
+ENDS_OF_NAMES = (EventType.CHANGED, EventType.DELETED, EventType.DENIED, EventType.WITHDRAWN)
+"""The events of a scheduled job after which it may have its name no more."""
+
 _INSERT: Mapping[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
     "postgresql": postgresql.insert,
     "sqlite": sqlite.insert,
@@ -91,10 +96,6 @@ KEYS = {kind: tuple(column.name for column in table.primary_key) for kind, table
 ONGOING = tuple(status for status in Status if not status.final)
 _PENDING = scheduled_jobs.c.approval == ApprovalState.PENDING
 _CAN_GO = or_(TABLES[DeletedRun].c.run_gone.is_(False), TABLES[DeletedRun].c.scheduled_job_id.is_(None))
-
-
-def _row(thing: Any) -> dict[str, Any]:
-    return {name: getattr(thing, name) for name in FIELDS[type(thing)]}
 
 
 class _Test(Enum):
@@ -242,9 +243,12 @@ def _parts(ids: Iterable[T]) -> Iterator[list[T]]:
 class Transaction:
     """One transaction; made by ``Store.transaction``."""
 
-    def __init__(self, connection: Connection, key: AuditKey | None = None) -> None:
+    def __init__(
+        self, connection: Connection, key: AuditKey | None = None, inputs_key: InputsKey | None = None
+    ) -> None:
         self._connection = connection
         self._key = key
+        self._inputs_key = inputs_key
         self._recorded: list[AuditEvent] = []
 
     def add(self, *things: Any) -> None:
@@ -254,7 +258,7 @@ class Transaction:
             Duplicate: when the transaction is left, if a unique field is taken.
         """
         if things:
-            self._connection.execute(insert(TABLES[type(things[0])]), [_row(thing) for thing in things])
+            self._connection.execute(insert(TABLES[type(things[0])]), [self._row(thing) for thing in things])
 
     def add_missing(self, things: Collection[Any]) -> None:
         """Insert those of these values of one noun that are not there yet."""
@@ -262,14 +266,36 @@ class Transaction:
             return
         table = TABLES[type(next(iter(things)))]
         insert_into = _INSERT[self._connection.dialect.name]
-        self._connection.execute(insert_into(table).on_conflict_do_nothing(), [_row(thing) for thing in things])
+        self._connection.execute(insert_into(table).on_conflict_do_nothing(), [self._row(thing) for thing in things])
 
     def change(self, thing: T, **to: Any) -> T:
         """Write these fields of a value and return its changed copy."""
         table = TABLES[type(thing)]
         identity = {name: getattr(thing, name) for name in KEYS[type(thing)]}
-        self._connection.execute(update(table).where(*_matching(table, identity)).values(**to))
-        return replace(thing, **to)  # type: ignore[type-var]  # every T here is a dataclass of the model
+        changed = replace(thing, **to)  # type: ignore[type-var]  # every T here is a dataclass of the model
+        stored = to if "inputs" not in to else {**to, "inputs": self._stored_inputs(changed)}
+        self._connection.execute(update(table).where(*_matching(table, identity)).values(**stored))
+        return changed
+
+    def _row(self, thing: Any) -> dict[str, Any]:
+        row = {name: getattr(thing, name) for name in FIELDS[type(thing)]}
+        if "inputs" in row:
+            row["inputs"] = self._stored_inputs(thing)
+        return row
+
+    def _stored_inputs(self, thing: Any) -> Any:
+        """Return the inputs of a value as the database keeps them."""
+        if not isinstance(thing, JobResult) or not thing.sensitive or thing.inputs is None:
+            return thing.inputs
+        if self._inputs_key is None:
+            raise Unavailable(NO_KEY)
+        return self._inputs_key.seal(thing.id, thing.inputs)
+
+    def _value(self, kind: type[T], row: Mapping[Any, Any]) -> T:
+        """Return a row as a value of its kind."""
+        if kind is JobResult and isinstance(text := row["inputs"], str):
+            row = {**row, "inputs": SealedInputs(row["id"], text, self._inputs_key)}
+        return kind(**row)
 
     def remove(self, thing: Any) -> None:
         """Delete a value; what refers to it follows the table's rule."""
@@ -298,7 +324,7 @@ class Transaction:
         """
         query, values = self._by(kind, None, lock, by)
         row = self._connection.execute(_one(query), values).one_or_none()
-        return None if row is None else kind(**row._mapping)
+        return None if row is None else self._value(kind, row._mapping)
 
     def all(self, kind: type[T], *, order: str | None = None, lock: bool = False, **by: Any) -> list[T]:
         """Return every value that has these fields.
@@ -396,12 +422,20 @@ class Transaction:
         )
         return next(iter(self._read(AuditEvent, query)), None)
 
+    def was_named(self, name: str, *, but: UUID) -> bool:
+        """Say whether a scheduled job but this one had a name, and then lost it or was removed."""
+        table = TABLES[AuditEvent]
+        query = select(table.c.number).where(
+            table.c.name == name, table.c.act.in_(ENDS_OF_NAMES), table.c.scheduled_job_id != but
+        )
+        return self._connection.execute(query.limit(1)).first() is not None
+
     def exists(self, kind: type[Any], **by: Any) -> bool:
         """Say whether there is any value with these fields."""
         return self.get(kind, **by) is not None
 
     def _read(self, kind: type[T], query: Select[Any], **values: Any) -> list[T]:
-        return [kind(**row._mapping) for row in self._connection.execute(query, values)]
+        return [self._value(kind, row._mapping) for row in self._connection.execute(query, values)]
 
     # What the caller may see
 

@@ -1,6 +1,7 @@
 """From an error of the rules to what HTTP answers, for the REST API and the pages alike.
 
 * One table says which status each kind of error has; a kind that it does not list is a mistake of ours.
+* Where it is known when the caller may try again, ``Retry-After`` says so.
 * The REST API answers with what was said, by field if it was said so; its sentences for people are
   ``approval_gate.errors.sentences``, which the pages show.
 
@@ -9,6 +10,7 @@ Contract 2.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,6 +53,11 @@ def status_of(error: errors.GateError) -> int:
         if kind in STATUS:
             return STATUS[kind]
     raise TypeError(f"There is no status for {type(error).__name__}.") from error
+
+
+def headers_of(error: errors.GateError) -> dict[str, str]:
+    """Return the headers that an error has with its status: when to try again, in whole seconds."""
+    return {} if error.after is None else {"Retry-After": str(max(1, math.ceil(error.after)))}
 
 
 def body_of(error: errors.GateError) -> Any:

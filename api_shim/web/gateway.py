@@ -51,6 +51,7 @@ from api_shim.web.credentials import (
     read_credentials,
     session_key,
 )
+from api_shim.web.errors import headers_of
 from api_shim.web.origins import Origins, at_origin, redirecting_within
 from api_shim.web.prefect_bounds import MAY_NOT_WRITE, BoundedReads, may_write
 from api_shim.web.prefect_claims import Claims
@@ -207,7 +208,7 @@ class Gateway:
         except Unauthenticated as error:
             await JSONResponse({"detail": str(error)}, 401)(scope, receive, send)
         except Unavailable as error:
-            await JSONResponse({"detail": str(error)}, 503)(scope, receive, send)
+            await JSONResponse({"detail": str(error)}, 503, headers_of(error))(scope, receive, send)
         else:
             await self._pass(actor, scope, receive, send, gated=gated)
 

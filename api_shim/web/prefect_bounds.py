@@ -29,7 +29,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.web.bodies import parse_json, receive_whole, received_again
-from api_shim.web.errors import body_of, status_of
+from api_shim.web.errors import body_of, headers_of, status_of
 from approval_gate.errors import GateError, Invalid, TooLarge
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 from approval_gate.policy import check_type
@@ -106,7 +106,7 @@ class BoundedReads:
             if body is not None:
                 bound.check(body)
         except GateError as error:
-            await JSONResponse(body_of(error), status_of(error))(scope, receive, send)
+            await JSONResponse(body_of(error), status_of(error), headers_of(error))(scope, receive, send)
             return
         if body is not None:
             await self._app(scope, received_again(body, receive), send)

@@ -32,7 +32,7 @@ from api_shim.parsing.prefect_filter import CRITERIA, Thing
 from api_shim.prefect_api.prefect_server import connect
 from api_shim.services.prefect_views import PrefectViews
 from api_shim.web.bodies import read_body
-from api_shim.web.errors import body_of, status_of
+from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.prefect_reads import Counted, Foreign, Listed, One, Place, Simple, rule_for
 from api_shim.web.rewriting import rewritten, uncompressed, with_body
 from approval_gate import policy
@@ -103,7 +103,7 @@ class PrefectReader:
         try:
             await self._limited(actor, scope, receive, send)
         except GateError as error:
-            await JSONResponse(body_of(error), status_of(error))(scope, receive, send)
+            await JSONResponse(body_of(error), status_of(error), headers_of(error))(scope, receive, send)
 
     async def may_send(self, actor: Actor, message: Message, verdicts: Verdicts) -> bool:
         """Say whether a message may be sent to a caller who watches a websocket.

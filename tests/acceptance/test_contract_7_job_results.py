@@ -62,6 +62,9 @@ def test_sensitive_inputs_are_shown_nowhere(live: Live, admin: httpx.Client) -> 
         run(admin, {"data": {"password": secret}}, "Keep a secret"),
         run_form(admin, {"password": secret, "_schedule_interval": "immediately"}, "Keep a secret"),
     ]
+    databases = [*live.home.glob("*.db*")]
+    assert live.home / "signoff.db" in databases
+    assert not any(secret.encode() in path.read_bytes() for path in databases)
     for bad in ({"data": {"password": secret, "x": secret}}, {"data": {"password": secret}, **future()}):
         answer = run(admin, bad, "Keep a secret")
         assert answer.status_code == 400

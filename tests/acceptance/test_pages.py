@@ -378,6 +378,7 @@ def test_who_tries_again_and_again_is_told_to_wait_and_keeps_nobody_out(live: Li
         browser.client.headers["X-Forwarded-For"] = "198.51.100.1"
         answer = until_slowed(browser, name)
         assert (answer.status_code, TOO_MANY in answer.text) == (429, True)
+        assert f"Please try again in {answer.headers['Retry-After']} seconds." in answer.text
         assert not browser.is_in
         assert browser.sign_in(name, live.key(name)).status_code == 303, "a key is not slowed"
         browser.client.headers["X-Forwarded-For"] = "198.51.100.99"

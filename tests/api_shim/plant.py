@@ -34,7 +34,7 @@ from api_shim.store import Store, Transaction
 from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
 from approval_gate.errors import Invalid
 from approval_gate.model import Actor
-from tests.databases import sqlite_with_tables
+from tests.databases import INPUTS_KEY, sqlite_with_tables
 from tests.factories import NOW, make_job, make_scheduled, make_user
 from tests.fakes import Died, FakeEngine
 
@@ -135,6 +135,7 @@ class Plant:
     def __init__(self, url: str, **job: Any) -> None:
         self.now = NOW
         self.store = MortalStore(url)
+        self.store.inputs_key = INPUTS_KEY
         self.engine = MortalEngine(clock=lambda: self.now)
         self.user = make_user(is_superuser=True)
         self.actor = Actor(id=self.user.id, username="alice", superuser=True)

@@ -67,6 +67,7 @@ NOW_RUN = Facts(
     let_go=None,
     over=False,
     unchanged=True,
+    unreadable="",
     needs_approval=False,
     firing=None,
     runs_as=OWNED,
@@ -79,6 +80,13 @@ FIRING = replace(NOW_RUN, firing=DUE)
 
 def firing(**to: Any) -> Facts:
     return replace(FIRING, firing=replace(DUE, **to))
+
+
+LOCKED = "The inputs cannot be read."
+
+
+def firing_of_nothing_readable(**to: Any) -> Facts:
+    return replace(firing(**to), unreadable=LOCKED)
 
 
 def carrier(**to: Any) -> Facts:
@@ -207,6 +215,20 @@ APPROVAL_TABLE = [
         Refuse(ALREADY_RUN),
         id="a second process is refused before its Job is asked",
     ),
+    pytest.param(
+        replace(NOW_RUN, unreadable=LOCKED),
+        Refuse(LOCKED, recorded=True),
+        id="a run whose inputs cannot be read is refused, and recorded",
+    ),
+    pytest.param(
+        replace(FIRING, unreadable=LOCKED, unchanged=False),
+        Refuse(LOCKED, recorded=True),
+        id="what cannot be read is not called changed",
+    ),
+    pytest.param(
+        firing_of_nothing_readable(taken=True), Finish(TAKEN), id="what another run has executed needs no inputs"
+    ),
+    pytest.param(replace(NOW_RUN, unreadable=LOCKED, let_go=THIS), Go(), id="what was let go stays let go"),
     pytest.param(
         replace(NOW_RUN, needs_approval=True, unchanged=False),
         Refuse(NEEDS_APPROVAL, recorded=True),
@@ -371,6 +393,7 @@ ALL_FACTS = st.builds(
     let_go=st.sampled_from([None, THIS, OTHER]),
     over=st.booleans(),
     unchanged=st.booleans(),
+    unreadable=st.sampled_from(["", LOCKED]),
     needs_approval=st.booleans(),
     firing=st.none() | FIRINGS,
     runs_as=st.none() | st.builds(RunsAs, exists=st.booleans(), active=st.booleans(), may_run=st.booleans()),
@@ -389,6 +412,7 @@ def test_whatever_the_facts_only_a_sound_run_goes(facts: Facts) -> None:
     assert facts.let_go in (None, THIS)
     if facts.let_go is None:
         assert facts.unchanged
+        assert not facts.unreadable
         assert facts.job_enabled
         assert facts.job_installed
         assert not facts.singleton_busy
@@ -410,7 +434,7 @@ def is_sound(it: Firing, now: datetime) -> bool:
 
 @given(ALL_FACTS)
 def test_whatever_the_facts_a_sound_run_goes(facts: Facts) -> None:
-    sound = replace(facts, requested=True, let_go=None, over=False, unchanged=True, runs_as=OWNED)
+    sound = replace(facts, requested=True, let_go=None, over=False, unchanged=True, unreadable="", runs_as=OWNED)
     sound = replace(sound, job_enabled=True, job_installed=True, singleton_busy=False)
     assert (admit(sound) == Go()) is may_go(sound)
 

@@ -28,6 +28,7 @@ from approval_gate.policy import (
     MAY_NOT_DENY,
     MAY_NOT_RUN,
     MAY_NOT_SWITCH,
+    NAMED_BEFORE,
     NO_PERMISSION,
     NOT_NEEDED,
     ONCE_OWNED,
@@ -590,16 +591,17 @@ FOUR_EYES = [
 @pytest.mark.parametrize(
     ("seen", "needed", "verdict"),
     [
-        pytest.param(None, False, Allowed(), id="names none, of what nobody edited"),
-        pytest.param(None, True, Denied(EDITED, Conflict), id="names none, of what was edited"),
-        pytest.param("now", False, Allowed(), id="names the version as it stands"),
-        pytest.param("now", True, Allowed(), id="names the version as it stands, of what was edited"),
-        pytest.param("before", False, Denied(CHANGED, Outdated), id="names another one"),
-        pytest.param("before", True, Denied(CHANGED, Outdated), id="names another one, of what was edited"),
-        pytest.param("", False, Denied(CHANGED, Outdated), id="names an empty one"),
+        pytest.param(None, "", Allowed(), id="names none, of what nobody touched"),
+        pytest.param(None, EDITED, Denied(EDITED, Conflict), id="names none, of what was edited"),
+        pytest.param(None, NAMED_BEFORE, Denied(NAMED_BEFORE, Conflict), id="names none, of a name of another before"),
+        pytest.param("now", "", Allowed(), id="names the version as it stands"),
+        pytest.param("now", EDITED, Allowed(), id="names the version as it stands, of what was edited"),
+        pytest.param("before", "", Denied(CHANGED, Outdated), id="names another one"),
+        pytest.param("before", EDITED, Denied(CHANGED, Outdated), id="names another one, of what was edited"),
+        pytest.param("", "", Denied(CHANGED, Outdated), id="names an empty one"),
     ],
 )
-def test_who_names_a_version_acts_on_no_other(seen: str | None, needed: bool, verdict: Verdict) -> None:
+def test_who_names_a_version_acts_on_no_other(seen: str | None, needed: str, verdict: Verdict) -> None:
     assert acts_on_what_was_seen(seen, "now", needed=needed) == verdict
 
 

@@ -1,7 +1,8 @@
 """``/signoff/approval-queue``: the pending requests, and the decisions about them.
 
 * Requests that the visitor can approve come first. The others say why the visitor cannot.
-* A decision applies to the version that the page showed: a request that has changed since is shown again.
+* A decision and a dry run apply to the version that the page showed: a request that has changed since is shown again,
+  with its last change.
 * Approval of a request whose start time has passed is confirmed on a page of its own.
 """
 
@@ -21,9 +22,10 @@ from api_shim.parsing.decision import Decision, read_decision
 from api_shim.services.review import Review, review
 from api_shim.store import Listing
 from api_shim.web.errors import status_of
-from api_shim.web.pages.visit import Here, Posted, text_of
+from api_shim.web.pages import labels
+from api_shim.web.pages.visit import Here, Posted, text_of, version_in
 from approval_gate import policy
-from approval_gate.errors import Conflict, GateError, Invalid, NotFound, Unavailable, sentences
+from approval_gate.errors import Conflict, GateError, Invalid, NotFound, Outdated, Unavailable, sentences
 from approval_gate.model import Verdict
 
 router = APIRouter(prefix="/signoff/approval-queue")
@@ -31,8 +33,6 @@ QUEUE = "/signoff/approval-queue"
 MOST = 500
 """How many requests the page shows."""
 FIRINGS = 5
-UNSHOWN = "none"
-"""The version of a decision that names none; it matches no request."""
 GONE = "This request does not exist any more, or you do not have permission to view it."
 
 UNKNOWN_REASONS = {
@@ -87,8 +87,8 @@ async def deny(request_id: UUID, here: Here, form: Posted) -> Response:
 @router.post("/{request_id}/dry-run")
 async def dry_run(request_id: UUID, here: Here, form: Posted) -> Response:
     try:
-        result = await here.use.approvals.dry_run(here.actor, {"id": request_id})
-    except Unavailable as error:
+        result = await here.use.approvals.dry_run(here.actor, {"id": request_id}, version_in(form))
+    except (Outdated, Unavailable) as error:
         return await _anew(here, await _review(here, request_id), error, form)
     return await here.go(f"/signoff/results/{result.id}", "The dry run has been started. The request is still waiting.")
 
@@ -129,6 +129,8 @@ async def _anew(here: Here, seen: Review, error: GateError, form: FormData) -> R
     detail = error.detail
     faults = detail.get("comment", []) if isinstance(detail, Mapping) else []
     happened = [] if faults else list(sentences(detail))
+    if isinstance(error, Outdated):
+        happened += labels.last_change(reversed(seen.history), seen.case.row.time_zone)
     return await _show(here, seen, status=status_of(error), faults=faults, happened=happened, **_typed(form))
 
 
@@ -145,6 +147,6 @@ def _decision(form: FormData) -> Decision:
     said = {
         "comment": text_of(form, "comment").replace("\r\n", "\n"),
         "force": text_of(form, "force"),
-        "version": text_of(form, "version") or UNSHOWN,
+        "version": version_in(form),
     }
     return read_decision((), said)

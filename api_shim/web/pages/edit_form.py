@@ -1,7 +1,8 @@
 """The form that edits a scheduled job: its initial values, and the changes that were typed.
 
 * The inputs have the same fields as in the form that runs the Job (``run_form``).
-* Only fields that were edited are changed, so that saving does not undo changes that others made meanwhile.
+* Only fields that were edited are changed, so that saving does not undo changes that others made meanwhile. The form
+  sends the version that it showed, and the name, of which there is no version.
 * The start is typed as local time in the schedule's zone. When only the zone of a schedule without a crontab changes,
   the start keeps its local time.
 
@@ -19,6 +20,8 @@ from api_shim.domain.recurrence import Interval
 from api_shim.web.pages.run_form import Field, Typed, as_typed, first, read_request
 
 OWN = ("name", "crontab", "start_time", "time_zone", "queue")
+WAS = "was"
+"""The field with the name that the form showed."""
 NAMED = {"queue": "task_queue"}
 """Fields that the use case knows by another name."""
 
@@ -53,6 +56,8 @@ def changed(typed: Typed, row: ScheduledJob, job: Job, fields: Collection[Field]
     """
     stands = shown(row, fields)
     texts = {name: first(typed, name) for name in OWN if name in typed}
+    if "name" in texts and texts["name"] == first(typed, WAS):
+        del texts["name"]
     differ = {name: text for name, text in texts.items() if text != first(stands, name)}
     if "time_zone" in differ and row.interval is not Interval.CUSTOM and texts.get("start_time"):
         differ["start_time"] = texts["start_time"]

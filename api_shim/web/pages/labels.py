@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -103,6 +103,21 @@ def happened(event: AuditEvent) -> str:
     if (count := data.get("count", 1)) > 1:
         said += f" {count} times"
     return f"{event.actor} {said}" if event.actor and said[0].islower() else said[0].upper() + said[1:]
+
+
+EDITS = frozenset({EventType.CHANGED, EventType.ASSUMED, EventType.TRANSFERRED, EventType.RETURNED})
+"""The events after which a scheduled job has another version."""
+
+
+def last_change(events: Iterable[AuditEvent], zone: str) -> list[str]:
+    """Return what was changed last, as a sentence; nothing if no event tells, as of a change of the Job's code.
+
+    Args:
+        events: the events of a scheduled job, the newest first.
+        zone: the IANA name of the time zone that its time is told in.
+    """
+    told = next((event for event in events if event.act in EDITS), None)
+    return [f"The last change: {happened(told)}, {clock(told.at, zone)}."] if told else []
 
 
 def remark(event: AuditEvent) -> str:

@@ -1,6 +1,7 @@
 """``/signoff/scheduled-jobs/<id>``: a scheduled job, its history, and the actions on it.
 
 * Only actions that the visitor may take are offered. If one is refused all the same, the same page says why.
+* An action applies to the version that the page showed; if that has changed since, the page says what changed last.
 * Visitors who may not view job results see a sentence in place of the run history.
 """
 
@@ -22,13 +23,13 @@ from api_shim.services.schedule_changes import OWNERLESS
 from api_shim.services.schedule_views import Detail
 from api_shim.store import Listing
 from api_shim.web.errors import status_of
-from api_shim.web.pages import edit_form
+from api_shim.web.pages import edit_form, labels
 from api_shim.web.pages.run import LABELS
 from api_shim.web.pages.run_form import Faults, Field, Typed, faults_in, fields_of, first, typed_in
-from api_shim.web.pages.visit import Here, Posted, Visit, text_of
+from api_shim.web.pages.visit import Here, Posted, Visit, text_of, version_in
 from approval_gate import policy
 from approval_gate.constraints import Lookup, Op
-from approval_gate.errors import Forbidden, GateError, NotFound, sentences
+from approval_gate.errors import Forbidden, GateError, NotFound, Outdated, sentences
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, ObjectType
 
@@ -52,20 +53,21 @@ async def detail(scheduled_id: UUID, here: Here) -> Response:
 @router.post("/enabled")
 async def set_enabled(scheduled_id: UUID, here: Here, form: Posted) -> Response:
     enabled = text_of(form, "enabled") == "yes"
-    change = here.use.schedule_changes.change(here.actor, {"id": scheduled_id}, {"enabled": enabled})
+    body = {"enabled": enabled}
+    change = here.use.schedule_changes.change(here.actor, {"id": scheduled_id}, body, version_in(form))
     return await _tried(here, scheduled_id, change, "It is enabled." if enabled else "It is disabled.")
 
 
 @router.post("/assume-ownership")
-async def assume_ownership(scheduled_id: UUID, here: Here, _form: Posted) -> Response:
-    assume = here.use.ownership.assume(here.actor, {"id": scheduled_id})
+async def assume_ownership(scheduled_id: UUID, here: Here, form: Posted) -> Response:
+    assume = here.use.ownership.assume(here.actor, {"id": scheduled_id}, version_in(form))
     return await _tried(here, scheduled_id, assume, "You are now the owner. It runs as you.")
 
 
 @router.post("/transfer")
 async def transfer(scheduled_id: UUID, here: Here, form: Posted) -> Response:
     name = text_of(form, "user").replace("\0", "").strip()
-    hand_over = here.use.ownership.transfer(here.actor, {"id": scheduled_id}, {"username": name})
+    hand_over = here.use.ownership.transfer(here.actor, {"id": scheduled_id}, {"username": name}, version_in(form))
     return await _tried(here, scheduled_id, hand_over, f"{name} is now the owner.", receiver=name)
 
 
@@ -74,7 +76,7 @@ async def show_edit_form(scheduled_id: UUID, here: Here) -> Response:
     found = await here.use.schedule_views.detail(here.actor, scheduled_id)
     policy.enforce(found.may["change"], ObjectType.SCHEDULED_JOB)
     fields = _fields(found)
-    return await _form(here, found, fields, edit_form.shown(found.case.row, fields), {})
+    return await _form(here, found, fields, edit_form.shown(found.case.row, fields), {}, found.case.version)
 
 
 @router.post("/edit")
@@ -86,12 +88,17 @@ async def edit(scheduled_id: UUID, here: Here, sent: Posted) -> Response:
     if not body:
         return await here.go(address, "There were no changes to save.")
     try:
-        changed = await here.use.schedule_changes.change(here.actor, {"id": scheduled_id}, body)
+        changed = await here.use.schedule_changes.change(here.actor, {"id": scheduled_id}, body, version_in(sent))
     except NotFound:
         raise
+    except Outdated as error:
+        # What was typed stays; who saves it again has been told what they write over.
+        found = await here.use.schedule_views.detail(here.actor, scheduled_id)
+        faults = faults_in([[*_refusal(error, found)]], _present(row, fields))
+        return await _form(here, found, fields, typed, faults, found.case.version, status_of(error))
     except GateError as error:
         faults = faults_in([error.detail], _present(row, fields))
-        return await _form(here, found, fields, typed, faults, status_of(error))
+        return await _form(here, found, fields, typed, faults, version_in(sent), status_of(error))
     again = changed.awaits_decision and row.approval is not ApprovalState.PENDING
     return await here.go(address, f"{changed.name} was changed{' and waits for approval again' if again else ''}.")
 
@@ -103,23 +110,27 @@ async def _tried(here: Visit, scheduled_id: UUID, act: Awaitable[Any], notice: s
     except NotFound:
         raise
     except GateError as error:
-        faults = [*sentences(error.detail)]
-        return await _page(here, scheduled_id, faults, status_of(error), receiver=receiver)
+        return await _page(here, scheduled_id, error, receiver=receiver)
     return await here.go(f"/signoff/scheduled-jobs/{scheduled_id}", notice)
 
 
-async def _page(
-    here: Visit, scheduled_id: UUID, faults: list[str] | None = None, status: int = 200, *, receiver: str = ""
-) -> Response:
+def _refusal(error: GateError, found: Detail) -> list[str]:
+    """Return why an action was refused, and if something else was shown, what has changed since."""
+    since = labels.last_change(found.events, found.case.row.time_zone) if isinstance(error, Outdated) else []
+    return [*sentences(error.detail), *since]
+
+
+async def _page(here: Visit, scheduled_id: UUID, error: GateError | None = None, *, receiver: str = "") -> Response:
     found = await here.use.schedule_views.detail(here.actor, scheduled_id)
     by = {"id": scheduled_id}
     return await here.show(
         "scheduled_job.html",
-        status,
+        200 if error is None else status_of(error),
         found=found,
         row=found.case.row,
         job=found.case.job,
-        faults=faults or [],
+        version=found.case.version,
+        faults=[] if error is None else _refusal(error, found),
         receiver=receiver,
         troubles=_troubles(found),
         explained=await here.use.explainer.explain(here.actor, by, None),
@@ -178,7 +189,7 @@ def _present(row: ScheduledJob, fields: list[Field]) -> set[str]:
 
 
 async def _form(
-    here: Visit, found: Detail, fields: list[Field], typed: Typed, faults: Faults, status: int = 200
+    here: Visit, found: Detail, fields: list[Field], typed: Typed, faults: Faults, version: str, status: int = 200
 ) -> Response:
     row, job = found.case.row, found.case.job
     return await here.show(
@@ -186,6 +197,7 @@ async def _form(
         status,
         row=row,
         job=job,
+        version=version,
         fields=fields,
         typed=typed,
         value=partial(first, typed),

@@ -1,7 +1,8 @@
 """``/signoff/scheduled-jobs``: the list, a timeline of the next 24 hours, and deletion of several at once.
 
 * The query holds the search, the filters, the order and the page, so that a list can be bookmarked.
-* Deletion is confirmed on a page of its own, which lists only what the visitor may delete.
+* Deletion is confirmed on a page of its own, which lists only what the visitor may delete. It applies to the versions
+  that were shown; if one has changed since, nothing is deleted, and the page says which.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import check_time_zone
 from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import read_sort
+from api_shim.services.authorization import AuthzContext
 from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import Day
 from api_shim.store import Listing
+from api_shim.web.errors import status_of
 from api_shim.web.pages.timeline import draw
-from api_shim.web.pages.visit import Here, Posted, text_of, within
+from api_shim.web.pages.visit import UNSHOWN, Here, Posted, Visit, text_of, within
 from approval_gate.constraints import Lookup, Op
-from approval_gate.errors import Invalid
+from approval_gate.errors import Invalid, Outdated
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import ObjectType
 
@@ -93,15 +96,50 @@ async def delete(here: Here, form: Posted) -> Response:
     back = within(text_of(form, "back", HOME))
     if not ids:
         return await here.go(back, "Select the scheduled jobs to delete.")
-    rows = await here.use.schedule_views.deletable(here.actor, ids)
+    found = await here.use.schedule_views.deletable(here.actor, ids)
+    rows, seen = [case.row for case in found], _seen(form)
+    others = len(set(ids)) - len(rows)
     if text_of(form, "confirmed") != "yes":
-        others = len(set(ids)) - len(rows)
-        return await here.show("delete_scheduled_jobs.html", rows=rows, others=others, back=back)
-    await here.use.schedules.delete_all(here.actor, [row.id for row in rows])
+        # The page that led here may have shown more of it than this one does.
+        return await _confirm(here, found, others, back, seen)
+    try:
+        shown = [(row.id, seen.get(row.id, UNSHOWN)) for row in rows]
+        await here.use.schedules.delete_all(here.actor, [row.id for row in rows], shown)
+    except Outdated as error:
+        return await _confirm(here, await here.use.schedule_views.deletable(here.actor, ids), others, back, {}, error)
     what = rows[0].name if len(rows) == 1 else f"{len(rows)} scheduled jobs"
     # The page of a deleted scheduled job does not exist any more.
     is_list = back.partition("?")[0] == HOME
     return await here.go(back if is_list else HOME, f"Deleted {what}.")
+
+
+async def _confirm(
+    here: Visit,
+    found: list[AuthzContext],
+    others: int,
+    back: str,
+    seen: Mapping[UUID, str],
+    error: Outdated | None = None,
+) -> Response:
+    """Ask whether to delete; after a refusal with what has changed since it was shown."""
+    changed = error.detail if error is not None and isinstance(error.detail, Mapping) else {}
+    return await here.show(
+        "delete_scheduled_jobs.html",
+        200 if error is None else status_of(error),
+        rows=[case.row for case in found],
+        versions={case.row.id: seen.get(case.row.id, case.version) for case in found},
+        others=others,
+        back=back,
+        faults=[
+            f"“{case.row.name}” has changed since it was shown to you." for case in found if str(case.row.id) in changed
+        ],
+    )
+
+
+def _seen(form: FormData) -> dict[UUID, str]:
+    """Return the versions that were shown, each sent behind its id."""
+    sent = (text.partition(" ") for text in form.getlist("seen") if isinstance(text, str))
+    return {thing_id: version for named, _, version in sent if (thing_id := read_id(named)) is not None}
 
 
 def _asked(query: QueryParams) -> dict[str, str]:

@@ -16,7 +16,7 @@ from api_shim.services.sessions import Sessions
 from api_shim.web.bodies import read_form
 from api_shim.web.credentials import address_of, cookie_name, is_secure, session_cookie
 from api_shim.web.deps import Services
-from api_shim.web.errors import status_of
+from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages.visit import HOME, OUT_OF_DATE, SIGN_IN, Here, Posted, is_same, render, text_of, within
 from approval_gate.errors import TooManyAttempts
 
@@ -49,7 +49,9 @@ async def sign_in(request: Request) -> Response:
     except (TooManyAttempts, Unauthenticated) as error:
         use: Services = request.app.state.services
         await use.refusals.signing_in(error, address, username)
-        return _form(request, wanted, username, str(error), status_of(error))
+        answer = _form(request, wanted, username, str(error), status_of(error))
+        answer.headers.update(headers_of(error))
+        return answer
     await sessions.forget(session_cookie(request))
     answer = RedirectResponse(wanted, 303)
     _end(request, answer, FORM_COOKIE, SIGN_IN)

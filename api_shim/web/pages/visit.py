@@ -2,6 +2,7 @@
 
 * Visitors without a session are redirected to the sign-in page and back afterwards, never to another origin.
 * A form without the CSRF token of the session is refused before its fields are read.
+* A form that acts on a scheduled job sends the version that its page showed; without one it matches none.
 * Errors are rendered as pages.
 """
 
@@ -28,7 +29,7 @@ from api_shim.store import Listing
 from api_shim.web.bodies import read_form
 from api_shim.web.credentials import session_cookie
 from api_shim.web.deps import Services
-from api_shim.web.errors import status_of
+from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages import labels, template_filters
 from approval_gate.errors import Forbidden, GateError, NotFound, Unavailable, sentences
 from approval_gate.model import Action, Actor, ObjectType
@@ -38,6 +39,8 @@ logger = logging.getLogger("signoff")
 HOME = "/signoff/jobs"
 SIGN_IN = "/signoff/sign-in"
 OUT_OF_DATE = "This form has expired. Reload the page and try again."
+UNSHOWN = "none"
+"""The version that a form names without having one; it matches no scheduled job."""
 COUNTED = 100
 """How many requests are checked for the count beside the approval queue in the navigation."""
 
@@ -154,6 +157,11 @@ def text_of(form: FormData, name: str, default: str = "") -> str:
     return value if isinstance(value, str) else default
 
 
+def version_in(form: FormData) -> str:
+    """Return the version of a scheduled job that the page of a form showed."""
+    return text_of(form, "version") or UNSHOWN
+
+
 def is_same(sent: str, kept: str) -> bool:
     """Say whether two tokens are equal, in constant time; an empty one never is."""
     return bool(kept) and hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), kept.encode())
@@ -191,7 +199,9 @@ def install_errors(app: FastAPI) -> None:
         status = status_of(error)
         again = request.url.path if isinstance(error, Unavailable) and request.method == "GET" else ""
         title = TITLES.get(status, "The request failed")
-        return render("error.html", status, title=title, sentences=[*sentences(error.detail)], again=again)
+        answer = render("error.html", status, title=title, sentences=[*sentences(error.detail)], again=again)
+        answer.headers.update(headers_of(error))
+        return answer
 
     async def unrouted(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404

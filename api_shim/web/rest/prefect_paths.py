@@ -42,7 +42,7 @@ async def create_flow_run(deployment_id: str, request: Request, actor: Caller, u
     try:
         run_id = await use.prefect_ui.run(actor, _id(deployment_id), body)
     except GateError as error:
-        raise type(error)(str(error)) from error
+        raise type(error)(str(error), after=error.after) from error
     return respond(request, await use.engine.show(run_id), 201)
 
 

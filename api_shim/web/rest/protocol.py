@@ -29,7 +29,7 @@ from api_shim.parsing.seen import HEADER, etag_of
 from api_shim.schemas import Accepted, Page, Review, ScheduledJob, Shape
 from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
 from api_shim.store import Listing
-from api_shim.web.errors import NotAcceptable, body_of, methods_of, status_of
+from api_shim.web.errors import NotAcceptable, body_of, headers_of, methods_of, status_of
 from approval_gate import errors
 from approval_gate.model import Actor, ObjectType
 
@@ -166,7 +166,9 @@ def install_errors(app: FastAPI) -> None:
             raise error
         # What If-Match asks for is refused with the status that HTTP has for it.
         outdated = isinstance(error, errors.Outdated) and HEADER in request.headers
-        return respond(request, body_of(error), 412 if outdated else status_of(error))
+        answer = respond(request, body_of(error), 412 if outdated else status_of(error))
+        answer.headers.update(headers_of(error))
+        return answer
 
     async def unrouted(request: Request, _error: Exception) -> Response:
         # Authenticate here too: without credentials nobody learns which addresses exist.

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 
 from api_shim import schemas
 from api_shim.parsing.decision import Decision, read_decision
-from api_shim.parsing.deletions import Deletions, read_ids
+from api_shim.parsing.deletions import VersionedDeletions, read_ids, read_versions
 from api_shim.parsing.fields import read_id
 from api_shim.parsing.schedule_change import ScheduledJobChange, Transfer, read_receiver
 from api_shim.parsing.seen import HEADER, Seen, read_seen
@@ -39,10 +39,15 @@ async def listed(request: Request, actor: Caller, use: Use) -> Response:
     return await answer_page(request, actor, use, KIND)
 
 
-@router.delete("", **answers(None, 204, body=Deletions))
+@router.delete("", **answers(None, 204, body=VersionedDeletions, also=[409]))
 async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
-    """Delete several scheduled jobs; those that the caller may not delete are skipped."""
-    await use.schedules.delete_all(actor, read_ids(await read_body(request)))
+    """Delete several scheduled jobs; those that the caller may not delete are skipped.
+
+    If one has another version than the one that is given for it, none is deleted.
+    """
+    body = await read_body(request)
+    ids = read_ids(body)
+    await use.schedules.delete_all(actor, ids, read_versions(body))
     return no_content(request)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
-from api_shim.client.transport import check_private, options, read_address, trusts_environment
+from api_shim.client.transport import check_private, content_of, options, read_address, trusts_environment
 from approval_gate import errors
 
 HERE = "http://127.0.0.1:4200"
@@ -73,3 +74,14 @@ def test_no_proxy_carries_away_what_is_to_stay_here(url: str, trusts: bool) -> N
 def test_who_is_known_without_a_token_sends_none() -> None:
     assert "Authorization" not in options(read_address(HERE), None)["headers"]
     assert options(read_address(HERE), "key")["headers"]["Authorization"] == "Token key"
+
+
+@pytest.mark.parametrize(
+    ("header", "after"),
+    [({"Retry-After": "30"}, 30.0), ({"Retry-After": "Mon, 04 May 2026 12:00:00 GMT"}, None), ({}, None)],
+    ids=["seconds", "a date", "none"],
+)
+def test_an_error_says_when_to_try_again_if_the_server_did(header: dict[str, str], after: float | None) -> None:
+    with pytest.raises(errors.Unavailable, match=r"^Later\.$") as refused:
+        content_of(httpx.Response(503, headers=header, json={"detail": "Later."}), HERE)
+    assert refused.value.after == after

@@ -97,8 +97,9 @@ def succeed(pace: SignInPace, username: str) -> float:
 def test_ten_are_free_for_a_name_from_an_address_and_then_one_every_half_minute() -> None:
     pace = SignInPace()
     assert tried(pace, 10) == 0
-    with pytest.raises(TooManyAttempts, match=r"Please try again in 30 seconds\.$"):
+    with pytest.raises(TooManyAttempts, match=r"Please try again in 30 seconds\.$") as refused:
         tried(pace, 1)
+    assert refused.value.after == 30.0
     with pytest.raises(TooManyAttempts, match="in 11 seconds"):
         tried(pace, 1, seconds=19.5)
     assert tried(pace, 1, seconds=25) == 5

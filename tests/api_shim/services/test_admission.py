@@ -22,7 +22,8 @@ from api_shim.domain.model import NEVER, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import Interval
 from api_shim.services.admission import Admissions, Attempt, Outcome
-from api_shim.store import Store
+from api_shim.store import InputsKey, Store
+from api_shim.store.sealed_inputs import OTHER_KEY
 from approval_gate.admission import (
     ALREADY_RUN,
     CHANGED,
@@ -978,6 +979,19 @@ def test_sensitive_inputs_are_forgotten_when_the_run_is_refused_for_good(store: 
     world.change(world.job, enabled=False)
     world.ask(make_run(id=result.id, parameters={}))
     assert world.now(result).inputs is None
+
+
+def test_a_run_whose_inputs_cannot_be_read_fails_visibly_and_others_go(store: Store) -> None:
+    world = World(store, has_sensitive_variables=True)
+    lost = world.requested(sensitive=True)
+    store.inputs_key = InputsKey(b"j" * 32)
+    other = world.requested(sensitive=True)
+    assert world.ask(make_run(id=lost.id, parameters={})) == Refuse(OTHER_KEY, recorded=True)
+    failed = world.now(lost)
+    assert (failed.status, failed.traceback, failed.inputs) == (Status.FAILURE, OTHER_KEY, None)
+    assert [event.data for event in world.events()] == [{"reason": OTHER_KEY}]
+    assert world.ask(make_run(id=other.id, parameters={})) == Go()
+    assert world.now(other).inputs == INPUTS
 
 
 def test_other_inputs_stay(world: World) -> None:

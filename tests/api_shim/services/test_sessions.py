@@ -212,6 +212,21 @@ def test_after_ten_wrong_attempts_the_next_is_due_later(door: Door) -> None:
     assert door.waited == [5.0]
 
 
+def test_who_finds_no_seat_to_wait_is_told_when_to_try_again(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    door.user()
+
+    async def nowhere(seconds: float) -> bool:
+        return not seconds
+
+    monkeypatch.setattr(door.sessions._room, "wait", nowhere)
+    for _ in range(10):
+        door.refused("alice", "wrong")
+    door.clock.forward(seconds=25)
+    with pytest.raises(TooManyAttempts, match=r"Please try again in 10 seconds\.$") as refused:
+        door.enter("alice", PASSWORD)
+    assert refused.value.after == PATIENCE
+
+
 def test_nobody_keeps_somebody_out_by_trying_their_name_from_elsewhere(door: Door) -> None:
     door.user()
     for number in range(200):

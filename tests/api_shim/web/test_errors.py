@@ -16,7 +16,7 @@ from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedules import Schedules
 from api_shim.store import Duplicate, Store
 from api_shim.web.bodies import UnsupportedMediaType
-from api_shim.web.errors import STATUS, NotAcceptable, body_of, status_of
+from api_shim.web.errors import STATUS, NotAcceptable, body_of, headers_of, status_of
 from approval_gate import errors
 from approval_gate.lifecycle import ApprovalState
 from tests.api_shim.origin import Origin
@@ -71,6 +71,19 @@ def test_what_was_said_is_answered(detail: Any, body: Any) -> None:
     assert body_of(errors.Invalid(detail)) == body
 
 
+@pytest.mark.parametrize(
+    ("after", "headers"),
+    [
+        pytest.param(None, {}, id="nobody knows"),
+        pytest.param(0.0, {"Retry-After": "1"}, id="now"),
+        pytest.param(30.0, {"Retry-After": "30"}, id="whole seconds"),
+        pytest.param(30.01, {"Retry-After": "31"}, id="not earlier"),
+    ],
+)
+def test_when_to_try_again_is_answered_where_it_is_known(after: float | None, headers: Any) -> None:
+    assert headers_of(errors.Unavailable("No.", after=after)) == headers
+
+
 @dataclass
 class Edges:
     """A superuser who asks the REST API with a token, and the pages in a session."""
@@ -100,7 +113,7 @@ def test_the_pages_answer_as_the_rest_api(
     edges: Edges, kind: type[errors.GateError], status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refused(*_: object, **__: object) -> None:
-        raise kind("Not today.")
+        raise kind("Not today.", after=7)
 
     for use_case, method in ((ScheduleChanges, "change"), (Approvals, "approve"), (Schedules, "request")):
         monkeypatch.setattr(use_case, method, refused)
@@ -123,6 +136,7 @@ def test_the_pages_answer_as_the_rest_api(
     }
     for what, (rest, page) in pairs.items():
         assert (rest.status_code, rest.json()) == (status, {"detail": "Not today."}), what
+        assert rest.headers["Retry-After"] == "7", what
         if kind is Unauthenticated and page.status_code == 303:
             # Who is not signed in is sent to where people sign in.
             assert page.headers["Location"].startswith("/signoff/sign-in"), what

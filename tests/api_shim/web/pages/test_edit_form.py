@@ -58,6 +58,8 @@ def test_a_start_has_its_seconds_where_it_has_some_and_one_that_is_to_run_at_onc
     [
         pytest.param({}, {}, id="nothing"),
         pytest.param({"name": ["weekly"]}, {"name": "weekly"}, id="the name"),
+        pytest.param({"was": ["before"], "name": ["before"]}, {}, id="not a name that another has given meanwhile"),
+        pytest.param({"was": ["before"], "name": ["weekly"]}, {"name": "weekly"}, id="the name, after another did"),
         pytest.param({"queue": ["bulk"]}, {"task_queue": "bulk"}, id="the queue"),
         pytest.param({"start_time": ["2026-06-01T10:00"]}, {"start_time": "2026-06-01T10:00"}, id="the start"),
         pytest.param({"start_time": [""]}, {"start_time": ""}, id="no start"),

@@ -1,4 +1,4 @@
-"""The pages of scheduled jobs while Prefect does not answer."""
+"""The pages of scheduled jobs while Prefect does not answer, and after what they showed has changed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import asyncio
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from api_shim.app import Application, build
+from api_shim.domain.model import ScheduledJob
 from api_shim.store import Store
+from approval_gate.lifecycle import ApprovalState
+from approval_gate.model import Actor
 from tests.conftest import Clock
-from tests.factories import administering, make_job, make_scheduled
+from tests.factories import NOW, administering, make_job, make_scheduled
 from tests.fakes import FakeEngine
 
 ADDRESS = "/signoff/scheduled-jobs"
@@ -47,7 +51,7 @@ def wired(sqlite_store: Store, clock: Clock) -> Application:
 def made(wired: Application, clock: Clock) -> str:
     """The address of a scheduled job."""
     user = administering(wired.store).add_user("alice", clock(), superuser=True)
-    job = make_job(job_queues=("default", "bulk"))
+    job = make_job(job_queues=("default", "bulk"), supports_dryrun=True)
     row = make_scheduled(job, user, name="nightly")
     with wired.store.transaction() as tx:
         tx.add(job)
@@ -72,11 +76,17 @@ def csrf_of(answer: httpx.Response) -> str:
     return found[1]
 
 
+def version_of(answer: httpx.Response) -> str:
+    found = re.search(r'name="version" value="([^"]+)"', answer.text)
+    assert found is not None
+    return found[1]
+
+
 def test_what_is_scheduled_can_be_looked_at_and_renamed(browser: Browser, made: str) -> None:
     assert "nightly" in browser.get(ADDRESS).text
     page = browser.get(made)
     assert page.status_code == 200
-    answer = browser.post(f"{made}/edit", csrf=csrf_of(page), name="weekly")
+    answer = browser.post(f"{made}/edit", csrf=csrf_of(page), version=version_of(page), name="weekly")
     assert (answer.status_code, answer.url.path) == (200, made)
     assert "weekly was changed." in answer.text
 
@@ -86,8 +96,96 @@ def test_what_needs_a_worker_is_refused_and_what_was_typed_stays(
 ) -> None:
     monkeypatch.setattr(wired.served, "is_served", lambda _queue: False)
     page = browser.get(f"{made}/edit")
-    answer = browser.post(f"{made}/edit", csrf=csrf_of(page), name="weekly", queue="bulk")
+    answer = browser.post(f"{made}/edit", csrf=csrf_of(page), version=version_of(page), name="weekly", queue="bulk")
     assert answer.status_code == 503
     assert "No Prefect workers running on queue bulk." in answer.text
     assert 'value="weekly"' in answer.text
+    assert version_of(answer) == version_of(page)
     assert "nightly" in browser.get(made).text
+
+
+# What was shown
+
+
+FORMS: dict[str, dict[str, str]] = {
+    "edit": {"name": "weekly"},
+    "enabled": {"enabled": "no"},
+    "assume-ownership": {},
+    "transfer": {"user": "bob"},
+}
+
+
+def id_of(made: str) -> UUID:
+    return UUID(made.rsplit("/", 1)[1])
+
+
+def now(wired: Application, made: str) -> ScheduledJob | None:
+    with wired.store.transaction(write=False) as tx:
+        return tx.get(ScheduledJob, id=id_of(made))
+
+
+def change(wired: Application, made: str) -> None:
+    """Let somebody else change what was shown."""
+    carol = administering(wired.store).add_user("carol", NOW, superuser=True)
+    actor = Actor(id=carol.id, username="carol", superuser=True)
+    body = {"start_time": "2031-01-01T00:00:00Z"}
+    asyncio.run(wired.services.schedule_changes.change(actor, {"id": id_of(made)}, body))
+
+
+@pytest.mark.parametrize(("form", "sent"), FORMS.items(), ids=FORMS)
+@pytest.mark.parametrize("unshown", [False, True], ids=["another version", "no version"])
+def test_a_form_acts_on_nothing_but_what_its_page_showed(
+    wired: Application, browser: Browser, made: str, form: str, sent: dict[str, str], unshown: bool
+) -> None:
+    bob = administering(wired.store).add_user("bob", NOW, superuser=True)
+    if form == "assume-ownership":
+        with wired.store.transaction() as tx:
+            tx.change(tx.all(ScheduledJob)[0], owner_id=bob.id)
+    page = browser.get(f"{made}/edit" if form == "edit" else made)
+    change(wired, made)
+    before = now(wired, made)
+    version = {} if unshown else {"version": version_of(page)}
+    answer = browser.post(f"{made}/{form}", csrf=csrf_of(page), **version, **sent)
+    assert answer.status_code == 409
+    assert "This request has changed since it was shown to you" in answer.text
+    assert "The last change: carol changed its start" in answer.text
+    assert now(wired, made) == before
+    if form == "edit":
+        assert 'value="weekly"' in answer.text, "what was typed stays"
+    again = browser.post(f"{made}/{form}", csrf=csrf_of(page), version=version_of(answer), **sent)
+    assert (again.status_code, now(wired, made) == before) == (200, False)
+
+
+def test_several_are_deleted_as_they_were_shown_or_none_is(wired: Application, browser: Browser, made: str) -> None:
+    page = browser.get(made)
+    shown = {"csrf": csrf_of(page), "id": str(id_of(made)), "back": made}
+    seen = re.search(r'name="seen" value="([^"]+)"', page.text)
+    assert seen is not None
+    change(wired, made)
+    asks = browser.post(f"{ADDRESS}/delete", **shown, seen=seen[1])
+    assert (asks.status_code, seen[1] in asks.text) == (200, True), "the page that led here showed another version"
+    for sent in ({"seen": seen[1]}, {}):
+        refused = browser.post(f"{ADDRESS}/delete", **shown, **sent, confirmed="yes")
+        assert refused.status_code == 409
+        assert "“nightly” has changed since it was shown to you." in refused.text
+        assert now(wired, made) is not None
+    found = re.search(r'name="seen" value="([^"]+)"', refused.text)
+    assert found is not None
+    done = browser.post(f"{ADDRESS}/delete", **shown, seen=found[1], confirmed="yes")
+    assert "Deleted nightly." in done.text
+    assert now(wired, made) is None
+
+
+def test_a_dry_run_tries_what_its_page_showed(wired: Application, browser: Browser, made: str) -> None:
+    row = now(wired, made)
+    assert row is not None
+    with wired.store.transaction() as tx:
+        tx.change(row, approval=ApprovalState.PENDING)
+    request = f"/signoff/approval-queue/{id_of(made)}"
+    page = browser.get(request)
+    change(wired, made)
+    answer = browser.post(f"{request}/dry-run", csrf=csrf_of(page), version=version_of(page))
+    assert answer.status_code == 409
+    assert "The last change: carol changed its start" in answer.text
+    again = browser.post(f"{request}/dry-run", csrf=csrf_of(page), version=version_of(answer))
+    assert "The dry run has been started." in again.text

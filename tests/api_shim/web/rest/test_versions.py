@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from approval_gate.policy import CHANGED, EDITED
+from approval_gate.policy import CHANGED, EDITED, NAMED_BEFORE
 from tests.acceptance.asking import answered
-from tests.acceptance.people import SCHEDULES, People, schedule
+from tests.acceptance.people import SCHEDULES, People, schedule, unique
 from tests.api_shim.in_process import InProcess
 
 Shape = Mapping[str, Any]
@@ -98,6 +98,59 @@ def test_what_was_edited_is_approved_with_its_version_only(admin: httpx.Client, 
     assert answered(bob.post(address, headers={"If-Match": "*"})) == (409, {"detail": EDITED})
     approved = bob.post(address, headers={"If-Match": edited.headers["ETag"]})
     assert (approved.status_code, approved.json()["approval_state"]) == (200, "approved")
+
+
+def test_several_are_deleted_with_their_versions_or_none_is(admin: httpx.Client, row: Shape) -> None:
+    changed, kept = schedule(admin, job="Change"), schedule(admin, job="Change")
+    admin.patch(changed["url"], json={"start_time": "2031-01-01T00:00:00Z"})
+    body = [row["id"], *({"id": each["id"], "version": each["approval_version"]} for each in (changed, kept))]
+    assert answered(admin.request("DELETE", SCHEDULES, json=body)) == (409, {changed["id"]: [CHANGED]})
+    assert answered(admin.request("DELETE", SCHEDULES, json=[{**body[1], "version": 1}])) == (
+        400,
+        [{"version": ["Not a valid string."]}],
+    )
+    for each in (row, changed, kept):
+        assert admin.get(each["url"]).status_code == 200
+    body[1]["version"] = admin.get(changed["url"]).json()["approval_version"]
+    assert admin.request("DELETE", SCHEDULES, json=body).status_code == 204
+    assert admin.request("DELETE", SCHEDULES, json=body).status_code == 204, "what is gone is passed over"
+
+
+def withdraw(client: httpx.Client, made: Shape) -> None:
+    assert client.post(f"{made['url']}deny/").status_code == 200
+
+
+def delete(client: httpx.Client, made: Shape) -> None:
+    assert client.delete(made["url"]).status_code == 204
+
+
+def rename(client: httpx.Client, made: Shape) -> None:
+    assert client.patch(made["url"], json={"name": unique("renamed")}).status_code == 200
+
+
+@pytest.mark.parametrize("end", [withdraw, delete, rename])
+def test_what_has_the_name_of_an_earlier_request_is_approved_as_itself_only(
+    admin: httpx.Client, bob: httpx.Client, end: Callable[[httpx.Client, Shape], None]
+) -> None:
+    name = unique("again")
+    end(admin, schedule(admin, name, "Change"))
+    made = schedule(admin, name, "Change", start_time="2031-01-01T00:00:00Z")
+    by_name = f"{SCHEDULES}{name}/approve/"
+    assert answered(bob.post(by_name)) == (409, {"detail": NAMED_BEFORE})
+    assert answered(bob.post(by_name, json={"version": "another"})) == (409, {"detail": CHANGED})
+    assert admin.get(made["url"]).json()["approval_state"] == "pending"
+    assert bob.post(by_name, json={"version": made["approval_version"]}).status_code == 200
+    admin.delete(made["url"])
+
+
+def test_by_its_id_it_is_approved_as_documented_and_so_is_a_new_name(admin: httpx.Client, bob: httpx.Client) -> None:
+    name = unique("again")
+    withdraw(admin, schedule(admin, name, "Change"))
+    made, other = schedule(admin, name, "Change"), schedule(admin, f"{name} new", "Change")
+    assert bob.post(f"{made['url']}approve/").status_code == 200
+    assert bob.post(f"{SCHEDULES}{other['name']}/approve/").status_code == 200
+    for each in (made, other):
+        admin.delete(each["url"])
 
 
 def test_a_review_shows_what_an_approval_is_about(admin: httpx.Client, bob: httpx.Client, row: Shape) -> None:

@@ -1,0 +1,115 @@
+"""Sensitive inputs as the database keeps them: encrypted, with a key from outside it.
+
+* They are encrypted with AES-256-GCM, which authenticates the id of their row too: moved to another row, or changed,
+  they cannot be read.
+* The key is derived (HKDF) from the one that signs the audit. All servers and commands of a database have that already,
+  and none of them starts without it.
+* They are text in a column whose other values are objects, so that neither can be taken for the other.
+* What is read from the store stays encrypted until somebody looks into it. If it cannot be read, that is
+  ``Unavailable`` for who needs these inputs, and for nobody else.
+* Neither the key nor the inputs are in a repr or an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from approval_gate.errors import Unavailable
+
+SCHEME = "1"
+PURPOSE = b"signoff sensitive inputs"
+KEY_BYTES, NAME_BYTES, NONCE_BYTES = 32, 8, 12
+
+OTHER_KEY = "The inputs of this run are encrypted with another key than this server has; request the run anew."
+DAMAGED = "The inputs of this run are not as they were encrypted; request the run anew."
+NO_KEY = "Sensitive inputs can be neither kept nor read without the key of the store."
+
+
+class InputsKey:
+    """The key that encrypts inputs.
+
+    Args:
+        secret: what it is derived from: the key that signs the audit.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        derive = HKDF(SHA256(), KEY_BYTES + NAME_BYTES, salt=None, info=PURPOSE)
+        derived = derive.derive(secret)
+        self._cipher = AESGCM(derived[:KEY_BYTES])
+        # Tells keys apart, and nothing of the key.
+        self._name = derived[KEY_BYTES:].hex()
+
+    def seal(self, row_id: UUID, inputs: Mapping[str, Any]) -> str:
+        """Return inputs encrypted, for the row of this id."""
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, json.dumps(dict(inputs)).encode(), _bound_to(row_id))
+        return ".".join((SCHEME, self._name, base64.b64encode(nonce + sealed).decode()))
+
+    def open(self, row_id: UUID, text: str) -> Mapping[str, Any]:
+        """Return the inputs of a row in clear.
+
+        Raises:
+            Unavailable: another key has encrypted them, or they are not what it has encrypted for this row.
+        """
+        scheme, _, rest = text.partition(".")
+        name, _, data = rest.partition(".")
+        if (scheme, name) != (SCHEME, self._name):
+            raise Unavailable(OTHER_KEY)
+        try:
+            sealed = base64.b64decode(data, validate=True)
+            clear = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound_to(row_id))
+        except (InvalidTag, ValueError) as error:
+            raise Unavailable(DAMAGED) from error
+        inputs: Mapping[str, Any] = json.loads(clear)
+        return inputs
+
+
+def _bound_to(row_id: UUID) -> bytes:
+    return b"signoff job result " + row_id.bytes
+
+
+class SealedInputs(Mapping[str, Any]):
+    """The inputs of a row, encrypted until they are looked into, which may raise ``Unavailable``.
+
+    Args:
+        row_id: the id of the row.
+        text: the inputs, as the column has them.
+        key: the key; None if there is none.
+    """
+
+    __slots__ = ("_clear", "_key", "_row_id", "_text")
+
+    def __init__(self, row_id: UUID, text: str, key: InputsKey | None) -> None:
+        self._row_id = row_id
+        self._text = text
+        self._key = key
+        self._clear: Mapping[str, Any] | None = None
+
+    def _opened(self) -> Mapping[str, Any]:
+        if self._key is None:
+            raise Unavailable(NO_KEY)
+        if self._clear is None:
+            self._clear = self._key.open(self._row_id, self._text)
+        return self._clear
+
+    def __getitem__(self, name: str) -> Any:
+        return self._opened()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._opened())
+
+    def __len__(self) -> int:
+        return len(self._opened())
+
+    def __repr__(self) -> str:
+        return "<sealed inputs>"
