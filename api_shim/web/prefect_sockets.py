@@ -137,9 +137,9 @@ class _Socket:
         try:
             if self._began:
                 who = await self._known()
-                tells = isinstance(who, RunCaller) and not self._streamed
-                left_out = tells and not await self._all.run_calls.may_tell(who, message)
-                return None if left_out else message
+                if isinstance(who, RunCaller) and not self._streamed:
+                    return message if await self._all.run_calls.may_tell(who, message) else None
+                return message
             self._began = True
             return await self._first(message)
         except GateError:

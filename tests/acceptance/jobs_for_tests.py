@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from flows import (
     BooleanVar,
@@ -44,6 +51,62 @@ class Greet(Job):
         self.logger.info("Hello %s", who)
         self.logger.success("Greeted %s times", count)
         return {"greeted": who, "count": count, "as": str(self.user)}
+
+
+class Snoop(Job):
+    """Looks for keys that are not its run's, and asks for another run with the key that is."""
+
+    other = StringVar(description="The id of another flow run")
+
+    class Meta:
+        name = "Snoop"
+        has_sensitive_variables = False
+
+    def run(self, *, other: str) -> dict[str, Any]:
+        from prefect.settings import get_current_settings
+
+        api = get_current_settings().api
+        asked = {}
+        user, _, key = str(api.auth_string.get_secret_value()).partition(":")
+        with httpx.Client(base_url=f"{api.url}/", auth=(user, key), timeout=60) as client:
+            for method, path in (
+                ("GET", f"flow_runs/{other}"),
+                ("POST", f"flow_runs/{other}/set_state"),
+                ("POST", "flow_runs/filter"),
+                ("POST", "deployments/filter"),
+                ("GET", "extras/approval-queue/"),
+                ("POST", "signoff/admission"),
+            ):
+                body = (
+                    {"flow_run_id": other, "attempt": other, "state": {"type": "CANCELLED"}}
+                    if method == "POST"
+                    else None
+                )
+                answer = client.request(method, path, json=body)
+                asked[f"{method} {path.replace(other, 'other')}"] = (answer.status_code, answer.json()["detail"])
+        settings = get_current_settings().to_environment_variables(exclude_unset=True)
+        places = {"environment": os.environ.values(), "settings": settings.values(), "memory": memory()}
+        return {"asked": asked, "keys": {place: hashes_of_keys(texts) for place, texts in places.items()}}
+
+
+KEYS = re.compile(r"signoff_[0-9A-Za-z]{36}")
+
+
+def hashes_of_keys(texts: Iterable[str]) -> list[str]:
+    """Return the hashes of the keys of tokens that stand in texts."""
+    return sorted({sha256(key.encode()).hexdigest() for text in texts for key in KEYS.findall(text)})
+
+
+def memory() -> Iterator[str]:
+    """Return what stands in the memory of this process, as far as it can be read."""
+    with Path("/proc/self/maps").open() as maps, Path("/proc/self/mem").open("rb", buffering=0) as mapped:
+        for line in maps:
+            place, may, *_ = line.split()
+            if "w" in may:
+                begin, end = (int(each, 16) for each in place.split("-"))
+                with suppress(OSError, ValueError):
+                    mapped.seek(begin)
+                    yield mapped.read(end - begin).decode("latin-1")
 
 
 class Every(Job):
@@ -204,4 +267,6 @@ class React(JobHookReceiver):
         return {"reacted to": event}
 
 
-register_jobs(Greet, Every, Secret, Break, Complain, Sleep, Linger, Alone, Guarded, Change, Brief, Impossible, React)
+register_jobs(
+    Greet, Snoop, Every, Secret, Break, Complain, Sleep, Linger, Alone, Guarded, Change, Brief, Impossible, React
+)

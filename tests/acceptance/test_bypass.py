@@ -23,8 +23,10 @@ from uuid import UUID
 import httpx
 import pytest
 
+from api_shim.services.run_credentials import NOT_FOR_RUNS
 from api_shim.store import Store
-from approval_gate.policy import EDITED, MAY_NOT_SWITCH
+from approval_gate.admission import RUN_KEY
+from approval_gate.policy import EDITED, MAY_NOT_SWITCH, NOT_ITS_RUN, NOT_ITS_WORKER
 from tests.acceptance.people import FAR, RESULTS, People, unique
 from tests.databases import rewrite_audit, store_of
 from tests.live import Live, environment, eventually
@@ -368,6 +370,49 @@ def test_a_run_of_an_own_making_is_refused(stage: Stage) -> None:
     assert stage.state(run)["name"] == "Refused"
     assert not it.file.exists()
     stage.admin.delete(it.row["url"])
+
+
+@pytest.mark.parametrize("who", ["a superuser", "an account with prefect.write"])
+def test_only_the_run_is_told_its_inputs(stage: Stage, live: Live, people: People, who: str) -> None:
+    it = stage.request()
+    account = people.add(superuser=True) if who == "a superuser" else people.add(("prefect", "write", None))
+    asks = {"flow_run_id": it.run["id"], "attempt": it.run["id"], "status": "SUCCESS"}
+    takes = {"state": {"type": "PENDING"}, "force": True}
+    with live.client(account, **{RUN_KEY: "wanted"}) as client:
+        taken = eventually(lambda: answered(client.post(f"/api/flow_runs/{it.run['id']}/set_state", json=takes)))
+        assert RUN_KEY not in taken.headers, "who is no worker is given no key"
+        for path in ("admission", "outcome"):
+            answer = client.post(f"/api/signoff/{path}", json=asks)
+            assert (answer.status_code, answer.json()) == (403, {"detail": NOT_ITS_WORKER})
+            assert str(it.file) not in answer.text
+    events = [json.loads(line) for line in stage.live.cli("audit", "export").splitlines()]
+    refused = [each for each in events if each["act"] == "request.refused" and each["actor"] == account]
+    assert [each["data"]["asked"] for each in refused] == ["admission of a run", "outcome of a run"]
+    stage.admin.delete(it.row["url"])
+
+
+def answered(answer: httpx.Response) -> httpx.Response | None:
+    """Return an answer, unless Prefect's database was busy."""
+    return None if answer.status_code == 503 else answer.raise_for_status()
+
+
+def test_a_job_finds_no_key_but_its_runs_and_nothing_with_that(stage: Stage, live: Live) -> None:
+    other = stage.request()
+    answer = stage.admin.post("/api/extras/jobs/Snoop/run/", json={"data": {"other": other.run["id"]}})
+    address = answer.json()["job_result"]["url"]
+    done = eventually(lambda: found if (found := stage.admin.get(address).json())["date_done"] else None)
+    assert done["status"]["value"] == "SUCCESS", done["traceback"]
+    assert done["result"]["keys"] == {"environment": [], "settings": [], "memory": []}
+    assert done["result"]["asked"] == {
+        "GET flow_runs/other": [404, "Flow run not found"],
+        "POST flow_runs/other/set_state": [404, "Flow run not found"],
+        "POST flow_runs/filter": [403, NOT_FOR_RUNS],
+        "POST deployments/filter": [403, NOT_FOR_RUNS],
+        "GET extras/approval-queue/": [403, NOT_FOR_RUNS],
+        "POST signoff/admission": [403, NOT_ITS_RUN],
+    }
+    assert stage.state(other.run)["type"] == "PAUSED"
+    stage.admin.delete(other.row["url"])
 
 
 def test_a_denied_run_cannot_be_retried(stage: Stage) -> None:

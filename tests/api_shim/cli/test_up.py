@@ -95,6 +95,7 @@ def test_the_audit_lists_what_a_first_start_made(sqlite_store: Store) -> None:
     assert [(str(event.act), event.name) for event in events] == [
         ("user.added", WORKER),
         ("token.added", WORKER),
+        ("user.changed", WORKER),
         ("permission.added", "Workers of signoff"),
         *((act, name) for name in ("admin", "alice", "bob") for act in ("user.added", "token.added")),
         *(("permission.added", name) for name in DEMO),

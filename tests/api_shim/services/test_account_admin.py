@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from api_shim.domain.accounts import PermissionUser, Token
-from api_shim.domain.audit import LocalAdministrator
+from api_shim.domain.accounts import PermissionUser, Token, WorkerAccount
+from api_shim.domain.audit import EventType, LocalAdministrator
 from api_shim.parsing.account import check_username
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.accounts import Accounts
@@ -308,6 +308,32 @@ def test_the_workers_account_is_made_again_whatever_of_it_was_removed(few: Admin
     assert signed_in(few, KEY[::-1]).may(Action.WRITE, ObjectType.PREFECT)
     with sqlite_store.transaction(write=False) as tx:
         assert len(tx.all(PermissionUser)) == 1
+
+
+def test_an_account_is_made_a_workers_for_one_pool(admin: Admin) -> None:
+    carol = admin.add_user("carol", NOW)
+    for pool in ("signoff", "signoff", "bulk"):
+        admin.make_worker("carol", pool, NOW)
+    assert admin.workers() == {carol.id: "bulk"}
+    assert signed_in(admin, admin.add_token("carol", NOW)).may(Action.WRITE, ObjectType.PREFECT)
+    with admin.store.transaction(write=False) as tx:
+        told = [event.data["changes"] for event in tx.events(0, 100) if event.act is EventType.USER_CHANGED]
+    assert told == [{"works_for": {"old": old, "new": new}} for old, new in (("", "signoff"), ("signoff", "bulk"))]
+
+
+def test_a_superuser_is_no_worker(admin: Admin) -> None:
+    admin.add_user("root", NOW, superuser=True)
+    with pytest.raises(Conflict):
+        admin.make_worker("root", "signoff", NOW)
+    assert admin.workers() == {}
+
+
+def test_workers_of_before_pools_were_known_get_that_of_the_server(admin: Admin) -> None:
+    old, moved = admin.add_user("old", NOW), admin.add_user("moved", NOW)
+    with admin.store.transaction() as tx:
+        tx.add(WorkerAccount(user_id=old.id, pool=""), WorkerAccount(user_id=moved.id, pool="bulk"))
+    admin.ensure_service("worker", KEY, NOW, pool="signoff")
+    assert {old.id: "signoff", moved.id: "bulk"}.items() <= admin.workers().items()
 
 
 # Who administers

@@ -21,7 +21,15 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from api_shim.domain.accounts import Group, User
+from api_shim.domain.accounts import (
+    Group,
+    Password,
+    Permission,
+    PermissionGroup,
+    PermissionUser,
+    User,
+    UserGroup,
+)
 from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob
 from api_shim.store import Duplicate, Store, Transaction, database
@@ -213,6 +221,47 @@ def test_what_waits_from_before_is_known_to_be_edited(
     engine.dispose()
     with store.transaction(write=False) as tx:
         assert tx.get(ScheduledJob, id=row.id) == replace(row, edited=edited)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "has_password", "is_superuser", "works"),
+    [
+        pytest.param(["write"], False, False, True, id="who may write to Prefect"),
+        pytest.param(["write by group"], False, False, True, id="likewise by a group"),
+        pytest.param(["write", "view"], False, False, True, id="who may view it too"),
+        pytest.param(["view"], False, False, False, id="who may only view it"),
+        pytest.param(["off"], False, False, False, id="whose permission is off"),
+        pytest.param(["write", "run"], False, False, False, id="who may do something else"),
+        pytest.param(["write", "run by group"], False, False, False, id="likewise by a group"),
+        pytest.param(["write"], True, False, False, id="who signs in with a password"),
+        pytest.param(["write"], False, True, False, id="a superuser"),
+        pytest.param([], False, False, False, id="who may nothing"),
+    ],
+)
+def test_accounts_that_could_only_be_workers_go_on_as_workers(
+    store: Store, store_url: str, permissions: list[str], has_password: bool, is_superuser: bool, works: bool
+) -> None:
+    user, group = make_user(is_superuser=is_superuser), Group(id=uuid4(), name="crew")
+    with store.transaction() as tx:
+        for thing in (user, group, UserGroup(user_id=user.id, group_id=group.id)):
+            tx.add(thing)
+        for name in permissions:
+            what, _, by_group = name.partition(" by ")
+            kind = "extras.job" if what == "run" else "prefect"
+            actions = ("write",) if what == "off" else (what,)
+            made = Permission(id=uuid4(), name=name, enabled=what != "off", object_types=(kind,), actions=actions)
+            tx.add(made)
+            if by_group:
+                tx.add(PermissionGroup(permission_id=made.id, group_id=group.id))
+            else:
+                tx.add(PermissionUser(permission_id=made.id, user_id=user.id))
+        if has_password:
+            tx.add(Password(user_id=user.id, hash="x"))
+    engine = create_engine(store_url)
+    with engine.begin() as connection:
+        found = run_path(str(MIGRATIONS / "versions" / "0014_run_credentials.py"))["_workers"](connection)
+    engine.dispose()
+    assert found == ([user.id] if works else [])
 
 
 def test_the_digest_of_before_all_code_was_covered_stays_that_of_the_module(

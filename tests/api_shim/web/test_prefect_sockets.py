@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
@@ -15,6 +16,7 @@ from api_shim.domain.accounts import Permission, Token, User
 from api_shim.store import Store, Transaction
 from api_shim.web.prefect_bounds import EVENTS_FILTER, TOO_LONG
 from api_shim.web.prefect_sockets import ASKS_AGAIN, MAY_NOT, MOST_OPEN, TOO_MANY
+from approval_gate.model import Actor
 from tests.api_shim.origin import INTERNAL, Origin
 from tests.conftest import Clock
 from tests.factories import NOW, make_result
@@ -145,6 +147,30 @@ def test_who_may_open_one(sockets: Sockets, path: str, who: str, opens: bool) ->
 
     client = asyncio.run(opened())
     assert (client.kinds, client.code) == ((["auth_success"], 0) if opens else ([], MAY_NOT))
+
+
+def test_a_run_sends_its_events_and_no_others_and_hears_of_itself(sockets: Sockets) -> None:
+    run_id, other = uuid4(), uuid4()
+    worker = Actor(id=sockets.user("worker").id, username="worker")
+    sockets.keys["run"] = asyncio.run(sockets.runs.taken(worker, run_id, keyed=True))
+    of_itself, of_another = (
+        {"resource": {"prefect.resource.id": f"prefect.flow-run.{each}"}} for each in (run_id, other)
+    )
+
+    async def opened() -> tuple[Client, Client, Client]:
+        tells = await sockets.open(IN, "run")
+        await tells.said.put({"type": "websocket.receive", "text": json.dumps({"event": "x", **of_another})})
+        await tells.say(json.dumps({"event": "x", **of_itself}))
+        hears = await sockets.open(OUT, "run")
+        assert hears.prefect is not None
+        for each in (of_another, of_itself):
+            await hears.prefect({"type": "websocket.send", "text": json.dumps({"type": "event", "event": each})})
+        return tells, hears, await sockets.open(LOGS, "run")
+
+    tells, hears, logs = asyncio.run(opened())
+    assert [json.loads(each)["resource"] for each in tells.taken] == [of_itself["resource"]]
+    assert hears.kinds == ["auth_success", "event"]
+    assert (logs.kinds, logs.code) == ([], MAY_NOT)
 
 
 @pytest.mark.parametrize(
