@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -30,6 +30,9 @@ from approval_gate.policy import (
     MAY_NOT_SWITCH,
     NAMED_BEFORE,
     NO_PERMISSION,
+    NOT_ITS_POOL,
+    NOT_ITS_RUN,
+    NOT_ITS_WORKER,
     NOT_NEEDED,
     ONCE_OWNED,
     OUTLASTS,
@@ -56,10 +59,13 @@ from approval_gate.policy import (
     missing,
     run_again,
     runnable,
+    speaks_for_run,
+    takes_run,
     views_all_of_prefect,
     views_anything_in_prefect,
     views_every_run,
     views_prefect,
+    worker_speaks_for_run,
 )
 
 JOB, SCHEDULED, RESULT = ObjectType.JOB, ObjectType.SCHEDULED_JOB, ObjectType.JOB_RESULT
@@ -1190,3 +1196,41 @@ def test_what_of_prefect_somebody_views(who: Actor, runs: bool, prefect: bool, e
 )
 def test_whether_there_is_anything_in_prefect_for_somebody(who: Actor, anything: bool) -> None:
     assert views_anything_in_prefect(who) is anything
+
+
+# Runs and workers
+
+WORKER_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], Verdict]] = {
+    "a worker of the pool, for a run without a credential": ({}, {}, Allowed()),
+    "of another pool": ({}, {"works_for": "other"}, Denied(NOT_ITS_WORKER)),
+    "no worker": ({}, {"works_for": ""}, Denied(NOT_ITS_WORKER)),
+    "no worker, and a run without a pool": ({}, {"works_for": "", "pool": ""}, Denied(NOT_ITS_WORKER)),
+    "a run without a pool": ({}, {"pool": ""}, Denied(NOT_ITS_WORKER)),
+    "a run that has a credential": ({}, {"has_credential": True}, Denied(NOT_ITS_RUN)),
+    "of another pool, and the run has a credential": (
+        {},
+        {"works_for": "other", "has_credential": True},
+        Denied(NOT_ITS_WORKER),
+    ),
+    "a superuser who was a worker once": ({"superuser": True}, {}, Denied(NOT_ITS_WORKER)),
+    "a token that only reads": ({"read_only": True}, {}, Denied(NOT_ITS_WORKER)),
+}
+
+
+@pytest.mark.parametrize("row", WORKER_ROWS)
+def test_which_account_speaks_for_a_run(row: str) -> None:
+    about, facts, verdict = WORKER_ROWS[row]
+    actor = Actor(id=uuid4(), username="worker", **about)
+    asked = {"works_for": "signoff", "pool": "signoff", "has_credential": False, **facts}
+    assert worker_speaks_for_run(actor, **asked) == verdict
+
+
+def test_a_run_speaks_for_itself() -> None:
+    run, other = uuid4(), uuid4()
+    assert speaks_for_run(run, credential_of=run) == Allowed()
+    assert speaks_for_run(run, credential_of=other) == Denied(NOT_ITS_RUN)
+
+
+def test_a_worker_takes_runs_of_its_pool() -> None:
+    assert takes_run(works_for="signoff", pool="signoff") == Allowed()
+    assert takes_run(works_for="signoff", pool="other") == takes_run(works_for="a", pool="") == Denied(NOT_ITS_POOL)

@@ -50,7 +50,15 @@ def test_users_are_added_and_listed(signoff: Run) -> None:
         ("root", True, True),
     ]
     assert datetime.fromisoformat(listed[0]["created"]).tzinfo is not None
-    assert signoff("user", "list").out.split()[:4] == ["username", "active", "superuser", "created"]
+    assert signoff("user", "list").out.split()[:4] == ["username", "active", "superuser", "works_for"]
+
+
+def test_an_account_is_made_a_workers(signoff: Run) -> None:
+    signoff("user", "add", "alice")
+    for options, pool in (((), "signoff"), (("--pool", "bulk"), "bulk")):
+        told = signoff("user", "worker", "alice", *options).out
+        assert told == f"alice can execute runs of the work pool {pool}.\n"
+        assert [user["works_for"] for user in signoff("user", "list", "--json").json] == [pool]
 
 
 def test_a_user_is_deactivated_activated_and_removed(signoff: Run) -> None:
@@ -110,6 +118,7 @@ def test_what_a_removed_user_leaves_is_handed_to_who_may_run_it(signoff: Run, ke
         pytest.param(("user", "remove", "bob"), "There is no user named 'bob'.", id="removing nobody"),
         pytest.param(("user", "activate", "bob"), "There is no user named 'bob'.", id="activating nobody"),
         pytest.param(("user", "deactivate", "bob"), "There is no user named 'bob'.", id="deactivating nobody"),
+        pytest.param(("user", "worker", "bob"), "There is no user named 'bob'.", id="work for nobody"),
         pytest.param(("token", "add", "bob"), "There is no user named 'bob'.", id="a token for nobody"),
         pytest.param(("token", "add", "alice", "--expires", "soon"), "'soon' is neither", id="a vague end"),
         pytest.param(("token", "add", "alice", "--expires", "2020-01-01T00:00"), "expired already", id="a past end"),
@@ -373,6 +382,14 @@ def test_the_audit_lists_what_each_command_did_and_by_whom(signoff: Run, monkeyp
         (("permission", "remove", "see"), b"", [("permission.removed", "see", None)]),
         (("group", "leave", "ops", "bob"), b"", [("user.changed", "bob", ["groups"])]),
         (("group", "remove", "ops"), b"", [("group.removed", "ops", None)]),
+        (
+            ("user", "worker", "bob"),
+            b"",
+            [
+                ("user.changed", "bob", ["works_for"]),
+                ("permission.added", "Workers of signoff", ["actions", "name", "object_types", "users"]),
+            ],
+        ),
         (("user", "remove", "bob", "--dry-run"), b"", []),
         (
             ("user", "remove", "bob"),

@@ -27,7 +27,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
     assert {" ".join(words) for words in commands() if len(words) == 2 or words in {("up",), ("worker",)}} == {
         "up",
         "worker",
-        *(f"user {verb}" for verb in ("add", "password", "remove", "activate", "deactivate", "list")),
+        *(f"user {verb}" for verb in ("add", "password", "remove", "worker", "activate", "deactivate", "list")),
         *(f"token {verb}" for verb in ("add", "list", "revoke")),
         *(f"group {verb}" for verb in ("add", "remove", "join", "leave", "list")),
         *(f"permission {verb}" for verb in ("add", "remove", "list")),
