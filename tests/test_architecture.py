@@ -105,6 +105,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0011_tokens_under_control.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0012_edited_requests.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0013_whole_code.py": "tests/api_shim/store/test_database.py",
+    "api_shim/store/migrations/versions/0015_names_over_time.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""
