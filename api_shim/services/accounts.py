@@ -434,8 +434,8 @@ def change_account(
     again = _follow_user(tx, before, after, now, reuse=bool(fields.get("reuse_name")))
     if changed := {*to, *relink(tx, kind, before.id, fields)}:
         record(tx, Action.CHANGE, before, now, by, changed, before=was, after=described(tx, after), **again)
-    revokes = isinstance(after, User) and fields.get("revoke_approvals")
-    revoked = revoke(tx, after, "deactivated", now, by) if revokes else ()
+    revokes = bool(fields.get("revoke_approvals"))
+    revoked = revoke(tx, after, "deactivated", now, by) if isinstance(after, User) and revokes else ()
     return Changed(thing=after, approvals=Approvals(standing=() if revokes else given.lost(), revoked=revoked))
 
 
