@@ -38,6 +38,8 @@ ASKED: dict[str, set[str]] = {
     "api_shim/worker/supervisor.py": {"clock", "environment"},  # how soon the worker ended; what it is given
     "api_shim/services/account_admin.py": {"chance"},  # ids
     "api_shim/services/accounts.py": {"chance"},  # ids
+    "api_shim/services/user_names.py": {"chance"},  # ids
+    "api_shim/store/migrations/versions/0015_names_over_time.py": {"chance"},  # ids
     "api_shim/services/sessions.py": {"chance"},  # keys of sessions
     "api_shim/web/pages/sign_in.py": {"chance"},  # what ties a form to its page
     "api_shim/services/jobs.py": {"chance"},  # ids

@@ -44,10 +44,10 @@ CHANGED: Mapping[ObjectType, type[schemas.Object]] = {
 
 
 def _add_routes(kind: ObjectType) -> None:
-    """Add the routes of a type of account; they are the same for all types."""
-    path, shape, changes = f"/{PATHS[kind]}", SHAPES[kind], CHANGES[kind]
+    """Add the routes that show a type of account and add to it; they are the same for all types."""
+    path, shape = f"/{PATHS[kind]}", SHAPES[kind]
     new_shape = schemas.NewToken if kind is ObjectType.TOKEN else shape
-    noun = PATHS[kind].rpartition("/")[2].removesuffix("s")
+    noun = _noun(kind)
     tags: list[str | Enum] = [f"{noun}s"]
     new: dict[str, Any] = {"body": ADDITIONS[kind]}
 
@@ -66,7 +66,13 @@ def _add_routes(kind: ObjectType) -> None:
         thing = await use.queries.one(actor, kind, **_by(kind, ref))
         return await answer_one(request, actor, use, kind, thing)
 
-    changed_shape = CHANGED.get(kind, shape)
+
+def _add_routes_of_change(kind: ObjectType) -> None:
+    """Add the routes that change and remove accounts of a type."""
+    path, changes = f"/{PATHS[kind]}", CHANGES[kind]
+    changed_shape = CHANGED.get(kind, SHAPES[kind])
+    noun = _noun(kind)
+    tags: list[str | Enum] = [f"{noun}s"]
 
     @router.patch(f"{path}/{{ref}}", tags=tags, description=f"Change a {noun}.", **one(changed_shape, body=changes))
     async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
@@ -79,9 +85,9 @@ def _add_routes(kind: ObjectType) -> None:
             answer = changed_shape(**dict(answer), **dict(shown.given_approvals(changed.approvals)))
         return respond(request, (await expanded(request, actor, use, [answer]))[0])
 
-    told_instead: dict[str, Any] = {"or_told": schemas.GivenApprovals} if kind is not ObjectType.TOKEN else {}
+    told_instead = schemas.GivenApprovals if kind is not ObjectType.TOKEN else None
     asked = ["revoke_approvals"] if kind is ObjectType.USER else []
-    gone = answers(None, 204, query=asked, **told_instead)
+    gone = answers(None, 204, query=asked, or_told=told_instead)
 
     @router.delete(f"{path}/{{ref}}", tags=tags, description=f"Remove a {noun}.", **gone)
     async def remove(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
@@ -92,8 +98,13 @@ def _add_routes(kind: ObjectType) -> None:
         return respond(request, (await _wire(request, use, kind, [])).given_approvals(approvals))
 
 
+def _noun(kind: ObjectType) -> str:
+    return PATHS[kind].rpartition("/")[2].removesuffix("s")
+
+
 for each in PATHS:
     _add_routes(each)
+    _add_routes_of_change(each)
 
 
 async def _wire(request: Request, use: Services, kind: ObjectType, things: Sequence[Any]) -> AccountSerializer:
