@@ -223,6 +223,33 @@ class ScheduledJob(Object):
     expires_at: datetime | None = Field(description="When the request expires if it is not decided.")
 
 
+class NamedScheduledJob(Reference):
+    """A reference to a scheduled job, with its name."""
+
+    name: str
+
+
+class GivenApprovals(Shape):
+    """What has become of approvals with a change of who may approve, as far as the caller may view it."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    standing_approvals: list[NamedScheduledJob | ScheduledJob] = Field(
+        default=[], description="What was approved by users who can approve it no longer; their approval stands."
+    )
+    revoked_approvals: list[NamedScheduledJob | ScheduledJob] = Field(
+        default=[], description="What a user had approved, and waits for approval again."
+    )
+
+
+class ChangedUser(User, GivenApprovals):
+    """A user who was changed; if that concerns approvals, with these."""
+
+
+class ChangedPermission(Permission, GivenApprovals):
+    """A permission that was changed; if that concerns approvals, with these."""
+
+
 class Waiting(ScheduledJob):
     """A request in the approval queue, as the caller sees it."""
 

@@ -5,15 +5,18 @@
   new owner's name. The new owner must be somebody who could assume ownership.
 * Change when, where or with what it runs: the caller may change the scheduled job and run its Job. Only the owner
   changes the inputs, superusers included, because it runs as the owner.
-* None of this changes the approval. Anyone who has owned the scheduled job, or changed what it runs, may not approve
-  it (``policy``).
+* The approval stands, unless the new owner is who gave it: nobody approves what runs as themselves. Anyone who has
+  owned the scheduled job, or changed what it runs, may not approve it (``policy``).
 
 Contract 1.4 and 10.
 """
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from approval_gate.errors import Conflict
+from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, ObjectType, Verdict
 from approval_gate.policy import (
     RequestFacts,
@@ -76,6 +79,18 @@ def inherit(heir: Actor, request: RequestFacts) -> Verdict:
     """Say whether a user can inherit the scheduled jobs of a user who is removed."""
     may_run = may_run_job(heir, request) == Allowed()
     return refused_if(not may_run, f"{heir.username} does not have permission to run this job.")
+
+
+def lapse(owner: UUID, username: str, request: RequestFacts) -> str:
+    """Return why the approval of a scheduled job lapses with its new owner; empty if it stands, or if there is none.
+
+    Args:
+        owner: the id of the new owner.
+        username: their name.
+        request: the scheduled job, as it was before.
+    """
+    approved = request.approval is ApprovalState.APPROVED and request.approver.includes(owner, username)
+    return f"{username} has approved this and owns it now, so someone else must approve it." if approved else ""
 
 
 def change(actor: Actor, request: RequestFacts, *, runs_otherwise: bool, inputs: bool) -> Verdict:

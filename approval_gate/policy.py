@@ -11,7 +11,8 @@
 * To be run, a Job must be enabled, installed and meant to be started by people.
 * Who changes whether a Job needs approval, or may have sensitive variables, may change it and approve it.
 * Approve: the caller may change the request and approve its Job. Nobody approves what they requested, have ever owned
-  or have changed, superusers included. A request is decided once; after its start has passed only with ``force``.
+  or have changed, superusers included, under whatever account or name they did (``identity``). A request is decided
+  once; after its start has passed only with ``force``.
 * Whoever names the version of the request that they have seen acts on no other one. Approving a request that a person
   edited after it was made or last decided needs the version.
 * Deny: the caller may delete the request and approve its Job. The requester withdraws it in the same way.
@@ -38,6 +39,7 @@ from datetime import datetime
 from uuid import UUID
 
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Outdated
+from approval_gate.identity import Identity
 from approval_gate.lifecycle import ApprovalState, Transition, next_state
 from approval_gate.model import Action, Actor, Allowed, Attributes, Denied, Hidden, ObjectType, Verdict
 
@@ -230,6 +232,7 @@ def takes_run(*, works_for: str, pool: str) -> Verdict:
 
 SUPERUSERS_ONLY = "Only a superuser can do this to a superuser."
 LAST_SUPERUSER = "At least one active superuser must remain."
+REUSED_BY_SUPERUSERS = "Only a superuser can say that a user name may be given again."
 
 
 def may_touch_superuser(actor: Actor, *, superuser: bool) -> Verdict:
@@ -240,6 +243,11 @@ def may_touch_superuser(actor: Actor, *, superuser: bool) -> Verdict:
         superuser: whether the user is a superuser, or would become one.
     """
     return Denied(SUPERUSERS_ONLY) if superuser and not actor.superuser else Allowed()
+
+
+def may_reuse_names(actor: Actor) -> Verdict:
+    """Say whether the actor may have a user name given again before its time."""
+    return refused_if(not actor.superuser, REUSED_BY_SUPERUSERS)
 
 
 def may_lose_superuser(*, others: int) -> Verdict:
@@ -320,6 +328,10 @@ MAY_NOT_DENY = "You do not have permission to deny this request."
 MAY_NOT_RUN = "You do not have permission to run this job."
 OWN_REQUEST = "You cannot approve your own job request!"
 ONCE_OWNED = "You have owned this request, so someone else must approve it."
+SAME_PERSON = (
+    "An account that has, or had, a name in common with yours has asked for, owned or changed this request, so someone "
+    "else must approve it."
+)
 ONCE_CHANGED = "You have changed what this request runs, so someone else must approve it."
 NOT_NEEDED = "This scheduled job needs no approval."
 JOB_GONE = "The job of this run is gone."
@@ -347,9 +359,10 @@ class RequestFacts:
         owner: the id of the current owner; None if they have been removed.
         owners: the ids of everyone who has ever owned it.
         editors: the ids of others who have changed what it runs.
-        names: the user names of all of them, so that nobody returns under a new id.
+        people: every account and name that counts as any of them.
         approval: the state of its approval.
         decided_by: the id of the approver.
+        approver: every account and name that counts as the approver.
         settled: the sentence on who decided what and when; for a request that is no longer pending.
         runnable: whether its Job can be started.
         supports_dryrun: whether its Job supports dry runs.
@@ -362,13 +375,22 @@ class RequestFacts:
     owner: UUID | None
     owners: frozenset[UUID]
     editors: frozenset[UUID]
-    names: frozenset[str]
+    people: Identity
     approval: ApprovalState
     decided_by: UUID | None
+    approver: Identity
     settled: str
     runnable: Runnable
     supports_dryrun: bool
     past_due: bool
+
+
+def has_right_to_approve(actor: Actor, request: RequestFacts) -> Verdict:
+    """Say whether the actor's permissions let them approve a request, whoever they are and however it stands."""
+    kind = ObjectType.SCHEDULED_JOB
+    return first(
+        (check_object(actor, Action.CHANGE, kind, request.thing), _may_decide(actor, request, MAY_NOT_APPROVE))
+    )
 
 
 def approve(actor: Actor, request: RequestFacts, *, force: bool) -> Verdict:
@@ -379,10 +401,7 @@ def approve(actor: Actor, request: RequestFacts, *, force: bool) -> Verdict:
         request: the request.
         force: the caller confirms a request whose start time has passed.
     """
-    kind = ObjectType.SCHEDULED_JOB
-    verdict = first(
-        (check_object(actor, Action.CHANGE, kind, request.thing), _may_decide(actor, request, MAY_NOT_APPROVE))
-    )
+    verdict = has_right_to_approve(actor, request)
     if verdict != Allowed():
         return verdict
     if request.approval is ApprovalState.APPROVED and request.decided_by == actor.id:
@@ -501,12 +520,12 @@ def _may_decide(actor: Actor, request: RequestFacts, otherwise: str) -> Verdict:
 
 
 def _four_eyes(actor: Actor, request: RequestFacts) -> Verdict:
-    owned = actor.id in request.owners or actor.username in request.names
     return first(
         (
             refused_if(actor.id == request.requester, OWN_REQUEST),
             refused_if(actor.id in request.editors, ONCE_CHANGED),
-            refused_if(owned, ONCE_OWNED),
+            refused_if(actor.id in request.owners, ONCE_OWNED),
+            refused_if(request.people.includes(actor.id, actor.username), SAME_PERSON),
         )
     )
 

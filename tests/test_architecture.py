@@ -39,6 +39,8 @@ ASKED: dict[str, set[str]] = {
     "api_shim/worker/supervisor.py": {"clock", "environment"},  # how soon the worker ended; what it is given
     "api_shim/services/account_admin.py": {"chance"},  # ids
     "api_shim/services/accounts.py": {"chance"},  # ids
+    "api_shim/services/user_names.py": {"chance"},  # ids
+    "api_shim/store/migrations/versions/0015_names_over_time.py": {"chance"},  # ids
     "api_shim/services/sessions.py": {"chance"},  # keys of sessions
     "api_shim/web/pages/sign_in.py": {"chance"},  # what ties a form to its page
     "api_shim/services/jobs.py": {"chance"},  # ids
@@ -108,6 +110,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0013_whole_code.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0014_run_credentials.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0016_names_in_the_audit.py": "tests/api_shim/store/test_database.py",
+    "api_shim/store/migrations/versions/0015_names_over_time.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,8 +16,10 @@ import typer
 from api_shim.cli.console import AsJson, Home, at_terminal, opened, read_settings, say, show
 from api_shim.cli.times import local_time
 from api_shim.domain.audit import LocalAdministrator
+from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.run_request import read_time
 from api_shim.services.account_admin import AccountAdmin, Left
+from api_shim.services.given_approvals import Approvals
 from api_shim.settings import server_zone, system_user, utc_now
 from approval_gate.errors import Invalid
 
@@ -27,6 +29,9 @@ groups = typer.Typer(no_args_is_help=True, help="Manage groups of users, who sha
 permissions = typer.Typer(no_args_is_help=True, help="Manage the permissions of users and groups.")
 
 Username = Annotated[str, typer.Argument(help="The user's name.")]
+RevokeApprovals = Annotated[
+    bool, typer.Option("--revoke-approvals", help="What the user has approved waits for approval again.")
+]
 GroupName = Annotated[str, typer.Argument(help="The group's name.")]
 
 DURATION = re.compile(r"([0-9]{1,5})([mhdw])")
@@ -47,11 +52,14 @@ def administering(home: Path | None) -> Iterator[AccountAdmin]:
 def add_user(
     username: Username,
     superuser: Annotated[bool, typer.Option("--superuser", help="May do everything.")] = False,
+    reuse_name: Annotated[
+        bool, typer.Option("--reuse-name", help="Take the name although another user had it within the last 400 days.")
+    ] = False,
     home: Home = None,
 ) -> None:
     """Add a user, without any permissions."""
     with administering(home) as admin:
-        admin.add_user(username, utc_now(), superuser=superuser)
+        admin.add_user(username, utc_now(), superuser=superuser, reuse_name=reuse_name)
     say(f"Added {username}. `signoff token add {username}` makes a key to sign in with.")
 
 
@@ -77,28 +85,52 @@ def remove_user(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would happen to the user's scheduled jobs.")
     ] = (False),
+    revoke_approvals: RevokeApprovals = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a user and their tokens. Their scheduled jobs stay, and fail the next time they are due."""
+    """Remove a user and their tokens. Their scheduled jobs stay, and fail the next time they are due.
+
+    What they have approved stands. With --json it is listed too: `approval` says whether it stands or was revoked.
+    """
     with administering(home) as admin:
-        left = admin.remove_user(username, utc_now(), heir=transfer_to, dry_run=dry_run)
-    if as_json or (dry_run and left):
-        show(map(_left, left), ("name", "interval", "enabled", "new_owner", "why_not"), as_json=as_json)
-    if not as_json:
-        say(_departure(username, left, dry_run=dry_run))
+        departure = admin.remove_user(
+            username, utc_now(), heir=transfer_to, revoke_approvals=revoke_approvals, dry_run=dry_run
+        )
+    left, approvals = departure.left, departure.approvals
+    if as_json:
+        rows = [*map(_left, left), *_approved(approvals.standing, "stands"), *_approved(approvals.revoked, "revoked")]
+        show(rows, LEFT, as_json=True)
+        return
+    if dry_run and left:
+        show(map(_left, left), LEFT, as_json=False)
+    say(f"{_departure(username, left, dry_run=dry_run)}{_told(approvals, dry_run=dry_run)}")
+
+
+LEFT = ("name", "interval", "enabled", "new_owner", "why_not")
 
 
 def _left(left: Left) -> dict[str, Any]:
-    row = left.scheduled
-    return {
-        "id": str(row.id),
-        "name": row.name,
-        "interval": str(row.interval),
-        "enabled": row.enabled,
-        "new_owner": left.owner.username if left.owner else None,
-        "why_not": left.kept_back,
-    }
+    owner = left.owner.username if left.owner else None
+    return {**_scheduled(left.scheduled), "new_owner": owner, "why_not": left.kept_back, "approval": None}
+
+
+def _approved(rows: Iterable[ScheduledJob], approval: str) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        yield {**_scheduled(row), "new_owner": None, "why_not": "", "approval": approval}
+
+
+def _scheduled(row: ScheduledJob) -> dict[str, Any]:
+    return {"id": str(row.id), "name": row.name, "interval": str(row.interval), "enabled": row.enabled}
+
+
+def _told(approvals: Approvals, *, dry_run: bool = False) -> str:
+    """Return what has become, or would become, of approvals whose approvers may give them no longer."""
+    standing, revoked = (", ".join(row.name for row in rows) for rows in (approvals.standing, approvals.revoked))
+    told = f" What they approved {'would stand' if dry_run else 'stands'}: {standing}." if standing else ""
+    if revoked:
+        told += f" What they approved {'would wait' if dry_run else 'waits'} for approval again: {revoked}."
+    return told
 
 
 def _departure(username: str, left: list[Left], *, dry_run: bool) -> str:
@@ -141,11 +173,11 @@ def activate_user(username: Username, home: Home = None) -> None:
 
 
 @users.command("deactivate")
-def deactivate_user(username: Username, home: Home = None) -> None:
-    """Stop a user from signing in. Their scheduled jobs fail the next time they are due."""
+def deactivate_user(username: Username, revoke_approvals: RevokeApprovals = False, home: Home = None) -> None:
+    """Stop a user from signing in. Their scheduled jobs fail the next time they are due; what they approved stands."""
     with administering(home) as admin:
-        admin.set_active(username, utc_now(), active=False)
-    say(f"{username} can no longer sign in.")
+        changed = admin.set_active(username, utc_now(), active=False, revoke_approvals=revoke_approvals)
+    say(f"{username} can no longer sign in.{_told(changed.approvals)}")
 
 
 @users.command("list")
@@ -276,8 +308,8 @@ def add_group(name: GroupName, home: Home = None) -> None:
 def remove_group(name: GroupName, home: Home = None) -> None:
     """Remove a group; its users stay."""
     with administering(home) as admin:
-        admin.remove_group(name, utc_now())
-    say(f"Removed the group {name}.")
+        approvals = admin.remove_group(name, utc_now())
+    say(f"Removed the group {name}.{_told(approvals)}")
 
 
 @groups.command("join")
@@ -292,8 +324,8 @@ def join_group(name: GroupName, username: Username, home: Home = None) -> None:
 def leave_group(name: GroupName, username: Username, home: Home = None) -> None:
     """Remove a user from a group."""
     with administering(home) as admin:
-        admin.set_member(name, username, utc_now(), member=False)
-    say(f"Removed {username} from {name}.")
+        approvals = admin.set_member(name, username, utc_now(), member=False)
+    say(f"Removed {username} from {name}.{_told(approvals)}")
 
 
 @groups.command("list")
@@ -364,8 +396,8 @@ def remove_permission(
 ) -> None:
     """Remove a permission from all its users and groups."""
     with administering(home) as admin:
-        admin.remove_permission(name, utc_now())
-    say(f"Removed the permission {name}.")
+        approvals = admin.remove_permission(name, utc_now())
+    say(f"Removed the permission {name}.{_told(approvals)}")
 
 
 @permissions.command("list")

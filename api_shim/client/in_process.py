@@ -27,10 +27,10 @@ from api_shim.client.transport import (
     read_address,
     trusts_environment,
 )
-from api_shim.domain.accounts import User
 from api_shim.prefect_api.prefect_client import RemoteOrchestrator
 from api_shim.services.audit_signing import open_store
 from api_shim.services.authentication import INACTIVE, Unauthenticated, actor_of
+from api_shim.services.user_names import user_called
 from api_shim.settings import WORKER, Settings, server_zone, utc_now
 from api_shim.store import Transaction
 from api_shim.web.gateway import as_called
@@ -88,7 +88,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         await self._shim(as_called(scope, caller, self._origin), receive, send)
 
     def _actor(self, tx: Transaction) -> Actor:
-        user = tx.get(User, username=self._username)
+        user = user_called(tx, self._username)
         if user is None:
             raise Unauthenticated(f"There is no user named {self._username!r}.")
         if not user.is_active:

@@ -1,5 +1,6 @@
 """Accounts: users, groups, tokens and permissions, and the sessions and passwords of people who use a browser.
 
+* The names that accounts have had are kept for ever, so that nobody becomes somebody else (``approval_gate.identity``).
 * Only hashes are stored: SHA-256 of the keys of tokens, sessions and runs, Argon2 of passwords.
 * A token ends with the one that it was made with.
 * A session ends after half a day without use, after a week in any case, and with the token that it was started with.
@@ -25,6 +26,27 @@ class User:
     is_active: bool = True
     is_superuser: bool = False
     created: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserName:
+    """A name that an account has, or has had; kept when the account is removed.
+
+    Args:
+        user_id: the id of the account.
+        normal: the name, in its normal form.
+        since: from when the account had it.
+        until: when it was removed, or got another name; None while it has this one.
+        shared: another account has the same one, because both are older than the normal form. Each of them signs in
+            with its name exactly as it is written.
+    """
+
+    id: UUID
+    user_id: UUID
+    normal: str
+    since: datetime
+    until: datetime | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

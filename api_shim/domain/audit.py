@@ -286,6 +286,7 @@ def account_event(
     who: Author,
     fields: Iterable[str] = (),
     changed: Changes | None = None,
+    **data: Any,
 ) -> AuditEvent:
     """Return an event about a user, a group, a token or a permission.
 
@@ -297,8 +298,9 @@ def account_event(
         who: whose act it was.
         fields: the names of the fields that were given or changed.
         changed: what those that are no secret were and are.
+        data: what else is to be known.
     """
-    said: dict[str, Any] = {"id": str(thing_id)}
+    said: dict[str, Any] = {"id": str(thing_id), **data}
     if names := sorted(fields):
         said["fields"] = names
     if changed:

@@ -198,6 +198,11 @@ class ScheduledJob:
         return not self.interval.recurring
 
     @property
+    def is_spent(self) -> bool:
+        """Whether its only run has been let go."""
+        return self.one_off and self.total_run_count > 0
+
+    @property
     def may_fire(self) -> bool:
         return self.enabled and self.approval.lets_run
 

@@ -1,6 +1,8 @@
 """What users, groups, tokens and permissions can be called and can hold, however they are made.
 
 * A name can be printed, and written in a list of names; a user's also before the colon of ``user:token``.
+* A user's name has visible letters of one script, so that it does not look like another name. Scripts that are written
+  together, as in Japanese, count as one.
 * A key is too long to be guessed and can be sent in a header; no refusal repeats it.
 * A permission has known types, known actions, and constraints that speak of what the types have.
 
@@ -18,21 +20,25 @@ Contract 8.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
+from unicodedata import normalize
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, ValidationInfo, with_config
 from typing_extensions import TypedDict
 
+from api_shim.parsing.decision import read_flag
 from api_shim.parsing.fields import read_id, read_object
 from api_shim.parsing.run_request import read_time
 from api_shim.parsing.sentences import SENTENCES, STRICT, Identified, all_as, of_text, read, rule
 from approval_gate import constraints
 from approval_gate.errors import Invalid
+from approval_gate.identity import LONGEST_NAME
 from approval_gate.model import Action, ObjectType
 from flows.inputs import is_storable
 
@@ -42,15 +48,40 @@ MIN_KEY_LENGTH = 20
 LONGEST_DESCRIPTION = 200
 
 
+FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
+"""The letters that nobody sees."""
+TOGETHER = (
+    frozenset({"CJK", "HIRAGANA", "KATAKANA"}),
+    frozenset({"CJK", "HANGUL"}),
+    frozenset({"CJK", "BOPOMOFO"}),
+)
+"""The scripts that one language writes together."""
+SCRIPTS = {"IDEOGRAPHIC": "CJK", "EXTENDED": "ARABIC"}
+"""The scripts of letters and digits whose names do not begin with them."""
+
+
 def check_username(name: str) -> str:
     """Return a user's name.
 
     Raises:
-        Invalid: it is empty, too long, or has characters that do not fit into ``user:token``.
+        Invalid: it is empty, too long, mixes scripts, or has characters that are invisible or do not fit into
+            ``user:token``.
     """
-    if not name or len(name) > 150 or not all(c.isalnum() or c in "@.+-_" for c in name):
+    fits = all((c.isalnum() and c not in FILLERS) or c in "@.+-_" for c in name)
+    if not name or len(name) > LONGEST_NAME or not fits or len(normalize("NFKC", name)) > LONGEST_NAME:
         raise Invalid("A user name has 1 to 150 letters, digits, and @ . + - _ only.")
+    scripts = _scripts_of(name)
+    if len(scripts) > 1 and not any(scripts <= each for each in TOGETHER):
+        mixed = " and ".join(sorted(script.capitalize() for script in scripts))
+        raise Invalid(f"A user name has letters of one script only; this one mixes {mixed}.")
     return name
+
+
+def _scripts_of(name: str) -> set[str]:
+    """Return the scripts of letters, and of digits except 0 to 9: the first word of their name in Unicode."""
+    letters = (c for c in normalize("NFKC", name) if c.isalnum() and not (c.isascii() and c.isdigit()))
+    words = {unicodedata.name(c, "UNNAMED").replace("-", " ").split()[0] for c in letters}
+    return {SCRIPTS.get(word, word) for word in words}
 
 
 def check_group_name(name: str) -> str:
@@ -153,6 +184,7 @@ Reference = UUID | str
 
 NOT_A_REFERENCE = "Expected an id, a name, or an object with an id."
 CANNOT_BE_SET = "This field cannot be set."
+NOT_DEACTIVATED = "Approvals are revoked together with an account that is removed or deactivated (`is_active` false)."
 MOST = 1000
 """How many users or groups one request can name."""
 
@@ -238,7 +270,7 @@ Groups = Annotated[Named, _ids_of(ObjectType.GROUP)]
 Username = Annotated[
     str,
     of_text(check_username),
-    Field(min_length=1, max_length=150, description="Letters, digits, and `@ . + - _`."),
+    Field(min_length=1, max_length=LONGEST_NAME, description="Letters of one script, digits, and `@ . + - _`."),
 ]
 GroupName = Annotated[
     str, of_text(check_group_name), Field(min_length=1, max_length=150, description="Without a comma.")
@@ -268,18 +300,32 @@ Constraints = Annotated[
 ]
 
 
-@with_config(STRICT)
-class UserFields(TypedDict, total=False):
-    """What a user is to be."""
+ReuseName = Annotated[
+    bool, Field(description="Take a name that another account had within 400 days; for superusers only.")
+]
+RevokeApprovals = Annotated[
+    bool, Field(description="With `is_active` false: what the user has approved waits for approval again.")
+]
 
+
+@with_config(STRICT)
+class _UserFields(TypedDict, total=False):
     username: Username
     is_active: bool
     is_superuser: bool
     groups: Groups
+    reuse_name: ReuseName
 
 
 @with_config(STRICT)
-class NewUser(UserFields):
+class UserFields(_UserFields, total=False):
+    """What a user is to be."""
+
+    revoke_approvals: RevokeApprovals
+
+
+@with_config(STRICT)
+class NewUser(_UserFields):
     """What a new user is to be."""
 
     username: Username  # type: ignore[misc]  # a change may leave it out
@@ -359,6 +405,21 @@ _ADDITIONS: Mapping[ObjectType, TypeAdapter[Any]] = {kind: TypeAdapter(form) for
 _SENTENCES = {**SENTENCES, "extra_forbidden": CANNOT_BE_SET, "invalid_key": CANNOT_BE_SET}
 
 
+def read_revocation(kind: ObjectType, said: Sequence[str]) -> bool:
+    """Return whether the approvals of an account that is removed are to be revoked.
+
+    Args:
+        kind: the type of account.
+        said: every ``revoke_approvals`` of the query.
+
+    Raises:
+        Invalid: it is neither true nor false, or only users have approvals.
+    """
+    if said and kind is not ObjectType.USER:
+        raise Invalid({"revoke_approvals": [CANNOT_BE_SET]})
+    return read_flag("revoke_approvals", said)
+
+
 def read_form(kind: ObjectType, body: object, reading: Reading, before: Any = None) -> dict[str, Any]:
     """Return the fields that are given, with what they are to hold; users and groups as their ids.
 
@@ -373,10 +434,15 @@ def read_form(kind: ObjectType, body: object, reading: Reading, before: Any = No
     """
     sent = read_object(body)
     judged = dict(sent)
+    if kind is ObjectType.USER and before is not None and sent.get("username") == before.username:
+        # A name from before a rule stays as it is.
+        del judged["username"]
     if kind is ObjectType.PERMISSION and before is not None and "object_types" in sent:
         # The limits that it has must fit its new types, as new ones must.
         judged.setdefault("constraints", before.constraints)
     model = (_ADDITIONS if before is None else _CHANGES)[kind]
     form = _Form(reading=reading, sent=sent, before=before)
     values: Mapping[str, Any] = read(model, judged, context=form, sentences=_SENTENCES)
+    if values.get("revoke_approvals") and values.get("is_active") is not False:
+        raise Invalid({"revoke_approvals": [NOT_DEACTIVATED]})
     return {name: value for name, value in values.items() if name in sent}

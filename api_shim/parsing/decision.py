@@ -97,12 +97,26 @@ def read_decision(query: Sequence[str], body: object, if_match: Sequence[str] = 
         Invalid: a value that it cannot be, under its field.
     """
     decision = read(_DECISION, body)
-    said = {read(_FLAG, word, whole="force") for word in query}
-    if "force" in decision.model_fields_set:
-        said.add(decision.force)
+    also = [decision.force] if "force" in decision.model_fields_set else []
+    force = read_flag("force", query, also)
+    return decision.model_copy(update={"force": force, "version": read_seen(if_match, body)})
+
+
+def read_flag(name: str, query: Sequence[str], also: Sequence[bool] = ()) -> bool:
+    """Return whether a flag is set that may be given more than once; not if it is not given.
+
+    Args:
+        name: its name.
+        query: every one of this name in the query.
+        also: what else says it.
+
+    Raises:
+        Invalid: it is neither true nor false, or both.
+    """
+    said = {*also, *(read(_FLAG, word, whole=name) for word in query)}
     if len(said) > 1:
-        raise Invalid({"force": ["It is given more than once, and differently."]})
-    return decision.model_copy(update={"force": said == {True}, "version": read_seen(if_match, body)})
+        raise Invalid({name: ["It is given more than once, and differently."]})
+    return said == {True}
 
 
 def read_answer(answer: object) -> tuple[str, Decision]:

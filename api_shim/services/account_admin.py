@@ -1,6 +1,8 @@
 """Administration of accounts on the server's own machine, by the command line and at the server's start.
 
 * Whoever may read the home folder may do all of this; whom they see and what they may is the machine's to say.
+* What they change of users and permissions tells them which approvals stand though their approvers may give them no
+  longer. They may have names given again that are kept for other users, and the server does so with its own accounts.
 * What accounts are called and hold is checked as it is for everybody, and is written by the functions that the REST
   API writes with: one active superuser remains, and the audit tells what was done and by whom (``local: <user>``).
 * A user who is removed leaves their scheduled jobs behind without an owner: each fails when it would next run, and can
@@ -47,6 +49,7 @@ from api_shim.parsing.account import (
 )
 from api_shim.services.accounts import (
     Account,
+    Changed,
     add_account,
     change_account,
     check_one_remains,
@@ -58,6 +61,7 @@ from api_shim.services.accounts import (
 )
 from api_shim.services.authentication import actor_of, hash_key
 from api_shim.services.authorization import load_contexts
+from api_shim.services.given_approvals import Approvals, approvals_without
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import hand_over
 from api_shim.services.sessions import hash_password
@@ -100,6 +104,19 @@ class Left:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Departure:
+    """What a user who is removed leaves.
+
+    Args:
+        left: the scheduled jobs that they own, by name.
+        approvals: what becomes of the approvals that they have given.
+    """
+
+    left: list[Left]
+    approvals: Approvals
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Revoked:
     """What became of a token that has been removed.
 
@@ -128,28 +145,43 @@ class AccountAdmin:
 
     # Users
 
-    def add_user(self, username: str, now: datetime, *, superuser: bool = False) -> User:
+    def add_user(self, username: str, now: datetime, *, superuser: bool = False, reuse_name: bool = False) -> User:
         """Make a user.
 
+        Args:
+            username: what they are called.
+            now: the time.
+            superuser: whether they may do everything.
+            reuse_name: whether they may get a name that is kept for another user.
+
         Raises:
-            Invalid: the name is empty, too long, or has characters that do not fit into ``user:token``.
+            Invalid: the name cannot be one (``check_username``), or is kept for another user.
             Conflict: there is one of that name.
         """
         user = User(id=uuid4(), username=check_username(username), is_superuser=superuser, created=now)
         with self._adding(f"A user named {username!r} already exists.") as tx:
-            self._add(tx, user, now, username=username, is_superuser=superuser)
+            self._add(tx, user, now, username=username, is_superuser=superuser, reuse_name=reuse_name)
         return user
 
-    def set_active(self, username: str, now: datetime, *, active: bool) -> User:
+    def set_active(
+        self, username: str, now: datetime, *, active: bool, revoke_approvals: bool = False
+    ) -> Changed[User]:
         """Let a user sign in, or no longer.
+
+        Args:
+            username: whom.
+            now: the time.
+            active: whether they may sign in.
+            revoke_approvals: whether what they have approved is to wait for approval again.
 
         Raises:
             NotFound: there is no such user.
             Conflict: no active superuser would remain.
         """
         with self._store.transaction() as tx:
-            user = _locked(tx, username)
-            return change_account(tx, user, {"is_active": active}, now, self._by)
+            user = _locked(tx, username, revokes=revoke_approvals)
+            fields = {"is_active": active, "revoke_approvals": revoke_approvals}
+            return change_account(tx, user, fields, now, self._by)
 
     def set_password(self, username: str, password: str, now: datetime) -> None:
         """Set the password that a user signs in to the pages with, and end their sessions.
@@ -167,39 +199,52 @@ class AccountAdmin:
             record(tx, Action.CHANGE, user, now, self._by, ["password"])
 
     def remove_user(
-        self, username: str, now: datetime, *, heir: str | None = None, dry_run: bool = False
-    ) -> list[Left]:
+        self,
+        username: str,
+        now: datetime,
+        *,
+        heir: str | None = None,
+        revoke_approvals: bool = False,
+        dry_run: bool = False,
+    ) -> Departure:
         """Remove a user with their tokens.
 
         Args:
             username: whom.
             now: the time.
             heir: who is to own those of their scheduled jobs that the heir may run.
+            revoke_approvals: whether what they have approved is to wait for approval again.
             dry_run: only tell what would happen.
 
         Returns:
-            what they leave, by name.
+            what they leave.
 
         Raises:
             NotFound: there is no such user, or no such heir.
             Invalid: they would be their own heir.
             Conflict: the heir has been deactivated, or no active superuser would remain.
         """
-        with self._store.transaction(write=not dry_run) as tx:
+        if dry_run:
+            with self._store.transaction(write=False) as tx:
+                return self._foreseen(tx, user_named(tx, username, lock=False), heir, now, revokes=revoke_approvals)
+        with self._store.transaction() as tx:
             user = user_named(tx, username, lock=False)
             others = [user_named(tx, heir, lock=False).id] if heir is not None else []
-            if not dry_run:
-                lock_concerned(tx, user, *others, removed=True)
-                user = user_named(tx, username)
+            lock_concerned(tx, user, *others, removed=True, revokes=revoke_approvals)
+            user = user_named(tx, username)
             check_one_remains(tx, user)
-            receiver = _heir(tx, user, heir) if heir is not None else None
-            left = self._divide(tx, user, receiver, now, dry_run=dry_run)
-            if not dry_run:
-                remove_account(tx, user, now, self._by)
-        return sorted(left, key=lambda each: each.scheduled.name)
+            left = self._divide(tx, user, heir, now, dry_run=False)
+            removed = remove_account(tx, user, now, self._by, revokes=revoke_approvals)
+        return Departure(left=left, approvals=removed.approvals)
 
-    def _divide(self, tx: Transaction, user: User, heir: User | None, now: datetime, *, dry_run: bool) -> list[Left]:
-        rows = tx.all(ScheduledJob, order="id", owner_id=user.id)
+    def _foreseen(self, tx: Transaction, user: User, heir: str | None, now: datetime, *, revokes: bool) -> Departure:
+        check_one_remains(tx, user)
+        left = self._divide(tx, user, heir, now, dry_run=True)
+        return Departure(left=left, approvals=approvals_without(tx, user, now, revokes=revokes))
+
+    def _divide(self, tx: Transaction, user: User, name: str | None, now: datetime, *, dry_run: bool) -> list[Left]:
+        heir = _heir(tx, user, name) if name is not None else None
+        rows = sorted(tx.all(ScheduledJob, owner_id=user.id), key=lambda row: row.name)
         if heir is None:
             return [Left(scheduled=row) for row in rows]
         left, receiver = [], actor_of(tx, heir)
@@ -232,17 +277,17 @@ class AccountAdmin:
             self._add(tx, group, now, name=name)
         return group
 
-    def remove_group(self, name: str, now: datetime) -> None:
-        """Remove a group; its users stay.
+    def remove_group(self, name: str, now: datetime) -> Approvals:
+        """Remove a group; its users stay. Return which approvals stand though their approvers may give them no longer.
 
         Raises:
             NotFound: there is no such group.
         """
         with self._store.transaction() as tx:
-            remove_account(tx, _group(tx, name), now, self._by)
+            return remove_account(tx, _group(tx, name), now, self._by).approvals
 
-    def set_member(self, group: str, username: str, now: datetime, *, member: bool) -> None:
-        """Put a user into a group, or take them out.
+    def set_member(self, group: str, username: str, now: datetime, *, member: bool) -> Approvals:
+        """Put a user into a group, or take them out. Return which approvals stand though they may give them no longer.
 
         Raises:
             NotFound: no such user or group.
@@ -250,7 +295,8 @@ class AccountAdmin:
         with self._store.transaction() as tx:
             user = _locked(tx, username)
             wanted = {row.group_id for row in tx.all(UserGroup, user_id=user.id)} - {(its := _group(tx, group).id)}
-            change_account(tx, user, {"groups": wanted | ({its} if member else set())}, now, self._by)
+            groups = wanted | ({its} if member else set())
+            return change_account(tx, user, {"groups": groups}, now, self._by).approvals
 
     def groups(self) -> list[tuple[Group, list[str]]]:
         """Return every group with the names of its users."""
@@ -344,8 +390,8 @@ class AccountAdmin:
             raise NotFound("There is no such token.")
         lock_concerned(tx, token)
         [user] = tx.all(User, id=[token.user_id])
-        ended = remove_account(tx, token, now, self._by)
-        return Revoked(token=token, username=user.username, others=len(ended))
+        removed = remove_account(tx, token, now, self._by)
+        return Revoked(token=token, username=user.username, others=len(removed.tokens))
 
     # Permissions
 
@@ -391,8 +437,8 @@ class AccountAdmin:
             self._add(tx, permission, now, **given, users=to_users, groups=to_groups)
         return permission
 
-    def remove_permission(self, name: str, now: datetime) -> None:
-        """Take a permission away from everybody.
+    def remove_permission(self, name: str, now: datetime) -> Approvals:
+        """Take a permission away from everybody. Return which approvals stand though their approvers may give none now.
 
         Raises:
             NotFound: there is no such permission.
@@ -401,7 +447,7 @@ class AccountAdmin:
             permission = tx.get(Permission, name=name, lock=True)
             if permission is None:
                 raise NotFound(f"There is no permission named {name!r}.")
-            remove_account(tx, permission, now, self._by)
+            return remove_account(tx, permission, now, self._by).approvals
 
     def permissions(self) -> list[Permission]:
         """Return every permission, by name."""
@@ -433,7 +479,7 @@ class AccountAdmin:
             user = tx.get(User, username=username, lock=True)
             if user is None:
                 user = User(id=uuid4(), username=username, created=now)
-                self._add(tx, user, now, username=username)
+                self._add(tx, user, now, username=username, reuse_name=True)
             if not tx.exists(Token, key_hash=hash_key(key)):
                 self._add_token(tx, user, now, key=key)
             for worker in tx.all(WorkerAccount, pool=""):
@@ -496,7 +542,7 @@ class AccountAdmin:
             if any(user.username != WORKER for user in tx.all(User)):
                 return []
             user = User(id=uuid4(), username=ADMINISTRATOR, is_superuser=True, created=now)
-            self._add(tx, user, now, username=user.username, is_superuser=True)
+            self._add(tx, user, now, username=user.username, is_superuser=True, reuse_name=True)
             return [(user.username, self._add_token(tx, user, now))]
 
     def demo_keys(self, catalogue: JobCatalogue, now: datetime) -> list[tuple[str, str]]:
@@ -511,7 +557,7 @@ class AccountAdmin:
         known = {user.username for user in self.users()}
         keys = []
         for username in sorted({"alice", "bob"} - known):
-            self.add_user(username, now)
+            self.add_user(username, now, reuse_name=True)
             keys.append((username, self.add_token(username, now)))
         if not any(permission.name in DEMO for permission in self.permissions()):
             for name, (types, actions) in DEMO.items():
@@ -541,13 +587,13 @@ class AccountAdmin:
         return secret
 
 
-def _locked(tx: Transaction, username: str) -> User:
+def _locked(tx: Transaction, username: str, *, revokes: bool = False) -> User:
     """Return a user by name, after everybody is kept from changing whom a change of this user concerns.
 
     Raises:
         NotFound: there is none.
     """
-    lock_concerned(tx, user_named(tx, username, lock=False))
+    lock_concerned(tx, user_named(tx, username, lock=False), revokes=revokes)
     return user_named(tx, username)
 
 

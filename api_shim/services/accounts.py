@@ -10,13 +10,17 @@ For whoever writes, through the REST API or on the server's own machine (``accou
 * Everybody whom a change concerns is locked first, in the order of their ids: two who change each other at once wait
   for each other, and the second sees what the first has done.
 * Who is deactivated is signed out everywhere.
+* The names of users are kept (``user_names``): one that another user has, or had until lately, is not given again.
+* Whoever changes or removes an account is told which approvals stand though their approvers may give them no longer
+  (``given_approvals``); with a user who is removed or deactivated theirs can be revoked.
 
 For callers of the REST API besides:
 
 * Who asks comes first, then the object, then what they send, then superusers; what is refused has changed nothing.
 * What they add or change must be within what they may add or change, also as it is afterwards.
 * They name only users and groups that they may see; themselves always.
-* Only a superuser touches a superuser or a superuser's tokens, or makes somebody one.
+* Only a superuser touches a superuser or a superuser's tokens, or makes somebody one; or gives a name again that is
+  kept for another user.
 * A token that is made with a token belongs to it: it ends when that one ends, and is removed with it, whosever it is.
 
 Contract 8.
@@ -28,11 +32,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
 from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Session, Token, User, UserGroup
@@ -42,10 +46,13 @@ from api_shim.keys import new_key
 from api_shim.parsing.account import Reading, Reference, read_form
 from api_shim.services.authentication import INVALID_TOKEN, Unauthenticated, hash_key, makers
 from api_shim.services.authorization import check_still_active, get_authorized
+from api_shim.services.given_approvals import Approvals, GivenApprovals, revoke, standing_approvals
+from api_shim.services.user_names import give_up_name, take_name, user_called
 from api_shim.store import TYPES, Duplicate, Store, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import policy
 from approval_gate.errors import Invalid, NotFound
+from approval_gate.identity import TAKEN as NAME_TAKEN
 from approval_gate.model import Action, Actor, Denied, ObjectType
 
 T = TypeVar("T")
@@ -58,7 +65,7 @@ NAMED_BY = {USER: "username", GROUP: "name", PERMISSION: "name"}
 """The field that names one of a type."""
 
 TAKEN: Mapping[ObjectType, tuple[str, str]] = {
-    USER: ("username", "A user with this name already exists."),
+    USER: ("username", NAME_TAKEN),
     GROUP: ("name", "A group with this name already exists."),
     TOKEN: ("key", "This key is in use already."),
     PERMISSION: ("name", "A permission with this name already exists."),
@@ -91,6 +98,9 @@ DESCRIBED: Mapping[ObjectType, tuple[str, ...]] = {
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
+OPTIONS = frozenset({"reuse_name", "revoke_approvals"})
+"""What can be given with the fields of a user, and says how they are written."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Added:
@@ -103,6 +113,32 @@ class Added:
 
     thing: Account
     key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changed(Generic[AnyAccount]):
+    """What has been changed.
+
+    Args:
+        thing: it, as it is then.
+        approvals: what has become of approvals.
+    """
+
+    thing: AnyAccount
+    approvals: Approvals
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Removed:
+    """What has ended with an account that has been removed.
+
+    Args:
+        tokens: the tokens of others that came from it.
+        approvals: what has become of approvals.
+    """
+
+    tokens: Sequence[Token]
+    approvals: Approvals
 
 
 class Accounts:
@@ -133,8 +169,8 @@ class Accounts:
         """
         return await self._write(kind, partial(_add, self._desk(actor, kind), body))
 
-    async def change(self, actor: Actor, kind: ObjectType, by: Mapping[str, Any], body: object) -> Account:
-        """Change one.
+    async def change(self, actor: Actor, kind: ObjectType, by: Mapping[str, Any], body: object) -> Changed[Account]:
+        """Change one, and return it with the approvals that the caller is to be told of.
 
         Args:
             actor: who changes it.
@@ -150,15 +186,26 @@ class Accounts:
         """
         return await self._write(kind, partial(_change, self._desk(actor, kind), by, body))
 
-    async def remove(self, actor: Actor, kind: ObjectType, by: Mapping[str, Any]) -> None:
+    async def remove(
+        self, actor: Actor, kind: ObjectType, by: Mapping[str, Any], *, revoke_approvals: bool = False
+    ) -> Approvals:
         """Remove one; a user with their tokens, while what they scheduled stays and fails when it would next run.
+
+        Args:
+            actor: who removes it.
+            kind: the type.
+            by: the field that tells which one.
+            revoke_approvals: whether what a user has approved is to wait for approval again.
+
+        Returns:
+            the approvals that the caller is to be told of.
 
         Raises:
             Forbidden: they may remove none, or not this one.
             NotFound: there is none, or none that they may see.
             Conflict: no active superuser would remain.
         """
-        await self._store.write(partial(_remove, self._desk(actor, kind), by))
+        return await self._store.write(partial(_remove, self._desk(actor, kind), by, revoke_approvals))
 
     def _desk(self, actor: Actor, kind: ObjectType) -> _Desk:
         return _Desk(actor=actor, kind=kind, now=self._clock(), zone=self._zone)
@@ -190,6 +237,7 @@ def _add(desk: _Desk, body: object, tx: Transaction) -> Added:
     fields = read_form(desk.kind, body, desk.reading(tx))
     inherited = _from_token(tx, desk.actor, fields) if desk.kind is TOKEN else {}
     key = (fields.get("key") or new_key()) if desk.kind is TOKEN else ""
+    _check_reuse(desk, fields)
     thing = _made(desk, {**fields, **inherited}, key)
     _check_superusers(tx, desk, thing)
     add_account(tx, thing, fields, desk.now, desk.actor)
@@ -197,25 +245,28 @@ def _add(desk: _Desk, body: object, tx: Transaction) -> Added:
     return Added(thing=thing, key=key)
 
 
-def _change(desk: _Desk, by: Mapping[str, Any], body: object, tx: Transaction) -> Account:
-    before: Account = _found(tx, desk, Action.CHANGE, by)
+def _change(desk: _Desk, by: Mapping[str, Any], body: object, tx: Transaction) -> Changed[Account]:
+    revokes = isinstance(body, Mapping) and bool(body.get("revoke_approvals"))
+    before: Account = _found(tx, desk, Action.CHANGE, by, revokes=revokes)
     fields = read_form(desk.kind, body, desk.reading(tx), before)
     if isinstance(before, Token) and fields.get("expires", before.expires) != before.expires:
         _check_end(fields["expires"], _end_of(_line_of(tx, desk.actor)))
     _check_superusers(tx, desk, before, becomes=fields.get("is_superuser", False))
-    after = change_account(tx, before, fields, desk.now, desk.actor)
-    _check_outcome(tx, desk, Action.CHANGE, after)
-    return after
+    _check_reuse(desk, fields)
+    changed = change_account(tx, before, fields, desk.now, desk.actor)
+    _check_outcome(tx, desk, Action.CHANGE, changed.thing)
+    return replace(changed, approvals=changed.approvals.seen_by(tx, desk.actor))
 
 
-def _remove(desk: _Desk, by: Mapping[str, Any], tx: Transaction) -> None:
-    thing: Account = _found(tx, desk, Action.DELETE, by)
+def _remove(desk: _Desk, by: Mapping[str, Any], revokes: bool, tx: Transaction) -> Approvals:
+    thing: Account = _found(tx, desk, Action.DELETE, by, revokes=revokes)
     _check_superusers(tx, desk, thing)
-    remove_account(tx, thing, desk.now, desk.actor)
+    removed = remove_account(tx, thing, desk.now, desk.actor, revokes=revokes)
+    return removed.approvals.seen_by(tx, desk.actor)
 
 
 def _made(desk: _Desk, fields: Mapping[str, Any], key: str) -> Account:
-    own = {name: value for name, value in fields.items() if name not in {*LINKS[desk.kind], "user", "key"}}
+    own = {name: value for name, value in fields.items() if name not in {*LINKS[desk.kind], *OPTIONS, "user", "key"}}
     match desk.kind:
         case ObjectType.USER:
             return User(id=uuid4(), created=desk.now, **own)
@@ -264,10 +315,10 @@ def _from_token(tx: Transaction, actor: Actor, fields: Mapping[str, Any]) -> dic
     return {"made_with_id": actor.token_id, "expires": expires}
 
 
-def _found(tx: Transaction, desk: _Desk, action: Action, by: Mapping[str, Any]) -> Any:
+def _found(tx: Transaction, desk: _Desk, action: Action, by: Mapping[str, Any], *, revokes: bool) -> Any:
     """Return what they may do this with, after everybody whom it concerns is kept from changing."""
     seen = get_authorized(tx, desk.actor, action, desk.kind, **by)
-    lock_concerned(tx, seen, desk.actor.id, removed=action is Action.DELETE)
+    lock_concerned(tx, seen, desk.actor.id, removed=action is Action.DELETE, revokes=revokes)
     check_still_active(tx, desk.actor)
     return get_authorized(tx, desk.actor, action, desk.kind, lock=True, id=seen.id)
 
@@ -282,6 +333,11 @@ def _check_superusers(tx: Transaction, desk: _Desk, thing: Account, *, becomes: 
     user = tx.get(User, id=thing.user_id) if isinstance(thing, Token) else thing
     superuser = becomes or (isinstance(user, User) and user.is_superuser)
     policy.enforce(policy.may_touch_superuser(desk.actor, superuser=superuser), desk.kind)
+
+
+def _check_reuse(desk: _Desk, fields: Mapping[str, Any]) -> None:
+    if fields.get("reuse_name"):
+        policy.enforce(policy.may_reuse_names(desk.actor), desk.kind)
 
 
 def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Reference]) -> tuple[UUID, ...]:
@@ -302,7 +358,9 @@ def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Ref
 # Writing, whoever does it
 
 
-def lock_concerned(tx: Transaction, thing: Account, *others: UUID, removed: bool = False) -> None:
+def lock_concerned(
+    tx: Transaction, thing: Account, *others: UUID, removed: bool = False, revokes: bool = False
+) -> None:
     """Keep everybody whom a change of an account concerns from changing until the transaction ends.
 
     Args:
@@ -310,12 +368,15 @@ def lock_concerned(tx: Transaction, thing: Account, *others: UUID, removed: bool
         thing: the account that is to be changed or removed.
         others: the ids of users whom the change concerns besides.
         removed: whether it is to be removed.
+        revokes: whether the approvals that it has given are to be revoked.
     """
     concerned = {*others}
     if isinstance(thing, User):
-        if removed:
+        owned = tx.all(ScheduledJob, owner_id=thing.id) if removed else []
+        approved = standing_approvals(tx, [thing.id]) if revokes else []
+        if ids := {row.id for row in (*owned, *approved)}:
             # Before the users: who changes a scheduled job of their own locks it first, and then themselves.
-            tx.all(ScheduledJob, order="id", lock=True, owner_id=thing.id)
+            tx.all(ScheduledJob, order="id", lock=True, id=ids)
         concerned |= {thing.id, *(user.id for user in tx.all(User, is_superuser=True))}
     elif isinstance(thing, Token):
         concerned.add(thing.user_id)
@@ -331,42 +392,76 @@ def add_account(tx: Transaction, thing: Account, fields: Mapping[str, Any], now:
         fields: what was given of it, by field; users and groups as their ids.
         now: the time.
         by: who adds it.
+
+    Raises:
+        Duplicate: when the transaction is left or before, if its name or key is taken.
+        Invalid: it is a user whose name is kept for another one.
     """
     tx.add(thing)
+    reuse = bool(fields.get("reuse_name"))
+    again = take_name(tx, thing, now, reuse=reuse) if isinstance(thing, User) else NOTHING
     relink(tx, _kind_of(thing), thing.id, fields)
-    record(tx, Action.ADD, thing, now, by, fields, after=described(tx, thing))
+    record(tx, Action.ADD, thing, now, by, fields, after=described(tx, thing), **again)
 
 
 def change_account(
     tx: Transaction, before: AnyAccount, fields: Mapping[str, Any], now: datetime, by: Author
-) -> AnyAccount:
-    """Change an account that may be changed, and return it as it is then; what stays as it was is not recorded.
+) -> Changed[AnyAccount]:
+    """Change an account that may be changed; what stays as it was is not recorded.
 
     Args:
         tx: the transaction.
         before: it, read after ``lock_concerned``.
-        fields: what it is to hold, by field; users and groups as their ids.
+        fields: what it is to hold, by field, with ``OPTIONS``; users and groups as their ids.
         now: the time.
         by: who changes it.
 
+    Returns:
+        it, as it is then, and what has become of approvals.
+
     Raises:
         Conflict: no active superuser would remain.
+        Duplicate: when the transaction is left or before, if its new name is taken.
+        Invalid: its new name is kept for another user.
     """
     kind = _kind_of(before)
-    own = {name: value for name, value in fields.items() if name not in LINKS[kind]}
+    own = {name: value for name, value in fields.items() if name not in {*LINKS[kind], *OPTIONS}}
     to = {name: value for name, value in own.items() if value != getattr(before, name)}
-    was = described(tx, before)
+    was, given = described(tx, before), GivenApprovals(tx, _concerned(tx, before), now)
     if not (to.get("is_active", True) and to.get("is_superuser", True)):
         check_one_remains(tx, before)
     after = tx.change(before, **to) if to else before
-    if isinstance(before, User) and to.get("is_active") is False:
-        end_sessions(tx, before)
+    again = _follow_user(tx, before, after, now, reuse=bool(fields.get("reuse_name")))
     if changed := {*to, *relink(tx, kind, before.id, fields)}:
-        record(tx, Action.CHANGE, before, now, by, changed, before=was, after=described(tx, after))
-    return after
+        record(tx, Action.CHANGE, before, now, by, changed, before=was, after=described(tx, after), **again)
+    revokes = bool(fields.get("revoke_approvals"))
+    revoked = revoke(tx, after, "deactivated", now, by) if isinstance(after, User) and revokes else ()
+    return Changed(thing=after, approvals=Approvals(standing=() if revokes else given.lost(), revoked=revoked))
 
 
-def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author) -> list[Token]:
+def _follow_user(tx: Transaction, before: Account, after: Account, now: datetime, *, reuse: bool) -> Mapping[str, Any]:
+    """Do what follows from a change of a user, and return what the audit is to tell of their name."""
+    if not isinstance(before, User) or not isinstance(after, User):
+        return NOTHING
+    if before.is_active and not after.is_active:
+        end_sessions(tx, before)
+    if before.username == after.username:
+        return NOTHING
+    give_up_name(tx, before, now)
+    return take_name(tx, after, now, reuse=reuse)
+
+
+def _concerned(tx: Transaction, thing: Account) -> set[UUID]:
+    """Return the ids of the users whose permissions depend on an account."""
+    groups = [thing.id] if isinstance(thing, Group) else []
+    users = {thing.id} if isinstance(thing, User) else set()
+    if isinstance(thing, Permission):
+        users = {row.user_id for row in tx.all(PermissionUser, permission_id=thing.id)}
+        groups = [row.group_id for row in tx.all(PermissionGroup, permission_id=thing.id)]
+    return users | ({row.user_id for row in tx.all(UserGroup, group_id=groups)} if groups else set())
+
+
+def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author, *, revokes: bool = False) -> Removed:
     """Remove an account that may be removed, and with tokens those that were made with them.
 
     Args:
@@ -374,15 +469,20 @@ def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author) -
         thing: it, read after ``lock_concerned``.
         now: the time.
         by: who removes it.
+        revokes: whether what a user has approved is to wait for approval again.
 
     Returns:
-        the tokens that have ended because they came from it.
+        what has ended with it.
 
     Raises:
         Conflict: no active superuser would remain.
     """
     check_one_remains(tx, thing)
+    given = GivenApprovals(tx, _concerned(tx, thing), now)
+    revoked: tuple[ScheduledJob, ...] = ()
     if isinstance(thing, User):
+        revoked = revoke(tx, thing, "removed", now, by) if revokes else ()
+        give_up_name(tx, thing, now)
         for token in tx.all(Token, order="id", user_id=thing.id):
             record(tx, Action.DELETE, token, now, by, before=described(tx, token))
     ended = tokens_from(tx, thing)
@@ -391,7 +491,7 @@ def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author) -
         tx.remove(token)
     record(tx, Action.DELETE, thing, now, by, before=described(tx, thing))
     tx.remove(thing)
-    return ended
+    return Removed(tokens=ended, approvals=Approvals(standing=() if revokes else given.lost(), revoked=revoked))
 
 
 def tokens_from(tx: Transaction, thing: Account) -> list[Token]:
@@ -448,6 +548,7 @@ def record(
     *,
     before: Mapping[str, Any] = NOTHING,
     after: Mapping[str, Any] = NOTHING,
+    **said: Any,
 ) -> None:
     """Record in the audit what was done with an account.
 
@@ -460,9 +561,10 @@ def record(
         fields: the names of the fields that were given or changed.
         before: what it held, as ``described``.
         after: what it holds, as ``described``.
+        said: what else is to be known.
     """
     act = ACTS[_kind_of(thing), action]
-    tx.record(account_event(thing.id, _name_of(tx, thing), act, now, by, fields, changes(before, after)))
+    tx.record(account_event(thing.id, _name_of(tx, thing), act, now, by, fields, changes(before, after), **said))
 
 
 def _kind_of(thing: Account) -> ObjectType:
@@ -495,7 +597,7 @@ def user_named(tx: Transaction, username: str, *, lock: bool = True) -> User:
     Raises:
         NotFound: there is none.
     """
-    user = tx.get(User, username=username, lock=lock)
+    user = user_called(tx, username, lock=lock)
     if user is None:
         raise NotFound(f"There is no user named {username!r}.")
     return user

@@ -14,18 +14,29 @@ from datetime import datetime
 from uuid import UUID
 
 from api_shim.domain.approval import end_of, stale
-from api_shim.domain.audit import EventType, scheduled_job_event
+from api_shim.domain.audit import Author, EventType, scheduled_job_event
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.store import Transaction
 from approval_gate.lifecycle import Transition, next_state
 
 
-def return_to_queue(tx: Transaction, scheduled: ScheduledJob, job: Job, reason: str, now: datetime) -> ScheduledJob:
-    """Take an approval back, for this reason; what has been decided stays remembered, and the time begins anew."""
+def return_to_queue(
+    tx: Transaction, scheduled: ScheduledJob, job: Job, reason: str, now: datetime, by: Author | None = None
+) -> ScheduledJob:
+    """Take an approval back; what has been decided stays remembered, and the time begins anew.
+
+    Args:
+        tx: the transaction.
+        scheduled: the scheduled job, locked.
+        job: its Job.
+        reason: the sentence for who decides next.
+        now: the current time.
+        by: whose act it is; None for what follows by itself.
+    """
     state = next_state(scheduled.approval, Transition.RETURN)
     if state is None:
         return scheduled
-    tx.record(scheduled_job_event(scheduled, EventType.RETURNED, now, reason=reason))
+    tx.record(scheduled_job_event(scheduled, EventType.RETURNED, now, by, reason=reason))
     return tx.change(
         scheduled,
         approval=state,

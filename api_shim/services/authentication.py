@@ -25,6 +25,7 @@ from api_shim.store import Transaction
 from api_shim.store.columns import path_types
 from approval_gate import constraints
 from approval_gate.errors import GateError, Invalid
+from approval_gate.identity import normal_form
 from approval_gate.model import Action, Actor, Grant, ObjectType
 
 logger = logging.getLogger("signoff")
@@ -72,9 +73,13 @@ def authenticate_token(tx: Transaction, credentials: Credentials, now: datetime)
     if token is None or not hmac.compare_digest(token.key_hash, hashed):
         raise Unauthenticated(INVALID_TOKEN)
     user = tx.get(User, id=token.user_id)
-    if user is None or credentials.username not in (None, user.username):
+    if user is None or not _is_called(user, credentials.username):
         raise Unauthenticated(INVALID_TOKEN)
     return actor_with(tx, user, token, now), token
+
+
+def _is_called(user: User, name: str | None) -> bool:
+    return name is None or normal_form(name) == normal_form(user.username)
 
 
 def actor_with(tx: Transaction, user: User, token: Token, now: datetime) -> Actor:

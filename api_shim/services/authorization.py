@@ -18,7 +18,7 @@ Contract 2, 6, 9.6 and 9.7.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,10 +29,12 @@ from api_shim.domain.approval import version_of
 from api_shim.domain.audit import EventType, restored
 from api_shim.domain.model import UNKNOWN_USER, Job, Participant, ScheduledJob
 from api_shim.services.authentication import actors_of
+from api_shim.services.user_names import history_of
 from api_shim.store import TYPES, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import policy
 from approval_gate.errors import Conflict, Forbidden
+from approval_gate.identity import NOBODY, Identity, normal_form
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Hidden, ObjectType, Verdict
 
@@ -178,6 +180,7 @@ def load_contexts(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> l
     participants: dict[UUID, list[Participant]] = defaultdict(list)
     for participant in tx.all(Participant, scheduled_job_id=[row.id for row in rows]):
         participants[participant.scheduled_job_id].append(participant)
+    who = _Identities(tx, rows, [each for several in participants.values() for each in several])
 
     def case(row: ScheduledJob) -> AuthzContext:
         job, involved = jobs[row.job_id], participants[row.id]
@@ -188,9 +191,10 @@ def load_contexts(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> l
             owner=row.owner_id,
             owners=frozenset(filter(None, (*(each.user_id for each in involved if each.owned), row.owner_id))),
             editors=frozenset(each.user_id for each in involved if not each.owned),
-            names=frozenset(each.username for each in involved),
+            people=who.had_a_hand_in(row, involved),
             approval=ApprovalState.EXPIRED if _has_expired(row, now) else row.approval,
             decided_by=row.approved_by_id,
+            approver=who.approved(row),
             settled=_settled(row, now),
             runnable=job.runnable,
             supports_dryrun=job.supports_dryrun,
@@ -203,6 +207,35 @@ def load_contexts(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> l
     return [case(row) for row in rows]
 
 
+class _Identities:
+    """Who counts as whom, among those who had a hand in some scheduled jobs.
+
+    Args:
+        tx: the transaction.
+        rows: the scheduled jobs.
+        participants: all that is recorded of who took part in them.
+    """
+
+    def __init__(self, tx: Transaction, rows: Collection[ScheduledJob], participants: Collection[Participant]) -> None:
+        ids = {each.user_id for each in participants}
+        ids |= {
+            each for row in rows for each in (row.requester_id, row.owner_id, row.approved_by_id) if each is not None
+        }
+        names = {*_names(each.username for each in participants), *_names(row.approved_by for row in rows)}
+        self._history = history_of(tx, ids, names)
+
+    def had_a_hand_in(self, row: ScheduledJob, involved: Collection[Participant]) -> Identity:
+        ids = filter(None, (row.requester_id, row.owner_id, *(each.user_id for each in involved)))
+        return self._history.identity(ids, _names(each.username for each in involved))
+
+    def approved(self, row: ScheduledJob) -> Identity:
+        return self._history.identity(filter(None, [row.approved_by_id]), _names([row.approved_by]))
+
+
+def _names(usernames: Iterable[str]) -> set[str]:
+    return {normal_form(name) for name in usernames if name}
+
+
 NOTHING = policy.RequestFacts(
     thing=None,
     job={},
@@ -210,9 +243,10 @@ NOTHING = policy.RequestFacts(
     owner=None,
     owners=frozenset(),
     editors=frozenset(),
-    names=frozenset(),
+    people=NOBODY,
     approval=ApprovalState.PENDING,
     decided_by=None,
+    approver=NOBODY,
     settled="",
     runnable=policy.Runnable(enabled=False, installed=False, is_job_hook_receiver=False),
     supports_dryrun=False,

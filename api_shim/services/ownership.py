@@ -4,8 +4,8 @@
 * The next firing runs as the new owner. Earlier owners stay recorded, and may not approve the scheduled job.
 * A recurring scheduled job that a failure disabled is enabled, and fires from now on. One that a person disabled, or
   that has already run its only time, stays as it is.
-* The approval does not change: pending stays pending, and approved stays approved for exactly what was approved. What
-  waits is approved only by who says that they have seen whom it runs as now.
+* Pending stays pending, and approved stays approved for exactly what was approved; but the approval of who becomes the
+  owner lapses. What waits is approved only by who says that they have seen whom it runs as now.
 
 Contract 1.4, 9.7 and 10.
 """
@@ -22,7 +22,7 @@ from api_shim.domain.accounts import User
 from api_shim.domain.audit import Author, EventType, scheduled_job_event
 from api_shim.domain.model import ScheduledJob
 from api_shim.reconcile.wake_queue import Kind, Wake
-from api_shim.services.approval_state import revalidate
+from api_shim.services.approval_state import return_to_queue, revalidate
 from api_shim.services.authentication import actor_of
 from api_shim.services.authorization import AuthzContext, add_participant, authorize, check_seen, check_still_active
 from api_shim.store import Store, Transaction
@@ -150,6 +150,8 @@ def hand_over(
     is_enabled_again = row.failure and not row.one_off
     enabling = {"enabled": True, "failure": "", "due_from": now} if is_enabled_again else {}
     row = tx.change(row, owner_id=user_id, edited=True, date_changed=now, version=row.version + 1, **enabling)
+    if not row.is_spent and (reason := ownership.lapse(user_id, username, case.request)):
+        return return_to_queue(tx, row, case.job, reason, now, by)
     return revalidate(tx, row, case.job, now) if enabling else row
 
 

@@ -21,7 +21,6 @@ from functools import partial
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.slowdown import TOO_MANY, network_of
@@ -32,10 +31,10 @@ from api_shim.services.ownership import Ownership
 from api_shim.services.results import Results
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedules import Schedules
+from api_shim.services.user_names import user_called
 from api_shim.store import TYPES, Store, Transaction
 from approval_gate.errors import Conflict, Forbidden, GateError, NotFound, TooManyAttempts, Unavailable
 from approval_gate.model import Actor, ObjectType
-from flows.inputs import is_storable
 
 logger = logging.getLogger("signoff")
 
@@ -304,8 +303,8 @@ def _whose(actor: Actor, asked: str) -> dict[str, Any]:
 
 
 def _sign_in(reason: str, address: str, username: str, tx: Transaction) -> Refusal:
-    known = bool(username) and is_storable(username) and tx.exists(User, username=username)
-    name = username if known else ""
+    user = user_called(tx, username)
+    name = user.username if user else ""
     return Refusal(act=EventType.SIGN_IN_REFUSED, reason=reason, address=address, name=name)
 
 

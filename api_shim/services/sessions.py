@@ -1,6 +1,7 @@
 """Browser sessions: sign in, stay signed in and sign out.
 
-* People sign in with a user name and a password, or with a token's key, with or without its user's name.
+* People sign in with a user name and a password, or with a token's key, with or without its user's name. Names are
+  compared in their normal form, also to count attempts.
 * After some failed attempts the next ones have to wait, so that passwords cannot be tried quickly, and nobody can keep
   somebody out by trying their name from elsewhere (``domain.slowdown``). A token's key never waits.
 * An unknown user name and a wrong password take equally long, and get the same message.
@@ -35,11 +36,12 @@ from api_shim.services.authentication import (
     authenticate_token,
     hash_key,
 )
+from api_shim.services.user_names import user_called
 from api_shim.services.waiting_room import WaitingRoom
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Invalid
+from approval_gate.identity import normal_form
 from approval_gate.model import Actor
-from flows.inputs import is_storable
 
 WRONG = "Wrong user name, password or token."
 SIGN_IN_FIRST = "Please sign in first."
@@ -126,7 +128,7 @@ class Sessions:
             # Nobody guesses a key, so whoever has one does not wait for others.
             self._note(token, address)
             return token.user_id, token.id
-        attempt = self._pace.begin(username, address, self._clock())
+        attempt = self._pace.begin(normal_form(username), address, self._clock())
         if not await self._room.wait(attempt.wait):
             raise too_many(PATIENCE)
         user_id = await self._by_password(username, secret)
@@ -202,7 +204,7 @@ def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Tok
 
 
 def _password_of(username: str, tx: Transaction) -> Password | None:
-    user = tx.get(User, username=username) if is_storable(username) else None
+    user = user_called(tx, username)
     return tx.get(Password, user_id=user.id) if user is not None and user.is_active else None
 
 

@@ -1,7 +1,8 @@
 """The tables: one for each class of the domain, with a column of the same name for each of its fields.
 
 * The pair (scheduled job, nominal time) of a job result is unique, so that a firing executes once.
-* Audit events refer to objects by plain ids, because they outlive them. The database refuses to change or delete them.
+* Audit events and the names of users refer to objects by plain ids, because they outlive them. The database refuses
+  to change or delete audit events.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import DeletedRun, JobQueue
 from api_shim.domain.recurrence import Interval
 from api_shim.store.column_types import Tuple, UtcTime, Word
+from approval_gate.identity import LONGEST_NAME
 from approval_gate.lifecycle import ApprovalState
 
 NAMES = {
@@ -71,6 +73,17 @@ users = Table(
     flag("is_active"),
     flag("is_superuser"),
     time("created"),
+)
+
+user_names = Table(
+    "user_names",
+    metadata,
+    id_column(),
+    Column("user_id", Uuid, nullable=False, index=True),
+    Column("normal", String(LONGEST_NAME), nullable=False, index=True),
+    time("since"),
+    time("until", nullable=True),
+    flag("shared"),
 )
 
 groups = Table("groups", metadata, id_column(), Column("name", String(150), nullable=False, unique=True))
@@ -160,6 +173,7 @@ run_credentials = Table(
 
 ACCOUNTS: dict[type[Any], Table] = {
     accounts.User: users,
+    accounts.UserName: user_names,
     accounts.Group: groups,
     accounts.Token: tokens,
     accounts.Permission: permissions,
@@ -233,7 +247,7 @@ scheduled_jobs = Table(
     Column("failure", Text, nullable=False),
     Column("approval", Word(ApprovalState), nullable=False, index=True),
     Column("approval_note", Text, nullable=False),
-    reference("users.id", name="approved_by_id", gone="SET NULL"),
+    reference("users.id", name="approved_by_id", gone="SET NULL", index=True),
     Column("approved_by", String(150), nullable=False),
     time("approved_at", nullable=True),
     Column("approval_comment", Text, nullable=False),
@@ -362,6 +376,16 @@ audit_heads = Table(
     Column("announced", Integer, nullable=False),
     Column("key", String(64), nullable=False),
     Column("signature", String(128), nullable=False),
+)
+
+HELD_BY_ONE = user_names.c.until.is_(None) & user_names.c.shared.is_(False)
+
+Index(
+    "ix_user_names_held",
+    user_names.c.normal,
+    unique=True,
+    sqlite_where=HELD_BY_ONE,
+    postgresql_where=HELD_BY_ONE,
 )
 
 Index(

@@ -9,15 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approval_gate.errors import Conflict
+from approval_gate.identity import NOBODY as NO_ONE
+from approval_gate.identity import Identity
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor, Allowed, Denied, Hidden, ObjectType, Verdict
-from approval_gate.ownership import ALREADY_OWNER, NOT_OWNER, assume, change, hand_over, receive, run
+from approval_gate.ownership import ALREADY_OWNER, NOT_OWNER, assume, change, hand_over, lapse, receive, run
 from approval_gate.policy import (
     MAY_NOT_RUN,
     NO_PERMISSION,
     ONCE_CHANGED,
     ONCE_OWNED,
     OWN_REQUEST,
+    SAME_PERSON,
     RequestFacts,
     approve,
     check_object,
@@ -29,6 +32,7 @@ from tests.approval_gate.test_policy import (
     CAROL,
     CHANGE,
     CHANGES,
+    DAVE,
     GONE,
     ME,
     NOBODY,
@@ -167,6 +171,52 @@ def test_who_receives(who: Actor, it: RequestFacts, active: bool, verdict: Verdi
     assert receive(who, it, active=active) == verdict
 
 
+# What becomes of the approval
+
+STANDS = ""
+LAPSES = "alice has approved this and owns it now, so someone else must approve it."
+
+
+def approved(by: Identity, approval: ApprovalState = ApprovalState.APPROVED) -> RequestFacts:
+    return request(approval, approver=by)
+
+
+@pytest.mark.parametrize(
+    ("it", "reason"),
+    [
+        pytest.param(approved(Identity(accounts=frozenset({ME}))), LAPSES, id="the new owner approved it: it lapses"),
+        pytest.param(
+            approved(Identity(accounts=frozenset({DAVE, ME}), names=frozenset({"dave"}))),
+            LAPSES,
+            id="the new owner approved it under an account that they had before: it lapses",
+        ),
+        pytest.param(
+            approved(Identity(names=frozenset({"alice"}))),
+            LAPSES,
+            id="somebody of the new owner's name approved it, and was removed: it lapses",
+        ),
+        pytest.param(
+            approved(Identity(accounts=frozenset({DAVE}), names=frozenset({"dave"}))),
+            STANDS,
+            id="another approved it: it stands",
+        ),
+        pytest.param(approved(NO_ONE), STANDS, id="nobody knows who approved it: it stands"),
+        pytest.param(
+            approved(Identity(accounts=frozenset({ME})), ApprovalState.PENDING),
+            STANDS,
+            id="it waits, though they approved it before: nothing lapses",
+        ),
+        pytest.param(
+            approved(Identity(accounts=frozenset({ME})), ApprovalState.NOT_REQUIRED),
+            STANDS,
+            id="it needs no approval: nothing lapses",
+        ),
+    ],
+)
+def test_whose_takeover_ends_the_approval(it: RequestFacts, reason: str) -> None:
+    assert lapse(ME, "alice", it) == reason
+
+
 # Changing
 
 CHANGE_TABLE = [
@@ -218,7 +268,11 @@ def test_who_runs(who: Actor, it: RequestFacts, verdict: Verdict) -> None:
         pytest.param(request(owner=ME, owners=frozenset({CAROL, ME})), ONCE_OWNED, id="taken over"),
         pytest.param(request(requester=ME, owner=CAROL), OWN_REQUEST, id="asked for, and taken over by another"),
         pytest.param(request(editors=frozenset({ME})), ONCE_CHANGED, id="changed, and never owned"),
-        pytest.param(request(owner=None, names=frozenset({"alice"})), ONCE_OWNED, id="owned under an earlier account"),
+        pytest.param(
+            request(owner=None, people=Identity(names=frozenset({"alice"}))),
+            SAME_PERSON,
+            id="owned under an earlier account",
+        ),
     ],
 )
 @pytest.mark.parametrize("who", [actor(CHANGES, APPROVES, RUNS), ROOT], ids=["with permissions", "a superuser"])

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from approval_gate.constraints import parse
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Outdated
+from approval_gate.identity import Identity
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, Grant, Hidden, ObjectType, Verdict
 from approval_gate.policy import (
@@ -38,6 +39,8 @@ from approval_gate.policy import (
     OUTLASTS,
     OWN_REQUEST,
     PAST_DUE,
+    REUSED_BY_SUPERUSERS,
+    SAME_PERSON,
     SUPERUSERS_ONLY,
     TOO_LONG_A_LINE,
     RequestFacts,
@@ -55,6 +58,7 @@ from approval_gate.policy import (
     may_last,
     may_lose_superuser,
     may_make_token,
+    may_reuse_names,
     may_touch_superuser,
     missing,
     run_again,
@@ -381,6 +385,11 @@ def test_only_a_superuser_touches_a_superuser(who: Actor, superuser: bool, verdi
     assert may_touch_superuser(who, superuser=superuser) == verdict
 
 
+def test_only_a_superuser_says_that_a_name_is_given_again() -> None:
+    assert may_reuse_names(ROOT) == Allowed()
+    assert may_reuse_names(actor(grant(USER, VIEW, ADD, CHANGE, DELETE))) == Denied(REUSED_BY_SUPERUSERS)
+
+
 @pytest.mark.parametrize(
     ("others", "verdict"),
     [
@@ -441,6 +450,10 @@ SETTLED = {
 }
 
 
+def named(names: frozenset[str]) -> Identity:
+    return Identity(names=names)
+
+
 def request(approval: ApprovalState = ApprovalState.PENDING, **to: Any) -> RequestFacts:
     asked = RequestFacts(
         thing=NIGHTLY,
@@ -449,9 +462,10 @@ def request(approval: ApprovalState = ApprovalState.PENDING, **to: Any) -> Reque
         owner=CAROL,
         owners=frozenset({CAROL}),
         editors=frozenset(),
-        names=frozenset({"carol"}),
+        people=Identity(accounts=frozenset({CAROL}), names=frozenset({"carol"})),
         approval=approval,
         decided_by=DAVE if approval in {ApprovalState.APPROVED, ApprovalState.DENIED} else None,
+        approver=Identity(accounts=frozenset({DAVE}), names=frozenset({"dave"})),
         settled=SETTLED[approval],
         runnable=job(),
         supports_dryrun=True,
@@ -464,8 +478,8 @@ PENDING, GONE = request(), request(thing=None)
 NOT_REQUIRED, APPROVED = request(ApprovalState.NOT_REQUIRED), request(ApprovalState.APPROVED)
 DENIED, EXPIRED = request(ApprovalState.DENIED), request(ApprovalState.EXPIRED)
 WITHDRAWN = request(ApprovalState.WITHDRAWN)
-MY_OWN = request(requester=ME, owners=frozenset({ME}), names=frozenset({"alice"}))
-ONCE_MINE = request(owners=frozenset({CAROL, ME}), names=frozenset({"carol", "alice"}))
+MY_OWN = request(requester=ME, owners=frozenset({ME}), people=named(frozenset({"alice"})))
+ONCE_MINE = request(owners=frozenset({CAROL, ME}), people=named(frozenset({"carol", "alice"})))
 SEES, CHANGES, DELETES = grant(SCHEDULED, VIEW), grant(SCHEDULED, CHANGE), grant(SCHEDULED, DELETE)
 APPROVES, RUNS = grant(JOB, APPROVE), grant(JOB, RUN)
 EVERYTHING = Grant(object_types=frozenset(ObjectType), actions=frozenset(Action), constraint=parse(None, PATHS))
@@ -563,33 +577,40 @@ def test_who_has_the_permission_to_approve(who: Actor, asked: RequestFacts, verd
 FOUR_EYES = [
     pytest.param(MY_OWN, OWN_REQUEST, id="their own request"),
     pytest.param(
-        request(requester=ME, owners=frozenset(), names=frozenset()),
+        request(requester=ME, owners=frozenset(), people=named(frozenset())),
         OWN_REQUEST,
         id="their own request, though they are not recorded as owner",
     ),
     pytest.param(
-        request(requester=ME, owners=frozenset({CAROL}), names=frozenset({"carol"})),
+        request(requester=ME, owners=frozenset({CAROL}), people=named(frozenset({"carol"}))),
         OWN_REQUEST,
         id="their own request, which another has taken over",
     ),
     pytest.param(ONCE_MINE, ONCE_OWNED, id="a request that they owned once"),
     pytest.param(
-        request(owners=frozenset({CAROL, ME}), names=frozenset({"carol", "alice before she married"})),
+        request(owners=frozenset({CAROL, ME}), people=named(frozenset({"carol", "alice before she married"}))),
         ONCE_OWNED,
         id="a request that they owned once, under another name",
     ),
     pytest.param(
-        request(names=frozenset({"carol", "alice"})), ONCE_OWNED, id="a request that somebody of their name owned once"
+        request(people=named(frozenset({"carol", "alice"}))),
+        SAME_PERSON,
+        id="a request that somebody of their name owned once",
     ),
     pytest.param(
-        request(requester=None, owners=frozenset(), names=frozenset({"alice"})),
-        ONCE_OWNED,
+        request(requester=None, owners=frozenset(), people=named(frozenset({"alice"}))),
+        SAME_PERSON,
         id="a request of somebody who was removed and came back under a new id",
     ),
     pytest.param(
-        request(requester=None, owners=frozenset({ME}), names=frozenset()),
+        request(requester=None, owners=frozenset({ME}), people=named(frozenset())),
         ONCE_OWNED,
         id="a request that they owned once, whose requester was removed",
+    ),
+    pytest.param(
+        request(people=Identity(accounts=frozenset({CAROL, ME}))),
+        SAME_PERSON,
+        id="a request of an account whose earlier name they have had",
     ),
 ]
 
@@ -630,13 +651,16 @@ def test_nobody_approves(who: Actor, asked: RequestFacts, sentence: str, force: 
     [
         pytest.param(PENDING, id="a request of another"),
         pytest.param(
-            request(requester=None, owners=frozenset(), names=frozenset({"carol"})), id="a request of somebody removed"
+            request(requester=None, owners=frozenset(), people=named(frozenset({"carol"}))),
+            id="a request of somebody removed",
         ),
         pytest.param(
-            request(owners=frozenset({CAROL, DAVE}), names=frozenset({"carol", "dave"})),
+            request(owners=frozenset({CAROL, DAVE}), people=named(frozenset({"carol", "dave"}))),
             id="a request that several others have owned",
         ),
-        pytest.param(request(names=frozenset({"Alice", "alice2"})), id="a request of somebody of a similar name"),
+        pytest.param(
+            request(people=named(frozenset({"alic", "alice2"}))), id="a request of somebody of a similar name"
+        ),
         pytest.param(request(decided_by=ME), id="a request that they approved before it was returned"),
     ],
 )
@@ -659,7 +683,7 @@ APPROVE_STATES = [
         id="approved by themselves, and its Job disabled since: yes, again",
     ),
     pytest.param(
-        approved_by_me(owners=frozenset({CAROL, ME}), names=frozenset({"carol", "alice"})),
+        approved_by_me(owners=frozenset({CAROL, ME}), people=named(frozenset({"carol", "alice"}))),
         Allowed(),
         id="approved by themselves, and taken over by them since: yes, again",
     ),
@@ -842,7 +866,7 @@ def test_who_has_the_permission_to_deny(who: Actor, asked: RequestFacts, verdict
         pytest.param(PENDING, Allowed(), id="pending: yes"),
         pytest.param(MY_OWN, Allowed(), id="their own: they withdraw it"),
         pytest.param(ONCE_MINE, Allowed(), id="one that they owned once: yes"),
-        pytest.param(request(names=frozenset({"alice"})), Allowed(), id="one of somebody of their name: yes"),
+        pytest.param(request(people=named(frozenset({"alice"}))), Allowed(), id="one of somebody of their name: yes"),
         pytest.param(request(past_due=True), Allowed(), id="past due: yes"),
         pytest.param(request(runnable=job(enabled=False)), Allowed(), id="its Job disabled: yes"),
         pytest.param(request(runnable=job(installed=False)), Allowed(), id="its Job's code gone: yes"),
@@ -1030,6 +1054,7 @@ ACTORS = st.builds(
     read_only=st.booleans(),
 )
 PEOPLE, NAMES = st.sampled_from([ME, CAROL, DAVE]), st.sampled_from(["alice", "carol", "dave"])
+IDENTITIES = st.builds(Identity, accounts=st.frozensets(PEOPLE), names=st.frozensets(NAMES))
 REQUESTS = st.builds(
     RequestFacts,
     thing=st.none() | st.just(NIGHTLY) | st.just({"name": "nightly", "user": ME}),
@@ -1038,9 +1063,10 @@ REQUESTS = st.builds(
     owner=st.none() | PEOPLE,
     owners=st.frozensets(PEOPLE),
     editors=st.frozensets(PEOPLE),
-    names=st.frozensets(NAMES),
+    people=IDENTITIES,
     approval=st.sampled_from(ApprovalState),
     decided_by=st.none() | PEOPLE,
+    approver=IDENTITIES,
     settled=st.sampled_from(["", "Decided by dave."]),
     runnable=st.just(job())
     | st.builds(Runnable, enabled=st.booleans(), installed=st.booleans(), is_job_hook_receiver=st.booleans()),
@@ -1050,15 +1076,17 @@ REQUESTS = st.builds(
 
 
 def has_had_it(who: Actor, asked: RequestFacts) -> bool:
-    return who.id in {asked.requester, *asked.owners, *asked.editors} or who.username in asked.names
+    had = {asked.requester, *asked.owners, *asked.editors, *asked.people.accounts}
+    return who.id in had or who.username in asked.people.names
 
 
-@given(ACTORS, REQUESTS, st.sampled_from(["requester", "owner", "name"]), st.booleans())
+@given(ACTORS, REQUESTS, st.sampled_from(["requester", "owner", "account", "name"]), st.booleans())
 def test_nobody_who_ever_had_a_request_approves_it(who: Actor, asked: RequestFacts, how: str, force: bool) -> None:
     had: dict[str, dict[str, Any]] = {
         "requester": {"requester": who.id},
         "owner": {"owners": asked.owners | {who.id}},
-        "name": {"names": asked.names | {who.username}},
+        "account": {"people": Identity(accounts=asked.people.accounts | {who.id}, names=asked.people.names)},
+        "name": {"people": Identity(accounts=asked.people.accounts, names=asked.people.names | {who.username})},
     }
     mine = replace(asked, approval=ApprovalState.PENDING, **had[how])
     assert approve(who, mine, force=force) != Allowed()

@@ -50,6 +50,10 @@ QUERY: Mapping[str, tuple[Json, str]] = {
     "sort": (TEXT, "Fields to sort by, separated by commas; `-` before a field reverses its order."),
     "q": (TEXT, "A text to search for."),
     "force": ({**TEXT, "enum": ["true", "false"]}, "Approve although the start time has passed."),
+    "revoke_approvals": (
+        {**TEXT, "enum": ["true", "false"], "default": "false"},
+        "Whether what the user has approved, and has not run for good, waits for approval again.",
+    ),
     "count": (
         {"type": "integer", "minimum": 1, "maximum": MOST_FIRINGS, "default": SHOWN_FIRINGS},
         "How many times to show.",
@@ -109,6 +113,7 @@ def answers(
     keyed: bool = False,
     matched: bool = False,
     also: Collection[int] = (),
+    or_told: Any = None,
 ) -> Json:
     """Return the description of a route, as keyword arguments for its decorator.
 
@@ -122,13 +127,15 @@ def answers(
         keyed: whether it takes an idempotency key.
         matched: whether it takes the version that the caller has seen.
         also: the statuses of further refusals.
+        or_told: the type of an answer with 200 instead, when there is something to tell.
     """
     headers = [name for name, taken in ((HEADER, keyed), (IF_MATCH, matched)) if taken]
     own = [_reference("parameters", name) for name in (*query, *headers)]
     refusals = _refusals([*also, *((409, 412) if matched else ())])
     tagged = {str(status): {"headers": {"ETag": _reference("headers", "ETag")}}} if shape in TAGGED else {}
+    told = {"200": _answer(or_told, "Success, and what follows from it.")} if or_told else {}
     filters = [_query(name, {"type": "array", "items": schema}) for name, schema in parameters(kind)] if kind else []
-    extra: Json = {"parameters": [*own, *filters], "responses": refusals | tagged}
+    extra: Json = {"parameters": [*own, *filters], "responses": refusals | tagged | told}
     if body is not None:
         schema = _schema(body)
         kinds = {"application/json": schema, **(dict.fromkeys(FORMS, _schema(form)) if form else {})}

@@ -24,6 +24,7 @@ from api_shim.domain.approval import version_of
 from api_shim.domain.model import OVERRIDABLE, Job, JobQueue, JobResult, ScheduledJob, SwitchedOff, queue_id
 from api_shim.services.accounts import Linked, linked, usernames
 from api_shim.services.approvals import Waiting
+from api_shim.services.given_approvals import Approvals
 from api_shim.services.queries import LogEntry
 from api_shim.services.review import Difference, Earlier, Review
 from api_shim.services.schedule_views import UNSEEN, Explanation, Upcoming
@@ -345,6 +346,18 @@ class AccountSerializer(Serializer):
                 return self.new_token(thing, key) if key else self.token(thing)
             case _:
                 return self.permission(thing)
+
+    def given_approvals(self, approvals: Approvals) -> schemas.GivenApprovals:
+        """Return what has become of approvals."""
+
+        def named(row: ScheduledJob) -> schemas.NamedScheduledJob:
+            reference = self._to(row.id, str(ObjectType.SCHEDULED_JOB), "extras/scheduled-jobs")
+            return schemas.NamedScheduledJob(**dict(reference), name=row.name)
+
+        return schemas.GivenApprovals(
+            standing_approvals=[named(row) for row in approvals.standing],
+            revoked_approvals=[named(row) for row in approvals.revoked],
+        )
 
     def user(self, user: User) -> schemas.User:
         """Return a user."""

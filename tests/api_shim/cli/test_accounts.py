@@ -16,6 +16,7 @@ from api_shim.services.authentication import Credentials, Unauthenticated
 from api_shim.settings import utc_now
 from api_shim.store import Store
 from approval_gate.errors import Invalid
+from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 from tests.api_shim.cli.conftest import Run
 from tests.databases import store_of
@@ -108,6 +109,39 @@ def test_what_a_removed_user_leaves_is_handed_to_who_may_run_it(signoff: Run, ke
         "Removed alice. 1 scheduled job(s) were transferred to bob. "
         "1 scheduled job(s) have no owner now, and fail the next time they are due.\n"
     )
+
+
+def _approved_by_bob(signoff: Run, kept: Store) -> None:
+    signoff("user", "add", "bob")
+    alice, bob = administering(kept).users()
+    job = make_job(approval_required=True)
+    approval = {"approval": ApprovalState.APPROVED, "approved_by": "bob", "approved_by_id": bob.id}
+    with kept.transaction() as tx:
+        tx.add(job)
+        tx.add(make_scheduled(job, alice, name="nightly", **approval))
+    for kind, action in (("extras.job", "approve"), ("extras.scheduledjob", "change")):
+        administering(kept).add_permission(kind, NOW, types=[kind], actions=[action], users=["bob"])
+
+
+def test_what_a_user_approved_is_told_and_revoked(signoff: Run, kept: Store) -> None:
+    _approved_by_bob(signoff, kept)
+    stands, waits = " What they approved stands: nightly.\n", " What they approved waits for approval again: nightly.\n"
+    assert signoff("user", "deactivate", "bob").out == f"bob can no longer sign in.{stands}"
+    signoff("user", "activate", "bob")
+    assert signoff("permission", "remove", "extras.job").out == f"Removed the permission extras.job.{stands}"
+    foreseen = signoff("user", "remove", "bob", "--revoke-approvals", "--dry-run").out
+    assert foreseen == "bob would be removed. What they approved would wait for approval again: nightly.\n"
+    told = signoff("user", "remove", "bob", "--revoke-approvals", "--dry-run", "--json").json
+    assert [(row["name"], row["approval"]) for row in told] == [("nightly", "revoked")]
+    assert signoff("user", "remove", "bob", "--revoke-approvals").out == f"Removed bob.{waits}"
+
+
+def test_a_name_that_was_given_up_is_given_again_when_that_is_said(signoff: Run) -> None:
+    signoff("user", "add", "alice")
+    signoff("user", "remove", "alice")
+    refused = signoff("user", "add", "Alice").err
+    assert refused.startswith("error: username: Another account had this name until ")
+    assert signoff("user", "add", "Alice", "--reuse-name").out.startswith("Added Alice.")
 
 
 @pytest.mark.parametrize(

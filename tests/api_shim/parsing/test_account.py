@@ -10,7 +10,16 @@ from uuid import UUID, uuid4
 import pytest
 
 from api_shim.domain.accounts import Group, Permission, Token
-from api_shim.parsing.account import CANNOT_BE_SET, MOST, Reading, Reference, read_form
+from api_shim.parsing.account import (
+    CANNOT_BE_SET,
+    MOST,
+    NOT_DEACTIVATED,
+    Reading,
+    Reference,
+    check_username,
+    read_form,
+    read_revocation,
+)
 from api_shim.parsing.run_request import START_UNREADABLE
 from api_shim.parsing.sentences import NOT_A_STRING, REQUIRED
 from api_shim.store.columns import path_types
@@ -176,3 +185,80 @@ def test_what_is_stored_and_no_longer_understood_can_be_disabled() -> None:
     odd = Permission(id=uuid4(), name="odd", object_types=("extras.gone",), actions=("fly",), constraints={"gone": 1})
     reading = Reading(now=NOW, zone="UTC", ids_of=ids_of, path_types=path_types)
     assert read_form(PERMISSION, {"enabled": False}, reading, odd) == {"enabled": False}
+
+
+# Names that look like others
+
+CHARACTERS = "A user name has 1 to 150 letters, digits, and @ . + - _ only."
+
+
+def mixes(scripts: str) -> str:
+    return f"A user name has letters of one script only; this one mixes {scripts}."
+
+
+@pytest.mark.parametrize(
+    ("name", "refusal"),
+    [
+        pytest.param("alice.b+c_d-e@f.org2", "", id="Latin letters, digits and signs"),
+        pytest.param("Zoë-Straße", "", id="Latin letters with accents"),
+        pytest.param("алиса7", "", id="Cyrillic letters and digits"),
+        pytest.param("Αλίκη", "", id="Greek letters"),
+        pytest.param("田中さくらメモー々", "", id="the scripts of Japanese"),
+        pytest.param("김金", "", id="the scripts of Korean"),
+        pytest.param("ａｌｉｃｅ", "", id="Latin letters of full width"),
+        pytest.param("аlice", mixes("Cyrillic and Latin"), id="a Cyrillic letter among Latin ones"),
+        pytest.param("αlice", mixes("Greek and Latin"), id="a Greek letter among Latin ones"),
+        pytest.param("алиca", mixes("Cyrillic and Latin"), id="Latin letters among Cyrillic ones"),
+        pytest.param("\u00b5service", mixes("Greek and Latin"), id="a sign that is a Greek letter"),
+        pytest.param("alice\u0661", mixes("Arabic and Latin"), id="a digit of another script"),
+        pytest.param("김さ", mixes("Hangul and Hiragana"), id="scripts that no language writes together"),
+        pytest.param("alice\u200b", CHARACTERS, id="a space without width"),
+        pytest.param("a\u200dlice", CHARACTERS, id="a joiner"),
+        pytest.param("\u202ealice", CHARACTERS, id="a change of direction"),
+        pytest.param("alice\u3164", CHARACTERS, id="a letter that nobody sees"),
+        pytest.param("alice\x00", CHARACTERS, id="a control character"),
+        pytest.param("\ufdfa" * 20, CHARACTERS, id="letters that stand for too many"),
+    ],
+)
+def test_a_user_name_does_not_look_like_another(name: str, refusal: str) -> None:
+    if not refusal:
+        assert check_username(name) == name
+        return
+    with pytest.raises(Invalid) as refused:
+        check_username(name)
+    assert refused.value.detail == refusal
+
+
+def test_a_name_from_before_a_rule_may_be_sent_back() -> None:
+    before = make_user("аlice")
+    reading = Reading(now=NOW, zone="UTC", ids_of=ids_of, path_types=path_types)
+    assert read_form(USER, {"username": "аlice", "is_active": False}, reading, before) == {"is_active": False}
+
+
+@pytest.mark.parametrize("body", [{}, {"is_active": True}, {"username": "bob"}])
+def test_approvals_are_revoked_with_a_deactivation_only(body: dict[str, Any]) -> None:
+    with pytest.raises(Invalid) as refused:
+        read(USER, {**body, "revoke_approvals": True})
+    assert refused.value.detail == {"revoke_approvals": [NOT_DEACTIVATED]}
+    both = {"is_active": False, "revoke_approvals": True}
+    assert read(USER, both) == both
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "revokes"),
+    [
+        pytest.param(USER, [], False, id="nothing"),
+        pytest.param(USER, ["true"], True, id="yes"),
+        pytest.param(USER, ["false"], False, id="no"),
+        pytest.param(GROUP, [], False, id="nothing, of a group"),
+        pytest.param(USER, ["true", "false"], None, id="both"),
+        pytest.param(USER, ["maybe"], None, id="neither"),
+        pytest.param(GROUP, ["true"], None, id="of a group, which approves nothing"),
+    ],
+)
+def test_whether_approvals_are_revoked_with_a_removal(kind: ObjectType, said: list[str], revokes: bool | None) -> None:
+    if revokes is None:
+        with pytest.raises(Invalid, match="revoke_approvals"):
+            read_revocation(kind, said)
+    else:
+        assert read_revocation(kind, said) is revokes

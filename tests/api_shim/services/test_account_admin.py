@@ -76,7 +76,7 @@ def test_a_user_signs_in_with_each_of_their_keys_until_they_are_removed(admin: A
 def test_a_user_who_is_deactivated_signs_in_again_when_they_are_activated(few: Admin) -> None:
     few.add_user("alice", NOW)
     key = few.add_token("alice", NOW)
-    assert not few.set_active("alice", NOW, active=False).is_active
+    assert not few.set_active("alice", NOW, active=False).thing.is_active
     with pytest.raises(Unauthenticated, match=INACTIVE):
         signed_in(few, key)
     few.set_active("alice", NOW, active=True)

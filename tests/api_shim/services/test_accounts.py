@@ -90,7 +90,7 @@ class Place:
         return asyncio.run(self.accounts.add(actor, kind, body))
 
     def change(self, actor: Actor, kind: ObjectType, by: Any, body: object) -> Any:
-        return asyncio.run(self.accounts.change(actor, kind, _by(kind, by), body))
+        return asyncio.run(self.accounts.change(actor, kind, _by(kind, by), body)).thing
 
     def remove(self, actor: Actor, kind: ObjectType, by: Any) -> None:
         asyncio.run(self.accounts.remove(actor, kind, _by(kind, by)))

@@ -934,11 +934,11 @@ def test_a_requester_who_comes_back_under_the_same_name_is_still_the_requester(p
     row = asked(plant, LATER)
     identity = administering(plant.store)
     remove_user(plant.store, "alice", plant.now)
-    back = identity.add_user("alice", NOW, superuser=True)
+    back = identity.add_user("alice", NOW, superuser=True, reuse_name=True)
     alice = Actor(id=back.id, username="alice", superuser=True)
     assert alice.id != plant.actor.id
-    assert refused(plant, "approve", alice, row) == (Forbidden, policy.ONCE_OWNED)
-    assert [waiting.why_not for waiting in queue(plant, alice).rows] == [policy.ONCE_OWNED]
+    assert refused(plant, "approve", alice, row) == (Forbidden, policy.SAME_PERSON)
+    assert [waiting.why_not for waiting in queue(plant, alice).rows] == [policy.SAME_PERSON]
 
 
 def own(plant: Plant, row: ScheduledJob, who: Actor, *, noted: bool = True) -> None:

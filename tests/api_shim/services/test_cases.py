@@ -25,6 +25,7 @@ from api_shim.services.authorization import (
 from api_shim.store import Store
 from approval_gate import policy
 from approval_gate.errors import Conflict, Forbidden, GateError, NotFound
+from approval_gate.identity import Identity
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, Hidden, Verdict
 from tests.api_shim.statements import statements
@@ -92,7 +93,9 @@ def test_a_scheduled_job_is_seen_with_its_job_and_all_who_took_part(world: World
     assert (request.thing["name"], request.thing["user__username"], request.job["name"]) == ("nightly", "bob", JOB.name)
     assert (request.requester, request.owner) == (ALICE.id, BOB.id)
     assert (request.owners, request.editors) == ({ALICE.id, BOB.id}, {CAROL.id})
-    assert request.names == {"alice", "bob", "carol"}
+    assert request.people == Identity(
+        accounts=frozenset({ALICE.id, BOB.id, CAROL.id}), names=frozenset({"alice", "bob", "carol"})
+    )
     assert (request.supports_dryrun, request.past_due, request.decided_by) == (True, False, None)
     assert request.runnable == policy.Runnable(enabled=True, installed=True, is_job_hook_receiver=False)
 
@@ -162,7 +165,7 @@ def test_they_are_read_with_as_many_questions_however_many_there_are(world: Worl
                 found = load_contexts(tx, rows, NOW)
             assert [case.row for case in found] == rows
             asked.append(len(said))
-    assert asked[0] == asked[1] == 4
+    assert asked[0] == asked[1] == 6
     assert [BOB.id in case.request.owners for case in found] == [number % 2 == 0 for number in range(60)]
 
 
@@ -204,7 +207,7 @@ def test_a_name_is_kept_as_it_was_first_noted(world: World) -> None:
     row = world.scheduled()
     world.takes_part(row, BOB, owned=False)
     world.takes_part(row, replace(BOB, username="robert"), owned=True)
-    assert world.case(row).request.names == {"alice", "bob"}
+    assert world.case(row).request.people.names == {"alice", "bob"}
 
 
 # How a use case comes to one

@@ -369,6 +369,56 @@ def test_only_a_superuser_makes_something_run_as_a_superuser(free: Plant) -> Non
     assert transfer(free, free.actor, row, "root").owner_id == root.id
 
 
+# Whose approval it was
+
+
+def _approved_by_bob(plant: Plant) -> tuple[Actor, ScheduledJob]:
+    bob = person(plant, "bob", *APPROVER)
+    return bob, decide(plant, "approve", bob, asked(plant, HOURLY))
+
+
+def _bob_assumes(plant: Plant, bob: Actor, row: ScheduledJob) -> None:
+    assume(plant, bob, row)
+
+
+def _it_is_given_to_bob(plant: Plant, _bob: Actor, row: ScheduledJob) -> None:
+    transfer(plant, plant.actor, row, "bob")
+
+
+def _bob_is_made_again_and_assumes(plant: Plant, _bob: Actor, row: ScheduledJob) -> None:
+    assume(plant, _made_again(plant, "bob"), row)
+
+
+def _bob_inherits_it(plant: Plant, _bob: Actor, _row: ScheduledJob) -> None:
+    administering(plant.store).add_user("keeper", plant.now, superuser=True)
+    administering(plant.store).remove_user("alice", plant.now, heir="bob")
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [_bob_assumes, _it_is_given_to_bob, _bob_is_made_again_and_assumes, _bob_inherits_it],
+    ids=lambda how: how.__name__.strip("_").replace("_", " "),
+)
+def test_the_approval_of_who_becomes_the_owner_lapses(plant: Plant, taken: Callable[..., None]) -> None:
+    bob, row = _approved_by_bob(plant)
+    taken(plant, bob, row)
+    found = now_of(plant, row)
+    reason = "bob has approved this and owns it now, so someone else must approve it."
+    assert (found.approval, found.approval_note, found.approved_by) == (ApprovalState.PENDING, reason, "")
+    [returned] = [each for each in events(plant) if each.act is EventType.RETURNED]
+    assert returned.data == {"reason": reason}
+    plant.now += HOUR
+    plant.work_off()
+    assert plant.results() == {}, "it does not run"
+    carol = approver(plant, "carol")
+    assert decide(plant, "approve", carol, row, version=shown(plant, row)).approved_by == "carol"
+
+
+def test_the_approval_of_another_stands_with_a_new_owner(plant: Plant) -> None:
+    _, row = _approved_by_bob(plant)
+    assert assume(plant, person(plant, "dave", *TAKES_OVER), row).approval is ApprovalState.APPROVED
+
+
 # No way to approve one's own
 
 
@@ -428,7 +478,7 @@ def _postpone(plant: Plant, who: Actor, row: ScheduledJob) -> None:
 def _made_again(plant: Plant, name: str) -> Actor:
     identity = administering(plant.store)
     remove_user(plant.store, name, plant.now)
-    again = identity.add_user(name, plant.now, superuser=True)
+    again = identity.add_user(name, plant.now, superuser=True, reuse_name=True)
     with plant.store.transaction(write=False) as tx:
         return actor_of(tx, again)
 
@@ -441,8 +491,8 @@ SEQUENCES = [
     pytest.param(_alice_comes_with_a_second_token, policy.OWN_REQUEST, id="come with a second token"),
     pytest.param(_bob_approves_and_then_changes_when_it_runs, policy.ONCE_CHANGED, id="approve, change, approve again"),
     pytest.param(_bob_approves_and_alice_changes_it, policy.OWN_REQUEST, id="change it after another has approved it"),
-    pytest.param(_alice_is_removed_and_made_again, policy.ONCE_OWNED, id="the requester is removed and made again"),
-    pytest.param(_bob_assumes_is_removed_and_made_again, policy.ONCE_OWNED, id="the owner is removed and made again"),
+    pytest.param(_alice_is_removed_and_made_again, policy.SAME_PERSON, id="the requester is removed and made again"),
+    pytest.param(_bob_assumes_is_removed_and_made_again, policy.SAME_PERSON, id="the owner is removed and made again"),
 ]
 
 

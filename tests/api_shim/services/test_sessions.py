@@ -116,6 +116,16 @@ def test_a_name_and_its_password_begin_a_session(door: Door) -> None:
     assert not visitor.actor.read_only
 
 
+@pytest.mark.parametrize("name", ["Alice", "ＡＬＩＣＥ"])
+def test_a_name_may_be_written_otherwise_and_is_the_same_also_when_attempts_are_counted(door: Door, name: str) -> None:
+    alice = door.user()
+    key = door.identity.add_token("alice", door.clock.now)
+    assert {door.resume(door.enter(name, secret)).actor.id for secret in (PASSWORD, key)} == {alice.id}
+    for number in range(11):
+        door.refused(("alice", name)[number % 2], "wrong")
+    assert TOO_MANY in door.refused(name, PASSWORD)
+
+
 @pytest.mark.parametrize("name", ["alice", ""])
 def test_a_token_is_enough_with_its_users_name_or_without(door: Door, name: str) -> None:
     alice = door.user()
@@ -151,7 +161,7 @@ def test_who_signs_in_with_a_token_that_only_reads_may_only_read(door: Door) -> 
         ("alice", "wrong"),
         ("alice", ""),
         ("alice", PASSWORD.upper()),
-        ("Alice", PASSWORD),
+        ("alicé", PASSWORD),
         ("bob", PASSWORD),
         ("", PASSWORD),
         ("nobody", PASSWORD),

@@ -64,7 +64,7 @@ NOT_BOB = "bob does not have permission to run this job."
 
 
 def test_what_they_own_stays_and_has_no_owner(world: World) -> None:
-    left = administering(world.store).remove_user("alice", NOW)
+    left = administering(world.store).remove_user("alice", NOW).left
     assert said(left) == [("nightly", None, ""), ("weekly", None, ""), ("wipe", None, "")]
     assert world.owners() == {"nightly": None, "weekly": None, "wipe": None}
     assert [user.username for user in world.all(User, "username")] == ["bob"]
@@ -72,7 +72,7 @@ def test_what_they_own_stays_and_has_no_owner(world: World) -> None:
 
 
 def test_an_heir_gets_what_they_may_run_and_that_is_remembered(world: World) -> None:
-    left = administering(world.store).remove_user("alice", NOW, heir="bob")
+    left = administering(world.store).remove_user("alice", NOW, heir="bob").left
     assert said(left) == [("nightly", "bob", ""), ("weekly", "bob", ""), ("wipe", None, NOT_BOB)]
     assert world.owners() == {"nightly": world.bob.id, "weekly": world.bob.id, "wipe": None}
     nightly, *_ = world.all(ScheduledJob, "name")
@@ -89,9 +89,9 @@ def test_an_heir_gets_what_they_may_run_and_that_is_remembered(world: World) -> 
 @pytest.mark.parametrize("heir", [None, "bob"])
 def test_what_is_foreseen_happens_and_foreseeing_changes_nothing(world: World, heir: str | None) -> None:
     before = (world.owners(), world.all(User, "username"), world.all(Token, "id"))
-    foreseen = administering(world.store).remove_user("alice", NOW, heir=heir, dry_run=True)
+    foreseen = administering(world.store).remove_user("alice", NOW, heir=heir, dry_run=True).left
     assert (world.owners(), world.all(User, "username"), world.all(Token, "id")) == before
-    assert said(administering(world.store).remove_user("alice", NOW, heir=heir)) == said(foreseen)
+    assert said(administering(world.store).remove_user("alice", NOW, heir=heir).left) == said(foreseen)
 
 
 def _inactive(world: World) -> None:

@@ -7,10 +7,11 @@ import logging
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from runpy import run_path
 from uuid import uuid4
@@ -29,9 +30,11 @@ from api_shim.domain.accounts import (
     PermissionUser,
     User,
     UserGroup,
+    UserName,
 )
-from api_shim.domain.audit import EventType, scheduled_job_event
+from api_shim.domain.audit import EventType, LocalAdministrator, account_event, scheduled_job_event
 from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob
+from api_shim.services.user_names import user_called
 from api_shim.store import Duplicate, Store, Transaction, database
 from api_shim.store.database import FILE_GONE, MIGRATIONS
 from api_shim.store.tables import jobs, metadata
@@ -285,6 +288,52 @@ def test_the_digest_of_before_all_code_was_covered_stays_that_of_the_module(
         [kept] = tx.all(Job)
     store.close()
     assert (kept.module_digest, kept.code_digest) == ("0" * 64, "")
+
+
+def test_the_names_that_accounts_have_had_are_those_of_the_audit_and_their_own(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = store_at("0013", empty_url, monkeypatch)
+    people = {name: make_user(name) for name in ("Alice", "ALICE", "bob", "Zoë", "robert")}
+    gone, unknown = make_user("carol"), make_user("dave")
+    day = timedelta(days=1)
+
+    def event(number: int, user: User, act: EventType, name: str, *, to: str = "", fields: Sequence[str] = ()) -> None:
+        changed = {"username": {"old": name, "new": to}} if to else {}
+        tx.record(account_event(user.id, name, act, NOW + number * day, LocalAdministrator("x"), fields, changed))
+
+    with store.transaction() as tx:
+        tx.add(*people.values())
+        event(1, gone, EventType.USER_ADDED, "Caroline")
+        event(2, gone, EventType.USER_CHANGED, "Caroline", to="carol", fields=["username"])
+        event(3, gone, EventType.USER_REMOVED, "carol")
+        # As it was recorded before the new name was.
+        event(4, people["robert"], EventType.USER_CHANGED, "rob", fields=["username"])
+        event(5, people["bob"], EventType.USER_CHANGED, "bob", fields=["is_active"])
+        event(6, unknown, EventType.USER_CHANGED, "dave", fields=["is_active"])
+    store.migrate()
+    with store.transaction(write=False) as tx:
+        found = {(row.user_id, row.normal): row for row in tx.all(UserName)}
+        assert user_called(tx, "zoË") == people["Zoë"]
+        assert [user_called(tx, name) for name in ("Alice", "ALICE", "alice")] == [
+            people["Alice"],
+            people["ALICE"],
+            None,
+        ]
+    store.close()
+    times = {key: (row.since, row.until, row.shared) for key, row in found.items()}
+    assert times == {
+        (people["Alice"].id, "alice"): (NOW, None, True),
+        (people["ALICE"].id, "alice"): (NOW, None, True),
+        (people["Zoë"].id, "zoë"): (NOW, None, False),
+        (people["bob"].id, "bob"): (NOW + 5 * day, None, False),
+        (people["robert"].id, "rob"): (NOW + 4 * day, NOW + 4 * day, False),
+        (people["robert"].id, "robert"): (NOW + 4 * day, None, False),
+        (gone.id, "caroline"): (NOW + day, NOW + 2 * day, False),
+        (gone.id, "carol"): (NOW + 2 * day, NOW + 3 * day, False),
+        (unknown.id, "dave"): (NOW + 6 * day, NOW + 6 * day, False),
+    }
+    assert "ALICE, Alice" in caplog.text
 
 
 def test_the_migrations_are_one_chain() -> None:

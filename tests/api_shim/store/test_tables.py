@@ -21,6 +21,7 @@ from api_shim.domain.accounts import (
     Token,
     User,
     UserGroup,
+    UserName,
 )
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import (
@@ -128,6 +129,7 @@ def full() -> list[Any]:
     )
     return [
         user,
+        UserName(id=uuid4(), user_id=user.id, normal="zoë", since=EXACT, until=EXACT, shared=True),
         group,
         Token(
             id=uuid4(),
@@ -181,7 +183,18 @@ def emptied(thing: Any) -> Any:
 def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
     nouns = {each for each in vars(model).values() if isinstance(each, type) and hasattr(each, "__dataclass_fields__")}
     of_model = {each for each in nouns if each.__module__ == model.__name__}
-    of_accounts = {User, Group, UserGroup, Token, Permission, PermissionUser, PermissionGroup, Password, Session}
+    of_accounts = {
+        User,
+        UserName,
+        Group,
+        UserGroup,
+        Token,
+        Permission,
+        PermissionUser,
+        PermissionGroup,
+        Password,
+        Session,
+    }
     assert set(TABLES) == {*of_model, *of_accounts, AuditEvent, AuditHead}
     for noun, table in TABLES.items():
         assert {each.name for each in fields(noun)} == set(table.columns.keys())

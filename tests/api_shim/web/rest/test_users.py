@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
 from api_shim.domain.ports import Announcement
+from approval_gate.lifecycle import ApprovalState
+from approval_gate.policy import REUSED_BY_SUPERUSERS
 from tests.acceptance.people import FAR, People, unique
 from tests.api_shim.in_process import InProcess
 from tests.live import eventually
@@ -301,6 +304,51 @@ def test_what_is_refused_is_told(
 ) -> None:
     answer = admin.request(method, address, json=body)
     assert (answer.status_code, answer.json()) == (status, told)
+
+
+def _approved(people: People, by: str) -> tuple[str, str]:
+    """Let somebody have approved something, and return its name and id."""
+    called, now = unique("approved"), datetime.now(UTC)
+    approval = {"approval": ApprovalState.APPROVED, "approved_by": by, "approved_at": now}
+    return called, people.scheduled("Greet", "alice", called, approved_by_id=UUID(people.id_of(by)), **approval)
+
+
+def test_who_takes_an_approver_away_is_told_what_they_approved_and_can_revoke_it(
+    server: InProcess, admin: httpx.Client, people: People
+) -> None:
+    may = (("extras.scheduledjob", "change", None), ("extras.job", "approve", None))
+    bob, carol = people.add(*may), people.add(*may)
+    (called, row), (other, another) = (_approved(people, by) for by in (bob, carol))
+
+    def named(name: str, row: str) -> dict[str, str]:
+        url = f"{server.origin}/api/extras/scheduled-jobs/{row}/"
+        return {"id": row, "object_type": "extras.scheduledjob", "url": url, "name": name}
+
+    told = admin.patch(f"{USERS}{bob}/", json={"is_active": False}).json()
+    assert (told["standing_approvals"], told["revoked_approvals"]) == ([named(called, row)], [])
+    told = admin.patch(f"{USERS}{bob}/", json={"is_active": False, "revoke_approvals": True}).json()
+    assert (told["standing_approvals"], told["revoked_approvals"]) == ([], [named(called, row)])
+    assert admin.get(f"/api/extras/scheduled-jobs/{row}/").json()["approval_state"] == "pending"
+    assert admin.delete(f"{USERS}{bob}/").status_code == 204, "there is nothing to tell any more"
+    assert admin.delete(f"{USERS}{carol}/", params={"revoke_approvals": "maybe"}).status_code == 400
+    gone = admin.delete(f"{USERS}{carol}/", params={"revoke_approvals": "true"})
+    expected = {"standing_approvals": [], "revoked_approvals": [named(other, another)]}
+    assert (gone.status_code, gone.json()) == (200, expected)
+
+
+def test_a_name_that_was_given_up_is_given_again_by_a_superuser_only(
+    server: InProcess, admin: httpx.Client, people: People
+) -> None:
+    gone = people.add()
+    assert admin.delete(f"{USERS}{gone}/").status_code == 204
+    refused = admin.post(USERS, json={"username": gone.upper()})
+    assert refused.status_code == 400
+    (sentence,) = refused.json()["username"]
+    assert sentence.startswith("Another account had this name until ")
+    with server.client(people.add(("users.user", "add", None))) as clerk:
+        told = clerk.post(USERS, json={"username": gone, "reuse_name": True})
+        assert (told.status_code, told.json()) == (403, {"detail": REUSED_BY_SUPERUSERS})
+    assert admin.post(USERS, json={"username": gone, "reuse_name": True}).status_code == 201
 
 
 def test_a_list_is_sorted_and_comes_in_pages(admin: httpx.Client) -> None:
