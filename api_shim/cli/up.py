@@ -114,10 +114,11 @@ def up(
     check_port(host, port)
     with private_files() as umask:
         close(settings)
-        process = worker_of(settings, worker, limit, umask)
-        with locked(settings.home), closing(open_store(settings, utc_now())) as store:
-            check_end(store)
-            serve(settings, store, process, host=host, port=port, demo=demo)
+        with locked(settings.home):
+            process = worker_of(settings, worker, limit, umask)
+            with closing(open_store(settings, utc_now())) as store:
+                check_end(store)
+                serve(settings, store, process, host=host, port=port, demo=demo)
     leave()
 
 

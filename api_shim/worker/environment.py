@@ -18,7 +18,7 @@ OURS = "SIGNOFF_"
 PASSED_ON = frozenset({"SIGNOFF_URL"})
 """Of ours: where the server is."""
 
-OF_PREFECTS_SERVER = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_", "PREFECT_UI_", "PREFECT_REDIS_")
+OF_PREFECTS_SERVER = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_", "PREFECT_REDIS_")
 """What the names of Prefect's variables begin with that only its server reads, old names too."""
 
 FOR_PROGRAMS = frozenset({"PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "PGSSLKEY", "CREDENTIALS_DIRECTORY"})
