@@ -6,6 +6,7 @@ Each setting is an environment variable:
 * ``SIGNOFF_DATABASE_URL``: the database. Default: an SQLite file in the home folder.
 * ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
+* ``SIGNOFF_JOBS_USER``: the user of this machine that the Jobs run as. Default: the server's own.
 * ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit, and from which the one that encrypts sensitive
   inputs is derived. Default: ``audit.key`` in the home folder.
 * ``SIGNOFF_ORIGIN``: the origin that people and programs use, of which links are made. Default: the address that the
@@ -25,7 +26,8 @@ import secrets
 import socket
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,6 +44,7 @@ WORKER = "signoff-worker"
 
 OWNER_ONLY = 0o700
 OWNER_FILE = 0o600
+FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 AUDIT_KEY_BYTES = 32
 NOT_FOR_OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
 """What the file of the audit's key may not allow; a group may read it."""
@@ -57,6 +60,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     jobs: str = "flows.examples"
     pool: str = "signoff"
+    jobs_user: str = ""
     audit_key_file: Path | None = None
     origin: str = ""
     trusted_proxies: str = ""
@@ -77,6 +81,31 @@ class Settings(BaseSettings):
     def proxies(self) -> list[str]:
         """The addresses and networks of the trusted reverse proxies."""
         return _separated(self.trusted_proxies)
+
+    @property
+    def kept_from_jobs(self) -> list[Path]:
+        """The files and folders that Jobs of another user must not be able to use."""
+        _, is_file, database = self.store_url.partition("sqlite:///")
+        return [self.home, *filter(None, [self.audit_key_file]), *([Path(database)] if is_file else [])]
+
+    def close_home(self) -> bool:
+        """Close what is in the home folder to other users, as ``make_home`` does the folder itself.
+
+        Returns:
+            whether they could reach it until now.
+
+        Raises:
+            Unavailable: it cannot be used.
+        """
+        try:
+            was_open = self.home.exists() and bool(self.home.stat().st_mode & FOR_OTHERS)
+            self.make_home()
+            for folder, _folders, files in os.walk(self.home):
+                for path in (Path(folder), *(Path(folder, name) for name in files)):
+                    _close(path)
+        except OSError as error:
+            raise Unavailable(f"The home folder {self.home} cannot be used: {error.strerror}.") from error
+        return was_open
 
     def make_home(self) -> Path:
         """Create the home folder, readable by its owner only, and return it.
@@ -169,6 +198,23 @@ def write_file(path: Path, text: str, *, replace: bool = True) -> None:
             fresh.unlink(missing_ok=True)
     except OSError as error:
         raise Unavailable(f"The file {path} cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def private_files() -> Iterator[int]:
+    """Make files and folders for their owner only, while this is entered; gives the umask that there was."""
+    umask = os.umask(FOR_OTHERS)
+    try:
+        yield umask
+    finally:
+        os.umask(umask)
+
+
+def _close(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if mode & FOR_OTHERS and not stat.S_ISLNK(mode):
+            path.chmod(stat.S_IMODE(mode) & ~FOR_OTHERS)
 
 
 def system_user() -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
+import sys
+import sysconfig
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -66,6 +69,73 @@ def lacking(what: str, why: str) -> NoReturn:
     if what in os.environ.get("SIGNOFF_TEST_REQUIRE", "").split(","):
         pytest.fail(f"This must run here: {why}")
     pytest.skip(why)
+
+
+# Another user
+
+
+@dataclass(frozen=True)
+class Nobody:
+    """A user who may do nothing, and what they can run here.
+
+    Args:
+        python: an interpreter of this version.
+        path: where it finds what is installed, and us.
+    """
+
+    python: str
+    path: str
+    name: str = "nobody"
+
+    def can_run(self) -> bool:
+        """Say whether they find what they need."""
+        code = "import importlib.util as u; raise SystemExit(not all(map(u.find_spec, ('prefect', 'api_shim'))))"
+        entry = pwd.getpwnam(self.name)
+        try:
+            return not subprocess.run(
+                [self.python, "-c", code],
+                user=entry.pw_uid,
+                group=entry.pw_gid,
+                extra_groups=[],
+                env={"PYTHONPATH": self.path},
+                cwd="/",
+                check=False,
+            ).returncode
+        except OSError:
+            return False
+
+
+@pytest.fixture(scope="session")
+def nobody(open_folder: Path) -> Nobody:
+    """Whom Jobs can run as, where the tests run as root; who has not this interpreter may have another one."""
+    if os.geteuid() != 0:
+        pytest.skip("another user needs root; that it is refused without is a test of its own")
+    path = os.pathsep.join((str(Path(__file__).parents[1]), sysconfig.get_path("purelib")))
+    system = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    # What is installed for this interpreter lacks this for one that is a patch older; it is the same by now.
+    (open_folder / "older").mkdir()
+    (open_folder / "older" / "async_timeout.py").write_text("from asyncio import timeout as timeout\n")
+    older = os.pathsep.join((path, str(open_folder / "older")))
+    for found in (Nobody(sys.executable, path), Nobody(system, older)):
+        if found.can_run():
+            return found
+    pytest.fail(f"nobody can run neither {sys.executable} nor {system} with what is installed in {path}")
+
+
+@pytest.fixture
+def as_nobody(nobody: Nobody, monkeypatch: pytest.MonkeyPatch) -> Nobody:
+    """The same, whose interpreter is what this process starts, too."""
+    monkeypatch.setattr(sys, "executable", nobody.python)
+    monkeypatch.setenv("PYTHONPATH", nobody.path)
+    return nobody
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody can reach, but not write to; pytest's own are closed."""
+    with tempfile.TemporaryDirectory(prefix="signoff-open-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 # Databases

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -29,6 +30,8 @@ from tests.factories import administering
 T = TypeVar("T")
 
 JOBS = Path(__file__).parent / "acceptance"
+MARK = "TESTED_HOME"
+"""A variable that everything has which a server of ours has started."""
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """No server here speaks TLS; a client that reads the machine's certificates takes 50 ms to make."""
 KEY = re.compile(r"^  ([a-z]+):(signoff_[0-9A-Za-z]{36})$", re.MULTILINE)
@@ -155,14 +158,20 @@ class Live(Server):
 
 
 def processes_of(home: Path) -> dict[int, str]:
-    """Return the processes that run Jobs for a home folder, with their command lines."""
-    mark, found = f"PREFECT_HOME={home / 'prefect'}\0".encode(), {}
+    """Return the processes that run Jobs for a home folder, with their command lines; not the server itself."""
+    mark, found = f"{MARK}={mark_of(home)}\0".encode(), {}
     for folder in Path("/proc").glob("[0-9]*"):
         # A process may end, or belong to somebody else.
         with contextlib.suppress(OSError):
-            if mark in (folder / "environ").read_bytes():
-                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if mark in (folder / "environ").read_bytes() and " up --demo " not in command:
+                found[int(folder.name)] = command
     return found
+
+
+def mark_of(home: Path) -> str:
+    """Return what marks the processes of a home folder, without naming it: what does is not for runs."""
+    return sha256(str(home).encode()).hexdigest()[:16]
 
 
 def stat_of(pid: int) -> list[str]:
@@ -205,8 +214,9 @@ def start(
     home.parent.mkdir(parents=True, exist_ok=True)
     log = home.parent / f"{home.name}-{uuid4().hex[:6]}.log"
     command = [sys.executable, *program, "up", "--demo", "--home", str(home), "--port", str(port), *options]
+    env = environment(**{MARK: mark_of(home)}, **env)
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=JOBS, env=environment(**env), stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=JOBS, env=env, stdout=out, stderr=subprocess.STDOUT)
     server = Live(
         origin=f"http://127.0.0.1:{port}", home=home, port=port, process=process, log=log, keys=dict(keys or {})
     )

@@ -29,6 +29,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/prefect_api/prefect_client.py": {"clock"},  # how long a worker has been silent
     "api_shim/client/client.py": {"clock"},  # how long somebody has waited
     "api_shim/cli/up.py": {"chance"},  # the password of Prefect's own clients
+    "api_shim/cli/jobs_user.py": {"environment"},  # what runs as another user are given
     "api_shim/cli/worker.py": {"environment"},  # where Prefect is, and where Jobs are imported from
     "api_shim/worker/prefect_calls.py": {"chance"},  # the id of a transition, as Prefect's own client makes it
     "api_shim/worker/prefect_ways.py": {"chance", "clock"},  # names, and the heartbeats of workers that have gone

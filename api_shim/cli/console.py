@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api_shim.services.audit_signing import open_store
-from api_shim.settings import Settings, utc_now
+from api_shim.settings import Settings, private_files, utc_now
 from api_shim.store import Store
 from approval_gate.errors import GateError
 
@@ -33,7 +33,9 @@ def opened(home: Path | None) -> Iterator[Store]:
     """Open the store of a home folder, and migrate it if needed."""
     settings = read_settings(home)
     settings.make_home()
-    with closing(open_store(settings, utc_now())) as store:
+    with private_files():
+        store = open_store(settings, utc_now())
+    with closing(store):
         yield store
 
 

@@ -3,6 +3,8 @@
 * Before it starts it checks the port, the lock on the home folder, that the audit ends where it should, and that the
   installed versions work together.
 * A key is printed when it is created, and never again.
+* What it makes is for its own user only; the worker's umask is the one that it was started with.
+* Where Jobs are not told to run as another user, it says what they can do then.
 * Ctrl-C or SIGTERM stops it within seconds, and ends the runs in progress.
 """
 
@@ -32,6 +34,7 @@ from starlette.types import ASGIApp
 
 from api_shim.app import build, create_app
 from api_shim.cli.console import Home, read_settings, say
+from api_shim.cli.jobs_user import checked_user
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_server import (
@@ -45,7 +48,7 @@ from api_shim.prefect_api.prefect_server import (
 )
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
-from api_shim.settings import WORKER, Settings, machine_name, server_zone, system_user, utc_now
+from api_shim.settings import WORKER, Settings, machine_name, private_files, server_zone, system_user, utc_now
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
 from api_shim.web.origins import Origins, read_origin
@@ -69,6 +72,11 @@ WORKER_GRACE = 5.0
 
 WORKS_WITHIN = 30
 """Seconds to wait for the worker before the server reports that it is running."""
+
+
+CAN_DO_THE_SAME = (
+    "Jobs run as {user}, as this server does, and can do what it can: set SIGNOFF_JOBS_USER, or use signoff worker."
+)
 
 
 class Worker(StrEnum):
@@ -104,9 +112,13 @@ def up(
     log_to_terminal()
     settings = read_settings(home)
     check_port(host, port)
-    with locked(settings.make_home()), closing(open_store(settings, utc_now())) as store:
-        check_end(store)
-        serve(settings, store, worker_of(settings, worker, limit), host=host, port=port, demo=demo)
+    with private_files() as umask:
+        close(settings)
+        with locked(settings.home):
+            process = worker_of(settings, worker, limit, umask)
+            with closing(open_store(settings, utc_now())) as store:
+                check_end(store)
+                serve(settings, store, process, host=host, port=port, demo=demo)
     leave()
 
 
@@ -140,6 +152,15 @@ def check_port(host: str, port: int) -> None:
         raise Unavailable(message) from error
 
 
+def close(settings: Settings) -> None:
+    """Make the home folder, or close it to other users."""
+    if settings.close_home():
+        logger.warning(
+            "The home folder %s was open to other users, and is not any more. They may have read its keys.",
+            settings.home,
+        )
+
+
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
     """Lock a home folder against a second server.
@@ -155,16 +176,20 @@ def locked(home: Path) -> Iterator[None]:
         yield
 
 
-def worker_of(settings: Settings, worker: Worker, limit: int) -> WorkerProcess | None:
+def worker_of(settings: Settings, worker: Worker, limit: int, umask: int) -> WorkerProcess | None:
     """Return the worker process to start; None for none.
 
     Args:
         settings: the settings of the server.
         worker: how the worker starts runs.
         limit: how many runs there may be at once; 0 for a number that suits this machine.
+        umask: what it has.
     """
     if worker is Worker.NONE:
         return None
+    user = checked_user(settings)
+    if not user:
+        say(CAN_DO_THE_SAME.format(user=system_user()))
     options = WorkerOptions(
         pool=settings.pool,
         name="signoff up",
@@ -173,9 +198,10 @@ def worker_of(settings: Settings, worker: Worker, limit: int) -> WorkerProcess |
         limit=limit,
         way=Way(worker),
         grace=WORKER_GRACE,
+        jobs_user=user,
         attached=True,
     )
-    return WorkerProcess(options)
+    return WorkerProcess(options, umask=umask)
 
 
 def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, host: str, port: int, demo: bool) -> None:

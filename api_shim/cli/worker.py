@@ -2,6 +2,7 @@
 
 * It reaches Prefect as every worker does: by ``PREFECT_API_URL`` and ``PREFECT_API_AUTH_STRING``, which is ``user:key``
   of an account that has ``prefect.write``.
+* Started as root, it can run the Jobs as another user (``SIGNOFF_JOBS_USER``).
 * It is woken where it shares the home folder with the server; elsewhere it looks for runs at intervals.
 """
 
@@ -14,8 +15,9 @@ from typing import Annotated
 import typer
 
 from api_shim.cli.console import Home, read_settings
+from api_shim.cli.jobs_user import checked_user
 from api_shim.prefect_api.prefect_server import path_of_jobs
-from api_shim.worker.process import Way, WorkerOptions
+from api_shim.worker.process import HOME, Way, WorkerOptions
 from api_shim.worker.supervisor import COMMAND
 from approval_gate.errors import Invalid
 
@@ -51,7 +53,8 @@ def worker(
         queues=(*(queue or ()),),
         limit=limit,
         way=way,
+        jobs_user=checked_user(settings),
     )
-    os.environ["PYTHONPATH"] = path_of_jobs()
+    os.environ |= {"PYTHONPATH": path_of_jobs(), HOME: options.home}
     # In place of this process, which has much imported that a worker does not need.
     os.execv(sys.executable, [*COMMAND, options.to_json()])  # noqa: S606 - no shell is meant

@@ -6,6 +6,7 @@
 * A module that must not be imported before a fork is left to the children; why is said once.
 * A fork server that dies takes its children with it; they count as killed, and the next fork has a new server.
 * Whatever a child has started is in its process group, and ends with it.
+* Where Jobs run as another user, the fork server does from its start: no code of theirs is ever run by the worker's.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from api_shim.worker.jobs_user import JobsUser
 from api_shim.worker.stamps import stamp
 
 logger = logging.getLogger("signoff")
@@ -61,13 +63,21 @@ class Child:
         returncode: its exit status, negative for a signal; None while it runs.
         peak: bytes of memory that it had at most; 0 when nobody knows.
         killed: we have killed it.
+        user: whose it is; None for the worker's own.
     """
 
     pid: int
     returncode: int | None = None
     peak: int = 0
     killed: bool = False
+    user: JobsUser | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self.user is None:
+            os.killpg(self.pid, number)
+        else:
+            self.user.end_group(self.pid, number)
 
     def signal(self, number: signal.Signals) -> None:
         """Signal it and all that it has started.
@@ -79,7 +89,13 @@ class Child:
             # Somebody else may have its number by now.
             raise ProcessLookupError(self.pid)
         self.killed = self.killed or number == signal.SIGKILL
-        os.killpg(self.pid, number)
+        self._signal_group(number)
+
+    def lose(self) -> None:
+        """Note that it has died with its fork server, and kill what it has started, which does not."""
+        with suppress(ProcessLookupError, PermissionError):
+            self._signal_group(signal.SIGKILL)
+        self.end(-signal.SIGKILL)
 
     def end(self, status: int, peak: int = 0) -> None:
         """Note that it has ended."""
@@ -94,12 +110,18 @@ class ForkServer:
         process: it.
         reader: what it says.
         writer: what it is told.
+        user: whose it is; None for the worker's own.
     """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        user: JobsUser | None = None,
     ) -> None:
         self.forks = 0
+        self._user = user
         self._process = process
         self._reader = reader
         self._writer = writer
@@ -112,12 +134,15 @@ class ForkServer:
         self._listening: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, setup: Mapping[str, Any], environment: Mapping[str, str]) -> ForkServer:
+    async def start(
+        cls, setup: Mapping[str, Any], environment: Mapping[str, str], user: JobsUser | None = None
+    ) -> ForkServer:
         """Start one, and wait until it can fork.
 
         Args:
             setup: what ``prefect_zygote`` is told at its start.
             environment: what it has, and its children have.
+            user: who it is to run as; None for the worker's own.
 
         Raises:
             Unfit: a module cannot be imported before a fork.
@@ -125,14 +150,19 @@ class ForkServer:
         """
         ours, its = socket.socketpair()
         with its:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", ZYGOTE, json.dumps({**setup, "socket": its.fileno()})),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[its.fileno()],
-                env=environment,
-                start_new_session=True,
-            )
-        server = cls(process, *await asyncio.open_unix_connection(sock=ours))
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-m", ZYGOTE, json.dumps({**setup, "socket": its.fileno()})),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=[its.fileno()],
+                    env=environment,
+                    start_new_session=True,
+                    **(user.identity if user else {}),
+                )
+            except OSError as error:
+                ours.close()
+                raise ForkFailed(f"The system makes no process for it: {error.strerror}.") from error
+        server = cls(process, *await asyncio.open_unix_connection(sock=ours), user)
         try:
             async with asyncio.timeout(READY_WITHIN):
                 await server._become_ready()
@@ -217,11 +247,12 @@ class ForkServer:
     def _take(self, said: Any) -> None:
         match said:
             case {"forked": number, "pid": pid}:
-                child = self._children[pid] = Child(pid)
+                child = self._children[pid] = Child(pid, user=self._user)
                 asked = self._asked.get(number)
                 if asked is None or asked.done():
                     # Nobody waits for it any more.
-                    child.signal(signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        child.signal(signal.SIGKILL)
                 else:
                     asked.set_result(child)
             case {"refused": number, "why": why}:
@@ -264,10 +295,7 @@ class ForkServer:
             self._kill()
             await self._process.wait()
         for child in [*self._children.values()]:
-            # Its children die with it, but what they have started does not.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.end(-signal.SIGKILL)
+            child.lose()
         self._children.clear()
         for asked in self._asked.values():
             if not asked.done():
@@ -293,10 +321,18 @@ class ForkServers:
         modules: those of the Jobs.
         setup: what else ``prefect_zygote`` is told at its start.
         environment: what the children have.
+        user: who they run as; None for the worker's own.
     """
 
-    def __init__(self, modules: Collection[str], setup: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        modules: Collection[str],
+        setup: Mapping[str, Any],
+        environment: Mapping[str, str],
+        user: JobsUser | None = None,
+    ) -> None:
         self.environment = dict(environment)
+        self._user = user
         self._modules = tuple(modules)
         self._setup = setup
         self._current: ForkServer | None = None
@@ -355,7 +391,7 @@ class ForkServers:
         while True:
             modules = [module for module in self._modules if module not in self._unfit]
             try:
-                return await ForkServer.start({**self._setup, "modules": modules}, self.environment)
+                return await ForkServer.start({**self._setup, "modules": modules}, self.environment, self._user)
             except Unfit as unfit:
                 self._unfit.add(unfit.module)
                 logger.warning("The module %s is imported anew by each run: %s.", unfit.module, unfit)

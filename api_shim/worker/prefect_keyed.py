@@ -1,5 +1,6 @@
-"""Prefect's process worker, whose runs have a key of their own and never the worker's.
+"""Prefect's process worker, whose runs have a key of their own and never the worker's, nor what is the server's own.
 
+* What is the server's own is left out of the environment of a run, also where Prefect has read it from files.
 * The key of a run is in the environment of its process, where the worker's would stand. Without one the run is not
   started: it would have to be with the worker's, which is good for all runs and for the whole of Prefect.
 * Prefect sets the worker's settings above the environment of a run that has a command of its own. While such a run is
@@ -15,6 +16,7 @@ import anyio.abc
 from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from api_shim.worker.environment import is_servers_own
 from api_shim.worker.prefect_calls import KeyedCalls
 
 if TYPE_CHECKING:
@@ -34,8 +36,19 @@ NO_KEY = (
 )
 
 
+class OurJobConfiguration(ProcessJobConfiguration):
+    """How one run is started."""
+
+    def prepare_for_flow_run(self, *run: Any, **more: Any) -> None:
+        """Leave out of its environment what the worker has left out of its own."""
+        super().prepare_for_flow_run(*run, **more)
+        self.env = {name: value for name, value in self.env.items() if not is_servers_own(name)}
+
+
 class KeyedWorker(ProcessWorker):
     """Starts each run in a process from nothing, with the run's own key."""
+
+    job_configuration = OurJobConfiguration
 
     _calls: KeyedCalls | None = None
 

@@ -4,7 +4,7 @@
 * It signs in to Prefect with the key of its run; the fork server has none.
 * It has the environment, the folder, the umask and the signals that such a process has, and random numbers of its own.
 * A Job that asks to be isolated, or a run whose environment is not the fork server's, gets a new interpreter in the
-  child's place: the same process, and so all of the above holds for it.
+  child's place: the same process, and so all of the above holds for it. So does a run that has a command of its own.
 * When it ends, its log and its events have been sent, as at the end of any Python program.
 """
 
@@ -47,7 +47,8 @@ def be_run(request: Mapping[str, Any], *, zygote: int, begins: int, umask: int) 
 
     Args:
         request: ``env``, ``cwd``, ``job`` (class path of the Job), ``fresh`` (whether it needs a new interpreter),
-            ``output`` (whether what it prints is shown) and ``known`` (what ``prefect_handed`` hands over).
+            ``command`` (what that is in place of the engine; empty for the engine), ``output`` (whether what it
+            prints is shown) and ``known`` (what ``prefect_handed`` hands over).
         zygote: the process that it was forked from.
         begins: a descriptor, closed when it leads its group.
         umask: what such a process has.
@@ -58,7 +59,8 @@ def be_run(request: Mapping[str, Any], *, zygote: int, begins: int, umask: int) 
         os.close(begins)
         _settle(request, umask)
         if request["fresh"] or asks_for_isolation(request["job"]):
-            os.execve(sys.executable, [sys.executable, "-m", ENGINE], request["env"])  # noqa: S606 - no shell is meant
+            command = request["command"] or [sys.executable, "-m", ENGINE]
+            os.execvpe(command[0], command, request["env"])  # noqa: S606 - no shell is meant
         sign_in(request["env"])
         if request["known"]:
             hand_over(**request["known"])

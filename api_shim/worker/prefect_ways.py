@@ -1,6 +1,7 @@
 """The ways to start runs: in forked children, or each in a process from nothing, as Prefect's process worker does.
 
-The first is tried; where it cannot be had, the second works as well, only slower, and the reason is told.
+The first is tried; where it cannot be had, the second works as well, only slower, and the reason is told. Where Jobs
+run as another user there is no second: each run that asks for it gets a new interpreter in a forked child's place.
 """
 
 from __future__ import annotations
@@ -10,20 +11,29 @@ import logging
 import os
 import socket
 import sys
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import Worker
-from prefect.settings import get_current_settings
+from prefect.settings import (
+    PREFECT_SERVER_API_AUTH_STRING,
+    PREFECT_SERVER_DATABASE_CONNECTION_URL,
+    PREFECT_SERVER_DATABASE_PASSWORD,
+    get_current_settings,
+    temporary_settings,
+)
 from prefect.workers.process import ProcessWorker
 
 from api_shim.worker.capacity import limit_here
 from api_shim.worker.fork_server import ForkFailed, ForkServers
+from api_shim.worker.jobs_user import JobsUser
 from api_shim.worker.prefect_keyed import KeyedWorker
 from api_shim.worker.process import Way, WorkerOptions, is_alive
 from api_shim.worker.wake import Listener
+from approval_gate.errors import Unavailable
 
 logger = logging.getLogger("signoff")
 
@@ -35,23 +45,44 @@ SILENT_AFTER = timedelta(minutes=1)
 """What has not told for this long that it is there will not any more."""
 
 
+SERVERS_SECRETS = (
+    PREFECT_SERVER_API_AUTH_STRING,
+    PREFECT_SERVER_DATABASE_CONNECTION_URL,
+    PREFECT_SERVER_DATABASE_PASSWORD,
+)
+"""What Prefect may have read from a file in the folder that it was started in, and would give to each run."""
+
+
 class CannotWarm(Exception):
     """Why runs cannot be started in forked children here."""
 
 
-async def make_worker(options: WorkerOptions, folder: str, listener: Listener | None) -> ProcessWorker:
+def forgetting() -> AbstractContextManager[object]:
+    """Forget the secrets of Prefect's server while this is entered, so that no run is given them."""
+    return temporary_settings(restore_defaults=SERVERS_SECRETS)
+
+
+async def make_worker(
+    options: WorkerOptions, folder: str, listener: Listener | None, user: JobsUser | None
+) -> ProcessWorker:
     """Return the worker that the options ask for, as soon as Prefect answers.
 
     Args:
         options: what it is told.
         folder: where runs may work; this worker's own.
         listener: hears when there is work.
+        user: who runs run as; None for this process's own.
+
+    Raises:
+        Unavailable: runs cannot be started as that user.
     """
     logging.getLogger(QUIET).setLevel(logging.WARNING)
-    if options.way is Way.WARM:
+    if options.way is Way.WARM or user is not None:
         try:
-            return await _warm(options, folder, listener)
+            return await _warm(options, folder, listener, user)
         except CannotWarm as why:
+            if user is not None:
+                raise Unavailable(f"No run can be started as {user.name}: {why}.") from why
             logger.warning("Each run gets a process from nothing, by Prefect's process worker: %s.", why)
     await _answering(options)
     return KeyedWorker(
@@ -63,7 +94,7 @@ async def make_worker(options: WorkerOptions, folder: str, listener: Listener | 
     )
 
 
-async def _warm(options: WorkerOptions, folder: str, listener: Listener | None) -> ProcessWorker:
+async def _warm(options: WorkerOptions, folder: str, listener: Listener | None, user: JobsUser | None) -> ProcessWorker:
     if sys.platform != "linux":
         raise CannotWarm(f"processes are not forked safely on {sys.platform}")
     try:
@@ -74,7 +105,11 @@ async def _warm(options: WorkerOptions, folder: str, listener: Listener | None) 
     if why := misfit():
         raise CannotWarm(why)
     setup = {"folder": folder, "certificates": certificates(folder)}
-    servers = ForkServers(options.modules, setup, worker_environment())
+    environment = worker_environment()
+    if user is not None:
+        environment = user.adapt(environment, folder)
+    anew = options.way is Way.PROCESS
+    servers = ForkServers(() if anew else options.modules, setup, environment, user)
     try:
         await asyncio.gather(servers.ready(), _answering(options))
     except ForkFailed as error:
@@ -84,6 +119,8 @@ async def _warm(options: WorkerOptions, folder: str, listener: Listener | None) 
         listener,
         grace=options.grace,
         folder=folder,
+        user=user,
+        anew=anew,
         work_pool_name=options.pool,
         work_queues=[*options.queues],
         name=name_of(options),
@@ -138,4 +175,6 @@ def certificates(folder: str) -> str | None:
     one = certifi.contents().partition(end)[0] + end + "\n"
     path = Path(folder) / "one.pem"
     path.write_text(one)
+    # Runs may be another user's.
+    path.chmod(0o644)
     return str(path)

@@ -8,6 +8,8 @@
 * What nobody needs is not told to Prefect: that a run is being submitted, and which labels the worker has. What is
   known is not asked again.
 * A stop ends the children: they are asked to, and killed when they have not in time.
+* Where Jobs run as another user, every run does, whatever it is: what is not forked has a new interpreter, or its own
+  command, in a child's place. Prefect's process worker, which would start it as this one's user, starts none.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shlex
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -31,9 +34,11 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorkerResult
 from pydantic import PrivateAttr
 
 from api_shim.worker.capacity import killed_for_memory
+from api_shim.worker.environment import is_servers_own
 from api_shim.worker.fork_server import Child, ForkFailed, ForkServers
+from api_shim.worker.jobs_user import JobsUser
 from api_shim.worker.prefect_calls import WorkerCalls
-from api_shim.worker.prefect_keyed import WORKERS_OWN, KeyedWorker
+from api_shim.worker.prefect_keyed import WORKERS_OWN, KeyedWorker, OurJobConfiguration
 from api_shim.worker.prefect_starter import Executions, executions
 from api_shim.worker.wake import Listener
 from approval_gate.admission import LEASE
@@ -58,7 +63,7 @@ OF_A_RUN = "PREFECT__"
 """What the names of variables begin with that each run has its own of."""
 
 
-class WarmJobConfiguration(ProcessJobConfiguration):
+class WarmJobConfiguration(OurJobConfiguration):
     """How one run is started."""
 
     _job: str = PrivateAttr(default="")
@@ -96,6 +101,11 @@ class WarmJobConfiguration(ProcessJobConfiguration):
             return "its code is to be fetched first"
         return "" if self._job else "it is no Job"
 
+    @property
+    def own_command(self) -> list[str]:
+        """What is to be started in place of Prefect's engine; nothing for the engine."""
+        return shlex.split(self.command or "") if self._command_configured else []
+
 
 class WarmWorker(KeyedWorker):
     """Starts runs of Jobs in forked children.
@@ -105,6 +115,8 @@ class WarmWorker(KeyedWorker):
         listener: hears when there is work; None to look at intervals only.
         grace: seconds that children have to end by themselves when the worker stops.
         folder: where the children work.
+        user: who runs run as; None for this process's own.
+        anew: each run has a new interpreter.
         options: those of Prefect's workers.
     """
 
@@ -116,13 +128,23 @@ class WarmWorker(KeyedWorker):
         return "signoff-warm"
 
     def __init__(
-        self, servers: ForkServers, listener: Listener | None, *, grace: float, folder: str, **options: Any
+        self,
+        servers: ForkServers,
+        listener: Listener | None,
+        *,
+        grace: float,
+        folder: str,
+        user: JobsUser | None = None,
+        anew: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self._servers = servers
         self._listener = listener
         self._grace = grace
         self._folder = folder
+        self._user = user
+        self._anew = anew
         self._stack = contextlib.AsyncExitStack()
         self._executions: Executions | None = None
         self._upcoming: list[WorkerFlowRunResponse] = []
@@ -249,10 +271,13 @@ class WarmWorker(KeyedWorker):
         """Execute a run to its end."""
         try:
             why_not = await self._why_not_forked(configuration)
-            if why_not or not isinstance(configuration, WarmJobConfiguration):
+            if why_not:
                 logger.info("The run %s gets a process from nothing: %s.", flow_run.name, why_not)
+            if self._user is None and (why_not or not isinstance(configuration, WarmJobConfiguration)):
                 return await super().execute(flow_run, configuration, task_status)
-            return await self._fork(flow_run, configuration, task_status or anyio.TASK_STATUS_IGNORED)
+            assert isinstance(configuration, WarmJobConfiguration)  # noqa: S101 - said to the type checker
+            anew = self._anew or bool(why_not)
+            return await self._fork(flow_run, configuration, task_status or anyio.TASK_STATUS_IGNORED, anew=anew)
         finally:
             # There is room now.
             self._woken.set()
@@ -269,12 +294,19 @@ class WarmWorker(KeyedWorker):
         return ""
 
     async def _fork(
-        self, flow_run: FlowRun, configuration: WarmJobConfiguration, task_status: anyio.abc.TaskStatus[int]
+        self,
+        flow_run: FlowRun,
+        configuration: WarmJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int],
+        *,
+        anew: bool,
     ) -> ProcessWorkerResult:
         assert self._executions is not None  # noqa: S101 - said to the type checker
         known = await self.client.forks(flow_run)
         environment = {name: value for name, value in configuration.env.items() if value is not None}
-        with _folder_for(configuration, self._folder) as folder:
+        if self._user is not None:
+            environment = self._user.adapt(environment, self._folder)
+        with self._folder_for(configuration) as folder:
 
             async def start(more: dict[str, str]) -> Child:
                 return await self._servers.fork(
@@ -282,7 +314,8 @@ class WarmWorker(KeyedWorker):
                         "env": environment | {"PREFECT__FLOW_RUN_ID": str(flow_run.id), LEASE: self.name} | more,
                         "cwd": folder,
                         "job": configuration.job,
-                        "fresh": _shared(environment) != _shared(self._servers.environment),
+                        "command": configuration.own_command,
+                        "fresh": anew or _shared(environment) != _shared(self._servers.environment),
                         "output": configuration.stream_output,
                         "known": known,
                     }
@@ -290,6 +323,13 @@ class WarmWorker(KeyedWorker):
 
             status, pid = await self._executions.execute(flow_run, start, task_status)
         return ProcessWorkerResult(status_code=status, identifier=str(pid))
+
+    def _folder_for(self, configuration: ProcessJobConfiguration) -> contextlib.AbstractContextManager[str]:
+        if configuration.working_dir:
+            return contextlib.nullcontext(str(configuration.working_dir))
+        if self._user is not None:
+            return self._user.folder(self._folder)
+        return tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True)
 
     def _explain(self, child: Child) -> str:
         """Return what there is to say about the end of a child, if it is more than its status."""
@@ -311,12 +351,7 @@ def _shared(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _folder_for(configuration: ProcessJobConfiguration, parent: str) -> contextlib.AbstractContextManager[str]:
-    if configuration.working_dir:
-        return contextlib.nullcontext(str(configuration.working_dir))
-    return tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True)
-
-
 def worker_environment() -> dict[str, str]:
     """Return the environment that this worker gives to each run, beside what is the run's own."""
-    return _shared({**os.environ, **get_current_settings().to_environment_variables(exclude_unset=True)})
+    whole = {**os.environ, **get_current_settings().to_environment_variables(exclude_unset=True)}
+    return {name: value for name, value in _shared(whole).items() if not is_servers_own(name)}

@@ -6,7 +6,8 @@
 * It never talks to Prefect's server, has no key for it, and executes nothing of a Job but its module.
 * What a child does is told in ``prefect_run``.
 * What a child has started, and is still there when it ends, ends with it.
-* When the worker goes, everything goes: the children, what they have started, and the folder that they work in.
+* When the worker goes, everything goes: the children, what they have started, and the folder that they work in, as far
+  as it is this process's own user who may remove it.
 
 It is asked in lines of JSON: ``fork`` (a number) beside what ``prefect_run`` is told. It says ``importing``, and
 ``ready`` or ``unfit``; then ``forked`` or ``refused``, and ``exited``.

@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from api_shim.worker.process import SERVERS_OWN, WorkerOptions
+from api_shim.worker.environment import for_a_worker
+from api_shim.worker.process import HOME, WorkerOptions
 
 logger = logging.getLogger("signoff")
 
@@ -33,10 +34,13 @@ class WorkerProcess:
     Args:
         options: what it is told.
         command: what starts it, with the options behind it.
+        umask: what it has; -1 for that of this process, which may be stricter than runs expect.
     """
 
-    def __init__(self, options: WorkerOptions, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, options: WorkerOptions, command: Sequence[str] = COMMAND, *, umask: int = -1) -> None:
         self._command = [*command, options.to_json()]
+        self._home = options.home
+        self._umask = umask
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="signoff-worker", daemon=True)
@@ -72,9 +76,9 @@ class WorkerProcess:
             pause = min(LONGEST_PAUSE, pause * 2)
 
     def _run(self) -> int:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(SERVERS_OWN)}
+        environment = for_a_worker(os.environ, self._home) | {HOME: self._home}
         with subprocess.Popen(  # noqa: S603 - our own command
-            self._command, stdin=subprocess.PIPE, env=environment
+            self._command, stdin=subprocess.PIPE, env=environment, umask=self._umask
         ) as process:
             self._process = process
             if self._stopping.is_set():

@@ -1,4 +1,4 @@
-"""Jobs that say how they are executed; each may run on a warm worker's queue or on a process worker's."""
+"""Jobs that say how they are executed; each may run on a warm worker's queue, a process worker's, or another user's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prefect.settings import get_current_settings
 from flows import DryRunVar, IntegerVar, Job, StringVar, register_jobs
 
 name = "Workers"
-BOTH = ("warm", "process")
+WAYS = ("warm", "process", "nobody")
 
 
 class Surroundings(Job):
@@ -26,7 +26,7 @@ class Surroundings(Job):
     class Meta:
         name = "Surroundings"
         has_sensitive_variables = False
-        job_queues = BOTH
+        job_queues = WAYS
 
     def run(self) -> dict[str, Any]:
         os.umask(mask := os.umask(0o077))
@@ -36,6 +36,7 @@ class Surroundings(Job):
             "files": sorted(os.listdir()),  # noqa: PTH208 - of this folder
             "leads a group": os.getpgid(0) == os.getpid(),
             "umask": mask,
+            "user": os.getuid(),
             "chance": random.random(),
             "heartbeat": get_current_settings().flows.heartbeat_frequency,
             "program": Path("/proc/self/cmdline").read_text().split("\0")[1:4],
@@ -69,7 +70,7 @@ class Flows(Job):
     class Meta:
         name = "Flows"
         has_sensitive_variables = False
-        job_queues = BOTH
+        job_queues = WAYS
 
     def run(self) -> list[int]:
         return [doubled(1), asyncio.run(doubled_at_once(1, 2, 3))]
@@ -79,7 +80,7 @@ class Talk(Job):
     class Meta:
         name = "Talk"
         has_sensitive_variables = False
-        job_queues = BOTH
+        job_queues = WAYS
 
     def run(self) -> str:
         for number in range(300):
@@ -91,7 +92,7 @@ class Raise(Job):
     class Meta:
         name = "Raise"
         has_sensitive_variables = False
-        job_queues = BOTH
+        job_queues = WAYS
 
     def run(self) -> None:
         raise ValueError("broken on purpose")
@@ -102,7 +103,7 @@ class Tired(Job):
         name = "Tired"
         has_sensitive_variables = False
         soft_time_limit = 1
-        job_queues = BOTH
+        job_queues = WAYS
 
     def run(self) -> None:
         time.sleep(60)
@@ -113,7 +114,7 @@ class Slow(Job):
         name = "Slow"
         has_sensitive_variables = False
         time_limit = 1
-        job_queues = BOTH
+        job_queues = WAYS
 
     def run(self) -> None:
         time.sleep(60)
@@ -126,7 +127,7 @@ class Deaf(Job):
         name = "Deaf"
         has_sensitive_variables = False
         time_limit = 1
-        job_queues = BOTH
+        job_queues = WAYS
 
     def run(self) -> None:
         while True:
@@ -145,7 +146,7 @@ class Start(Job):
     class Meta:
         name = "Start"
         has_sensitive_variables = False
-        job_queues = BOTH
+        job_queues = WAYS
 
     def run(self, *, file: str, seconds: int) -> None:
         started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)"])
@@ -163,7 +164,7 @@ class Asked(Job):
         name = "Asked"
         has_sensitive_variables = False
         approval_required = True
-        job_queues = BOTH
+        job_queues = WAYS
 
     def run(self, *, dryrun: bool, file: str) -> str:
         with Path(file).open("a") as lines:
@@ -177,7 +178,7 @@ class Noted(Job):
     class Meta:
         name = "Noted"
         has_sensitive_variables = False
-        job_queues = BOTH
+        job_queues = WAYS
 
     def run(self, *, file: str) -> float:
         with Path(file).open("a") as lines:

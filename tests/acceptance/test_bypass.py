@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
+import pwd
+import secrets
 import shutil
 import sqlite3
 import subprocess
@@ -25,11 +27,11 @@ import pytest
 
 from api_shim.services.run_credentials import NOT_FOR_RUNS
 from api_shim.store import Store
-from approval_gate.admission import RUN_KEY
+from approval_gate.admission import LEASE, RUN_KEY
 from approval_gate.policy import EDITED, MAY_NOT_SWITCH, NOT_ITS_RUN, NOT_ITS_WORKER
 from tests.acceptance.people import FAR, RESULTS, People, unique
 from tests.databases import rewrite_audit, store_of
-from tests.live import Live, environment, eventually
+from tests.live import Live, environment, eventually, start
 
 pytestmark = pytest.mark.slow
 
@@ -576,3 +578,45 @@ def test_an_audit_that_is_rewritten_with_its_key_is_found_by_a_head_that_prefect
         store.seal.keep(tx.sign_audit())
     assert "none changed or missing" in copied.cli("audit", "verify")
     assert refused(copied, "verify", "--head", head["hash"])
+
+
+# A Job that looks for what would make it the server
+
+
+@pytest.mark.parametrize("whose", ["the server's own user", "another user"])
+def test_a_job_finds_nothing_of_the_servers(
+    request: pytest.FixtureRequest, open_folder: Path, free_port: Callable[[], int], whose: str
+) -> None:
+    other = {"SIGNOFF_JOBS_USER": request.getfixturevalue("as_nobody").name} if whose == "another user" else {}
+    # Where everybody can reach it, so that it is closed by itself or not at all.
+    home, key = open_folder / f"of {whose}", open_folder / f"key for {whose}"
+    key.touch(mode=0o600)
+    key.write_text(secrets.token_hex(32))
+    database = f"sqlite:///{home}/signoff.db"
+    server = start(
+        home,
+        free_port(),
+        SIGNOFF_JOBS="jobs_that_seek",
+        SIGNOFF_DATABASE_URL=database,
+        SIGNOFF_AUDIT_KEY_FILE=str(key),
+        DATABASE=database,
+        PGPASSWORD="hunter2",
+        **other,
+    )
+    try:
+        with server.client() as admin:
+            data = {"server": server.process.pid, "home": str(home), "key": str(key)}
+            made = admin.post("/api/extras/jobs/Seek/run/", json={"data": data}).json()["job_result"]
+            result = eventually(lambda: (found := admin.get(made["url"]).json())["date_done"] and found)
+    finally:
+        server.stop()
+    found = result["result"]
+    assert found is not None, result["traceback"]
+    said, log = json.dumps([found["environment"], found["commands"]]), server.log.read_text()
+    assert not [secret for secret in (str(home), str(key), "hunter2", "sqlite") if secret in said]
+    assert {name for name in found["environment"] if name.startswith(("SIGNOFF_", "PREFECT_SERVER_"))} == {LEASE}
+    assert ("can do what it can: set SIGNOFF_JOBS_USER" in log) is not bool(other)
+    if other:
+        assert (found["user"], found["used"]) == (pwd.getpwnam("nobody").pw_uid, [])
+    open_to_others = [path for path in (home, *home.rglob("*")) if path.lstat().st_mode & 0o077]
+    assert open_to_others == []

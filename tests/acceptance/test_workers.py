@@ -1,12 +1,14 @@
-"""One contract for both ways to start runs: in forked children, and each in a process from nothing.
+"""One contract for all ways to start runs: in forked children, each in a process from nothing, and as another user.
 
-A server of its own has no worker; two are started by hand, each for one queue. Everything is asked of both at the
-beginning and looked at later, so that the waits are one wait.
+A server of its own has no worker; they are started by hand, each for one queue. Everything is asked of all at the
+beginning and looked at later, so that the waits are one wait. That another user is refused without root is tested with
+the command.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ import pytest
 
 from approval_gate.admission import LEASE
 from tests.acceptance.people import RESULTS, SCHEDULES
+from tests.conftest import Nobody
 from tests.live import JOBS, Live, environment, eventually, start, stat_of
 
 pytestmark = [
@@ -28,7 +31,9 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc"),
 ]
 
-WAYS = ("warm", "process")
+NOBODY = ("nobody",) if os.geteuid() == 0 else ()
+"""Where there can be another user: the warm way, with Jobs as that one."""
+WAYS = ("warm", "process", *NOBODY)
 KILLED = ["Process exited with status code: -9", "The process that executed this run has gone."]
 """Whoever notices first tells: the worker, or the loop that looks after runs."""
 
@@ -39,7 +44,7 @@ class Changing(Job):
     class Meta:
         name = "Changing"
         has_sensitive_variables = False
-        job_queues = ("warm", "process")
+        job_queues = ("warm", "process", "nobody")
 
     def run(self):
         return {value}
@@ -56,7 +61,7 @@ class Calling(Job):
         name = "Calling"
         approval_required = True
         has_sensitive_variables = False
-        job_queues = ("warm", "process")
+        job_queues = ("warm", "process", "nobody")
 
     def run(self):
         return beside.value
@@ -74,8 +79,9 @@ class Workers:
 
     Args:
         server: it.
-        folder: of files.
+        folder: of the code of Jobs, and of their files.
         admin: asks it.
+        nobody: the other user; None where there can be none.
         processes: the workers, by their way.
         results: what was asked, by way and name.
     """
@@ -83,6 +89,7 @@ class Workers:
     server: Live
     folder: Path
     admin: httpx.Client
+    nobody: Nobody | None
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     results: dict[tuple[str, str], Shape] = field(default_factory=dict)
 
@@ -94,15 +101,18 @@ class Workers:
             "PREFECT_HOME": str(self.server.home / "prefect"),
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "SIGNOFF_JOBS": MODULES,
+            "SIGNOFF_HOME": str(self.server.home),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(self.folder), os.environ.get("PYTHONPATH")))),
         }
-        command = [sys.executable, "-m", "api_shim.cli", "worker", "--queue", way, "--way", way]
-        self.processes[way] = subprocess.Popen(
-            [*command, "--home", str(self.server.home)], cwd=JOBS, env=environment(**prefect, **self.path)
-        )
-
-    @property
-    def path(self) -> dict[str, str]:
-        return {"PYTHONPATH": os.pathsep.join(filter(None, (str(self.folder), os.environ.get("PYTHONPATH"))))}
+        python = sys.executable
+        if way == "nobody":
+            assert self.nobody is not None
+            python = self.nobody.python
+            path = os.pathsep.join((str(self.folder), self.nobody.path))
+            prefect |= {"SIGNOFF_JOBS_USER": self.nobody.name, "PYTHONPATH": path}
+        command = [python, "-m", "api_shim.cli", "worker", "--queue", way]
+        command += ["--way", "process" if way == "process" else "warm"]
+        self.processes[way] = subprocess.Popen(command, cwd=JOBS, env=environment(**prefect))
 
     def ask(self, way: str, job: str, when: Any = None, **data: Any) -> Shape:
         """Ask for a run, as soon as there is a worker."""
@@ -132,7 +142,7 @@ class Workers:
         return next((row for row in rows if row["date_done"]), None)
 
     def file(self, way: str, name: str) -> Path:
-        return self.folder / f"{way}-{name}"
+        return self.folder / "files" / f"{way}-{name}"
 
     def begun(self, way: str, name: str) -> list[int]:
         """Wait until a run has written the ids of its processes."""
@@ -155,16 +165,20 @@ def soon(seconds: float, name: str) -> Shape:
 
 
 @pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Workers]:
-    """Both workers, and what was asked of them."""
-    folder = tmp_path_factory.mktemp("workers")
+def workers(open_folder: Path, free_port: Callable[[], int], request: pytest.FixtureRequest) -> Iterator[Workers]:
+    """All workers, and what was asked of them."""
+    folder = open_folder / "workers"
+    folder.mkdir(mode=0o755)
+    (folder / "files").mkdir()
+    # Everybody's Jobs write there.
+    (folder / "files").chmod(0o777)
     (folder / "changing.py").write_text(CHANGING.format(value=1))
     (folder / "calling.py").write_text(CALLING)
     (folder / "beside.py").write_text("value = 1")
     path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
     server = start(folder / "home", free_port(), "--worker", "none", SIGNOFF_JOBS=MODULES, PYTHONPATH=path)
     with server.client() as admin:
-        made = Workers(server, folder, admin)
+        made = Workers(server, folder, admin, request.getfixturevalue("nobody") if NOBODY else None)
         try:
             for way in WAYS:
                 made.start(way)
@@ -194,13 +208,14 @@ def status(result: Shape) -> str:
     return str(result["status"]["value"])
 
 
-both = pytest.mark.parametrize("way", WAYS)
+each = pytest.mark.parametrize("way", WAYS)
+forking = pytest.mark.parametrize("way", ["warm", *NOBODY])
 
 
 # How runs end
 
 
-@both
+@each
 @pytest.mark.parametrize(
     ("name", "ends", "says"),
     [
@@ -218,12 +233,12 @@ def test_runs_end_as_they_should(workers: Workers, way: str, name: str, ends: st
     assert any(sentence in (result["traceback"] or "") for sentence in says)
 
 
-@both
+@each
 def test_flows_within_a_job_run_also_at_once(workers: Workers, way: str) -> None:
     assert workers.over(way, "Flows")["result"] == [2, 12]
 
 
-@both
+@each
 def test_the_log_is_complete_when_the_run_is_over(workers: Workers, way: str) -> None:
     talk = workers.over(way, "Talk")
     lines = workers.admin.get(f"{workers.results[way, 'Talk']['url']}logs/", params={"limit": 1000}).json()
@@ -235,7 +250,7 @@ def test_the_log_is_complete_when_the_run_is_over(workers: Workers, way: str) ->
 # Where runs are
 
 
-@both
+@each
 def test_a_run_has_a_folder_of_its_own_and_leaves_none(workers: Workers, way: str) -> None:
     one, two = (workers.over(way, name)["result"] for name in ("Surroundings", "Again"))
     assert one["files"] == []
@@ -243,42 +258,52 @@ def test_a_run_has_a_folder_of_its_own_and_leaves_none(workers: Workers, way: st
     eventually(lambda: not Path(one["cwd"]).exists() and not Path(two["cwd"]).exists())
 
 
-@both
+@each
 def test_runs_do_not_share_their_random_numbers(workers: Workers, way: str) -> None:
     assert workers.over(way, "Surroundings")["result"]["chance"] != workers.over(way, "Again")["result"]["chance"]
 
 
 def test_the_environment_is_the_one_that_prefects_worker_gives(workers: Workers) -> None:
-    warm, process = ({*workers.over(way, "Surroundings")["result"]["environment"]} for way in WAYS)
+    warm, process, *others = ({*workers.over(way, "Surroundings")["result"]["environment"]} for way in WAYS)
     assert warm == process | {LEASE}
-    assert not {name for name in warm if name.startswith(("PREFECT_SERVER_API", "SIGNOFF_DATABASE"))}
+    for found in (warm, *others):
+        assert {name for name in found if name.startswith(("PREFECT_SERVER_", "SIGNOFF_"))} == {LEASE}
+
+
+@each
+def test_runs_are_of_the_user_that_they_are_to_be_of(workers: Workers, way: str) -> None:
+    whose = pwd.getpwnam("nobody").pw_uid if way == "nobody" else os.getuid()
+    assert workers.over(way, "Surroundings")["result"]["user"] == whose
+    assert Path(f"/proc/{workers.processes[way].pid}").stat().st_uid == os.getuid()
 
 
 def test_the_umask_is_the_workers(workers: Workers) -> None:
     assert len({workers.over(way, "Surroundings")["result"]["umask"] for way in WAYS}) == 1
 
 
-def test_a_forked_run_sends_no_heartbeat(workers: Workers) -> None:
-    assert workers.over("warm", "Surroundings")["result"]["heartbeat"] is None
+@forking
+def test_a_forked_run_sends_no_heartbeat(workers: Workers, way: str) -> None:
+    assert workers.over(way, "Surroundings")["result"]["heartbeat"] is None
 
 
-def test_a_run_is_forked_unless_its_job_asks_to_be_isolated(workers: Workers) -> None:
-    forked = workers.over("warm", "Surroundings")["result"]["program"]
-    assert "api_shim.worker.prefect_zygote" in forked
-    for way in WAYS:
-        assert "prefect.engine" in " ".join(workers.over(way, "Isolated")["result"]["program"])
+@forking
+def test_a_run_is_forked_unless_its_job_asks_to_be_isolated(workers: Workers, way: str) -> None:
+    assert "api_shim.worker.prefect_zygote" in workers.over(way, "Surroundings")["result"]["program"]
+    for isolated in (way, "process"):
+        assert "prefect.engine" in " ".join(workers.over(isolated, "Isolated")["result"]["program"])
 
 
-def test_what_a_forked_run_has_started_ends_with_it(workers: Workers) -> None:
-    assert status(workers.over("warm", "leaving")) == "SUCCESS"
-    _, started = workers.begun("warm", "leaving")
+@forking
+def test_what_a_forked_run_has_started_ends_with_it(workers: Workers, way: str) -> None:
+    assert status(workers.over(way, "leaving")) == "SUCCESS"
+    _, started = workers.begun(way, "leaving")
     eventually(lambda: not lives(started))
 
 
 # The gate
 
 
-@both
+@each
 def test_a_run_that_nobody_approved_is_held_and_executes_once_when_somebody_has(workers: Workers, way: str) -> None:
     made, file = workers.results[way, "held"], workers.file(way, "held")
     run_id = start_now(workers.admin, f"{way} held")
@@ -295,7 +320,7 @@ def test_a_run_that_nobody_approved_is_held_and_executes_once_when_somebody_has(
     assert file.read_text() == "ran\n"
 
 
-@both
+@each
 def test_a_run_that_is_let_loose_too_early_waits_for_its_time(workers: Workers, way: str) -> None:
     result = workers.over(way, "waits")
     assert workers.file(way, "waits").read_text() == "ran\n"
@@ -319,18 +344,18 @@ def start_now(client: httpx.Client, name: str) -> str:
 # Runs that are ended
 
 
-@both
+@each
 def test_a_run_that_is_cancelled_ends_with_what_it_has_started(workers: Workers, way: str) -> None:
     run, started = workers.begun(way, "cancelled")
     workers.admin.post(f"{workers.results[way, 'cancelled']['url']}cancel/").raise_for_status()
     cancelled = workers.over(way, "cancelled")
     assert (status(cancelled), cancelled["traceback"]) == ("REVOKED", "Cancelled by admin.")
     eventually(lambda: not lives(run))
-    if way == "warm":
+    if way != "process":
         eventually(lambda: not lives(started))
 
 
-@both
+@each
 def test_a_run_that_is_killed_is_a_failure_at_once(workers: Workers, way: str) -> None:
     run, _started = workers.begun(way, "killed")
     os.kill(run, signal.SIGKILL)
@@ -339,7 +364,7 @@ def test_a_run_that_is_killed_is_a_failure_at_once(workers: Workers, way: str) -
     assert any(sentence in result["traceback"] for sentence in KILLED)
 
 
-@both
+@each
 def test_code_that_changes_on_disk_is_what_runs_next(workers: Workers, way: str) -> None:
     assert workers.over(way, "Changing")["result"] == 1
     (workers.folder / "changing.py").write_text(CHANGING.format(value=222))
@@ -379,26 +404,28 @@ def zygote_of(worker: subprocess.Popen[bytes]) -> int:
     return next(int(pid) for pid in children if "prefect_zygote" in Path(f"/proc/{pid}/cmdline").read_text())
 
 
-def test_a_fork_server_that_is_killed_fails_its_runs_and_the_next_run_works(workers: Workers) -> None:
-    file = workers.file("warm", "with its server")
-    workers.results["warm", "with its server"] = workers.ask("warm", "Start", file=str(file))
-    run, started = workers.begun("warm", "with its server")
-    os.kill(zygote_of(workers.processes["warm"]), signal.SIGKILL)
-    assert status(workers.over("warm", "with its server")) == "FAILURE"
+@forking
+def test_a_fork_server_that_is_killed_fails_its_runs_and_the_next_run_works(workers: Workers, way: str) -> None:
+    file = workers.file(way, "with its server")
+    workers.results[way, "with its server"] = workers.ask(way, "Start", file=str(file))
+    run, started = workers.begun(way, "with its server")
+    os.kill(zygote_of(workers.processes[way]), signal.SIGKILL)
+    assert status(workers.over(way, "with its server")) == "FAILURE"
     assert not lives(run)
     assert not lives(started)
-    workers.results["warm", "after it"] = workers.ask("warm", "Talk")
-    assert status(workers.over("warm", "after it")) == "SUCCESS"
+    workers.results[way, "after it"] = workers.ask(way, "Talk")
+    assert status(workers.over(way, "after it")) == "SUCCESS"
 
 
+@forking
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_a_worker_that_goes_leaves_no_run_behind(workers: Workers, how: signal.Signals) -> None:
+def test_a_worker_that_goes_leaves_no_run_behind(workers: Workers, how: signal.Signals, way: str) -> None:
     name = f"with its worker {how.name}"
-    workers.results["warm", name] = workers.ask("warm", "Start", file=str(workers.file("warm", name)))
-    run, started = workers.begun("warm", name)
-    zygote = zygote_of(workers.processes["warm"])
-    workers.processes["warm"].send_signal(how)
-    workers.processes["warm"].wait(20)
+    workers.results[way, name] = workers.ask(way, "Start", file=str(workers.file(way, name)))
+    run, started = workers.begun(way, name)
+    zygote = zygote_of(workers.processes[way])
+    workers.processes[way].send_signal(how)
+    workers.processes[way].wait(20)
     for pid in (run, started, zygote):
         eventually(lambda pid=pid: not lives(pid))  # type: ignore[misc]
-    workers.start("warm")
+    workers.start(way)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from api_shim.settings import Settings
+from api_shim.settings import Settings, private_files
 from approval_gate.errors import Unavailable
 
 
@@ -57,6 +59,45 @@ def test_the_home_is_made_for_its_owner_alone(tmp_path: Path, there: bool) -> No
         home.mkdir(parents=True, mode=0o755)
     assert Settings(home=home).make_home() == home
     assert mode(home) == 0o700
+
+
+def test_a_home_that_was_open_is_closed_with_what_is_in_it_and_told(tmp_path: Path) -> None:
+    home, outside = tmp_path / "home", tmp_path / "outside"
+    (home / "prefect").mkdir(parents=True)
+    for path in (home / "signoff.db", home / "prefect" / "prefect.db", outside):
+        path.touch(mode=0o644)
+        path.chmod(0o644)
+    (home / "link").symlink_to(outside)
+    for folder in (home, home / "prefect"):
+        folder.chmod(0o755)
+    settings = Settings(home=home)
+    assert settings.close_home()
+    assert {mode(path) for path in (home, home / "prefect")} == {0o700}
+    assert {mode(path) for path in (home / "signoff.db", home / "prefect" / "prefect.db")} == {0o600}
+    assert mode(outside) == 0o644
+    assert not settings.close_home()
+
+
+def test_a_home_that_is_made_was_never_open(tmp_path: Path) -> None:
+    assert not Settings(home=tmp_path / "home").close_home()
+
+
+def test_files_are_made_for_their_owner_alone_for_a_while(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with private_files() as umask:
+            (tmp_path / "private").touch()
+        (tmp_path / "open").touch()
+    finally:
+        os.umask(before)
+    assert umask == 0o022
+    assert (mode(tmp_path / "private"), mode(tmp_path / "open")) == (0o600, 0o644)
+
+
+def test_what_jobs_of_another_user_must_not_use_is_the_home_the_key_and_the_database(tmp_path: Path) -> None:
+    assert Settings(home=tmp_path).kept_from_jobs == [tmp_path, tmp_path / "signoff.db"]
+    named = Settings(home=tmp_path, audit_key_file=Path("/etc/key"), database_url=SecretStr("postgresql://u:p@db/x"))
+    assert named.kept_from_jobs == [tmp_path, Path("/etc/key")]
 
 
 def test_a_folder_that_everybody_uses_is_left_alone(tmp_path: Path) -> None:

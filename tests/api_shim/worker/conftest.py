@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from api_shim.worker import fork_server
 from api_shim.worker.fork_server import Child, ForkServers
+from api_shim.worker.jobs_user import JobsUser, working_folder
 from tests.live import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[3]
@@ -27,12 +29,22 @@ class Forks:
     folder: Path
     out: Path
 
-    async def begin(self, do: str, *, job: str = "nowhere.Job", fresh: bool = False, **env: str) -> Child:
+    async def begin(
+        self, do: str, *, job: str = "nowhere.Job", fresh: bool = False, command: Sequence[str] = (), **env: str
+    ) -> Child:
         """Have a child execute some code; ``out`` is a file that it may write to."""
         code = f"from pathlib import Path; out = Path({str(self.out)!r})\n{do}"
         whole = {**self.servers.environment, "DO": code, **env}
         return await self.servers.fork(
-            {"env": whole, "cwd": str(self.folder), "job": job, "fresh": fresh, "output": True, "known": {}}
+            {
+                "env": whole,
+                "cwd": str(self.folder),
+                "job": job,
+                "fresh": fresh,
+                "command": command,
+                "output": True,
+                "known": {},
+            }
         )
 
     async def do(self, do: str, **how: Any) -> str:
@@ -64,15 +76,21 @@ def forking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Forking:
     monkeypatch.setattr(fork_server, "ZYGOTE", "tests.api_shim.worker.zygote_for_tests")
 
     @asynccontextmanager
-    async def made(*modules: str, **env: str) -> AsyncIterator[Forks]:
+    async def made(*modules: str, user: JobsUser | None = None, **env: str) -> AsyncIterator[Forks]:
         work = tmp_path / "work"
         work.mkdir(exist_ok=True)
         path = os.pathsep.join((str(tmp_path), str(ROOT)))
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **env}
-        servers = ForkServers(modules, {"folder": str(work), "certificates": None}, environment)
-        try:
-            yield Forks(servers, work, tmp_path / "out")
-        finally:
-            await servers.stop(0)
+        with contextlib.ExitStack() as stack:
+            if user is not None:
+                # Where they can neither read nor write it stays ours.
+                parent = stack.enter_context(working_folder(user))
+                work = Path(stack.enter_context(user.folder(parent)))
+                environment = user.adapt(environment | {"PYTHONPATH": os.environ["PYTHONPATH"]}, parent)
+            servers = ForkServers(modules, {"folder": str(work), "certificates": None}, environment, user)
+            try:
+                yield Forks(servers, work, (tmp_path if user is None else work) / "out")
+            finally:
+                await servers.stop(0)
 
     return made

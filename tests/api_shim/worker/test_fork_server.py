@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import pytest
 
 from api_shim.worker import fork_server
 from api_shim.worker.fork_server import ForkFailed
+from api_shim.worker.jobs_user import JobsUser, find
 from tests.api_shim.worker.conftest import Forking
+from tests.conftest import Nobody
 from tests.live import PATIENCE, eventually
 
 pytestmark = [
@@ -283,3 +286,102 @@ async def test_a_server_that_does_not_become_ready_is_given_up(
     async with forking() as forks:
         with pytest.raises(ForkFailed, match=r"was not ready within 0\.5 s"):
             await forks.servers.ready()
+
+
+# Children of another user
+
+
+@pytest.fixture
+def user(as_nobody: Nobody) -> JobsUser:
+    """Somebody else."""
+    found = find(as_nobody.name)
+    assert found is not None
+    return found
+
+
+LOOK = """
+import json, os
+def reads(path):
+    try:
+        with open(path, "rb") as file:
+            return bool(file.read(1))
+    except OSError:
+        return False
+def link(name):
+    try:
+        return os.readlink(f"/proc/self/fd/{name}")
+    except OSError:
+        return ""
+told = dict(
+    ids=[*os.getresuid(), *os.getresgid()], groups=os.getgroups(), user=os.environ["USER"],
+    files=[link(name) for name in os.listdir("/proc/self/fd")], theirs=reads(f"/proc/{os.environ['WORKER']}/environ"),
+)
+out.write_text(json.dumps(told))
+"""
+
+
+def owner_and_files(pid: int) -> tuple[int, set[str]]:
+    """Return whose a process is, and what it has open."""
+    return Path(f"/proc/{pid}").stat().st_uid, {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+async def test_children_and_their_server_are_of_another_user_and_hold_nothing_of_the_workers(
+    forking: Forking, user: JobsUser, tmp_path: Path
+) -> None:
+    kept = (tmp_path / "signoff.db").open("w+b")
+    os.set_inheritable(kept.fileno(), True)
+    async with forking(user=user, WORKER=str(os.getpid())) as forks:
+        said = json.loads(await forks.do(LOOK))
+        server = (await forks.servers.ready())._process.pid
+        owner, open_there = owner_and_files(server)
+    kept.close()
+    assert owner == user.uid
+    assert said["ids"] == [user.uid] * 3 + [user.gid] * 3
+    assert (said["groups"], said["user"], said["theirs"]) == ([*user.groups], user.name, False)
+    assert not {path for path in {*said["files"], *open_there} if path.endswith(".db")}
+
+
+async def test_children_of_another_user_end_when_they_are_to_and_leave_nothing(
+    forking: Forking, user: JobsUser
+) -> None:
+    async with forking(user=user) as forks:
+        child = await forks.begin(f"{WITH_A_CHILD}\ntime.sleep(60)")
+        _, started = map(int, (await forks.written(child)).split())
+        child.signal(signal.SIGKILL)
+        await asyncio.wait_for(child.ended.wait(), PATIENCE)
+        eventually(lambda: not lives(started))
+        forks.out.unlink()
+        polite = await forks.begin(f"{WITH_A_CHILD}\ntime.sleep(60)")
+        _, started = map(int, (await forks.written(polite)).split())
+        await forks.servers.stop(PATIENCE)
+        assert polite.returncode == -signal.SIGTERM
+        eventually(lambda: not lives(started))
+
+
+async def test_a_server_of_another_user_that_is_killed_takes_its_children_along(
+    forking: Forking, user: JobsUser
+) -> None:
+    async with forking(user=user) as forks:
+        child = await forks.begin(f"{WITH_A_CHILD}\ntime.sleep(60)")
+        _, started = map(int, (await forks.written(child)).split())
+        os.kill((await forks.servers.ready())._process.pid, signal.SIGKILL)
+        await asyncio.wait_for(child.ended.wait(), PATIENCE)
+        eventually(lambda: not lives(child.pid) and not lives(started))
+
+
+async def test_what_a_server_of_another_user_tells_kills_nobody_else(forking: Forking, user: JobsUser) -> None:
+    ours = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import time; time.sleep(60)", start_new_session=True
+    )
+    async with forking(user=user) as forks:
+        (await forks.servers.ready())._take({"forked": 77, "pid": ours.pid})
+    assert lives(ours.pid)
+    ours.kill()
+    await ours.wait()
+
+
+async def test_a_command_of_its_own_is_what_a_child_becomes(forking: Forking) -> None:
+    async with forking() as forks:
+        child = await forks.begin("", fresh=True, command=("sh", "-c", "exit 7"))
+        await asyncio.wait_for(child.ended.wait(), PATIENCE)
+        assert child.returncode == 7

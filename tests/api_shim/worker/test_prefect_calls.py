@@ -146,6 +146,8 @@ async def test_what_is_not_known_is_not_handed(client: Client, calls: WorkerCall
     assert await calls.forks(run) == {}
     await calls.set_flow_run_state(run.id, Pending())
     assert (await calls.forks(run))["storage"] == {}
+
+
 async def test_the_key_of_a_run_that_is_taken_is_handed_out_once(client: Client, calls: WorkerCalls) -> None:
     one, two, three = uuid4(), uuid4(), uuid4()
     answer = await calls.set_flow_run_state(one, Pending(), force=False)

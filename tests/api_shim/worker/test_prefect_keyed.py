@@ -8,11 +8,17 @@ from uuid import uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_AUTH_STRING, get_current_settings, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_SERVER_DATABASE_PASSWORD,
+    get_current_settings,
+    temporary_settings,
+)
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from api_shim.worker.prefect_keyed import NO_KEY, KeyedWorker
+from api_shim.worker.prefect_keyed import NO_KEY, KeyedWorker, OurJobConfiguration
+from api_shim.worker.prefect_worker import WarmJobConfiguration
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +79,17 @@ async def test_a_run_without_a_key_is_not_started(given: list[Any]) -> None:
     assert given == []
 
 
+@pytest.mark.parametrize("kind", [OurJobConfiguration, WarmJobConfiguration])
+def test_a_run_is_not_given_what_is_the_servers_own(kind: type[OurJobConfiguration]) -> None:
+    configuration = kind(env={"SIGNOFF_HOME": "/srv", "MINE": "kept"})
+    with temporary_settings({PREFECT_SERVER_DATABASE_PASSWORD: "hunter2"}):
+        configuration.prepare_for_flow_run(RUN)
+    assert configuration.env["MINE"] == "kept"
+    assert "SIGNOFF_HOME" not in configuration.env
+    assert "hunter2" not in configuration.env.values()
+
+
 def test_it_is_prefects_process_worker_for_everybody_else() -> None:
+    assert KeyedWorker.job_configuration is OurJobConfiguration
     assert KeyedWorker.type == "process"
     assert BaseWorker.get_worker_class_from_type("process") is ProcessWorker

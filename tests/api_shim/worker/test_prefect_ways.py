@@ -15,14 +15,21 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_DATABASE_CONNECTION_URL,
+    get_current_settings,
+    temporary_settings,
+)
 
 from api_shim.worker import prefect_starter, prefect_ways
 from api_shim.worker.fork_server import ForkFailed, ForkServers
+from api_shim.worker.jobs_user import JobsUser
 from api_shim.worker.prefect_keyed import KeyedWorker
-from api_shim.worker.prefect_ways import certificates, make_worker, name_of
+from api_shim.worker.prefect_ways import certificates, forgetting, make_worker, name_of
 from api_shim.worker.prefect_worker import WarmWorker
 from api_shim.worker.process import Way, WorkerOptions
+from approval_gate.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -48,13 +55,13 @@ def options(**more: Any) -> WorkerOptions:
 
 async def test_the_warm_way_has_a_limit_that_fits_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefect_ways, "limit_here", lambda: 12)
-    assert isinstance(worker := await make_worker(options(), str(tmp_path), None), WarmWorker)
+    assert isinstance(worker := await make_worker(options(), str(tmp_path), None, None), WarmWorker)
     assert worker._limit == 12
-    assert (await make_worker(options(limit=3, queues=("bulk",)), str(tmp_path), None))._limit == 3
+    assert (await make_worker(options(limit=3, queues=("bulk",)), str(tmp_path), None, None))._limit == 3
 
 
 async def test_the_process_way_is_prefects_worker(tmp_path: Path) -> None:
-    worker = await make_worker(options(way=Way.PROCESS, queues=("bulk",)), str(tmp_path), None)
+    worker = await make_worker(options(way=Way.PROCESS, queues=("bulk",)), str(tmp_path), None, None)
     assert type(worker) is KeyedWorker
     assert (worker._limit, worker._work_queues) == (None, {"bulk"})
 
@@ -91,8 +98,32 @@ async def test_where_it_cannot_fork_it_is_prefects_process_worker_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lacking: Any, why: str
 ) -> None:
     lacking(monkeypatch)
-    assert type(await make_worker(options(), str(tmp_path), None)) is KeyedWorker
+    assert type(await make_worker(options(), str(tmp_path), None, None)) is KeyedWorker
     assert f"Each run gets a process from nothing, by Prefect's process worker: {why}" in caplog.text
+
+
+@pytest.mark.parametrize("way", [*Way])
+async def test_where_jobs_run_as_another_user_each_way_forks_and_there_is_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    user = JobsUser(name="nobody", uid=65534, gid=65534, groups=(65534,), home="/nonexistent")
+    worker = await make_worker(options(way=way), str(tmp_path), None, user)
+    assert isinstance(worker, WarmWorker)
+    assert worker._anew is (way is Way.PROCESS)
+    assert worker._servers.environment["USER"] == "nobody"
+    no_fork_server(monkeypatch)
+    with pytest.raises(Unavailable, match=r"^No run can be started as nobody: It ended at once\.$"):
+        await make_worker(options(way=way), str(tmp_path), None, user)
+
+
+def test_what_prefect_has_read_from_a_file_about_its_server_is_not_for_runs() -> None:
+    def known() -> str:
+        return str(get_current_settings().to_environment_variables(exclude_unset=True))
+
+    with temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: "postgresql+asyncpg://u:hunter2@db/p"}):
+        assert "hunter2" in known()
+        with forgetting():
+            assert "hunter2" not in known()
 
 
 class Workers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from prefect.workers.process import ProcessWorker, ProcessWorkerResult
 
 from api_shim.worker import prefect_worker
 from api_shim.worker.fork_server import Child, ForkFailed
+from api_shim.worker.jobs_user import JobsUser
 from api_shim.worker.prefect_worker import WarmJobConfiguration, WarmWorker
 
 pytestmark = pytest.mark.anyio
@@ -307,9 +309,43 @@ async def test_a_run_with_another_environment_gets_a_new_interpreter(
     assert request["env"]["PREFECT__CONTROL_PORT"] == "1"
     assert request["env"]["PREFECT_API_AUTH_STRING"] == "run:signoff_run_x"
     assert "PREFECT_API_KEY" not in request["env"]
+    assert request["command"] == []
     assert request["cwd"].startswith(f"{tmp_path}/")
     assert [*tmp_path.iterdir()] == []  # noqa: ASYNC240 - a test has nothing else to do
     assert (result.status_code, result.identifier) == (0, "7")
+
+
+USER = JobsUser(name="jobs", uid=os.geteuid(), gid=os.getegid(), groups=(), home="/nonexistent")
+"""Who changes nothing here; that they can be another is tested with real processes."""
+
+
+@pytest.mark.parametrize(
+    ("how", "anew", "fresh", "command"),
+    [
+        pytest.param({}, False, False, [], id="a Job"),
+        pytest.param({}, True, True, [], id="a Job that is to have a process from nothing"),
+        pytest.param({"command": "sh -c 'exit 3'"}, False, True, ["sh", "-c", "exit 3"], id="a command"),
+        pytest.param({"pull_steps": [{"x": {}}]}, False, True, [], id="pull steps"),
+        pytest.param({"entrypoint": "package.module.flow"}, False, True, [], id="another flow"),
+    ],
+)
+async def test_where_jobs_run_as_another_user_every_run_is_started_by_a_process_of_theirs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: dict[str, Any],
+    anew: bool,
+    fresh: bool,
+    command: list[str],
+) -> None:
+    stock, worker = Stock(monkeypatch), made(tmp_path)
+    worker._user, worker._anew = USER, anew
+    worker._servers.environment = USER.adapt(prefect_worker.worker_environment(), str(tmp_path))
+    worker._executions, worker._client = Executed(), Client()
+    await worker.run(RUN, configured(**how))
+    (request,) = worker._servers.requests
+    assert (request["fresh"], request["command"], stock.runs) == (fresh, command, 0)
+    assert (request["env"]["HOME"], request["env"]["USER"]) == ("/nonexistent", "jobs")
+    assert [*tmp_path.iterdir()] == []  # noqa: ASYNC240 - a test has nothing else to do
 
 
 @pytest.mark.parametrize(

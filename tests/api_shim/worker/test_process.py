@@ -22,28 +22,32 @@ OPTIONS = WorkerOptions(
 # What a worker does once it is made, in place of which it says what it was given.
 SCRIPT = """
 import asyncio, os, sys
+from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
 
 ways = ModuleType("api_shim.worker.prefect_ways")
 sys.modules[ways.__name__] = ways
 
-async def make_worker(options, folder, listener):
+async def make_worker(options, folder, listener, user):
     async def start(**_how):
-        print(options.name, bool(listener), os.path.isdir(folder), *sorted(secrets()), folder, flush=True)
+        own = os.environ.get("PREFECT_HOME", "").startswith(folder)
+        print(options.name, bool(listener), own, *sorted(secrets()), folder, flush=True)
         await asyncio.sleep(60)
     return SimpleNamespace(start=start)
 
 def secrets():
-    return {name for name in os.environ if "AUTH_STRING" in name or "DATABASE" in name}
+    return {name for name in os.environ if "AUTH_STRING" in name or "DATABASE" in name or "SIGNOFF" in name}
 
-ways.make_worker = make_worker
+ways.make_worker, ways.forgetting = make_worker, nullcontext
 from api_shim.worker.process import WorkerOptions, run
 run(WorkerOptions.from_json(sys.argv[1]))
 """
 
 
-def test_options_survive_being_an_argument() -> None:
+def test_options_survive_being_an_argument_and_the_home_folder_is_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNOFF_HOME", "/nowhere")
     assert WorkerOptions.from_json(OPTIONS.to_json()) == OPTIONS
+    assert "nowhere" not in OPTIONS.to_json()
 
 
 def begun(home: Path, *, attached: bool) -> tuple[subprocess.Popen[bytes], list[str]]:
@@ -53,6 +57,8 @@ def begun(home: Path, *, attached: bool) -> tuple[subprocess.Popen[bytes], list[
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql://secret",
         "SIGNOFF_DATABASE_URL": "postgresql://secret",
         "PREFECT_API_AUTH_STRING": "worker:key",
+        "PREFECT_HOME": str(home / "prefect"),
+        "SIGNOFF_HOME": str(home),
     }
     command = [sys.executable, "-c", SCRIPT, options.to_json()]
     process = subprocess.Popen(
@@ -77,13 +83,24 @@ def test_it_works_without_the_servers_secrets_and_leaves_nothing_when_it_is_stop
     assert [*(tmp_path / "wake").iterdir()] == []
 
 
+def test_one_that_cannot_run_jobs_as_it_should_says_so_and_ends(tmp_path: Path) -> None:
+    options = WorkerOptions(pool="signoff", name="warm", modules=(), home="", jobs_user="no-such-user")
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, options.to_json()], capture_output=True, text=True, cwd=Path.cwd(), check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "ERROR: SIGNOFF_JOBS_USER: this machine has no user 'no-such-user'.\n"
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_one_that_belongs_to_nobody_goes_on_without_standard_input(tmp_path: Path) -> None:
     process, _ = begun(tmp_path, attached=False)
     assert process.stdin is not None
     process.stdin.close()
-    with process, pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.5)
-    process.terminate()
+    with process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.terminate()
 
 
 def test_who_stops_it_twice_does_not_want_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:

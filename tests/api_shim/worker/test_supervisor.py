@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from api_shim.settings import private_files
 from api_shim.worker import supervisor
 from api_shim.worker.process import WorkerOptions
 from api_shim.worker.supervisor import WorkerProcess
@@ -81,12 +82,26 @@ def test_it_does_not_have_what_only_the_server_may_know(
     worker: Callable[[str], WorkerProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "prefect:secret")
+    monkeypatch.setenv("PGPASSWORD", "secret")
     out = tmp_path / "environment"
     one = worker(f"open({str(out)!r}, 'w').write(' '.join(os.environ) + ' .'); import time; time.sleep(60)")
     one.start()
     eventually(lambda: out.exists() and out.read_text().endswith("."))
     one.stop()
-    assert "PREFECT_SERVER_API_AUTH_STRING" not in out.read_text()
+    assert not {*out.read_text().split()} & {"PREFECT_SERVER_API_AUTH_STRING", "PGPASSWORD"}
+    assert str(tmp_path) not in "".join(one._command[1:]).replace(str(out), "").replace(str(tmp_path / "pids"), "")
+
+
+def test_it_has_the_umask_that_the_server_was_started_with(tmp_path: Path) -> None:
+    out = tmp_path / "umask"
+    options = WorkerOptions(pool="signoff", name="warm", modules=(), home=str(tmp_path))
+    does = f"import os, time; open({str(out)!r}, 'w').write(f'{{os.umask(0):o}} .'); time.sleep(60)"
+    with private_files():
+        one = WorkerProcess(options, (sys.executable, "-c", does), umask=0o027)
+        one.start()
+        eventually(lambda: out.exists() and out.read_text().endswith("."))
+    one.stop()
+    assert out.read_text() == "27 ."
 
 
 def test_one_that_never_started_can_be_stopped(worker: Callable[[str], WorkerProcess], tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""A Job that looks for what would make it the server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flows import IntegerVar, Job, StringVar, register_jobs
+
+name = "Seeking"
+
+
+class Seek(Job):
+    """Tells what it finds in its environment, in the command lines of others, and what it can use."""
+
+    server = IntegerVar()
+    home = StringVar()
+    key = StringVar()
+
+    class Meta:
+        name = "Seek"
+        has_sensitive_variables = False
+
+    def run(self, *, server: int, home: str, key: str) -> dict[str, Any]:
+        parents = [*family(os.getpid())]
+        return {
+            "user": os.getuid(),
+            # What it speaks to Prefect with is its own.
+            "environment": {k: v for k, v in os.environ.items() if k != "PREFECT_API_AUTH_STRING"},
+            "commands": [text for pid in parents if pid != server and (text := read(f"/proc/{pid}/cmdline"))],
+            "used": [
+                *(path for path in (home, f"{home}/prefect") if listed(path)),
+                *(f"{home}/{file}" for file in ("worker.key", "signoff.db", "audit.head") if read(f"{home}/{file}")),
+                *(path for path in (key, f"/proc/{server}/environ", f"/proc/{server}/maps") if read(path)),
+                *(f"parent {pid}" for pid in parents if is_anothers(pid) and read(f"/proc/{pid}/environ")),
+                *(["signal"] if signals(server) else []),
+            ],
+        }
+
+
+def family(pid: int) -> Iterator[int]:
+    """Yield the processes that this one comes from, up to the first that it cannot know of."""
+    while pid > 1:
+        pid = int(read(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])
+        yield pid
+
+
+def is_anothers(pid: int) -> bool:
+    """Say whether a process is another user's."""
+    return Path(f"/proc/{pid}").stat().st_uid != os.getuid()
+
+
+def read(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(100_000).replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def listed(path: str) -> bool:
+    try:
+        return bool(os.listdir(path))  # noqa: PTH208 - whether it can be
+    except OSError:
+        return False
+
+
+def signals(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return False
+    return True
+
+
+register_jobs(Seek)
