@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from api_shim.background import BackgroundLoop
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.load import Load
+from api_shim.reconcile.other_servers import OtherServers
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.run_status import RunStatus
 from api_shim.reconcile.served_queues import ServedQueues
@@ -73,13 +74,14 @@ class Application:
     load: Load
     queue: WorkQueue
     served: ServedQueues
+    others: OtherServers
     loop: BackgroundLoop
     pages: ASGIApp
 
     @property
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
-        return self.queue, self.loop, self.served, self.tokens, self.services.refusals
+        return self.queue, self.others, self.loop, self.served, self.tokens, self.services.refusals
 
 
 def build(
@@ -89,6 +91,7 @@ def build(
     clock: Callable[[], datetime],
     zone: str,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    wake_workers: Callable[[], None] = lambda: None,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -98,6 +101,7 @@ def build(
         clock: returns the current time, aware.
         zone: IANA name of the server's time zone.
         sleep: waits for so many seconds, where somebody is slowed.
+        wake_workers: wakes the workers that this server can wake, when another server has set a run to start.
     """
     projection = Reconciler(store, engine, clock)
     load = Load()
@@ -115,6 +119,7 @@ def build(
         load=load,
         queue=queue,
         served=served,
+        others=OtherServers(store, queue.wake, wake_workers),
         loop=BackgroundLoop(store, engine, projection, queue, served, run_status, clock),
         pages=create_pages(services, sessions, clock),
     )

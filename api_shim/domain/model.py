@@ -95,6 +95,11 @@ class Job:
         return f"{self.module_name}.{self.job_class_name}"
 
     @property
+    def lags(self) -> bool:
+        """Whether Prefect has not followed its last change."""
+        return self.projected_version < self.version
+
+    @property
     def runnable(self) -> policy.Runnable:
         """What matters when somebody wants to run it."""
         return policy.Runnable(
@@ -196,6 +201,11 @@ class ScheduledJob:
     @property
     def one_off(self) -> bool:
         return not self.interval.recurring
+
+    @property
+    def lags(self) -> bool:
+        """Whether Prefect has not followed its last change."""
+        return self.projected_version < self.version
 
     @property
     def may_fire(self) -> bool:

@@ -6,6 +6,7 @@
 * Events to be recorded are kept until the transaction ends and written last, so that those who write at once wait
   for each other at the end of the chain only, and in no circle. The new head is signed with them; after a head that
   the key has not signed nothing is recorded, so that nobody's forgery is ever signed over.
+* What leaves something for Prefect to follow is told to the other servers, where there can be some.
 * A statement that is asked again and again is built once, with parameters: SQLAlchemy takes longer to build it and to
   recognise it than SQLite takes to answer it.
 """
@@ -44,6 +45,7 @@ from api_shim.domain.audit_key import AuditKey
 from api_shim.domain.model import DeletedRun, Job, JobQueue, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.query import Listing, Page
 from api_shim.store.columns import LOOKUPS, joined
+from api_shim.store.notices import Notice, Notices, of_change, of_new
 from api_shim.store.sql_filters import fulfilling, restriction
 from api_shim.store.tables import TABLES, job_results, jobs, scheduled_jobs
 from approval_gate.errors import Unavailable
@@ -213,9 +215,11 @@ def _parts(ids: Iterable[T]) -> Iterator[list[T]]:
 class Transaction:
     """One transaction; made by ``Store.transaction``."""
 
-    def __init__(self, connection: Connection, key: AuditKey | None = None) -> None:
+    def __init__(self, connection: Connection, key: AuditKey | None = None, notices: Notices | None = None) -> None:
         self._connection = connection
         self._key = key
+        self._notices = notices
+        self._told: list[Notice] = []
         self._recorded: list[AuditEvent] = []
 
     def add(self, *things: Any) -> None:
@@ -226,6 +230,7 @@ class Transaction:
         """
         if things:
             self._connection.execute(insert(TABLES[type(things[0])]), [_row(thing) for thing in things])
+            self._told += filter(None, map(of_new, things))
 
     def add_missing(self, things: Collection[Any]) -> None:
         """Insert those of these values of one noun that are not there yet."""
@@ -240,6 +245,8 @@ class Transaction:
         table = TABLES[type(thing)]
         identity = {name: getattr(thing, name) for name in KEYS[type(thing)]}
         self._connection.execute(update(table).where(*_matching(table, identity)).values(**to))
+        if (notice := of_change(thing, to)) is not None:
+            self._told.append(notice)
         return replace(thing, **to)  # type: ignore[type-var]  # every T here is a dataclass of the model
 
     def remove(self, thing: Any) -> None:
@@ -295,12 +302,18 @@ class Transaction:
         """Add an event to the audit, together with all that this transaction does."""
         self._recorded.append(event)
 
+    def tell(self, notice: Notice) -> None:
+        """Tell the other servers something, when this transaction is committed."""
+        self._told.append(notice)
+
     def close(self) -> None:
-        """Write the recorded events, and sign the new head; nothing follows.
+        """Tell what is to be told, write the recorded events, and sign the new head; nothing follows.
 
         Raises:
             Unavailable: the head that they would follow is not signed with the store's key.
         """
+        if self._notices is not None and self._told:
+            self._notices.send(self._connection, self._told)
         if not self._recorded:
             return
         first = self.audit_head(lock=True)
