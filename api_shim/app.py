@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from api_shim.background import BackgroundLoop
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.load import Load
+from api_shim.reconcile.other_servers import OtherServers
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.run_status import RunStatus
 from api_shim.reconcile.served_queues import ServedQueues
@@ -75,6 +76,7 @@ class Application:
     load: Load
     queue: WorkQueue
     served: ServedQueues
+    others: OtherServers
     loop: BackgroundLoop
     pages: ASGIApp
 
@@ -82,7 +84,7 @@ class Application:
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
         of_services = self.services.refusals, self.services.run_credentials
-        return self.queue, self.loop, self.served, self.tokens, *of_services
+        return self.queue, self.others, self.loop, self.served, self.tokens, *of_services
 
 
 def build(
@@ -92,6 +94,7 @@ def build(
     clock: Callable[[], datetime],
     zone: str,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    wake_workers: Callable[[], None] = lambda: None,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -101,6 +104,7 @@ def build(
         clock: returns the current time, aware.
         zone: IANA name of the server's time zone.
         sleep: waits for so many seconds, where somebody is slowed.
+        wake_workers: wakes the workers that this server can wake, when another server has set a run to start.
     """
     projection = Reconciler(store, engine, clock)
     load = Load()
@@ -118,6 +122,7 @@ def build(
         load=load,
         queue=queue,
         served=served,
+        others=OtherServers(store, queue.wake, wake_workers),
         loop=BackgroundLoop(store, engine, projection, queue, served, run_status, clock),
         pages=create_pages(services, sessions, clock),
     )

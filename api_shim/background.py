@@ -11,6 +11,9 @@ Every minute the head of the audit is kept and told outside the store, if it has
 Every half minute all of our deployments and waiting runs in Prefect are compared with the store, and runs that
 nobody executes any more are ended or started again. What a hand changed on a deployment, say by switching its schedule
 on or off in Prefect's UI, is taken back, and remembered.
+
+Several servers of one database may do all of this. What must not be done twice is done by one at a time: to announce,
+to compare, and what is done about each object.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -43,7 +47,7 @@ from api_shim.reconcile.run_status import RunStatus
 from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import NOW, Kind, Thing, WorkQueue
 from api_shim.services.approval_state import expire
-from api_shim.store import Store, Transaction
+from api_shim.store import Duty, HeldElsewhere, Store, Transaction
 from approval_gate.lifecycle import ApprovalState
 
 logger = logging.getLogger("signoff")
@@ -111,7 +115,9 @@ class BackgroundLoop:
             await self._work(now)
         if self._swept is None or now - self._swept >= SWEEP_EVERY:
             self._swept = now
-            await self._sweep(now)
+            with suppress(HeldElsewhere):
+                async with self._store.locks.held(Duty.SWEEP):
+                    await self._sweep(now)
 
     async def _work(self, now: datetime) -> None:
         for thing, due in await self._store.read(partial(_behind, now)):
@@ -119,7 +125,9 @@ class BackgroundLoop:
         for scheduled_id in await self._store.read(partial(_expiring, now)):
             await self._store.write(partial(expire, scheduled_id, now))
             self._queue.wake(Kind.SCHEDULED_JOB, scheduled_id)
-        await publish_events(self._store, self._engine, now)
+        with suppress(HeldElsewhere):
+            async with self._store.locks.held(Duty.PUBLISH):
+                await publish_events(self._store, self._engine, now)
         if self._refreshed is None or now - self._refreshed >= REFRESH_EVERY:
             self._refreshed = now
             await self._run_status.refresh_all()
@@ -140,10 +148,10 @@ class BackgroundLoop:
         astray: list[Thing] = []
         for job in jobs.values():
             if job.deployment_id and differs(found.get(job.deployment_id), base_deployment(job)):
-                astray.append((Kind.JOB, job.id))
+                astray.append((Kind.JOB_DIFFERS, job.id))
         for row in tx.all(ScheduledJob):
             if row.deployment_id and differs(found.get(row.deployment_id), own_deployment(row, jobs[row.job_id], now)):
-                astray.append((Kind.SCHEDULED_JOB, row.id))
+                astray.append((Kind.SCHEDULED_JOB_DIFFERS, row.id))
         return astray
 
     async def _sweep_one_offs(self, now: datetime) -> None:
@@ -154,7 +162,7 @@ class BackgroundLoop:
             run = runs.get(run_id)
             moved = run is not None and run.waits and run.scheduled_for != row.start_time
             if run is None or run.final or (moved and row.start_time > now) or run.held:
-                self._queue.retry(Kind.SCHEDULED_JOB, row.id, row.start_time)
+                self._queue.retry(Kind.SCHEDULED_JOB_DIFFERS, row.id, row.start_time)
 
     async def _sweep_runs(self, now: datetime) -> None:
         runs = await self._engine.runs_in((*GOING, *HELD))
@@ -175,7 +183,7 @@ class BackgroundLoop:
             run = runs.get(row.flow_run_id) if row.flow_run_id else None
             shown = (run.name, run.parameters, run.deployment_id) if run is not None else None
             if run is None or (run.held and shown != (waiting_name(row), row.inputs, deployment_id)):
-                self._queue.retry(Kind.SCHEDULED_JOB, row.id)
+                self._queue.retry(Kind.SCHEDULED_JOB_DIFFERS, row.id)
 
     async def _taken_by(self, run: Run, known: KnownRun, now: datetime) -> str:
         """Return the worker that has taken a run and has not let it ask yet; empty if nobody is late."""
@@ -200,7 +208,7 @@ class BackgroundLoop:
             case RecoveryAction.ASK_AGAIN:
                 await self._projection.put_back(run.id)
             case RecoveryAction.FOLLOW if known.scheduled is not None:
-                self._queue.wake(Kind.SCHEDULED_JOB, known.scheduled.id)
+                self._queue.wake(Kind.SCHEDULED_JOB_DIFFERS, known.scheduled.id)
             case RecoveryAction.START_AGAIN:
                 at, name = (row.start_time, row.name) if (row := known.scheduled) is not None else (now, None)
                 await self._engine.release(run.id, at, STARTED_AGAIN, name=name)

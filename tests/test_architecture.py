@@ -38,6 +38,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/worker/prefect_zygote.py": {"clock", "environment"},  # when files changed; what runs are given
     "api_shim/worker/process.py": {"environment"},  # what the worker does not pass on
     "api_shim/worker/supervisor.py": {"clock", "environment"},  # how soon the worker ended; what it is given
+    "api_shim/store/notices.py": {"chance"},  # which server it is that tells something
     "api_shim/services/account_admin.py": {"chance"},  # ids
     "api_shim/services/accounts.py": {"chance"},  # ids
     "api_shim/services/user_names.py": {"chance"},  # ids
@@ -65,6 +66,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/reconcile/outbox.py": "tests/api_shim/test_background.py",
     "api_shim/reconcile/recovery.py": "tests/api_shim/test_background.py",
     "api_shim/reconcile/drift.py": "tests/api_shim/test_background.py",
+    "api_shim/store/postgresql.py": "tests/api_shim/store/test_locks.py",
     "api_shim/store/column_types.py": "tests/api_shim/store/test_tables.py",
     # What runs within Prefect.
     # Thin shells, tested through HTTP.

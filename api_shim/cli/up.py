@@ -5,6 +5,7 @@
 * A key is printed when it is created, and never again.
 * What it makes is for its own user only; the worker's umask is the one that it was started with.
 * Where Jobs are not told to run as another user, it says what they can do then.
+* Servers of one database start one after the other: what the first one makes, the next ones find.
 * Ctrl-C or SIGTERM stops it within seconds, and ends the runs in progress.
 """
 
@@ -18,7 +19,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -49,7 +50,7 @@ from api_shim.prefect_api.prefect_server import (
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
 from api_shim.settings import WORKER, Settings, machine_name, private_files, server_zone, system_user, utc_now
-from api_shim.store import Store
+from api_shim.store import Duty, Store
 from api_shim.web.gateway import Gateway
 from api_shim.web.origins import Origins, read_origin
 from api_shim.web.prefect_writes import OneWriter
@@ -69,6 +70,9 @@ KEEP_ALIVE = 60
 
 WORKER_GRACE = 5.0
 """Seconds that runs in progress have to end when the server stops."""
+
+STARTS_WITHIN = 120.0
+"""Seconds to wait for other servers of the same database to start."""
 
 WORKS_WITHIN = 30
 """Seconds to wait for the worker before the server reports that it is running."""
@@ -116,9 +120,10 @@ def up(
         close(settings)
         with locked(settings.home):
             process = worker_of(settings, worker, limit, umask)
-            with closing(open_store(settings, utc_now())) as store:
+            with closing(open_store(settings, utc_now())) as store, ExitStack() as start:
                 check_end(store)
-                serve(settings, store, process, host=host, port=port, demo=demo)
+                start.enter_context(store.locks.held_by_thread(Duty.START, STARTS_WITHIN))
+                serve(settings, store, process, start.close, host=host, port=port, demo=demo)
     leave()
 
 
@@ -204,8 +209,17 @@ def worker_of(settings: Settings, worker: Worker, limit: int, umask: int) -> Wor
     return WorkerProcess(options, umask=umask)
 
 
-def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, host: str, port: int, demo: bool) -> None:
-    """Build the applications, and serve until stopped."""
+def serve(
+    settings: Settings,
+    store: Store,
+    worker: WorkerProcess | None,
+    started: Callable[[], None],
+    *,
+    host: str,
+    port: int,
+    demo: bool,
+) -> None:
+    """Build the applications, and serve until stopped; ``started`` is told when all has been made."""
     proxies, configured = read_networks(settings.proxies), read_origin(settings.origin)
     admin, account = administered(settings, store)
     origin, internal = origin_of(host, port), f"prefect:{secrets.token_urlsafe(32)}"
@@ -215,7 +229,13 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
 
     say("Starting Prefect (the first start takes about ten seconds) …")
     prefect = create_prefect_app()
-    reached = reached_by_all(prefect, settings)
+    notifier = Notifier(settings.home)
+
+    def wake_workers() -> None:
+        notifier.notify()
+        application.others.call_workers()
+
+    reached = reached_by_all(prefect, wake_workers)
     client = connect(reached, internal)
     engine = PrefectOrchestrator(client, pool=settings.pool)
 
@@ -224,8 +244,9 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         # Keys are created only when they are printed, so that a failed start loses none.
         made = admin.first_keys(now := utc_now())
         announce(public, made + (admin.demo_keys(application.services.catalogue, now) if demo else []))
+        started()
 
-    application = build(store, engine, clock=utc_now, zone=server_zone())
+    application = build(store, engine, clock=utc_now, zone=server_zone(), wake_workers=notifier.notify)
     shim = create_app(application, found.jobs.values(), partial(checked, prefect, client, engine))
     front = Gateway(
         shim=shim,
@@ -269,10 +290,10 @@ async def worker_there(engine: PrefectOrchestrator, worker: WorkerProcess | None
             await anyio.sleep(0.1)
 
 
-def reached_by_all(prefect: ASGIApp, settings: Settings) -> ASGIApp:
+def reached_by_all(prefect: ASGIApp, wake_workers: Callable[[], None]) -> ASGIApp:
     """Return Prefect's application with what is between it and all who call it."""
     ordered = OneWriter(prefect) if is_on_sqlite() else prefect
-    return NotifiesWorkers(ordered, Notifier(settings.home).notify, utc_now)
+    return NotifiesWorkers(ordered, wake_workers, utc_now)
 
 
 def origin_of(host: str, port: int) -> str:

@@ -95,6 +95,11 @@ class Job:
         return f"{self.module_name}.{self.job_class_name}"
 
     @property
+    def lags(self) -> bool:
+        """Whether Prefect has not followed its last change."""
+        return self.projected_version < self.version
+
+    @property
     def runnable(self) -> policy.Runnable:
         """What matters when somebody wants to run it."""
         return policy.Runnable(
@@ -201,6 +206,11 @@ class ScheduledJob:
     def is_spent(self) -> bool:
         """Whether its only run has been let go."""
         return self.one_off and self.total_run_count > 0
+
+    @property
+    def lags(self) -> bool:
+        """Whether Prefect has not followed its last change."""
+        return self.projected_version < self.version
 
     @property
     def may_fire(self) -> bool:

@@ -10,7 +10,8 @@
 * Of the firings that nobody executed in time, the newest is made up for; older ones are recorded as passed over.
 * What was deleted here is removed there, also if its id was never recorded: its name is known.
 
-Several objects are followed at the same time, each by one pass at once.
+Several objects are followed at the same time, each by one pass at once, in whatever server of the same database. What
+another server is at is left to it, and found again by the loop should that server not come to an end with it.
 
 The store's row says how far its projection has come (``projected_version``) and when to look again
 (``next_look_at``); nothing is kept in memory.
@@ -24,7 +25,8 @@ Lets Prefect forget the runs whose results were deleted, and then forgets that i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -71,13 +73,15 @@ from api_shim.reconcile.firings import (
 )
 from api_shim.reconcile.recovery import LONGEST_PAUSE, is_lost, pause_after, wanted_since
 from api_shim.reconcile.wake_queue import Kind
-from api_shim.store import Store, Transaction
+from api_shim.store import HeldElsewhere, Store, Transaction
 from approval_gate.admission import OUTDATED, SUPERSEDED
 
 T = TypeVar("T")
 
 BEFORE = timedelta(seconds=1)
 """Less than between two firings."""
+PATIENCE = 5.0
+"""Seconds that somebody who waits for an answer waits for another server that is at the same object."""
 
 
 class Reconciler:
@@ -95,40 +99,53 @@ class Reconciler:
         self._clock = clock
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
-    def _one_at_a_time(self, thing_id: UUID) -> asyncio.Lock:
-        """Return the lock of an object: two passes over it at once would each be right and do the work twice.
+    @asynccontextmanager
+    async def _one_at_a_time(self, thing_id: UUID, patience: float = PATIENCE) -> AsyncIterator[None]:
+        """Hold the lock of an object: two passes over it at once would each be right and do the work twice.
 
         Who has a scheduled job's may take its Job's and its results', and nobody the other way round.
-        """
-        return self._locks.setdefault(thing_id, asyncio.Lock())
 
-    async def follow(self, kind: Kind, thing_id: UUID) -> None:
-        """Make Prefect be as the store says of one thing; nothing if that is gone.
+        Raises:
+            HeldElsewhere: another server has had it all the time.
+        """
+        # In this process first, where a lock of the database is one for all.
+        turn = self._locks.setdefault(thing_id, asyncio.Lock())
+        async with turn, self._store.locks.held(thing_id, patience):
+            yield
+
+    async def follow(self, kind: Kind, thing_id: UUID, patience: float = 0.0) -> None:
+        """Make Prefect be as the store says of one thing; nothing if that is gone, or another server is at it.
+
+        Args:
+            kind: what it is.
+            thing_id: its id.
+            patience: how many seconds to wait for another server that is at it.
 
         Raises:
             Unavailable: Prefect does not answer.
         """
-        match kind:
-            case Kind.JOB:
-                await self.reconcile_job(thing_id)
-            case Kind.SCHEDULED_JOB:
-                await self.reconcile(thing_id)
-            case Kind.JOB_RESULT:
-                await self.start(thing_id)
-            case Kind.LEFTOVER:
-                await self.clean(thing_id)
-            case Kind.SPENT:
-                await self.forget(thing_id)
-            case Kind.LOST_RUN:
-                await self.start_again(thing_id)
+        with suppress(HeldElsewhere):
+            match kind:
+                case Kind.JOB | Kind.JOB_DIFFERS:
+                    await self.reconcile_job(thing_id, patience, look=kind is Kind.JOB_DIFFERS)
+                case Kind.SCHEDULED_JOB | Kind.SCHEDULED_JOB_DIFFERS:
+                    await self.reconcile(thing_id, patience, look=kind is Kind.SCHEDULED_JOB_DIFFERS)
+                case Kind.JOB_RESULT:
+                    await self.start(thing_id, patience)
+                case Kind.LEFTOVER:
+                    await self.clean(thing_id, patience)
+                case Kind.SPENT:
+                    await self.forget(thing_id)
+                case Kind.LOST_RUN:
+                    await self.start_again(thing_id, patience)
 
     # Jobs
 
-    async def reconcile_job(self, job_id: UUID) -> None:
-        """Make a Job's base deployment be as the store says."""
-        async with self._one_at_a_time(job_id):
+    async def reconcile_job(self, job_id: UUID, patience: float = PATIENCE, *, look: bool = True) -> None:
+        """Make a Job's base deployment be as the store says; see ``reconcile``."""
+        async with self._one_at_a_time(job_id, patience):
             job = await self._store.read(lambda tx: tx.get(Job, id=job_id))
-            if job is not None:
+            if job is not None and (look or job.lags):
                 await self._reconcile_job(job)
 
     async def _reconcile_job(self, job: Job) -> None:
@@ -149,11 +166,21 @@ class Reconciler:
 
     # Scheduled jobs
 
-    async def reconcile(self, scheduled_id: UUID) -> None:
-        """Make Prefect be as the store says of one scheduled job."""
-        async with self._one_at_a_time(scheduled_id):
+    async def reconcile(self, scheduled_id: UUID, patience: float = PATIENCE, *, look: bool = True) -> None:
+        """Make Prefect be as the store says of one scheduled job.
+
+        Args:
+            scheduled_id: its id.
+            patience: how many seconds to wait for another server that is at it.
+            look: look at it in Prefect also where it should be as the store says already.
+
+        Raises:
+            HeldElsewhere: another server is at it.
+            Unavailable: Prefect does not answer.
+        """
+        async with self._one_at_a_time(scheduled_id, patience):
             scheduled = await self._store.read(lambda tx: tx.get(ScheduledJob, id=scheduled_id))
-            if scheduled is None:
+            if scheduled is None or not (look or scheduled.lags or scheduled.next_look_at <= self._clock()):
                 return
             job = await self._ready_job(scheduled.job_id)
             follow = self._one_off if scheduled.one_off else self._recurring
@@ -316,9 +343,9 @@ class Reconciler:
 
     # Runs that start now
 
-    async def start(self, result_id: UUID) -> None:
+    async def start(self, result_id: UUID, patience: float = PATIENCE) -> None:
         """Let the run of a job result start, after having made it if it is not there yet."""
-        async with self._one_at_a_time(result_id):
+        async with self._one_at_a_time(result_id, patience):
             result = await self._store.read(lambda tx: tx.get(JobResult, id=result_id))
             if result is None or result.released:
                 return
@@ -350,9 +377,9 @@ class Reconciler:
             await self._engine.end(run.id, state, name, cancelled(result))
         return run_id
 
-    async def start_again(self, run_id: UUID) -> bool:
+    async def start_again(self, run_id: UUID, patience: float = PATIENCE) -> bool:
         """Start a run again that has ended by a fault before it was let go; say whether it was to be."""
-        async with self._one_at_a_time(run_id):
+        async with self._one_at_a_time(run_id, patience):
             now = self._clock()
             run = await self._run(run_id)
             if run is None or not is_lost(run):
@@ -386,9 +413,9 @@ class Reconciler:
             await self._engine.remove_run(spent.flow_run_id)
         await self._store.write(partial(_record, spent))
 
-    async def clean(self, leftover_id: UUID) -> None:
+    async def clean(self, leftover_id: UUID, patience: float = PATIENCE) -> None:
         """Remove from Prefect what a deleted scheduled job has left there."""
-        async with self._one_at_a_time(leftover_id):
+        async with self._one_at_a_time(leftover_id, patience):
             leftover = await self._store.read(lambda tx: tx.get(PendingCleanup, id=leftover_id))
             if leftover is None:
                 return

@@ -41,10 +41,16 @@ NOW = datetime.min.replace(tzinfo=UTC)
 
 
 class Kind(StrEnum):
-    """What can be followed."""
+    """What can be followed.
+
+    What was changed here has been followed when Prefect is level with it, whichever server saw to that. What was found
+    to differ in Prefect is looked at there.
+    """
 
     JOB = "job"
+    JOB_DIFFERS = "job that differs in Prefect"
     SCHEDULED_JOB = "scheduled job"
+    SCHEDULED_JOB_DIFFERS = "scheduled job that differs in Prefect"
     JOB_RESULT = "job result"
     LEFTOVER = "leftover"
     SPENT = "spent"

@@ -184,7 +184,7 @@ class PrefectUI:
     async def _run_of(self, kind: Kind, thing: JobResult | ScheduledJob) -> UUID:
         try:
             with anyio.move_on_after(FOLLOWED_WITHIN):
-                await self._projection.follow(kind, thing.id)
+                await self._projection.follow(kind, thing.id, FOLLOWED_WITHIN)
         except Exception:
             logger.warning("Prefect will follow later.", exc_info=True)
         row = await self._store.read(lambda tx: tx.get(type(thing), id=thing.id))

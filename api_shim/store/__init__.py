@@ -11,18 +11,26 @@ from __future__ import annotations
 
 from api_shim.domain.query import Listing, Page
 from api_shim.store.database import Duplicate, Store
+from api_shim.store.locks import Duty, HeldElsewhere
+from api_shim.store.notices import WORKERS, Notice, Notices, Topic
 from api_shim.store.seal import Seal
 from api_shim.store.sealed_inputs import InputsKey, SealedInputs
 from api_shim.store.transaction import TYPES, Transaction
 
 __all__ = [
     "TYPES",
+    "WORKERS",
     "Duplicate",
+    "Duty",
+    "HeldElsewhere",
     "InputsKey",
     "Listing",
+    "Notice",
+    "Notices",
     "Page",
     "Seal",
     "SealedInputs",
     "Store",
+    "Topic",
     "Transaction",
 ]

@@ -28,6 +28,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
 
 from api_shim.domain.query import found_in
+from api_shim.store.locks import Duty, ServerLocks
+from api_shim.store.notices import Notices
+from api_shim.store.postgresql import UNREACHABLE, is_postgresql
 from api_shim.store.seal import Seal
 from api_shim.store.sealed_inputs import InputsKey
 from api_shim.store.sql_filters import FOUND
@@ -44,8 +47,6 @@ SQLITE_WAITS = 30.0
 OWNER_FILE = 0o600
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 """The databases, by the names that people give them, with the driver that we use."""
-MIGRATION_LOCK = 0x5160FF
-"""PostgreSQL's advisory lock of whoever migrates: any number that nobody else takes."""
 
 UNIQUE = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
 OUR_FAULT = {"SQLITE_ERROR"}
@@ -68,8 +69,10 @@ class Store:
         seal: what proves the audit from outside the database. Without it only an audit that has never been signed can
             be written.
         inputs_key: what sensitive inputs are encrypted with. Without it none can be written, or read.
+        locks: what other servers of the same database are kept from doing at the same time.
+        notices: what those and this one tell each other; None where there can be no others.
 
-        ``services.audit_signing.open_store`` gives both to every store of a home folder.
+        ``services.audit_signing.open_store`` gives the seal and the key to every store of a home folder.
 
     Raises:
         Unavailable: there can be no store; the sentence has no password.
@@ -80,6 +83,8 @@ class Store:
         self.inputs_key: InputsKey | None = None
         self._engine = _open(url)
         self._file = _Opened.of(self._engine.url)
+        self.locks = ServerLocks(self._engine)
+        self.notices = Notices(self._engine) if is_postgresql(self._engine) else None
 
     @contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[Transaction]:
@@ -99,12 +104,12 @@ class Store:
         self._check_file()
         try:
             with self._engine.connect() as connection:
-                if not write and connection.dialect.name == "postgresql":
+                if not write and is_postgresql(self._engine):
                     # All that is read is of one moment, as it always is on SQLite.
                     connection.execution_options(isolation_level="REPEATABLE READ")
                 connection.execution_options(signoff_write=write)
                 with connection.begin():
-                    tx = Transaction(connection, self.seal.key if self.seal else None, self.inputs_key)
+                    tx = Transaction(connection, self.seal.key if self.seal else None, self.inputs_key, self.notices)
                     yield tx
                     tx.close()
                     self._check_file()
@@ -141,8 +146,8 @@ class Store:
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         try:
             with self._engine.begin() as connection:
-                if connection.dialect.name == "postgresql":
-                    connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
+                if is_postgresql(self._engine):
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": Duty.MIGRATE})
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except CommandError as error:
@@ -172,7 +177,8 @@ class Store:
             connection.close()
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; what is locked is free then."""
+        self.locks.close()
         self._engine.dispose()
 
 
@@ -217,7 +223,7 @@ def _meaning(error: SQLAlchemyError) -> GateError | None:
     if isinstance(error, DataError):
         return Invalid("The store cannot keep one of these values, or compare with it.")
     if code in DAMAGED or (isinstance(error, OperationalError | TimeoutError) and code not in OUR_FAULT):
-        return Unavailable("The store cannot be reached now; please try again.")
+        return Unavailable(UNREACHABLE)
     return None
 
 

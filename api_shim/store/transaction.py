@@ -7,6 +7,7 @@
   for each other at the end of the chain only, and in no circle. The new head is signed with them; after a head that
   the key has not signed nothing is recorded, so that nobody's forgery is ever signed over.
 * The inputs of sensitive job results go in and come out encrypted (``sealed_inputs``); no other value is looked at.
+* What leaves something for Prefect to follow is told to the other servers, where there can be some.
 * A statement that is asked again and again is built once, with parameters: SQLAlchemy takes longer to build it and to
   recognise it than SQLite takes to answer it.
 """
@@ -53,6 +54,7 @@ from api_shim.domain.audit_key import AuditKey
 from api_shim.domain.model import DeletedRun, Job, JobQueue, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.query import Listing, Page
 from api_shim.store.columns import LOOKUPS, joined
+from api_shim.store.notices import Notice, Notices, of_change, of_new
 from api_shim.store.sealed_inputs import NO_KEY, InputsKey, SealedInputs
 from api_shim.store.sql_filters import fulfilling, restriction
 from api_shim.store.tables import TABLES, job_results, jobs, scheduled_jobs
@@ -244,11 +246,17 @@ class Transaction:
     """One transaction; made by ``Store.transaction``."""
 
     def __init__(
-        self, connection: Connection, key: AuditKey | None = None, inputs_key: InputsKey | None = None
+        self,
+        connection: Connection,
+        key: AuditKey | None = None,
+        inputs_key: InputsKey | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self._connection = connection
         self._key = key
         self._inputs_key = inputs_key
+        self._notices = notices
+        self._told: list[Notice] = []
         self._recorded: list[AuditEvent] = []
 
     def add(self, *things: Any) -> None:
@@ -259,6 +267,7 @@ class Transaction:
         """
         if things:
             self._connection.execute(insert(TABLES[type(things[0])]), [self._row(thing) for thing in things])
+            self._told += filter(None, map(of_new, things))
 
     def add_missing(self, things: Collection[Any]) -> None:
         """Insert those of these values of one noun that are not there yet."""
@@ -275,6 +284,8 @@ class Transaction:
         changed = replace(thing, **to)  # type: ignore[type-var]  # every T here is a dataclass of the model
         stored = to if "inputs" not in to else {**to, "inputs": self._stored_inputs(changed)}
         self._connection.execute(update(table).where(*_matching(table, identity)).values(**stored))
+        if (notice := of_change(thing, to)) is not None:
+            self._told.append(notice)
         return changed
 
     def _row(self, thing: Any) -> dict[str, Any]:
@@ -366,12 +377,18 @@ class Transaction:
         """Add an event to the audit, together with all that this transaction does."""
         self._recorded.append(event)
 
+    def tell(self, notice: Notice) -> None:
+        """Tell the other servers something, when this transaction is committed."""
+        self._told.append(notice)
+
     def close(self) -> None:
-        """Write the recorded events, and sign the new head; nothing follows.
+        """Tell what is to be told, write the recorded events, and sign the new head; nothing follows.
 
         Raises:
             Unavailable: the head that they would follow is not signed with the store's key.
         """
+        if self._notices is not None and self._told:
+            self._notices.send(self._connection, self._told)
         if not self._recorded:
             return
         first = self.audit_head(lock=True)
