@@ -100,6 +100,9 @@ def _settle(request: Mapping[str, Any], umask: int) -> None:
 
 def sign_in(environment: Mapping[str, str]) -> None:
     """Let Prefect use the key of the run, which the settings that were read before the fork do not have."""
+    if "prefect.settings" not in sys.modules:
+        # They are read from the environment.
+        return
     from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
     LASTING.enter_context(temporary_settings(updates={PREFECT_API_AUTH_STRING: environment.get(AUTH)}))
