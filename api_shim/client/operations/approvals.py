@@ -55,8 +55,8 @@ def approve(ref: Ref, *, force: bool = False, comment: str = "") -> Operation[sc
     """Approve a request, so that it runs.
 
     Args:
-        ref: the request that you have read; if it has changed since, it is not approved. Its id or its name do for one
-            that nobody has edited.
+        ref: the request that you have read; if it has changed since, it is not approved. Its id does for one that
+            nobody has edited, and its name if no other request had it before.
         force: approve it even if its start time has passed.
         comment: the reason; stored with the decision.
 
@@ -67,7 +67,8 @@ def approve(ref: Ref, *, force: bool = False, comment: str = "") -> Operation[sc
         Forbidden: you do not have permission, or it is your own request.
         NotFound: it does not exist, or you may not view it.
         Invalid: its start time has passed, and ``force`` is not set.
-        Conflict: it has already been decided, needs no approval, or was edited and you give its id or name.
+        Conflict: it has already been decided or needs no approval; or it was edited and you give its id or name, or
+            another request had its name before and you give that.
         Outdated: it has changed since you read it.
 
     Contract 6 and 9.18.
