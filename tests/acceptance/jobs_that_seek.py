@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,12 @@ class Seek(Job):
         has_sensitive_variables = False
 
     def run(self, *, server: int, home: str, key: str) -> dict[str, Any]:
-        parents = [*family(os.getpid())]
+        parents = [*takewhile(lambda pid: pid != server, family(os.getpid()))]
         return {
             "user": os.getuid(),
             # What it speaks to Prefect with is its own.
             "environment": {k: v for k, v in os.environ.items() if k != "PREFECT_API_AUTH_STRING"},
-            "commands": [text for pid in parents if pid != server and (text := read(f"/proc/{pid}/cmdline"))],
+            "commands": [text for pid in parents if (text := read(f"/proc/{pid}/cmdline"))],
             "used": [
                 *(path for path in (home, f"{home}/prefect") if listed(path)),
                 *(f"{home}/{file}" for file in ("worker.key", "signoff.db", "audit.head") if read(f"{home}/{file}")),
@@ -41,7 +42,7 @@ class Seek(Job):
 
 
 def family(pid: int) -> Iterator[int]:
-    """Yield the processes that this one comes from, up to the first that it cannot know of."""
+    """Yield the processes that this one comes from."""
     while pid > 1:
         pid = int(read(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])
         yield pid
