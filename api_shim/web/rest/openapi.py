@@ -133,9 +133,8 @@ def answers(
     own = [_reference("parameters", name) for name in (*query, *headers)]
     refusals = _refusals([*also, *((409, 412) if matched else ())])
     tagged = {str(status): {"headers": {"ETag": _reference("headers", "ETag")}}} if shape in TAGGED else {}
-    told = {"200": _answer(or_told, "Success, and what follows from it.")} if or_told else {}
     filters = [_query(name, {"type": "array", "items": schema}) for name, schema in parameters(kind)] if kind else []
-    extra: Json = {"parameters": [*own, *filters], "responses": refusals | tagged | told}
+    extra: Json = {"parameters": [*own, *filters], "responses": refusals | tagged}
     if body is not None:
         schema = _schema(body)
         kinds = {"application/json": schema, **(dict.fromkeys(FORMS, _schema(form)) if form else {})}
@@ -145,6 +144,7 @@ def answers(
         "response_model": shape,
         "status_code": status,
         "response_description": DONE[status],
+        "responses": {200: {"model": or_told, "description": "Success, and what follows from it."}} if or_told else {},
         "openapi_extra": extra,
     }
 

@@ -66,7 +66,7 @@ def test_an_operation_says_what_it_does_and_answers(operation: dict[str, Any]) -
     assert operation["summary"]
     assert len(operation["tags"]) == 1
     done = {status: answer for status, answer in operation["responses"].items() if status < "300"}
-    assert len(done) == 1
+    assert len(done) == 1 or done.keys() == {"200", "204"}, "a deletion may have something to tell"
     for status, answer in done.items():
         assert answer["headers"].keys() - {"ETag"} == {"API-Version"}
         shape = {} if status == "204" else answer["content"]["application/json"]["schema"]
