@@ -12,8 +12,8 @@ Every half minute all of our deployments and waiting runs in Prefect are compare
 nobody executes any more are ended or started again. What a hand changed on a deployment, say by switching its schedule
 on or off in Prefect's UI, is taken back, and remembered.
 
-Several servers of one database may do all of this. What must not be done twice is done by one at a time: to announce, to
-compare, and what is done about each object.
+Several servers of one database may do all of this. What must not be done twice is done by one at a time: to announce,
+to compare, and what is done about each object.
 """
 
 from __future__ import annotations
