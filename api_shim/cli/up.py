@@ -31,7 +31,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from api_shim.app import build, create_app
+from api_shim.app import Application, build, create_app
 from api_shim.cli.console import Home, read_settings, say
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
@@ -195,10 +195,10 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
 
     say("Starting Prefect (the first start takes about ten seconds) …")
     prefect = create_prefect_app()
-    others = lambda: application.others.call_workers()  # noqa: E731, PLW0108 - it is made below
-    reached = reached_by_all(prefect, notifier := Notifier(settings.home), others)
-    client = connect(reached, internal)
-    engine = PrefectOrchestrator(client, pool=settings.pool)
+    application: Application
+    notifier = Notifier(settings.home)
+    reached = reached_by_all(prefect, notifier, lambda: application.others.call_workers())  # noqa: PLW0108 - made below
+    engine = PrefectOrchestrator(client := connect(reached, internal), pool=settings.pool)
 
     async def opened() -> None:
         await worker_there(engine, worker)
@@ -226,14 +226,18 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port).run()
 
 
-def starting(store: Store) -> ExitStack:
+def starting(store: Store, patience: float = STARTS_WITHIN) -> ExitStack:
     """Wait until no other server of the database is starting, and return what lets the next one start.
+
+    Args:
+        store: the store.
+        patience: how many seconds to wait.
 
     Raises:
         Unavailable: another one has not come to an end with it.
     """
     start = ExitStack()
-    start.enter_context(store.locks.held_by_thread(Duty.START, STARTS_WITHIN))
+    start.enter_context(store.locks.held_by_thread(Duty.START, patience))
     return start
 
 
