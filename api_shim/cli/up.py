@@ -33,7 +33,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from api_shim.app import build, create_app
+from api_shim.app import Application, build, create_app
 from api_shim.cli.console import Home, read_settings, say
 from api_shim.cli.jobs_user import checked_user
 from api_shim.domain.audit import LocalAdministrator
@@ -49,6 +49,7 @@ from api_shim.prefect_api.prefect_server import (
 )
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
+from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import WORKER, Settings, machine_name, private_files, server_zone, system_user, utc_now
 from api_shim.store import Duty, Store
 from api_shim.web.gateway import Gateway
@@ -120,10 +121,9 @@ def up(
         close(settings)
         with locked(settings.home):
             process = worker_of(settings, worker, limit, umask)
-            with closing(open_store(settings, utc_now())) as store, ExitStack() as start:
+            with closing(open_store(settings, utc_now())) as store:
                 check_end(store)
-                start.enter_context(store.locks.held_by_thread(Duty.START, STARTS_WITHIN))
-                serve(settings, store, process, start.close, host=host, port=port, demo=demo)
+                serve(settings, store, process, host=host, port=port, demo=demo)
     leave()
 
 
@@ -209,42 +209,27 @@ def worker_of(settings: Settings, worker: Worker, limit: int, umask: int) -> Wor
     return WorkerProcess(options, umask=umask)
 
 
-def serve(
-    settings: Settings,
-    store: Store,
-    worker: WorkerProcess | None,
-    started: Callable[[], None],
-    *,
-    host: str,
-    port: int,
-    demo: bool,
-) -> None:
-    """Build the applications, and serve until stopped; ``started`` is told when all has been made."""
+def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, host: str, port: int, demo: bool) -> None:
+    """Build the applications, and serve until stopped."""
+    start = starting(store)
     proxies, configured = read_networks(settings.proxies), read_origin(settings.origin)
-    admin, account = administered(settings, store)
     origin, internal = origin_of(host, port), f"prefect:{secrets.token_urlsafe(32)}"
+    admin, account = administered(settings, store)
     public = configured or origin
     set_environment(home=settings.home, origin=origin, public=public, internal=internal, worker=account)
     found = discovered(settings)
 
     say("Starting Prefect (the first start takes about ten seconds) …")
     prefect = create_prefect_app()
+    application: Application
     notifier = Notifier(settings.home)
-
-    def wake_workers() -> None:
-        notifier.notify()
-        application.others.call_workers()
-
-    reached = reached_by_all(prefect, wake_workers)
-    client = connect(reached, internal)
-    engine = PrefectOrchestrator(client, pool=settings.pool)
+    reached = reached_by_all(prefect, notifier, lambda: application.others.call_workers())  # noqa: PLW0108 - made below
+    engine = PrefectOrchestrator(client := connect(reached, internal), pool=settings.pool)
 
     async def opened() -> None:
         await worker_there(engine, worker)
-        # Keys are created only when they are printed, so that a failed start loses none.
-        made = admin.first_keys(now := utc_now())
-        announce(public, made + (admin.demo_keys(application.services.catalogue, now) if demo else []))
-        started()
+        announce(public, new_keys(admin, application.services.catalogue if demo else None))
+        start.close()
 
     application = build(store, engine, clock=utc_now, zone=server_zone(), wake_workers=notifier.notify)
     shim = create_app(application, found.jobs.values(), partial(checked, prefect, client, engine))
@@ -266,6 +251,30 @@ def serve(
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
         Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port).run()
+
+
+def starting(store: Store, patience: float = STARTS_WITHIN) -> ExitStack:
+    """Wait until no other server of the database is starting, and return what lets the next one start.
+
+    Args:
+        store: the store.
+        patience: how many seconds to wait.
+
+    Raises:
+        Unavailable: another one has not come to an end with it.
+    """
+    start = ExitStack()
+    start.enter_context(store.locks.held_by_thread(Duty.START, patience))
+    return start
+
+
+def new_keys(admin: AccountAdmin, demo: JobCatalogue | None) -> list[tuple[str, str]]:
+    """Make the first accounts, and those of the demo for its Jobs; return the name and the key of each.
+
+    Only when they are printed, so that a failed start loses no key.
+    """
+    now = utc_now()
+    return admin.first_keys(now) + (admin.demo_keys(demo, now) if demo else [])
 
 
 def administered(settings: Settings, store: Store) -> tuple[AccountAdmin, str]:
@@ -290,8 +299,19 @@ async def worker_there(engine: PrefectOrchestrator, worker: WorkerProcess | None
             await anyio.sleep(0.1)
 
 
-def reached_by_all(prefect: ASGIApp, wake_workers: Callable[[], None]) -> ASGIApp:
-    """Return Prefect's application with what is between it and all who call it."""
+def reached_by_all(prefect: ASGIApp, notifier: Notifier, call_workers: Callable[[], None]) -> ASGIApp:
+    """Return Prefect's application with what is between it and all who call it.
+
+    Args:
+        prefect: the application.
+        notifier: wakes the workers of this home.
+        call_workers: lets other servers wake theirs.
+    """
+
+    def wake_workers() -> None:
+        notifier.notify()
+        call_workers()
+
     ordered = OneWriter(prefect) if is_on_sqlite() else prefect
     return NotifiesWorkers(ordered, wake_workers, utc_now)
 

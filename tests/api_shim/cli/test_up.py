@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from api_shim.cli.up import WORKER, check_port, locked, origin_of
+from api_shim.cli.up import WORKER, check_port, locked, origin_of, starting
 from api_shim.services.account_admin import DEMO
 from api_shim.services.authentication import Credentials
 from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import utc_now
-from api_shim.store import Store
+from api_shim.store import HeldElsewhere, Store
 from approval_gate.errors import Unavailable
 from flows.registry import discover
 from tests.factories import OPERATOR, administering, authenticate
@@ -55,6 +56,15 @@ def test_a_home_is_one_servers_at_a_time(tmp_path: Path) -> None:
         pass
     with locked(tmp_path):
         pass
+
+
+def test_servers_of_one_database_start_one_after_the_other(postgresql_url: str) -> None:
+    with closing(Store(postgresql_url)) as one, closing(Store(postgresql_url)) as other:
+        first = starting(one)
+        with pytest.raises(HeldElsewhere):
+            starting(other, patience=0.1)
+        first.close()
+        starting(other).close()
 
 
 def test_the_first_start_makes_an_administrator_and_the_second_nobody(sqlite_store: Store) -> None:

@@ -337,10 +337,10 @@ async def test_where_jobs_run_as_another_user_every_run_is_started_by_a_process_
     fresh: bool,
     command: list[str],
 ) -> None:
-    stock, worker = Stock(monkeypatch), made(tmp_path)
+    stock, worker = Stock(monkeypatch), keyed(made(tmp_path))
     worker._user, worker._anew = USER, anew
     worker._servers.environment = USER.adapt(prefect_worker.worker_environment(), str(tmp_path))
-    worker._executions, worker._client = Executed(), Client()
+    worker._executions = Executed()
     await worker.run(RUN, configured(**how))
     (request,) = worker._servers.requests
     assert (request["fresh"], request["command"], stock.runs) == (fresh, command, 0)
