@@ -218,7 +218,6 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     public = configured or origin
     set_environment(home=settings.home, origin=origin, public=public, internal=internal, worker=account)
     found = discovered(settings)
-
     say("Starting Prefect (the first start takes about ten seconds) …")
     prefect = create_prefect_app()
     application: Application

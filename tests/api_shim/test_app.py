@@ -67,9 +67,9 @@ def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(
     recorded, *after = events
     assert recorded.startswith("Prefect starts, with ")
     assert not recorded.endswith(" 0 Jobs recorded")
-    # One that repeats, one that looks who serves, one that records uses of tokens, one that counts refusals, and the
-    # queue with its followers.
-    assert after == ["the door opens", f"{5 + AT_ONCE} loop", "Prefect ends", "0 loops"]
+    # One that repeats, one that looks who serves, one that records uses of tokens, one that counts refusals, one that
+    # removes the credentials of runs, and the queue with its followers.
+    assert after == ["the door opens", f"{6 + AT_ONCE} loop", "Prefect ends", "0 loops"]
 
 
 def test_every_job_is_ready_in_prefect_when_the_door_opens(application: Application, engine: FakeEngine) -> None:
