@@ -127,7 +127,7 @@ TRIES: dict[str, tuple[str, Try]] = {
     "user activate": (DONE, lambda h: h.typed("user", "activate", "root")),
     "user password": (DONE, lambda h: h.typed("user", "password", "root", stdin=KEPT.encode())),
     "user add": (DONE, lambda h: h.typed("user", "add", "carol")),
-    "user worker": (REFUSED, lambda h: h.typed("user", "worker", "root")),
+    "user worker": (DONE, lambda h: h.typed("user", "worker", "bob")),
     "group add": (DONE, lambda h: h.typed("group", "add", "night")),
     "group join": (DONE, lambda h: h.typed("group", "join", "ops", "bob")),
     "group leave": (DONE, lambda h: h.typed("group", "leave", "ops", "root")),
