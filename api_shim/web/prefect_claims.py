@@ -21,7 +21,7 @@ from api_shim.parsing.fields import read_id
 from api_shim.services.refusals import Refusals
 from api_shim.services.run_credentials import RunCredentials
 from api_shim.web.bodies import parse_json, receive_whole, received_again
-from api_shim.web.errors import body_of, status_of
+from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.rewriting import uncompressed
 from approval_gate import policy
 from approval_gate.admission import RUN_KEY
@@ -68,7 +68,7 @@ class Claims:
                 await self._sets_state(actor, run_id, scope, receive, send)
                 return
         except GateError as error:
-            await JSONResponse(body_of(error), status_of(error))(scope, receive, send)
+            await JSONResponse(body_of(error), status_of(error), headers_of(error))(scope, receive, send)
             return
         await self._prefect(scope, receive, send)
 
