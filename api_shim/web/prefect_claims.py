@@ -74,20 +74,18 @@ class Claims:
 
     async def _asks(self, actor: Actor, pool: str) -> None:
         if works_for := await self._credentials.works_for(actor):
-            await self._enforce(actor, policy.takes_run(works_for=works_for, pool=pool))
+            await self._enforce(actor, policy.takes_run(actor, works_for=works_for, pool=pool))
 
     async def _sets_state(self, actor: Actor, run_id: UUID, scope: Scope, receive: Receive, send: Send) -> None:
         body = await receive_whole(receive)
         if body is None:
             return
         again = received_again(body, receive)
-        if not _takes(body) or not (taking := await self._credentials.taking(actor, run_id)).works_for:
+        if not _takes(body) or not (works_for := await self._credentials.works_for(actor)):
             await self._prefect(scope, again, send)
             return
-        own = self._credentials.own_pool
-        pool = own if taking.is_ours else await self._credentials.pool_of(run_id)
-        if pool:
-            await self._enforce(actor, policy.takes_run(works_for=taking.works_for, pool=pool))
+        if pool := await self._credentials.pool_of(run_id):
+            await self._enforce(actor, policy.takes_run(actor, works_for=works_for, pool=pool))
         answer: list[Message] = []
 
         async def keep(message: Message) -> None:

@@ -42,7 +42,7 @@ from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.prefect_reads import READING_METHODS, SOCKET
 from api_shim.web.prefect_views import Verdicts
 from api_shim.web.rewriting import with_body
-from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, Unavailable
+from approval_gate.errors import Forbidden, GateError, Invalid, NotFound
 
 
 class Call(Enum):
@@ -128,8 +128,6 @@ MAY_MAKE = frozenset(
 """The fields of a subflow that it may give, beside its parent."""
 SERVES = {"deployments": "deployment_id", "work_queues": "work_queue_id", "work_pools": "work_pool_name"}
 """The fields of a run that tell what serves it."""
-
-UNREADABLE = "Prefect does not say now whose this is. Try again later."
 
 LARGEST = 16 * 2**20
 """Bytes of a body that is looked at; Prefect's clients send logs in parts of 4 MiB."""
@@ -255,9 +253,10 @@ class RunCalls:
         if str(event.get("event")).startswith(RECORDED) and not (_tells_once(event) and is_recordable(event)):
             return False
         if task_run_id not in self._task_runs:
-            found = await self._read("task_runs", named)
-            run_id = caller.run_id if found is None else read_id(str(found.get("flow_run_id")))
-            if run_id is None or not await self._owns(caller, run_id):
+            answer = await self._client.get(f"/task_runs/{task_run_id}")
+            is_new = answer.status_code == httpx.codes.NOT_FOUND
+            run_id = read_id(str(answer.json().get("flow_run_id"))) if answer.is_success else None
+            if not is_new and (run_id is None or not await self._owns(caller, run_id)):
                 return False
             if len(self._task_runs) >= MOST_REMEMBERED:
                 self._task_runs.clear()
@@ -371,11 +370,7 @@ class RunCalls:
         if (thing_id := read_id(named)) is None:
             return None
         answer = await self._client.get(f"/{kind}/{thing_id}")
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return None
-        if not answer.is_success:
-            raise Unavailable(UNREADABLE)
-        found: Mapping[str, Any] = answer.json()
+        found: Mapping[str, Any] | None = answer.json() if answer.is_success else None
         return found
 
 
