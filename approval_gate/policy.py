@@ -209,23 +209,29 @@ def worker_speaks_for_run(actor: Actor, *, works_for: str, pool: str, has_creden
         pool: the work pool of the run; empty if it has none.
         has_credential: whether the run has a credential of its own.
     """
-    works = works_for != "" and not actor.superuser and not actor.read_only
     return first(
         (
-            refused_if(not works or works_for != pool, NOT_ITS_WORKER),
+            refused_if(not _works(actor, works_for, pool), NOT_ITS_WORKER),
             refused_if(has_credential, NOT_ITS_RUN),
         )
     )
 
 
-def takes_run(*, works_for: str, pool: str) -> Verdict:
+def takes_run(actor: Actor, *, works_for: str, pool: str) -> Verdict:
     """Say whether the account of a worker may take runs of a work pool.
 
     Args:
+        actor: who asks.
         works_for: the work pool whose runs the account executes.
         pool: the work pool that it asks for, or of the run that it takes.
     """
-    return refused_if(works_for != pool, NOT_ITS_POOL)
+    return refused_if(not _works(actor, works_for, pool), NOT_ITS_POOL)
+
+
+def _works(actor: Actor, works_for: str, pool: str) -> bool:
+    """Say whether an account may work for a work pool; a superuser's never, whatever it was before."""
+    may = not actor.superuser and not actor.read_only and actor.may(Action.WRITE, ObjectType.PREFECT)
+    return may and works_for != "" and works_for == pool
 
 
 # Superusers

@@ -1,7 +1,7 @@
 """The gate inside a run: asks for admission first, then continues, waits, finishes or fails.
 
-* The gate uses the run's own Prefect client, so it reaches the server that holds the run, with the worker's
-  credentials.
+* The gate uses the run's own Prefect client, so it reaches the server that holds the run, with the credential that the
+  run's process has: its own, or that of its worker where Prefect's own workers have started it.
 * The gate fails closed: if admission cannot be reached, the run fails with a clear message and the Job does not run.
 * The server suspends a held run before it answers; the process then exits and leaves the run as it is.
 * A short wait sleeps. A long wait reschedules the run and ends the process.

@@ -159,13 +159,23 @@ class Live(Server):
 
 def processes_of(home: Path) -> dict[int, str]:
     """Return the processes that run Jobs for a home folder, with their command lines; not the server itself."""
-    mark, found = f"{MARK}={mark_of(home)}\0".encode(), {}
+    mark, found, hidden = f"{MARK}={mark_of(home)}\0".encode(), dict[int, str](), dict[int, str]()
     for folder in Path("/proc").glob("[0-9]*"):
         # A process may end, or belong to somebody else.
         with contextlib.suppress(OSError):
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if mark in (folder / "environ").read_bytes() and " up --demo " not in command:
+            try:
+                is_theirs = mark in (folder / "environ").read_bytes()
+            except PermissionError:
+                hidden[int(folder.name)] = command
+                continue
+            if is_theirs and " up --demo " not in command:
                 found[int(folder.name)] = command
+    # A worker's environment can be read by nobody but an administrator of the system; those of its children can.
+    for pid in [*found]:
+        with contextlib.suppress(OSError):
+            if (parent := int(stat_of(pid)[1])) in hidden:
+                found[parent] = hidden[parent]
     return found
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL)
-JOB, START, ASK, SCHEDULE, OWN, TERMINAL, PYTHON, AUTOMATION, PEOPLE, TESTS = BLOCKS
+JOB, START, ASK, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, TESTS = BLOCKS
 [ANSWER] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
 DEFINITIONS = ASK[: ASK.index("; }\n") + 4]
 """What the first lines typed define, and the later ones use."""
@@ -242,6 +242,12 @@ def test_people_get_what_they_are_given_and_no_more(reader: Reader) -> None:
         assert [job["name"] for job in client.get("/jobs/").json()["results"]] == ["Compact"]
         assert client.post("/jobs/Compact/run/", json={"data": {"file": "/tmp/app.db"}}).status_code == 201
         assert client.get("/scheduled-jobs/").status_code == 403
+
+
+def test_workers_elsewhere_get_an_account_with_a_key(reader: Reader) -> None:
+    said = reader.types(WORKERS)
+    assert "builder can execute runs of the work pool signoff." in said
+    assert re.search(r"^signoff_[0-9A-Za-z]{36}$", said, re.MULTILINE)
 
 
 def test_every_setting_is_explained_and_no_other() -> None:

@@ -155,9 +155,17 @@ def make_worker(
         str | None,
         typer.Option(metavar="NAME", help="The work pool whose runs it executes.", show_default="SIGNOFF_POOL"),
     ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take this back; the keys of the runs that it has taken end.")
+    ] = False,
     home: Home = None,
 ) -> None:
     """Let a user execute runs of a work pool, as the account of workers. This includes `write` on `prefect`."""
+    if remove:
+        with administering(home) as admin:
+            admin.unmake_worker(username, utc_now())
+        say(f"{username} is no account of workers any more. What other permissions allow it still may.")
+        return
     name = pool or read_settings(home).pool
     with administering(home) as admin:
         admin.make_worker(username, name, utc_now())

@@ -57,7 +57,7 @@ def read_versions(body: list[Any]) -> list[tuple[UUID, str]]:
     faults = [{} if isinstance(version, str | None) else {"version": [NOT_A_STRING]} for version in said]
     if any(faults):
         raise Invalid(faults)
-    return [(_id(item), version) for item, version in zip(body, said, strict=True) if version]
+    return [(_id(item), version) for item, version in zip(body, said, strict=True) if version is not None]
 
 
 def read_ids(body: Any) -> list[UUID]:

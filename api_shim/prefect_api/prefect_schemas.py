@@ -28,7 +28,7 @@ def remember_valid_schemas() -> None:
 
 
 def remembering(check: Callable[..., None]) -> Callable[..., None]:
-    """Return a function that checks a schema, unless it has found the same one valid before.
+    """Return a function that checks a schema, unless it has found the same one valid before, both without options.
 
     Args:
         check: raises an error for a schema that is not valid.
@@ -37,8 +37,10 @@ def remembering(check: Callable[..., None]) -> Callable[..., None]:
 
     def check_schema(schema: Any, *more: Any, **options: Any) -> None:
         try:
-            text = json.dumps([schema, len(more), sorted(options)], sort_keys=True)
+            text = "" if more or options else json.dumps(schema, sort_keys=True)
         except (TypeError, ValueError, RecursionError):
+            text = ""
+        if not text:
             check(schema, *more, **options)
             return
         key = hashlib.sha256(text.encode()).digest()

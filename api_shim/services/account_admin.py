@@ -504,6 +504,33 @@ class AccountAdmin:
                 raise Conflict(SUPERUSER_WORKS)
             self._let_work(tx, user, pool, now)
 
+    def unmake_worker(self, username: str, now: datetime) -> None:
+        """Make an account a worker's no longer: it takes no runs, and the keys of those that it has taken end.
+
+        What other permissions let it do in Prefect it still may.
+
+        Args:
+            username: its name.
+            now: the time.
+
+        Raises:
+            NotFound: there is no such user.
+            Conflict: it is no worker's.
+        """
+        with self._store.transaction() as tx:
+            user = _locked(tx, username)
+            was = tx.get(WorkerAccount, user_id=user.id, lock=True)
+            if was is None:
+                raise Conflict(f"{username} is no account of workers.")
+            tx.remove(was)
+            how = {"before": {"works_for": was.pool}, "after": {"works_for": ""}}
+            record(tx, Action.CHANGE, user, now, self._by, ["works_for"], **how)
+            permission = tx.get(Permission, name=SERVICE_PERMISSION, lock=True)
+            if permission is not None:
+                users = {row.user_id for row in tx.all(PermissionUser, permission_id=permission.id)}
+                if user.id in users:
+                    change_account(tx, permission, {"users": users - {user.id}}, now, self._by)
+
     def workers(self) -> dict[UUID, str]:
         """Return the work pools of the accounts of workers, by the id of the user."""
         with self._store.transaction(write=False) as tx:

@@ -3,8 +3,8 @@
 * A worker that takes a run is given a key for it, with the answer by which it has the run; no call is made for that.
   The run's process has this key and no other: what stands for ``prefect.write`` stays with the worker.
 * A key is stored as its hash, which is compared in constant time. It is good for its run alone, until the run is over,
-  is taken again, or the worker's account is deactivated or removed. What is left to say when a run is over, the end of
-  its log and its final state, it may say within ``ENDING``.
+  is taken again, or the account of its worker is deactivated, removed or a worker's no longer. What is left to say when
+  a run is over, the end of its log and its final state, it may say within ``ENDING``.
 * Admission and outcome are answered to the run's own key. While the run has none, as Prefect's own workers ask for
   none, the account of a worker of its work pool may ask; nobody else may. Who asks in vain is recorded.
 * An account is a worker's by the word of a local administrator, for one work pool, and takes runs of that pool only.
@@ -25,7 +25,7 @@ from functools import partial
 from uuid import UUID
 
 from api_shim.domain.accounts import RunCredential, User, WorkerAccount
-from api_shim.domain.model import JobResult, ScheduledJob
+from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.ports import Orchestrator, Run
 from api_shim.keys import RUN_PREFIX, new_key
 from api_shim.services.authentication import INACTIVE, INVALID_TOKEN, Credentials, Unauthenticated, hash_key
@@ -40,6 +40,10 @@ logger = logging.getLogger("signoff")
 NOT_FOR_RUNS = "The credential of a run is for this run alone: its admission, its outcome and its own calls of Prefect."
 ENDING = timedelta(minutes=1)
 """How long after its end a run may still tell of it."""
+RECORDED = (ScheduledJob, JobResult)
+"""What knows its run."""
+PROJECTED = (Job, ScheduledJob)
+"""What has a deployment."""
 LOOKS_EVERY = 60.0
 """Seconds between two looks for runs that are over."""
 
@@ -55,19 +59,6 @@ class RunCaller:
 
     run_id: UUID
     worker: Actor
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Taking:
-    """What is known of an account that may take a run.
-
-    Args:
-        works_for: the work pool whose runs it executes; empty if it is no worker's.
-        is_ours: whether the run is recorded here, and so of the server's own work pool.
-    """
-
-    works_for: str
-    is_ours: bool
 
 
 class RunCredentials:
@@ -92,24 +83,23 @@ class RunCredentials:
         """Return the work pool whose runs an account executes; empty if it is no worker's."""
         return await self._store.read(partial(_works_for, actor))
 
-    async def taking(self, actor: Actor, run_id: UUID) -> Taking:
-        """Return what is known of an account that may take a run."""
-
-        def read(tx: Transaction) -> Taking:
-            ours = any(tx.exists(kind, flow_run_id=run_id) for kind in (ScheduledJob, JobResult))
-            return Taking(works_for=_works_for(actor, tx), is_ours=ours)
-
-        return await self._store.read(read)
-
     async def pool_of(self, run_id: UUID) -> str:
-        """Return the work pool of a run; empty if it has none, or does not exist."""
-        run = (await self._engine.runs([run_id])).get(run_id)
-        return run.pool if run is not None else ""
+        """Return the work pool of a run; empty if it has none, or does not exist.
 
-    @property
-    def own_pool(self) -> str:
-        """The work pool of the runs that are recorded here."""
-        return self._engine.pool
+        What is recorded here, and what our deployments have made, is of the server's own. Prefect is believed of other
+        runs only: who may write there can move a deployment to another pool.
+        """
+        if await self._store.read(lambda tx: any(tx.exists(kind, flow_run_id=run_id) for kind in RECORDED)):
+            return self._engine.pool
+        run = (await self._engine.runs([run_id])).get(run_id)
+        if run is None:
+            return ""
+        made_by = run.deployment_id
+        if made_by is not None and await self._store.read(
+            lambda tx: any(tx.exists(kind, deployment_id=made_by) for kind in PROJECTED)
+        ):
+            return self._engine.pool
+        return run.pool
 
     async def taken(self, actor: Actor, run_id: UUID, *, keyed: bool) -> str:
         """Record that a worker has taken a run: a key that was made for it before ends.
@@ -172,7 +162,7 @@ class RunCredentials:
         works_for, has_credential = await self._store.read(
             lambda tx: (_works_for(actor, tx), tx.exists(RunCredential, flow_run_id=run_id))
         )
-        # Of whom it is no business Prefect is not asked for.
+        # Prefect is not asked on behalf of those whose business it is not.
         pool = await self.pool_of(run_id) if works_for else ""
         return policy.worker_speaks_for_run(actor, works_for=works_for, pool=pool, has_credential=has_credential)
 
@@ -211,6 +201,8 @@ def _caller(hashed: str, now: datetime, tx: Transaction) -> RunCaller:
     user = tx.get(User, id=found.user_id)
     if user is None or not user.is_active:
         raise Unauthenticated(INACTIVE)
+    if not tx.exists(WorkerAccount, user_id=user.id):
+        raise Unauthenticated(INVALID_TOKEN)
     result = tx.get(JobResult, flow_run_id=found.flow_run_id)
     if result is not None and result.status.final and (result.date_done is None or now - result.date_done >= ENDING):
         raise Unauthenticated(INVALID_TOKEN)

@@ -21,7 +21,7 @@ from api_shim.parsing.fields import read_id
 from api_shim.services.refusals import Refusals
 from api_shim.services.run_credentials import RunCredentials
 from api_shim.web.bodies import parse_json, receive_whole, received_again
-from api_shim.web.errors import body_of, status_of
+from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.rewriting import uncompressed
 from approval_gate import policy
 from approval_gate.admission import RUN_KEY
@@ -68,26 +68,24 @@ class Claims:
                 await self._sets_state(actor, run_id, scope, receive, send)
                 return
         except GateError as error:
-            await JSONResponse(body_of(error), status_of(error))(scope, receive, send)
+            await JSONResponse(body_of(error), status_of(error), headers_of(error))(scope, receive, send)
             return
         await self._prefect(scope, receive, send)
 
     async def _asks(self, actor: Actor, pool: str) -> None:
         if works_for := await self._credentials.works_for(actor):
-            await self._enforce(actor, policy.takes_run(works_for=works_for, pool=pool))
+            await self._enforce(actor, policy.takes_run(actor, works_for=works_for, pool=pool))
 
     async def _sets_state(self, actor: Actor, run_id: UUID, scope: Scope, receive: Receive, send: Send) -> None:
         body = await receive_whole(receive)
         if body is None:
             return
         again = received_again(body, receive)
-        if not _takes(body) or not (taking := await self._credentials.taking(actor, run_id)).works_for:
+        if not _takes(body) or not (works_for := await self._credentials.works_for(actor)):
             await self._prefect(scope, again, send)
             return
-        own = self._credentials.own_pool
-        pool = own if taking.is_ours else await self._credentials.pool_of(run_id)
-        if pool:
-            await self._enforce(actor, policy.takes_run(works_for=taking.works_for, pool=pool))
+        if pool := await self._credentials.pool_of(run_id):
+            await self._enforce(actor, policy.takes_run(actor, works_for=works_for, pool=pool))
         answer: list[Message] = []
 
         async def keep(message: Message) -> None:

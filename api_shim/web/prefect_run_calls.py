@@ -12,6 +12,9 @@
 * It hears the events of its own runs: so its process learns that somebody suspends it.
 * Of the events that it sends, those about its own runs and about what is nobody's go to Prefect. Others are left out:
   events of ``signoff``, and of other things of Prefect's.
+* Prefect records task runs from events, with what the payload says above all else. So an event of a task run is of one
+  of its own runs, of a task run that is its own or new, names neither again, and is one that Prefect can record: it
+  drops all that it would record together with one that it cannot.
 * What would write and is refused is recorded with the run, and the account of the worker that has taken it.
 """
 
@@ -25,15 +28,17 @@ from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
+import httpx
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.parsing.fields import read_id
+from api_shim.prefect_api.prefect_recorder import is_recordable
 from api_shim.prefect_api.prefect_server import connect
 from api_shim.services.refusals import Refusals
 from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
 from api_shim.web.bodies import parse_json, receive_whole, received_again
-from api_shim.web.errors import body_of, status_of
+from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.prefect_reads import READING_METHODS, SOCKET
 from api_shim.web.prefect_views import Verdicts
 from api_shim.web.rewriting import with_body
@@ -129,9 +134,18 @@ LARGEST = 16 * 2**20
 DEEPEST = 20
 """How many runs may be within each other."""
 MOST_REMEMBERED = 10_000
-"""How many subflows are remembered."""
+"""How many subflows, and how many task runs, are remembered."""
 
 FLOW_RUN, TASK_RUN_ID = "prefect.flow-run.", "prefect.task-run."
+RECORDED = "prefect.task-run"
+"""How the names of events begin from which Prefect records task runs."""
+NOT_TOLD_AGAIN = {
+    "task_run": frozenset({"id", "flow_run_id", "state", "state_id"}),
+    "validated_state": frozenset({"id"}),
+}
+"""What Prefect takes from elsewhere in such an event, unless its payload has it; Prefect's clients leave it out."""
+NO_TEXT = "\\u0000"
+"""A character, as JSON has it, that PostgreSQL stores in no text: what is written together with it would be lost."""
 NOT_A_RUNS = ("prefect.", "signoff.")
 """How the ids of resources begin that a run has no events of, unless they are its own."""
 
@@ -174,6 +188,7 @@ class RunCalls:
         self._client = connect(prefect, internal)
         self._refusals = refusals
         self._within: set[tuple[UUID, UUID]] = set()
+        self._task_runs: dict[UUID, UUID] = {}
 
     async def answer(self, caller: RunCaller, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request.
@@ -201,7 +216,7 @@ class RunCalls:
         except GateError as error:
             if scope["method"] not in READING_METHODS and isinstance(error, Forbidden | NotFound):
                 await self._refusals.request(caller.worker, str(error), "Prefect", flow_run_id=caller.run_id)
-            await JSONResponse(body_of(error), status_of(error))(scope, receive, send)
+            await JSONResponse(body_of(error), status_of(error), headers_of(error))(scope, receive, send)
             return
         await self._prefect(scope, receive, send)
 
@@ -212,8 +227,9 @@ class RunCalls:
             caller: the run.
             message: the ASGI message of the websocket.
         """
+        text = (message.get("text") or "").encode() or message.get("bytes") or b""
         try:
-            event = parse_json((message.get("text") or "").encode() or message.get("bytes") or b"")
+            event = parse_json(text)
             about, related = _resources(event)
         except (GateError, AttributeError, KeyError, TypeError):
             return False
@@ -222,9 +238,30 @@ class RunCalls:
             run_id = read_id(each.removeprefix(FLOW_RUN))
             if run_id is None or not await self._owns(caller, run_id):
                 return False
-        if str(event.get("event")).startswith("signoff."):
+        name = str(event.get("event"))
+        if name.startswith("signoff.") or NO_TEXT.encode() in text:
             return False
-        return about in of_runs or (about.startswith(TASK_RUN_ID) and bool(of_runs)) or not about.startswith(NOT_A_RUNS)
+        if about.startswith(TASK_RUN_ID) or name.startswith(RECORDED):
+            return await self._may_tell_of_task_run(caller, event, about.removeprefix(TASK_RUN_ID))
+        return about in of_runs or not about.startswith(NOT_A_RUNS)
+
+    async def _may_tell_of_task_run(self, caller: RunCaller, event: Mapping[str, Any], named: str) -> bool:
+        """Say so of an event whose flow runs are the run's own."""
+        task_run_id, runs = read_id(named), _flow_runs(event)
+        if task_run_id is None or not runs or not all(each.startswith(FLOW_RUN) for each in runs):
+            return False
+        if str(event.get("event")).startswith(RECORDED) and not (_tells_once(event) and is_recordable(event)):
+            return False
+        if task_run_id not in self._task_runs:
+            answer = await self._client.get(f"/task_runs/{task_run_id}")
+            is_new = answer.status_code == httpx.codes.NOT_FOUND
+            run_id = read_id(str(answer.json().get("flow_run_id"))) if answer.is_success else None
+            if not is_new and (run_id is None or not await self._owns(caller, run_id)):
+                return False
+            if len(self._task_runs) >= MOST_REMEMBERED:
+                self._task_runs.clear()
+            self._task_runs[task_run_id] = caller.run_id
+        return self._task_runs[task_run_id] == caller.run_id
 
     async def may_hear(self, caller: RunCaller, message: Message, verdicts: Verdicts) -> bool:
         """Say whether a message of a websocket is for a run.
@@ -267,7 +304,8 @@ class RunCalls:
                 await self._check_run(caller, named)
                 _check_fields(told, MAY_CHANGE)
             case Call.NEW_RUN:
-                _check_fields(told, MAY_MAKE | {"parent_task_run_id"})
+                # What is not given is null; in a change that would be a value.
+                _check_fields(_given(told), MAY_MAKE | {"parent_task_run_id"})
                 await self._check_part(caller, "task_runs", str(told.get("parent_task_run_id")), "Task not found")
             case Call.RUNS:
                 return with_body(scope, receive, json.dumps(await self._narrowed(caller, told)).encode())
@@ -339,8 +377,12 @@ class RunCalls:
 def _check_fields(told: Any, allowed: Collection[str]) -> None:
     if not isinstance(told, Mapping):
         raise Invalid({"non_field_errors": ["Expected an object."]})
-    if any(value is not None and name not in allowed for name, value in told.items()):
+    if not told.keys() <= {*allowed}:
         raise Forbidden(NOT_FOR_RUNS)
+
+
+def _given(told: Any) -> Any:
+    return {name: value for name, value in told.items() if value is not None} if isinstance(told, Mapping) else told
 
 
 def _field(told: Any, name: str) -> Any:
@@ -351,3 +393,18 @@ def _resources(event: Any) -> tuple[str, list[str]]:
     """Return the id of what an event is about, and of what it concerns."""
     about = str(event["resource"]["prefect.resource.id"])
     return about, [str(each["prefect.resource.id"]) for each in event.get("related") or ()]
+
+
+def _flow_runs(event: Mapping[str, Any]) -> list[str]:
+    """Return the ids of what an event says to be its flow runs."""
+    related = event.get("related") or ()
+    return [str(each["prefect.resource.id"]) for each in related if each.get("prefect.resource.role") == "flow-run"]
+
+
+def _tells_once(event: Mapping[str, Any]) -> bool:
+    """Say whether the payload of a task run's event leaves the ids to the rest of it."""
+    payload = event.get("payload")
+    parts = {name: _field(payload, name) for name in NOT_TOLD_AGAIN}
+    return all(
+        isinstance(part, Mapping) and part.keys().isdisjoint(NOT_TOLD_AGAIN[name]) for name, part in parts.items()
+    )

@@ -60,10 +60,16 @@ class KeyedCalls:
         return self._keys.pop(flow_run_id, "")
 
     async def set_flow_run_state(self, flow_run_id: UUID, state: State[Any], **how: Any) -> Any:
-        """Put a run into a state; one that is taken is given a key."""
+        """Put a run into a state; one that is taken is given a key, and one that is given up needs it no longer."""
+        if state.is_final():
+            self.forget(flow_run_id)
         if not state.is_pending():
             return await self._client.set_flow_run_state(flow_run_id, state, **how)
         return await self._take(flow_run_id, state, **how)
+
+    def forget(self, flow_run_id: UUID) -> None:
+        """Keep nothing of a run, which has ended or is given up before it was started."""
+        self._keys.pop(flow_run_id, None)
 
     async def _take(self, flow_run_id: UUID, state: State[Any], force: bool = False) -> OrchestrationResult[Any]:
         """Do what Prefect's client does, with a header more."""
@@ -120,6 +126,11 @@ class WorkerCalls(KeyedCalls):
             return {}
         run = flow_run.model_copy(update={"state": state, "state_type": state.type, "state_name": state.name})
         return {"run": run.model_dump_json(), "storage": await self._result_storage()}
+
+    def forget(self, flow_run_id: UUID) -> None:
+        """Keep nothing of a run, which has ended or is given up before it was started."""
+        super().forget(flow_run_id)
+        self._pending.pop(flow_run_id, None)
 
     async def _result_storage(self) -> dict[str, str | None]:
         now = asyncio.get_running_loop().time()

@@ -13,7 +13,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import anyio.abc
-from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, temporary_settings
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from api_shim.worker.environment import is_servers_own
@@ -91,6 +91,8 @@ class KeyedWorker(ProcessWorker):
         task_status: anyio.abc.TaskStatus[int] | None,
     ) -> ProcessWorkerResult:
         """Execute a run to its end, with the environment of its configuration."""
-        own = temporary_settings(updates={PREFECT_API_AUTH_STRING: configuration.env[AUTH]})
+        own = temporary_settings(
+            updates={PREFECT_API_AUTH_STRING: configuration.env[AUTH]}, restore_defaults={PREFECT_API_KEY}
+        )
         with own if configuration._command_configured else contextlib.nullcontext():
             return await super().run(flow_run, configuration, task_status)

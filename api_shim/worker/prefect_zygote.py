@@ -4,7 +4,7 @@
   a socket that two processes read, is broken in a child. A module that starts a thread, or opens a file or a socket,
   when it is imported, is named, and the next fork server is started without it.
 * It never talks to Prefect's server, has no key for it, and executes nothing of a Job but its module.
-* What a child does is told in ``prefect_run``.
+* What a child does is told in ``prefect_run``. It holds no request but its own: one line is taken at a time.
 * What a child has started, and is still there when it ends, ends with it.
 * When the worker goes, everything goes: the children, what they have started, and the folder that they work in, as far
   as it is this process's own user who may remove it.
@@ -78,6 +78,8 @@ class Zygote:
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         self._children: set[int] = set()
+        self._seen = bytearray(2**16)
+        self._begun = b""
         self._woken, self._wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self, modules: Iterable[str], certificates: str | None) -> NoReturn:
@@ -115,7 +117,6 @@ class Zygote:
             self._worker.sendall(json.dumps(said).encode() + b"\n")
 
     def _serve(self) -> NoReturn:
-        rest = b""
         while True:
             ready, _, _ = select.select([self._worker.fileno(), self._woken], [], [])
             if self._woken in ready:
@@ -123,12 +124,19 @@ class Zygote:
                     os.read(self._woken, 4096)
                 self._reap()
             if self._worker.fileno() in ready:
-                received = self._worker.recv(2**16)
-                if not received:
-                    self._leave(self._folder)
-                *lines, rest = (rest + received).split(b"\n")
-                for line in lines:
-                    self._do(json.loads(line))
+                self._receive()
+
+    def _receive(self) -> None:
+        """Take one line at most, and do what it asks; the others wait where a child does not find them."""
+        there = self._worker.recv_into(self._seen, 0, socket.MSG_PEEK)
+        if not there:
+            self._leave(self._folder)
+        end = self._seen.find(b"\n", 0, there) + 1
+        self._seen[:there] = bytes(there)
+        self._begun += self._worker.recv(end or there)
+        if self._begun.endswith(b"\n"):
+            line, self._begun = self._begun, b""
+            self._do(json.loads(line))
 
     def _do(self, request: Mapping[str, Any]) -> None:
         if "leave" in request:

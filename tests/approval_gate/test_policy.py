@@ -1242,13 +1242,15 @@ WORKER_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], Verdict]] = {
     ),
     "a superuser who was a worker once": ({"superuser": True}, {}, Denied(NOT_ITS_WORKER)),
     "a token that only reads": ({"read_only": True}, {}, Denied(NOT_ITS_WORKER)),
+    "whose write on Prefect was taken away": ({"grants": ()}, {}, Denied(NOT_ITS_WORKER)),
+    "who may only view Prefect now": ({"grants": (PREFECT_VIEW,)}, {}, Denied(NOT_ITS_WORKER)),
 }
 
 
 @pytest.mark.parametrize("row", WORKER_ROWS)
 def test_which_account_speaks_for_a_run(row: str) -> None:
     about, facts, verdict = WORKER_ROWS[row]
-    actor = Actor(id=uuid4(), username="worker", **about)
+    actor = Actor(id=uuid4(), username="worker", **{"grants": (PREFECT_WRITE,), **about})
     asked = {"works_for": "signoff", "pool": "signoff", "has_credential": False, **facts}
     assert worker_speaks_for_run(actor, **asked) == verdict
 
@@ -1259,6 +1261,10 @@ def test_a_run_speaks_for_itself() -> None:
     assert speaks_for_run(run, credential_of=other) == Denied(NOT_ITS_RUN)
 
 
-def test_a_worker_takes_runs_of_its_pool() -> None:
-    assert takes_run(works_for="signoff", pool="signoff") == Allowed()
-    assert takes_run(works_for="signoff", pool="other") == takes_run(works_for="a", pool="") == Denied(NOT_ITS_POOL)
+@pytest.mark.parametrize("row", WORKER_ROWS)
+def test_who_speaks_for_a_run_without_a_credential_is_who_may_take_it(row: str) -> None:
+    about, facts, verdict = WORKER_ROWS[row]
+    actor = Actor(id=uuid4(), username="worker", **{"grants": (PREFECT_WRITE,), **about})
+    asked = {"works_for": "signoff", "pool": "signoff", **facts}
+    asked.pop("has_credential", None)
+    assert takes_run(actor, **asked) == (Denied(NOT_ITS_POOL) if verdict == Denied(NOT_ITS_WORKER) else Allowed())

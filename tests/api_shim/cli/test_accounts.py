@@ -60,6 +60,9 @@ def test_an_account_is_made_a_workers(signoff: Run) -> None:
         told = signoff("user", "worker", "alice", *options).out
         assert told == f"alice can execute runs of the work pool {pool}.\n"
         assert [user["works_for"] for user in signoff("user", "list", "--json").json] == [pool]
+    told = signoff("user", "worker", "alice", "--remove").out
+    assert told == "alice is no account of workers any more. What other permissions allow it still may.\n"
+    assert [user["works_for"] for user in signoff("user", "list", "--json").json] == [""]
 
 
 def test_a_user_is_deactivated_activated_and_removed(signoff: Run) -> None:
@@ -423,6 +426,11 @@ def test_the_audit_lists_what_each_command_did_and_by_whom(signoff: Run, monkeyp
                 ("user.changed", "bob", ["works_for"]),
                 ("permission.added", "Workers of signoff", ["actions", "name", "object_types", "users"]),
             ],
+        ),
+        (
+            ("user", "worker", "bob", "--remove"),
+            b"",
+            [("user.changed", "bob", ["works_for"]), ("permission.changed", "Workers of signoff", ["users"])],
         ),
         (("user", "remove", "bob", "--dry-run"), b"", []),
         (

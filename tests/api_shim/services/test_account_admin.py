@@ -321,6 +321,19 @@ def test_an_account_is_made_a_workers_for_one_pool(admin: Admin) -> None:
     assert told == [{"works_for": {"old": old, "new": new}} for old, new in (("", "signoff"), ("signoff", "bulk"))]
 
 
+def test_a_workers_account_becomes_one_like_others_again(admin: Admin) -> None:
+    admin.add_user("carol", NOW)
+    admin.make_worker("carol", "signoff", NOW)
+    admin.unmake_worker("carol", NOW)
+    assert admin.workers() == {}
+    assert not signed_in(admin, admin.add_token("carol", NOW)).may(Action.WRITE, ObjectType.PREFECT)
+    with pytest.raises(Conflict):
+        admin.unmake_worker("carol", NOW)
+    with admin.store.transaction(write=False) as tx:
+        told = [event.data["changes"] for event in tx.events(0, 100) if event.act is EventType.USER_CHANGED]
+    assert told == [{"works_for": {"old": old, "new": new}} for old, new in (("", "signoff"), ("signoff", ""))]
+
+
 def test_a_superuser_is_no_worker(admin: Admin) -> None:
     admin.add_user("root", NOW, superuser=True)
     with pytest.raises(Conflict):

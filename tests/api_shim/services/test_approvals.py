@@ -989,7 +989,7 @@ def test_what_a_removed_user_approved_stays_approved_by_them(plant: Plant) -> No
     identity = administering(plant.store)
     remove_user(plant.store, "bob", plant.now)
     assert (now_of(plant, row).approved_by_id, now_of(plant, row).approved_by) == (None, "bob")
-    back = identity.add_user("bob", NOW)
+    back = identity.add_user("bob", NOW, reuse_name=True)
     identity.add_permission(
         "all", plant.now, types=[SCHEDULED, JOB], actions=[VIEW, CHANGE, DELETE, APPROVE, RUN], users=["bob"]
     )

@@ -15,6 +15,7 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import JobResult, Status
 from api_shim.domain.ports import RunSpec
 from api_shim.keys import PREFIX, RUN_PREFIX, checksum
+from api_shim.services.account_admin import SERVICE_PERMISSION
 from api_shim.services.authentication import INACTIVE, INVALID_TOKEN, NO_CREDENTIALS, hash_key
 from api_shim.services.run_credentials import ENDING, NOT_FOR_RUNS
 from api_shim.store import Store
@@ -130,6 +131,20 @@ def test_its_own_credential_does_or_a_workers_account_while_it_has_none(stage: S
     assert (admitted.data["asked_by"], admitted.flow_run_id) == ("worker", stage.run)
 
 
+def test_a_worker_whose_write_on_prefect_is_taken_away_speaks_for_no_run(stage: Stage) -> None:
+    stage.identity.remove_permission(SERVICE_PERMISSION, NOW)
+    answer = stage.admission("worker")
+    assert (answer.status_code, answer.json()) == (403, {"detail": NOT_ITS_WORKER})
+
+
+@pytest.mark.parametrize("known", ["its result", "its deployment"])
+def test_a_run_of_ours_is_of_our_pool_wherever_prefect_says_it_is(stage: Stage, known: str) -> None:
+    stage.engine.all_runs[stage.run] = replace(stage.engine.all_runs[stage.run], pool="another pool")
+    if known == "its deployment":
+        stage.change(stage.result, flow_run_id=None)
+    assert asyncio.run(stage.runs.pool_of(stage.run)) == "signoff"
+
+
 def test_a_run_that_speaks_for_another_is_recorded_with_the_account_of_its_worker(stage: Stage) -> None:
     other = uuid4()
     stage.take(other)
@@ -146,6 +161,7 @@ def test_a_run_that_speaks_for_another_is_recorded_with_the_account_of_its_worke
         ("it was taken by Prefect's own worker", INVALID_TOKEN),
         ("the worker's account is deactivated", INACTIVE),
         ("the worker's account is removed", INVALID_TOKEN),
+        ("it is a worker's no longer", INVALID_TOKEN),
     ],
 )
 def test_a_credential_ends(stage: Stage, what: str, told: str) -> None:
@@ -161,6 +177,8 @@ def test_a_credential_ends(stage: Stage, what: str, told: str) -> None:
             asyncio.run(stage.runs.taken(stage.worker, stage.run, keyed=False))
         case "the worker's account is deactivated":
             stage.identity.set_active("worker", NOW, active=False)
+        case "it is a worker's no longer":
+            stage.identity.unmake_worker("worker", NOW)
         case _:
             stage.identity.remove_user("worker", NOW)
     for answer in (stage.admission("run"), stage.outcome("run")):

@@ -21,6 +21,7 @@ from api_shim.web.prefect_views import Verdicts
 from approval_gate.model import Actor
 from tests.api_shim.origin import INTERNAL, Origin
 from tests.conftest import Clock
+from tests.factories import NOW
 
 OWN, WITHIN, DEEPER, OTHER, OTHERS_WITHIN = (str(UUID(int=number)) for number in range(1, 6))
 OWN_TASK, WITHIN_TASK, OTHER_TASK, OWN_ARTIFACT, OTHER_ARTIFACT = (str(UUID(int=number)) for number in range(11, 16))
@@ -47,6 +48,7 @@ class Prefect(Origin):
     def __init__(self, store: Store, clock: Clock) -> None:
         super().__init__(store, clock)
         worker = self.user("worker", superuser=False)
+        self.identity.make_worker("worker", "signoff", NOW)
         self.worker = Actor(id=worker.id, username="worker")
         self.keys["run"] = asyncio.run(self.runs.taken(self.worker, UUID(OWN), keyed=True))
         self.bodies: list[Any] = []
@@ -88,6 +90,7 @@ ALLOWED: list[tuple[str, str, Any]] = [
     ("POST", f"flow_runs/{OWN}/input", {"key": "x"}),
     ("GET", f"flow_runs/{OWN}/input/x", None),
     ("POST", "flow_runs/", SUBFLOW),
+    ("POST", "flow_runs/", {**SUBFLOW, "work_pool_name": None}),
     ("POST", "flows/", {"name": "x"}),
     ("GET", f"flows/{uuid4()}", None),
     ("GET", f"deployments/{DEPLOYMENT}", None),
@@ -135,6 +138,7 @@ REFUSED: list[tuple[str, str, Any, int]] = [
     ("PATCH", f"flow_runs/{OWN}", {"job_variables": {"command": "x"}}, 403),
     ("PATCH", f"flow_runs/{OWN}", {"parameters": {"a": 2}}, 403),
     ("PATCH", f"flow_runs/{OWN}", {"infrastructure_pid": "host:1"}, 403),
+    ("PATCH", f"flow_runs/{OWN}", {"infrastructure_pid": None}, 403),
     # Decisions, starts, lists, and what is not a run's
     ("POST", f"flow_runs/{OWN}/resume", {}, 403),
     ("POST", f"deployments/{DEPLOYMENT}/create_flow_run", {}, 403),
@@ -214,12 +218,39 @@ def test_what_a_run_hears(prefect: Prefect, clock: Clock, said: Any, heard: bool
     assert asyncio.run(calls.may_hear(caller, message, Verdicts(clock))) is heard
 
 
-def event(about: str, *related: str, name: str = "done") -> dict[str, Any]:
+def event(about: str, *related: str, name: str = "done", **more: Any) -> dict[str, Any]:
     return {
+        **more,
         "event": name,
         "resource": {"prefect.resource.id": about},
         "related": [{"prefect.resource.id": each, "prefect.resource.role": "flow-run"} for each in related],
     }
+
+
+STATE = {"type": "RUNNING", "name": "Running", "message": "", "state_details": {}, "data": None}
+TASK_RUN = {"name": "x", "task_key": "x", "dynamic_key": "0", "tags": [], "run_count": 1}
+
+
+def recorded(
+    task: Any = None,
+    runs: Any = (OWN,),
+    *,
+    about: str = "prefect.task-run.",
+    task_run: Any = TASK_RUN,
+    state: Any = STATE,
+) -> dict[str, Any]:
+    """Return an event from which Prefect would record a task run, which is a new one unless it is said."""
+    payload = {"task_run": task_run, "validated_state": state}
+    made = event(
+        f"{about}{task or uuid4()}",
+        *(f"prefect.flow-run.{run}" for run in runs),
+        name="prefect.task-run.Running",
+        id=str(uuid4()),
+        occurred="2026-05-04T12:00:00Z",
+        payload={name: each for name, each in payload.items() if each is not None},
+    )
+    made["resource"]["prefect.orchestration"] = "client"
+    return made
 
 
 @pytest.mark.parametrize(
@@ -236,6 +267,30 @@ def event(about: str, *related: str, name: str = "done") -> dict[str, Any]:
             event(f"prefect.task-run.{uuid4()}", f"prefect.flow-run.{OTHER}"), False, id="about another run's task run"
         ),
         pytest.param(event("my.thing", f"prefect.flow-run.{OTHER}"), False, id="related to another run"),
+        pytest.param(event("my.thing", x="\0"), False, id="with what PostgreSQL does not store"),
+        pytest.param(event(f"prefect.task-run.{OTHER_TASK}", f"prefect.flow-run.{OWN}"), False, id="about another's"),
+        pytest.param(recorded(), True, id="of a new task run"),
+        pytest.param(recorded(OWN_TASK), True, id="of its own task run"),
+        pytest.param(recorded(WITHIN_TASK, [WITHIN]), True, id="of a subflow's task run"),
+        pytest.param(recorded(OTHER_TASK), False, id="of another run's task run, as its own"),
+        pytest.param(recorded(OTHER_TASK, [OTHER]), False, id="of another run's task run"),
+        pytest.param(recorded(runs=[]), False, id="of a task run of no run"),
+        pytest.param(recorded(runs=["x"]), False, id="of a task run of what is no run"),
+        pytest.param(recorded(runs=[OWN, OTHER]), False, id="of a task run of another run too"),
+        pytest.param(recorded(about="my."), False, id="of something else, as a task run's"),
+        pytest.param(recorded(OWN, about="prefect.flow-run."), False, id="of itself, as a task run's"),
+        pytest.param(recorded("x"), False, id="of no task run"),
+        pytest.param(recorded(task_run={**TASK_RUN, "flow_run_id": OTHER}), False, id="whose payload names a run"),
+        pytest.param(recorded(task_run={**TASK_RUN, "id": OTHER_TASK}), False, id="whose payload names a task run"),
+        pytest.param(recorded(task_run={**TASK_RUN, "state": STATE}), False, id="whose payload has a state more"),
+        pytest.param(recorded(task_run={**TASK_RUN, "state_id": OTHER}), False, id="whose payload names a state"),
+        pytest.param(recorded(state={**STATE, "id": OTHER}), False, id="whose state has an id"),
+        pytest.param(recorded(task_run=None), False, id="whose payload has no task run"),
+        pytest.param(recorded(state=None), False, id="whose payload has no state"),
+        pytest.param(recorded(task_run=[]), False, id="whose task run is no object"),
+        pytest.param(recorded(state="RUNNING"), False, id="whose state is no object"),
+        pytest.param(recorded(task_run={}), False, id="whose task run Prefect cannot record"),
+        pytest.param(recorded(state={"type": "x"}), False, id="whose state Prefect cannot record"),
         pytest.param(event(f"prefect.deployment.{DEPLOYMENT}"), False, id="about a deployment"),
         pytest.param(event("signoff.scheduled-job.x"), False, id="about a request"),
         pytest.param(
@@ -251,3 +306,19 @@ def test_which_events_of_a_run_go_to_prefect(prefect: Prefect, said: Any, goes: 
     caller = RunCaller(run_id=UUID(OWN), worker=prefect.worker)
     message = {"type": "websocket.receive", "text": json.dumps(said)}
     assert asyncio.run(calls.may_tell(caller, message)) is goes
+
+
+def test_a_task_run_that_prefect_does_not_know_yet_is_of_the_run_that_told_of_it_first(prefect: Prefect) -> None:
+    calls = RunCalls(prefect._prefect, INTERNAL, prefect.refusals)
+    new = str(uuid4())
+    for run, goes in ((OWN, True), (OTHER, False), (OWN, True)):
+        caller = RunCaller(run_id=UUID(run), worker=prefect.worker)
+        message = {"type": "websocket.receive", "text": json.dumps(recorded(new, [run]))}
+        assert asyncio.run(calls.may_tell(caller, message)) is goes
+
+
+def test_nothing_is_anybodys_while_prefect_does_not_say_whose_it_is(prefect: Prefect) -> None:
+    calls = RunCalls(JSONResponse({}, 500), INTERNAL, prefect.refusals)
+    caller = RunCaller(run_id=UUID(OWN), worker=prefect.worker)
+    message = {"type": "websocket.receive", "text": json.dumps(recorded(OTHER_TASK))}
+    assert not asyncio.run(calls.may_tell(caller, message))

@@ -151,7 +151,8 @@ def test_who_may_open_one(sockets: Sockets, path: str, who: str, opens: bool) ->
 
 def test_a_run_sends_its_events_and_no_others_and_hears_of_itself(sockets: Sockets) -> None:
     run_id, other = uuid4(), uuid4()
-    worker = Actor(id=sockets.user("worker").id, username="worker")
+    worker = Actor(id=sockets.user("worker", superuser=False).id, username="worker")
+    sockets.identity.make_worker("worker", "signoff", NOW)
     sockets.keys["run"] = asyncio.run(sockets.runs.taken(worker, run_id, keyed=True))
     of_itself, of_another = (
         {"resource": {"prefect.resource.id": f"prefect.flow-run.{each}"}} for each in (run_id, other)

@@ -102,6 +102,25 @@ async def test_what_a_child_has_started_ends_with_it(forking: Forking) -> None:
         eventually(lambda: not lives(started))
 
 
+HELD = """
+import sys
+frame, held = sys._getframe(), []
+while frame is not None:
+    held += [repr(each) for each in (*frame.f_locals.values(), getattr(frame.f_locals.get("self"), "__dict__", {}))]
+    frame = frame.f_back
+out.with_name(NAME).write_text(str([name for name in ("one", "two", "three") if f"key of {name}" in str(held)]))
+"""
+
+
+async def test_a_child_holds_no_request_of_another(forking: Forking) -> None:
+    async with forking() as forks:
+        names = ("one", "two", "three")
+        begun = (forks.begin(HELD.replace("NAME", repr(name)), KEY=f"key of {name}") for name in names)
+        for child in await asyncio.gather(*begun):
+            await asyncio.wait_for(child.ended.wait(), PATIENCE)
+        assert [forks.out.with_name(name).read_text() for name in names] == [str([name]) for name in names]
+
+
 async def test_a_fresh_one_is_a_new_interpreter_in_the_same_process(forking: Forking) -> None:
     async with forking("json") as forks:
         forks.out.unlink(missing_ok=True)

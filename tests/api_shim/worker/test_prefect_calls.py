@@ -158,6 +158,15 @@ async def test_the_key_of_a_run_that_is_taken_is_handed_out_once(client: Client,
     assert [calls.take_key(run) for run in (one, one, two, three)] == ["signoff_run_x", "", "", ""]
 
 
+async def test_nothing_is_kept_of_a_run_that_is_given_up_before_it_starts(client: Client, calls: WorkerCalls) -> None:
+    run = a_run()
+    for state, key in ((Scheduled(), "signoff_run_x"), (Crashed(), "")):
+        await calls.set_flow_run_state(run.id, Pending())
+        await calls.set_flow_run_state(run.id, state)
+        assert calls.take_key(run.id) == key
+    assert await calls.forks(run) == {}
+
+
 @pytest.mark.parametrize(("status", "error"), [(404, ObjectNotFound), (403, httpx.HTTPStatusError)])
 async def test_a_run_that_cannot_be_taken_is_told_as_by_prefects_client(
     client: Client, calls: WorkerCalls, status: int, error: type[Exception]

@@ -10,6 +10,7 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
     PREFECT_SERVER_DATABASE_PASSWORD,
     get_current_settings,
     temporary_settings,
@@ -17,7 +18,7 @@ from prefect.settings import (
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from api_shim.worker.prefect_keyed import NO_KEY, KeyedWorker, OurJobConfiguration
+from api_shim.worker.prefect_keyed import NO_KEY, WORKERS_OWN, KeyedWorker, OurJobConfiguration
 from api_shim.worker.prefect_worker import WarmJobConfiguration
 
 pytestmark = pytest.mark.anyio
@@ -27,13 +28,13 @@ WORKERS = "signoff-worker:of-the-worker"
 
 
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, str | None], str]]:
+def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, str | None], tuple[str, ...]]]:
     """The environments that Prefect's worker was given, each with what its settings would put above that."""
-    found: list[tuple[dict[str, str | None], str]] = []
+    found: list[tuple[dict[str, str | None], tuple[str, ...]]] = []
 
     async def run(_self: Any, _run: Any, configuration: Any, _status: Any) -> ProcessWorkerResult:
         of_settings = get_current_settings().to_environment_variables(exclude_unset=True)
-        found.append((configuration.env, of_settings.get("PREFECT_API_AUTH_STRING", "")))
+        found.append((configuration.env, tuple(of_settings.get(name, "") for name in WORKERS_OWN)))
         return ProcessWorkerResult(status_code=0, identifier="1")
 
     monkeypatch.setattr(ProcessWorker, "run", run)
@@ -59,14 +60,14 @@ def configured(command: str | None) -> ProcessJobConfiguration:
 async def test_a_run_is_given_its_own_key_in_place_of_the_workers(given: list[Any], command: str | None) -> None:
     configuration = configured(command)
     assert configuration.env["PREFECT_API_AUTH_STRING"] == WORKERS
-    with temporary_settings({PREFECT_API_AUTH_STRING: WORKERS}):
+    with temporary_settings({PREFECT_API_AUTH_STRING: WORKERS, PREFECT_API_KEY: "of-the-worker"}):
         await made(keyed=True).run(RUN, configuration)
     [(environment, above)] = given
     assert environment["PREFECT_API_AUTH_STRING"] == "run:signoff_run_x"
     assert (environment["PREFECT_API_KEY"], environment["KEPT"]) == (None, "1")
     assert "of-the-worker" not in str(environment)
     # Prefect sets the settings above the environment where there is a command, and below where there is none.
-    assert above == ("run:signoff_run_x" if command else WORKERS)
+    assert above == (("run:signoff_run_x", "") if command else (WORKERS, "of-the-worker"))
 
 
 async def test_a_run_without_a_key_is_not_started(given: list[Any]) -> None:
