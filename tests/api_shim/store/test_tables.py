@@ -17,11 +17,13 @@ from api_shim.domain.accounts import (
     Permission,
     PermissionGroup,
     PermissionUser,
+    RunCredential,
     Session,
     Token,
     User,
     UserGroup,
     UserName,
+    WorkerAccount,
 )
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import (
@@ -150,6 +152,8 @@ def full() -> list[Any]:
         job,
         scheduled,
         result,
+        WorkerAccount(user_id=user.id, pool=NASTY),
+        RunCredential(flow_run_id=uuid4(), key_hash="f" * 64, user_id=user.id, created=EXACT),
         PendingCleanup(
             id=uuid4(), job_id=job.id, name=NASTY, message=NASTY, deployment_id=uuid4(), flow_run_id=uuid4()
         ),
@@ -194,6 +198,8 @@ def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
         PermissionGroup,
         Password,
         Session,
+        WorkerAccount,
+        RunCredential,
     }
     assert set(TABLES) == {*of_model, *of_accounts, AuditEvent, AuditHead}
     for noun, table in TABLES.items():

@@ -14,7 +14,7 @@ from api_shim.services.approvals import Approvals
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedules import Schedules
-from api_shim.store import Duplicate, Store
+from api_shim.store import Duplicate, HeldElsewhere, Store
 from api_shim.web.bodies import UnsupportedMediaType
 from api_shim.web.errors import STATUS, NotAcceptable, body_of, headers_of, status_of
 from approval_gate import errors
@@ -45,8 +45,11 @@ def kinds(kind: type[errors.GateError]) -> list[type[errors.GateError]]:
 
 
 def test_every_kind_of_error_has_a_status() -> None:
-    # A name that is taken is told by whoever has asked for it. What is outdated is a conflict, but for If-Match.
-    assert {*kinds(errors.GateError)} - {errors.GateError, errors.Outdated, Duplicate} == {*TABLE}
+    # A name that is taken is told by whoever has asked for it. What is outdated is a conflict, but for If-Match, and what
+    # another server has locked is unavailable.
+    listed = {*kinds(errors.GateError)} - {errors.GateError, errors.Outdated, HeldElsewhere, Duplicate}
+    assert listed == {*TABLE}
+    assert status_of(HeldElsewhere("Another server is at it.")) == 503
     assert {*STATUS} == {*TABLE}
     with pytest.raises(TypeError, match="no status for GateError"):
         status_of(errors.GateError("No."))
