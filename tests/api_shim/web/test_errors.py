@@ -45,7 +45,7 @@ def kinds(kind: type[errors.GateError]) -> list[type[errors.GateError]]:
 
 
 def test_every_kind_of_error_has_a_status() -> None:
-    # A name that is taken is told by whoever has asked for it. What is outdated is a conflict, but for If-Match, and what
+    # A name that is taken is told by whoever has asked for it. What is outdated is a conflict, but for If-Match; what
     # another server has locked is unavailable.
     listed = {*kinds(errors.GateError)} - {errors.GateError, errors.Outdated, HeldElsewhere, Duplicate}
     assert listed == {*TABLE}
