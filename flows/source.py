@@ -438,7 +438,8 @@ class _Finder:
         spec = _ask(after, name, path, target)
         if spec is None or not spec.has_location:
             return spec
-        if type(spec.loader) is SourceFileLoader and self._may_be_covered(spec):
+        # Some libraries bring a loader of their own kind for all files; what may be covered is loaded as it stands.
+        if isinstance(spec.loader, SourceFileLoader) and self._may_be_covered(spec):
             spec.loader = Observed(spec.loader.name, str(spec.origin))
         elif self.held is not None and _is_held(self.held, name, _path_of(spec)):
             _check(name, _path_of(spec), contents_of(spec))
