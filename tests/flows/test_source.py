@@ -275,6 +275,23 @@ def test_the_digest_is_of_what_was_loaded_not_of_what_the_file_is_by_now(project
     assert project.code().digest != before.digest
 
 
+def test_a_library_with_a_loader_of_its_own_hides_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some have every file of the process loaded by a kind of Python's own loader."""
+
+    class OfALibrary(importlib.machinery.SourceFileLoader):
+        pass
+
+    hook = importlib.machinery.FileFinder.path_hook((OfALibrary, importlib.machinery.SOURCE_SUFFIXES))
+    monkeypatch.setattr(sys, "path_hooks", [hook, *sys.path_hooks])
+    monkeypatch.setattr(sys, "path_importer_cache", {})
+    before = project.code()
+    forget()
+    import_module("signoff_pack.direct")
+    project.change("signoff_pack/deep.py")
+    assert load(JOB)._code.digest == before.digest
+    assert project.code().digest != before.digest
+
+
 def test_what_stands_in_a_cache_in_place_of_the_source_is_not_executed(project: Project, tmp_path: Path) -> None:
     path, other = project.folder / "signoff_pack" / "deep.py", tmp_path / "other.py"
     other.write_text("value = 2")

@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from api_shim.domain.model import queue_id
+from api_shim.domain.model import OVERRIDABLE, queue_id
 from api_shim.parsing.job_change import JobChange, read_job_change
 from approval_gate.errors import Invalid
 from tests.factories import make_job
 
 JOB = replace(make_job(), job_queues=("default", "bulk"))
+# As each Job is recorded: with what its code says of all that a person can change.
+JOB = replace(JOB, declared={name: getattr(JOB, name) for name in OVERRIDABLE})
 FAR = UUID(int=9)
 
 
