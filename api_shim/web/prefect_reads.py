@@ -21,9 +21,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import cache
 
 from api_shim.parsing.prefect_filter import Thing
+from api_shim.web.route_table import RouteTable
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SOCKET = "WEBSOCKET"
@@ -239,17 +239,7 @@ READS: Mapping[tuple[str, str], Rule] = {
 SECRETIVE = re.compile(r"/api/(block_(documents|types)|admin/settings)(/.*)?", re.DOTALL)
 """What holds secrets at any path, so that a route that is new there is no way to them."""
 
-ANY = re.compile(r"\{\}")
-
-
-@cache
-def _patterns() -> tuple[tuple[str, re.Pattern[str], Rule], ...]:
-    """Return the table with its paths as patterns; those without a parameter first, as they are the more specific."""
-    rows = sorted(READS.items(), key=lambda row: row[0][1].count("{}"))
-    return tuple(
-        (method, re.compile("/api/" + "([^/]+)".join(map(re.escape, ANY.split(path))) + "/?"), rule)
-        for (method, path), rule in rows
-    )
+_ROUTES = RouteTable(READS)
 
 
 def rule_for(method: str, path: str) -> tuple[Rule | None, str]:
@@ -264,11 +254,8 @@ def rule_for(method: str, path: str) -> tuple[Rule | None, str]:
     asked = "GET" if method == "HEAD" else method
     if SECRETIVE.fullmatch(path):
         return WRITE, ""
-    for known, pattern, rule in _patterns():
-        found = pattern.fullmatch(path) if known == asked else None
-        if found is not None:
-            return rule, found[1] if found.groups() else ""
-    return (ALL if asked == "GET" else None), ""
+    rule, named = _ROUTES.find(asked, path)
+    return (ALL if rule is None and asked == "GET" else rule), named
 
 
 def needs_write(method: str, path: str) -> bool:

@@ -21,10 +21,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from enum import Enum, auto
-from functools import cache, partial
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +41,7 @@ from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.prefect_reads import READING_METHODS, SOCKET
 from api_shim.web.prefect_views import Verdicts
 from api_shim.web.rewriting import with_body
+from api_shim.web.route_table import RouteTable
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound
 
 
@@ -150,14 +150,7 @@ NOT_A_RUNS = ("prefect.", "signoff.")
 """How the ids of resources begin that a run has no events of, unless they are its own."""
 
 
-@cache
-def _patterns() -> tuple[tuple[str, re.Pattern[str], Call], ...]:
-    """Return the table with its paths as patterns; those without a parameter first, as they are the more specific."""
-    rows = sorted(CALLS.items(), key=lambda row: row[0][1].count("{}"))
-    return tuple(
-        (method, re.compile("/api/" + "([^/]+)".join(map(re.escape, path.split("{}"))) + "/?"), call)
-        for (method, path), call in rows
-    )
+_ROUTES = RouteTable(CALLS)
 
 
 def call_for(method: str, path: str) -> tuple[Call | None, str]:
@@ -167,11 +160,7 @@ def call_for(method: str, path: str) -> tuple[Call | None, str]:
         method: the HTTP method; ``SOCKET`` for a websocket.
         path: the decoded path, from ``/api``.
     """
-    for known, pattern, call in _patterns():
-        found = pattern.fullmatch(path) if known == method else None
-        if found is not None:
-            return call, found[1] if found.groups() else ""
-    return None, ""
+    return _ROUTES.find(method, path)
 
 
 class RunCalls:
