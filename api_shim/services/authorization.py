@@ -158,6 +158,12 @@ def check_seen(case: AuthzContext, seen: str | None, *, needed: str = "") -> Non
     policy.enforce(policy.acts_on_what_was_seen(seen, case.version, needed=needed), KIND)
 
 
+def versions_of(tx: Transaction, rows: Collection[ScheduledJob]) -> dict[UUID, str]:
+    """Return the versions of scheduled jobs, by id."""
+    jobs = {job.id: job for job in tx.all(Job, id={row.job_id for row in rows})} if rows else {}
+    return {row.id: version_of(row, jobs[row.job_id]) for row in rows}
+
+
 def authorize_view(tx: Transaction, actor: Actor, by: Mapping[str, Any], now: datetime) -> AuthzContext:
     """Return a scheduled job that the actor may view.
 

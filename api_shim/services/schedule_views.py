@@ -36,6 +36,7 @@ from api_shim.services.authorization import (
     get_authorized,
     load_contexts,
     permitted_ids,
+    versions_of,
 )
 from api_shim.services.forecast import Forecast, due_within, forecast_of, forecasts, times_within
 from api_shim.store import Listing, Page, Store, Transaction
@@ -173,13 +174,13 @@ class ScheduleViews:
         """Return the Jobs that the actor may view, sorted by name."""
         return await self._store.read(partial(_jobs, actor))
 
-    async def deletable(self, actor: Actor, ids: Collection[UUID]) -> list[AuthzContext]:
-        """Return those of these scheduled jobs that the actor may delete, sorted by name.
+    async def deletable(self, actor: Actor, ids: Collection[UUID]) -> list[tuple[ScheduledJob, str]]:
+        """Return those of these scheduled jobs that the actor may delete, each with its version, sorted by name.
 
         Raises:
             Forbidden: the caller may not delete scheduled jobs.
         """
-        return await self._store.read(partial(_deletable, actor, ids, self._clock()))
+        return await self._store.read(partial(_deletable, actor, ids))
 
     async def detail(self, actor: Actor, scheduled_id: UUID) -> Detail:
         """Return the details of one scheduled job.
@@ -232,10 +233,11 @@ def _jobs(actor: Actor, tx: Transaction) -> list[Job]:
     return [job for job in jobs if job.id in seen]
 
 
-def _deletable(actor: Actor, ids: Collection[UUID], now: datetime, tx: Transaction) -> list[AuthzContext]:
+def _deletable(actor: Actor, ids: Collection[UUID], tx: Transaction) -> list[tuple[ScheduledJob, str]]:
     policy.enforce(policy.check_type(actor, Action.DELETE, KIND), KIND)
     rows = tx.all(ScheduledJob, order="name", id=permitted_ids(tx, actor, Action.DELETE, KIND, ids))
-    return load_contexts(tx, rows, now)
+    versions = versions_of(tx, rows)
+    return [(row, versions[row.id]) for row in rows]
 
 
 def _detail(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) -> Detail:

@@ -33,13 +33,7 @@ from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import NAME_TAKEN, RunRequest, Schedule, default_name, read_queue, read_schedule
 from api_shim.reconcile.desired_state import deployment_name
 from api_shim.reconcile.wake_queue import Kind, Wake
-from api_shim.services.authorization import (
-    AuthzContext,
-    check_seen,
-    check_still_active,
-    get_authorized,
-    load_contexts,
-)
+from api_shim.services.authorization import check_still_active, get_authorized, versions_of
 from api_shim.services.jobs import JobCode
 from api_shim.services.request_keys import keep, request_key, requested_before
 from api_shim.services.runs import Runs
@@ -283,8 +277,8 @@ def _add(actor: Actor, scheduled: ScheduledJob, asked: RequestKey | None, now: d
 def _delete(actor: Actor, scheduled_id: UUID, seen: str | None, now: datetime, tx: Transaction) -> PendingCleanup:
     scheduled = get_authorized(tx, actor, Action.DELETE, KIND, lock=True, id=scheduled_id)
     if seen is not None:
-        [case] = load_contexts(tx, [scheduled], now)
-        check_seen(case, seen)
+        version = versions_of(tx, [scheduled])[scheduled.id]
+        policy.enforce(policy.acts_on_what_was_seen(seen, version), KIND)
     [leftover] = _deleted(actor, [scheduled], now, tx)
     return leftover
 
@@ -297,12 +291,11 @@ def _delete_all(
     # In order, so that two who delete the same at once never wait for each other.
     rows = tx.all(ScheduledJob, order="id", lock=True, id=deletable)
     if seen:
-        _check_all_seen(load_contexts(tx, rows, now), seen)
+        _check_all_seen(versions_of(tx, rows), seen)
     return _deleted(actor, rows, now, tx)
 
 
-def _check_all_seen(cases: list[AuthzContext], seen: Collection[tuple[UUID, str]]) -> None:
-    versions = {case.row.id: case.version for case in cases}
+def _check_all_seen(versions: Mapping[UUID, str], seen: Collection[tuple[UUID, str]]) -> None:
     changed = {thing_id for thing_id, version in seen if versions.get(thing_id, version) != version}
     if changed:
         raise Outdated({str(thing_id): [policy.CHANGED] for thing_id in sorted(changed)})

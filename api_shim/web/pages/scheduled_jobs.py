@@ -16,11 +16,11 @@ from fastapi import APIRouter
 from starlette.datastructures import FormData, QueryParams
 from starlette.responses import Response
 
+from api_shim.domain.model import ScheduledJob
 from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import check_time_zone
 from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import read_sort
-from api_shim.services.authorization import AuthzContext
 from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import Day
 from api_shim.store import Listing
@@ -97,7 +97,7 @@ async def delete(here: Here, form: Posted) -> Response:
     if not ids:
         return await here.go(back, "Select the scheduled jobs to delete.")
     found = await here.use.schedule_views.deletable(here.actor, ids)
-    rows, seen = [case.row for case in found], _seen(form)
+    rows, seen = [row for row, _ in found], _seen(form)
     others = len(set(ids)) - len(rows)
     if text_of(form, "confirmed") != "yes":
         # The page that led here may have shown more of it than this one does.
@@ -115,7 +115,7 @@ async def delete(here: Here, form: Posted) -> Response:
 
 async def _confirm(
     here: Visit,
-    found: list[AuthzContext],
+    found: list[tuple[ScheduledJob, str]],
     others: int,
     back: str,
     seen: Mapping[UUID, str],
@@ -126,13 +126,11 @@ async def _confirm(
     return await here.show(
         "delete_scheduled_jobs.html",
         200 if error is None else status_of(error),
-        rows=[case.row for case in found],
-        versions={case.row.id: seen.get(case.row.id, case.version) for case in found},
+        rows=[row for row, _ in found],
+        versions={row.id: seen.get(row.id, version) for row, version in found},
         others=others,
         back=back,
-        faults=[
-            f"“{case.row.name}” has changed since it was shown to you." for case in found if str(case.row.id) in changed
-        ],
+        faults=[f"“{row.name}” has changed since it was shown to you." for row, _ in found if str(row.id) in changed],
     )
 
 
