@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
-from unicodedata import normalize
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, ValidationInfo, with_config
@@ -68,7 +67,7 @@ def check_username(name: str) -> str:
             ``user:token``.
     """
     fits = all((c.isalnum() and c not in FILLERS) or c in "@.+-_" for c in name)
-    if not name or len(name) > LONGEST_NAME or not fits or len(normalize("NFKC", name)) > LONGEST_NAME:
+    if not name or len(name) > LONGEST_NAME or not fits or len(unicodedata.normalize("NFKC", name)) > LONGEST_NAME:
         raise Invalid("A user name has 1 to 150 letters, digits, and @ . + - _ only.")
     scripts = _scripts_of(name)
     if len(scripts) > 1 and not any(scripts <= each for each in TOGETHER):
@@ -79,7 +78,7 @@ def check_username(name: str) -> str:
 
 def _scripts_of(name: str) -> set[str]:
     """Return the scripts of letters, and of digits except 0 to 9: the first word of their name in Unicode."""
-    letters = (c for c in normalize("NFKC", name) if c.isalnum() and not (c.isascii() and c.isdigit()))
+    letters = (c for c in unicodedata.normalize("NFKC", name) if c.isalnum() and not (c.isascii() and c.isdigit()))
     words = {unicodedata.name(c, "UNNAMED").replace("-", " ").split()[0] for c in letters}
     return {SCRIPTS.get(word, word) for word in words}
 

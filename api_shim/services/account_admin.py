@@ -523,13 +523,10 @@ class AccountAdmin:
             if was is None:
                 raise Conflict(f"{username} is no account of workers.")
             tx.remove(was)
-            how = {"before": {"works_for": was.pool}, "after": {"works_for": ""}}
-            record(tx, Action.CHANGE, user, now, self._by, ["works_for"], **how)
-            permission = tx.get(Permission, name=SERVICE_PERMISSION, lock=True)
-            if permission is not None:
-                users = {row.user_id for row in tx.all(PermissionUser, permission_id=permission.id)}
-                if user.id in users:
-                    change_account(tx, permission, {"users": users - {user.id}}, now, self._by)
+            self._record_pool(tx, user, was.pool, "", now)
+            permission, users = _workers_permission(tx)
+            if permission is not None and user.id in users:
+                change_account(tx, permission, {"users": users - {user.id}}, now, self._by)
 
     def workers(self) -> dict[UUID, str]:
         """Return the work pools of the accounts of workers, by the id of the user."""
@@ -544,9 +541,8 @@ class AccountAdmin:
             tx.change(was, pool=pool)
         before = was.pool if was is not None else ""
         if before != pool:
-            how = {"before": {"works_for": before}, "after": {"works_for": pool}}
-            record(tx, Action.CHANGE, user, now, self._by, ["works_for"], **how)
-        permission = tx.get(Permission, name=SERVICE_PERMISSION, lock=True)
+            self._record_pool(tx, user, before, pool, now)
+        permission, users = _workers_permission(tx)
         if permission is None:
             given: dict[str, Any] = {
                 "object_types": (ObjectType.PREFECT,),
@@ -555,9 +551,12 @@ class AccountAdmin:
             }
             permission = Permission(id=uuid4(), **given)
             self._add(tx, permission, now, **given, users=[user.id])
-        elif not tx.exists(PermissionUser, permission_id=permission.id, user_id=user.id):
-            users = {row.user_id for row in tx.all(PermissionUser, permission_id=permission.id)}
+        elif user.id not in users:
             change_account(tx, permission, {"users": users | {user.id}}, now, self._by)
+
+    def _record_pool(self, tx: Transaction, user: User, before: str, after: str, now: datetime) -> None:
+        how = {"before": {"works_for": before}, "after": {"works_for": after}}
+        record(tx, Action.CHANGE, user, now, self._by, ["works_for"], **how)
 
     def first_keys(self, now: datetime) -> list[tuple[str, str]]:
         """Make an administrator where there is nobody but the worker.
@@ -612,6 +611,13 @@ class AccountAdmin:
         token = Token(id=uuid4(), user_id=user.id, key_hash=hash_key(secret), created=now, **given)
         add_account(tx, token, {"user": user.id, **given, **({} if key is None else {"key": key})}, now, self._by)
         return secret
+
+
+def _workers_permission(tx: Transaction) -> tuple[Permission | None, set[UUID]]:
+    """Return the permission of the workers' accounts, locked, if there is one, and the ids of those that have it."""
+    permission = tx.get(Permission, name=SERVICE_PERMISSION, lock=True)
+    rows = tx.all(PermissionUser, permission_id=permission.id) if permission is not None else []
+    return permission, {row.user_id for row in rows}
 
 
 def _locked(tx: Transaction, username: str, *, revokes: bool = False) -> User:

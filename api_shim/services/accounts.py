@@ -427,16 +427,16 @@ def change_account(
     kind = _kind_of(before)
     own = {name: value for name, value in fields.items() if name not in {*LINKS[kind], *OPTIONS}}
     to = {name: value for name, value in own.items() if value != getattr(before, name)}
-    was, given = described(tx, before), GivenApprovals(tx, _concerned(tx, before), now)
+    revokes = bool(fields.get("revoke_approvals"))
+    was, given = described(tx, before), GivenApprovals(tx, _left_to_stand(tx, before, revokes), now)
     if not (to.get("is_active", True) and to.get("is_superuser", True)):
         check_one_remains(tx, before)
     after = tx.change(before, **to) if to else before
     again = _follow_user(tx, before, after, now, reuse=bool(fields.get("reuse_name")))
     if changed := {*to, *relink(tx, kind, before.id, fields)}:
         record(tx, Action.CHANGE, before, now, by, changed, before=was, after=described(tx, after), **again)
-    revokes = bool(fields.get("revoke_approvals"))
     revoked = revoke(tx, after, "deactivated", now, by) if isinstance(after, User) and revokes else ()
-    return Changed(thing=after, approvals=Approvals(standing=() if revokes else given.lost(), revoked=revoked))
+    return Changed(thing=after, approvals=Approvals(standing=given.lost(), revoked=revoked))
 
 
 def _follow_user(tx: Transaction, before: Account, after: Account, now: datetime, *, reuse: bool) -> Mapping[str, Any]:
@@ -451,8 +451,10 @@ def _follow_user(tx: Transaction, before: Account, after: Account, now: datetime
     return take_name(tx, after, now, reuse=reuse)
 
 
-def _concerned(tx: Transaction, thing: Account) -> set[UUID]:
-    """Return the ids of the users whose permissions depend on an account."""
+def _left_to_stand(tx: Transaction, thing: Account, revokes: bool) -> set[UUID]:
+    """Return the ids of the users whose permissions depend on an account; nobody's if what they approved is revoked."""
+    if revokes:
+        return set()
     groups = [thing.id] if isinstance(thing, Group) else []
     users = {thing.id} if isinstance(thing, User) else set()
     if isinstance(thing, Permission):
@@ -478,7 +480,7 @@ def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author, *
         Conflict: no active superuser would remain.
     """
     check_one_remains(tx, thing)
-    given = GivenApprovals(tx, _concerned(tx, thing), now)
+    given = GivenApprovals(tx, _left_to_stand(tx, thing, revokes), now)
     revoked: tuple[ScheduledJob, ...] = ()
     if isinstance(thing, User):
         revoked = revoke(tx, thing, "removed", now, by) if revokes else ()
@@ -491,7 +493,7 @@ def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author, *
         tx.remove(token)
     record(tx, Action.DELETE, thing, now, by, before=described(tx, thing))
     tx.remove(thing)
-    return Removed(tokens=ended, approvals=Approvals(standing=() if revokes else given.lost(), revoked=revoked))
+    return Removed(tokens=ended, approvals=Approvals(standing=given.lost(), revoked=revoked))
 
 
 def tokens_from(tx: Transaction, thing: Account) -> list[Token]:

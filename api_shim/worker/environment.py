@@ -24,9 +24,12 @@ OF_PREFECTS_SERVER = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_", "PREFECT_REDIS
 FOR_PROGRAMS = frozenset({"PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "PGSSLKEY", "CREDENTIALS_DIRECTORY"})
 """What the server's connection to PostgreSQL, and the system that starts it, keep secrets in."""
 
+AUTH = "PREFECT_API_AUTH_STRING"
+"""The variable that has the credentials for Prefect's API."""
+
 STAYS = frozenset({"HOME", "USER", "LOGNAME", "PATH", "PYTHONPATH", "VIRTUAL_ENV"}) | {
     "PREFECT_API_URL",
-    "PREFECT_API_AUTH_STRING",
+    AUTH,
 }
 
 SECRET = re.compile("AUTH|DATABASE|KEY|PASS|SECRET|TOKEN")

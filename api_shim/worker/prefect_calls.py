@@ -15,11 +15,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
-from pydantic import BaseModel
 
 from approval_gate.admission import RUN_KEY, TAKEN_BY
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import Flow, FlowRun, State
     from prefect.client.schemas.responses import DeploymentResponse, OrchestrationResult
 
-M = TypeVar("M", bound=BaseModel)
+K = TypeVar("K", UUID, None)
+V = TypeVar("V")
 
 DEPLOYMENT_KNOWN = 1.0
 """Seconds."""
@@ -108,11 +109,9 @@ class WorkerCalls(KeyedCalls):
     def __init__(self, client: PrefectClient, worker: str) -> None:
         super().__init__(client)
         self._worker = worker
-        self._known: dict[UUID, tuple[float, BaseModel]] = {}
+        self._known: dict[UUID | None, tuple[float, Any]] = {}
         self._forked: set[UUID] = set()
         self._pending: dict[UUID, State[Any]] = {}
-        self._storage: dict[str, str | None] = {}
-        self._storage_until = 0.0
 
     async def forks(self, flow_run: FlowRun) -> dict[str, Any]:
         """Note that a run is executed in a forked child, and return what that is handed.
@@ -125,23 +124,22 @@ class WorkerCalls(KeyedCalls):
         if state is None:
             return {}
         run = flow_run.model_copy(update={"state": state, "state_type": state.type, "state_name": state.name})
-        return {"run": run.model_dump_json(), "storage": await self._result_storage()}
+        return {"run": run.model_dump_json(), "storage": await self._read(self._ask_storage, None, STORAGE_KNOWN)}
 
     def forget(self, flow_run_id: UUID) -> None:
         """Keep nothing of a run, which has ended or is given up before it was started."""
         super().forget(flow_run_id)
         self._pending.pop(flow_run_id, None)
 
-    async def _result_storage(self) -> dict[str, str | None]:
-        now = asyncio.get_running_loop().time()
-        if now >= self._storage_until:
-            self._storage_until = now + STORAGE_KNOWN
-            self._storage = {}
-            # Other versions of Prefect have none; the engine asks for itself what is not known.
-            with suppress(Exception):
-                block = (await self._client.read_server_default_result_storage()).default_result_storage_block_id
-                self._storage = {"id": str(block) if block else None}
-        return self._storage
+    async def _ask_storage(self, _nothing: None) -> dict[str, str | None]:
+        """Return where results are stored by default; nothing where that is not told, as by other versions of Prefect.
+
+        The engine asks for itself what it is not handed.
+        """
+        with suppress(Exception):
+            block = (await self._client.read_server_default_result_storage()).default_result_storage_block_id
+            return {"id": str(block) if block else None}
+        return {}
 
     async def read_deployment(self, deployment_id: UUID) -> DeploymentResponse:
         """Return a deployment, as it was at most a second ago."""
@@ -168,11 +166,10 @@ class WorkerCalls(KeyedCalls):
             self._pending[flow_run_id] = answer.state
         return answer
 
-    async def _read(self, read: Callable[[UUID], Awaitable[M]], thing_id: UUID, known: float) -> M:
+    async def _read(self, read: Callable[[K], Awaitable[V]], key: K, known: float) -> V:
         now = asyncio.get_running_loop().time()
         self._known = {key: kept for key, kept in self._known.items() if kept[0] > now}
-        if thing_id not in self._known:
-            self._known[thing_id] = (now + known, await read(thing_id))
-        found: Any = self._known[thing_id][1]
-        copy: M = found.model_copy(deep=True)
-        return copy
+        if key not in self._known:
+            self._known[key] = (now + known, await read(key))
+        found: V = self._known[key][1]
+        return deepcopy(found)

@@ -16,14 +16,13 @@ import anyio.abc
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, temporary_settings
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from api_shim.worker.environment import is_servers_own
+from api_shim.worker.environment import AUTH, is_servers_own
 from api_shim.worker.prefect_calls import KeyedCalls
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-AUTH = "PREFECT_API_AUTH_STRING"
 WORKERS_OWN = (AUTH, "PREFECT_API_KEY")
 """The variables in which a worker has its key."""
 

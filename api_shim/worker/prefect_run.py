@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, NoReturn
 
+from api_shim.worker.environment import AUTH
 from api_shim.worker.prefect_handed import hand_over
 from approval_gate.errors import NotRunnable
 from flows.registry import load
@@ -33,7 +34,6 @@ from flows.registry import load
 logger = logging.getLogger("signoff")
 
 ENGINE = "prefect.engine"
-AUTH = "PREFECT_API_AUTH_STRING"
 PR_SET_PDEATHSIG = 1
 LASTING = ExitStack()
 """What holds until a process ends, and in its children: it is never closed."""
