@@ -72,7 +72,7 @@ def test_a_list_has_what_one_may_view_and_says_what_one_may_delete(plants: Plant
         ("yours", "alice", True),
     ]
     ids = [each.row.id for each in look(plant, "page", plant.actor, ALL).rows]
-    assert [case.row.name for case in look(plant, "deletable", zoe, [*ids, uuid4()])] == ["yours"]
+    assert [row.name for row, _ in look(plant, "deletable", zoe, [*ids, uuid4()])] == ["yours"]
 
 
 def test_who_came_with_a_token_that_only_reads_deletes_nothing(plants: Plants) -> None:
