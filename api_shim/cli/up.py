@@ -54,7 +54,7 @@ from api_shim.settings import WORKER, Settings, machine_name, private_files, ser
 from api_shim.store import Duty, Store
 from api_shim.web.gateway import Gateway
 from api_shim.web.origins import Origins, read_origin
-from api_shim.web.prefect_writes import OneWriter
+from api_shim.web.prefect_writes import WritesAgain
 from api_shim.web.proxies import BehindProxies, read_networks
 from api_shim.worker.process import Way, WorkerOptions
 from api_shim.worker.supervisor import WorkerProcess
@@ -311,8 +311,8 @@ def reached_by_all(prefect: ASGIApp, notifier: Notifier, call_workers: Callable[
         notifier.notify()
         call_workers()
 
-    ordered = OneWriter(prefect) if is_on_sqlite() else prefect
-    return NotifiesWorkers(ordered, wake_workers, utc_now)
+    patient = WritesAgain(prefect) if is_on_sqlite() else prefect
+    return NotifiesWorkers(patient, wake_workers, utc_now)
 
 
 def origin_of(host: str, port: int) -> str:

@@ -28,6 +28,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from api_shim.prefect_api.prefect_schemas import remember_valid_schemas
+from api_shim.prefect_api.prefect_sqlite import write_in_turn
 from approval_gate.errors import Unavailable
 
 logger = logging.getLogger("signoff")
@@ -93,6 +94,7 @@ def create_prefect_app() -> ASGIApp:
         from prefect.server.api.server import create_app as create
 
         remember_valid_schemas()
+        write_in_turn()
         return create()
     except (ImportError, TypeError) as error:
         raise Unavailable(misfit(f"Prefect's server cannot be imported ({error})")) from error

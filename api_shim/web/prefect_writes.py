@@ -1,13 +1,12 @@
-"""Prefect on SQLite, with one write at a time.
+"""Prefect on SQLite: a call that met another writer is made again.
 
-* SQLite has one writer. Two calls that begin as readers and then both write cannot both go on: one of them gets 503 at
-  once, however long it would have waited. So calls that write wait for each other here, where all of them pass.
-* Prefect's own services write too. What meets one of them gets 503, has changed nothing, and is asked again here, where
-  that takes milliseconds; each client would wait for seconds.
+* SQLite has one writer. Transactions take turns (``prefect_api.prefect_sqlite``), but for what Prefect writes without
+  one. Who meets that gets 503, has changed nothing, and is asked again here, where it takes milliseconds; each client
+  would wait for seconds.
 * A worker that would tell of itself on a websocket, where every message is a write, is refused there: it does so by
   HTTP then.
-* Nobody waits for somebody else's network: a call is read before its turn, and answered after it.
-* Reading goes on beside it, and so does a Prefect on PostgreSQL, which needs none of this.
+* A call is read before it is made, so that it can be made again.
+* A Prefect on PostgreSQL needs none of this.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ PAUSES = tuple(0.01 * attempt for attempt in range(1, 11))
 """Seconds before a call is tried again that met another writer."""
 
 
-class OneWriter:
-    """Prefect's application, for one write at a time.
+class WritesAgain:
+    """Prefect's application, which is asked again to write when it was busy.
 
     Args:
         app: Prefect's ASGI application.
@@ -35,7 +34,6 @@ class OneWriter:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
@@ -63,13 +61,12 @@ class OneWriter:
         async def keep(message: Message) -> None:
             answer.append(message)
 
-        async with self._turn:
-            try:
-                await self._app({**scope}, received_again(body, receive), keep)
-            except Exception:
-                # Prefect raises what it has answered too, for a server to print.
-                if not _is_complete(answer):
-                    raise
+        try:
+            await self._app({**scope}, received_again(body, receive), keep)
+        except Exception:
+            # Prefect raises what it has answered too, for a server to print.
+            if not _is_complete(answer):
+                raise
         return answer
 
 
