@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -24,31 +24,35 @@ def remember_valid_schemas() -> None:
 
     validator = getattr(validation, "_VALIDATOR", None)
     if validator is not None:
-        validator.check_schema = staticmethod(remembering(validator.check_schema))
+        usual = {"format_checker": validator.FORMAT_CHECKER}
+        validator.check_schema = staticmethod(remembering(validator.check_schema, usual))
 
 
-def remembering(check: Callable[..., None]) -> Callable[..., None]:
-    """Return a function that checks a schema, unless it has found the same one valid before, both without options.
+def remembering(check: Callable[..., None], usual: Mapping[str, Any]) -> Callable[..., None]:
+    """Return a function that checks a schema, unless it has found the same one valid before with the usual options.
 
     Args:
         check: raises an error for a schema that is not valid.
+        usual: the options with which what was found valid is remembered.
     """
     valid: dict[bytes, None] = {}
 
     def check_schema(schema: Any, *more: Any, **options: Any) -> None:
-        try:
-            text = "" if more or options else json.dumps(schema, sort_keys=True)
-        except (TypeError, ValueError, RecursionError):
-            text = ""
-        if not text:
-            check(schema, *more, **options)
-            return
-        key = hashlib.sha256(text.encode()).digest()
+        key = digest_of(schema) if not more and options == usual else b""
         if key in valid:
             return
         check(schema, *more, **options)
-        valid[key] = None
-        if len(valid) > MOST:
-            valid.pop(next(iter(valid)), None)
+        if key:
+            valid[key] = None
+            if len(valid) > MOST:
+                valid.pop(next(iter(valid)), None)
 
     return check_schema
+
+
+def digest_of(schema: Any) -> bytes:
+    """Return what tells a schema from others; empty for one that JSON cannot express."""
+    try:
+        return hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).digest()
+    except (TypeError, ValueError, RecursionError):
+        return b""

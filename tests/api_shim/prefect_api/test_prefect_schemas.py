@@ -16,19 +16,30 @@ INVALID = {"type": "object", "properties": {"a": {"type": "nonsense"}}}
 
 def test_a_valid_schema_is_checked_once_and_another_again(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[Any] = []
-    check = remembering(lambda schema, **_options: checked.append(schema))
+    check = remembering(lambda schema, **_options: checked.append(schema), {"strict": True})
     circular: dict[str, Any] = {}
     circular["properties"] = circular
     for schema in (VALID, {**VALID}, INVALID, circular, circular):
-        check(schema)
+        check(schema, strict=True)
     assert checked == [VALID, INVALID, circular, circular]
     for _ in range(2):
-        check(VALID, format_checker="strict")
+        check(VALID, strict=False)
     assert checked[-2:] == [VALID, VALID], "what is checked otherwise is checked each time"
     monkeypatch.setattr(prefect_schemas, "MOST", 1)
-    check({"type": "string"})
-    check(VALID)
+    check({"type": "string"}, strict=True)
+    check(VALID, strict=True)
     assert checked[-2:] == [{"type": "string"}, VALID]
+
+
+def test_prefect_checks_a_schema_in_the_way_that_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[Any] = []
+    monkeypatch.setattr(
+        validation._VALIDATOR, "check_schema", staticmethod(lambda schema, **_options: checked.append(schema))
+    )
+    remember_valid_schemas.__wrapped__()
+    for _ in range(2):
+        validation.is_valid_schema(VALID, preprocess=False)  # type: ignore[arg-type]  # a schema is a plain dictionary
+    assert checked == [VALID]
 
 
 def test_prefect_refuses_a_schema_that_is_not_valid_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
