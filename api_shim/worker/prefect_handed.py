@@ -1,7 +1,8 @@
 """What a run in a forked child is handed, so that Prefect's engine need not ask for it.
 
 * The run itself, as its worker was told of it, in the state that it has been put into since. Whether it may go on is
-  asked of Prefect and of the gate all the same, when it is about to be ``Running``.
+  asked of Prefect and of the gate all the same, when it is about to be ``Running``. Of the answer the engine is handed
+  the run as it is then, which it would ask for next.
 * Where results are stored by default, as it was at most a minute ago.
 * That a run executes as its flow says is not told to Prefect: flows of Jobs have no retries, and all have one version.
 * That a run is to be suspended is seen within ten seconds. Prefect's engine would open a websocket for each run, and
@@ -41,9 +42,11 @@ def hand_over(run: str, storage: Mapping[str, str | None]) -> None:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-    known = FlowRun.model_validate_json(run)
+    known, begun = FlowRun.model_validate_json(run), list[FlowRun]()
     _replace(flow_engine, "load_flow_run", lambda ask: _known_run(known, ask))
     _replace(flow_engine, "observe_flow_run_suspension", lambda _ask: watch_suspension)
+    _replace(SyncPrefectClient, "set_flow_run_state", lambda put: _noting_begin(known, put, begun))
+    _replace(SyncPrefectClient, "read_flow_run", lambda ask: _begun_run(known.id, ask, begun))
     _replace(SyncPrefectClient, "update_flow_run", lambda tell: _told_but_for_policy(known.id, tell))
     if storage:
         block = UUID(storage["id"]) if storage["id"] else None
@@ -61,6 +64,29 @@ def _known_run(known: FlowRun, ask: Callable[[UUID], FlowRun]) -> Callable[[UUID
         return known if flow_run_id == known.id else ask(flow_run_id)
 
     return load
+
+
+def _noting_begin(known: FlowRun, put: Callable[..., Any], begun: list[FlowRun]) -> Callable[..., Any]:
+    """Return what puts runs into states, and notes the run as it is when it has been let begin."""
+
+    def set_state(self: Any, flow_run_id: UUID, state: Any, *more: Any, **options: Any) -> Any:
+        answer = put(self, flow_run_id, state, *more, **options)
+        if flow_run_id == known.id and answer.state is not None and answer.state.is_running():
+            began = {"start_time": known.start_time or answer.state.timestamp, "run_count": known.run_count + 1}
+            is_now = {"state": answer.state, "state_type": answer.state.type, "state_name": answer.state.name}
+            begun[:] = [known.model_copy(update=is_now | began)]
+        return answer
+
+    return set_state
+
+
+def _begun_run(run_id: UUID, ask: Callable[..., Any], begun: list[FlowRun]) -> Callable[..., Any]:
+    """Return what reads runs; that which has just begun is known, once."""
+
+    def read(self: Any, flow_run_id: UUID) -> Any:
+        return begun.pop() if begun and flow_run_id == run_id else ask(self, flow_run_id)
+
+    return read
 
 
 def _told_but_for_policy(run_id: UUID, tell: Callable[..., Any]) -> Callable[..., Any]:

@@ -31,6 +31,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     monkeypatch.setattr(flow_engine, "load_flow_run", lambda _id: "asked")
     monkeypatch.setattr(flow_engine, "observe_flow_run_suspension", None)
     monkeypatch.setattr(results, STORAGE, lambda: "asked")
+    monkeypatch.setattr(
+        SyncPrefectClient, "set_flow_run_state", lambda _client, _id, state: SimpleNamespace(state=state)
+    )
+    monkeypatch.setattr(SyncPrefectClient, "read_flow_run", lambda _client, _id: "asked")
     monkeypatch.setattr(SyncPrefectClient, "update_flow_run", lambda _client, _id, **fields: found.append(fields))
     return found
 
@@ -56,6 +60,27 @@ def test_the_engine_is_handed_its_run_and_asks_for_others(told: list[dict[str, A
 def test_the_engine_is_handed_where_results_are_stored(storage: dict[str, str | None], answer: object) -> None:
     hand_over(RUN.model_dump_json(), storage)
     assert getattr(results, STORAGE)() == answer
+
+
+@pytest.mark.parametrize(
+    ("run_id", "state", "is_handed"),
+    [
+        pytest.param(RUN.id, Running(), True, id="it has begun"),
+        pytest.param(RUN.id, Pending(), False, id="it may not begin"),
+        pytest.param(RUN.id, None, False, id="no answer"),
+        pytest.param(uuid4(), Running(), False, id="a run within it has begun"),
+    ],
+)
+@pytest.mark.usefixtures("told")
+def test_the_engine_is_handed_once_its_run_as_it_has_begun(run_id: UUID, state: Any, is_handed: bool) -> None:
+    hand_over(RUN.model_dump_json(), {})
+    client: Any = SimpleNamespace()
+    SyncPrefectClient.set_flow_run_state(client, run_id, state)
+    read = [SyncPrefectClient.read_flow_run(client, each) for each in (uuid4(), RUN.id, RUN.id)]
+    assert [each == "asked" for each in read] == [True, not is_handed, True]
+    if is_handed:
+        assert (read[1].state, read[1].state_name) == (state, "Running")
+        assert (read[1].run_count, read[1].start_time) == (1, state.timestamp)
 
 
 @pytest.mark.parametrize(
