@@ -163,7 +163,7 @@ def judge(trial: Trial) -> None:
                 if faults[name] != "did not end":
                     outcomes[its[0]["status"]["value"]] += 1
                     del open_[name]
-            time.sleep(2)
+            time.sleep(5)
     violations = {name: fault for name, fault in faults.items() if fault}
     print(f"accepted {len(trial.accepted)}, of which ended {dict(outcomes)}, the last {time.monotonic() - begun:.0f} s")
     print(f"after the end; killed {dict(trial.kills)}; violations: {len(violations)}")
