@@ -4,9 +4,7 @@ Starts two real servers in empty homes, one with so many scheduled jobs (``filli
 few, and asks both the same in turn. The times are of this machine, and of two servers that share it; their ratio is
 what says something. Deleting comes last, for Prefect follows it for a while.
 
-Why the slowest are slow: a deletion of many waits for Prefect as long as any answer does (``runs.PROMPT``), whatever
-the store's size, and a run or an approval is mostly what Prefect takes to follow. Why some grow: a page counts all
-rows, and an order or a search without an index reads all of them.
+Why some grow: a page counts all rows, and an order or a search without an index reads all of them.
 """
 
 from __future__ import annotations
