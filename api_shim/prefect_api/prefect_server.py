@@ -121,8 +121,9 @@ def take_over_soon() -> None:
     from prefect.settings import get_current_settings
 
     if not get_current_settings().server.docket.url.startswith("memory:"):
-        soon = partial(background_workers.Worker, redelivery_timeout=TAKEN_OVER_AFTER)
-        background_workers.Worker = soon  # type: ignore[misc, assignment]  # nothing of Prefect's sets it
+        # No setting of Prefect's says it.
+        module: Any = background_workers
+        module.Worker = partial(module.Worker, redelivery_timeout=TAKEN_OVER_AFTER)
 
 
 def is_on_sqlite() -> bool:
