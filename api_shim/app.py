@@ -2,6 +2,8 @@
 
 * The start order is: the store's tables and sensitive inputs, the Jobs, Prefect's services and the check that they
   work, a first reconciliation, then the server accepts requests, and last a worker starts.
+* A process has both parts of it or one of them. The part that answers lets nothing follow by itself: its commits tell
+  the processes that have the other part, in which everything is that repeats.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Flag, auto
 from typing import Protocol
+from uuid import UUID
 
 import anyio
 from fastapi import FastAPI
@@ -26,7 +30,7 @@ from api_shim.reconcile.other_servers import OtherServers
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.run_status import RunStatus
 from api_shim.reconcile.served_queues import ServedQueues
-from api_shim.reconcile.wake_queue import Wake, WorkQueue
+from api_shim.reconcile.wake_queue import NOW, Kind, Wake, WorkQueue
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
@@ -58,6 +62,18 @@ FIRST_PASS = 10.0
 """Seconds that the door stays shut for what Prefect has yet to follow; with more than that it opens all the same."""
 
 
+class Part(Flag):
+    """What of the application a process has."""
+
+    WEB = auto()
+    """It answers people, programs, workers and runs."""
+    SERVICES = auto()
+    """It lets Prefect follow, and does what is due without anybody asking."""
+
+
+ALL = Part.WEB | Part.SERVICES
+
+
 class Loop(Protocol):
     """What runs until it is cancelled."""
 
@@ -69,6 +85,7 @@ class Loop(Protocol):
 class Application:
     """The connected objects of one server."""
 
+    parts: Part
     store: Store
     sessions: Sessions
     tokens: TokenAccess
@@ -83,8 +100,9 @@ class Application:
     @property
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
-        of_services = self.services.refusals, self.services.run_credentials
-        return self.queue, self.others, self.loop, self.served, self.tokens, *of_services
+        of_web = (self.tokens, self.services.refusals) if Part.WEB in self.parts else ()
+        of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
+        return self.others, self.served, *of_web, *of_services
 
 
 def build(
@@ -95,6 +113,7 @@ def build(
     zone: str,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     wake_workers: Callable[[], None] = lambda: None,
+    parts: Part = ALL,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -105,16 +124,20 @@ def build(
         zone: IANA name of the server's time zone.
         sleep: waits for so many seconds, where somebody is slowed.
         wake_workers: wakes the workers that this server can wake, when another server has set a run to start.
+        parts: what of the application this process has.
     """
     projection = Reconciler(store, engine, clock)
     load = Load()
     queue = WorkQueue(projection.follow, clock, load)
     served = ServedQueues(engine, clock)
     run_status = RunStatus(store, engine, queue, clock)
-    services = _use_cases(store, engine, projection, queue.wake, served, clock, zone)
+    follows = Part.SERVICES in parts
+    wake = queue.wake if follows else leave_to_others
+    services = _use_cases(store, engine, projection, wake, served, clock, zone)
     tokens = TokenAccess(store, clock, sleep)
     sessions = Sessions(store, clock, tokens.note, sleep)
     return Application(
+        parts=parts,
         store=store,
         sessions=sessions,
         tokens=tokens,
@@ -122,10 +145,14 @@ def build(
         load=load,
         queue=queue,
         served=served,
-        others=OtherServers(store, queue.wake, wake_workers),
+        others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=BackgroundLoop(store, engine, projection, queue, served, run_status, clock),
         pages=create_pages(services, sessions, clock),
     )
+
+
+def leave_to_others(kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:
+    """Wake nobody: the commit has told the processes that let Prefect follow. See ``Wake``."""
 
 
 def _use_cases(
@@ -166,12 +193,37 @@ def _use_cases(
     )
 
 
+@asynccontextmanager
+async def working(
+    application: Application, prefect: Callable[[], contextlib.AbstractAsyncContextManager[None]]
+) -> AsyncIterator[None]:
+    """Run Prefect, and what repeats, while this is entered; with the services, after a first reconciliation.
+
+    Args:
+        application: the use cases.
+        prefect: runs Prefect while it is entered, after having checked that it works.
+    """
+    async with prefect():
+        if Part.SERVICES in application.parts:
+            await application.loop.tick()
+        loops = [asyncio.create_task(loop.run()) for loop in application.loops]
+        try:
+            with anyio.move_on_after(FIRST_PASS):
+                await application.queue.settled()
+            yield
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await application.services.refusals.close()
+
+
 def create_app(
     application: Application,
     found: Collection[JobDefinition],
     prefect: Callable[[], contextlib.AbstractAsyncContextManager[None]],
 ) -> FastAPI:
-    """Return our own application; its lifespan runs Prefect's and the reconcile loop.
+    """Return our own application; its lifespan records the Jobs, then does what ``working`` does.
 
     Args:
         application: the use cases.
@@ -183,18 +235,8 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         prepare(application.store)
         application.services.catalogue.record(found)
-        async with prefect():
-            await application.loop.tick()
-            loops = [asyncio.create_task(loop.run()) for loop in application.loops]
-            try:
-                with anyio.move_on_after(FIRST_PASS):
-                    await application.queue.settled()
-                yield
-            finally:
-                for loop in loops:
-                    loop.cancel()
-                await asyncio.gather(*loops, return_exceptions=True)
-                await application.services.refusals.close()
+        async with working(application, prefect):
+            yield
 
     shim = FastAPI(
         title="prefect-signoff",

@@ -77,9 +77,9 @@ def _why_other_code(approved: str, now: str) -> str:
         return ""
     if is_of_module_alone(now):
         return " The worker has an earlier version of signoff, which compares the Job's module alone; update it."
-    was, has = _python_of(approved), _python_of(now)
     if now == _hash_of_code(NO_CODE):
-        has = "no code that it can load"
+        return " The worker has no code of it that it can load."
+    was, has = _python_of(approved), _python_of(now)
     if not was or not has or was == has:
         return ""
     return f" Part of it is there without source, as bytecode of {was}; the worker has {has}."

@@ -87,10 +87,12 @@ def as_flow(class_path: str) -> Flow[..., Any]:
 
     def body(**_shown: Any) -> Any:
         gate = Gate(uuid4(), *code)
+        if missing:
+            get_run_logger().error("%s", missing)
         answer = gate.ask()
         return answer if isinstance(answer, State) else _execute(class_path, gate, answer)
 
-    name, body.__doc__, variables, code = _described(class_path)
+    name, body.__doc__, variables, code, missing = _described(class_path)
     body.__name__ = body.__qualname__ = class_path.rpartition(".")[2]
     # Every parameter is optional: the runs of sensitive Jobs have none.
     body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # functions take one, mypy does not know
@@ -99,15 +101,17 @@ def as_flow(class_path: str) -> Flow[..., Any]:
     return Flow(body, name=name, retries=0, validate_parameters=False, persist_result=False)
 
 
-def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple[str, str]]:
-    """Return the name of a Job, its description, its variables, and the digests of its code and of its module."""
+def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple[str, str], str]:
+    """Return the name of a Job, its description, its variables, the digests of its code and of its module, and why it
+    is not here; that is empty if it is.
+    """
     try:
         job_class = load(class_path)
     except NotRunnable as error:
-        return class_path, str(error), flow_run.parameters, ("", "")
+        return class_path, str(error), flow_run.parameters, ("", ""), str(error)
     definition = job_class.definition()
     digests = (definition.code_digest, definition.module_digest)
-    return definition.name, job_class.__doc__, job_class.variables(), digests
+    return definition.name, job_class.__doc__, job_class.variables(), digests, ""
 
 
 def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:

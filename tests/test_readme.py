@@ -246,8 +246,8 @@ def test_people_get_what_they_are_given_and_no_more(reader: Reader) -> None:
 
 def test_workers_elsewhere_get_an_account_with_a_key(reader: Reader) -> None:
     said = reader.types(WORKERS)
-    assert "builder can execute runs of the work pool signoff." in said
-    assert re.search(r"^signoff_[0-9A-Za-z]{36}$", said, re.MULTILINE)
+    assert re.search(r"^  PREFECT_API_AUTH_STRING=builder:signoff_[0-9A-Za-z]{36}$", said, re.MULTILINE)
+    assert "`signoff worker --pool signoff`" in said
 
 
 def test_every_setting_is_explained_and_no_other() -> None:

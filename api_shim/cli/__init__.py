@@ -14,8 +14,9 @@ import sys
 
 import typer
 
-from api_shim.cli import accounts, approvals, audit, jobs, result, schedule
+from api_shim.cli import accounts, approvals, audit, jobs, result, schedule, worker_token
 from api_shim.cli.console import fail
+from api_shim.cli.roles import server, services
 from api_shim.cli.run import run
 from api_shim.cli.up import up
 from api_shim.cli.worker import worker
@@ -28,6 +29,8 @@ app = typer.Typer(
     help="Scheduling, approval and ownership for Prefect.",
 )
 app.command()(up)
+app.command()(server)
+app.command()(services)
 app.command()(worker)
 app.command()(run)
 app.command()(approvals.queue)
@@ -40,6 +43,7 @@ app.add_typer(jobs.app, name="job")
 app.add_typer(audit.app, name="audit")
 app.add_typer(accounts.users, name="user")
 app.add_typer(accounts.tokens, name="token")
+app.add_typer(worker_token.app, name="worker-token")
 app.add_typer(accounts.groups, name="group")
 app.add_typer(accounts.permissions, name="permission")
 

@@ -1,4 +1,4 @@
-"""``signoff up``: the whole server in one process, on one port.
+"""``signoff up``: the whole server in one process, on one port; what ``cli.roles`` has apart.
 
 * Before it starts it checks the port, the lock on the home folder, that the audit ends where it should, and that the
   installed versions work together.
@@ -6,6 +6,7 @@
 * What it makes is for its own user only; the worker's umask is the one that it was started with.
 * Where Jobs are not told to run as another user, it says what they can do then.
 * Servers of one database start one after the other: what the first one makes, the next ones find.
+* It says where its data is and by what Prefect's processes speak to each other, and never a credential of it.
 * Ctrl-C or SIGTERM stops it within seconds, and ends the runs in progress.
 """
 
@@ -19,7 +20,8 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -33,10 +35,11 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from api_shim.app import Application, build, create_app
+from api_shim.app import ALL, Application, Part, build, create_app
 from api_shim.cli.console import Home, read_settings, say
 from api_shim.cli.jobs_user import checked_user
 from api_shim.domain.audit import LocalAdministrator
+from api_shim.prefect_api.prefect_backing import Backing, backing
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_server import (
     collecting_aside,
@@ -51,7 +54,7 @@ from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
 from api_shim.services.jobs import JobCatalogue
 from api_shim.settings import WORKER, Settings, machine_name, private_files, server_zone, system_user, utc_now
-from api_shim.store import Duty, Store
+from api_shim.store import Duty, Store, place_of
 from api_shim.web.gateway import Gateway
 from api_shim.web.origins import Origins, read_origin
 from api_shim.web.prefect_writes import WritesAgain
@@ -78,6 +81,15 @@ STARTS_WITHIN = 120.0
 WORKS_WITHIN = 30
 """Seconds to wait for the worker before the server reports that it is running."""
 
+
+SHARED = (
+    "This needs databases that several processes share: set {name} to the address of a PostgreSQL database, or use "
+    "signoff up."
+)
+ALONE = (
+    "Without Redis each server of a database knows of no events, live logs and leases of limits but those that reach "
+    "it, and a signoff server loses the events and task runs that do. Not set to Redis: {names}"
+)
 
 CAN_DO_THE_SAME = (
     "Jobs run as {user}, as this server does, and can do what it can: set SIGNOFF_JOBS_USER, or use signoff worker."
@@ -167,15 +179,19 @@ def close(settings: Settings) -> None:
 
 
 @contextmanager
-def locked(home: Path) -> Iterator[None]:
+def locked(home: Path, *, shared: bool = False) -> Iterator[None]:
     """Lock a home folder against a second server.
+
+    Args:
+        home: the home folder.
+        shared: whether others may have it locked in the same way.
 
     Raises:
         Unavailable: a server is already running with it.
     """
     with (home / "up.lock").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             raise Unavailable(f"signoff is already running with the home folder {home}.") from error
         yield
@@ -209,47 +225,130 @@ def worker_of(settings: Settings, worker: Worker, limit: int, umask: int) -> Wor
     return WorkerProcess(options, umask=umask)
 
 
-def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, host: str, port: int, demo: bool) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connected:
+    """Our application and Prefect's within this process.
+
+    Args:
+        application: ours.
+        engine: Prefect, as ours reaches it.
+        reached: Prefect's application, with what is between it and all who call it.
+        account: ``user:password`` of Prefect's one account.
+        running: runs Prefect while it is entered, after having checked that it works.
+    """
+
+    application: Application
+    engine: PrefectOrchestrator
+    reached: ASGIApp
+    account: str = field(repr=False)
+    running: Callable[[], AbstractAsyncContextManager[None]]
+
+
+def serve(
+    settings: Settings,
+    store: Store,
+    worker: WorkerProcess | None,
+    *,
+    host: str,
+    port: int,
+    demo: bool = False,
+    parts: Part = ALL,
+) -> None:
     """Build the applications, and serve until stopped."""
     start = starting(store)
     proxies, configured = read_networks(settings.proxies), read_origin(settings.origin)
-    origin, internal = origin_of(host, port), f"prefect:{secrets.token_urlsafe(32)}"
-    admin, account = administered(settings, store)
+    origin, admin = origin_of(host, port), AccountAdmin(store, LocalAdministrator(system_user()))
     public = configured or origin
-    set_environment(home=settings.home, origin=origin, public=public, internal=internal, worker=account)
+    account = worker_account(admin, settings) if Part.SERVICES in parts else ""
+    internal = told_prefect(settings, parts, origin=origin, public=public, worker=account)
     found = discovered(settings)
-    say("Starting Prefect (the first start takes about ten seconds) …")
-    prefect = create_prefect_app()
-    application: Application
-    notifier = Notifier(settings.home)
-    reached = reached_by_all(prefect, notifier, lambda: application.others.call_workers())  # noqa: PLW0108 - made below
-    engine = PrefectOrchestrator(client := connect(reached, internal), pool=settings.pool)
+    made = connected(settings, store, parts, internal)
 
     async def opened() -> None:
-        await worker_there(engine, worker)
-        announce(public, new_keys(admin, application.services.catalogue if demo else None))
+        await worker_there(made.engine, worker)
+        announce(public, new_keys(admin, made.application.services.catalogue if demo else None))
         start.close()
 
-    application = build(store, engine, clock=utc_now, zone=server_zone(), wake_workers=notifier.notify)
-    shim = create_app(application, found.jobs.values(), partial(checked, prefect, client, engine))
-    front = Gateway(
-        shim=shim,
-        pages=application.pages,
-        prefect=overhearing_polls(reached, settings.pool, application.served.heard),
-        store=store,
-        tokens=application.tokens,
-        sessions=application.sessions,
-        runs=application.services.run_credentials,
-        requests=application.services.prefect_ui,
-        internal=internal,
-        refusals=application.services.refusals,
-        origins=Origins(configured, origin, machine_name()),
-        clock=utc_now,
-    )
+    shim = create_app(made.application, found.jobs.values(), made.running)
+    front = fronted(made, shim, settings, Origins(configured, origin, machine_name()))
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
         Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port).run()
+
+
+def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, worker: str = "") -> str:
+    """Set the environment of Prefect, and return ``user:password`` of its one account; see ``set_environment``."""
+    internal = f"prefect:{secrets.token_urlsafe(32)}"
+    services = Part.SERVICES in parts
+    set_environment(
+        home=settings.home, origin=origin, public=public, internal=internal, worker=worker, services=services
+    )
+    return internal
+
+
+def connected(settings: Settings, store: Store, parts: Part, internal: str) -> Connected:
+    """Make our application and Prefect's, connected, and say what they rest on.
+
+    Args:
+        settings: the settings.
+        store: the store.
+        parts: what of the application this process has.
+        internal: ``user:password`` of Prefect's one account, of which its environment tells.
+
+    Raises:
+        Unavailable: what they rest on does not do for these parts, or the installed versions do not work together.
+    """
+    say("Starting Prefect (the first start takes about ten seconds) …")
+    prefect = create_prefect_app()
+    tell_backing(settings, backing(place_of), parts)
+    application: Application
+    notifier = Notifier(settings.home)
+    reached = reached_by_all(prefect, notifier, lambda: application.others.call_workers())  # noqa: PLW0108 - made below
+    engine = PrefectOrchestrator(client := connect(reached, internal), pool=settings.pool)
+    application = build(store, engine, clock=utc_now, zone=server_zone(), wake_workers=notifier.notify, parts=parts)
+    return Connected(
+        application=application,
+        engine=engine,
+        reached=reached,
+        account=internal,
+        running=partial(checked, prefect, client, engine),
+    )
+
+
+def tell_backing(settings: Settings, prefects: Backing, parts: Part) -> None:
+    """Say what a process rests on, and what of it others cannot use.
+
+    Raises:
+        Unavailable: it is one of several, and they cannot share Prefect's database.
+    """
+    if parts != ALL and not prefects.shared:
+        raise Unavailable(SHARED.format(name="PREFECT_SERVER_DATABASE_CONNECTION_URL"))
+    say(
+        f"Data: {place_of(settings.store_url)}. Prefect's: {prefects.database}; "
+        f"its messages by {prefects.broker}, its background work by {prefects.docket}."
+    )
+    if prefects.shared and prefects.alone:
+        say(ALONE.format(names=", ".join(prefects.alone)))
+
+
+def fronted(made: Connected, shim: ASGIApp, settings: Settings, origins: Origins) -> Gateway:
+    """Return what receives every request, after proxies."""
+    ours = made.application
+    return Gateway(
+        shim=shim,
+        pages=ours.pages,
+        prefect=overhearing_polls(made.reached, settings.pool, ours.served.heard),
+        store=ours.store,
+        tokens=ours.tokens,
+        sessions=ours.sessions,
+        runs=ours.services.run_credentials,
+        requests=ours.services.prefect_ui,
+        internal=made.account,
+        refusals=ours.services.refusals,
+        origins=origins,
+        clock=utc_now,
+    )
 
 
 def starting(store: Store, patience: float = STARTS_WITHIN) -> ExitStack:
@@ -276,12 +375,11 @@ def new_keys(admin: AccountAdmin, demo: JobCatalogue | None) -> list[tuple[str, 
     return admin.first_keys(now) + (admin.demo_keys(demo, now) if demo else [])
 
 
-def administered(settings: Settings, store: Store) -> tuple[AccountAdmin, str]:
-    """Return the administration of accounts, and ``user:key`` of the worker's, after making sure that there is one."""
+def worker_account(admin: AccountAdmin, settings: Settings) -> str:
+    """Return ``user:key`` of the worker's account, after making sure that there is one."""
     key = settings.worker_key()
-    admin = AccountAdmin(store, LocalAdministrator(system_user()))
     admin.ensure_service(WORKER, key, utc_now(), pool=settings.pool)
-    return admin, f"{WORKER}:{key}"
+    return f"{WORKER}:{key}"
 
 
 def discovered(settings: Settings) -> Discovery:

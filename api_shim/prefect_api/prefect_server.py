@@ -1,6 +1,9 @@
 """Prefect's server and a worker, inside this process.
 
 * Prefect is told everything by its environment, before it is imported; what else is set there stays the user's.
+* A process without Prefect's services has a docket of its own: it would take work that it does not know from that of
+  the services, and drop it.
+* What a process was doing that was killed, another one takes over within seconds; Prefect alone waits for minutes.
 * Prefect's one account is random for each start; only the front knows it.
 * The worker runs in a thread with an event loop of its own, has no limit (one with a limit dies when a run comes back
   while its process still ends), and is started again when it fails.
@@ -21,6 +24,8 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +40,16 @@ logger = logging.getLogger("signoff")
 
 FORGOTTEN = ("PREFECT_PROFILE", "PREFECT_API_KEY")
 STOP_WITHIN = 8.0
+TAKEN_OVER_AFTER = timedelta(seconds=10)
+"""How long nothing is heard of who does background work of Prefect before another process does it."""
+DOCKET_NAME = "PREFECT_SERVER_DOCKET_NAME"
 FULL_EVERY = 30
 """Every how many seconds all garbage is collected, and not only what is young."""
 
 
-def set_environment(*, home: Path, origin: str, public: str, internal: str, worker: str) -> None:
+def set_environment(
+    *, home: Path, origin: str, public: str, internal: str, worker: str = "", services: bool = True
+) -> None:
     """Tell Prefect how to run, for this process and the runs that it starts.
 
     Args:
@@ -47,7 +57,8 @@ def set_environment(*, home: Path, origin: str, public: str, internal: str, work
         origin: where this machine reaches everything.
         public: where people reach Prefect's UI.
         internal: ``user:password`` of Prefect's one account.
-        worker: ``user:key`` of the worker's account with us.
+        worker: ``user:key`` of the worker's account with us; empty where no worker is started.
+        services: whether Prefect's services run in this process.
     """
     for name in FORGOTTEN:
         os.environ.pop(name, None)
@@ -55,7 +66,6 @@ def set_environment(*, home: Path, origin: str, public: str, internal: str, work
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": f"{origin}/api",
         "PREFECT_UI_URL": f"{public}/v2",
-        "PREFECT_API_AUTH_STRING": worker,
         "PREFECT_SERVER_API_AUTH_STRING": internal,
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "prefect" / "ui"),
@@ -63,6 +73,12 @@ def set_environment(*, home: Path, origin: str, public: str, internal: str, work
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PYTHONPATH": path_of_jobs(),
     }
+    if worker:
+        ours["PREFECT_API_AUTH_STRING"] = worker
+    if not services:
+        # The application is asked for again within Prefect, which must find the same one: so no argument says it.
+        ours["PREFECT__SERVER_WEBSERVER_ONLY"] = "1"
+        ours[DOCKET_NAME] = f"{os.environ.get(DOCKET_NAME, 'prefect-server')}-web"
     defaults = {
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_LOGGING_LEVEL": "INFO",
@@ -85,7 +101,7 @@ def path_of_jobs() -> str:
 
 
 def create_prefect_app() -> ASGIApp:
-    """Return Prefect's ASGI application.
+    """Return Prefect's ASGI application, with Prefect's services if the environment does not say otherwise.
 
     Raises:
         Unavailable: the installed versions do not work together.
@@ -95,9 +111,21 @@ def create_prefect_app() -> ASGIApp:
 
         remember_valid_schemas()
         write_in_turn()
+        take_over_soon()
         return create()
     except (ImportError, TypeError) as error:
         raise Unavailable(misfit(f"Prefect's server cannot be imported ({error})")) from error
+
+
+def take_over_soon() -> None:
+    """Have Prefect's background work taken over soon, where it stands in Redis and there can be another process."""
+    from prefect.server.api import background_workers
+    from prefect.settings import get_current_settings
+
+    if not get_current_settings().server.docket.url.startswith("memory:"):
+        # No setting of Prefect's says it.
+        module: Any = background_workers
+        module.Worker = partial(module.Worker, redelivery_timeout=TAKEN_OVER_AFTER)
 
 
 def is_on_sqlite() -> bool:

@@ -4,6 +4,7 @@
   one, or by this one if it still waits when this one looks. Each object has a lock.
 * A run may be set to start at one server, and a worker be woken by another.
 * Where the database was away, it is listened to again, after ever longer pauses; what was missed the loop finds.
+* Who only answers requests follows nothing, and hears of workers alone.
 * An SQLite database has one server, and nothing to be heard.
 """
 
@@ -38,11 +39,11 @@ class OtherServers:
 
     Args:
         store: what is true.
-        wake: lets Prefect follow.
+        wake: lets Prefect follow; None where others do that.
         wake_workers: wakes the workers of this server.
     """
 
-    def __init__(self, store: Store, wake: Wake, wake_workers: Callable[[], None]) -> None:
+    def __init__(self, store: Store, wake: Wake | None, wake_workers: Callable[[], None]) -> None:
         self._store = store
         self._wake = wake
         self._wake_workers = wake_workers
@@ -86,6 +87,8 @@ class OtherServers:
         """Let be followed what still waits of all that was heard of."""
         if WORKERS in notices:
             self._wake_workers()
+        if self._wake is None:
+            return
         for start in range(0, len(notices), AT_ONCE):
             for thing, due in await self._store.read(partial(_waiting, notices[start : start + AT_ONCE])):
                 self._wake(*thing, due)

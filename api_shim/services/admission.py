@@ -143,8 +143,8 @@ def _record(
 def _return(tx: Transaction, request: Requested, attempt: Attempt, reason: str, now: datetime) -> None:
     if request.scheduled is None:
         return
-    if not attempt.is_of_earlier_version:
-        # What is decided about next is the code that the workers have.
+    if attempt.code and not attempt.is_of_earlier_version:
+        # What is decided about next is the code that the workers have; there may be some that lack it.
         tx.change(request.job, code_digest=attempt.code, module_digest=attempt.module)
     return_to_queue(tx, request.scheduled, request.job, reason, now)
 

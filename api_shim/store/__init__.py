@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from api_shim.domain.query import Listing, Page
-from api_shim.store.database import Duplicate, Store
+from api_shim.store.database import Duplicate, Store, place_of
 from api_shim.store.locks import Duty, HeldElsewhere
 from api_shim.store.notices import WORKERS, Notice, Notices, Topic
 from api_shim.store.seal import Seal
@@ -33,4 +33,5 @@ __all__ = [
     "Store",
     "Topic",
     "Transaction",
+    "place_of",
 ]

@@ -48,6 +48,9 @@ OWNER_FILE = 0o600
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 """The databases, by the names that people give them, with the driver that we use."""
 
+KINDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "postgres": "PostgreSQL", "redis": "Redis", "rediss": "Redis"}
+"""What people call what is reached by an address."""
+
 UNIQUE = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
 OUR_FAULT = {"SQLITE_ERROR"}
 """SQLite's code for statements that it does not understand; the driver calls them operational errors too."""
@@ -261,6 +264,27 @@ def _read(url: str) -> URL:
     if "@" in (address.host or ""):
         raise Unavailable("The address of the store has more than one @; in a password it is written as %40.")
     return address.set(drivername=DRIVERS[name])
+
+
+def place_of(url: str) -> str:
+    """Return where a database, or Redis, is, to be shown to people: the kind, host, port and name, and nothing else.
+
+    Args:
+        url: its address, which may have a password anywhere.
+    """
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        return "an address that cannot be read"
+    kind = address.get_backend_name()
+    if kind == "sqlite":
+        return KINDS[kind]
+    host = f"[{address.host}]" if ":" in (address.host or "") else address.host or "this machine"
+    # More than one @: part of a password would pass for the host.
+    if "@" in host:
+        return KINDS.get(kind, kind)
+    port, name = f":{address.port}" if address.port else "", f"/{address.database}" if address.database else ""
+    return f"{KINDS.get(kind, kind)} at {host}{port}{name}"
 
 
 def _create(address: URL, **options: Any) -> Engine:

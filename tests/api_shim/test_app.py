@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api_shim.app import Application, build, create_app
+from api_shim.app import ALL, Application, Part, build, create_app
+from api_shim.domain.model import Job
 from api_shim.prefect_api.prefect_server import running
 from api_shim.reconcile.wake_queue import AT_ONCE
 from api_shim.store import Store
@@ -70,6 +71,42 @@ def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(
     # One that repeats, one that looks who serves, one that records uses of tokens, one that counts refusals, one that
     # removes the credentials of runs, and the queue with its followers.
     assert after == ["the door opens", f"{6 + AT_ONCE} loop", "Prefect ends", "0 loops"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "repeats"),
+    [
+        pytest.param(Part.WEB, {"others", "served", "tokens", "refusals"}, id="a server follows nothing"),
+        pytest.param(
+            Part.SERVICES,
+            {"others", "served", "queue", "loop", "run_credentials"},
+            id="services record nobody's sign-ins",
+        ),
+        pytest.param(
+            ALL, {"others", "served", "tokens", "refusals", "queue", "loop", "run_credentials"}, id="one does it all"
+        ),
+    ],
+)
+def test_each_part_repeats_what_is_its_own(
+    sqlite_store: Store, engine: FakeEngine, clock: Clock, parts: Part, repeats: set[str]
+) -> None:
+    made = build(sqlite_store, engine, clock=clock, zone="UTC", parts=parts)
+    names = {id(getattr(made, name)): name for name in ("others", "served", "tokens", "queue", "loop")}
+    names |= {id(getattr(made.services, name)): name for name in ("refusals", "run_credentials")}
+    assert {names[id(loop)] for loop in made.loops} == repeats
+    assert len(made.loops) == len(repeats)
+
+
+def test_a_server_leaves_it_to_others_to_let_prefect_follow(
+    sqlite_store: Store, engine: FakeEngine, clock: Clock
+) -> None:
+    events: list[str] = []
+    start(build(sqlite_store, engine, clock=clock, zone="UTC", parts=Part.WEB), events)
+    assert "the door opens" in events
+    # The Jobs are recorded, and wait in the store.
+    assert engine.made == {}
+    with sqlite_store.transaction(write=False) as tx:
+        assert tx.lagging(Job, 1)
 
 
 def test_every_job_is_ready_in_prefect_when_the_door_opens(application: Application, engine: FakeEngine) -> None:

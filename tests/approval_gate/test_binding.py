@@ -129,7 +129,9 @@ CHANGED = "The Job's code changed after bob approved it."
     ("approved", "now", "hint"),
     [
         pytest.param(f"2::{HASH}", f"2::{HASH[1:]}1", "", id="source that changed"),
-        pytest.param(f"2::{HASH}", NO_CODE, "", id="source, and there is no code"),
+        pytest.param(
+            f"2::{HASH}", NO_CODE, " The worker has no code of it that it can load.", id="source, and there is no code"
+        ),
         pytest.param(f"2:cpython-311:{HASH}", f"2::{HASH}", "", id="bytecode, and there is source"),
         pytest.param(f"2::{HASH}", f"2:cpython-311:{HASH}", "", id="source, and there is bytecode"),
         pytest.param(f"2:cpython-311:{HASH}", f"2:cpython-311:{HASH[1:]}1", "", id="bytecode of the same Python"),
@@ -142,7 +144,7 @@ CHANGED = "The Job's code changed after bob approved it."
         pytest.param(
             f"2:cpython-311:{HASH}",
             NO_CODE,
-            " Part of it is there without source, as bytecode of cpython-311; the worker has no code that it can load.",
+            " The worker has no code of it that it can load.",
             id="bytecode that cannot be loaded",
         ),
         pytest.param(

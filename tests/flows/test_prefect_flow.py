@@ -79,8 +79,8 @@ def test_nothing_runs_outside_prefect() -> None:
         pytest.param("no_such_module.Job", ("", ""), id="none, where its code is not"),
     ],
 )
-def test_a_run_asks_with_the_digests_of_its_code(
-    monkeypatch: pytest.MonkeyPatch, class_path: str, code: tuple[str, str]
+def test_a_run_asks_with_the_digests_of_its_code_and_says_if_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, class_path: str, code: tuple[str, str]
 ) -> None:
     asked: list[tuple[UUID, tuple[str, str]]] = []
 
@@ -92,10 +92,13 @@ def test_a_run_asks_with_the_digests_of_its_code(
             return Completed(name="Skipped")
 
     monkeypatch.setattr(prefect_flow, "Gate", Held)
+    monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: logging.getLogger("run"))
     flow = prefect_flow.as_flow(class_path)
     assert [flow.fn().name, flow.fn().name] == ["Skipped", "Skipped"]
     assert [digests for _attempt, digests in asked] == [code, code]
     assert asked[0][0] != asked[1][0], "each process has a name of its own"
+    missing = "The Job no_such_module.Job is not installed here. The module no_such_module cannot be imported: "
+    assert (missing in caplog.text) is (code == ("", ""))
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,15 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from docket import Docket, Worker
 from fastapi import FastAPI, Request
-from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
+from prefect.server.api import background_workers
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_SERVER_DOCKET_URL, temporary_settings
 
 from api_shim.prefect_api.prefect_server import (
     collecting_aside,
@@ -23,6 +26,7 @@ from api_shim.prefect_api.prefect_server import (
     misfit,
     running,
     set_environment,
+    take_over_soon,
 )
 from approval_gate.errors import Unavailable
 from tests.live import eventually
@@ -67,6 +71,45 @@ def test_a_users_profile_and_key_of_another_prefect_do_not_reach_ours(
     surroundings.setenv("PREFECT_API_URL", "https://another.example/api")
     tell_prefect(tmp_path)
     assert "another" not in str({name: value for name, value in os.environ.items() if name.startswith("PREFECT_")})
+
+
+def test_a_server_without_services_takes_none_of_their_work_and_has_no_account(
+    surroundings: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    surroundings.setenv("PREFECT_SERVER_DOCKET_NAME", "mine")
+    surroundings.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    set_environment(home=tmp_path, origin="http://a", public="http://a", internal="prefect:random", services=False)
+    assert os.environ["PREFECT__SERVER_WEBSERVER_ONLY"] == "1"
+    assert os.environ["PREFECT_SERVER_DOCKET_NAME"] == "mine-web"
+    assert "PREFECT_API_AUTH_STRING" not in os.environ
+
+
+def test_messages_and_background_work_are_what_a_user_says(surroundings: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = {
+        "PREFECT_MESSAGING_BROKER": "prefect_redis.messaging",
+        "PREFECT_MESSAGING_CACHE": "prefect_redis.messaging",
+        "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
+        "PREFECT_SERVER_DOCKET_URL": "redis://somewhere/1",
+        "PREFECT_REDIS_MESSAGING_URL": "redis://somewhere/0",
+    }
+    for name, value in told.items():
+        surroundings.setenv(name, value)
+    tell_prefect(tmp_path)
+    assert {name: os.environ[name] for name in told} == told
+
+
+@pytest.mark.parametrize(
+    ("docket", "seconds"),
+    [pytest.param("redis://somewhere/1", 10, id="shared"), pytest.param("memory://", 300, id="of one process")],
+)
+def test_background_work_of_a_process_that_was_killed_is_taken_over_where_it_can_be(
+    monkeypatch: pytest.MonkeyPatch, docket: str, seconds: int
+) -> None:
+    monkeypatch.setattr(background_workers, "Worker", Worker)
+    with temporary_settings(updates={PREFECT_SERVER_DOCKET_URL: docket}):
+        take_over_soon()
+    assert background_workers.Worker(Docket()).redelivery_timeout == timedelta(seconds=seconds)
 
 
 def test_what_a_user_sets_otherwise_stays(surroundings: pytest.MonkeyPatch, tmp_path: Path) -> None:

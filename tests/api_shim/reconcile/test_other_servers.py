@@ -154,6 +154,25 @@ def test_workers_of_other_servers_are_called_and_heard_again_when_the_database_i
     assert "listened to again" in caplog.text
 
 
+def test_who_only_answers_hears_of_workers_and_of_nothing_else(stores: tuple[Store, Store]) -> None:
+    first, second = stores
+    asked: list[Any] = []
+
+    async def reads(question: Any) -> Any:
+        asked.append(question)
+
+    async def scenario() -> None:
+        here = Listening(second)
+        here.others = OtherServers(second, None, here._wake_workers)
+        second.read = reads  # type: ignore[method-assign]  # nothing is to be read
+
+        async with here.running():
+            await here.hears(lambda: first.write(lambda tx: (tx.add(make_scheduled(JOB, USER)), tx.tell(WORKERS))))
+
+    asyncio.run(scenario())
+    assert asked == []
+
+
 def test_on_sqlite_there_is_nobody_to_be_heard(sqlite_store: Store) -> None:
     asyncio.run(asyncio.wait_for(Listening(sqlite_store).others.run(), PATIENCE))
 

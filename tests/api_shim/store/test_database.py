@@ -35,7 +35,7 @@ from api_shim.domain.accounts import (
 from api_shim.domain.audit import EventType, LocalAdministrator, account_event, scheduled_job_event
 from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob
 from api_shim.services.user_names import user_called
-from api_shim.store import Duplicate, Store, Transaction, database
+from api_shim.store import Duplicate, Store, Transaction, database, place_of
 from api_shim.store.database import FILE_GONE, MIGRATIONS
 from api_shim.store.tables import jobs, metadata
 from approval_gate.errors import Invalid, Unavailable
@@ -581,3 +581,24 @@ def test_the_files_of_sqlite_are_for_their_owner_alone(sqlite_store: Store, tmp_
         tx.add(make_user())
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("store.db*")}
     assert modes == dict.fromkeys(("store.db", "store.db-wal", "store.db-shm"), 0o600)
+
+
+# Where it is
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        pytest.param("sqlite:////home/us/signoff.db", "SQLite", id="a file"),
+        pytest.param("postgresql://us:secret@db:5433/signoff", "PostgreSQL at db:5433/signoff", id="a password"),
+        pytest.param("postgresql+asyncpg://us@db/prefect", "PostgreSQL at db/prefect", id="another driver"),
+        pytest.param("postgresql://us:se%40cret@[::1]/x", "PostgreSQL at [::1]/x", id="an address of version 6"),
+        pytest.param("postgresql:///x?host=/run&password=secret", "PostgreSQL at this machine/x", id="in the query"),
+        pytest.param("postgresql://us:sec@ret@db/x", "PostgreSQL", id="a password that passes for a host"),
+        pytest.param("postgresql://us:se/cr?et@db/x", "PostgreSQL at db/x", id="a password that passes for a path"),
+        pytest.param("rediss://:secret@redis:6379/1", "Redis at redis:6379/1", id="Redis"),
+        pytest.param("secret", "an address that cannot be read", id="no address"),
+    ],
+)
+def test_where_a_database_is_can_be_shown_to_everybody(url: str, place: str) -> None:
+    assert place_of(url) == place
