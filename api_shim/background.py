@@ -8,9 +8,9 @@ Each second, if the store has anything to do, which is one question:
 
 Every minute the head of the audit is kept and told outside the store, if it has moved.
 
-Every half minute all of our deployments and waiting runs in Prefect are compared with the store, and runs that
-nobody executes any more are ended or started again. What a hand changed on a deployment, say by switching its schedule
-on or off in Prefect's UI, is taken back, and remembered.
+Every half minute, and when a worker has gone, all of our deployments and waiting runs in Prefect are compared with the
+store, and runs that nobody executes any more are ended or started again. What a hand changed on a deployment, say by
+switching its schedule on or off in Prefect's UI, is taken back, and remembered.
 
 Several servers of one database may do all of this. What must not be done twice is done by one at a time: to announce,
 to compare, and what is done about each object.
@@ -113,7 +113,7 @@ class BackgroundLoop:
         await self._heads.tell(now)
         if await self._store.read(lambda tx: tx.has_work(now)):
             await self._work(now)
-        if self._swept is None or now - self._swept >= SWEEP_EVERY:
+        if self._is_to_sweep(now):
             self._swept = now
             with suppress(HeldElsewhere):
                 async with self._store.locks.held(Duty.SWEEP):
@@ -133,6 +133,10 @@ class BackgroundLoop:
             await self._run_status.refresh_all()
 
     # What a hand or a crash changed in Prefect
+
+    def _is_to_sweep(self, now: datetime) -> bool:
+        swept = self._swept
+        return swept is None or now - swept >= SWEEP_EVERY or self._served.has_lost_one_since(swept)
 
     async def _sweep(self, now: datetime) -> None:
         deployments = await self._engine.deployments()

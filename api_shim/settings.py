@@ -160,8 +160,9 @@ class Settings(BaseSettings):
             text = path.read_text(encoding="ascii", errors="replace").strip()
         except FileNotFoundError as error:
             raise Unavailable(
-                f"The audit's key {path} is not there. Restore it from a backup, or name its file with "
-                "SIGNOFF_AUDIT_KEY_FILE; if it is lost, `signoff audit accept` goes on with a new one."
+                f"The audit's key {path} is not there, and all servers of one database need the same. Copy it from "
+                "another one, restore it from a backup, or name its file with SIGNOFF_AUDIT_KEY_FILE; if it is lost, "
+                "`signoff audit accept` goes on with a new one."
             ) from error
         except OSError as error:
             raise Unavailable(f"The audit's key {path} cannot be used: {error.strerror}.") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import hypothesis
 import pytest
@@ -25,12 +24,7 @@ from tests.api_shim.plant import Plants
 from tests.databases import INPUTS_KEY, PostgreSQL, sqlite_with_tables, statements_compiled_once
 from tests.factories import NOW
 from tests.live import Live, free_port, start
-
-MEMORY = Path("/dev/shm")
-"""Linux keeps files in memory here, where a database is made ten times as fast."""
-ROOM = 2 * 2**30
-"""Bytes that a folder in memory must have free."""
-POSTGRES_HOMES = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt/postgresql")
+from tests.postgresql import NoPostgreSQL, postgresql_cluster
 
 hypothesis.settings.register_profile(
     "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -147,19 +141,6 @@ def _compiled_once() -> Iterator[None]:
         yield
 
 
-def _postgresql_programs() -> Path | None:
-    on_path = shutil.which("initdb")
-    if on_path:
-        return Path(on_path).parent
-    found = sorted(path for home in POSTGRES_HOMES for path in Path(home).glob("**/bin/initdb"))
-    return found[-1].parent if found else None
-
-
-def _fast_folder() -> Path | None:
-    """Return the folder for what need not last; None for the usual one."""
-    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM else None
-
-
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of a PostgreSQL server, without a database: one that is given, or one that is started here."""
@@ -167,29 +148,11 @@ def postgresql_server() -> Iterator[str]:
     if given:
         yield given.rsplit("/", 1)[0]
         return
-    programs = _postgresql_programs()
-    if programs is None:
+    try:
+        with postgresql_cluster(lasts=False) as url:
+            yield url
+    except NoPostgreSQL:
         lacking("postgresql", "no PostgreSQL here; install it, or set SIGNOFF_TEST_POSTGRESQL_URL")
-    with tempfile.TemporaryDirectory(prefix="signoff-pg-", dir=_fast_folder()) as folder:
-        # PostgreSQL refuses to run as root; Debian's package brings a user for it.
-        is_root = os.geteuid() == 0
-        if is_root:
-            shutil.chown(folder, "postgres")
-        data, port = f"{folder}/data", free_port()
-
-        def run(*command: str) -> None:
-            whose: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if is_root else {}
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, **whose)
-
-        run(str(programs / "initdb"), "-D", data, "-U", "signoff", "--auth=trust", "-E", "UTF8")
-        # Nothing in it has to survive a power cut.
-        hasty = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 {hasty}"
-        run(str(programs / "pg_ctl"), "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
-        try:
-            yield f"postgresql+psycopg://signoff@127.0.0.1:{port}"
-        finally:
-            run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
 
 
 @pytest.fixture(scope="session")

@@ -131,6 +131,15 @@ class PostgreSQL:
             yield f"{self.server}/{name}"
 
     @contextmanager
+    def of_a_server(self) -> Iterator[dict[str, str]]:
+        """Make the two databases of a server, in which nothing is, and yield the settings that say where they are."""
+        with self.empty() as ours, self.empty() as prefects:
+            yield {
+                "SIGNOFF_DATABASE_URL": ours,
+                "PREFECT_SERVER_DATABASE_CONNECTION_URL": prefects.replace("+psycopg", "+asyncpg"),
+            }
+
+    @contextmanager
     def with_tables(self) -> Iterator[str]:
         """Make a database with the tables, and yield its URL."""
         if self._template is None:

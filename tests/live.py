@@ -24,6 +24,7 @@ from uuid import uuid4
 
 import httpx
 
+from api_shim.worker.fork_server import ZYGOTE
 from tests.databases import store_of
 from tests.factories import administering
 
@@ -35,6 +36,9 @@ MARK = "TESTED_HOME"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """No server here speaks TLS; a client that reads the machine's certificates takes 50 ms to make."""
 KEY = re.compile(r"^  ([a-z]+):(signoff_[0-9A-Za-z]{36})$", re.MULTILINE)
+
+SHARED = ("SIGNOFF_DATABASE_URL", "SIGNOFF_AUDIT_KEY_FILE", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
+"""The settings that servers and commands of one database share."""
 
 PATIENCE = 240
 """Seconds that what is waited for may take on a machine that is busy with other tests. It measures nothing."""
@@ -122,11 +126,17 @@ class Live(Server):
         port: its port.
         process: it.
         log: the file that it prints to.
+        shared: its settings that say where its databases are; none for SQLite in its home.
     """
 
     port: int
     process: subprocess.Popen[bytes]
     log: Path
+    shared: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def database_url(self) -> str:
+        return self.shared.get("SIGNOFF_DATABASE_URL", super().database_url)
 
     def transport(self) -> httpx.BaseTransport:
         return Patient(verify=NO_TLS)
@@ -139,16 +149,36 @@ class Live(Server):
             capture_output=True,
             text=True,
             check=False,
-            env=environment(),
+            env=environment(**self.shared),
         )
         if check and done.returncode:
             raise AssertionError(f"signoff {' '.join(words)} failed: {done.stderr}")
         return done.stdout
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """End it, with no time for anything."""
         self.process.kill()
         self.process.wait(10)
+
+    def family(self) -> dict[str, list[int]]:
+        """Return the processes that it has started: a ``worker``, its ``fork server``, each ``run``."""
+        commands, found = processes_of(self.home), dict[str, list[int]]()
+        for pid, command in commands.items():
+            with contextlib.suppress(OSError):
+                is_fork = ZYGOTE in commands.get(int(stat_of(pid)[1]), "")
+                kind = "run" if is_fork else "fork server" if ZYGOTE in command else "worker"
+                found.setdefault(kind, []).append(pid)
+        return found
+
+    def kill_all(self) -> None:
+        """End it and all that it has started, as a power cut would."""
+        family = processes_of(self.home)
+        self.kill()
+        for process in family:
+            # Some end by themselves meanwhile.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        eventually(lambda: not processes_of(self.home))
 
     def stop(self) -> int:
         """Ask it to end, and return its exit status."""
@@ -228,7 +258,13 @@ def start(
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=JOBS, env=env, stdout=out, stderr=subprocess.STDOUT)
     server = Live(
-        origin=f"http://127.0.0.1:{port}", home=home, port=port, process=process, log=log, keys=dict(keys or {})
+        origin=f"http://127.0.0.1:{port}",
+        home=home,
+        port=port,
+        process=process,
+        log=log,
+        keys=dict(keys or {}),
+        shared={name: env[name] for name in SHARED if name in env},
     )
     try:
         eventually(lambda: process.poll() is not None or "signoff is running" in log.read_text())

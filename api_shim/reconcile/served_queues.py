@@ -4,7 +4,8 @@
   server has heard: under load, Prefect writes down only later that a worker has asked.
 * Unknown is not «none»: while Prefect is silent, and until the workers have had the time to come back after this server
   has started, runs are accepted and wait.
-* A worker that has not told for 30 seconds that it is there has gone; and so has one that Prefect does not know.
+* A worker that has not told for 30 seconds that it is there has gone; and so has one that Prefect does not know. While
+  Prefect, its database or this server stood still there may have been nobody to tell: those seconds do not count.
 
 Contract 4.
 """
@@ -40,7 +41,7 @@ class ServedQueues:
     Args:
         engine: Prefect.
         clock: tells the time, aware.
-        patience: how long after now workers may take to come back.
+        patience: how long after now, or after a while without a look, workers may take to come back.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class ServedQueues:
         self._began = clock()
         self._patience = patience
         self._looked: datetime | None = None
+        self._looking_since = self._began
         self._polls: Mapping[str, datetime | None] = {}
         self._heard: dict[str, datetime] = {}
         self._heartbeats: Mapping[str, datetime] = {}
@@ -73,6 +75,8 @@ class ServedQueues:
         now = self._clock()
         self._polls = await self._engine.queue_polls()
         self._heartbeats = await self._engine.worker_heartbeats()
+        if not self._is_fresh(now):
+            self._looking_since = now
         self._looked = now
 
     def heard(self, queues: Collection[str]) -> None:
@@ -93,7 +97,16 @@ class ServedQueues:
         heartbeat = self._heartbeats.get(worker)
         if heartbeat is not None and now - heartbeat < SILENT_AFTER:
             return False
-        return self._is_fresh(now) and now - self._began >= self._patience
+        return self._is_fresh(now) and now - self._looking_since >= self._patience
+
+    def has_lost_one_since(self, then: datetime) -> bool:
+        """Say whether a worker has been silent for so long since then that it counts as gone.
+
+        Args:
+            then: aware.
+        """
+        silent = self._clock() - SILENT_AFTER
+        return any(then - SILENT_AFTER < heartbeat <= silent for heartbeat in self._heartbeats.values())
 
     def _is_fresh(self, now: datetime) -> bool:
         return self._looked is not None and now - self._looked <= FRESH

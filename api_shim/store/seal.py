@@ -75,7 +75,10 @@ class Seal:
         if head.signature == "":
             return "The end of the audit is not signed."
         if head.key != self.key.public:
-            return f"The end of the audit is signed with another key, {head.key}."
+            return (
+                f"The end of the audit is signed with another key, {head.key}, and all servers of one database need "
+                "the same: copy it, or name its file with SIGNOFF_AUDIT_KEY_FILE."
+            )
         return "" if self.key.has_signed(head) else f"The end of the audit, event {head.number}, was never signed."
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from tests.acceptance.people import FAR
+from tests.acceptance.people import FAR, RESULTS
 
 JOBS = "/api/extras/jobs/"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -46,3 +46,13 @@ def as_fields(body: Body) -> dict[str, str]:
     own = {f"_schedule_{name}": str(value) for name, value in body.get("schedule", {}).items()}
     queues = {f"_{name}": str(body[name]) for name in ("task_queue", "job_queue") if name in body}
     return {**own, **queues, **{name: str(value) for name, value in body.get("data", {}).items()}}
+
+
+def ended(client: httpx.Client, made: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the job result of what was asked for, a run or a scheduled job; None until there is one that is over."""
+    if made["object_type"] == "extras.jobresult":
+        # Wherever it was asked for, this server is asked.
+        rows = [client.get(f"{RESULTS}{made['id']}/").json()]
+    else:
+        rows = client.get(RESULTS, params={"scheduled_job": made["id"]}).json()["results"]
+    return next((row for row in rows if row["date_done"]), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import stat
 import subprocess
@@ -102,15 +101,6 @@ def run(client: httpx.Client, job: str, schedule: dict[str, Any] | None = None, 
 def status_of(client: httpx.Client, result: dict[str, Any]) -> str:
     value: str = client.get(result["url"]).json()["status"]["value"]
     return value
-
-
-def kill_all(server: Live) -> None:
-    """End a server and all that it has started, as a power cut would."""
-    family = processes_of(server.home)
-    server.kill()
-    for process in family:
-        os.kill(process, signal.SIGKILL)
-    eventually(lambda: not processes_of(server.home))
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +245,7 @@ def killed(
         hourly = run(client, "Greet", {"interval": "hourly", "name": "hourly", "start_time": hour})
         later = run(client, "Greet", {"interval": "future", "name": "later", "start_time": hour})
         greeting = run(client, "Greet", file=str(greetings))
-        kill_all(before)
+        before.kill_all()
     (folder / "vanishing.py").unlink()
     after = start(home, before.port, keys=keys, **more)
     yield Killed(after, hourly, later, gone, sleeping, greeting, greetings)

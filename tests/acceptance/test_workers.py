@@ -23,7 +23,8 @@ import pytest
 
 from api_shim.settings import Settings
 from approval_gate.admission import LEASE
-from tests.acceptance.people import RESULTS, SCHEDULES
+from tests.acceptance.asking import ended
+from tests.acceptance.people import SCHEDULES
 from tests.conftest import Nobody
 from tests.live import JOBS, Live, environment, eventually, start, stat_of
 
@@ -133,14 +134,7 @@ class Workers:
     def over(self, way: str, name: str) -> Shape:
         """Wait for the end of what was asked for, and return its job result."""
         made = self.results[way, name]
-        return eventually(lambda: self._result(made), every=0.3)
-
-    def _result(self, made: Shape) -> Shape | None:
-        if made["object_type"] == "extras.jobresult":
-            found: Shape = self.admin.get(made["url"]).json()
-            return found if found["date_done"] else None
-        rows = self.admin.get(RESULTS, params={"scheduled_job": made["id"]}).json()["results"]
-        return next((row for row in rows if row["date_done"]), None)
+        return eventually(lambda: ended(self.admin, made), every=0.3)
 
     def file(self, way: str, name: str) -> Path:
         return self.folder / "files" / f"{way}-{name}"

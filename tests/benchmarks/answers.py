@@ -1,6 +1,6 @@
 """How soon requests and approvals are answered: ``python -m tests.benchmarks.answers [how many]`` (default 200).
 
-Starts a real server in an empty home and asks it from one client, then from eight at once: runs with a schedule, then
+Starts a real server (``servers.py``) and asks it from one client, then from eight at once: runs with a schedule, then
 approvals of requests that were made before. Last it says how long Prefect took to follow what was left to do.
 
 Answers end with a commit, and a commit with a sync of the disk; how long one takes here is told beside the figures.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,8 @@ from typing import Any
 
 from api_shim.domain.model import ScheduledJob
 from api_shim.store import Store
-from tests.live import Live, free_port, start
+from tests.benchmarks.servers import Database, command_line, started
+from tests.live import Live
 
 FAR = "2030-01-01T01:00:00Z"
 CLIENTS = (1, 8)
@@ -92,7 +92,7 @@ def show(what: str, clients: int, took: list[float], whole: float) -> None:
 
 def drained(server: Live) -> float:
     """Return how many seconds Prefect took to follow everything."""
-    store = Store(f"sqlite:///{server.home / 'signoff.db'}")
+    store = Store(server.database_url)
     begun = time.perf_counter()
     try:
         while time.perf_counter() - begun < DRAINED_WITHIN:
@@ -133,16 +133,14 @@ def measure(server: Live, how_many: int, numbers: Iterator[int]) -> None:
         print(f"    Prefect followed {drained(server):.1f} s later", flush=True)
 
 
-def main(how_many: int) -> None:
+def main(database: Database, how_many: int) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
         print(f"One sync of the disk: {sync_time(Path(folder)):.2f} ms", flush=True)
-        server = start(Path(folder) / "home", free_port())
-        try:
-            measure(server, how_many, count())
-        finally:
-            server.stop()
+    with started(database) as server:
+        measure(server, how_many, count())
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    database, words = command_line()
+    main(database, *map(int, words or ["200"]))

@@ -10,19 +10,17 @@ Why some grow: a page counts all rows, and an order or a search without an index
 from __future__ import annotations
 
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.benchmarks.filling import fill
-from tests.live import Live, free_port, start
+from tests.benchmarks.servers import Database, command_line, started
+from tests.live import Live
 
 FEW = 100
 READS, WRITES, DELETIONS = 40, 20, 3
@@ -139,20 +137,19 @@ def taken(measure: Measure, sides: tuple[Side, Side]) -> tuple[list[float], list
     return few[1:], many[1:]
 
 
-def opened(stack: ExitStack, folder: Path, many: int) -> Side:
+def opened(stack: ExitStack, database: Database, many: int) -> Side:
     """Start a server with so many scheduled jobs."""
-    server = start(folder / f"{many}" / "home", free_port())
-    stack.callback(server.stop)
+    server = stack.enter_context(started(database))
     alice, bob, admin = (stack.enter_context(server.client(who)) for who in ("alice", "bob", "admin"))
     side = Side(server, alice, bob, admin, many)
     side.ids = fill(server, "filled", many)
     return side
 
 
-def main(how_many: int) -> None:
+def main(database: Database, how_many: int) -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        sides = (opened(stack, Path(folder), FEW), opened(stack, Path(folder), how_many))
+    with ExitStack() as stack:
+        sides = (opened(stack, database, FEW), opened(stack, database, how_many))
         print(f"{'median (p95), in ms':44}{f'{FEW} scheduled jobs':>20}{f'{how_many} scheduled jobs':>24}   ratio")
         medians: dict[str, tuple[float, float]] = {}
         for measure in MEASURES:
@@ -166,4 +163,5 @@ def main(how_many: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    database, words = command_line()
+    main(database, *map(int, words or ["10000"]))

@@ -24,7 +24,7 @@ AT_ONCE = 1000
 
 def fill(server: Live, word: str, how_many: int, *, owner: str = "alice", job: str = "Greet") -> list[str]:
     """Add so many scheduled jobs whose names begin with a word, and return their ids."""
-    store = Store(f"sqlite:///{server.home / 'signoff.db'}")
+    store = Store(server.database_url)
     with store.transaction(write=False) as tx:
         whose, of = tx.get(User, username=owner), tx.get(Job, name=job)
     assert whose is not None

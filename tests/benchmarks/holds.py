@@ -1,6 +1,6 @@
 """What requests that wait cost: ``python -m tests.benchmarks.holds [how many]`` (default 1000).
 
-Starts a real server in an empty home, requests so many runs that need approval, and prints the memory of the server and
+Starts a real server (``servers.py``), requests so many runs that need approval, and prints the memory of the server and
 the number of its processes before and after, and the time of a page of the queue beside that of a page of as many
 scheduled jobs, in one run. The times are of this machine; their ratio is what says something.
 """
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +16,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.live import Live, eventually, free_port, start
+from tests.benchmarks.servers import Database, command_line, started
+from tests.live import Live, eventually
 
 AT_ONCE = 4
 
@@ -50,15 +49,10 @@ def request(client: httpx.Client, number: int) -> None:
     client.post("/api/extras/jobs/Guarded/run/", json={"schedule": schedule}).raise_for_status()
 
 
-def main(how_many: int) -> None:
+def main(database: Database, how_many: int) -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = start(Path(folder) / "home", free_port())
-        try:
-            with server.client("alice") as alice, server.client("bob") as bob:
-                measure(server, alice, bob, how_many)
-        finally:
-            server.stop()
+    with started(database) as server, server.client("alice") as alice, server.client("bob") as bob:
+        measure(server, alice, bob, how_many)
 
 
 def measure(server: Live, alice: httpx.Client, bob: httpx.Client, how_many: int) -> None:
@@ -79,4 +73,5 @@ def measure(server: Live, alice: httpx.Client, bob: httpx.Client, how_many: int)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    database, words = command_line()
+    main(database, *map(int, words or ["1000"]))

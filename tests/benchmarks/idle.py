@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
 
-from tests.live import environment, eventually, free_port, start, stat_of
+from tests.benchmarks.servers import Database, command_line, settings_of, started
+from tests.live import environment, eventually, free_port, stat_of
 
 SETTLES_WITHIN = 30.0
 SETTINGS = {
@@ -60,11 +61,11 @@ def measure(what: str, pid: int, seconds: float) -> None:
     print(f"{what:22} {percent:5.1f} % of a core, {memory(pids):5.0f} MB in {len(pids)} processes", flush=True)
 
 
-def prefect_server(home: Path) -> tuple[subprocess.Popen[bytes], Callable[[], bool]]:
+def prefect_server(home: Path, settings: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], Callable[[], bool]]:
     """Start Prefect's own server with the settings of ours."""
     port = free_port()
     command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
-    env = environment(PREFECT_HOME=str(home), **SETTINGS)
+    env = environment(PREFECT_HOME=str(home), **SETTINGS, **settings)
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
 
     def answers() -> bool:
@@ -76,22 +77,20 @@ def prefect_server(home: Path) -> tuple[subprocess.Popen[bytes], Callable[[], bo
     return process, answers
 
 
-def main(seconds: float) -> None:
+def main(database: Database, seconds: float) -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder:
-        process, answers = prefect_server(Path(folder) / "prefect")
+    with tempfile.TemporaryDirectory() as folder, settings_of(database) as settings:
+        process, answers = prefect_server(Path(folder) / "prefect", settings)
         try:
             eventually(answers, within=120)
             measure("prefect server start", process.pid, seconds)
         finally:
             process.terminate()
             process.wait(30)
-        server = start(Path(folder) / "home", free_port())
-        try:
-            measure("signoff up", server.process.pid, seconds)
-        finally:
-            server.stop()
+    with started(database) as server:
+        measure("signoff up", server.process.pid, seconds)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 60)
+    database, words = command_line()
+    main(database, *map(float, words or ["60"]))

@@ -1,6 +1,6 @@
 """What is lost when processes are killed: ``python -m tests.benchmarks.kills [minutes] [seed]`` (default 10 and 1).
 
-Starts a real server in an empty home. Three clients request runs: at once, for a few seconds later, and with an
+Starts a real server (``servers.py``). Three clients request runs: at once, for a few seconds later, and with an
 approval; whoever gets no answer asks again with the same key. Meanwhile the server, its worker, the fork server, a run
 or all of them are killed with SIGKILL, in turns that the seed decides, and the server is started again.
 
@@ -14,7 +14,6 @@ import contextlib
 import os
 import random
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -27,8 +26,8 @@ from uuid import uuid4
 
 import httpx
 
-from api_shim.worker.fork_server import ZYGOTE
-from tests.live import Live, free_port, processes_of, start, stat_of
+from tests.benchmarks.servers import Database, command_line, started
+from tests.live import Live, start
 
 CLIENTS = 3
 ENDS_WITHIN = 300.0
@@ -86,19 +85,9 @@ class Trial:
                 return
         self.accepted[file.name] = made
 
-    def processes(self) -> dict[str, list[int]]:
-        """Return what runs for the home, by what it is."""
-        commands, found = processes_of(self.server.home), dict[str, list[int]]()
-        for pid, command in commands.items():
-            with contextlib.suppress(OSError):
-                is_fork = ZYGOTE in commands.get(int(stat_of(pid)[1]), "")
-                kind = "run" if is_fork else "fork server" if ZYGOTE in command else "worker"
-                found.setdefault(kind, []).append(pid)
-        return found
-
     def kill(self, victim: str) -> None:
         """Kill some of the processes, and start the server again if it is gone."""
-        there = self.processes()
+        there = self.server.family()
         if victim == "server":
             chosen = [self.server.process.pid]
         elif victim == "all":
@@ -112,7 +101,8 @@ class Trial:
         if victim in ("server", "all"):
             self.server.process.wait(20)
             time.sleep(0.5)
-            self.server = start(self.server.home, self.server.port, keys=self.server.keys)
+            was = self.server
+            self.server = start(was.home, was.port, keys=was.keys, **was.shared)
 
 
 def keep_asking(trial: Trial, seed: int) -> None:
@@ -171,13 +161,11 @@ def judge(trial: Trial) -> None:
         print(f"  {trial.accepted[name]['url']}: {fault}")
 
 
-def main(minutes: float, seed: int) -> None:
+def main(database: Database, minutes: float, seed: int) -> None:
     """Try and print."""
     chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        runs = Path(folder) / "runs"
-        runs.mkdir()
-        trial = Trial(start(Path(folder) / "home", free_port()), runs)
+    with started(database) as server, tempfile.TemporaryDirectory() as runs:
+        trial = Trial(server, Path(runs))
         threads = [threading.Thread(target=keep_asking, args=(trial, seed * 100 + n)) for n in range(CLIENTS)]
         for thread in threads:
             thread.start()
@@ -196,4 +184,6 @@ def main(minutes: float, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 10, int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+    database, words = command_line()
+    minutes, seed = [*words, *("10", "1")[len(words) :]]
+    main(database, float(minutes), int(seed))

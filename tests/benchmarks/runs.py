@@ -1,6 +1,6 @@
 """How fast runs start and how many there are a minute: ``python -m tests.benchmarks.runs [way] …``.
 
-Starts a real server in an empty home for each way of starting runs (``process`` and ``warm``), in turn. Asks for single
+Starts a real server (``servers.py``) for each way of starting runs (``process`` and ``warm``), in turn. Asks for single
 runs, one after the other, and tells how long each took from the question to its outcome; approves requests that wait,
 and tells how long it took to the first line of the Job; then asks for 40 and for 100 runs of a Job of one line, by four
 clients at once, and tells how many were done a minute until the last had ended, how long each took, and which were
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +23,8 @@ from typing import Any
 import httpx
 
 from tests.benchmarks.answers import drained
-from tests.live import Live, eventually, free_port, processes_of, start, stat_of
+from tests.benchmarks.servers import Database, command_line, started
+from tests.live import Live, eventually, processes_of, stat_of
 
 WAYS = ("process", "warm")
 SINGLE, APPROVED, BURSTS, AT_ONCE = 8, {"process": 10, "warm": 50}, (40, 100), 4
@@ -157,17 +156,14 @@ def measure(server: Live, way: str) -> None:
         )
 
 
-def main(*ways: str) -> None:
+def main(database: Database, *ways: str) -> None:
     """Measure and print."""
     for way in ways:
-        with tempfile.TemporaryDirectory() as folder:
-            server = start(Path(folder) / "home", free_port(), "--worker", way)
-            try:
-                print(f"--worker {way}", flush=True)
-                measure(server, way)
-            finally:
-                server.stop()
+        with started(database, "--worker", way) as server:
+            print(f"--worker {way}", flush=True)
+            measure(server, way)
 
 
 if __name__ == "__main__":
-    main(*(sys.argv[1:] or WAYS))
+    database, words = command_line()
+    main(database, *(words or WAYS))

@@ -1,6 +1,6 @@
 """How late many schedules fire: ``python -m tests.benchmarks.schedules [how many]`` (default 1200).
 
-Starts a real server in an empty home. Has eight clients create so many recurring scheduled jobs, and tells how long the
+Starts a real server (``servers.py``). Has eight clients create so many recurring scheduled jobs, and tells how long the
 answers and Prefect took. Beside them, one scheduled job fires each minute; its lateness is from its time to its start.
 Then 100 are due at one instant, and it tells how late the first and the last of them started.
 """
@@ -8,20 +8,18 @@ Then 100 are due at one instant, and it tells how late the first and the last of
 from __future__ import annotations
 
 import statistics
-import sys
-import tempfile
 from collections.abc import Collection
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from api_shim.domain.model import JobResult
 from api_shim.store import Store
 from tests.benchmarks.answers import FAR, Client, drained, measured, show
-from tests.live import Live, eventually, free_port, start
+from tests.benchmarks.servers import Database, command_line, started
+from tests.live import Live, eventually
 
 CLIENTS, FIRINGS, AT_ONE_INSTANT = 8, 5, 100
 AHEAD = timedelta(seconds=60)
@@ -66,15 +64,12 @@ def measure(server: Live, how_many: int) -> None:
         print(f"{AT_ONE_INSTANT} due at one instant: the first {took[0]:.2f} s late, the last {took[-1]:.2f} s")
 
 
-def main(how_many: int) -> None:
+def main(database: Database, how_many: int) -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = start(Path(folder) / "home", free_port())
-        try:
-            measure(server, how_many)
-        finally:
-            server.stop()
+    with started(database) as server:
+        measure(server, how_many)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1200)
+    database, words = command_line()
+    main(database, *map(int, words or ["1200"]))

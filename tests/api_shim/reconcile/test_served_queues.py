@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from api_shim.reconcile.served_queues import COMES_BACK_WITHIN, FRESH, SILENT_AFTER, ServedQueues
+from api_shim.reconcile.served_queues import COMES_BACK_WITHIN, EVERY, FRESH, SILENT_AFTER, ServedQueues
 from approval_gate.errors import Unavailable
 from tests.conftest import Clock
 from tests.fakes import FakeEngine
@@ -25,6 +25,13 @@ def served(engine: FakeEngine, clock: Clock) -> ServedQueues:
 
 def look(served: ServedQueues) -> None:
     asyncio.run(served.look())
+
+
+def keep_looking(served: ServedQueues, clock: Clock, time: timedelta) -> None:
+    """Let time pass, with a look every few seconds."""
+    for _ in range(int(time.total_seconds() / EVERY) + 1):
+        look(served)
+        clock.now += timedelta(seconds=EVERY)
 
 
 def test_before_the_first_look_nothing_is_known(served: ServedQueues, clock: Clock) -> None:
@@ -117,7 +124,7 @@ def test_what_a_worker_was_heard_to_ask_counts_before_prefect_tells_of_it(
 def test_a_worker_that_is_silent_has_gone(
     engine: FakeEngine, served: ServedQueues, clock: Clock, told: float | None, looked: bool, gone: bool
 ) -> None:
-    clock.now += 2 * COMES_BACK_WITHIN
+    keep_looking(served, clock, COMES_BACK_WITHIN)
     if told is not None:
         engine.workers["a worker"] = clock.now - timedelta(seconds=told)
     look(served)
@@ -125,9 +132,40 @@ def test_a_worker_that_is_silent_has_gone(
     assert served.has_gone("a worker") is gone
 
 
+@pytest.mark.parametrize(
+    ("told", "since", "lost"),
+    [
+        pytest.param(30, 5, True, id="silent for half a minute by now, and not by then"),
+        pytest.param(29, 5, False, id="told a moment too late to count as gone"),
+        pytest.param(36, 5, False, id="gone by then already"),
+        pytest.param(None, 5, False, id="there is none"),
+    ],
+)
+def test_a_worker_is_lost_in_the_moment_that_it_has_been_silent_for_too_long(
+    engine: FakeEngine, served: ServedQueues, clock: Clock, told: float | None, since: float, lost: bool
+) -> None:
+    if told is not None:
+        engine.workers["a worker"] = clock.now - timedelta(seconds=told)
+    look(served)
+    assert served.has_lost_one_since(clock.now - timedelta(seconds=since)) is lost
+
+
 def test_after_a_start_workers_have_the_time_to_come_back(served: ServedQueues, clock: Clock) -> None:
     look(served)
     assert served.has_gone("a worker") is False
+
+
+def test_after_a_while_without_a_look_workers_have_the_time_to_come_back(
+    engine: FakeEngine, served: ServedQueues, clock: Clock
+) -> None:
+    clock.now += 2 * COMES_BACK_WITHIN
+    engine.workers["a worker"] = clock.now
+    look(served)
+    clock.now += timedelta(minutes=5)
+    look(served)
+    assert served.has_gone("a worker") is False
+    keep_looking(served, clock, COMES_BACK_WITHIN)
+    assert served.has_gone("a worker") is True
 
 
 def test_it_goes_on_looking(engine: FakeEngine, served: ServedQueues, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,10 @@ def test_a_server_elsewhere_needs_the_same_key(settings: Settings, signed: Store
     with pytest.raises(Unavailable, match="is not there"):
         open_store(elsewhere, NOW)
     assert list(elsewhere.home.iterdir()) == []
+    (elsewhere.home / "audit.key").write_text("ab" * 32)
+    (elsewhere.home / "audit.key").chmod(0o600)
+    with closing(open_store(elsewhere, NOW)) as store, pytest.raises(Unavailable, match="need the same: copy it"):
+        check_end(store)
     shared = elsewhere.model_copy(update={"audit_key_file": settings.home / "audit.key"})
     with closing(open_store(shared, NOW)) as store:
         record(store, "d")
