@@ -37,6 +37,7 @@ from api_shim.services.queries import Queries
 from api_shim.services.refusals import Refusals
 from api_shim.services.results import Results
 from api_shim.services.run_credentials import RunCredentials
+from api_shim.services.running_servers import ThisServer
 from api_shim.services.runs import Runs
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
@@ -83,7 +84,7 @@ class Application:
     @property
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
-        of_services = self.services.refusals, self.services.run_credentials
+        of_services = self.services.refusals, self.services.run_credentials, self.services.catalogue
         return self.queue, self.others, self.loop, self.served, self.tokens, *of_services
 
 
@@ -95,6 +96,7 @@ def build(
     zone: str,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     wake_workers: Callable[[], None] = lambda: None,
+    server: ThisServer | None = None,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -105,13 +107,14 @@ def build(
         zone: IANA name of the server's time zone.
         sleep: waits for so many seconds, where somebody is slowed.
         wake_workers: wakes the workers that this server can wake, when another server has set a run to start.
+        server: what this server tells the others of itself; None for the only one.
     """
     projection = Reconciler(store, engine, clock)
     load = Load()
     queue = WorkQueue(projection.follow, clock, load)
     served = ServedQueues(engine, clock)
     run_status = RunStatus(store, engine, queue, clock)
-    services = _use_cases(store, engine, projection, queue.wake, served, clock, zone)
+    services = _use_cases(store, engine, projection, queue.wake, served, clock, zone, server)
     tokens = TokenAccess(store, clock, sleep)
     sessions = Sessions(store, clock, tokens.note, sleep)
     return Application(
@@ -136,6 +139,7 @@ def _use_cases(
     served: ServedQueues,
     clock: Callable[[], datetime],
     zone: str,
+    server: ThisServer | None,
 ) -> Services:
     runs, code = Runs(store, served, wake), JobCode()
     refusals = Refusals(store, clock)
@@ -149,7 +153,7 @@ def _use_cases(
         accounts=watching(Accounts(store, clock, zone)),
         admissions=Admissions(store),
         approvals=approvals,
-        catalogue=watching(JobCatalogue(store, clock)),
+        catalogue=watching(JobCatalogue(store, clock, server)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         explainer=Explainer(store=store, clock=clock),
         run_preview=RunPreview(store, schedules, clock),

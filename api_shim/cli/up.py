@@ -20,11 +20,13 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
+from uuid import uuid4
 
 import anyio.to_thread
 import httpx
@@ -50,6 +52,7 @@ from api_shim.prefect_api.prefect_server import (
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
 from api_shim.services.jobs import JobCatalogue
+from api_shim.services.running_servers import ThisServer
 from api_shim.settings import WORKER, Settings, machine_name, private_files, server_zone, system_user, utc_now
 from api_shim.store import Duty, Store
 from api_shim.web.gateway import Gateway
@@ -230,7 +233,8 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         announce(public, new_keys(admin, application.services.catalogue if demo else None))
         start.close()
 
-    application = build(store, engine, clock=utc_now, zone=server_zone(), wake_workers=notifier.notify)
+    this, zone = this_server(settings, store), server_zone()
+    application = build(store, engine, clock=utc_now, zone=zone, wake_workers=notifier.notify, server=this)
     shim = create_app(application, found.jobs.values(), partial(checked, prefect, client, engine))
     front = Gateway(
         shim=shim,
@@ -250,6 +254,17 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
         Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port).run()
+
+
+def this_server(settings: Settings, store: Store) -> ThisServer:
+    """Return what this server tells the other servers of its database of itself."""
+    return ThisServer(
+        id=uuid4(),
+        # An SQLite database has one server, wherever its file is.
+        place=f"{machine_name()}:{settings.home}" if store.notices else "",
+        process=os.getpid(),
+        silent_after=timedelta(seconds=settings.jobs_gone_after),
+    )
 
 
 def starting(store: Store, patience: float = STARTS_WITHIN) -> ExitStack:

@@ -13,6 +13,7 @@ from api_shim.domain.query import Listing, Page
 from api_shim.store.database import Duplicate, Store
 from api_shim.store.locks import Duty, HeldElsewhere
 from api_shim.store.notices import WORKERS, Notice, Notices, Topic
+from api_shim.store.schema import Revision, revisions, taken_back
 from api_shim.store.seal import Seal
 from api_shim.store.sealed_inputs import InputsKey, SealedInputs
 from api_shim.store.transaction import TYPES, Transaction
@@ -28,9 +29,12 @@ __all__ = [
     "Notice",
     "Notices",
     "Page",
+    "Revision",
     "Seal",
     "SealedInputs",
     "Store",
     "Topic",
     "Transaction",
+    "revisions",
+    "taken_back",
 ]
