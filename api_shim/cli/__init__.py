@@ -14,7 +14,7 @@ import sys
 
 import typer
 
-from api_shim.cli import accounts, approvals, audit, db, jobs, result, schedule
+from api_shim.cli import accounts, approvals, audit, backup, db, jobs, result, schedule
 from api_shim.cli.console import fail
 from api_shim.cli.run import run
 from api_shim.cli.up import up
@@ -38,6 +38,7 @@ app.add_typer(schedule.app, name="schedule")
 app.add_typer(result.app, name="result")
 app.add_typer(jobs.app, name="job")
 app.add_typer(audit.app, name="audit")
+app.add_typer(backup.app, name="backup")
 app.add_typer(db.app, name="db")
 app.add_typer(accounts.users, name="user")
 app.add_typer(accounts.tokens, name="token")

@@ -34,6 +34,8 @@ logger = logging.getLogger("signoff")
 
 FORGOTTEN = ("PREFECT_PROFILE", "PREFECT_API_KEY")
 STOP_WITHIN = 8.0
+DATABASE = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
+"""The names of the setting that says where Prefect's tables are."""
 FULL_EVERY = 30
 """Every how many seconds all garbage is collected, and not only what is young."""
 
@@ -81,6 +83,15 @@ def path_of_jobs() -> str:
     """Return a ``PYTHONPATH`` for runs: they start elsewhere, and Jobs may stand in the folder we were started in."""
     paths = [str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return os.pathsep.join(dict.fromkeys(paths))
+
+
+def database_url(home: Path) -> str:
+    """Return the address of Prefect's database; it may contain a password.
+
+    Args:
+        home: our home folder.
+    """
+    return next(filter(None, map(os.environ.get, DATABASE)), f"sqlite:///{home / 'prefect' / 'prefect.db'}")
 
 
 def create_prefect_app() -> ASGIApp:

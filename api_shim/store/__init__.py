@@ -16,6 +16,7 @@ from api_shim.store.notices import WORKERS, Notice, Notices, Topic
 from api_shim.store.schema import Revision, revisions, taken_back
 from api_shim.store.seal import Seal
 from api_shim.store.sealed_inputs import InputsKey, SealedInputs
+from api_shim.store.snapshot import dump_command, file_of
 from api_shim.store.transaction import TYPES, Transaction
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "Store",
     "Topic",
     "Transaction",
+    "dump_command",
+    "file_of",
     "revisions",
     "taken_back",
 ]
