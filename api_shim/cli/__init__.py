@@ -16,6 +16,7 @@ import typer
 
 from api_shim.cli import accounts, approvals, audit, backup, db, jobs, result, schedule
 from api_shim.cli.console import fail
+from api_shim.cli.prune import prune
 from api_shim.cli.run import run
 from api_shim.cli.up import up
 from api_shim.cli.worker import worker
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(up)
 app.command()(worker)
 app.command()(run)
+app.command()(prune)
 app.command()(approvals.queue)
 app.command()(approvals.approve)
 app.command()(approvals.deny)
