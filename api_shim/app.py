@@ -41,6 +41,7 @@ from api_shim.services.queries import Queries
 from api_shim.services.refusals import Refusals
 from api_shim.services.results import Results
 from api_shim.services.run_credentials import RunCredentials
+from api_shim.services.running_servers import ThisServer
 from api_shim.services.runs import Runs
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
@@ -100,7 +101,7 @@ class Application:
     @property
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
-        of_web = (self.tokens, self.services.refusals) if Part.WEB in self.parts else ()
+        of_web = (self.tokens, self.services.refusals, self.services.catalogue) if Part.WEB in self.parts else ()
         of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
         return self.others, self.served, *of_web, *of_services
 
@@ -114,6 +115,7 @@ def build(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     wake_workers: Callable[[], None] = lambda: None,
     parts: Part = ALL,
+    server: ThisServer | None = None,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -125,6 +127,7 @@ def build(
         sleep: waits for so many seconds, where somebody is slowed.
         wake_workers: wakes the workers that this server can wake, when another server has set a run to start.
         parts: what of the application this process has.
+        server: what this server tells the others of itself; None for the only one.
     """
     projection = Reconciler(store, engine, clock)
     load = Load()
@@ -133,7 +136,7 @@ def build(
     run_status = RunStatus(store, engine, queue, clock)
     follows = Part.SERVICES in parts
     wake = queue.wake if follows else leave_to_others
-    services = _use_cases(store, engine, projection, wake, served, clock, zone)
+    services = _use_cases(store, engine, projection, wake, served, clock, zone, server)
     tokens = TokenAccess(store, clock, sleep)
     sessions = Sessions(store, clock, tokens.note, sleep)
     return Application(
@@ -163,6 +166,7 @@ def _use_cases(
     served: ServedQueues,
     clock: Callable[[], datetime],
     zone: str,
+    server: ThisServer | None,
 ) -> Services:
     runs, code = Runs(store, served, wake), JobCode()
     refusals = Refusals(store, clock)
@@ -176,7 +180,7 @@ def _use_cases(
         accounts=watching(Accounts(store, clock, zone)),
         admissions=Admissions(store),
         approvals=approvals,
-        catalogue=watching(JobCatalogue(store, clock)),
+        catalogue=watching(JobCatalogue(store, clock, server)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         explainer=Explainer(store=store, clock=clock),
         run_preview=RunPreview(store, schedules, clock),

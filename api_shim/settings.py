@@ -4,7 +4,11 @@ Each setting is an environment variable:
 
 * ``SIGNOFF_HOME``: the folder of all data, readable by its owner only. Default: ``~/.signoff``.
 * ``SIGNOFF_DATABASE_URL``: the database. Default: an SQLite file in the home folder.
+* ``SIGNOFF_DB_UPGRADE``: ``auto``, by whatever opens an older database; or ``manual``, by ``signoff db upgrade`` alone,
+  and until then nothing starts. Default: ``auto``.
 * ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
+* ``SIGNOFF_JOBS_GONE_AFTER``: how many seconds after it was last heard of a server counts as there, of which the Jobs
+  are. Default: 900.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
 * ``SIGNOFF_JOBS_USER``: the user of this machine that the Jobs run as. Default: the server's own.
 * ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit, and from which the one that encrypts sensitive
@@ -29,6 +33,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 
 import tzlocal
@@ -51,6 +56,13 @@ NOT_FOR_OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
 AUDIT_KEY = re.compile(rf"[0-9a-fA-F]{{{2 * AUDIT_KEY_BYTES}}}")
 
 
+class Upgrade(StrEnum):
+    """Who upgrades the tables of an earlier version."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+
+
 class Settings(BaseSettings):
     """The settings, read from the environment."""
 
@@ -58,7 +70,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=lambda: Path.home() / ".signoff")
     database_url: SecretStr | None = None
+    db_upgrade: Upgrade = Upgrade.AUTO
     jobs: str = "flows.examples"
+    jobs_gone_after: int = Field(default=900, ge=180)
     pool: str = "signoff"
     jobs_user: str = ""
     audit_key_file: Path | None = None

@@ -14,8 +14,9 @@ import sys
 
 import typer
 
-from api_shim.cli import accounts, approvals, audit, jobs, result, schedule, worker_token
+from api_shim.cli import accounts, approvals, audit, backup, db, jobs, result, schedule, worker_token
 from api_shim.cli.console import fail
+from api_shim.cli.prune import prune
 from api_shim.cli.roles import server, services
 from api_shim.cli.run import run
 from api_shim.cli.up import up
@@ -33,6 +34,7 @@ app.command()(server)
 app.command()(services)
 app.command()(worker)
 app.command()(run)
+app.command()(prune)
 app.command()(approvals.queue)
 app.command()(approvals.approve)
 app.command()(approvals.deny)
@@ -41,6 +43,8 @@ app.add_typer(schedule.app, name="schedule")
 app.add_typer(result.app, name="result")
 app.add_typer(jobs.app, name="job")
 app.add_typer(audit.app, name="audit")
+app.add_typer(backup.app, name="backup")
+app.add_typer(db.app, name="db")
 app.add_typer(accounts.users, name="user")
 app.add_typer(accounts.tokens, name="token")
 app.add_typer(worker_token.app, name="worker-token")

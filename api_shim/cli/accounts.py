@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from api_shim.cli.console import AsJson, Home, at_terminal, opened, read_settings, say, show
-from api_shim.cli.times import local_time
+from api_shim.cli.times import local_time, read_duration
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.run_request import read_time
@@ -33,9 +32,6 @@ RevokeApprovals = Annotated[
     bool, typer.Option("--revoke-approvals", help="What the user has approved waits for approval again.")
 ]
 GroupName = Annotated[str, typer.Argument(help="The group's name.")]
-
-DURATION = re.compile(r"([0-9]{1,5})([mhdw])")
-UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @contextmanager
@@ -291,9 +287,8 @@ def read_moment(text: str, now: datetime) -> datetime:
     Raises:
         Invalid: the text is neither.
     """
-    duration = DURATION.fullmatch(text)
-    if duration:
-        return now + timedelta(**{UNITS[duration[2]]: int(duration[1])})
+    if (duration := read_duration(text)) is not None:
+        return now + duration
     try:
         return read_time(text, server_zone())
     except Invalid as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,15 +18,24 @@ from rich.text import Text
 from api_shim.services.audit_signing import open_store
 from api_shim.settings import Settings, private_files, utc_now
 from api_shim.store import Store
-from approval_gate.errors import GateError
+from approval_gate.errors import GateError, Invalid
 
 Home = Annotated[Path | None, typer.Option(help="The folder with all data of the server.", envvar="SIGNOFF_HOME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def read_settings(home: Path | None) -> Settings:
-    """Return the settings, with the home folder of the command if it has one."""
-    return Settings() if home is None else Settings(home=home.expanduser().absolute())
+    """Return the settings, with the home folder of the command if it has one.
+
+    Raises:
+        Invalid: a setting has a value that it cannot have; the sentence does not repeat it.
+    """
+    try:
+        return Settings() if home is None else Settings(home=home.expanduser().absolute())
+    except ValidationError as error:
+        [first, *_] = error.errors(include_input=False, include_url=False, include_context=False)
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise Invalid(f"SIGNOFF_{name} cannot be read: {first['msg']}.") from None
 
 
 @contextmanager
@@ -43,6 +53,37 @@ def at_terminal() -> bool:
     """Say whether there is somebody to ask."""
     # sys.stdin is None in a program that was started without standard input.
     return bool(sys.stdin and sys.stdin.isatty())
+
+
+def agreed(question: str, *, yes: bool) -> None:
+    """Go on only if whoever runs the command agrees.
+
+    Args:
+        question: what they are asked.
+        yes: whether they have agreed already.
+
+    Raises:
+        Invalid: there is nobody to ask.
+        Abort: they do not.
+    """
+    if yes:
+        return
+    if not at_terminal():
+        raise Invalid("Nobody can be asked here; --yes agrees.")
+    typer.confirm(question, abort=True, err=True)
+
+
+def progress(what: str, done: int, total: int) -> None:
+    """Say on a terminal how far something has come; in a script, nothing.
+
+    Args:
+        what: what is being done, as a word.
+        done: how much of it.
+        total: of how much; at least as much.
+    """
+    if sys.stderr.isatty():
+        end = "\n" if done >= total else ""
+        typer.echo(f"\r{what} {done} of {max(done, total)}{end}", err=True, nl=False)
 
 
 def say(text: str) -> None:

@@ -1,11 +1,21 @@
-"""How the command line prints times: in the time zone of their scheduled job, or in UTC."""
+"""How the command line prints times, in the time zone of their scheduled job or in UTC, and reads durations."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from api_shim.schemas import ScheduledJob
+
+DURATION = re.compile(r"([0-9]{1,5})([mhdw])")
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def read_duration(text: str) -> timedelta | None:
+    """Read a duration like ``90d``: minutes, hours, days or weeks; None if it is none."""
+    found = DURATION.fullmatch(text)
+    return timedelta(**{UNITS[found[2]]: int(found[1])}) if found else None
 
 
 def local_time(time: datetime | None) -> str | None:

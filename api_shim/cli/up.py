@@ -22,11 +22,13 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
+from uuid import uuid4
 
 import anyio.to_thread
 import httpx
@@ -53,6 +55,7 @@ from api_shim.prefect_api.prefect_server import (
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
 from api_shim.services.jobs import JobCatalogue
+from api_shim.services.running_servers import ThisServer
 from api_shim.settings import WORKER, Settings, machine_name, private_files, server_zone, system_user, utc_now
 from api_shim.store import Duty, Store, place_of
 from api_shim.web.gateway import Gateway
@@ -306,7 +309,15 @@ def connected(settings: Settings, store: Store, parts: Part, internal: str) -> C
     notifier = Notifier(settings.home)
     reached = reached_by_all(prefect, notifier, lambda: application.others.call_workers())  # noqa: PLW0108 - made below
     engine = PrefectOrchestrator(client := connect(reached, internal), pool=settings.pool)
-    application = build(store, engine, clock=utc_now, zone=server_zone(), wake_workers=notifier.notify, parts=parts)
+    application = build(
+        store,
+        engine,
+        clock=utc_now,
+        zone=server_zone(),
+        wake_workers=notifier.notify,
+        parts=parts,
+        server=this_server(settings, store),
+    )
     return Connected(
         application=application,
         engine=engine,
@@ -348,6 +359,17 @@ def fronted(made: Connected, shim: ASGIApp, settings: Settings, origins: Origins
         refusals=ours.services.refusals,
         origins=origins,
         clock=utc_now,
+    )
+
+
+def this_server(settings: Settings, store: Store) -> ThisServer:
+    """Return what this server tells the other servers of its database of itself."""
+    return ThisServer(
+        id=uuid4(),
+        # An SQLite database has one server, wherever its file is.
+        place=f"{machine_name()}:{settings.home}" if store.notices else "",
+        process=os.getpid(),
+        silent_after=timedelta(seconds=settings.jobs_gone_after),
     )
 
 

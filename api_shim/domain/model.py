@@ -360,5 +360,29 @@ class DeletedRun:
     run_gone: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningServer:
+    """A server, as it was last heard of.
+
+    Args:
+        place: the machine and the home folder; empty where the database can have one server only.
+        process: the number of its process on that machine.
+        seen: when it last told that it is there.
+    """
+
+    id: UUID
+    place: str
+    process: int
+    seen: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldJob:
+    """A Job that a server has found among its modules."""
+
+    server_id: UUID
+    job_id: UUID
+
+
 UNKNOWN_USER = "somebody unknown"
 """The name shown for a user whose name is not recorded."""

@@ -43,6 +43,8 @@ STOP_WITHIN = 8.0
 TAKEN_OVER_AFTER = timedelta(seconds=10)
 """How long nothing is heard of who does background work of Prefect before another process does it."""
 DOCKET_NAME = "PREFECT_SERVER_DOCKET_NAME"
+DATABASE = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
+"""The names of the setting that says where Prefect's tables are."""
 FULL_EVERY = 30
 """Every how many seconds all garbage is collected, and not only what is young."""
 
@@ -98,6 +100,15 @@ def path_of_jobs() -> str:
     """Return a ``PYTHONPATH`` for runs: they start elsewhere, and Jobs may stand in the folder we were started in."""
     paths = [str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return os.pathsep.join(dict.fromkeys(paths))
+
+
+def database_url(home: Path) -> str:
+    """Return the address of Prefect's database; it may contain a password.
+
+    Args:
+        home: our home folder.
+    """
+    return next(filter(None, map(os.environ.get, DATABASE)), f"sqlite:///{home / 'prefect' / 'prefect.db'}")
 
 
 def create_prefect_app() -> ASGIApp:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from api_shim.domain.audit import AuditEvent, Author, EventType
 from api_shim.domain.audit_key import AuditKey
-from api_shim.settings import Settings
+from api_shim.settings import Settings, Upgrade
 from api_shim.store import InputsKey, Seal, Store, Transaction
 from approval_gate.errors import Conflict, Unavailable
 
@@ -20,7 +20,7 @@ NOTHING_TO_ACCEPT = "The end of the audit is signed, and is where it should be: 
 
 
 def open_store(settings: Settings, now: datetime) -> Store:
-    """Open the store of a home folder, migrated, able to sign and to encrypt; the caller closes it.
+    """Open the store of a home folder, with this version's tables, able to sign and encrypt; the caller closes it.
 
     Args:
         settings: where it and the key are.
@@ -31,7 +31,7 @@ def open_store(settings: Settings, now: datetime) -> Store:
     """
     store = Store(settings.store_url)
     try:
-        store.migrate()
+        _upgrade(settings, store)
         unsigned = _is_unsigned(store) and not settings.audit_head_file.exists()
         secret = settings.audit_key(make=unsigned)
         store.seal = Seal(AuditKey(secret), settings.audit_head_file)
@@ -42,6 +42,14 @@ def open_store(settings: Settings, now: datetime) -> Store:
         store.close()
         raise
     return store
+
+
+def _upgrade(settings: Settings, store: Store) -> None:
+    """Upgrade the tables of an earlier version, where that is not left to `signoff db upgrade`."""
+    if settings.db_upgrade is Upgrade.AUTO:
+        store.migrate()
+    else:
+        store.check_revision()
 
 
 def _is_unsigned(store: Store) -> bool:
@@ -59,10 +67,11 @@ def _begin(store: Store, seal: Seal, now: datetime) -> None:
             return
         if tx.sign_audit().number:
             tx.record(AuditEvent(at=now, act=EventType.AUDIT_SIGNED, name="audit", data={"key": seal.key.public}))
-    _keep(store, seal)
+    keep_head(store, seal)
 
 
-def _keep(store: Store, seal: Seal) -> None:
+def keep_head(store: Store, seal: Seal) -> None:
+    """Keep the end of the audit outside the database."""
     with store.transaction(write=False) as tx:
         seal.keep(tx.audit_head())
 
@@ -97,12 +106,12 @@ def accept(settings: Settings, who: Author, now: datetime) -> str:
     """
     store = Store(settings.store_url)
     try:
-        store.migrate()
+        _upgrade(settings, store)
         seal = store.seal = Seal(AuditKey(settings.audit_key(make=True)), settings.audit_head_file)
         with store.transaction() as tx:
             wrong = seal.fault(tx)
             _accept(tx, wrong, seal, who, now)
-        _keep(store, seal)
+        keep_head(store, seal)
     finally:
         store.close()
     return wrong

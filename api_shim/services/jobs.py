@@ -1,7 +1,8 @@
 """The catalogue of Jobs: what their code declares, and what administrators override.
 
-* Jobs found at start are recorded. A new Job is disabled until somebody enables it. A Job whose code is no longer
-  found stays, marked as not installed, with its scheduled jobs.
+* Jobs found at start are recorded. A new Job is disabled until somebody enables it. A Job that no server has any more
+  stays, marked as not installed, with its scheduled jobs; what another server has is left as it is.
+* Of Jobs of one name in several modules, the one is installed that was found by the server that started last.
 * An administrator's override stays when the code changes; without the override, the code's value applies again.
 * An administrator cannot give a Job both sensitive variables and the need for approval.
 * Every change of what decides how a Job runs is recorded in the audit, with the old and the new value; one of its need
@@ -14,6 +15,7 @@ Contract 3.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
@@ -28,9 +30,10 @@ from api_shim.domain.model import DEFAULT_QUEUE, OVERRIDABLE, Job, JobQueue, que
 from api_shim.parsing.job_change import read_job_change
 from api_shim.services.approval_state import return_stale
 from api_shim.services.authorization import approvers_of, check_still_active, get_authorized
+from api_shim.services.running_servers import ThisServer, held_elsewhere, tell
 from api_shim.store import Store, Transaction
 from approval_gate import policy
-from approval_gate.errors import Invalid, NotFound
+from approval_gate.errors import Invalid, NotFound, Unavailable
 from approval_gate.model import Action, Actor, ObjectType
 from flows.definition import JobDefinition
 from flows.job import validate
@@ -38,6 +41,8 @@ from flows.registry import load
 
 logger = logging.getLogger("signoff")
 
+TELLS_EVERY = 60.0
+"""Seconds between two times that a server tells that it is there."""
 KIND = ObjectType.JOB
 BOTH_FLAGS = "A job that may have sensitive variables cannot be marked as requiring approval"
 
@@ -64,26 +69,55 @@ class JobCatalogue:
     Args:
         store: the store.
         clock: returns the current time, aware.
+        server: the server that this is of; None where it is of none, or of the only one.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], datetime], server: ThisServer | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._server = server
+        self._found: Collection[JobDefinition] = ()
 
     def record(self, found: Collection[JobDefinition]) -> None:
-        """Record the Jobs that were found, and mark all others as not installed."""
+        """Record the Jobs that were found, and mark those as not installed that no server has."""
+        self._found = found
         with self._store.transaction() as tx:
             known = {job.class_path: job for job in tx.all(Job, order="id", lock=True)}
             declared = {definition.class_path: definition for definition in found}
+            names = {definition.name for definition in found}
+            others = held_elsewhere(tx, self._server, self._clock()) if self._server else set()
             for class_path in known.keys() - declared.keys():
-                _retire(tx, known[class_path], {definition.name for definition in found}, self._clock())
+                if known[class_path].id not in others or known[class_path].name in names:
+                    _retire(tx, known[class_path], names, self._clock())
             for class_path in known.keys() & declared.keys():
                 known[class_path] = _free_name(tx, known[class_path], declared[class_path])
             changed = [_declare(tx, known.get(path), each, self._clock()) for path, each in declared.items()]
-            _record_queues(tx, {queue for job in tx.all(Job) for queue in job.queues} | {DEFAULT_QUEUE})
+            jobs = tx.all(Job)
+            _record_queues(tx, {queue for job in jobs for queue in job.queues} | {DEFAULT_QUEUE})
+            if self._server:
+                tell(tx, self._server, {job.id for job in jobs if job.class_path in declared}, self._clock())
         for job_id in filter(None, changed):
             with self._store.transaction() as tx:
                 return_stale(job_id, self._clock(), tx)
+
+    async def run(self) -> None:
+        """Tell every minute that this server is there, and see which Jobs are, until cancelled."""
+        while self._server is not None:
+            await asyncio.sleep(TELLS_EVERY)
+            try:
+                await self.tick()
+            except Unavailable as error:
+                logger.debug("It could not be told that this server is there: %s", error)
+            except Exception:
+                logger.exception("It could not be told that this server is there.")
+
+    async def tick(self) -> None:
+        """Tell once that this server is there; mark as not installed what none has, and as installed what this one has.
+
+        What another server has taken the name of stays as it is.
+        """
+        if self._server is not None:
+            await self._store.write(partial(_look, self._server, self._found, self._clock()))
 
     def jobs(self) -> list[Job]:
         """Return every Job, sorted by name."""
@@ -127,6 +161,26 @@ class JobCatalogue:
         # Admission would return the requests too, but only when they are due, which is too late to decide.
         await self._store.write(partial(return_stale, job.id, self._clock()))
         return job
+
+
+def _look(me: ThisServer, found: Collection[JobDefinition], now: datetime, tx: Transaction) -> None:
+    # First the Jobs, and then who has them: whoever has one said so when it was recorded.
+    jobs = tx.all(Job)
+    declared = {definition.class_path: definition for definition in found}
+    held = {job.id for job in jobs if job.class_path in declared}
+    tell(tx, me, held, now)
+    there = held | held_elsewhere(tx, me, now)
+    for job in jobs:
+        definition = declared.get(job.class_path)
+        if job.installed and job.id not in there:
+            _retire(tx, _locked(tx, job), set(), now)
+        elif not job.installed and definition is not None and definition.name == job.name:
+            _declare(tx, _locked(tx, job), definition, now)
+
+
+def _locked(tx: Transaction, job: Job) -> Job:
+    """Return a Job as it is now, and stays until the transaction ends; Jobs are never removed."""
+    return tx.get(Job, id=job.id, lock=True) or job
 
 
 def _record_queues(tx: Transaction, queues: Collection[str]) -> None:

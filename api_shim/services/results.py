@@ -20,7 +20,7 @@ from enum import StrEnum
 from functools import partial
 from uuid import UUID
 
-from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.audit import AuditEvent, Author, EventType
 from api_shim.domain.model import NEVER, DeletedRun, JobResult, Status
 from api_shim.parsing.run_request import RunRequest
 from api_shim.reconcile.firings import cancelled, ending
@@ -172,7 +172,7 @@ def _delete(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> li
     result: JobResult = get_authorized(tx, actor, Action.DELETE, KIND, lock=True, id=result_id)
     if not result.status.final:
         raise Conflict(UNDER_WAY)
-    return _deleted(actor, [result], now, tx)
+    return delete_results([result], actor, now, tx)
 
 
 def _delete_all(actor: Actor, ids: Collection[UUID], now: datetime, tx: Transaction) -> list[DeletedRun]:
@@ -182,10 +182,18 @@ def _delete_all(actor: Actor, ids: Collection[UUID], now: datetime, tx: Transact
     found = tx.all(JobResult, order="id", lock=True, id=deletable)
     if under_way := [result for result in found if not result.status.final]:
         raise Conflict({str(result.id): [UNDER_WAY] for result in under_way})
-    return _deleted(actor, found, now, tx)
+    return delete_results(found, actor, now, tx)
 
 
-def _deleted(actor: Actor, results: list[JobResult], now: datetime, tx: Transaction) -> list[DeletedRun]:
+def delete_results(results: list[JobResult], by: Author, now: datetime, tx: Transaction) -> list[DeletedRun]:
+    """Remove job results, and note what is left of them for Prefect to forget.
+
+    Args:
+        results: they, locked; their runs are over.
+        by: who does.
+        now: the current time.
+        tx: the transaction.
+    """
     spent = [
         DeletedRun(
             id=result.id,
@@ -196,18 +204,18 @@ def _deleted(actor: Actor, results: list[JobResult], now: datetime, tx: Transact
         for result in results
     ]
     for result in results:
-        tx.record(_about(result, EventType.RESULT_DELETED, now, actor))
+        tx.record(_about(result, EventType.RESULT_DELETED, now, by))
     tx.remove_all(JobResult, [result.id for result in results])
     tx.add_missing(spent)
     return spent
 
 
-def _about(result: JobResult, act: EventType, now: datetime, actor: Actor) -> AuditEvent:
+def _about(result: JobResult, act: EventType, now: datetime, by: Author) -> AuditEvent:
     return AuditEvent(
         at=now,
         act=act,
-        actor_id=actor.id,
-        actor=actor.username,
+        actor_id=by.id,
+        actor=by.username,
         name=result.name,
         scheduled_job_id=result.scheduled_job_id,
         job_id=result.job_id,

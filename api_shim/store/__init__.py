@@ -13,8 +13,10 @@ from api_shim.domain.query import Listing, Page
 from api_shim.store.database import Duplicate, Store, place_of
 from api_shim.store.locks import Duty, HeldElsewhere
 from api_shim.store.notices import WORKERS, Notice, Notices, Topic
+from api_shim.store.schema import Revision, revisions, taken_back
 from api_shim.store.seal import Seal
 from api_shim.store.sealed_inputs import InputsKey, SealedInputs
+from api_shim.store.snapshot import dump_command, file_of
 from api_shim.store.transaction import TYPES, Transaction
 
 __all__ = [
@@ -28,10 +30,15 @@ __all__ = [
     "Notice",
     "Notices",
     "Page",
+    "Revision",
     "Seal",
     "SealedInputs",
     "Store",
     "Topic",
     "Transaction",
+    "dump_command",
+    "file_of",
     "place_of",
+    "revisions",
+    "taken_back",
 ]

@@ -2,6 +2,7 @@
 
 * Times are stored in UTC and come back aware; one without a zone is a fault of ours and is refused.
 * Enumerations are stored as their values, tuples as JSON lists.
+* What a server of a later version has recorded in the audit is read by this one too, whatever it is called.
 """
 
 from __future__ import annotations
@@ -48,6 +49,16 @@ class Word(TypeDecorator[StrEnum]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - SQLAlchemy's signature
         return None if value is None else self.members(value)
+
+
+class OpenWord(Word):
+    """A member of an enumeration, or a word that only later versions know, as it is."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """Return the member, or the word."""
+        return super().process_result_value(value, dialect) if value in {*self.members} else value
 
 
 class Tuple(TypeDecorator[tuple[Any, ...]]):

@@ -1,4 +1,4 @@
-"""Opens the database and its transactions, and brings its tables up to date.
+"""Opens the database and its transactions, and brings its tables up to date (``schema``).
 
 * SQLite runs in WAL mode with full synchronisation: what was committed survives the power cut too. Its files are
   for their owner alone.
@@ -20,15 +20,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio.to_thread
-from alembic import command
-from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
 
 from api_shim.domain.query import found_in
-from api_shim.store.locks import Duty, ServerLocks
+from api_shim.store import schema
+from api_shim.store.locks import ServerLocks
 from api_shim.store.notices import Notices
 from api_shim.store.postgresql import UNREACHABLE, is_postgresql
 from api_shim.store.seal import Seal
@@ -39,7 +38,6 @@ from approval_gate.errors import GateError, Invalid, Unavailable
 
 T = TypeVar("T")
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 SQLITE_REWRITES = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
 SQLITE_WAITS = 30.0
@@ -67,6 +65,7 @@ class Store:
 
     Args:
         url: where it is, as SQLAlchemy writes it: ``sqlite:///…`` or ``postgresql://…``.
+        make: make the file of an SQLite database that is not there.
 
     Attributes:
         seal: what proves the audit from outside the database. Without it only an audit that has never been signed can
@@ -81,10 +80,10 @@ class Store:
         Unavailable: there can be no store; the sentence has no password.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, make: bool = True) -> None:
         self.seal: Seal | None = None
         self.inputs_key: InputsKey | None = None
-        self._engine = _open(url)
+        self._engine = _open(url, make=make)
         self._file = _Opened.of(self._engine.url)
         self.locks = ServerLocks(self._engine)
         self.notices = Notices(self._engine) if is_postgresql(self._engine) else None
@@ -138,28 +137,54 @@ class Store:
         if self._file is not None and not self._file.is_there():
             raise Unavailable(FILE_GONE)
 
-    def migrate(self) -> None:
+    def migrate(self, to: str = "head", tell: Callable[[str], None] = lambda _: None) -> None:
         """Create or upgrade the tables; safe to call at every start, and by several at once.
+
+        Args:
+            to: the revision to upgrade to.
+            tell: is called with each revision that was reached.
 
         Raises:
             Unavailable: the database cannot be used; the sentence says why, for whoever administers it.
         """
-        config = Config()
-        # A percent sign in it is no placeholder.
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        try:
-            with self._engine.begin() as connection:
-                if is_postgresql(self._engine):
-                    connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": Duty.MIGRATE})
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-        except CommandError as error:
-            raise Unavailable(f"The store is not of this version of signoff: {error}.") from error
-        except DBAPIError as error:
-            # What has no code never came as far as a database.
-            if _code(error) and not isinstance(_meaning(error), Unavailable):
-                raise
-            raise Unavailable(f"The store cannot be used: {_first_line(error)}.") from error
+        with _usable(), self._engine.begin() as connection:
+            schema.upgrade(connection, to, tell)
+
+    def take_back(self, to: str, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Take the tables back to an earlier revision, with what was only in the later ones.
+
+        Args:
+            to: the revision; ``base`` for no tables at all.
+            tell: is called with each revision that was taken back.
+
+        Raises:
+            Unavailable: the database cannot be used, or is of a later version.
+        """
+        with _usable(), self._engine.begin() as connection:
+            schema.downgrade(connection, to, tell)
+
+    def revision(self) -> str:
+        """Return the revision that the tables are at; empty where there are none.
+
+        Raises:
+            Unavailable: the database cannot be used.
+        """
+        with _usable(), self._engine.connect() as connection:
+            return schema.found_at(connection)
+
+    def check_revision(self) -> None:
+        """Check that the tables are those that this version needs.
+
+        Raises:
+            Unavailable: they are not, or the database cannot be used.
+        """
+        with _usable(), self._engine.connect() as connection:
+            found, needed = schema.check_known(connection), schema.revisions()[-1].number
+        if found != needed:
+            raise Unavailable(
+                f"The store is at revision {found or '0'}, and this version of signoff needs {needed}: "
+                "`signoff db upgrade` brings it there."
+            )
 
     def rewrite(self) -> None:
         """Write the files of an SQLite database anew, without what has been removed from it or written over.
@@ -218,6 +243,20 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+@contextmanager
+def _usable() -> Iterator[None]:
+    """Say of whatever keeps a database from being used why, for whoever administers it."""
+    try:
+        yield
+    except CommandError as error:
+        raise Unavailable(f"The store is not of this version of signoff: {error}.") from error
+    except DBAPIError as error:
+        # What has no code never came as far as a database.
+        if _code(error) and not isinstance(_meaning(error), Unavailable):
+            raise
+        raise Unavailable(f"The store cannot be used: {_first_line(error)}.") from error
+
+
 def _meaning(error: SQLAlchemyError) -> GateError | None:
     """Return what an error of the database means to whoever asked; None for a fault of ours."""
     code = _code(error)
@@ -239,13 +278,13 @@ def _first_line(error: DBAPIError) -> str:
     return next(iter(str(error.orig).strip().splitlines()), type(error.orig).__name__).rstrip(".")
 
 
-def _open(url: str) -> Engine:
+def _open(url: str, *, make: bool) -> Engine:
     address = _read(url)
     if address.drivername != "sqlite":
         engine = _create(address, pool_pre_ping=True)
         event.listen(engine, "connect", _prepare_postgresql)
         return engine
-    _make_file(address)
+    _find_file(address, make=make)
     engine = _create(address, connect_args={"timeout": SQLITE_WAITS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -294,11 +333,13 @@ def _create(address: URL, **options: Any) -> Engine:
         raise Unavailable("For PostgreSQL install prefect-signoff[postgresql].") from error
 
 
-def _make_file(address: URL) -> None:
+def _find_file(address: URL, *, make: bool) -> None:
     if not address.database or address.database == ":memory:":
         raise Unavailable("The store must be in a file: sqlite:////folder/signoff.db.")
     try:
         if not Path(address.database).exists():
+            if not make:
+                raise Unavailable(f"There is no store {address.database} yet.")
             # The files that SQLite lays beside it are made like it.
             Path(address.database).touch(mode=OWNER_FILE)
     except OSError as error:

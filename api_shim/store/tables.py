@@ -30,7 +30,7 @@ from api_shim.domain.accounts import Password, RunCredential, Session, WorkerAcc
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import DeletedRun, JobQueue
 from api_shim.domain.recurrence import Interval
-from api_shim.store.column_types import Tuple, UtcTime, Word
+from api_shim.store.column_types import OpenWord, Tuple, UtcTime, Word
 from approval_gate.identity import LONGEST_NAME
 from approval_gate.lifecycle import ApprovalState
 
@@ -346,6 +346,22 @@ participants = Table(
     flag("owned"),
 )
 
+running_servers = Table(
+    "running_servers",
+    metadata,
+    id_column(),
+    Column("place", Text, nullable=False),
+    Column("process", Integer, nullable=False),
+    time("seen"),
+)
+
+held_jobs = Table(
+    "held_jobs",
+    metadata,
+    reference("running_servers.id", name="server_id", gone="CASCADE", primary_key=True),
+    reference("jobs.id", name="job_id", gone="CASCADE", primary_key=True),
+)
+
 
 # Audit
 
@@ -354,7 +370,7 @@ audit_events = Table(
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
     time("at"),
-    Column("act", Word(EventType), nullable=False, index=True),
+    Column("act", OpenWord(EventType), nullable=False, index=True),
     Column("actor_id", Uuid),
     Column("actor", String(150), nullable=False),
     Column("name", String(255), nullable=False, index=True),
@@ -412,6 +428,8 @@ TABLES: dict[type[Any], Table] = {
     model.RequestKey: request_keys,
     JobQueue: job_queues,
     DeletedRun: spent,
+    model.RunningServer: running_servers,
+    model.HeldJob: held_jobs,
     AuditEvent: audit_events,
     AuditHead: audit_heads,
 }

@@ -30,10 +30,12 @@ from sqlalchemy import (
     Integer,
     Select,
     Table,
+    and_,
     bindparam,
     delete,
     func,
     insert,
+    not_,
     or_,
     select,
     update,
@@ -53,6 +55,7 @@ from api_shim.domain.audit import AuditEvent, AuditHead, EventType, chain_events
 from api_shim.domain.audit_key import AuditKey
 from api_shim.domain.model import DeletedRun, Job, JobQueue, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.query import Listing, Page
+from api_shim.domain.recurrence import Interval
 from api_shim.store.columns import LOOKUPS, joined
 from api_shim.store.notices import Notice, Notices, of_change, of_new
 from api_shim.store.sealed_inputs import NO_KEY, InputsKey, SealedInputs
@@ -146,6 +149,30 @@ def _selection(table: Table, tests: tuple[tuple[str, _Test], ...], order: str | 
 @cache
 def _one(selection: Select[Any]) -> Select[Any]:
     return selection.limit(1)
+
+
+def _over(before: datetime) -> ColumnElement[bool]:
+    """Return whether a run ended before a moment, and Prefect knows all of it."""
+    ended = func.coalesce(job_results.c.date_done, job_results.c.date_created)
+    # The first is found by an index, and follows from the second.
+    old = and_(job_results.c.date_created < before, ended < before)
+    return and_(old, job_results.c.status.not_in(ONGOING), job_results.c.released.is_(True))
+
+
+def _finished(before: datetime) -> ColumnElement[bool]:
+    """Return whether a scheduled job for one run was finished before a moment, and would have no result left."""
+    row = scheduled_jobs.c
+    left = select(job_results.c.id).where(job_results.c.scheduled_job_id == row.id, not_(_over(before)))
+    last = func.coalesce(row.last_run_at, row.date_changed)
+    return and_(
+        row.interval == Interval.FUTURE,
+        row.enabled.is_(False),
+        or_(row.total_run_count > 0, row.approval == ApprovalState.EXPIRED),
+        row.date_changed < before,
+        last < before,
+        not_(_lags(scheduled_jobs)),
+        not_(left.exists()),
+    )
 
 
 def _lags(table: Table) -> ColumnElement[bool]:
@@ -573,6 +600,29 @@ class Transaction:
     def leftovers(self, limit: int) -> list[PendingCleanup]:
         """Return what has been deleted here and may still stand in Prefect."""
         return self._read(PendingCleanup, _leftovers(), limit=limit)
+
+    # What is over
+
+    def over(self, before: datetime, limit: int) -> list[UUID]:
+        """Return the ids of job results whose runs ended before a moment, the oldest first."""
+        query = select(job_results.c.id).where(_over(before)).order_by(job_results.c.date_created).limit(limit)
+        return list(self._connection.execute(query).scalars())
+
+    def count_over(self, before: datetime) -> int:
+        """Return how many job results there are whose runs ended before a moment."""
+        return self._count(select(func.count()).select_from(job_results).where(_over(before)))
+
+    def finished(self, before: datetime, limit: int) -> list[UUID]:
+        """Return the ids of scheduled jobs for one run that were finished before a moment."""
+        query = select(scheduled_jobs.c.id).where(_finished(before)).limit(limit)
+        return list(self._connection.execute(query).scalars())
+
+    def count_finished(self, before: datetime) -> int:
+        """Return how many scheduled jobs for one run there are that were finished before a moment."""
+        return self._count(select(func.count()).select_from(scheduled_jobs).where(_finished(before)))
+
+    def _count(self, query: Select[Any]) -> int:
+        return int(self._connection.execute(query).scalar_one())
 
 
 def _order(kind: ObjectType, sort: Iterable[str]) -> list[Any]:

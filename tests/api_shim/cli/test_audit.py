@@ -210,7 +210,7 @@ def test_only_a_new_file_is_written(signoff: Run, tmp_path: Path, make: Callable
 
 @pytest.mark.usefixtures("_recorded")
 def test_an_export_that_fails_half_way_leaves_no_file(signoff: Run, home: Path, tmp_path: Path) -> None:
-    tamper(home, "UPDATE audit_events SET act = 'nothing' WHERE number = 3")
+    tamper(home, "UPDATE audit_events SET at = 'nothing' WHERE number = 3")
     refusal = signoff("audit", "export", str(tmp_path / "audit.jsonl")).refusal
     assert refusal == "One of the events after event 0 cannot be read, so it is not what was recorded."
     assert not (tmp_path / "audit.jsonl").exists()

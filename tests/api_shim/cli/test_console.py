@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from api_shim.cli.console import read_settings, show
+from api_shim.cli.console import agreed, progress, read_settings, show
+from approval_gate.errors import Invalid
 from tests.api_shim.cli.conftest import Run
 
 
@@ -79,3 +80,21 @@ def test_json_has_every_field_and_no_rows_are_an_empty_list(capsys: pytest.Captu
 def test_a_table_in_a_pipe_is_not_folded(capsys: pytest.CaptureFixture[str]) -> None:
     show([{"a": "x " * 300}], ["a"], as_json=False)
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_progress_is_for_people_at_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress("Removed", 1, 2)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    progress("Removed", 1, 2)
+    progress("Removed", 3, 2)
+    assert capsys.readouterr().err == "\rRemoved 1 of 2\rRemoved 3 of 3\n"
+
+
+def test_who_agreed_is_not_asked_and_where_nobody_is_nobody_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    agreed("Really?", yes=True)
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(Invalid, match="--yes agrees"):
+        agreed("Really?", yes=False)

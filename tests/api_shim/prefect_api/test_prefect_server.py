@@ -19,9 +19,11 @@ from prefect.server.api import background_workers
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_SERVER_DOCKET_URL, temporary_settings
 
 from api_shim.prefect_api.prefect_server import (
+    DATABASE,
     collecting_aside,
     connect,
     create_prefect_app,
+    database_url,
     is_on_sqlite,
     misfit,
     running,
@@ -217,3 +219,14 @@ def test_clients_ask_for_a_token_only_where_the_server_wants_one(
         surroundings.setenv("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", server)
     tell_prefect(tmp_path)
     assert os.environ["PREFECT_CLIENT_CSRF_SUPPORT_ENABLED"] == client
+
+
+@pytest.mark.parametrize("name", DATABASE)
+def test_prefects_database_is_where_its_setting_says_else_in_the_home(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for each in DATABASE:
+        monkeypatch.delenv(each, raising=False)
+    assert database_url(Path("/home")) == "sqlite:////home/prefect/prefect.db"
+    monkeypatch.setenv(name, "postgresql+asyncpg://db/prefect")
+    assert database_url(Path("/home")) == "postgresql+asyncpg://db/prefect"

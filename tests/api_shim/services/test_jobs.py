@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ import pytest
 from api_shim.domain.audit import EventType
 from api_shim.domain.model import OVERRIDABLE, Job, queue_id
 from api_shim.services.jobs import BOTH_FLAGS, JobCatalogue, JobCode
+from api_shim.services.running_servers import ThisServer
 from api_shim.store import Store
 from approval_gate.constraints import UNLIMITED
 from approval_gate.errors import Forbidden, Invalid, NotFound, NotRunnable
@@ -127,6 +129,82 @@ def test_a_job_whose_code_is_gone_stays_and_comes_back(catalogue: JobCatalogue, 
     assert back.version > gone.version
     with store.transaction(write=False) as tx:
         assert tx.exists(type(scheduled), id=scheduled.id, job_id=before.id)
+
+
+# Several servers
+
+
+def server(**to: Any) -> ThisServer:
+    of = {"id": uuid4(), "place": f"host {uuid4()}", "process": 1, "silent_after": timedelta(minutes=15)}
+    return ThisServer(**of | {"is_alive": lambda _: True} | to)
+
+
+def started(store: Store, clock: Clock, me: ThisServer, *found: JobDefinition) -> JobCatalogue:
+    """Let a server start with these Jobs."""
+    catalogue = JobCatalogue(store, clock, me)
+    catalogue.record(found)
+    return catalogue
+
+
+def installed(catalogue: JobCatalogue) -> dict[str, bool]:
+    return {job.job_class_name: job.installed for job in catalogue.jobs()}
+
+
+A, B = definition("A", "A"), definition("B", "B")
+
+
+def test_servers_with_different_jobs_leave_each_other_theirs(store: Store, clock: Clock) -> None:
+    one, two = started(store, clock, server(), A), started(store, clock, server(), B)
+    assert installed(one) == {"A": True, "B": True}
+    for _ in range(20):
+        clock.forward(minutes=1)
+        for each in (one, two):
+            asyncio.run(each.tick())
+    assert installed(one) == {"A": True, "B": True}
+
+
+def test_a_job_is_gone_when_no_server_that_has_it_was_heard_of_for_a_while(store: Store, clock: Clock) -> None:
+    one, two = started(store, clock, server(), A), started(store, clock, server(), B)
+    for minutes, gone in ((15, False), (1, True)):
+        clock.forward(minutes=minutes)
+        asyncio.run(two.tick())
+        assert installed(two) == {"A": not gone, "B": True}
+    asyncio.run(one.tick())
+    assert installed(one) == {"A": True, "B": True}, "it was only out of reach"
+
+
+def test_a_server_that_starts_again_without_a_job_shows_it_at_once(store: Store, clock: Clock) -> None:
+    here = server()
+    started(store, clock, here, A, B)
+    again = started(store, clock, server(place=here.place, process=2, is_alive=lambda _: False), B)
+    assert installed(again) == {"A": False, "B": True}
+
+
+def test_what_another_server_has_too_stays_when_one_starts_again_without_it(store: Store, clock: Clock) -> None:
+    here = server()
+    started(store, clock, here, A, B)
+    started(store, clock, server(), A)
+    again = started(store, clock, server(place=here.place), B)
+    assert installed(again) == {"A": True, "B": True}
+
+
+def test_of_two_modules_with_a_job_of_one_name_the_one_that_started_last_counts(store: Store, clock: Clock) -> None:
+    one = started(store, clock, server(), definition("A", "Old"))
+    two = started(store, clock, server(), definition("A", "New"))
+    asyncio.run(one.tick())
+    asyncio.run(two.tick())
+    assert installed(two) == {"Old": False, "New": True}
+
+
+def test_what_is_told_every_minute_changes_nothing_of_a_job(store: Store, clock: Clock) -> None:
+    one = started(store, clock, server(), A)
+    # A server with other code, which has not restarted since.
+    two = started(store, clock, server(), definition("A", "A", code_digest="2"))
+    before = two.jobs()
+    clock.forward(minutes=1)
+    for each in (one, two):
+        asyncio.run(each.tick())
+    assert two.jobs() == before
 
 
 def test_a_job_that_is_renamed_is_the_same_job(catalogue: JobCatalogue) -> None:

@@ -29,10 +29,12 @@ from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import (
     NEVER,
     DeletedRun,
+    HeldJob,
     Job,
     JobResult,
     Participant,
     PendingCleanup,
+    RunningServer,
     ScheduledJob,
     Status,
     queue_of,
@@ -129,6 +131,7 @@ def full() -> list[Any]:
         attempt=uuid4(),
         released=True,
     )
+    server = RunningServer(id=uuid4(), place=NASTY, process=2**22, seen=EXACT)
     return [
         user,
         UserName(id=uuid4(), user_id=user.id, normal="zoë", since=EXACT, until=EXACT, shared=True),
@@ -160,6 +163,8 @@ def full() -> list[Any]:
         Participant(scheduled_job_id=scheduled.id, user_id=user.id, username=NASTY),
         DeletedRun(id=uuid4(), scheduled_job_id=scheduled.id, nominal_time=EXACT, run_gone=True),
         queue_of(NASTY),
+        server,
+        HeldJob(server_id=server.id, job_id=job.id),
         AuditEvent(
             number=7,
             at=EXACT,

@@ -7,6 +7,7 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+lost = "everything"
 
 
 def upgrade() -> None:
@@ -282,6 +283,29 @@ def upgrade() -> None:
     op.bulk_insert(heads, [{"id": 1, "number": 0, "hash": "0" * 64, "announced": 0}])
     for statement in APPEND_ONLY[op.get_bind().dialect.name]:
         op.execute(statement)
+
+
+def downgrade() -> None:
+    for table in (
+        "participants",
+        "job_results",
+        "leftovers",
+        "scheduled_jobs",
+        "jobs",
+        "tokens",
+        "user_groups",
+        "permission_users",
+        "permission_groups",
+        "permissions",
+        "groups",
+        "users",
+        "audit_events",
+        "audit_heads",
+    ):
+        op.drop_table(table)
+    if op.get_bind().dialect.name == "postgresql":
+        # Its trigger has gone with the table.
+        op.execute("DROP FUNCTION audit_events_stay()")
 
 
 APPEND_ONLY = {

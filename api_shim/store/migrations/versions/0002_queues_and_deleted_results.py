@@ -7,6 +7,7 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+lost = "which runs of deleted job results have executed, so that they could execute again"
 
 
 def upgrade() -> None:
@@ -33,3 +34,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_spent_scheduled_job_id"), "spent", ["scheduled_job_id"])
     op.create_index(op.f("ix_spent_run_gone"), "spent", ["run_gone"])
+
+
+def downgrade() -> None:
+    op.drop_table("spent")
+    op.drop_table("job_queues")

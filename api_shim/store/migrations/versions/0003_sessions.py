@@ -7,6 +7,7 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+lost = "passwords and the sessions of browsers"
 
 
 def upgrade() -> None:
@@ -34,3 +35,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_passwords_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_passwords")),
     )
+
+
+def downgrade() -> None:
+    op.drop_table("passwords")
+    op.drop_table("sessions")

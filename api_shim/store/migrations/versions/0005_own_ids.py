@@ -7,6 +7,7 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+lost = "the ids of job results, which become those of their runs"
 
 
 def upgrade() -> None:
@@ -26,3 +27,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("released IS 0"),
         postgresql_where=sa.text("released IS false"),
     )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_job_results_unreleased", "job_results")
+    for table in ("scheduled_jobs", "leftovers"):
+        op.drop_column(table, "run_number")
+    op.drop_index(op.f("ix_spent_flow_run_id"), "spent")
+    op.drop_index(op.f("ix_job_results_flow_run_id"), "job_results")
+    for table in ("job_results", "spent"):
+        op.execute(f"UPDATE {table} SET id = flow_run_id WHERE flow_run_id IS NOT NULL")  # noqa: S608 - two names that stand here
+        op.drop_column(table, "flow_run_id")

@@ -7,6 +7,7 @@ revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
+lost = "who cancelled runs, and which requests had idempotency keys"
 
 
 def upgrade() -> None:
@@ -23,3 +24,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", "key", name=op.f("pk_request_keys")),
     )
     op.create_index(op.f("ix_request_keys_created"), "request_keys", ["created"])
+
+
+def downgrade() -> None:
+    op.drop_table("request_keys")
+    op.drop_column("job_results", "cancelled_by")

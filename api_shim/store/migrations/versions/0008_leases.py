@@ -7,7 +7,12 @@ revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
+lost = "with which workers runs end"
 
 
 def upgrade() -> None:
     op.add_column("job_results", sa.Column("lease", sa.String(length=255), nullable=False, server_default=""))
+
+
+def downgrade() -> None:
+    op.drop_column("job_results", "lease")

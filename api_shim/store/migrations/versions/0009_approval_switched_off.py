@@ -10,6 +10,7 @@ revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
+lost = "who switched the approval of Jobs off"
 
 jobs = sa.table(
     "jobs",
@@ -27,3 +28,8 @@ def upgrade() -> None:
     for job in connection.execute(sa.select(jobs).where(jobs.c.approval_required.is_(False))).all():
         if job.declared.get("approval_required"):
             connection.execute(jobs.update().where(jobs.c.id == job.id).values(approval_off={"by": "", "at": None}))
+
+
+def downgrade() -> None:
+    for table in ("jobs", "scheduled_jobs", "job_results"):
+        op.drop_column(table, "approval_off")

@@ -7,6 +7,7 @@ revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
+lost = "what tokens are for, and when and from where they were used"
 
 
 def upgrade() -> None:
@@ -15,3 +16,9 @@ def upgrade() -> None:
     op.add_column("tokens", sa.Column("last_used_from", sa.String(length=64), nullable=False, server_default=""))
     op.add_column("tokens", sa.Column("made_with_id", sa.Uuid(), nullable=True))
     op.create_index(op.f("ix_tokens_made_with_id"), "tokens", ["made_with_id"])
+
+
+def downgrade() -> None:
+    op.drop_index(op.f("ix_tokens_made_with_id"), "tokens")
+    for column in ("made_with_id", "last_used_from", "last_used", "description"):
+        op.drop_column("tokens", column)

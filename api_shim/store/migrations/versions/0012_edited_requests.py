@@ -10,6 +10,7 @@ revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
+lost = "which requests were edited, so that they could be approved unseen"
 
 EDITED = """
 UPDATE scheduled_jobs SET edited = true WHERE EXISTS (
@@ -28,3 +29,7 @@ def upgrade() -> None:
     op.add_column("scheduled_jobs", sa.Column("edited", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.execute(EDITED)
     op.execute("UPDATE scheduled_jobs SET version = version + 1 WHERE approval = 'pending'")
+
+
+def downgrade() -> None:
+    op.drop_column("scheduled_jobs", "edited")

@@ -14,6 +14,7 @@ revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
+lost = "the credentials of runs under way, which end without them, and the marks of the accounts of workers"
 
 USERS = sa.table("users", sa.column("id", sa.Uuid), sa.column("is_superuser", sa.Boolean))
 PASSWORDS = sa.table("passwords", sa.column("user_id", sa.Uuid))
@@ -53,6 +54,11 @@ def upgrade() -> None:
     if found := _workers(connection):
         # Of which pool is known at the next start.
         connection.execute(sa.insert(WORKERS), [{"user_id": user_id, "pool": ""} for user_id in found])
+
+
+def downgrade() -> None:
+    op.drop_table("run_credentials")
+    op.drop_table("worker_accounts")
 
 
 def _workers(connection: sa.Connection) -> list[UUID]:

@@ -22,6 +22,8 @@ revision = "0015"
 down_revision = "0014"
 branch_labels = None
 depends_on = None
+lost = "the names that accounts had before, which others could then be given"
+not_additive = "A version of before records no names: an account that it adds is found by its exact name alone."
 
 logger = logging.getLogger("signoff")
 
@@ -73,6 +75,11 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_scheduled_jobs_approved_by_id"), "scheduled_jobs", ["approved_by_id"])
     _fill(names)
+
+
+def downgrade() -> None:
+    op.drop_index(op.f("ix_scheduled_jobs_approved_by_id"), "scheduled_jobs")
+    op.drop_table("user_names")
 
 
 def _fill(names: sa.Table) -> None:

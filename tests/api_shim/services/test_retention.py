@@ -1,0 +1,121 @@
+"""What is over for long enough goes, with its run in Prefect; everything else stays."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.model import DeletedRun, JobResult, ScheduledJob, Status
+from api_shim.domain.recurrence import Interval
+from api_shim.services import retention
+from api_shim.services.retention import Amount, Retention
+from api_shim.store import Store
+from approval_gate.lifecycle import ApprovalState
+from tests.api_shim.plant import Plants
+from tests.factories import NOW, OPERATOR, make_job, make_result, make_scheduled, make_user
+
+OLD, NEW = NOW - timedelta(days=100), NOW - timedelta(days=10)
+BEFORE = NOW - timedelta(days=90)
+OVER: dict[str, Any] = {"status": Status.SUCCESS, "date_created": OLD, "date_done": OLD}
+HAD: dict[str, Any] = {
+    "interval": Interval.FUTURE,
+    "enabled": False,
+    "total_run_count": 1,
+    "date_changed": OLD,
+    "last_run_at": OLD,
+    "projected_version": 1,
+}
+
+
+def kept(store: Store, *things: Any) -> Amount:
+    with store.transaction() as tx:
+        for thing in things:
+            tx.add(thing)
+    found = Retention(store, OPERATOR).amount(BEFORE)
+    assert Retention(store, OPERATOR).prune(BEFORE, NOW) == found
+    assert Retention(store, OPERATOR).prune(BEFORE, NOW) == Amount()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("to", "goes"),
+    [
+        pytest.param({}, True, id="over for long enough"),
+        pytest.param({"status": Status.FAILURE}, True, id="failed"),
+        pytest.param({"status": Status.REVOKED, "date_done": None}, True, id="never began"),
+        pytest.param({"date_done": BEFORE}, False, id="not a moment less"),
+        pytest.param({"date_done": NEW}, False, id="ran for long"),
+        pytest.param({"date_created": NEW, "date_done": NEW}, False, id="of lately"),
+        pytest.param({"status": Status.PENDING, "date_done": None}, False, id="waits"),
+        pytest.param({"status": Status.STARTED, "date_done": None}, False, id="under way"),
+        pytest.param({"released": False}, False, id="Prefect has not followed"),
+    ],
+)
+def test_which_results_go(store: Store, to: dict[str, Any], goes: bool) -> None:
+    user, job = make_user(), make_job()
+    assert kept(store, user, job, make_result(job, user, **OVER | to)) == Amount(results=int(goes))
+
+
+@pytest.mark.parametrize(
+    ("to", "goes"),
+    [
+        pytest.param({}, True, id="has had its run"),
+        pytest.param(
+            {"total_run_count": 0, "last_run_at": None, "approval": ApprovalState.EXPIRED}, True, id="expired"
+        ),
+        pytest.param({"enabled": True}, False, id="is to run once more"),
+        pytest.param({"total_run_count": 0, "last_run_at": None}, False, id="was switched off before it ran"),
+        pytest.param({"enabled": True, "approval": ApprovalState.PENDING}, False, id="waits for approval"),
+        pytest.param({"interval": Interval.HOURLY}, False, id="repeats, though it is off"),
+        pytest.param({"date_changed": NEW}, False, id="was changed lately"),
+        pytest.param({"last_run_at": NEW}, False, id="ran lately"),
+        pytest.param({"version": 2}, False, id="Prefect has not followed"),
+    ],
+)
+def test_which_scheduled_jobs_go(store: Store, to: dict[str, Any], goes: bool) -> None:
+    user, job = make_user(), make_job()
+    assert kept(store, user, job, make_scheduled(job, user, **HAD | to)) == Amount(schedules=int(goes))
+
+
+def test_a_scheduled_job_goes_with_its_result_and_not_before_it(store: Store) -> None:
+    user, job = make_user(), make_job()
+    both, one = (make_scheduled(job, user, **HAD) for _ in range(2))
+    lately = make_result(job, user, **OVER | {"date_done": NEW}, scheduled_job_id=one.id)
+    found = kept(store, user, job, both, one, make_result(job, user, **OVER, scheduled_job_id=both.id), lately)
+    assert found == Amount(results=1, schedules=1)
+    with store.transaction(write=False) as tx:
+        assert (tx.all(ScheduledJob), tx.all(JobResult)) == ([one], [lately])
+
+
+def test_it_goes_in_batches_that_are_told_and_recorded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    user, job = make_user(), make_job()
+    with store.transaction() as tx:
+        tx.add(user)
+        tx.add(job)
+        tx.add(*(make_result(job, user, **OVER) for _ in range(5)))
+    told: list[Amount] = []
+    Retention(store, OPERATOR).prune(BEFORE, NOW, told.append)
+    assert [amount.results for amount in told] == [2, 4, 5]
+    with store.transaction(write=False) as tx:
+        events = tx.all(AuditEvent)
+        assert [(event.act, event.actor) for event in events] == [(EventType.RESULT_DELETED, OPERATOR.username)] * 5
+        assert len(tx.all(DeletedRun)) == 5
+
+
+def test_its_run_goes_from_prefect_once_prefect_answers(plants: Plants) -> None:
+    plant = plants.ready()
+    plant.recurring()
+    plant.tick(2, hours=1)
+    plant.engine.make_firing(plant.own_id(), plant.only(ScheduledJob).start_time)
+    plant.work_off()
+    run = plant.only(JobResult).flow_run_id
+    plant.engine.fail("remove_run", times=2)
+    gone = Retention(plant.store, OPERATOR).prune(plant.now + timedelta(days=1), plant.now)
+    assert gone == Amount(results=1)
+    plant.tick(5, hours=1)
+    assert run not in plant.engine.all_runs
+    assert len(plant.all(ScheduledJob)) == 1
