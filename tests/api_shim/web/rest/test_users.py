@@ -366,8 +366,9 @@ def _changed(client: httpx.Client, name: str, _row: str) -> Any:
     return client.patch(f"{USERS}{name}/", json={"is_active": True}).json().get("id")
 
 
-def _named_in_a_group(client: httpx.Client, name: str, _row: str) -> Any:
-    return client.post(GROUPS, json={"name": unique("group"), "users": [name]}).json().get("user_count")
+def _given_a_permission(client: httpx.Client, name: str, _row: str) -> Any:
+    given = {"name": unique("see"), "object_types": ["extras.job"], "actions": ["view"], "users": [name]}
+    return [user["id"] for user in client.post(PERMISSIONS, json=given).json()["users"] if isinstance(user, dict)]
 
 
 def _explained(client: httpx.Client, name: str, row: str) -> Any:
@@ -384,7 +385,7 @@ def _given(client: httpx.Client, name: str, row: str) -> Any:
     [
         pytest.param(_shown, id="in the address, to see them"),
         pytest.param(_changed, id="in the address, to change them"),
-        pytest.param(_named_in_a_group, id="as the member of a group"),
+        pytest.param(_given_a_permission, id="who is given a permission"),
         pytest.param(_explained, id="whom something is explained for"),
         pytest.param(_given, id="whom something is given to"),
         pytest.param(_page_of(USERS, "username"), id="in a filter of users"),
