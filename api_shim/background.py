@@ -186,7 +186,7 @@ class BackgroundLoop:
         for row, deployment_id in pending:
             run = runs.get(row.flow_run_id) if row.flow_run_id else None
             shown = (run.name, run.parameters, run.deployment_id) if run is not None else None
-            if run is None or (run.held and shown != (waiting_name(row), row.inputs, deployment_id)):
+            if run is None or (run.held and shown != (waiting_name(row), row.parameters, deployment_id)):
                 self._queue.retry(Kind.SCHEDULED_JOB_DIFFERS, row.id)
 
     async def _taken_by(self, run: Run, known: KnownRun, now: datetime) -> str:

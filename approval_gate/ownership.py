@@ -5,8 +5,8 @@
   new owner's name. The new owner must be somebody who could assume ownership.
 * Change when, where or with what it runs: the caller may change the scheduled job and run its Job. Only the owner
   changes the inputs, superusers included, because it runs as the owner.
-* The approval stands, unless the new owner is who gave it: nobody approves what runs as themselves. Anyone who has
-  owned the scheduled job, or changed what it runs, may not approve it (``policy``).
+* The approval stands, unless the owner is who gave it: nobody approves what runs as themselves. Anyone who has owned
+  the scheduled job, or changed what it runs, may not approve it (``policy``).
 
 Contract 1.4 and 10.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from approval_gate.errors import Conflict
+from approval_gate.identity import Identity
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, ObjectType, Verdict
 from approval_gate.policy import (
@@ -81,15 +82,16 @@ def inherit(heir: Actor, request: RequestFacts) -> Verdict:
     return refused_if(not may_run, f"{heir.username} does not have permission to run this job.")
 
 
-def lapse(owner: UUID, username: str, request: RequestFacts) -> str:
-    """Return why the approval of a scheduled job lapses with its new owner; empty if it stands, or if there is none.
+def lapse(owner: UUID, username: str, approval: ApprovalState, approver: Identity) -> str:
+    """Return why the approval of a scheduled job does not count with this owner; empty if it does, or there is none.
 
     Args:
-        owner: the id of the new owner.
+        owner: the id of the owner.
         username: their name.
-        request: the scheduled job, as it was before.
+        approval: the state of its approval.
+        approver: every account and name that counts as the approver.
     """
-    approved = request.approval is ApprovalState.APPROVED and request.approver.includes(owner, username)
+    approved = approval is ApprovalState.APPROVED and approver.includes(owner, username)
     return f"{username} has approved this and owns it now, so someone else must approve it." if approved else ""
 
 

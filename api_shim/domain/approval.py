@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from api_shim.domain.model import Job, ScheduledJob, SwitchedOff
+from api_shim.domain.model import Encrypted, Job, ScheduledJob, SwitchedOff
 from approval_gate.binding import NEEDS_APPROVAL, NO_CODE, Binding, bind, digest, is_of_module_alone, what_changed
+from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 
 
@@ -21,10 +22,16 @@ def _bound(scheduled: ScheduledJob, job: Job, code: str) -> Binding:
     return bind(
         job=job.class_path,
         code=code,
-        inputs=scheduled.inputs,
+        inputs=_bound_inputs(scheduled.inputs),
         schedule=(str(scheduled.interval), start, scheduled.crontab, scheduled.time_zone),
         queue=scheduled.queue,
     )
+
+
+def _bound_inputs(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what stands for inputs: encrypted ones as they are encrypted, as their own hash could be guessed from."""
+    # No variable has an empty name.
+    return {"": inputs.text} if isinstance(inputs, Encrypted) else inputs
 
 
 def version_of(scheduled: ScheduledJob, job: Job) -> str:
@@ -34,7 +41,11 @@ def version_of(scheduled: ScheduledJob, job: Job) -> str:
 
 def is_dry_run(job: Job, inputs: Mapping[str, Any]) -> bool:
     """Say whether a run with these inputs tries the Job without effect, and so needs no approval (contract 4)."""
-    return job.supports_dryrun and inputs.get("dryrun") is True
+    try:
+        return job.supports_dryrun and inputs.get("dryrun") is True
+    except Unavailable:
+        # What cannot be read may be anything.
+        return False
 
 
 def holds_code(scheduled: ScheduledJob) -> bool:

@@ -132,6 +132,19 @@ OVERRIDABLE = (
 """The fields of a Job that an administrator can override, each with its ``<field>_override`` (contract 3)."""
 
 
+class Encrypted(Mapping[str, Json]):
+    """Inputs that stay encrypted until somebody looks into them, which raises ``Unavailable`` if they cannot be read.
+
+    Args:
+        text: the inputs, encrypted: another text whenever they are encrypted anew.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduledJob:
     """One request to run a Job, once or repeatedly (contract 5).
@@ -141,6 +154,7 @@ class ScheduledJob:
         requester_id: the user who requested it, whoever owns it now.
         immediate: whether it was requested to run at once, so that it is never past due.
         inputs: the validated inputs of its runs, in JSON form.
+        sensitive: whether the store keeps its inputs encrypted, because its Job may have sensitive ones.
         failure: why a failure disabled it; empty if it was disabled otherwise.
         approval_note: why it returned to the approval queue.
         approved_by: the approver's name at that time.
@@ -169,6 +183,7 @@ class ScheduledJob:
     crontab: str = ""
     immediate: bool = False
     inputs: Mapping[str, Json]
+    sensitive: bool = False
     queue: str
     description: str = ""
     enabled: bool = True
@@ -197,6 +212,19 @@ class ScheduledJob:
     projected_version: int = 0
     next_look_at: datetime = NEVER
     approval_off: SwitchedOff | None = None
+
+    @property
+    def parameters(self) -> Mapping[str, Json]:
+        """Its inputs as Prefect is given them: none if they may be sensitive."""
+        return {} if self.sensitive else self.inputs
+
+    def hides_inputs(self, job: Job) -> bool:
+        """Say whether its inputs are shown to nobody, because they may be sensitive.
+
+        Args:
+            job: its Job, whose mark may be newer.
+        """
+        return job.has_sensitive_variables or self.sensitive
 
     @property
     def one_off(self) -> bool:

@@ -43,7 +43,7 @@ def build_approval_form(scheduled: ScheduledJob, job: Job, requester: str, runs_
     return ApprovalForm(
         name=waiting_name(scheduled),
         message=f"Waits for approval; requested by {requester}.",
-        parameters=scheduled.inputs,
+        parameters=scheduled.parameters,
         description=_description(scheduled, job, requester, runs_as, now),
         form=decision_form(version_of(scheduled, job), past_due=scheduled.is_past_due(now)),
     )
@@ -112,7 +112,7 @@ def _when(scheduled: ScheduledJob, now: datetime) -> str:
 
 
 def _inputs(scheduled: ScheduledJob, job: Job) -> str:
-    if job.has_sensitive_variables:
+    if scheduled.hides_inputs(job):
         return "not shown, because they may be sensitive."
     text = json.dumps(scheduled.inputs, indent=2, ensure_ascii=False)
     # What cannot be seen is shown escaped: it could turn the line around that it stands in.

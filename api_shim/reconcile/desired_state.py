@@ -2,7 +2,8 @@
 
 * A Job is a flow of its name with a base deployment; a recurring scheduled job has a deployment of its own on it, with
   one schedule whose slug is its id.
-* Inputs stand in Prefect as parameters, for people to see; what executes is the store's copy.
+* Inputs stand in Prefect as parameters, for people to see, unless they may be sensitive; what executes is the store's
+  copy.
 * The flow of a Job is an attribute of ``flows.prefect_flow`` that is called like its class path, with dashes.
 * Names lose the characters that Prefect forbids.
 * The key of a run names what the store has recorded: a job result, or which run of a scheduled job it is. It tells what
@@ -48,7 +49,7 @@ def own_deployment(scheduled: ScheduledJob, job: Job, now: datetime) -> Deployme
         entrypoint=entrypoint(job),
         queue=scheduled.queue,
         description=scheduled.description or f"The scheduled job “{scheduled.name}” of signoff.",
-        parameters=scheduled.inputs,
+        parameters=scheduled.parameters,
         parameter_schema=job.parameter_schema or EMPTY_FORM,
         schedule=ScheduleSpec(slug=str(scheduled.id), cron=cron_spec(scheduled.recurrence), active=active),
     )
@@ -99,7 +100,7 @@ def run_spec(scheduled: ScheduledJob, message: str, at: datetime | None = None) 
     return RunSpec(
         key=one_off_key(scheduled.id, scheduled.run_number),
         name=waiting_name(scheduled) if awaits else scheduled.name,
-        parameters=scheduled.inputs,
+        parameters=scheduled.parameters,
         queue=scheduled.queue,
         message=message,
         at=at,

@@ -22,6 +22,7 @@ from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times, nominal_time, times_within
 from api_shim.store import Transaction
 from approval_gate.admission import SUPERSEDED
+from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 
 MISSED_AFTER = timedelta(seconds=90)
@@ -89,7 +90,7 @@ def new_result(
         task_name=job.class_path,
         queue=scheduled.queue if scheduled else job.default_queue,
         nominal_time=due,
-        sensitive=job.has_sensitive_variables,
+        sensitive=job.has_sensitive_variables or (scheduled is not None and scheduled.sensitive),
         date_created=now,
         released=run_id is not None,
         approval_off=scheduled.approval_off if scheduled and scheduled.approval is ApprovalState.NOT_REQUIRED else None,
@@ -191,10 +192,16 @@ def record_missed(
 def record_catch_up(
     scheduled: ScheduledJob, job: Job, firing: datetime, now: datetime, tx: Transaction
 ) -> JobResult | None:
-    """Record what makes up for a firing, before there is a run for it; None if another run has it."""
+    """Record what makes up for a firing, before there is a run for it; None if another run has it, or none can."""
     if not _is_free(tx, scheduled, None, firing):
         return None
-    result = replace(_result(tx, scheduled, job, None, firing, now), inputs=scheduled.inputs)
+    result = _result(tx, scheduled, job, None, firing, now)
+    try:
+        result = replace(result, inputs=dict(scheduled.inputs))
+    except Unavailable as error:
+        # Who asked for admission would be refused with this; there is nothing that could ask.
+        tx.add(replace(result, released=True, **ending(result, Status.FAILURE, now), traceback=str(error)))
+        return None
     tx.add(result)
     return result
 

@@ -441,7 +441,7 @@ class Reconciler:
             await self._engine.end(run.id, "CANCELLED", "Cancelled", "Its deployment was deleted in Prefect.")
             return None
         # One that was approved before it could show its new inputs is let go with them, not with the old ones.
-        if scheduled.run_outdated or (run.held and scheduled.may_fire and run.parameters != scheduled.inputs):
+        if scheduled.run_outdated or (run.held and scheduled.may_fire and run.parameters != scheduled.parameters):
             await self._engine.end(run.id, "CANCELLED", "Replaced", OUTDATED)
             return None
         return run

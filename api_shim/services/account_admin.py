@@ -483,7 +483,10 @@ class AccountAdmin:
             if not tx.exists(Token, key_hash=hash_key(key)):
                 self._add_token(tx, user, now, key=key)
             for worker in tx.all(WorkerAccount, pool=""):
+                # Earlier versions made them accounts of workers, or took them for such, and recorded nothing of it.
                 tx.change(worker, pool=pool)
+                if (theirs := tx.get(User, id=worker.user_id)) is not None:
+                    self._record_pool(tx, theirs, "", pool, now)
             self._let_work(tx, user, pool, now)
 
     def make_worker(self, username: str, pool: str, now: datetime) -> None:

@@ -342,17 +342,27 @@ def _check_reuse(desk: _Desk, fields: Mapping[str, Any]) -> None:
 
 def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Reference]) -> tuple[UUID, ...]:
     model, name = TYPES[kind], NAMED_BY[kind]
-    by_name: dict[str, Any] = {name: {ref for ref in named if isinstance(ref, str)}}
-    there = [*tx.all(model, id={ref for ref in named if isinstance(ref, UUID)}), *tx.all(model, **by_name)]
-    seen = tx.visible(kind, actor, Action.VIEW, {thing.id for thing in there}) | {actor.id}
-    # Locked, so that none of them goes before it is linked.
-    locked = tx.all(model, order="id", lock=True, id=seen & {thing.id for thing in there})
-    ids: dict[Reference, UUID] = {ref: thing.id for thing in locked for ref in (thing.id, getattr(thing, name))}
+    there = {thing.id: thing for thing in tx.all(model, id={ref for ref in named if isinstance(ref, UUID)})}
+    found: dict[Reference, Any] = {**there, **_named(tx, kind, {ref for ref in named if isinstance(ref, str)})}
+    seen = tx.visible(kind, actor, Action.VIEW, {thing.id for thing in found.values()}) | {actor.id}
+    # Locked, so that none of them goes, or is called otherwise, before it is linked.
+    locked = tx.all(model, order="id", lock=True, id=seen & {thing.id for thing in found.values()})
+    names = {thing.id: getattr(thing, name) for thing in locked}
     for ref in named:
-        if ref not in ids:
+        if ref not in found or names.get(found[ref].id) != getattr(found[ref], name):
             noun = policy.NOUNS[kind].lower()
             raise Invalid(f"There is no {noun} {str(ref)[:100]!r}, or none that you may see.")
-    return tuple(dict.fromkeys(ids[ref] for ref in named))
+    return tuple(dict.fromkeys(found[ref].id for ref in named))
+
+
+def _named(tx: Transaction, kind: ObjectType, names: set[str]) -> dict[Reference, Any]:
+    """Return users or groups by these names; users also by names that are written otherwise."""
+    name = NAMED_BY[kind]
+    by_name: dict[str, Any] = {name: names}
+    found: dict[Reference, Any] = {getattr(thing, name): thing for thing in tx.all(TYPES[kind], **by_name)}
+    if kind is USER:
+        found |= {other: user for other in names - found.keys() if (user := user_called(tx, other)) is not None}
+    return found
 
 
 # Writing, whoever does it

@@ -17,6 +17,8 @@ What stands in the store behind a run that asks for admission, and the facts abo
   counts only while no other run is recorded for it, and on the deployment where ours are made.
 * What the answer rests on is read behind a lock: two runs that ask at once are told one after the other.
 * The code that counts is the one that the asking process has.
+* An approval does not count that the owner has given, under whatever account or name: earlier versions let it stand
+  when they took the scheduled job over.
 """
 
 from __future__ import annotations
@@ -37,11 +39,13 @@ from api_shim.reconcile.desired_state import KEY, result_named_by, scheduled_nam
 from api_shim.reconcile.firings import TAKEN_AHEAD, ending, firing_of, is_spent, look_after, new_result
 from api_shim.services.approval_state import return_stale, return_to_queue
 from api_shim.services.authentication import actor_of
+from api_shim.services.authorization import AuthzContext, approver_of
 from api_shim.store import Store, Transaction
-from approval_gate import admission
+from approval_gate import admission, ownership
 from approval_gate.admission import Answer, Facts, Finish, Firing, Go, Hold, Refuse, RunsAs
 from approval_gate.binding import is_of_module_alone
 from approval_gate.errors import NotFound, Unavailable
+from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Attributes, ObjectType
 from flows.inputs import storable_json, storable_text
 
@@ -321,7 +325,7 @@ def behind(tx: Transaction, run: Run) -> Requested | None:
         due=_due(run, result, scheduled),
         inputs=inputs,
         unreadable=unreadable,
-        sensitive=result.sensitive if result else False,
+        sensitive=result.sensitive if result else scheduled is not None and scheduled.sensitive,
         owner=tx.get(User, id=owner_id) if owner_id else None,
     )
 
@@ -385,26 +389,23 @@ def _due(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> 
 
 def _inputs(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> tuple[Mapping[str, Any], str]:
     """Return the inputs of a run, or why they cannot be read."""
-    if result is None:
-        # An event's run was made by Prefect; what it carries is the event.
-        return (scheduled.inputs if scheduled is not None else run.parameters), ""
+    # An event's run was made by Prefect; what it carries is the event.
+    found = result.inputs if result is not None else scheduled.inputs if scheduled is not None else run.parameters
     try:
-        return dict(result.inputs or {}), ""
+        return dict(found or {}), ""
     except Unavailable as error:
         return {}, str(error)
 
 
 def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt, now: datetime) -> Facts:
     result = request.result if request else None
-    shown = {} if request is None or request.sensitive else request.inputs
     return Facts(
         now=now,
         requested=request is not None,
         attempt=attempt.id,
         let_go=result.attempt if result else None,
         over=result is not None and result.status.final,
-        # Prefect's database may give 1.0 back as 1, which is equal all the same.
-        unchanged=run.parameters == shown or (request is not None and _overtaken(request)),
+        unchanged=_is_unchanged(run, request),
         unreadable=request.unreadable if request else "",
         needs_approval=request is not None and _needs_approval(request),
         firing=_firing_behind(tx, run, request, attempt, now) if request else None,
@@ -413,6 +414,15 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
         job_installed=request is not None and request.job.installed,
         singleton_busy=request is not None and _busy(tx, request),
     )
+
+
+def _is_unchanged(run: Run, request: Requested | None) -> bool:
+    """Say whether the parameters of a run in Prefect are those that were requested, as Prefect was given them."""
+    if request is None or (request.sensitive and run.parameters == {}):
+        return run.parameters == {}
+    # Prefect's database may give 1.0 back as 1, which is equal all the same. Of what is sensitive, the run may have
+    # been made before.
+    return run.parameters == request.inputs or _overtaken(request)
 
 
 def _overtaken(request: Requested) -> bool:
@@ -424,18 +434,21 @@ def _overtaken(request: Requested) -> bool:
 
 
 def foreseen(
-    scheduled: ScheduledJob, job: Job, due: datetime, then: datetime, *, runs_as: RunsAs | None, taken: bool
+    case: AuthzContext, due: datetime, then: datetime, *, owner: User | None, runs_as: RunsAs | None, taken: bool
 ) -> Facts:
     """Return the facts about the run of a firing to come, as they are then if nothing changes.
 
     Args:
-        scheduled: what fires.
-        job: its Job.
+        case: what fires.
         due: the firing's nominal time.
         then: when it would ask.
+        owner: who owns it; None if they have been removed.
         runs_as: who it would execute as, see ``who_runs``.
         taken: a run has, or has had, this firing.
     """
+    request, job = case.request, case.job
+    by_owner = ownership.lapse(owner.id, owner.username, request.approval, request.approver) if owner else ""
+    void = by_owner or stale(case.row, job)
     return Facts(
         now=then,
         requested=True,
@@ -445,7 +458,7 @@ def foreseen(
         unchanged=True,
         unreadable="",
         needs_approval=False,
-        firing=_firing(scheduled, job, due, then, own=False, taken=taken),
+        firing=_firing(case.row, due, then, void=void, own=False, taken=taken),
         runs_as=runs_as,
         job_enabled=job.enabled,
         job_installed=job.installed,
@@ -471,16 +484,23 @@ def _firing_behind(tx: Transaction, run: Run, request: Requested, attempt: Attem
     # One that a worker has taken in time is not passed over because its process took long to start.
     seen = now if run.claimed is None else min(now, run.claimed)
     job = replace(request.job, code_digest=attempt.code, module_digest=attempt.module)
-    return _firing(scheduled, job, due, seen, own=own, taken=taken)
+    void = _approved_by_owner(tx, scheduled, request.owner) or stale(scheduled, job)
+    return _firing(scheduled, due, seen, void=void, own=own, taken=taken)
 
 
-def _firing(scheduled: ScheduledJob, job: Job, due: datetime, now: datetime, *, own: bool, taken: bool) -> Firing:
+def _approved_by_owner(tx: Transaction, scheduled: ScheduledJob, owner: User | None) -> str:
+    if owner is None or scheduled.approval is not ApprovalState.APPROVED:
+        return ""
+    return ownership.lapse(owner.id, owner.username, scheduled.approval, approver_of(tx, scheduled))
+
+
+def _firing(scheduled: ScheduledJob, due: datetime, now: datetime, *, void: str, own: bool, taken: bool) -> Firing:
     repeats = not scheduled.one_off
     return Firing(
         name=scheduled.name,
         enabled=scheduled.enabled,
         approval=scheduled.approval,
-        stale=stale(scheduled, job),
+        stale=void,
         outdated=own and scheduled.run_outdated,
         carries_request=own,
         due=due,

@@ -29,7 +29,7 @@ from api_shim.domain.approval import version_of
 from api_shim.domain.audit import EventType, restored
 from api_shim.domain.model import UNKNOWN_USER, Job, Participant, ScheduledJob
 from api_shim.services.authentication import actors_of
-from api_shim.services.user_names import history_of
+from api_shim.services.user_names import history_of, referred_user
 from api_shim.store import TYPES, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import policy
@@ -59,7 +59,7 @@ def get_authorized(
         NotFound: the object does not exist, or the caller may not view it.
     """
     policy.enforce(policy.check_type(actor, action, kind), kind)
-    found = tx.get(TYPES[kind], lock=lock, **by)
+    found = referred_user(tx, by, lock=lock) if kind is ObjectType.USER else tx.get(TYPES[kind], lock=lock, **by)
     thing = tx.attributes(kind, found.id) if found is not None else None
     policy.enforce(policy.check_object(actor, action, kind, thing), kind)
     return found
@@ -236,6 +236,11 @@ class _Identities:
 
     def approved(self, row: ScheduledJob) -> Identity:
         return self._history.identity(filter(None, [row.approved_by_id]), _names([row.approved_by]))
+
+
+def approver_of(tx: Transaction, row: ScheduledJob) -> Identity:
+    """Return every account and name that counts as the approver of a scheduled job."""
+    return _Identities(tx, [row], []).approved(row)
 
 
 def _names(usernames: Iterable[str]) -> set[str]:

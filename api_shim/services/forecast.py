@@ -82,7 +82,8 @@ def forecasts(tx: Transaction, cases: list[AuthzContext], now: datetime) -> list
             standing = ScheduleStatus.FAILED if row.failure else ScheduleStatus.OVER
             return Forecast(standing=standing, due=None, why_not=row.failure or HAD_ITS_TURN)
         then = max(firing, now)
-        facts = foreseen(row, case.job, firing, then, runs_as=owners[row.id], taken=has_run)
+        owner, runs_as = owners[row.id]
+        facts = foreseen(case, firing, then, owner=owner, runs_as=runs_as, taken=has_run)
         why_not = row.failure or _expired(case) or _reason(admit(facts))
         return Forecast(standing=_standing(case, why_not), due=then, why_not=why_not)
 
@@ -105,14 +106,14 @@ def _nominal(row: ScheduledJob, now: datetime) -> datetime | None:
     return row.start_time if row.one_off else next(iter(next_times(row.recurrence, now, 1)), None)
 
 
-def _owners(tx: Transaction, cases: list[AuthzContext]) -> Mapping[UUID, RunsAs | None]:
-    """Return the user that each scheduled job runs as."""
+def _owners(tx: Transaction, cases: list[AuthzContext]) -> Mapping[UUID, tuple[User | None, RunsAs | None]]:
+    """Return the owner of each scheduled job, and the user that it runs as."""
     users = tx.all(User, id={case.row.owner_id for case in cases if case.row.owner_id})
     known = {user.id: (user, actor) for user, actor in zip(users, actors_of(tx, users), strict=True)}
 
-    def runs_as(case: AuthzContext) -> RunsAs | None:
+    def runs_as(case: AuthzContext) -> tuple[User | None, RunsAs | None]:
         user, actor = known.get(case.row.owner_id, (None, None)) if case.row.owner_id else (None, None)
-        return who_runs(case.job, user, actor, case.request.job)
+        return user, who_runs(case.job, user, actor, case.request.job)
 
     return {case.row.id: runs_as(case) for case in cases}
 

@@ -7,7 +7,8 @@
 * An administrator cannot give a Job both sensitive variables and the need for approval.
 * Every change of what decides how a Job runs is recorded in the audit, with the old and the new value; one of its need
   for approval or its sensitivity needs the permission to approve it, and names all who have that.
-* When a Job's code changes, or the Job starts to need approval, its scheduled jobs return to the approval queue.
+* When a Job's code changes, or the Job starts to need approval, its scheduled jobs return to the approval queue. When
+  it starts to have sensitive variables, what it has been given is encrypted (``sensitive_inputs``).
 * The need for approval of a ``JobHookReceiver`` is ignored, because nobody requests its runs; the start warns about it.
 
 Contract 3.
@@ -24,6 +25,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import anyio.to_thread
+
 from api_shim.domain.approval import approval_off
 from api_shim.domain.audit import Author, LocalAdministrator, job_events
 from api_shim.domain.model import DEFAULT_QUEUE, OVERRIDABLE, Job, JobQueue, queue_of
@@ -31,6 +34,7 @@ from api_shim.parsing.job_change import read_job_change
 from api_shim.services.approval_state import return_stale
 from api_shim.services.authorization import approvers_of, check_still_active, get_authorized
 from api_shim.services.running_servers import ThisServer, held_elsewhere, tell
+from api_shim.services.sensitive_inputs import follow_mark
 from api_shim.store import Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Invalid, NotFound, Unavailable
@@ -99,6 +103,7 @@ class JobCatalogue:
         for job_id in filter(None, changed):
             with self._store.transaction() as tx:
                 return_stale(job_id, self._clock(), tx)
+            follow_mark(self._store, job_id)
 
     async def run(self) -> None:
         """Tell every minute that this server is there, and see which Jobs are, until cancelled."""
@@ -160,6 +165,7 @@ class JobCatalogue:
         job = await self._store.write(partial(_change, actor, job_id, body, self._clock()))
         # Admission would return the requests too, but only when they are due, which is too late to decide.
         await self._store.write(partial(return_stale, job.id, self._clock()))
+        await anyio.to_thread.run_sync(follow_mark, self._store, job.id)
         return job
 
 

@@ -25,6 +25,7 @@ from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.approval_state import return_to_queue, revalidate
 from api_shim.services.authentication import actor_of
 from api_shim.services.authorization import AuthzContext, add_participant, authorize, check_seen, check_still_active
+from api_shim.services.user_names import referred_user
 from api_shim.store import Store, Transaction
 from approval_gate import ownership, policy
 from approval_gate.errors import Invalid
@@ -112,7 +113,7 @@ def _transfer(
 
 def _receiver(tx: Transaction, actor: Actor, to: Mapping[str, Any]) -> User:
     """Return the user that the actor names and may change, locked so that they cannot be removed meanwhile."""
-    user = tx.get(User, lock=True, **to)
+    user = referred_user(tx, to, lock=True)
     account = tx.attributes(ObjectType.USER, user.id) if user else None
     verdict = policy.check_object(actor, Action.CHANGE, ObjectType.USER, account)
     if user is None or verdict == Hidden():
@@ -150,7 +151,8 @@ def hand_over(
     is_enabled_again = row.failure and not row.one_off
     enabling = {"enabled": True, "failure": "", "due_from": now} if is_enabled_again else {}
     row = tx.change(row, owner_id=user_id, edited=True, date_changed=now, version=row.version + 1, **enabling)
-    if not row.is_spent and (reason := ownership.lapse(user_id, username, case.request)):
+    reason = ownership.lapse(user_id, username, case.request.approval, case.request.approver)
+    if reason and not row.is_spent:
         return return_to_queue(tx, row, case.job, reason, now, by)
     return revalidate(tx, row, case.job, now) if enabling else row
 

@@ -127,7 +127,7 @@ class PrefectUI:
         if shown is None:
             await self._projection.reconcile(row.id)
             raise Conflict(NOT_STANDING)
-        if fingerprint(shown) == row.question_mark and shown.parameters == row.inputs:
+        if fingerprint(shown) == row.question_mark and shown.parameters == row.parameters:
             return
         event = scheduled_job_event(row, EventType.TAMPERED, self._clock(), reason=MEDDLED)
         await self._store.write(lambda tx: tx.record(event))

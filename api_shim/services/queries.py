@@ -24,6 +24,7 @@ from api_shim.domain.model import JobResult
 from api_shim.domain.ports import LogLine, Orchestrator
 from api_shim.domain.query import Condition
 from api_shim.services.authorization import get_authorized, permitted_ids
+from api_shim.services.user_names import as_written
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Unavailable
@@ -115,7 +116,7 @@ class Queries:
 
 def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> Page[Any]:
     policy.enforce(policy.check_type(actor, Action.VIEW, kind), kind)
-    return tx.page(kind, actor, listing)
+    return tx.page(kind, actor, as_written(tx, listing))
 
 
 def _newest(actor: Actor, job_ids: Collection[UUID], tx: Transaction) -> list[JobResult]:

@@ -31,7 +31,7 @@ from api_shim.services.ownership import Ownership
 from api_shim.services.results import Results
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedules import Schedules
-from api_shim.services.user_names import user_called
+from api_shim.services.user_names import referred_user, user_called
 from api_shim.store import TYPES, Store, Transaction
 from approval_gate.errors import Conflict, Forbidden, GateError, NotFound, TooManyAttempts, Unavailable
 from approval_gate.model import Actor, ObjectType
@@ -320,7 +320,7 @@ def _about(kind: ObjectType, which: Any, tx: Transaction) -> dict[str, Any]:
     """Return what an event says of an object; nothing if there is none."""
     match which:
         case {"id": _} | {"name": _} | {"username": _} if len(which) == 1:
-            thing = tx.get(TYPES[kind], **which)
+            thing = referred_user(tx, which) if kind is ObjectType.USER else tx.get(TYPES[kind], **which)
         case UUID():
             thing = tx.get(TYPES[kind], id=which)
         case str():

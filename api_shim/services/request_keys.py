@@ -3,13 +3,14 @@
 * A key belongs to who used it, for a day. With the same request it stands for what that has become; with another one
   it is refused.
 * Key and request are recorded in one transaction: there is never one without the other.
-* Kept are digests, that of the request made with the key: nothing of it, as a sensitive input, can be guessed from it.
+* Kept are fingerprints: nothing of a request, as a sensitive input, can be guessed from them. Those that earlier
+  versions have kept are not recognised, and go after their day.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -40,14 +41,18 @@ def read_key(header: str | None) -> str | None:
     return header
 
 
-def request_key(user_id: UUID, key: str, request: Any, now: datetime) -> RequestKey:
-    """Return the record of a request, whatever it becomes; of equal requests it is the same."""
+def request_key(user_id: UUID, key: str, request: Any, now: datetime, fingerprint: Callable[[str], str]) -> RequestKey:
+    """Return the record of a request, whatever it becomes; of equal requests it is the same.
+
+    Args:
+        user_id: the id of who asks.
+        key: what they have sent as key.
+        request: what they ask for, as JSON; or what turns into a string that is the same whenever it is.
+        now: when.
+        fingerprint: returns what a text is recognised by (``Store.fingerprint``).
+    """
     whole = json.dumps(request, sort_keys=True, default=str)
-    return RequestKey(user_id=user_id, key=_digest(key), request=_digest(f"{key}\n{whole}"), created=now)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return RequestKey(user_id=user_id, key=fingerprint(key), request=fingerprint(f"{key}\n{whole}"), created=now)
 
 
 def requested_before(tx: Transaction, asked: RequestKey) -> ScheduledJob | JobResult | None:

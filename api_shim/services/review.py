@@ -147,7 +147,7 @@ def review(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) 
         case=case,
         version=case.version,
         owner=owner.username if owner else "",
-        inputs=[] if job.has_sensitive_variables else differences(earlier.inputs if earlier else None, row.inputs),
+        inputs=[] if row.hides_inputs(job) else differences(earlier.inputs if earlier else None, row.inputs),
         circumstances=differences(before, circumstances(row)),
         earlier=earlier,
         nothing_earlier="" if earlier else _why_nothing(tx, row),
@@ -157,7 +157,7 @@ def review(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) 
 
 
 def _earlier(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> Earlier | None:
-    if job.has_sensitive_variables:
+    if row.hides_inputs(job):
         return None
     return _own_run(tx, actor, row) or _other_request(tx, actor, row)
 
@@ -183,7 +183,7 @@ def _other_request(tx: Transaction, actor: Actor, row: ScheduledJob) -> Earlier 
     newest = Listing(limit=2, sort=("-approved_at",))
     found = tx.page(KIND, actor, newest, job_id=row.job_id, approval=ApprovalState.APPROVED).rows
     for other in found:
-        if other.id != row.id and other.approved_at is not None:
+        if other.id != row.id and other.approved_at is not None and not other.sensitive:
             return Earlier(
                 name=other.name,
                 approved_by=other.approved_by,
@@ -212,7 +212,7 @@ def _dry_runs(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> lis
     def dry_run(event: AuditEvent) -> DryRun:
         result_id = _result_of(event)
         result = results.get(result_id) if result_id else None
-        hidden = result is None or result.sensitive or job.has_sensitive_variables
+        hidden = result is None or result.sensitive or row.hides_inputs(job)
         has = None if result is None or hidden else result.inputs
         outdated = has is not None and dict(has) != {**row.inputs, "dryrun": True}
         return DryRun(by=event.actor, at=event.at, result=result, outdated=outdated)

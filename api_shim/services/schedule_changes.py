@@ -124,7 +124,7 @@ class ScheduleChanges:
         if edit.task_queue is not None or edit.job_queue is not None:
             found["queue"] = read_queue(job, edit.task_queue, edit.job_queue)
         if edit.inputs:
-            if job.has_sensitive_variables:
+            if case.row.hides_inputs(job):
                 raise Invalid({"data": [SENSITIVE]})
             found["inputs"] = self._code.validate(job, edit.data)
         return _Change(body=body, found=found, seen=seen)

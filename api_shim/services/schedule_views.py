@@ -39,6 +39,7 @@ from api_shim.services.authorization import (
     versions_of,
 )
 from api_shim.services.forecast import Forecast, due_within, forecast_of, forecasts, times_within
+from api_shim.services.user_names import as_written, referred_user
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import ownership, policy
 from approval_gate.constraints import Lookup, Op
@@ -194,7 +195,7 @@ class ScheduleViews:
 
 def _page(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Page[Sight]:
     policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
-    page: Page[ScheduledJob] = tx.page(KIND, actor, listing)
+    page: Page[ScheduledJob] = tx.page(KIND, actor, as_written(tx, listing))
     found = load_contexts(tx, page.rows, now)
     names = usernames(tx, [row.owner_id for row in page.rows])
     deletable = permitted_ids(tx, actor, Action.DELETE, KIND, [row.id for row in page.rows])
@@ -372,10 +373,11 @@ def _explain(
 
 
 def _subject(tx: Transaction, actor: Actor, about: Mapping[str, Any] | None) -> User:
-    caller = tx.get(User, id=actor.id)
-    if caller is not None and (about is None or about in ({"username": caller.username}, {"id": caller.id})):
-        return caller
-    found: User = get_authorized(tx, actor, Action.VIEW, ObjectType.USER, **(about or {"id": actor.id}))
+    by = about or {"id": actor.id}
+    named = referred_user(tx, by)
+    if named is not None and named.id == actor.id:
+        return named
+    found: User = get_authorized(tx, actor, Action.VIEW, ObjectType.USER, **by)
     return found
 
 

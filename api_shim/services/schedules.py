@@ -142,7 +142,8 @@ class Schedules:
         """
         now = self._clock()
         job = await self._store.read(partial(runnable_job, actor, job_ref))
-        asked = None if key is None else request_key(actor.id, key, [str(job.id), dict(request)], now)
+        whole = [str(job.id), dict(request)]
+        asked = None if key is None else request_key(actor.id, key, whole, now, self._store.fingerprint)
         if asked is not None and (before := await self._before(asked)):
             return before
         # Off the event loop: a large request is long to check, and the first one of a Job imports its module.

@@ -1,6 +1,10 @@
-"""Sensitive inputs at the start of a server: those that stand in clear are encrypted, and unreadable ones are told.
+"""Sensitive inputs that stand in clear are encrypted: of earlier versions, and from before their Job was marked.
 
-* Earlier versions stored them in clear. Only a run that is not over has any, so these runs are all that is looked at.
+* Earlier versions stored them in clear. Of runs, only one that is not over has any, so these are all that is looked at.
+* A Job can be marked as one that may have sensitive inputs after it was scheduled. Then the inputs of its scheduled
+  jobs, and of its runs that are not over, are encrypted too, and are no longer given to Prefect; an approval of them
+  stands. If the mark is taken away, those of scheduled jobs are as they were.
+* It is done after the mark has been committed, by whoever changed it, and else by the next start of a server.
 * What was in clear is then removed from the files of an SQLite database too.
 * With another key than they were encrypted with, their runs fail when they start. That is no reason for the server not
   to start, but the log says so.
@@ -10,15 +14,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
-from api_shim.domain.model import JobResult
+from api_shim.domain.approval import binding_of
+from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.store import SealedInputs, Store, Transaction
 from approval_gate.errors import Unavailable
 
 logger = logging.getLogger("signoff")
 
 BATCH = 200
+ONGOING = frozenset(status for status in Status if not status.final)
 LOST = (
     "The sensitive inputs of %d runs cannot be read, so these runs will fail: %s "
     "The key is derived from the one that signs the audit."
@@ -42,10 +49,77 @@ def prepare(store: Store) -> None:
             clear.append(result.id)
         elif why := _fault(result.inputs):
             lost.append(why)
-    if clear:
-        _encrypt(store, clear)
+    encrypted = [_encrypt(store, clear), *(follow_mark(store, job_id, rewrites=False) for job_id in _lagging(store))]
+    if any(encrypted):
+        _rewrite(store)
     if lost:
         logger.warning(LOST, len(lost), lost[0])
+
+
+def follow_mark(store: Store, job_id: UUID, *, rewrites: bool = True) -> bool:
+    """Encrypt what a Job has been given, if it may have sensitive inputs now; otherwise decrypt what is scheduled.
+
+    Args:
+        store: the store, with its key.
+        job_id: the id of the Job.
+        rewrites: whether to remove what was in clear from the files of the database too.
+
+    Returns:
+        whether anything has been encrypted.
+
+    Raises:
+        Unavailable: the store cannot be used.
+    """
+    with store.transaction(write=False) as tx:
+        job = tx.get(Job, id=job_id)
+        if job is None or not _lags(tx, job):
+            return False
+    with store.transaction() as tx:
+        for row in tx.all(ScheduledJob, order="id", lock=True, **_unlike(job)):
+            _follow(tx, row, job)
+        if job.has_sensitive_variables:
+            for result in tx.all(JobResult, order="id", lock=True, status=ONGOING, **_unlike(job)):
+                tx.change(result, sensitive=True, inputs=result.inputs)
+    if job.has_sensitive_variables and rewrites:
+        _rewrite(store)
+    return job.has_sensitive_variables
+
+
+def _lagging(store: Store) -> list[UUID]:
+    with store.transaction(write=False) as tx:
+        return [job.id for job in tx.all(Job, order="id") if _lags(tx, job)]
+
+
+def _lags(tx: Transaction, job: Job) -> bool:
+    """Say whether anything that a Job has been given is not kept as its mark says."""
+    unlike = _unlike(job)
+    return tx.exists(ScheduledJob, **unlike) or (
+        job.has_sensitive_variables and tx.exists(JobResult, status=ONGOING, **unlike)
+    )
+
+
+def _unlike(job: Job) -> dict[str, Any]:
+    return {"job_id": job.id, "sensitive": not job.has_sensitive_variables}
+
+
+def _follow(tx: Transaction, row: ScheduledJob, job: Job) -> None:
+    """Keep the inputs of a scheduled job as the mark of its Job says; what was approved of them stays approved."""
+    if isinstance(row.inputs, SealedInputs) and _fault(row.inputs):
+        # They stay hidden, and runs with them fail.
+        return
+    approved = row.approved
+    holds = approved is not None and approved.get("inputs") == binding_of(row, job)["inputs"]
+    # A run that is held is shown anew; another one is replaced, for Prefect changes no parameters of it.
+    outdated = row.one_off and not row.is_spent and not row.awaits_decision
+    tx.change(
+        row,
+        sensitive=job.has_sensitive_variables,
+        inputs=dict(row.inputs),
+        run_outdated=row.run_outdated or outdated,
+        version=row.version + 1,
+    )
+    if approved is not None and (again := tx.get(ScheduledJob, id=row.id)) is not None:
+        tx.change(again, approved={**approved, "inputs": binding_of(again, job)["inputs"] if holds else ""})
 
 
 def _with_inputs(store: Store) -> Iterator[JobResult]:
@@ -67,17 +141,21 @@ def _fault(inputs: SealedInputs) -> str:
     return ""
 
 
-def _encrypt(store: Store, ids: list[UUID]) -> None:
+def _encrypt(store: Store, ids: list[UUID]) -> bool:
     for start in range(0, len(ids), BATCH):
         with store.transaction() as tx:
             _encrypt_some(tx, ids[start : start + BATCH])
-    try:
-        store.rewrite()
-    except Unavailable as error:
-        logger.warning(LEFT, error)
+    return bool(ids)
 
 
 def _encrypt_some(tx: Transaction, ids: list[UUID]) -> None:
     for result in tx.all(JobResult, order="id", lock=True, id=ids):
         if result.inputs is not None and not isinstance(result.inputs, SealedInputs):
             tx.change(result, inputs=result.inputs)
+
+
+def _rewrite(store: Store) -> None:
+    try:
+        store.rewrite()
+    except Unavailable as error:
+        logger.warning(LEFT, error)

@@ -1,19 +1,23 @@
 """The names of users over time: take one, give it up, find who is called so, and who counts as whom.
 
 * Every name that an account takes is kept, with when it had it. The rules are in ``approval_gate.identity``.
-* A user is found by their name exactly as it is written, or else by its normal form, if only one user has that.
+* A user is found by their name exactly as it is written, or else by its normal form, if only one user has that. So is
+  one that a reference or a filter names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from api_shim.domain.accounts import User, UserName
+from api_shim.domain.query import Condition, Listing
 from api_shim.store import Duplicate, Transaction
 from approval_gate import errors
+from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Invalid
 from approval_gate.identity import LONGEST_NAME, NameHistory, may_take, normal_form
 from approval_gate.model import Allowed, Denied
@@ -74,6 +78,37 @@ def user_called(tx: Transaction, name: str, *, lock: bool = False) -> User | Non
         return exact
     alike = tx.all(UserName, normal=normal_form(name), until=None)
     return tx.get(User, id=alike[0].user_id, lock=lock) if len(alike) == 1 else None
+
+
+def referred_user(tx: Transaction, by: Mapping[str, Any], *, lock: bool = False) -> User | None:
+    """Return the user that a reference identifies; None if there is none.
+
+    Args:
+        tx: the transaction.
+        by: their id, or their name in whatever letters.
+        lock: whether to lock the user until the transaction ends.
+    """
+    name = by.get("username")
+    return tx.get(User, lock=lock, **by) if name is None else user_called(tx, name, lock=lock)
+
+
+def as_written(tx: Transaction, listing: Listing) -> Listing:
+    """Return what is asked of a list, where it names users, with their names as these are written.
+
+    Args:
+        tx: the transaction.
+        listing: what is asked.
+    """
+
+    def test(asked: Any) -> Any:
+        if not isinstance(asked, Lookup) or asked.op is not Op.IN or not asked.path.endswith("username"):
+            return asked
+        return replace(asked, value=tuple(user.username if (user := user_called(tx, it)) else it for it in asked.value))
+
+    def condition(each: Condition) -> Condition:
+        return replace(each, tests=tuple(map(test, each.tests)))
+
+    return replace(listing, where=tuple(map(condition, listing.where)))
 
 
 def history_of(tx: Transaction, accounts: Collection[UUID], names: Iterable[str]) -> NameHistory:

@@ -31,7 +31,7 @@ from api_shim.store.locks import ServerLocks
 from api_shim.store.notices import Notices
 from api_shim.store.postgresql import UNREACHABLE, is_postgresql
 from api_shim.store.seal import Seal
-from api_shim.store.sealed_inputs import InputsKey
+from api_shim.store.sealed_inputs import NO_KEY, InputsKey
 from api_shim.store.sql_filters import FOUND
 from api_shim.store.transaction import Transaction
 from approval_gate.errors import GateError, Invalid, Unavailable
@@ -70,7 +70,8 @@ class Store:
     Attributes:
         seal: what proves the audit from outside the database. Without it only an audit that has never been signed can
             be written.
-        inputs_key: what sensitive inputs are encrypted with. Without it none can be written, or read.
+        inputs_key: what sensitive inputs are encrypted with. Without it none can be written, or read, nor
+            fingerprints be made.
         locks: what other servers of the same database are kept from doing at the same time.
         notices: what those and this one tell each other; None where there can be no others.
 
@@ -203,6 +204,16 @@ class Store:
             raise Unavailable(f"The store cannot be written anew: {error}.") from error
         finally:
             connection.close()
+
+    def fingerprint(self, text: str) -> str:
+        """Return what a text is recognised by, and cannot be guessed from without the key.
+
+        Raises:
+            Unavailable: there is no key.
+        """
+        if self.inputs_key is None:
+            raise Unavailable(NO_KEY)
+        return self.inputs_key.fingerprint(text)
 
     def close(self) -> None:
         """Close every connection; what is locked is free then."""

@@ -7,12 +7,15 @@
 * They are text in a column whose other values are objects, so that neither can be taken for the other.
 * What is read from the store stays encrypted until somebody looks into it. If it cannot be read, that is
   ``Unavailable`` for who needs these inputs, and for nobody else.
-* Neither the key nor the inputs are in a repr or an error.
+* What must be recognised and not be read has a fingerprint, made with another derived key: nobody without it can guess
+  what has a fingerprint, however short that is.
+* Neither the keys nor the inputs are in a repr or an error.
 """
 
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -24,10 +27,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from api_shim.domain.model import Encrypted
 from approval_gate.errors import Unavailable
 
 SCHEME = "1"
-PURPOSE = b"signoff sensitive inputs"
+PURPOSE, RECOGNISING = b"signoff sensitive inputs", b"signoff fingerprints"
 KEY_BYTES, NAME_BYTES, NONCE_BYTES = 32, 8, 12
 
 OTHER_KEY = "The inputs of this run are encrypted with another key than this server has; request the run anew."
@@ -36,18 +40,22 @@ NO_KEY = "Sensitive inputs can be neither kept nor read without the key of the s
 
 
 class InputsKey:
-    """The key that encrypts inputs.
+    """The key that encrypts inputs, and makes fingerprints.
 
     Args:
         secret: what it is derived from: the key that signs the audit.
     """
 
     def __init__(self, secret: bytes) -> None:
-        derive = HKDF(SHA256(), KEY_BYTES + NAME_BYTES, salt=None, info=PURPOSE)
-        derived = derive.derive(secret)
+        derived = HKDF(SHA256(), KEY_BYTES + NAME_BYTES, salt=None, info=PURPOSE).derive(secret)
         self._cipher = AESGCM(derived[:KEY_BYTES])
         # Tells keys apart, and nothing of the key.
         self._name = derived[KEY_BYTES:].hex()
+        self._recognising = HKDF(SHA256(), KEY_BYTES, salt=None, info=RECOGNISING).derive(secret)
+
+    def fingerprint(self, text: str) -> str:
+        """Return 64 hexadecimal digits that are the same for the same text."""
+        return hmac.digest(self._recognising, text.encode(errors="surrogatepass"), "sha256").hex()
 
     def seal(self, row_id: UUID, inputs: Mapping[str, Any]) -> str:
         """Return inputs encrypted, for the row of this id."""
@@ -75,10 +83,11 @@ class InputsKey:
 
 
 def _bound_to(row_id: UUID) -> bytes:
+    # Of whichever table: no two rows have one id.
     return b"signoff job result " + row_id.bytes
 
 
-class SealedInputs(Mapping[str, Any]):
+class SealedInputs(Encrypted):
     """The inputs of a row, encrypted until they are looked into, which may raise ``Unavailable``.
 
     Args:
@@ -87,11 +96,11 @@ class SealedInputs(Mapping[str, Any]):
         key: the key; None if there is none.
     """
 
-    __slots__ = ("_clear", "_key", "_row_id", "_text")
+    __slots__ = ("_clear", "_key", "_row_id")
 
     def __init__(self, row_id: UUID, text: str, key: InputsKey | None) -> None:
+        super().__init__(text)
         self._row_id = row_id
-        self._text = text
         self._key = key
         self._clear: Mapping[str, Any] | None = None
 
@@ -99,7 +108,7 @@ class SealedInputs(Mapping[str, Any]):
         if self._key is None:
             raise Unavailable(NO_KEY)
         if self._clear is None:
-            self._clear = self._key.open(self._row_id, self._text)
+            self._clear = self._key.open(self._row_id, self.text)
         return self._clear
 
     def __getitem__(self, name: str) -> Any:

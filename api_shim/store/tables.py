@@ -241,6 +241,7 @@ scheduled_jobs = Table(
     Column("crontab", String(255), nullable=False),
     flag("immediate"),
     Column("inputs", JSON, nullable=False),
+    flag("sensitive"),
     Column("queue", String(255), nullable=False),
     Column("description", Text, nullable=False),
     flag("enabled"),

@@ -6,7 +6,7 @@
 * Events to be recorded are kept until the transaction ends and written last, so that those who write at once wait
   for each other at the end of the chain only, and in no circle. The new head is signed with them; after a head that
   the key has not signed nothing is recorded, so that nobody's forgery is ever signed over.
-* The inputs of sensitive job results go in and come out encrypted (``sealed_inputs``); no other value is looked at.
+* The inputs of what is sensitive go in and come out encrypted (``sealed_inputs``); no other value is looked at.
 * What leaves something for Prefect to follow is told to the other servers, where there can be some.
 * A statement that is asked again and again is built once, with parameters: SQLAlchemy takes longer to build it and to
   recognise it than SQLite takes to answer it.
@@ -95,6 +95,7 @@ _INSERT: Mapping[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
 AT_ONCE = 5_000
 """How many ids one query asks for: databases limit the values of a query."""
 
+WITH_INPUTS = (JobResult, ScheduledJob)
 FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in TABLES}
 KEYS = {kind: tuple(column.name for column in table.primary_key) for kind, table in TABLES.items()}
 
@@ -323,7 +324,7 @@ class Transaction:
 
     def _stored_inputs(self, thing: Any) -> Any:
         """Return the inputs of a value as the database keeps them."""
-        if not isinstance(thing, JobResult) or not thing.sensitive or thing.inputs is None:
+        if not thing.sensitive or thing.inputs is None:
             return thing.inputs
         if self._inputs_key is None:
             raise Unavailable(NO_KEY)
@@ -331,7 +332,7 @@ class Transaction:
 
     def _value(self, kind: type[T], row: Mapping[Any, Any]) -> T:
         """Return a row as a value of its kind."""
-        if kind is JobResult and isinstance(text := row["inputs"], str):
+        if kind in WITH_INPUTS and isinstance(text := row["inputs"], str):
             row = {**row, "inputs": SealedInputs(row["id"], text, self._inputs_key)}
         return kind(**row)
 

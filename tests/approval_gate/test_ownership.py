@@ -214,7 +214,7 @@ def approved(by: Identity, approval: ApprovalState = ApprovalState.APPROVED) -> 
     ],
 )
 def test_whose_takeover_ends_the_approval(it: RequestFacts, reason: str) -> None:
-    assert lapse(ME, "alice", it) == reason
+    assert lapse(ME, "alice", it.approval, it.approver) == reason
 
 
 # Changing

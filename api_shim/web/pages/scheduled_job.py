@@ -171,15 +171,16 @@ def _why_no_edit(found: Detail) -> str:
 
 def _inputs(found: Detail) -> list[tuple[str, Any]]:
     """Return the labels and values of the inputs; none if the Job may have sensitive ones."""
-    job, inputs = found.case.job, found.case.row.inputs
-    shown = [] if job.has_sensitive_variables else fields_of(job)
-    return [(field.label, edit_form.told(field, inputs.get(field.variable))) for field in shown]
+    job, row = found.case.job, found.case.row
+    shown = [] if row.hides_inputs(job) else fields_of(job)
+    return [(field.label, edit_form.told(field, row.inputs.get(field.variable))) for field in shown]
 
 
 def _fields(found: Detail) -> list[Field]:
     """Return the fields of the inputs; none if the visitor may not view or change them."""
-    hidden = found.case.job.has_sensitive_variables or not found.allows("change_inputs")
-    return [] if hidden else fields_of(found.case.job)
+    job = found.case.job
+    hidden = found.case.row.hides_inputs(job) or not found.allows("change_inputs")
+    return [] if hidden else fields_of(job)
 
 
 def _present(row: ScheduledJob, fields: list[Field]) -> set[str]:

@@ -156,7 +156,7 @@ class Serializer:
             enabled=row.enabled,
             failure=row.failure,
             args=[],
-            kwargs={} if job.has_sensitive_variables else dict(row.inputs),
+            kwargs={} if row.hides_inputs(job) else dict(row.inputs),
             queue=row.queue,
             job_queue=self._queue(row.queue),
             celery_kwargs={"queue": row.queue},

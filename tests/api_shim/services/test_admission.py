@@ -653,6 +653,27 @@ def test_every_firing_of_what_was_approved_goes_and_says_so(world: World) -> Non
     assert [result.approval["by"] for result in world.results()] == ["bob", "bob", "bob"]
 
 
+BY_OWNER = "alice has approved this and owns it now, so someone else must approve it."
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        pytest.param({"approved_by": "bob", "by_owner": True}, id="by their account, called otherwise then"),
+        pytest.param({"approved_by": "ALICE"}, id="by their name, with an account that was removed"),
+    ],
+)
+def test_an_approval_that_the_owner_has_given_does_not_count(world: World, to: dict[str, Any]) -> None:
+    """Earlier versions let it stand when they took over what they had approved."""
+    by = world.owner.id if to.pop("by_owner", False) else None
+    once, hourly = (world.approve(each(approval=ApprovalState.PENDING)) for each in (world.one_off, world.recurring))
+    for row in (once, hourly):
+        world.change(row, approved_by_id=by, **to)
+    assert world.ask(run_of(once)) == Hold(BY_OWNER, returns=True)
+    assert world.ask(run_of(hourly)) == Refuse(BY_OWNER, recorded=True, returns=True)
+    assert [world.now(row).approval for row in (once, hourly)] == [ApprovalState.PENDING] * 2
+
+
 def test_a_one_off_whose_code_changed_after_the_approval_is_held_and_back_in_the_queue(store: Store) -> None:
     world = World(store, code_digest=OLD, approval_required=True)
     scheduled = world.approve(world.one_off(approval=ApprovalState.PENDING))

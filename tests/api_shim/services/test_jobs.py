@@ -12,10 +12,10 @@ from uuid import uuid4
 import pytest
 
 from api_shim.domain.audit import EventType
-from api_shim.domain.model import OVERRIDABLE, Job, queue_id
+from api_shim.domain.model import OVERRIDABLE, Job, ScheduledJob, queue_id
 from api_shim.services.jobs import BOTH_FLAGS, JobCatalogue, JobCode
 from api_shim.services.running_servers import ThisServer
-from api_shim.store import Store
+from api_shim.store import SealedInputs, Store
 from approval_gate.constraints import UNLIMITED
 from approval_gate.errors import Forbidden, Invalid, NotFound, NotRunnable
 from approval_gate.model import Action, Actor, Grant, ObjectType
@@ -488,6 +488,30 @@ def test_code_that_changes_switches_nothing_off_by_itself(
     (job,) = recorded(few, definition(**before)).values()
     change(few, job, body)
     assert recorded(few, definition(**after))["pack.BackUp"].approval_off == mark
+
+
+# Whose inputs may be sensitive
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        pytest.param(lambda few, job: change(few, job, {"has_sensitive_variables": True}), id="by a person"),
+        pytest.param(lambda few, _: few.record([definition(has_sensitive_variables=True)]), id="by its code"),
+    ],
+)
+def test_what_was_scheduled_before_a_job_is_marked_is_encrypted_then(
+    few: JobCatalogue, mark: Callable[[JobCatalogue, Job], Any]
+) -> None:
+    (job,) = recorded(few, definition()).values()
+    with few._store.transaction() as tx:
+        tx.add(row := make_scheduled(job, None, inputs={"password": "rosebud"}))
+    mark(few, job)
+    with few._store.transaction(write=False) as tx:
+        found = tx.get(ScheduledJob, id=row.id)
+    assert found is not None
+    assert isinstance(found.inputs, SealedInputs)
+    assert dict(found.inputs) == row.inputs
 
 
 # The audit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,7 +14,8 @@ from api_shim.domain.model import JobResult, RequestKey, ScheduledJob
 from api_shim.parsing.run_request import RunRequest
 from api_shim.services.request_keys import DELETED, KEPT, LONGEST, OTHER_REQUEST, read_key, request_key
 from api_shim.services.schedules import Accepted
-from approval_gate.errors import Conflict, Invalid
+from api_shim.store import InputsKey
+from approval_gate.errors import Conflict, Invalid, Unavailable
 from approval_gate.model import Actor
 from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants
 from tests.factories import NOW, make_user
@@ -112,10 +114,30 @@ def test_wherever_a_request_dies_asking_again_makes_it_one(plants: Plants) -> No
 
 
 def test_nothing_of_a_request_is_kept_that_could_be_guessed_from() -> None:
-    user, at = uuid4(), NOW
-    one, other = (request_key(user, key, ["j", {"password": "x"}], at) for key in ("k", "l"))
-    assert one.request != other.request
-    assert one == request_key(user, "k", ["j", {"password": "x"}], at)
+    def kept(key: str, secret: bytes) -> RequestKey:
+        return request_key(user, key, ["j", {"password": "x"}], NOW, InputsKey(secret).fingerprint)
+
+    user = uuid4()
+    ours, theirs = b"i" * 32, b"j" * 32
+    assert kept("k", ours) == kept("k", ours)
+    every = [kept(key, secret) for key in ("k", "l") for secret in (ours, theirs)]
+    assert len({each.request for each in every}) == len({each.key for each in every}) == 4
+
+
+def test_without_the_key_of_the_store_none_is_kept(plants: Plants) -> None:
+    plant = plants.ready()
+    plant.store.inputs_key = None
+    with pytest.raises(Unavailable):
+        ask(plant, "k")
+    assert made(plant) == []
+
+
+def test_one_that_an_earlier_version_has_kept_is_not_recognised(plants: Plants) -> None:
+    plant = plants.ready()
+    key = hashlib.sha256(b"k").hexdigest()
+    plant.add(RequestKey(user_id=plant.user.id, key=key, request="0" * 64, created=plant.now))
+    ask(plant, "k")
+    assert len(made(plant)) == 1
 
 
 @pytest.mark.parametrize("header", ["k", "x" * LONGEST, "8e03978e-40d5-43e8-bc93-6894a57f9324", 'quoted "text"'])

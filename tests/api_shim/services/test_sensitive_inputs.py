@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api_shim.domain.model import JobResult, Status
+from api_shim.domain.approval import binding_of, stale
+from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
+from api_shim.domain.recurrence import Interval
 from api_shim.services import sensitive_inputs
-from api_shim.services.sensitive_inputs import prepare
+from api_shim.services.sensitive_inputs import follow_mark, prepare
 from api_shim.store import InputsKey, SealedInputs, Store
-from tests.factories import make_job, make_result
+from approval_gate.admission import Go, Refuse
+from approval_gate.lifecycle import ApprovalState
+from tests.api_shim.plant import HOUR, Plant, Plants
+from tests.factories import make_job, make_result, make_scheduled
 
 WORD = "rosebud"
 INPUTS = {"password": WORD}
@@ -52,10 +57,10 @@ def test_what_stood_in_clear_is_encrypted_once(store: Store, caplog: pytest.LogC
     prepare(store)
     sealed = [result for result in found(store) if isinstance(result.inputs, SealedInputs)]
     assert [dict(result.inputs or {}) for result in sealed] == [INPUTS] * 5
-    texts = {result.inputs._text for result in sealed if isinstance(result.inputs, SealedInputs)}
+    texts = {result.inputs.text for result in sealed if isinstance(result.inputs, SealedInputs)}
     caplog.clear()
     prepare(store)
-    assert {result.inputs._text for result in found(store) if isinstance(result.inputs, SealedInputs)} == texts
+    assert {result.inputs.text for result in found(store) if isinstance(result.inputs, SealedInputs)} == texts
     assert caplog.records == []
 
 
@@ -90,3 +95,170 @@ def test_what_another_key_encrypted_is_told_and_is_no_reason_not_to_start(
     [record] = caplog.records
     assert record.getMessage().startswith("The sensitive inputs of 3 runs cannot be read, so these runs will fail: ")
     assert sum(isinstance(result.inputs, SealedInputs) for result in found(store)) == 5
+
+
+# What was scheduled before its Job was marked
+
+
+def scheduled_before(store: Store, **to: Any) -> tuple[Job, ScheduledJob]:
+    """Keep what was scheduled, and mark its Job then."""
+    job = make_job()
+    row = make_scheduled(job, None, **{"inputs": INPUTS, **to})
+    with store.transaction() as tx:
+        tx.add(job)
+        tx.add(row)
+        return tx.change(job, has_sensitive_variables=True), row
+
+
+def now_of(store: Store, row: ScheduledJob) -> ScheduledJob:
+    with store.transaction(write=False) as tx:
+        found = tx.get(ScheduledJob, id=row.id)
+    assert found is not None
+    return found
+
+
+def in_the_database(store: Store) -> str:
+    with store._engine.connect() as connection:
+        return str(connection.execute(text("SELECT inputs, approved FROM scheduled_jobs")).all())
+
+
+def test_the_inputs_of_what_is_scheduled_are_encrypted_when_its_job_is_marked(store: Store) -> None:
+    job, row = scheduled_before(store)
+    other = scheduled_before(store)[1]
+    assert follow_mark(store, job.id)
+    found = now_of(store, row)
+    assert isinstance(found.inputs, SealedInputs)
+    assert (found.sensitive, found.version, dict(found.inputs), found.parameters) == (True, 2, INPUTS, {})
+    assert now_of(store, other) == other, "of another Job"
+    assert not follow_mark(store, job.id), "once"
+    assert now_of(store, row).version == 2
+    prepare(store)
+    assert WORD not in in_the_database(store), "what nobody had encrypted the next start does"
+
+
+def test_when_the_mark_is_taken_away_they_are_as_they_were(store: Store) -> None:
+    job, row = scheduled_before(store)
+    follow_mark(store, job.id)
+    with store.transaction() as tx:
+        tx.change(job, has_sensitive_variables=False)
+    assert not follow_mark(store, job.id)
+    found = now_of(store, row)
+    assert (found.inputs, found.sensitive, found.version) == (INPUTS, False, 3)
+
+
+def test_what_was_approved_stays_approved_and_its_hash_tells_nothing(store: Store) -> None:
+    job, row = scheduled_before(store, approval=ApprovalState.APPROVED, approved_by="bob")
+    bound = binding_of(row, job)
+    with store.transaction() as tx:
+        tx.change(row, approved=bound)
+    follow_mark(store, job.id)
+    found = now_of(store, row)
+    assert found.approved is not None
+    assert stale(found, job) == ""
+    assert found.approved["inputs"] != bound["inputs"], "from a hash of the inputs themselves they could be guessed"
+    with store.transaction() as tx:
+        tx.change(job, has_sensitive_variables=False)
+    follow_mark(store, job.id)
+    assert now_of(store, row).approved == bound
+
+
+def test_what_was_not_approved_as_it_is_does_not_become_so(store: Store) -> None:
+    job, row = scheduled_before(store, approval=ApprovalState.APPROVED, approved_by="bob")
+    with store.transaction() as tx:
+        tx.change(row, approved={**binding_of(row, job), "inputs": "0" * 64})
+    follow_mark(store, job.id)
+    assert stale(now_of(store, row), job) == "The inputs changed after bob approved it."
+
+
+def test_those_of_another_key_stay_hidden_whatever_the_mark_says(store: Store) -> None:
+    job, row = scheduled_before(store)
+    follow_mark(store, job.id)
+    store.inputs_key = InputsKey(b"j" * 32)
+    with store.transaction() as tx:
+        job = tx.change(job, has_sensitive_variables=False)
+    follow_mark(store, job.id)
+    found = now_of(store, row)
+    assert (found.hides_inputs(job), found.parameters) == (True, {})
+    assert stale(found, job) == ""
+
+
+def test_runs_that_are_not_over_are_encrypted_too(store: Store) -> None:
+    kept(store, 1, sensitive=False)
+    kept(store, 1, sensitive=False, status=Status.SUCCESS)
+    with store.transaction() as tx:
+        jobs = [tx.change(job, has_sensitive_variables=True) for job in tx.all(Job)]
+    assert sorted(follow_mark(store, job.id) for job in jobs) == [False, True]
+    assert {result.status: result.sensitive for result in found(store)} == {Status.PENDING: True, Status.SUCCESS: False}
+
+
+def test_what_stood_in_clear_while_it_was_scheduled_is_in_no_file_afterwards(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    job, _ = scheduled_before(sqlite_store)
+    follow_mark(sqlite_store, job.id)
+    assert not any(WORD.encode() in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.fixture
+def plant(plants: Plants) -> Plant:
+    return plants.ready()
+
+
+def mark(plant: Plant) -> None:
+    plant.change(plant.job, has_sensitive_variables=True)
+    follow_mark(plant.store, plant.job.id)
+    plant.tick()
+
+
+def test_prefect_is_no_longer_given_them_and_every_firing_has_them(plant: Plant) -> None:
+    plant.recurring(inputs=INPUTS)
+    plant.tick()
+    plant.now += HOUR
+    taken = plant.engine.make_firing(plant.own_id(), plant.now)
+    plant.engine.set_state(taken.id, "RUNNING", "Running", started=plant.now)
+    mark(plant)
+    [own] = plant.own().values()
+    assert own.parameters == {}
+    assert plant.work(taken) == Go(), "one that a worker had taken before"
+    plant.now += HOUR
+    assert plant.work(plant.engine.make_firing(plant.own_id(), plant.now)) == Go()
+    assert {result.sensitive for result in plant.all(JobResult)} == {True}
+    assert {result.inputs for result in plant.all(JobResult)} == {None}, "they are forgotten when it is over"
+
+
+def test_a_run_that_waits_for_its_time_is_replaced_by_one_without_them(plant: Plant) -> None:
+    plant.one_off(inputs=INPUTS)
+    plant.tick()
+    assert [run.parameters for run in plant.unended()] == [INPUTS]
+    mark(plant)
+    assert [run.parameters for run in plant.unended()] == [{}]
+    plant.now += HOUR
+    plant.work_off()
+    assert plant.only(JobResult).status is Status.SUCCESS
+
+
+@pytest.mark.parametrize("interval", [Interval.FUTURE, Interval.HOURLY])
+def test_a_firing_whose_inputs_cannot_be_read_fails_with_that_reason(plant: Plant, interval: Interval) -> None:
+    plant._scheduled(inputs=INPUTS, interval=interval)
+    mark(plant)
+    plant.store.inputs_key = InputsKey(b"j" * 32)
+    if interval is Interval.HOURLY:
+        plant.engine.make_firing(plant.own_id(), plant.now + HOUR)
+    plant.now += HOUR
+    [run] = plant.waiting()
+    answer = plant.work(run)
+    assert isinstance(answer, Refuse)
+    result = plant.only(JobResult)
+    assert (result.status, result.traceback) == (Status.FAILURE, answer.reason)
+
+
+def test_one_that_nobody_made_a_run_for_fails_likewise_and_the_loop_goes_on(plant: Plant) -> None:
+    plant.recurring(inputs=INPUTS)
+    mark(plant)
+    plant.store.inputs_key = InputsKey(b"j" * 32)
+    plant.tick(hours=1, minutes=5)
+    result = plant.only(JobResult)
+    assert (result.status, result.released) == (Status.FAILURE, True)
+    assert result.traceback is not None
+    assert "another key" in result.traceback
+    plant.check_in_line()

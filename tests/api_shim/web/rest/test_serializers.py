@@ -63,6 +63,7 @@ def test_inputs_of_sensitive_jobs_are_kept(sensitive: bool, shown: dict[str, Any
     wire = Serializer(ROOT, {job.id: job})
     assert wire.job_result(make_result(job, None, inputs=SECRET, sensitive=sensitive)).task_kwargs == shown
     assert wire.scheduled_job(make_scheduled(job, None, inputs=SECRET)).kwargs == shown
+    assert wire.scheduled_job(make_scheduled(job, None, inputs=SECRET, sensitive=True)).kwargs == {}
 
 
 def test_an_owner_who_is_gone_is_null_and_one_who_is_there_a_link() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ import pytest
 from api_shim.domain.ports import Announcement
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.policy import REUSED_BY_SUPERUSERS
-from tests.acceptance.people import FAR, People, unique
+from tests.acceptance.people import FAR, RESULTS, SCHEDULES, People, unique
 from tests.api_shim.in_process import InProcess
 from tests.live import eventually
 
@@ -349,6 +349,64 @@ def test_a_name_that_was_given_up_is_given_again_by_a_superuser_only(
         told = clerk.post(USERS, json={"username": gone, "reuse_name": True})
         assert (told.status_code, told.json()) == (403, {"detail": REUSED_BY_SUPERUSERS})
     assert admin.post(USERS, json={"username": gone, "reuse_name": True}).status_code == 201
+
+
+def _page_of(path: str, field: str = "user") -> Callable[[httpx.Client, str, str], set[str]]:
+    def found(client: httpx.Client, name: str, _row: str) -> set[str]:
+        return {row["id"] for row in client.get(path, params={field: name}).raise_for_status().json()["results"]}
+
+    return found
+
+
+def _shown(client: httpx.Client, name: str, _row: str) -> Any:
+    return client.get(f"{USERS}{name}/").json().get("id")
+
+
+def _changed(client: httpx.Client, name: str, _row: str) -> Any:
+    return client.patch(f"{USERS}{name}/", json={"is_active": True}).json().get("id")
+
+
+def _given_a_permission(client: httpx.Client, name: str, _row: str) -> Any:
+    given = {"name": unique("see"), "object_types": ["extras.job"], "actions": ["view"], "users": [name]}
+    return [user["id"] for user in client.post(PERMISSIONS, json=given).json()["users"] if isinstance(user, dict)]
+
+
+def _explained(client: httpx.Client, name: str, row: str) -> Any:
+    return client.get(f"{SCHEDULES}{row}/explain/", params={"user": name}).json().get("user", {}).get("id")
+
+
+def _given(client: httpx.Client, name: str, row: str) -> Any:
+    answer = client.post(f"{SCHEDULES}{row}/transfer/", json={"user": name})
+    return answer.status_code, answer.json().get("detail")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(_shown, id="in the address, to see them"),
+        pytest.param(_changed, id="in the address, to change them"),
+        pytest.param(_given_a_permission, id="who is given a permission"),
+        pytest.param(_explained, id="whom something is explained for"),
+        pytest.param(_given, id="whom something is given to"),
+        pytest.param(_page_of(USERS, "username"), id="in a filter of users"),
+        pytest.param(_page_of(USERS, "username__n"), id="in a filter of other users"),
+        pytest.param(_page_of(TOKENS), id="in a filter of tokens"),
+        pytest.param(_page_of(SCHEDULES), id="in a filter of scheduled jobs"),
+        pytest.param(_page_of("/api/extras/approval-queue/"), id="in a filter of the queue"),
+        pytest.param(_page_of(RESULTS), id="in a filter of job results"),
+    ],
+)
+def test_a_user_is_meant_in_whatever_letters_their_name_is_written(
+    admin: httpx.Client, people: People, asked: Callable[[httpx.Client, str, str], Any]
+) -> None:
+    name = people.add()
+    row = people.scheduled("Greet", name, unique("theirs"), approval=ApprovalState.PENDING)
+    people.result("Greet", user_id=UUID(people.id_of(name)))
+    wide = "".join(chr(ord(c) + 0xFEE0) for c in name)
+    as_it_is = asked(admin, name, row)
+    assert as_it_is
+    assert [asked(admin, other, row) for other in (name.upper(), wide)] == [as_it_is] * 2
+    assert asked(admin, f"{name}x", row) != as_it_is
 
 
 def test_a_list_is_sorted_and_comes_in_pages(admin: httpx.Client) -> None:
