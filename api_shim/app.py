@@ -30,10 +30,12 @@ from api_shim.reconcile.wake_queue import Wake, WorkQueue
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
+from api_shim.services.gauges import Gauges
 from api_shim.services.jobs import JobCatalogue, JobCode
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
+from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.results import Results
 from api_shim.services.run_credentials import RunCredentials
@@ -95,6 +97,7 @@ def build(
     zone: str,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     wake_workers: Callable[[], None] = lambda: None,
+    free_disk: Callable[[], int] | None = None,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -105,13 +108,16 @@ def build(
         zone: IANA name of the server's time zone.
         sleep: waits for so many seconds, where somebody is slowed.
         wake_workers: wakes the workers that this server can wake, when another server has set a run to start.
+        free_disk: returns how many bytes are left where data is kept.
     """
     projection = Reconciler(store, engine, clock)
     load = Load()
     queue = WorkQueue(projection.follow, clock, load)
     served = ServedQueues(engine, clock)
     run_status = RunStatus(store, engine, queue, clock)
-    services = _use_cases(store, engine, projection, queue.wake, served, clock, zone)
+    loop = BackgroundLoop(store, engine, projection, queue, served, run_status, clock)
+    readiness = Readiness(store, served, loop.ticked, free_disk, clock)
+    services = _use_cases(store, engine, projection, queue.wake, served, readiness, clock, zone)
     tokens = TokenAccess(store, clock, sleep)
     sessions = Sessions(store, clock, tokens.note, sleep)
     return Application(
@@ -123,7 +129,7 @@ def build(
         queue=queue,
         served=served,
         others=OtherServers(store, queue.wake, wake_workers),
-        loop=BackgroundLoop(store, engine, projection, queue, served, run_status, clock),
+        loop=loop,
         pages=create_pages(services, sessions, clock),
     )
 
@@ -134,6 +140,7 @@ def _use_cases(
     projection: Reconciler,
     wake: Wake,
     served: ServedQueues,
+    readiness: Readiness,
     clock: Callable[[], datetime],
     zone: str,
 ) -> Services:
@@ -161,7 +168,9 @@ def _use_cases(
         run_credentials=RunCredentials(store, engine, refusals, clock),
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
         schedules=schedules,
+        gauges=Gauges(store, served, clock),
         queries=Queries(store, engine),
+        readiness=readiness,
         refusals=refusals,
     )
 

@@ -15,6 +15,7 @@ import sys
 import typer
 
 from api_shim.cli import accounts, approvals, audit, jobs, result, schedule
+from api_shim.cli.config import config
 from api_shim.cli.console import fail
 from api_shim.cli.run import run
 from api_shim.cli.up import up
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(worker)
+app.command()(config)
 app.command()(run)
 app.command()(approvals.queue)
 app.command()(approvals.approve)

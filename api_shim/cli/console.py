@@ -15,17 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from api_shim.services.audit_signing import open_store
-from api_shim.settings import Settings, private_files, utc_now
+from api_shim.settings import private_files, read_settings, utc_now
 from api_shim.store import Store
 from approval_gate.errors import GateError
 
 Home = Annotated[Path | None, typer.Option(help="The folder with all data of the server.", envvar="SIGNOFF_HOME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-
-
-def read_settings(home: Path | None) -> Settings:
-    """Return the settings, with the home folder of the command if it has one."""
-    return Settings() if home is None else Settings(home=home.expanduser().absolute())
 
 
 @contextmanager

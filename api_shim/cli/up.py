@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import logging.config
 import os
 import secrets
 import signal
@@ -34,9 +35,10 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api_shim.app import Application, build, create_app
-from api_shim.cli.console import Home, read_settings, say
+from api_shim.cli.console import Home, say
 from api_shim.cli.jobs_user import checked_user
 from api_shim.domain.audit import LocalAdministrator
+from api_shim.logs import LogFormat, log_config
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_server import (
     collecting_aside,
@@ -50,12 +52,23 @@ from api_shim.prefect_api.prefect_server import (
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
 from api_shim.services.jobs import JobCatalogue
-from api_shim.settings import WORKER, Settings, machine_name, private_files, server_zone, system_user, utc_now
+from api_shim.settings import (
+    WORKER,
+    Settings,
+    machine_name,
+    private_files,
+    read_settings,
+    server_zone,
+    system_user,
+    utc_now,
+)
 from api_shim.store import Duty, Store
 from api_shim.web.gateway import Gateway
 from api_shim.web.origins import Origins, read_origin
 from api_shim.web.prefect_writes import OneWriter
 from api_shim.web.proxies import BehindProxies, read_networks
+from api_shim.web.request_ids import Identified
+from api_shim.web.request_log import Logged
 from api_shim.worker.process import Way, WorkerOptions
 from api_shim.worker.supervisor import WorkerProcess
 from api_shim.worker.wake import Notifier, NotifiesWorkers, overhearing_polls
@@ -114,8 +127,8 @@ def up(
     home: Home = None,
 ) -> None:
     """Start the server: the REST API, the pages, Prefect with its UI, and a worker."""
-    log_to_terminal()
     settings = read_settings(home)
+    log_to_terminal(settings.log_format)
     check_port(host, port)
     with private_files() as umask:
         close(settings)
@@ -134,11 +147,9 @@ def leave() -> NoReturn:
     os._exit(0)
 
 
-def log_to_terminal() -> None:
-    """Print the ``signoff`` log; Prefect configures its own."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    logger.addHandler(handler)
+def log_to_terminal(form: LogFormat) -> None:
+    """Have the log written, before Prefect is imported, which arranges its own by what there is."""
+    logging.config.dictConfig(log_config(form))
 
 
 def check_port(host: str, port: int) -> None:
@@ -205,6 +216,7 @@ def worker_of(settings: Settings, worker: Worker, limit: int, umask: int) -> Wor
         grace=WORKER_GRACE,
         jobs_user=user,
         attached=True,
+        log_format=settings.log_format,
     )
     return WorkerProcess(options, umask=umask)
 
@@ -215,8 +227,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     proxies, configured = read_networks(settings.proxies), read_origin(settings.origin)
     origin, internal = origin_of(host, port), f"prefect:{secrets.token_urlsafe(32)}"
     admin, account = administered(settings, store)
-    public = configured or origin
-    set_environment(home=settings.home, origin=origin, public=public, internal=internal, worker=account)
+    set_environment(home=settings.home, origin=origin, public=configured or origin, internal=internal, worker=account)
     found = discovered(settings)
     say("Starting Prefect (the first start takes about ten seconds) …")
     prefect = create_prefect_app()
@@ -227,10 +238,10 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
 
     async def opened() -> None:
         await worker_there(engine, worker)
-        announce(public, new_keys(admin, application.services.catalogue if demo else None))
+        announce(configured or origin, new_keys(admin, application.services.catalogue if demo else None))
         start.close()
 
-    application = build(store, engine, clock=utc_now, zone=server_zone(), wake_workers=notifier.notify)
+    application = built(settings, store, engine, notifier)
     shim = create_app(application, found.jobs.values(), partial(checked, prefect, client, engine))
     front = Gateway(
         shim=shim,
@@ -249,7 +260,20 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
-        Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port).run()
+        door = BehindProxies(Identified(Logged(front)), proxies)
+        Up(door, shim, worker, opened, settings.log_format, host=host, port=port).run()
+
+
+def built(settings: Settings, store: Store, engine: PrefectOrchestrator, notifier: Notifier) -> Application:
+    """Return the connected objects of this server."""
+    return build(
+        store,
+        engine,
+        clock=utc_now,
+        zone=server_zone(),
+        wake_workers=notifier.notify,
+        free_disk=settings.free_disk,
+    )
 
 
 def starting(store: Store, patience: float = STARTS_WITHIN) -> ExitStack:
@@ -343,6 +367,7 @@ class Up(uvicorn.Server):
         shim: the REST API, whose lifespan runs Prefect.
         worker: executes the runs; None for no worker.
         opened: called when the server and the worker are ready.
+        log_format: for whom it logs.
         host: the address to listen on.
         port: the port to listen on.
     """
@@ -353,6 +378,7 @@ class Up(uvicorn.Server):
         shim: FastAPI,
         worker: WorkerProcess | None,
         opened: Callable[[], Awaitable[None]],
+        log_format: LogFormat,
         *,
         host: str,
         port: int,
@@ -361,6 +387,7 @@ class Up(uvicorn.Server):
             front,
             host=host,
             port=port,
+            log_config=log_config(log_format),
             log_level="error",
             access_log=False,
             # BehindProxies does this, for trusted proxies only.
