@@ -34,10 +34,12 @@ from api_shim.reconcile.wake_queue import NOW, Kind, Wake, WorkQueue
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
+from api_shim.services.gauges import Gauges
 from api_shim.services.jobs import JobCatalogue, JobCode
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
+from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.results import Results
 from api_shim.services.run_credentials import RunCredentials
@@ -116,6 +118,7 @@ def build(
     wake_workers: Callable[[], None] = lambda: None,
     parts: Part = ALL,
     server: ThisServer | None = None,
+    free_disk: Callable[[], int] | None = None,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -128,6 +131,7 @@ def build(
         wake_workers: wakes the workers that this server can wake, when another server has set a run to start.
         parts: what of the application this process has.
         server: what this server tells the others of itself; None for the only one.
+        free_disk: returns how many bytes are left where data is kept.
     """
     projection = Reconciler(store, engine, clock)
     load = Load()
@@ -136,7 +140,9 @@ def build(
     run_status = RunStatus(store, engine, queue, clock)
     follows = Part.SERVICES in parts
     wake = queue.wake if follows else leave_to_others
-    services = _use_cases(store, engine, projection, wake, served, clock, zone, server)
+    loop = BackgroundLoop(store, engine, projection, queue, served, run_status, clock)
+    readiness = Readiness(store, served, loop.ticked, free_disk, clock)
+    services = _use_cases(store, engine, projection, wake, served, readiness, clock, zone, server)
     tokens = TokenAccess(store, clock, sleep)
     sessions = Sessions(store, clock, tokens.note, sleep)
     return Application(
@@ -149,7 +155,7 @@ def build(
         queue=queue,
         served=served,
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
-        loop=BackgroundLoop(store, engine, projection, queue, served, run_status, clock),
+        loop=loop,
         pages=create_pages(services, sessions, clock),
     )
 
@@ -164,6 +170,7 @@ def _use_cases(
     projection: Reconciler,
     wake: Wake,
     served: ServedQueues,
+    readiness: Readiness,
     clock: Callable[[], datetime],
     zone: str,
     server: ThisServer | None,
@@ -192,7 +199,9 @@ def _use_cases(
         run_credentials=RunCredentials(store, engine, refusals, clock),
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
         schedules=schedules,
+        gauges=Gauges(store, served, clock),
         queries=Queries(store, engine),
+        readiness=readiness,
         refusals=refusals,
     )
 

@@ -29,6 +29,7 @@ from uuid import UUID
 from api_shim.domain.model import NEVER, Job, ScheduledJob
 from api_shim.domain.ports import GOING, HELD, DeploymentSpec, Orchestrator, Run
 from api_shim.domain.recurrence import Interval
+from api_shim.metrics import REPAIRS
 from api_shim.reconcile.approval_form import waiting_name
 from api_shim.reconcile.audit_heads import AuditHeads
 from api_shim.reconcile.desired_state import base_deployment, own_deployment
@@ -96,15 +97,21 @@ class BackgroundLoop:
         self._began = clock()
         self._swept: datetime | None = None
         self._refreshed: datetime | None = None
+        self._ticked: datetime | None = None
 
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
+            self._ticked = self._clock()
             try:
                 await self.tick()
             except Exception:
                 logger.exception("The reconcile loop failed and goes on.")
             await asyncio.sleep(TICK)
+
+    def ticked(self) -> datetime | None:
+        """Return when the last tick began; None where this loop is not run."""
+        return self._ticked
 
     async def tick(self) -> None:
         """Do once what is due."""
@@ -141,6 +148,7 @@ class BackgroundLoop:
     async def _sweep(self, now: datetime) -> None:
         deployments = await self._engine.deployments()
         for thing in await self._store.read(partial(self._astray, deployments)):
+            REPAIRS.labels("deployment").inc()
             self._queue.retry(*thing)
         await self._sweep_one_offs(now)
         await self._sweep_runs(now)
@@ -202,7 +210,10 @@ class BackgroundLoop:
         taken_by = await self._taken_by(run, known, now)
         lease = known.lease or taken_by
         orphaned = lease != "" and self._served.has_gone(lease)
-        match recovery_action(run, known, now, self._began, alone=alone, taken_by=taken_by, orphaned=orphaned):
+        action = recovery_action(run, known, now, self._began, alone=alone, taken_by=taken_by, orphaned=orphaned)
+        if action is not RecoveryAction.LEAVE:
+            REPAIRS.labels(action).inc()
+        match action:
             case RecoveryAction.END:
                 await self._engine.end(run.id, "CRASHED", "Crashed", GONE)
             case RecoveryAction.CANCEL:

@@ -6,6 +6,7 @@ Each setting is an environment variable:
 * ``SIGNOFF_DATABASE_URL``: the database. Default: an SQLite file in the home folder.
 * ``SIGNOFF_DB_UPGRADE``: ``auto``, by whatever opens an older database; or ``manual``, by ``signoff db upgrade`` alone,
   and until then nothing starts. Default: ``auto``.
+* ``SIGNOFF_DATABASE_URL_FILE``: a file that has the address of the database, in place of ``SIGNOFF_DATABASE_URL``.
 * ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
 * ``SIGNOFF_JOBS_GONE_AFTER``: how many seconds after it was last heard of a server counts as there, of which the Jobs
   are. Default: 900.
@@ -17,6 +18,7 @@ Each setting is an environment variable:
   server listens on (``web.origins``).
 * ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` headers are trusted,
   separated by commas. Default: none.
+* ``SIGNOFF_LOG_FORMAT``: ``console``, or ``json`` for programs (``logs``). Default: ``console``.
 
 ``SIGNOFF_URL`` and ``SIGNOFF_TOKEN`` are settings of the client (``api_shim.client.transport``).
 """
@@ -27,21 +29,23 @@ import os
 import pwd
 import re
 import secrets
+import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Literal
 
 import tzlocal
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api_shim.keys import new_key
-from approval_gate.errors import Unavailable
+from approval_gate.errors import Invalid, Unavailable
 
 WORKER = "signoff-worker"
 """The user name of the embedded worker."""
@@ -63,14 +67,49 @@ class Upgrade(StrEnum):
     MANUAL = "manual"
 
 
+OURS = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
+SECRETS = frozenset({"database_url", "token"})
+"""The settings whose values nobody is shown. Beside each there is one, ``…_file``, that names a file which has it."""
+
+
+def told_in_files(told: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the secrets that are in files.
+
+    Args:
+        told: by name.
+
+    Raises:
+        ValueError: a file cannot be read or is empty, or the secret is there twice; with a sentence that has no secret.
+    """
+    named = {name: path for name in SECRETS if (path := told.get(f"{name}_file"))}
+    return told | {name: _secret_in(Path(path), name, told) for name, path in named.items()}
+
+
+def _secret_in(path: Path, name: str, told: Mapping[str, Any]) -> str:
+    setting = f"SIGNOFF_{name.upper()}"
+    if told.get(name):
+        raise ValueError(f"Set either {setting} or {setting}_FILE, not both.")
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ValueError(f"{setting}_FILE: {path} cannot be read: {why}.") from None
+    if not secret:
+        raise ValueError(f"{setting}_FILE: {path} is empty.")
+    return secret
+
+
 class Settings(BaseSettings):
     """The settings, read from the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True)
+    model_config = OURS
+
+    from_files = model_validator(mode="before")(told_in_files)
 
     home: Path = Field(default_factory=lambda: Path.home() / ".signoff")
     database_url: SecretStr | None = None
     db_upgrade: Upgrade = Upgrade.AUTO
+    database_url_file: Path | None = None
     jobs: str = "flows.examples"
     jobs_gone_after: int = Field(default=900, ge=180)
     pool: str = "signoff"
@@ -78,6 +117,7 @@ class Settings(BaseSettings):
     audit_key_file: Path | None = None
     origin: str = ""
     trusted_proxies: str = ""
+    log_format: Literal["console", "json"] = "console"
 
     @property
     def store_url(self) -> str:
@@ -100,7 +140,17 @@ class Settings(BaseSettings):
     def kept_from_jobs(self) -> list[Path]:
         """The files and folders that Jobs of another user must not be able to use."""
         _, is_file, database = self.store_url.partition("sqlite:///")
-        return [self.home, *filter(None, [self.audit_key_file]), *([Path(database)] if is_file else [])]
+        return [
+            self.home,
+            *filter(None, [self.audit_key_file, self.database_url_file]),
+            *([Path(database)] if is_file else []),
+        ]
+
+    def free_disk(self) -> int:
+        """Return how many bytes are left where data is kept: in the home folder, and beside an SQLite database."""
+        _, is_file, database = self.store_url.partition("sqlite:///")
+        folders = {self.home, *([Path(database).parent] if is_file else [])}
+        return min(shutil.disk_usage(folder).free for folder in folders)
 
     def close_home(self) -> bool:
         """Close what is in the home folder to other users, as ``make_home`` does the folder itself.
@@ -183,6 +233,37 @@ class Settings(BaseSettings):
         if not AUDIT_KEY.fullmatch(text):
             raise Unavailable(f"The audit's key {path} is not one: it needs {2 * AUDIT_KEY_BYTES} hexadecimal digits.")
         return bytes.fromhex(text)
+
+
+def read_settings(home: Path | None = None) -> Settings:
+    """Return the settings of the environment.
+
+    Args:
+        home: a home folder in place of the environment's.
+
+    Raises:
+        Invalid: one of them cannot be read; the sentence does not repeat it.
+    """
+    with readable_settings():
+        return Settings() if home is None else Settings(home=home.expanduser().absolute())
+
+
+@contextmanager
+def readable_settings() -> Iterator[None]:
+    """Say in sentences which settings cannot be read, while this is entered.
+
+    Raises:
+        Invalid: one cannot be read; the sentence does not repeat it.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        raise Invalid(" ".join(_fault(each["loc"], each["msg"]) for each in error.errors())) from None
+
+
+def _fault(place: tuple[int | str, ...], what: str) -> str:
+    what = what.removeprefix("Value error, ").removesuffix(".")
+    return f"SIGNOFF_{str(place[0]).upper()}: {what}." if place else f"{what}."
 
 
 def write_file(path: Path, text: str, *, replace: bool = True) -> None:

@@ -35,7 +35,10 @@ class Action(StrEnum):
 
 
 class ObjectType(StrEnum):
-    """A type of objects that a permission can cover (contract 8); ``prefect`` is Prefect's own API."""
+    """A type of objects that a permission can cover (contract 8); ``prefect`` is Prefect's own API.
+
+    ``signoff.metrics`` are the metrics of the server.
+    """
 
     JOB = "extras.job"
     SCHEDULED_JOB = "extras.scheduledjob"
@@ -47,6 +50,7 @@ class ObjectType(StrEnum):
     TOKEN = "users.token"  # noqa: S105 - the name of a type, not a secret
     PERMISSION = "users.objectpermission"
     PREFECT = "prefect"
+    METRICS = "signoff.metrics"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

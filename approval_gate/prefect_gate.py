@@ -101,7 +101,8 @@ class Gate:
         try:
             # A Job's result may have lone surrogates, which UTF-8 cannot encode; they must not lose the outcome.
             content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
-            headers = {"Content-Type": "application/json"}
+            # By this the server's log and its audit tell which of their lines are about this run.
+            headers = {"Content-Type": "application/json", "X-Request-ID": f"run-{self._run.id}"}
             answer = self._client.request("POST", f"/signoff/{path}/", content=content, headers=headers)
             answer.raise_for_status()
             decoded: dict[str, Any] = answer.json()

@@ -30,6 +30,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/client/client.py": {"clock"},  # how long somebody has waited
     "api_shim/cli/up.py": {"chance"},  # the password of Prefect's own clients
     "api_shim/cli/jobs_user.py": {"environment"},  # what runs as another user are given
+    "api_shim/cli/config.py": {"environment"},  # it shows what Prefect is told there
     "api_shim/cli/worker.py": {"environment"},  # where Prefect is, and where Jobs are imported from
     "api_shim/worker/prefect_calls.py": {"chance"},  # the id of a transition, as Prefect's own client makes it
     "api_shim/worker/prefect_ways.py": {"chance", "clock"},  # names, and the heartbeats of workers that have gone
@@ -44,6 +45,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/services/user_names.py": {"chance"},  # ids
     "api_shim/store/migrations/versions/0015_names_over_time.py": {"chance"},  # ids
     "api_shim/services/sessions.py": {"chance"},  # keys of sessions
+    "api_shim/web/request_ids.py": {"chance"},  # ids of requests
     "api_shim/web/pages/sign_in.py": {"chance"},  # what ties a form to its page
     "api_shim/services/jobs.py": {"chance"},  # ids
     "api_shim/services/schedules.py": {"chance"},  # ids
@@ -85,8 +87,10 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/rest/prefect_paths.py": "tests/acceptance/test_bypass.py",
     "api_shim/web/deps.py": "tests/api_shim/web/rest/test_contract_2_conventions.py",
     "api_shim/web/rest/admission.py": "tests/api_shim/web/rest/test_access.py",
+    "api_shim/web/rest/operation.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/web/rest/meta.py": "tests/api_shim/web/rest/test_contract_2_conventions.py",
     "api_shim/web/rest/users.py": "tests/api_shim/web/rest/test_users.py",
+    "api_shim/prefect_api/prefect_profile.py": "tests/api_shim/cli/test_config.py",
     # Calls are tested by one table, and where they are carried out by both who do that.
     "api_shim/client/operations/approvals.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/jobs.py": "tests/api_shim/calls/test_calls.py",

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL)
-JOB, START, ASK, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, TESTS = BLOCKS
+JOB, START, ASK, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, METRICS, TESTS = BLOCKS
 [ANSWER] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
 DEFINITIONS = ASK[: ASK.index("; }\n") + 4]
 """What the first lines typed define, and the later ones use."""
@@ -248,6 +248,14 @@ def test_workers_elsewhere_get_an_account_with_a_key(reader: Reader) -> None:
     said = reader.types(WORKERS)
     assert re.search(r"^  PREFECT_API_AUTH_STRING=builder:signoff_[0-9A-Za-z]{36}$", said, re.MULTILINE)
     assert "`signoff worker --pool signoff`" in said
+
+
+def test_prometheus_reads_the_metrics_with_a_token_of_its_own(reader: Reader) -> None:
+    (key,) = re.findall(r"^signoff_[0-9A-Za-z]{36}$", reader.types(METRICS), re.MULTILINE)
+    address = f"http://127.0.0.1:{reader.port}/signoff/metrics"
+    told = httpx.get(address, headers={"Authorization": f"Bearer {key}"})
+    assert (told.status_code, httpx.get(address).status_code) == (200, 403)
+    assert 'signoff_decision_age_seconds_count{outcome="approved"}' in told.text
 
 
 def test_every_setting_is_explained_and_no_other() -> None:

@@ -15,6 +15,7 @@ import sys
 import typer
 
 from api_shim.cli import accounts, approvals, audit, backup, db, jobs, result, schedule, worker_token
+from api_shim.cli.config import config
 from api_shim.cli.console import fail
 from api_shim.cli.prune import prune
 from api_shim.cli.roles import server, services
@@ -33,6 +34,7 @@ app.command()(up)
 app.command()(server)
 app.command()(services)
 app.command()(worker)
+app.command()(config)
 app.command()(run)
 app.command()(prune)
 app.command()(approvals.queue)

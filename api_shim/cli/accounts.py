@@ -12,14 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
-from api_shim.cli.console import AsJson, Home, at_terminal, opened, read_settings, say, show
+from api_shim.cli.console import AsJson, Home, at_terminal, opened, say, show
 from api_shim.cli.times import local_time, read_duration
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.run_request import read_time
 from api_shim.services.account_admin import AccountAdmin, Left
 from api_shim.services.given_approvals import Approvals
-from api_shim.settings import server_zone, system_user, utc_now
+from api_shim.settings import read_settings, server_zone, system_user, utc_now
 from approval_gate.errors import Invalid
 
 users = typer.Typer(no_args_is_help=True, help="Manage users.")

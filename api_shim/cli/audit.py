@@ -12,13 +12,13 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from api_shim.cli.console import AsJson, Home, opened, read_settings, say, show
+from api_shim.cli.console import AsJson, Home, opened, say, show
 from api_shim.cli.times import local_time
 from api_shim.domain.audit import AuditEvent, LocalAdministrator, shape
 from api_shim.domain.audit_export import read_export
 from api_shim.services.audit_signing import accept
 from api_shim.services.audit_trail import AuditTrail
-from api_shim.settings import OWNER_FILE, system_user, utc_now
+from api_shim.settings import OWNER_FILE, read_settings, system_user, utc_now
 from approval_gate.errors import Invalid, Unavailable
 
 app = typer.Typer(no_args_is_help=True, help="Show, verify and export the audit trail: who did what, and when.")

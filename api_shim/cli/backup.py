@@ -13,12 +13,12 @@ from typing import Annotated
 
 import typer
 
-from api_shim.cli.console import Home, progress, read_settings, say
+from api_shim.cli.console import Home, progress, say
 from api_shim.cli.up import locked
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.prefect_api.prefect_server import database_url
 from api_shim.services import backups
-from api_shim.settings import Settings, private_files, system_user, utc_now
+from api_shim.settings import Settings, private_files, read_settings, system_user, utc_now
 from api_shim.store import Store, dump_command, file_of
 
 app = typer.Typer(no_args_is_help=True, help="Back up the databases and keys of a server, and restore them.")

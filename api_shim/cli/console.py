@@ -10,32 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from api_shim.services.audit_signing import open_store
-from api_shim.settings import Settings, private_files, utc_now
+from api_shim.settings import private_files, read_settings, utc_now
 from api_shim.store import Store
 from approval_gate.errors import GateError, Invalid
 
 Home = Annotated[Path | None, typer.Option(help="The folder with all data of the server.", envvar="SIGNOFF_HOME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-
-
-def read_settings(home: Path | None) -> Settings:
-    """Return the settings, with the home folder of the command if it has one.
-
-    Raises:
-        Invalid: a setting has a value that it cannot have; the sentence does not repeat it.
-    """
-    try:
-        return Settings() if home is None else Settings(home=home.expanduser().absolute())
-    except ValidationError as error:
-        [first, *_] = error.errors(include_input=False, include_url=False, include_context=False)
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise Invalid(f"SIGNOFF_{name} cannot be read: {first['msg']}.") from None
 
 
 @contextmanager

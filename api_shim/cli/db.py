@@ -13,9 +13,9 @@ from typing import Annotated
 
 import typer
 
-from api_shim.cli.console import AsJson, Home, agreed, read_settings, say, show
+from api_shim.cli.console import AsJson, Home, agreed, say, show
 from api_shim.cli.up import locked
-from api_shim.settings import private_files
+from api_shim.settings import private_files, read_settings
 from api_shim.store import Store, revisions, taken_back
 
 app = typer.Typer(no_args_is_help=True, help="Check, upgrade and downgrade the tables of signoff's database.")

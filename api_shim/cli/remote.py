@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from api_shim.cli.console import at_terminal, fail, say, show
 from api_shim.client.client import Shim
-from api_shim.client.transport import Environment
+from api_shim.client.transport import read_environment
 from approval_gate.errors import GateError, Invalid
 
 M = TypeVar("M", bound=BaseModel)
@@ -56,7 +56,7 @@ def read_token() -> str:
     Raises:
         Invalid: no token is set, and there is no terminal for a prompt.
     """
-    token = Environment().token
+    token = read_environment().token
     if token is None and not at_terminal():
         raise Invalid("Set SIGNOFF_TOKEN to your token; there is no terminal here to ask for it.")
     # The prompt is on standard error, so that scripts can read the output.

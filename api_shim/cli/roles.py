@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 
 from api_shim.app import Part, working
-from api_shim.cli.console import Home, read_settings, say
+from api_shim.cli.console import Home, say
 from api_shim.cli.up import (
     SHARED,
     Connected,
@@ -37,7 +37,7 @@ from api_shim.cli.up import (
 )
 from api_shim.prefect_api.prefect_server import collecting_aside
 from api_shim.services.audit_signing import check_end, open_store
-from api_shim.settings import Settings, private_files, utc_now
+from api_shim.settings import Settings, private_files, read_settings, utc_now
 from api_shim.store import Store
 from api_shim.web.origins import read_origin
 from approval_gate.errors import Unavailable
@@ -72,8 +72,8 @@ def one_of_several(home: Path | None) -> Iterator[tuple[Settings, Store]]:
     Raises:
         Unavailable: several processes cannot share the store, or it cannot be used.
     """
-    log_to_terminal()
     settings = read_settings(home)
+    log_to_terminal(settings.log_format)
     if settings.store_url.startswith("sqlite"):
         raise Unavailable(SHARED.format(name="SIGNOFF_DATABASE_URL"))
     with private_files():

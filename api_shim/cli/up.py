@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import logging.config
 import os
 import secrets
 import signal
@@ -38,9 +39,10 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api_shim.app import ALL, Application, Part, build, create_app
-from api_shim.cli.console import Home, read_settings, say
+from api_shim.cli.console import Home, say
 from api_shim.cli.jobs_user import checked_user
 from api_shim.domain.audit import LocalAdministrator
+from api_shim.logs import LogFormat, log_config
 from api_shim.prefect_api.prefect_backing import Backing, backing
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_server import (
@@ -56,12 +58,23 @@ from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.running_servers import ThisServer
-from api_shim.settings import WORKER, Settings, machine_name, private_files, server_zone, system_user, utc_now
+from api_shim.settings import (
+    WORKER,
+    Settings,
+    machine_name,
+    private_files,
+    read_settings,
+    server_zone,
+    system_user,
+    utc_now,
+)
 from api_shim.store import Duty, Store, place_of
 from api_shim.web.gateway import Gateway
 from api_shim.web.origins import Origins, read_origin
 from api_shim.web.prefect_writes import WritesAgain
 from api_shim.web.proxies import BehindProxies, read_networks
+from api_shim.web.request_ids import Identified
+from api_shim.web.request_log import Logged
 from api_shim.worker.process import Way, WorkerOptions
 from api_shim.worker.supervisor import WorkerProcess
 from api_shim.worker.wake import Notifier, NotifiesWorkers, overhearing_polls
@@ -129,8 +142,8 @@ def up(
     home: Home = None,
 ) -> None:
     """Start the server: the REST API, the pages, Prefect with its UI, and a worker."""
-    log_to_terminal()
     settings = read_settings(home)
+    log_to_terminal(settings.log_format)
     check_port(host, port)
     with private_files() as umask:
         close(settings)
@@ -149,11 +162,9 @@ def leave() -> NoReturn:
     os._exit(0)
 
 
-def log_to_terminal() -> None:
-    """Print the ``signoff`` log; Prefect configures its own."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    logger.addHandler(handler)
+def log_to_terminal(form: LogFormat) -> None:
+    """Have the log written, before Prefect is imported, which arranges its own by what there is."""
+    logging.config.dictConfig(log_config(form))
 
 
 def check_port(host: str, port: int) -> None:
@@ -224,6 +235,7 @@ def worker_of(settings: Settings, worker: Worker, limit: int, umask: int) -> Wor
         grace=WORKER_GRACE,
         jobs_user=user,
         attached=True,
+        log_format=settings.log_format,
     )
     return WorkerProcess(options, umask=umask)
 
@@ -277,7 +289,8 @@ def serve(
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
-        Up(BehindProxies(front, proxies), shim, worker, opened, host=host, port=port).run()
+        door = BehindProxies(Identified(Logged(front)), proxies)
+        Up(door, shim, worker, opened, settings.log_format, host=host, port=port).run()
 
 
 def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, worker: str = "") -> str:
@@ -317,6 +330,7 @@ def connected(settings: Settings, store: Store, parts: Part, internal: str) -> C
         wake_workers=notifier.notify,
         parts=parts,
         server=this_server(settings, store),
+        free_disk=settings.free_disk,
     )
     return Connected(
         application=application,
@@ -463,6 +477,7 @@ class Up(uvicorn.Server):
         shim: the REST API, whose lifespan runs Prefect.
         worker: executes the runs; None for no worker.
         opened: called when the server and the worker are ready.
+        log_format: for whom it logs.
         host: the address to listen on.
         port: the port to listen on.
     """
@@ -473,6 +488,7 @@ class Up(uvicorn.Server):
         shim: FastAPI,
         worker: WorkerProcess | None,
         opened: Callable[[], Awaitable[None]],
+        log_format: LogFormat,
         *,
         host: str,
         port: int,
@@ -481,6 +497,7 @@ class Up(uvicorn.Server):
             front,
             host=host,
             port=port,
+            log_config=log_config(log_format),
             log_level="error",
             access_log=False,
             # BehindProxies does this, for trusted proxies only.

@@ -14,9 +14,10 @@ from typing import Annotated
 
 import typer
 
-from api_shim.cli.console import Home, read_settings
+from api_shim.cli.console import Home
 from api_shim.cli.jobs_user import checked_user
 from api_shim.prefect_api.prefect_server import path_of_jobs
+from api_shim.settings import read_settings
 from api_shim.worker.process import HOME, Way, WorkerOptions
 from api_shim.worker.supervisor import COMMAND
 from approval_gate.errors import Invalid
@@ -54,6 +55,7 @@ def worker(
         limit=limit,
         way=way,
         jobs_user=checked_user(settings),
+        log_format=settings.log_format,
     )
     os.environ |= {"PYTHONPATH": path_of_jobs(), HOME: options.home}
     # In place of this process, which has much imported that a worker does not need.

@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from api_shim.cli.accounts import administering
-from api_shim.cli.console import Home, read_settings, say
+from api_shim.cli.console import Home, say
 from api_shim.cli.up import origin_of
 from api_shim.services.account_admin import AccountAdmin
-from api_shim.settings import utc_now
+from api_shim.settings import read_settings, utc_now
 from api_shim.web.origins import read_origin
 from approval_gate.errors import Conflict
 from approval_gate.identity import normal_form

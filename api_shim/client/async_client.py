@@ -21,13 +21,13 @@ from api_shim.client.operations import jobs as of_jobs
 from api_shim.client.operations import scheduled_jobs as of_scheduled
 from api_shim.client.protocol import HttpRequest, Operation, Sleep, UnexpectedResponse
 from api_shim.client.transport import (
-    Environment,
     check_private,
     content_of,
     find_token,
     opened,
     options,
     read_address,
+    read_environment,
     stranger,
     undelivered,
 )
@@ -76,7 +76,7 @@ class AsyncShim:
         insecure: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        address = read_address(Environment().url if url is None else url)
+        address = read_address(read_environment().url if url is None else url)
         key = find_token(token)
         check_private(address, insecure=insecure)
         self._open(address, key, transport)

@@ -20,18 +20,18 @@ from starlette.types import Receive, Scope, Send
 
 from api_shim.app import build, create_app
 from api_shim.client.transport import (
-    Environment,
     PrefectEnvironment,
     check_private,
     opened,
     read_address,
+    read_environment,
     trusts_environment,
 )
 from api_shim.prefect_api.prefect_client import RemoteOrchestrator
 from api_shim.services.audit_signing import open_store
 from api_shim.services.authentication import INACTIVE, Unauthenticated, actor_of
 from api_shim.services.user_names import user_called
-from api_shim.settings import WORKER, Settings, server_zone, utc_now
+from api_shim.settings import WORKER, Settings, read_settings, server_zone, utc_now
 from api_shim.store import Transaction
 from api_shim.web.gateway import as_called
 from approval_gate.errors import GateError, Unavailable
@@ -73,10 +73,10 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         Raises:
             Unavailable: the folder is not the home folder of a server.
         """
-        settings = Settings() if home is None else Settings(home=Path(home).expanduser().absolute())
+        settings = read_settings(None if home is None else Path(home))
         if settings.database_url is None and not (settings.home / "signoff.db").exists():
             raise Unavailable(f"The folder {settings.home} is not the home folder of a signoff server.")
-        address = read_address(Environment().url if url is None else url)
+        address = read_address(read_environment().url if url is None else url)
         return cls(settings, username, address, to_prefect(settings, address))
 
     async def _as_user(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,8 +4,8 @@
 * No error message contains a token, or a URL that may contain a password.
 * Refusals and failed connections raise the errors of ``approval_gate.errors``, with a sentence; sentences by field are
   in ``detail``.
-* The environment variables are ``SIGNOFF_URL`` and ``SIGNOFF_TOKEN``, and for Prefect ``PREFECT_API_URL`` and
-  ``PREFECT_API_AUTH_STRING``.
+* The environment variables are ``SIGNOFF_URL`` and ``SIGNOFF_TOKEN`` or ``SIGNOFF_TOKEN_FILE``, and for Prefect
+  ``PREFECT_API_URL`` and ``PREFECT_API_AUTH_STRING``.
 
 Contract 2.
 """
@@ -16,12 +16,14 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api_shim.settings import OURS, readable_settings, told_in_files
 from approval_gate.errors import (
     Conflict,
     Forbidden,
@@ -197,12 +199,25 @@ class Environment(BaseSettings):
     Args:
         url: the URL of the server.
         token: the user's key; not validated here, so that no error repeats it.
+        token_file: a file that has it.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True)
+    model_config = OURS
 
+    from_files = model_validator(mode="before")(told_in_files)
     url: str = HERE
     token: Any = Field(default=None, repr=False)
+    token_file: Path | None = None
+
+
+def read_environment() -> Environment:
+    """Return the settings of the client.
+
+    Raises:
+        Invalid: one of them cannot be read; the sentence does not repeat it.
+    """
+    with readable_settings():
+        return Environment()
 
 
 class PrefectEnvironment(BaseSettings):
@@ -236,7 +251,7 @@ def find_token(token: str | None) -> str:
     Raises:
         Invalid: the token is missing, empty or has invalid characters.
     """
-    found = Environment().token if token is None else token
+    found = read_environment().token if token is None else token
     if found is None:
         raise Invalid("Give a token, or set SIGNOFF_TOKEN.")
     return check_key(str(found).strip() if token is None else token)

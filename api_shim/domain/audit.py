@@ -8,6 +8,7 @@
 * Events contain comments, and what settings and accounts were and are; but no inputs and no secrets.
 * A Job whose need for approval is switched has an event for that alone, which names everybody who may approve it.
 * What was refused again and again is one event with a count.
+* What a request has done names that request, by which its lines in the log are found.
 * A local administrator has no account; they are named after the user of the operating system.
 * Every event is sent to Prefect as ``signoff.<act>``, so that automations can notify people.
 """
@@ -211,6 +212,16 @@ def scheduled_job_event(
         deployment_id=scheduled.deployment_id,
         data={name: value for name, value in data.items() if value},
     )
+
+
+def of_request(event: AuditEvent, request_id: str) -> AuditEvent:
+    """Return an event as what a request has done; as it is if there is none.
+
+    Args:
+        event: it.
+        request_id: the id of the request; empty for what happened by itself.
+    """
+    return replace(event, data={**event.data, "request_id": request_id}) if request_id else event
 
 
 Changes = Mapping[str, Mapping[str, Any]]

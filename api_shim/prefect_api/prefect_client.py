@@ -29,6 +29,7 @@ from uuid import UUID
 import httpx
 
 from api_shim.domain.ports import Announcement, ApprovalForm, Claim, DeploymentSpec, LogLine, Run, RunSpec, ScheduleSpec
+from api_shim.domain.request_id import current_request
 from api_shim.prefect_api.prefect_json import (
     AWAITING,
     KEYS,
@@ -95,12 +96,25 @@ class PrefectHttp:
 def _decoded(method: str, path: str, answer: httpx.Response) -> Json:
     if answer.is_success:
         return answer.json() if answer.content else None
-    # Prefect refused what we wrote: ours to mend, so the words go to the log and not to the person.
-    logger.error("Prefect refused %s %s: %s %s", method, path, answer.status_code, answer.text[:500])
+    # Prefect refused what we wrote: ours to mend, so the reason goes to the log and not to the person.
+    logger.error("Prefect refused %s %s: %s %s", method, path, answer.status_code, _reason(answer))
     raise Unavailable("Prefect refused what it was asked; the server's log says why.")
 
 
+def _reason(answer: httpx.Response) -> str:
+    """Return what Prefect found wrong, and where; without its words, which repeat what it was sent, inputs too."""
+    try:
+        said = answer.json()
+    except ValueError:
+        return ""
+    faults = said.get("exception_detail") if isinstance(said, dict) else None
+    found = [fault for fault in faults if isinstance(fault, dict)] if isinstance(faults, list) else []
+    return "; ".join(f"{'.'.join(map(str, fault.get('loc', ())))}: {fault.get('type')}" for fault in found)[:500]
+
+
 CHECK = "signoff-self-check"
+REQUEST = "signoff.request-id"
+"""The label of a run that has the id of the HTTP request that asked for it."""
 REMOVED = "What this run belonged to was removed by signoff."
 WORKER_SILENT_AFTER = timedelta(seconds=60)
 WAITING = ("SCHEDULED", "PAUSED")
@@ -258,6 +272,7 @@ class PrefectOrchestrator(PrefectHttp):
             "state": state,
             # Somebody who resumes it past us would else have its failure executed twice: Prefect counts wrong then.
             "empirical_policy": {"retries": -1},
+            **_labelled(current_request()),
         }
 
     async def find_run(self, key: str) -> UUID | None:
@@ -365,6 +380,11 @@ class PrefectOrchestrator(PrefectHttp):
     async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
         body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "sort": "TIMESTAMP_ASC"}
         return [read_line(row) async for row in self._pages("/logs/filter", body, after)]
+
+
+def _labelled(request_id: str) -> dict[str, Json]:
+    """Return the label of a run by which the request is found that has asked for it; none where no request has."""
+    return {"labels": {REQUEST: request_id}} if request_id else {}
 
 
 def _is_served(queue: Mapping[str, Json]) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -20,6 +21,7 @@ from api_shim.domain.accounts import User
 from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times, nominal_time, times_within
+from api_shim.metrics import MISSED
 from api_shim.store import Transaction
 from approval_gate.admission import SUPERSEDED
 from approval_gate.errors import Unavailable
@@ -187,6 +189,7 @@ def record_missed(
     results = [replace(new_result(None, job, row, firing, owner, now), released=True) for firing in missed]
     tx.add(*(replace(each, **ending(each, Status.REVOKED, now), traceback=SUPERSEDED) for each in results))
     tx.change(row, recorded_until=min((until, *claimed)))
+    tx.afterwards(partial(MISSED.inc, len(results)))
 
 
 def record_catch_up(

@@ -29,7 +29,9 @@ AT_ONCE = 200
 WAITS = timedelta(seconds=30)
 """How long the news of a request waits for its run."""
 
-TOLD = frozenset({"comment", "reason", "approved_by", "approval_off", "force", "fields", "approvers", "count"})
+TOLD = frozenset(
+    {"comment", "reason", "approved_by", "approval_off", "force", "fields", "approvers", "count", "request_id"}
+)
 """What is told of an event's data."""
 
 

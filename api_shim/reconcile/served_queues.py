@@ -6,6 +6,7 @@
   has started, runs are accepted and wait.
 * A worker that has not told for 30 seconds that it is there has gone; and so has one that Prefect does not know. While
   Prefect, its database or this server stood still there may have been nobody to tell: those seconds do not count.
+* Prefect is away when it has not answered such a look for a while.
 
 Contract 4.
 """
@@ -31,6 +32,8 @@ SILENT_AFTER = timedelta(seconds=30)
 
 The same holds for its heartbeat, which ours send every 10 seconds.
 """
+AWAY_AFTER = timedelta(seconds=15)
+"""How long Prefect may not answer before it counts as away; one that is only busy answers sooner."""
 COMES_BACK_WITHIN = timedelta(seconds=30)
 """How long after the start of this server workers may take to come back."""
 
@@ -53,6 +56,7 @@ class ServedQueues:
         self._patience = patience
         self._looked: datetime | None = None
         self._looking_since = self._began
+        self._unanswered: datetime | None = None
         self._polls: Mapping[str, datetime | None] = {}
         self._heard: dict[str, datetime] = {}
         self._heartbeats: Mapping[str, datetime] = {}
@@ -73,11 +77,17 @@ class ServedQueues:
             Unavailable: it does not answer.
         """
         now = self._clock()
+        self._unanswered = self._unanswered or now
         self._polls = await self._engine.queue_polls()
         self._heartbeats = await self._engine.worker_heartbeats()
         if not self._is_fresh(now):
             self._looking_since = now
-        self._looked = now
+        self._looked, self._unanswered = now, None
+
+    def away_since(self) -> datetime | None:
+        """Return since when Prefect has not answered; None if it does, or has been silent for a short while only."""
+        since = self._unanswered
+        return since if since is not None and self._clock() - since >= AWAY_AFTER else None
 
     def heard(self, queues: Collection[str]) -> None:
         """Note that a worker has just asked for runs, of these queues or of all that are known."""

@@ -3,6 +3,7 @@
 * A commit wakes what it has changed. What waits already is not queued twice; what is being followed just then is
   followed once more.
 * What is due earlier goes first; of what is due at the same time, what was woken first.
+* What a request has woken is followed as part of it, so that its id comes as far as Prefect.
 * What is due later lets people's requests go first, though not for ever.
 * What fails is tried again ever more rarely when the loop finds it, and at once when a commit changes it.
 * The queue is in memory and may be lost: the loop finds in the store whatever has not been followed.
@@ -19,6 +20,8 @@ from itertools import count
 from typing import Protocol
 from uuid import UUID
 
+from api_shim.domain.request_id import current_request, within_request
+from api_shim.metrics import PROJECTION_LAG
 from api_shim.reconcile.load import Load
 
 logger = logging.getLogger("signoff")
@@ -98,11 +101,13 @@ class WorkQueue:
         self._under_way: set[Thing] = set()
         self._again: dict[Thing, datetime] = {}
         self._first_woken: dict[Thing, datetime] = {}
+        self._woken_by: dict[Thing, str] = {}
         self._failed: dict[Thing, tuple[datetime, timedelta]] = {}
 
     def wake(self, kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:
         """Let this be followed; within the event loop only. See ``Wake``."""
         thing = kind, thing_id
+        self._woken_by[thing] = current_request() or self._woken_by.get(thing, "")
         if thing in self._under_way:
             self._again[thing] = min(due, self._again.get(thing, due))
             return
@@ -147,7 +152,7 @@ class WorkQueue:
                 self._queue.put_nowait(entry)
                 await asyncio.sleep(LOOKS_AGAIN)
                 return
-            del self._waiting[thing], self._first_woken[thing]
+            del self._waiting[thing]
             await self._followed(thing)
         finally:
             self._queue.task_done()
@@ -159,16 +164,24 @@ class WorkQueue:
 
     async def _followed(self, thing: Thing) -> None:
         self._under_way.add(thing)
+        woken_by = self._woken_by.pop(thing, "")
+        try:
+            with within_request(woken_by):
+                await self._try(thing, woken_by)
+        finally:
+            self._under_way.discard(thing)
+            if (again := self._again.pop(thing, None)) is not None:
+                self.wake(*thing, again)
+
+    async def _try(self, thing: Thing, woken_by: str) -> None:
         try:
             await self._follow(*thing)
         except Exception as error:
             _, pause = self._failed.get(thing, (NOW, timedelta(0)))
             pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, pause * 2))
             self._failed[thing] = self._clock() + pause, pause
+            self._woken_by.setdefault(thing, woken_by)
             logger.warning("Prefect will follow later for the %s %s: %s", *thing, error, exc_info=True)
         else:
             self._failed.pop(thing, None)
-        finally:
-            self._under_way.discard(thing)
-            if (again := self._again.pop(thing, None)) is not None:
-                self.wake(*thing, again)
+            PROJECTION_LAG.observe((self._clock() - self._first_woken.pop(thing)).total_seconds())

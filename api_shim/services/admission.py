@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,7 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import is_firing, newest_time
+from api_shim.metrics import ADMISSIONS, LATENESS
 from api_shim.reconcile.desired_state import KEY, result_named_by, scheduled_named_by
 from api_shim.reconcile.firings import TAKEN_AHEAD, ending, firing_of, is_spent, look_after, new_result
 from api_shim.services.approval_state import return_stale, return_to_queue
@@ -98,6 +100,7 @@ class Admissions:
             answer = admission.admit(facts(tx, run, request, attempt, now))
             ticket = None if request is None else _record(tx, run, request, attempt, answer, now)
             _audit(tx, run, request, attempt, answer, ticket, now)
+            tx.afterwards(ADMISSIONS.labels(type(answer).__name__.lower()).inc)
         if request is not None and isinstance(answer, Hold | Refuse) and answer.returns:
             with self._store.transaction() as tx:
                 return_stale(request.job.id, now, tx, but=request.scheduled.id if request.scheduled else None)
@@ -206,6 +209,7 @@ def _let_go(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now
         return result
     if request.scheduled is not None:
         _count(tx, request.scheduled, request.due, now)
+    tx.afterwards(partial(LATENESS.observe, max(0.0, (now - _owed_since(request, result)).total_seconds())))
     return tx.change(
         result,
         attempt=attempt.id,
@@ -215,6 +219,12 @@ def _let_go(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now
         date_started=now,
         approval=_approval(request.scheduled),
     )
+
+
+def _owed_since(request: Requested, result: JobResult) -> datetime:
+    """Return when a run was to be let go: at its nominal time, but not before it was requested, and approved."""
+    scheduled, due = request.scheduled, request.due
+    return result.date_created if scheduled is None or due is None else max(due, scheduled.due_from)
 
 
 def _approval(scheduled: ScheduledJob | None) -> dict[str, Any] | None:

@@ -11,11 +11,13 @@ Contract 9.7; the decision is bound to what was decided about.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from api_shim.domain.approval import end_of, stale
 from api_shim.domain.audit import Author, EventType, scheduled_job_event
 from api_shim.domain.model import Job, ScheduledJob
+from api_shim.metrics import decided
 from api_shim.store import Transaction
 from approval_gate.lifecycle import Transition, next_state
 
@@ -84,3 +86,4 @@ def expire(scheduled_id: UUID, now: datetime, tx: Transaction) -> None:
         return
     tx.change(scheduled, approval=state, enabled=False, date_changed=now, version=scheduled.version + 1)
     tx.record(scheduled_job_event(scheduled, EventType.EXPIRED, now))
+    tx.afterwards(partial(decided, "expired", now - scheduled.date_changed))

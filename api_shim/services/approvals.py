@@ -23,6 +23,7 @@ from uuid import UUID
 from api_shim.domain.approval import binding_of
 from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
 from api_shim.domain.model import JobResult, PendingCleanup, ScheduledJob
+from api_shim.metrics import decided
 from api_shim.parsing.decision import Decision
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.wake_queue import Kind, Wake
@@ -153,6 +154,7 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
     check_seen(case, decision.version, needed=_why_version(tx, by, row))
     check_still_active(tx, actor)
     tx.record(scheduled_job_event(row, EventType.APPROVED, now, actor, comment=decision.comment, force=decision.force))
+    tx.afterwards(partial(decided, "approved", now - row.date_changed))
     return tx.change(
         row,
         approval=STEPS[row.approval, Transition.APPROVE],
@@ -192,6 +194,7 @@ def _deny(
             case.row, act, now, actor, comment=decision.comment, seen=snapshot(case.request.thing or {})
         )
     )
+    tx.afterwards(partial(decided, word.lower(), now - case.row.date_changed))
     comment = f": {decision.comment}" if decision.comment else "."
     [leftover] = delete_rows(tx, [case.row], f"{word} by {actor.username}{comment}")
     return replace(case.row, approval=STEPS[case.row.approval, step], enabled=False), leftover

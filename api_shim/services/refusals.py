@@ -24,6 +24,7 @@ from uuid import UUID
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.slowdown import TOO_MANY, network_of
+from api_shim.metrics import REFUSALS
 from api_shim.services.accounts import NAMED_BY, Accounts
 from api_shim.services.approvals import Approvals
 from api_shim.services.jobs import JobCatalogue
@@ -220,6 +221,7 @@ class Refusals:
             logger.exception("A refusal could not be recorded.")
             return
         if refusal is not None:
+            REFUSALS.labels(refusal.act).inc()
             await self._count(self._told_apart(refusal))
 
     async def _count(self, refusal: Refusal) -> None:

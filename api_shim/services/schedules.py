@@ -30,6 +30,7 @@ from api_shim.domain.approval import end_of, is_dry_run, unasked
 from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
 from api_shim.domain.model import NEVER, Job, JobResult, Participant, PendingCleanup, RequestKey, ScheduledJob
 from api_shim.domain.recurrence import Interval
+from api_shim.metrics import REQUESTS, counting_refused_requests, decided
 from api_shim.parsing.run_request import NAME_TAKEN, RunRequest, Schedule, default_name, read_queue, read_schedule
 from api_shim.reconcile.desired_state import deployment_name
 from api_shim.reconcile.wake_queue import Kind, Wake
@@ -72,6 +73,11 @@ class _Plan:
     @property
     def runs_now(self) -> bool:
         return self.schedule.interval is Interval.IMMEDIATELY and not self.waits
+
+    @property
+    def outcome(self) -> str:
+        """What becomes of it, as the metrics have it."""
+        return "started" if self.runs_now else "held" if self.waits else "scheduled"
 
 
 class Schedules:
@@ -140,6 +146,10 @@ class Schedules:
             Conflict: the key was used for another request.
             Unavailable: no worker serves the queue.
         """
+        with counting_refused_requests():
+            return await self._request(actor, job_ref, request, key)
+
+    async def _request(self, actor: Actor, job_ref: str | UUID, request: RunRequest, key: str | None) -> Accepted:
         now = self._clock()
         job = await self._store.read(partial(runnable_job, actor, job_ref))
         whole = [str(job.id), dict(request)]
@@ -150,12 +160,14 @@ class Schedules:
         plan = await anyio.to_thread.run_sync(self._plan, job, request, now)
         self._runs.check_served(plan.queue)
         try:
-            return await self._accept(actor, plan, asked, now)
+            accepted = await self._accept(actor, plan, asked, now)
         except Duplicate as error:
             # The same request may have been heard a moment ago.
             if asked is not None and (before := await self._before(asked)):
                 return before
             raise Invalid({"schedule": {"name": [NAME_TAKEN]}}) from error
+        REQUESTS.labels(plan.outcome).inc()
+        return accepted
 
     async def _before(self, asked: RequestKey) -> Accepted | None:
         """Return what the same request has become before, if it was made."""
@@ -308,6 +320,7 @@ def _deleted(actor: Actor, rows: list[ScheduledJob], now: datetime, tx: Transact
     for row in rows:
         if row.id in seen:
             tx.record(scheduled_job_event(row, EventType.WITHDRAWN, now, actor, seen=snapshot(seen[row.id])))
+            tx.afterwards(partial(decided, "withdrawn", now - row.date_changed))
         else:
             tx.record(scheduled_job_event(row, EventType.DELETED, now, actor))
     return delete_rows(tx, rows, f"Deleted by {actor.username}.")

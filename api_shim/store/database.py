@@ -116,6 +116,7 @@ class Store:
                     yield tx
                     tx.close()
                     self._check_file()
+            tx.committed()
         except SQLAlchemyError as error:
             refusal = _meaning(error)
             if refusal is None:

@@ -8,6 +8,7 @@
   the key has not signed nothing is recorded, so that nobody's forgery is ever signed over.
 * The inputs of what is sensitive go in and come out encrypted (``sealed_inputs``); no other value is looked at.
 * What leaves something for Prefect to follow is told to the other servers, where there can be some.
+* What is to be counted is counted when this is committed.
 * A statement that is asked again and again is built once, with parameters: SQLAlchemy takes longer to build it and to
   recognise it than SQLite takes to answer it.
 """
@@ -51,11 +52,13 @@ from api_shim.domain.accounts import (
     User,
     UserGroup,
 )
-from api_shim.domain.audit import AuditEvent, AuditHead, EventType, chain_events
+from api_shim.domain.audit import AuditEvent, AuditHead, EventType, chain_events, of_request
 from api_shim.domain.audit_key import AuditKey
 from api_shim.domain.model import DeletedRun, Job, JobQueue, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.query import Listing, Page
 from api_shim.domain.recurrence import Interval
+from api_shim.domain.request_id import current_request
+from api_shim.metrics import RUNS
 from api_shim.store.columns import LOOKUPS, joined
 from api_shim.store.notices import Notice, Notices, of_change, of_new
 from api_shim.store.sealed_inputs import NO_KEY, InputsKey, SealedInputs
@@ -286,6 +289,7 @@ class Transaction:
         self._notices = notices
         self._told: list[Notice] = []
         self._recorded: list[AuditEvent] = []
+        self._afterwards: list[Callable[[], None]] = []
 
     def add(self, *things: Any) -> None:
         """Insert values of one kind, in one statement.
@@ -296,6 +300,8 @@ class Transaction:
         if things:
             self._connection.execute(insert(TABLES[type(things[0])]), [self._row(thing) for thing in things])
             self._told += filter(None, map(of_new, things))
+            for thing in things:
+                self._count_end(None, thing)
 
     def add_missing(self, things: Collection[Any]) -> None:
         """Insert those of these values of one noun that are not there yet."""
@@ -314,7 +320,12 @@ class Transaction:
         self._connection.execute(update(table).where(*_matching(table, identity)).values(**stored))
         if (notice := of_change(thing, to)) is not None:
             self._told.append(notice)
+        self._count_end(thing, changed)
         return changed
+
+    def _count_end(self, before: Any, after: Any) -> None:
+        if isinstance(after, JobResult) and after.status.final and not (before and before.status.final):
+            self.afterwards(RUNS.labels(after.status.lower()).inc)
 
     def _row(self, thing: Any) -> dict[str, Any]:
         row = {name: getattr(thing, name) for name in FIELDS[type(thing)]}
@@ -403,11 +414,33 @@ class Transaction:
 
     def record(self, event: AuditEvent) -> None:
         """Add an event to the audit, together with all that this transaction does."""
-        self._recorded.append(event)
+        self._recorded.append(of_request(event, current_request()))
+
+    def afterwards(self, act: Callable[[], None]) -> None:
+        """Have something done when this transaction is committed, and else not.
+
+        Args:
+            act: what; it does not fail.
+        """
+        self._afterwards.append(act)
+
+    def committed(self) -> None:
+        """Do what was to be done afterwards."""
+        for act in self._afterwards:
+            act()
 
     def tell(self, notice: Notice) -> None:
         """Tell the other servers something, when this transaction is committed."""
         self._told.append(notice)
+
+    def check_writable(self) -> None:
+        """See that something could be written now, without waiting for who writes just then; it changes nothing.
+
+        Raises:
+            Exception: the database's, if it is there to be read only.
+        """
+        # To lock a row is to write; on SQLite the transaction has begun as a writer.
+        self._connection.execute(select(TABLES[AuditHead].c.id).with_for_update(skip_locked=True))
 
     def close(self) -> None:
         """Tell what is to be told, write the recorded events, and sign the new head; nothing follows.
@@ -565,6 +598,30 @@ class Transaction:
         columns = [column.label(path) for path, column in LOOKUPS[kind].columns.items()]
         query = select(*columns).select_from(joined(kind)).where(TABLES[TYPES[kind]].c.id.in_(list(ids)))
         return {row["id"]: dict(row) for row in self._connection.execute(query).mappings()}
+
+    # What the metrics ask
+
+    def approval_queue(self) -> tuple[int, datetime | None]:
+        """Return how many requests wait for a decision, and since when the oldest does; None if there is none."""
+        waiting = select(func.count(), func.min(scheduled_jobs.c.date_changed))
+        count, oldest = self._connection.execute(waiting.where(_PENDING, scheduled_jobs.c.enabled)).one()
+        return count, oldest
+
+    def in_progress(self) -> Mapping[Status, int]:
+        """Return how many job results are not final, by their status."""
+        status = job_results.c.status
+        found = self._connection.execute(select(status, func.count()).where(status.in_(ONGOING)).group_by(status))
+        return dict.fromkeys(ONGOING, 0) | dict(found.tuples().all())
+
+    def not_followed(self) -> Mapping[str, int]:
+        """Return how much Prefect has not followed, by what it is."""
+        each = {
+            "job": select(func.count()).where(_lags(jobs)),
+            "scheduled_job": select(func.count()).where(_lags(scheduled_jobs)),
+            "job_result": select(func.count()).where(job_results.c.released.is_(False)),
+            "leftover": select(func.count()).select_from(TABLES[PendingCleanup]),
+        }
+        return {kind: self._connection.execute(query).scalar_one() for kind, query in each.items()}
 
     # What the loops ask
 

@@ -16,10 +16,12 @@ from api_shim.domain.ports import Orchestrator
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
+from api_shim.services.gauges import Gauges
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
+from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.results import Results
 from api_shim.services.run_credentials import RunCaller, RunCredentials
@@ -51,7 +53,9 @@ class Services:
     results: Results
     run_credentials: RunCredentials
     schedules: Schedules
+    gauges: Gauges
     queries: Queries
+    readiness: Readiness
     refusals: Refusals
 
 

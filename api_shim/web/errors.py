@@ -1,7 +1,7 @@
 """From an error of the rules to what HTTP answers, for the REST API and the pages alike.
 
 * One table says which status each kind of error has; a kind that it does not list is a mistake of ours.
-* Where it is known when the caller may try again, ``Retry-After`` says so.
+* ``Retry-After`` says when the caller may try again, where that is known; and what is unavailable may soon be back.
 * The REST API answers with what was said, by field if it was said so; its sentences for people are
   ``approval_gate.errors.sentences``, which the pages show.
 
@@ -20,6 +20,9 @@ from starlette.routing import Match
 from api_shim.services.authentication import Unauthenticated
 from api_shim.web.bodies import UnsupportedMediaType
 from approval_gate import errors
+
+SOON = 5
+"""Seconds after which it is worth asking again for what is unavailable now."""
 
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -57,7 +60,8 @@ def status_of(error: errors.GateError) -> int:
 
 def headers_of(error: errors.GateError) -> dict[str, str]:
     """Return the headers that an error has with its status: when to try again, in whole seconds."""
-    return {} if error.after is None else {"Retry-After": str(max(1, math.ceil(error.after)))}
+    after = SOON if error.after is None and isinstance(error, errors.Unavailable) else error.after
+    return {} if after is None else {"Retry-After": str(max(1, math.ceil(after)))}
 
 
 def body_of(error: errors.GateError) -> Any:

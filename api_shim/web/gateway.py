@@ -1,9 +1,10 @@
 """The gateway: authenticates every request once, and passes it to the REST API, the pages or Prefect.
 
 * Our own paths are ``/api/``, ``/api/status``, ``/api/schema``, ``/api/docs``, ``/api/extras``, ``/api/users``,
-  ``/api/signoff`` and ``/signoff``. All others are Prefect's, except three, which go to the REST API: resuming one of
-  our runs is a decision, running one of our deployments is a request, and values for one of our forms are checked by
-  our rules. Prefect would compute on whatever schema a client sends, so that takes ``prefect.write``.
+  ``/api/signoff``, ``/signoff/metrics`` and ``/signoff``, of which the probes are for everybody, whatever credentials
+  they have. All others are Prefect's, except three, which go to the REST API: resuming one of our runs is a decision,
+  running one of our deployments is a request, and values for one of our forms are checked by our rules. Prefect would
+  compute on whatever schema a client sends, so that takes ``prefect.write``.
 * Our routes receive the caller, or the error why there is none, and answer 403 themselves (contract 2).
 * Prefect's API answers 401 without valid credentials, as its login page expects. Its pages and their files are public,
   and so are ``/api/health`` and ``/api/ready``, by exact match.
@@ -64,9 +65,10 @@ from api_shim.web.rewriting import uncompressed
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, ObjectType
 
-OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?", re.DOTALL)
+OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?|/signoff/metrics/?", re.DOTALL)
 PUBLIC = re.compile(r"/api/docs(/.*)?", re.DOTALL)
 PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
+PROBES = re.compile(r"/signoff/(healthz|readyz)/?")
 GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
 CHECKS_VALUES = re.compile(r"/api/ui/schemas/validate/?")
 OPEN = frozenset({"/api/health", "/api/ready"})
@@ -146,10 +148,13 @@ class Gateway:
             await self._sockets(_as_nobody(scope), receive, send)
         elif scope["type"] == "lifespan":
             await self._shim(scope, receive, send)
-        elif PAGES.fullmatch(scope["path"]):
-            await self._pages({**scope, "path": scope["path"].rstrip("/")}, receive, send)
+        elif PROBES.fullmatch(scope["path"]):
+            # Whoever calls, so that they are answered while nobody can say who that is.
+            await self._to_shim(Unauthenticated(NO_CREDENTIALS), scope, receive, private(send))
         elif OURS.fullmatch(scope["path"]):
             await self._ours(scope, receive, send)
+        elif PAGES.fullmatch(scope["path"]):
+            await self._pages({**scope, "path": scope["path"].rstrip("/")}, receive, send)
         else:
             await self._prefects(scope, receive, send)
 

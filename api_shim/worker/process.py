@@ -15,6 +15,7 @@ import asyncio
 import ctypes
 import json
 import logging
+import logging.config
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from api_shim.logs import LogFormat, log_config
 from api_shim.worker.environment import for_runs
 from api_shim.worker.jobs_user import STORAGE, find, storage_of, working_folder
 from api_shim.worker.wake import Listener
@@ -59,6 +61,7 @@ class WorkerOptions:
         way: how it starts them.
         grace: seconds that runs have to end when it stops.
         attached: it ends when its standard input does.
+        log_format: for whom it logs.
     """
 
     pool: str
@@ -71,6 +74,7 @@ class WorkerOptions:
     jobs_user: str = ""
     grace: float = 30.0
     attached: bool = False
+    log_format: LogFormat = "console"
 
     def to_json(self) -> str:
         """Return them as one argument, but for the home folder."""
@@ -86,7 +90,7 @@ class WorkerOptions:
 def run(options: WorkerOptions) -> None:
     """Work until told to stop."""
     _hide()
-    _log_to_terminal()
+    logging.config.dictConfig(log_config(options.log_format, logging.INFO))
     kept = for_runs(os.environ, options.home)
     for name in os.environ.keys() - kept.keys():
         del os.environ[name]
@@ -122,13 +126,6 @@ def _hide() -> None:
     # Other systems than Linux have no such call.
     with suppress(AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
-def _log_to_terminal() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
 
 
 async def _serve(options: WorkerOptions) -> None:

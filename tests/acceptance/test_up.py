@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import stat
 import subprocess
@@ -145,6 +146,15 @@ def test_sigterm_ends_it_and_the_jobs_under_way_within_seconds(first: Life) -> N
 
 def test_the_second_start_prints_no_key_even_with_demo_again(second: Live) -> None:
     assert KEY.findall(second.log.read_text()) == []
+
+
+def test_it_tells_everybody_whether_it_can_work(second: Live) -> None:
+    with second.client(None) as client:
+        # Under load Prefect may be silent for a while.
+        eventually(lambda: client.get("/signoff/readyz").status_code == 200)
+        answer = client.get("/signoff/readyz")
+    assert answer.json()["checks"].keys() == {"store", "prefect", "loop", "disk"}
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-ID"])
 
 
 def test_what_a_stop_ended_is_a_failed_result_after_the_next_start(second: Live) -> None:

@@ -21,6 +21,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from api_shim.domain.ports import LogLine
 from api_shim.web.proxies import BehindProxies
+from api_shim.web.request_ids import Identified
+from api_shim.web.request_log import Logged
 from flows.registry import discover
 from tests.api_shim.origin import Origin
 from tests.databases import sqlite_with_tables, store_of
@@ -65,7 +67,7 @@ class InProcess(Server):
     application: Origin
 
     def transport(self) -> httpx.BaseTransport:
-        return Within(self.portal, BehindProxies(self.application.front, [ip_network(HERE)]))
+        return Within(self.portal, BehindProxies(Identified(Logged(self.application.front)), [ip_network(HERE)]))
 
     def log(self, result_id: str, *messages: str) -> list[LogLine]:
         """Let Prefect have a log for a job result, and return its lines."""

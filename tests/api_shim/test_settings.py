@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from api_shim.settings import Settings, private_files
+from api_shim.settings import Settings, private_files, read_settings
 from approval_gate.errors import Unavailable
 
 
@@ -185,3 +185,21 @@ def test_what_is_no_key_is_refused_and_not_repeated(tmp_path: Path, text: str) -
     with pytest.raises(Unavailable) as refused:
         Settings(home=tmp_path).audit_key(make=True)
     assert str(refused.value) == f"The audit's key {tmp_path / 'audit.key'} is not one: it needs 64 hexadecimal digits."
+
+
+def test_the_address_of_the_database_can_be_in_a_file_which_jobs_must_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://u:hunter2@db/signoff\n")
+    monkeypatch.setenv("SIGNOFF_DATABASE_URL_FILE", str(file))
+    settings = read_settings(tmp_path)
+    assert settings.store_url == "postgresql://u:hunter2@db/signoff"
+    assert settings.kept_from_jobs == [tmp_path, file]
+    assert "hunter2" not in f"{settings!r} {settings}"
+
+
+def test_what_is_left_on_the_disk_is_told_of_where_data_is(tmp_path: Path) -> None:
+    assert Settings(home=tmp_path).free_disk() > 0
+    with pytest.raises(OSError, match="nowhere"):
+        Settings(home=tmp_path, database_url=SecretStr("sqlite:////nowhere/signoff.db")).free_disk()

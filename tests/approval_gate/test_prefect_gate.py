@@ -39,7 +39,7 @@ class Server:
         self.stands: State[Any] | None = None
 
     def request(self, method: str, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
-        assert headers == {"Content-Type": "application/json"}
+        assert headers == {"Content-Type": "application/json", "X-Request-ID": f"run-{RUN}"}
         self.asked.append((path, json.loads(content)))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):

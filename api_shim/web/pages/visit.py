@@ -96,6 +96,7 @@ class Visit:
             "csrf": self.session.csrf,
             "notice": notice,
             "waiting": await self._waiting(),
+            "prefect_away": self.use.readiness.prefect_away_since(),
             "now": self.request.app.state.clock(),
             **context,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api_shim.web.rest import admission, job_results, jobs, meta, prefect_paths, scheduled_jobs, users
+from api_shim.web.rest import admission, job_results, jobs, meta, operation, prefect_paths, scheduled_jobs, users
 
 ROUTERS: tuple[APIRouter, ...] = (
     meta.router,
@@ -17,5 +17,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     users.router,
     meta.schema_router,
     admission.router,
+    operation.router,
     prefect_paths.router,
 )

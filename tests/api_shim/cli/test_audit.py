@@ -251,7 +251,7 @@ def test_hashes_that_were_computed_anew_with_their_head_are_found(signoff: Run, 
 def test_a_server_does_not_start_on_an_audit_with_another_end(
     signoff: Run, home: Path, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
-    monkeypatch.setattr(sys.modules["api_shim.cli.up"], "log_to_terminal", lambda: None)
+    monkeypatch.setattr(sys.modules["api_shim.cli.up"], "log_to_terminal", lambda _form: None)
     rewrite_audit(home, "bob")
     refusal = signoff("up", "--port", str(free_port()), "--worker", "none").refusal
     assert refusal.startswith("The end of the audit, event 3, was never signed. If that is meant")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from api_shim.cli.console import agreed, progress, read_settings, show
+from api_shim.cli.console import agreed, progress, show
+from api_shim.settings import read_settings
 from approval_gate.errors import Invalid
 from tests.api_shim.cli.conftest import Run
 

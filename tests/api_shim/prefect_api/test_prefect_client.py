@@ -7,6 +7,7 @@ meanwhile, so every schedule here fires far from now.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from api_shim.domain.ports import (
     ScheduleSpec,
 )
 from api_shim.domain.recurrence import CronSpec
+from api_shim.domain.request_id import within_request
 from api_shim.prefect_api import prefect_client
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_json import AWAITING, KEYS, TAG
@@ -1149,3 +1151,39 @@ def test_what_people_read_is_written_before_the_state_that_they_act_on(status: i
     engine, written = with_run(row, status)
     asyncio.run(engine.release(run_id, datetime(2026, 6, 1, tzinfo=UTC), "go", name="new"))
     assert written == [f"PATCH {run_id}", f"{path}/set_state"]
+
+
+REFUSAL = {
+    "exception_message": "Invalid request received.",
+    "exception_detail": [
+        {"loc": ["body", "name"], "type": "string_too_long", "msg": "hunter2 is too long", "input": "hunter2"}
+    ],
+    "request_body": {"parameters": {"password": "hunter2"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "logged"),
+    [
+        pytest.param({"json": REFUSAL}, "body.name: string_too_long", id="what does not fit, and where"),
+        pytest.param({"json": {"detail": "hunter2"}}, "", id="a sentence"),
+        pytest.param({"json": ["hunter2"]}, "", id="a list"),
+        pytest.param({"json": {"exception_detail": ["hunter2"]}}, "", id="what does not look like Prefect"),
+        pytest.param({"text": "<hunter2>"}, "", id="no JSON"),
+    ],
+)
+def test_what_prefect_repeats_of_what_it_refuses_is_not_logged(
+    caplog: pytest.LogCaptureFixture, refusal: dict[str, Any], logged: str
+) -> None:
+    engine, _ = answering(httpx.Response(422, **refusal))
+    with pytest.raises(Unavailable, match="the server's log says why"):
+        asyncio.run(engine.find_run("key"))
+    assert caplog.messages == [f"Prefect refused POST /flow_runs/filter: 422 {logged}"]
+
+
+@pytest.mark.parametrize(("request_id", "labels"), [("r-1", {"signoff.request-id": "r-1"}), ("", None)])
+def test_a_run_names_the_request_that_has_asked_for_it(request_id: str, labels: dict[str, str] | None) -> None:
+    engine, asked = answering(httpx.Response(422, json={}))
+    with within_request(request_id), pytest.raises(Unavailable):
+        asyncio.run(engine.create_run(uuid4(), a_run()))
+    assert [json.loads(request.content).get("labels") for request in asked] == [labels]

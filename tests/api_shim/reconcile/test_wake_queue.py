@@ -8,11 +8,13 @@ from uuid import UUID
 
 import pytest
 
+from api_shim.domain.request_id import current_request, within_request
 from api_shim.reconcile.load import Load
 from api_shim.reconcile.wake_queue import AT_ONCE, LETS_GO_FIRST, SOON, Kind, WorkQueue
 from tests.conftest import Clock
 from tests.factories import NOW
 from tests.live import PATIENCE
+from tests.measured import Measured
 
 ONE, OTHER, THIRD = (UUID(int=number) for number in (1, 2, 3))
 ROW = Kind.SCHEDULED_JOB
@@ -190,3 +192,71 @@ def test_it_does_not_let_requests_go_first_for_ever(follower: Follower, clock: C
 
     asyncio.run(busy())
     assert follower.followed == [(ROW, ONE)]
+
+
+class Naming(Follower):
+    """Remembers as part of which request things were followed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[str] = []
+
+    async def __call__(self, kind: Kind, thing_id: UUID) -> None:
+        self.requests.append(current_request())
+        await super().__call__(kind, thing_id)
+
+
+def test_what_a_request_has_woken_is_followed_as_part_of_it_also_later(clock: Clock) -> None:
+    follower = Naming()
+    queue = WorkQueue(follower, clock)
+
+    async def after_a_request(name: str) -> None:
+        with within_request(name):
+            queue.wake(ROW, ONE)
+        await queue.drain()
+
+    async def lived() -> None:
+        follower.fails = 1
+        await after_a_request("first")
+        clock.forward(minutes=1)
+        queue.retry(ROW, ONE)
+        queue.wake(ROW, OTHER)
+        await queue.drain()
+        await after_a_request("second")
+
+    asyncio.run(lived())
+    assert follower.requests == ["first", "first", "", "second"]
+    assert current_request() == ""
+
+
+def test_what_is_woken_again_meanwhile_belongs_to_who_woke_it_last(clock: Clock) -> None:
+    follower = Naming()
+    queue = WorkQueue(follower, clock)
+
+    async def lived() -> None:
+        follower.goes_on.clear()
+        task = await running(queue)
+        for name in ("first", "second"):
+            with within_request(name):
+                queue.wake(ROW, ONE)
+            await asyncio.sleep(0)
+        follower.goes_on.set()
+        await queue.settled()
+        task.cancel()
+
+    asyncio.run(lived())
+    assert follower.requests == ["first", "second"]
+
+
+def test_how_long_prefect_took_to_follow_is_counted_from_when_it_was_woken(
+    queue: WorkQueue, follower: Follower, clock: Clock
+) -> None:
+    lag, count = (Measured(f"signoff_projection_lag_seconds_{end}") for end in ("sum", "count"))
+    follower.fails = 1
+    queue.wake(ROW, ONE)
+    asyncio.run(queue.drain())
+    assert count.more() == 0
+    clock.forward(minutes=1)
+    queue.retry(ROW, ONE)
+    asyncio.run(queue.drain())
+    assert (count.more(), lag.more()) == (1, 60)

@@ -35,7 +35,7 @@ from api_shim.domain.accounts import (
 from api_shim.domain.audit import EventType, LocalAdministrator, account_event, scheduled_job_event
 from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob
 from api_shim.services.user_names import user_called
-from api_shim.store import Duplicate, Store, Transaction, database, place_of
+from api_shim.store import Duplicate, Store, Transaction, place_of
 from api_shim.store.database import FILE_GONE
 from api_shim.store.schema import MIGRATIONS
 from api_shim.store.tables import jobs, metadata

@@ -75,16 +75,19 @@ def test_what_was_said_is_answered(detail: Any, body: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "headers"),
+    ("error", "after", "headers"),
     [
-        pytest.param(None, {}, id="nobody knows"),
-        pytest.param(0.0, {"Retry-After": "1"}, id="now"),
-        pytest.param(30.0, {"Retry-After": "30"}, id="whole seconds"),
-        pytest.param(30.01, {"Retry-After": "31"}, id="not earlier"),
+        pytest.param(errors.Conflict, None, {}, id="nobody knows"),
+        pytest.param(errors.Unavailable, None, {"Retry-After": "5"}, id="soon, for what may be back"),
+        pytest.param(errors.Unavailable, 0.0, {"Retry-After": "1"}, id="now"),
+        pytest.param(errors.Unavailable, 30.0, {"Retry-After": "30"}, id="whole seconds"),
+        pytest.param(errors.TooManyAttempts, 30.01, {"Retry-After": "31"}, id="not earlier"),
     ],
 )
-def test_when_to_try_again_is_answered_where_it_is_known(after: float | None, headers: Any) -> None:
-    assert headers_of(errors.Unavailable("No.", after=after)) == headers
+def test_when_to_try_again_is_answered_where_it_is_known(
+    error: type[errors.GateError], after: float | None, headers: Any
+) -> None:
+    assert headers_of(error("No.", after=after)) == headers
 
 
 @dataclass

@@ -217,6 +217,35 @@ def test_the_settings_of_prefects_pages_are_there_while_the_store_is_gone(origin
     assert (answer.status_code, answer.json()) == (200, {"prefect": True})
 
 
+def test_the_probes_ask_nobody_who_calls(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def asked(*_args: object) -> None:
+        raise AssertionError("They look at no credentials.")
+
+    monkeypatch.setattr(origin.tokens, "caller", asked)
+    monkeypatch.setattr(origin.sessions, "resume", asked)
+    for path in ("/signoff/healthz", "/signoff/healthz/", "/signoff/readyz"):
+        for headers in ({}, {"Authorization": "Token nonsense"}, {"Cookie": f"{COOKIE}=x"}):
+            answer = origin.ask("GET", path, None, headers=headers)
+            assert (answer.status_code, answer.json()["ok"]) == (200, True)
+            assert answer.headers["Cache-Control"] == "no-store"
+        assert origin.ask("POST", path, None).status_code == 403
+    assert origin.passed == []
+
+
+def test_a_server_that_cannot_work_says_so_to_everybody_and_that_it_lives(origin: Origin) -> None:
+    Path(str(origin.store._engine.url.database)).unlink()
+    assert origin.ask("GET", "/signoff/healthz", None).status_code == 200
+    answer = origin.ask("GET", "/signoff/readyz", None)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.json() == {
+        "ok": False,
+        "checks": {
+            "store": {"ok": False, "detail": "The store cannot be written."},
+            "prefect": {"ok": True, "detail": ""},
+        },
+    }
+
+
 def test_what_is_ours_never_reaches_prefect(origin: Origin) -> None:
     for path in ("/api", "/api/extras/nothing/", "/api/users/users/", "/signoff/x"):
         assert origin.ask("GET", path).status_code in {200, 404}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,9 @@ import pytest
 
 from api_shim.app import Application, build
 from api_shim.domain.model import ScheduledJob
+from api_shim.reconcile.served_queues import AWAY_AFTER
 from api_shim.store import Store
+from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
 from tests.conftest import Clock
@@ -70,6 +73,12 @@ def browser(wired: Application, made: str, clock: Clock) -> Iterator[Browser]:
     asyncio.run(opened.client.aclose())
 
 
+def engine_of(wired: Application) -> FakeEngine:
+    engine = wired.services.engine
+    assert isinstance(engine, FakeEngine)
+    return engine
+
+
 def csrf_of(answer: httpx.Response) -> str:
     found = re.search(r'name="csrf" value="([^"]+)"', answer.text)
     assert found is not None
@@ -102,6 +111,21 @@ def test_what_needs_a_worker_is_refused_and_what_was_typed_stays(
     assert 'value="weekly"' in answer.text
     assert version_of(answer) == version_of(page)
     assert "nightly" in browser.get(made).text
+
+
+def test_every_page_says_since_when_prefect_is_away_without_asking_it(
+    wired: Application, browser: Browser, clock: Clock
+) -> None:
+    pages = ("/signoff/jobs", ADDRESS, "/signoff/approval-queue", "/signoff/results")
+    assert not any("Prefect is away" in browser.get(page).text for page in pages)
+    since = clock.now
+    with suppress(Unavailable):
+        asyncio.run(wired.served.look())
+    clock.now += AWAY_AFTER
+    calls = len(engine_of(wired).calls)
+    said = re.compile(rf"Prefect is away since <time[^>]*>{since:%Y-%m-%d %H:%M} UTC</time>; what you request is kept")
+    assert all(said.search(browser.get(page).text) for page in pages)
+    assert len(engine_of(wired).calls) == calls
 
 
 # What was shown

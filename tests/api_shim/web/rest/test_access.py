@@ -22,7 +22,7 @@ from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, sche
 from tests.api_shim.in_process import InProcess
 
 JOB, SCHEDULED, RESULT, PREFECT = "extras.job", "extras.scheduledjob", "extras.jobresult", "prefect"
-LOG, QUEUE = "extras.joblogentry", "extras.jobqueue"
+LOG, QUEUE, METRICS = "extras.joblogentry", "extras.jobqueue", "signoff.metrics"
 USER, GROUP, TOKEN, PERMISSION = "users.user", "auth.group", "users.token", "users.objectpermission"
 NO_PERMISSION = "You do not have permission to perform this action."
 MAY_NOT_RUN = "You do not have permission to run this job."
@@ -174,6 +174,9 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/users/permissions/{ref}"): Need(PERMISSION),
     ("PATCH", "/api/users/permissions/{ref}"): Need(PERMISSION, "change", body=lambda _thing: {"enabled": False}),
     ("DELETE", "/api/users/permissions/{ref}"): Need(PERMISSION, "delete", ok=204),
+    ("GET", "/signoff/healthz"): Need(open=True),
+    ("GET", "/signoff/readyz"): Need(open=True),
+    ("GET", "/signoff/metrics"): Need(METRICS),
     ("POST", "/api/signoff/admission"): Need(of_run=True, body=_of_run),
     ("POST", "/api/signoff/outcome"): Need(of_run=True, body=_of_run),
 }
