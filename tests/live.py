@@ -189,24 +189,27 @@ class Live(Server):
 
 def processes_of(home: Path) -> dict[int, str]:
     """Return the processes that run Jobs for a home folder, with their command lines; not the server itself."""
-    mark, found, hidden = f"{MARK}={mark_of(home)}\0".encode(), dict[int, str](), dict[int, str]()
+    mark, theirs, hidden = f"{MARK}={mark_of(home)}\0".encode(), dict[int, str](), dict[int, str]()
+    parents = dict[int, int]()
     for folder in Path("/proc").glob("[0-9]*"):
         # A process may end, or belong to somebody else.
         with contextlib.suppress(OSError):
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            pid, command = int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            parents[pid] = int(stat_of(pid)[1])
             try:
-                is_theirs = mark in (folder / "environ").read_bytes()
+                if mark in (folder / "environ").read_bytes():
+                    theirs[pid] = command
             except PermissionError:
-                hidden[int(folder.name)] = command
-                continue
-            if is_theirs and " up --demo " not in command:
-                found[int(folder.name)] = command
-    # A worker's environment can be read by nobody but an administrator of the system; those of its children can.
-    for pid in [*found]:
-        with contextlib.suppress(OSError):
-            if (parent := int(stat_of(pid)[1])) in hidden:
-                found[parent] = hidden[parent]
-    return found
+                hidden[pid] = command
+    # The environment of a worker, its fork server and forked runs is read by nobody but an administrator of the system:
+    # they are found by what has started them, and by what they have started.
+    while more := {
+        pid
+        for pid in hidden.keys() - theirs.keys()
+        if parents[pid] in theirs or pid in {parents[each] for each in theirs}
+    }:
+        theirs |= {pid: hidden[pid] for pid in more}
+    return {pid: command for pid, command in theirs.items() if " up --demo " not in command}
 
 
 def mark_of(home: Path) -> str:

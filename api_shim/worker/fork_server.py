@@ -1,6 +1,8 @@
 """Children for runs: asks a fork server for them, tells when one has ended, and renews the server in time.
 
 * A fork server is a process of its own (``prefect_zygote``); it is spoken to in lines of JSON over a pair of sockets.
+* What a child is to do, with the key of its run, is for the child alone: it goes through a socket of its own, of which
+  the fork server is given the other end to pass on, and nothing to read. Other Jobs of its user may look into that one.
 * Its code is never old: before each fork the files of the Jobs are looked at, and one that has changed makes a new
   server. It is renewed as well after many forks and when it has grown; the one before ends with its last child.
 * A module that must not be imported before a fork is left to the children; why is said once.
@@ -108,6 +110,7 @@ class ForkServer:
 
     Args:
         process: it.
+        connection: to it; ``reader`` and ``writer`` are of the same.
         reader: what it says.
         writer: what it is told.
         user: whose it is; None for the worker's own.
@@ -116,12 +119,14 @@ class ForkServer:
     def __init__(
         self,
         process: asyncio.subprocess.Process,
+        connection: socket.socket,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         user: JobsUser | None = None,
     ) -> None:
         self.forks = 0
         self._user = user
+        self._connection = connection
         self._process = process
         self._reader = reader
         self._writer = writer
@@ -162,7 +167,7 @@ class ForkServer:
             except OSError as error:
                 ours.close()
                 raise ForkFailed(f"The system makes no process for it: {error.strerror}.") from error
-        server = cls(process, *await asyncio.open_unix_connection(sock=ours), user)
+        server = cls(process, ours, *await asyncio.open_unix_connection(sock=ours), user)
         try:
             async with asyncio.timeout(READY_WITHIN):
                 await server._become_ready()
@@ -217,7 +222,10 @@ class ForkServer:
         return self._children.values()
 
     async def fork(self, request: Mapping[str, Any]) -> Child:
-        """Return a child that carries out a request, as ``prefect_zygote`` describes it.
+        """Return a child that carries out a request.
+
+        Args:
+            request: what ``prefect_run`` is told.
 
         Raises:
             ForkFailed: there is none.
@@ -226,14 +234,25 @@ class ForkServer:
         number = self.forks
         answer = self._asked[number] = asyncio.get_running_loop().create_future()
         try:
-            self._writer.write(json.dumps({**request, "fork": number}).encode() + b"\n")
             async with asyncio.timeout(FORKED_WITHIN):
+                await self._ask(number, request)
                 child: Child = await answer
                 return child
         except (OSError, TimeoutError) as error:
             raise ForkFailed(f"The fork server does not answer ({error}).") from error
         finally:
             self._asked.pop(number, None)
+
+    async def _ask(self, number: int, request: Mapping[str, Any]) -> None:
+        ours, its = socket.socketpair()
+        with ours:
+            with its:
+                line = json.dumps({"fork": number, "job": request["job"]}).encode() + b"\n"
+                socket.send_fds(self._connection, [line], [its.fileno()])
+            ours.setblocking(False)
+            # Whether there is a child that reads it is told by the fork server.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                await asyncio.get_running_loop().sock_sendall(ours, json.dumps(request).encode())
 
     async def _listen(self) -> None:
         try:

@@ -1,7 +1,8 @@
 """A run in a forked child, which is all that ``python -m prefect.engine`` would be.
 
 * It leads a session and a process group of its own, and dies with the fork server, however that dies.
-* It signs in to Prefect with the key of its run; the fork server has none.
+* What it is to do it reads itself, from a socket that nobody else has read: the fork server has no key of a run.
+* It signs in to Prefect with the key of its run.
 * It has the environment, the folder, the umask and the signals that such a process has, and random numbers of its own.
 * A Job that asks to be isolated, or a run whose environment is not the fork server's, gets a new interpreter in the
   child's place: the same process, and so all of the above holds for it. So does a run that has a command of its own.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import importlib
+import json
 import logging
 import os
 import random
@@ -42,13 +44,14 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 """Loaded before a fork: a child loads as little as it can."""
 
 
-def be_run(request: Mapping[str, Any], *, zygote: int, begins: int, umask: int) -> NoReturn:
+def be_run(handed: int, *, zygote: int, begins: int, umask: int) -> NoReturn:
     """Execute a run in this process, which was forked for it, and end.
 
     Args:
-        request: ``env``, ``cwd``, ``job`` (class path of the Job), ``fresh`` (whether it needs a new interpreter),
-            ``command`` (what that is in place of the engine; empty for the engine), ``output`` (whether what it
-            prints is shown) and ``known`` (what ``prefect_handed`` hands over).
+        handed: the descriptor of a socket that tells, as an object of JSON: ``env``, ``cwd``, ``job`` (class path of
+            the Job), ``fresh`` (whether it needs a new interpreter), ``command`` (what that is in place of the engine;
+            empty for the engine), ``output`` (whether what it prints is shown) and ``known`` (what ``prefect_handed``
+            hands over).
         zygote: the process that it was forked from.
         begins: a descriptor, closed when it leads its group.
         umask: what such a process has.
@@ -57,6 +60,7 @@ def be_run(request: Mapping[str, Any], *, zygote: int, begins: int, umask: int) 
     try:
         _leave_family(zygote)
         os.close(begins)
+        request = _read(handed)
         _settle(request, umask)
         if request["fresh"] or asks_for_isolation(request["job"]):
             command = request["command"] or [sys.executable, "-m", ENGINE]
@@ -70,6 +74,12 @@ def be_run(request: Mapping[str, Any], *, zygote: int, begins: int, umask: int) 
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _read(handed: int) -> Mapping[str, Any]:
+    with open(handed, "rb") as told:
+        request: Mapping[str, Any] = json.load(told)
+        return request
 
 
 def _leave_family(zygote: int) -> None:

@@ -4,13 +4,16 @@
   a socket that two processes read, is broken in a child. A module that starts a thread, or opens a file or a socket,
   when it is imported, is named, and the next fork server is started without it.
 * It never talks to Prefect's server, has no key for it, and executes nothing of a Job but its module.
-* What a child does is told in ``prefect_run``. It holds no request but its own: one line is taken at a time.
+* What a child does is told in ``prefect_run``. What it is asked to, with the key of its run, only the child reads: this
+  process passes on a socket that it has not read, so it never has anything that another child could find in it.
+* Other processes of its user cannot look into it, nor into its children (``hidden``).
 * What a child has started, and is still there when it ends, ends with it.
 * When the worker goes, everything goes: the children, what they have started, and the folder that they work in, as far
   as it is this process's own user who may remove it.
 
-It is asked in lines of JSON: ``fork`` (a number) beside what ``prefect_run`` is told. It says ``importing``, and
-``ready`` or ``unfit``; then ``forked`` or ``refused``, and ``exited``.
+It is asked in lines of JSON: ``fork`` (a number) and ``job`` (the class path of the Job), with which comes the socket
+that ``prefect_run`` reads; or ``leave``. It says ``importing``, and ``ready`` or ``unfit``; then ``forked`` or
+``refused``, and ``exited``.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from api_shim.worker.hidden import hide
 from api_shim.worker.prefect_run import LASTING, be_run
 from api_shim.worker.stamps import stamp
 from flows import source
@@ -49,6 +53,8 @@ PRELOADED = (
 """What the engine imports while it runs. One that another version of Prefect has not is passed over."""
 
 CANNOT_START = 70
+LONGEST = 2**16
+"""Bytes that are read at once; a line is shorter."""
 
 
 class CannotFork(Exception):
@@ -57,6 +63,7 @@ class CannotFork(Exception):
 
 def main() -> None:
     """Import everything, then fork for whoever asks, until the worker goes."""
+    hide()
     setup = json.loads(sys.argv[1])
     worker = socket.socket(fileno=setup["socket"])
     Zygote(worker, Path(setup["folder"])).run(setup["modules"], setup["certificates"])
@@ -78,8 +85,8 @@ class Zygote:
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         self._children: set[int] = set()
-        self._seen = bytearray(2**16)
         self._begun = b""
+        self._handed: list[int] = []
         self._woken, self._wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self, modules: Iterable[str], certificates: str | None) -> NoReturn:
@@ -127,22 +134,22 @@ class Zygote:
                 self._receive()
 
     def _receive(self) -> None:
-        """Take one line at most, and do what it asks; the others wait where a child does not find them."""
-        there = self._worker.recv_into(self._seen, 0, socket.MSG_PEEK)
-        if not there:
+        """Take what was sent, and do what it asks once it is a line; what comes with a socket ends there."""
+        said, handed, _, _ = socket.recv_fds(self._worker, LONGEST, 1, socket.MSG_CMSG_CLOEXEC)
+        if not said:
             self._leave(self._folder)
-        end = self._seen.find(b"\n", 0, there) + 1
-        self._seen[:there] = bytes(there)
-        self._begun += self._worker.recv(end or there)
+        self._handed += handed
+        self._begun += said
         if self._begun.endswith(b"\n"):
-            line, self._begun = self._begun, b""
-            self._do(json.loads(line))
+            lines, self._begun = self._begun.splitlines(), b""
+            for line in lines:
+                self._do(json.loads(line))
 
     def _do(self, request: Mapping[str, Any]) -> None:
         if "leave" in request:
             # The worker stays, and its folder with it.
             self._leave()
-        self._fork(request)
+        self._fork(request, self._handed.pop(0))
 
     def _reap(self) -> None:
         """Tell of the children that have ended, and end what they have left."""
@@ -157,23 +164,24 @@ class Zygote:
             peak = usage.ru_maxrss * 1024
             self._say(exited=ended.si_pid, status=os.waitstatus_to_exitcode(status), peak=peak)
 
-    def _fork(self, request: Mapping[str, Any]) -> None:
+    def _fork(self, request: Mapping[str, Any], handed: int) -> None:
         prepare_flow(request["job"])
         begun, begins = os.pipe()
         zygote = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
-            os.close(begun)
-            os.close(begins)
+            for descriptor in (begun, begins, handed):
+                os.close(descriptor)
             self._say(refused=request["fork"], why=f"The system makes no new process: {error.strerror}.")
             return
         if pid == 0:
             self._worker.close()
-            for descriptor in (begun, self._woken, self._wakes):
+            for descriptor in (begun, self._woken, self._wakes, *self._handed):
                 os.close(descriptor)
-            be_run(request, zygote=zygote, begins=begins, umask=self._umask)
-        os.close(begins)
+            be_run(handed, zygote=zygote, begins=begins, umask=self._umask)
+        for descriptor in (begins, handed):
+            os.close(descriptor)
         # Until it leads a group of its own it could not be ended with what it starts.
         os.read(begun, 1)
         os.close(begun)

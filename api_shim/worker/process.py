@@ -3,8 +3,7 @@
 * Where it cannot fork, it is Prefect's process worker, and says why in a line.
 * It begins when the server answers.
 * SIGTERM and SIGINT end it and its runs; a second one does not wait. One that belongs to a server ends with it.
-* What it has in its environment and memory, its key above all, other processes of its user cannot read; its children
-  are as the system makes them again, once they are a program of their own.
+* What it has in its environment and memory, its key above all, other processes of its user cannot read (``hidden``).
 * What only the server may know is not in its environment, and so not in that of any run; nor does its command line name
   the home folder, for everybody can read that.
 """
@@ -12,7 +11,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import logging
 import logging.config
@@ -28,13 +26,13 @@ from pathlib import Path
 
 from api_shim.logs import LogFormat, log_config
 from api_shim.worker.environment import for_runs
+from api_shim.worker.hidden import hide
 from api_shim.worker.jobs_user import STORAGE, find, storage_of, working_folder
 from api_shim.worker.wake import Listener
 from approval_gate.errors import GateError
 
 logger = logging.getLogger("signoff")
 
-PR_SET_DUMPABLE = 4
 HOME = "SIGNOFF_HOME"
 """The variable that tells a worker its home folder."""
 
@@ -89,7 +87,7 @@ class WorkerOptions:
 
 def run(options: WorkerOptions) -> None:
     """Work until told to stop."""
-    _hide()
+    hide()
     logging.config.dictConfig(log_config(options.log_format, logging.INFO))
     kept = for_runs(os.environ, options.home)
     for name in os.environ.keys() - kept.keys():
@@ -120,12 +118,6 @@ def is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _hide() -> None:
-    # Other systems than Linux have no such call.
-    with suppress(AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 async def _serve(options: WorkerOptions) -> None:

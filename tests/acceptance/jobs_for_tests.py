@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import time
@@ -99,6 +100,8 @@ def hashes_of_keys(texts: Iterable[str]) -> list[str]:
 
 def memory() -> Iterator[str]:
     """Return what stands in the memory of this process, as far as it can be read."""
+    # It may look into itself, into which others of its user may not.
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
     with Path("/proc/self/maps").open() as maps, Path("/proc/self/mem").open("rb", buffering=0) as mapped:
         for line in maps:
             place, may, *_ = line.split()

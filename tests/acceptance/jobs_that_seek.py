@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -14,7 +16,7 @@ name = "Seeking"
 
 
 class Seek(Job):
-    """Tells what it finds in its environment, in the command lines of others, and what it can use."""
+    """Tells what it finds in its environment, in the command lines and the memory of others, and what it can use."""
 
     server = IntegerVar()
     home = StringVar()
@@ -31,6 +33,8 @@ class Seek(Job):
             # What it speaks to Prefect with is its own.
             "environment": {k: v for k, v in os.environ.items() if k != "PREFECT_API_AUTH_STRING"},
             "commands": [text for pid in parents if (text := read(f"/proc/{pid}/cmdline"))],
+            "others": (others := [pid for pid in processes() if pid != os.getpid() and server in family(pid)]),
+            "keys": sum(len(KEYS.findall(held)) for pid in others if not is_anothers(pid) for held in memory(pid)),
             "used": [
                 *(path for path in (home, f"{home}/prefect") if listed(path)),
                 *(f"{home}/{file}" for file in ("worker.key", "signoff.db", "audit.head") if read(f"{home}/{file}")),
@@ -41,16 +45,49 @@ class Seek(Job):
         }
 
 
+class Linger(Job):
+    """Is there for others to look into."""
+
+    class Meta:
+        name = "Linger"
+        has_sensitive_variables = False
+
+    def run(self) -> None:
+        time.sleep(600)
+
+
+KEYS = re.compile(rb"signoff_run_[0-9A-Za-z]{36}")
+
+
+def processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - they come and go
+
+
+def memory(pid: int) -> Iterator[bytes]:
+    """Yield what stands in the environment and the memory of a process, as far as it can be read."""
+    yield read(f"/proc/{pid}/environ").encode()
+    try:
+        with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", buffering=0) as mapped:
+            for line in maps:
+                place, may, *_ = line.split()
+                begin, end = (int(each, 16) for each in place.split("-"))
+                if "w" in may:
+                    mapped.seek(begin)
+                    yield mapped.read(end - begin)
+    except OSError:
+        return
+
+
 def family(pid: int) -> Iterator[int]:
     """Yield the processes that this one comes from."""
-    while pid > 1:
-        pid = int(read(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])
+    while pid > 1 and (text := read(f"/proc/{pid}/stat")):
+        pid = int(text.rpartition(")")[2].split()[1])
         yield pid
 
 
 def is_anothers(pid: int) -> bool:
     """Say whether a process is another user's."""
-    return Path(f"/proc/{pid}").stat().st_uid != os.getuid()
+    return read(f"/proc/{pid}/status").partition("Uid:")[2].split()[:1] != [str(os.getuid())]
 
 
 def read(path: str) -> str:
@@ -76,4 +113,4 @@ def signals(pid: int) -> bool:
     return True
 
 
-register_jobs(Seek)
+register_jobs(Seek, Linger)

@@ -86,10 +86,12 @@ def end(server: Live, how: signal.Signals) -> Life:
     with server.client() as client:
         sleeping = run(client, "Sleep", seconds=120)
         eventually(lambda: status_of(client, sleeping) == "STARTED")
-        begun = time.monotonic()
+        family, begun = processes_of(server.home), time.monotonic()
         server.process.send_signal(how)
         status = server.process.wait(PATIENCE * 2)
-    return Life(server, time.monotonic() - begun, status, server.log.read_text(), processes_of(server.home))
+        took = time.monotonic() - begun
+    left_over = {pid: command for pid, command in family.items() if Path(f"/proc/{pid}").exists()}
+    return Life(server, took, status, server.log.read_text(), left_over | processes_of(server.home))
 
 
 def run(client: httpx.Client, job: str, schedule: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
