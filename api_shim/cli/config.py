@@ -33,9 +33,9 @@ def config(context: typer.Context, as_json: AsJson = False, home: Home = None) -
     source = context.get_parameter_source("home")
     typed = {"home"} if source is not None and source.name == "COMMANDLINE" else set[str]()
     rows = [*_rows(read_settings(home), typed), *_rows(read_environment(), set())]
-    for name, value, source in told_to_prefect(os.environ):
+    for name, value, place in told_to_prefect(os.environ):
         hidden = MAY_BE_SECRET.search(name) or WITH_PASSWORD.search(value)
-        rows.append({"setting": name, "value": HIDDEN if hidden else value, "from": source})
+        rows.append({"setting": name, "value": HIDDEN if hidden else value, "from": place})
     show(rows, ["setting", "value", "from"], as_json=as_json)
 
 
