@@ -218,7 +218,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
     proxies, configured = read_networks(settings.proxies), read_origin(settings.origin)
     origin, internal = origin_of(host, port), f"prefect:{secrets.token_urlsafe(32)}"
     admin, account = administered(settings, store)
-    public = configured or origin
+    public, this = configured or origin, this_server(settings, store)
     set_environment(home=settings.home, origin=origin, public=public, internal=internal, worker=account)
     found = discovered(settings)
     say("Starting Prefect (the first start takes about ten seconds) …")
@@ -233,8 +233,7 @@ def serve(settings: Settings, store: Store, worker: WorkerProcess | None, *, hos
         announce(public, new_keys(admin, application.services.catalogue if demo else None))
         start.close()
 
-    this, zone = this_server(settings, store), server_zone()
-    application = build(store, engine, clock=utc_now, zone=zone, wake_workers=notifier.notify, server=this)
+    application = build(store, engine, clock=utc_now, zone=server_zone(), wake_workers=notifier.notify, server=this)
     shim = create_app(application, found.jobs.values(), partial(checked, prefect, client, engine))
     front = Gateway(
         shim=shim,
