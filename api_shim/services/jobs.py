@@ -121,8 +121,10 @@ class JobCatalogue:
 
         What another server has taken the name of stays as it is.
         """
-        if self._server is not None:
-            await self._store.write(partial(_look, self._server, self._found, self._clock()))
+        if self._server is None:
+            return
+        for job_id in await self._store.write(partial(_look, self._server, self._found, self._clock())):
+            await self._store.write(partial(return_stale, job_id, self._clock()))
 
     def jobs(self) -> list[Job]:
         """Return every Job, sorted by name."""
@@ -169,19 +171,22 @@ class JobCatalogue:
         return job
 
 
-def _look(me: ThisServer, found: Collection[JobDefinition], now: datetime, tx: Transaction) -> None:
+def _look(me: ThisServer, found: Collection[JobDefinition], now: datetime, tx: Transaction) -> list[UUID]:
+    """Do what ``tick`` says; return the ids of the Jobs that are installed again, perhaps with other code."""
     # First the Jobs, and then who has them: whoever has one said so when it was recorded.
     jobs = tx.all(Job)
     declared = {definition.class_path: definition for definition in found}
     held = {job.id for job in jobs if job.class_path in declared}
     tell(tx, me, held, now)
     there = held | held_elsewhere(tx, me, now)
+    back: list[UUID | None] = []
     for job in jobs:
         definition = declared.get(job.class_path)
         if job.installed and job.id not in there:
             _retire(tx, _locked(tx, job), set(), now)
         elif not job.installed and definition is not None and definition.name == job.name:
-            _declare(tx, _locked(tx, job), definition, now)
+            back.append(_declare(tx, _locked(tx, job), definition, now))
+    return [*filter(None, back)]
 
 
 def _locked(tx: Transaction, job: Job) -> Job:

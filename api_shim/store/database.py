@@ -171,7 +171,7 @@ class Store:
         Raises:
             Unavailable: the database cannot be used.
         """
-        with _usable(), self._engine.connect() as connection:
+        with self._looking() as connection:
             return schema.found_at(connection)
 
     def check_revision(self) -> None:
@@ -180,13 +180,19 @@ class Store:
         Raises:
             Unavailable: they are not, or the database cannot be used.
         """
-        with _usable(), self._engine.connect() as connection:
+        with self._looking() as connection:
             found, needed = schema.check_known(connection), schema.revisions()[-1].number
         if found != needed:
             raise Unavailable(
                 f"The store is at revision {found or '0'}, and this version of signoff needs {needed}: "
                 "`signoff db upgrade` brings it there."
             )
+
+    @contextmanager
+    def _looking(self) -> Iterator[Connection]:
+        """Open a connection that waits for no writer."""
+        with _usable(), self._engine.connect() as connection:
+            yield connection.execution_options(signoff_write=False)
 
     def rewrite(self) -> None:
         """Write the files of an SQLite database anew, without what has been removed from it or written over.

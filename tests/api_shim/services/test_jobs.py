@@ -18,6 +18,7 @@ from api_shim.services.running_servers import ThisServer
 from api_shim.store import SealedInputs, Store
 from approval_gate.constraints import UNLIMITED
 from approval_gate.errors import Forbidden, Invalid, NotFound, NotRunnable
+from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Grant, ObjectType
 from approval_gate.policy import MAY_NOT_SWITCH
 from flows.definition import JobDefinition
@@ -194,6 +195,21 @@ def test_of_two_modules_with_a_job_of_one_name_the_one_that_started_last_counts(
     asyncio.run(one.tick())
     asyncio.run(two.tick())
     assert installed(two) == {"Old": False, "New": True}
+
+
+def test_a_job_that_comes_back_with_other_code_returns_what_was_requested_before(store: Store, clock: Clock) -> None:
+    one = started(store, clock, server(), definition("A", "A", approval_required=True))
+    (job,) = one.jobs()
+    row = make_scheduled(job, None)
+    with store.transaction() as tx:
+        tx.change(job, installed=False, approval_required=False)
+        tx.add(row)
+    asyncio.run(one.tick())
+    assert installed(one) == {"A": True}
+    with store.transaction(write=False) as tx:
+        found = tx.get(ScheduledJob, id=row.id)
+    assert found is not None
+    assert found.approval is ApprovalState.PENDING
 
 
 def test_what_is_told_every_minute_changes_nothing_of_a_job(store: Store, clock: Clock) -> None:
