@@ -759,7 +759,10 @@ def test_code_that_changed_matters_only_to_what_was_approved(store: Store) -> No
 def test_a_worker_without_the_code_executes_nothing_that_was_approved(store: Store) -> None:
     world = World(store, code_digest=OLD)
     scheduled = world.approve(world.one_off(approval=ApprovalState.PENDING))
-    assert world.ask(run_of(scheduled), code="") == Hold(CODE_CHANGED, returns=True)
+    missing = f"{CODE_CHANGED} The worker has no code of it that it can load."
+    assert world.ask(run_of(scheduled), code="") == Hold(missing, returns=True)
+    # What is decided about next is what others have.
+    assert world.now(world.job).code_digest == OLD
 
 
 def test_of_the_processes_with_other_code_that_ask_at_once_one_puts_the_request_back(store: Store) -> None:
