@@ -63,7 +63,8 @@ def test_what_runs_at_once_or_later_is_told_apart_from_what_is_refused(plants: P
     counted = {each: Measured("signoff_requests_total", outcome=each) for each in ("started", "scheduled", "refused")}
     plant = plants.ready()
     asyncio.run(plant.request())
-    asyncio.run(plant.request({"interval": "future", "start_time": (plant.now + HOUR).isoformat()}))
+    later = {"name": "later", "interval": "future", "start_time": (plant.now + HOUR).isoformat()}
+    asyncio.run(plant.request(later))
     with pytest.raises(GateError):
         asyncio.run(plant.request({"interval": "never"}))
     assert {each: measured.more() for each, measured in counted.items()} == dict.fromkeys(counted, 1)
