@@ -280,7 +280,8 @@ def administered(settings: Settings, store: Store) -> tuple[AccountAdmin, str]:
     """Return the administration of accounts, and ``user:key`` of the worker's, after making sure that there is one."""
     key = settings.worker_key()
     admin = AccountAdmin(store, LocalAdministrator(system_user()))
-    admin.ensure_service(WORKER, key, utc_now(), pool=settings.pool)
+    admin.ensure_worker(key, utc_now(), pool=settings.pool)
+    admin.ensure_local(settings.local_key(), utc_now())
     return admin, f"{WORKER}:{key}"
 
 
