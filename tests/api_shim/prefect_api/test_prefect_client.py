@@ -7,6 +7,7 @@ meanwhile, so every schedule here fires far from now.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -1069,6 +1070,36 @@ def answering(*answers: httpx.Response | Exception) -> tuple[PrefectOrchestrator
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://prefect/api")
     return PrefectOrchestrator(client, pool=POOL), asked
+
+
+@pytest.mark.parametrize(
+    ("made", "template", "written"),
+    [
+        pytest.param(201, {}, True, id="a new pool"),
+        pytest.param(409, {}, True, id="one that no worker has served yet"),
+        pytest.param(409, {"variables": {}}, False, id="one that says it already"),
+    ],
+)
+def test_how_runs_of_the_pool_start_is_not_left_to_a_worker_which_may_not_write_it(
+    made: int, template: dict[str, Any], written: bool
+) -> None:
+    told: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        match request.method, request.url.path:
+            case "POST", "/api/work_pools/":
+                return httpx.Response(made, json={"base_job_template": template})
+            case "GET", _:
+                return httpx.Response(200, json={"base_job_template": template})
+            case "PATCH", _:
+                told.append(json.loads(request.content))
+                return httpx.Response(204)
+            case _:
+                return httpx.Response(200, json=[])
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://prefect/api")
+    asyncio.run(PrefectOrchestrator(client, pool=POOL).prepare([]))
+    assert ["command" in each["base_job_template"]["job_configuration"] for each in told] == [True] * written
 
 
 @pytest.fixture
