@@ -49,6 +49,8 @@ from approval_gate.errors import Invalid, Unavailable
 
 WORKER = "signoff-worker"
 """The user name of the embedded worker."""
+LOCAL = "signoff-local"
+"""The user name with which programs on the server's own machine speak to Prefect."""
 
 
 OWNER_ONLY = 0o700
@@ -192,11 +194,22 @@ class Settings(BaseSettings):
         Raises:
             Unavailable: the file cannot be read or created.
         """
-        path = self.home / "worker.key"
+        return self._kept_key("worker.key")
+
+    def local_key(self) -> str:
+        """Return the key with which programs on the server's own machine speak to Prefect (``Shim.within``).
+
+        Raises:
+            Unavailable: the file cannot be read or created.
+        """
+        return self._kept_key("local.key")
+
+    def _kept_key(self, name: str) -> str:
+        path = self.home / name
         try:
             key = path.read_text().strip() if path.exists() else ""
         except OSError as error:
-            raise Unavailable(f"The worker's key {path} cannot be used: {error.strerror}.") from error
+            raise Unavailable(f"The key {path} cannot be used: {error.strerror}.") from error
         if not key:
             write_file(path, key := new_key())
         return key

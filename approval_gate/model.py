@@ -90,6 +90,7 @@ class Actor:
         grants: every enabled permission that they have, directly or through a group.
         read_only: they authenticated with a read-only token, so they may not write.
         token_id: the token that they authenticated with; None for none.
+        works_for: the work pool whose runs the account executes; empty if it is no worker's.
     """
 
     id: UUID
@@ -98,6 +99,7 @@ class Actor:
     grants: tuple[Grant, ...] = ()
     read_only: bool = False
     token_id: UUID | None = None
+    works_for: str = ""
 
     def may(self, action: Action, kind: ObjectType, thing: Attributes | None = None) -> bool:
         """Say whether a permission grants the action on the type or, with ``thing``, on that object."""

@@ -200,38 +200,45 @@ def speaks_for_run(run_id: UUID, *, credential_of: UUID) -> Verdict:
     return refused_if(run_id != credential_of, NOT_ITS_RUN)
 
 
-def worker_speaks_for_run(actor: Actor, *, works_for: str, pool: str, has_credential: bool) -> Verdict:
+def worker_speaks_for_run(actor: Actor, *, pool: str, has_credential: bool, taken_by: UUID | None) -> Verdict:
     """Say whether an account may do so.
 
     Args:
         actor: who asks.
-        works_for: the work pool whose runs the account executes; empty if it is no worker's.
         pool: the work pool of the run; empty if it has none.
         has_credential: whether the run has a credential of its own.
+        taken_by: the account of the worker that has taken the run; None if that is not known.
     """
     return first(
         (
-            refused_if(not _works(actor, works_for, pool), NOT_ITS_WORKER),
-            refused_if(has_credential, NOT_ITS_RUN),
+            refused_if(not _works_for(actor, pool), NOT_ITS_WORKER),
+            refused_if(has_credential or taken_by not in (None, actor.id), NOT_ITS_RUN),
         )
     )
 
 
-def takes_run(actor: Actor, *, works_for: str, pool: str) -> Verdict:
+def takes_run(actor: Actor, *, pool: str) -> Verdict:
     """Say whether the account of a worker may take runs of a work pool.
 
     Args:
         actor: who asks.
-        works_for: the work pool whose runs the account executes.
         pool: the work pool that it asks for, or of the run that it takes.
     """
-    return refused_if(not _works(actor, works_for, pool), NOT_ITS_POOL)
+    return refused_if(not _works_for(actor, pool), NOT_ITS_POOL)
 
 
-def _works(actor: Actor, works_for: str, pool: str) -> bool:
-    """Say whether an account may work for a work pool; a superuser's never, whatever it was before."""
-    may = not actor.superuser and not actor.read_only and actor.may(Action.WRITE, ObjectType.PREFECT)
-    return may and works_for != "" and works_for == pool
+def works(actor: Actor) -> bool:
+    """Say whether an account executes runs; a superuser's never, whatever it was before, nor by a token that reads."""
+    return actor.works_for != "" and not actor.superuser and not actor.read_only
+
+
+def only_works(actor: Actor) -> bool:
+    """Say whether an account reaches in Prefect what a worker needs, and nothing else."""
+    return works(actor) and not actor.may(Action.WRITE, ObjectType.PREFECT)
+
+
+def _works_for(actor: Actor, pool: str) -> bool:
+    return works(actor) and actor.works_for == pool
 
 
 # Superusers

@@ -117,6 +117,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0013_whole_code.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0014_run_credentials.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0016_names_in_the_audit.py": "tests/api_shim/store/test_database.py",
+    "api_shim/store/migrations/versions/0017_accounts_of_workers_only.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0018_sensitive_schedules.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0015_names_over_time.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0019_running_servers.py": "tests/api_shim/store/test_schema.py",

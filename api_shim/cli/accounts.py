@@ -156,7 +156,7 @@ def make_worker(
     ] = False,
     home: Home = None,
 ) -> None:
-    """Let a user execute runs of a work pool, as the account of workers. This includes `write` on `prefect`."""
+    """Let a user execute runs of a work pool, as the account of workers."""
     if remove:
         with administering(home) as admin:
             admin.unmake_worker(username, utc_now())
@@ -188,7 +188,7 @@ def deactivate_user(username: Username, revoke_approvals: RevokeApprovals = Fals
 def list_users(home: Home = None, as_json: AsJson = False) -> None:
     """List the users."""
     with administering(home) as admin:
-        found, workers = admin.users(), admin.workers()
+        found, workers, writers = admin.users(), admin.workers(), admin.writers()
     rows = (
         {
             "id": str(user.id),
@@ -196,11 +196,13 @@ def list_users(home: Home = None, as_json: AsJson = False) -> None:
             "active": user.is_active,
             "superuser": user.is_superuser,
             "works_for": workers.get(user.id, ""),
+            "writes_to_prefect": user.id in writers,
             "created": local_time(user.created),
         }
         for user in found
     )
-    show(rows, ("username", "active", "superuser", "works_for", "created"), as_json=as_json)
+    columns = ("username", "active", "superuser", "works_for", "writes_to_prefect", "created")
+    show(rows, columns, as_json=as_json)
 
 
 # Tokens

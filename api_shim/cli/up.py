@@ -414,7 +414,8 @@ def new_keys(admin: AccountAdmin, demo: JobCatalogue | None) -> list[tuple[str, 
 def worker_account(admin: AccountAdmin, settings: Settings) -> str:
     """Return ``user:key`` of the worker's account, after making sure that there is one."""
     key = settings.worker_key()
-    admin.ensure_service(WORKER, key, utc_now(), pool=settings.pool)
+    admin.ensure_worker(key, utc_now(), pool=settings.pool)
+    admin.ensure_local(settings.local_key(), utc_now())
     return f"{WORKER}:{key}"
 
 

@@ -1,7 +1,7 @@
 """``signoff worker``: a worker for the Jobs, on this machine or on another one.
 
 * It reaches Prefect as every worker does: by ``PREFECT_API_URL`` and ``PREFECT_API_AUTH_STRING``, which is ``user:key``
-  of an account that has ``prefect.write``.
+  of an account that is a worker's of its pool (``signoff user worker``).
 * Started as root, it can run the Jobs as another user (``SIGNOFF_JOBS_USER``).
 * It is woken where it shares the home folder with the server; elsewhere it looks for runs at intervals.
 """

@@ -1,8 +1,9 @@
 """The REST API in this process, for scripts on the server's own machine: the same routes, without the network.
 
 * Anyone with access to the home folder can act as any user, as with the administrative commands.
-* The database is the server's. Prefect is reached through the running server with the worker's key, or as Prefect's own
-  settings say. While Prefect does not respond, changes are stored, and the server brings Prefect into line later.
+* The database is the server's. Prefect is reached through the running server with a key that the home folder has for
+  this, or as Prefect's own settings say. While Prefect does not respond, changes are stored, and the server brings
+  Prefect into line later.
 * Changes that are made here are passed to Prefect from here while this is open. No background loop runs here: it runs
   in the server.
 """
@@ -31,7 +32,7 @@ from api_shim.prefect_api.prefect_client import RemoteOrchestrator
 from api_shim.services.audit_signing import open_store
 from api_shim.services.authentication import INACTIVE, Unauthenticated, actor_of
 from api_shim.services.user_names import user_called
-from api_shim.settings import WORKER, Settings, read_settings, server_zone, utc_now
+from api_shim.settings import LOCAL, Settings, read_settings, server_zone, utc_now
 from api_shim.store import Transaction
 from api_shim.web.gateway import as_called
 from approval_gate.errors import GateError, Unavailable
@@ -139,11 +140,11 @@ class Portal(httpx.BaseTransport):
 
 
 def to_prefect(settings: Settings, address: httpx.URL) -> httpx.AsyncClient:
-    """Return a client for Prefect's API, by Prefect's own settings or through the running server as its worker."""
+    """Return a client for Prefect's API, by Prefect's own settings or through the running server."""
     told = PrefectEnvironment()
     url = read_address(told.api_url or f"{str(address).rstrip('/')}/api")
     check_private(url)
-    secret = str(told.api_auth_string or f"{WORKER}:{settings.worker_key()}")
+    secret = str(told.api_auth_string or f"{LOCAL}:{settings.local_key()}")
     user, _, password = secret.partition(":")
     return opened(
         httpx.AsyncClient,

@@ -185,11 +185,11 @@ class RunCredential:
 
     Args:
         flow_run_id: the run.
-        key_hash: the hash of the key that its process has.
+        key_hash: the hash of the key that its process has; None for a worker that asks for none, as Prefect's own.
         user_id: the account of the worker.
     """
 
     flow_run_id: UUID
-    key_hash: str = field(repr=False)
+    key_hash: str | None = field(repr=False)
     user_id: UUID
     created: datetime

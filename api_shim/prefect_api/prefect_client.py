@@ -93,6 +93,14 @@ class PrefectHttp:
             offset += PAGE
 
 
+def _how_runs_start() -> Json:
+    """Return what a work pool of processes says of how runs are started."""
+    # Needed once in the life of a pool, and to import it takes its time.
+    from prefect.workers.process import ProcessWorker
+
+    return ProcessWorker.get_default_base_job_template()
+
+
 def _decoded(method: str, path: str, answer: httpx.Response) -> Json:
     if answer.is_success:
         return answer.json() if answer.content else None
@@ -153,7 +161,11 @@ class PrefectOrchestrator(PrefectHttp):
 
     async def prepare(self, queues: Collection[str]) -> None:
         pool = {"name": self.pool, "type": "process", "description": "Runs the Jobs of signoff."}
-        await self._ask("POST", "/work_pools/", pool, none_on=[409])
+        made = await self._ask("POST", "/work_pools/", pool, none_on=[409])
+        found = made or await self._ask("GET", f"/work_pools/{self.pool}")
+        if not found["base_job_template"]:
+            # Prefect leaves it to the first worker, whose account may not write it.
+            await self._ask("PATCH", f"/work_pools/{self.pool}", {"base_job_template": _how_runs_start()})
         known = await self._ask("POST", f"/work_pools/{self.pool}/queues/filter", {})
         for queue in set(queues) - {queue["name"] for queue in known}:
             await self._ask("POST", f"/work_pools/{self.pool}/queues", {"name": queue}, none_on=[409])

@@ -59,13 +59,13 @@ from api_shim.services.accounts import (
     remove_account,
     user_named,
 )
-from api_shim.services.authentication import actor_of, hash_key
+from api_shim.services.authentication import actor_of, actors_of, hash_key
 from api_shim.services.authorization import load_contexts
 from api_shim.services.given_approvals import Approvals, approvals_without
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import hand_over
 from api_shim.services.sessions import hash_password
-from api_shim.settings import WORKER
+from api_shim.settings import LOCAL, WORKER
 from api_shim.store import Duplicate, Store, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import ownership
@@ -75,7 +75,9 @@ from approval_gate.model import Action, Denied, ObjectType
 SHORT_ID = 8
 """How many characters of an id are enough to name a token."""
 KEY_IN_USE = "This key is in use already."
-SERVICE_PERMISSION = "Workers of signoff"
+WORKERS_PERMISSION = "Workers of signoff"
+"""What accounts of workers were given before being one was enough; who has it keeps it until it is taken away."""
+LOCAL_PERMISSION = "Programs on the server's machine"
 SUPERUSER_WORKS = "A superuser can be no worker: a Job that found the worker's key could do everything."
 ADMINISTRATOR = "admin"
 """The account that the first start makes."""
@@ -466,31 +468,56 @@ class AccountAdmin:
 
     # The start of the server
 
-    def ensure_service(self, username: str, key: str, now: datetime, *, pool: str) -> None:
-        """Make sure of a worker's account that holds this key, and may nothing but what a worker needs.
+    def ensure_worker(self, key: str, now: datetime, *, pool: str) -> None:
+        """Make sure of the account of the server's worker, which may nothing but what a worker needs.
 
         Args:
-            username: its name.
             key: its key.
             now: the time.
             pool: the work pool whose runs it executes; also for workers' accounts of which that is not known yet.
         """
         with self._store.transaction() as tx:
-            user = tx.get(User, username=username, lock=True)
-            if user is None:
-                user = User(id=uuid4(), username=username, created=now)
-                self._add(tx, user, now, username=username, reuse_name=True)
-            if not tx.exists(Token, key_hash=hash_key(key)):
-                self._add_token(tx, user, now, key=key)
+            user = self._ensure(tx, WORKER, key, now)
             for worker in tx.all(WorkerAccount, pool=""):
                 # Earlier versions made them accounts of workers, or took them for such, and recorded nothing of it.
                 tx.change(worker, pool=pool)
                 if (theirs := tx.get(User, id=worker.user_id)) is not None:
                     self._record_pool(tx, theirs, "", pool, now)
             self._let_work(tx, user, pool, now)
+            self._let_only_work(tx, user, now)
+
+    def ensure_local(self, key: str, now: datetime) -> None:
+        """Make sure of the account with which programs on the server's own machine speak to Prefect.
+
+        Args:
+            key: its key.
+            now: the time.
+        """
+        given: dict[str, Any] = {
+            "object_types": (ObjectType.PREFECT,),
+            "actions": (Action.WRITE,),
+            "name": LOCAL_PERMISSION,
+        }
+        with self._store.transaction() as tx:
+            user = self._ensure(tx, LOCAL, key, now)
+            permission, users = _permission_named(tx, LOCAL_PERMISSION)
+            if permission is None:
+                self._add(tx, Permission(id=uuid4(), **given), now, **given, users=[user.id])
+            elif user.id not in users:
+                change_account(tx, permission, {"users": users | {user.id}}, now, self._by)
+
+    def _ensure(self, tx: Transaction, username: str, key: str, now: datetime) -> User:
+        """Return an account of the server's own, after making it if there is none that holds this key."""
+        user = tx.get(User, username=username, lock=True)
+        if user is None:
+            user = User(id=uuid4(), username=username, created=now)
+            self._add(tx, user, now, username=username, reuse_name=True)
+        if not tx.exists(Token, key_hash=hash_key(key)):
+            self._add_token(tx, user, now, key=key)
+        return user
 
     def make_worker(self, username: str, pool: str, now: datetime) -> None:
-        """Make an account a worker's: it may write to Prefect, and takes runs of one work pool.
+        """Make an account a worker's: it takes runs of one work pool, and does in Prefect what they need.
 
         Args:
             username: its name.
@@ -510,7 +537,7 @@ class AccountAdmin:
     def unmake_worker(self, username: str, now: datetime) -> None:
         """Make an account a worker's no longer: it takes no runs, and the keys of those that it has taken end.
 
-        What other permissions let it do in Prefect it still may.
+        What it was given to be one ends too; what other permissions let it do in Prefect it still may.
 
         Args:
             username: its name.
@@ -527,9 +554,12 @@ class AccountAdmin:
                 raise Conflict(f"{username} is no account of workers.")
             tx.remove(was)
             self._record_pool(tx, user, was.pool, "", now)
-            permission, users = _workers_permission(tx)
-            if permission is not None and user.id in users:
-                change_account(tx, permission, {"users": users - {user.id}}, now, self._by)
+            self._let_only_work(tx, user, now)
+
+    def writers(self) -> set[UUID]:
+        """Return the ids of the users who may change everything in Prefect."""
+        with self._store.transaction(write=False) as tx:
+            return {actor.id for actor in actors_of(tx, tx.all(User)) if actor.may(Action.WRITE, ObjectType.PREFECT)}
 
     def workers(self) -> dict[UUID, str]:
         """Return the work pools of the accounts of workers, by the id of the user."""
@@ -545,30 +575,25 @@ class AccountAdmin:
         before = was.pool if was is not None else ""
         if before != pool:
             self._record_pool(tx, user, before, pool, now)
-        permission, users = _workers_permission(tx)
-        if permission is None:
-            given: dict[str, Any] = {
-                "object_types": (ObjectType.PREFECT,),
-                "actions": (Action.WRITE,),
-                "name": SERVICE_PERMISSION,
-            }
-            permission = Permission(id=uuid4(), **given)
-            self._add(tx, permission, now, **given, users=[user.id])
-        elif user.id not in users:
-            change_account(tx, permission, {"users": users | {user.id}}, now, self._by)
+
+    def _let_only_work(self, tx: Transaction, user: User, now: datetime) -> None:
+        """Take from an account what it was given to be a worker's, before that was enough by itself."""
+        permission, users = _permission_named(tx, WORKERS_PERMISSION)
+        if permission is not None and user.id in users:
+            change_account(tx, permission, {"users": users - {user.id}}, now, self._by)
 
     def _record_pool(self, tx: Transaction, user: User, before: str, after: str, now: datetime) -> None:
         how = {"before": {"works_for": before}, "after": {"works_for": after}}
         record(tx, Action.CHANGE, user, now, self._by, ["works_for"], **how)
 
     def first_keys(self, now: datetime) -> list[tuple[str, str]]:
-        """Make an administrator where there is nobody but the worker.
+        """Make an administrator where there is nobody but the server's own accounts.
 
         Returns:
             the name and the key of each account that was made.
         """
         with self._store.transaction() as tx:
-            if any(user.username != WORKER for user in tx.all(User)):
+            if any(user.username not in (WORKER, LOCAL) for user in tx.all(User)):
                 return []
             user = User(id=uuid4(), username=ADMINISTRATOR, is_superuser=True, created=now)
             self._add(tx, user, now, username=user.username, is_superuser=True, reuse_name=True)
@@ -616,9 +641,9 @@ class AccountAdmin:
         return secret
 
 
-def _workers_permission(tx: Transaction) -> tuple[Permission | None, set[UUID]]:
-    """Return the permission of the workers' accounts, locked, if there is one, and the ids of those that have it."""
-    permission = tx.get(Permission, name=SERVICE_PERMISSION, lock=True)
+def _permission_named(tx: Transaction, name: str) -> tuple[Permission | None, set[UUID]]:
+    """Return a permission, locked, if there is one with that name, and the ids of the users who have it."""
+    permission = tx.get(Permission, name=name, lock=True)
     rows = tx.all(PermissionUser, permission_id=permission.id) if permission is not None else []
     return permission, {row.user_id for row in rows}
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from api_shim.domain.accounts import Permission, Token, User
+from api_shim.domain.accounts import Permission, Token, User, WorkerAccount
 from api_shim.store import Transaction
 from api_shim.store.columns import path_types
 from approval_gate import constraints
@@ -119,7 +119,7 @@ def _check_valid(token: Token, user: User | None, now: datetime) -> None:
 
 
 def actor_of(tx: Transaction, user: User) -> Actor:
-    """Return a user as an actor, with every permission that they have now."""
+    """Return a user as an actor, with every permission that they have now, and the work pool that they work for."""
     [actor] = actors_of(tx, [user])
     return actor
 
@@ -128,10 +128,16 @@ def actors_of(tx: Transaction, users: list[User]) -> list[Actor]:
     """Return users as actors, in a fixed number of queries however many there are."""
     limited = [user.id for user in users if not user.is_superuser]
     granted = _grants_of(tx, limited) if limited else {}
+    pools = {worker.user_id: worker.pool for worker in tx.all(WorkerAccount, user_id=limited)} if limited else {}
 
     def actor(user: User) -> Actor:
-        grants = tuple(granted.get(user.id, ()))
-        return Actor(id=user.id, username=user.username, superuser=user.is_superuser, grants=grants)
+        return Actor(
+            id=user.id,
+            username=user.username,
+            superuser=user.is_superuser,
+            grants=tuple(granted.get(user.id, ())),
+            works_for=pools.get(user.id, ""),
+        )
 
     return [actor(user) for user in users]
 

@@ -1,16 +1,17 @@
 """The credentials of runs, and the accounts of workers.
 
 * A worker that takes a run is given a key for it, with the answer by which it has the run; no call is made for that.
-  The run's process has this key and no other: what stands for ``prefect.write`` stays with the worker.
+  The run's process has this key and no other: the worker's stays with the worker.
 * A key is stored as its hash, which is compared in constant time. It is good for its run alone, until the run is over,
   is taken again, or the account of its worker is deactivated, removed or a worker's no longer. What is left to say when
   a run is over, the end of its log and its final state, it may say within ``ENDING``.
 * Admission and outcome are answered to the run's own key. While the run has none, as Prefect's own workers ask for
-  none, the account of a worker of its work pool may ask; nobody else may. Who asks in vain is recorded.
+  none, the account of the worker that has taken it may ask; nobody else may. Who asks in vain is recorded.
 * An account is a worker's by the word of a local administrator, for one work pool, and takes runs of that pool only.
+  Nothing else is needed for that, and nothing else comes with it.
 
-The rules are in ``approval_gate.policy``; what a run may do in Prefect stands in ``web.prefect_run_calls``, and when a
-key is made in ``web.prefect_claims``.
+The rules are in ``approval_gate.policy``; what a run may do in Prefect stands in ``web.prefect_run_calls``, what the
+account of a worker may in ``web.prefect_worker_calls``, and when a key is made in ``web.prefect_claims``.
 """
 
 from __future__ import annotations
@@ -79,10 +80,6 @@ class RunCredentials:
 
     # Workers
 
-    async def works_for(self, actor: Actor) -> str:
-        """Return the work pool whose runs an account executes; empty if it is no worker's."""
-        return await self._store.read(partial(_works_for, actor))
-
     async def pool_of(self, run_id: UUID) -> str:
         """Return the work pool of a run; empty if it has none, or does not exist.
 
@@ -94,12 +91,19 @@ class RunCredentials:
         run = (await self._engine.runs([run_id])).get(run_id)
         if run is None:
             return ""
-        made_by = run.deployment_id
-        if made_by is not None and await self._store.read(
-            lambda tx: any(tx.exists(kind, deployment_id=made_by) for kind in PROJECTED)
-        ):
-            return self._engine.pool
-        return run.pool
+        of_ours = await self.pool_of_deployment(run.deployment_id) if run.deployment_id is not None else ""
+        return of_ours or run.pool
+
+    async def pool_of_deployment(self, deployment_id: UUID) -> str:
+        """Return the work pool of a deployment that we have made; empty for another one."""
+        ours = await self._store.read(
+            lambda tx: any(tx.exists(kind, deployment_id=deployment_id) for kind in PROJECTED)
+        )
+        return self._engine.pool if ours else ""
+
+    async def has_taken(self, actor: Actor, run_id: UUID) -> bool:
+        """Say whether a worker's account has taken a run, which is not long over, and nobody has since."""
+        return await self._store.read(lambda tx: tx.exists(RunCredential, flow_run_id=run_id, user_id=actor.id))
 
     async def taken(self, actor: Actor, run_id: UUID, *, keyed: bool) -> str:
         """Record that a worker has taken a run: a key that was made for it before ends.
@@ -113,12 +117,12 @@ class RunCredentials:
             the new key, which nobody can be told again; empty if it was not asked for.
         """
         key = new_key(RUN_PREFIX) if keyed else ""
-        made = RunCredential(flow_run_id=run_id, key_hash=hash_key(key), user_id=actor.id, created=self._clock())
+        key_hash = hash_key(key) if keyed else None
+        made = RunCredential(flow_run_id=run_id, key_hash=key_hash, user_id=actor.id, created=self._clock())
 
         def write(tx: Transaction) -> None:
             tx.remove(made)
-            if keyed:
-                tx.add(made)
+            tx.add(made)
 
         await self._store.write(write)
         return key
@@ -159,12 +163,14 @@ class RunCredentials:
         return worker.username
 
     async def _by_worker(self, actor: Actor, run_id: UUID) -> Verdict:
-        works_for, has_credential = await self._store.read(
-            lambda tx: (_works_for(actor, tx), tx.exists(RunCredential, flow_run_id=run_id))
+        taken = await self._store.read(lambda tx: tx.get(RunCredential, flow_run_id=run_id))
+        return policy.worker_speaks_for_run(
+            actor,
+            # Prefect is not asked on behalf of those whose business it is not.
+            pool=await self.pool_of(run_id) if policy.works(actor) else "",
+            has_credential=taken is not None and taken.key_hash is not None,
+            taken_by=taken.user_id if taken is not None else None,
         )
-        # Prefect is not asked on behalf of those whose business it is not.
-        pool = await self.pool_of(run_id) if works_for else ""
-        return policy.worker_speaks_for_run(actor, works_for=works_for, pool=pool, has_credential=has_credential)
 
     # The end of runs
 
@@ -189,14 +195,9 @@ class RunCredentials:
             await self._store.write(partial(_remove, over))
 
 
-def _works_for(actor: Actor, tx: Transaction) -> str:
-    found = tx.get(WorkerAccount, user_id=actor.id)
-    return found.pool if found is not None else ""
-
-
 def _caller(hashed: str, now: datetime, tx: Transaction) -> RunCaller:
     found = tx.get(RunCredential, key_hash=hashed)
-    if found is None or not hmac.compare_digest(found.key_hash, hashed):
+    if found is None or found.key_hash is None or not hmac.compare_digest(found.key_hash, hashed):
         raise Unauthenticated(INVALID_TOKEN)
     user = tx.get(User, id=found.user_id)
     if user is None or not user.is_active:

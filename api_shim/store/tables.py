@@ -166,7 +166,7 @@ run_credentials = Table(
     "run_credentials",
     metadata,
     Column("flow_run_id", Uuid, primary_key=True),
-    Column("key_hash", String(64), nullable=False, unique=True),
+    Column("key_hash", String(64), nullable=True, unique=True),
     reference("users.id", name="user_id", gone="CASCADE", nullable=False, index=True),
     time("created"),
 )

@@ -12,7 +12,8 @@
 * Everything in Prefect's API that is not known to be a read needs the permission ``prefect.write``. Reads need a login,
   and show what the caller may view: ``prefect_reads.py`` has the rule for each.
 * A run that calls with its own credential reaches nothing but its admission and outcome, and what ``prefect_run_calls``
-  lists. A worker that takes a run is given that credential (``prefect_claims``).
+  lists. A worker that takes a run is given that credential (``prefect_claims``). In Prefect the account of a worker
+  reaches what ``prefect_worker_calls`` lists, unless it has ``prefect.write`` besides.
 * What somebody without ``prefect.write`` asks of Prefect is bounded (``web.prefect_bounds``).
 * Only authorized requests reach Prefect, with the credentials of its one internal account. Headers that name the
   creator of a run are removed, because clients could forge them.
@@ -31,6 +32,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -57,11 +59,13 @@ from api_shim.web.origins import Origins, at_origin, redirecting_within
 from api_shim.web.prefect_bounds import MAY_NOT_WRITE, BoundedReads, may_write
 from api_shim.web.prefect_claims import Claims
 from api_shim.web.prefect_reads import READING_METHODS, needs_write
-from api_shim.web.prefect_run_calls import RunCalls
+from api_shim.web.prefect_run_calls import OwnCalls, RunCalls
 from api_shim.web.prefect_sockets import PrefectSockets
 from api_shim.web.prefect_views import PrefectReader
+from api_shim.web.prefect_worker_calls import WorkerCalls
 from api_shim.web.private_answers import private
 from api_shim.web.rewriting import uncompressed
+from approval_gate import policy
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Action, Actor, ObjectType
 
@@ -132,10 +136,11 @@ class Gateway:
         self._reader = PrefectReader(prefect, PrefectViews(store), internal)
         self._claims = Claims(prefect, runs, refusals)
         self._run_calls = RunCalls(prefect, internal, refusals)
+        self._worker_calls = WorkerCalls(prefect, internal, refusals, runs, self._claims)
         self._sockets = PrefectSockets(
             prefect=prefect,
             reader=self._reader,
-            run_calls=self._run_calls,
+            own_calls=self._own_calls,
             internal=internal,
             sign_in=self._who,
             ask_again=self._again,
@@ -231,6 +236,8 @@ class Gateway:
     async def _pass(self, actor: Actor | RunCaller, scope: Scope, receive: Receive, send: Send, *, gated: bool) -> None:
         if isinstance(actor, RunCaller):
             await self._run_calls.answer(actor, *self._within(scope, receive, send))
+        elif policy.only_works(actor):
+            await self._worker_calls.answer(actor, *self._within(scope, receive, send))
         elif gated:
             ours = partial(self._to_shim, actor)
             # What is sent to be checked is compared with our forms, which takes time for each of its values.
@@ -243,6 +250,12 @@ class Gateway:
             await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
         else:
             await self._answering(actor, writes=writes)(*self._within(scope, receive, send))
+
+    def _own_calls(self, who: Actor | RunCaller) -> OwnCalls[Any] | None:
+        """Return what answers somebody who has nothing in Prefect but runs of their own; None for everybody else."""
+        if isinstance(who, RunCaller):
+            return self._run_calls
+        return self._worker_calls if policy.only_works(who) else None
 
     def _within(self, scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
         """Return a request that Prefect takes for that of its internal account."""

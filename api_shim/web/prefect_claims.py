@@ -1,10 +1,12 @@
 """Workers that take runs: of their own work pool only, and with a credential for each run.
 
 * The account of a worker asks for runs of its own work pool, and takes no others. Who may write to Prefect and is no
-  worker's account goes on as Prefect has it, and is given no credential.
+  worker's account goes on as Prefect has it, and is given no credential. An account that is a worker's and may write
+  too, as those of earlier versions, is held to its pool here; one that is nothing else in ``prefect_worker_calls``.
 * A run is taken by putting it into a pending state. If the worker asks for the run's key (``RUN_KEY`` in the request),
   the answer has it in the same header, once Prefect has accepted. So no call is made for it.
 * A worker that does not ask, as Prefect's own, speaks for the run itself; a key that was made before is good no longer.
+* Which account has taken a run is known from then on, until the run is over or taken again.
 """
 
 from __future__ import annotations
@@ -73,26 +75,38 @@ class Claims:
         await self._prefect(scope, receive, send)
 
     async def _asks(self, actor: Actor, pool: str) -> None:
-        if works_for := await self._credentials.works_for(actor):
-            await self._enforce(actor, policy.takes_run(actor, works_for=works_for, pool=pool))
+        if policy.works(actor):
+            await self._enforce(actor, policy.takes_run(actor, pool=pool))
 
     async def _sets_state(self, actor: Actor, run_id: UUID, scope: Scope, receive: Receive, send: Send) -> None:
         body = await receive_whole(receive)
         if body is None:
             return
         again = received_again(body, receive)
-        if not _takes(body) or not (works_for := await self._credentials.works_for(actor)):
+        if not policy.works(actor) or not takes(body):
             await self._prefect(scope, again, send)
             return
         if pool := await self._credentials.pool_of(run_id):
-            await self._enforce(actor, policy.takes_run(actor, works_for=works_for, pool=pool))
+            await self._enforce(actor, policy.takes_run(actor, pool=pool))
+        await self.take(actor, run_id if pool else None, scope, again, send)
+
+    async def take(self, actor: Actor, run_id: UUID | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Prefect answer a worker that takes a run which it may take.
+
+        Args:
+            actor: the account of the worker.
+            run_id: the run; None for one that is within another, and has no credential.
+            scope: the ASGI scope of the request, with the credentials of Prefect's internal account.
+            receive: the ASGI callable.
+            send: the ASGI callable.
+        """
         answer: list[Message] = []
 
         async def keep(message: Message) -> None:
             answer.append(message)
 
-        await self._prefect(uncompressed(scope), again, keep)
-        if pool and _is_accepted(answer):
+        await self._prefect(uncompressed(scope), receive, keep)
+        if run_id is not None and _is_accepted(answer):
             keyed = bool(Headers(scope=scope).get(RUN_KEY))
             if key := await self._credentials.taken(actor, run_id, keyed=keyed):
                 MutableHeaders(scope=answer[0])[RUN_KEY] = key
@@ -105,7 +119,7 @@ class Claims:
         policy.enforce(verdict, ObjectType.PREFECT)
 
 
-def _takes(body: bytes) -> bool:
+def takes(body: bytes) -> bool:
     """Say whether a request may put a run into a pending state; one that cannot be read here may."""
     try:
         return _type_of(parse_json(body)) == TAKEN

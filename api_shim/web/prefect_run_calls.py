@@ -16,15 +16,18 @@
   of its own runs, of a task run that is its own or new, names neither again, and is one that Prefect can record: it
   drops all that it would record together with one that it cannot.
 * What would write and is refused is recorded with the run, and the account of the worker that has taken it.
+
+What holds as well for the accounts of workers (``web.prefect_worker_calls``) is in ``OwnCalls``.
 """
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from enum import Enum, auto
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 import httpx
@@ -43,6 +46,9 @@ from api_shim.web.prefect_views import Verdicts
 from api_shim.web.rewriting import with_body
 from api_shim.web.route_table import RouteTable
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound
+from approval_gate.model import Actor
+
+C = TypeVar("C", bound=RunCaller | Actor)
 
 
 class Call(Enum):
@@ -65,7 +71,9 @@ class Call(Enum):
     BELONGS = auto()
     """The body is of one of its own runs, or a list of such."""
     SERVED_BY = auto()
-    """The path names the deployment, the work queue or the work pool of the run itself."""
+    """The path names the deployment, the work queue or the work pool of the run itself, or of the worker."""
+    TAKES = auto()
+    """The path names one of its own runs, or one that the body takes; for workers only."""
 
 
 FREE, RUN, TASK_RUN, ARTIFACT, BELONGS = Call.FREE, Call.RUN, Call.TASK_RUN, Call.ARTIFACT, Call.BELONGS
@@ -150,21 +158,8 @@ NOT_A_RUNS = ("prefect.", "signoff.")
 """How the ids of resources begin that a run has no events of, unless they are its own."""
 
 
-_ROUTES = RouteTable(CALLS)
-
-
-def call_for(method: str, path: str) -> tuple[Call | None, str]:
-    """Return what has to hold of a call, and the first parameter of its path; nothing for one that no run may make.
-
-    Args:
-        method: the HTTP method; ``SOCKET`` for a websocket.
-        path: the decoded path, from ``/api``.
-    """
-    return _ROUTES.find(method, path)
-
-
-class RunCalls:
-    """Answers what runs ask of Prefect with their own credentials.
+class OwnCalls(ABC, Generic[C]):
+    """Answers what somebody asks of Prefect who has runs of their own there, and nothing else.
 
     Args:
         prefect: the Prefect server.
@@ -172,27 +167,34 @@ class RunCalls:
         refusals: records what is refused.
     """
 
+    routes: ClassVar[RouteTable[Call]]
+    """What they may ask; what is not listed is refused."""
+    refused: ClassVar[str]
+    """The sentence with which all else is refused."""
+    may_change: ClassVar[Collection[str]]
+    """The fields of a run of theirs that they may change."""
+
     def __init__(self, prefect: ASGIApp, internal: str, refusals: Refusals) -> None:
         self._prefect = prefect
         self._client = connect(prefect, internal)
         self._refusals = refusals
-        self._within: set[tuple[UUID, UUID]] = set()
+        self._around: dict[UUID, UUID] = {}
         self._task_runs: dict[UUID, UUID] = {}
 
-    async def answer(self, caller: RunCaller, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, caller: C, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request.
 
         Args:
-            caller: the run that calls.
+            caller: who calls.
             scope: the ASGI scope of the request, with the credentials of Prefect's internal account.
             receive: the ASGI callable.
             send: the ASGI callable.
         """
-        call, named = call_for(scope["method"], scope["path"])
+        call, named = self.routes.find(scope["method"], scope["path"])
         try:
             match call:
                 case None:
-                    raise Forbidden(NOT_FOR_RUNS)
+                    raise Forbidden(self.refused)
                 case Call.FREE:
                     pass
                 case Call.RUN | Call.TASK_RUN | Call.ARTIFACT | Call.SERVED_BY:
@@ -204,18 +206,35 @@ class RunCalls:
                     scope, receive = await self._checked(caller, call, named, body, scope, receive)
         except GateError as error:
             if scope["method"] not in READING_METHODS and isinstance(error, Forbidden | NotFound):
-                await self._refusals.request(caller.worker, str(error), "Prefect", flow_run_id=caller.run_id)
+                await self._record(caller, str(error))
             await JSONResponse(body_of(error), status_of(error), headers_of(error))(scope, receive, send)
             return
-        await self._prefect(scope, receive, send)
+        await self._pass(caller, call, scope, receive, send)
 
-    async def may_tell(self, caller: RunCaller, message: Message) -> bool:
-        """Say whether an event that a run sends goes to Prefect.
+    def check_socket(self, caller: C, path: str) -> None:
+        """Check that they may open a websocket.
 
         Args:
-            caller: the run.
-            message: the ASGI message of the websocket.
+            caller: who opens it.
+            path: its decoded path, from ``/api``.
+
+        Raises:
+            Forbidden: they may not.
         """
+        call, named = self.routes.find(SOCKET, path)
+        if call is None or (call is Call.SERVED_BY and not self._is_pool_of(caller, named)):
+            raise Forbidden(self.refused)
+
+    async def may_tell(self, caller: C, path: str, message: Message) -> bool:
+        """Say whether what they send through a websocket goes to Prefect.
+
+        Args:
+            caller: who sends it.
+            path: that of the websocket.
+            message: the ASGI message.
+        """
+        if not self._has_events(path):
+            return True
         text = (message.get("text") or "").encode() or message.get("bytes") or b""
         try:
             event = parse_json(text)
@@ -232,9 +251,9 @@ class RunCalls:
             return False
         if about.startswith(TASK_RUN_ID) or name.startswith(RECORDED):
             return await self._may_tell_of_task_run(caller, event, about.removeprefix(TASK_RUN_ID))
-        return about in of_runs or not about.startswith(NOT_A_RUNS)
+        return about in of_runs or not about.startswith(NOT_A_RUNS) or self._tells_of_itself(about, name)
 
-    async def _may_tell_of_task_run(self, caller: RunCaller, event: Mapping[str, Any], named: str) -> bool:
+    async def _may_tell_of_task_run(self, caller: C, event: Mapping[str, Any], named: str) -> bool:
         """Say so of an event whose flow runs are the run's own."""
         task_run_id, runs = read_id(named), _flow_runs(event)
         if task_run_id is None or not runs or not all(each.startswith(FLOW_RUN) for each in runs):
@@ -249,17 +268,20 @@ class RunCalls:
                 return False
             if len(self._task_runs) >= MOST_REMEMBERED:
                 self._task_runs.clear()
-            self._task_runs[task_run_id] = caller.run_id
-        return self._task_runs[task_run_id] == caller.run_id
+            self._task_runs[task_run_id] = self._id_of(caller)
+        return self._task_runs[task_run_id] == self._id_of(caller)
 
-    async def may_hear(self, caller: RunCaller, message: Message, verdicts: Verdicts) -> bool:
-        """Say whether a message of a websocket is for a run.
+    async def may_hear(self, caller: C, path: str, message: Message, verdicts: Verdicts) -> bool:
+        """Say whether a message of a websocket is for them.
 
         Args:
-            caller: the run.
+            caller: who listens.
+            path: that of the websocket.
             message: the ASGI message.
             verdicts: what is remembered of the websocket.
         """
+        if not self._has_events(path):
+            return True
         said = json.loads(message.get("text") or message.get("bytes") or "{}")
         if said.get("type") in ("auth_success", "auth_failure"):
             return True
@@ -267,9 +289,42 @@ class RunCalls:
         run_id = read_id(about.removeprefix(FLOW_RUN)) if about.startswith(FLOW_RUN) else None
         return run_id is not None and await verdicts.of(about, partial(self._owns, caller, run_id))
 
+    def _has_events(self, path: str) -> bool:
+        """Say whether events go through a websocket, or only what is theirs: the channel of a work pool."""
+        return self.routes.find(SOCKET, path)[0] is not Call.SERVED_BY
+
+    # Who calls
+
+    @abstractmethod
+    def _id_of(self, caller: C) -> UUID: ...
+
+    @abstractmethod
+    async def _has(self, caller: C, run_id: UUID) -> bool:
+        """Say whether a run is theirs by itself, and not for the run that has called it."""
+
+    @abstractmethod
+    async def _record(self, caller: C, refused: str) -> None:
+        """Record what was refused."""
+
+    @abstractmethod
+    async def _check_serves(self, caller: C, kind: str, named: str) -> None:
+        """Check that a deployment, a work queue or a work pool is theirs."""
+
+    def _is_pool_of(self, _caller: C, _pool: str) -> bool:
+        """Say whether they speak for a work pool, and not only for a run in it."""
+        return False
+
+    def _tells_of_itself(self, _about: str, _name: str) -> bool:
+        """Say whether an event is about something of Prefect's that they are."""
+        return False
+
+    async def _pass(self, _caller: C, _call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Prefect answer what may be asked."""
+        await self._prefect(scope, receive, send)
+
     # What has to hold
 
-    async def _check_path(self, caller: RunCaller, call: Call, path: str, named: str) -> None:
+    async def _check_path(self, caller: C, call: Call, path: str, named: str) -> None:
         match call:
             case Call.RUN:
                 await self._check_run(caller, named)
@@ -278,82 +333,90 @@ class RunCalls:
             case Call.ARTIFACT:
                 await self._check_part(caller, "artifacts", named, "Artifact not found.")
             case _:
-                kind = path.split("/")[2]
-                own = await self._read("flow_runs", str(caller.run_id))
-                if own is None or str(own.get(SERVES[kind])) != named:
-                    raise NotFound("Not found.")
+                await self._check_serves(caller, path.split("/")[2], named)
 
     async def _checked(
-        self, caller: RunCaller, call: Call, named: str, body: bytes, scope: Scope, receive: Receive
+        self, caller: C, call: Call, named: str, body: bytes, scope: Scope, receive: Receive
     ) -> tuple[Scope, Receive]:
         """Return a request whose body may go to Prefect."""
         told = parse_json(body)
         match call:
             case Call.CHANGED_RUN:
                 await self._check_run(caller, named)
-                _check_fields(told, MAY_CHANGE)
+                self._check_fields(told, self.may_change)
             case Call.NEW_RUN:
                 # What is not given is null; in a change that would be a value.
-                _check_fields(_given(told), MAY_MAKE | {"parent_task_run_id"})
+                self._check_fields(_given(told), MAY_MAKE | {"parent_task_run_id"})
                 await self._check_part(caller, "task_runs", str(told.get("parent_task_run_id")), "Task not found")
             case Call.RUNS:
                 return with_body(scope, receive, json.dumps(await self._narrowed(caller, told)).encode())
             case _:
                 for each in told if isinstance(told, list) else [told]:
-                    await self._check_run(caller, str(_field(each, "flow_run_id")))
+                    await self._check_run(caller, str(field_of(each, "flow_run_id")))
         return scope, received_again(body, receive)
 
-    async def _narrowed(self, caller: RunCaller, told: Any) -> dict[str, Any]:
-        """Return the filter for what is asked for by ids, all of which are the run's own, and for nothing else."""
-        asked = _field(told, "flow_runs")
-        told_ids = {name: _field(_field(asked, name), "any_") for name in ("id", "parent_task_run_id")}
+    async def _narrowed(self, caller: C, told: Any) -> dict[str, Any]:
+        """Return the filter for what is asked for by ids, all of which are their own, and for nothing else."""
+        asked = field_of(told, "flow_runs")
+        told_ids = {name: field_of(field_of(asked, name), "any_") for name in ("id", "parent_task_run_id")}
         named = {name: ids for name, ids in told_ids.items() if isinstance(ids, list) and ids}
         if not named:
-            raise Forbidden(NOT_FOR_RUNS)
-        for run_id in named.get("id", ()):
-            await self._check_run(caller, str(run_id))
+            raise Forbidden(self.refused)
+        if "id" in named:
+            named["id"] = await self._own_of(caller, named["id"])
         for parent in named.get("parent_task_run_id", ()):
             await self._check_part(caller, "task_runs", str(parent), "Task not found")
         kept = {name: told[name] for name in ("sort", "limit", "offset") if told.get(name) is not None}
         state = {"state": asked["state"]} if asked.get("state") is not None else {}
         return {**kept, "flow_runs": {**{name: {"any_": ids} for name, ids in named.items()}, **state}}
 
-    async def _check_run(self, caller: RunCaller, named: str) -> None:
+    async def _own_of(self, caller: C, ids: list[Any]) -> list[Any]:
+        """Return which of these ids of runs they may ask about."""
+        for run_id in ids:
+            await self._check_run(caller, str(run_id))
+        return ids
+
+    def _check_fields(self, told: Any, allowed: Collection[str]) -> None:
+        if not isinstance(told, Mapping):
+            raise Invalid({"non_field_errors": ["Expected an object."]})
+        if not told.keys() <= {*allowed}:
+            raise Forbidden(self.refused)
+
+    async def _check_run(self, caller: C, named: str) -> None:
         run_id = read_id(named)
         if run_id is None or not await self._owns(caller, run_id):
             raise NotFound("Flow run not found")
 
-    async def _check_part(self, caller: RunCaller, kind: str, named: str, missing: str) -> None:
-        """Check that a task run or an artifact is of one of the run's own."""
+    async def _check_part(self, caller: C, kind: str, named: str, missing: str) -> None:
+        """Check that a task run or an artifact is of one of their own runs."""
         found = await self._read(kind, named)
         run_id = read_id(str(found.get("flow_run_id"))) if found is not None else None
         if run_id is None or not await self._owns(caller, run_id):
             raise NotFound(missing)
 
-    async def _owns(self, caller: RunCaller, run_id: UUID) -> bool:
-        if run_id == caller.run_id or (caller.run_id, run_id) in self._within:
-            return True
-        if not await self._is_within(caller.run_id, run_id):
-            return False
-        if len(self._within) >= MOST_REMEMBERED:
-            self._within.clear()
-        self._within.add((caller.run_id, run_id))
-        return True
-
-    async def _is_within(self, outermost: UUID, run_id: UUID) -> bool:
+    async def _owns(self, caller: C, run_id: UUID) -> bool:
         for _ in range(DEEPEST):
+            if await self._has(caller, run_id):
+                return True
             outer = await self._run_around(run_id)
-            if outer is None or outer == outermost:
-                return outer is not None
+            if outer is None:
+                return False
             run_id = outer
         return False
 
     async def _run_around(self, run_id: UUID) -> UUID | None:
         """Return the run that has called a subflow; None for a run that is none."""
-        run = await self._read("flow_runs", str(run_id))
-        parent = read_id(str(run.get("parent_task_run_id"))) if run is not None else None
-        task_run = await self._read("task_runs", str(parent)) if parent is not None else None
-        return read_id(str(task_run.get("flow_run_id"))) if task_run is not None else None
+        if run_id not in self._around:
+            run = await self._read("flow_runs", str(run_id))
+            parent = read_id(str(run.get("parent_task_run_id"))) if run is not None else None
+            task_run = await self._read("task_runs", str(parent)) if parent is not None else None
+            outer = read_id(str(task_run.get("flow_run_id"))) if task_run is not None else None
+            if outer is None:
+                return None
+            if len(self._around) >= MOST_REMEMBERED:
+                self._around.clear()
+            self._around[run_id] = outer
+        return self._around[run_id]
 
     async def _read(self, kind: str, named: str) -> Mapping[str, Any] | None:
         if (thing_id := read_id(named)) is None:
@@ -363,18 +426,34 @@ class RunCalls:
         return found
 
 
-def _check_fields(told: Any, allowed: Collection[str]) -> None:
-    if not isinstance(told, Mapping):
-        raise Invalid({"non_field_errors": ["Expected an object."]})
-    if not told.keys() <= {*allowed}:
-        raise Forbidden(NOT_FOR_RUNS)
+class RunCalls(OwnCalls[RunCaller]):
+    """Answers what runs ask of Prefect with their own credentials."""
+
+    routes = RouteTable(CALLS)
+    refused = NOT_FOR_RUNS
+    may_change = MAY_CHANGE
+
+    def _id_of(self, caller: RunCaller) -> UUID:
+        return caller.run_id
+
+    async def _has(self, caller: RunCaller, run_id: UUID) -> bool:
+        return run_id == caller.run_id
+
+    async def _record(self, caller: RunCaller, refused: str) -> None:
+        await self._refusals.request(caller.worker, refused, "Prefect", flow_run_id=caller.run_id)
+
+    async def _check_serves(self, caller: RunCaller, kind: str, named: str) -> None:
+        own = await self._read("flow_runs", str(caller.run_id))
+        if own is None or str(own.get(SERVES[kind])) != named:
+            raise NotFound("Not found.")
 
 
 def _given(told: Any) -> Any:
     return {name: value for name, value in told.items() if value is not None} if isinstance(told, Mapping) else told
 
 
-def _field(told: Any, name: str) -> Any:
+def field_of(told: Any, name: str) -> Any:
+    """Return a field of what a client sent; None if there is none."""
     return told.get(name) if isinstance(told, Mapping) else None
 
 
@@ -393,7 +472,7 @@ def _flow_runs(event: Mapping[str, Any]) -> list[str]:
 def _tells_once(event: Mapping[str, Any]) -> bool:
     """Say whether the payload of a task run's event leaves the ids to the rest of it."""
     payload = event.get("payload")
-    parts = {name: _field(payload, name) for name in NOT_TOLD_AGAIN}
+    parts = {name: field_of(payload, name) for name in NOT_TOLD_AGAIN}
     return all(
         isinstance(part, Mapping) and part.keys().isdisjoint(NOT_TOLD_AGAIN[name]) for name, part in parts.items()
     )

@@ -4,7 +4,8 @@
   none that are valid: then it closes the websocket, which is how its clients learn that they were refused.
 * What only sends what is read (``Streamed`` in ``prefect_reads.py``) is for everybody who has signed in, and sends what
   they may view; all other websockets need the permission ``prefect.write``.
-* A run sends its events with its own credential, and hears those about itself (``web.prefect_run_calls``).
+* A run sends its events with its own credential, and hears those about itself (``web.prefect_run_calls``). So does the
+  account of a worker with its runs, which also has Prefect's channel for workers (``web.prefect_worker_calls``).
 * The credentials are asked again while messages go through. Once they are not valid any more, or no permission is left,
   or nobody can say, the websocket is closed, and nothing more is sent or taken.
 * Until it is known who connects, nothing is sent but that the websocket is accepted or closed.
@@ -18,16 +19,17 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.services.authentication import INVALID_TOKEN, NO_CREDENTIALS, Credentials, Unauthenticated
-from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
+from api_shim.services.run_credentials import RunCaller
 from api_shim.web.credentials import credentials_of
 from api_shim.web.prefect_bounds import MAY_NOT_WRITE, TOO_LONG, is_within_bounds, may_write
 from api_shim.web.prefect_reads import SOCKET, Simple, rule_for
-from api_shim.web.prefect_run_calls import RunCalls, call_for
+from api_shim.web.prefect_run_calls import OwnCalls
 from api_shim.web.prefect_views import PrefectReader, Verdicts
 from approval_gate.errors import Forbidden, GateError
 from approval_gate.model import Actor
@@ -49,7 +51,7 @@ class PrefectSockets:
     Args:
         prefect: the Prefect server.
         reader: knows what may be sent to whom.
-        run_calls: knows what runs may tell.
+        own_calls: returns what knows what runs and workers may tell and hear; None for everybody else.
         internal: ``user:password`` of Prefect's internal account.
         sign_in: resolves credentials, and records those that are not valid.
         ask_again: resolves credentials that were valid when the websocket was opened.
@@ -61,7 +63,7 @@ class PrefectSockets:
         *,
         prefect: ASGIApp,
         reader: PrefectReader,
-        run_calls: RunCalls,
+        own_calls: Callable[[Actor | RunCaller], OwnCalls[Any] | None],
         internal: str,
         sign_in: SignIn,
         ask_again: SignIn,
@@ -69,7 +71,7 @@ class PrefectSockets:
     ) -> None:
         self._prefect = prefect
         self.reader = reader
-        self.run_calls = run_calls
+        self.own_calls = own_calls
         self.internal = internal
         self.sign_in = sign_in
         self.ask_again = ask_again
@@ -137,9 +139,10 @@ class _Socket:
         try:
             if self._began:
                 who = await self._known()
-                if isinstance(who, RunCaller) and not self._streamed:
-                    return message if await self._all.run_calls.may_tell(who, message) else None
-                return message
+                own_calls = None if self._streamed else self._all.own_calls(who)
+                if own_calls is None or await own_calls.may_tell(who, self._scope["path"], message):
+                    return message
+                return None
             self._began = True
             return await self._first(message)
         except GateError:
@@ -167,8 +170,9 @@ class _Socket:
 
     async def _may_hear(self, message: Message) -> bool:
         who = await self._known()
-        if isinstance(who, RunCaller):
-            return await self._all.run_calls.may_hear(who, message, self._verdicts)
+        if (own_calls := self._all.own_calls(who)) is not None:
+            return await own_calls.may_hear(who, self._scope["path"], message, self._verdicts)
+        assert isinstance(who, Actor)  # noqa: S101 - said to the type checker
         return await self._all.reader.may_send(who, message, self._verdicts)
 
     async def _first(self, message: Message) -> Message:
@@ -209,10 +213,9 @@ class _Socket:
         return self._actor
 
     def _permitted(self, who: Actor | RunCaller) -> Actor | RunCaller:
-        if isinstance(who, RunCaller):
-            if call_for(SOCKET, self._scope["path"])[0] is None:
-                raise Forbidden(NOT_FOR_RUNS)
-        elif not (self._streamed or may_write(who)):
+        if (own_calls := self._all.own_calls(who)) is not None:
+            own_calls.check_socket(who, self._scope["path"])
+        elif not (self._streamed or (isinstance(who, Actor) and may_write(who))):
             raise Forbidden(MAY_NOT_WRITE)
         return who
 

@@ -1,4 +1,4 @@
-"""Jobs that say how they are executed; each may run on a warm worker's queue, a process worker's, or another user's."""
+"""Jobs that say how they are executed; each may run on the queue of a worker of each kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prefect.settings import get_current_settings
 from flows import DryRunVar, IntegerVar, Job, StringVar, register_jobs
 
 name = "Workers"
-WAYS = ("warm", "process", "nobody")
+WAYS = ("warm", "process", "nobody", "prefects")
 
 
 class Surroundings(Job):

@@ -37,7 +37,11 @@ class Seek(Job):
             "keys": sum(len(KEYS.findall(held)) for pid in others if not is_anothers(pid) for held in memory(pid)),
             "used": [
                 *(path for path in (home, f"{home}/prefect") if listed(path)),
-                *(f"{home}/{file}" for file in ("worker.key", "signoff.db", "audit.head") if read(f"{home}/{file}")),
+                *(
+                    f"{home}/{file}"
+                    for file in ("worker.key", "local.key", "signoff.db", "audit.head")
+                    if read(f"{home}/{file}")
+                ),
                 *(path for path in (key, f"/proc/{server}/environ", f"/proc/{server}/maps") if read(path)),
                 *(f"parent {pid}" for pid in parents if is_anothers(pid) and read(f"/proc/{pid}/environ")),
                 *(["signal"] if signals(server) else []),

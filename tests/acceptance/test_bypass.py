@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import pwd
 import secrets
 import shutil
@@ -26,11 +27,12 @@ import httpx
 import pytest
 
 from api_shim.services.run_credentials import NOT_FOR_RUNS
-from api_shim.settings import Settings
+from api_shim.settings import WORKER, Settings
 from api_shim.store import Store
+from api_shim.web.prefect_worker_calls import NOT_BY_FORCE, NOT_FOR_WORKERS
 from approval_gate.admission import RUN_KEY
-from approval_gate.policy import EDITED, MAY_NOT_SWITCH, NOT_ITS_RUN, NOT_ITS_WORKER
-from tests.acceptance.people import FAR, RESULTS, People, unique
+from approval_gate.policy import EDITED, MAY_NOT_SWITCH, NOT_ITS_POOL, NOT_ITS_RUN, NOT_ITS_WORKER
+from tests.acceptance.people import FAR, RESULTS, SCHEDULES, People, unique
 from tests.databases import rewrite_audit, store_of
 from tests.live import Live, environment, eventually, start
 
@@ -394,6 +396,48 @@ def test_only_the_run_is_told_its_inputs(stage: Stage, live: Live, people: Peopl
     stage.admin.delete(it.row["url"])
 
 
+def test_a_workers_account_is_that_of_a_worker_of_its_pool_and_nothing_else(
+    stage: Stage, live: Live, people: People
+) -> None:
+    it = stage.request()
+    ours, elsewhere = people.add(), people.add()
+    for who, pool in ((ours, "signoff"), (elsewhere, "elsewhere")):
+        live.cli("user", "worker", who, "--pool", pool)
+    run, takes = f"flow_runs/{it.run['id']}", {"state": {"type": "PENDING"}}
+    asks = {"flow_run_id": it.run["id"], "attempt": it.run["id"], "status": "SUCCESS"}
+    attempts: list[tuple[str, str, str, Any, int, str]] = [
+        (ours, "POST", "variables/", {"name": "x", "value": 1}, 403, NOT_FOR_WORKERS),
+        (ours, "POST", "block_documents/", {}, 403, NOT_FOR_WORKERS),
+        (ours, "PATCH", f"deployments/{it.run['deployment_id']}", {"entrypoint": "x"}, 403, NOT_FOR_WORKERS),
+        (ours, "PATCH", "work_pools/signoff", {"base_job_template": {}}, 403, NOT_FOR_WORKERS),
+        (ours, "POST", f"{run}/resume", {"run_input": APPROVE}, 403, NOT_FOR_WORKERS),
+        (ours, "POST", f"{run}/set_state", {**takes, "force": True}, 403, NOT_BY_FORCE),
+        (ours, "POST", f"{run}/set_state", {"state": NOW, "force": True}, 404, "Flow run not found"),
+        (ours, "GET", run, None, 404, "Flow run not found"),
+        (ours, "GET", f"{run}/input/approval-schema", None, 404, "Flow run not found"),
+        (elsewhere, "POST", f"{run}/set_state", takes, 403, NOT_ITS_POOL),
+        (elsewhere, "POST", "work_pools/signoff/get_scheduled_flow_runs", {}, 403, NOT_ITS_POOL),
+        (elsewhere, "POST", "signoff/admission", asks, 403, NOT_ITS_WORKER),
+        (elsewhere, "POST", "signoff/outcome", asks, 403, NOT_ITS_WORKER),
+    ]
+    for who, method, path, body, status, why in attempts:
+        with live.client(who, **{RUN_KEY: "wanted"}) as client:
+            answer = client.request(method, f"/api/{path}", json=body)
+        assert (answer.status_code, answer.json()["detail"]) == (status, why), (method, path)
+        assert RUN_KEY not in answer.headers
+    with live.client(ours, **{RUN_KEY: "wanted"}) as client:
+        assert client.post(f"{SCHEDULES}{it.row['id']}/approve/").status_code in {403, 404}
+        # What waits for its approval is not due, so Prefect lets nobody take it.
+        taken = eventually(lambda: answered(client.post(f"/api/{run}/set_state", json=takes)))
+        assert (taken.json()["status"] == "ACCEPT", RUN_KEY in taken.headers) == (False, False)
+    assert stage.state(it.run)["name"] == "Suspended"
+    events = [json.loads(line) for line in live.cli("audit", "export").splitlines()]
+    refused = {(each["actor"], each["data"]["reason"]) for each in events if each["act"] == "request.refused"}
+    assert {(ours, NOT_FOR_WORKERS), (ours, NOT_BY_FORCE), (elsewhere, NOT_ITS_POOL)} <= refused
+    assert (elsewhere, NOT_ITS_WORKER) in refused
+    stage.admin.delete(it.row["url"])
+
+
 def answered(answer: httpx.Response) -> httpx.Response | None:
     """Return an answer, unless Prefect's database was busy."""
     return None if answer.status_code == 503 else answer.raise_for_status()
@@ -415,6 +459,11 @@ def test_a_job_finds_no_key_but_its_runs_and_nothing_with_that(stage: Stage, liv
         "POST signoff/admission": [403, NOT_ITS_RUN],
     }
     assert stage.state(other.run)["type"] == "PAUSED"
+    events = [json.loads(line) for line in live.cli("audit", "export").splitlines()]
+    [admitted] = [
+        each for each in events if each["act"] == "run.admitted" and each["flow_run_id"] == done["flow_run_id"]
+    ]
+    assert admitted["data"]["asked_by"] == WORKER, "whose account is as narrow as any worker's"
     stage.admin.delete(other.row["url"])
 
 
@@ -607,6 +656,8 @@ def test_a_job_finds_nothing_of_the_servers(
     try:
         with server.client() as admin:
             data = {"server": server.process.pid, "home": str(home), "key": str(key)}
+            beside = admin.post("/api/extras/jobs/Linger/run/", json={"data": {}}).json()["job_result"]
+            eventually(lambda: admin.get(beside["url"]).json()["status"]["value"] == "STARTED")
             made = admin.post("/api/extras/jobs/Seek/run/", json={"data": data}).json()["job_result"]
             result = eventually(lambda: (found := admin.get(made["url"]).json())["date_done"] and found)
     finally:
@@ -619,6 +670,10 @@ def test_a_job_finds_nothing_of_the_servers(
     assert ("can do what it can: set SIGNOFF_JOBS_USER" in log) is not bool(other)
     if other:
         assert (found["user"], found["used"]) == (pwd.getpwnam("nobody").pw_uid, [])
+    if other or os.geteuid() != 0:
+        # The superuser of a system finds everything.
+        assert len(found["others"]) >= 3, "the worker, its fork server and the other run"
+        assert found["keys"] == 0
     # Prefect copies the files of its UI, which everybody may have, with their modes.
     kept = [path for path in (home, *home.rglob("*")) if home / "prefect" / "ui" not in (path, *path.parents)]
     assert [path for path in kept if path.lstat().st_mode & 0o077] == []

@@ -7,6 +7,7 @@ the command.
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import signal
@@ -402,6 +403,37 @@ def test_a_module_that_the_job_calls_and_that_is_rewritten_after_the_approval_ne
             approve(way)
         for way in WAYS:
             assert workers.over(way, "calling")["result"] == 22
+
+
+# Prefect's own worker, whose runs have the account of the worker
+
+
+def test_prefects_own_worker_executes_runs_with_an_account_that_is_a_workers_and_nothing_else(
+    workers: Workers,
+) -> None:
+    server, who = workers.server, "stock"
+    key = server.key(who)
+    assert server.cli("user", "worker", who) == f"{who} can execute runs of the work pool signoff.\n"
+    env = environment(
+        PREFECT_API_URL=f"{server.origin}/api",
+        PREFECT_API_AUTH_STRING=f"{who}:{key}",
+        PREFECT_HOME=str(workers.folder / "stock"),
+        PREFECT_WORKER_QUERY_SECONDS="1",
+        PYTHONPATH=os.pathsep.join(filter(None, (str(workers.folder), str(JOBS), os.environ.get("PYTHONPATH")))),
+    )
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "signoff", "--work-queue", "prefects"]
+    with subprocess.Popen(command, cwd=JOBS, env=env) as worker:
+        try:
+            for name in ("Flows", "Talk"):
+                workers.results["prefects", name] = workers.ask("prefects", name)
+            test_flows_within_a_job_run_also_at_once(workers, "prefects")
+            test_the_log_is_complete_when_the_run_is_over(workers, "prefects")
+        finally:
+            worker.kill()
+    events = [json.loads(line) for line in server.cli("audit", "export").splitlines()]
+    assert not [each for each in events if each["act"] == "request.refused" and each["actor"] == who]
+    [talk] = [each for each in events if each["act"] == "run.admitted" and each["data"].get("asked_by") == who][-1:]
+    assert talk["flow_run_id"] in {workers.over("prefects", name)["flow_run_id"] for name in ("Flows", "Talk")}
 
 
 # The end of what executes them; last, for they are gone then

@@ -123,6 +123,8 @@ def test_the_workers_key_stays_the_same_and_is_for_its_owner_alone(tmp_path: Pat
     assert mode(tmp_path / "worker.key") == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["worker.key"]
     assert key not in repr(settings)
+    assert settings.local_key() != key, "programs of this machine have one of their own"
+    assert mode(tmp_path / "local.key") == 0o600
 
 
 def test_each_home_has_a_key_of_its_own(tmp_path: Path) -> None:

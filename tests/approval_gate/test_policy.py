@@ -61,6 +61,7 @@ from approval_gate.policy import (
     may_reuse_names,
     may_touch_superuser,
     missing,
+    only_works,
     run_again,
     runnable,
     speaks_for_run,
@@ -70,6 +71,7 @@ from approval_gate.policy import (
     views_every_run,
     views_prefect,
     worker_speaks_for_run,
+    works,
 )
 
 JOB, SCHEDULED, RESULT = ObjectType.JOB, ObjectType.SCHEDULED_JOB, ObjectType.JOB_RESULT
@@ -1228,31 +1230,59 @@ def test_whether_there_is_anything_in_prefect_for_somebody(who: Actor, anything:
 
 # Runs and workers
 
+WORKER = uuid4()
+
 WORKER_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], Verdict]] = {
     "a worker of the pool, for a run without a credential": ({}, {}, Allowed()),
-    "of another pool": ({}, {"works_for": "other"}, Denied(NOT_ITS_WORKER)),
-    "no worker": ({}, {"works_for": ""}, Denied(NOT_ITS_WORKER)),
-    "no worker, and a run without a pool": ({}, {"works_for": "", "pool": ""}, Denied(NOT_ITS_WORKER)),
+    "for one that it has taken": ({}, {"taken_by": WORKER}, Allowed()),
+    "for one that another account has taken": ({}, {"taken_by": uuid4()}, Denied(NOT_ITS_RUN)),
+    "of another pool": ({"works_for": "other"}, {}, Denied(NOT_ITS_WORKER)),
+    "no worker": ({"works_for": ""}, {}, Denied(NOT_ITS_WORKER)),
+    "no worker, and a run without a pool": ({"works_for": ""}, {"pool": ""}, Denied(NOT_ITS_WORKER)),
     "a run without a pool": ({}, {"pool": ""}, Denied(NOT_ITS_WORKER)),
     "a run that has a credential": ({}, {"has_credential": True}, Denied(NOT_ITS_RUN)),
     "of another pool, and the run has a credential": (
-        {},
-        {"works_for": "other", "has_credential": True},
+        {"works_for": "other"},
+        {"has_credential": True},
         Denied(NOT_ITS_WORKER),
     ),
     "a superuser who was a worker once": ({"superuser": True}, {}, Denied(NOT_ITS_WORKER)),
     "a token that only reads": ({"read_only": True}, {}, Denied(NOT_ITS_WORKER)),
-    "whose write on Prefect was taken away": ({"grants": ()}, {}, Denied(NOT_ITS_WORKER)),
-    "who may only view Prefect now": ({"grants": (PREFECT_VIEW,)}, {}, Denied(NOT_ITS_WORKER)),
+    "who may write to Prefect besides": ({"grants": (PREFECT_WRITE,)}, {}, Allowed()),
+    "who may write to Prefect, and is no worker": (
+        {"grants": (PREFECT_WRITE,), "works_for": ""},
+        {},
+        Denied(NOT_ITS_WORKER),
+    ),
 }
+
+
+def worker(**about: Any) -> Actor:
+    return Actor(id=WORKER, username="worker", **{"works_for": "signoff", **about})
 
 
 @pytest.mark.parametrize("row", WORKER_ROWS)
 def test_which_account_speaks_for_a_run(row: str) -> None:
     about, facts, verdict = WORKER_ROWS[row]
-    actor = Actor(id=uuid4(), username="worker", **{"grants": (PREFECT_WRITE,), **about})
-    asked = {"works_for": "signoff", "pool": "signoff", "has_credential": False, **facts}
-    assert worker_speaks_for_run(actor, **asked) == verdict
+    asked = {"pool": "signoff", "has_credential": False, "taken_by": None, **facts}
+    assert worker_speaks_for_run(worker(**about), **asked) == verdict
+
+
+@pytest.mark.parametrize(
+    ("about", "is_worker", "is_nothing_else"),
+    [
+        pytest.param({}, True, True, id="the account of a worker"),
+        pytest.param({"works_for": ""}, False, False, id="any other"),
+        pytest.param({"grants": (PREFECT_WRITE,)}, True, False, id="who may write to Prefect besides"),
+        pytest.param({"grants": (PREFECT_VIEW,)}, True, True, id="who may view Prefect besides"),
+        pytest.param({"superuser": True}, False, False, id="a superuser"),
+        pytest.param({"read_only": True}, False, False, id="a token that only reads"),
+    ],
+)
+def test_who_reaches_in_prefect_what_a_worker_needs(
+    about: dict[str, Any], is_worker: bool, is_nothing_else: bool
+) -> None:
+    assert (works(worker(**about)), only_works(worker(**about))) == (is_worker, is_nothing_else)
 
 
 def test_a_run_speaks_for_itself() -> None:
@@ -1264,7 +1294,5 @@ def test_a_run_speaks_for_itself() -> None:
 @pytest.mark.parametrize("row", WORKER_ROWS)
 def test_who_speaks_for_a_run_without_a_credential_is_who_may_take_it(row: str) -> None:
     about, facts, verdict = WORKER_ROWS[row]
-    actor = Actor(id=uuid4(), username="worker", **{"grants": (PREFECT_WRITE,), **about})
-    asked = {"works_for": "signoff", "pool": "signoff", **facts}
-    asked.pop("has_credential", None)
-    assert takes_run(actor, **asked) == (Denied(NOT_ITS_POOL) if verdict == Denied(NOT_ITS_WORKER) else Allowed())
+    found = takes_run(worker(**about), pool=facts.get("pool", "signoff"))
+    assert found == (Denied(NOT_ITS_POOL) if verdict == Denied(NOT_ITS_WORKER) else Allowed())

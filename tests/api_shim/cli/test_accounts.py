@@ -51,7 +51,9 @@ def test_users_are_added_and_listed(signoff: Run) -> None:
         ("root", True, True),
     ]
     assert datetime.fromisoformat(listed[0]["created"]).tzinfo is not None
-    assert signoff("user", "list").out.split()[:4] == ["username", "active", "superuser", "works_for"]
+    columns = ["username", "active", "superuser", "works_for", "writes_to_prefect", "created"]
+    assert signoff("user", "list").out.split()[:6] == columns
+    assert [user["writes_to_prefect"] for user in listed] == [False, True]
 
 
 def test_an_account_is_made_a_workers(signoff: Run) -> None:
@@ -422,15 +424,12 @@ def test_the_audit_lists_what_each_command_did_and_by_whom(signoff: Run, monkeyp
         (
             ("user", "worker", "bob"),
             b"",
-            [
-                ("user.changed", "bob", ["works_for"]),
-                ("permission.added", "Workers of signoff", ["actions", "name", "object_types", "users"]),
-            ],
+            [("user.changed", "bob", ["works_for"])],
         ),
         (
             ("user", "worker", "bob", "--remove"),
             b"",
-            [("user.changed", "bob", ["works_for"]), ("permission.changed", "Workers of signoff", ["users"])],
+            [("user.changed", "bob", ["works_for"])],
         ),
         (("user", "remove", "bob", "--dry-run"), b"", []),
         (

@@ -13,7 +13,6 @@ from fastapi.routing import APIRoute
 from api_shim.cli import accounts
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import EventType
-from api_shim.settings import WORKER
 from api_shim.web.rest import users
 from approval_gate.policy import LAST_SUPERUSER
 from tests.api_shim.cli.conftest import Run
@@ -52,7 +51,8 @@ class House:
     def starts(self) -> str:
         """Start the server again, as far as accounts are concerned."""
         admin = administering(self.origin.store)
-        admin.ensure_service(WORKER, "a" * 40, NOW, pool="signoff")
+        admin.ensure_worker("a" * 40, NOW, pool="signoff")
+        admin.ensure_local("b" * 40, NOW)
         assert admin.first_keys(NOW) == []
         return DONE
 

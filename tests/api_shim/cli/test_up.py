@@ -13,7 +13,7 @@ from api_shim.cli.up import WORKER, check_port, locked, origin_of, starting
 from api_shim.services.account_admin import DEMO
 from api_shim.services.authentication import Credentials
 from api_shim.services.jobs import JobCatalogue
-from api_shim.settings import utc_now
+from api_shim.settings import LOCAL, utc_now
 from api_shim.store import HeldElsewhere, Store
 from approval_gate.errors import Unavailable
 from flows.registry import discover
@@ -69,7 +69,8 @@ def test_servers_of_one_database_start_one_after_the_other(postgresql_url: str) 
 
 def test_the_first_start_makes_an_administrator_and_the_second_nobody(sqlite_store: Store) -> None:
     admin = administering(sqlite_store)
-    admin.ensure_service(WORKER, "a" * 40, utc_now(), pool="signoff")
+    admin.ensure_worker("a" * 40, utc_now(), pool="signoff")
+    admin.ensure_local("b" * 40, utc_now())
     ((username, key),) = admin.first_keys(utc_now())
     assert username == "admin"
     assert authenticate(sqlite_store, Credentials(key=key), utc_now()).superuser
@@ -97,7 +98,8 @@ def test_a_demo_leaves_alone_what_somebody_has_disabled(sqlite_store: Store) -> 
 def test_the_audit_lists_what_a_first_start_made(sqlite_store: Store) -> None:
     admin, catalogue = administering(sqlite_store), JobCatalogue(sqlite_store, utc_now)
     for _ in range(2):
-        admin.ensure_service(WORKER, "a" * 40, utc_now(), pool="signoff")
+        admin.ensure_worker("a" * 40, utc_now(), pool="signoff")
+        admin.ensure_local("b" * 40, utc_now())
         admin.first_keys(utc_now())
         admin.demo_keys(catalogue, utc_now())
     with sqlite_store.transaction(write=False) as tx:
@@ -106,7 +108,9 @@ def test_the_audit_lists_what_a_first_start_made(sqlite_store: Store) -> None:
         ("user.added", WORKER),
         ("token.added", WORKER),
         ("user.changed", WORKER),
-        ("permission.added", "Workers of signoff"),
+        ("user.added", LOCAL),
+        ("token.added", LOCAL),
+        ("permission.added", "Programs on the server's machine"),
         *((act, name) for name in ("admin", "alice", "bob") for act in ("user.added", "token.added")),
         *(("permission.added", name) for name in DEMO),
     ]

@@ -136,6 +136,6 @@ def test_prefect_is_where_it_is_said_to_be(
     assert str(to_prefect(Settings(home=home), read_address(url)).base_url) == asked
 
 
-def test_the_workers_key_does_not_go_where_others_can_read_it(home: Path) -> None:
+def test_the_key_of_the_home_folder_does_not_go_where_others_can_read_it(home: Path) -> None:
     with pytest.raises(Unavailable, match="Others could read"):
         Shim.within("alice", home=home, url="http://signoff.example")

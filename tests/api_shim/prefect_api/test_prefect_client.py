@@ -1073,6 +1073,36 @@ def answering(*answers: httpx.Response | Exception) -> tuple[PrefectOrchestrator
     return PrefectOrchestrator(client, pool=POOL), asked
 
 
+@pytest.mark.parametrize(
+    ("made", "template", "written"),
+    [
+        pytest.param(201, {}, True, id="a new pool"),
+        pytest.param(409, {}, True, id="one that no worker has served yet"),
+        pytest.param(409, {"variables": {}}, False, id="one that says it already"),
+    ],
+)
+def test_how_runs_of_the_pool_start_is_not_left_to_a_worker_which_may_not_write_it(
+    made: int, template: dict[str, Any], written: bool
+) -> None:
+    told: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        match request.method, request.url.path:
+            case "POST", "/api/work_pools/":
+                return httpx.Response(made, json={"base_job_template": template})
+            case "GET", _:
+                return httpx.Response(200, json={"base_job_template": template})
+            case "PATCH", _:
+                told.append(json.loads(request.content))
+                return httpx.Response(204)
+            case _:
+                return httpx.Response(200, json=[])
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://prefect/api")
+    asyncio.run(PrefectOrchestrator(client, pool=POOL).prepare([]))
+    assert ["command" in each["base_job_template"]["job_configuration"] for each in told] == [True] * written
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     async def no_sleep(_seconds: float) -> None:

@@ -15,7 +15,7 @@ import pytest
 from api_shim.domain.accounts import PermissionUser, Token, WorkerAccount
 from api_shim.domain.audit import EventType, LocalAdministrator
 from api_shim.parsing.account import check_username
-from api_shim.services.account_admin import AccountAdmin
+from api_shim.services.account_admin import WORKERS_PERMISSION, AccountAdmin
 from api_shim.services.accounts import Accounts
 from api_shim.services.authentication import (
     EXPIRED,
@@ -25,6 +25,7 @@ from api_shim.services.authentication import (
     Unauthenticated,
     hash_key,
 )
+from api_shim.settings import LOCAL, WORKER
 from api_shim.store import Store
 from approval_gate.errors import Conflict, GateError, Invalid, NotFound
 from approval_gate.model import Action, Actor, ObjectType
@@ -283,31 +284,60 @@ def test_what_is_there_already_is_told(admin: Admin, call: Any) -> None:
 # The worker's account
 
 
-def test_the_workers_account_writes_to_prefect_and_may_nothing_else(admin: Admin) -> None:
+OF_TOKENS = [(action, ObjectType.TOKEN) for action in (Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE)]
+"""Like everybody, they may what concerns their own tokens."""
+
+
+def given(actor: Actor) -> list[tuple[Action, ObjectType]]:
+    """Return what somebody may do."""
+    return [(action, kind) for action in Action for kind in ObjectType if actor.may(action, kind)]
+
+
+def test_the_workers_account_works_for_its_pool_and_may_nothing_else(admin: Admin) -> None:
     for _ in range(2):
-        admin.ensure_service("worker", KEY, NOW, pool="signoff")
-    actor = signed_in(admin, KEY, "worker")
-    given = [(action, kind) for action in Action for kind in ObjectType if actor.may(action, kind)]
-    own = [(action, ObjectType.TOKEN) for action in (Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE)]
-    assert given == [*own, (Action.WRITE, ObjectType.PREFECT)], (
-        "like everybody, they may what concerns their own tokens"
-    )
+        admin.ensure_worker(KEY, NOW, pool="signoff")
+    actor = signed_in(admin, KEY, WORKER)
+    assert (actor.works_for, given(actor)) == ("signoff", OF_TOKENS)
     assert not actor.may(Action.VIEW, ObjectType.TOKEN, {"user": uuid4()})
+    assert not actor.superuser
+    assert (len(admin.users()), admin.permissions()) == (1, [])
+
+
+def test_programs_on_the_servers_machine_write_to_prefect_and_may_nothing_else(admin: Admin) -> None:
+    for _ in range(2):
+        admin.ensure_local(KEY, NOW)
+    actor = signed_in(admin, KEY, LOCAL)
+    assert (actor.works_for, given(actor)) == ("", [*OF_TOKENS, (Action.WRITE, ObjectType.PREFECT)])
     assert not actor.superuser
     assert len(admin.users()) == len(admin.permissions()) == 1
 
 
-def test_the_workers_account_is_made_again_whatever_of_it_was_removed(few: Admin, sqlite_store: Store) -> None:
-    few.ensure_service("worker", KEY, NOW, pool="signoff")
-    few.remove_user("worker", NOW)
-    few.ensure_service("worker", KEY, NOW, pool="signoff")
-    assert signed_in(few, KEY).may(Action.WRITE, ObjectType.PREFECT)
+def test_the_servers_own_accounts_are_made_again_whatever_of_them_was_removed(few: Admin, sqlite_store: Store) -> None:
+    few.ensure_worker(KEY, NOW, pool="signoff")
+    few.ensure_local(KEY[::-1], NOW)
+    for name in (WORKER, LOCAL):
+        few.remove_user(name, NOW)
+    few.ensure_worker(KEY, NOW, pool="signoff")
+    few.ensure_local(KEY[::-1], NOW)
+    assert signed_in(few, KEY).works_for == "signoff"
     (permission,) = few.permissions()
     few.remove_permission(permission.name, NOW)
-    few.ensure_service("worker", KEY[::-1], NOW, pool="signoff")
-    assert signed_in(few, KEY[::-1]).may(Action.WRITE, ObjectType.PREFECT)
+    few.ensure_local(KEY * 2, NOW)
+    assert signed_in(few, KEY * 2).may(Action.WRITE, ObjectType.PREFECT)
     with sqlite_store.transaction(write=False) as tx:
         assert len(tx.all(PermissionUser)) == 1
+
+
+def test_accounts_of_workers_keep_what_they_were_given_before_but_for_the_servers_own(few: Admin) -> None:
+    old = few.add_user("old", NOW)
+    few.add_user(WORKER, NOW)
+    users = ["old", WORKER]
+    few.add_permission(WORKERS_PERMISSION, NOW, types=["prefect"], actions=["write"], users=users)
+    few.make_worker("old", "signoff", NOW)
+    few.ensure_worker(KEY, NOW, pool="signoff")
+    assert few.writers() == {old.id}
+    few.unmake_worker("old", NOW)
+    assert few.writers() == set()
 
 
 def test_an_account_is_made_a_workers_for_one_pool(admin: Admin) -> None:
@@ -315,7 +345,8 @@ def test_an_account_is_made_a_workers_for_one_pool(admin: Admin) -> None:
     for pool in ("signoff", "signoff", "bulk"):
         admin.make_worker("carol", pool, NOW)
     assert admin.workers() == {carol.id: "bulk"}
-    assert signed_in(admin, admin.add_token("carol", NOW)).may(Action.WRITE, ObjectType.PREFECT)
+    actor = signed_in(admin, admin.add_token("carol", NOW))
+    assert (actor.works_for, given(actor)) == ("bulk", OF_TOKENS)
     with admin.store.transaction(write=False) as tx:
         told = [event.data["changes"] for event in tx.events(0, 100) if event.act is EventType.USER_CHANGED]
     assert told == [{"works_for": {"old": old, "new": new}} for old, new in (("", "signoff"), ("signoff", "bulk"))]
@@ -326,7 +357,7 @@ def test_a_workers_account_becomes_one_like_others_again(admin: Admin) -> None:
     admin.make_worker("carol", "signoff", NOW)
     admin.unmake_worker("carol", NOW)
     assert admin.workers() == {}
-    assert not signed_in(admin, admin.add_token("carol", NOW)).may(Action.WRITE, ObjectType.PREFECT)
+    assert signed_in(admin, admin.add_token("carol", NOW)).works_for == ""
     with pytest.raises(Conflict):
         admin.unmake_worker("carol", NOW)
     with admin.store.transaction(write=False) as tx:
@@ -345,8 +376,8 @@ def test_workers_of_before_pools_were_known_get_that_of_the_server(admin: Admin)
     old, moved = admin.add_user("old", NOW), admin.add_user("moved", NOW)
     with admin.store.transaction() as tx:
         tx.add(WorkerAccount(user_id=old.id, pool=""), WorkerAccount(user_id=moved.id, pool="bulk"))
-    admin.ensure_service("worker", KEY, NOW, pool="signoff")
-    admin.ensure_service("worker", KEY, NOW, pool="signoff")
+    admin.ensure_worker(KEY, NOW, pool="signoff")
+    admin.ensure_worker(KEY, NOW, pool="signoff")
     assert {old.id: "signoff", moved.id: "bulk"}.items() <= admin.workers().items()
     with admin.store.transaction(write=False) as tx:
         events = [event for event in tx.events(0, 100) if "works_for" in event.data.get("fields", ())]

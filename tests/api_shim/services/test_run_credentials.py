@@ -15,7 +15,6 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import JobResult, Status
 from api_shim.domain.ports import RunSpec
 from api_shim.keys import PREFIX, RUN_PREFIX, checksum
-from api_shim.services.account_admin import SERVICE_PERMISSION
 from api_shim.services.authentication import INACTIVE, INVALID_TOKEN, NO_CREDENTIALS, hash_key
 from api_shim.services.run_credentials import ENDING, NOT_FOR_RUNS
 from api_shim.store import Store
@@ -131,8 +130,17 @@ def test_its_own_credential_does_or_a_workers_account_while_it_has_none(stage: S
     assert (admitted.data["asked_by"], admitted.flow_run_id) == ("worker", stage.run)
 
 
-def test_a_worker_whose_write_on_prefect_is_taken_away_speaks_for_no_run(stage: Stage) -> None:
-    stage.identity.remove_permission(SERVICE_PERMISSION, NOW)
+def test_a_run_that_another_account_has_taken_is_none_of_a_workers(stage: Stage) -> None:
+    stage.user("beside", superuser=False)
+    stage.identity.make_worker("beside", "signoff", NOW)
+    asyncio.run(stage.runs.taken(stage.worker, stage.run, keyed=False))
+    for who, status in (("beside", 403), ("worker", 200)):
+        assert stage.admission(who).status_code == status
+        assert stage.outcome(who).status_code == status
+
+
+def test_an_account_that_is_a_workers_no_longer_speaks_for_no_run(stage: Stage) -> None:
+    stage.identity.unmake_worker("worker", NOW)
     answer = stage.admission("worker")
     assert (answer.status_code, answer.json()) == (403, {"detail": NOT_ITS_WORKER})
 

@@ -28,9 +28,11 @@ from api_shim.domain.accounts import (
     Permission,
     PermissionGroup,
     PermissionUser,
+    RunCredential,
     User,
     UserGroup,
     UserName,
+    WorkerAccount,
 )
 from api_shim.domain.audit import EventType, LocalAdministrator, account_event, scheduled_job_event
 from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob
@@ -259,6 +261,42 @@ def test_accounts_that_could_only_be_workers_go_on_as_workers(
         found = run_path(str(MIGRATIONS / "versions" / "0014_run_credentials.py"))["_workers"](connection)
     engine.dispose()
     assert found == ([user.id] if works else [])
+
+
+def test_accounts_of_workers_that_may_not_write_to_prefect_any_more_are_workers_no_longer(empty_url: str) -> None:
+    store = store_at("0016", empty_url)
+    names = ("writes", "by group", "off", "views", "nothing")
+    users = {name: make_user(name) for name in names}
+    group = Group(id=uuid4(), name="crew")
+    permissions = {
+        name: Permission(
+            id=uuid4(),
+            name=name,
+            enabled=name != "off",
+            object_types=("prefect",),
+            actions=("view" if name == "views" else "write",),
+        )
+        for name in names
+    }
+    credential = RunCredential(flow_run_id=uuid4(), key_hash="0" * 64, user_id=users["writes"].id, created=NOW)
+    given = (PermissionUser(permission_id=permissions[name].id, user_id=users[name].id) for name in ("writes", "off"))
+    with store.transaction() as tx:
+        for thing in (
+            *(*users.values(), group, *permissions.values(), *given),
+            PermissionUser(permission_id=permissions["views"].id, user_id=users["views"].id),
+            UserGroup(user_id=users["by group"].id, group_id=group.id),
+            PermissionGroup(permission_id=permissions["by group"].id, group_id=group.id),
+            *(WorkerAccount(user_id=user.id, pool="signoff") for user in users.values()),
+            credential,
+        ):
+            tx.add(thing)
+    store.migrate()
+    with store.transaction() as tx:
+        assert {each.user_id for each in tx.all(WorkerAccount)} == {users["writes"].id, users["by group"].id}
+        assert tx.all(RunCredential) == [credential]
+        for _ in range(2):
+            tx.add(replace(credential, flow_run_id=uuid4(), key_hash=None))
+    store.close()
 
 
 def test_the_digest_of_before_all_code_was_covered_stays_that_of_the_module(empty_url: str) -> None:

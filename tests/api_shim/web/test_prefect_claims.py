@@ -29,7 +29,10 @@ ACCEPTED = {"status": "ACCEPT", "state": {"type": "PENDING"}}
 
 
 class Pools(Origin):
-    """Prefect with a run in our work pool, one in another and one in none; and somebody who works for each pool."""
+    """Prefect with a run in our work pool, one in another and one in none; and somebody who works for each pool.
+
+    All of them may write to Prefect besides; what becomes of those who may not is told with ``prefect_worker_calls``.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         super().__init__(store, clock)
@@ -39,7 +42,8 @@ class Pools(Origin):
             self.user(name, superuser=False)
         for name, pool in (("worker", "signoff"), ("elsewhere", "another pool")):
             self.identity.make_worker(name, pool, NOW)
-        self.identity.add_permission("writes", NOW, types=["prefect"], actions=["write"], users=["writer"])
+        writers = ["writer", "worker", "elsewhere"]
+        self.identity.add_permission("writes", NOW, types=["prefect"], actions=["write"], users=writers)
         self.engine.made[deployment := uuid4()] = None  # type: ignore[assignment]  # what it is does not matter
         self.runs_of = {}
         for pool in ("signoff", "another pool", ""):
@@ -86,7 +90,6 @@ def test_who_takes_a_run_of_their_pool_is_given_its_key_once_prefect_has_accepte
         pytest.param("admin", {}, ACCEPTED, id="a superuser"),
         pytest.param("writer", {}, ACCEPTED, id="who may write to Prefect"),
         pytest.param("worker", {"pool": ""}, ACCEPTED, id="a run within another"),
-        pytest.param("worker", {"keyed": False}, ACCEPTED, id="a worker that does not ask"),
         pytest.param("worker", {"body": {"state": {"type": "RUNNING"}}}, ACCEPTED, id="another state"),
         pytest.param("worker", {}, {"status": "REJECT", "state": {"type": "PENDING"}}, id="it was not accepted"),
         pytest.param("worker", {}, {"status": "ACCEPT", "state": {"type": "CANCELLED"}}, id="it became another state"),
@@ -107,7 +110,9 @@ def test_a_worker_that_does_not_ask_ends_the_key_that_was_made_before(pools: Poo
     assert pools.kept() is not None, "it was not accepted"
     pools.answer = ACCEPTED
     pools.take("worker", keyed=False)
-    assert pools.kept() is None
+    kept = pools.kept()
+    assert kept is not None
+    assert kept.key_hash is None, "and that it has taken the run is known"
 
 
 def test_a_worker_takes_no_run_of_another_pool_and_asks_for_none(pools: Pools) -> None:

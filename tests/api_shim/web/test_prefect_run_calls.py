@@ -215,7 +215,7 @@ def test_what_a_run_hears(prefect: Prefect, clock: Clock, said: Any, heard: bool
     calls = RunCalls(prefect._prefect, INTERNAL, prefect.refusals)
     caller = RunCaller(run_id=UUID(OWN), worker=prefect.worker)
     message = {"type": "websocket.send", "text": json.dumps(said)}
-    assert asyncio.run(calls.may_hear(caller, message, Verdicts(clock))) is heard
+    assert asyncio.run(calls.may_hear(caller, "/api/events/out", message, Verdicts(clock))) is heard
 
 
 def event(about: str, *related: str, name: str = "done", **more: Any) -> dict[str, Any]:
@@ -305,7 +305,7 @@ def test_which_events_of_a_run_go_to_prefect(prefect: Prefect, said: Any, goes: 
     calls = RunCalls(prefect._prefect, INTERNAL, prefect.refusals)
     caller = RunCaller(run_id=UUID(OWN), worker=prefect.worker)
     message = {"type": "websocket.receive", "text": json.dumps(said)}
-    assert asyncio.run(calls.may_tell(caller, message)) is goes
+    assert asyncio.run(calls.may_tell(caller, "/api/events/in", message)) is goes
 
 
 def test_a_task_run_that_prefect_does_not_know_yet_is_of_the_run_that_told_of_it_first(prefect: Prefect) -> None:
@@ -314,11 +314,11 @@ def test_a_task_run_that_prefect_does_not_know_yet_is_of_the_run_that_told_of_it
     for run, goes in ((OWN, True), (OTHER, False), (OWN, True)):
         caller = RunCaller(run_id=UUID(run), worker=prefect.worker)
         message = {"type": "websocket.receive", "text": json.dumps(recorded(new, [run]))}
-        assert asyncio.run(calls.may_tell(caller, message)) is goes
+        assert asyncio.run(calls.may_tell(caller, "/api/events/in", message)) is goes
 
 
 def test_nothing_is_anybodys_while_prefect_does_not_say_whose_it_is(prefect: Prefect) -> None:
     calls = RunCalls(JSONResponse({}, 500), INTERNAL, prefect.refusals)
     caller = RunCaller(run_id=UUID(OWN), worker=prefect.worker)
     message = {"type": "websocket.receive", "text": json.dumps(recorded(OTHER_TASK))}
-    assert not asyncio.run(calls.may_tell(caller, message))
+    assert not asyncio.run(calls.may_tell(caller, "/api/events/in", message))

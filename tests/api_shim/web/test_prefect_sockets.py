@@ -174,6 +174,60 @@ def test_a_run_sends_its_events_and_no_others_and_hears_of_itself(sockets: Socke
     assert (logs.kinds, logs.code) == ([], MAY_NOT)
 
 
+CHANNEL = "/api/work_pools/{}/workers/connect"
+
+
+@pytest.mark.parametrize(
+    ("path", "opens"),
+    [
+        pytest.param(CHANNEL.format("signoff"), True, id="the channel of its pool"),
+        pytest.param(CHANNEL.format("bulk"), False, id="that of another pool"),
+        pytest.param(IN, True, id="to tell"),
+        pytest.param(OUT, True, id="to hear"),
+        pytest.param(LOGS, False, id="logs"),
+        pytest.param("/api/task_runs/subscriptions/scheduled", False, id="what is no worker's"),
+    ],
+)
+def test_which_the_account_of_a_worker_opens(sockets: Sockets, path: str, opens: bool) -> None:
+    sockets.user("worker", superuser=False)
+    sockets.identity.make_worker("worker", "signoff", NOW)
+
+    async def opened() -> Client:
+        return await sockets.open(path, "worker")
+
+    client = asyncio.run(opened())
+    assert (client.kinds, client.code) == ((["auth_success"], 0) if opens else ([], MAY_NOT))
+
+
+def test_a_worker_has_its_channel_whole_and_of_events_what_is_of_its_runs(sockets: Sockets) -> None:
+    run_id, other = uuid4(), uuid4()
+    worker = Actor(id=sockets.user("worker", superuser=False).id, username="worker")
+    sockets.identity.make_worker("worker", "signoff", NOW)
+    asyncio.run(sockets.runs.taken(worker, run_id, keyed=False))
+    of_itself, of_another = (
+        {"resource": {"prefect.resource.id": f"prefect.flow-run.{each}"}} for each in (run_id, other)
+    )
+
+    async def opened() -> tuple[Client, Client, Client]:
+        channel = await sockets.open(CHANNEL.format("signoff"), "worker")
+        await channel.say('{"type": "worker.hello.v1"}')
+        assert channel.prefect is not None
+        await channel.prefect({"type": "websocket.send", "text": '{"type": "worker.ready.v1"}'})
+        tells = await sockets.open(IN, "worker")
+        await tells.said.put({"type": "websocket.receive", "text": json.dumps({"event": "x", **of_another})})
+        await tells.say(json.dumps({"event": "x", **of_itself}))
+        hears = await sockets.open(OUT, "worker")
+        assert hears.prefect is not None
+        for each in (of_another, of_itself):
+            await hears.prefect({"type": "websocket.send", "text": json.dumps({"type": "event", "event": each})})
+        return channel, tells, hears
+
+    channel, tells, hears = asyncio.run(opened())
+    assert (channel.taken, channel.kinds[-1]) == (['{"type": "worker.hello.v1"}'], "worker.ready.v1")
+    assert [json.loads(each)["resource"] for each in tells.taken] == [of_itself["resource"]]
+    assert hears.kinds == ["auth_success", "event"]
+
+
 @pytest.mark.parametrize(
     ("first", "code"),
     [
