@@ -47,7 +47,7 @@ from api_shim.parsing.account import Reading, Reference, read_form
 from api_shim.services.authentication import INVALID_TOKEN, Unauthenticated, hash_key, makers
 from api_shim.services.authorization import check_still_active, get_authorized
 from api_shim.services.given_approvals import Approvals, GivenApprovals, revoke, standing_approvals
-from api_shim.services.user_names import give_up_name, take_name, user_called
+from api_shim.services.user_names import give_up_name, take_name, user_called, users_called
 from api_shim.store import TYPES, Duplicate, Store, Transaction
 from api_shim.store.columns import path_types
 from approval_gate import policy
@@ -357,12 +357,11 @@ def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Ref
 
 def _named(tx: Transaction, kind: ObjectType, names: set[str]) -> dict[Reference, Any]:
     """Return users or groups by these names; users also by names that are written otherwise."""
+    if kind is USER:
+        return {**users_called(tx, names)}
     name = NAMED_BY[kind]
     by_name: dict[str, Any] = {name: names}
-    found: dict[Reference, Any] = {getattr(thing, name): thing for thing in tx.all(TYPES[kind], **by_name)}
-    if kind is USER:
-        found |= {other: user for other in names - found.keys() if (user := user_called(tx, other)) is not None}
-    return found
+    return {getattr(thing, name): thing for thing in tx.all(TYPES[kind], **by_name)}
 
 
 # Writing, whoever does it

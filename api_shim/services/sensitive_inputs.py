@@ -27,7 +27,7 @@ logger = logging.getLogger("signoff")
 BATCH = 200
 ONGOING = frozenset(status for status in Status if not status.final)
 LOST = (
-    "The sensitive inputs of %d runs cannot be read, so these runs will fail: %s "
+    "The sensitive inputs of %d runs or scheduled jobs cannot be read, so their runs will fail: %s "
     "The key is derived from the one that signs the audit."
 )
 LEFT = "Sensitive inputs are encrypted now, but may still be in unused parts of the database: %s"
@@ -49,6 +49,7 @@ def prepare(store: Store) -> None:
             clear.append(result.id)
         elif why := _fault(result.inputs):
             lost.append(why)
+    lost += _lost_of_schedules(store)
     encrypted = [_encrypt(store, clear), *(follow_mark(store, job_id, rewrites=False) for job_id in _lagging(store))]
     if any(encrypted):
         _rewrite(store)
@@ -75,6 +76,8 @@ def follow_mark(store: Store, job_id: UUID, *, rewrites: bool = True) -> bool:
         if job is None or not _lags(tx, job):
             return False
     with store.transaction() as tx:
+        # It may have been marked otherwise since.
+        job = tx.get(Job, id=job_id) or job
         for row in tx.all(ScheduledJob, order="id", lock=True, **_unlike(job)):
             _follow(tx, row, job)
         if job.has_sensitive_variables:
@@ -83,6 +86,12 @@ def follow_mark(store: Store, job_id: UUID, *, rewrites: bool = True) -> bool:
     if job.has_sensitive_variables and rewrites:
         _rewrite(store)
     return job.has_sensitive_variables
+
+
+def _lost_of_schedules(store: Store) -> list[str]:
+    with store.transaction(write=False) as tx:
+        rows = tx.all(ScheduledJob, sensitive=True)
+    return [why for row in rows if isinstance(row.inputs, SealedInputs) and (why := _fault(row.inputs))]
 
 
 def _lagging(store: Store) -> list[UUID]:

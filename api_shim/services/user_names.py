@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +15,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from api_shim.domain.accounts import User, UserName
-from api_shim.domain.query import Condition, Listing
+from api_shim.domain.query import Condition, Listing, Pattern
 from api_shim.store import Duplicate, Transaction
 from approval_gate import errors
 from approval_gate.constraints import Lookup, Op
@@ -72,12 +73,26 @@ def user_called(tx: Transaction, name: str, *, lock: bool = False) -> User | Non
         name: a user name, in whatever letters, or any other text.
         lock: whether to lock the user until the transaction ends.
     """
-    if len(name) > LONGEST_NAME or not is_storable(name):
-        return None
-    if (exact := tx.get(User, username=name, lock=lock)) is not None:
-        return exact
-    alike = tx.all(UserName, normal=normal_form(name), until=None)
-    return tx.get(User, id=alike[0].user_id, lock=lock) if len(alike) == 1 else None
+    found = users_called(tx, {name}).get(name)
+    if found is None or not lock:
+        return found
+    # They may have got another name since.
+    return tx.get(User, id=found.id, username=found.username, lock=True)
+
+
+def users_called(tx: Transaction, names: Collection[str]) -> dict[str, User]:
+    """Return the users who are called so, by these names; in a fixed number of queries. See ``user_called``."""
+    fit = {name for name in names if len(name) <= LONGEST_NAME and is_storable(name)}
+    found = {user.username: user for user in tx.all(User, username=fit)}
+    others = {name: normal_form(name) for name in fit - found.keys()}
+    if not others:
+        return found
+    alike: defaultdict[str, set[UUID]] = defaultdict(set)
+    for row in tx.all(UserName, normal={*others.values()}, until=None):
+        alike[row.normal].add(row.user_id)
+    alone = {normal: user_id for normal, ids in alike.items() if len(ids) == 1 for user_id in ids}
+    users = {user.id: user for user in tx.all(User, id={*alone.values()})} if alone else {}
+    return found | {name: users[alone[normal]] for name, normal in others.items() if alone.get(normal) in users}
 
 
 def referred_user(tx: Transaction, by: Mapping[str, Any], *, lock: bool = False) -> User | None:
@@ -100,10 +115,11 @@ def as_written(tx: Transaction, listing: Listing) -> Listing:
         listing: what is asked.
     """
 
-    def test(asked: Any) -> Any:
+    def test(asked: Lookup | Pattern) -> Lookup | Pattern:
         if not isinstance(asked, Lookup) or asked.op is not Op.IN or not asked.path.endswith("username"):
             return asked
-        return replace(asked, value=tuple(user.username if (user := user_called(tx, it)) else it for it in asked.value))
+        users = users_called(tx, asked.value)
+        return replace(asked, value=tuple(users[name].username if name in users else name for name in asked.value))
 
     def condition(each: Condition) -> Condition:
         return replace(each, tests=tuple(map(test, each.tests)))

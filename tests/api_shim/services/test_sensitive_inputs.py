@@ -93,7 +93,8 @@ def test_what_another_key_encrypted_is_told_and_is_no_reason_not_to_start(
     caplog.set_level(logging.WARNING)
     prepare(store)
     [record] = caplog.records
-    assert record.getMessage().startswith("The sensitive inputs of 3 runs cannot be read, so these runs will fail: ")
+    told = "The sensitive inputs of 3 runs or scheduled jobs cannot be read, so their runs will fail: "
+    assert record.getMessage().startswith(told)
     assert sum(isinstance(result.inputs, SealedInputs) for result in found(store)) == 5
 
 
@@ -170,10 +171,14 @@ def test_what_was_not_approved_as_it_is_does_not_become_so(store: Store) -> None
     assert stale(now_of(store, row), job) == "The inputs changed after bob approved it."
 
 
-def test_those_of_another_key_stay_hidden_whatever_the_mark_says(store: Store) -> None:
+def test_those_of_another_key_stay_hidden_whatever_the_mark_says(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     job, row = scheduled_before(store)
     follow_mark(store, job.id)
     store.inputs_key = InputsKey(b"j" * 32)
+    prepare(store)
+    assert "The sensitive inputs of 1 runs or scheduled jobs cannot be read" in caplog.text
     with store.transaction() as tx:
         job = tx.change(job, has_sensitive_variables=False)
     follow_mark(store, job.id)
