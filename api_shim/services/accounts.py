@@ -342,26 +342,28 @@ def _check_reuse(desk: _Desk, fields: Mapping[str, Any]) -> None:
 
 def _ids_of(tx: Transaction, actor: Actor, kind: ObjectType, named: Sequence[Reference]) -> tuple[UUID, ...]:
     model, name = TYPES[kind], NAMED_BY[kind]
-    there = {thing.id: thing for thing in tx.all(model, id={ref for ref in named if isinstance(ref, UUID)})}
-    found: dict[Reference, Any] = {**there, **_named(tx, kind, {ref for ref in named if isinstance(ref, str)})}
-    seen = tx.visible(kind, actor, Action.VIEW, {thing.id for thing in found.values()}) | {actor.id}
+    by_id = {thing.id: thing for thing in tx.all(model, id={ref for ref in named if isinstance(ref, UUID)})}
+    by_name = _named(tx, kind, {ref for ref in named if isinstance(ref, str)})
+    found = [by_id.get(ref) if isinstance(ref, UUID) else by_name.get(ref) for ref in named]
+    there = {thing.id for thing in found if thing is not None}
+    seen = tx.visible(kind, actor, Action.VIEW, there) | {actor.id}
     # Locked, so that none of them goes, or is called otherwise, before it is linked.
-    locked = tx.all(model, order="id", lock=True, id=seen & {thing.id for thing in found.values()})
-    names = {thing.id: getattr(thing, name) for thing in locked}
-    for ref in named:
-        if ref not in found or names.get(found[ref].id) != getattr(found[ref], name):
+    names = {thing.id: getattr(thing, name) for thing in tx.all(model, order="id", lock=True, id=seen & there)}
+    ids: list[UUID] = []
+    for ref, thing in zip(named, found, strict=True):
+        if thing is None or names.get(thing.id) != getattr(thing, name):
             noun = policy.NOUNS[kind].lower()
             raise Invalid(f"There is no {noun} {str(ref)[:100]!r}, or none that you may see.")
-    return tuple(dict.fromkeys(found[ref].id for ref in named))
+        ids.append(thing.id)
+    return tuple(dict.fromkeys(ids))
 
 
-def _named(tx: Transaction, kind: ObjectType, names: set[str]) -> dict[Reference, Any]:
+def _named(tx: Transaction, kind: ObjectType, names: set[str]) -> Mapping[str, Any]:
     """Return users or groups by these names; users also by names that are written otherwise."""
     if kind is USER:
-        return {**users_called(tx, names)}
-    name = NAMED_BY[kind]
-    by_name: dict[str, Any] = {name: names}
-    return {getattr(thing, name): thing for thing in tx.all(TYPES[kind], **by_name)}
+        return users_called(tx, names)
+    by_name: dict[str, Any] = {NAMED_BY[kind]: names}
+    return {getattr(thing, NAMED_BY[kind]): thing for thing in tx.all(TYPES[kind], **by_name)}
 
 
 # Writing, whoever does it
