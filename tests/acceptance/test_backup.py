@@ -120,7 +120,7 @@ def test_what_had_run_does_not_run_again_and_keeps_its_result(restored: Restored
 
 
 def test_schedules_go_on(restored: Restored) -> None:
-    asked = {"scheduled_job": restored.minutely["id"], "date_created__gt": restored.since}
+    asked = {"scheduled_job": restored.minutely["id"], "date_created__gt": restored.since, "status": "SUCCESS"}
     with restored.server.client() as client:
         eventually(lambda: client.get(f"{EXTRAS}/job-results/", params=asked).json()["results"])
 
