@@ -381,7 +381,7 @@ def test_workers_of_before_pools_were_known_get_that_of_the_server(admin: Admin)
     assert {old.id: "signoff", moved.id: "bulk"}.items() <= admin.workers().items()
     with admin.store.transaction(write=False) as tx:
         events = [event for event in tx.events(0, 100) if "works_for" in event.data.get("fields", ())]
-    assert [event.name for event in events] == ["old", "worker"], "each once"
+    assert [event.name for event in events] == ["old", WORKER], "each once"
     assert [event.data["changes"] for event in events] == 2 * [{"works_for": {"old": "", "new": "signoff"}}]
 
 

@@ -35,6 +35,7 @@ OLD, NEW = f"2::{'0' * 64}", f"2::{'1' * 64}"
 ADMIN = Actor(id=uuid4(), username="admin", superuser=True)
 BOB = make_user("bob")
 CODE_CHANGED = "The Job's code changed after bob approved it."
+NO_CODE = f"{CODE_CHANGED} The worker has no code of it that it can load."
 
 
 def approval(scheduled: ScheduledJob, job: Job) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def test_what_is_a_dry_run(supports_dryrun: bool, inputs: dict[str, Any], dry: b
 CHANGES = [
     pytest.param({}, {}, "", id="nothing"),
     pytest.param({}, {"code_digest": NEW}, CODE_CHANGED, id="the code"),
-    pytest.param({}, {"code_digest": ""}, CODE_CHANGED, id="the code, which is gone"),
+    pytest.param({}, {"code_digest": ""}, NO_CODE, id="the code, which is gone"),
     pytest.param({"inputs": {**INPUTS, "count": 3}}, {}, "The inputs changed after bob approved it.", id="an input"),
     pytest.param({"inputs": {}}, {}, "The inputs changed after bob approved it.", id="the inputs, which are gone"),
     pytest.param({"queue": "bulk"}, {}, "The queue changed after bob approved it.", id="the queue"),
@@ -184,7 +185,7 @@ MODULE, ITS_CHANGE = "a" * 64, "b" * 64
         pytest.param("all", OLD, MODULE, "", id="all the code, and nothing changed"),
         pytest.param("all", NEW, MODULE, CODE_CHANGED, id="all the code, and a module beside it changed"),
         pytest.param("all", OLD, ITS_CHANGE, "", id="all the code, which the digest of the module says nothing about"),
-        pytest.param("all", "", "", CODE_CHANGED, id="all the code, and there is none"),
+        pytest.param("all", "", "", NO_CODE, id="all the code, and there is none"),
         pytest.param("module", OLD, MODULE, "", id="the module alone, and nothing changed"),
         pytest.param("module", NEW, MODULE, "", id="the module alone, and a module beside it changed"),
         pytest.param("module", NEW, ITS_CHANGE, CODE_CHANGED, id="the module alone, which changed"),

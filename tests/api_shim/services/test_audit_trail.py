@@ -136,7 +136,7 @@ def test_what_somebody_did_to_it_is_told(store: Store, store_url: str, statement
     assert str(refused.value).startswith(sentence)
 
 
-@pytest.mark.parametrize("broken", ["act = 'x'", "at = 'x'", "at = 5", "data = '{'", "actor_id = 'x'"])
+@pytest.mark.parametrize("broken", ["at = 'x'", "at = 5", "data = '{'", "actor_id = 'x'"])
 def test_an_event_that_cannot_be_read_is_told_wherever_it_is_read(
     sqlite_store: Store, tmp_path: Path, broken: str
 ) -> None:
