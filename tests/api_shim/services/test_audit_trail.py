@@ -122,7 +122,7 @@ LAST = "The last event is not what was recorded."
         ),
         pytest.param(
             "UPDATE audit_events SET act = 'x' WHERE number = 4",
-            "One of the events after event 2 cannot be read, so it is not what was recorded.",
+            "Event 4 is not what was recorded.",
             id="an act that there is not",
         ),
     ],

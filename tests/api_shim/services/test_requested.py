@@ -129,7 +129,7 @@ def test_behind_a_run_that_was_not_requested_stands_nothing(few: World, make: Ca
         pytest.param({}, {"count": 2}, False, id="one less"),
         pytest.param({}, {**INPUTS, "more": 1}, False, id="one more"),
         pytest.param({"sensitive": True}, {}, True, id="nothing, of a sensitive run"),
-        pytest.param({"sensitive": True}, INPUTS, False, id="what was requested, of a sensitive run"),
+        pytest.param({"sensitive": True}, INPUTS, True, id="what was requested, of a run that is sensitive since"),
         pytest.param({"inputs": None}, {}, True, id="nothing, where nothing was given"),
     ],
 )

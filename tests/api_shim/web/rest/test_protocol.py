@@ -13,6 +13,7 @@ import pytest
 from fastapi import Request
 from sqlalchemy import event
 
+from api_shim.domain.model import Status
 from api_shim.domain.ports import LogLine
 from api_shim.parsing.fields import read_id
 from api_shim.services.queries import entry_of
@@ -114,7 +115,7 @@ def test_while_prefect_does_not_answer_the_last_known_state_is_shown(origin: Ori
 def test_a_page_of_fifty_asks_no_more_often_than_a_page_of_one(origin: Origin, address: str) -> None:
     jobs = [make_job() for _ in range(50)]
     origin.add(*jobs, *(make_scheduled(job, None) for job in jobs))
-    origin.add(*(make_result(job, None, status="SUCCESS") for job in jobs))
+    origin.add(*(make_result(job, None, status=Status.SUCCESS) for job in jobs))
     asked: list[str] = []
     engine = origin.store._engine
     event.listen(engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
