@@ -31,7 +31,6 @@ RUN = "{run}"
 ASKS = r"POST /api/work_pools/signoff/get_scheduled_flow_runs"
 DEPLOYMENT = r"GET /api/deployments/[0-9a-f-]{36}"
 TAKES = rf"POST /api/flow_runs/{RUN}/set_state PENDING"
-READS = rf"GET /api/flow_runs/{RUN}"
 BEGINS = rf"POST /api/flow_runs/{RUN}/set_state RUNNING"
 ADMISSION = rf"POST /api/signoff/admission/ {RUN}"
 OUTCOME = rf"POST /api/signoff/outcome/ {RUN}"
@@ -44,9 +43,6 @@ KILL, KILL_AFTER = ("kill", 1), ("kill after", 1)
 Fault = tuple[str, int]
 
 OF_A_RUN: dict[str, tuple[str, Fault, str, int]] = {
-    "its process reads it, and Prefect is busy": (READS, BUSY, "SUCCESS", 1),
-    "its process reads it, and Prefect is busy for long": (READS, BUSY_FOR_LONG, "SUCCESS", 1),
-    "its process reads it, and is killed": (READS, KILL, "SUCCESS", 1),
     "its process begins, and Prefect is busy": (BEGINS, BUSY, "SUCCESS", 1),
     "its process begins, and Prefect is busy for long": (BEGINS, BUSY_FOR_LONG, "SUCCESS", 1),
     "its process begins, and is killed before": (BEGINS, KILL, "SUCCESS", 1),
