@@ -91,6 +91,7 @@ REFUSED: dict[tuple[str | None, bool], str] = {
     ("writer", False): NOT_ITS_WORKER,
     ("reader", False): NOT_ITS_WORKER,
     ("elsewhere", False): NOT_ITS_WORKER,
+    ("worker", False): NOT_ITS_RUN,
     ("another run", False): NOT_ITS_RUN,
     (None, True): NO_CREDENTIALS,
     ("superuser", True): NOT_ITS_WORKER,
@@ -119,9 +120,11 @@ def test_nobody_else_speaks_for_a_run_and_who_tries_is_recorded(stage: Stage) ->
 
 
 @pytest.mark.parametrize("who", ["run", "worker"])
-def test_its_own_credential_does_or_a_workers_account_while_it_has_none(stage: Stage, who: str) -> None:
+def test_its_own_credential_does_or_the_account_that_took_it_without_one(stage: Stage, who: str) -> None:
     if who == "run":
         stage.take(stage.run)
+    else:
+        asyncio.run(stage.runs.taken(stage.worker, stage.run, keyed=False))
     answer = stage.admission(who)
     assert (answer.status_code, answer.json()["inputs"]) == (200, {"word": SECRET})
     assert stage.outcome(who).status_code == 200
