@@ -262,14 +262,18 @@ class OwnCalls(ABC, Generic[C]):
             return False
         if task_run_id not in self._task_runs:
             answer = await self._client.get(f"/task_runs/{task_run_id}")
-            is_new = answer.status_code == httpx.codes.NOT_FOUND
-            run_id = read_id(str(answer.json().get("flow_run_id"))) if answer.is_success else None
-            if not is_new and (run_id is None or not await self._owns(caller, run_id)):
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                # Prefect records a new one with the first of these.
+                named = runs[0].removeprefix(FLOW_RUN)
+            else:
+                named = str(answer.json().get("flow_run_id")) if answer.is_success else ""
+            if (run_id := read_id(named)) is None:
                 return False
             if len(self._task_runs) >= MOST_REMEMBERED:
                 self._task_runs.clear()
-            self._task_runs[task_run_id] = self._id_of(caller)
-        return self._task_runs[task_run_id] == self._id_of(caller)
+            self._task_runs[task_run_id] = run_id
+        # Its run is always the same one, but whose that is changes when it is taken again.
+        return await self._owns(caller, self._task_runs[task_run_id])
 
     async def may_hear(self, caller: C, path: str, message: Message, verdicts: Verdicts) -> bool:
         """Say whether a message of a websocket is for them.
@@ -294,9 +298,6 @@ class OwnCalls(ABC, Generic[C]):
         return self.routes.find(SOCKET, path)[0] is not Call.SERVED_BY
 
     # Who calls
-
-    @abstractmethod
-    def _id_of(self, caller: C) -> UUID: ...
 
     @abstractmethod
     async def _has(self, caller: C, run_id: UUID) -> bool:
@@ -432,9 +433,6 @@ class RunCalls(OwnCalls[RunCaller]):
     routes = RouteTable(CALLS)
     refused = NOT_FOR_RUNS
     may_change = MAY_CHANGE
-
-    def _id_of(self, caller: RunCaller) -> UUID:
-        return caller.run_id
 
     async def _has(self, caller: RunCaller, run_id: UUID) -> bool:
         return run_id == caller.run_id

@@ -84,9 +84,6 @@ class WorkerCalls(OwnCalls[Actor]):
         self._credentials = credentials
         self._claims = claims
 
-    def _id_of(self, caller: Actor) -> UUID:
-        return caller.id
-
     async def _has(self, caller: Actor, run_id: UUID) -> bool:
         return await self._credentials.has_taken(caller, run_id)
 

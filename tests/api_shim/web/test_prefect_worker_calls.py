@@ -26,7 +26,7 @@ from approval_gate.admission import RUN_KEY
 from approval_gate.model import Actor
 from approval_gate.policy import NOT_ITS_POOL
 from tests.api_shim.origin import Origin
-from tests.api_shim.web.test_prefect_run_calls import event
+from tests.api_shim.web.test_prefect_run_calls import event, recorded
 from tests.conftest import Clock
 from tests.factories import NOW
 
@@ -330,3 +330,20 @@ def test_which_events_of_a_worker_go_to_prefect(prefect: Prefect, said: Any, goe
     assert isinstance(prefect.front, Gateway)
     calls, message = prefect.front._worker_calls, {"type": "websocket.receive", "text": json.dumps(said)}
     assert asyncio.run(calls.may_tell(prefect.actors["worker"], "/api/events/in", message)) is goes
+
+
+def test_a_task_run_is_told_of_by_who_has_its_run_now(prefect: Prefect) -> None:
+    assert isinstance(prefect.front, Gateway)
+    calls, unrecorded = prefect.front._worker_calls, str(uuid4())
+    asyncio.run(prefect.runs.taken(prefect.actors["worker"], UUID(DUE), keyed=False))
+
+    def goes(who: str, task: str, run: str) -> bool:
+        message = {"type": "websocket.receive", "text": json.dumps(recorded(task, (run,)))}
+        return asyncio.run(calls.may_tell(prefect.actors[who], "/api/events/in", message))
+
+    for task in (OWN_TASK, unrecorded):
+        assert goes("worker", task, OWN)
+    asyncio.run(prefect.runs.taken(prefect.actors["beside"], UUID(OWN), keyed=False))
+    for task in (OWN_TASK, unrecorded):
+        assert not goes("worker", task, DUE), "as if it were of a run that it still has"
+        assert goes("beside", task, OWN)
