@@ -28,6 +28,7 @@ from api_shim.domain.accounts import (
     Permission,
     PermissionGroup,
     PermissionUser,
+    RunCredential,
     Token,
     User,
     UserGroup,
@@ -553,6 +554,7 @@ class AccountAdmin:
             if was is None:
                 raise Conflict(f"{username} is no account of workers.")
             tx.remove(was)
+            _end_runs(tx, user)
             self._record_pool(tx, user, was.pool, "", now)
             self._let_only_work(tx, user, now)
 
@@ -574,6 +576,7 @@ class AccountAdmin:
             tx.change(was, pool=pool)
         before = was.pool if was is not None else ""
         if before != pool:
+            _end_runs(tx, user)
             self._record_pool(tx, user, before, pool, now)
 
     def _let_only_work(self, tx: Transaction, user: User, now: datetime) -> None:
@@ -639,6 +642,12 @@ class AccountAdmin:
         token = Token(id=uuid4(), user_id=user.id, key_hash=hash_key(secret), created=now, **given)
         add_account(tx, token, {"user": user.id, **given, **({} if key is None else {"key": key})}, now, self._by)
         return secret
+
+
+def _end_runs(tx: Transaction, user: User) -> None:
+    """End what a worker's account has of runs that it took for the work pool that it leaves."""
+    for credential in tx.all(RunCredential, order="flow_run_id", user_id=user.id):
+        tx.remove(credential)
 
 
 def _permission_named(tx: Transaction, name: str) -> tuple[Permission | None, set[UUID]]:

@@ -173,6 +173,8 @@ def test_a_run_that_speaks_for_another_is_recorded_with_the_account_of_its_worke
         ("the worker's account is deactivated", INACTIVE),
         ("the worker's account is removed", INVALID_TOKEN),
         ("it is a worker's no longer", INVALID_TOKEN),
+        ("it is a worker's again", INVALID_TOKEN),
+        ("it works for another pool", INVALID_TOKEN),
     ],
 )
 def test_a_credential_ends(stage: Stage, what: str, told: str) -> None:
@@ -190,6 +192,11 @@ def test_a_credential_ends(stage: Stage, what: str, told: str) -> None:
             stage.identity.set_active("worker", NOW, active=False)
         case "it is a worker's no longer":
             stage.identity.unmake_worker("worker", NOW)
+        case "it is a worker's again":
+            stage.identity.unmake_worker("worker", NOW)
+            stage.identity.make_worker("worker", "signoff", NOW)
+        case "it works for another pool":
+            stage.identity.make_worker("worker", "another pool", NOW)
         case _:
             stage.identity.remove_user("worker", NOW)
     for answer in (stage.admission("run"), stage.outcome("run")):
