@@ -137,7 +137,8 @@ class WorkerCalls(OwnCalls[Actor]):
 
     async def _pass(self, caller: Actor, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         run_id = read_id(self.routes.find(scope["method"], scope["path"])[1]) if call is Call.TAKES else None
-        if run_id is not None:
+        # A run within another is in no pool, and has no credential of its own.
+        if run_id is not None and await self._credentials.pool_of(run_id):
             await self._claims.take(caller, run_id, scope, receive, send)
         else:
             await super()._pass(caller, call, scope, receive, send)

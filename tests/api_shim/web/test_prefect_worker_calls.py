@@ -265,6 +265,8 @@ def test_who_takes_a_run_has_it_and_its_key_once_prefect_has_accepted(prefect: P
     assert RUN_KEY not in prefect.call("POST", path, PENDING, who="beside").headers
     for who, status in (("worker", 404), ("beside", 200)):
         assert prefect.call("POST", path, RUNNING, who).status_code == status
+    assert RUN_KEY not in prefect.call("POST", f"flow_runs/{WITHIN}/set_state", PENDING, **{RUN_KEY: "wanted"}).headers
+    assert prefect.kept(WITHIN) is None, "it is the worker's with the run that it is within"
 
 
 @pytest.mark.parametrize(
