@@ -204,12 +204,11 @@ class OwnCalls(ABC, Generic[C]):
                     if body is None:
                         return
                     scope, receive = await self._checked(caller, call, named, body, scope, receive)
+            await self._pass(caller, call, scope, receive, send)
         except GateError as error:
             if scope["method"] not in READING_METHODS and isinstance(error, Forbidden | NotFound):
                 await self._record(caller, str(error))
             await JSONResponse(body_of(error), status_of(error), headers_of(error))(scope, receive, send)
-            return
-        await self._pass(caller, call, scope, receive, send)
 
     def check_socket(self, caller: C, path: str) -> None:
         """Check that they may open a websocket.
