@@ -6,7 +6,8 @@
 * It never talks to Prefect's server, has no key for it, and executes nothing of a Job but its module.
 * What a child does is told in ``prefect_run``. What it is asked to, with the key of its run, only the child reads: this
   process passes on a socket that it has not read, so it never has anything that another child could find in it.
-* Other processes of its user cannot look into it, nor into its children (``hidden``).
+* Other processes of its user cannot look into it, nor into its children (``hidden``); but they can into a child that
+  executes another program, as for an isolated run or one with another environment.
 * What a child has started, and is still there when it ends, ends with it.
 * When the worker goes, everything goes: the children, what they have started, and the folder that they work in, as far
   as it is this process's own user who may remove it.
