@@ -54,6 +54,7 @@ PRELOADED = (
 """What the engine imports while it runs. One that another version of Prefect has not is passed over."""
 
 CANNOT_START = 70
+NOT_HANDED = "The socket of the run was lost: this process has too many open files."
 LONGEST = 2**16
 """Bytes that are read at once; a line is shorter."""
 
@@ -150,6 +151,10 @@ class Zygote:
         if "leave" in request:
             # The worker stays, and its folder with it.
             self._leave()
+        if not self._handed:
+            # The system drops a descriptor for which this process has no room.
+            self._say(refused=request["fork"], why=NOT_HANDED)
+            return
         self._fork(request, self._handed.pop(0))
 
     def _reap(self) -> None:
