@@ -490,6 +490,8 @@ class AccountAdmin:
     def ensure_local(self, key: str, now: datetime) -> None:
         """Make sure of the account with which programs on the server's own machine speak to Prefect.
 
+        It may write there from when it is made; what an administrator takes from it is not given back.
+
         Args:
             key: its key.
             now: the time.
@@ -500,11 +502,14 @@ class AccountAdmin:
             "name": LOCAL_PERMISSION,
         }
         with self._store.transaction() as tx:
+            is_new = not tx.exists(User, username=LOCAL)
             user = self._ensure(tx, LOCAL, key, now)
+            if not is_new:
+                return
             permission, users = _permission_named(tx, LOCAL_PERMISSION)
             if permission is None:
                 self._add(tx, Permission(id=uuid4(), **given), now, **given, users=[user.id])
-            elif user.id not in users:
+            else:
                 change_account(tx, permission, {"users": users | {user.id}}, now, self._by)
 
     def _ensure(self, tx: Transaction, username: str, key: str, now: datetime) -> User:
