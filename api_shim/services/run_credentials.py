@@ -105,6 +105,12 @@ class RunCredentials:
         """Say whether a worker's account has taken a run, which is not long over, and nobody has since."""
         return await self._store.read(lambda tx: tx.exists(RunCredential, flow_run_id=run_id, user_id=actor.id))
 
+    async def which_taken(self, actor: Actor, run_ids: Collection[UUID]) -> set[UUID]:
+        """Return which of these runs it has so."""
+        ids = [*run_ids]
+        found = await self._store.read(lambda tx: tx.all(RunCredential, flow_run_id=ids, user_id=actor.id))
+        return {each.flow_run_id for each in found}
+
     async def taken(self, actor: Actor, run_id: UUID, *, keyed: bool) -> str:
         """Record that a worker has taken a run: a key that was made for it before ends.
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum, auto
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
@@ -141,6 +141,8 @@ LARGEST = 16 * 2**20
 """Bytes of a body that is looked at; Prefect's clients send logs in parts of 4 MiB."""
 DEEPEST = 20
 """How many runs may be within each other."""
+MOST_ASKED = 200
+"""How many runs and task runs one request may name; each may have to be looked up."""
 MOST_REMEMBERED = 10_000
 """How many subflows, and how many task runs, are remembered."""
 
@@ -362,10 +364,12 @@ class OwnCalls(ABC, Generic[C]):
         named = {name: ids for name, ids in told_ids.items() if isinstance(ids, list) and ids}
         if not named:
             raise Forbidden(self.refused)
+        for ids in named.values():
+            check_few(ids)
         if "id" in named:
             named["id"] = await self._own_of(caller, named["id"])
-        for parent in named.get("parent_task_run_id", ()):
-            await self._check_part(caller, "task_runs", str(parent), "Task not found")
+        for parent in {str(each) for each in named.get("parent_task_run_id", ())}:
+            await self._check_part(caller, "task_runs", parent, "Task not found")
         kept = {name: told[name] for name in ("sort", "limit", "offset") if told.get(name) is not None}
         state = {"state": asked["state"]} if asked.get("state") is not None else {}
         return {**kept, "flow_runs": {**{name: {"any_": ids} for name, ids in named.items()}, **state}}
@@ -447,6 +451,16 @@ class RunCalls(OwnCalls[RunCaller]):
 
 def _given(told: Any) -> Any:
     return {name: value for name, value in told.items() if value is not None} if isinstance(told, Mapping) else told
+
+
+def check_few(ids: Iterable[Any]) -> None:
+    """Check that a request names no more than may be looked up for it.
+
+    Raises:
+        Invalid: it does.
+    """
+    if len({str(each) for each in ids}) > MOST_ASKED:
+        raise Invalid({"non_field_errors": [f"One request may name {MOST_ASKED} runs at most."]})
 
 
 def field_of(told: Any, name: str) -> Any:

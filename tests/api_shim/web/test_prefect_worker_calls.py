@@ -20,7 +20,7 @@ from api_shim.services.authentication import hash_key
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
 from api_shim.web.prefect_run_calls import CALLS as OF_RUNS
-from api_shim.web.prefect_run_calls import FREE
+from api_shim.web.prefect_run_calls import FREE, MOST_ASKED
 from api_shim.web.prefect_worker_calls import CALLS, NOT_BY_FORCE, NOT_FOR_WORKERS
 from approval_gate.admission import RUN_KEY
 from approval_gate.model import Actor
@@ -349,3 +349,16 @@ def test_a_task_run_is_told_of_by_who_has_its_run_now(prefect: Prefect) -> None:
     for task in (OWN_TASK, unrecorded):
         assert not goes("worker", task, DUE), "as if it were of a run that it still has"
         assert goes("beside", task, OWN)
+
+
+def test_one_request_names_no_more_runs_than_are_looked_up_for_it(prefect: Prefect) -> None:
+    ids = [str(uuid4()) for _ in range(MOST_ASKED)]
+    for body in (
+        [{"flow_run_id": each} for each in (OWN, *ids)],
+        {"flow_runs": {"id": {"any_": [OWN, *ids]}}},
+        {"flow_runs": {"parent_task_run_id": {"any_": [OWN_TASK, *ids]}}},
+    ):
+        answer = prefect.call("POST", "logs/" if isinstance(body, list) else "flow_runs/filter", body)
+        assert (answer.status_code, prefect.passed) == (400, [])
+        assert answer.json() == {"non_field_errors": ["One request may name 200 runs at most."]}
+    assert prefect.call("POST", "logs/", [{"flow_run_id": OWN}] * (MOST_ASKED + 1)).status_code == 200
