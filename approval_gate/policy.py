@@ -23,8 +23,8 @@
   that they may view here. What is not ours in Prefect needs view on ``prefect``. Write on ``prefect`` is the power to
   run any code on the workers, which includes viewing everything there.
 * A run is spoken for, when it asks for admission and tells its outcome, by its own credential. While it has none, which
-  is so with Prefect's own workers, the account of a worker of its work pool speaks for it; nobody else does, whatever
-  they may do.
+  is so with Prefect's own workers, the account of the worker that has taken it speaks for it; nobody else does,
+  whatever they may do.
 * A worker's account takes runs of its own work pool only.
 * ``ownership`` has the rules for owners and changes.
 
@@ -207,12 +207,12 @@ def worker_speaks_for_run(actor: Actor, *, pool: str, has_credential: bool, take
         actor: who asks.
         pool: the work pool of the run; empty if it has none.
         has_credential: whether the run has a credential of its own.
-        taken_by: the account of the worker that has taken the run; None if that is not known.
+        taken_by: the account of the worker that has taken the run; None if none has.
     """
     return first(
         (
             refused_if(not _works_for(actor, pool), NOT_ITS_WORKER),
-            refused_if(has_credential or taken_by not in (None, actor.id), NOT_ITS_RUN),
+            refused_if(has_credential or taken_by != actor.id, NOT_ITS_RUN),
         )
     )
 

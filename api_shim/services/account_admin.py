@@ -28,6 +28,7 @@ from api_shim.domain.accounts import (
     Permission,
     PermissionGroup,
     PermissionUser,
+    RunCredential,
     Token,
     User,
     UserGroup,
@@ -489,6 +490,8 @@ class AccountAdmin:
     def ensure_local(self, key: str, now: datetime) -> None:
         """Make sure of the account with which programs on the server's own machine speak to Prefect.
 
+        It may write there from when it is made; what an administrator takes from it is not given back.
+
         Args:
             key: its key.
             now: the time.
@@ -499,11 +502,14 @@ class AccountAdmin:
             "name": LOCAL_PERMISSION,
         }
         with self._store.transaction() as tx:
+            is_new = not tx.exists(User, username=LOCAL)
             user = self._ensure(tx, LOCAL, key, now)
+            if not is_new:
+                return
             permission, users = _permission_named(tx, LOCAL_PERMISSION)
             if permission is None:
                 self._add(tx, Permission(id=uuid4(), **given), now, **given, users=[user.id])
-            elif user.id not in users:
+            else:
                 change_account(tx, permission, {"users": users | {user.id}}, now, self._by)
 
     def _ensure(self, tx: Transaction, username: str, key: str, now: datetime) -> User:
@@ -553,6 +559,7 @@ class AccountAdmin:
             if was is None:
                 raise Conflict(f"{username} is no account of workers.")
             tx.remove(was)
+            _end_runs(tx, user)
             self._record_pool(tx, user, was.pool, "", now)
             self._let_only_work(tx, user, now)
 
@@ -574,6 +581,7 @@ class AccountAdmin:
             tx.change(was, pool=pool)
         before = was.pool if was is not None else ""
         if before != pool:
+            _end_runs(tx, user)
             self._record_pool(tx, user, before, pool, now)
 
     def _let_only_work(self, tx: Transaction, user: User, now: datetime) -> None:
@@ -639,6 +647,12 @@ class AccountAdmin:
         token = Token(id=uuid4(), user_id=user.id, key_hash=hash_key(secret), created=now, **given)
         add_account(tx, token, {"user": user.id, **given, **({} if key is None else {"key": key})}, now, self._by)
         return secret
+
+
+def _end_runs(tx: Transaction, user: User) -> None:
+    """End what a worker's account has of runs that it took for the work pool that it leaves."""
+    for credential in tx.all(RunCredential, order="flow_run_id", user_id=user.id):
+        tx.remove(credential)
 
 
 def _permission_named(tx: Transaction, name: str) -> tuple[Permission | None, set[UUID]]:

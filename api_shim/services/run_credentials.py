@@ -3,8 +3,8 @@
 * A worker that takes a run is given a key for it, with the answer by which it has the run; no call is made for that.
   The run's process has this key and no other: the worker's stays with the worker.
 * A key is stored as its hash, which is compared in constant time. It is good for its run alone, until the run is over,
-  is taken again, or the account of its worker is deactivated, removed or a worker's no longer. What is left to say when
-  a run is over, the end of its log and its final state, it may say within ``ENDING``.
+  is taken again, or the account of its worker is deactivated, removed, another pool's or a worker's no longer. What is
+  left to say when a run is over, the end of its log and its final state, it may say within ``ENDING``.
 * Admission and outcome are answered to the run's own key. While the run has none, as Prefect's own workers ask for
   none, the account of the worker that has taken it may ask; nobody else may. Who asks in vain is recorded.
 * An account is a worker's by the word of a local administrator, for one work pool, and takes runs of that pool only.
@@ -104,6 +104,12 @@ class RunCredentials:
     async def has_taken(self, actor: Actor, run_id: UUID) -> bool:
         """Say whether a worker's account has taken a run, which is not long over, and nobody has since."""
         return await self._store.read(lambda tx: tx.exists(RunCredential, flow_run_id=run_id, user_id=actor.id))
+
+    async def which_taken(self, actor: Actor, run_ids: Collection[UUID]) -> set[UUID]:
+        """Return which of these runs it has so."""
+        ids = [*run_ids]
+        found = await self._store.read(lambda tx: tx.all(RunCredential, flow_run_id=ids, user_id=actor.id))
+        return {each.flow_run_id for each in found}
 
     async def taken(self, actor: Actor, run_id: UUID, *, keyed: bool) -> str:
         """Record that a worker has taken a run: a key that was made for it before ends.

@@ -134,7 +134,7 @@ class Gateway:
         self._refusals = refusals
         self._origins = origins
         self._reader = PrefectReader(prefect, PrefectViews(store), internal)
-        self._claims = Claims(prefect, runs, refusals)
+        self._claims = Claims(prefect, internal, runs, refusals)
         self._run_calls = RunCalls(prefect, internal, refusals)
         self._worker_calls = WorkerCalls(prefect, internal, refusals, runs, self._claims)
         self._sockets = PrefectSockets(

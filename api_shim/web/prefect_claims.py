@@ -6,11 +6,14 @@
 * A run is taken by putting it into a pending state. If the worker asks for the run's key (``RUN_KEY`` in the request),
   the answer has it in the same header, once Prefect has accepted. So no call is made for it.
 * A worker that does not ask, as Prefect's own, speaks for the run itself; a key that was made before is good no longer.
-* Which account has taken a run is known from then on, until the run is over or taken again.
+* Which account has taken a run is known from then on, until the run is over or taken again. A run that Prefect has let
+  be taken, and of which that cannot be recorded, is put back, so that it is taken again.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 from typing import Any
 from uuid import UUID
@@ -20,6 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.parsing.fields import read_id
+from api_shim.prefect_api.prefect_server import connect
 from api_shim.services.refusals import Refusals
 from api_shim.services.run_credentials import RunCredentials
 from api_shim.web.bodies import parse_json, receive_whole, received_again
@@ -27,8 +31,10 @@ from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.rewriting import uncompressed
 from approval_gate import policy
 from approval_gate.admission import RUN_KEY
-from approval_gate.errors import GateError
+from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Actor, Allowed, ObjectType, Verdict
+
+logger = logging.getLogger("signoff")
 
 ASKS_FOR_RUNS = re.compile(
     r"/api/(work_pools/([^/]+)/get_scheduled_flow_runs|work_queues/[^/]+/get_runs"
@@ -37,6 +43,9 @@ ASKS_FOR_RUNS = re.compile(
 """The ways to runs; only the first names a work pool, and no worker of today needs the others."""
 SETS_STATE = re.compile(r"/api/flow_runs/([^/]+)/set_state/?")
 TAKEN = "PENDING"
+PUT_BACK = {"state": {"type": "SCHEDULED", "name": "Scheduled"}, "force": True}
+PAUSES = (0.05, 0.2, 0.5)
+"""Seconds before it is recorded again who has taken a run."""
 
 
 class Claims:
@@ -44,12 +53,14 @@ class Claims:
 
     Args:
         prefect: the Prefect server.
+        internal: ``user:password`` of Prefect's internal account.
         credentials: makes the credentials of runs.
         refusals: records what is refused.
     """
 
-    def __init__(self, prefect: ASGIApp, credentials: RunCredentials, refusals: Refusals) -> None:
+    def __init__(self, prefect: ASGIApp, internal: str, credentials: RunCredentials, refusals: Refusals) -> None:
         self._prefect = prefect
+        self._client = connect(prefect, internal)
         self._credentials = credentials
         self._refusals = refusals
 
@@ -99,6 +110,9 @@ class Claims:
             scope: the ASGI scope of the request, with the credentials of Prefect's internal account.
             receive: the ASGI callable.
             send: the ASGI callable.
+
+        Raises:
+            Unavailable: it could not be recorded who has the run; it has been put back.
         """
         answer: list[Message] = []
 
@@ -108,10 +122,25 @@ class Claims:
         await self._prefect(uncompressed(scope), receive, keep)
         if run_id is not None and _is_accepted(answer):
             keyed = bool(Headers(scope=scope).get(RUN_KEY))
-            if key := await self._credentials.taken(actor, run_id, keyed=keyed):
+            if key := await self._record(actor, run_id, keyed=keyed):
                 MutableHeaders(scope=answer[0])[RUN_KEY] = key
         for message in answer:
             await send(message)
+
+    async def _record(self, actor: Actor, run_id: UUID, *, keyed: bool) -> str:
+        for pause in PAUSES:
+            try:
+                return await self._credentials.taken(actor, run_id, keyed=keyed)
+            except Unavailable:
+                await asyncio.sleep(pause)
+        try:
+            return await self._credentials.taken(actor, run_id, keyed=keyed)
+        except Unavailable:
+            # Nobody would have the run, and Prefect would let nobody take it.
+            answer = await self._client.post(f"/flow_runs/{run_id}/set_state", json=PUT_BACK)
+            if not answer.is_success:
+                logger.warning("Run %s has been taken by nobody, and could not be put back.", run_id)
+            raise
 
     async def _enforce(self, actor: Actor, verdict: Verdict) -> None:
         if verdict != Allowed():

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum, auto
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
@@ -141,6 +141,8 @@ LARGEST = 16 * 2**20
 """Bytes of a body that is looked at; Prefect's clients send logs in parts of 4 MiB."""
 DEEPEST = 20
 """How many runs may be within each other."""
+MOST_ASKED = 200
+"""How many runs and task runs one request may name; each may have to be looked up."""
 MOST_REMEMBERED = 10_000
 """How many subflows, and how many task runs, are remembered."""
 
@@ -204,12 +206,11 @@ class OwnCalls(ABC, Generic[C]):
                     if body is None:
                         return
                     scope, receive = await self._checked(caller, call, named, body, scope, receive)
+            await self._pass(caller, call, scope, receive, send)
         except GateError as error:
             if scope["method"] not in READING_METHODS and isinstance(error, Forbidden | NotFound):
                 await self._record(caller, str(error))
             await JSONResponse(body_of(error), status_of(error), headers_of(error))(scope, receive, send)
-            return
-        await self._pass(caller, call, scope, receive, send)
 
     def check_socket(self, caller: C, path: str) -> None:
         """Check that they may open a websocket.
@@ -262,14 +263,18 @@ class OwnCalls(ABC, Generic[C]):
             return False
         if task_run_id not in self._task_runs:
             answer = await self._client.get(f"/task_runs/{task_run_id}")
-            is_new = answer.status_code == httpx.codes.NOT_FOUND
-            run_id = read_id(str(answer.json().get("flow_run_id"))) if answer.is_success else None
-            if not is_new and (run_id is None or not await self._owns(caller, run_id)):
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                # Prefect records a new one with the first of these.
+                named = runs[0].removeprefix(FLOW_RUN)
+            else:
+                named = str(answer.json().get("flow_run_id")) if answer.is_success else ""
+            if (run_id := read_id(named)) is None:
                 return False
             if len(self._task_runs) >= MOST_REMEMBERED:
                 self._task_runs.clear()
-            self._task_runs[task_run_id] = self._id_of(caller)
-        return self._task_runs[task_run_id] == self._id_of(caller)
+            self._task_runs[task_run_id] = run_id
+        # Its run is always the same one, but whose that is changes when it is taken again.
+        return await self._owns(caller, self._task_runs[task_run_id])
 
     async def may_hear(self, caller: C, path: str, message: Message, verdicts: Verdicts) -> bool:
         """Say whether a message of a websocket is for them.
@@ -294,9 +299,6 @@ class OwnCalls(ABC, Generic[C]):
         return self.routes.find(SOCKET, path)[0] is not Call.SERVED_BY
 
     # Who calls
-
-    @abstractmethod
-    def _id_of(self, caller: C) -> UUID: ...
 
     @abstractmethod
     async def _has(self, caller: C, run_id: UUID) -> bool:
@@ -362,10 +364,12 @@ class OwnCalls(ABC, Generic[C]):
         named = {name: ids for name, ids in told_ids.items() if isinstance(ids, list) and ids}
         if not named:
             raise Forbidden(self.refused)
+        for ids in named.values():
+            check_few(ids)
         if "id" in named:
             named["id"] = await self._own_of(caller, named["id"])
-        for parent in named.get("parent_task_run_id", ()):
-            await self._check_part(caller, "task_runs", str(parent), "Task not found")
+        for parent in {str(each) for each in named.get("parent_task_run_id", ())}:
+            await self._check_part(caller, "task_runs", parent, "Task not found")
         kept = {name: told[name] for name in ("sort", "limit", "offset") if told.get(name) is not None}
         state = {"state": asked["state"]} if asked.get("state") is not None else {}
         return {**kept, "flow_runs": {**{name: {"any_": ids} for name, ids in named.items()}, **state}}
@@ -433,9 +437,6 @@ class RunCalls(OwnCalls[RunCaller]):
     refused = NOT_FOR_RUNS
     may_change = MAY_CHANGE
 
-    def _id_of(self, caller: RunCaller) -> UUID:
-        return caller.run_id
-
     async def _has(self, caller: RunCaller, run_id: UUID) -> bool:
         return run_id == caller.run_id
 
@@ -450,6 +451,16 @@ class RunCalls(OwnCalls[RunCaller]):
 
 def _given(told: Any) -> Any:
     return {name: value for name, value in told.items() if value is not None} if isinstance(told, Mapping) else told
+
+
+def check_few(ids: Iterable[Any]) -> None:
+    """Check that a request names no more than may be looked up for it.
+
+    Raises:
+        Invalid: it does.
+    """
+    if len({str(each) for each in ids}) > MOST_ASKED:
+        raise Invalid({"non_field_errors": [f"One request may name {MOST_ASKED} runs at most."]})
 
 
 def field_of(told: Any, name: str) -> Any:

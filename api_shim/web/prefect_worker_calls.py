@@ -33,7 +33,7 @@ from api_shim.web import prefect_run_calls
 from api_shim.web.bodies import parse_json, received_again
 from api_shim.web.prefect_claims import Claims, takes
 from api_shim.web.prefect_reads import SOCKET
-from api_shim.web.prefect_run_calls import FREE, Call, OwnCalls, field_of
+from api_shim.web.prefect_run_calls import FREE, Call, OwnCalls, check_few, field_of
 from api_shim.web.rewriting import with_body
 from api_shim.web.route_table import RouteTable
 from approval_gate import policy
@@ -84,9 +84,6 @@ class WorkerCalls(OwnCalls[Actor]):
         self._credentials = credentials
         self._claims = claims
 
-    def _id_of(self, caller: Actor) -> UUID:
-        return caller.id
-
     async def _has(self, caller: Actor, run_id: UUID) -> bool:
         return await self._credentials.has_taken(caller, run_id)
 
@@ -118,14 +115,17 @@ class WorkerCalls(OwnCalls[Actor]):
             return scope, received_again(body, receive)
         if call is Call.BELONGS and isinstance(told := parse_json(body), list):
             run_ids = [str(field_of(each, "flow_run_id")) for each in told]
+            check_few(run_ids)
             own = {*await self._own_of(caller, run_ids)}
             kept = [each for each, run_id in zip(told, run_ids, strict=True) if run_id in own]
             return with_body(scope, receive, json.dumps(kept).encode())
         return await super()._checked(caller, call, named, body, scope, receive)
 
     async def _own_of(self, caller: Actor, ids: list[Any]) -> list[Any]:
-        known = {str(each): read_id(str(each)) for each in ids}
-        own = {name for name, run_id in known.items() if run_id is not None and await self._owns(caller, run_id)}
+        known = {name: run_id for name in {str(each) for each in ids} if (run_id := read_id(name)) is not None}
+        taken = await self._credentials.which_taken(caller, {*known.values()})
+        # Those within others are not recorded.
+        own = {name for name, run_id in known.items() if run_id in taken or await self._owns(caller, run_id)}
         return [each for each in ids if str(each) in own]
 
     async def _check_taking(self, caller: Actor, named: str, body: bytes) -> None:
@@ -140,7 +140,8 @@ class WorkerCalls(OwnCalls[Actor]):
 
     async def _pass(self, caller: Actor, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         run_id = read_id(self.routes.find(scope["method"], scope["path"])[1]) if call is Call.TAKES else None
-        if run_id is not None:
+        # A run within another is in no pool, and has no credential of its own.
+        if run_id is not None and await self._credentials.pool_of(run_id):
             await self._claims.take(caller, run_id, scope, receive, send)
         else:
             await super()._pass(caller, call, scope, receive, send)

@@ -6,7 +6,8 @@
 * It never talks to Prefect's server, has no key for it, and executes nothing of a Job but its module.
 * What a child does is told in ``prefect_run``. What it is asked to, with the key of its run, only the child reads: this
   process passes on a socket that it has not read, so it never has anything that another child could find in it.
-* Other processes of its user cannot look into it, nor into its children (``hidden``).
+* Other processes of its user cannot look into it, nor into its children (``hidden``); but they can into a child that
+  executes another program, as for an isolated run or one with another environment.
 * What a child has started, and is still there when it ends, ends with it.
 * When the worker goes, everything goes: the children, what they have started, and the folder that they work in, as far
   as it is this process's own user who may remove it.
@@ -53,6 +54,7 @@ PRELOADED = (
 """What the engine imports while it runs. One that another version of Prefect has not is passed over."""
 
 CANNOT_START = 70
+NOT_HANDED = "The socket of the run was lost: this process has too many open files."
 LONGEST = 2**16
 """Bytes that are read at once; a line is shorter."""
 
@@ -149,6 +151,10 @@ class Zygote:
         if "leave" in request:
             # The worker stays, and its folder with it.
             self._leave()
+        if not self._handed:
+            # The system drops a descriptor for which this process has no room.
+            self._say(refused=request["fork"], why=NOT_HANDED)
+            return
         self._fork(request, self._handed.pop(0))
 
     def _reap(self) -> None:

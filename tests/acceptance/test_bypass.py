@@ -414,6 +414,9 @@ def test_a_workers_account_is_that_of_a_worker_of_its_pool_and_nothing_else(
         (ours, "POST", f"{run}/set_state", {"state": NOW, "force": True}, 404, "Flow run not found"),
         (ours, "GET", run, None, 404, "Flow run not found"),
         (ours, "GET", f"{run}/input/approval-schema", None, 404, "Flow run not found"),
+        # It finds the run's id among those that are due, and asks without taking the run.
+        (ours, "POST", "signoff/admission", asks, 403, NOT_ITS_RUN),
+        (ours, "POST", "signoff/outcome", asks, 403, NOT_ITS_RUN),
         (elsewhere, "POST", f"{run}/set_state", takes, 403, NOT_ITS_POOL),
         (elsewhere, "POST", "work_pools/signoff/get_scheduled_flow_runs", {}, 403, NOT_ITS_POOL),
         (elsewhere, "POST", "signoff/admission", asks, 403, NOT_ITS_WORKER),
@@ -433,7 +436,7 @@ def test_a_workers_account_is_that_of_a_worker_of_its_pool_and_nothing_else(
     events = [json.loads(line) for line in live.cli("audit", "export").splitlines()]
     refused = {(each["actor"], each["data"]["reason"]) for each in events if each["act"] == "request.refused"}
     assert {(ours, NOT_FOR_WORKERS), (ours, NOT_BY_FORCE), (elsewhere, NOT_ITS_POOL)} <= refused
-    assert (elsewhere, NOT_ITS_WORKER) in refused
+    assert {(ours, NOT_ITS_RUN), (elsewhere, NOT_ITS_WORKER)} <= refused
     stage.admin.delete(it.row["url"])
 
 

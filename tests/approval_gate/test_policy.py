@@ -1233,8 +1233,8 @@ def test_whether_there_is_anything_in_prefect_for_somebody(who: Actor, anything:
 WORKER = uuid4()
 
 WORKER_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], Verdict]] = {
-    "a worker of the pool, for a run without a credential": ({}, {}, Allowed()),
-    "for one that it has taken": ({}, {"taken_by": WORKER}, Allowed()),
+    "a worker of the pool, for a run that it has taken": ({}, {}, Allowed()),
+    "for one that nobody has taken": ({}, {"taken_by": None}, Denied(NOT_ITS_RUN)),
     "for one that another account has taken": ({}, {"taken_by": uuid4()}, Denied(NOT_ITS_RUN)),
     "of another pool": ({"works_for": "other"}, {}, Denied(NOT_ITS_WORKER)),
     "no worker": ({"works_for": ""}, {}, Denied(NOT_ITS_WORKER)),
@@ -1249,6 +1249,11 @@ WORKER_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], Verdict]] = {
     "a superuser who was a worker once": ({"superuser": True}, {}, Denied(NOT_ITS_WORKER)),
     "a token that only reads": ({"read_only": True}, {}, Denied(NOT_ITS_WORKER)),
     "who may write to Prefect besides": ({"grants": (PREFECT_WRITE,)}, {}, Allowed()),
+    "who may so, for a run that nobody has taken": (
+        {"grants": (PREFECT_WRITE,)},
+        {"taken_by": None},
+        Denied(NOT_ITS_RUN),
+    ),
     "who may write to Prefect, and is no worker": (
         {"grants": (PREFECT_WRITE,), "works_for": ""},
         {},
@@ -1264,7 +1269,7 @@ def worker(**about: Any) -> Actor:
 @pytest.mark.parametrize("row", WORKER_ROWS)
 def test_which_account_speaks_for_a_run(row: str) -> None:
     about, facts, verdict = WORKER_ROWS[row]
-    asked = {"pool": "signoff", "has_credential": False, "taken_by": None, **facts}
+    asked = {"pool": "signoff", "has_credential": False, "taken_by": WORKER, **facts}
     assert worker_speaks_for_run(worker(**about), **asked) == verdict
 
 

@@ -320,12 +320,18 @@ def test_the_servers_own_accounts_are_made_again_whatever_of_them_was_removed(fe
     few.ensure_worker(KEY, NOW, pool="signoff")
     few.ensure_local(KEY[::-1], NOW)
     assert signed_in(few, KEY).works_for == "signoff"
+    assert signed_in(few, KEY[::-1], LOCAL).may(Action.WRITE, ObjectType.PREFECT)
+    with sqlite_store.transaction(write=False) as tx:
+        assert len(tx.all(PermissionUser)) == 1
+
+
+def test_what_an_administrator_takes_from_the_account_of_local_programs_is_not_given_back(few: Admin) -> None:
+    few.ensure_local(KEY, NOW)
     (permission,) = few.permissions()
     few.remove_permission(permission.name, NOW)
     few.ensure_local(KEY * 2, NOW)
-    assert signed_in(few, KEY * 2).may(Action.WRITE, ObjectType.PREFECT)
-    with sqlite_store.transaction(write=False) as tx:
-        assert len(tx.all(PermissionUser)) == 1
+    assert not signed_in(few, KEY * 2, LOCAL).may(Action.WRITE, ObjectType.PREFECT)
+    assert few.permissions() == []
 
 
 def test_accounts_of_workers_keep_what_they_were_given_before_but_for_the_servers_own(few: Admin) -> None:

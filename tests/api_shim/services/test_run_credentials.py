@@ -91,6 +91,7 @@ REFUSED: dict[tuple[str | None, bool], str] = {
     ("writer", False): NOT_ITS_WORKER,
     ("reader", False): NOT_ITS_WORKER,
     ("elsewhere", False): NOT_ITS_WORKER,
+    ("worker", False): NOT_ITS_RUN,
     ("another run", False): NOT_ITS_RUN,
     (None, True): NO_CREDENTIALS,
     ("superuser", True): NOT_ITS_WORKER,
@@ -119,9 +120,11 @@ def test_nobody_else_speaks_for_a_run_and_who_tries_is_recorded(stage: Stage) ->
 
 
 @pytest.mark.parametrize("who", ["run", "worker"])
-def test_its_own_credential_does_or_a_workers_account_while_it_has_none(stage: Stage, who: str) -> None:
+def test_its_own_credential_does_or_the_account_that_took_it_without_one(stage: Stage, who: str) -> None:
     if who == "run":
         stage.take(stage.run)
+    else:
+        asyncio.run(stage.runs.taken(stage.worker, stage.run, keyed=False))
     answer = stage.admission(who)
     assert (answer.status_code, answer.json()["inputs"]) == (200, {"word": SECRET})
     assert stage.outcome(who).status_code == 200
@@ -170,6 +173,8 @@ def test_a_run_that_speaks_for_another_is_recorded_with_the_account_of_its_worke
         ("the worker's account is deactivated", INACTIVE),
         ("the worker's account is removed", INVALID_TOKEN),
         ("it is a worker's no longer", INVALID_TOKEN),
+        ("it is a worker's again", INVALID_TOKEN),
+        ("it works for another pool", INVALID_TOKEN),
     ],
 )
 def test_a_credential_ends(stage: Stage, what: str, told: str) -> None:
@@ -187,6 +192,11 @@ def test_a_credential_ends(stage: Stage, what: str, told: str) -> None:
             stage.identity.set_active("worker", NOW, active=False)
         case "it is a worker's no longer":
             stage.identity.unmake_worker("worker", NOW)
+        case "it is a worker's again":
+            stage.identity.unmake_worker("worker", NOW)
+            stage.identity.make_worker("worker", "signoff", NOW)
+        case "it works for another pool":
+            stage.identity.make_worker("worker", "another pool", NOW)
         case _:
             stage.identity.remove_user("worker", NOW)
     for answer in (stage.admission("run"), stage.outcome("run")):

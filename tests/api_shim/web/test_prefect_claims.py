@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
@@ -18,7 +19,9 @@ from api_shim.domain.audit import EventType
 from api_shim.keys import RUN_PREFIX
 from api_shim.services.authentication import hash_key
 from api_shim.store import Store
+from api_shim.web import prefect_claims
 from approval_gate.admission import RUN_KEY
+from approval_gate.errors import Unavailable
 from approval_gate.policy import NOT_ITS_POOL
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
@@ -37,6 +40,7 @@ class Pools(Origin):
     def __init__(self, store: Store, clock: Clock) -> None:
         super().__init__(store, clock)
         self.answer: Any = ACCEPTED
+        self.bodies: list[bytes] = []
         self.user()
         for name in ("worker", "elsewhere", "writer"):
             self.user(name, superuser=False)
@@ -53,6 +57,7 @@ class Pools(Origin):
 
     async def _prefect(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.passed.append(scope)
+        self.bodies.append(await Request(scope, receive).body())
         await JSONResponse(self.answer)(scope, receive, send)
 
     def take(self, who: str, pool: str = "signoff", body: Any = PENDING, *, keyed: bool = True) -> httpx.Response:
@@ -145,3 +150,29 @@ def test_a_worker_asks_for_runs_of_its_pool_and_others_for_any(pools: Pools) -> 
     for who, pool in (("worker", "signoff"), ("elsewhere", "another pool"), ("admin", "signoff"), ("writer", "x")):
         assert pools.ask("POST", f"/api/work_pools/{pool}/get_scheduled_flow_runs/", who, json={}).status_code == 200
     assert len(pools.passed) == 4
+
+
+@pytest.mark.parametrize("failures", [1, 100])
+def test_a_run_of_which_it_cannot_be_recorded_who_has_it_is_put_back(
+    pools: Pools, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    record, left = pools.runs.taken, [Unavailable("The database is busy.")] * failures
+
+    async def fails(*args: Any, **how: Any) -> str:
+        if left:
+            raise left.pop()
+        return await record(*args, **how)
+
+    monkeypatch.setattr(pools.runs, "taken", fails)
+    monkeypatch.setattr(prefect_claims, "PAUSES", (0, 0))
+    pools.user("only works", superuser=False)
+    pools.identity.make_worker("only works", "signoff", NOW)
+    for who in ("worker", "only works"):
+        pools.passed.clear()
+        answer = pools.take(who)
+        if failures == 1:
+            assert (answer.status_code, RUN_KEY in answer.headers, len(pools.passed)) == (200, True, 1)
+            continue
+        assert (answer.status_code, "retry-after" in answer.headers, pools.kept()) == (503, True, None)
+        assert [scope["path"] for scope in pools.passed] == [f"/api/flow_runs/{pools.runs_of['signoff']}/set_state"] * 2
+        assert json.loads(pools.bodies[-1]) == prefect_claims.PUT_BACK

@@ -20,13 +20,13 @@ from api_shim.services.authentication import hash_key
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
 from api_shim.web.prefect_run_calls import CALLS as OF_RUNS
-from api_shim.web.prefect_run_calls import FREE
+from api_shim.web.prefect_run_calls import FREE, MOST_ASKED
 from api_shim.web.prefect_worker_calls import CALLS, NOT_BY_FORCE, NOT_FOR_WORKERS
 from approval_gate.admission import RUN_KEY
 from approval_gate.model import Actor
 from approval_gate.policy import NOT_ITS_POOL
 from tests.api_shim.origin import Origin
-from tests.api_shim.web.test_prefect_run_calls import event
+from tests.api_shim.web.test_prefect_run_calls import event, recorded
 from tests.conftest import Clock
 from tests.factories import NOW
 
@@ -265,6 +265,8 @@ def test_who_takes_a_run_has_it_and_its_key_once_prefect_has_accepted(prefect: P
     assert RUN_KEY not in prefect.call("POST", path, PENDING, who="beside").headers
     for who, status in (("worker", 404), ("beside", 200)):
         assert prefect.call("POST", path, RUNNING, who).status_code == status
+    assert RUN_KEY not in prefect.call("POST", f"flow_runs/{WITHIN}/set_state", PENDING, **{RUN_KEY: "wanted"}).headers
+    assert prefect.kept(WITHIN) is None, "it is the worker's with the run that it is within"
 
 
 @pytest.mark.parametrize(
@@ -330,3 +332,33 @@ def test_which_events_of_a_worker_go_to_prefect(prefect: Prefect, said: Any, goe
     assert isinstance(prefect.front, Gateway)
     calls, message = prefect.front._worker_calls, {"type": "websocket.receive", "text": json.dumps(said)}
     assert asyncio.run(calls.may_tell(prefect.actors["worker"], "/api/events/in", message)) is goes
+
+
+def test_a_task_run_is_told_of_by_who_has_its_run_now(prefect: Prefect) -> None:
+    assert isinstance(prefect.front, Gateway)
+    calls, unrecorded = prefect.front._worker_calls, str(uuid4())
+    asyncio.run(prefect.runs.taken(prefect.actors["worker"], UUID(DUE), keyed=False))
+
+    def goes(who: str, task: str, run: str) -> bool:
+        message = {"type": "websocket.receive", "text": json.dumps(recorded(task, (run,)))}
+        return asyncio.run(calls.may_tell(prefect.actors[who], "/api/events/in", message))
+
+    for task in (OWN_TASK, unrecorded):
+        assert goes("worker", task, OWN)
+    asyncio.run(prefect.runs.taken(prefect.actors["beside"], UUID(OWN), keyed=False))
+    for task in (OWN_TASK, unrecorded):
+        assert not goes("worker", task, DUE), "as if it were of a run that it still has"
+        assert goes("beside", task, OWN)
+
+
+def test_one_request_names_no_more_runs_than_are_looked_up_for_it(prefect: Prefect) -> None:
+    ids = [str(uuid4()) for _ in range(MOST_ASKED)]
+    for body in (
+        [{"flow_run_id": each} for each in (OWN, *ids)],
+        {"flow_runs": {"id": {"any_": [OWN, *ids]}}},
+        {"flow_runs": {"parent_task_run_id": {"any_": [OWN_TASK, *ids]}}},
+    ):
+        answer = prefect.call("POST", "logs/" if isinstance(body, list) else "flow_runs/filter", body)
+        assert (answer.status_code, prefect.passed) == (400, [])
+        assert answer.json() == {"non_field_errors": ["One request may name 200 runs at most."]}
+    assert prefect.call("POST", "logs/", [{"flow_run_id": OWN}] * (MOST_ASKED + 1)).status_code == 200

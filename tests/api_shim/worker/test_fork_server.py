@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from api_shim.worker import fork_server
 from api_shim.worker.fork_server import ForkFailed
 from api_shim.worker.jobs_user import JobsUser, find
+from api_shim.worker.prefect_zygote import NOT_HANDED, Zygote
 from tests.api_shim.worker.conftest import Forking
 from tests.conftest import Nobody
 from tests.live import PATIENCE, eventually
@@ -434,3 +436,10 @@ async def test_a_command_of_its_own_is_what_a_child_becomes(forking: Forking) ->
         child = await forks.begin("", fresh=True, command=("sh", "-c", "exit 7"))
         await asyncio.wait_for(child.ended.wait(), PATIENCE)
         assert child.returncode == 7
+
+
+def test_a_run_whose_socket_the_system_has_dropped_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
+    ours, its = socket.socketpair()
+    with ours, its:
+        Zygote(its, tmp_path)._do({"fork": 7, "job": "jobs.Greet"})
+        assert json.loads(ours.recv(4096)) == {"refused": 7, "why": NOT_HANDED}
