@@ -27,6 +27,7 @@ from uuid import UUID
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Integer,
     Select,
@@ -235,6 +236,15 @@ def _has_work() -> Select[Any]:
         select(head.c.id).where(head.c.announced < head.c.number),
     )
     return select(or_(*(query.exists() for query in each)))
+
+
+@cache
+def _marked_otherwise() -> CompoundSelect[Any]:
+    row, result, marked = scheduled_jobs.c, job_results.c, jobs.c.has_sensitive_variables
+    scheduled = select(jobs.c.id).join(scheduled_jobs, row.job_id == jobs.c.id).where(row.sensitive != marked)
+    # By their status, of which there is an index: of a Job there may be very many that are over.
+    in_clear = select(result.job_id).where(result.status.in_(ONGOING), result.sensitive.is_(False))
+    return scheduled.union(select(jobs.c.id).where(marked, jobs.c.id.in_(in_clear)))
 
 
 @cache
@@ -640,6 +650,10 @@ class Transaction:
     def to_look_at(self, now: datetime, limit: int) -> list[ScheduledJob]:
         """Return the scheduled jobs whose time to be looked at again has come."""
         return self._read(ScheduledJob, _to_look_at(), now=now, limit=limit)
+
+    def marked_otherwise(self) -> list[UUID]:
+        """Return the ids of the Jobs that have been given inputs which are not kept as the Job's mark says."""
+        return list(self._connection.execute(_marked_otherwise()).scalars())
 
     def unfinished(self, limit: int, after: UUID | None = None) -> list[JobResult]:
         """Return job results that are not final, in the order of their ids, after one of them."""
