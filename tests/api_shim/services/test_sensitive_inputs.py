@@ -277,6 +277,20 @@ def test_what_whoever_marked_it_left_in_clear_the_loop_encrypts(plant: Plant) ->
     assert [own.parameters for own in plant.own().values()] == [{}]
 
 
+def test_firings_from_before_the_mark_was_taken_away_go_with_the_inputs(plant: Plant) -> None:
+    plant.recurring(inputs=INPUTS)
+    mark(plant)
+    plant.now += HOUR
+    taken = plant.engine.make_firing(plant.own_id(), plant.now)
+    assert taken.parameters == {}
+    plant.engine.set_state(taken.id, "RUNNING", "Running", started=plant.now)
+    plant.change(plant.only(Job), has_sensitive_variables=False)
+    follow_mark(plant.store, plant.job.id)
+    plant.tick()
+    assert plant.work(taken) == Go()
+    assert plant.only(JobResult).inputs == INPUTS
+
+
 def test_a_run_that_waits_for_its_time_is_replaced_by_one_without_them(plant: Plant) -> None:
     plant.one_off(inputs=INPUTS)
     plant.tick()
