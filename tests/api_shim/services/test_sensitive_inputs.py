@@ -291,6 +291,16 @@ def test_firings_from_before_the_mark_was_taken_away_go_with_the_inputs(plant: P
     assert plant.only(JobResult).inputs == INPUTS
 
 
+def test_a_run_that_was_made_in_clear_meanwhile_is_replaced(plant: Plant) -> None:
+    plant.one_off(inputs=INPUTS)
+    plant.tick()
+    mark_without_tick(plant)
+    # As a pass does that has read the row before.
+    plant.change(plant.only(ScheduledJob), run_outdated=False)
+    plant.tick()
+    assert [run.parameters for run in plant.unended()] == [{}]
+
+
 def test_a_run_that_waits_for_its_time_is_replaced_by_one_without_them(plant: Plant) -> None:
     plant.one_off(inputs=INPUTS)
     plant.tick()
