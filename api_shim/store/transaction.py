@@ -444,7 +444,9 @@ class Transaction:
         self._told.append(notice)
 
     def check_writable(self) -> None:
-        """See that something could be written now, without waiting for who writes just then; it changes nothing.
+        """See that something could be written now; it changes nothing.
+
+        On PostgreSQL it waits for nobody; on SQLite for who writes just then, as every writer there does.
 
         Raises:
             Exception: the database's, if it is there to be read only.
