@@ -89,8 +89,9 @@ def _as_line(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    """Return a text without what would begin another line, or command a terminal: it may be of whoever asks."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """Return a text, with escapes for what would begin another line or command a terminal: others may have sent it."""
+    # What uvicorn logs with a traceback ends with a line break.
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text.rstrip())
 
 
 def _belongs_to(line: Mapping[str, Any]) -> str:

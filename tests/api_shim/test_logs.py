@@ -89,7 +89,7 @@ logging.getLogger("uvicorn.error").error("The door fails.")
 
 def test_people_read_one_line_whatever_somebody_asked_for() -> None:
     ask = r"""logging.getLogger("signoff").warning("GET %s", "/x\nERROR: forged\x1b[2J")"""
-    assert written("console", ask) == ["WARNING: GET /x\ufffdERROR: forged\ufffd[2J"]
+    assert written("console", ask) == [r"WARNING: GET /x\nERROR: forged\x1b[2J"]
 
 
 @pytest.fixture
