@@ -10,7 +10,8 @@ Every minute the head of the audit is kept and told outside the store, if it has
 
 Every half minute, and when a worker has gone, all of our deployments and waiting runs in Prefect are compared with the
 store, and runs that nobody executes any more are ended or started again. What a hand changed on a deployment, say by
-switching its schedule on or off in Prefect's UI, is taken back, and remembered.
+switching its schedule on or off in Prefect's UI, is taken back, and remembered. Inputs that are not kept as the mark of
+their Job says, since whoever marked it could not go on, are encrypted or decrypted.
 
 Several servers of one database may do all of this. What must not be done twice is done by one at a time: to announce,
 to compare, and what is done about each object.
@@ -25,6 +26,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
+
+import anyio.to_thread
 
 from api_shim.domain.model import NEVER, Job, ScheduledJob
 from api_shim.domain.ports import GOING, HELD, DeploymentSpec, Orchestrator, Run
@@ -48,7 +51,9 @@ from api_shim.reconcile.run_status import RunStatus
 from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import NOW, Kind, Thing, WorkQueue
 from api_shim.services.approval_state import expire
+from api_shim.services.sensitive_inputs import follow_marks
 from api_shim.store import Duty, HeldElsewhere, Store, Transaction
+from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 
 logger = logging.getLogger("signoff")
@@ -124,7 +129,14 @@ class BackgroundLoop:
             self._swept = now
             with suppress(HeldElsewhere):
                 async with self._store.locks.held(Duty.SWEEP):
+                    await self._follow_marks()
                     await self._sweep(now)
+
+    async def _follow_marks(self) -> None:
+        try:
+            await anyio.to_thread.run_sync(follow_marks, self._store)
+        except Unavailable as error:
+            logger.warning("Inputs are not kept yet as the marks of their Jobs say: %s", error)
 
     async def _work(self, now: datetime) -> None:
         for thing, due in await self._store.read(partial(_behind, now)):

@@ -85,7 +85,13 @@ def _hide_keys(_logger: Any, _method: str, line: EventDict) -> EventDict:
 
 def _as_line(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> str:
     """Return a line as people read it: how serious it is, what it says, and the request that it belongs to."""
-    return f"{line['level'].upper()}: {line['event']}{_belongs_to(line)}{_failed(line)}"
+    return f"{line['level'].upper()}: {_on_one_line(str(line['event']))}{_belongs_to(line)}{_failed(line)}"
+
+
+def _on_one_line(text: str) -> str:
+    """Return a text, with escapes for what would begin another line or command a terminal: others may have sent it."""
+    # What uvicorn logs with a traceback ends with a line break.
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text.rstrip())
 
 
 def _belongs_to(line: Mapping[str, Any]) -> str:

@@ -440,8 +440,10 @@ class Reconciler:
         if run.deployment_id != deployment_id:
             await self._engine.end(run.id, "CANCELLED", "Cancelled", "Its deployment was deleted in Prefect.")
             return None
-        # One that was approved before it could show its new inputs is let go with them, not with the old ones.
-        if scheduled.run_outdated or (run.held and scheduled.may_fire and run.parameters != scheduled.parameters):
+        # One that was approved before it could show its new inputs is let go with them, not with the old ones; and one
+        # that was made while its Job was marked as sensitive has them in clear.
+        replaced = scheduled.may_fire and (run.held or scheduled.sensitive)
+        if scheduled.run_outdated or (replaced and run.parameters != scheduled.parameters):
             await self._engine.end(run.id, "CANCELLED", "Replaced", OUTDATED)
             return None
         return run

@@ -432,7 +432,13 @@ def _is_unchanged(run: Run, request: Requested | None) -> bool:
         return run.parameters == {}
     # Prefect's database may give 1.0 back as 1, which is equal all the same. Of what is sensitive, the run may have
     # been made before.
-    return run.parameters == request.inputs or _overtaken(request)
+    return run.parameters == request.inputs or _may_have_none(run, request) or _overtaken(request)
+
+
+def _may_have_none(run: Run, request: Requested) -> bool:
+    """Say whether a firing was made while its inputs were kept from Prefect, perhaps; it goes with the store's."""
+    scheduled = request.scheduled
+    return run.parameters == {} and scheduled is not None and not scheduled.one_off and request.result is None
 
 
 def _overtaken(request: Requested) -> bool:

@@ -34,7 +34,7 @@ from api_shim.parsing.job_change import read_job_change
 from api_shim.services.approval_state import return_stale
 from api_shim.services.authorization import approvers_of, check_still_active, get_authorized
 from api_shim.services.running_servers import ThisServer, held_elsewhere, tell
-from api_shim.services.sensitive_inputs import follow_mark
+from api_shim.services.sensitive_inputs import follow_mark, follow_marks
 from api_shim.store import Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Invalid, NotFound, Unavailable
@@ -103,7 +103,7 @@ class JobCatalogue:
         for job_id in filter(None, changed):
             with self._store.transaction() as tx:
                 return_stale(job_id, self._clock(), tx)
-            follow_mark(self._store, job_id)
+        follow_marks(self._store)
 
     async def run(self) -> None:
         """Tell every minute that this server is there, and see which Jobs are, until cancelled."""
@@ -125,6 +125,7 @@ class JobCatalogue:
             return
         for job_id in await self._store.write(partial(_look, self._server, self._found, self._clock())):
             await self._store.write(partial(return_stale, job_id, self._clock()))
+        await anyio.to_thread.run_sync(follow_marks, self._store)
 
     def jobs(self) -> list[Job]:
         """Return every Job, sorted by name."""

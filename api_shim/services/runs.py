@@ -9,6 +9,7 @@ Contract 4.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -78,16 +79,21 @@ class Runs:
             task_name=job.class_path,
             queue=queue,
             inputs=inputs,
-            sensitive=job.has_sensitive_variables,
             date_created=now,
             approval_off=unasked(job, inputs),
         )
-        await self._store.write(partial(_record, actor, result, also))
+        result = await self._store.write(partial(_record, actor, result, also))
         self._wake(Kind.JOB_RESULT, result.id)
         return result
 
 
-def _record(actor: Actor, result: JobResult, also: Callable[[Transaction, JobResult], None], tx: Transaction) -> None:
+def _record(
+    actor: Actor, result: JobResult, also: Callable[[Transaction, JobResult], None], tx: Transaction
+) -> JobResult:
+    # Its mark as it is now: whoever changes that afterwards finds what is recorded here.
+    job = tx.get(Job, id=result.job_id, lock=True)
     check_still_active(tx, actor)
+    result = replace(result, sensitive=job is None or job.has_sensitive_variables)
     tx.add(result)
     also(tx, result)
+    return result

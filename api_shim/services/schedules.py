@@ -278,7 +278,11 @@ def _read_when(job: Job, raw: object, now: datetime, zone: str) -> Schedule:
 
 
 def _add(actor: Actor, scheduled: ScheduledJob, asked: RequestKey | None, now: datetime, tx: Transaction) -> None:
+    # Its mark as it is now: whoever changes that afterwards finds what is added here.
+    job = tx.get(Job, id=scheduled.job_id, lock=True)
     check_still_active(tx, actor)
+    if job is not None and (refusal := why_only_now(job)):
+        raise Invalid({"schedule": {"interval": [refusal]}})
     if asked is not None:
         keep(tx, replace(asked, scheduled_job_id=scheduled.id))
     tx.add(scheduled)

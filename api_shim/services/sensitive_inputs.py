@@ -4,7 +4,7 @@
 * A Job can be marked as one that may have sensitive inputs after it was scheduled. Then the inputs of its scheduled
   jobs, and of its runs that are not over, are encrypted too, and are no longer given to Prefect; an approval of them
   stands. If the mark is taken away, those of scheduled jobs are as they were.
-* It is done after the mark has been committed, by whoever changed it, and else by the next start of a server.
+* It is done after the mark has been committed, by whoever changed it; what they could not do, the background loop does.
 * What was in clear is then removed from the files of an SQLite database too.
 * With another key than they were encrypted with, their runs fail when they start. That is no reason for the server not
   to start, but the log says so.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 from uuid import UUID
 
 from api_shim.domain.approval import binding_of
@@ -50,11 +49,20 @@ def prepare(store: Store) -> None:
         elif why := _fault(result.inputs):
             lost.append(why)
     lost += _lost_of_schedules(store)
-    encrypted = [_encrypt(store, clear), *(follow_mark(store, job_id, rewrites=False) for job_id in _lagging(store))]
-    if any(encrypted):
+    if any([_encrypt(store, clear), _follow_all(store)]):
         _rewrite(store)
     if lost:
         logger.warning(LOST, len(lost), lost[0])
+
+
+def follow_marks(store: Store) -> None:
+    """Do for every Job what ``follow_mark`` does, and remove what was in clear from the files of the database once.
+
+    Raises:
+        Unavailable: the store cannot be used.
+    """
+    if _follow_all(store):
+        _rewrite(store)
 
 
 def follow_mark(store: Store, job_id: UUID, *, rewrites: bool = True) -> bool:
@@ -73,19 +81,25 @@ def follow_mark(store: Store, job_id: UUID, *, rewrites: bool = True) -> bool:
     """
     with store.transaction(write=False) as tx:
         job = tx.get(Job, id=job_id)
-        if job is None or not _lags(tx, job):
+        if job is None or job_id not in tx.marked_otherwise():
             return False
+    sensitive = job.has_sensitive_variables
+    unlike = {"job_id": job_id, "sensitive": not sensitive}
     with store.transaction() as tx:
-        # It may have been marked otherwise since.
-        job = tx.get(Job, id=job_id) or job
-        for row in tx.all(ScheduledJob, order="id", lock=True, **_unlike(job)):
+        # In the order of admission: the scheduled jobs, their results, and the Job last.
+        rows = tx.all(ScheduledJob, order="id", lock=True, **unlike)
+        results = tx.all(JobResult, order="id", lock=True, status=ONGOING, **unlike) if sensitive else []
+        job = tx.get(Job, id=job_id, lock=True)
+        if job is None or job.has_sensitive_variables != sensitive:
+            # It has been marked otherwise since, and who did so follows that.
+            return False
+        for row in rows:
             _follow(tx, row, job)
-        if job.has_sensitive_variables:
-            for result in tx.all(JobResult, order="id", lock=True, status=ONGOING, **_unlike(job)):
-                tx.change(result, sensitive=True, inputs=result.inputs)
-    if job.has_sensitive_variables and rewrites:
+        for result in results:
+            tx.change(result, sensitive=True, inputs=result.inputs)
+    if sensitive and rewrites:
         _rewrite(store)
-    return job.has_sensitive_variables
+    return sensitive
 
 
 def _lost_of_schedules(store: Store) -> list[str]:
@@ -94,21 +108,11 @@ def _lost_of_schedules(store: Store) -> list[str]:
     return [why for row in rows if isinstance(row.inputs, SealedInputs) and (why := _fault(row.inputs))]
 
 
-def _lagging(store: Store) -> list[UUID]:
+def _follow_all(store: Store) -> bool:
     with store.transaction(write=False) as tx:
-        return [job.id for job in tx.all(Job, order="id") if _lags(tx, job)]
-
-
-def _lags(tx: Transaction, job: Job) -> bool:
-    """Say whether anything that a Job has been given is not kept as its mark says."""
-    unlike = _unlike(job)
-    return tx.exists(ScheduledJob, **unlike) or (
-        job.has_sensitive_variables and tx.exists(JobResult, status=ONGOING, **unlike)
-    )
-
-
-def _unlike(job: Job) -> dict[str, Any]:
-    return {"job_id": job.id, "sensitive": not job.has_sensitive_variables}
+        lagging = tx.marked_otherwise()
+    encrypted = [follow_mark(store, job_id, rewrites=False) for job_id in lagging]
+    return any(encrypted)
 
 
 def _follow(tx: Transaction, row: ScheduledJob, job: Job) -> None:

@@ -27,6 +27,7 @@ from uuid import UUID
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Integer,
     Select,
@@ -238,6 +239,15 @@ def _has_work() -> Select[Any]:
 
 
 @cache
+def _marked_otherwise() -> CompoundSelect[Any]:
+    row, result, marked = scheduled_jobs.c, job_results.c, jobs.c.has_sensitive_variables
+    scheduled = select(jobs.c.id).join(scheduled_jobs, row.job_id == jobs.c.id).where(row.sensitive != marked)
+    # By their status, of which there is an index: of a Job there may be very many that are over.
+    in_clear = select(result.job_id).where(result.status.in_(ONGOING), result.sensitive.is_(False))
+    return scheduled.union(select(jobs.c.id).where(marked, jobs.c.id.in_(in_clear)))
+
+
+@cache
 def _granted() -> Select[Any]:
     """Return the statement that reads the enabled permissions of some users, and whose they are."""
     to_users, to_groups, members = TABLES[PermissionUser], TABLES[PermissionGroup], TABLES[UserGroup]
@@ -434,7 +444,9 @@ class Transaction:
         self._told.append(notice)
 
     def check_writable(self) -> None:
-        """See that something could be written now, without waiting for who writes just then; it changes nothing.
+        """See that something could be written now; it changes nothing.
+
+        On PostgreSQL it waits for nobody; on SQLite for who writes just then, as every writer there does.
 
         Raises:
             Exception: the database's, if it is there to be read only.
@@ -640,6 +652,10 @@ class Transaction:
     def to_look_at(self, now: datetime, limit: int) -> list[ScheduledJob]:
         """Return the scheduled jobs whose time to be looked at again has come."""
         return self._read(ScheduledJob, _to_look_at(), now=now, limit=limit)
+
+    def marked_otherwise(self) -> list[UUID]:
+        """Return the ids of the Jobs that have been given inputs which are not kept as the Job's mark says."""
+        return list(self._connection.execute(_marked_otherwise()).scalars())
 
     def unfinished(self, limit: int, after: UUID | None = None) -> list[JobResult]:
         """Return job results that are not final, in the order of their ids, after one of them."""

@@ -87,6 +87,11 @@ logging.getLogger("uvicorn.error").error("The door fails.")
     assert [line["event"] for line in lines] == ["Prefect fails.", "We fail.", "The door fails."]
 
 
+def test_people_read_one_line_whatever_somebody_asked_for() -> None:
+    ask = r"""logging.getLogger("signoff").warning("GET %s", "/x\nERROR: forged\x1b[2J")"""
+    assert written("console", ask) == [r"WARNING: GET /x\nERROR: forged\x1b[2J"]
+
+
 @pytest.fixture
 def handler() -> Iterator[logging.Handler]:
     config = log_config("json")

@@ -1,7 +1,8 @@
 """Serializes objects of the domain to the shapes that clients see (``schemas``).
 
 * Related objects are references; URLs are absolute.
-* The inputs of Jobs with sensitive variables are shown to nobody, including inputs from before the Job was marked so.
+* The inputs of Jobs with sensitive variables are shown to nobody, including inputs from before the Job was marked so;
+  but those of a run that was over by then are shown as before.
 * No shape contains a password hash or a token hash. Only the answer to the creation of a token contains its key.
 * Related users and groups are read for a whole page at once.
 

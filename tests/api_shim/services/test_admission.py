@@ -196,6 +196,23 @@ def test_a_firing_goes_and_is_counted(world: World) -> None:
     assert result.approval is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        pytest.param("recurring", Go(), id="a firing, from when its Job was marked as sensitive"),
+        pytest.param("one_off", Refuse(CHANGED, tampered=True), id="a one-off, which is replaced then"),
+        pytest.param("requested", Refuse(CHANGED, tampered=True), id="a run that starts now"),
+    ],
+)
+def test_a_run_without_parameters_goes_with_those_of_the_store_where_it_may_have_none(
+    world: World, kind: str, answer: Answer
+) -> None:
+    thing = getattr(world, kind)()
+    run = make_run(id=thing.id, parameters={}) if kind == "requested" else run_of(thing, parameters={})
+    assert world.ask(run) == answer
+    assert [result.inputs for result in world.results()] == ([] if kind == "one_off" else [INPUTS])
+
+
 def test_a_one_off_goes_at_its_start_and_ends_with_it(world: World) -> None:
     scheduled = world.one_off()
     # Prefect shows the time of creation as that of such a run.
@@ -360,7 +377,7 @@ UNCHANGED = [
         id="with changed parameters",
     ),
     pytest.param(
-        lambda w, s: None, {"parameters": {}}, Refuse(CHANGED, tampered=True), id="with its parameters taken away"
+        lambda w, s: None, {"parameters": {"who": "eve"}}, Refuse(CHANGED, tampered=True), id="with other parameters"
     ),
     pytest.param(lambda w, s: None, {"by_schedule": False}, Refuse(NOT_REQUESTED), id="that a hand started in Prefect"),
     pytest.param(
@@ -933,7 +950,7 @@ def test_a_run_that_goes_and_the_refusal_of_another_process_of_it_are_remembered
 def test_parameters_that_were_changed_in_prefect_are_remembered_as_tampering(world: World) -> None:
     scheduled = world.recurring()
     requested = make_run(id=world.requested().id, parameters={**INPUTS, "who": "eve"})
-    firing = run_of(scheduled, parameters={})
+    firing = run_of(scheduled, parameters={"who": "eve"})
     for run in (requested, firing):
         assert world.ask(run) == Refuse(CHANGED, tampered=True)
     expected = [

@@ -212,6 +212,20 @@ def test_a_job_that_comes_back_with_other_code_returns_what_was_requested_before
     assert found.approval is ApprovalState.PENDING
 
 
+def test_a_job_that_comes_back_with_sensitive_variables_has_what_was_scheduled_before_encrypted(
+    sqlite_store: Store, clock: Clock
+) -> None:
+    one = started(sqlite_store, clock, server(), definition("A", "A", has_sensitive_variables=True))
+    (job,) = one.jobs()
+    with sqlite_store.transaction() as tx:
+        tx.change(job, installed=False, has_sensitive_variables=False)
+        tx.add(make_scheduled(job, None, inputs={"password": "rosebud"}))
+    asyncio.run(one.tick())
+    with sqlite_store.transaction(write=False) as tx:
+        [row] = tx.all(ScheduledJob)
+    assert isinstance(row.inputs, SealedInputs)
+
+
 def test_what_is_told_every_minute_changes_nothing_of_a_job(store: Store, clock: Clock) -> None:
     one = started(store, clock, server(), A)
     # A server with other code, which has not restarted since.

@@ -71,6 +71,15 @@ def test_a_run_starts_as_who_asks_with_what_is_recorded(plants: Plants) -> None:
     assert plant.work(run) == Go()
 
 
+def test_what_was_checked_before_its_job_was_marked_is_recorded_as_sensitive(plants: Plants) -> None:
+    plant = plants.ready()
+    before = plant.only(Job)
+    plant.change(before, has_sensitive_variables=True)
+    result = asyncio.run(plant.runs.start(plant.actor, before, SECRET, "default", NOW))
+    assert (result.sensitive, plant.only(JobResult).sensitive) == (True, True)
+    assert [run.parameters for run in plant.unended()] == [{}]
+
+
 def test_sensitive_inputs_are_recorded_and_kept_from_prefect(plants: Plants) -> None:
     plant = plants.ready(has_sensitive_variables=True)
     start(plant, SECRET)

@@ -590,3 +590,18 @@ def test_a_request_that_is_deleted_ends_in_prefect_with_the_reason(plants: Plant
     run = plant.engine.all_runs[waiting.id]
     assert (run.state_name, run.message) == ("Cancelled", "Deleted by alice.")
     plant.check_in_line()
+
+
+def test_what_was_checked_before_its_job_was_marked_is_not_scheduled(
+    plants: Plants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = plants.ready()
+    plan = plant.schedules._plan
+
+    def and_then_it_is_marked(*given: Any) -> Any:
+        made = plan(*given)
+        plant.change(plant.only(Job), **SENSITIVE_JOB)
+        return made
+
+    monkeypatch.setattr(plant.schedules._use_case, "_plan", and_then_it_is_marked)  # type: ignore[attr-defined]
+    assert refused(plant, LATER) == (Invalid, {"schedule": {"interval": [SENSITIVE]}})

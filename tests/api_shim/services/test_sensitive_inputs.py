@@ -6,6 +6,7 @@ import json
 import logging
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -14,8 +15,8 @@ from api_shim.domain.approval import binding_of, stale
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.domain.recurrence import Interval
 from api_shim.services import sensitive_inputs
-from api_shim.services.sensitive_inputs import follow_mark, prepare
-from api_shim.store import InputsKey, SealedInputs, Store
+from api_shim.services.sensitive_inputs import follow_mark, follow_marks, prepare
+from api_shim.store import InputsKey, SealedInputs, Store, Transaction
 from approval_gate.admission import Go, Refuse
 from approval_gate.lifecycle import ApprovalState
 from tests.api_shim.plant import HOUR, Plant, Plants
@@ -204,14 +205,50 @@ def test_what_stood_in_clear_while_it_was_scheduled_is_in_no_file_afterwards(
     assert not any(WORD.encode() in path.read_bytes() for path in tmp_path.iterdir())
 
 
+def test_a_mark_that_is_set_again_meanwhile_is_left_to_who_set_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, row = scheduled_before(store)
+    follow_mark(store, job.id)
+    with store.transaction() as tx:
+        tx.change(job, has_sensitive_variables=False)
+    asked = Transaction.marked_otherwise
+
+    def and_then_it_is_marked_again(tx: Transaction) -> list[UUID]:
+        found = asked(tx)
+        with store.transaction() as other:
+            other.change(job, has_sensitive_variables=True)
+        return found
+
+    monkeypatch.setattr(Transaction, "marked_otherwise", and_then_it_is_marked_again)
+    assert not follow_mark(store, job.id)
+    assert isinstance(now_of(store, row).inputs, SealedInputs)
+
+
+def test_every_job_is_followed_and_the_files_are_written_anew_once(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [scheduled_before(sqlite_store)[1] for _ in range(2)]
+    rewrites: list[Store] = []
+    monkeypatch.setattr(sensitive_inputs, "_rewrite", rewrites.append)
+    for _ in range(2):
+        follow_marks(sqlite_store)
+    assert [now_of(sqlite_store, row).sensitive for row in rows] == [True, True]
+    assert rewrites == [sqlite_store]
+
+
 @pytest.fixture
 def plant(plants: Plants) -> Plant:
     return plants.ready()
 
 
-def mark(plant: Plant) -> None:
+def mark_without_tick(plant: Plant) -> None:
     plant.change(plant.job, has_sensitive_variables=True)
     follow_mark(plant.store, plant.job.id)
+
+
+def mark(plant: Plant) -> None:
+    mark_without_tick(plant)
     plant.tick()
 
 
@@ -229,6 +266,39 @@ def test_prefect_is_no_longer_given_them_and_every_firing_has_them(plant: Plant)
     assert plant.work(plant.engine.make_firing(plant.own_id(), plant.now)) == Go()
     assert {result.sensitive for result in plant.all(JobResult)} == {True}
     assert {result.inputs for result in plant.all(JobResult)} == {None}, "they are forgotten when it is over"
+
+
+def test_what_whoever_marked_it_left_in_clear_the_loop_encrypts(plant: Plant) -> None:
+    plant.recurring(inputs=INPUTS)
+    plant.tick()
+    plant.change(plant.job, has_sensitive_variables=True)
+    plant.tick(2, seconds=31)
+    assert isinstance(plant.only(ScheduledJob).inputs, SealedInputs)
+    assert [own.parameters for own in plant.own().values()] == [{}]
+
+
+def test_firings_from_before_the_mark_was_taken_away_go_with_the_inputs(plant: Plant) -> None:
+    plant.recurring(inputs=INPUTS)
+    mark(plant)
+    plant.now += HOUR
+    taken = plant.engine.make_firing(plant.own_id(), plant.now)
+    assert taken.parameters == {}
+    plant.engine.set_state(taken.id, "RUNNING", "Running", started=plant.now)
+    plant.change(plant.only(Job), has_sensitive_variables=False)
+    follow_mark(plant.store, plant.job.id)
+    plant.tick()
+    assert plant.work(taken) == Go()
+    assert plant.only(JobResult).inputs == INPUTS
+
+
+def test_a_run_that_was_made_in_clear_meanwhile_is_replaced(plant: Plant) -> None:
+    plant.one_off(inputs=INPUTS)
+    plant.tick()
+    mark_without_tick(plant)
+    # As a pass does that has read the row before.
+    plant.change(plant.only(ScheduledJob), run_outdated=False)
+    plant.tick()
+    assert [run.parameters for run in plant.unended()] == [{}]
 
 
 def test_a_run_that_waits_for_its_time_is_replaced_by_one_without_them(plant: Plant) -> None:
