@@ -8,7 +8,7 @@
   the end of its audit, all beside what is there; only then is anything moved.
 * With the store in it, a restore is recorded in the audit, and nobody is signed in any more in a browser. A store in
   PostgreSQL is restored by PostgreSQL's tools, and neither happens.
-* A restore that is interrupted leaves a home folder with which no server starts.
+* The head of the audit is moved in first and the store last: no server starts with half of what was restored.
 
 The keys are in it, so whoever has the file can do everything. A key of the audit that a setting names is not: it is
 kept apart on purpose.
