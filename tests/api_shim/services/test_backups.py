@@ -244,8 +244,8 @@ def edited(file: Path, change: Callable[[Entries], Entries]) -> None:
     with tarfile.open(file) as archive:
         entries = [(each, data.read() if (data := archive.extractfile(each)) else b"") for each in archive]
     with tarfile.open(file, "w:gz") as archive:
-        for each, data in change(entries):
-            archive.addfile(each, io.BytesIO(data))
+        for each, content in change(entries):
+            archive.addfile(each, io.BytesIO(content))
 
 
 def manifest(parts: list[Mapping[str, Any]], **to: Any) -> tuple[tarfile.TarInfo, bytes]:
