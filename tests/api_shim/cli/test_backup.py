@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from api_shim.cli.up import locked
-from api_shim.services import backups
+from api_shim.store import snapshot
 from tests.api_shim.cli.conftest import Run
 
 
@@ -108,7 +108,7 @@ def test_sigterm_leaves_no_copy_of_the_keys(signoff: Run, tmp_path: Path, monkey
         assert [*folder.iterdir()], "the copies are made there"
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(backups.snapshot, "copy", terminated)
+    monkeypatch.setattr(snapshot, "copy", terminated)
     assert signoff("backup", "create", str(folder / "backup")).status != 0
     assert [*folder.iterdir()] == []
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
