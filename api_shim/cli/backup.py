@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +20,9 @@ from api_shim.cli.up import locked
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.prefect_api.prefect_server import database_url
 from api_shim.services import backups
-from api_shim.settings import Settings, private_files, read_settings, system_user, utc_now
-from api_shim.store import Store, dump_command, file_of
+from api_shim.settings import private_files, read_settings, system_user, utc_now
+from api_shim.store import Store, dump_command, file_of, place_of
+from approval_gate.errors import Unavailable
 
 app = typer.Typer(no_args_is_help=True, help="Back up the databases and keys of a server, and restore them.")
 
@@ -28,6 +31,11 @@ KEY_APART = "The key of the audit is not in it, for SIGNOFF_AUDIT_KEY_FILE keeps
 LOST = (
     "What happened after that is not known any more. Users, permissions and tokens are as they were then, also such as "
     "were removed since. What was due since then, and may have run, runs when a server starts."
+)
+
+STORE_APART = (
+    "The store is not in it. Restore that with pg_restore, and then, before a server starts, end the sessions of "
+    "browsers with DELETE FROM sessions. The audit does not record that restore."
 )
 
 
@@ -44,21 +52,44 @@ def create(
     with closing(Store(settings.store_url, make=False)) as store:
         revision = store.revision()
     installed = {"signoff": version("prefect-signoff"), "prefect": version("prefect"), "revision": revision}
-    prefect = file_of(database_url(settings.home))
-    prefect = prefect if prefect is not None and prefect.exists() else None
-    with private_files():
+    prefects = database_url(settings.home)
+    prefect = _prefects_file(prefects, settings.home)
+    with private_files(), _ended_as_by_ctrl_c():
         made = backups.create(settings, prefect, file, installed, utc_now(), progress)
     say(f"Wrote {file}: {', '.join(part.name for part in made.parts)}.")
     say(HAS_KEYS)
     if settings.audit_key_file:
         say(KEY_APART)
-    _tell_rest(settings, made)
+    _tell_rest({backups.STORE: settings.store_url, backups.PREFECT: prefects}, made)
 
 
-def _tell_rest(settings: Settings, made: backups.Manifest) -> None:
+def _prefects_file(url: str, home: Path) -> Path | None:
+    """Return the file of Prefect's database; None if there is none, as PostgreSQL has it or no server has started yet.
+
+    Raises:
+        Unavailable: it is where nothing can be backed up.
+    """
+    file = file_of(url)
+    if file is not None and file.exists():
+        return file
+    if dump_command(url, "prefect") or file == home / backups.PREFECT:
+        return None
+    raise Unavailable(f"Prefect's database, {file or place_of(url)}, is not there, or cannot be backed up.")
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM end the command as Ctrl-C does, while this is entered: no copy of the keys is left behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _tell_rest(of: Mapping[str, str], made: backups.Manifest) -> None:
     """Say how to back up what is not in a backup, in this order: what the store knows of is in Prefect then."""
     there = {part.name for part in made.parts}
-    of = {backups.STORE: settings.store_url, backups.PREFECT: database_url(settings.home)}
     for name, url in of.items():
         if name not in there and (command := dump_command(url, Path(name).stem)):
             say(f"Not in it is what PostgreSQL has; back that up with {command}")
@@ -80,8 +111,13 @@ def restore(
     """
     settings = read_settings(home)
     settings.make_home()
-    with private_files(), locked(settings.home):
-        found = backups.restore(settings, file, LocalAdministrator(system_user()), utc_now(), force=force)
-    versions = ", ".join(f"{name} {number}" for name, number in found.versions.items())
-    say(f"Restored to {settings.home} what was backed up at {found.made} ({versions}).")
+    prefect, who = file_of(database_url(settings.home)), LocalAdministrator(system_user())
+    with private_files(), locked(settings.home), _ended_as_by_ctrl_c():
+        done = backups.restore(settings, prefect, file, who, utc_now(), force=force)
+    versions = ", ".join(f"{name} {number}" for name, number in done.manifest.versions.items())
+    say(f"Restored to {settings.home} what was backed up at {done.manifest.made} ({versions}).")
+    if done.replaced:
+        say(f"What was there is in {done.replaced}, with its keys.")
+    if not done.has_store:
+        say(STORE_APART)
     say(LOST)

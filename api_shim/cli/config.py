@@ -1,6 +1,6 @@
 """``signoff config``: what this machine's signoff is told, and where it was told that.
 
-* Secrets are hidden, and whatever of Prefect's may be one, by its name or as part of an address.
+* Secrets are hidden, and whatever may be one: as part of an address, and of Prefect's by its name, too.
 * It starts nothing and opens nothing.
 """
 
@@ -21,8 +21,8 @@ from api_shim.settings import SECRETS, read_settings
 HIDDEN = "(hidden)"
 MAY_BE_SECRET = re.compile("AUTH|DATABASE|HEADER|KEY|PASS|SECRET|TOKEN|CREDENTIAL")
 """In the name of one of Prefect's settings."""
-WITH_PASSWORD = re.compile(r"://[^/]*@")
-"""In an address."""
+WITH_PASSWORD = re.compile(r"://.*[@?]", re.DOTALL)
+"""In an address: a password may have a slash, and may stand in the query."""
 
 
 def config(context: typer.Context, as_json: AsJson = False, home: Home = None) -> None:
@@ -34,8 +34,7 @@ def config(context: typer.Context, as_json: AsJson = False, home: Home = None) -
     typed = {"home"} if source is not None and source.name == "COMMANDLINE" else set[str]()
     rows = [*_rows(read_settings(home), typed), *_rows(read_environment(), set())]
     for name, value, place in told_to_prefect(os.environ):
-        hidden = MAY_BE_SECRET.search(name) or WITH_PASSWORD.search(value)
-        rows.append({"setting": name, "value": HIDDEN if hidden else value, "from": place})
+        rows.append({"setting": name, "value": _shown(value, secret=bool(MAY_BE_SECRET.search(name))), "from": place})
     show(rows, ["setting", "value", "from"], as_json=as_json)
 
 
@@ -47,15 +46,17 @@ def _rows(told: BaseSettings, typed: set[str]) -> list[dict[str, Any]]:
         typed: the names of those that stood on the command line.
     """
     return [
-        {"setting": f"SIGNOFF_{name.upper()}", "value": _shown(name, value), "from": _source(told, name, typed)}
+        {
+            "setting": f"SIGNOFF_{name.upper()}",
+            "value": "" if value is None else _shown(str(value), secret=name in SECRETS),
+            "from": _source(told, name, typed),
+        }
         for name, value in told
     ]
 
 
-def _shown(name: str, value: object) -> str:
-    if value is None:
-        return ""
-    return HIDDEN if name in SECRETS else str(value)
+def _shown(value: str, *, secret: bool) -> str:
+    return HIDDEN if secret or WITH_PASSWORD.search(value) else value
 
 
 def _source(told: BaseSettings, name: str, typed: set[str]) -> str:

@@ -274,7 +274,7 @@ def serve(
     proxies, configured = read_networks(settings.proxies), read_origin(settings.origin)
     origin, admin = origin_of(host, port), AccountAdmin(store, LocalAdministrator(system_user()))
     public = configured or origin
-    account = worker_account(admin, settings) if Part.SERVICES in parts else ""
+    account = own_accounts(admin, settings, parts)
     internal = told_prefect(settings, parts, origin=origin, public=public, worker=account)
     found = discovered(settings)
     made = connected(settings, store, parts, internal)
@@ -411,11 +411,16 @@ def new_keys(admin: AccountAdmin, demo: JobCatalogue | None) -> list[tuple[str, 
     return admin.first_keys(now) + (admin.demo_keys(demo, now) if demo else [])
 
 
-def worker_account(admin: AccountAdmin, settings: Settings) -> str:
-    """Return ``user:key`` of the worker's account, after making sure that there is one."""
+def own_accounts(admin: AccountAdmin, settings: Settings, parts: Part) -> str:
+    """Make sure of the accounts of this machine; return ``user:key`` of the worker's, empty where none is started.
+
+    Programs of this machine reach Prefect through whatever answers here; a server without services has no worker.
+    """
+    admin.ensure_local(settings.local_key(), utc_now())
+    if Part.SERVICES not in parts:
+        return ""
     key = settings.worker_key()
     admin.ensure_worker(key, utc_now(), pool=settings.pool)
-    admin.ensure_local(settings.local_key(), utc_now())
     return f"{WORKER}:{key}"
 
 

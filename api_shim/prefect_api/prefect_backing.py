@@ -64,8 +64,7 @@ def backing(shown: Callable[[str], str]) -> Backing:
     for name, module in modules.items():
         if not _is_installed(module):
             raise Unavailable(f"{name} is {module}, which is not installed: install prefect-signoff[redis].")
-    secret = server.database.connection_url
-    url = secret.get_secret_value() if secret is not None else "sqlite://"
+    url = address_of(server)
     by_redis = modules["PREFECT_MESSAGING_BROKER"].startswith(OF_REDIS)
     alone = [name for name, module in modules.items() if module.endswith(IN_MEMORY)]
     return Backing(
@@ -75,6 +74,16 @@ def backing(shown: Callable[[str], str]) -> Backing:
         docket=_told("") if server.docket.url.startswith(IN_MEMORY) else shown(server.docket.url),
         alone=(*alone, *([DOCKET] if server.docket.url.startswith(IN_MEMORY) else [])),
     )
+
+
+def address_of(server: Any) -> str:
+    """Return the address of Prefect's database, which may contain a password.
+
+    Args:
+        server: Prefect's settings of its server; they make it of its parts where it is told in parts.
+    """
+    secret = server.database.connection_url
+    return str(secret.get_secret_value()) if secret is not None else "sqlite://"
 
 
 def _value(settings: Any, where: str) -> str:

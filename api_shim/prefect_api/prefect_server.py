@@ -30,21 +30,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import ValidationError
 from starlette.types import ASGIApp
 
+from api_shim.prefect_api.prefect_backing import address_of
 from api_shim.prefect_api.prefect_schemas import remember_valid_schemas
 from api_shim.prefect_api.prefect_sqlite import write_in_turn
-from approval_gate.errors import Unavailable
+from approval_gate.errors import Invalid, Unavailable
 
 logger = logging.getLogger("signoff")
 
 FORGOTTEN = ("PREFECT_PROFILE", "PREFECT_API_KEY")
+HOME = "PREFECT_HOME"
 STOP_WITHIN = 8.0
 TAKEN_OVER_AFTER = timedelta(seconds=10)
 """How long nothing is heard of who does background work of Prefect before another process does it."""
 DOCKET_NAME = "PREFECT_SERVER_DOCKET_NAME"
-DATABASE = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
-"""The names of the setting that says where Prefect's tables are."""
 FULL_EVERY = 30
 """Every how many seconds all garbage is collected, and not only what is young."""
 
@@ -65,7 +66,7 @@ def set_environment(
     for name in FORGOTTEN:
         os.environ.pop(name, None)
     ours = {
-        "PREFECT_HOME": str(home / "prefect"),
+        HOME: str(home / "prefect"),
         "PREFECT_API_URL": f"{origin}/api",
         "PREFECT_UI_URL": f"{public}/v2",
         "PREFECT_SERVER_API_AUTH_STRING": internal,
@@ -103,12 +104,25 @@ def path_of_jobs() -> str:
 
 
 def database_url(home: Path) -> str:
-    """Return the address of Prefect's database; it may contain a password.
+    """Return the address of the database that Prefect has in a server of this home folder; it may contain a password.
 
     Args:
         home: our home folder.
+
+    Raises:
+        Invalid: Prefect's settings cannot be read; the sentence does not repeat them.
     """
-    return next(filter(None, map(os.environ.get, DATABASE)), f"sqlite:///{home / 'prefect' / 'prefect.db'}")
+    before = {name: os.environ.pop(name, None) for name in (*FORGOTTEN, HOME)}
+    os.environ[HOME] = str(home / "prefect")
+    try:
+        from prefect.settings import Settings
+
+        return address_of(Settings().server)
+    except ValidationError as error:
+        raise Invalid(f"Prefect's settings cannot be read: {error.errors()[0]['msg'].removesuffix('.')}.") from None
+    finally:
+        del os.environ[HOME]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def create_prefect_app() -> ASGIApp:
@@ -141,11 +155,9 @@ def take_over_soon() -> None:
 
 def is_on_sqlite() -> bool:
     """Say whether Prefect keeps what it has in SQLite, which has one writer."""
-    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL as URL
+    from prefect.settings import get_current_settings
 
-    value = URL.value()
-    address = value.get_secret_value() if hasattr(value, "get_secret_value") else value
-    return address is None or address.startswith("sqlite")
+    return address_of(get_current_settings().server).startswith("sqlite")
 
 
 @asynccontextmanager

@@ -6,7 +6,9 @@
 * The file is for its owner alone, appears when it is complete, and replaces nothing.
 * A restore reads names that it knows and nothing else, compares the checksums, opens the store with its key and checks
   the end of its audit, all beside what is there; only then is anything moved.
-* What a restore brings back is recorded in the audit, and nobody is signed in any more in a browser.
+* With the store in it, a restore is recorded in the audit, and nobody is signed in any more in a browser. A store in
+  PostgreSQL is restored by PostgreSQL's tools, and neither happens.
+* The head of the audit is moved in first and the store last: no server starts with half of what was restored.
 
 The keys are in it, so whoever has the file can do everything. A key of the audit that a setting names is not: it is
 kept apart on purpose.
@@ -108,6 +110,24 @@ class Manifest:
             raise Invalid("The manifest of the backup cannot be read.") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore has done.
+
+    Args:
+        manifest: what was in the backup.
+        replaced: the folder with what was in the home folder before; None if that was empty.
+    """
+
+    manifest: Manifest
+    replaced: Path | None
+
+    @property
+    def has_store(self) -> bool:
+        """Whether the store was in the backup."""
+        return any(part.name == STORE for part in self.manifest.parts)
+
+
 def create(
     settings: Settings, prefect: Path | None, file: Path, versions: Mapping[str, str], now: datetime, tell: Tell
 ) -> Manifest:
@@ -134,11 +154,31 @@ def create(
             manifest = Manifest(made=now.isoformat(), versions=versions, parts=parts)
             packed = folder / "packed"
             _pack(manifest, folder, packed, tell)
-            # Never over another file: that may be an earlier backup.
-            file.hardlink_to(packed)
+            _place(packed, file)
     except OSError as error:
         raise Unavailable(f"The backup {file} cannot be written: {error.strerror}.") from error
     return manifest
+
+
+def _place(packed: Path, file: Path) -> None:
+    """Give a backup its name, and never over another file, which may be an earlier one."""
+    # Not by a hard link, which not every file system has: a name that was taken here is ours to replace.
+    file.touch(mode=OWNER_FILE, exist_ok=False)
+    try:
+        packed.rename(file)
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    _keep_names(file.parent)
+
+
+def _keep_names(folder: Path) -> None:
+    """See that the names in a folder survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -189,43 +229,57 @@ def _entry(name: str, size: int) -> tarfile.TarInfo:
 # Restored
 
 
-def restore(settings: Settings, file: Path, who: Author, now: datetime, *, force: bool) -> Manifest:
+def restore(
+    settings: Settings, prefect: Path | None, file: Path, who: Author, now: datetime, *, force: bool
+) -> Restored:
     """Restore a home folder, which no server runs with.
 
     Args:
         settings: where the home folder is, and the key of the audit if that is not in it.
+        prefect: where the file of Prefect's database is to be; None if that is not in SQLite.
         file: the backup.
         who: who restores it, for the audit.
         now: when.
         force: move what is in the home folder into a folder in it; else it must be empty.
 
     Returns:
-        what was in the backup.
+        what was restored.
 
     Raises:
         Conflict: the home folder is not empty.
-        Invalid: the file is no backup, or not as it was made.
+        Invalid: the file is no backup, or not as it was made, or a database in it would not be where a server looks.
         Unavailable: it cannot be read, what it has cannot be used, or the folder cannot be written.
     """
     there = [path for path in settings.home.iterdir() if path.name != LOCK]
     if there and not force:
         raise Conflict(f"The folder {settings.home} is not empty; --force moves what is in it into a folder there.")
+    replaced = settings.home / f"replaced-{now:%Y%m%dT%H%M%SZ}" if there else None
     try:
         with _beside(settings.home) as folder:
             manifest = _unpack(file, folder)
-            _prepare(settings, folder, manifest, who, now)
-            if there:
-                _move(there, settings.home / f"replaced-{now:%Y%m%dT%H%M%SZ}")
-            _move([*folder.iterdir()], settings.home)
+            _prepare(settings, prefect, folder, manifest, who, now)
+            if replaced:
+                replaced.mkdir(mode=OWNER_ONLY)
+                _move(sorted(there, key=_turn, reverse=True), replaced)
+            _move(sorted(folder.iterdir(), key=_turn), settings.home)
     except OSError as error:
         raise Unavailable(f"The folder {settings.home} cannot be restored: {error.strerror or error}.") from error
-    return manifest
+    return Restored(manifest, replaced)
+
+
+def _turn(path: Path) -> int:
+    """Say when a file comes into a home folder; it goes in the other order.
+
+    A server does not start with the head of an audit that its store does not have. With neither, it would start empty.
+    """
+    return {"audit.head": 0, STORE: 2}.get(path.name, 1)
 
 
 def _move(paths: list[Path], to: Path) -> None:
-    to.mkdir(mode=OWNER_ONLY, exist_ok=True)
     for path in paths:
         path.rename(to / path.name)
+        # In this order on the disk, too.
+        _keep_names(to)
 
 
 def _unpack(file: Path, folder: Path) -> Manifest:
@@ -269,11 +323,18 @@ def _write(part: Part, data: IO[bytes], folder: Path) -> None:
         raise Invalid(f"The file {part.name} in the backup is not as it was.")
 
 
-def _prepare(settings: Settings, folder: Path, manifest: Manifest, who: Author, now: datetime) -> None:
+def _prepare(
+    settings: Settings, prefect: Path | None, folder: Path, manifest: Manifest, who: Author, now: datetime
+) -> None:
     """See that what was unpacked can be used, and record that it was restored."""
     for name in DATABASES:
         if (folder / name).exists():
             snapshot.check(folder / name)
+    if (folder / PREFECT).exists() and (prefect is None or prefect.absolute() != (settings.home / PREFECT).absolute()):
+        raise Invalid(
+            "Prefect's database of this backup goes into the home folder: unset "
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL, and whatever else says where that database is."
+        )
     if not (folder / STORE).exists():
         return
     if settings.database_url is not None:

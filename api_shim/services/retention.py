@@ -4,15 +4,19 @@
   or that expired, is not enabled any more, and has no result left. Everything else stays, however old.
 * What goes is recorded, goes from Prefect, and stays known to have run, in the ways in which people delete it. The
   servers see to Prefect, and repeat that until it holds.
-* It goes in batches, each one transaction: servers work between them, and one that is interrupted is gone on with.
+* It goes in batches, each one transaction, and one that is interrupted is gone on with. Between them is a pause: who
+  waits to write to SQLite asks only now and then whether they may, and would never come at the right moment.
 * The audit is not cut: every other proof goes back to its first event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from uuid import UUID
 
 from api_shim.domain.audit import Author, EventType, scheduled_job_event
 from api_shim.domain.model import JobResult, ScheduledJob
@@ -21,6 +25,11 @@ from api_shim.services.schedules import delete_rows
 from api_shim.store import Store, Transaction
 
 BATCH = 200
+PAUSE = 0.15
+"""Seconds between batches, and no fewer than the last one took: SQLite has its writers ask at least every 0.1."""
+
+Work = Callable[[list[UUID], Transaction], int]
+"""Removes what has these ids, if it still may, and returns how much that was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +51,21 @@ class Retention:
     Args:
         store: what is true.
         by: who removes.
+        sleep: waits for so many seconds.
+        seconds: counts them.
     """
 
-    def __init__(self, store: Store, by: Author) -> None:
+    def __init__(
+        self,
+        store: Store,
+        by: Author,
+        sleep: Callable[[float], None] = time.sleep,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._by = by
+        self._sleep = sleep
+        self._seconds = seconds
 
     def amount(self, before: datetime) -> Amount:
         """Return how much was over before that moment, and would go."""
@@ -65,26 +84,33 @@ class Retention:
             how much has gone.
         """
         gone = Amount()
-        while count := self._batch(lambda tx: self._results(before, now, tx)):
+        for count in self._batches(lambda tx: tx.over(before, BATCH), partial(self._results, now)):
             gone = Amount(gone.results + count)
             tell(gone)
-        while count := self._batch(lambda tx: self._schedules(before, now, tx)):
+        for count in self._batches(lambda tx: tx.finished(before, BATCH), partial(self._schedules, now)):
             gone = Amount(gone.results, gone.schedules + count)
             tell(gone)
         return gone
 
-    def _batch(self, work: Callable[[Transaction], int]) -> int:
-        with self._store.transaction() as tx:
-            return work(tx)
+    def _batches(self, find: Callable[[Transaction], list[UUID]], work: Work) -> Iterator[int]:
+        """Work until nothing is found any more; yield how much went with each batch."""
+        while True:
+            begun = self._seconds()
+            with self._store.transaction() as tx:
+                ids = find(tx)
+                count = work(ids, tx)
+            if not ids:
+                return
+            yield count
+            self._sleep(max(PAUSE, self._seconds() - begun))
 
-    def _results(self, before: datetime, now: datetime, tx: Transaction) -> int:
+    def _results(self, now: datetime, ids: list[UUID], tx: Transaction) -> int:
         # In order, so that two who delete the same at once never wait for each other.
-        found = tx.all(JobResult, order="id", lock=True, id=tx.over(before, BATCH))
+        found = tx.all(JobResult, order="id", lock=True, id=ids)
         delete_results(found, self._by, now, tx)
         return len(found)
 
-    def _schedules(self, before: datetime, now: datetime, tx: Transaction) -> int:
-        ids = tx.finished(before, BATCH)
+    def _schedules(self, now: datetime, ids: list[UUID], tx: Transaction) -> int:
         # Somebody may have changed one meanwhile.
         found = [row for row in tx.all(ScheduledJob, order="id", lock=True, id=ids) if not row.enabled]
         for row in found:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from api_shim.cli.up import locked
+from api_shim.store import snapshot
 from tests.api_shim.cli.conftest import Run
 
 
@@ -46,3 +51,64 @@ def test_what_postgresql_has_is_told_without_a_password(
     said = signoff("backup", "create", str(tmp_path / "backup")).out
     assert "pg_dump --format=custom --file=prefect.dump postgresql://me@db/prefect" in said
     assert "secret" not in said
+
+
+@pytest.mark.usefixtures("tables")
+def test_what_postgresql_has_is_told_though_prefect_is_told_it_in_parts(
+    signoff: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {"DRIVER": "postgresql+asyncpg", "HOST": "db", "USER": "me", "NAME": "prefect", "PASSWORD": "secret"}
+    for name, value in parts.items():
+        monkeypatch.setenv(f"PREFECT_SERVER_DATABASE_{name}", value)
+    said = signoff("backup", "create", str(tmp_path / "backup")).out
+    assert "pg_dump --format=custom --file=prefect.dump postgresql://me@db:5432/prefect" in said
+    assert "secret" not in said
+
+
+@pytest.mark.usefixtures("tables")
+def test_what_cannot_be_backed_up_is_not_left_out_in_silence(
+    signoff: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{tmp_path}/other.db")
+    said = signoff("backup", "create", str(tmp_path / "backup")).refusal
+    assert said == f"Prefect's database, {tmp_path}/other.db, is not there, or cannot be backed up."
+    assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.usefixtures("tables")
+def test_a_restore_by_force_says_where_it_moved_what_was_there(signoff: Run, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "backup.tar.gz"
+    signoff("user", "list")
+    signoff("backup", "create", str(file))
+    said = signoff("backup", "restore", str(file), "--force").out
+    [moved] = home.glob("replaced-*")
+    assert f"What was there is in {moved}, with its keys.\n" in said
+
+
+def test_a_restore_without_the_store_says_what_is_left_to_do(
+    signoff: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "backup.tar.gz"
+    content = b'{"format": 1, "made": "2030", "versions": {}, "parts": []}'
+    with tarfile.open(file, "w:gz") as archive:
+        entry = tarfile.TarInfo("manifest.json")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    monkeypatch.setenv("SIGNOFF_DATABASE_URL", "postgresql://db/signoff")
+    assert "DELETE FROM sessions" in signoff("backup", "restore", str(file)).out
+
+
+@pytest.mark.usefixtures("tables")
+def test_sigterm_leaves_no_copy_of_the_keys(signoff: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signoff("user", "list")
+    folder = tmp_path / "backups"
+    folder.mkdir()
+
+    def terminated(*_: object) -> None:
+        assert [*folder.iterdir()], "the copies are made there"
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(snapshot, "copy", terminated)
+    assert signoff("backup", "create", str(folder / "backup")).status != 0
+    assert [*folder.iterdir()] == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

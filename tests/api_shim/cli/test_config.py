@@ -68,6 +68,9 @@ def test_secrets_are_hidden_wherever_they_are(signoff: Run, monkeypatch: pytest.
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql://u:{SECRET}@db/x",
         "PREFECT_CLIENT_CUSTOM_HEADERS": f'{{"X": "{SECRET}"}}',
         "PREFECT_UI_URL": f"http://u:{SECRET}@ui/",
+        "PREFECT_SERVER_DOCKET_URL": f"redis://:pa/{SECRET}@redis/0",
+        "PREFECT_REDIS_MESSAGING_URL": f"redis://redis/0?password={SECRET}",
+        "SIGNOFF_URL": f"http://u:{SECRET}@here",
     }
     for name, value in hidden.items():
         monkeypatch.setenv(name, value)

@@ -97,5 +97,5 @@ def test_where_upgrades_are_manual_nothing_else_makes_them(
 @pytest.mark.usefixtures("tables")
 def test_a_setting_that_cannot_be_is_one_sentence(signoff: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNOFF_DB_UPGRADE", "sometimes")
-    said = "SIGNOFF_DB_UPGRADE cannot be read: Input should be 'auto' or 'manual'."
+    said = "SIGNOFF_DB_UPGRADE: Input should be 'auto' or 'manual'."
     assert signoff("user", "list").refusal == said

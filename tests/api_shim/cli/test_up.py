@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from api_shim.cli.up import WORKER, check_port, locked, origin_of, starting
-from api_shim.services.account_admin import DEMO
-from api_shim.services.authentication import Credentials
+from api_shim.app import ALL, Part
+from api_shim.cli.up import WORKER, check_port, locked, origin_of, own_accounts, starting
+from api_shim.domain.accounts import Token, User
+from api_shim.domain.audit import LocalAdministrator
+from api_shim.services.account_admin import DEMO, AccountAdmin
+from api_shim.services.authentication import Credentials, hash_key
 from api_shim.services.jobs import JobCatalogue
-from api_shim.settings import LOCAL, utc_now
+from api_shim.settings import LOCAL, Settings, utc_now
 from api_shim.store import HeldElsewhere, Store
 from approval_gate.errors import Unavailable
 from flows.registry import discover
@@ -115,3 +118,15 @@ def test_the_audit_lists_what_a_first_start_made(sqlite_store: Store) -> None:
         *(("permission.added", name) for name in DEMO),
     ]
     assert {(event.actor, event.actor_id) for event in events} == {(OPERATOR.username, None)}
+
+
+@pytest.mark.parametrize(("parts", "works"), [(ALL, True), (Part.WEB, False)])
+def test_programs_of_this_machine_have_an_account_wherever_it_answers(
+    sqlite_store: Store, tmp_path: Path, parts: Part, works: bool
+) -> None:
+    settings = Settings(home=tmp_path)
+    account = own_accounts(AccountAdmin(sqlite_store, LocalAdministrator("ops")), settings, parts)
+    assert account == (f"{WORKER}:{settings.worker_key()}" if works else "")
+    with sqlite_store.transaction(write=False) as tx:
+        assert tx.exists(Token, key_hash=hash_key(settings.local_key()))
+        assert tx.exists(User, username=WORKER) is works

@@ -19,7 +19,6 @@ from prefect.server.api import background_workers
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_SERVER_DOCKET_URL, temporary_settings
 
 from api_shim.prefect_api.prefect_server import (
-    DATABASE,
     collecting_aside,
     connect,
     create_prefect_app,
@@ -30,7 +29,7 @@ from api_shim.prefect_api.prefect_server import (
     set_environment,
     take_over_soon,
 )
-from approval_gate.errors import Unavailable
+from approval_gate.errors import Invalid, Unavailable
 from tests.live import eventually
 
 
@@ -221,12 +220,46 @@ def test_clients_ask_for_a_token_only_where_the_server_wants_one(
     assert os.environ["PREFECT_CLIENT_CSRF_SUPPORT_ENABLED"] == client
 
 
-@pytest.mark.parametrize("name", DATABASE)
-def test_prefects_database_is_where_its_setting_says_else_in_the_home(
-    monkeypatch: pytest.MonkeyPatch, name: str
+PARTS = {"DRIVER": "postgresql+asyncpg", "HOST": "db", "USER": "me", "NAME": "prefect", "PASSWORD": "secret"}
+
+
+@pytest.mark.parametrize(
+    ("told", "url"),
+    [
+        pytest.param({}, "sqlite+aiosqlite:////home/prefect/prefect.db", id="nowhere else"),
+        pytest.param({"PREFECT_HOME": "/other"}, "sqlite+aiosqlite:////home/prefect/prefect.db", id="as in our server"),
+        pytest.param(
+            {"PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg://db/prefect"},
+            "postgresql+asyncpg://db/prefect",
+            id="by its address",
+        ),
+        pytest.param(
+            {"PREFECT_API_DATABASE_CONNECTION_URL": "postgresql+asyncpg://db/prefect"},
+            "postgresql+asyncpg://db/prefect",
+            id="by its address, as it was called before",
+        ),
+        pytest.param(
+            {f"PREFECT_SERVER_DATABASE_{name}": value for name, value in PARTS.items()},
+            "postgresql+asyncpg://me:secret@db:5432/prefect",
+            id="by its parts",
+        ),
+    ],
+)
+def test_prefects_database_is_where_its_settings_say_else_in_the_home(
+    surroundings: pytest.MonkeyPatch, told: dict[str, str], url: str
 ) -> None:
-    for each in DATABASE:
-        monkeypatch.delenv(each, raising=False)
-    assert database_url(Path("/home")) == "sqlite:////home/prefect/prefect.db"
-    monkeypatch.setenv(name, "postgresql+asyncpg://db/prefect")
-    assert database_url(Path("/home")) == "postgresql+asyncpg://db/prefect"
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        surroundings.delenv(name)
+    for name, value in told.items():
+        surroundings.setenv(name, value)
+    before = dict(os.environ)
+    assert database_url(Path("/home")) == url
+    assert dict(os.environ) == before
+
+
+def test_settings_of_prefects_that_cannot_be_are_refused_and_not_repeated(surroundings: pytest.MonkeyPatch) -> None:
+    for name in ("DRIVER", "PASSWORD"):
+        surroundings.setenv(f"PREFECT_SERVER_DATABASE_{name}", PARTS[name])
+    with pytest.raises(Invalid, match=r"Prefect's settings cannot be read: .*host, user, name") as refused:
+        database_url(Path("/home"))
+    assert "secret" not in str(refused.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sqlite3
 import stat
 import tarfile
@@ -19,7 +20,7 @@ import pytest
 from api_shim.domain.accounts import Session, User
 from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import JobResult, ScheduledJob
-from api_shim.services.audit_signing import open_store
+from api_shim.services.audit_signing import check_end, open_store
 from api_shim.services.audit_trail import AuditTrail
 from api_shim.services.backups import KNOWN, MANIFEST, Manifest, create, restore
 from api_shim.settings import Settings
@@ -58,7 +59,7 @@ def backed_up(settings: Settings, file: Path, tell: Callable[[str, int, int], No
 def restored(file: Path, home: Path, *, force: bool = False) -> Settings:
     found = Settings(home=home)
     found.make_home()
-    restore(found, file, OPERATOR, NOW, force=force)
+    restore(found, prefect_of(found), file, OPERATOR, NOW, force=force)
     return found
 
 
@@ -164,7 +165,66 @@ def test_a_key_that_is_kept_apart_is_in_no_backup_and_is_needed(settings: Settin
     with pytest.raises(Unavailable, match="name its file with SIGNOFF_AUDIT_KEY_FILE"):
         restored(tmp_path / "backup", tmp_path / "new")
     assert [*(tmp_path / "new").iterdir()] == []
-    restore(with_key.model_copy(update={"home": tmp_path / "new"}), tmp_path / "backup", OPERATOR, NOW, force=False)
+    new = with_key.model_copy(update={"home": tmp_path / "new"})
+    restore(new, prefect_of(new), tmp_path / "backup", OPERATOR, NOW, force=False)
+
+
+@pytest.mark.parametrize("elsewhere", [None, Path("/elsewhere/prefect.db")])
+def test_a_database_of_prefects_is_not_restored_where_no_server_looks(
+    settings: Settings, tmp_path: Path, elsewhere: Path | None
+) -> None:
+    open_store(settings, NOW).close()
+    backed_up(settings, tmp_path / "backup")
+    new = Settings(home=tmp_path / "new")
+    new.make_home()
+    with pytest.raises(Invalid, match="Prefect's database of this backup goes into the home folder"):
+        restore(new, elsewhere, tmp_path / "backup", OPERATOR, NOW, force=False)
+    assert [*new.home.iterdir()] == []
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("moves", [1, 2, 3, 4])
+def test_no_server_starts_with_what_an_interrupted_restore_leaves(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int, force: bool
+) -> None:
+    open_store(settings, NOW).close()
+    backed_up(settings, tmp_path / "backup")
+    home = settings.home if force else tmp_path / "new"
+    left = iter(range(moves))
+    rename = Path.rename
+
+    def interrupted(path: Path, to: Path) -> Path:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        restored(tmp_path / "backup", home, force=force)
+    with pytest.raises(Unavailable), closing(open_store(Settings(home=home), NOW)) as store:
+        check_end(store)
+
+
+def test_what_was_replaced_is_told(settings: Settings, tmp_path: Path) -> None:
+    open_store(settings, NOW).close()
+    backed_up(settings, tmp_path / "backup")
+    done = restore(settings, prefect_of(settings), tmp_path / "backup", OPERATOR, NOW, force=True)
+    assert done.has_store
+    assert [done.replaced] == [*settings.home.glob("replaced-*")]
+
+
+def test_a_file_system_without_hard_links_does(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(settings, NOW).close()
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    made = backed_up(settings, tmp_path / "backup")
+    with tarfile.open(tmp_path / "backup") as archive:
+        assert archive.getnames() == [MANIFEST, *(part.name for part in made.parts)]
 
 
 # Files that are no backups
@@ -184,8 +244,8 @@ def edited(file: Path, change: Callable[[Entries], Entries]) -> None:
     with tarfile.open(file) as archive:
         entries = [(each, data.read() if (data := archive.extractfile(each)) else b"") for each in archive]
     with tarfile.open(file, "w:gz") as archive:
-        for each, data in change(entries):
-            archive.addfile(each, io.BytesIO(data))
+        for each, content in change(entries):
+            archive.addfile(each, io.BytesIO(content))
 
 
 def manifest(parts: list[Mapping[str, Any]], **to: Any) -> tuple[tarfile.TarInfo, bytes]:

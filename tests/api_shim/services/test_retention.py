@@ -12,7 +12,7 @@ from api_shim.domain.model import DeletedRun, JobResult, ScheduledJob, Status
 from api_shim.domain.recurrence import Interval
 from api_shim.services import retention
 from api_shim.services.retention import Amount, Retention
-from api_shim.store import Store
+from api_shim.store import Store, Transaction
 from approval_gate.lifecycle import ApprovalState
 from tests.api_shim.plant import Plants
 from tests.factories import NOW, OPERATOR, make_job, make_result, make_scheduled, make_user
@@ -34,9 +34,10 @@ def kept(store: Store, *things: Any) -> Amount:
     with store.transaction() as tx:
         for thing in things:
             tx.add(thing)
-    found = Retention(store, OPERATOR).amount(BEFORE)
-    assert Retention(store, OPERATOR).prune(BEFORE, NOW) == found
-    assert Retention(store, OPERATOR).prune(BEFORE, NOW) == Amount()
+    retention = Retention(store, OPERATOR, lambda _: None)
+    found = retention.amount(BEFORE)
+    assert retention.prune(BEFORE, NOW) == found
+    assert retention.prune(BEFORE, NOW) == Amount()
     return found
 
 
@@ -98,12 +99,40 @@ def test_it_goes_in_batches_that_are_told_and_recorded(store: Store, monkeypatch
         tx.add(job)
         tx.add(*(make_result(job, user, **OVER) for _ in range(5)))
     told: list[Amount] = []
-    Retention(store, OPERATOR).prune(BEFORE, NOW, told.append)
+    pauses: list[float] = []
+    Retention(store, OPERATOR, pauses.append).prune(BEFORE, NOW, told.append)
     assert [amount.results for amount in told] == [2, 4, 5]
+    assert len(pauses) == 3
+    assert min(pauses) >= 0.15, "SQLite's writers ask at least every 0.1 seconds"
     with store.transaction(write=False) as tx:
         events = tx.all(AuditEvent)
         assert [(event.act, event.actor) for event in events] == [(EventType.RESULT_DELETED, OPERATOR.username)] * 5
         assert len(tx.all(DeletedRun)) == 5
+
+
+def test_a_pause_is_no_shorter_than_the_batch_before_it(store: Store) -> None:
+    user, job = make_user(), make_job()
+    with store.transaction() as tx:
+        for thing in (user, job, make_result(job, user, **OVER)):
+            tx.add(thing)
+    times = iter([10.0, 12.5, 20.0, 30.0])
+    pauses: list[float] = []
+    Retention(store, OPERATOR, pauses.append, lambda: next(times)).prune(BEFORE, NOW)
+    assert pauses == [2.5]
+
+
+def test_a_batch_that_others_have_changed_is_not_the_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 1)
+    user, job = make_user(), make_job()
+    changed, other = (make_scheduled(job, user, **HAD) for _ in range(2))
+    with store.transaction() as tx:
+        for thing in (user, job, changed, other):
+            tx.add(thing)
+    batches = iter([[changed.id], [other.id], []])
+    monkeypatch.setattr(Transaction, "finished", lambda _tx, _before, _limit: next(batches))
+    with store.transaction() as tx:
+        tx.change(changed, enabled=True)
+    assert Retention(store, OPERATOR, lambda _: None).prune(BEFORE, NOW) == Amount(schedules=1)
 
 
 def test_its_run_goes_from_prefect_once_prefect_answers(plants: Plants) -> None:
@@ -114,7 +143,7 @@ def test_its_run_goes_from_prefect_once_prefect_answers(plants: Plants) -> None:
     plant.work_off()
     run = plant.only(JobResult).flow_run_id
     plant.engine.fail("remove_run", times=2)
-    gone = Retention(plant.store, OPERATOR).prune(plant.now + timedelta(days=1), plant.now)
+    gone = Retention(plant.store, OPERATOR, lambda _: None).prune(plant.now + timedelta(days=1), plant.now)
     assert gone == Amount(results=1)
     plant.tick(5, hours=1)
     assert run not in plant.engine.all_runs
