@@ -156,6 +156,12 @@ def test_alerts_and_the_dashboard_ask_for_what_is_told(expression: str) -> None:
     assert labels <= {"le", "kind", *(label for each in LABELS.values() for label in each)}
 
 
+@pytest.mark.parametrize("expression", [each["expr"] for each in (*RULES, *TARGETS)])
+def test_alerts_and_the_dashboard_join_by_labels_that_they_name(expression: str) -> None:
+    # Without that, both sides need the same labels, and where they have not there is never anything.
+    assert not re.search(r"\b(?:and|or|unless)\b(?!\s+on\s*\()", expression)
+
+
 def test_alerts_say_what_is_wrong_and_how_much_it_matters() -> None:
     for rule in RULES:
         assert rule["annotations"]["summary"].endswith((".", ")."))
