@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from api_shim import metrics
+from api_shim import background, metrics
 from api_shim.domain.model import Status
 from api_shim.metrics import (
     HTTP_REQUESTS,
@@ -128,6 +128,19 @@ def test_a_refused_request_counts_and_is_refused() -> None:
     with pytest.raises(Forbidden), counting_refused_requests():
         raise Forbidden("No.")
     assert measured.more() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("signoff_repairs_total", {"repair": background.DEPLOYMENT}),
+        ("signoff_repairs_total", {"repair": "start again"}),
+        ("signoff_refusals_total", {"act": "sign-in.refused"}),
+        ("signoff_runs_total", {"status": "failure"}),
+    ],
+)
+def test_what_has_not_happened_yet_is_told_so_that_the_first_time_is_seen(name: str, labels: dict[str, str]) -> None:
+    assert REGISTRY.get_sample_value(name, labels) is not None
 
 
 # What is made of them
