@@ -174,7 +174,8 @@ class JobCatalogue:
 def _look(me: ThisServer, found: Collection[JobDefinition], now: datetime, tx: Transaction) -> list[UUID]:
     """Do what ``tick`` says; return the ids of the Jobs that are installed again, perhaps with other code."""
     # First the Jobs, and then who has them: whoever has one said so when it was recorded.
-    jobs = tx.all(Job)
+    # In one order, since some are locked.
+    jobs = tx.all(Job, order="id")
     declared = {definition.class_path: definition for definition in found}
     held = {job.id for job in jobs if job.class_path in declared}
     tell(tx, me, held, now)
