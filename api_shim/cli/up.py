@@ -385,10 +385,16 @@ def this_server(settings: Settings, store: Store) -> ThisServer:
     return ThisServer(
         id=uuid4(),
         # An SQLite database has one server, wherever its file is.
-        place=f"{machine_name()}:{settings.home}" if store.notices else "",
+        place=place_of_home(settings.home) if store.notices else "",
         process=os.getpid(),
         silent_after=timedelta(seconds=settings.jobs_gone_after),
     )
+
+
+def place_of_home(home: Path) -> str:
+    """Return what tells a home folder from all others; in containers of one name, which each have one at one path, too."""
+    folder = home.stat()
+    return f"{machine_name()}:{home}:{folder.st_dev}:{folder.st_ino}"
 
 
 def starting(store: Store, patience: float = STARTS_WITHIN) -> ExitStack:
