@@ -392,7 +392,7 @@ def this_server(settings: Settings, store: Store) -> ThisServer:
 
 
 def place_of_home(home: Path) -> str:
-    """Return what tells a home folder from all others; in containers of one name, which each have one at one path, too."""
+    """Return what tells a home folder from all others, also from that of another container of the same name."""
     folder = home.stat()
     return f"{machine_name()}:{home}:{folder.st_dev}:{folder.st_ino}"
 
