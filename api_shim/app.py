@@ -16,11 +16,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Flag, auto
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import anyio
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from api_shim.background import BackgroundLoop
@@ -55,6 +55,7 @@ from api_shim.store import Store
 from api_shim.web.deps import Services
 from api_shim.web.load import Measured
 from api_shim.web.pages import create_pages
+from api_shim.web.rest import operation
 from api_shim.web.rest.protocol import install_errors
 from api_shim.web.rest.routers import ROUTERS
 from flows.definition import JobDefinition
@@ -103,9 +104,10 @@ class Application:
     @property
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
-        of_web = (self.tokens, self.services.refusals, self.services.catalogue) if Part.WEB in self.parts else ()
+        of_web = (self.services.catalogue,) if Part.WEB in self.parts else ()
         of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
-        return self.others, self.served, *of_web, *of_services
+        # Whoever asks services for their metrics signs in too.
+        return self.others, self.served, self.tokens, self.services.refusals, *of_web, *of_services
 
 
 def build(
@@ -251,17 +253,22 @@ def create_app(
         async with working(application, prefect):
             yield
 
+    shim = _routing(application, ROUTERS, lifespan=lifespan)
+    shim.add_middleware(Measured, load=application.load)
+    return shim
+
+
+def create_operation(application: Application) -> FastAPI:
+    """Return what of our own application a process has that serves nobody: how it is, and its metrics."""
+    return _routing(application, (operation.router,))
+
+
+def _routing(application: Application, routers: Collection[APIRouter], **to: Any) -> FastAPI:
     shim = FastAPI(
-        title="prefect-signoff",
-        lifespan=lifespan,
-        redirect_slashes=False,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
+        title="prefect-signoff", redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None, **to
     )
     shim.state.services = application.services
-    shim.add_middleware(Measured, load=application.load)
     install_errors(shim)
-    for router in ROUTERS:
+    for router in routers:
         shim.include_router(router)
     return shim

@@ -32,7 +32,7 @@ import anyio.to_thread
 from api_shim.domain.model import NEVER, Job, ScheduledJob
 from api_shim.domain.ports import GOING, HELD, DeploymentSpec, Orchestrator, Run
 from api_shim.domain.recurrence import Interval
-from api_shim.metrics import REPAIRS
+from api_shim.metrics import REPAIRS, start_at_zero
 from api_shim.reconcile.approval_form import waiting_name
 from api_shim.reconcile.audit_heads import AuditHeads
 from api_shim.reconcile.desired_state import base_deployment, own_deployment
@@ -66,6 +66,9 @@ BATCH = 200
 GONE = "The process that executed this run has gone."
 NOT_REQUESTED = "This run was never recorded: the request for it was not accepted."
 STARTED_AGAIN = "Started again: its process had gone before it was let go."
+DEPLOYMENT = "deployment"
+
+start_at_zero(REPAIRS, (DEPLOYMENT, *(action for action in RecoveryAction if action is not RecoveryAction.LEAVE)))
 
 
 class BackgroundLoop:
@@ -160,7 +163,7 @@ class BackgroundLoop:
     async def _sweep(self, now: datetime) -> None:
         deployments = await self._engine.deployments()
         for thing in await self._store.read(partial(self._astray, deployments)):
-            REPAIRS.labels("deployment").inc()
+            REPAIRS.labels(DEPLOYMENT).inc()
             self._queue.retry(*thing)
         await self._sweep_one_offs(now)
         await self._sweep_runs(now)

@@ -25,6 +25,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from api_shim.domain.audit import EventType
+from api_shim.domain.model import Status
 from approval_gate.errors import GateError
 
 REGISTRY = CollectorRegistry()
@@ -81,6 +83,21 @@ REPAIRS = Counter(
     registry=REGISTRY,
 )
 REFUSALS = Counter("signoff_refusals", "Refused sign-ins, decisions and requests.", ["act"], registry=REGISTRY)
+
+
+def start_at_zero(counter: Counter, values: Iterable[str]) -> None:
+    """Tell of what has not happened yet too: ``increase`` does not see the first event of a series that begins with it.
+
+    Args:
+        counter: has one label.
+        values: of the label.
+    """
+    for value in values:
+        counter.labels(value)
+
+
+start_at_zero(RUNS, (status.lower() for status in Status if status.final))
+start_at_zero(REFUSALS, (EventType.SIGN_IN_REFUSED, EventType.DECISION_REFUSED, EventType.REQUEST_REFUSED))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 * A server answers people, programs, workers and runs, and nothing repeats in it. Any server answers any request.
 * Services are Prefect's, and ours that make Prefect follow and do what is due. Several share the work: each thing is
   done by one, under a lock of the database, and what one that is killed has left another one finds within a second.
+* Services answer nobody but who operates them, and that where they are told to.
 * They share PostgreSQL databases; on SQLite there is one process, which is ``signoff up``.
 * They may share a home folder on one machine, but not with ``signoff up``.
 """
@@ -12,21 +13,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from api_shim.app import Part, working
+from api_shim.app import Part, create_operation, working
 from api_shim.cli.console import Home, say
 from api_shim.cli.up import (
     SHARED,
     Connected,
+    Listening,
     check_port,
     close,
     connected,
+    door,
+    fronted,
     leave,
     locked,
     log_to_terminal,
@@ -37,9 +41,10 @@ from api_shim.cli.up import (
 )
 from api_shim.prefect_api.prefect_server import collecting_aside
 from api_shim.services.audit_signing import check_end, open_store
-from api_shim.settings import Settings, private_files, read_settings, utc_now
+from api_shim.settings import Settings, machine_name, private_files, read_settings, utc_now
 from api_shim.store import Store
-from api_shim.web.origins import read_origin
+from api_shim.web.operation_only import OperationOnly
+from api_shim.web.origins import Origins, read_origin
 from approval_gate.errors import Unavailable
 
 
@@ -55,10 +60,23 @@ def server(
     leave()
 
 
-def services(home: Home = None) -> None:
-    """Make Prefect follow, and do what is due: Prefect's services and ours. Serves no address."""
+def services(
+    host: Annotated[str, typer.Option(help="The address to listen on, with --port.")] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="The port that tells how they are, and their metrics, below /signoff/. None if left out.",
+        ),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Make Prefect follow, and do what is due: Prefect's services and ours."""
+    if port is not None:
+        check_port(host, port)
     with one_of_several(home) as (settings, store):
-        work(settings, store)
+        work(settings, store, host, port)
     leave()
 
 
@@ -83,30 +101,44 @@ def one_of_several(home: Path | None) -> Iterator[tuple[Settings, Store]]:
             yield settings, store
 
 
-def work(settings: Settings, store: Store) -> None:
-    """Run the services until stopped."""
+def work(settings: Settings, store: Store, host: str, port: int | None) -> None:
+    """Run the services until stopped.
+
+    Args:
+        settings: the settings.
+        store: the store.
+        host: the address to listen on.
+        port: the port that tells how they are, and their metrics; None for none.
+    """
     start = starting(store)
     # Where links of notifications lead, which Prefect's services send.
-    public = read_origin(settings.origin) or origin_of("127.0.0.1", 4200)
+    configured = read_origin(settings.origin)
+    public = configured or origin_of("127.0.0.1", 4200)
     internal = told_prefect(settings, Part.SERVICES, origin=public, public=public)
     made = connected(settings, store, Part.SERVICES, internal)
+    stopped = told_to_stop
+    if port is not None:
+        origins = Origins(configured, origin_of(host, port), machine_name())
+        front = OperationOnly(fronted(made, create_operation(made.application), settings, origins))
+        stopped = Listening(door(front, settings), settings.log_format, host=host, port=port).serve
     # Until they run, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
-        asyncio.run(until_stopped(made, start))
+        asyncio.run(until_stopped(made, start, stopped))
 
 
-async def until_stopped(made: Connected, start: ExitStack) -> None:
+async def until_stopped(made: Connected, start: ExitStack, stopped: Callable[[], Awaitable[None]]) -> None:
     """Run the services of an application until a signal.
 
     Args:
         made: the application and Prefect's.
         start: is closed when they run.
+        stopped: waits for the signal.
     """
     async with working(made.application, made.running):
         start.close()
         say("signoff services are running. Press Ctrl-C to stop them.")
-        await told_to_stop()
+        await stopped()
         say("Stopping …")
 
 

@@ -271,7 +271,7 @@ def serve(
 ) -> None:
     """Build the applications, and serve until stopped."""
     start = starting(store)
-    proxies, configured = read_networks(settings.proxies), read_origin(settings.origin)
+    configured = read_origin(settings.origin)
     origin, admin = origin_of(host, port), AccountAdmin(store, LocalAdministrator(system_user()))
     public = configured or origin
     account = own_accounts(admin, settings, parts)
@@ -289,8 +289,7 @@ def serve(
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with collecting_aside():
-        door = BehindProxies(Identified(Logged(front)), proxies)
-        Up(door, shim, worker, opened, settings.log_format, host=host, port=port).run()
+        Up(door(front, settings), shim, worker, opened, settings.log_format, host=host, port=port).run()
 
 
 def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, worker: str = "") -> str:
@@ -376,15 +375,26 @@ def fronted(made: Connected, shim: ASGIApp, settings: Settings, origins: Origins
     )
 
 
+def door(front: ASGIApp, settings: Settings) -> ASGIApp:
+    """Return what listens in front of all else: it knows the callers' addresses, and names, logs and counts calls."""
+    return BehindProxies(Identified(Logged(front)), read_networks(settings.proxies))
+
+
 def this_server(settings: Settings, store: Store) -> ThisServer:
     """Return what this server tells the other servers of its database of itself."""
     return ThisServer(
         id=uuid4(),
         # An SQLite database has one server, wherever its file is.
-        place=f"{machine_name()}:{settings.home}" if store.notices else "",
+        place=place_of_home(settings.home) if store.notices else "",
         process=os.getpid(),
         silent_after=timedelta(seconds=settings.jobs_gone_after),
     )
+
+
+def place_of_home(home: Path) -> str:
+    """Return what tells a home folder from all others, also from that of another container of the same name."""
+    folder = home.stat()
+    return f"{machine_name()}:{home}:{folder.st_dev}:{folder.st_ino}"
 
 
 def starting(store: Store, patience: float = STARTS_WITHIN) -> ExitStack:
@@ -475,7 +485,41 @@ async def checked(prefect: ASGIApp, client: httpx.AsyncClient, engine: PrefectOr
         yield
 
 
-class Up(uvicorn.Server):
+class Listening(uvicorn.Server):
+    """The HTTP server, which a signal stops.
+
+    Args:
+        front: the application that receives every request.
+        log_format: for whom it logs.
+        host: the address to listen on.
+        port: the port to listen on.
+    """
+
+    def __init__(self, front: ASGIApp, log_format: LogFormat, *, host: str, port: int) -> None:
+        config = uvicorn.Config(
+            front,
+            host=host,
+            port=port,
+            log_config=log_config(log_format),
+            log_level="error",
+            access_log=False,
+            # BehindProxies does this, for trusted proxies only.
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE,
+            timeout_keep_alive=KEEP_ALIVE,
+            ws="websockets-sansio",
+            # Whoever starts the server runs it, and turns its errors into sentences.
+            lifespan="off",
+        )
+        super().__init__(config)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - stops for any signal alike
+        """Stop; at once on the second signal. The signal is not raised again, so that the exit status is 0."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+class Up(Listening):
     """The HTTP server, with a worker process that stops before the server closes.
 
     Args:
@@ -499,22 +543,7 @@ class Up(uvicorn.Server):
         host: str,
         port: int,
     ) -> None:
-        config = uvicorn.Config(
-            front,
-            host=host,
-            port=port,
-            log_config=log_config(log_format),
-            log_level="error",
-            access_log=False,
-            # BehindProxies does this, for trusted proxies only.
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE,
-            timeout_keep_alive=KEEP_ALIVE,
-            ws="websockets-sansio",
-            # serve() runs it, and turns its errors into sentences.
-            lifespan="off",
-        )
-        super().__init__(config)
+        super().__init__(front, log_format, host=host, port=port)
         self._shim = shim
         self._worker = worker
         self._opened = opened
@@ -531,11 +560,6 @@ class Up(uvicorn.Server):
         """Start to listen, then wait for the worker."""
         await super().startup(sockets)
         await self._opened()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - stops for any signal alike
-        """Stop; at once on the second signal. The signal is not raised again, so that the exit status is 0."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop the worker, then close the server."""

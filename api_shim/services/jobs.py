@@ -20,7 +20,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -33,7 +33,7 @@ from api_shim.domain.model import DEFAULT_QUEUE, OVERRIDABLE, Job, JobQueue, que
 from api_shim.parsing.job_change import read_job_change
 from api_shim.services.approval_state import return_stale
 from api_shim.services.authorization import approvers_of, check_still_active, get_authorized
-from api_shim.services.running_servers import ThisServer, held_elsewhere, tell
+from api_shim.services.running_servers import EVER, ThisServer, held_elsewhere, tell
 from api_shim.services.sensitive_inputs import follow_mark, follow_marks
 from api_shim.store import Store, Transaction
 from approval_gate import policy
@@ -81,6 +81,8 @@ class JobCatalogue:
         self._clock = clock
         self._server = server
         self._found: Collection[JobDefinition] = ()
+        self._told: datetime | None = None
+        self._telling_since = EVER
 
     def record(self, found: Collection[JobDefinition]) -> None:
         """Record the Jobs that were found, and mark those as not installed that no server has."""
@@ -100,6 +102,7 @@ class JobCatalogue:
             _record_queues(tx, {queue for job in jobs for queue in job.queues} | {DEFAULT_QUEUE})
             if self._server:
                 tell(tx, self._server, {job.id for job in jobs if job.class_path in declared}, self._clock())
+        self._told = self._clock()
         for job_id in filter(None, changed):
             with self._store.transaction() as tx:
                 return_stale(job_id, self._clock(), tx)
@@ -123,7 +126,13 @@ class JobCatalogue:
         """
         if self._server is None:
             return
-        for job_id in await self._store.write(partial(_look, self._server, self._found, self._clock())):
+        now = self._clock()
+        if self._told is not None and now - self._told > timedelta(seconds=2 * TELLS_EVERY):
+            # The database or this server stood still, and perhaps so did the others.
+            self._telling_since = now
+        changed = await self._store.write(partial(_look, self._server, self._found, now, self._telling_since))
+        self._told = now
+        for job_id in changed:
             await self._store.write(partial(return_stale, job_id, self._clock()))
         await anyio.to_thread.run_sync(follow_marks, self._store)
 
@@ -172,14 +181,17 @@ class JobCatalogue:
         return job
 
 
-def _look(me: ThisServer, found: Collection[JobDefinition], now: datetime, tx: Transaction) -> list[UUID]:
+def _look(
+    me: ThisServer, found: Collection[JobDefinition], now: datetime, since: datetime, tx: Transaction
+) -> list[UUID]:
     """Do what ``tick`` says; return the ids of the Jobs that are installed again, perhaps with other code."""
     # First the Jobs, and then who has them: whoever has one said so when it was recorded.
-    jobs = tx.all(Job)
+    # In one order, since some are locked.
+    jobs = tx.all(Job, order="id")
     declared = {definition.class_path: definition for definition in found}
     held = {job.id for job in jobs if job.class_path in declared}
     tell(tx, me, held, now)
-    there = held | held_elsewhere(tx, me, now)
+    there = held | held_elsewhere(tx, me, now, since)
     back: list[UUID | None] = []
     for job in jobs:
         definition = declared.get(job.class_path)

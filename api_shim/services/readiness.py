@@ -66,7 +66,9 @@ class Readiness:
         async with self._turn:
             now = self._clock()
             if self._checked is None or now - self._checked[0] >= KEPT:
-                self._checked = now, await self._check(now)
+                found = await self._check(now)
+                # From when it was found: who waited meanwhile for a store that hangs is answered the same.
+                self._checked = self._clock(), found
             return self._checked[1]
 
     async def _check(self, now: datetime) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 * A server tells at its start and every minute. One that has told nothing for a while is not there any more, nor is
   one of the same place whose process has ended: a server that starts again takes the place of the one before, at once.
+* While the database or this server stood still, nobody could tell: that silence says nothing of the others.
 * A server that was thought to be gone, and tells again, is there again.
 """
 
@@ -9,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from api_shim.domain.model import HeldJob, RunningServer
 from api_shim.store import Transaction
 from api_shim.worker.process import is_alive
+
+EVER = datetime.min.replace(tzinfo=UTC)
+"""Before all that was ever told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,18 +39,24 @@ class ThisServer:
     silent_after: timedelta
     is_alive: Callable[[int], bool] = is_alive
 
-    def has_gone(self, other: RunningServer, now: datetime) -> bool:
-        """Say whether another server is not there any more."""
-        if now - other.seen > self.silent_after:
+    def has_gone(self, other: RunningServer, now: datetime, since: datetime) -> bool:
+        """Say whether another server is not there any more.
+
+        Args:
+            other: the other one.
+            now: the time.
+            since: silence before that says nothing.
+        """
+        if now - max(other.seen, since) > self.silent_after:
             return True
         return other.place == self.place and (other.process == self.process or not self.is_alive(other.process))
 
 
-def held_elsewhere(tx: Transaction, me: ThisServer, now: datetime) -> set[UUID]:
-    """Forget the servers that have gone, and return the ids of the Jobs that the others have."""
+def held_elsewhere(tx: Transaction, me: ThisServer, now: datetime, since: datetime = EVER) -> set[UUID]:
+    """Forget the servers that have gone, and return the ids of the Jobs that the others have; see ``has_gone``."""
     others = [each for each in tx.all(RunningServer) if each.id != me.id]
-    tx.remove_all(RunningServer, [each.id for each in others if me.has_gone(each, now)])
-    there = {each.id for each in others if not me.has_gone(each, now)}
+    tx.remove_all(RunningServer, [each.id for each in others if me.has_gone(each, now, since)])
+    there = {each.id for each in others if not me.has_gone(each, now, since)}
     return {held.job_id for held in tx.all(HeldJob, server_id=there)}
 
 

@@ -30,7 +30,7 @@ from tests.acceptance.people import RESULTS, SCHEDULES
 from tests.conftest import lacking
 from tests.databases import PostgreSQL, store_of
 from tests.factories import administering
-from tests.live import JOBS, KEY, environment, eventually
+from tests.live import JOBS, KEY, PATIENCE, environment, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -78,13 +78,13 @@ class Roles:
     def kill(self, name: str) -> None:
         process = self.processes.pop(name)
         process.kill()
-        process.wait(60)
+        process.wait(PATIENCE)
 
     def stop(self) -> dict[str, int]:
         """End all, and return how each has ended."""
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
-        return {name: process.wait(60) for name, process in self.processes.items()}
+        return {name: process.wait(PATIENCE) for name, process in self.processes.items()}
 
     def client(self, who: str) -> httpx.Client:
         headers = {"Authorization": f"Token {self.keys[who]}"}
@@ -126,6 +126,8 @@ def redis_settings(folder: Path, port: int, stack: ExitStack) -> Mapping[str, st
     stack.callback(process.kill)
 
     def answers() -> bool:
+        # Somebody else may listen there.
+        assert process.poll() is None, "Redis has ended"
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return True
         return False
@@ -221,6 +223,7 @@ def test_each_says_what_it_rests_on_and_none_a_password(roles: Roles) -> None:
     assert [name for name, log in logs.items() if SECRET in log] == []
 
 
+# The last one here: the others need the processes that this one ends.
 def test_all_end_when_they_are_told_to(roles: Roles) -> None:
     assert set(roles.stop().values()) == {0}
     logs = (roles.log(name).read_text() for name in ("server", "second"))

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 
-from api_shim.app import ALL, Application, Part, build, create_app
+from api_shim.app import ALL, Application, Part, build, create_app, create_operation
 from api_shim.domain.model import Job
 from api_shim.prefect_api.prefect_server import running
 from api_shim.reconcile.wake_queue import AT_ONCE
@@ -76,15 +77,9 @@ def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(
 @pytest.mark.parametrize(
     ("parts", "repeats"),
     [
-        pytest.param(Part.WEB, {"others", "served", "tokens", "refusals"}, id="a server follows nothing"),
-        pytest.param(
-            Part.SERVICES,
-            {"others", "served", "queue", "loop", "run_credentials"},
-            id="services record nobody's sign-ins",
-        ),
-        pytest.param(
-            ALL, {"others", "served", "tokens", "refusals", "queue", "loop", "run_credentials"}, id="one does it all"
-        ),
+        pytest.param(Part.WEB, {"catalogue"}, id="a server follows nothing"),
+        pytest.param(Part.SERVICES, {"queue", "loop", "run_credentials"}, id="services have no Jobs"),
+        pytest.param(ALL, {"catalogue", "queue", "loop", "run_credentials"}, id="one does it all"),
     ],
 )
 def test_each_part_repeats_what_is_its_own(
@@ -92,9 +87,27 @@ def test_each_part_repeats_what_is_its_own(
 ) -> None:
     made = build(sqlite_store, engine, clock=clock, zone="UTC", parts=parts)
     names = {id(getattr(made, name)): name for name in ("others", "served", "tokens", "queue", "loop")}
-    names |= {id(getattr(made.services, name)): name for name in ("refusals", "run_credentials")}
-    assert {names[id(loop)] for loop in made.loops} == repeats
-    assert len(made.loops) == len(repeats)
+    names |= {id(getattr(made.services, name)): name for name in ("refusals", "run_credentials", "catalogue")}
+    assert sorted(names[id(loop)] for loop in made.loops) == sorted(
+        {"others", "served", "tokens", "refusals"} | repeats
+    )
+
+
+def test_services_tell_how_they_are_and_of_their_loop(sqlite_store: Store, engine: FakeEngine, clock: Clock) -> None:
+    made = build(sqlite_store, engine, clock=clock, zone="UTC", parts=Part.SERVICES)
+
+    async def asked() -> httpx.Response:
+        going = asyncio.create_task(made.loop.run())
+        await asyncio.sleep(0)
+        transport = httpx.ASGITransport(create_operation(made))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            answer = await client.get("/signoff/readyz")
+        going.cancel()
+        return answer
+
+    answer = asyncio.run(asked())
+    assert answer.status_code == 200
+    assert answer.json()["checks"]["loop"] == {"ok": True, "detail": ""}
 
 
 def test_a_server_leaves_it_to_others_to_let_prefect_follow(

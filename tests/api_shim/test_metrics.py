@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from api_shim import metrics
+from api_shim import background, metrics
 from api_shim.domain.model import Status
 from api_shim.metrics import (
     HTTP_REQUESTS,
@@ -130,6 +130,19 @@ def test_a_refused_request_counts_and_is_refused() -> None:
     assert measured.more() == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("signoff_repairs_total", {"repair": background.DEPLOYMENT}),
+        ("signoff_repairs_total", {"repair": "start again"}),
+        ("signoff_refusals_total", {"act": "sign-in.refused"}),
+        ("signoff_runs_total", {"status": "failure"}),
+    ],
+)
+def test_what_has_not_happened_yet_is_told_so_that_the_first_time_is_seen(name: str, labels: dict[str, str]) -> None:
+    assert REGISTRY.get_sample_value(name, labels) is not None
+
+
 # What is made of them
 
 
@@ -149,11 +162,18 @@ def told_names() -> set[str]:
 
 @pytest.mark.parametrize("expression", [each["expr"] for each in (*RULES, *TARGETS)])
 def test_alerts_and_the_dashboard_ask_for_what_is_told(expression: str) -> None:
-    asked = re.findall(r"\b(?:signoff|process)_[a-z_]+", expression)
+    # Prometheus tells by itself what it cannot read.
+    asked = re.findall(r"\b(?:signoff|process)_[a-z_]+|^up\b", expression)
     assert asked
-    assert {*asked} <= told_names()
+    assert {*asked} <= told_names() | {"up"}
     labels = {name for each in re.findall(r"by \(([a-z, ]+)\)", expression) for name in each.split(", ")}
     assert labels <= {"le", "kind", *(label for each in LABELS.values() for label in each)}
+
+
+@pytest.mark.parametrize("expression", [each["expr"] for each in (*RULES, *TARGETS)])
+def test_alerts_and_the_dashboard_join_by_labels_that_they_name(expression: str) -> None:
+    # Without that, both sides need the same labels, and where they have not there is never anything.
+    assert not re.search(r"\b(?:and|or|unless)\b(?!\s+on\s*\()", expression)
 
 
 def test_alerts_say_what_is_wrong_and_how_much_it_matters() -> None:

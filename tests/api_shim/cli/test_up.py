@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from api_shim.app import ALL, Part
-from api_shim.cli.up import WORKER, check_port, locked, origin_of, own_accounts, starting
+from api_shim.cli.up import WORKER, check_port, locked, origin_of, own_accounts, place_of_home, starting
 from api_shim.domain.accounts import Token, User
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.services.account_admin import DEMO, AccountAdmin
@@ -52,6 +52,18 @@ def test_a_taken_port_is_refused() -> None:
 def test_an_address_of_another_machine_is_refused(free_port: Callable[[], int]) -> None:
     with pytest.raises(Unavailable, match=r"^Cannot listen on 192\.0\.2\.7 port"):
         check_port("192.0.2.7", free_port())
+
+
+def test_two_homes_at_one_path_are_two_places_and_one_stays_one(tmp_path: Path) -> None:
+    mounted, other = tmp_path / "data", tmp_path / "other"
+    mounted.mkdir()
+    other.mkdir()
+    before = place_of_home(mounted)
+    (mounted / "up.lock").touch()
+    assert place_of_home(mounted) == before
+    mounted.rename(tmp_path / "first")
+    other.rename(mounted)
+    assert place_of_home(mounted) != before
 
 
 def test_a_home_is_one_servers_at_a_time(tmp_path: Path) -> None:

@@ -164,11 +164,19 @@ def test_servers_with_different_jobs_leave_each_other_theirs(store: Store, clock
     assert installed(one) == {"A": True, "B": True}
 
 
+def test_no_job_is_gone_because_all_servers_stood_still(store: Store, clock: Clock) -> None:
+    _, two = started(store, clock, server(), A), started(store, clock, server(), B)
+    clock.forward(minutes=60)
+    asyncio.run(two.tick())
+    assert installed(two) == {"A": True, "B": True}
+
+
 def test_a_job_is_gone_when_no_server_that_has_it_was_heard_of_for_a_while(store: Store, clock: Clock) -> None:
     one, two = started(store, clock, server(), A), started(store, clock, server(), B)
     for minutes, gone in ((15, False), (1, True)):
-        clock.forward(minutes=minutes)
-        asyncio.run(two.tick())
+        for _ in range(minutes):
+            clock.forward(minutes=1)
+            asyncio.run(two.tick())
         assert installed(two) == {"A": not gone, "B": True}
     asyncio.run(one.tick())
     assert installed(one) == {"A": True, "B": True}, "it was only out of reach"

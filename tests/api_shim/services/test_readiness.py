@@ -101,6 +101,23 @@ def test_a_store_that_takes_too_long_is_asked_once_until_it_answers(
     assert (asyncio.run(asking()), asked) == ([*["The store does not answer."] * 3, ""], 1)
 
 
+def test_who_asks_while_a_check_takes_long_is_answered_by_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    async def write(_tell: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0)
+        server.clock.now += 2 * KEPT
+
+    async def several() -> None:
+        await asyncio.gather(*(server.readiness.checks() for _ in range(3)))
+
+    monkeypatch.setattr(server.store, "write", write)
+    asyncio.run(several())
+    assert asked == 1
+
+
 def test_prefect_is_away_since_it_has_not_answered_and_back_when_it_does(server: Server, clock: Clock) -> None:
     server.look()
     server.engine.fail("queue_polls", times=3)

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from api_shim.domain.model import HeldJob, RunningServer
-from api_shim.services.running_servers import ThisServer, held_elsewhere, tell
+from api_shim.services.running_servers import EVER, ThisServer, held_elsewhere, tell
 from api_shim.store import Store
 from tests.factories import NOW, make_job
 
@@ -32,7 +32,14 @@ ME = ThisServer(
 )
 def test_who_has_gone(place: str, process: int, silent: int, gone: bool) -> None:
     other = RunningServer(id=uuid4(), place=place, process=process, seen=NOW - timedelta(minutes=silent))
-    assert ME.has_gone(other, NOW) is gone
+    assert ME.has_gone(other, NOW, EVER) is gone
+
+
+def test_silence_while_nobody_could_tell_says_nothing() -> None:
+    other = RunningServer(id=uuid4(), place="there", process=1, seen=NOW - timedelta(hours=1))
+    back = NOW - timedelta(minutes=15)
+    assert not ME.has_gone(other, NOW, back)
+    assert ME.has_gone(other, NOW, back - timedelta(minutes=1))
 
 
 def test_who_has_gone_is_forgotten_and_what_the_others_have_is_known(store: Store) -> None:

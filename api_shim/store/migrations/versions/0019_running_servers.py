@@ -7,7 +7,7 @@ revision = "0019"
 down_revision = "0018"
 branch_labels = None
 depends_on = None
-lost = "which servers have which Jobs, so that a server that starts takes those of the others for not installed"
+lost = "which servers have which Jobs; a Job of another server counts as not installed until that server tells again"
 
 
 def upgrade() -> None:
