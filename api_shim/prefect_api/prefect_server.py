@@ -21,6 +21,7 @@ import itertools
 import logging
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -113,15 +114,17 @@ def database_url(home: Path) -> str:
         Invalid: Prefect's settings cannot be read; the sentence does not repeat them.
     """
     before = {name: os.environ.pop(name, None) for name in (*FORGOTTEN, HOME)}
-    os.environ[HOME] = str(home / "prefect")
     try:
-        from prefect.settings import Settings
-
+        with tempfile.TemporaryDirectory() as folder:
+            # Prefect makes its home folder when it is imported, and a home that is asked about stays as it is.
+            os.environ[HOME] = folder
+            from prefect.settings import Settings
+        os.environ[HOME] = str(home / "prefect")
         return address_of(Settings().server)
     except ValidationError as error:
         raise Invalid(f"Prefect's settings cannot be read: {error.errors()[0]['msg'].removesuffix('.')}.") from None
     finally:
-        del os.environ[HOME]
+        os.environ.pop(HOME, None)
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
