@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import subprocess
@@ -49,6 +50,14 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture(autouse=True)
+def _log_of_nobody() -> None:
+    """Have the log of this process as nobody has arranged it: a test before may have started what does."""
+    ours = logging.getLogger("signoff")
+    ours.propagate, ours.disabled, ours.handlers = True, False, []
+    ours.setLevel(logging.NOTSET)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -165,9 +165,9 @@ def test_a_run_of_which_it_cannot_be_recorded_who_has_it_is_put_back(
 
     monkeypatch.setattr(pools.runs, "taken", fails)
     monkeypatch.setattr(prefect_claims, "PAUSES", (0, 0))
-    pools.user("only works", superuser=False)
-    pools.identity.make_worker("only works", "signoff", NOW)
-    for who in ("worker", "only works"):
+    pools.user("works-only", superuser=False)
+    pools.identity.make_worker("works-only", "signoff", NOW)
+    for who in ("worker", "works-only"):
         pools.passed.clear()
         answer = pools.take(who)
         if failures == 1:
