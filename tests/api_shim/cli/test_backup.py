@@ -43,25 +43,35 @@ def test_where_nothing_is_there_is_nothing_to_back_up(signoff: Run, home: Path, 
     assert not home.exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        pytest.param(
+            {"API_DATABASE_CONNECTION_URL": "postgresql+asyncpg://me:secret@db/prefect"},
+            "postgresql://me@db/prefect",
+            id="an address",
+        ),
+        pytest.param(
+            {
+                "SERVER_DATABASE_DRIVER": "postgresql+asyncpg",
+                "SERVER_DATABASE_HOST": "db",
+                "SERVER_DATABASE_USER": "me",
+                "SERVER_DATABASE_NAME": "prefect",
+                "SERVER_DATABASE_PASSWORD": "secret",
+            },
+            "postgresql://me@db:5432/prefect",
+            id="its parts",
+        ),
+    ],
+)
 @pytest.mark.usefixtures("tables")
 def test_what_postgresql_has_is_told_without_a_password(
-    signoff: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    signoff: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], address: str
 ) -> None:
-    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "postgresql+asyncpg://me:secret@db/prefect")
+    for name, value in settings.items():
+        monkeypatch.setenv(f"PREFECT_{name}", value)
     said = signoff("backup", "create", str(tmp_path / "backup")).out
-    assert "pg_dump --format=custom --file=prefect.dump postgresql://me@db/prefect" in said
-    assert "secret" not in said
-
-
-@pytest.mark.usefixtures("tables")
-def test_what_postgresql_has_is_told_though_prefect_is_told_it_in_parts(
-    signoff: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parts = {"DRIVER": "postgresql+asyncpg", "HOST": "db", "USER": "me", "NAME": "prefect", "PASSWORD": "secret"}
-    for name, value in parts.items():
-        monkeypatch.setenv(f"PREFECT_SERVER_DATABASE_{name}", value)
-    said = signoff("backup", "create", str(tmp_path / "backup")).out
-    assert "pg_dump --format=custom --file=prefect.dump postgresql://me@db:5432/prefect" in said
+    assert f"pg_dump --format=custom --file=prefect.dump {address}" in said
     assert "secret" not in said
 
 
