@@ -184,7 +184,7 @@ class Live(Server):
         """Ask it to end, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE)
 
 
 def processes_of(home: Path) -> dict[int, str]:

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.conftest import lacking
-from tests.live import KEY, environment, eventually
+from tests.live import KEY, PATIENCE, environment, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -133,7 +133,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
-            server.wait(20)
+            server.wait(PATIENCE)
 
 
 def test_one_command_installs_and_runs_it_and_one_the_tests() -> None:

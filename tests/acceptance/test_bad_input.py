@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, everything, unique
-from tests.live import Live, eventually
+from tests.live import PATIENCE, Live, eventually
 
 NAME = "Every variable"
 JOB = f"/api/extras/jobs/{quote(NAME)}/"
@@ -386,7 +386,7 @@ def as_sent(live: Live, method: str, target: str, body: bytes = b"") -> tuple[in
         f"Content-Length: {len(body)}",
         "Connection: close",
     ]
-    with socket.create_connection(("127.0.0.1", live.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=PATIENCE) as connection:
         connection.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + body)
         answer = b""
         while chunk := connection.recv(65536):

@@ -33,7 +33,7 @@ from approval_gate.admission import RUN_KEY
 from approval_gate.policy import EDITED, MAY_NOT_SWITCH, NOT_ITS_POOL, NOT_ITS_RUN, NOT_ITS_WORKER
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, People, unique
 from tests.databases import rewrite_audit, store_of
-from tests.live import Live, environment, eventually, start
+from tests.live import PATIENCE, Live, environment, eventually, start
 
 pytestmark = pytest.mark.slow
 
@@ -122,7 +122,7 @@ def stock_server(live: Live, port: int) -> Iterator[httpx.Client]:
                 yield client
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(PATIENCE)
 
 
 def _answers(client: httpx.Client) -> bool:

@@ -25,7 +25,7 @@ from api_shim.web.prefect_bounds import TOO_LONG
 from api_shim.web.prefect_reads import needs_write
 from tests.acceptance.asking import JOBS
 from tests.acceptance.people import FAR, People, unique
-from tests.live import Live, eventually
+from tests.live import PATIENCE, Live, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -195,7 +195,7 @@ def last_word(live: Live, path: str, *messages: str) -> int:
     """Send messages on a websocket, and return the code with which the server closes it."""
     url = f"{live.origin.replace('http', 'ws')}{path}"
     try:
-        with connect(url, subprotocols=[Subprotocol("prefect")], open_timeout=60, close_timeout=1) as socket:
+        with connect(url, subprotocols=[Subprotocol("prefect")], open_timeout=PATIENCE, close_timeout=1) as socket:
             for message in messages:
                 socket.send(message)
             while True:

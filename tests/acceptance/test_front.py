@@ -24,7 +24,7 @@ from websockets.typing import Subprotocol
 
 from api_shim.web.prefect_reads import READS
 from tests.acceptance.people import People, count, everything, schedule
-from tests.live import Live, environment, eventually
+from tests.live import PATIENCE, Live, environment, eventually
 
 NOBODY = "Authentication credentials were not provided."
 NO_WRITE = "This needs the permission prefect.write."
@@ -61,7 +61,7 @@ def deployment_id(admin: httpx.Client) -> str:
 
 def raw(live: Live, request: bytes) -> tuple[int, bytes]:
     """Send bytes that no client would send, and return the status and the body."""
-    with socket.create_connection(("127.0.0.1", live.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=PATIENCE) as connection:
         connection.sendall(request)
         answer = b""
         while chunk := connection.recv(65536):
@@ -401,10 +401,10 @@ def sign_in(live: Live, path: str, token: str | None, message: Any = None) -> An
     """Open a websocket, say who we are, and return what is answered; None where it is closed."""
     url = f"{live.origin.replace('http', 'ws')}{path}"
     try:
-        with connect(url, subprotocols=[Subprotocol("prefect")], open_timeout=10, close_timeout=1) as socket_:
+        with connect(url, subprotocols=[Subprotocol("prefect")], open_timeout=PATIENCE, close_timeout=1) as socket_:
             said = {"type": "auth", "token": token} if message is None else message
             socket_.send(said if isinstance(said, str | bytes) else json.dumps(said))
-            return json.loads(socket_.recv(timeout=10))
+            return json.loads(socket_.recv(timeout=PATIENCE))
     except (ConnectionClosed, InvalidStatus):
         return None
 

@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 
 from api_shim.web.prefect_reads import READS, SOCKET, Listed, Simple
 from tests.acceptance.people import FAR, People, unique
-from tests.live import Live, eventually
+from tests.live import PATIENCE, Live, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -157,14 +157,16 @@ def test_a_websocket_tells_of_runs_that_may_be_viewed(live: Live, stage: Stage) 
         """Return the events of both runs that stand before the first silence."""
         found = []
         url = f"{live.origin.replace('http', 'ws')}/api/events/out"
-        with connect(url, subprotocols=[Subprotocol("prefect")], open_timeout=20, close_timeout=1) as socket:
+        with connect(url, subprotocols=[Subprotocol("prefect")], open_timeout=PATIENCE, close_timeout=1) as socket:
             socket.send(json.dumps({"type": "auth", "token": live.key(stage.names[who])}))
-            assert json.loads(socket.recv(timeout=20)) == {"type": "auth_success"}
+            assert json.loads(socket.recv(timeout=PATIENCE)) == {"type": "auth_success"}
             about = {"resource": {"id": runs}}
             socket.send(json.dumps({"type": "filter", "filter": about, "backfill": True}))
             try:
                 while True:
-                    found.append(json.loads(socket.recv(timeout=20 if who == "reader" and not found else 2))["event"])
+                    found.append(
+                        json.loads(socket.recv(timeout=PATIENCE if who == "reader" and not found else 2))["event"]
+                    )
             except TimeoutError:
                 return found
 

@@ -92,12 +92,17 @@ class Roles:
 
     def request(self, name: str) -> Shape:
         """Request a run that needs an approval, and return the scheduled job."""
-        schedule = {"name": name, "interval": "immediately"}
+        body = {"data": {"file": str(self.folder / name)}, "schedule": {"name": name, "interval": "immediately"}}
         with self.client("alice") as client:
-            answer = asking.run(client, {"data": {"file": str(self.folder / name)}, "schedule": schedule}, "Change")
+            answer = asking.run(client, body, "Change")
         assert answer.status_code == 201, answer.text
         made: Shape = answer.json()["scheduled_job"]
         return made
+
+    def accepts_runs(self) -> bool:
+        """Say whether the server knows that a worker serves the queue, by requesting a run."""
+        with self.client("admin") as client:
+            return asking.run(client, {"data": {"file": str(self.folder / "first")}}).status_code == 201
 
     def approve(self, request: Shape) -> None:
         with self.client("bob") as client:
@@ -177,6 +182,7 @@ def roles(
         made.start("worker", "worker", **credentials(made))
         for name in ("first", "second"):
             made.runs(name, "signoff services are running")
+        eventually(made.accepts_runs, every=0.5)
         yield made
 
 

@@ -17,15 +17,15 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.live import JOBS, KEY, Live, environment, eventually, processes_of, start
+from tests.live import JOBS, KEY, PATIENCE, Live, environment, eventually, processes_of, start
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc"),
 ]
 
-PATIENCE = 15
-"""Seconds within which it must end."""
+ENDS_WITHIN = 60
+"""Seconds, on a machine that is busy with other tests; by itself it takes less than one."""
 
 VANISHING = """
 from flows import Job, register_jobs
@@ -88,7 +88,7 @@ def end(server: Live, how: signal.Signals) -> Life:
         eventually(lambda: status_of(client, sleeping) == "STARTED")
         family, begun = processes_of(server.home), time.monotonic()
         server.process.send_signal(how)
-        status = server.process.wait(PATIENCE * 2)
+        status = server.process.wait(PATIENCE)
         took = time.monotonic() - begun
     left_over = {pid: command for pid, command in family.items() if Path(f"/proc/{pid}").exists()}
     return Life(server, took, status, server.log.read_text(), left_over | processes_of(server.home))
@@ -126,7 +126,9 @@ def second(first: Life) -> Iterator[Live]:
 
 def signoff_up(home: Path, port: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "api_shim.cli", "up", "--home", str(home), "--port", str(port)]
-    return subprocess.run(command, cwd=JOBS, env=environment(), capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        command, cwd=JOBS, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
 
 
 def test_the_first_start_prints_each_key_once(first: Life) -> None:
@@ -139,7 +141,7 @@ def test_only_its_owner_can_look_into_the_home_folder(first: Life) -> None:
 
 
 def test_sigterm_ends_it_and_the_jobs_under_way_within_seconds(first: Life) -> None:
-    assert first.seconds_to_end < PATIENCE
+    assert first.seconds_to_end < ENDS_WITHIN
     assert first.left_over == {}
     assert first.status == 0
     assert "Traceback" not in first.log
@@ -181,7 +183,7 @@ def test_a_home_in_use_is_said_in_one_sentence(second: Live, free_port: Callable
 
 def test_ctrl_c_ends_it_and_the_jobs_under_way_within_seconds(second: Live) -> None:
     ended = end(second, signal.SIGINT)
-    assert ended.seconds_to_end < PATIENCE
+    assert ended.seconds_to_end < ENDS_WITHIN
     assert ended.left_over == {}
     assert ended.status == 0
     assert "Traceback" not in ended.log
@@ -212,7 +214,7 @@ def test_versions_that_do_not_fit_are_said_in_one_sentence(
 ) -> None:
     script = MISFIT.format(create_app=create_app, home=str(tmp_path), port=str(free_port()))
     done = subprocess.run(
-        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 1, done.stderr
     last = done.stderr.splitlines()[-1]

@@ -27,7 +27,7 @@ from approval_gate.admission import LEASE
 from tests.acceptance.asking import ended
 from tests.acceptance.people import SCHEDULES
 from tests.conftest import Nobody
-from tests.live import JOBS, Live, environment, eventually, start, stat_of
+from tests.live import JOBS, PATIENCE, Live, environment, eventually, start, stat_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -466,7 +466,7 @@ def test_a_worker_that_goes_leaves_no_run_behind(workers: Workers, how: signal.S
     run, started = workers.begun(way, name)
     zygote = zygote_of(workers.processes[way])
     workers.processes[way].send_signal(how)
-    workers.processes[way].wait(20)
+    workers.processes[way].wait(PATIENCE)
     for pid in (run, started, zygote):
         eventually(lambda pid=pid: not lives(pid))  # type: ignore[misc]
     workers.start(way)

@@ -14,7 +14,7 @@ import pytest
 from api_shim.cli.remote import read_filters
 from tests.api_shim import said
 from tests.api_shim.cli.conftest import TOKEN, Run, Told
-from tests.live import environment
+from tests.live import PATIENCE, environment
 
 # Refusals
 
@@ -130,7 +130,7 @@ def test_at_a_terminal_the_token_is_asked_for_and_not_shown(server: Told) -> Non
     while b"Token: " not in shown:
         shown += os.read(ours, 1000)
     os.write(ours, f"{TOKEN}\n".encode())
-    out, _ = asking.communicate(timeout=30)
+    out, _ = asking.communicate(timeout=PATIENCE)
     # Nobody has the other end any more: what is left is read, then an error.
     with suppress(OSError):
         while more := os.read(ours, 1000):

@@ -17,7 +17,7 @@ from api_shim.cli.waiting import outcome
 from api_shim.schemas import JobResult
 from tests.api_shim import said
 from tests.api_shim.cli.conftest import TOKEN, Told
-from tests.live import environment, eventually
+from tests.live import PATIENCE, environment, eventually
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_at_a_terminal_it_shows_that_it_waits(server: Told) -> None:
         while b"STARTED" not in shown:
             shown += os.read(ours, 1000)
     server.body = said.result("SUCCESS")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=PATIENCE)
     os.close(ours)
     assert (process.returncode, out) == (0, b"Back up: SUCCESS\n")
     assert b"Back up: STARTED" in shown
@@ -76,5 +76,5 @@ def test_it_can_be_left_quietly(server: Told, words: tuple[str, ...]) -> None:
     eventually(lambda: server.asked)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (130, b"", b"")

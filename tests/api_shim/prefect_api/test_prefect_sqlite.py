@@ -77,5 +77,12 @@ def test_a_transaction_within_one_of_the_same_task_does_not_wait_for_itself(tmp_
 
 def test_without_turns_all_but_one_of_them_would_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    outcomes = in_transactions(tmp_path, *[count] * 3)
+    all_have_read = asyncio.Barrier(3)
+
+    async def count_beside_others(_database: AioSqliteConfiguration, session: AsyncSession) -> None:
+        await session.execute(sa.text("select n from counter"))
+        await all_have_read.wait()
+        await session.execute(sa.text("update counter set n = n + 1"))
+
+    outcomes = in_transactions(tmp_path, *[count_beside_others] * 3)
     assert sum(isinstance(each, sa.exc.OperationalError) for each in outcomes) == 2

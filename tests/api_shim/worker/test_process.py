@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from api_shim.worker.process import Way, WorkerOptions, _listening, _stop
+from tests.live import PATIENCE
 
 OPTIONS = WorkerOptions(
     pool="signoff", name="warm", modules=("jobs", "more"), home="/nowhere", queues=("bulk",), limit=3, way=Way.PROCESS
@@ -80,7 +81,7 @@ def test_it_works_without_the_servers_secrets_and_leaves_nothing_when_it_is_stop
     else:
         process.stdin.close()
     with process:
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
     assert not Path(said[-1]).exists()
     assert [*(tmp_path / "wake").iterdir()] == []
 
