@@ -5,7 +5,8 @@
 * What was let go is never started again; what was not, and is stuck or has ended by a fault, is: at first soon, then
   after ever longer pauses, for as long as it is wanted. A firing is wanted until the next one is due.
 * What somebody has cancelled, or we have refused, has ended by no fault.
-* What nobody recorded is dropped; a request that somebody let start in Prefect asks again.
+* What nobody recorded is dropped; a request that somebody let start in Prefect asks again. What is held and was denied
+  or deleted is ended for that, and not here.
 * What is held for a request that does not wait any more follows its scheduled job.
 """
 
@@ -17,7 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from api_shim.domain.model import JobResult, ScheduledJob
+from api_shim.domain.model import JobResult, PendingCleanup, ScheduledJob
 from api_shim.domain.ports import GOING, HELD, Run
 from api_shim.domain.recurrence import newest_time
 from api_shim.reconcile.firings import firing_of, is_taken
@@ -53,10 +54,17 @@ class RecoveryAction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownRun:
-    """What the store knows of a run."""
+    """What the store knows of a run.
+
+    Args:
+        result: its record.
+        scheduled: what it was made for.
+        deleted: what it was made for was deleted, and it has yet to be ended for that.
+    """
 
     result: JobResult | None
     scheduled: ScheduledJob | None
+    deleted: bool = False
 
     @property
     def queue(self) -> str:
@@ -80,7 +88,11 @@ def known_runs(runs: list[Run], tx: Transaction) -> dict[UUID, KnownRun]:
     ids = [run.id for run in runs]
     results = {result.flow_run_id: result for result in tx.all(JobResult, flow_run_id=ids)}
     scheduled = {row.flow_run_id: row for row in tx.all(ScheduledJob, flow_run_id=ids)}
-    return {run_id: KnownRun(result=results.get(run_id), scheduled=scheduled.get(run_id)) for run_id in ids}
+    deleted = {leftover.flow_run_id for leftover in tx.all(PendingCleanup, flow_run_id=ids)}
+    return {
+        run_id: KnownRun(result=results.get(run_id), scheduled=scheduled.get(run_id), deleted=run_id in deleted)
+        for run_id in ids
+    }
 
 
 def recovery_action(
@@ -121,7 +133,7 @@ def recovery_action(
     recorded = result is not None or known.scheduled is not None
     awaits = known.scheduled is not None and known.scheduled.awaits_decision
     if run.state_type in HELD:
-        waits = result is not None or awaits
+        waits = result is not None or awaits or known.deleted
         return RecoveryAction.LEAVE if waits else RecoveryAction.FOLLOW if recorded else RecoveryAction.DROP
     if awaits:
         return RecoveryAction.ASK_AGAIN

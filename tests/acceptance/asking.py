@@ -26,6 +26,11 @@ def run_form(client: httpx.Client, fields: Mapping[str, str], job: str = "Greet"
     return client.post(f"{JOBS}{quote(job, safe='')}/run/", files=parts)
 
 
+def accepts_runs(client: httpx.Client) -> bool:
+    """Say whether a server accepts runs; it does not once it has waited long for a worker that is slow to come."""
+    return run(client, {}).status_code == 201
+
+
 def answered(response: httpx.Response) -> tuple[int, Any]:
     return response.status_code, response.json()
 

@@ -99,11 +99,6 @@ class Roles:
         made: Shape = answer.json()["scheduled_job"]
         return made
 
-    def accepts_runs(self) -> bool:
-        """Say whether the server knows that a worker serves the queue, by requesting a run."""
-        with self.client("admin") as client:
-            return asking.run(client, {"data": {"file": str(self.folder / "first")}}).status_code == 201
-
     def approve(self, request: Shape) -> None:
         with self.client("bob") as client:
             answer = client.post(f"{SCHEDULES}{request['id']}/approve/", json={"force": True})
@@ -182,7 +177,8 @@ def roles(
         made.start("worker", "worker", **credentials(made))
         for name in ("first", "second"):
             made.runs(name, "signoff services are running")
-        eventually(made.accepts_runs, every=0.5)
+        with made.client("admin") as client:
+            eventually(lambda: asking.accepts_runs(client), every=0.5)
         yield made
 
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,9 @@ def pair(
         one, other = (each.result() for each in starting)
         one.keys |= other.keys
         other.keys |= one.keys
+        for server in (one, other):
+            with server.client() as client:
+                eventually(partial(asking.accepts_runs, client), every=0.5)
         (folder / "files").mkdir()
         yield Pair(one, other, folder / "files")
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from api_shim.background import GONE
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
-from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
+from api_shim.domain.model import Job, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.ports import RunSpec
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.decision import Decision
@@ -30,9 +30,17 @@ from api_shim.reconcile.approval_form import fingerprint, waiting_name
 from api_shim.reconcile.desired_state import own_deployment
 from api_shim.reconcile.drift import record_reverted as remember_hand
 from api_shim.reconcile.outbox import AT_ONCE, WAITS, announcement
-from api_shim.reconcile.recovery import ABANDONED_AFTER, SLOW_START, KnownRun, RecoveryAction, recovery_action
+from api_shim.reconcile.recovery import (
+    ABANDONED_AFTER,
+    SLOW_START,
+    KnownRun,
+    RecoveryAction,
+    known_runs,
+    recovery_action,
+)
 from api_shim.services.admission import Attempt
 from api_shim.services.approval_state import return_stale
+from api_shim.store import Store
 from approval_gate.admission import ALREADY_RUN, NOT_APPROVED, TAKEN_BY, Go, Refuse
 from approval_gate.errors import Conflict, Unavailable
 from approval_gate.lifecycle import ApprovalState
@@ -153,6 +161,16 @@ def test_the_remedy_for_a_run(
 ) -> None:
     run = make_run(state_type=state, since=since, by_schedule=by_schedule)
     assert recovery_action(run, KnownRun(result=result, scheduled=scheduled), NOW, began=NOW) is expected
+
+
+def test_a_run_that_is_held_for_what_was_denied_is_left_to_the_denial_which_says_so(sqlite_store: Store) -> None:
+    run, job = make_run(state_type="PAUSED", since=LONG_AGO), make_job()
+    left = PendingCleanup(id=uuid4(), job_id=job.id, name="gone", message="Denied by bob.", flow_run_id=run.id)
+    with sqlite_store.transaction() as tx:
+        tx.add(job)
+        tx.add(left)
+        known = known_runs([run], tx)
+    assert recovery_action(run, known[run.id], NOW, began=NOW) is RecoveryAction.LEAVE
 
 
 @pytest.mark.parametrize(
