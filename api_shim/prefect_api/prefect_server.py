@@ -35,8 +35,9 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp
 
 from api_shim.prefect_api.prefect_backing import address_of
+from api_shim.prefect_api.prefect_polls import note_polls_seldom
 from api_shim.prefect_api.prefect_schemas import remember_valid_schemas
-from api_shim.prefect_api.prefect_sqlite import write_in_turn
+from api_shim.prefect_api.prefect_sqlite import execute_in_one_errand, write_in_turn
 from approval_gate.errors import Invalid, Unavailable
 
 logger = logging.getLogger("signoff")
@@ -139,6 +140,8 @@ def create_prefect_app() -> ASGIApp:
 
         remember_valid_schemas()
         write_in_turn()
+        execute_in_one_errand()
+        note_polls_seldom()
         take_over_soon()
         return create()
     except (ImportError, TypeError) as error:

@@ -10,10 +10,16 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio.abc
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    Settings,
+    get_current_settings,
+    temporary_settings,
+)
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from api_shim.worker.environment import AUTH, is_servers_own
@@ -37,6 +43,20 @@ NO_KEY = (
 
 class OurJobConfiguration(ProcessJobConfiguration):
     """How one run is started."""
+
+    _told: ClassVar[tuple[Settings | None, dict[str, str]]] = (None, {})
+
+    @classmethod
+    def _base_environment(cls) -> dict[str, str]:
+        """Return what runs are told of the settings of this process.
+
+        Prefect puts it together anew for each run, which takes longer than all else that a worker does for one.
+        """
+        settings, told = OurJobConfiguration._told
+        if settings is not (now := get_current_settings()):
+            told = super()._base_environment()
+            OurJobConfiguration._told = now, told
+        return dict(told)
 
     def prepare_for_flow_run(self, *run: Any, **more: Any) -> None:
         """Leave out of its environment what the worker has left out of its own."""

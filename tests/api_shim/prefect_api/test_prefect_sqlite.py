@@ -1,4 +1,4 @@
-"""On SQLite, Prefect's transactions take turns: none fails because another one wrote first."""
+"""On SQLite, Prefect's transactions take turns, and a statement is one errand to the thread of its connection."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import pytest
 import sqlalchemy as sa
 from prefect.server.database.configurations import AioSqliteConfiguration
+from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_cursor
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api_shim.prefect_api.prefect_sqlite import write_in_turn
+from api_shim.prefect_api.prefect_sqlite import execute_in_one_errand, write_in_turn
 
 Work = Callable[[AioSqliteConfiguration, AsyncSession], Awaitable[Any]]
 
@@ -56,7 +58,7 @@ def test_transactions_that_read_and_then_write_go_one_after_the_other_in_the_ord
     assert in_transactions(tmp_path, *[count] * 5) == [1, 2, 3, 4, 5]
 
 
-def test_one_that_fails_leaves_its_turn_and_changes_nothing(tmp_path: Path) -> None:
+def test_one_that_fails_leaves_its_turn_and_changes_nowhere(tmp_path: Path) -> None:
     async def fail(database: AioSqliteConfiguration, session: AsyncSession) -> None:
         await count(database, session)
         raise ValueError("broken on purpose")
@@ -86,3 +88,71 @@ def test_without_turns_all_but_one_of_them_would_fail(tmp_path: Path, monkeypatc
 
     outcomes = in_transactions(tmp_path, *[count_beside_others] * 3)
     assert sum(isinstance(each, sa.exc.OperationalError) for each in outcomes) == 2
+
+
+# Errands
+
+
+@pytest.fixture
+def errands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the errands to the thread of a connection, from now on."""
+    monkeypatch.setattr(AsyncAdapt_aiosqlite_cursor, "execute", AsyncAdapt_aiosqlite_cursor.execute)
+    execute_in_one_errand.__wrapped__()
+    told = list[str]()
+    go = aiosqlite.Connection._execute
+
+    async def counted(self: aiosqlite.Connection, errand: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        told.append(errand.__name__)
+        return await go(self, errand, *args, **named)
+
+    monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters", "expected"),
+    [
+        pytest.param("select n, n + :more from counter", {"more": 2}, [(0, 2)], id="rows"),
+        pytest.param("select n from counter where n > 5", {}, [], id="no rows"),
+    ],
+)
+def test_a_statement_with_its_rows_is_one_errand(
+    statement: str, parameters: dict[str, Any], expected: Any, tmp_path: Path, errands: list[str]
+) -> None:
+    async def ask(_database: AioSqliteConfiguration, session: AsyncSession) -> Any:
+        # Which begins the transaction.
+        await session.execute(sa.text("select 1"))
+        before = len(errands)
+        rows = (await session.execute(sa.text(statement), parameters)).all()
+        return [tuple(row) for row in rows], len(errands) - before
+
+    assert in_transactions(tmp_path, ask) == [(expected, 1)]
+
+
+def test_a_statement_tells_how_many_rows_it_has_changed(tmp_path: Path, errands: list[str]) -> None:
+    async def change(_database: AioSqliteConfiguration, session: AsyncSession) -> Any:
+        # Which begins the transaction.
+        await session.execute(sa.text("select 1"))
+        before = len(errands)
+        changed: Any = await session.execute(sa.text("update counter set n = 7 where n = 0"))
+        return changed.rowcount, len(errands) - before
+
+    assert in_transactions(tmp_path, change) == [(1, 1)]
+
+
+def test_a_statement_that_fails_says_why_and_the_connection_goes_on(tmp_path: Path, errands: list[str]) -> None:
+    async def fail(_database: AioSqliteConfiguration, session: AsyncSession) -> Any:
+        with pytest.raises(sa.exc.OperationalError, match="no such table: nowhere"):
+            await session.execute(sa.text("select * from nowhere"))
+        return (await session.execute(sa.text("select n from counter"))).scalar_one()
+
+    assert in_transactions(tmp_path, fail) == [0]
+
+
+def test_what_is_streamed_is_fetched_as_it_is_asked_for(tmp_path: Path, errands: list[str]) -> None:
+    async def stream(_database: AioSqliteConfiguration, session: AsyncSession) -> Any:
+        numbers = await session.stream(sa.text("select 1 union select 2 union select 3"))
+        return [row[0] async for row in numbers]
+
+    assert in_transactions(tmp_path, stream) == [[1, 2, 3]]
+    assert "fetchmany" in errands
