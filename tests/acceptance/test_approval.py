@@ -136,8 +136,7 @@ def executions(file: Path) -> list[str]:
 
 def audit(live: Live, row: Shape) -> list[tuple[str, str]]:
     """Return what has been remembered of a request: what, and who; but for what was refused."""
-    events = (json.loads(line) for line in live.cli("audit", "export").splitlines())
-    acts = [(event["act"], event["actor"]) for event in events if event["scheduled_job_id"] == row["id"]]
+    acts = [(str(event.act), event.actor) for event in live.audit() if str(event.scheduled_job_id) == row["id"]]
     return [act for act in acts if act[0] not in {"request.refused", "approval.refused"}]
 
 

@@ -109,7 +109,7 @@ def status_of(client: httpx.Client, result: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Life]:
     """The first start in a home, ended by SIGTERM."""
-    server = start(tmp_path_factory.mktemp("up") / "home", free_port())
+    server = start(tmp_path_factory.mktemp("up") / "home", free_port(), prepared=False)
     try:
         yield end(server, signal.SIGTERM)
     finally:
