@@ -63,7 +63,7 @@ asyncio.run(make())
 """
 """What Prefect's server does to a database first of all."""
 
-PATIENCE = 240
+PATIENCE = 600
 """Seconds that what is waited for may take on a machine that is busy with other tests. It measures nothing."""
 
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 0.0)
