@@ -20,12 +20,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from api_shim.background import BATCH, GONE
+from api_shim import background
+from api_shim.background import GONE
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import RunSpec
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.decision import Decision
+from api_shim.reconcile import run_status
 from api_shim.reconcile.approval_form import fingerprint, waiting_name
 from api_shim.reconcile.desired_state import own_deployment
 from api_shim.reconcile.drift import record_reverted as remember_hand
@@ -486,16 +488,24 @@ def test_wherever_an_expiry_dies_it_happens_once_and_is_told_once(plants: Plants
         plant.check_in_line()
 
 
+@pytest.fixture
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what is looked at at once be little, so that a few rows are several pages."""
+    for module in (background, run_status):
+        monkeypatch.setattr(module, "BATCH", 20)
+
+
+@pytest.mark.usefixtures("_small_pages")
 def test_of_many_requests_that_end_at_once_all_expire(plants: Plants) -> None:
     plant = plants.ready()
     ends = NOW + timedelta(minutes=1)
-    rows = waiting_rows(plant, BATCH + 30, expires_at=ends)
+    rows = waiting_rows(plant, 45, expires_at=ends)
     plant.now = ends
     plant.tick(6, seconds=31)
     assert {row.approval for row in plant.all(ScheduledJob)} == {ApprovalState.EXPIRED}
     assert plant.unended() == []
     assert {event.scheduled_job_id for event in events(plant)} == {row.id for row in rows}
-    assert told(plant) == list(range(1, BATCH + 31))
+    assert told(plant) == list(range(1, 46))
 
 
 def waiting_rows(plant: Plant, count: int, **to: Any) -> list[ScheduledJob]:
@@ -1095,9 +1105,10 @@ def test_what_its_process_told_first_stays(plants: Plants) -> None:
     assert plant.only(JobResult).status is Status.SUCCESS
 
 
+@pytest.mark.usefixtures("_small_pages")
 def test_more_results_than_one_page_are_all_learnt_of(plants: Plants) -> None:
     plant = plants.ready()
-    plant.add(*(make_result(plant.job, plant.user, released=True) for _ in range(BATCH + 30)))
+    plant.add(*(make_result(plant.job, plant.user, released=True) for _ in range(45)))
     plant.tick(seconds=3)
     assert {result.status for result in plant.all(JobResult)} == {Status.REVOKED}
 
