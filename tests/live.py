@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import re
+import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -18,19 +22,23 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
 import httpx
 
+from api_shim.domain.audit import AuditEvent
+from api_shim.store import Store
 from api_shim.worker.fork_server import ZYGOTE
 from tests.databases import store_of
 from tests.factories import administering
 
 T = TypeVar("T")
 
-JOBS = Path(__file__).parent / "acceptance"
+ROOT = Path(__file__).parents[1]
+JOBS = ROOT / "tests" / "acceptance"
 MARK = "TESTED_HOME"
 """A variable that everything has which a server of ours has started."""
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -40,7 +48,22 @@ KEY = re.compile(r"^  ([a-z]+):(signoff_[0-9A-Za-z]{36})$", re.MULTILINE)
 SHARED = ("SIGNOFF_DATABASE_URL", "SIGNOFF_AUDIT_KEY_FILE", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
 """The settings that servers and commands of one database share."""
 
-PATIENCE = 240
+TABLES = """
+import asyncio
+from prefect.server.database import provide_database_interface
+from prefect.server.models.block_registration import run_block_auto_registration
+
+async def make():
+    database = provide_database_interface()
+    await database.create_db()
+    async with await database.session() as session:
+        await run_block_auto_registration(session=session)
+
+asyncio.run(make())
+"""
+"""What Prefect's server does to a database first of all."""
+
+PATIENCE = 600
 """Seconds that what is waited for may take on a machine that is busy with other tests. It measures nothing."""
 
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 0.0)
@@ -97,6 +120,11 @@ class Server(ABC):
     @property
     def database_url(self) -> str:
         return f"sqlite:///{self.home / 'signoff.db'}"
+
+    def audit(self) -> list[AuditEvent]:
+        """Return the events of its audit, the oldest first."""
+        with closing(Store(self.database_url)) as store, store.transaction(write=False) as tx:
+            return tx.events(0, 1_000_000)
 
     @abstractmethod
     def transport(self) -> httpx.BaseTransport:
@@ -242,6 +270,7 @@ def start(
     *options: str,
     keys: dict[str, str] | None = None,
     program: Sequence[str] = ("-m", "api_shim.cli"),
+    prepared: bool = True,
     **env: str,
 ) -> Live:
     """Start ``signoff up --demo`` and wait until it has told where it is.
@@ -252,11 +281,16 @@ def start(
         options: those of the command, besides.
         keys: the keys that are known, by user.
         program: what Python is told to run as ``signoff``.
+        prepared: whether Prefect's tables are there in a new home; to make them takes longer than the rest.
         env: more of its environment.
     """
     home.parent.mkdir(parents=True, exist_ok=True)
     log = home.parent / f"{home.name}-{uuid4().hex[:6]}.log"
     command = [sys.executable, *program, "up", "--demo", "--home", str(home), "--port", str(port), *options]
+    if prepared and not home.exists() and "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in env:
+        for folder in (home, home / "prefect"):
+            folder.mkdir(mode=0o700)
+        prefect_tables(home / "prefect" / "prefect.db")
     env = environment(**{MARK: mark_of(home)}, **env)
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=JOBS, env=env, stdout=out, stderr=subprocess.STDOUT)
@@ -278,6 +312,22 @@ def start(
         process.kill()
         raise
     return server
+
+
+def prefect_tables(path: Path) -> None:
+    """Make a SQLite file with Prefect's tables, as it has them before it is used; they are made once, and kept."""
+    kept = ROOT / ".pytest_cache" / f"prefect-{version('prefect')}.db"
+    kept.parent.mkdir(exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock, tempfile.TemporaryDirectory() as folder:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            subprocess.run([sys.executable, "-c", TABLES], env=environment(PREFECT_HOME=folder), check=True)
+            whole = Path(folder) / "whole.db"
+            with closing(sqlite3.connect(Path(folder) / "prefect.db")) as connection:
+                connection.execute("VACUUM INTO ?", [str(whole)])
+            shutil.move(whole, kept)
+        path.touch(mode=0o600)
+        path.write_bytes(kept.read_bytes())
 
 
 def eventually(ask: Callable[[], T], *, within: float = PATIENCE, every: float = 0.1) -> T:

@@ -91,6 +91,17 @@ def test_a_run_that_fails_leaves_with_3_and_one_that_is_held_with_4(person: Call
     assert bob("deny", name, "--comment", "No.").stdout == f"Denied «{name}».\n"
 
 
+def test_who_approves_decides_as_a_person_and_once(person: Callable[[], Type]) -> None:
+    alice, bob = person(), person()
+    name = unique("approved")
+    alice("run", "Change", "--name", name, "--every", "daily", "--at", "2030-01-06T02:00")
+    assert name in {row["name"] for row in told(bob("queue", "--json"))}
+    bob("approve", name, "--yes", "--comment", "fine by me")
+    assert told(bob("schedule", "show", name, "--json"))["approval_comment"] == "fine by me"
+    assert "approved this request" in bob("deny", name, status=1).stderr
+    alice("schedule", "delete", name)
+
+
 def test_a_schedule_is_made_changed_handed_over_and_deleted(person: Callable[[], Type]) -> None:
     alice, bob = person(), person()
     name = f"{unique('a/b')} ..?#%2F ü"

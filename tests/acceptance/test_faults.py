@@ -2,14 +2,14 @@
 
 Each run meets one fault, at one of the calls that its worker and its process make, in the order in which they make
 them. A run that was not let go yet is started again, and executes once. One that was let go is never started again:
-it has executed at most once, and its result says how it ended.
+it has executed at most once, and its result says how it ended. All is on SQLite here; that a server and its worker die
+on PostgreSQL is in ``test_two_servers.py``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from tests.databases import PostgreSQL
 from tests.live import Live, eventually, start
 
 pytestmark = [
@@ -132,49 +131,35 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stages(
-    postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
-) -> Iterator[list[Stage]]:
-    """Two servers, whose store and Prefect are on SQLite and on PostgreSQL; all is asked of both."""
-    with ExitStack() as stack:
-        prefects = stack.enter_context(postgresql.empty()).replace("+psycopg", "+asyncpg")
-        on_postgresql = {
-            "SIGNOFF_DATABASE_URL": stack.enter_context(postgresql.empty()),
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": prefects,
-        }
-        made = []
-        for databases in ({}, on_postgresql):
-            folder = tmp_path_factory.mktemp("faults")
-            env = {**databases, "FAULTS": str(folder / "plan")}
-            # Without its folder in the path: what is beside it has names of ours.
-            live = start(folder / "home", free_port(), program=("-P", str(FAULTY)), **env)
-            stack.callback(live.stop)
-            made.append(Stage(live, folder))
-        yield made
+def stage(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Stage]:
+    """A server at work."""
+    folder = tmp_path_factory.mktemp("faults")
+    # Without its folder in the path: what is beside it has names of ours.
+    live = start(folder / "home", free_port(), program=("-P", str(FAULTY)), FAULTS=str(folder / "plan"))
+    yield Stage(live, folder)
+    live.stop()
 
 
 @pytest.fixture(scope="module")
-def runs(stages: list[Stage]) -> list[Stage]:
+def runs(stage: Stage) -> Stage:
     """The same, after all runs were asked for and their faults planned."""
-    for stage in stages:
-        made = {what: stage.ask(what, seconds=20) for what in OF_A_RUN}
-        stage.plan({what: (call, fault) for what, (call, fault, *_) in OF_A_RUN.items()}, made)
-    return stages
+    made = {what: stage.ask(what, seconds=20) for what in OF_A_RUN}
+    stage.plan({what: (call, fault) for what, (call, fault, *_) in OF_A_RUN.items()}, made)
+    return stage
 
 
 @pytest.mark.parametrize("what", OF_A_RUN)
-def test_what_was_accepted_runs_once_when(runs: list[Stage], what: str) -> None:
+def test_what_was_accepted_runs_once_when(runs: Stage, what: str) -> None:
     _, _, status, executions = OF_A_RUN[what]
-    assert [stage.outcome(what) for stage in runs] == [(True, status, executions)] * len(runs)
+    assert runs.outcome(what) == (True, status, executions)
 
 
 @pytest.mark.parametrize("what", OF_THE_WORKER)
-def test_what_was_accepted_runs_once_although(stages: list[Stage], what: str) -> None:
+def test_what_was_accepted_runs_once_although(stage: Stage, what: str) -> None:
     of_its_run = RUN in OF_THE_WORKER[what][0]
-    for stage in stages:
-        if not of_its_run:
-            stage.plan({what: OF_THE_WORKER[what]}, {what: ""})
-        run = stage.ask(what, seconds=2)
-        if of_its_run:
-            stage.plan({what: OF_THE_WORKER[what]}, {what: run})
-    assert [stage.outcome(what) for stage in stages] == [(True, "SUCCESS", 1)] * len(stages)
+    if not of_its_run:
+        stage.plan({what: OF_THE_WORKER[what]}, {what: ""})
+    run = stage.ask(what, seconds=2)
+    if of_its_run:
+        stage.plan({what: OF_THE_WORKER[what]}, {what: run})
+    assert stage.outcome(what) == (True, "SUCCESS", 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
 from urllib.parse import quote
@@ -373,7 +374,7 @@ def until_slowed(browser: Browser, name: str) -> httpx.Response:
 
 def test_who_tries_again_and_again_is_told_to_wait_and_keeps_nobody_out(live: Live, people: People) -> None:
     name = people.add()
-    live.cli("user", "password", name, stdin="correct horse")
+    people.identity.set_password(name, "correct horse", datetime.now(UTC))
     with opened(live, None) as browser:
         browser.client.headers["X-Forwarded-For"] = "198.51.100.1"
         answer = until_slowed(browser, name)

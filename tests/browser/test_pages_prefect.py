@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.acceptance.people import unique
-from tests.browser.conftest import playwright
+from tests.browser.conftest import playwright, sign_in
 from tests.live import Live, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -20,19 +20,9 @@ expect = playwright.expect
 def page(live: Live, browser: Any) -> Iterator[Any]:
     """A page of bob, who is signed in to our pages; Prefect's ask others for statistics, and are kept from it."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    opened.goto(f"{live.origin}/signoff/sign-in")
-    opened.get_by_label("Name").fill("bob")
-    opened.get_by_label("Password or token").fill(live.key("bob"))
-    opened.get_by_role("button", name="Sign in").click()
-    yield opened
+    sign_in(live, context, "bob")
+    yield context.new_page()
     context.close()
-
-
-def test_who_is_signed_in_here_is_signed_in_there(live: Live, page: Any) -> None:
-    page.get_by_role("link", name="Prefect").click()
-    expect(page.get_by_role("link", name="Dashboard")).to_be_visible()
-    assert urlsplit(page.url).path == "/v2/dashboard"
 
 
 def test_from_a_result_they_come_to_its_run(live: Live, page: Any) -> None:
@@ -65,7 +55,12 @@ def test_what_they_decide_there_is_their_decision(live: Live, page: Any) -> None
         admin.delete(f"/api/extras/scheduled-jobs/{made['id']}/")
 
 
-def test_who_signs_out_here_is_signed_out_there(live: Live, page: Any) -> None:
+def test_who_is_signed_in_here_is_signed_in_there_until_they_sign_out(live: Live, page: Any) -> None:
+    page.goto(f"{live.origin}/signoff/jobs")
+    page.get_by_role("link", name="Prefect").click()
+    expect(page.get_by_role("link", name="Dashboard")).to_be_visible()
+    assert urlsplit(page.url).path == "/v2/dashboard"
+    page.goto(f"{live.origin}/signoff/jobs")
     page.get_by_role("button", name="Sign out").click()
     page.goto(f"{live.origin}/v2/dashboard")
     expect(page.get_by_placeholder("admin:pass")).to_be_visible()

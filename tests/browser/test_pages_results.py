@@ -105,12 +105,10 @@ def test_the_list_is_filtered_and_leafed_through(live: Live, people: People, sig
     expect(page.get_by_role("row").nth(1)).to_be_visible()
 
 
-@pytest.mark.parametrize("query", ["status=nonsense", "job=nonsense", "offset=-1", "offset=999999999", "q=%00"])
-def test_a_strange_address_is_no_error(live: Live, signed_in: SignedIn, query: str) -> None:
+def test_a_strange_address_is_no_error(live: Live, signed_in: SignedIn) -> None:
     page = signed_in("bob")
-    answer = page.goto(f"{live.origin}/signoff/results?{query}")
-    assert answer is not None
-    assert answer.status == 200
+    for query in ("status=nonsense", "job=nonsense", "offset=-1", "offset=999999999", "q=%00"):
+        assert page.request.get(f"{live.origin}/signoff/results?{query}").status == 200, query
 
 
 def test_from_a_run_one_comes_to_it_in_prefect(live: Live, people: People, signed_in: SignedIn) -> None:

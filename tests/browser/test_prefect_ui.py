@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,11 +25,38 @@ def sign_in(page: Page, said: str) -> None:
     page.get_by_role("button", name="Login").click()
 
 
-def alice(live: Live, page: Page, host: str = "127.0.0.1") -> None:
-    """Sign in as alice, from the first page."""
+def first_page(live: Live, page: Page, who: str, host: str = "127.0.0.1") -> None:
+    """Sign somebody in, from the first page."""
     page.goto(f"http://{host}:{live.port}/")
-    sign_in(page, f"alice:{live.key('alice')}")
+    sign_in(page, f"{who}:{live.key(who)}")
     expect(page.get_by_role("link", name="Dashboard")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def remembered(live: Live, browser: Any) -> Callable[[str], Any]:
+    """Return what the browser remembers of somebody who has signed in; each signs in once."""
+
+    @cache
+    def state(who: str) -> Any:
+        with browser.new_context() as context:
+            first_page(live, context.new_page(), who)
+            return context.storage_state()
+
+    return state
+
+
+@pytest.fixture
+def opened(browser: Any, remembered: Callable[[str], Any]) -> Iterator[Callable[[str], Page]]:
+    """Opens a page of somebody who has signed in before."""
+    contexts = []
+
+    def page(who: str) -> Page:
+        contexts.append(browser.new_context(viewport={"width": 1280, "height": 900}, storage_state=remembered(who)))
+        return contexts[-1].new_page()
+
+    yield page
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +70,9 @@ def finished_run(live: Live) -> str:
         return found
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_the_first_page_is_a_login_that_takes_a_user_and_their_key(live: Live, page: Page, host: str) -> None:
-    alice(live, page, host)
+def test_the_first_page_is_a_login_that_takes_a_user_and_their_key(live: Live, page: Page) -> None:
+    # By its other name; all others sign in by its address.
+    first_page(live, page, "alice", "localhost")
     assert urlsplit(page.url).path == "/v2/dashboard"
 
 
@@ -54,22 +82,32 @@ def test_a_wrong_key_is_refused_with_a_sentence(live: Live, page: Page) -> None:
     expect(page.get_by_text("Invalid credentials")).to_be_visible()
 
 
-def test_the_page_of_a_job_shows_its_deployment(live: Live, page: Page) -> None:
+def test_the_page_of_a_job_shows_its_deployment(live: Live, opened: Callable[[str], Page]) -> None:
     with live.client("alice") as client:
         deployment = client.get("/api/deployments/name/Greet/default").json()["id"]
-    alice(live, page)
+    page = opened("alice")
     page.goto(f"{live.origin}/v2/deployments/deployment/{deployment}")
     expect(page.get_by_text("flows.prefect_flow.jobs_for_tests-Greet")).to_be_visible()
     page.get_by_role("tab", name="Description").click()
     expect(page.get_by_text("Says hello.")).to_be_visible()
 
 
-def test_the_page_of_a_finished_run_shows_its_log(live: Live, page: Page, finished_run: str) -> None:
-    alice(live, page)
+def test_the_page_of_a_finished_run_shows_its_log_and_reaches_nobody_else(
+    live: Live, page: Page, finished_run: str
+) -> None:
+    elsewhere = []
+    page.on("request", lambda request: elsewhere.append(request) if is_elsewhere(live, request.url) else None)
+    first_page(live, page, "alice")
     page.goto(f"{live.origin}/v2/runs/flow-run/{finished_run}")
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     page.get_by_role("tab", name="Logs").click()
     expect(page.get_by_text("Hello Ada")).to_be_visible()
+    # What a page asks of others nevertheless, the browser keeps to itself.
+    assert {request.failure for request in elsewhere} <= {"csp"}
+
+
+def is_elsewhere(live: Live, url: str) -> bool:
+    return not url.removeprefix("blob:").startswith((live.origin, "data:"))
 
 
 # Deciding about a request, where Prefect resumes runs
@@ -90,11 +128,8 @@ def held_run(live: Live, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         admin.delete(f"/api/extras/scheduled-jobs/{name}/")
 
 
-def resume(live: Live, page: Page, who: str, run_id: str, decision: str, comment: str = "") -> None:
-    """Sign in, and decide about a run in Prefect's own dialog."""
-    page.goto(live.origin)
-    sign_in(page, f"{who}:{live.key(who)}")
-    expect(page.get_by_role("link", name="Dashboard")).to_be_visible()
+def resume(live: Live, page: Page, run_id: str, decision: str, comment: str = "") -> None:
+    """Decide about a run in Prefect's own dialog."""
     page.goto(f"{live.origin}/v2/runs/flow-run/{run_id}")
     expect(page.get_by_text("Suspended").first).to_be_visible()
     page.get_by_role("button", name="Open menu").click()
@@ -121,19 +156,21 @@ def toast(page: Page) -> Any:
     ],
 )
 def test_a_refusal_shows_its_reason_and_the_run_stays_held(
-    live: Live, page: Page, held_run: tuple[str, Path], who: str, decision: str, told: str
+    live: Live, opened: Callable[[str], Page], held_run: tuple[str, Path], who: str, decision: str, told: str
 ) -> None:
     run_id, file = held_run
-    resume(live, page, who, run_id, decision)
+    resume(live, page := opened(who), run_id, decision)
     expect(toast(page)).to_contain_text(told)
     with live.client() as admin:
         assert admin.get(f"/api/flow_runs/{run_id}").json()["state"]["name"] == "Suspended"
     assert not file.exists()
 
 
-def test_another_approves_and_it_runs_as_its_author(live: Live, page: Page, held_run: tuple[str, Path]) -> None:
+def test_another_approves_and_it_runs_as_its_author(
+    live: Live, opened: Callable[[str], Page], held_run: tuple[str, Path]
+) -> None:
     run_id, file = held_run
-    resume(live, page, "bob", run_id, "approve", "maintenance window agreed")
+    resume(live, page := opened("bob"), run_id, "approve", "maintenance window agreed")
     expect(toast(page)).to_contain_text("Flow run resumed")
     eventually(file.exists)
     with live.client() as admin:
@@ -145,9 +182,9 @@ def test_another_approves_and_it_runs_as_its_author(live: Live, page: Page, held
     assert (approval["by"], approval["comment"]) == ("bob", "maintenance window agreed")
 
 
-def test_another_denies_and_is_told_so(live: Live, page: Page, held_run: tuple[str, Path]) -> None:
+def test_another_denies_and_is_told_so(live: Live, opened: Callable[[str], Page], held_run: tuple[str, Path]) -> None:
     run_id, file = held_run
-    resume(live, page, "bob", run_id, "deny")
+    resume(live, page := opened("bob"), run_id, "deny")
     expect(toast(page)).to_contain_text("Denied. The run was cancelled.")
     with live.client() as admin:
         state = eventually(
@@ -155,20 +192,6 @@ def test_another_denies_and_is_told_so(live: Live, page: Page, held_run: tuple[s
         )
     assert state["message"] == "Denied by bob."
     assert not file.exists()
-
-
-def test_no_page_reaches_anybody_else(live: Live, page: Page, finished_run: str) -> None:
-    elsewhere = []
-    page.on("request", lambda request: elsewhere.append(request) if is_elsewhere(live, request.url) else None)
-    alice(live, page)
-    page.goto(f"{live.origin}/v2/runs/flow-run/{finished_run}")
-    expect(page.get_by_text("Hello Ada")).to_be_visible()
-    # What a page asks of others nevertheless, the browser keeps to itself.
-    assert {request.failure for request in elsewhere} <= {"csp"}
-
-
-def is_elsewhere(live: Live, url: str) -> bool:
-    return not url.removeprefix("blob:").startswith((live.origin, "data:"))
 
 
 # Who may view little

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ from api_shim.settings import LOCAL, Settings, utc_now
 from api_shim.store import HeldElsewhere, Store
 from approval_gate.errors import Unavailable
 from flows.registry import discover
+from tests.api_shim.cli.conftest import Run
 from tests.factories import OPERATOR, administering, authenticate
 
 
@@ -42,11 +44,27 @@ def test_a_free_port_is_fine(free_port: Callable[[], int]) -> None:
     check_port("127.0.0.1", free_port())
 
 
-def test_a_taken_port_is_refused() -> None:
+@pytest.fixture
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the log of this process as it is."""
+    monkeypatch.setattr(sys.modules["api_shim.cli.up"], "log_to_terminal", lambda _form: None)
+
+
+@pytest.mark.usefixtures("_quiet")
+def test_a_taken_port_is_said_in_one_sentence_and_leaves_nothing(signoff: Run, home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(Unavailable, match=f"^Cannot listen on 127.0.0.1 port {port}: Address already in use"):
-            check_port("127.0.0.1", port)
+        said = f"Cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another with --port."
+        assert signoff("up", "--port", str(port)).refusal == said
+    assert not home.exists()
+
+
+@pytest.mark.usefixtures("_quiet")
+def test_a_home_in_use_is_said_in_one_sentence(signoff: Run, home: Path, free_port: Callable[[], int]) -> None:
+    home.mkdir(mode=0o700)
+    with locked(home):
+        refusal = signoff("up", "--port", str(free_port()), "--worker", "none").refusal
+    assert refusal == f"signoff is already running with the home folder {home}."
 
 
 def test_an_address_of_another_machine_is_refused(free_port: Callable[[], int]) -> None:
