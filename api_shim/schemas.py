@@ -198,6 +198,9 @@ class ScheduledJob(Object):
     start_time: datetime
     time_zone: str
     crontab: str
+    misfire: str = Field(
+        description="What becomes of firings that no worker took in time: `last`, `skip`, `all` or `ask`."
+    )
     one_off: bool
     enabled: bool
     failure: str = Field(description="The failure that disabled it; empty if there was none.")

@@ -5,8 +5,8 @@
 * Each run is admitted once, for one process. If that process asks again (it lost the answer), it gets the same answer.
 * The run that carries a request is held until the request is decided. Other runs of a pending request are refused.
 * An approval that no longer matches what would run is void: the request returns to the queue, with the reason.
-* A firing executes once, at its nominal time, if its schedule is enabled and approved. Of the firings missed during
-  an outage, only the newest executes.
+* A firing executes once, at its nominal time, if its schedule is enabled and approved.
+* A firing that no worker has taken in time is missed; its schedule says what becomes of it: see ``Misfire``.
 * A run whose inputs were changed in Prefect does not execute; nor does one whose inputs cannot be read.
 * A run executes as a user who exists, is active and may run the Job, and only while the Job is installed and enabled.
 * The rules are applied in the order of ``RULES``; the first one that returns an answer decides.
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from approval_gate.lifecycle import ApprovalState
@@ -29,6 +30,22 @@ RUN_KEY = "Signoff-Run-Key"
 
 TAKEN_BY = "Taken by "
 """What a worker whose runs end with it says in Prefect when it takes one, followed by its name."""
+
+
+class Misfire(StrEnum):
+    """What becomes of the firings of a schedule that nothing could run in time.
+
+    Attributes:
+        LAST: the newest runs, late; the others are passed over.
+        SKIP: all are passed over.
+        ALL: each runs for its own time, one after the other.
+        ASK: people are asked whether the newest is to run; all are passed over meanwhile.
+    """
+
+    LAST = "last"
+    SKIP = "skip"
+    ALL = "all"
+    ASK = "ask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +79,15 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """End without executing; this is not an error."""
+    """End without executing; this is not an error.
+
+    Args:
+        message: the sentence shown to people.
+        recorded: the run had its turn, so it is recorded as a job result that was passed over.
+    """
 
     message: str
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +128,9 @@ class Firing:
         owed: whether the scheduled job was approved and enabled by the nominal time.
         newest: the newest firing until now; None before the first.
         taken: another run has executed this firing.
+        misfire: what becomes of it if it was missed.
+        missed: no worker had taken it in time.
+        made_up: this run was made because it was missed.
     """
 
     name: str
@@ -118,6 +144,9 @@ class Firing:
     owed: bool
     newest: datetime | None
     taken: bool
+    misfire: Misfire
+    missed: bool
+    made_up: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +209,12 @@ OUTDATED = "The scheduled job was changed after this run was created; another ru
 NOT_DUE = "The schedule does not fire at this time."
 NOT_OWED = "This firing is not due: the schedule was created, approved or changed after its time."
 SUPERSEDED = "A newer firing of this schedule is due; of the missed firings only the newest runs."
+MISSED = "This firing was missed: no worker took it in time, and its schedule skips what was missed."
+MADE_UP = "This firing was missed: no worker took it in time. It is made up for as its schedule says."
+ASKED = "This firing was missed: no worker took it in time. Whether the newest that was missed runs, a request asks."
+UNASKED = "This firing was missed: no worker took it in time. Nobody is asked about it: its inputs may be sensitive."
+ASKS = "Its start was missed: no worker took it in time. Is it to run now?"
+TOO_MANY = "This firing was missed, and so many after it that it is not made up for."
 CHANGED = "The parameters of this run were changed in Prefect after it was requested."
 JOB_DISABLED = "This job is not enabled to be run."
 JOB_GONE = "This job is not presently installed and cannot be run."
@@ -235,9 +270,25 @@ def _is_due(facts: Facts) -> Answer | None:
         return Refuse(NOT_DUE)
     if facts.now < firing.due:
         return Wait(firing.due)
-    if firing.newest is not None and firing.due < firing.newest:
-        return Finish(SUPERSEDED)
-    return None if firing.owed else Finish(NOT_OWED)
+    if firing.misfire is Misfire.LAST and firing.newest is not None and firing.due < firing.newest:
+        return Finish(SUPERSEDED, recorded=True)
+    return _if_missed(firing) if firing.owed else Finish(NOT_OWED)
+
+
+def _if_missed(firing: Firing) -> Answer | None:
+    if not firing.missed or firing.made_up:
+        return None
+    once = firing.newest is None
+    match firing.misfire:
+        case Misfire.SKIP:
+            return Finish(MISSED, recorded=True)
+        case Misfire.ASK if once:
+            return Hold(ASKS, returns=True) if firing.carries_request else Refuse(NOT_APPROVED)
+        case Misfire.ALL | Misfire.ASK if not once:
+            # Another run is made for it, in its turn or after it was decided about.
+            return Finish(MADE_UP)
+        case _:
+            return None
 
 
 def _approval_holds(facts: Facts) -> Answer | None:

@@ -22,6 +22,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from api_shim.domain.recurrence import Interval, Recurrence
 from approval_gate import policy
+from approval_gate.admission import Misfire
 from approval_gate.binding import Binding
 from approval_gate.lifecycle import ApprovalState
 
@@ -170,6 +171,9 @@ class ScheduledJob:
         run_outdated: that flow run was created before the inputs or the queue were changed; another run replaces it.
         next_look_at: when Prefect must be brought up to date again, although nothing has changed here.
         approval_off: who had switched the approval of its Job off when it was requested or changed; None if nobody.
+        misfire: what becomes of the firings that nothing could run in time.
+        missed: of a request to run what another scheduled job has missed: that one's id (``of``), how many firings
+            (``count``), and the ``first`` and the ``last`` of them, in JSON form.
     """
 
     id: UUID
@@ -212,6 +216,8 @@ class ScheduledJob:
     projected_version: int = 0
     next_look_at: datetime = NEVER
     approval_off: SwitchedOff | None = None
+    misfire: Misfire = Misfire.LAST
+    missed: Mapping[str, Json] | None = None
 
     @property
     def parameters(self) -> Mapping[str, Json]:

@@ -38,13 +38,13 @@ from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import is_firing, newest_time
 from api_shim.metrics import ADMISSIONS, LATENESS
 from api_shim.reconcile.desired_state import KEY, result_named_by, scheduled_named_by
-from api_shim.reconcile.firings import TAKEN_AHEAD, ending, firing_of, is_spent, look_after, new_result
+from api_shim.reconcile.firings import TAKEN_AHEAD, ending, firing_of, is_missed, is_spent, look_after, new_result
 from api_shim.services.approval_state import return_stale, return_to_queue
 from api_shim.services.authentication import actor_of
 from api_shim.services.authorization import AuthzContext, approver_of
 from api_shim.store import Store, Transaction
 from approval_gate import admission, ownership
-from approval_gate.admission import Answer, Facts, Finish, Firing, Go, Hold, Refuse, RunsAs
+from approval_gate.admission import Answer, Facts, Finish, Firing, Go, Hold, Misfire, Refuse, RunsAs
 from approval_gate.binding import is_of_module_alone
 from approval_gate.errors import NotFound, Unavailable
 from approval_gate.lifecycle import ApprovalState
@@ -142,8 +142,10 @@ def _record(
             _record_refusal(tx, run, request, answer, now)
             if answer.returns:
                 _return(tx, request, attempt, answer.reason, now)
-        case Finish(message=admission.SUPERSEDED):
+        case Finish(recorded=True):
             _close(tx, run, request, Status.REVOKED, answer.message, now)
+            if request.scheduled is not None and request.scheduled.one_off:
+                tx.change(request.scheduled, enabled=False, next_look_at=NEVER)
     return None
 
 
@@ -249,7 +251,10 @@ def _count(tx: Transaction, scheduled: ScheduledJob, due: datetime | None, now: 
     if scheduled.one_off:
         tx.change(scheduled, enabled=False, next_look_at=NEVER, **counted)
     else:
-        tx.change(scheduled, next_look_at=look_after(scheduled, due or now), **counted)
+        look = look_after(scheduled, due or now)
+        # What it has missed may be under way, and does not wait for its next firing.
+        look = min(look, scheduled.next_look_at) if scheduled.misfire is Misfire.ALL else look
+        tx.change(scheduled, next_look_at=look, **counted)
 
 
 def _record_refusal(tx: Transaction, run: Run, request: Requested, refusal: Refuse, now: datetime) -> None:
@@ -474,7 +479,7 @@ def foreseen(
         unchanged=True,
         unreadable="",
         needs_approval=False,
-        firing=_firing(case.row, due, then, void=void, own=False, taken=taken),
+        firing=_firing(case.row, due, then, void=void, own=False, taken=taken, made_up=False),
         runs_as=runs_as,
         job_enabled=job.enabled,
         job_installed=job.installed,
@@ -501,7 +506,9 @@ def _firing_behind(tx: Transaction, run: Run, request: Requested, attempt: Attem
     seen = now if run.claimed is None else min(now, run.claimed)
     job = replace(request.job, code_digest=attempt.code, module_digest=attempt.module)
     void = _approved_by_owner(tx, scheduled, request.owner) or stale(scheduled, job)
-    return _firing(scheduled, due, seen, void=void, own=own, taken=taken)
+    # What makes up for a firing was recorded before there was a run.
+    made_up = request.result is not None and not scheduled.one_off
+    return _firing(scheduled, due, seen, void=void, own=own, taken=taken, made_up=made_up)
 
 
 def _approved_by_owner(tx: Transaction, scheduled: ScheduledJob, owner: User | None) -> str:
@@ -510,7 +517,9 @@ def _approved_by_owner(tx: Transaction, scheduled: ScheduledJob, owner: User | N
     return ownership.lapse(owner.id, owner.username, scheduled.approval, approver_of(tx, scheduled))
 
 
-def _firing(scheduled: ScheduledJob, due: datetime, now: datetime, *, void: str, own: bool, taken: bool) -> Firing:
+def _firing(
+    scheduled: ScheduledJob, due: datetime, now: datetime, *, void: str, own: bool, taken: bool, made_up: bool
+) -> Firing:
     repeats = not scheduled.one_off
     return Firing(
         name=scheduled.name,
@@ -524,6 +533,9 @@ def _firing(scheduled: ScheduledJob, due: datetime, now: datetime, *, void: str,
         owed=due >= scheduled.due_from if repeats else True,
         newest=newest_time(scheduled.recurrence, now) if repeats else None,
         taken=taken,
+        misfire=scheduled.misfire,
+        missed=is_missed(scheduled, due, now),
+        made_up=made_up,
     )
 
 

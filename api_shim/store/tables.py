@@ -31,6 +31,7 @@ from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import DeletedRun, JobQueue
 from api_shim.domain.recurrence import Interval
 from api_shim.store.column_types import OpenWord, Tuple, UtcTime, Word
+from approval_gate.admission import Misfire
 from approval_gate.identity import LONGEST_NAME
 from approval_gate.lifecycle import ApprovalState
 
@@ -270,6 +271,8 @@ scheduled_jobs = Table(
     Column("projected_version", Integer, nullable=False),
     Column("next_look_at", UtcTime, nullable=False, index=True),
     json("approval_off"),
+    Column("misfire", Word(Misfire), nullable=False),
+    json("missed"),
 )
 
 job_results = Table(

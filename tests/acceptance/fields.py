@@ -38,7 +38,7 @@ JOB: Body = {
 SCHEDULED_JOB: Body = {
     **OBJECT,
     **dict.fromkeys(("queue", "time_zone", "name", "task", "interval", "start_time"), TEXT),
-    **dict.fromkeys(("date_changed", "description", "crontab"), TEXT),
+    **dict.fromkeys(("date_changed", "description", "crontab", "misfire"), TEXT),
     **dict.fromkeys(("kwargs", "celery_kwargs", "job_model", "job_queue", "user"), dict),
     **dict.fromkeys(("one_off", "enabled", "approval_required"), FLAG),
     **dict.fromkeys(("last_run_at", "approved_at", "approved_by_user"), type(None)),

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 
 from approval_gate.admission import (
     ALREADY_RUN,
+    ASKS,
     CHANGED,
     DISABLED,
     JOB_DISABLED,
     JOB_GONE,
+    MADE_UP,
+    MISSED,
     NEEDS_APPROVAL,
     NOT_APPROVED,
     NOT_DUE,
@@ -32,6 +35,7 @@ from approval_gate.admission import (
     Firing,
     Go,
     Hold,
+    Misfire,
     Refuse,
     RunsAs,
     Wait,
@@ -59,6 +63,9 @@ DUE = Firing(
     owed=True,
     newest=NOW,
     taken=False,
+    misfire=Misfire.LAST,
+    missed=False,
+    made_up=False,
 )
 NOW_RUN = Facts(
     now=NOW,
@@ -132,7 +139,9 @@ TABLE = [
     pytest.param(firing(on_time=False), Refuse(NOT_DUE), id="a time at which the schedule does not fire is refused"),
     pytest.param(firing(owed=False), Finish(NOT_OWED), id="a firing from before the approval is passed over"),
     pytest.param(firing(due=NOW + HOUR), Wait(NOW + HOUR), id="a firing that is early waits for its time"),
-    pytest.param(firing(newest=NOW + HOUR), Finish(SUPERSEDED), id="a firing that has a newer one is passed over"),
+    pytest.param(
+        firing(newest=NOW + HOUR), Finish(SUPERSEDED, recorded=True), id="a firing that has a newer one is passed over"
+    ),
     pytest.param(
         replace(FIRING, unchanged=False),
         Refuse(CHANGED, tampered=True),
@@ -180,7 +189,9 @@ TABLE = [
         id="a disabled Job is no matter before the time",
     ),
     pytest.param(
-        replace(firing(newest=NOW + HOUR), runs_as=GONE), Finish(SUPERSEDED), id="only the newest firing asks for owner"
+        replace(firing(newest=NOW + HOUR), runs_as=GONE),
+        Finish(SUPERSEDED, recorded=True),
+        id="only the newest firing asks for owner",
     ),
 ]
 
@@ -313,7 +324,9 @@ APPROVAL_TABLE = [
     ),
     # An approval that no longer fits
     pytest.param(firing(stale=CODE, due=NOW + HOUR), Wait(NOW + HOUR), id="a stale firing that is early waits"),
-    pytest.param(firing(stale=CODE, newest=NOW + HOUR), Finish(SUPERSEDED), id="a stale firing is passed over too"),
+    pytest.param(
+        firing(stale=CODE, newest=NOW + HOUR), Finish(SUPERSEDED, recorded=True), id="a stale firing is passed over too"
+    ),
     pytest.param(firing(stale=CODE, on_time=False), Refuse(NOT_DUE), id="a stale firing off the schedule is refused"),
     pytest.param(firing(stale=CODE), returned(CODE), id="a stale firing is refused, recorded, and goes back"),
     pytest.param(
@@ -384,6 +397,9 @@ FIRINGS = st.builds(
     owed=st.booleans(),
     newest=st.none() | TIMES,
     taken=st.booleans(),
+    misfire=st.sampled_from(Misfire),
+    missed=st.booleans(),
+    made_up=st.booleans(),
 )
 ALL_FACTS = st.builds(
     Facts,
@@ -401,6 +417,47 @@ ALL_FACTS = st.builds(
     job_installed=st.booleans(),
     singleton_busy=st.booleans(),
 )
+
+
+def late(misfire: Misfire, **to: Any) -> Facts:
+    return firing(**{"misfire": misfire, "missed": True, **to})
+
+
+@pytest.mark.parametrize(
+    ("facts", "answer"),
+    [
+        pytest.param(late(Misfire.LAST), Go(), id="last: the newest that was missed goes"),
+        pytest.param(
+            late(Misfire.LAST, newest=NOW + HOUR), Finish(SUPERSEDED, recorded=True), id="last: an older one does not"
+        ),
+        pytest.param(late(Misfire.SKIP), Finish(MISSED, recorded=True), id="skip: what was missed is passed over"),
+        pytest.param(firing(misfire=Misfire.SKIP), Go(), id="skip: what was not missed goes"),
+        pytest.param(
+            firing(misfire=Misfire.SKIP, newest=NOW + HOUR), Go(), id="skip: also when the next one is due already"
+        ),
+        pytest.param(
+            late(Misfire.SKIP, newest=None), Finish(MISSED, recorded=True), id="skip: the start of a one-off is missed"
+        ),
+        pytest.param(late(Misfire.SKIP, owed=False), Finish(NOT_OWED), id="skip: what is not owed is not missed"),
+        pytest.param(late(Misfire.ALL), Finish(MADE_UP), id="all: the run that came too late leaves it to another"),
+        pytest.param(
+            late(Misfire.ALL, made_up=True, newest=NOW + HOUR), Go(), id="all: the one that makes up for it goes"
+        ),
+        pytest.param(late(Misfire.ALL, newest=None), Go(), id="all: a one-off goes, however late"),
+        pytest.param(late(Misfire.ASK), Finish(MADE_UP), id="ask: a firing does not go unasked"),
+        pytest.param(firing(misfire=Misfire.ASK), Go(), id="ask: what was not missed goes"),
+        pytest.param(
+            late(Misfire.ASK, carries_request=True, newest=None),
+            Hold(ASKS, returns=True),
+            id="ask: a one-off that was missed asks",
+        ),
+        pytest.param(
+            late(Misfire.ASK, newest=None), Refuse(NOT_APPROVED), id="ask: another run of that one-off is refused"
+        ),
+    ],
+)
+def test_what_becomes_of_a_firing_that_no_worker_took_in_time(facts: Facts, answer: Answer) -> None:
+    assert admit(facts) == answer
 
 
 @given(ALL_FACTS)
@@ -426,10 +483,18 @@ def may_go(facts: Facts) -> bool:
 
 
 def is_sound(it: Firing, now: datetime) -> bool:
-    newest = it.newest is None or it.due >= it.newest
+    newest = it.misfire is not Misfire.LAST or it.newest is None or it.due >= it.newest
     approved = it.approval in {NOT_REQUIRED, APPROVED} and not it.stale
     this = not it.taken and not it.outdated
-    return it.enabled and approved and it.on_time and it.owed and this and it.due <= now and newest
+    turn = it.on_time and it.owed and it.due <= now and newest and runs_late(it)
+    return it.enabled and approved and this and turn
+
+
+def runs_late(it: Firing) -> bool:
+    """Say whether a firing goes by what its schedule says of missed ones."""
+    once = it.newest is None
+    late = {Misfire.LAST: True, Misfire.SKIP: False, Misfire.ALL: once, Misfire.ASK: False}
+    return not it.missed or it.made_up or late[it.misfire]
 
 
 @given(ALL_FACTS)
@@ -469,7 +534,8 @@ def test_only_what_carries_a_request_is_held_and_only_for_its_approval(facts: Fa
         assert facts.firing.carries_request
         assert not facts.firing.taken
         if answer.returns:
-            assert answer.reason == facts.firing.stale != ""
+            missed = facts.firing.misfire is Misfire.ASK and facts.firing.missed
+            assert answer.reason in ((facts.firing.stale or None), ASKS if missed else None)
         else:
             assert facts.firing.approval is PENDING
 
@@ -481,7 +547,7 @@ def test_only_what_could_run_and_is_stale_goes_back_to_the_queue(facts: Facts) -
         assert facts.firing is not None
         assert facts.firing.approval.lets_run
         assert facts.firing.enabled
-        assert answer.reason == facts.firing.stale == CODE
+        assert answer.reason in (ASKS, facts.firing.stale)
         if isinstance(answer, Refuse):
             assert answer.recorded
             assert not answer.ends_schedule

@@ -153,6 +153,7 @@ class Serializer:
             start_time=row.start_time,
             time_zone=row.time_zone,
             crontab=row.crontab,
+            misfire=str(row.misfire),
             one_off=row.one_off,
             enabled=row.enabled,
             failure=row.failure,

@@ -42,6 +42,7 @@ from api_shim.domain.model import (
 from api_shim.domain.recurrence import Interval
 from api_shim.store import Duplicate, Store
 from api_shim.store.tables import TABLES
+from approval_gate.admission import Misfire
 from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
@@ -112,6 +113,8 @@ def full() -> list[Any]:
         deployment_id=uuid4(),
         flow_run_id=uuid4(),
         next_look_at=NEVER,
+        misfire=Misfire.ASK,
+        missed=JSON,
     )
     result = make_result(
         job,
