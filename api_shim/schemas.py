@@ -86,6 +86,10 @@ class Job(Object):
     is_job_button_receiver: bool
     has_sensitive_variables: bool
     is_singleton: bool
+    overlap: str = Field(
+        description="What becomes of a run that would begin while another one is under way: `allow`, `skip`, `queue` "
+        "or `cancel` (the older one)."
+    )
     approval_required: bool
     hidden: bool
     dryrun_default: bool

@@ -9,6 +9,8 @@
 * A firing that no worker has taken in time is missed; its schedule says what becomes of it: see ``Misfire``.
 * A run whose inputs were changed in Prefect does not execute; nor does one whose inputs cannot be read.
 * A run executes as a user who exists, is active and may run the Job, and only while the Job is installed and enabled.
+* A run that would begin while another one of its Job is under way goes, is refused (a singleton), is passed over, waits
+  for its turn, or has the older one cancelled, as its Job says: see ``Overlap``.
 * The rules are applied in the order of ``RULES``; the first one that returns an answer decides.
 """
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -48,6 +50,22 @@ class Misfire(StrEnum):
     ASK = "ask"
 
 
+class Overlap(StrEnum):
+    """What becomes of a run that would begin while another one of its Job is under way.
+
+    Attributes:
+        ALLOW: it goes.
+        SKIP: it is passed over.
+        QUEUE: it waits for its turn.
+        CANCEL: the older ones are cancelled, and it goes when they are over.
+    """
+
+    ALLOW = "allow"
+    SKIP = "skip"
+    QUEUE = "queue"
+    CANCEL = "cancel"
+
+
 @dataclass(frozen=True, slots=True)
 class Go:
     """Execute now."""
@@ -59,9 +77,11 @@ class Wait:
 
     Args:
         until: when to ask again.
+        in_turn: it waits for its turn among the runs of its Job, which is recorded.
     """
 
     until: datetime
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +201,10 @@ class Facts:
         runs_as: the user it executes as; None if an event started it.
         job_enabled: whether the Job is enabled.
         job_installed: whether the Job's code is installed.
-        singleton_busy: the Job is a singleton, and another run of it is in progress.
+        is_singleton: whether the Job is a singleton.
+        overlap: what its Job says of runs that overlap.
+        under_way: the sentence on which other run of the Job is under way; empty if none is.
+        has_turn: of the runs of the Job that wait it is the first; or where older ones are cancelled, the last.
     """
 
     now: datetime
@@ -196,7 +219,10 @@ class Facts:
     runs_as: RunsAs | None
     job_enabled: bool
     job_installed: bool
-    singleton_busy: bool
+    is_singleton: bool
+    overlap: Overlap
+    under_way: str
+    has_turn: bool
 
 
 NOT_REQUESTED = "This run was not requested through signoff, or what requested it has been deleted."
@@ -218,6 +244,12 @@ TOO_MANY = "This firing was missed, and so many after it that it is not made up 
 CHANGED = "The parameters of this run were changed in Prefect after it was requested."
 JOB_DISABLED = "This job is not enabled to be run."
 JOB_GONE = "This job is not presently installed and cannot be run."
+TURN_PAUSE = timedelta(seconds=40)
+"""How long a run that waits for its turn does so without a process, unless it is called before."""
+CANCEL_PAUSE = timedelta(seconds=3)
+"""How long a run waits, with its process, before it asks whether an older one that was cancelled is over."""
+
+OUTRUN = "Cancelled, because a newer run of its Job has begun or waits: the older ones are cancelled."
 SINGLETON = "This job is a singleton and another run of it is under way."
 
 OWNER_REMOVED = "the originating user has been removed"
@@ -336,8 +368,20 @@ def _ends(reason: str) -> Refuse:
     return Refuse(reason, recorded=True, ends_schedule=True)
 
 
-def _singleton_is_free(facts: Facts) -> Answer | None:
-    return Refuse(SINGLETON, recorded=True) if facts.singleton_busy else None
+def _may_overlap(facts: Facts) -> Answer | None:
+    if facts.is_singleton:
+        return Refuse(SINGLETON, recorded=True) if facts.under_way else None
+    match facts.overlap:
+        case Overlap.SKIP if facts.under_way:
+            return Finish(f"Passed over, because its Job lets no two runs overlap: {facts.under_way}", recorded=True)
+        case Overlap.QUEUE if facts.under_way or not facts.has_turn:
+            return Wait(facts.now + TURN_PAUSE, in_turn=True)
+        case Overlap.CANCEL if not facts.has_turn:
+            return Finish(OUTRUN, recorded=True)
+        case Overlap.CANCEL if facts.under_way:
+            return Wait(facts.now + CANCEL_PAUSE, in_turn=True)
+        case _:
+            return None
 
 
 RULES: tuple[Callable[[Facts], Answer | None], ...] = (
@@ -350,5 +394,5 @@ RULES: tuple[Callable[[Facts], Answer | None], ...] = (
     _inputs_unchanged,
     _job_can_run,
     _user_may_run,
-    _singleton_is_free,
+    _may_overlap,
 )

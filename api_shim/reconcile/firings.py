@@ -23,7 +23,7 @@ from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times, nominal_time, times_within
 from api_shim.metrics import MISSED
 from api_shim.store import Transaction
-from approval_gate.admission import SUPERSEDED
+from approval_gate.admission import SUPERSEDED, Overlap
 from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 
@@ -230,6 +230,20 @@ def record_catch_up(
         return None
     tx.add(result)
     return result
+
+
+def waiting_of(job_id: UUID, tx: Transaction) -> list[JobResult]:
+    """Return the runs of a Job that have asked and wait for their turn, the longest first."""
+    pending = tx.all(JobResult, order="waits_since", job_id=job_id, status=Status.PENDING)
+    return [each for each in pending if each.waits_since is not None]
+
+
+def call_next(over: JobResult, tx: Transaction) -> None:
+    """Let the run ask again at once that waits longest for its turn, where runs of a Job queue and one is over."""
+    job = tx.get(Job, id=over.job_id) if over.job_id else None
+    if job is not None and job.overlap is Overlap.QUEUE:
+        for first in waiting_of(job.id, tx)[:1]:
+            tx.change(first, released=False)
 
 
 def cancelled(result: JobResult) -> str:

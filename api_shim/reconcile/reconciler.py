@@ -44,6 +44,7 @@ from api_shim.domain.model import (
     Participant,
     PendingCleanup,
     ScheduledJob,
+    Status,
 )
 from api_shim.domain.ports import ApprovalForm, DeploymentSpec, Orchestrator, Run
 from api_shim.domain.recurrence import active_from, newest_time, next_times
@@ -333,7 +334,9 @@ class Reconciler:
         look_again = upcoming[0] + MISSED_AFTER if upcoming else NEVER
         if newest is None or newest < scheduled.due_from:
             return look_again
-        runs = [run for run in await self._engine.due_runs(deployment_id, newest) if run.by_schedule]
+        asked = await self._store.read(partial(_that_asked, scheduled.id))
+        due = await self._engine.due_runs(deployment_id, newest)
+        runs = [run for run in due if run.by_schedule and run.id not in asked]
         if scheduled.misfire is not Misfire.LAST:
             return min(look_again, await self._settle(scheduled, job, newest, runs, now))
         for run in runs:
@@ -415,6 +418,8 @@ class Reconciler:
             # One that a worker has taken already must not be put back: it would be started twice.
             if run is not None and run.held:
                 await self._engine.release(run_id, now, "Requested through signoff.")
+            elif result.waits_since is not None and run is not None and run.waits:
+                await self._engine.release(run_id, now, "The run before it is over.")
         return run_id
 
     async def _cancel(self, result: JobResult) -> UUID | None:
@@ -514,6 +519,12 @@ def _deployment_of(job: Job) -> UUID:
     if job.deployment_id is None:
         raise LookupError(f"{job.class_path} has no deployment yet.")
     return job.deployment_id
+
+
+def _that_asked(scheduled_id: UUID, tx: Transaction) -> set[UUID | None]:
+    """Return the runs of a scheduled job that have asked, and wait for their turn: they were not missed."""
+    pending = tx.all(JobResult, scheduled_job_id=scheduled_id, status=Status.PENDING)
+    return {result.flow_run_id for result in pending if result.waits_since is not None}
 
 
 def _starts_again(run: Run, due: datetime, now: datetime) -> bool:

@@ -33,17 +33,19 @@ JOB: Body = {
     **dict.fromkeys(("default_job_queue", "custom_fields"), dict),
     **dict.fromkeys(("created", "last_updated"), TEXT),
     # Ours.
+    "overlap": TEXT,
     "approval_off": (dict, type(None)),
 }
 SCHEDULED_JOB: Body = {
     **OBJECT,
     **dict.fromkeys(("queue", "time_zone", "name", "task", "interval", "start_time"), TEXT),
-    **dict.fromkeys(("date_changed", "description", "crontab", "misfire"), TEXT),
+    **dict.fromkeys(("date_changed", "description", "crontab"), TEXT),
     **dict.fromkeys(("kwargs", "celery_kwargs", "job_model", "job_queue", "user"), dict),
     **dict.fromkeys(("one_off", "enabled", "approval_required"), FLAG),
     **dict.fromkeys(("last_run_at", "approved_at", "approved_by_user"), type(None)),
     # Ours (contract 10).
     **dict.fromkeys(("approval_state", "approval_version", "approval_comment", "approval_note", "failure"), TEXT),
+    "misfire": TEXT,
     "expires_at": type(None),
     "approval_off": (dict, type(None)),
     "args": LIST,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from approval_gate.admission import (
     ALREADY_RUN,
     ASKS,
+    CANCEL_PAUSE,
     CHANGED,
     DISABLED,
     JOB_DISABLED,
@@ -26,9 +27,11 @@ from approval_gate.admission import (
     NOT_OWED,
     NOT_REQUESTED,
     OUTDATED,
+    OUTRUN,
     SINGLETON,
     SUPERSEDED,
     TAKEN,
+    TURN_PAUSE,
     Answer,
     Facts,
     Finish,
@@ -36,6 +39,7 @@ from approval_gate.admission import (
     Go,
     Hold,
     Misfire,
+    Overlap,
     Refuse,
     RunsAs,
     Wait,
@@ -80,7 +84,10 @@ NOW_RUN = Facts(
     runs_as=OWNED,
     job_enabled=True,
     job_installed=True,
-    singleton_busy=False,
+    is_singleton=False,
+    overlap=Overlap.ALLOW,
+    under_way="",
+    has_turn=True,
 )
 FIRING = replace(NOW_RUN, firing=DUE)
 
@@ -89,6 +96,7 @@ def firing(**to: Any) -> Facts:
     return replace(FIRING, firing=replace(DUE, **to))
 
 
+BUSY = "the run of noon is under way."
 LOCKED = "The inputs cannot be read."
 
 
@@ -125,7 +133,7 @@ TABLE = [
     pytest.param(replace(NOW_RUN, requested=False), Refuse(NOT_REQUESTED), id="what nobody requested is refused"),
     pytest.param(replace(FIRING, let_go=THIS), Go(), id="the same process that asks again goes"),
     pytest.param(
-        replace(firing(enabled=False, newest=NOW + HOUR), let_go=THIS, singleton_busy=True),
+        replace(firing(enabled=False, newest=NOW + HOUR), let_go=THIS, is_singleton=True, under_way=BUSY),
         Go(),
         id="the same process that asks again goes, whatever has happened since",
     ),
@@ -176,7 +184,9 @@ TABLE = [
         id="an immediate run of somebody who was removed speaks of no schedule",
     ),
     pytest.param(
-        replace(FIRING, singleton_busy=True), Refuse(SINGLETON, recorded=True), id="a busy singleton is recorded"
+        replace(FIRING, is_singleton=True, under_way=BUSY),
+        Refuse(SINGLETON, recorded=True),
+        id="a busy singleton is recorded",
     ),
     pytest.param(
         replace(firing(approval=PENDING, enabled=False), unchanged=False),
@@ -415,8 +425,56 @@ ALL_FACTS = st.builds(
     runs_as=st.none() | st.builds(RunsAs, exists=st.booleans(), active=st.booleans(), may_run=st.booleans()),
     job_enabled=st.booleans(),
     job_installed=st.booleans(),
-    singleton_busy=st.booleans(),
+    is_singleton=st.booleans(),
+    overlap=st.sampled_from(Overlap),
+    under_way=st.sampled_from(["", BUSY]),
+    has_turn=st.booleans(),
 )
+
+
+def beside(overlap: Overlap, **to: Any) -> Facts:
+    return replace(FIRING, **{"overlap": overlap, "under_way": BUSY, **to})
+
+
+@pytest.mark.parametrize(
+    ("facts", "answer"),
+    [
+        pytest.param(beside(Overlap.ALLOW), Go(), id="allow: it goes beside another one"),
+        pytest.param(
+            beside(Overlap.SKIP),
+            Finish(f"Passed over, because its Job lets no two runs overlap: {BUSY}", recorded=True),
+            id="skip: it is passed over, and says for which",
+        ),
+        pytest.param(beside(Overlap.SKIP, under_way=""), Go(), id="skip: it goes when none is under way"),
+        pytest.param(beside(Overlap.QUEUE), Wait(NOW + TURN_PAUSE, in_turn=True), id="queue: it waits"),
+        pytest.param(
+            beside(Overlap.QUEUE, under_way="", has_turn=False),
+            Wait(NOW + TURN_PAUSE, in_turn=True),
+            id="queue: it waits also for those that wait longer",
+        ),
+        pytest.param(beside(Overlap.QUEUE, under_way=""), Go(), id="queue: the first that waits goes"),
+        pytest.param(
+            beside(Overlap.CANCEL), Wait(NOW + CANCEL_PAUSE, in_turn=True), id="cancel: it waits for the older to end"
+        ),
+        pytest.param(beside(Overlap.CANCEL, under_way=""), Go(), id="cancel: it goes when the older is over"),
+        pytest.param(
+            beside(Overlap.CANCEL, has_turn=False),
+            Finish(OUTRUN, recorded=True),
+            id="cancel: one that waits gives way to a newer one",
+        ),
+        pytest.param(
+            beside(Overlap.QUEUE, is_singleton=True),
+            Refuse(SINGLETON, recorded=True),
+            id="a singleton refuses, whatever it says of overlaps",
+        ),
+        pytest.param(
+            beside(Overlap.SKIP, job_enabled=False), ends(JOB_DISABLED), id="what may not run at all has no turn"
+        ),
+        pytest.param(beside(Overlap.QUEUE, let_go=THIS), Go(), id="what was let go stays let go"),
+    ],
+)
+def test_what_becomes_of_a_run_while_another_one_of_its_job_is_under_way(facts: Facts, answer: Answer) -> None:
+    assert admit(facts) == answer
 
 
 def late(misfire: Misfire, **to: Any) -> Facts:
@@ -472,9 +530,15 @@ def test_whatever_the_facts_only_a_sound_run_goes(facts: Facts) -> None:
         assert not facts.unreadable
         assert facts.job_enabled
         assert facts.job_installed
-        assert not facts.singleton_busy
+        assert may_overlap(facts)
         assert facts.runs_as in (None, OWNED)
         assert may_go(facts)
+
+
+def may_overlap(facts: Facts) -> bool:
+    turn = {Overlap.ALLOW: True, Overlap.SKIP: not facts.under_way}
+    alone = not facts.under_way
+    return alone if facts.is_singleton else turn.get(facts.overlap, alone and facts.has_turn)
 
 
 def may_go(facts: Facts) -> bool:
@@ -500,7 +564,7 @@ def runs_late(it: Firing) -> bool:
 @given(ALL_FACTS)
 def test_whatever_the_facts_a_sound_run_goes(facts: Facts) -> None:
     sound = replace(facts, requested=True, let_go=None, over=False, unchanged=True, unreadable="", runs_as=OWNED)
-    sound = replace(sound, job_enabled=True, job_installed=True, singleton_busy=False)
+    sound = replace(sound, job_enabled=True, job_installed=True, is_singleton=False, under_way="", has_turn=True)
     assert (admit(sound) == Go()) is may_go(sound)
 
 

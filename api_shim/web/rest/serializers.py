@@ -122,6 +122,7 @@ class Serializer:
             is_job_button_receiver=False,
             has_sensitive_variables=job.has_sensitive_variables,
             is_singleton=job.is_singleton,
+            overlap=str(job.overlap),
             approval_required=job.approval_required,
             hidden=job.hidden,
             dryrun_default=job.dryrun_default,
