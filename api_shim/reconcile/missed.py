@@ -125,18 +125,17 @@ def drop_all_turns(scheduled_ids: Collection[UUID], why: str, now: datetime, tx:
         now: the time.
         tx: the transaction.
     """
-    for scheduled_id in scheduled_ids:
-        for each in _waiting(scheduled_id, tx):
-            _pass_over(each, why, now, tx)
+    for each in _waiting({*scheduled_ids}, tx):
+        _pass_over(each, why, now, tx)
 
 
-def _waiting(scheduled_id: UUID, tx: Transaction) -> list[JobResult]:
+def _waiting(scheduled: UUID | set[UUID], tx: Transaction) -> list[JobResult]:
     """Return what waits for its turn, the oldest first: it is there before anything of it is asked of Prefect."""
-    return tx.all(JobResult, order="nominal_time", lock=True, **_waits(scheduled_id))
+    return tx.all(JobResult, order="nominal_time", lock=True, **_waits(scheduled))
 
 
-def _waits(scheduled_id: UUID) -> dict[str, Any]:
-    return {"scheduled_job_id": scheduled_id, "status": Status.PENDING, "released": True, "flow_run_id": None}
+def _waits(scheduled: UUID | set[UUID]) -> dict[str, Any]:
+    return {"scheduled_job_id": scheduled, "status": Status.PENDING, "released": True, "flow_run_id": None}
 
 
 def _pass_over(result: JobResult, why: str, now: datetime, tx: Transaction) -> None:
