@@ -51,6 +51,7 @@ from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sensitive_inputs import prepare
 from api_shim.services.sessions import Sessions
 from api_shim.services.token_access import TokenAccess
+from api_shim.settings import CATCH_UP_LIMIT
 from api_shim.store import Store
 from api_shim.web.deps import Services
 from api_shim.web.load import Measured
@@ -121,6 +122,7 @@ def build(
     parts: Part = ALL,
     server: ThisServer | None = None,
     free_disk: Callable[[], int] | None = None,
+    catch_up_limit: int = CATCH_UP_LIMIT,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -134,8 +136,9 @@ def build(
         parts: what of the application this process has.
         server: what this server tells the others of itself; None for the only one.
         free_disk: returns how many bytes are left where data is kept.
+        catch_up_limit: how many missed firings of one scheduled job may wait to be made up for.
     """
-    projection = Reconciler(store, engine, clock)
+    projection = Reconciler(store, engine, clock, catch_up_limit)
     load = Load()
     queue = WorkQueue(projection.follow, clock, load)
     served = ServedQueues(engine, clock)

@@ -86,6 +86,10 @@ class Job(Object):
     is_job_button_receiver: bool
     has_sensitive_variables: bool
     is_singleton: bool
+    overlap: str = Field(
+        description="What becomes of a run that would begin while another one is under way: `allow`, `skip`, `queue` "
+        "or `cancel` (the older one)."
+    )
     approval_required: bool
     hidden: bool
     dryrun_default: bool
@@ -198,6 +202,9 @@ class ScheduledJob(Object):
     start_time: datetime
     time_zone: str
     crontab: str
+    misfire: str = Field(
+        description="What becomes of firings that no worker took in time: `last`, `skip`, `all` or `ask`."
+    )
     one_off: bool
     enabled: bool
     failure: str = Field(description="The failure that disabled it; empty if there was none.")

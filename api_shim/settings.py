@@ -10,6 +10,8 @@ Each setting is an environment variable:
 * ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
 * ``SIGNOFF_JOBS_GONE_AFTER``: how many seconds after it was last heard of a server counts as there, of which the Jobs
   are. Default: 900.
+* ``SIGNOFF_CATCH_UP_LIMIT``: how many missed firings of one scheduled job may wait to be made up for, where all of them
+  are. Default: 100.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
 * ``SIGNOFF_JOBS_USER``: the user of this machine that the Jobs run as. Default: the server's own.
 * ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit, and from which the one that encrypts sensitive
@@ -53,6 +55,7 @@ LOCAL = "signoff-local"
 """The user name with which programs on the server's own machine speak to Prefect."""
 
 
+CATCH_UP_LIMIT = 100
 OWNER_ONLY = 0o700
 OWNER_FILE = 0o600
 FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -114,6 +117,7 @@ class Settings(BaseSettings):
     database_url_file: Path | None = None
     jobs: str = "flows.examples"
     jobs_gone_after: int = Field(default=900, ge=180)
+    catch_up_limit: int = Field(default=CATCH_UP_LIMIT, ge=1, le=1000)
     pool: str = "signoff"
     jobs_user: str = ""
     audit_key_file: Path | None = None

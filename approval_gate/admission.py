@@ -5,10 +5,12 @@
 * Each run is admitted once, for one process. If that process asks again (it lost the answer), it gets the same answer.
 * The run that carries a request is held until the request is decided. Other runs of a pending request are refused.
 * An approval that no longer matches what would run is void: the request returns to the queue, with the reason.
-* A firing executes once, at its nominal time, if its schedule is enabled and approved. Of the firings missed during
-  an outage, only the newest executes.
+* A firing executes once, at its nominal time, if its schedule is enabled and approved.
+* A firing that no worker has taken in time is missed; its schedule says what becomes of it: see ``Misfire``.
 * A run whose inputs were changed in Prefect does not execute; nor does one whose inputs cannot be read.
 * A run executes as a user who exists, is active and may run the Job, and only while the Job is installed and enabled.
+* A run that would begin while another one of its Job is under way goes, is refused (a singleton), is passed over, waits
+  for its turn, or has the older one cancelled, as its Job says: see ``Overlap``.
 * The rules are applied in the order of ``RULES``; the first one that returns an answer decides.
 """
 
@@ -16,7 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
 
 from approval_gate.lifecycle import ApprovalState
@@ -31,6 +34,38 @@ TAKEN_BY = "Taken by "
 """What a worker whose runs end with it says in Prefect when it takes one, followed by its name."""
 
 
+class Misfire(StrEnum):
+    """What becomes of the firings of a schedule that nothing could run in time.
+
+    Attributes:
+        LAST: the newest runs, late; the others are passed over.
+        SKIP: all are passed over.
+        ALL: each runs for its own time, one after the other.
+        ASK: people are asked whether the newest is to run; all are passed over meanwhile.
+    """
+
+    LAST = "last"
+    SKIP = "skip"
+    ALL = "all"
+    ASK = "ask"
+
+
+class Overlap(StrEnum):
+    """What becomes of a run that would begin while another one of its Job is under way.
+
+    Attributes:
+        ALLOW: it goes.
+        SKIP: it is passed over.
+        QUEUE: it waits for its turn.
+        CANCEL: the older ones are cancelled, and it goes when they are over.
+    """
+
+    ALLOW = "allow"
+    SKIP = "skip"
+    QUEUE = "queue"
+    CANCEL = "cancel"
+
+
 @dataclass(frozen=True, slots=True)
 class Go:
     """Execute now."""
@@ -42,9 +77,11 @@ class Wait:
 
     Args:
         until: when to ask again.
+        in_turn: it waits for its turn among the runs of its Job, which is recorded.
     """
 
     until: datetime
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +99,15 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """End without executing; this is not an error."""
+    """End without executing; this is not an error.
+
+    Args:
+        message: the sentence shown to people.
+        recorded: the run had its turn, so it is recorded as a job result that was passed over.
+    """
 
     message: str
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +148,9 @@ class Firing:
         owed: whether the scheduled job was approved and enabled by the nominal time.
         newest: the newest firing until now; None before the first.
         taken: another run has executed this firing.
+        misfire: what becomes of it if it was missed.
+        missed: no worker had taken it in time.
+        made_up: this run was made because it was missed.
     """
 
     name: str
@@ -118,6 +164,9 @@ class Firing:
     owed: bool
     newest: datetime | None
     taken: bool
+    misfire: Misfire
+    missed: bool
+    made_up: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,7 +201,10 @@ class Facts:
         runs_as: the user it executes as; None if an event started it.
         job_enabled: whether the Job is enabled.
         job_installed: whether the Job's code is installed.
-        singleton_busy: the Job is a singleton, and another run of it is in progress.
+        is_singleton: whether the Job is a singleton.
+        overlap: what its Job says of runs that overlap.
+        under_way: the sentence on which other run of the Job is under way; empty if none is.
+        has_turn: of the runs of the Job that wait it is the first; or where older ones are cancelled, the last.
     """
 
     now: datetime
@@ -167,7 +219,10 @@ class Facts:
     runs_as: RunsAs | None
     job_enabled: bool
     job_installed: bool
-    singleton_busy: bool
+    is_singleton: bool
+    overlap: Overlap
+    under_way: str
+    has_turn: bool
 
 
 NOT_REQUESTED = "This run was not requested through signoff, or what requested it has been deleted."
@@ -180,9 +235,21 @@ OUTDATED = "The scheduled job was changed after this run was created; another ru
 NOT_DUE = "The schedule does not fire at this time."
 NOT_OWED = "This firing is not due: the schedule was created, approved or changed after its time."
 SUPERSEDED = "A newer firing of this schedule is due; of the missed firings only the newest runs."
+MISSED = "This firing was missed: no worker took it in time, and its schedule skips what was missed."
+MADE_UP = "This firing was missed: no worker took it in time. It is made up for as its schedule says."
+ASKED = "This firing was missed: no worker took it in time. Whether the newest that was missed runs, a request asks."
+UNASKED = "This firing was missed: no worker took it in time. Nobody is asked about it: its inputs may be sensitive."
+ASKS = "Its start was missed: no worker took it in time. Is it to run now?"
+TOO_MANY = "This firing was missed, and so many after it that it is not made up for."
 CHANGED = "The parameters of this run were changed in Prefect after it was requested."
 JOB_DISABLED = "This job is not enabled to be run."
 JOB_GONE = "This job is not presently installed and cannot be run."
+TURN_PAUSE = timedelta(seconds=40)
+"""How long a run that waits for its turn does so without a process, unless it is called before."""
+CANCEL_PAUSE = timedelta(seconds=3)
+"""How long a run waits, with its process, before it asks whether an older one that was cancelled is over."""
+
+OUTRUN = "Cancelled, because a newer run of its Job has begun or waits: the older ones are cancelled."
 SINGLETON = "This job is a singleton and another run of it is under way."
 
 OWNER_REMOVED = "the originating user has been removed"
@@ -235,9 +302,25 @@ def _is_due(facts: Facts) -> Answer | None:
         return Refuse(NOT_DUE)
     if facts.now < firing.due:
         return Wait(firing.due)
-    if firing.newest is not None and firing.due < firing.newest:
-        return Finish(SUPERSEDED)
-    return None if firing.owed else Finish(NOT_OWED)
+    if firing.misfire is Misfire.LAST and firing.newest is not None and firing.due < firing.newest:
+        return Finish(SUPERSEDED, recorded=True)
+    return _if_missed(firing) if firing.owed else Finish(NOT_OWED)
+
+
+def _if_missed(firing: Firing) -> Answer | None:
+    if not firing.missed or firing.made_up:
+        return None
+    once = firing.newest is None
+    match firing.misfire:
+        case Misfire.SKIP:
+            return Finish(MISSED, recorded=True)
+        case Misfire.ASK if once:
+            return Hold(ASKS, returns=True) if firing.carries_request else Refuse(NOT_APPROVED)
+        case Misfire.ALL | Misfire.ASK if not once:
+            # Another run is made for it, in its turn or after it was decided about.
+            return Finish(MADE_UP)
+        case _:
+            return None
 
 
 def _approval_holds(facts: Facts) -> Answer | None:
@@ -285,8 +368,20 @@ def _ends(reason: str) -> Refuse:
     return Refuse(reason, recorded=True, ends_schedule=True)
 
 
-def _singleton_is_free(facts: Facts) -> Answer | None:
-    return Refuse(SINGLETON, recorded=True) if facts.singleton_busy else None
+def _may_overlap(facts: Facts) -> Answer | None:
+    if facts.is_singleton:
+        return Refuse(SINGLETON, recorded=True) if facts.under_way else None
+    match facts.overlap:
+        case Overlap.SKIP if facts.under_way:
+            return Finish(f"Passed over, because its Job lets no two runs overlap: {facts.under_way}", recorded=True)
+        case Overlap.QUEUE if facts.under_way or not facts.has_turn:
+            return Wait(facts.now + TURN_PAUSE, in_turn=True)
+        case Overlap.CANCEL if not facts.has_turn:
+            return Finish(OUTRUN, recorded=True)
+        case Overlap.CANCEL if facts.under_way:
+            return Wait(facts.now + CANCEL_PAUSE, in_turn=True)
+        case _:
+            return None
 
 
 RULES: tuple[Callable[[Facts], Answer | None], ...] = (
@@ -299,5 +394,5 @@ RULES: tuple[Callable[[Facts], Answer | None], ...] = (
     _inputs_unchanged,
     _job_can_run,
     _user_may_run,
-    _singleton_is_free,
+    _may_overlap,
 )

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from approval_gate.admission import Overlap
 from flows.expressions import is_linear
 from flows.inputs import is_storable
 from flows.source import Code, module_digest
@@ -34,6 +35,7 @@ class JobDefinition:
         soft_time_limit: seconds; 0 for no limit.
         time_limit: seconds; 0 for no limit.
         approval_expires: seconds after which an undecided request expires; 0 for never.
+        overlap: what becomes of a run that would begin while another one is under way.
         job_queues: the queues it may run on; empty for the default queue.
         supports_dryrun: whether it has a ``DryRunVar`` called ``dryrun``.
         isolated: whether each run starts a new Python interpreter of its own.
@@ -55,6 +57,7 @@ class JobDefinition:
     hidden: bool = False
     read_only: bool = False
     is_singleton: bool = False
+    overlap: Overlap = Overlap.ALLOW
     soft_time_limit: float = 0.0
     time_limit: float = 0.0
     approval_expires: float = 0.0
@@ -97,6 +100,10 @@ def _is_duration(value: object) -> bool:
     return value is None or (isinstance(value, timedelta) and timedelta(seconds=1) <= value <= LONGEST_WAIT)
 
 
+def _is_overlap(value: object) -> bool:
+    return isinstance(value, str) and value in {*Overlap}
+
+
 def is_queue_name(value: object) -> bool:
     """Say whether Prefect accepts the value as the name of a work queue."""
     return isinstance(value, str) and _is_name(value) and not any(c in "/%&><" for c in value)
@@ -125,6 +132,7 @@ _META: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "soft_time_limit": (_is_seconds, "a number of seconds, 0 or more"),
     "time_limit": (_is_seconds, "a number of seconds, 0 or more"),
     "approval_expires": (_is_duration, "a timedelta from one second to ten years, or None"),
+    "overlap": (_is_overlap, "'allow', 'skip', 'queue' or 'cancel'"),
     "job_queues": (_are_queues, "a list of queue names, without / % & > <"),
     "field_order": (_are_names, "a list of variable names"),
     **dict.fromkeys(_FLAGS, (_is_flag, "True or False")),
@@ -186,6 +194,7 @@ def define(
     named["description"] = inspect.cleandoc(named.get("description", ""))
     expires = named.get("approval_expires")
     named["approval_expires"] = expires.total_seconds() if expires else 0.0
+    named["overlap"] = Overlap(named.get("overlap", Overlap.ALLOW))
     named["job_queues"] = tuple(dict.fromkeys(named.get("job_queues", ())))
     definition = JobDefinition(
         **named,
@@ -221,6 +230,8 @@ def _warnings(definition: JobDefinition, variables: Mapping[str, Variable]) -> I
         )
     if 0 < definition.time_limit <= definition.soft_time_limit:
         yield f"{path}: soft_time_limit never takes effect, because time_limit is not greater."
+    if definition.is_singleton and definition.overlap is not Overlap.ALLOW:
+        yield f"{path}: overlap has no effect while is_singleton refuses every run that would overlap."
     for name, variable in variables.items():
         if isinstance(variable, StringVar) and variable.regex and not is_linear(variable.regex):
             yield (

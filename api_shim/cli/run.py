@@ -15,6 +15,7 @@ from api_shim.cli.waiting import NOT_ENDED, Timeout, wait_for
 from api_shim.client.client import Shim
 from api_shim.client.transport import HERE
 from api_shim.settings import utc_now
+from approval_gate.admission import Misfire
 
 At = Annotated[
     str | None,
@@ -36,6 +37,14 @@ TimeZone = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The time zone, like Europe/Berlin. Default: the server's.", show_default=False),
 ]
+Misfires = Annotated[
+    Misfire | None,
+    typer.Option(
+        help="What becomes of firings that no worker took in time: the last one runs, all are skipped, all run in "
+        "turn, or a request asks whether the last one is to run. Default: last.",
+        show_default=False,
+    ),
+]
 Queue = Annotated[str | None, typer.Option(metavar="NAME", help="The work queue.", show_default=False)]
 Name = Annotated[str | None, typer.Option(metavar="NAME", help="The name of the scheduled job.", show_default=False)]
 
@@ -48,6 +57,7 @@ def run(
     every: Every = None,
     cron: Cron = None,
     time_zone: TimeZone = None,
+    misfire: Misfires = None,
     name: Name = None,
     queue: Queue = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do a dry run, if the Job supports it.")] = False,
@@ -65,7 +75,7 @@ def run(
 
     Example: signoff run "Back up" -d source=/srv -d target=/backup --name nightly --cron "0 2 * * *"
     """
-    _check(at=at, every=every, cron=cron, time_zone=time_zone, wait=wait, timeout=timeout)
+    _check(at=at, every=every, cron=cron, time_zone=time_zone, misfire=misfire, wait=wait, timeout=timeout)
     inputs = read_inputs(pairs, data) | ({"dryrun": True} if dry_run else {})
     with signed_in(url, insecure=insecure) as shim:
         if at is None and cron is None:
@@ -73,7 +83,15 @@ def run(
             _tell_run(shim, accepted, wait=wait, timeout=timeout, as_json=as_json)
             return
         row = shim.schedule(
-            job, inputs, name=name or "", at=at, every=every, cron=cron, time_zone=time_zone, queue=queue
+            job,
+            inputs,
+            name=name or "",
+            at=at,
+            every=every,
+            cron=cron,
+            time_zone=time_zone,
+            misfire=misfire,
+            queue=queue,
         )
     tell(schemas.Accepted(scheduled_job=row, job_result=None), scheduled(row), as_json=as_json)
 
@@ -84,6 +102,7 @@ def _check(
     every: str | None,
     cron: str | None,
     time_zone: str | None,
+    misfire: str | None,
     wait: bool,
     timeout: float | None,
 ) -> None:
@@ -97,6 +116,7 @@ def _check(
         "Give --every or --cron, not both.": every and cron,
         "--every needs --at.": every and at is None,
         "--time-zone needs --at or --cron.": time_zone and not later,
+        "--misfire needs --at or --cron.": misfire and not later,
         "--wait cannot be used with a schedule.": wait and (later or every),
         "--timeout needs --wait.": timeout is not None and not wait,
     }

@@ -21,7 +21,7 @@ from api_shim.cli.remote import (
     signed_in,
     tell,
 )
-from api_shim.cli.run import At, Cron, Name, Queue, TimeZone
+from api_shim.cli.run import At, Cron, Misfires, Name, Queue, TimeZone
 from api_shim.cli.times import local, moment, what_follows, when
 from api_shim.client.transport import HERE
 from api_shim.schemas import Explanation, ScheduledJob
@@ -82,6 +82,7 @@ def show_scheduled(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_jso
         tell(row, "", as_json=True)
         return
     lines = {**_line(row), "why disabled": row.failure, "inputs": row.kwargs, "queue": row.queue}
+    lines |= {"missed firings": row.misfire}
     lines |= {"runs": row.total_run_count, "changed": moment(row.date_changed), "comment": row.approval_comment}
     describe(lines | {"note": row.approval_note, "description": row.description})
 
@@ -95,6 +96,7 @@ def change(
     at: At = None,
     cron: Cron = None,
     time_zone: TimeZone = None,
+    misfire: Misfires = None,
     queue: Queue = None,
     url: Url = HERE,
     insecure: Insecure = False,
@@ -104,7 +106,7 @@ def change(
 
     Example: signoff schedule change nightly --cron "0 3 * * *" -d keep=14
     """
-    if not any(option is not None for option in (pairs or None, data, name, at, cron, time_zone, queue)):
+    if not any(option is not None for option in (pairs or None, data, name, at, cron, time_zone, misfire, queue)):
         raise typer.BadParameter("Give at least one change, like --cron or -d.")
     with signed_in(url, insecure=insecure) as shim:
         inputs = read_inputs(pairs, data) if pairs or data is not None else None
@@ -114,7 +116,15 @@ def change(
             seen = shim.scheduled_job(ref)
             inputs, version = seen.kwargs | inputs, seen.approval_version
         row = shim.change(
-            ref, name=name, data=inputs, at=at, cron=cron, time_zone=time_zone, queue=queue, version=version
+            ref,
+            name=name,
+            data=inputs,
+            at=at,
+            cron=cron,
+            time_zone=time_zone,
+            misfire=misfire,
+            queue=queue,
+            version=version,
         )
     tell(row, _changed(row), as_json=as_json)
 

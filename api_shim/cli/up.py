@@ -330,6 +330,7 @@ def connected(settings: Settings, store: Store, parts: Part, internal: str) -> C
         parts=parts,
         server=this_server(settings, store),
         free_disk=settings.free_disk,
+        catch_up_limit=settings.catch_up_limit,
     )
     return Connected(
         application=application,

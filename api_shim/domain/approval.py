@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from api_shim.domain.model import Encrypted, Job, ScheduledJob, SwitchedOff
+from approval_gate.admission import Misfire
 from approval_gate.binding import NEEDS_APPROVAL, NO_CODE, Binding, bind, digest, is_of_module_alone, what_changed
 from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
@@ -19,11 +20,13 @@ def binding_of(scheduled: ScheduledJob, job: Job) -> Binding:
 
 def _bound(scheduled: ScheduledJob, job: Job, code: str) -> Binding:
     start = "immediately" if scheduled.immediate else scheduled.start_time.isoformat()
+    # What was approved by earlier versions, which knew no other, stays approved.
+    misfire = () if scheduled.misfire is Misfire.LAST else (str(scheduled.misfire),)
     return bind(
         job=job.class_path,
         code=code,
         inputs=_bound_inputs(scheduled.inputs),
-        schedule=(str(scheduled.interval), start, scheduled.crontab, scheduled.time_zone),
+        schedule=(str(scheduled.interval), start, scheduled.crontab, scheduled.time_zone, *misfire),
         queue=scheduled.queue,
     )
 

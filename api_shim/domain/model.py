@@ -22,6 +22,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from api_shim.domain.recurrence import Interval, Recurrence
 from approval_gate import policy
+from approval_gate.admission import Misfire, Overlap
 from approval_gate.binding import Binding
 from approval_gate.lifecycle import ApprovalState
 
@@ -69,6 +70,7 @@ class Job:
     has_sensitive_variables: bool = True
     approval_required: bool = False
     is_singleton: bool = False
+    overlap: Overlap = Overlap.ALLOW
     hidden: bool = False
     dryrun_default: bool = False
     read_only: bool = False
@@ -170,6 +172,9 @@ class ScheduledJob:
         run_outdated: that flow run was created before the inputs or the queue were changed; another run replaces it.
         next_look_at: when Prefect must be brought up to date again, although nothing has changed here.
         approval_off: who had switched the approval of its Job off when it was requested or changed; None if nobody.
+        misfire: what becomes of the firings that nothing could run in time.
+        missed: of a request to run what another scheduled job has missed: that one's id (``of``), how many firings
+            (``count``), and the ``first`` and the ``last`` of them, in JSON form.
     """
 
     id: UUID
@@ -212,6 +217,8 @@ class ScheduledJob:
     projected_version: int = 0
     next_look_at: datetime = NEVER
     approval_off: SwitchedOff | None = None
+    misfire: Misfire = Misfire.LAST
+    missed: Mapping[str, Json] | None = None
 
     @property
     def parameters(self) -> Mapping[str, Json]:
@@ -285,8 +292,9 @@ class JobResult:
         attempt: the process that was admitted; there is at most one.
         lease: the name of the worker with which that process ends; empty if it may outlive its worker.
         released: whether Prefect is up to date: the run exists and may start, or has been told to end.
-        cancelled_by: the name of the user who cancelled it; empty if nobody has.
+        cancelled_by: the name of the user who cancelled it, or what did; empty if nobody has.
         approval_off: who had switched the approval of its Job off when it was requested; None if nobody.
+        waits_since: since when it waits for its turn among the runs of its Job; None if it has not had to.
     """
 
     id: UUID
@@ -313,6 +321,7 @@ class JobResult:
     released: bool = False
     cancelled_by: str = ""
     approval_off: SwitchedOff | None = None
+    waits_since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

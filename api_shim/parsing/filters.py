@@ -24,6 +24,7 @@ from api_shim.domain.model import Status
 from api_shim.domain.query import Condition, Pattern, read_pattern
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.fields import read_id, truth_of
+from approval_gate.admission import Misfire
 from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Invalid
 from approval_gate.lifecycle import ApprovalState
@@ -196,6 +197,7 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
         **_fields(ID, "id"),
         **_fields(TEXT, "name", "time_zone", "queue", "description", "crontab"),
         **_fields(one_of(Interval), "interval"),
+        **_fields(one_of(Misfire), "misfire"),
         **_fields(one_of(ApprovalState), "approval_state"),
         **_fields(FLAG, "enabled"),
         **_fields(TIME, "start_time", "date_changed"),

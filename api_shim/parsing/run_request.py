@@ -6,6 +6,7 @@
 * An interval is always needed; a name unless it is ``immediately``; a start unless it is that or ``custom``.
 * A start without a zone is in the schedule's zone, which is the server's unless the schedule names one.
 * A start lies not in the past.
+* What was missed while nothing could run is made up for by the newest alone, unless ``misfire`` says otherwise.
 * A custom schedule without a start begins with the next match of its crontab.
 * In a form the request's own fields begin with an underscore; every other field is a variable.
 
@@ -36,6 +37,7 @@ from api_shim.domain.crontab import check_crontab
 from api_shim.domain.model import Job, queue_id
 from api_shim.domain.recurrence import Interval, check_start_time, check_time_zone, first_time
 from api_shim.parsing.sentences import LENIENT, NOT_A_STRING, Identified, Later, of_text, read, rule
+from approval_gate.admission import Misfire
 from approval_gate.errors import Invalid
 from flows.inputs import fault
 
@@ -61,6 +63,7 @@ class Schedule:
         start_time: the first moment at which it may fire, in UTC.
         time_zone: IANA name of the zone whose clock the schedule follows.
         crontab: for a custom one; else empty.
+        misfire: what becomes of the firings that nothing could run in time.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Schedule:
     start_time: datetime
     time_zone: str
     crontab: str = ""
+    misfire: Misfire = Misfire.LAST
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +138,14 @@ def _start(value: Any, info: Info) -> datetime | None:
 Moment = Annotated[str, Field(description="ISO 8601; without an offset it is in the time zone of the schedule.")]
 Crontab = Annotated[str, Field(description="Five fields, of a `custom` schedule: minute hour day month weekday.")]
 Zone = Annotated[str, of_text(check_time_zone), Field(description="IANA name, such as `Europe/Zurich`.")]
+MisfirePolicy = Annotated[
+    Misfire,
+    Field(
+        strict=False,
+        description="Of the firings that no worker took in time: `last` runs the newest, `skip` none, `all` each in "
+        "its turn, and `ask` makes a request for approval to run the newest.",
+    ),
+]
 Queue = Annotated[str | Identified, Field(description="A work queue of this Job, by name, by id, or by an object.")]
 OldQueue = Annotated[Queue, Field(description="The same as `job_queue`.")]
 Data = Annotated[dict[str, JsonValue], Field(description="The Job's variables, by name.")]
@@ -152,6 +164,7 @@ class RequestedSchedule(BaseModel):
     time_zone: Annotated[Zone | None, AfterValidator(lambda zone, info: zone or info.context.zone)] = None
     crontab: Annotated[str | None, PlainValidator(rule(_crontab), json_schema_input_type=Crontab | None)] = None
     start_time: Annotated[datetime | None, PlainValidator(rule(_start), json_schema_input_type=Moment | None)] = None
+    misfire: Annotated[MisfirePolicy | None, AfterValidator(lambda misfire: misfire or Misfire.LAST)] = None
 
 
 NIGHTLY: dict[str, Any] = {
@@ -183,6 +196,7 @@ class RunForm(BaseModel):
     schedule_start_time: Annotated[Any, Later(Moment)] = None
     schedule_crontab: Annotated[Any, Later(Crontab)] = None
     schedule_time_zone: Annotated[Any, Later(Zone)] = None
+    schedule_misfire: Annotated[Any, Later(MisfirePolicy)] = None
     job_queue: Annotated[Any, Later(str)] = None
     task_queue: Annotated[Any, Later(str)] = None
 

@@ -24,6 +24,7 @@ from api_shim.parsing.run_request import (
     MAX_NAME,
     Crontab,
     Data,
+    MisfirePolicy,
     Moment,
     OldQueue,
     Queue,
@@ -45,7 +46,8 @@ OWN_SENTENCES: Mapping[str, str] = {
     "extra_forbidden.kwargs": "The inputs are changed as `data`.",
 }
 NO_CRONTAB = "Only a custom schedule has a crontab."
-WHEN = frozenset({"start_time", "time_zone", "crontab"})
+TIMES = frozenset({"start_time", "time_zone", "crontab"})
+WHEN = TIMES | {"misfire"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +117,7 @@ class ScheduledJobChange(TypedDict, total=False):
     time_zone: Annotated[Zone, Given]
     crontab: Annotated[str, PlainValidator(rule(_crontab), json_schema_input_type=Crontab), Given]
     start_time: Annotated[datetime, PlainValidator(rule(_start), json_schema_input_type=Moment), Given]
+    misfire: Annotated[MisfirePolicy, Given]
     job_queue: Annotated[Any, Later(Queue), Given]
     task_queue: Annotated[Any, Later(OldQueue), Given]
     version: Annotated[Version, Given]
@@ -175,7 +178,7 @@ def read_receiver(body: object) -> str:
 
 def _timed(row: ScheduledJob, fields: dict[str, Any], now: datetime) -> dict[str, Any]:
     """Complete a change of the times."""
-    if not WHEN & fields.keys():
+    if not TIMES & fields.keys():
         return fields
     if "start_time" in fields:
         return {**fields, "immediate": False}

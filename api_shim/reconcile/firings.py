@@ -23,7 +23,7 @@ from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times, nominal_time, times_within
 from api_shim.metrics import MISSED
 from api_shim.store import Transaction
-from approval_gate.admission import SUPERSEDED
+from approval_gate.admission import SUPERSEDED, Overlap
 from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 
@@ -46,6 +46,15 @@ def ending(result: JobResult, status: Status, now: datetime) -> dict[str, Any]:
 def firing_of(scheduled: ScheduledJob, run: Run) -> datetime:
     """Return the nominal time of a run that Prefect's scheduler made; what is no firing stays as it is."""
     return nominal_time(scheduled.recurrence, run.expected_start) or run.expected_start
+
+
+def is_missed(scheduled: ScheduledJob, firing: datetime, taken: datetime) -> bool:
+    """Say whether a firing is missed that a worker takes at that time.
+
+    What was approved, enabled or changed after its time is known to be late.
+    """
+    late = taken > firing + MISSED_AFTER and firing >= scheduled.due_from
+    return late and not scheduled.immediate
 
 
 def look_after(scheduled: ScheduledJob, firing: datetime) -> datetime:
@@ -181,15 +190,29 @@ def record_missed(
     row = tx.get(ScheduledJob, id=scheduled.id, lock=True)
     if row is None or row.due_from != scheduled.due_from:
         return
+    results = missed_results(row, job, until, claimed, now, tx)
+    tx.add(*(replace(each, **ending(each, Status.REVOKED, now), traceback=SUPERSEDED) for each in results))
+    tx.change(row, recorded_until=min((until, *claimed)))
+
+
+def missed_results(
+    row: ScheduledJob, job: Job, until: datetime, claimed: Collection[datetime], now: datetime, tx: Transaction
+) -> list[JobResult]:
+    """Return what is to be recorded of the firings that ``record_missed`` is about, the newest first."""
+    owner = tx.get(User, id=row.owner_id) if row.owner_id else None
+    missed = missed_firings(row, until, claimed, tx)
+    tx.afterwards(partial(MISSED.inc, len(missed)))
+    return [replace(new_result(None, job, row, firing, owner, now), released=True) for firing in missed]
+
+
+def missed_firings(
+    row: ScheduledJob, until: datetime, claimed: Collection[datetime], tx: Transaction
+) -> list[datetime]:
+    """Return the firings up to a moment that have no record and that no worker has, the newest first."""
     since = max(row.due_from, row.recorded_until or row.due_from)
     firings = times_within(row.recurrence, since, until, MOST_RECORDED)
     taken = {at for _, at in taken_of(tx, [(row.id, firing) for firing in firings])}
-    owner = tx.get(User, id=row.owner_id) if row.owner_id else None
-    missed = [firing for firing in firings if firing not in taken and firing not in claimed]
-    results = [replace(new_result(None, job, row, firing, owner, now), released=True) for firing in missed]
-    tx.add(*(replace(each, **ending(each, Status.REVOKED, now), traceback=SUPERSEDED) for each in results))
-    tx.change(row, recorded_until=min((until, *claimed)))
-    tx.afterwards(partial(MISSED.inc, len(results)))
+    return [firing for firing in firings if firing not in taken and firing not in claimed]
 
 
 def record_catch_up(
@@ -207,6 +230,20 @@ def record_catch_up(
         return None
     tx.add(result)
     return result
+
+
+def waiting_of(job_id: UUID, tx: Transaction) -> list[JobResult]:
+    """Return the runs of a Job that have asked and wait for their turn, the longest first."""
+    pending = tx.all(JobResult, order="waits_since", job_id=job_id, status=Status.PENDING)
+    return [each for each in pending if each.waits_since is not None]
+
+
+def call_next(over: JobResult, tx: Transaction) -> None:
+    """Let the run ask again at once that waits longest for its turn, where runs of a Job queue and one is over."""
+    job = tx.get(Job, id=over.job_id) if over.job_id else None
+    if job is not None and job.overlap is Overlap.QUEUE:
+        for first in waiting_of(job.id, tx)[:1]:
+            tx.change(first, released=False)
 
 
 def cancelled(result: JobResult) -> str:

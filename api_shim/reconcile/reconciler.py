@@ -7,7 +7,8 @@
   a recurring one a run of its deployment that stands for the request and ends with the decision.
 * A recurring one has a deployment of its own with one schedule, inactive until its id is recorded, and then active
   while it may fire and no firing before its start is left that Prefect could still make.
-* Of the firings that nobody executed in time, the newest is made up for; older ones are recorded as passed over.
+* Of the firings that nobody executed in time, the newest is made up for, and older ones are recorded as passed over,
+  unless the schedule says otherwise (``missed.py``).
 * What was deleted here is removed there, also if its id was never recorded: its name is known.
 
 Several objects are followed at the same time, each by one pass at once, in whatever server of the same database. What
@@ -43,6 +44,7 @@ from api_shim.domain.model import (
     Participant,
     PendingCleanup,
     ScheduledJob,
+    Status,
 )
 from api_shim.domain.ports import ApprovalForm, DeploymentSpec, Orchestrator, Run
 from api_shim.domain.recurrence import active_from, newest_time, next_times
@@ -66,18 +68,30 @@ from api_shim.reconcile.firings import (
     firing_of,
     is_taken,
     mark_released,
+    missed_firings,
     record_catch_up,
     record_lost,
     record_missed,
     record_passed_over,
 )
+from api_shim.reconcile.missed import (
+    ask_about,
+    drop_turns,
+    has_turns,
+    next_turn,
+    record_not_run,
+    why_not_run,
+)
 from api_shim.reconcile.recovery import LONGEST_PAUSE, is_lost, pause_after, wanted_since
 from api_shim.reconcile.wake_queue import Kind
+from api_shim.settings import CATCH_UP_LIMIT
 from api_shim.store import HeldElsewhere, Store, Transaction
-from approval_gate.admission import OUTDATED, SUPERSEDED
+from approval_gate.admission import OUTDATED, SUPERSEDED, Misfire
 
 T = TypeVar("T")
 
+TURN_AFTER = timedelta(seconds=5)
+"""How long after a missed firing began it is looked whether the next one can."""
 BEFORE = timedelta(seconds=1)
 """Less than between two firings."""
 PATIENCE = 5.0
@@ -91,12 +105,20 @@ class Reconciler:
         store: what is true.
         engine: Prefect.
         clock: tells the time, aware.
+        catch_up_limit: how many missed firings of one scheduled job may wait to be made up for.
     """
 
-    def __init__(self, store: Store, engine: Orchestrator, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Orchestrator,
+        clock: Callable[[], datetime],
+        catch_up_limit: int = CATCH_UP_LIMIT,
+    ) -> None:
         self._store = store
         self._engine = engine
         self._clock = clock
+        self._catch_up_limit = catch_up_limit
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -267,6 +289,8 @@ class Reconciler:
 
     async def _recurring(self, scheduled: ScheduledJob, job: Job) -> Mapping[str, Any]:
         now = self._clock()
+        if await self._store.read(partial(has_turns, scheduled)):
+            await self._store.write(partial(drop_turns, scheduled, now))
         desired = own_deployment(scheduled, job, now)
         deployment_id = scheduled.deployment_id
         found = was = await self._engine.read_deployment(deployment_id) if deployment_id else None
@@ -310,7 +334,11 @@ class Reconciler:
         look_again = upcoming[0] + MISSED_AFTER if upcoming else NEVER
         if newest is None or newest < scheduled.due_from:
             return look_again
-        runs = [run for run in await self._engine.due_runs(deployment_id, newest) if run.by_schedule]
+        asked = await self._store.read(partial(_that_asked, scheduled.id))
+        due = await self._engine.due_runs(deployment_id, newest)
+        runs = [run for run in due if run.by_schedule and run.id not in asked]
+        if scheduled.misfire is not Misfire.LAST:
+            return min(look_again, await self._settle(scheduled, job, newest, runs, now))
         for run in runs:
             if firing_of(scheduled, run) < newest and run.waits:
                 await self._pass_over(scheduled, job, run, now)
@@ -335,6 +363,30 @@ class Reconciler:
         # In this order: a run that has ended would not be found here again, and its firing never be recorded.
         await self._store.write(partial(record_passed_over, scheduled, job, run, now))
         await self._engine.end(run.id, "CANCELLED", "Skipped", SUPERSEDED)
+
+    async def _settle(
+        self, scheduled: ScheduledJob, job: Job, newest: datetime, runs: list[Run], now: datetime
+    ) -> datetime:
+        """Do about all missed firings what the schedule says; return when to look again."""
+        going = {firing_of(scheduled, run) for run in runs if run.going}
+        missed = await self._store.read(partial(missed_firings, scheduled, newest, going))
+        for run in runs:
+            # What was ended by a hand was not missed.
+            by_hand = run.final and run.state_name != "Skipped" and not is_lost(run)
+            if by_hand and (firing := firing_of(scheduled, run)) in missed:
+                await self._store.write(partial(record_lost, scheduled, job, run, firing, now))
+        if missed and scheduled.misfire is Misfire.ASK:
+            await self._store.write(partial(ask_about, scheduled, job, newest, going, now))
+        if missed or newest > (scheduled.recorded_until or scheduled.due_from):
+            limit = self._catch_up_limit
+            await self._store.write(partial(record_not_run, scheduled, job, newest, going, limit, now))
+        for run in runs:
+            if run.waits:
+                await self._engine.end(run.id, "CANCELLED", "Skipped", why_not_run(scheduled, job))
+        turn, more = await self._store.write(partial(next_turn, scheduled))
+        if turn is not None:
+            await self.start(turn)
+        return now + TURN_AFTER if more else now + MISSED_AFTER if going else NEVER
 
     async def _catch_up(self, scheduled: ScheduledJob, job: Job, firing: datetime, now: datetime) -> None:
         result = await self._store.write(partial(record_catch_up, scheduled, job, firing, now))
@@ -366,6 +418,8 @@ class Reconciler:
             # One that a worker has taken already must not be put back: it would be started twice.
             if run is not None and run.held:
                 await self._engine.release(run_id, now, "Requested through signoff.")
+            elif result.waits_since is not None and run is not None and run.waits:
+                await self._engine.release(run_id, now, "The run before it is over.")
         return run_id
 
     async def _cancel(self, result: JobResult) -> UUID | None:
@@ -465,6 +519,12 @@ def _deployment_of(job: Job) -> UUID:
     if job.deployment_id is None:
         raise LookupError(f"{job.class_path} has no deployment yet.")
     return job.deployment_id
+
+
+def _that_asked(scheduled_id: UUID, tx: Transaction) -> set[UUID | None]:
+    """Return the runs of a scheduled job that have asked, and wait for their turn: they were not missed."""
+    pending = tx.all(JobResult, scheduled_job_id=scheduled_id, status=Status.PENDING)
+    return {result.flow_run_id for result in pending if result.waits_since is not None}
 
 
 def _starts_again(run: Run, due: datetime, now: datetime) -> bool:

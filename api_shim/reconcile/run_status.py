@@ -14,7 +14,7 @@ from uuid import UUID
 
 from api_shim.domain.model import JobResult, Status
 from api_shim.domain.ports import Orchestrator, Run
-from api_shim.reconcile.firings import cancelled, ending
+from api_shim.reconcile.firings import call_next, cancelled, ending
 from api_shim.reconcile.recovery import is_lost
 from api_shim.reconcile.wake_queue import Kind, WorkQueue
 from api_shim.store import Store, Transaction
@@ -91,6 +91,7 @@ def _learn(result_id: UUID, run: Run | None, now: datetime, tx: Transaction) -> 
     else:
         status, why = _outcome(result, run)
         tx.change(result, **ending(result, status, run.ended or now), traceback=why)
+    call_next(result, tx)
 
 
 def _outcome(result: JobResult, run: Run) -> tuple[Status, str | None]:

@@ -5,6 +5,8 @@
   a failed job result where a firing's turn was refused, a revoked one where it was passed over.
 * What goes, and what is refused, is recorded; what goes back into the queue goes there in the same transaction.
 * The audit names the account of the worker that asked.
+* Runs of a Job that may not overlap are told one after the other: the Job's row is the lock. Which wait for their turn,
+  and since when, is recorded; when one is over, the next is called. A run whose process or worker has gone is over.
 * An outcome counts only from the process that was let go, and only once.
 * The inputs of sensitive Jobs are forgotten when their run is over.
 
@@ -38,13 +40,23 @@ from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import is_firing, newest_time
 from api_shim.metrics import ADMISSIONS, LATENESS
 from api_shim.reconcile.desired_state import KEY, result_named_by, scheduled_named_by
-from api_shim.reconcile.firings import TAKEN_AHEAD, ending, firing_of, is_spent, look_after, new_result
+from api_shim.reconcile.firings import (
+    TAKEN_AHEAD,
+    call_next,
+    ending,
+    firing_of,
+    is_missed,
+    is_spent,
+    look_after,
+    new_result,
+    waiting_of,
+)
 from api_shim.services.approval_state import return_stale, return_to_queue
 from api_shim.services.authentication import actor_of
 from api_shim.services.authorization import AuthzContext, approver_of
 from api_shim.store import Store, Transaction
 from approval_gate import admission, ownership
-from approval_gate.admission import Answer, Facts, Finish, Firing, Go, Hold, Refuse, RunsAs
+from approval_gate.admission import Answer, Facts, Finish, Firing, Go, Hold, Misfire, Overlap, Refuse, RunsAs, Wait
 from approval_gate.binding import is_of_module_alone
 from approval_gate.errors import NotFound, Unavailable
 from approval_gate.lifecycle import ApprovalState
@@ -123,6 +135,7 @@ class Admissions:
                     result=storable_json(outcome.result),
                     traceback=None if outcome.traceback is None else storable_text(outcome.traceback),
                 )
+                call_next(result, tx)
 
 
 def _record(
@@ -142,9 +155,37 @@ def _record(
             _record_refusal(tx, run, request, answer, now)
             if answer.returns:
                 _return(tx, request, attempt, answer.reason, now)
-        case Finish(message=admission.SUPERSEDED):
+        case Wait(in_turn=True):
+            result = request.result or _first_result(tx, run, request, now)
+            result = tx.change(result, waits_since=result.waits_since or now)
+            if request.job.overlap is Overlap.CANCEL:
+                _cancel_older(tx, request.job, result, now)
+        case Finish(recorded=True):
             _close(tx, run, request, Status.REVOKED, answer.message, now)
+            if request.scheduled is not None and request.scheduled.one_off:
+                tx.change(request.scheduled, enabled=False, next_look_at=NEVER)
     return None
+
+
+def _cancel_older(tx: Transaction, job: Job, newer: JobResult, now: datetime) -> None:
+    """Cancel what is under way of a Job of which only the newest run goes on; what waits finds out when it asks."""
+    for each in tx.all(JobResult, order="id", lock=True, job_id=job.id, status=Status.STARTED):
+        if each.id != newer.id and not each.cancelled_by:
+            tx.record(
+                AuditEvent(
+                    at=now,
+                    act=EventType.RESULT_CANCELLED,
+                    actor_id=None,
+                    actor="",
+                    name=each.name,
+                    scheduled_job_id=each.scheduled_job_id,
+                    job_id=each.job_id,
+                    flow_run_id=each.flow_run_id,
+                    data={"status": str(each.status), "job_result": str(each.id), "newer": str(newer.id)},
+                )
+            )
+            # In words that follow "Cancelled by".
+            tx.change(each, cancelled_by=f"a newer run of {job.name}"[:150], released=False)
 
 
 def _return(tx: Transaction, request: Requested, attempt: Attempt, reason: str, now: datetime) -> None:
@@ -249,7 +290,10 @@ def _count(tx: Transaction, scheduled: ScheduledJob, due: datetime | None, now: 
     if scheduled.one_off:
         tx.change(scheduled, enabled=False, next_look_at=NEVER, **counted)
     else:
-        tx.change(scheduled, next_look_at=look_after(scheduled, due or now), **counted)
+        look = look_after(scheduled, due or now)
+        # What it has missed may be under way, and does not wait for its next firing.
+        look = min(look, scheduled.next_look_at) if scheduled.misfire is Misfire.ALL else look
+        tx.change(scheduled, next_look_at=look, **counted)
 
 
 def _record_refusal(tx: Transaction, run: Run, request: Requested, refusal: Refuse, now: datetime) -> None:
@@ -409,6 +453,7 @@ def _inputs(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) 
 
 def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt, now: datetime) -> Facts:
     result = request.result if request else None
+    under_way, has_turn = _others(tx, request) if request else ("", True)
     return Facts(
         now=now,
         requested=request is not None,
@@ -422,7 +467,10 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
         runs_as=_runs_as(tx, request) if request else None,
         job_enabled=request is not None and request.job.enabled,
         job_installed=request is not None and request.job.installed,
-        singleton_busy=request is not None and _busy(tx, request),
+        is_singleton=request is not None and request.job.is_singleton,
+        overlap=request.job.overlap if request else Overlap.ALLOW,
+        under_way=under_way,
+        has_turn=has_turn,
     )
 
 
@@ -438,15 +486,20 @@ def _is_unchanged(run: Run, request: Requested | None) -> bool:
 def _may_have_none(run: Run, request: Requested) -> bool:
     """Say whether a firing was made while its inputs were kept from Prefect, perhaps; it goes with the store's."""
     scheduled = request.scheduled
-    return run.parameters == {} and scheduled is not None and not scheduled.one_off and request.result is None
+    return run.parameters == {} and scheduled is not None and not scheduled.one_off and _is_first(request)
 
 
 def _overtaken(request: Requested) -> bool:
     """Say whether a worker may have taken this firing before its inputs were changed; it goes with the new ones."""
     scheduled, due = request.scheduled, request.due
-    if scheduled is None or scheduled.one_off or due is None or request.result is not None:
+    if scheduled is None or scheduled.one_off or due is None or not _is_first(request):
         return False
     return scheduled.created < scheduled.due_from and due < scheduled.due_from + TAKEN_AHEAD
+
+
+def _is_first(request: Requested) -> bool:
+    """Say whether a firing was not recorded before its run asked; one that waits for its turn was then."""
+    return request.result is None or request.result.waits_since is not None
 
 
 def foreseen(
@@ -474,11 +527,14 @@ def foreseen(
         unchanged=True,
         unreadable="",
         needs_approval=False,
-        firing=_firing(case.row, due, then, void=void, own=False, taken=taken),
+        firing=_firing(case.row, due, then, void=void, own=False, taken=taken, made_up=False),
         runs_as=runs_as,
         job_enabled=job.enabled,
         job_installed=job.installed,
-        singleton_busy=False,
+        is_singleton=job.is_singleton,
+        overlap=job.overlap,
+        under_way="",
+        has_turn=True,
     )
 
 
@@ -497,11 +553,14 @@ def _firing_behind(tx: Transaction, run: Run, request: Requested, attempt: Attem
     other = tx.get(JobResult, scheduled_job_id=scheduled.id, nominal_time=due)
     taken = other.flow_run_id != run.id if other is not None else is_spent(tx, scheduled, due)
     own = run.id == scheduled.flow_run_id
-    # One that a worker has taken in time is not passed over because its process took long to start.
-    seen = now if run.claimed is None else min(now, run.claimed)
+    # One that a worker has taken in time is not passed over because its process took long to start, or waited its turn.
+    waits_since = request.result.waits_since if request.result else None
+    seen = min((now, *(at for at in (run.claimed, waits_since) if at is not None)))
     job = replace(request.job, code_digest=attempt.code, module_digest=attempt.module)
     void = _approved_by_owner(tx, scheduled, request.owner) or stale(scheduled, job)
-    return _firing(scheduled, due, seen, void=void, own=own, taken=taken)
+    # What makes up for a firing was recorded before there was a run.
+    made_up = request.result is not None and not scheduled.one_off
+    return _firing(scheduled, due, seen, void=void, own=own, taken=taken, made_up=made_up)
 
 
 def _approved_by_owner(tx: Transaction, scheduled: ScheduledJob, owner: User | None) -> str:
@@ -510,7 +569,9 @@ def _approved_by_owner(tx: Transaction, scheduled: ScheduledJob, owner: User | N
     return ownership.lapse(owner.id, owner.username, scheduled.approval, approver_of(tx, scheduled))
 
 
-def _firing(scheduled: ScheduledJob, due: datetime, now: datetime, *, void: str, own: bool, taken: bool) -> Firing:
+def _firing(
+    scheduled: ScheduledJob, due: datetime, now: datetime, *, void: str, own: bool, taken: bool, made_up: bool
+) -> Firing:
     repeats = not scheduled.one_off
     return Firing(
         name=scheduled.name,
@@ -524,6 +585,9 @@ def _firing(scheduled: ScheduledJob, due: datetime, now: datetime, *, void: str,
         owed=due >= scheduled.due_from if repeats else True,
         newest=newest_time(scheduled.recurrence, now) if repeats else None,
         taken=taken,
+        misfire=scheduled.misfire,
+        missed=is_missed(scheduled, due, now),
+        made_up=made_up,
     )
 
 
@@ -550,11 +614,21 @@ def who_runs(job: Job, owner: User | None, actor: Actor | None, thing: Attribute
     return RunsAs(exists=True, active=owner.is_active, may_run=actor.may(Action.RUN, ObjectType.JOB, thing))
 
 
-def _busy(tx: Transaction, request: Requested) -> bool:
-    if not request.job.is_singleton:
-        return False
-    # The Job's row is the lock: two runs of a singleton that ask at once are told one after the other.
-    tx.get(Job, id=request.job.id, lock=True)
-    under_way = tx.all(JobResult, job_id=request.job.id, status=Status.STARTED)
-    own = request.result.id if request.result else None
-    return any(result.id != own for result in under_way)
+def _others(tx: Transaction, request: Requested) -> tuple[str, bool]:
+    """Return which other run of the Job is under way, as a sentence, and whether this one has its turn."""
+    job, own = request.job, request.result
+    free = not job.is_singleton and job.overlap is Overlap.ALLOW
+    if free or (own is not None and own.attempt is not None):
+        return "", True
+    # The Job's row is the lock: two of its runs that ask at once are told one after the other.
+    tx.get(Job, id=job.id, lock=True)
+    started = tx.all(JobResult, order="date_started", job_id=job.id, status=Status.STARTED)
+    others = [each for each in started if own is None or each.id != own.id]
+    under_way = f"the run {others[0].id} is under way." if others else ""
+    since = own.waits_since if own is not None else None
+    waiting = [each for each in waiting_of(job.id, tx) if own is None or each.id != own.id]
+    if job.overlap is not Overlap.CANCEL:
+        before = [each for each in waiting if since is None or (each.waits_since or since) < since]
+        return under_way, not before
+    newer = (each.date_started if each in others else each.waits_since for each in (*others, *waiting))
+    return under_way, since is None or not any(at is not None and at > since for at in newer)

@@ -196,7 +196,7 @@ def _deny(
     )
     tx.afterwards(partial(decided, word.lower(), now - case.row.date_changed))
     comment = f": {decision.comment}" if decision.comment else "."
-    [leftover] = delete_rows(tx, [case.row], f"{word} by {actor.username}{comment}")
+    [leftover] = delete_rows(tx, [case.row], f"{word} by {actor.username}{comment}", now)
     return replace(case.row, approval=STEPS[case.row.approval, step], enabled=False), leftover
 
 

@@ -115,5 +115,5 @@ class Retention:
         found = [row for row in tx.all(ScheduledJob, order="id", lock=True, id=ids) if not row.enabled]
         for row in found:
             tx.record(scheduled_job_event(row, EventType.DELETED, now, self._by))
-        delete_rows(tx, found, f"Deleted by {self._by.username}.")
+        delete_rows(tx, found, f"Deleted by {self._by.username}.", now)
         return len(found)

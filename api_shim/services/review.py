@@ -29,6 +29,7 @@ from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.services.authorization import KIND, AuthzContext, authorize_view, raise_if_already_decided
 from api_shim.store import Listing, Transaction
 from approval_gate import policy
+from approval_gate.admission import Misfire
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 
@@ -291,5 +292,6 @@ def circumstances(row: ScheduledJob) -> dict[str, str]:
         "Start": "as soon as it is approved" if row.immediate else f"{start:%Y-%m-%d %H:%M:%S}",
         **({"Crontab": row.crontab} if row.crontab else {}),
         "Time zone": row.time_zone,
+        **({} if row.misfire is Misfire.LAST else {"Missed runs": str(row.misfire)}),
         "Queue": row.queue,
     }

@@ -33,6 +33,7 @@ from api_shim.domain.recurrence import Interval
 from api_shim.metrics import REQUESTS, counting_refused_requests, decided
 from api_shim.parsing.run_request import NAME_TAKEN, RunRequest, Schedule, default_name, read_queue, read_schedule
 from api_shim.reconcile.desired_state import deployment_name
+from api_shim.reconcile.missed import drop_all_turns
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.authorization import check_still_active, get_authorized, versions_of
 from api_shim.services.jobs import JobCode
@@ -206,6 +207,7 @@ class Schedules:
             start_time=plan.schedule.start_time,
             time_zone=plan.schedule.time_zone,
             crontab=plan.schedule.crontab,
+            misfire=plan.schedule.misfire,
             inputs=plan.inputs,
             queue=plan.queue,
             approval=ApprovalState.PENDING if plan.waits else ApprovalState.NOT_REQUIRED,
@@ -327,17 +329,19 @@ def _deleted(actor: Actor, rows: list[ScheduledJob], now: datetime, tx: Transact
             tx.afterwards(partial(decided, "withdrawn", now - row.date_changed))
         else:
             tx.record(scheduled_job_event(row, EventType.DELETED, now, actor))
-    return delete_rows(tx, rows, f"Deleted by {actor.username}.")
+    return delete_rows(tx, rows, f"Deleted by {actor.username}.", now)
 
 
-def delete_rows(tx: Transaction, rows: list[ScheduledJob], message: str) -> list[PendingCleanup]:
+def delete_rows(tx: Transaction, rows: list[ScheduledJob], message: str, now: datetime) -> list[PendingCleanup]:
     """Remove scheduled jobs, and note what they may have left in Prefect.
 
     Args:
         tx: the transaction.
         rows: they.
         message: what their runs are ended with, for people.
+        now: the time.
     """
+    drop_all_turns([row.id for row in rows], message, now, tx)
     leftovers = [
         PendingCleanup(
             id=row.id,

@@ -98,6 +98,7 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
         },
         listed={
             "crontab": scheduled_jobs.c.crontab,
+            "misfire": scheduled_jobs.c.misfire,
             "approval_state": scheduled_jobs.c.approval,
             "approved_at": scheduled_jobs.c.approved_at,
             "date_changed": scheduled_jobs.c.date_changed,

@@ -31,6 +31,7 @@ from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import DeletedRun, JobQueue
 from api_shim.domain.recurrence import Interval
 from api_shim.store.column_types import OpenWord, Tuple, UtcTime, Word
+from approval_gate.admission import Misfire, Overlap
 from approval_gate.identity import LONGEST_NAME
 from approval_gate.lifecycle import ApprovalState
 
@@ -204,6 +205,7 @@ jobs = Table(
     flag("has_sensitive_variables"),
     flag("approval_required"),
     flag("is_singleton"),
+    Column("overlap", Word(Overlap), nullable=False),
     flag("hidden"),
     flag("dryrun_default"),
     flag("read_only"),
@@ -270,6 +272,8 @@ scheduled_jobs = Table(
     Column("projected_version", Integer, nullable=False),
     Column("next_look_at", UtcTime, nullable=False, index=True),
     json("approval_off"),
+    Column("misfire", Word(Misfire), nullable=False),
+    json("missed"),
 )
 
 job_results = Table(
@@ -299,6 +303,7 @@ job_results = Table(
     flag("released"),
     Column("cancelled_by", String(150), nullable=False),
     json("approval_off"),
+    time("waits_since", nullable=True),
     UniqueConstraint("scheduled_job_id", "nominal_time"),
     Index(None, "job_id", "date_created"),
 )

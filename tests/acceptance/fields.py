@@ -33,6 +33,7 @@ JOB: Body = {
     **dict.fromkeys(("default_job_queue", "custom_fields"), dict),
     **dict.fromkeys(("created", "last_updated"), TEXT),
     # Ours.
+    "overlap": TEXT,
     "approval_off": (dict, type(None)),
 }
 SCHEDULED_JOB: Body = {
@@ -44,6 +45,7 @@ SCHEDULED_JOB: Body = {
     **dict.fromkeys(("last_run_at", "approved_at", "approved_by_user"), type(None)),
     # Ours (contract 10).
     **dict.fromkeys(("approval_state", "approval_version", "approval_comment", "approval_note", "failure"), TEXT),
+    "misfire": TEXT,
     "expires_at": type(None),
     "approval_off": (dict, type(None)),
     "args": LIST,

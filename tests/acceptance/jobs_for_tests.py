@@ -205,6 +205,17 @@ class Alone(Job):
         return "alone"
 
 
+class InTurn(Job):
+    class Meta:
+        name = "In turn"
+        has_sensitive_variables = False
+        overlap = "queue"
+
+    def run(self) -> str:
+        time.sleep(3)
+        return "in turn"
+
+
 class Guarded(Job):
     dryrun = DryRunVar()
 
@@ -271,5 +282,19 @@ class React(JobHookReceiver):
 
 
 register_jobs(
-    Greet, Snoop, Every, Secret, Break, Complain, Sleep, Linger, Alone, Guarded, Change, Brief, Impossible, React
+    Greet,
+    Snoop,
+    Every,
+    Secret,
+    Break,
+    Complain,
+    Sleep,
+    Linger,
+    Alone,
+    InTurn,
+    Guarded,
+    Change,
+    Brief,
+    Impossible,
+    React,
 )

@@ -196,6 +196,13 @@ def test_of_a_singleton_one_run_goes_at_a_time(admin: httpx.Client) -> None:
     assert refused["traceback"] == "This job is a singleton and another run of it is under way."
 
 
+def test_runs_that_queue_go_one_after_the_other(admin: httpx.Client) -> None:
+    both = [request(admin, "In turn"), request(admin, "In turn")]
+    first, second = sorted((finished(admin, each) for each in both), key=lambda each: moment(each["date_started"]))
+    assert [each["status"]["value"] for each in (first, second)] == ["SUCCESS", "SUCCESS"]
+    assert moment(first["date_done"]) <= moment(second["date_started"])
+
+
 def test_sensitive_inputs_are_used_and_shown_nowhere(admin: httpx.Client) -> None:
     result = finished(admin, request(admin, "Keep a secret", password="hunter2"))
     assert (result["status"]["value"], result["result"]) == ("SUCCESS", 7)

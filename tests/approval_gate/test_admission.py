@@ -13,25 +13,33 @@ from hypothesis import strategies as st
 
 from approval_gate.admission import (
     ALREADY_RUN,
+    ASKS,
+    CANCEL_PAUSE,
     CHANGED,
     DISABLED,
     JOB_DISABLED,
     JOB_GONE,
+    MADE_UP,
+    MISSED,
     NEEDS_APPROVAL,
     NOT_APPROVED,
     NOT_DUE,
     NOT_OWED,
     NOT_REQUESTED,
     OUTDATED,
+    OUTRUN,
     SINGLETON,
     SUPERSEDED,
     TAKEN,
+    TURN_PAUSE,
     Answer,
     Facts,
     Finish,
     Firing,
     Go,
     Hold,
+    Misfire,
+    Overlap,
     Refuse,
     RunsAs,
     Wait,
@@ -59,6 +67,9 @@ DUE = Firing(
     owed=True,
     newest=NOW,
     taken=False,
+    misfire=Misfire.LAST,
+    missed=False,
+    made_up=False,
 )
 NOW_RUN = Facts(
     now=NOW,
@@ -73,7 +84,10 @@ NOW_RUN = Facts(
     runs_as=OWNED,
     job_enabled=True,
     job_installed=True,
-    singleton_busy=False,
+    is_singleton=False,
+    overlap=Overlap.ALLOW,
+    under_way="",
+    has_turn=True,
 )
 FIRING = replace(NOW_RUN, firing=DUE)
 
@@ -82,6 +96,7 @@ def firing(**to: Any) -> Facts:
     return replace(FIRING, firing=replace(DUE, **to))
 
 
+BUSY = "the run of noon is under way."
 LOCKED = "The inputs cannot be read."
 
 
@@ -118,7 +133,7 @@ TABLE = [
     pytest.param(replace(NOW_RUN, requested=False), Refuse(NOT_REQUESTED), id="what nobody requested is refused"),
     pytest.param(replace(FIRING, let_go=THIS), Go(), id="the same process that asks again goes"),
     pytest.param(
-        replace(firing(enabled=False, newest=NOW + HOUR), let_go=THIS, singleton_busy=True),
+        replace(firing(enabled=False, newest=NOW + HOUR), let_go=THIS, is_singleton=True, under_way=BUSY),
         Go(),
         id="the same process that asks again goes, whatever has happened since",
     ),
@@ -132,7 +147,9 @@ TABLE = [
     pytest.param(firing(on_time=False), Refuse(NOT_DUE), id="a time at which the schedule does not fire is refused"),
     pytest.param(firing(owed=False), Finish(NOT_OWED), id="a firing from before the approval is passed over"),
     pytest.param(firing(due=NOW + HOUR), Wait(NOW + HOUR), id="a firing that is early waits for its time"),
-    pytest.param(firing(newest=NOW + HOUR), Finish(SUPERSEDED), id="a firing that has a newer one is passed over"),
+    pytest.param(
+        firing(newest=NOW + HOUR), Finish(SUPERSEDED, recorded=True), id="a firing that has a newer one is passed over"
+    ),
     pytest.param(
         replace(FIRING, unchanged=False),
         Refuse(CHANGED, tampered=True),
@@ -167,7 +184,9 @@ TABLE = [
         id="an immediate run of somebody who was removed speaks of no schedule",
     ),
     pytest.param(
-        replace(FIRING, singleton_busy=True), Refuse(SINGLETON, recorded=True), id="a busy singleton is recorded"
+        replace(FIRING, is_singleton=True, under_way=BUSY),
+        Refuse(SINGLETON, recorded=True),
+        id="a busy singleton is recorded",
     ),
     pytest.param(
         replace(firing(approval=PENDING, enabled=False), unchanged=False),
@@ -180,7 +199,9 @@ TABLE = [
         id="a disabled Job is no matter before the time",
     ),
     pytest.param(
-        replace(firing(newest=NOW + HOUR), runs_as=GONE), Finish(SUPERSEDED), id="only the newest firing asks for owner"
+        replace(firing(newest=NOW + HOUR), runs_as=GONE),
+        Finish(SUPERSEDED, recorded=True),
+        id="only the newest firing asks for owner",
     ),
 ]
 
@@ -313,7 +334,9 @@ APPROVAL_TABLE = [
     ),
     # An approval that no longer fits
     pytest.param(firing(stale=CODE, due=NOW + HOUR), Wait(NOW + HOUR), id="a stale firing that is early waits"),
-    pytest.param(firing(stale=CODE, newest=NOW + HOUR), Finish(SUPERSEDED), id="a stale firing is passed over too"),
+    pytest.param(
+        firing(stale=CODE, newest=NOW + HOUR), Finish(SUPERSEDED, recorded=True), id="a stale firing is passed over too"
+    ),
     pytest.param(firing(stale=CODE, on_time=False), Refuse(NOT_DUE), id="a stale firing off the schedule is refused"),
     pytest.param(firing(stale=CODE), returned(CODE), id="a stale firing is refused, recorded, and goes back"),
     pytest.param(
@@ -384,6 +407,9 @@ FIRINGS = st.builds(
     owed=st.booleans(),
     newest=st.none() | TIMES,
     taken=st.booleans(),
+    misfire=st.sampled_from(Misfire),
+    missed=st.booleans(),
+    made_up=st.booleans(),
 )
 ALL_FACTS = st.builds(
     Facts,
@@ -399,8 +425,97 @@ ALL_FACTS = st.builds(
     runs_as=st.none() | st.builds(RunsAs, exists=st.booleans(), active=st.booleans(), may_run=st.booleans()),
     job_enabled=st.booleans(),
     job_installed=st.booleans(),
-    singleton_busy=st.booleans(),
+    is_singleton=st.booleans(),
+    overlap=st.sampled_from(Overlap),
+    under_way=st.sampled_from(["", BUSY]),
+    has_turn=st.booleans(),
 )
+
+
+def beside(overlap: Overlap, **to: Any) -> Facts:
+    return replace(FIRING, **{"overlap": overlap, "under_way": BUSY, **to})
+
+
+@pytest.mark.parametrize(
+    ("facts", "answer"),
+    [
+        pytest.param(beside(Overlap.ALLOW), Go(), id="allow: it goes beside another one"),
+        pytest.param(
+            beside(Overlap.SKIP),
+            Finish(f"Passed over, because its Job lets no two runs overlap: {BUSY}", recorded=True),
+            id="skip: it is passed over, and says for which",
+        ),
+        pytest.param(beside(Overlap.SKIP, under_way=""), Go(), id="skip: it goes when none is under way"),
+        pytest.param(beside(Overlap.QUEUE), Wait(NOW + TURN_PAUSE, in_turn=True), id="queue: it waits"),
+        pytest.param(
+            beside(Overlap.QUEUE, under_way="", has_turn=False),
+            Wait(NOW + TURN_PAUSE, in_turn=True),
+            id="queue: it waits also for those that wait longer",
+        ),
+        pytest.param(beside(Overlap.QUEUE, under_way=""), Go(), id="queue: the first that waits goes"),
+        pytest.param(
+            beside(Overlap.CANCEL), Wait(NOW + CANCEL_PAUSE, in_turn=True), id="cancel: it waits for the older to end"
+        ),
+        pytest.param(beside(Overlap.CANCEL, under_way=""), Go(), id="cancel: it goes when the older is over"),
+        pytest.param(
+            beside(Overlap.CANCEL, has_turn=False),
+            Finish(OUTRUN, recorded=True),
+            id="cancel: one that waits gives way to a newer one",
+        ),
+        pytest.param(
+            beside(Overlap.QUEUE, is_singleton=True),
+            Refuse(SINGLETON, recorded=True),
+            id="a singleton refuses, whatever it says of overlaps",
+        ),
+        pytest.param(
+            beside(Overlap.SKIP, job_enabled=False), ends(JOB_DISABLED), id="what may not run at all has no turn"
+        ),
+        pytest.param(beside(Overlap.QUEUE, let_go=THIS), Go(), id="what was let go stays let go"),
+    ],
+)
+def test_what_becomes_of_a_run_while_another_one_of_its_job_is_under_way(facts: Facts, answer: Answer) -> None:
+    assert admit(facts) == answer
+
+
+def late(misfire: Misfire, **to: Any) -> Facts:
+    return firing(**{"misfire": misfire, "missed": True, **to})
+
+
+@pytest.mark.parametrize(
+    ("facts", "answer"),
+    [
+        pytest.param(late(Misfire.LAST), Go(), id="last: the newest that was missed goes"),
+        pytest.param(
+            late(Misfire.LAST, newest=NOW + HOUR), Finish(SUPERSEDED, recorded=True), id="last: an older one does not"
+        ),
+        pytest.param(late(Misfire.SKIP), Finish(MISSED, recorded=True), id="skip: what was missed is passed over"),
+        pytest.param(firing(misfire=Misfire.SKIP), Go(), id="skip: what was not missed goes"),
+        pytest.param(
+            firing(misfire=Misfire.SKIP, newest=NOW + HOUR), Go(), id="skip: also when the next one is due already"
+        ),
+        pytest.param(
+            late(Misfire.SKIP, newest=None), Finish(MISSED, recorded=True), id="skip: the start of a one-off is missed"
+        ),
+        pytest.param(late(Misfire.SKIP, owed=False), Finish(NOT_OWED), id="skip: what is not owed is not missed"),
+        pytest.param(late(Misfire.ALL), Finish(MADE_UP), id="all: the run that came too late leaves it to another"),
+        pytest.param(
+            late(Misfire.ALL, made_up=True, newest=NOW + HOUR), Go(), id="all: the one that makes up for it goes"
+        ),
+        pytest.param(late(Misfire.ALL, newest=None), Go(), id="all: a one-off goes, however late"),
+        pytest.param(late(Misfire.ASK), Finish(MADE_UP), id="ask: a firing does not go unasked"),
+        pytest.param(firing(misfire=Misfire.ASK), Go(), id="ask: what was not missed goes"),
+        pytest.param(
+            late(Misfire.ASK, carries_request=True, newest=None),
+            Hold(ASKS, returns=True),
+            id="ask: a one-off that was missed asks",
+        ),
+        pytest.param(
+            late(Misfire.ASK, newest=None), Refuse(NOT_APPROVED), id="ask: another run of that one-off is refused"
+        ),
+    ],
+)
+def test_what_becomes_of_a_firing_that_no_worker_took_in_time(facts: Facts, answer: Answer) -> None:
+    assert admit(facts) == answer
 
 
 @given(ALL_FACTS)
@@ -415,9 +530,15 @@ def test_whatever_the_facts_only_a_sound_run_goes(facts: Facts) -> None:
         assert not facts.unreadable
         assert facts.job_enabled
         assert facts.job_installed
-        assert not facts.singleton_busy
+        assert may_overlap(facts)
         assert facts.runs_as in (None, OWNED)
         assert may_go(facts)
+
+
+def may_overlap(facts: Facts) -> bool:
+    turn = {Overlap.ALLOW: True, Overlap.SKIP: not facts.under_way}
+    alone = not facts.under_way
+    return alone if facts.is_singleton else turn.get(facts.overlap, alone and facts.has_turn)
 
 
 def may_go(facts: Facts) -> bool:
@@ -426,16 +547,24 @@ def may_go(facts: Facts) -> bool:
 
 
 def is_sound(it: Firing, now: datetime) -> bool:
-    newest = it.newest is None or it.due >= it.newest
+    newest = it.misfire is not Misfire.LAST or it.newest is None or it.due >= it.newest
     approved = it.approval in {NOT_REQUIRED, APPROVED} and not it.stale
     this = not it.taken and not it.outdated
-    return it.enabled and approved and it.on_time and it.owed and this and it.due <= now and newest
+    turn = it.on_time and it.owed and it.due <= now and newest and runs_late(it)
+    return it.enabled and approved and this and turn
+
+
+def runs_late(it: Firing) -> bool:
+    """Say whether a firing goes by what its schedule says of missed ones."""
+    once = it.newest is None
+    late = {Misfire.LAST: True, Misfire.SKIP: False, Misfire.ALL: once, Misfire.ASK: False}
+    return not it.missed or it.made_up or late[it.misfire]
 
 
 @given(ALL_FACTS)
 def test_whatever_the_facts_a_sound_run_goes(facts: Facts) -> None:
     sound = replace(facts, requested=True, let_go=None, over=False, unchanged=True, unreadable="", runs_as=OWNED)
-    sound = replace(sound, job_enabled=True, job_installed=True, singleton_busy=False)
+    sound = replace(sound, job_enabled=True, job_installed=True, is_singleton=False, under_way="", has_turn=True)
     assert (admit(sound) == Go()) is may_go(sound)
 
 
@@ -469,7 +598,8 @@ def test_only_what_carries_a_request_is_held_and_only_for_its_approval(facts: Fa
         assert facts.firing.carries_request
         assert not facts.firing.taken
         if answer.returns:
-            assert answer.reason == facts.firing.stale != ""
+            missed = facts.firing.misfire is Misfire.ASK and facts.firing.missed
+            assert answer.reason in ((facts.firing.stale or None), ASKS if missed else None)
         else:
             assert facts.firing.approval is PENDING
 
@@ -481,7 +611,7 @@ def test_only_what_could_run_and_is_stale_goes_back_to_the_queue(facts: Facts) -
         assert facts.firing is not None
         assert facts.firing.approval.lets_run
         assert facts.firing.enabled
-        assert answer.reason == facts.firing.stale == CODE
+        assert answer.reason in (ASKS, facts.firing.stale)
         if isinstance(answer, Refuse):
             assert answer.recorded
             assert not answer.ends_schedule

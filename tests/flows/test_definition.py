@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from approval_gate.admission import Overlap
 from flows.definition import LONGEST_WAIT
 from flows.job import Job
 from flows.variables import BadJob, BooleanVar, DryRunVar, StringVar
@@ -56,6 +57,7 @@ def test_meta_may_be_inherited_by_name() -> None:
         pytest.param({"job_queues": ["a", "b", "a"]}, "job_queues", ("a", "b"), id="queues, each once"),
         pytest.param({"task_queues": ("a",)}, "job_queues", ("a",), id="queues under their older name"),
         pytest.param({"is_singleton": True}, "is_singleton", True, id="a flag"),
+        pytest.param({"overlap": "queue"}, "overlap", Overlap.QUEUE, id="what becomes of runs that overlap"),
         pytest.param({"approval_expires": timedelta(days=2)}, "approval_expires", 172_800.0, id="a time to decide"),
         pytest.param({"approval_expires": timedelta(seconds=1.5)}, "approval_expires", 1.5, id="part of a second more"),
         pytest.param({"approval_expires": timedelta(seconds=1)}, "approval_expires", 1.0, id="the shortest time"),
@@ -75,6 +77,12 @@ def test_takes_settings(meta: dict[str, Any], setting: str, expected: object) ->
         *[
             pytest.param({"time_limit": value}, "Meta.time_limit must be a number of seconds", id=f"limit {value!r}")
             for value in (-1, "60", True, None, float("nan"), float("inf"))
+        ],
+        *[
+            pytest.param(
+                {"overlap": value}, "Meta.overlap must be 'allow', 'skip', 'queue' or 'cancel'", id=f"overlap {value!r}"
+            )
+            for value in ("never", "Queue", True, None)
         ],
         pytest.param({"soft_time_limit": -0.1}, "Meta.soft_time_limit must be", id="a negative soft limit"),
         *[

@@ -126,6 +126,7 @@ def schedule(
     every: str | None = None,
     cron: str | None = None,
     time_zone: str | None = None,
+    misfire: str | None = None,
     queue: str | None = None,
     idempotency_key: str | None = None,
 ) -> Operation[schemas.ScheduledJob]:
@@ -139,6 +140,8 @@ def schedule(
         every: ``hourly``, ``daily`` or ``weekly``; repeats from ``at`` on.
         cron: a crontab of five fields; without ``at`` it starts at the next match.
         time_zone: the IANA name of the time zone; by default the server's.
+        misfire: what becomes of firings that no worker took in time: ``last`` (the default) runs the newest, ``skip``
+            none, ``all`` each in its turn, and ``ask`` makes a request for approval to run the newest.
         queue: the work queue; by default the first one of the Job.
         idempotency_key: any text that you use only for this request; repeating the request with it within a day, for
             example because there was no answer, does not run the Job twice.
@@ -167,6 +170,7 @@ def schedule(
         "start_time": at,
         "crontab": cron,
         "time_zone": time_zone,
+        "misfire": misfire,
     }
     given = {field: value for field, value in asked.items() if value is not None}
     accepted = yield from _request(ref, data, given, queue, idempotency_key)

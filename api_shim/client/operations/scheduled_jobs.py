@@ -71,6 +71,7 @@ def change(
     at: datetime | str | None = None,
     cron: str | None = None,
     time_zone: str | None = None,
+    misfire: str | None = None,
     queue: str | None = None,
     version: str | None = None,
 ) -> Operation[schemas.ScheduledJob]:
@@ -84,6 +85,7 @@ def change(
         at: the start time; without an offset it is in the time zone of the scheduled job.
         cron: a crontab of five fields, for a scheduled job with a crontab.
         time_zone: the IANA name of the time zone.
+        misfire: what becomes of firings that no worker took in time: ``last``, ``skip``, ``all`` or ``ask``.
         queue: the work queue.
         version: the ``approval_version`` that you have read; with another one it is not changed.
 
@@ -109,6 +111,7 @@ def change(
         "start_time": at,
         "crontab": cron,
         "time_zone": time_zone,
+        "misfire": misfire,
         "job_queue": queue,
         "version": version,
     }

@@ -19,7 +19,7 @@ from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.web.pages.run_form import Field, Typed, as_typed, first, read_request
 
-OWN = ("name", "crontab", "start_time", "time_zone", "queue")
+OWN = ("name", "crontab", "start_time", "time_zone", "misfire", "queue")
 WAS = "was"
 """The field with the name that the form showed."""
 NAMED = {"queue": "task_queue"}
@@ -40,6 +40,7 @@ def shown(row: ScheduledJob, fields: Collection[Field]) -> Typed:
         "crontab": row.crontab,
         "start_time": "" if row.immediate else at,
         "time_zone": row.time_zone,
+        "misfire": str(row.misfire),
         "queue": row.queue,
     }
     return {**{name: [text] for name, text in own.items()}, **as_typed(fields, row.inputs)}

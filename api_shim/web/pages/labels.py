@@ -52,6 +52,7 @@ FIELDS = {
     "time_zone": "time zone",
     "queue": "queue",
     "crontab": "crontab",
+    "misfire": "missed runs",
     "name": "name",
 }
 

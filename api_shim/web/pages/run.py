@@ -19,6 +19,7 @@ from api_shim.web.errors import status_of
 from api_shim.web.pages.crontab import Preview, preview
 from api_shim.web.pages.run_form import (
     INTERVALS,
+    MISFIRES,
     NEEDED,
     Faults,
     Field,
@@ -40,6 +41,7 @@ LABELS = {
     "start_time": "Start",
     "time_zone": "Time zone",
     "crontab": "Crontab",
+    "misfire": "Missed runs",
     "queue": "Queue",
 }
 """The labels of the fields that are not variables."""
@@ -123,6 +125,7 @@ async def _show(
         preview=shown,
         intervals=[(interval, *INTERVALS[interval]) for interval in intervals],
         needing={name: " ".join(_needing(offer, name)) for name in OWN},
+        misfires=MISFIRES,
         zones=time_zones() if len(intervals) > 1 else [],
         warnings=await _warnings(here, offer),
     )

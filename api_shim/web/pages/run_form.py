@@ -20,6 +20,7 @@ from starlette.datastructures import FormData
 from api_shim.domain.model import Job
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import RunRequest
+from approval_gate.admission import Misfire
 from approval_gate.errors import UNNAMED, sentences
 
 KINDS: Mapping[str, str] = {
@@ -44,7 +45,15 @@ INTERVALS: Mapping[Interval, tuple[str, str]] = {
 }
 """The label and the help text of each schedule type."""
 
-TIMED = ("name", "start_time", "time_zone")
+MISFIRES: Mapping[Misfire, str] = {
+    Misfire.LAST: "Run the last one",
+    Misfire.SKIP: "Run none",
+    Misfire.ALL: "Run all, one after the other",
+    Misfire.ASK: "Ask for approval to run the last one",
+}
+"""What can become of missed firings, in words."""
+
+TIMED = ("name", "start_time", "time_zone", "misfire")
 NEEDED: Mapping[str, tuple[str, ...]] = {
     Interval.FUTURE: TIMED,
     Interval.HOURLY: TIMED,
@@ -183,6 +192,7 @@ def typed_at_first(fields: Iterable[Field], zone: str) -> Typed:
         **{field.name: list(field.initial) for field in fields},
         "interval": [Interval.IMMEDIATELY],
         "time_zone": [zone],
+        "misfire": [Misfire.LAST],
     }
 
 

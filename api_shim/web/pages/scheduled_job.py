@@ -25,7 +25,7 @@ from api_shim.store import Listing
 from api_shim.web.errors import status_of
 from api_shim.web.pages import edit_form, labels
 from api_shim.web.pages.run import LABELS
-from api_shim.web.pages.run_form import Faults, Field, Typed, faults_in, fields_of, first, typed_in
+from api_shim.web.pages.run_form import MISFIRES, Faults, Field, Typed, faults_in, fields_of, first, typed_in
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of, version_in
 from approval_gate import policy
 from approval_gate.constraints import Lookup, Op
@@ -127,6 +127,7 @@ async def _page(here: Visit, scheduled_id: UUID, error: GateError | None = None,
         "scheduled_job.html",
         200 if error is None else status_of(error),
         found=found,
+        misfires=MISFIRES,
         row=found.case.row,
         job=found.case.job,
         version=found.case.version,
@@ -208,5 +209,6 @@ async def _form(
         has_crontab=row.interval is Interval.CUSTOM,
         asks_again=job.approval_required or row.approval is not ApprovalState.NOT_REQUIRED,
         zones=time_zones(),
+        misfires=MISFIRES,
         inputs=_inputs(found),
     )

@@ -29,7 +29,7 @@ from approval_gate.errors import Invalid, NotFound
 from flows.inputs import storable_text
 
 SHORTEST_PERIOD = timedelta(minutes=1)
-"""Of a schedule: a run that asks sooner than that after its time has no newer one."""
+"""Of a schedule: a run that asks sooner than that after its time has no newer one, and is not missed."""
 
 router = APIRouter(prefix="/api/signoff", include_in_schema=False)
 
@@ -43,7 +43,7 @@ async def admission(request: Request, who: Speaker, use: Use) -> Response:
     if run is None:
         raise NotFound("This flow run does not exist.")
     now = use.clock()
-    if run.by_schedule and now - run.expected_start >= SHORTEST_PERIOD:
+    if now - run.expected_start >= SHORTEST_PERIOD:
         claim = await use.engine.claim(run_id)
         run = replace(run, claimed=claim.at if claim else None)
     told = {name: _text(body, name) for name in ("worker", "code", "module", "lease")}

@@ -72,6 +72,7 @@ REFUSALS = [
         {"interval": "Future"}, {"interval": ['"Future" is not a valid choice.']}, id="an interval in capitals"
     ),
     pytest.param({"interval": MEGABYTE}, {"interval": [f'"{"x" * 100}" is not a valid choice.']}, id="a huge interval"),
+    pytest.param(future(misfire="never"), {"misfire": ['"never" is not a valid choice.']}, id="an unknown misfire"),
     pytest.param(future(name=...), {"name": [NO_NAME]}, id="no name"),
     pytest.param(future(name=None), {"name": [NO_NAME]}, id="a null name"),
     pytest.param(future(name=" \t"), {"name": [NO_NAME]}, id="a blank name"),

@@ -153,6 +153,8 @@ def test_what_is_not_sent_stays(row: ScheduledJob) -> None:
             {"start_time": ["Please enter a start time between the years 1970 and 9000."]},
             id="a year too far to reckon with",
         ),
+        pytest.param(LATE, {"misfire": "never"}, {"misfire": ['"never" is not a valid choice.']}, id="no such misfire"),
+        pytest.param(LATE, {"misfire": None}, {"misfire": ["This field may not be null."]}, id="a null misfire"),
         pytest.param(LATE, {"crontab": ""}, {"crontab": [NO_CRONTAB]}, id="no crontab"),
         pytest.param(LATE, {"crontab": ["* * * * *"]}, {"crontab": [NO_CRONTAB]}, id="a list as crontab"),
         pytest.param(

@@ -1086,7 +1086,7 @@ def test_a_firing_that_a_worker_took_too_late_is_passed_over(plants: Plants) -> 
     plant.now = NOW + 2 * HOUR
     run = replace(late, claimed=plant.now)
     answer, _ = plant.admissions.ask(run, Attempt(id=uuid4(), worker="elsewhere:1", code=plant.code), plant.now)
-    assert answer == Finish(SUPERSEDED)
+    assert answer == Finish(SUPERSEDED, recorded=True)
 
 
 def test_firings_before_a_schedule_was_made_are_not_owed(plants: Plants) -> None:

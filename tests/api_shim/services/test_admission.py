@@ -435,7 +435,7 @@ def test_numbers_that_prefect_s_database_writes_differently_are_not_changes(worl
 def test_a_missed_firing_that_has_a_newer_one_is_recorded_as_revoked(world: World) -> None:
     scheduled = world.recurring()
     run = run_of(scheduled, NOW - 2 * HOUR)
-    assert world.ask(run) == Finish(SUPERSEDED)
+    assert world.ask(run) == Finish(SUPERSEDED, recorded=True)
     [result] = world.results()
     assert (result.flow_run_id, result.status, result.nominal_time) == (run.id, Status.REVOKED, NOW - 2 * HOUR)
     assert (result.traceback, result.date_done, result.attempt) == (SUPERSEDED, NOW, None)
@@ -984,7 +984,7 @@ def test_a_firing_that_goes_back_into_the_queue_is_remembered_as_returned_and_as
 def test_who_waits_and_who_has_nothing_to_do_is_not_remembered(world: World) -> None:
     scheduled = world.recurring()
     assert world.ask(run_of(scheduled, NOW + HOUR)) == Wait(NOW + HOUR)
-    assert world.ask(run_of(scheduled, NOW - HOUR)) == Finish(SUPERSEDED)
+    assert world.ask(run_of(scheduled, NOW - HOUR)) == Finish(SUPERSEDED, recorded=True)
     assert world.acts() == []
     assert [world.ask(run_of(scheduled)) for _ in range(2)] == [Go(), Finish(TAKEN)]
     assert world.acts() == [EventType.ADMITTED]

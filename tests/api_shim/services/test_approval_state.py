@@ -21,6 +21,8 @@ from api_shim.parsing.decision import Decision
 from api_shim.services.approval_state import expire, return_stale, return_to_queue
 from api_shim.services.jobs import JobCatalogue
 from api_shim.store import Store
+from approval_gate import binding
+from approval_gate.admission import Misfire
 from approval_gate.binding import NEEDS_APPROVAL
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
@@ -64,6 +66,15 @@ def returned(scheduled: ScheduledJob, reason: str, now: datetime = NOW) -> Sched
         date_changed=now,
         version=scheduled.version + 1,
     )
+
+
+def test_what_was_approved_before_misfire_could_be_chosen_stays_approved() -> None:
+    job = make_job()
+    row = make_scheduled(job, BOB)
+    when = (str(row.interval), row.start_time.isoformat(), row.crontab, row.time_zone)
+    before = binding.bind(job=job.class_path, code=binding.NO_CODE, inputs={}, schedule=when, queue=row.queue)
+    assert binding_of(row, job) == before
+    assert len({binding_of(replace(row, misfire=misfire), job)["schedule"] for misfire in Misfire}) == len(Misfire)
 
 
 class World:

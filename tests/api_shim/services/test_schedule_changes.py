@@ -22,7 +22,7 @@ from api_shim.services.approval_state import return_stale
 from api_shim.services.schedule_changes import HOW, OWNERLESS
 from api_shim.services.schedules import SENSITIVE
 from approval_gate import ownership, policy
-from approval_gate.admission import NOT_OWED, OUTDATED, Answer, Finish, Go, Refuse, Wait
+from approval_gate.admission import NOT_OWED, OUTDATED, Answer, Finish, Go, Misfire, Refuse, Wait
 from approval_gate.binding import NEEDS_APPROVAL
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Outdated, Unavailable
 from approval_gate.lifecycle import ApprovalState
@@ -149,6 +149,7 @@ FIELDS = [
     pytest.param({"job_queue": "bulk"}, {"queue": "bulk"}, id="queue"),
     pytest.param({"task_queue": "bulk"}, {"queue": "bulk"}, id="queue, by its older name"),
     pytest.param({"start_time": ONCE_ON}, {"start_time": NOW + DAY}, id="start"),
+    pytest.param({"misfire": "skip"}, {"misfire": Misfire.SKIP}, id="what becomes of missed firings"),
     pytest.param(
         {"name": "renamed", "data": OTHER, "start_time": ONCE_ON, "time_zone": "Asia/Tokyo", "job_queue": "bulk"},
         {
@@ -368,6 +369,7 @@ WHAT_WAS_APPROVED = [
     pytest.param({"crontab": "0 21 * * *"}, SCHEDULE_CHANGED, id="crontab"),
     pytest.param({"start_time": (TONIGHT + DAY).isoformat()}, SCHEDULE_CHANGED, id="start"),
     pytest.param({"time_zone": "Europe/Berlin"}, SCHEDULE_CHANGED, id="zone"),
+    pytest.param({"misfire": "all"}, SCHEDULE_CHANGED, id="what becomes of missed firings"),
     pytest.param({"job_queue": "bulk"}, QUEUE_CHANGED, id="queue"),
     pytest.param(
         {"data": OTHER, "job_queue": "bulk", "crontab": "0 21 * * *"},

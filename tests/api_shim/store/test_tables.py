@@ -42,6 +42,7 @@ from api_shim.domain.model import (
 from api_shim.domain.recurrence import Interval
 from api_shim.store import Duplicate, Store
 from api_shim.store.tables import TABLES
+from approval_gate.admission import Misfire, Overlap
 from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
@@ -69,6 +70,7 @@ def full() -> list[Any]:
         has_sensitive_variables=True,
         approval_required=True,
         is_singleton=True,
+        overlap=Overlap.QUEUE,
         hidden=True,
         dryrun_default=True,
         read_only=True,
@@ -112,6 +114,8 @@ def full() -> list[Any]:
         deployment_id=uuid4(),
         flow_run_id=uuid4(),
         next_look_at=NEVER,
+        misfire=Misfire.ASK,
+        missed=JSON,
     )
     result = make_result(
         job,
@@ -130,6 +134,7 @@ def full() -> list[Any]:
         approval=JSON,
         attempt=uuid4(),
         released=True,
+        waits_since=EXACT,
     )
     server = RunningServer(id=uuid4(), place=NASTY, process=2**22, seen=EXACT)
     return [

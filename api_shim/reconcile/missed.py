@@ -1,0 +1,237 @@
+"""What becomes of missed firings where a schedule says otherwise than that the newest runs (``Misfire``).
+
+* Each is recorded, once, as all firings are.
+* Where all are made up for, each waits as a result without a run, and begins when nothing of its scheduled job is under
+  way, the oldest first. Of those that wait only the newest so many stay; the others are recorded as passed over.
+* Where people are asked, all are recorded as passed over, and a request of its own asks whether to run the newest. It
+  has the inputs, the owner and the requester of the schedule, and nobody can approve it who could not approve that.
+  What is missed before it is decided about is asked by the same request.
+* Nothing waits of a scheduled job that is disabled, needs another decision, was changed since, or is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
+
+from api_shim.domain.approval import end_of
+from api_shim.domain.audit import EventType, scheduled_job_event
+from api_shim.domain.model import Job, JobResult, Participant, ScheduledJob, Status
+from api_shim.domain.recurrence import Interval
+from api_shim.reconcile.firings import ending, missed_firings, missed_results
+from api_shim.store import Transaction
+from approval_gate.admission import ASKED, DISABLED, MADE_UP, MISSED, NOT_APPROVED, NOT_OWED, TOO_MANY, UNASKED, Misfire
+from approval_gate.errors import Unavailable
+from approval_gate.lifecycle import ApprovalState
+
+LONGEST_NAME = 180
+"""Of a scheduled job, as far as a request about what it has missed repeats it."""
+
+
+def record_not_run(
+    scheduled: ScheduledJob,
+    job: Job,
+    until: datetime,
+    claimed: Collection[datetime],
+    limit: int,
+    now: datetime,
+    tx: Transaction,
+) -> None:
+    """Record every missed firing up to a moment: as one that waits for its turn, or as passed over.
+
+    Args:
+        scheduled: what fires.
+        job: its Job.
+        until: the newest missed firing.
+        claimed: the times of those that a worker has and that are not recorded yet.
+        limit: how many may wait for their turn.
+        now: the time.
+        tx: the transaction.
+    """
+    row = tx.get(ScheduledJob, id=scheduled.id, lock=True)
+    if row is None or (row.due_from, row.misfire) != (scheduled.due_from, scheduled.misfire):
+        return
+    tx.add(*(_recorded(row, job, each, now) for each in missed_results(row, job, until, claimed, now, tx)))
+    tx.change(row, recorded_until=min((until, *claimed)))
+    for each in _waiting(row.id, tx)[:-limit]:
+        _pass_over(each, TOO_MANY, now, tx)
+
+
+def _recorded(row: ScheduledJob, job: Job, result: JobResult, now: datetime) -> JobResult:
+    if row.misfire is not Misfire.ALL:
+        return replace(result, **ending(result, Status.REVOKED, now), traceback=why_not_run(row, job))
+    try:
+        return replace(result, inputs=dict(row.inputs))
+    except Unavailable as error:
+        return replace(result, **ending(result, Status.FAILURE, now), traceback=str(error))
+
+
+def why_not_run(row: ScheduledJob, job: Job) -> str:
+    """Return why the run that Prefect has made for a missed firing does not execute, as a sentence."""
+    match row.misfire:
+        case Misfire.ASK:
+            return UNASKED if row.hides_inputs(job) else ASKED
+        case Misfire.SKIP:
+            return MISSED
+        case _:
+            return MADE_UP
+
+
+# All, one after the other
+
+
+def next_turn(scheduled: ScheduledJob, tx: Transaction) -> tuple[UUID | None, bool]:
+    """Let the oldest missed firing begin that waits for its turn, if nothing of the scheduled job is under way.
+
+    Returns:
+        the result that is to begin, and whether there is more to come.
+    """
+    row = tx.get(ScheduledJob, id=scheduled.id, lock=True)
+    waiting = _waiting(scheduled.id, tx)
+    if row is None or not waiting:
+        return None, False
+    open_ones = tx.all(JobResult, scheduled_job_id=row.id, status=[Status.PENDING, Status.STARTED])
+    if len(open_ones) > len(waiting):
+        return None, True
+    return tx.change(waiting[0], released=False).id, True
+
+
+def has_turns(scheduled: ScheduledJob, tx: Transaction) -> bool:
+    """Say whether anything of a scheduled job waits for its turn."""
+    return tx.exists(JobResult, **_waits(scheduled.id))
+
+
+def drop_turns(scheduled: ScheduledJob, now: datetime, tx: Transaction) -> None:
+    """Record as passed over what waits for its turn and is not owed any more."""
+    row = tx.get(ScheduledJob, id=scheduled.id, lock=True)
+    if row is None:
+        return
+    why = NOT_OWED if row.may_fire else NOT_APPROVED if row.enabled else DISABLED
+    for each in _waiting(row.id, tx):
+        if not row.may_fire or each.nominal_time is None or each.nominal_time < row.due_from:
+            _pass_over(each, why, now, tx)
+
+
+def drop_all_turns(scheduled_ids: Collection[UUID], why: str, now: datetime, tx: Transaction) -> None:
+    """Record as passed over whatever of these scheduled jobs waits for its turn.
+
+    Args:
+        scheduled_ids: their ids.
+        why: the reason, as a sentence.
+        now: the time.
+        tx: the transaction.
+    """
+    for each in _waiting({*scheduled_ids}, tx):
+        _pass_over(each, why, now, tx)
+
+
+def _waiting(scheduled: UUID | set[UUID], tx: Transaction) -> list[JobResult]:
+    """Return what waits for its turn, the oldest first: it is there before anything of it is asked of Prefect."""
+    return tx.all(JobResult, order="nominal_time", lock=True, **_waits(scheduled))
+
+
+def _waits(scheduled: UUID | set[UUID]) -> dict[str, Any]:
+    return {"scheduled_job_id": scheduled, "status": Status.PENDING, "released": True, "flow_run_id": None}
+
+
+def _pass_over(result: JobResult, why: str, now: datetime, tx: Transaction) -> None:
+    tx.change(result, **ending(result, Status.REVOKED, now), traceback=why)
+
+
+# People are asked
+
+
+def ask_about(
+    scheduled: ScheduledJob, job: Job, until: datetime, claimed: Collection[datetime], now: datetime, tx: Transaction
+) -> UUID | None:
+    """Ask whether to run the newest missed firing up to a moment; before they are recorded, so that nothing is lost.
+
+    Args:
+        scheduled: what fires.
+        job: its Job.
+        until: the newest missed firing.
+        claimed: the times of those that a worker has.
+        now: the time.
+        tx: the transaction.
+
+    Returns:
+        the id of the request that asks; None if there is nothing to ask.
+    """
+    # Not locked: who locks several scheduled jobs does it in the order of their ids.
+    missed = missed_firings(scheduled, until, claimed, tx)
+    if not missed or scheduled.hides_inputs(job):
+        return None
+    asks = _open_request(scheduled, tx)
+    if asks is None:
+        return _request(scheduled, job, missed, now, tx)
+    known = asks.missed or {}
+    last = datetime.fromisoformat(known["last"])
+    fresh = [firing for firing in missed if firing > last]
+    if fresh:
+        told = {**known, "count": known["count"] + len(fresh), "last": fresh[0].isoformat()}
+        note = _question(told, asks.time_zone)
+        tx.change(asks, missed=told, approval_note=note, date_changed=now, version=asks.version + 1)
+    return asks.id
+
+
+def _open_request(scheduled: ScheduledJob, tx: Transaction) -> ScheduledJob | None:
+    which: dict[str, Any] = {"job_id": scheduled.job_id, "approval": ApprovalState.PENDING, "enabled": True}
+    of_it = (row for row in tx.all(ScheduledJob, **which) if (row.missed or {}).get("of") == str(scheduled.id))
+    found = next(of_it, None)
+    # Somebody may have decided about it a moment ago.
+    locked = tx.get(ScheduledJob, id=found.id, lock=True) if found is not None else None
+    return locked if locked is not None and locked.awaits_decision else None
+
+
+def _request(scheduled: ScheduledJob, job: Job, missed: list[datetime], now: datetime, tx: Transaction) -> UUID:
+    """Make the request that asks about these firings, the newest first; once."""
+    asks_id = uuid5(scheduled.id, f"missed until {missed[0].isoformat()}")
+    if tx.exists(ScheduledJob, id=asks_id):
+        return asks_id
+    told = {
+        "of": str(scheduled.id),
+        "count": len(missed),
+        "first": missed[-1].isoformat(),
+        "last": missed[0].isoformat(),
+    }
+    asks = ScheduledJob(
+        id=asks_id,
+        name=f"{scheduled.name[:LONGEST_NAME]}, missed {_clock(missed[-1], scheduled.time_zone)} ({str(asks_id)[:8]})",
+        job_id=scheduled.job_id,
+        owner_id=scheduled.owner_id,
+        requester_id=scheduled.requester_id,
+        interval=Interval.FUTURE,
+        start_time=now,
+        time_zone=scheduled.time_zone,
+        immediate=True,
+        inputs=scheduled.inputs,
+        queue=scheduled.queue,
+        description=scheduled.description,
+        approval=ApprovalState.PENDING,
+        approval_note=_question(told, scheduled.time_zone),
+        expires_at=end_of(job, now),
+        created=now,
+        date_changed=now,
+        due_from=now,
+        missed=told,
+    )
+    tx.add(asks)
+    # Who cannot approve the schedule cannot approve this.
+    tx.add(*(replace(each, scheduled_job_id=asks.id) for each in tx.all(Participant, scheduled_job_id=scheduled.id)))
+    tx.record(scheduled_job_event(asks, EventType.REQUESTED, now, None, reason=asks.approval_note))
+    return asks_id
+
+
+def _question(told: Mapping[str, Any], zone: str) -> str:
+    first, last = (_clock(datetime.fromisoformat(told[name]), zone) for name in ("first", "last"))
+    if told["count"] == 1:
+        return f"The firing at {last} {zone} was missed: run it?"
+    return f"{told['count']} firings between {first} and {last} {zone} were missed: run the last one?"
+
+
+def _clock(time: datetime, zone: str) -> str:
+    return f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
