@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import logging
 import os
 import pwd
@@ -22,13 +23,24 @@ import pytest
 
 from api_shim.store import Store
 from tests.api_shim.plant import Plants
-from tests.databases import INPUTS_KEY, PostgreSQL, sqlite_with_tables, statements_compiled_once
+from tests.databases import (
+    INPUTS_KEY,
+    PostgreSQL,
+    no_disk_waited_for,
+    sqlite_with_tables,
+    statements_compiled_once,
+)
 from tests.factories import NOW
 from tests.live import Live, free_port, start
+from tests.memory import folder_in_memory
 from tests.postgresql import NoPostgreSQL, postgresql_cluster
 
 hypothesis.settings.register_profile(
-    "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "busy machine",
+    # A longer search is made with a greater number.
+    max_examples=int(os.environ.get("SIGNOFF_TEST_EXAMPLES", "30")),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("busy machine")
 
@@ -58,6 +70,19 @@ def _log_of_nobody() -> None:
     ours = logging.getLogger("signoff")
     ours.propagate, ours.disabled, ours.handlers = True, False, []
     ours.setLevel(logging.NOTSET)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Do once what tests and the programs that they start would do each.
+
+    * Our code is compiled: hundreds of processes load it, and some machines let none of them keep what it compiles.
+    * The folders of tests are in memory, where there is enough: also real servers commit there without a disk.
+    """
+    if not hasattr(config, "workerinput"):
+        for package in ("flows", "approval_gate", "api_shim"):
+            compileall.compile_dir(config.rootpath / package, quiet=2)
+    if (memory := folder_in_memory()) is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -145,8 +170,8 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compiled_once() -> Iterator[None]:
-    with statements_compiled_once():
+def _cheap_databases() -> Iterator[None]:
+    with statements_compiled_once(), no_disk_waited_for():
         yield
 
 
@@ -179,9 +204,16 @@ def postgresql_url(postgresql: PostgreSQL) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked ``each_database`` once on each kind: what depends on SQL, locks or moments."""
+    if "store_url" in metafunc.fixturenames:
+        kinds = ("sqlite", "postgresql") if metafunc.definition.get_closest_marker("each_database") else ("sqlite",)
+        metafunc.parametrize("store_url", kinds, indirect=True)
+
+
+@pytest.fixture
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database with the tables, once on each kind."""
+    """The URL of a database with the tables: on SQLite, and where a test is marked ``each_database`` on PostgreSQL."""
     if request.param == "sqlite":
         return sqlite_with_tables(tmp_path / "store.db")
     url: str = request.getfixturevalue("postgresql_url")
@@ -200,7 +232,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
-    """An empty store, once on each kind of database."""
+    """An empty store, on the databases of ``store_url``."""
     with closing(Store(store_url)) as opened:
         opened.inputs_key = INPUTS_KEY
         yield opened

@@ -1,6 +1,7 @@
 """Databases for tests: what each of thousands would do anew is done once for each kind of database.
 
 * The tables are migrated once, and copied for each test.
+* SQLite waits for no disk. What survives a power cut is SQLite's own promise; the test of the pragmas holds us to it.
 * Statements are compiled once. SQLAlchemy keeps them for each engine, and each test opens an engine of its own.
 """
 
@@ -22,7 +23,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from api_shim.domain.audit import AuditHead, chain_events, fault
 from api_shim.services.audit_signing import open_store
 from api_shim.settings import Settings
-from api_shim.store import InputsKey, Store
+from api_shim.store import InputsKey, Store, database
 
 MOST_STATEMENTS = 2000
 """How many compiled statements are kept: more than ours are, fewer than tests by example make up."""
@@ -88,6 +89,15 @@ class _Statements(dict[Any, Any]):
 def _of_any_engine(key: Any) -> Any:
     dialect, *rest = key
     return (type(dialect), *rest)
+
+
+@contextmanager
+def no_disk_waited_for() -> Iterator[None]:
+    """Let SQLite return from a commit as soon as the operating system has it."""
+    kept = database.SQLITE_PRAGMAS
+    database.SQLITE_PRAGMAS = (*kept, "synchronous=OFF")
+    yield
+    database.SQLITE_PRAGMAS = kept
 
 
 @contextmanager

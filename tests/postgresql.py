@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.live import free_port
+from tests.memory import folder_in_memory
 
-MEMORY = Path("/dev/shm")
-"""Linux keeps files in memory here, where a database is made ten times as fast."""
-ROOM = 2 * 2**30
-"""Bytes that a folder in memory must have free."""
 POSTGRES_HOMES = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt/postgresql")
 HASTY = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 """For a database in which nothing has to survive a power cut."""
@@ -35,11 +32,6 @@ def _postgresql_programs() -> Path:
     return found[-1].parent
 
 
-def _fast_folder() -> Path | None:
-    """Return the folder for what need not last; None for the usual one."""
-    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM else None
-
-
 @contextmanager
 def postgresql_cluster(*, lasts: bool) -> Iterator[str]:
     """Have a PostgreSQL server for a while, and yield its URL, without a database.
@@ -51,7 +43,7 @@ def postgresql_cluster(*, lasts: bool) -> Iterator[str]:
         NoPostgreSQL: there is none here.
     """
     programs = _postgresql_programs()
-    with tempfile.TemporaryDirectory(prefix="signoff-pg-", dir=None if lasts else _fast_folder()) as folder:
+    with tempfile.TemporaryDirectory(prefix="signoff-pg-", dir=None if lasts else folder_in_memory()) as folder:
         # PostgreSQL refuses to run as root; Debian's package brings a user for it.
         is_root = os.geteuid() == 0
         if is_root:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from functools import cache
 
 from hypothesis import strategies as st
 
@@ -49,15 +50,16 @@ def crontabs(draw: st.DrawFn) -> tuple[str, list[frozenset[int]]]:
     return " ".join(texts), values
 
 
-CALENDAR = {
-    (day.month, day.day, day.isoweekday() % 7)
-    for day in (date(2000, 1, 1) + n * DAY for n in range(146_097))  # the 400 years that repeat
-}
+@cache
+def _calendar() -> frozenset[tuple[int, int, int]]:
+    """Return every month, day and weekday that come together in the 400 years that repeat."""
+    days = (date(2000, 1, 1) + n * DAY for n in range(146_097))
+    return frozenset((day.month, day.day, day.isoweekday() % 7) for day in days)
 
 
 def fires(values: list[frozenset[int]]) -> bool:
     _, _, days, months, weekdays = values
-    return any(m in months and d in days and w in weekdays for m, d, w in CALENDAR)
+    return any(m in months and d in days and w in weekdays for m, d, w in _calendar())
 
 
 def wall_matches(values: list[frozenset[int]], wall: datetime) -> bool:

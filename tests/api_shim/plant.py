@@ -37,6 +37,7 @@ from approval_gate.model import Actor
 from tests.databases import INPUTS_KEY, sqlite_with_tables
 from tests.factories import NOW, make_job, make_scheduled, make_user
 from tests.fakes import Died, FakeEngine
+from tests.memory import folder_in_memory
 
 T = TypeVar("T")
 HOUR = timedelta(hours=1)
@@ -202,7 +203,7 @@ class Plant:
     def settle(self) -> None:
         """Start anew, and go on for long enough that everything is mended."""
         self.start()
-        self.tick(7, seconds=16)
+        self.tick(4, seconds=31)
 
     async def request(self, schedule: object = None, **request: Any) -> Any:
         asked = RunRequest(**{"data": INPUTS, "schedule": schedule, **request})
@@ -374,7 +375,7 @@ class OverPlants(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = tempfile.TemporaryDirectory(dir=folder_in_memory())
         self._plants = Plants(Path(self._folder.name))
         self._number = 0
 

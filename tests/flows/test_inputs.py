@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from approval_gate.errors import Invalid, TooLarge
@@ -164,7 +164,6 @@ ANYTHING = st.recursive(
 NAMES = st.sampled_from([*MODEL.model_json_schema()["properties"], "bogus"])
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(ANYTHING | st.dictionaries(NAMES | ANY_TEXT, ANYTHING, max_size=6))
 @example({"json": "[" * 3000})
 @example({"size": 10**400})
@@ -192,7 +191,6 @@ LIKELY = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(LIKELY)
 @example({"string": "ab", "integer": 1, "choice": "r"})
 def test_likely_data_is_accepted_or_refused_the_same_way(data: dict[str, object]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from api_shim.domain.crontab import MINUTE, check_crontab, walls_after, walls_until
@@ -39,7 +39,6 @@ def brute_force(values: list[frozenset[int]], wall: datetime, step: int) -> date
         day += step * DAY
 
 
-@settings(deadline=None)
 @given(crontabs(), WALLS)
 def test_the_nearest_wall_times_are_those_that_the_fields_say(
     drawn: tuple[str, list[frozenset[int]]], wall: datetime

@@ -7,7 +7,7 @@ from itertools import pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from prefect.server.schemas.schedules import CronSchedule
 
@@ -369,7 +369,6 @@ def zoned_moments(draw: st.DrawFn) -> tuple[str, datetime]:
     return zone, change + draw(st.integers(-30 * 3600, 30 * 3600)) * SECOND
 
 
-@settings(deadline=None)
 @given(crontabs(), zoned_moments())
 def test_firings_are_the_wall_times_whose_minutes_the_fields_say(
     drawn: tuple[str, list[frozenset[int]]], zoned: tuple[str, datetime]
@@ -404,7 +403,6 @@ def may_be_left_out(zone: str, moment: datetime) -> bool:
     return clocks_changed(zone, moment) or (local.month == 3 and local.day <= 2)
 
 
-@settings(deadline=None)
 @given(RECURRENCES, MOMENTS)
 def test_prefects_generator_makes_the_next_times(r: Recurrence, moment: datetime) -> None:
     spec, start = cron_spec(r), max(moment, r.start_time)
@@ -419,7 +417,6 @@ def test_prefects_generator_makes_the_next_times(r: Recurrence, moment: datetime
     assert all(may_be_left_out(spec.timezone, each) for each in set(firings) - set(known))
 
 
-@settings(deadline=None)
 @given(RECURRENCES, MOMENTS)
 def test_newest_next_and_is_firing_agree(r: Recurrence, moment: datetime) -> None:
     newest, upcoming = newest_time(r, moment), next_times(r, moment, 4)
@@ -436,7 +433,6 @@ def test_newest_next_and_is_firing_agree(r: Recurrence, moment: datetime) -> Non
         assert next_times(r, newest, 1) == upcoming[:1]
 
 
-@settings(deadline=None)
 @given(RECURRENCES)
 def test_a_schedule_switched_on_in_time_makes_nothing_before_its_start(r: Recurrence) -> None:
     first = next_times(r, LONG_AGO, 1)[0]

@@ -291,6 +291,7 @@ def test_a_firing_is_taken_by_a_run_of_that_schedule_and_time_alone(world: World
     assert [world.write(lambda tx, of=of, at=at: is_taken(tx, of, at)) for of, at in taken] == [True, False, False]
 
 
+@pytest.mark.each_database
 def test_of_those_who_record_one_firing_at_once_exactly_one_does(world: World) -> None:
     row = world.scheduled()
     barrier = threading.Barrier(4)

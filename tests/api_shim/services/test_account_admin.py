@@ -169,6 +169,7 @@ def test_who_is_in_a_group(admin: Admin) -> None:
     assert len(admin.users()) == 2
 
 
+@pytest.mark.each_database
 def test_two_can_put_somebody_into_a_group_at_once(admin: Admin) -> None:
     admin.add_user("alice", NOW)
     admin.add_group("ops", NOW)
@@ -186,6 +187,7 @@ def test_refuses_group_names_that_cannot_be_listed(few: Admin, name: str) -> Non
 # Permissions
 
 
+@pytest.mark.each_database
 def test_a_permission_reaches_users_and_members_until_it_is_removed(admin: Admin) -> None:
     for name in ("alice", "bob", "carol"):
         admin.add_user(name, NOW)
@@ -403,6 +405,7 @@ def test_who_administers_is_named_as_no_account_can_be() -> None:
 
 
 @pytest.mark.parametrize("door", ["the command line twice", "both doors"])
+@pytest.mark.each_database
 def test_of_two_superusers_who_are_deactivated_at_once_one_remains(admin: Admin, door: str) -> None:
     names, start = ("root", "second"), Barrier(2)
     roots = [admin.add_user(name, NOW, superuser=True) for name in names]

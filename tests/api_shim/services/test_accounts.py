@@ -387,6 +387,7 @@ def test_a_token_is_changed_and_keeps_its_key(place: Place) -> None:
     assert place.change(place.actor("bob"), TOKEN, token, {"expires": None}).expires is None
 
 
+@pytest.mark.each_database
 def test_a_permission_is_changed_with_those_whom_it_reaches(place: Place) -> None:
     sees = place.things[PERMISSION]
     after = place.change(place.actor("root"), PERMISSION, "see", CHANGES[PERMISSION])
@@ -416,6 +417,7 @@ def test_what_is_as_it_was_is_not_remembered(few: Place, kind: ObjectType) -> No
 # Removing
 
 
+@pytest.mark.each_database
 def test_a_user_is_removed_with_their_tokens_and_leaves_their_schedules_behind(place: Place) -> None:
     bob, job = place.things[USER], make_job()
     scheduled = make_scheduled(job, bob)
@@ -634,6 +636,7 @@ def test_everybody_may_name_themselves(few: Place) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.each_database
 def test_of_two_who_take_a_name_at_once_one_is_told_that_it_is_taken(place: Place, kind: ObjectType) -> None:
     root, start = place.actor("root"), Barrier(2)
 
@@ -740,6 +743,7 @@ def test_the_last_superuser_can_be_renamed_and_others_can_go(few: Place) -> None
 
 
 @pytest.mark.parametrize("what", ["themselves", "each other"])
+@pytest.mark.each_database
 def test_of_two_superusers_who_end_it_at_once_one_remains(place: Place, what: str) -> None:
     place.identity.add_user("second", NOW, superuser=True)
     names, start = ("root", "second"), Barrier(2)
@@ -870,7 +874,7 @@ def superusers(place: Place) -> list[User]:
     return [user for user in place.identity.users() if user.is_superuser]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(KINDS),
     action=st.sampled_from([ADD, CHANGE, DELETE]),

@@ -1,4 +1,4 @@
-"""Runs that ask and tell, over both databases: each executes once, as requested and as approved.
+"""Runs that ask and tell, at once on both databases: each executes once, as requested and as approved.
 
 What is refused changes nothing, or goes back into the queue; all of it is remembered, once.
 """
@@ -310,6 +310,7 @@ def at_once(ask: Callable[[int], Answer], number: int = 4) -> list[Answer]:
         return list(pool.map(asks, range(number)))
 
 
+@pytest.mark.each_database
 def test_of_the_processes_of_one_firing_s_run_that_ask_at_once_exactly_one_goes(world: World) -> None:
     scheduled = world.recurring()
     run = run_of(scheduled)
@@ -318,12 +319,14 @@ def test_of_the_processes_of_one_firing_s_run_that_ask_at_once_exactly_one_goes(
     assert world.now(scheduled).total_run_count == 1
 
 
+@pytest.mark.each_database
 def test_of_the_processes_of_one_requested_run_that_ask_at_once_exactly_one_goes(world: World) -> None:
     run = make_run(id=world.requested().id)
     answers = at_once(lambda _index: world.ask(run))
     assert sorted(answers, key=str) == [Go(), *3 * [Refuse(ALREADY_RUN)]]
 
 
+@pytest.mark.each_database
 def test_of_the_processes_of_one_event_s_run_that_ask_at_once_exactly_one_goes(store: Store) -> None:
     world = World(store, is_job_hook_receiver=True)
     run = make_run(deployment_id=world.job.deployment_id)
@@ -331,6 +334,7 @@ def test_of_the_processes_of_one_event_s_run_that_ask_at_once_exactly_one_goes(s
     assert sorted(answers, key=str) == [Go(), *3 * [Refuse(ALREADY_RUN)]]
 
 
+@pytest.mark.each_database
 def test_one_process_that_asks_again_while_it_is_being_answered_goes(world: World) -> None:
     scheduled, attempt = world.recurring(), uuid4()
     run = run_of(scheduled)
@@ -338,6 +342,7 @@ def test_one_process_that_asks_again_while_it_is_being_answered_goes(world: Worl
     assert world.now(scheduled).total_run_count == 1
 
 
+@pytest.mark.each_database
 def test_of_the_runs_of_one_firing_that_ask_at_once_exactly_one_goes(world: World) -> None:
     scheduled = world.recurring()
     runs = [run_of(scheduled) for _ in range(4)]
@@ -346,6 +351,7 @@ def test_of_the_runs_of_one_firing_that_ask_at_once_exactly_one_goes(world: Worl
     assert len(world.results()) == world.now(scheduled).total_run_count == 1
 
 
+@pytest.mark.each_database
 def test_of_the_runs_of_a_singleton_that_ask_at_once_exactly_one_goes(store: Store) -> None:
     world = World(store, is_singleton=True)
     runs = [make_run(id=world.requested().id) for _ in range(4)]
@@ -782,6 +788,7 @@ def test_a_worker_without_the_code_executes_nothing_that_was_approved(store: Sto
     assert world.now(world.job).code_digest == OLD
 
 
+@pytest.mark.each_database
 def test_of_the_processes_with_other_code_that_ask_at_once_one_puts_the_request_back(store: Store) -> None:
     world = World(store, code_digest=OLD)
     scheduled = world.approve(world.one_off(approval=ApprovalState.PENDING))
@@ -990,6 +997,7 @@ def test_who_waits_and_who_has_nothing_to_do_is_not_remembered(world: World) -> 
     assert world.acts() == [EventType.ADMITTED]
 
 
+@pytest.mark.each_database
 def test_of_the_processes_that_ask_at_once_one_is_remembered_as_let_go_and_the_others_as_refused(world: World) -> None:
     run = run_of(world.recurring())
     at_once(lambda _index: world.ask(run))

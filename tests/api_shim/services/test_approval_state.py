@@ -298,6 +298,7 @@ def test_what_was_decided_stays_remembered(world: World) -> None:
 # When its Job changes
 
 
+@pytest.mark.each_database
 def test_of_a_job_that_changes_exactly_what_may_no_longer_run_goes_back(world: World) -> None:
     went, fits = world.approved(), world.approved()
     waits, ended, free = (
@@ -457,6 +458,7 @@ def test_what_was_deleted_does_not_expire(world: World) -> None:
     assert world.events() == []
 
 
+@pytest.mark.each_database
 def test_what_expires_at_once_for_several_expires_once(world: World) -> None:
     row = world.scheduled(approval=ApprovalState.PENDING, expires_at=NOW)
     barrier = threading.Barrier(4)

@@ -73,6 +73,7 @@ def test_the_newest_come_first(store: Store, limit: int, names: str) -> None:
     assert "".join(event.name for event in AuditTrail(store).newest(limit)) == names
 
 
+@pytest.mark.each_database
 def test_what_is_recorded_while_somebody_reads_is_read_too_and_waits_for_nobody(store: Store) -> None:
     record(store, "a", "b", "c")
     events = AuditTrail(store).events()
@@ -127,6 +128,7 @@ LAST = "The last event is not what was recorded."
         ),
     ],
 )
+@pytest.mark.each_database
 def test_what_somebody_did_to_it_is_told(store: Store, store_url: str, statement: str, sentence: str) -> None:
     record(store, *"abcde")
     assert AuditTrail(store).verify().count == 5

@@ -117,6 +117,7 @@ def may(actor: Actor) -> set[str]:
     return {str(action) for action in Action if actor.may(action, ObjectType.JOB)}
 
 
+@pytest.mark.each_database
 def test_permissions_add_up_from_the_user_and_their_groups_and_no_others(store: Store) -> None:
     alice, bob = make_user("alice"), make_user("bob")
     ours, more, theirs = (Group(id=uuid4(), name=name) for name in ("ours", "more", "theirs"))

@@ -230,6 +230,7 @@ def finds(request: policy.RequestFacts) -> Verdict:
 
 
 @pytest.mark.parametrize("action", [Action.VIEW, Action.CHANGE, Action.DELETE])
+@pytest.mark.each_database
 def test_it_is_found_by_its_fields_and_judged(world: World, action: Action) -> None:
     row = world.scheduled()
     assert world.judged(action, finds, id=row.id).row == row

@@ -53,6 +53,7 @@ def test_an_empty_store_has_nothing_waiting(store: Store, clock: Clock) -> None:
     assert Asking(store, clock).read() == NOTHING
 
 
+@pytest.mark.each_database
 def test_what_waits_is_counted_and_what_is_over_is_not(store: Store, clock: Clock) -> None:
     user, job = make_user(), make_job(version=2, projected_version=1)
     level = {"version": 1, "projected_version": 1}

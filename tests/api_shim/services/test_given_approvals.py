@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from api_shim.services.authentication import actor_of
 from api_shim.services.given_approvals import Approvals
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
-from tests.api_shim.plant import HOUR, Plant, Plants, opened_plant
+from tests.api_shim.plant import HOUR, Plant, Plants
 from tests.api_shim.services.test_approvals import (
     APPROVAL,
     AT_ONCE,
@@ -78,13 +78,7 @@ class Office:
 
 
 @pytest.fixture
-def office(store_url: str) -> Iterator[Office]:
-    yield from map(Office, opened_plant(store_url, **APPROVAL))
-
-
-@pytest.fixture
-def few(plants: Plants) -> Office:
-    """One on SQLite, where the database makes no difference."""
+def office(plants: Plants) -> Office:
     return Office(plants.ready(**APPROVAL))
 
 
@@ -116,13 +110,13 @@ LOSSES: list[Any] = [
 
 @pytest.mark.parametrize("lose", LOSSES)
 def test_what_somebody_approved_stands_when_they_may_approve_no_longer_and_is_told(
-    few: Office, lose: Callable[[Office], Approvals]
+    office: Office, lose: Callable[[Office], Approvals]
 ) -> None:
-    few.approved(HOURLY)
-    few.approved(LATER)
-    asked(few.plant, {**HOURLY, "name": "waits"})
-    assert names(lose(few)) == (["often", "once"], [])
-    assert few.states() == {"often": APPROVED, "once": APPROVED, "waits": PENDING}
+    office.approved(HOURLY)
+    office.approved(LATER)
+    asked(office.plant, {**HOURLY, "name": "waits"})
+    assert names(lose(office)) == (["often", "once"], [])
+    assert office.states() == {"often": APPROVED, "once": APPROVED, "waits": PENDING}
 
 
 @pytest.mark.parametrize(
@@ -137,17 +131,17 @@ def test_what_somebody_approved_stands_when_they_may_approve_no_longer_and_is_to
                      id="they may for another reason"),
     ],
 )  # fmt: skip
-def test_nothing_is_told_while_they_may_approve(few: Office, change: Callable[[Office], Approvals]) -> None:
-    few.approved(HOURLY)
-    assert names(change(few)) == ([], [])
+def test_nothing_is_told_while_they_may_approve(office: Office, change: Callable[[Office], Approvals]) -> None:
+    office.approved(HOURLY)
+    assert names(change(office)) == ([], [])
 
 
-def test_only_what_the_caller_may_view_is_told_and_all_is_revoked(few: Office) -> None:
-    few.approved(HOURLY)
-    clerk = person(few.plant, "clerk", may(USER, Action.VIEW, Action.CHANGE))
+def test_only_what_the_caller_may_view_is_told_and_all_is_revoked(office: Office) -> None:
+    office.approved(HOURLY)
+    clerk = person(office.plant, "clerk", may(USER, Action.VIEW, Action.CHANGE))
     deactivated = {"is_active": False, "revoke_approvals": True}
-    assert names(few.change(USER, "bob", deactivated, clerk)) == ([], [])
-    assert few.states() == {"often": PENDING}
+    assert names(office.change(USER, "bob", deactivated, clerk)) == ([], [])
+    assert office.states() == {"often": PENDING}
 
 
 REVOCATIONS = [
@@ -187,29 +181,32 @@ def test_what_they_approved_waits_again_if_that_is_wanted(
     assert {row.scheduled_job_id for row in office.plant.results().values()} <= {by_carol.id}, "it does not run"
 
 
-def test_what_was_revoked_is_approved_again_by_another(few: Office) -> None:
-    row = few.approved(HOURLY)
-    few.remove(USER, "bob", revoke_approvals=True)
-    assert decide(few.plant, "approve", few.actor("carol"), row, version=shown(few.plant, row)).approved_by == "carol"
+def test_what_was_revoked_is_approved_again_by_another(office: Office) -> None:
+    row = office.approved(HOURLY)
+    office.remove(USER, "bob", revoke_approvals=True)
+    assert (
+        decide(office.plant, "approve", office.actor("carol"), row, version=shown(office.plant, row)).approved_by
+        == "carol"
+    )
 
 
-def test_what_has_run_for_good_keeps_its_approval(few: Office) -> None:
-    few.approved(AT_ONCE)
-    few.plant.work_off()
-    [row] = few.plant.all(ScheduledJob)
+def test_what_has_run_for_good_keeps_its_approval(office: Office) -> None:
+    office.approved(AT_ONCE)
+    office.plant.work_off()
+    [row] = office.plant.all(ScheduledJob)
     assert row.is_spent
-    assert names(few.remove(USER, "bob", revoke_approvals=True)) == ([], [])
-    assert few.states() == {"urgent": APPROVED}
+    assert names(office.remove(USER, "bob", revoke_approvals=True)) == ([], [])
+    assert office.states() == {"urgent": APPROVED}
 
 
 @pytest.mark.parametrize("revokes", [False, True])
-def test_what_would_become_of_them_is_foreseen_and_nothing_changes(few: Office, revokes: bool) -> None:
-    few.approved(HOURLY)
-    before = (few.plant.all(ScheduledJob), events(few.plant), few.plant.all(Permission))
-    foreseen = few.admin.remove_user("bob", few.plant.now, revoke_approvals=revokes, dry_run=True)
-    assert (few.plant.all(ScheduledJob), events(few.plant), few.plant.all(Permission)) == before
+def test_what_would_become_of_them_is_foreseen_and_nothing_changes(office: Office, revokes: bool) -> None:
+    office.approved(HOURLY)
+    before = (office.plant.all(ScheduledJob), events(office.plant), office.plant.all(Permission))
+    foreseen = office.admin.remove_user("bob", office.plant.now, revoke_approvals=revokes, dry_run=True)
+    assert (office.plant.all(ScheduledJob), events(office.plant), office.plant.all(Permission)) == before
     assert foreseen.left == []
     assert names(foreseen.approvals) == (([], ["often"]) if revokes else (["often"], []))
-    assert names(few.admin.remove_user("bob", few.plant.now, revoke_approvals=revokes).approvals) == names(
+    assert names(office.admin.remove_user("bob", office.plant.now, revoke_approvals=revokes).approvals) == names(
         foreseen.approvals
     )

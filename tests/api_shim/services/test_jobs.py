@@ -62,6 +62,7 @@ def change(catalogue: JobCatalogue, job: Job, body: object, actor: Actor = ADMIN
 # What the start finds
 
 
+@pytest.mark.each_database
 def test_a_new_job_is_recorded_disabled_with_all_that_its_code_says(catalogue: JobCatalogue) -> None:
     code = BackUp.definition()
     (job,) = recorded(catalogue, code).values()
@@ -171,6 +172,7 @@ def test_no_job_is_gone_because_all_servers_stood_still(store: Store, clock: Clo
     assert installed(two) == {"A": True, "B": True}
 
 
+@pytest.mark.each_database
 def test_a_job_is_gone_when_no_server_that_has_it_was_heard_of_for_a_while(store: Store, clock: Clock) -> None:
     one, two = started(store, clock, server(), A), started(store, clock, server(), B)
     for minutes, gone in ((15, False), (1, True)):
@@ -245,6 +247,7 @@ def test_what_is_told_every_minute_changes_nothing_of_a_job(store: Store, clock:
     assert two.jobs() == before
 
 
+@pytest.mark.each_database
 def test_a_job_that_is_renamed_is_the_same_job(catalogue: JobCatalogue) -> None:
     (before,) = recorded(catalogue, definition("Old name")).values()
     (after,) = recorded(catalogue, definition("New name")).values()

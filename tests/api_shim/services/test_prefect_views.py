@@ -140,6 +140,7 @@ def test_a_run_with_a_result_is_viewed_by_who_may_view_that(world: World) -> Non
     assert asyncio.run(world.views.views_run(actor, requested.flow_run_id)) is False
 
 
+@pytest.mark.each_database
 def test_the_events_of_what_a_user_may_view(world: World) -> None:
     run, row, deployment = world.results["A"].flow_run_id, world.recurring["A"].id, world.jobs["A"].deployment_id
     ours = {f"prefect.flow-run.{run}", f"signoff.scheduled-job.{row}", f"prefect.deployment.{deployment}"}
@@ -149,6 +150,7 @@ def test_the_events_of_what_a_user_may_view(world: World) -> None:
     assert asyncio.run(world.views.resources(viewer(), asked)) == set()
 
 
+@pytest.mark.each_database
 def test_the_newest_are_named_where_there_are_too_many(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefect_views, "MOST", 1)
     newest = world.results["A"].date_created.replace(year=2027)

@@ -55,6 +55,7 @@ def gone(path: str) -> None:
     Path(path).unlink()
 
 
+@pytest.mark.each_database
 def test_a_server_that_lacks_nothing_is_ready(store: Store, clock: Clock) -> None:
     assert Server(store, clock).checks() == WELL
 

@@ -57,6 +57,7 @@ def test_behind_a_run_that_was_requested_stands_its_result(world: World) -> None
     )
 
 
+@pytest.mark.each_database
 def test_behind_a_firing_stands_its_scheduled_job_with_its_time(world: World) -> None:
     row = world.recurring()
     assert found(world, run_of(row, NOW + HOUR)) == Requested(

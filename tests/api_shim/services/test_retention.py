@@ -81,6 +81,7 @@ def test_which_scheduled_jobs_go(store: Store, to: dict[str, Any], goes: bool) -
     assert kept(store, user, job, make_scheduled(job, user, **HAD | to)) == Amount(schedules=int(goes))
 
 
+@pytest.mark.each_database
 def test_a_scheduled_job_goes_with_its_result_and_not_before_it(store: Store) -> None:
     user, job = make_user(), make_job()
     both, one = (make_scheduled(job, user, **HAD) for _ in range(2))
@@ -91,6 +92,7 @@ def test_a_scheduled_job_goes_with_its_result_and_not_before_it(store: Store) ->
         assert (tx.all(ScheduledJob), tx.all(JobResult)) == ([one], [lately])
 
 
+@pytest.mark.each_database
 def test_it_goes_in_batches_that_are_told_and_recorded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 2)
     user, job = make_user(), make_job()

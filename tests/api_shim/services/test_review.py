@@ -122,6 +122,7 @@ def test_requests_of_other_jobs_do_not_count(scene: Scene) -> None:
     assert scene.seen().earlier is None
 
 
+@pytest.mark.each_database
 def test_one_in_the_queue_again_is_compared_with_its_own_last_run_that_was_approved(scene: Scene) -> None:
     scene.approved("another", {}, HOUR)
     approval = {"by": "carol", "at": NOW.isoformat(), "comment": ""}

@@ -103,6 +103,7 @@ REFUSED: dict[tuple[str | None, bool], str] = {
 """Who may not speak for a run, and what they are told; by whether the run has a credential."""
 
 
+@pytest.mark.each_database
 def test_nobody_else_speaks_for_a_run_and_who_tries_is_recorded(stage: Stage) -> None:
     stage.take(uuid4())
     for (who, keyed), told in REFUSED.items():

@@ -42,6 +42,7 @@ def test_silence_while_nobody_could_tell_says_nothing() -> None:
     assert ME.has_gone(other, NOW, back - timedelta(minutes=1))
 
 
+@pytest.mark.each_database
 def test_who_has_gone_is_forgotten_and_what_the_others_have_is_known(store: Store) -> None:
     jobs = [make_job() for _ in range(3)]
     with store.transaction() as tx:

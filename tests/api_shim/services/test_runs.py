@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +14,7 @@ from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.store import Duplicate, Transaction
 from approval_gate.admission import NOT_REQUESTED, Go, Refuse
 from approval_gate.errors import Unavailable
-from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants, opened_plant
+from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants
 from tests.factories import NOW, make_result
 from tests.live import PATIENCE
 
@@ -99,9 +98,8 @@ def test_a_job_that_prefect_does_not_know_yet_starts_when_it_does(plants: Plants
 
 
 @pytest.fixture
-def plant(store_url: str) -> Iterator[Plant]:
-    """A plant on each kind of database."""
-    yield from opened_plant(store_url)
+def plant(plants: Plants) -> Plant:
+    return plants.ready()
 
 
 def test_what_else_is_written_is_written_with_the_result(plant: Plant) -> None:
@@ -138,7 +136,7 @@ def test_the_same_request_twice_is_two_runs(plants: Plants) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before its effect", "after its effect"])
-@pytest.mark.parametrize("call", ["create_run", "create_deployment", "prepare", "read_deployment"])
+@pytest.mark.parametrize("call", ["create_run", "create_deployment"])
 @pytest.mark.parametrize("schedule", [None, LATER], ids=["now", "later"])
 def test_what_is_accepted_while_prefect_fails_is_one_run_when_it_is_back(
     plants: Plants, call: str, after: bool, schedule: Any

@@ -65,6 +65,7 @@ DAY = timedelta(days=1)
 NIGHTLY = {"interval": "custom", "name": "nightly", "crontab": "0 20 * * *"}
 OTHER = {"count": 3}
 TONIGHT = datetime(2026, 5, 4, 20, tzinfo=UTC)
+ONCE_TONIGHT = {**LATER, "start_time": TONIGHT.isoformat()}
 START = "Please enter a valid date and time greater than or equal to the current date and time."
 NAME_TAKEN = "A scheduled job with this name already exists."
 PENDING, APPROVED, NOT_REQUIRED = ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.NOT_REQUIRED
@@ -164,7 +165,7 @@ FIELDS = [
 ]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", SCHEDULES[:2])
 @pytest.mark.parametrize(("body", "to"), FIELDS)
 def test_what_is_changed_is_kept_remembered_and_followed(
     plants: Plants, schedule: Any, body: dict[str, Any], to: dict[str, Any]
@@ -206,7 +207,7 @@ def test_a_crontab_and_a_zone_change_the_firings_from_now_on(plants: Plants) -> 
     plant.check_in_line()
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", SCHEDULES[:2])
 def test_what_a_person_disables_and_enables_is_their_act_and_followed(plants: Plants, schedule: Any) -> None:
     plant = ready(plants)
     row = asked(plant, schedule)
@@ -365,13 +366,14 @@ INPUTS_CHANGED = "The inputs changed after bob approved it."
 SCHEDULE_CHANGED = "The schedule changed after bob approved it."
 QUEUE_CHANGED = "The queue changed after bob approved it."
 WHAT_WAS_APPROVED = [
-    pytest.param({"data": OTHER}, INPUTS_CHANGED, id="inputs"),
-    pytest.param({"crontab": "0 21 * * *"}, SCHEDULE_CHANGED, id="crontab"),
-    pytest.param({"start_time": (TONIGHT + DAY).isoformat()}, SCHEDULE_CHANGED, id="start"),
-    pytest.param({"time_zone": "Europe/Berlin"}, SCHEDULE_CHANGED, id="zone"),
-    pytest.param({"misfire": "all"}, SCHEDULE_CHANGED, id="what becomes of missed firings"),
-    pytest.param({"job_queue": "bulk"}, QUEUE_CHANGED, id="queue"),
+    pytest.param(ONCE_TONIGHT, {"data": OTHER}, INPUTS_CHANGED, id="inputs"),
+    pytest.param(NIGHTLY, {"crontab": "0 21 * * *"}, SCHEDULE_CHANGED, id="crontab"),
+    pytest.param(ONCE_TONIGHT, {"start_time": (TONIGHT + DAY).isoformat()}, SCHEDULE_CHANGED, id="start"),
+    pytest.param(NIGHTLY, {"time_zone": "Europe/Berlin"}, SCHEDULE_CHANGED, id="zone"),
+    pytest.param(NIGHTLY, {"misfire": "all"}, SCHEDULE_CHANGED, id="what becomes of missed firings"),
+    pytest.param(NIGHTLY, {"job_queue": "bulk"}, QUEUE_CHANGED, id="queue"),
     pytest.param(
+        NIGHTLY,
         {"data": OTHER, "job_queue": "bulk", "crontab": "0 21 * * *"},
         "The inputs, the schedule and the queue changed after bob approved it.",
         id="all of it",
@@ -379,16 +381,12 @@ WHAT_WAS_APPROVED = [
 ]
 
 
-@pytest.mark.parametrize("schedule", [NIGHTLY, {**LATER, "start_time": TONIGHT.isoformat()}], ids=["nightly", "once"])
-@pytest.mark.parametrize(("body", "reason"), WHAT_WAS_APPROVED)
+@pytest.mark.parametrize(("schedule", "body", "reason"), WHAT_WAS_APPROVED)
 def test_a_change_of_what_was_approved_asks_again_and_nothing_runs_until_another_person_has_decided(
     plants: Plants, schedule: Any, body: dict[str, Any], reason: str
 ) -> None:
     plant = ready(plants, **APPROVAL)
     row = approved(plant, schedule)
-    if row.one_off and "crontab" in body:
-        body = {**body, "start_time": (TONIGHT + HOUR).isoformat()}
-        del body["crontab"]
     who = plant.actor if "data" in body else editor(plant)
     made = run_of(plant, row) if row.one_off else plant.engine.make_firing(plant.own_id(), TONIGHT)
     plant.engine.set_state(made.id, "PENDING", "Pending")
@@ -426,10 +424,9 @@ def test_a_change_of_what_was_approved_asks_again_and_nothing_runs_until_another
     assert executed(plant)[0].approval["by"] == "dave"  # type: ignore[index]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_what_is_renamed_disabled_and_enabled_stays_approved(plants: Plants, schedule: Any) -> None:
+def test_what_is_renamed_disabled_and_enabled_stays_approved(plants: Plants) -> None:
     plant = ready(plants, **APPROVAL)
-    row = approved(plant, schedule)
+    row = approved(plant, NIGHTLY)
     carol = editor(plant)
     for body in ({"name": "renamed"}, {"enabled": False}, {"enabled": True}):
         after = edit(plant, carol, row, **body)
@@ -465,12 +462,11 @@ def test_an_approval_that_has_become_stale_while_it_was_disabled_is_asked_for_ag
         pytest.param({"time_zone": "Asia/Tokyo"}, id="zone"),
     ],
 )
-@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_who_has_seen_a_request_before_it_was_changed_cannot_decide_about_it(
-    plants: Plants, schedule: Any, body: dict[str, Any]
+    plants: Plants, body: dict[str, Any]
 ) -> None:
     plant = ready(plants, **APPROVAL)
-    row, bob = asked(plant, schedule), approver(plant)
+    row, bob = asked(plant, LATER), approver(plant)
     seen = shown(plant, row)
     after = edit(plant, plant.actor, row, **body)
     assert (after.approval, after.expires_at) == (PENDING, row.expires_at)
@@ -558,7 +554,7 @@ def test_who_has_seen_another_version_changes_nothing(plants: Plants) -> None:
     assert standing(plant) == before
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", SCHEDULES[:2])
 def test_a_dry_run_that_becomes_a_real_one_while_approval_is_switched_off_is_marked(
     plants: Plants, schedule: Any
 ) -> None:
@@ -570,7 +566,7 @@ def test_a_dry_run_that_becomes_a_real_one_while_approval_is_switched_off_is_mar
     assert edit(plant, plant.actor, row, data={**OTHER, "dryrun": True}).approval_off == mark, "it stays"
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", SCHEDULES[:2])
 def test_a_dry_run_that_becomes_a_real_one_waits_for_approval(plants: Plants, schedule: Any) -> None:
     plant = ready(plants, **APPROVAL)
     row = asked(plant, schedule, data={**INPUTS, "dryrun": True})
@@ -708,12 +704,9 @@ WHO_MAY_NOT = [
 
 
 @pytest.mark.parametrize(("permissions", "body", "refusal"), WHO_MAY_NOT)
-@pytest.mark.parametrize("waits", [False, True], ids=["approved", "waits"])
-def test_who_may_not_change_it_so(
-    plants: Plants, permissions: Any, body: dict[str, Any], refusal: Any, waits: bool
-) -> None:
+def test_who_may_not_change_it_so(plants: Plants, permissions: Any, body: dict[str, Any], refusal: Any) -> None:
     plant = ready(plants, **APPROVAL)
-    row = asked(plant, NIGHTLY) if waits else approved(plant, NIGHTLY)
+    row = asked(plant, NIGHTLY)
     assert refused(plant, person(plant, "carol", *permissions), row, **body) == refusal
 
 
@@ -995,7 +988,7 @@ def test_a_one_off_that_had_its_turn_and_is_given_another_start_alone_stays_disa
 # At once
 
 
-ROUNDS = 5
+ROUNDS = 2
 
 
 @pytest.fixture
@@ -1017,6 +1010,7 @@ def asked_again(plant: Plant, schedule: dict[str, Any], number: int) -> Schedule
 
 
 @pytest.mark.slow
+@pytest.mark.each_database
 def test_of_two_changes_of_different_fields_at_once_both_hold(race: Race) -> None:
     plant = race.plant
     one, two, three = race.people
@@ -1037,6 +1031,7 @@ def test_of_two_changes_of_different_fields_at_once_both_hold(race: Race) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.each_database
 def test_of_two_changes_of_the_times_at_once_both_hold_and_the_next_match_is_the_first(race: Race) -> None:
     plant = race.plant
     one, two, _ = race.people
@@ -1049,6 +1044,7 @@ def test_of_two_changes_of_the_times_at_once_both_hold_and_the_next_match_is_the
 
 
 @pytest.mark.slow
+@pytest.mark.each_database
 def test_of_two_that_are_given_one_name_at_once_one_has_it(race: Race) -> None:
     plant = race.plant
     one, two, _ = race.people
@@ -1062,6 +1058,7 @@ def test_of_two_that_are_given_one_name_at_once_one_has_it(race: Race) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.each_database
 def test_what_is_changed_while_it_is_approved_unseen_waits(race: Race) -> None:
     plant = race.plant
     for number in range(ROUNDS):
@@ -1083,6 +1080,7 @@ def test_what_is_changed_while_it_is_approved_unseen_waits(race: Race) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", [LATER, NIGHTLY], ids=["once", "again and again"])
+@pytest.mark.each_database
 def test_a_run_that_asks_while_it_is_changed_goes_as_it_was_or_not(race: Race, schedule: Any) -> None:
     plant = race.plant
     plant.change(plant.only(Job), approval_required=False)
@@ -1136,8 +1134,13 @@ def the_hour_comes(plant: Plant) -> None:
         plant.tick(3, seconds=40)
 
 
-@pytest.mark.parametrize("schedule", [{**LATER, "start_time": TONIGHT.isoformat()}, NIGHTLY], ids=["once", "nightly"])
-@pytest.mark.parametrize("settles", [True, False], ids=["and is started again", "and stays away"])
+@pytest.mark.parametrize(
+    ("schedule", "settles"),
+    [
+        pytest.param(ONCE_TONIGHT, False, id="once, and stays away"),
+        pytest.param(NIGHTLY, True, id="nightly, and is started again"),
+    ],
+)
 def test_wherever_a_change_of_what_was_approved_dies_it_happened_whole_or_not_and_nothing_old_runs_after_it(
     plants: Plants, schedule: Any, settles: bool
 ) -> None:
@@ -1161,7 +1164,7 @@ def test_wherever_a_change_of_what_was_approved_dies_it_happened_whole_or_not_an
     assert outcomes == {True, False}
 
 
-@pytest.mark.parametrize("body", [{"data": OTHER}, {"job_queue": "bulk"}, {"enabled": False}, {"name": "renamed"}])
+@pytest.mark.parametrize("body", [{"data": OTHER}, {"enabled": False}])
 def test_wherever_a_change_of_a_one_off_dies_it_runs_once_as_the_store_says(
     plants: Plants, body: dict[str, Any]
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +20,7 @@ from approval_gate.admission import NOT_APPROVED, Hold, Refuse
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, NotRunnable, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Grant, ObjectType
-from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants, opened_plant
+from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants
 from tests.factories import NOW
 from tests.live import PATIENCE
 
@@ -401,9 +400,8 @@ def test_a_name_that_is_taken_is_refused(plants: Plants) -> None:
 
 
 @pytest.fixture
-def plant(store_url: str) -> Iterator[Plant]:
-    """A plant on each kind of database."""
-    yield from opened_plant(store_url)
+def plant(plants: Plants) -> Plant:
+    return plants.ready()
 
 
 def test_of_those_who_ask_for_one_name_at_once_exactly_one_gets_it(plant: Plant) -> None:

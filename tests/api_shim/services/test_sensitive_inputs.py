@@ -51,6 +51,7 @@ def found(store: Store) -> list[JobResult]:
         return tx.all(JobResult)
 
 
+@pytest.mark.each_database
 def test_what_stood_in_clear_is_encrypted_once(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     kept_in_clear(store, 5)
     kept(store, 1, sensitive=False)
@@ -124,6 +125,7 @@ def in_the_database(store: Store) -> str:
         return str(connection.execute(text("SELECT inputs, approved FROM scheduled_jobs")).all())
 
 
+@pytest.mark.each_database
 def test_the_inputs_of_what_is_scheduled_are_encrypted_when_its_job_is_marked(store: Store) -> None:
     job, row = scheduled_before(store)
     other = scheduled_before(store)[1]

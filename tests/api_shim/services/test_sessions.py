@@ -102,13 +102,14 @@ def door(sqlite_store: Store, clock: Clock) -> Door:
 
 @pytest.fixture
 def doors(store: Store, clock: Clock) -> Door:
-    """One on each kind of database."""
+    """One on the databases of ``store_url``."""
     return Door(store, clock)
 
 
 # Who may
 
 
+@pytest.mark.each_database
 def test_a_name_and_its_password_begin_a_session(door: Door) -> None:
     alice = door.user()
     visitor = door.resume(door.enter("alice", PASSWORD))
@@ -365,6 +366,7 @@ def test_only_hashes_are_kept(door: Door) -> None:
     assert PASSWORD not in password.hash
 
 
+@pytest.mark.each_database
 def test_signing_out_ends_this_session_and_no_other(doors: Door) -> None:
     doors.user()
     here, there = doors.enter("alice", PASSWORD), doors.enter("alice", PASSWORD)
@@ -397,6 +399,7 @@ def test_another_password_ends_every_session(doors: Door) -> None:
     assert doors.is_in(doors.enter("alice", "another password"))
 
 
+@pytest.mark.each_database
 def test_whoever_is_deactivated_or_removed_is_signed_out(doors: Door) -> None:
     alice = doors.user()
     key = doors.enter("alice", PASSWORD)

@@ -107,6 +107,7 @@ def test_a_use_is_recorded_once_a_minute(entrance: Entrance) -> None:
     assert entrance.recorded() == (first, HERE)
 
 
+@pytest.mark.each_database
 def test_of_several_servers_one_records_it(entrance: Entrance) -> None:
     other = TokenAccess(entrance.store, entrance.clock, entrance._sleep)
     first = entrance.clock.now

@@ -127,6 +127,7 @@ def test_no_two_have_names_that_differ_only_in_how_they_are_written(house: House
         house.admin.add_user(name, NOW, reuse_name=True)
 
 
+@pytest.mark.each_database
 def test_the_database_lets_no_two_take_a_name_at_once(house: House) -> None:
     alice = house.add("alice")
     twin = UserName(id=uuid4(), user_id=uuid4(), normal="alice", since=NOW)
@@ -201,6 +202,7 @@ def test_a_user_whom_an_earlier_server_has_added_keeps_their_name_too(few: House
 # Who is called so
 
 
+@pytest.mark.each_database
 def test_a_user_is_found_however_their_name_is_written(house: House) -> None:
     alice = house.add("Alice")
     assert [house.called(name) for name in ("Alice", "alice", "ALICE")] == [alice] * 3
@@ -320,4 +322,6 @@ class Identities(RuleBasedStateMachine):
 
 
 def test_nobody_approves_their_own_whatever_becomes_of_their_accounts() -> None:
-    run_state_machine_as_test(Identities, settings=settings(max_examples=15, stateful_step_count=15))
+    run_state_machine_as_test(
+        Identities, settings=settings(max_examples=settings.default.max_examples // 3, stateful_step_count=15)
+    )

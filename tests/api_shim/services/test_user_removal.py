@@ -71,6 +71,7 @@ def test_what_they_own_stays_and_has_no_owner(world: World) -> None:
     assert world.all(Token, "id") == []
 
 
+@pytest.mark.each_database
 def test_an_heir_gets_what_they_may_run_and_that_is_remembered(world: World) -> None:
     left = administering(world.store).remove_user("alice", NOW, heir="bob").left
     assert said(left) == [("nightly", "bob", ""), ("weekly", "bob", ""), ("wipe", None, NOT_BOB)]

@@ -17,6 +17,8 @@ from approval_gate.constraints import parse
 from approval_gate.model import Action, Actor, Grant, ObjectType
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
+pytestmark = pytest.mark.each_database
+
 TIME = NOW.isoformat()
 
 

@@ -37,13 +37,15 @@ from api_shim.domain.accounts import (
 from api_shim.domain.audit import EventType, LocalAdministrator, account_event, scheduled_job_event
 from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob
 from api_shim.services.user_names import user_called
-from api_shim.store import Duplicate, Store, Transaction, place_of
-from api_shim.store.database import FILE_GONE
+from api_shim.store import Duplicate, Store, Transaction, database, place_of
+from api_shim.store.database import FILE_GONE, SQLITE_PRAGMAS
 from api_shim.store.schema import MIGRATIONS
 from api_shim.store.tables import jobs, metadata
 from approval_gate.errors import Invalid, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
+
+pytestmark = pytest.mark.each_database
 
 # The file
 
@@ -484,9 +486,11 @@ def test_what_was_read_for_writing_on_sqlite_cannot_change_before_it_is_written(
     assert order == ["first", "second"]
 
 
-def test_sqlite_is_safe_against_power_cuts(sqlite_store: Store) -> None:
+def test_sqlite_is_safe_against_power_cuts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As it was when this was loaded, before the tests made it hasty.
+    monkeypatch.setattr(database, "SQLITE_PRAGMAS", SQLITE_PRAGMAS)
     asked = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30000}
-    with sqlite_store._engine.connect() as connection:
+    with closing(Store(f"sqlite:///{tmp_path / 'store.db'}")) as store, store._engine.connect() as connection:
         found = {name: connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in asked}
     assert found == asked
 

@@ -18,6 +18,8 @@ from approval_gate.errors import Unavailable
 from tests.databases import cut_off
 from tests.live import PATIENCE
 
+pytestmark = pytest.mark.each_database
+
 ONE, OTHER = UUID(int=1), UUID(int=2)
 
 

@@ -19,6 +19,8 @@ from tests.api_shim.store.test_tables import full
 from tests.databases import INPUTS_KEY
 from tests.factories import NOW, make_job, make_scheduled, make_user
 
+pytestmark = pytest.mark.each_database
+
 NUMBERS = [each.number for each in revisions()]
 Schema = dict[str, dict[str, Any]]
 

@@ -17,6 +17,8 @@ from approval_gate.errors import Unavailable
 from tests.databases import INPUTS_KEY
 from tests.factories import make_job, make_result
 
+pytestmark = pytest.mark.each_database
+
 ROW, OTHER_ROW = UUID(int=1), UUID(int=2)
 WORD = "rosebud"
 INPUTS = {"password": WORD, "tries": 3, "nested": {"ünïcode": [None, True, 1.5]}}

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import (
     Boolean,
@@ -198,7 +198,6 @@ OBJECTS = st.lists(lookups(), min_size=1, max_size=3).map(dict)
 CONSTRAINTS = (st.just({}) | OBJECTS | st.lists(OBJECTS, min_size=1, max_size=3)).map(lambda raw: parse(raw, PATHS))
 
 
-@settings(deadline=None)
 @given(rows=st.lists(ROW, max_size=6), constraints=st.lists(CONSTRAINTS, max_size=3))
 def test_the_database_finds_what_matches(
     engine: Engine, rows: list[dict[str, Any]], constraints: list[Constraint]
@@ -206,7 +205,6 @@ def test_the_database_finds_what_matches(
     assert found(engine, rows, constraints) == matching(rows, constraints)
 
 
-@settings(deadline=None)
 @given(
     names=st.lists(TEXT, min_size=1, max_size=8),
     op=st.sampled_from(sorted(set(Op) - {Op.IN, Op.ISNULL})),
@@ -233,7 +231,6 @@ TESTS = st.builds(
 ASKED = st.builds(Condition, tests=st.lists(TESTS, min_size=1, max_size=3).map(tuple), negated=st.booleans())
 
 
-@settings(deadline=None)
 @given(rows=st.lists(ROW, max_size=6), asked=ASKED)
 def test_the_database_finds_what_a_list_is_asked_for(
     engine: Engine, rows: list[dict[str, Any]], asked: Condition
@@ -290,7 +287,6 @@ def test_a_list_shows(engine: Engine, raws: list[Any], numbers: list[int]) -> No
     assert found(engine, ROWS, constraints) == matching(ROWS, constraints) == numbers
 
 
-@pytest.mark.parametrize("op", sorted(set(Op) - {Op.IN, Op.ISNULL}))
 @pytest.mark.parametrize(
     "hostile",
     [
@@ -303,10 +299,11 @@ def test_a_list_shows(engine: Engine, raws: list[Any], numbers: list[int]) -> No
         pytest.param("é" * 500_000, id="a megabyte"),
     ],
 )
-def test_a_hostile_value_is_a_value(engine: Engine, op: Op, hostile: str) -> None:
-    constraints = [parse({f"name__{op}": hostile}, PATHS)]
+def test_a_hostile_value_is_a_value(engine: Engine, hostile: str) -> None:
     rows = [*ROWS, {"name": hostile[:100]}]
-    assert found(engine, rows, constraints) == matching(rows, constraints)
+    for op in sorted(set(Op) - {Op.IN, Op.ISNULL}):
+        constraints = [parse({f"name__{op}": hostile}, PATHS)]
+        assert found(engine, rows, constraints) == matching(rows, constraints), op
     assert found(engine, ROWS, [UNLIMITED]) == [0, 1, 2]
 
 

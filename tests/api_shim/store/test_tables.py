@@ -46,6 +46,8 @@ from approval_gate.admission import Misfire, Overlap
 from approval_gate.lifecycle import ApprovalState
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
+pytestmark = pytest.mark.each_database
+
 EXACT = datetime(2026, 10, 25, 0, 30, 0, 123456, tzinfo=UTC)
 NASTY = "Ä'\"\\%_😀\u202e\n\t\x01 ünïcode"
 JSON = {"a": [1, 2**53, -0.5, None, True, "\0", NASTY], "": {}, "ß": {"b": []}}

@@ -25,6 +25,8 @@ from approval_gate.model import Action, Actor, Grant, ObjectType
 from tests.databases import sqlite_with_tables
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
+pytestmark = pytest.mark.each_database
+
 ADMIN = Actor(id=uuid4(), username="admin", superuser=True)
 SCHEDULED = ObjectType.SCHEDULED_JOB
 

@@ -40,6 +40,7 @@ def origin(sqlite_store: Store, clock: Clock) -> Iterator[Origin]:
 @pytest.mark.parametrize(
     "odd", ["a\0b", "\0", "a/b", "ä", "💩", "\ud7ff", "x" * 10_000], ids=lambda odd: repr(odd)[:20]
 )
+@pytest.mark.each_database
 def test_any_text_can_be_asked_for_in_any_database(store: Store, clock: Clock, address: str, odd: str) -> None:
     origin = Origin(store, clock)
     origin.user()
