@@ -5,6 +5,8 @@
   too, as those of earlier versions, is held to its pool here; one that is nothing else in ``prefect_worker_calls``.
 * A run is taken by putting it into a pending state. If the worker asks for the run's key (``RUN_KEY`` in the request),
   the answer has it in the same header, once Prefect has accepted. So no call is made for it.
+* With that key in the header a worker tells how this attempt to execute the run has ended. Prefect is not told of one
+  that is over: that would end the attempt that was begun since. The worker is answered that it may leave it.
 * A worker that does not ask, as Prefect's own, speaks for the run itself; a key that was made before is good no longer.
 * Which account has taken a run is known from then on, until the run is over or taken again. A run that Prefect has let
   be taken, and of which that cannot be recorded, is put back, so that it is taken again.
@@ -15,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +33,7 @@ from api_shim.web.bodies import parse_json, receive_whole, received_again
 from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.rewriting import uncompressed
 from approval_gate import policy
-from approval_gate.admission import RUN_KEY
+from approval_gate.admission import RUN_KEY, RUN_KEY_WANTED
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Actor, Allowed, ObjectType, Verdict
 
@@ -44,6 +47,12 @@ ASKS_FOR_RUNS = re.compile(
 SETS_STATE = re.compile(r"/api/flow_runs/([^/]+)/set_state/?")
 TAKEN = "PENDING"
 PUT_BACK = {"state": {"type": "SCHEDULED", "name": "Scheduled"}, "force": True}
+OVER: Mapping[str, Any] = {
+    "status": "ABORT",
+    "state": None,
+    "details": {"type": "abort_details", "reason": "The run has been started again; this attempt is over."},
+}
+"""Prefect's answer for a state that a run is not put into."""
 PAUSES = (0.05, 0.2, 0.5)
 """Seconds before it is recorded again who has taken a run."""
 
@@ -94,15 +103,17 @@ class Claims:
         if body is None:
             return
         again = received_again(body, receive)
-        if not policy.works(actor) or not takes(body):
+        if policy.works(actor) and takes(body):
+            if pool := await self._credentials.pool_of(run_id):
+                await self._enforce(actor, policy.takes_run(actor, pool=pool))
+            await self.set_state(actor, run_id if pool else None, scope, again, send)
+        elif policy.works(actor) and await self._is_over(run_id, scope):
+            await JSONResponse(OVER)(scope, again, send)
+        else:
             await self._prefect(scope, again, send)
-            return
-        if pool := await self._credentials.pool_of(run_id):
-            await self._enforce(actor, policy.takes_run(actor, pool=pool))
-        await self.take(actor, run_id if pool else None, scope, again, send)
 
-    async def take(self, actor: Actor, run_id: UUID | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Prefect answer a worker that takes a run which it may take.
+    async def set_state(self, actor: Actor, run_id: UUID | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Prefect answer a worker that takes a run, or tells what has become of it, and may.
 
         Args:
             actor: the account of the worker.
@@ -114,6 +125,9 @@ class Claims:
         Raises:
             Unavailable: it could not be recorded who has the run; it has been put back.
         """
+        if run_id is not None and await self._is_over(run_id, scope):
+            await JSONResponse(OVER)(scope, receive, send)
+            return
         answer: list[Message] = []
 
         async def keep(message: Message) -> None:
@@ -121,11 +135,16 @@ class Claims:
 
         await self._prefect(uncompressed(scope), receive, keep)
         if run_id is not None and _is_accepted(answer):
-            keyed = bool(Headers(scope=scope).get(RUN_KEY))
+            keyed = Headers(scope=scope).get(RUN_KEY) == RUN_KEY_WANTED
             if key := await self._record(actor, run_id, keyed=keyed):
                 MutableHeaders(scope=answer[0])[RUN_KEY] = key
         for message in answer:
             await send(message)
+
+    async def _is_over(self, run_id: UUID, scope: Scope) -> bool:
+        """Say whether a worker tells of an attempt that is over; one that does not say of which tells of the last."""
+        key = Headers(scope=scope).get(RUN_KEY, RUN_KEY_WANTED)
+        return key != RUN_KEY_WANTED and not await self._credentials.is_under_way(run_id, key)
 
     async def _record(self, actor: Actor, run_id: UUID, *, keyed: bool) -> str:
         for pause in PAUSES:

@@ -60,8 +60,10 @@ class Pools(Origin):
         self.bodies.append(await Request(scope, receive).body())
         await JSONResponse(self.answer)(scope, receive, send)
 
-    def take(self, who: str, pool: str = "signoff", body: Any = PENDING, *, keyed: bool = True) -> httpx.Response:
-        headers = {RUN_KEY: "wanted", "Content-Type": "application/json"} if keyed else {}
+    def take(
+        self, who: str, pool: str = "signoff", body: Any = PENDING, *, keyed: bool = True, key: str = "wanted"
+    ) -> httpx.Response:
+        headers = {RUN_KEY: key, "Content-Type": "application/json"} if keyed else {}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         path = f"/api/flow_runs/{self.runs_of[pool]}/set_state"
         return self.ask("POST", path, who, content=content, headers=headers)
@@ -118,6 +120,34 @@ def test_a_worker_that_does_not_ask_ends_the_key_that_was_made_before(pools: Poo
     kept = pools.kept()
     assert kept is not None
     assert kept.key_hash is None, "and that it has taken the run is known"
+
+
+@pytest.mark.parametrize("who", ["worker", "works-only"])
+def test_of_an_attempt_that_is_over_prefect_is_told_nothing(pools: Pools, who: str) -> None:
+    pools.user("works-only", superuser=False)
+    pools.identity.make_worker("works-only", "signoff", NOW)
+    crashed, run_id = {"state": {"type": "CRASHED"}}, pools.runs_of["signoff"]
+
+    def tell(key: str) -> bool:
+        """Tell of a crash, and say whether Prefect was told of it."""
+        pools.passed.clear()
+        answer = pools.take(who, body=crashed, key=key)
+        assert answer.status_code == 200
+        return bool(pools.passed) or answer.json() != prefect_claims.OVER
+
+    def is_now(state: str) -> None:
+        pools.engine.all_runs[run_id] = replace(pools.engine.all_runs[run_id], state_type=state)
+
+    first = pools.take(who).headers[RUN_KEY]
+    is_now("PENDING")
+    assert tell(first)
+    # It is to be started again, and then it is.
+    is_now("SCHEDULED")
+    assert not tell(first)
+    second = pools.take(who).headers[RUN_KEY]
+    is_now("RUNNING")
+    assert (tell(first), tell(second), tell("signoff_run_x")) == (False, True, False)
+    assert pools.kept() is not None, "and whoever has it has it still"
 
 
 def test_a_worker_takes_no_run_of_another_pool_and_asks_for_none(pools: Pools) -> None:
