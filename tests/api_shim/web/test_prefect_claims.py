@@ -122,6 +122,21 @@ def test_a_worker_that_does_not_ask_ends_the_key_that_was_made_before(pools: Poo
     assert kept.key_hash is None, "and that it has taken the run is known"
 
 
+def test_who_takes_a_run_again_because_the_answer_was_lost_is_given_its_key(pools: Pools) -> None:
+    asked = {"state": {"type": "PENDING", "state_details": {"transition_id": "one"}}}
+    first = pools.take("worker", body=asked).headers[RUN_KEY]
+    # Prefect has made this transition already, and no other.
+    pools.answer = {"status": "REJECT", **asked}
+    second = pools.take("worker", body=asked).headers[RUN_KEY]
+    kept = pools.kept()
+    assert kept is not None
+    assert (kept.key_hash, first != second) == (hash_key(second), True)
+    for details in ({"transition_id": "another"}, {"transition_id": None}, {}, None):
+        other = {"state": {"type": "PENDING", "state_details": details}}
+        assert RUN_KEY not in pools.take("worker", body=other).headers
+    assert pools.kept() == kept
+
+
 @pytest.mark.parametrize("who", ["worker", "works-only"])
 def test_of_an_attempt_that_is_over_prefect_is_told_nothing(pools: Pools, who: str) -> None:
     pools.user("works-only", superuser=False)
