@@ -28,7 +28,13 @@ LEASE = "SIGNOFF_LEASE"
 """The environment variable of a run that ends with its worker: that worker's name."""
 
 RUN_KEY = "Signoff-Run-Key"
-"""The header by which a worker that takes a run asks for the key of its own, and gets it."""
+"""The header by which a worker that takes a run asks for the key of its own, and gets it.
+
+With that key in the same header it tells later how this attempt has ended.
+"""
+
+RUN_KEY_WANTED = "wanted"
+"""What the header says to ask for a key."""
 
 TAKEN_BY = "Taken by "
 """What a worker whose runs end with it says in Prefect when it takes one, followed by its name."""

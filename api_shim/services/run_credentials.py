@@ -5,6 +5,8 @@
 * A key is stored as its hash, which is compared in constant time. It is good for its run alone, until the run is over,
   is taken again, or the account of its worker is deactivated, removed, another pool's or a worker's no longer. What is
   left to say when a run is over, the end of its log and its final state, it may say within ``ENDING``.
+* A run may be started again while a process of before still comes up, and so be taken twice. Whoever tells how an
+  attempt has ended says by its key which one: of one that is over nothing is heard.
 * Admission and outcome are answered to the run's own key. While the run has none, as Prefect's own workers ask for
   none, the account of the worker that has taken it may ask; nobody else may. Who asks in vain is recorded.
 * An account is a worker's by the word of a local administrator, for one work pool, and takes runs of that pool only.
@@ -132,6 +134,21 @@ class RunCredentials:
 
         await self._store.write(write)
         return key
+
+    async def is_under_way(self, run_id: UUID, key: str) -> bool:
+        """Say whether an attempt to execute a run is still its last one: it is not taken again, nor to be.
+
+        Args:
+            run_id: the run.
+            key: that which was given to who has taken it.
+
+        Raises:
+            Unavailable: Prefect does not answer.
+        """
+        if not await self._store.read(lambda tx: tx.exists(RunCredential, flow_run_id=run_id, key_hash=hash_key(key))):
+            return False
+        run = (await self._engine.runs([run_id])).get(run_id)
+        return run is not None and not run.waits
 
     # Runs
 

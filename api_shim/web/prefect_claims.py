@@ -4,7 +4,10 @@
   worker's account goes on as Prefect has it, and is given no credential. An account that is a worker's and may write
   too, as those of earlier versions, is held to its pool here; one that is nothing else in ``prefect_worker_calls``.
 * A run is taken by putting it into a pending state. If the worker asks for the run's key (``RUN_KEY`` in the request),
-  the answer has it in the same header, once Prefect has accepted. So no call is made for it.
+  the answer has it in the same header, once Prefect has accepted. So no call is made for it. Who takes a run again,
+  because the first answer was lost, has it too, and is given another key.
+* With that key in the header a worker tells how this attempt to execute the run has ended. Prefect is not told of one
+  that is over: that would end the attempt that was begun since. The worker is answered that it may leave it.
 * A worker that does not ask, as Prefect's own, speaks for the run itself; a key that was made before is good no longer.
 * Which account has taken a run is known from then on, until the run is over or taken again. A run that Prefect has let
   be taken, and of which that cannot be recorded, is put back, so that it is taken again.
@@ -15,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -28,9 +32,10 @@ from api_shim.services.refusals import Refusals
 from api_shim.services.run_credentials import RunCredentials
 from api_shim.web.bodies import parse_json, receive_whole, received_again
 from api_shim.web.errors import body_of, headers_of, status_of
+from api_shim.web.prefect_run_calls import field_of
 from api_shim.web.rewriting import uncompressed
 from approval_gate import policy
-from approval_gate.admission import RUN_KEY
+from approval_gate.admission import RUN_KEY, RUN_KEY_WANTED
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Actor, Allowed, ObjectType, Verdict
 
@@ -44,6 +49,12 @@ ASKS_FOR_RUNS = re.compile(
 SETS_STATE = re.compile(r"/api/flow_runs/([^/]+)/set_state/?")
 TAKEN = "PENDING"
 PUT_BACK = {"state": {"type": "SCHEDULED", "name": "Scheduled"}, "force": True}
+OVER: Mapping[str, Any] = {
+    "status": "ABORT",
+    "state": None,
+    "details": {"type": "abort_details", "reason": "The run has been started again; this attempt is over."},
+}
+"""Prefect's answer for a state that a run is not put into."""
 PAUSES = (0.05, 0.2, 0.5)
 """Seconds before it is recorded again who has taken a run."""
 
@@ -94,15 +105,17 @@ class Claims:
         if body is None:
             return
         again = received_again(body, receive)
-        if not policy.works(actor) or not takes(body):
+        if policy.works(actor) and takes(body):
+            if pool := await self._credentials.pool_of(run_id):
+                await self._enforce(actor, policy.takes_run(actor, pool=pool))
+            await self.set_state(actor, run_id if pool else None, scope, again, send)
+        elif policy.works(actor) and await self._is_over(run_id, scope):
+            await JSONResponse(OVER)(scope, again, send)
+        else:
             await self._prefect(scope, again, send)
-            return
-        if pool := await self._credentials.pool_of(run_id):
-            await self._enforce(actor, policy.takes_run(actor, pool=pool))
-        await self.take(actor, run_id if pool else None, scope, again, send)
 
-    async def take(self, actor: Actor, run_id: UUID | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Prefect answer a worker that takes a run which it may take.
+    async def set_state(self, actor: Actor, run_id: UUID | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Prefect answer a worker that takes a run, or tells what has become of it, and may.
 
         Args:
             actor: the account of the worker.
@@ -114,18 +127,29 @@ class Claims:
         Raises:
             Unavailable: it could not be recorded who has the run; it has been put back.
         """
+        if run_id is not None and await self._is_over(run_id, scope):
+            await JSONResponse(OVER)(scope, receive, send)
+            return
+        body = await receive_whole(receive)
+        if body is None:
+            return
         answer: list[Message] = []
 
         async def keep(message: Message) -> None:
             answer.append(message)
 
-        await self._prefect(uncompressed(scope), receive, keep)
-        if run_id is not None and _is_accepted(answer):
-            keyed = bool(Headers(scope=scope).get(RUN_KEY))
+        await self._prefect(uncompressed(scope), received_again(body, receive), keep)
+        if run_id is not None and _has_taken(body, answer):
+            keyed = Headers(scope=scope).get(RUN_KEY) == RUN_KEY_WANTED
             if key := await self._record(actor, run_id, keyed=keyed):
                 MutableHeaders(scope=answer[0])[RUN_KEY] = key
         for message in answer:
             await send(message)
+
+    async def _is_over(self, run_id: UUID, scope: Scope) -> bool:
+        """Say whether a worker tells of an attempt that is over; one that does not say of which tells of the last."""
+        key = Headers(scope=scope).get(RUN_KEY, RUN_KEY_WANTED)
+        return key != RUN_KEY_WANTED and not await self._credentials.is_under_way(run_id, key)
 
     async def _record(self, actor: Actor, run_id: UUID, *, keyed: bool) -> str:
         for pause in PAUSES:
@@ -156,13 +180,28 @@ def takes(body: bytes) -> bool:
         return True
 
 
-def _is_accepted(answer: list[Message]) -> bool:
+def _has_taken(asked: bytes, answer: list[Message]) -> bool:
     if not answer or answer[0]["status"] not in (200, 201):
         return False
     said = parse_json(b"".join(message.get("body", b"") for message in answer[1:]))
-    return isinstance(said, dict) and said.get("status") == "ACCEPT" and _type_of(said) == TAKEN
+    if _type_of(said) != TAKEN:
+        return False
+    # Prefect refuses what it has done already, and answers with the state that it has made of it.
+    made = _transition_of(said)
+    return field_of(said, "status") == "ACCEPT" or (made is not None and made == _transition_of(_read(asked)))
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return parse_json(body)
+    except GateError:
+        return None
 
 
 def _type_of(said: Any) -> str:
-    state = said.get("state") if isinstance(said, dict) else None
-    return str(state.get("type")) if isinstance(state, dict) else ""
+    return str(field_of(field_of(said, "state"), "type"))
+
+
+def _transition_of(said: Any) -> Any:
+    """Return what a client calls one change of a state, however often it asks for it; None if it has no name."""
+    return field_of(field_of(field_of(said, "state"), "state_details"), "transition_id")

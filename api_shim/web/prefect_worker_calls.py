@@ -142,7 +142,7 @@ class WorkerCalls(OwnCalls[Actor]):
         run_id = read_id(self.routes.find(scope["method"], scope["path"])[1]) if call is Call.TAKES else None
         # A run within another is in no pool, and has no credential of its own.
         if run_id is not None and await self._credentials.pool_of(run_id):
-            await self._claims.take(caller, run_id, scope, receive, send)
+            await self._claims.set_state(caller, run_id, scope, receive, send)
         else:
             await super()._pass(caller, call, scope, receive, send)
 

@@ -1,6 +1,8 @@
 """Prefect's client for our workers, who are given a key for each run; that of the warm worker asks less and says more.
 
 * A run is taken by a call that asks for the run's own key, which the answer has (``services.run_credentials``).
+* What becomes of a run is told with that key. So the server knows of which attempt it is told, and leaves alone the one
+  that was begun since: a run may have been started again, by this worker too, while its first process still comes up.
 * A deployment that was read is known for a second: a worker reads it twice for each run, and all runs of a Job have the
   same one. A flow has nothing that changes but its labels, and is known for a minute.
 * Everybody gets a copy: a worker writes the variables of a run into what it was given.
@@ -15,13 +17,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
 
-from approval_gate.admission import RUN_KEY, TAKEN_BY
+from approval_gate.admission import RUN_KEY, RUN_KEY_WANTED, TAKEN_BY
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -40,6 +43,9 @@ FLOW_KNOWN = 60.0
 STORAGE_KNOWN = 60.0
 """Seconds."""
 
+ATTEMPT: ContextVar[tuple[UUID | None, str]] = ContextVar("attempt", default=(None, ""))
+"""The run that this task has taken, and its key: of a run that is taken again each attempt has its own."""
+
 
 class KeyedCalls:
     """Prefect's client, which asks for the key of each run that it takes.
@@ -51,29 +57,32 @@ class KeyedCalls:
     def __init__(self, client: PrefectClient) -> None:
         # It takes any header, though its types do not say so.
         self._client: Any = client
-        self._keys: dict[UUID, str] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    def take_key(self, flow_run_id: UUID) -> str:
-        """Return the key of a run, once; empty if the server has given none."""
-        return self._keys.pop(flow_run_id, "")
+    def key_of(self, flow_run_id: UUID) -> str:
+        """Return the key of a run that this task has taken; empty if it has not, or was given none."""
+        taken, key = ATTEMPT.get()
+        return key if taken == flow_run_id else ""
 
     async def set_flow_run_state(self, flow_run_id: UUID, state: State[Any], **how: Any) -> Any:
-        """Put a run into a state; one that is taken is given a key, and one that is given up needs it no longer."""
-        if state.is_final():
-            self.forget(flow_run_id)
-        if not state.is_pending():
-            return await self._client.set_flow_run_state(flow_run_id, state, **how)
-        return await self._take(flow_run_id, state, **how)
+        """Put a run into a state; one that is taken is given a key, and with that is told what becomes of it."""
+        if state.is_pending():
+            # Of a key that was given before it is not known whether it is still good.
+            ATTEMPT.set((flow_run_id, ""))
+            answer, key = await self._put(flow_run_id, state, RUN_KEY_WANTED, **how)
+            ATTEMPT.set((flow_run_id, key))
+        elif key := self.key_of(flow_run_id):
+            answer, _ = await self._put(flow_run_id, state, key, **how)
+        else:
+            answer = await self._client.set_flow_run_state(flow_run_id, state, **how)
+        return answer
 
-    def forget(self, flow_run_id: UUID) -> None:
-        """Keep nothing of a run, which has ended or is given up before it was started."""
-        self._keys.pop(flow_run_id, None)
-
-    async def _take(self, flow_run_id: UUID, state: State[Any], force: bool = False) -> OrchestrationResult[Any]:
-        """Do what Prefect's client does, with a header more."""
+    async def _put(
+        self, flow_run_id: UUID, state: State[Any], key: str, force: bool = False
+    ) -> tuple[OrchestrationResult[Any], str]:
+        """Do what Prefect's client does, with a header more, and return that of the answer too."""
         from prefect.client.schemas import OrchestrationResult
         from prefect.exceptions import ObjectNotFound
         from prefect.states import to_state_create
@@ -87,15 +96,13 @@ class KeyedCalls:
                 "/flow_runs/{id}/set_state",
                 path_params={"id": flow_run_id},
                 json={"state": asked.model_dump(mode="json", serialize_as_any=True), "force": force},
-                headers={RUN_KEY: "wanted"},
+                headers={RUN_KEY: key},
             )
         except httpx.HTTPStatusError as error:
             if error.response.status_code == httpx.codes.NOT_FOUND:
                 raise ObjectNotFound(http_exc=error) from error
             raise
-        if key := answer.headers.get(RUN_KEY):
-            self._keys[flow_run_id] = key
-        return OrchestrationResult.model_validate(answer.json())
+        return OrchestrationResult.model_validate(answer.json()), answer.headers.get(RUN_KEY, "")
 
 
 class WorkerCalls(KeyedCalls):
@@ -125,11 +132,6 @@ class WorkerCalls(KeyedCalls):
             return {}
         run = flow_run.model_copy(update={"state": state, "state_type": state.type, "state_name": state.name})
         return {"run": run.model_dump_json(), "storage": await self._read(self._ask_storage, None, STORAGE_KNOWN)}
-
-    def forget(self, flow_run_id: UUID) -> None:
-        """Keep nothing of a run, which has ended or is given up before it was started."""
-        super().forget(flow_run_id)
-        self._pending.pop(flow_run_id, None)
 
     async def _ask_storage(self, _nothing: None) -> dict[str, str | None]:
         """Return where results are stored by default; nothing where that is not told, as by other versions of Prefect.
@@ -161,6 +163,9 @@ class WorkerCalls(KeyedCalls):
         """Put a run into a state; one that is taken is taken by this worker."""
         if state.is_pending():
             state = state.model_copy(update={"message": f"{TAKEN_BY}{self._worker}"})
+        elif state.is_final():
+            # It has ended, or is given up before it was started.
+            self._pending.pop(flow_run_id, None)
         answer = await super().set_flow_run_state(flow_run_id, state, **how)
         if answer.state is not None and answer.state.is_pending():
             self._pending[flow_run_id] = answer.state

@@ -5,17 +5,22 @@
   started: it would have to be with the worker's, which is good for all runs and for the whole of Prefect.
 * Prefect sets the worker's settings above the environment of a run that has a command of its own. While such a run is
   being executed its key stands in the settings, so that its cancellation is not noticed at once.
+* What goes wrong when one run is taken ends no other: Prefect's worker would end with all runs that it executes. The
+  run stays ``Scheduled`` and is found again. A run that is not started after all takes no room.
+* What becomes of any other run is told as the worker, with the run's key beside (``prefect_calls``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio.abc
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
+    PREFECT_CLIENT_CUSTOM_HEADERS,
     Settings,
     get_current_settings,
     temporary_settings,
@@ -24,13 +29,19 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 
 from api_shim.worker.environment import AUTH, is_servers_own
 from api_shim.worker.prefect_calls import KeyedCalls
+from approval_gate.admission import RUN_KEY
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
 
+logger = logging.getLogger("signoff")
+
 WORKERS_OWN = (AUTH, "PREFECT_API_KEY")
 """The variables in which a worker has its key."""
+
+HEADERS = "PREFECT_CLIENT_CUSTOM_HEADERS"
+"""The variable for what Prefect's clients send with each call."""
 
 RUN = "run"
 """The name that stands before the key of a run, where clients send ``user:key``."""
@@ -86,6 +97,21 @@ class KeyedWorker(ProcessWorker):
     def _make_calls(self, client: PrefectClient) -> KeyedCalls:
         return KeyedCalls(client)
 
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        try:
+            await super()._submit_run(flow_run)
+        except Exception as error:
+            logger.warning("The run %s could not be taken and is looked for again: %s", flow_run.name, error)
+            self._submitting_flow_run_ids.discard(flow_run.id)
+            if self._cancelling_observer is not None:
+                self._cancelling_observer.remove_in_flight_flow_run_id(flow_run.id)
+            self._release_limit_slot(flow_run.id)
+
+    async def _mark_flow_run_as_cancelled(self, flow_run: FlowRun, *state: Any, **more: Any) -> None:
+        # Prefect's worker keeps the room of a run whose deployment is gone.
+        self._release_limit_slot(flow_run.id)
+        await super()._mark_flow_run_as_cancelled(flow_run, *state, **more)
+
     async def run(
         self,
         flow_run: FlowRun,
@@ -97,7 +123,7 @@ class KeyedWorker(ProcessWorker):
         Raises:
             RuntimeError: the server has given none.
         """
-        key = self.client.take_key(flow_run.id)
+        key = self.client.key_of(flow_run.id)
         if not key:
             raise RuntimeError(NO_KEY)
         configuration.env |= dict.fromkeys(WORKERS_OWN) | {AUTH: f"{RUN}:{key}"}
@@ -110,8 +136,23 @@ class KeyedWorker(ProcessWorker):
         task_status: anyio.abc.TaskStatus[int] | None,
     ) -> ProcessWorkerResult:
         """Execute a run to its end, with the environment of its configuration."""
-        own = temporary_settings(
+        with (
+            self._as_the_run(configuration)
+            if configuration._command_configured
+            else self._with_its_key(flow_run, configuration)
+        ):
+            return await super().run(flow_run, configuration, task_status)
+
+    def _as_the_run(self, configuration: ProcessJobConfiguration) -> contextlib.AbstractContextManager[object]:
+        return temporary_settings(
             updates={PREFECT_API_AUTH_STRING: configuration.env[AUTH]}, restore_defaults={PREFECT_API_KEY}
         )
-        with own if configuration._command_configured else contextlib.nullcontext():
-            return await super().run(flow_run, configuration, task_status)
+
+    def _with_its_key(
+        self, flow_run: FlowRun, configuration: ProcessJobConfiguration
+    ) -> contextlib.AbstractContextManager[object]:
+        """Have Prefect's client for this run send the run's key, and the run's process not."""
+        # The worker's settings are in this environment already, and would be added as they are now.
+        configuration.env.setdefault(HEADERS, None)
+        headers = get_current_settings().client.custom_headers | {RUN_KEY: self.client.key_of(flow_run.id)}
+        return temporary_settings(updates={PREFECT_CLIENT_CUSTOM_HEADERS: headers})

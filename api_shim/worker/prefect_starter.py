@@ -72,15 +72,15 @@ class Scope:
 
 
 class Telling(StateProposer):
-    """Tells of a crash what we know of it.
+    """Tells of a crash what we know of it, and of which attempt.
 
     Args:
-        proposer: Prefect's own.
+        client: the worker's, who has taken the run.
         explain: returns a sentence more, or nothing.
     """
 
-    def __init__(self, proposer: StateProposer, explain: Callable[[], str]) -> None:
-        super().__init__(client=proposer._client)
+    def __init__(self, client: Any, explain: Callable[[], str]) -> None:
+        super().__init__(client=client)
         self._explain = explain
 
     async def propose_crashed(self, flow_run: FlowRun, message: str) -> State[Any] | None:
@@ -134,10 +134,13 @@ class Executions:
         self._context = context
         self._explain = explain
 
-    async def execute(self, flow_run: FlowRun, start: Start, task_status: anyio.abc.TaskStatus[int]) -> tuple[int, int]:
+    async def execute(
+        self, client: Any, flow_run: FlowRun, start: Start, task_status: anyio.abc.TaskStatus[int]
+    ) -> tuple[int, int]:
         """Execute a run to its end.
 
         Args:
+            client: Prefect's client, by which the worker has taken the run.
             flow_run: the run.
             start: starts its child.
             task_status: told the process id, as soon as there is one.
@@ -150,9 +153,7 @@ class Executions:
         """
         starter = Starter(start, self._context.control_channel)
         executor = self._context.create_executor(flow_run, starter, hook_runner=NoHooks(), propose_submitting=False)
-        executor._state_proposer = Telling(
-            executor._state_proposer, lambda: self._explain(starter.child) if starter.child else ""
-        )
+        executor._state_proposer = Telling(client, lambda: self._explain(starter.child) if starter.child else "")
         execution: FlowRunExecutionResult | None = None
 
         async def submit(*, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED) -> None:

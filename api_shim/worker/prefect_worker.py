@@ -321,7 +321,7 @@ class WarmWorker(KeyedWorker):
                     }
                 )
 
-            status, pid = await self._executions.execute(flow_run, start, task_status)
+            status, pid = await self._executions.execute(self.client, flow_run, start, task_status)
         return ProcessWorkerResult(status_code=status, identifier=str(pid))
 
     def _folder_for(self, configuration: ProcessJobConfiguration) -> contextlib.AbstractContextManager[str]:

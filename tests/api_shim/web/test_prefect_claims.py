@@ -60,8 +60,10 @@ class Pools(Origin):
         self.bodies.append(await Request(scope, receive).body())
         await JSONResponse(self.answer)(scope, receive, send)
 
-    def take(self, who: str, pool: str = "signoff", body: Any = PENDING, *, keyed: bool = True) -> httpx.Response:
-        headers = {RUN_KEY: "wanted", "Content-Type": "application/json"} if keyed else {}
+    def take(
+        self, who: str, pool: str = "signoff", body: Any = PENDING, *, keyed: bool = True, key: str = "wanted"
+    ) -> httpx.Response:
+        headers = {RUN_KEY: key, "Content-Type": "application/json"} if keyed else {}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         path = f"/api/flow_runs/{self.runs_of[pool]}/set_state"
         return self.ask("POST", path, who, content=content, headers=headers)
@@ -118,6 +120,49 @@ def test_a_worker_that_does_not_ask_ends_the_key_that_was_made_before(pools: Poo
     kept = pools.kept()
     assert kept is not None
     assert kept.key_hash is None, "and that it has taken the run is known"
+
+
+def test_who_takes_a_run_again_because_the_answer_was_lost_is_given_its_key(pools: Pools) -> None:
+    asked = {"state": {"type": "PENDING", "state_details": {"transition_id": "one"}}}
+    first = pools.take("worker", body=asked).headers[RUN_KEY]
+    # Prefect has made this transition already, and no other.
+    pools.answer = {"status": "REJECT", **asked}
+    second = pools.take("worker", body=asked).headers[RUN_KEY]
+    kept = pools.kept()
+    assert kept is not None
+    assert (kept.key_hash, first != second) == (hash_key(second), True)
+    for details in ({"transition_id": "another"}, {"transition_id": None}, {}, None):
+        other = {"state": {"type": "PENDING", "state_details": details}}
+        assert RUN_KEY not in pools.take("worker", body=other).headers
+    assert pools.kept() == kept
+
+
+@pytest.mark.parametrize("who", ["worker", "works-only"])
+def test_of_an_attempt_that_is_over_prefect_is_told_nothing(pools: Pools, who: str) -> None:
+    pools.user("works-only", superuser=False)
+    pools.identity.make_worker("works-only", "signoff", NOW)
+    crashed, run_id = {"state": {"type": "CRASHED"}}, pools.runs_of["signoff"]
+
+    def tell(key: str) -> bool:
+        """Tell of a crash, and say whether Prefect was told of it."""
+        pools.passed.clear()
+        answer = pools.take(who, body=crashed, key=key)
+        assert answer.status_code == 200
+        return bool(pools.passed) or answer.json() != prefect_claims.OVER
+
+    def is_now(state: str) -> None:
+        pools.engine.all_runs[run_id] = replace(pools.engine.all_runs[run_id], state_type=state)
+
+    first = pools.take(who).headers[RUN_KEY]
+    is_now("PENDING")
+    assert tell(first)
+    # It is to be started again, and then it is.
+    is_now("SCHEDULED")
+    assert not tell(first)
+    second = pools.take(who).headers[RUN_KEY]
+    is_now("RUNNING")
+    assert (tell(first), tell(second), tell("signoff_run_x")) == (False, True, False)
+    assert pools.kept() is not None, "and whoever has it has it still"
 
 
 def test_a_worker_takes_no_run_of_another_pool_and_asks_for_none(pools: Pools) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import anyio
 import httpx
 import pytest
 from prefect.client.schemas.objects import Flow, FlowRun, State
@@ -32,12 +34,13 @@ class Client:
 
     name = "prefect"
     status = 200
-    gives = True
+    given = "signoff_run_x"
 
     def __init__(self) -> None:
         self.asked: list[UUID] = []
         self.told: list[dict[str, Any]] = []
         self.storage: UUID | None = STORAGE
+        self.keys: list[str] = []
 
     async def read_deployment(self, deployment_id: UUID) -> DeploymentResponse:
         self.asked.append(deployment_id)
@@ -63,7 +66,8 @@ class Client:
         asked = httpx.Request("POST", "http://prefect")
         if self.status == httpx.codes.OK:
             accepted = {"state": json["state"], "status": "ACCEPT", "details": {}}
-            headers = {RUN_KEY: "signoff_run_x"} if how["headers"] == {RUN_KEY: "wanted"} and self.gives else {}
+            self.keys.append(how["headers"][RUN_KEY])
+            headers = {RUN_KEY: self.given} if how["headers"] == {RUN_KEY: "wanted"} else {}
             return httpx.Response(self.status, json=accepted, headers=headers, request=asked)
         answer = httpx.Response(self.status, request=asked)
         raise httpx.HTTPStatusError("refused", request=asked, response=answer)
@@ -148,22 +152,48 @@ async def test_what_is_not_known_is_not_handed(client: Client, calls: WorkerCall
     assert (await calls.forks(run))["storage"] == {}
 
 
-async def test_the_key_of_a_run_that_is_taken_is_handed_out_once(client: Client, calls: WorkerCalls) -> None:
-    one, two, three = uuid4(), uuid4(), uuid4()
+async def test_the_key_of_a_run_is_known_to_whoever_has_taken_it(client: Client, calls: WorkerCalls) -> None:
+    one, two = uuid4(), uuid4()
     answer = await calls.set_flow_run_state(one, Pending(), force=False)
     assert (answer.status, answer.state.is_pending(), client.asked) == (SetStateStatus.ACCEPT, True, [one])
-    client.gives = False
-    await calls.set_flow_run_state(two, Pending())
-    await calls.set_flow_run_state(three, Crashed())
-    assert [calls.take_key(run) for run in (one, one, two, three)] == ["signoff_run_x", "", "", ""]
+    assert (calls.key_of(one), calls.key_of(two)) == ("signoff_run_x", "")
 
 
-async def test_nothing_is_kept_of_a_run_that_is_given_up_before_it_starts(client: Client, calls: WorkerCalls) -> None:
+async def test_what_becomes_of_a_run_is_told_of_the_attempt_that_was_taken(client: Client, calls: WorkerCalls) -> None:
+    run = uuid4()
+
+    async def attempt(key: str, ends: asyncio.Event) -> None:
+        client.given = key
+        await calls.set_flow_run_state(run, Pending())
+        await ends.wait()
+        await calls.set_flow_run_state(run, Crashed())
+
+    first, second = asyncio.Event(), asyncio.Event()
+    async with anyio.create_task_group() as group:
+        for key, ends in (("first", first), ("second", second)):
+            group.start_soon(attempt, key, ends)
+            await anyio.wait_all_tasks_blocked()
+        first.set()
+        await anyio.wait_all_tasks_blocked()
+        assert client.keys == ["wanted", "wanted", "first"]
+        second.set()
+    assert client.keys[3:] == ["second"]
+
+
+async def test_a_key_is_good_until_another_is_asked_for(client: Client, calls: WorkerCalls) -> None:
+    run = uuid4()
+    await calls.set_flow_run_state(run, Pending())
+    # Prefect has done so, but its answer is lost: the key of before may be replaced.
+    client.status = 503
+    with pytest.raises(httpx.HTTPStatusError):
+        await calls.set_flow_run_state(run, Pending())
+    assert calls.key_of(run) == ""
+
+
+async def test_nothing_is_handed_of_a_run_that_is_given_up_before_it_starts(calls: WorkerCalls) -> None:
     run = a_run()
-    for state, key in ((Scheduled(), "signoff_run_x"), (Crashed(), "")):
-        await calls.set_flow_run_state(run.id, Pending())
-        await calls.set_flow_run_state(run.id, state)
-        assert calls.take_key(run.id) == key
+    await calls.set_flow_run_state(run.id, Pending())
+    await calls.set_flow_run_state(run.id, Crashed())
     assert await calls.forks(run) == {}
 
 

@@ -6,11 +6,17 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+import anyio
+import httpx
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_CUSTOM_HEADERS,
     PREFECT_SERVER_DATABASE_PASSWORD,
     get_current_settings,
     temporary_settings,
@@ -18,8 +24,10 @@ from prefect.settings import (
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from api_shim.worker.prefect_calls import ATTEMPT
 from api_shim.worker.prefect_keyed import NO_KEY, WORKERS_OWN, KeyedWorker, OurJobConfiguration
 from api_shim.worker.prefect_worker import WarmJobConfiguration
+from approval_gate.admission import RUN_KEY
 
 pytestmark = pytest.mark.anyio
 
@@ -44,8 +52,9 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, str | None], 
 def made(*, keyed: bool) -> KeyedWorker:
     worker = KeyedWorker(work_pool_name="signoff")
     worker._client = SimpleNamespace()  # type: ignore[assignment]  # it is not asked
+    ATTEMPT.set((None, ""))
     if keyed:
-        worker.client._keys[RUN.id] = "signoff_run_x"
+        ATTEMPT.set((RUN.id, "signoff_run_x"))
     return worker
 
 
@@ -70,13 +79,59 @@ async def test_a_run_is_given_its_own_key_in_place_of_the_workers(given: list[An
     assert above == (("run:signoff_run_x", "") if command else (WORKERS, "of-the-worker"))
 
 
+async def test_what_becomes_of_a_run_is_told_with_its_key_which_its_process_is_not_given_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent = []
+
+    async def run(_self: Any, _run: Any, configuration: Any, _status: Any) -> ProcessWorkerResult:
+        async with get_client() as client:
+            # As the worker itself, and not as the run: it hears of cancellations.
+            sent.append({name: client._client.headers.get(name) for name in (RUN_KEY, "Mine")})
+        assert configuration.env["PREFECT_CLIENT_CUSTOM_HEADERS"] == '{"Mine": "1"}'
+        return ProcessWorkerResult(status_code=0, identifier="1")
+
+    monkeypatch.setattr(ProcessWorker, "run", run)
+    with temporary_settings({PREFECT_API_URL: "http://prefect/api", PREFECT_CLIENT_CUSTOM_HEADERS: {"Mine": "1"}}):
+        await made(keyed=True).run(RUN, configured(None))
+    assert sent == [{RUN_KEY: "signoff_run_x", "Mine": "1"}]
+
+
+class Broken:
+    """Prefect, of which deployments are asked in vain."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.told: list[str] = []
+
+    async def read_deployment(self, _deployment_id: Any) -> None:
+        raise self.error
+
+    async def set_flow_run_state(self, _run_id: Any, state: Any, **_how: Any) -> None:
+        self.told.append(state.name)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        pytest.param(httpx.ReadTimeout("away"), [], id="Prefect is away: the run stays Scheduled"),
+        pytest.param(ObjectNotFound(Exception()), ["Cancelled"], id="the deployment is gone"),
+    ],
+)
+async def test_a_run_that_cannot_be_taken_ends_no_other_and_takes_no_room(error: Exception, told: list[str]) -> None:
+    worker, run = made(keyed=False), FlowRun(flow_id=uuid4(), deployment_id=uuid4(), name="run")
+    worker._client = prefect = Broken(error)  # type: ignore[assignment]  # it is asked nothing else
+    worker._calls, worker._limiter = None, anyio.CapacityLimiter(1)
+    worker._limiter.acquire_on_behalf_of_nowait(run.id)
+    worker._submitting_flow_run_ids.add(run.id)
+    # What is raised here ends the group in which the worker executes all runs.
+    await worker._submit_run(run)
+    assert (worker._submitting_flow_run_ids, worker._limiter.borrowed_tokens, prefect.told) == (set(), 0, told)
+
+
 async def test_a_run_without_a_key_is_not_started(given: list[Any]) -> None:
-    worker = made(keyed=True)
-    await worker.run(RUN, configured(None))
-    given.clear()
-    for without in (worker, made(keyed=False)):
-        with pytest.raises(RuntimeError, match=NO_KEY[:30]):
-            await without.run(RUN, configured(None))
+    with pytest.raises(RuntimeError, match=NO_KEY[:30]):
+        await made(keyed=False).run(RUN, configured(None))
     assert given == []
 
 

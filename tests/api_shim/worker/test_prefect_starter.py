@@ -114,5 +114,5 @@ async def test_a_crash_is_told_with_what_we_know(monkeypatch: pytest.MonkeyPatch
         messages.append(message)
 
     monkeypatch.setattr(StateProposer, "propose_crashed", propose)
-    await Telling(StateProposer(client=cast(Any, None)), lambda: explained).propose_crashed(RUN, "Status -9")
+    await Telling(None, lambda: explained).propose_crashed(RUN, "Status -9")
     assert messages == [told]

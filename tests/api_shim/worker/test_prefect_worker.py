@@ -27,6 +27,7 @@ from prefect.workers.process import ProcessWorker, ProcessWorkerResult
 from api_shim.worker import prefect_worker
 from api_shim.worker.fork_server import Child, ForkFailed
 from api_shim.worker.jobs_user import JobsUser
+from api_shim.worker.prefect_calls import ATTEMPT
 from api_shim.worker.prefect_worker import WarmJobConfiguration, WarmWorker
 
 pytestmark = pytest.mark.anyio
@@ -255,7 +256,7 @@ RUN = FlowRun(flow_id=uuid4(), name="run")
 def keyed(worker: Any) -> Any:
     """Return a worker that has been given the key of the run, with a Prefect that has no runs."""
     worker._client = Client()
-    worker.client._keys[RUN.id] = "signoff_run_x"
+    ATTEMPT.set((RUN.id, "signoff_run_x"))
     return worker
 
 
@@ -279,7 +280,7 @@ async def test_what_cannot_be_forked_is_started_by_prefects_process_worker(
 class Executed:
     """Executes a run by starting its child."""
 
-    async def execute(self, _flow_run: FlowRun, start: Any, task_status: Any) -> tuple[int, int]:
+    async def execute(self, _client: Any, _flow_run: FlowRun, start: Any, task_status: Any) -> tuple[int, int]:
         task_status.started(7)
         child = await start({"PREFECT__CONTROL_PORT": "1"})
         return 0, child.pid
