@@ -145,7 +145,7 @@ class Facts:
         attempt: the process that asks.
         let_go: the process that was admitted before; None if none was.
         over: whether its job result is final.
-        unchanged: whether its parameters in Prefect are those that were requested.
+        unchanged: whether its parameters in Prefect are those that were requested, and it has no job variables.
         unreadable: the sentence on why its inputs cannot be read; empty if they can.
         needs_approval: the Job needs approval, but the run was requested as one that needs none.
         firing: the scheduled job it belongs to, if any.
@@ -180,7 +180,7 @@ OUTDATED = "The scheduled job was changed after this run was created; another ru
 NOT_DUE = "The schedule does not fire at this time."
 NOT_OWED = "This firing is not due: the schedule was created, approved or changed after its time."
 SUPERSEDED = "A newer firing of this schedule is due; of the missed firings only the newest runs."
-CHANGED = "The parameters of this run were changed in Prefect after it was requested."
+CHANGED = "The parameters of this run, or its job variables, were changed in Prefect after it was requested."
 JOB_DISABLED = "This job is not enabled to be run."
 JOB_GONE = "This job is not presently installed and cannot be run."
 SINGLETON = "This job is a singleton and another run of it is under way."

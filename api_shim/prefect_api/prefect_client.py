@@ -263,7 +263,7 @@ class PrefectOrchestrator(PrefectHttp):
             "paused": False,
             "concurrency_limit": None,
             "path": None,
-            "job_variables": {},
+            "job_variables": dict(spec.job_variables),
             "pull_steps": [],
         }
 

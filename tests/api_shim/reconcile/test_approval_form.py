@@ -377,6 +377,7 @@ DECIDED = [
     pytest.param({"immediate": True}, {}, id="that it runs at once"),
     pytest.param({}, {"code_digest": f"2::{'1' * 64}"}, id="the code"),
     pytest.param({}, {"job_class_name": "Restore"}, id="the Job's class"),
+    pytest.param({}, {"job_variables": {"image": "jobs:2"}}, id="the image"),
     pytest.param({}, {"module_name": "other"}, id="the Job's module"),
 ]
 
