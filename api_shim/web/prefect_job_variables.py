@@ -86,7 +86,7 @@ class JobVariables:
             if body is None:
                 return
             try:
-                if await self._has_some_for_ours(writes, named, parse_json(body)):
+                if body and await self._has_some_for_ours(writes, named, parse_json(body)):
                     await self._refusals.request(actor, NOT_HERE, f"{Action.WRITE} {ObjectType.PREFECT}")
                     raise Forbidden(NOT_HERE)
             except GateError as error:
