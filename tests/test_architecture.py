@@ -122,6 +122,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0018_sensitive_schedules.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0015_names_over_time.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0019_running_servers.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0020_job_variables.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""

@@ -177,6 +177,12 @@ def test_a_dry_run_is_offered_where_there_is_one(supports: bool) -> None:
     assert ("dry run" in described(job=replace(JOB, supports_dryrun=supports))) is supports
 
 
+def test_what_its_runs_are_started_with_is_shown_where_there_is_something() -> None:
+    shown = described(job=replace(JOB, job_variables={"image": "jobs:2"}))
+    assert '{\n  "image": "jobs:2"\n}' in shown
+    assert "job variables" not in described(job=JOB)
+
+
 # Inputs
 
 
