@@ -200,7 +200,7 @@ class Facts:
         attempt: the process that asks.
         let_go: the process that was admitted before; None if none was.
         over: whether its job result is final.
-        unchanged: whether its parameters in Prefect are those that were requested.
+        unchanged: whether its parameters in Prefect are those that were requested, and it has no job variables.
         unreadable: the sentence on why its inputs cannot be read; empty if they can.
         needs_approval: the Job needs approval, but the run was requested as one that needs none.
         firing: the scheduled job it belongs to, if any.
@@ -247,7 +247,7 @@ ASKED = "This firing was missed: no worker took it in time. Whether the newest t
 UNASKED = "This firing was missed: no worker took it in time. Nobody is asked about it: its inputs may be sensitive."
 ASKS = "Its start was missed: no worker took it in time. Is it to run now?"
 TOO_MANY = "This firing was missed, and so many after it that it is not made up for."
-CHANGED = "The parameters of this run were changed in Prefect after it was requested."
+CHANGED = "The parameters of this run, or its job variables, were changed in Prefect after it was requested."
 JOB_DISABLED = "This job is not enabled to be run."
 JOB_GONE = "This job is not presently installed and cannot be run."
 TURN_PAUSE = timedelta(seconds=40)

@@ -3,6 +3,8 @@
 * An approval holds while every part is what was approved; a change of any part needs a new approval.
 * A part is kept as a hash, so the inputs cannot be read from it.
 * Each part is hashed on its own, so the message can name what changed.
+* What Prefect's work pool starts the runs with, like an image, is a part of those alone that have some: approvals that
+  were given before there was this part hold.
 * The part of the code keeps what stands before its digest: the scheme by which it was made, and the version of Python
   if that matters. An approval is compared by the scheme that it carries; the first one, which knew the Job's module
   alone, has no name.
@@ -24,6 +26,7 @@ PARTS = {
     "inputs": "the inputs",
     "schedule": "the schedule",
     "queue": "the queue",
+    "job_variables": "Prefect's job variables",
 }
 """The parts, and what messages call them."""
 
@@ -36,7 +39,15 @@ NO_CODE = f"{SCHEME}::"
 NEEDS_APPROVAL = "This job needs approval now."
 
 
-def bind(*, job: str, code: str, inputs: Mapping[str, Any], schedule: tuple[str, ...], queue: str) -> Binding:
+def bind(
+    *,
+    job: str,
+    code: str,
+    inputs: Mapping[str, Any],
+    schedule: tuple[str, ...],
+    queue: str,
+    job_variables: Mapping[str, Any],
+) -> Binding:
     """Return what an approval given now is bound to.
 
     Args:
@@ -45,8 +56,11 @@ def bind(*, job: str, code: str, inputs: Mapping[str, Any], schedule: tuple[str,
         inputs: the inputs of its runs.
         schedule: when it fires, as strings.
         queue: the name of the queue it runs on.
+        job_variables: what Prefect's work pool starts its runs with.
     """
     parts = {"job": job, "code": code, "inputs": dict(inputs), "schedule": list(schedule), "queue": queue}
+    if job_variables:
+        parts["job_variables"] = dict(job_variables)
     return {name: _hash(part) for name, part in parts.items()} | {"code": _hash_of_code(code)}
 
 

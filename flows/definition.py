@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -39,6 +40,7 @@ class JobDefinition:
         job_queues: the queues it may run on; empty for the default queue.
         supports_dryrun: whether it has a ``DryRunVar`` called ``dryrun``.
         isolated: whether each run starts a new Python interpreter of its own.
+        job_variables: what Prefect's work pool starts its runs with, in JSON form: an image, resources, an environment.
         code_digest: the digest of its code, with its scheme; empty if there is no code.
         module_digest: what approvals of earlier versions are bound to; empty if there is no source.
         variables: its variables, as the API shows them (contract 3).
@@ -65,6 +67,7 @@ class JobDefinition:
     supports_dryrun: bool = False
     is_job_hook_receiver: bool = False
     isolated: bool = False
+    job_variables: Mapping[str, Any] = field(default_factory=dict)
     code_digest: str = ""
     module_digest: str = ""
     variables: tuple[dict[str, Any], ...] = ()
@@ -117,6 +120,23 @@ def _are_queues(value: object) -> bool:
     return isinstance(value, list | tuple) and all(map(is_queue_name, value))
 
 
+LONGEST_VARIABLES = 20_000
+"""Characters of JSON of ``job_variables``."""
+
+
+def _are_job_variables(value: object) -> bool:
+    if not isinstance(value, dict) or not value.keys().isdisjoint(_EXECUTES_ELSE):
+        return False
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return len(text) <= LONGEST_VARIABLES and is_storable(text) and json.loads(text) == value
+
+
+_EXECUTES_ELSE = frozenset({"command"})
+"""The job variables with which something else would be executed, which asks for no admission."""
+
 _FLAGS = (
     "approval_required",
     "dryrun_default",
@@ -135,6 +155,7 @@ _META: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "overlap": (_is_overlap, "'allow', 'skip', 'queue' or 'cancel'"),
     "job_queues": (_are_queues, "a list of queue names, without / % & > <"),
     "field_order": (_are_names, "a list of variable names"),
+    "job_variables": (_are_job_variables, "a dictionary of values that JSON has, without command"),
     **dict.fromkeys(_FLAGS, (_is_flag, "True or False")),
 }
 """The settings of ``Meta``: the check of each value, and what messages say it must be."""

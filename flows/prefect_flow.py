@@ -90,6 +90,9 @@ def as_flow(class_path: str) -> Flow[..., Any]:
         if missing:
             get_run_logger().error("%s", missing)
         answer = gate.ask()
+        if missing and not isinstance(answer, State):
+            _report(JobLogger(get_run_logger(), {}), gate, "FAILURE", None, missing)
+            return Failed(message=missing)
         return answer if isinstance(answer, State) else _execute(class_path, gate, answer)
 
     name, body.__doc__, variables, code, missing = _described(class_path)

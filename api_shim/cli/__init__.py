@@ -14,7 +14,7 @@ import sys
 
 import typer
 
-from api_shim.cli import accounts, approvals, audit, backup, db, jobs, result, schedule, worker_token
+from api_shim.cli import accounts, approvals, audit, backup, db, deploy, jobs, result, schedule, worker_token
 from api_shim.cli.config import config
 from api_shim.cli.console import fail
 from api_shim.cli.prune import prune
@@ -47,6 +47,7 @@ app.add_typer(jobs.app, name="job")
 app.add_typer(audit.app, name="audit")
 app.add_typer(backup.app, name="backup")
 app.add_typer(db.app, name="db")
+app.add_typer(deploy.app, name="deploy")
 app.add_typer(accounts.users, name="user")
 app.add_typer(accounts.tokens, name="token")
 app.add_typer(worker_token.app, name="worker-token")

@@ -28,6 +28,7 @@ def _bound(scheduled: ScheduledJob, job: Job, code: str) -> Binding:
         inputs=_bound_inputs(scheduled.inputs),
         schedule=(str(scheduled.interval), start, scheduled.crontab, scheduled.time_zone, *misfire),
         queue=scheduled.queue,
+        job_variables=job.job_variables,
     )
 
 

@@ -14,7 +14,7 @@ Contract 3, 5 and 7.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -79,6 +79,7 @@ class Job:
     time_limit: float = 0.0
     approval_expires: float = 0.0
     job_queues: tuple[str, ...] = ()
+    job_variables: Mapping[str, Json] = field(default_factory=dict)
     declared: Mapping[str, Json]
     overridden: tuple[str, ...] = ()
     code_digest: str = ""

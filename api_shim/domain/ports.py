@@ -49,9 +49,10 @@ class DeploymentSpec:
         description: Markdown, for people.
         parameters: what its runs are shown with.
         parameter_schema: the form of its parameters.
+        job_variables: what the work pool starts its runs with.
         schedule: its schedule; None for a base deployment.
-        foreign: something on it that we never write and that changes what runs: job variables, pull steps, another
-            folder, a limit, a pause, a second schedule, a tag of ours that is missing.
+        foreign: something on it that we never write and that changes what runs: pull steps, another folder, a limit, a
+            pause, a second schedule, a tag of ours that is missing.
     """
 
     flow: str
@@ -61,6 +62,7 @@ class DeploymentSpec:
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     parameter_schema: Mapping[str, Any] = field(default_factory=lambda: EMPTY_FORM)
+    job_variables: Mapping[str, Any] = field(default_factory=dict)
     schedule: ScheduleSpec | None = None
     foreign: bool = False
 
@@ -162,6 +164,7 @@ class Run:
         since: when it entered its state.
         claimed: when a worker took it, where that has been asked.
         pool: the work pool whose workers execute it; empty for one that none takes, as a run within another.
+        job_variables: those of its own, which come before its deployment's; we give runs none.
     """
 
     id: UUID
@@ -180,6 +183,7 @@ class Run:
     since: datetime
     claimed: datetime | None = None
     pool: str = ""
+    job_variables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def waits(self) -> bool:

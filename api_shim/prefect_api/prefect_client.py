@@ -163,7 +163,7 @@ class PrefectOrchestrator(PrefectHttp):
         pool = {"name": self.pool, "type": "process", "description": "Runs the Jobs of signoff."}
         made = await self._ask("POST", "/work_pools/", pool, none_on=[409])
         found = made or await self._ask("GET", f"/work_pools/{self.pool}")
-        if not found["base_job_template"]:
+        if not found["base_job_template"] and found["type"] == "process":
             # Prefect leaves it to the first worker, whose account may not write it.
             await self._ask("PATCH", f"/work_pools/{self.pool}", {"base_job_template": _how_runs_start()})
         known = await self._ask("POST", f"/work_pools/{self.pool}/queues/filter", {})
@@ -263,7 +263,7 @@ class PrefectOrchestrator(PrefectHttp):
             "paused": False,
             "concurrency_limit": None,
             "path": None,
-            "job_variables": {},
+            "job_variables": dict(spec.job_variables),
             "pull_steps": [],
         }
 

@@ -1,7 +1,7 @@
 """Prefect's JSON, read into what ``ports`` speaks of, and a schedule written the other way.
 
-What we never write and what changes what a deployment runs makes it ``foreign``: job variables, pull steps, a path, a
-pause, a limit, another pool, a second schedule, parameters of a schedule, or our tag removed.
+What we never write and what changes what a deployment runs makes it ``foreign``: pull steps, a path, a pause, a limit,
+another pool, a second schedule, parameters of a schedule, or our tag removed.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def read_spec(row: Mapping[str, Json], flow: str, pool: str) -> DeploymentSpec:
         description=row["description"] or "",
         parameters=row["parameters"] or {},
         parameter_schema=row["parameter_openapi_schema"] or {},
+        job_variables=row["job_variables"] or {},
         schedule=_read_schedule(schedules[0]) if schedules else None,
         foreign=_is_foreign(row, pool),
     )
@@ -90,8 +91,7 @@ def read_spec(row: Mapping[str, Json], flow: str, pool: str) -> DeploymentSpec:
 
 def _is_foreign(row: Mapping[str, Json], pool: str) -> bool:
     return bool(
-        row["job_variables"]
-        or row["pull_steps"]
+        row["pull_steps"]
         or row["path"]
         or row["paused"]
         or row["global_concurrency_limit"]
@@ -132,6 +132,7 @@ def read_run(row: Mapping[str, Json]) -> Run:
         ended=read_time(row["end_time"]),
         since=cast(datetime, read_time(state.get("timestamp") or row["updated"])),
         pool=row.get("work_pool_name") or "",
+        job_variables=row.get("job_variables") or {},
     )
 
 

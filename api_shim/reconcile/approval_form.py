@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -89,6 +90,7 @@ def _description(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str
         f"**When:** {_when(scheduled, now)}",
         f"**Back in the queue:** {plain(scheduled.approval_note)}" if scheduled.approval_note else "",
         f"**Inputs:**\n\n{_inputs(scheduled, job)}",
+        f"**Started with the job variables:**\n\n{_as_json(job.job_variables)}" if job.job_variables else "",
         "Decide below, as the login of this page; who asked cannot approve."
         + (" A dry run tries it without effect first." if job.supports_dryrun else ""),
     ]
@@ -114,7 +116,11 @@ def _when(scheduled: ScheduledJob, now: datetime) -> str:
 def _inputs(scheduled: ScheduledJob, job: Job) -> str:
     if scheduled.hides_inputs(job):
         return "not shown, because they may be sensitive."
-    text = json.dumps(scheduled.inputs, indent=2, ensure_ascii=False)
+    return _as_json(scheduled.inputs)
+
+
+def _as_json(shown: Mapping[str, Any]) -> str:
+    text = json.dumps(shown, indent=2, ensure_ascii=False)
     # What cannot be seen is shown escaped: it could turn the line around that it stands in.
     text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     if len(text) > SHOWN_INPUTS:

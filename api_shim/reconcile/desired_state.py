@@ -37,6 +37,7 @@ def base_deployment(job: Job) -> DeploymentSpec:
         queue=job.default_queue,
         description=job.description,
         parameter_schema=job.parameter_schema or EMPTY_FORM,
+        job_variables=job.job_variables,
     )
 
 
@@ -51,6 +52,7 @@ def own_deployment(scheduled: ScheduledJob, job: Job, now: datetime) -> Deployme
         description=scheduled.description or f"The scheduled job “{scheduled.name}” of signoff.",
         parameters=scheduled.parameters,
         parameter_schema=job.parameter_schema or EMPTY_FORM,
+        job_variables=job.job_variables,
         schedule=ScheduleSpec(slug=str(scheduled.id), cron=cron_spec(scheduled.recurrence), active=active),
     )
 

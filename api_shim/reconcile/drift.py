@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from api_shim.domain.audit import AuditEvent, EventType, scheduled_job_event
 from api_shim.domain.model import Job, ScheduledJob
@@ -35,9 +37,13 @@ def describe_drift(found: DeploymentSpec | None, desired: DeploymentSpec) -> str
         f"Its schedule was {schedule} in Prefect." if schedule else "",
         "Its parameters were changed in Prefect." if found.parameters != desired.parameters else "",
         "Its work queue was changed in Prefect." if found.queue != desired.queue else "",
-        "How its runs are executed was changed in Prefect." if found.foreign else "",
+        "How its runs are executed was changed in Prefect." if _executed(found) != _executed(desired) else "",
     ]
     return " ".join(filter(None, changes))
+
+
+def _executed(spec: DeploymentSpec) -> tuple[bool, Mapping[str, Any]]:
+    return spec.foreign, spec.job_variables
 
 
 def manual_change(

@@ -475,7 +475,9 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
 
 
 def _is_unchanged(run: Run, request: Requested | None) -> bool:
-    """Say whether the parameters of a run in Prefect are those that were requested, as Prefect was given them."""
+    """Say whether a run in Prefect has the parameters that were requested, as Prefect was given them, and no more."""
+    if run.job_variables:
+        return False
     if request is None or (request.sensitive and run.parameters == {}):
         return run.parameters == {}
     # Prefect's database may give 1.0 back as 1, which is equal all the same. Of what is sensitive, the run may have

@@ -88,6 +88,18 @@ class PrefectUI:
         """Say whether signoff manages this deployment."""
         return (await self._store.read(partial(_find_source, deployment_id)))[0] is not None
 
+    async def job_variables(self, deployment_id: UUID) -> Mapping[str, Any] | None:
+        """Return with what the runs of a deployment are started; None for one that signoff does not manage."""
+        job, _ = await self._store.read(partial(_find_source, deployment_id))
+        return job.job_variables if job is not None else None
+
+    async def starts_ours(self, run_id: UUID) -> bool:
+        """Say whether a run is one that signoff manages, or a firing of its deployments that has not asked yet."""
+        if await self.has_run(run_id):
+            return True
+        run = (await self._engine.runs([run_id])).get(run_id)
+        return run is not None and run.deployment_id is not None and await self.has_deployment(run.deployment_id)
+
     async def resume(self, actor: Actor, run_id: UUID, answer: object) -> str:
         """Approve or deny a held run, with the values of its form.
 

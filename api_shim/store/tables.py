@@ -214,6 +214,7 @@ jobs = Table(
     Column("time_limit", Float, nullable=False),
     Column("approval_expires", Float, nullable=False),
     Column("job_queues", Tuple, nullable=False),
+    Column("job_variables", JSON, nullable=False),
     Column("declared", JSON, nullable=False),
     Column("overridden", Tuple, nullable=False),
     Column("code_digest", String(100), nullable=False),

@@ -14,6 +14,7 @@
 * A run that calls with its own credential reaches nothing but its admission and outcome, and what ``prefect_run_calls``
   lists. A worker that takes a run is given that credential (``prefect_claims``). In Prefect the account of a worker
   reaches what ``prefect_worker_calls`` lists, unless it has ``prefect.write`` besides.
+* With what the runs of our Jobs are started, nobody writes there (``prefect_job_variables``).
 * What somebody without ``prefect.write`` asks of Prefect is bounded (``web.prefect_bounds``).
 * Only authorized requests reach Prefect, with the credentials of its one internal account. Headers that name the
   creator of a run are removed, because clients could forge them.
@@ -58,6 +59,7 @@ from api_shim.web.errors import headers_of
 from api_shim.web.origins import Origins, at_origin, redirecting_within
 from api_shim.web.prefect_bounds import MAY_NOT_WRITE, BoundedReads, may_write
 from api_shim.web.prefect_claims import Claims
+from api_shim.web.prefect_job_variables import JobVariables
 from api_shim.web.prefect_reads import READING_METHODS, needs_write
 from api_shim.web.prefect_run_calls import OwnCalls, RunCalls
 from api_shim.web.prefect_sockets import PrefectSockets
@@ -135,6 +137,7 @@ class Gateway:
         self._origins = origins
         self._reader = PrefectReader(prefect, PrefectViews(store), internal)
         self._claims = Claims(prefect, internal, runs, refusals)
+        self._job_variables = JobVariables(prefect, internal, requests, refusals)
         self._run_calls = RunCalls(prefect, internal, refusals)
         self._worker_calls = WorkerCalls(prefect, internal, refusals, runs, self._claims)
         self._sockets = PrefectSockets(
@@ -265,7 +268,7 @@ class Gateway:
     def _answering(self, actor: Actor, *, writes: bool) -> ASGIApp:
         """Return what answers a request to Prefect that the caller may make."""
         if writes:
-            return partial(self._claims.answer, actor)
+            return partial(self._job_variables.answer, actor, partial(self._claims.answer, actor))
         reading = partial(self._reader.answer, actor)
         return reading if may_write(actor) else BoundedReads(reading)
 

@@ -296,7 +296,9 @@ def test_a_run_whose_parameters_were_changed_in_prefect_does_not_execute(
 ) -> None:
     run = eventually(lambda: (r := flow_run(admin, tampered["id"]))["state_type"] == "FAILED" and r)
     assert run["state"]["name"] == "Refused"
-    assert run["state"]["message"].startswith("The parameters of this run were changed in Prefect")
+    assert run["state"]["message"].startswith(
+        "The parameters of this run, or its job variables, were changed in Prefect"
+    )
     assert lines(folder / "tampered") == []
     # As the run has ended without having been let go, the sweep records that.
     (result,) = fired(admin, timed["tampered"], 1)

@@ -19,6 +19,7 @@ REQUEST: dict[str, Any] = {
     "inputs": {"site": "Graz", "count": 3, "options": {"fast": True, "tags": ["a", "b"]}},
     "schedule": ("daily", "2026-05-04T12:00:00+00:00", "", "Europe/Vienna"),
     "queue": "bulk",
+    "job_variables": {"image": "jobs:1", "env": {"A": "1"}},
 }
 
 
@@ -91,6 +92,12 @@ CHANGES = [
         id="another time zone",
     ),
     pytest.param({"queue": "fast"}, "The queue changed after bob approved it.", id="another queue"),
+    pytest.param(
+        {"job_variables": {**REQUEST["job_variables"], "image": "jobs:2"}},
+        "Prefect's job variables changed after bob approved it.",
+        id="another image",
+    ),
+    pytest.param({"job_variables": {}}, "Prefect's job variables changed after bob approved it.", id="no image"),
     pytest.param(
         {"code": "c0df", "queue": "fast"},
         "The Job's code and the queue changed after bob approved it.",
@@ -278,6 +285,7 @@ BINDINGS = st.fixed_dictionaries(
         "inputs": st.dictionaries(TEXTS, st.integers(), max_size=2),
         "schedule": st.lists(TEXTS, max_size=4).map(tuple),
         "queue": TEXTS,
+        "job_variables": st.dictionaries(TEXTS, TEXTS, max_size=2),
     }
 )
 
@@ -287,7 +295,7 @@ def test_exactly_the_parts_that_differ_are_told(one: dict[str, Any], other: dict
     other = {**other, **{part: one[part] for part in kept}}
     first, second = bind(**one), bind(**other)
     differ = {part for part in PARTS if one[part] != other[part]}
-    assert {part for part in PARTS if first[part] != second[part]} == differ
+    assert {part for part in PARTS if first.get(part) != second.get(part)} == differ
     assert (digest(first) == digest(second)) is (not differ)
     sentence = what_changed(first, second, "bob").removesuffix(" changed after bob approved it.").lower()
     told = set(sentence.replace(" and ", ", ").split(", ")) - {""}

@@ -58,6 +58,12 @@ def test_meta_may_be_inherited_by_name() -> None:
         pytest.param({"task_queues": ("a",)}, "job_queues", ("a",), id="queues under their older name"),
         pytest.param({"is_singleton": True}, "is_singleton", True, id="a flag"),
         pytest.param({"overlap": "queue"}, "overlap", Overlap.QUEUE, id="what becomes of runs that overlap"),
+        pytest.param(
+            {"job_variables": {"image": "jobs:1", "env": {"A": "1"}}},
+            "job_variables",
+            {"image": "jobs:1", "env": {"A": "1"}},
+            id="job variables",
+        ),
         pytest.param({"approval_expires": timedelta(days=2)}, "approval_expires", 172_800.0, id="a time to decide"),
         pytest.param({"approval_expires": timedelta(seconds=1.5)}, "approval_expires", 1.5, id="part of a second more"),
         pytest.param({"approval_expires": timedelta(seconds=1)}, "approval_expires", 1.0, id="the shortest time"),
@@ -116,6 +122,10 @@ def test_takes_settings(meta: dict[str, Any], setting: str, expected: object) ->
         pytest.param({"description": None}, "Meta.description must be a string", id="no description"),
         pytest.param({"job_queues": "bulk"}, "Meta.job_queues must be a list", id="a text for queues"),
         pytest.param({"task_queues": [5]}, "Meta.task_queues must be a list", id="a number as queue"),
+        *(
+            pytest.param({"job_variables": value}, "Meta.job_variables must be a dictionary", id=f"variables {value!r}")
+            for value in ("x", {1: "x"}, {"cpu": float("nan")}, {"ports": (1,)}, {"command": "true"})
+        ),
         pytest.param({"field_order": ["bogus"]}, "names bogus, which is not one of", id="the order of nothing"),
         pytest.param(
             {"aproval_required": True},

@@ -101,6 +101,29 @@ def test_a_run_asks_with_the_digests_of_its_code_and_says_if_there_is_none(
     assert (missing in caplog.text) is (code == ("", ""))
 
 
+def test_a_run_that_goes_where_its_job_is_not_installed_fails_with_that_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    class Let:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def ask(self) -> Any:
+            return {"verdict": "go"}
+
+        def tell(self, outcome: dict[str, Any]) -> None:
+            told.append(outcome)
+
+    monkeypatch.setattr(prefect_flow, "Gate", Let)
+    monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: logging.getLogger("run"))
+    state = prefect_flow.as_flow("no_such_module.Job").fn()
+    why = "The Job no_such_module.Job is not installed here. The module no_such_module cannot be imported: "
+    assert state.message.startswith(why)
+    assert told == [{"status": "FAILURE", "result": None, "traceback": state.message}]
+
+
 @pytest.mark.parametrize(
     ("soft", "hard", "expected"),
     [

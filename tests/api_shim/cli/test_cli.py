@@ -31,6 +31,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
     assert {" ".join(words) for words in commands() if len(words) == 2 or {*words} & STARTS} == {
         *STARTS,
         "worker-token add",
+        *(f"deploy {what}" for what in ("systemd", "compose", "kubernetes")),
         *(f"user {verb}" for verb in ("add", "password", "remove", "worker", "activate", "deactivate", "list")),
         *(f"token {verb}" for verb in ("add", "list", "revoke")),
         *(f"group {verb}" for verb in ("add", "remove", "join", "leave", "list")),
@@ -64,6 +65,10 @@ def options_of(words: tuple[str, ...]) -> set[str]:
 @pytest.mark.parametrize("words", [words for words in commands() if len(words) == 2], ids=" ".join)
 def test_every_command_takes_a_home_or_goes_to_a_server(words: tuple[str, ...]) -> None:
     options = options_of(words)
+    if words[0] == "deploy":
+        # It only prints, and opens nothing.
+        assert not {"--home", "--url", "--json"} & options
+        return
     goes_to_server = words[0] in {"schedule", "result"} or words == ("job", "variables")
     assert (("--home" in options), {"--url", "--insecure"} <= options) == (not goes_to_server, goes_to_server)
     shows = words[1] != "delete" if goes_to_server else words[1] in {"list", "check"} or "--dry-run" in options

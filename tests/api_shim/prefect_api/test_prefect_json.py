@@ -52,7 +52,7 @@ DEPLOYMENT: dict[str, Any] = {
     ("hand", "foreign"),
     [
         pytest.param({}, False, id="nothing: ours"),
-        pytest.param({"job_variables": {"command": "evil"}}, True, id="job variables"),
+        pytest.param({"job_variables": {"image": "jobs:1"}}, False, id="job variables: read as they are"),
         pytest.param({"pull_steps": [{"prefect.deployments.steps.run_shell_script": {}}]}, True, id="pull steps"),
         pytest.param({"path": "/tmp"}, True, id="a path"),
         pytest.param({"paused": True}, True, id="a pause"),

@@ -177,6 +177,12 @@ def test_a_dry_run_is_offered_where_there_is_one(supports: bool) -> None:
     assert ("dry run" in described(job=replace(JOB, supports_dryrun=supports))) is supports
 
 
+def test_what_its_runs_are_started_with_is_shown_where_there_is_something() -> None:
+    shown = described(job=replace(JOB, job_variables={"image": "jobs:2"}))
+    assert '{\n  "image": "jobs:2"\n}' in shown
+    assert "job variables" not in described(job=JOB)
+
+
 # Inputs
 
 
@@ -377,6 +383,7 @@ DECIDED = [
     pytest.param({"immediate": True}, {}, id="that it runs at once"),
     pytest.param({}, {"code_digest": f"2::{'1' * 64}"}, id="the code"),
     pytest.param({}, {"job_class_name": "Restore"}, id="the Job's class"),
+    pytest.param({}, {"job_variables": {"image": "jobs:2"}}, id="the image"),
     pytest.param({}, {"module_name": "other"}, id="the Job's module"),
 ]
 

@@ -31,7 +31,13 @@ INPUTS = {"who": "Ada", "count": 3}
 
 
 def test_a_deployment_looks_as_the_store_says() -> None:
-    job = make_job(name="A/B & C", module_name="my.jobs", job_class_name="Greet", parameter_schema={"type": "object"})
+    job = make_job(
+        name="A/B & C",
+        module_name="my.jobs",
+        job_class_name="Greet",
+        parameter_schema={"type": "object"},
+        job_variables={"image": "jobs:1"},
+    )
     row = make_scheduled(job, None, name="50% <done>", inputs=INPUTS, queue="bulk")
     spec = own_deployment(row, job, NOW)
     assert (spec.flow, spec.name) == ("A-B - C", f"50- -done- ({str(row.id)[:8]})")
@@ -39,6 +45,7 @@ def test_a_deployment_looks_as_the_store_says() -> None:
     assert (spec.parameters, spec.parameter_schema) == (INPUTS, {"type": "object"})
     assert spec.schedule == ScheduleSpec(slug=str(row.id), cron=CronSpec(cron="0 * * * *", timezone="UTC"), active=True)
     assert base_deployment(job).schedule is None
+    assert spec.job_variables == base_deployment(job).job_variables == {"image": "jobs:1"}
 
 
 @pytest.mark.parametrize(

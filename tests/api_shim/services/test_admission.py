@@ -385,6 +385,9 @@ UNCHANGED = [
     pytest.param(
         lambda w, s: None, {"parameters": {"who": "eve"}}, Refuse(CHANGED, tampered=True), id="with other parameters"
     ),
+    pytest.param(
+        lambda w, s: None, {"job_variables": {"image": "evil"}}, Refuse(CHANGED, tampered=True), id="with an image"
+    ),
     pytest.param(lambda w, s: None, {"by_schedule": False}, Refuse(NOT_REQUESTED), id="that a hand started in Prefect"),
     pytest.param(
         lambda w, s: None, {"deployment_id": uuid4()}, Refuse(NOT_REQUESTED), id="of a deployment that is not ours"

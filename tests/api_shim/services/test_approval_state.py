@@ -163,6 +163,12 @@ CHANGES = [
     pytest.param({"crontab": "0 1 * * *"}, {}, "The schedule changed after bob approved it.", id="the crontab"),
     pytest.param({}, {"job_class_name": "Other"}, "The Job changed after bob approved it.", id="the Job"),
     pytest.param(
+        {},
+        {"job_variables": {"image": "jobs:2"}},
+        "Prefect's job variables changed after bob approved it.",
+        id="the image",
+    ),
+    pytest.param(
         {"queue": "bulk", "inputs": {}},
         {"code_digest": NEW},
         "The Job's code, the inputs and the queue changed after bob approved it.",

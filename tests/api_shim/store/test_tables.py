@@ -81,6 +81,7 @@ def full() -> list[Any]:
         time_limit=1e7,
         approval_expires=604800.5,
         job_queues=("a", NASTY),
+        job_variables=JSON,
         declared=JSON,
         overridden=("description",),
         code_digest=f"2::{'0' * 64}",
