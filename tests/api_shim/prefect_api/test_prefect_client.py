@@ -1087,24 +1087,26 @@ def answering(*answers: httpx.Response | Exception) -> tuple[PrefectOrchestrator
 
 
 @pytest.mark.parametrize(
-    ("made", "template", "written"),
+    ("made", "type_", "template", "written"),
     [
-        pytest.param(201, {}, True, id="a new pool"),
-        pytest.param(409, {}, True, id="one that no worker has served yet"),
-        pytest.param(409, {"variables": {}}, False, id="one that says it already"),
+        pytest.param(201, "process", {}, True, id="a new pool"),
+        pytest.param(409, "process", {}, True, id="one that no worker has served yet"),
+        pytest.param(409, "process", {"variables": {}}, False, id="one that says it already"),
+        pytest.param(409, "docker", {}, False, id="one of another type"),
     ],
 )
 def test_how_runs_of_the_pool_start_is_not_left_to_a_worker_which_may_not_write_it(
-    made: int, template: dict[str, Any], written: bool
+    made: int, type_: str, template: dict[str, Any], written: bool
 ) -> None:
     told: list[Any] = []
+    pool = {"type": type_, "base_job_template": template}
 
     def answer(request: httpx.Request) -> httpx.Response:
         match request.method, request.url.path:
             case "POST", "/api/work_pools/":
-                return httpx.Response(made, json={"base_job_template": template})
+                return httpx.Response(made, json=pool)
             case "GET", _:
-                return httpx.Response(200, json={"base_job_template": template})
+                return httpx.Response(200, json=pool)
             case "PATCH", _:
                 told.append(json.loads(request.content))
                 return httpx.Response(204)
