@@ -251,8 +251,12 @@ def _let_go(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now
     if request.scheduled is not None:
         _count(tx, request.scheduled, request.due, now)
     tx.afterwards(partial(LATENESS.observe, max(0.0, (now - _owed_since(request, result)).total_seconds())))
+    # What goes is recorded as it goes: while it waited it may have been changed, and approved anew.
     return tx.change(
         result,
+        inputs=request.inputs,
+        user_id=request.owner.id if request.owner else None,
+        nominal_time=request.due,
         attempt=attempt.id,
         worker=attempt.worker,
         lease=attempt.lease,
@@ -435,16 +439,22 @@ def _receiver_behind(tx: Transaction, run: Run) -> Job | None:
 def _due(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> datetime | None:
     if scheduled is None:
         return None
+    if scheduled.one_off:
+        return scheduled.start_time
     if result is not None and result.nominal_time is not None:
         return result.nominal_time
-    # Prefect keeps the nominal time of its scheduler's runs only; of a one-off it shows the time of creation.
-    return scheduled.start_time if scheduled.one_off else firing_of(scheduled, run)
+    # Prefect keeps the nominal time of its scheduler's runs only.
+    return firing_of(scheduled, run)
 
 
 def _inputs(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) -> tuple[Mapping[str, Any], str]:
     """Return the inputs of a run, or why they cannot be read."""
-    # An event's run was made by Prefect; what it carries is the event.
-    found = result.inputs if result is not None else scheduled.inputs if scheduled is not None else run.parameters
+    # What was approved of a one-off may be newer than what its run first asked with, before it had to wait.
+    if scheduled is not None and (scheduled.one_off or result is None):
+        found: Mapping[str, Any] | None = scheduled.inputs
+    else:
+        # An event's run was made by Prefect; what it carries is the event.
+        found = result.inputs if result is not None else run.parameters
     try:
         return dict(found or {}), ""
     except Unavailable as error:

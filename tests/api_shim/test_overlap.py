@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from api_shim.domain.approval import binding_of, version_of
 from api_shim.domain.audit import AuditEvent, EventType
-from api_shim.domain.model import JobResult, Status
+from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
-from approval_gate.admission import CANCEL_PAUSE, OUTRUN, SINGLETON, TURN_PAUSE, Finish, Go, Overlap, Refuse, Wait
+from api_shim.parsing.decision import Decision
+from api_shim.services.approval_state import return_to_queue
+from approval_gate.admission import (
+    CANCEL_PAUSE,
+    CHANGED,
+    OUTRUN,
+    SINGLETON,
+    TURN_PAUSE,
+    Finish,
+    Go,
+    Overlap,
+    Refuse,
+    Wait,
+)
+from approval_gate.lifecycle import ApprovalState
+from approval_gate.model import Actor
 from tests.api_shim.plant import HOUR, Plant, Plants
-from tests.factories import NOW
+from tests.factories import NOW, make_user
 
 
 def begun(plants: Plants, overlap: Overlap, **job: object) -> tuple[Plant, Run, list[Run]]:
@@ -103,3 +123,73 @@ def test_cancel_ends_the_older_one_and_the_newest_goes_when_it_is_over(plants: P
 def test_a_singleton_refuses_whatever_it_says_of_overlaps(plants: Plants, overlap: Overlap) -> None:
     plant, _, (second, _) = begun(plants, overlap, is_singleton=True)
     assert plant.work(second) == Refuse(SINGLETON, recorded=True)
+
+
+# One-offs that are changed while they wait
+
+
+def waits_behind(plants: Plants, **to: Any) -> tuple[Plant, Run, ScheduledJob]:
+    """Return a plant with the run of one approved request under way, and another one whose run waits for it."""
+    plant = plants.ready(overlap=Overlap.QUEUE, approval_required=True, supports_dryrun=True)
+    first, row = (plant.one_off(name=name, approval=ApprovalState.PENDING, **to) for name in ("first", "second"))
+    plant.tick(seconds=1)
+    approve(plant, first)
+    approve(plant, row)
+    plant.now = NOW + 2 * HOUR
+    plant.let_go(run_of(plant, first))
+    assert plant.work(run_of(plant, row)) == Wait(plant.now + TURN_PAUSE, in_turn=True)
+    return plant, run_of(plant, first), row
+
+
+def approve(plant: Plant, row: ScheduledJob) -> None:
+    bob = make_user(f"bob {uuid4()}", is_superuser=True)
+    plant.add(bob)
+    who = Actor(id=bob.id, username=bob.username, superuser=True)
+    by_now = now_of(plant, row)
+    seen = version_of(by_now, plant.only(Job))
+    asyncio.run(plant.approvals.approve(who, {"id": row.id}, Decision(force=True, version=seen)))
+
+
+def edit(plant: Plant, row: ScheduledJob, **body: object) -> None:
+    asyncio.run(plant.schedule_changes.change(plant.actor, {"id": row.id}, body))
+
+
+def now_of(plant: Plant, row: ScheduledJob) -> ScheduledJob:
+    [found] = [each for each in plant.all(ScheduledJob) if each.id == row.id]
+    return found
+
+
+def run_of(plant: Plant, row: ScheduledJob) -> Run:
+    return plant.engine.all_runs[now_of(plant, row).flow_run_id]  # type: ignore[index]  # or there is none, and it fails
+
+
+def lapse(plant: Plant, row: ScheduledJob) -> None:
+    """Take an approval back, as a change of the code does."""
+    with plant.store.transaction() as tx:
+        return_to_queue(tx, now_of(plant, row), plant.job, "Its code was changed.", plant.now)
+    asyncio.run(plant.projection.reconcile(row.id))
+
+
+OTHER = {"count": 3}
+
+
+def test_what_goes_after_it_waited_is_what_was_approved_last(plants: Plants) -> None:
+    plant, first, row = waits_behind(plants)
+    run, carol = run_of(plant, row), make_user("carol", is_superuser=True)
+    plant.add(carol)
+    # As if nothing had replaced its run, which somebody has let stand in Prefect.
+    plant.change(now_of(plant, row), inputs=OTHER, owner_id=carol.id)
+    plant.change(now_of(plant, row), approved=binding_of(now_of(plant, row), plant.only(Job)))
+    end(plant, first)
+    plant.engine.all_runs[run.id] = replace(plant.engine.all_runs[run.id], parameters=OTHER)
+    assert plant.work(run) == Go()
+    done = result_of(plant, run)
+    assert (done.inputs, done.user_id) == (OTHER, carol.id)
+
+
+def test_a_run_that_waited_does_not_go_with_what_it_first_asked_with(plants: Plants) -> None:
+    plant, first, row = waits_behind(plants)
+    plant.change(now_of(plant, row), inputs=OTHER)
+    plant.change(now_of(plant, row), approved=binding_of(now_of(plant, row), plant.only(Job)))
+    end(plant, first)
+    assert plant.work(run_of(plant, row)) == Refuse(CHANGED, tampered=True)
