@@ -296,6 +296,8 @@ class JobResult:
         cancelled_by: the name of the user who cancelled it, or what did; empty if nobody has.
         approval_off: who had switched the approval of its Job off when it was requested; None if nobody.
         waits_since: since when it waits for its turn among the runs of its Job; None if it has not had to.
+        asks_at: while it waits for its turn, when it asks again.
+        dry_run: whether it was let go as a dry run.
     """
 
     id: UUID
@@ -323,6 +325,13 @@ class JobResult:
     cancelled_by: str = ""
     approval_off: SwitchedOff | None = None
     waits_since: datetime | None = None
+    asks_at: datetime | None = None
+    dry_run: bool = False
+
+    @property
+    def waits_its_turn(self) -> bool:
+        """Whether it has asked, and waits for its turn among the runs of its Job."""
+        return self.waits_since is not None and self.status is Status.PENDING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,6 +36,9 @@ MOST_RECORDED = 1000
 TAKEN_AHEAD = timedelta(seconds=30)
 """How long before its time a worker may take a run; Prefect's own take them ten seconds before."""
 
+OVERDUE_AFTER = timedelta(seconds=80)
+"""How long after it was to ask again a run that waits for its turn counts as one that has nobody to execute it."""
+
 
 def ending(result: JobResult, status: Status, now: datetime) -> dict[str, Any]:
     """Return the fields that change when a result becomes final."""
@@ -232,17 +235,32 @@ def record_catch_up(
     return result
 
 
-def waiting_of(job_id: UUID, tx: Transaction) -> list[JobResult]:
-    """Return the runs of a Job that have asked and wait for their turn, the longest first."""
+def waiting_of(job_id: UUID, now: datetime, tx: Transaction) -> list[JobResult]:
+    """Return the runs of a Job that wait for their turn and ask when they are to, the longest first."""
     pending = tx.all(JobResult, order="waits_since", job_id=job_id, status=Status.PENDING)
-    return [each for each in pending if each.waits_since is not None]
+    return [each for each in pending if still_asks(each, now)]
 
 
-def call_next(over: JobResult, tx: Transaction) -> None:
+def still_asks(result: JobResult, now: datetime) -> bool:
+    """Say whether a run waits for its turn, and has a worker that lets it ask: nobody waits for one that has none."""
+    return result.waits_its_turn and result.asks_at is not None and now <= result.asks_at + OVERDUE_AFTER
+
+
+def leave_queue(scheduled: ScheduledJob, tx: Transaction) -> None:
+    """Forget that the run of a one-off has asked and waits for its turn: what runs is decided, or made, anew."""
+    if not scheduled.one_off:
+        return
+    tx.get(ScheduledJob, id=scheduled.id, lock=True)
+    for each in tx.all(JobResult, order="id", lock=True, scheduled_job_id=scheduled.id, status=Status.PENDING):
+        if each.waits_its_turn:
+            tx.remove(each)
+
+
+def call_next(over: JobResult, now: datetime, tx: Transaction) -> None:
     """Let the run ask again at once that waits longest for its turn, where runs of a Job queue and one is over."""
     job = tx.get(Job, id=over.job_id) if over.job_id else None
     if job is not None and job.overlap is Overlap.QUEUE:
-        for first in waiting_of(job.id, tx)[:1]:
+        for first in waiting_of(job.id, now, tx)[:1]:
             tx.change(first, released=False)
 
 

@@ -67,6 +67,7 @@ from api_shim.reconcile.firings import (
     cancelled,
     firing_of,
     is_taken,
+    leave_queue,
     mark_released,
     missed_firings,
     record_catch_up,
@@ -285,7 +286,8 @@ class Reconciler:
     async def _next_run(self, scheduled: ScheduledJob) -> ScheduledJob:
         """Record that the next run takes the place of the last one, which from now on is not let go."""
         number = scheduled.run_number + 1
-        return await self._note(scheduled, flow_run_id=None, run_number=number, run_outdated=False)
+        to = {"flow_run_id": None, "run_number": number, "run_outdated": False}
+        return await self._store.write(partial(_replace_run, scheduled, to))
 
     async def _recurring(self, scheduled: ScheduledJob, job: Job) -> Mapping[str, Any]:
         now = self._clock()
@@ -418,7 +420,7 @@ class Reconciler:
             # One that a worker has taken already must not be put back: it would be started twice.
             if run is not None and run.held:
                 await self._engine.release(run_id, now, "Requested through signoff.")
-            elif result.waits_since is not None and run is not None and run.waits:
+            elif result.waits_its_turn and run is not None and run.waits:
                 await self._engine.release(run_id, now, "The run before it is over.")
         return run_id
 
@@ -521,10 +523,15 @@ def _deployment_of(job: Job) -> UUID:
     return job.deployment_id
 
 
+def _replace_run(scheduled: ScheduledJob, to: Mapping[str, Any], tx: Transaction) -> ScheduledJob:
+    leave_queue(scheduled, tx)
+    return tx.change(scheduled, **to)
+
+
 def _that_asked(scheduled_id: UUID, tx: Transaction) -> set[UUID | None]:
     """Return the runs of a scheduled job that have asked, and wait for their turn: they were not missed."""
     pending = tx.all(JobResult, scheduled_job_id=scheduled_id, status=Status.PENDING)
-    return {result.flow_run_id for result in pending if result.waits_since is not None}
+    return {result.flow_run_id for result in pending if result.waits_its_turn}
 
 
 def _starts_again(run: Run, due: datetime, now: datetime) -> bool:

@@ -91,7 +91,7 @@ def _learn(result_id: UUID, run: Run | None, now: datetime, tx: Transaction) -> 
     else:
         status, why = _outcome(result, run)
         tx.change(result, **ending(result, status, run.ended or now), traceback=why)
-    call_next(result, tx)
+    call_next(result, now, tx)
 
 
 def _outcome(result: JobResult, run: Run) -> tuple[Status, str | None]:

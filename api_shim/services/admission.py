@@ -135,7 +135,7 @@ class Admissions:
                     result=storable_json(outcome.result),
                     traceback=None if outcome.traceback is None else storable_text(outcome.traceback),
                 )
-                call_next(result, tx)
+                call_next(result, now, tx)
 
 
 def _record(
@@ -155,9 +155,9 @@ def _record(
             _record_refusal(tx, run, request, answer, now)
             if answer.returns:
                 _return(tx, request, attempt, answer.reason, now)
-        case Wait(in_turn=True):
+        case Wait(until=until, in_turn=True):
             result = request.result or _first_result(tx, run, request, now)
-            result = tx.change(result, waits_since=result.waits_since or now)
+            result = tx.change(result, waits_since=result.waits_since or now, asks_at=until)
             if request.job.overlap is Overlap.CANCEL:
                 _cancel_older(tx, request.job, result, now)
         case Finish(recorded=True):
@@ -463,7 +463,7 @@ def _inputs(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) 
 
 def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt, now: datetime) -> Facts:
     result = request.result if request else None
-    under_way, has_turn = _others(tx, request) if request else ("", True)
+    under_way, has_turn = _others(tx, request, now) if request else ("", True)
     return Facts(
         now=now,
         requested=request is not None,
@@ -539,7 +539,7 @@ def foreseen(
         unchanged=True,
         unreadable="",
         needs_approval=False,
-        firing=_firing(case.row, due, then, void=void, own=False, taken=taken, made_up=False),
+        firing=_firing(case.row, due, then, void=void, own=False, outdated=False, taken=taken, made_up=False),
         runs_as=runs_as,
         job_enabled=job.enabled,
         job_installed=job.installed,
@@ -572,7 +572,9 @@ def _firing_behind(tx: Transaction, run: Run, request: Requested, attempt: Attem
     void = _approved_by_owner(tx, scheduled, request.owner) or stale(scheduled, job)
     # What makes up for a firing was recorded before there was a run.
     made_up = request.result is not None and not scheduled.one_off
-    return _firing(scheduled, due, seen, void=void, own=own, taken=taken, made_up=made_up)
+    # Of a one-off only its own run goes: one that was replaced while it waited for its turn does not come back.
+    outdated = scheduled.run_outdated if own else scheduled.one_off
+    return _firing(scheduled, due, seen, void=void, own=own, outdated=outdated, taken=taken, made_up=made_up)
 
 
 def _approved_by_owner(tx: Transaction, scheduled: ScheduledJob, owner: User | None) -> str:
@@ -582,7 +584,15 @@ def _approved_by_owner(tx: Transaction, scheduled: ScheduledJob, owner: User | N
 
 
 def _firing(
-    scheduled: ScheduledJob, due: datetime, now: datetime, *, void: str, own: bool, taken: bool, made_up: bool
+    scheduled: ScheduledJob,
+    due: datetime,
+    now: datetime,
+    *,
+    void: str,
+    own: bool,
+    outdated: bool,
+    taken: bool,
+    made_up: bool,
 ) -> Firing:
     repeats = not scheduled.one_off
     return Firing(
@@ -590,7 +600,7 @@ def _firing(
         enabled=scheduled.enabled,
         approval=scheduled.approval,
         stale=void,
-        outdated=own and scheduled.run_outdated,
+        outdated=outdated,
         carries_request=own,
         due=due,
         on_time=is_firing(scheduled.recurrence, due) if repeats else True,
@@ -626,7 +636,7 @@ def who_runs(job: Job, owner: User | None, actor: Actor | None, thing: Attribute
     return RunsAs(exists=True, active=owner.is_active, may_run=actor.may(Action.RUN, ObjectType.JOB, thing))
 
 
-def _others(tx: Transaction, request: Requested) -> tuple[str, bool]:
+def _others(tx: Transaction, request: Requested, now: datetime) -> tuple[str, bool]:
     """Return which other run of the Job is under way, as a sentence, and whether this one has its turn."""
     job, own = request.job, request.result
     free = not job.is_singleton and job.overlap is Overlap.ALLOW
@@ -638,7 +648,7 @@ def _others(tx: Transaction, request: Requested) -> tuple[str, bool]:
     others = [each for each in started if own is None or each.id != own.id]
     under_way = f"the run {others[0].id} is under way." if others else ""
     since = own.waits_since if own is not None else None
-    waiting = [each for each in waiting_of(job.id, tx) if own is None or each.id != own.id]
+    waiting = [each for each in waiting_of(job.id, now, tx) if own is None or each.id != own.id]
     if job.overlap is not Overlap.CANCEL:
         before = [each for each in waiting if since is None or (each.waits_since or since) < since]
         return under_way, not before

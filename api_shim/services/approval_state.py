@@ -18,6 +18,7 @@ from api_shim.domain.approval import end_of, stale
 from api_shim.domain.audit import Author, EventType, scheduled_job_event
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.metrics import decided
+from api_shim.reconcile.firings import leave_queue
 from api_shim.store import Transaction
 from approval_gate.lifecycle import Transition, next_state
 
@@ -38,6 +39,8 @@ def return_to_queue(
     state = next_state(scheduled.approval, Transition.RETURN)
     if state is None:
         return scheduled
+    # Nobody else of its Job waits for it while it is decided about.
+    leave_queue(scheduled, tx)
     tx.record(scheduled_job_event(scheduled, EventType.RETURNED, now, by, reason=reason))
     return tx.change(
         scheduled,

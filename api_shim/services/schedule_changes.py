@@ -26,7 +26,7 @@ from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.parsing.run_request import NAME_TAKEN, START_INVALID, read_queue
 from api_shim.parsing.schedule_change import WHEN, ScheduleChange, read_edit
-from api_shim.reconcile.firings import is_taken
+from api_shim.reconcile.firings import is_taken, leave_queue
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.approval_state import revalidate
 from api_shim.services.authorization import (
@@ -161,6 +161,8 @@ def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx
     if HOW & to.keys():
         add_participant(tx, row, actor.id, actor.username, owned=False)
     _record(tx, actor, row, to, now)
+    if HOW & to.keys():
+        leave_queue(row, tx)
     row = tx.change(row, **to, **_following(row, case.job, to, now), date_changed=now, version=row.version + 1)
     policy.enforce(policy.check_result(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
     return revalidate(tx, row, case.job, now)

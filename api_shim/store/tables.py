@@ -305,6 +305,8 @@ job_results = Table(
     Column("cancelled_by", String(150), nullable=False),
     json("approval_off"),
     time("waits_since", nullable=True),
+    time("asks_at", nullable=True),
+    flag("dry_run"),
     UniqueConstraint("scheduled_job_id", "nominal_time"),
     Index(None, "job_id", "date_created"),
 )

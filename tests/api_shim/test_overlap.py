@@ -19,11 +19,15 @@ from api_shim.services.approval_state import return_to_queue
 from approval_gate.admission import (
     CANCEL_PAUSE,
     CHANGED,
+    NOT_APPROVED,
+    NOT_REQUESTED,
+    OUTDATED,
     OUTRUN,
     SINGLETON,
     TURN_PAUSE,
     Finish,
     Go,
+    Hold,
     Overlap,
     Refuse,
     Wait,
@@ -193,3 +197,48 @@ def test_a_run_that_waited_does_not_go_with_what_it_first_asked_with(plants: Pla
     plant.change(now_of(plant, row), approved=binding_of(now_of(plant, row), plant.only(Job)))
     end(plant, first)
     assert plant.work(run_of(plant, row)) == Refuse(CHANGED, tampered=True)
+
+
+def test_an_edit_while_it_waits_makes_a_new_run_that_waits_and_goes(plants: Plants) -> None:
+    plant, first, row = waits_behind(plants)
+    old = run_of(plant, row)
+    edit(plant, row, data=OTHER)
+    assert [each.flow_run_id for each in plant.all(JobResult)] == [first.id], "It has left the queue."
+    approve(plant, row)
+    new = run_of(plant, row)
+    assert (new.id != old.id, plant.work(new)) == (True, Wait(plant.now + TURN_PAUSE, in_turn=True))
+    end(plant, first)
+    plant.tick(2, seconds=40)
+    assert plant.work(old) == Refuse(NOT_REQUESTED), "Somebody has put it back."
+    assert plant.work(new) == Go()
+    assert result_of(plant, new).inputs == OTHER
+
+
+def test_the_replaced_run_of_a_one_off_does_not_go_with_the_record_of_its_waiting(plants: Plants) -> None:
+    plant, _, row = waits_behind(plants)
+    old = run_of(plant, row)
+    plant.change(now_of(plant, row), flow_run_id=uuid4(), run_number=1)
+    assert plant.work(old) == Refuse(OUTDATED)
+
+
+def test_who_waits_for_a_decision_holds_nobody_up(plants: Plants) -> None:
+    plant, first, row = waits_behind(plants)
+    third = plant.one_off(name="third", approval=ApprovalState.PENDING, start_time=plant.now + HOUR)
+    plant.tick(seconds=1)
+    approve(plant, third)
+    lapse(plant, row)
+    end(plant, first)
+    plant.now += HOUR
+    assert plant.work(run_of(plant, row)) == Hold(NOT_APPROVED)
+    assert plant.work(run_of(plant, third)) == Go()
+    approve(plant, row)
+    assert plant.work(run_of(plant, row)) == Go()
+
+
+def test_who_has_no_worker_to_ask_any_more_holds_nobody_up(plants: Plants) -> None:
+    plant, first, (second, third) = begun(plants, Overlap.QUEUE)
+    plant.work(second)
+    end(plant, first)
+    plant.now = NOW + 3 * HOUR
+    assert plant.work(third) == Go()
+    assert plant.work(second) == Go(), "It keeps its claim."

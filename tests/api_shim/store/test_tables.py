@@ -138,6 +138,8 @@ def full() -> list[Any]:
         attempt=uuid4(),
         released=True,
         waits_since=EXACT,
+        asks_at=EXACT,
+        dry_run=True,
     )
     server = RunningServer(id=uuid4(), place=NASTY, process=2**22, seen=EXACT)
     return [
