@@ -7,6 +7,7 @@
 * The audit names the account of the worker that asked.
 * Runs of a Job that may not overlap are told one after the other: the Job's row is the lock. Which wait for their turn,
   and since when, is recorded; when one is over, the next is called. A run whose process or worker has gone is over.
+  Dry runs take no part in it. Who has no worker that lets it ask again, or awaits a decision, holds nobody up.
 * An outcome counts only from the process that was let go, and only once.
 * The inputs of sensitive Jobs are forgotten when their run is over.
 
@@ -170,7 +171,7 @@ def _record(
 def _cancel_older(tx: Transaction, job: Job, newer: JobResult, now: datetime) -> None:
     """Cancel what is under way of a Job of which only the newest run goes on; what waits finds out when it asks."""
     for each in tx.all(JobResult, order="id", lock=True, job_id=job.id, status=Status.STARTED):
-        if each.id != newer.id and not each.cancelled_by:
+        if each.id != newer.id and not each.cancelled_by and not each.dry_run:
             tx.record(
                 AuditEvent(
                     at=now,
@@ -257,6 +258,7 @@ def _let_go(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now
         inputs=request.inputs,
         user_id=request.owner.id if request.owner else None,
         nominal_time=request.due,
+        dry_run=is_dry_run(request.job, request.inputs),
         attempt=attempt.id,
         worker=attempt.worker,
         lease=attempt.lease,
@@ -639,13 +641,15 @@ def who_runs(job: Job, owner: User | None, actor: Actor | None, thing: Attribute
 def _others(tx: Transaction, request: Requested, now: datetime) -> tuple[str, bool]:
     """Return which other run of the Job is under way, as a sentence, and whether this one has its turn."""
     job, own = request.job, request.result
-    free = not job.is_singleton and job.overlap is Overlap.ALLOW
+    # A dry run needs no approval: it takes no turn from one that has been approved, and waits for none.
+    free = not job.is_singleton and (job.overlap is Overlap.ALLOW or is_dry_run(job, request.inputs))
     if free or (own is not None and own.attempt is not None):
         return "", True
     # The Job's row is the lock: two of its runs that ask at once are told one after the other.
     tx.get(Job, id=job.id, lock=True)
     started = tx.all(JobResult, order="date_started", job_id=job.id, status=Status.STARTED)
-    others = [each for each in started if own is None or each.id != own.id]
+    counted = [each for each in started if job.is_singleton or not each.dry_run]
+    others = [each for each in counted if own is None or each.id != own.id]
     under_way = f"the run {others[0].id} is under way." if others else ""
     since = own.waits_since if own is not None else None
     waiting = [each for each in waiting_of(job.id, now, tx) if own is None or each.id != own.id]

@@ -242,3 +242,16 @@ def test_who_has_no_worker_to_ask_any_more_holds_nobody_up(plants: Plants) -> No
     plant.now = NOW + 3 * HOUR
     assert plant.work(third) == Go()
     assert plant.work(second) == Go(), "It keeps its claim."
+
+
+@pytest.mark.parametrize("overlap", [Overlap.SKIP, Overlap.QUEUE, Overlap.CANCEL])
+def test_a_dry_run_takes_no_turn_and_ends_nothing(plants: Plants, overlap: Overlap) -> None:
+    plant, first, (second, _) = begun(plants, overlap, supports_dryrun=True)
+    made = asyncio.run(plant.request(data={"dryrun": True}))
+    assert made.job_result is not None
+    tried = plant.engine.all_runs[next(run.id for run in plant.waiting() if not run.by_schedule)]
+    plant.let_go(tried)
+    assert not result_of(plant, first).cancelled_by
+    end(plant, first)
+    assert plant.work(second) == Go(), "The dry run is under way, and does not count."
+    assert not result_of(plant, tried).cancelled_by
