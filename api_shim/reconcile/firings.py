@@ -241,9 +241,17 @@ def waiting_of(job_id: UUID, now: datetime, tx: Transaction) -> list[JobResult]:
     return [each for each in pending if still_asks(each, now)]
 
 
-def still_asks(result: JobResult, now: datetime) -> bool:
-    """Say whether a run waits for its turn, and has a worker that lets it ask: nobody waits for one that has none."""
-    return result.waits_its_turn and result.asks_at is not None and now <= result.asks_at + OVERDUE_AFTER
+def still_asks(result: JobResult, now: datetime, began: datetime | None = None) -> bool:
+    """Say whether a run waits for its turn, and has a worker that lets it ask: nobody waits for one that has none.
+
+    Args:
+        result: its result.
+        now: the time.
+        began: since when there is somebody to ask, if that may be later.
+    """
+    if not result.waits_its_turn or result.asks_at is None:
+        return False
+    return now <= max(result.asks_at, began or result.asks_at) + OVERDUE_AFTER
 
 
 def leave_queue(scheduled: ScheduledJob, tx: Transaction) -> None:

@@ -4,6 +4,7 @@
   for the runs that end with it: those that it was executing, and those that it had taken.
 * What was let go is never started again; what was not, and is stuck or has ended by a fault, is: at first soon, then
   after ever longer pauses, for as long as it is wanted. A firing is wanted until the next one is due.
+* What waits for its turn with its process, and asks for it all the time, is not stuck.
 * What somebody has cancelled, or we have refused, has ended by no fault.
 * What nobody recorded is dropped; a request that somebody let start in Prefect asks again. What is held and was denied
   or deleted is ended for that, and not here.
@@ -21,7 +22,7 @@ from uuid import UUID
 from api_shim.domain.model import JobResult, PendingCleanup, ScheduledJob
 from api_shim.domain.ports import GOING, HELD, Run
 from api_shim.domain.recurrence import newest_time
-from api_shim.reconcile.firings import firing_of, is_taken
+from api_shim.reconcile.firings import firing_of, is_taken, still_asks
 from api_shim.reconcile.served_queues import SILENT_AFTER
 from api_shim.store import Transaction
 from api_shim.worker.process import is_alive
@@ -129,6 +130,9 @@ def recovery_action(
     # The name of such a worker ends with that of its process.
     left = taken_by != "" and (orphaned or _has_ended(taken_by.rpartition(" ")[2], orphaned=False))
     if not left and now - run.since <= _patience(run, began, alone=alone):
+        return RecoveryAction.LEAVE
+    # It could not ask while no server was up.
+    if result is not None and run.state_type in GOING and not left and still_asks(result, now, began):
         return RecoveryAction.LEAVE
     recorded = result is not None or known.scheduled is not None
     awaits = known.scheduled is not None and known.scheduled.awaits_decision

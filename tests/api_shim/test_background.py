@@ -295,6 +295,24 @@ def test_a_run_that_was_taken_while_this_server_runs_has_longer_to_ask(
     assert recovery_action(run, KnownRun(result=RECORDED, scheduled=None), NOW, began=NOW - 30 * MINUTE) is expected
 
 
+@pytest.mark.parametrize(
+    ("asks_at", "began", "orphaned", "expected"),
+    [
+        pytest.param(NOW, NOW - HOUR, False, RecoveryAction.LEAVE, id="it asks all the time"),
+        pytest.param(NOW - HOUR, NOW - MINUTE, False, RecoveryAction.LEAVE, id="it could not ask without a server"),
+        pytest.param(NOW - HOUR, NOW - 2 * MINUTE, False, RecoveryAction.START_AGAIN, id="it asks no more"),
+        pytest.param(NOW, NOW - HOUR, True, RecoveryAction.START_AGAIN, id="its worker has gone"),
+    ],
+)
+def test_the_remedy_for_a_run_that_waits_for_its_turn_with_its_process(
+    asks_at: Any, began: Any, orphaned: bool, expected: RecoveryAction
+) -> None:
+    run = make_run(state_type="RUNNING", since=NOW - HOUR)
+    known = KnownRun(result=replace(RECORDED, waits_since=NOW - HOUR, asks_at=asks_at), scheduled=None)
+    name = f"signoff up {ELSEWHERE}"
+    assert recovery_action(run, known, NOW, began=began, taken_by=name, orphaned=orphaned) is expected
+
+
 def going(plant: Plant, state: str = "RUNNING", message: str = "") -> UUID:
     """Let a run be requested and taken by a worker that then does nothing."""
     asyncio.run(plant.request())
