@@ -250,7 +250,7 @@ class Reconciler:
         now = self._clock()
         # One that a worker may be taking now dies with that worker if it is stopped; it asks for admission, and is
         # put back then.
-        if run.held or (run.scheduled_for is not None and run.scheduled_for > now + TAKEN_AHEAD):
+        if run.held or _starts_much_later(run, now):
             await self._engine.ask(run.id, asked)
         return scheduled.start_time if scheduled.one_off and scheduled.start_time >= now else NEVER
 
@@ -417,10 +417,10 @@ class Reconciler:
         else:
             run_id = result.flow_run_id
             run = await self._run(run_id)
-            # One that a worker has taken already must not be put back: it would be started twice.
+            # One that a worker has taken already, or may be taking, must not be put back: it would be started twice.
             if run is not None and run.held:
                 await self._engine.release(run_id, now, "Requested through signoff.")
-            elif result.waits_its_turn and run is not None and run.waits:
+            elif result.waits_its_turn and run is not None and _starts_much_later(run, now):
                 await self._engine.release(run_id, now, "The run before it is over.")
         return run_id
 
@@ -521,6 +521,11 @@ def _deployment_of(job: Job) -> UUID:
     if job.deployment_id is None:
         raise LookupError(f"{job.class_path} has no deployment yet.")
     return job.deployment_id
+
+
+def _starts_much_later(run: Run, now: datetime) -> bool:
+    """Say whether a run waits for so long yet that no worker can be taking it."""
+    return run.waits and run.scheduled_for is not None and run.scheduled_for > now + TAKEN_AHEAD
 
 
 def _replace_run(scheduled: ScheduledJob, to: Mapping[str, Any], tx: Transaction) -> ScheduledJob:

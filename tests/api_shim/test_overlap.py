@@ -15,6 +15,7 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.parsing.decision import Decision
+from api_shim.reconcile.firings import TAKEN_AHEAD
 from api_shim.services.approval_state import return_to_queue
 from approval_gate.admission import (
     CANCEL_PAUSE,
@@ -87,6 +88,16 @@ def test_queue_goes_in_order_of_asking_and_is_called_when_one_is_over(plants: Pl
     assert plant.work(second) == Go()
     assert plant.work(third) == Go()
     assert [each.status for each in plant.all(JobResult)] == [Status.SUCCESS] * 3
+
+
+def test_what_a_worker_may_be_taking_is_not_called(plants: Plants) -> None:
+    plant, first, (second, _) = begun(plants, Overlap.QUEUE)
+    plant.work(second)
+    asks = plant.engine.all_runs[second.id].scheduled_for
+    plant.now += TURN_PAUSE - TAKEN_AHEAD
+    end(plant, first)
+    plant.tick(seconds=1)
+    assert plant.engine.all_runs[second.id].scheduled_for == asks
 
 
 def test_queue_goes_on_after_the_process_of_a_run_was_lost(plants: Plants) -> None:
