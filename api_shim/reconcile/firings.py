@@ -254,7 +254,7 @@ def still_asks(result: JobResult, now: datetime, began: datetime | None = None) 
     return now <= max(result.asks_at, began or result.asks_at) + OVERDUE_AFTER
 
 
-def leave_queue(scheduled: ScheduledJob, tx: Transaction) -> None:
+def leave_queue(scheduled: ScheduledJob, now: datetime, tx: Transaction) -> None:
     """Forget that the run of a one-off has asked and waits for its turn: what runs is decided, or made, anew."""
     if not scheduled.one_off:
         return
@@ -262,6 +262,7 @@ def leave_queue(scheduled: ScheduledJob, tx: Transaction) -> None:
     for each in tx.all(JobResult, order="id", lock=True, scheduled_job_id=scheduled.id, status=Status.PENDING):
         if each.waits_its_turn:
             tx.remove(each)
+            call_next(each, now, tx)
 
 
 def call_next(over: JobResult, now: datetime, tx: Transaction) -> None:

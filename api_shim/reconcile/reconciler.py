@@ -287,7 +287,7 @@ class Reconciler:
         """Record that the next run takes the place of the last one, which from now on is not let go."""
         number = scheduled.run_number + 1
         to = {"flow_run_id": None, "run_number": number, "run_outdated": False}
-        return await self._store.write(partial(_replace_run, scheduled, to))
+        return await self._store.write(partial(_replace_run, scheduled, to, self._clock()))
 
     async def _recurring(self, scheduled: ScheduledJob, job: Job) -> Mapping[str, Any]:
         now = self._clock()
@@ -493,13 +493,17 @@ class Reconciler:
         run = await self._run(scheduled.flow_run_id)
         if run is None or not run.waits:
             return run
+        leave = partial(leave_queue, scheduled, self._clock())
         if run.deployment_id != deployment_id:
+            # In this order: what waits ends with its run, and the next run would find that it has had its turn.
+            await self._store.write(leave)
             await self._engine.end(run.id, "CANCELLED", "Cancelled", "Its deployment was deleted in Prefect.")
             return None
         # One that was approved before it could show its new inputs is let go with them, not with the old ones; and one
         # that was made while its Job was marked as sensitive has them in clear.
         replaced = scheduled.may_fire and (run.held or scheduled.sensitive)
         if scheduled.run_outdated or (replaced and run.parameters != scheduled.parameters):
+            await self._store.write(leave)
             await self._engine.end(run.id, "CANCELLED", "Replaced", OUTDATED)
             return None
         return run
@@ -528,8 +532,8 @@ def _starts_much_later(run: Run, now: datetime) -> bool:
     return run.waits and run.scheduled_for is not None and run.scheduled_for > now + TAKEN_AHEAD
 
 
-def _replace_run(scheduled: ScheduledJob, to: Mapping[str, Any], tx: Transaction) -> ScheduledJob:
-    leave_queue(scheduled, tx)
+def _replace_run(scheduled: ScheduledJob, to: Mapping[str, Any], now: datetime, tx: Transaction) -> ScheduledJob:
+    leave_queue(scheduled, now, tx)
     return tx.change(scheduled, **to)
 
 

@@ -313,6 +313,7 @@ def _record_refusal(tx: Transaction, run: Run, request: Requested, refusal: Refu
 def _close(tx: Transaction, run: Run, request: Requested, status: Status, why: str, now: datetime) -> None:
     result = request.result or _first_result(tx, run, request, now)
     tx.change(result, **ending(result, status, now), traceback=why)
+    call_next(result, now, tx)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

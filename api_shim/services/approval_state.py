@@ -40,7 +40,7 @@ def return_to_queue(
     if state is None:
         return scheduled
     # Nobody else of its Job waits for it while it is decided about.
-    leave_queue(scheduled, tx)
+    leave_queue(scheduled, now, tx)
     tx.record(scheduled_job_event(scheduled, EventType.RETURNED, now, by, reason=reason))
     return tx.change(
         scheduled,

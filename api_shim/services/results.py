@@ -23,7 +23,7 @@ from uuid import UUID
 from api_shim.domain.audit import AuditEvent, Author, EventType
 from api_shim.domain.model import NEVER, DeletedRun, JobResult, Status
 from api_shim.parsing.run_request import RunRequest
-from api_shim.reconcile.firings import cancelled, ending
+from api_shim.reconcile.firings import call_next, cancelled, ending
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.authorization import check_still_active, get_authorized
 from api_shim.services.schedules import Accepted, Schedules
@@ -136,7 +136,9 @@ def _cancel(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> Jo
     if result.attempt is not None:
         return result
     # Admission locks this row before it lets a run go: nothing of this one executes any more.
-    return tx.change(result, **ending(result, Status.REVOKED, now), traceback=cancelled(result))
+    result = tx.change(result, **ending(result, Status.REVOKED, now), traceback=cancelled(result))
+    call_next(result, now, tx)
+    return result
 
 
 def _request_of(actor: Actor, result_id: UUID, tx: Transaction) -> tuple[UUID, RunRequest]:

@@ -162,7 +162,7 @@ def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx
         add_participant(tx, row, actor.id, actor.username, owned=False)
     _record(tx, actor, row, to, now)
     if HOW & to.keys():
-        leave_queue(row, tx)
+        leave_queue(row, now, tx)
     row = tx.change(row, **to, **_following(row, case.job, to, now), date_changed=now, version=row.version + 1)
     policy.enforce(policy.check_result(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
     return revalidate(tx, row, case.job, now)

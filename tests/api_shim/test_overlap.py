@@ -17,6 +17,7 @@ from api_shim.domain.ports import Run
 from api_shim.parsing.decision import Decision
 from api_shim.reconcile.firings import TAKEN_AHEAD
 from api_shim.services.approval_state import return_to_queue
+from api_shim.services.results import Results
 from approval_gate.admission import (
     CANCEL_PAUSE,
     CHANGED,
@@ -98,6 +99,23 @@ def test_what_a_worker_may_be_taking_is_not_called(plants: Plants) -> None:
     end(plant, first)
     plant.tick(seconds=1)
     assert plant.engine.all_runs[second.id].scheduled_for == asks
+
+
+def test_the_next_is_called_when_one_that_waits_is_cancelled(plants: Plants) -> None:
+    plant, first, (second, third) = begun(plants, Overlap.QUEUE)
+    plant.work(second)
+    plant.now = NOW + 3 * HOUR
+    plant.work(second)
+    plant.work(third)
+    end(plant, first)
+    schedules: Any = plant.schedules  # what is asked here
+    results = Results(store=plant.store, schedules=schedules, wake=plant.queue.wake, clock=lambda: plant.now)
+    asyncio.run(results.cancel(plant.actor, result_of(plant, second).id))
+    plant.tick()
+    called = plant.engine.all_runs[third.id].scheduled_for
+    assert called is not None
+    assert called <= plant.now
+    assert plant.work(third) == Go()
 
 
 def test_queue_goes_on_after_the_process_of_a_run_was_lost(plants: Plants) -> None:
