@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice, takewhile
+from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import User
-from api_shim.domain.model import ScheduledJob
+from api_shim.domain.model import JobResult, ScheduledJob, Status
 from api_shim.domain.recurrence import next_times, times_after
 from api_shim.reconcile.firings import taken_of
 from api_shim.services.admission import foreseen, who_runs
@@ -27,6 +28,7 @@ from approval_gate.admission import Answer, Finish, Hold, Refuse, RunsAs, admit
 from approval_gate.lifecycle import ApprovalState
 
 HAD_ITS_TURN = "It has already run, and runs only once."
+WAITS_ITS_TURN = "It waits for its turn: other runs of its Job go first."
 NEVER_AGAIN = "Its schedule has no further firings."
 
 
@@ -71,6 +73,7 @@ def forecasts(tx: Transaction, cases: list[AuthzContext], now: datetime) -> list
     """Return the forecast for each scheduled job, in the same order."""
     firings = {case.row.id: firing for case in cases if (firing := _nominal(case.row, now)) is not None}
     taken = taken_of(tx, firings.items())
+    waiting = {each.scheduled_job_id for each in tx.all(JobResult, **_pending(cases)) if each.waits_its_turn}
     owners = _owners(tx, cases)
 
     def prospect(case: AuthzContext) -> Forecast:
@@ -78,6 +81,8 @@ def forecasts(tx: Transaction, cases: list[AuthzContext], now: datetime) -> list
         if firing is None:
             return Forecast(standing=ScheduleStatus.OVER, due=None, why_not=NEVER_AGAIN)
         has_run = (row.id, firing) in taken
+        if row.one_off and row.may_fire and row.id in waiting:
+            return Forecast(standing=ScheduleStatus.FIRES, due=now, why_not=WAITS_ITS_TURN)
         if row.one_off and has_run:
             standing = ScheduleStatus.FAILED if row.failure else ScheduleStatus.OVER
             return Forecast(standing=standing, due=None, why_not=row.failure or HAD_ITS_TURN)
@@ -100,6 +105,11 @@ def times_within(row: ScheduledJob, now: datetime, end: datetime, most: int) -> 
     """Yield the firings of a schedule from now until the end, at most so many."""
     times = iter([max(row.start_time, now)]) if row.one_off else times_after(row.recurrence, now)
     yield from islice(takewhile(lambda time: time < end, times), most)
+
+
+def _pending(cases: list[AuthzContext]) -> dict[str, Any]:
+    one_offs = {case.row.id for case in cases if case.row.one_off}
+    return {"scheduled_job_id": one_offs, "status": Status.PENDING}
 
 
 def _nominal(row: ScheduledJob, now: datetime) -> datetime | None:

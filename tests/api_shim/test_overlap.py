@@ -17,6 +17,8 @@ from api_shim.domain.ports import Run
 from api_shim.parsing.decision import Decision
 from api_shim.reconcile.firings import TAKEN_AHEAD
 from api_shim.services.approval_state import return_to_queue
+from api_shim.services.authorization import authorize_view
+from api_shim.services.forecast import WAITS_ITS_TURN, ScheduleStatus, forecast_of
 from api_shim.services.results import Results
 from approval_gate.admission import (
     CANCEL_PAUSE,
@@ -284,3 +286,10 @@ def test_a_dry_run_takes_no_turn_and_ends_nothing(plants: Plants, overlap: Overl
     end(plant, first)
     assert plant.work(second) == Go(), "The dry run is under way, and does not count."
     assert not result_of(plant, tried).cancelled_by
+
+
+def test_the_forecast_says_of_a_one_off_that_waits_that_it_does(plants: Plants) -> None:
+    plant, _, row = waits_behind(plants)
+    with plant.store.transaction(write=False) as tx:
+        forecast = forecast_of(tx, authorize_view(tx, plant.actor, {"id": row.id}, plant.now), plant.now)
+    assert (forecast.standing, forecast.due, forecast.why_not) == (ScheduleStatus.FIRES, plant.now, WAITS_ITS_TURN)
