@@ -136,7 +136,8 @@ def build(
         parts: what of the application this process has.
         server: what this server tells the others of itself; None for the only one.
         free_disk: returns how many bytes are left where data is kept.
-        catch_up_limit: how many missed firings of one scheduled job may wait to be made up for.
+        catch_up_limit: how many missed firings of one scheduled job may wait to be made up for, and runs of one Job for
+            their turn.
     """
     projection = Reconciler(store, engine, clock, catch_up_limit)
     load = Load()
@@ -147,7 +148,7 @@ def build(
     wake = queue.wake if follows else leave_to_others
     loop = BackgroundLoop(store, engine, projection, queue, served, run_status, clock)
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
-    services = _use_cases(store, engine, projection, wake, served, readiness, clock, zone, server)
+    services = _use_cases(store, engine, projection, wake, served, readiness, clock, zone, server, catch_up_limit)
     tokens = TokenAccess(store, clock, sleep)
     sessions = Sessions(store, clock, tokens.note, sleep)
     return Application(
@@ -179,9 +180,9 @@ def _use_cases(
     clock: Callable[[], datetime],
     zone: str,
     server: ThisServer | None,
+    catch_up_limit: int,
 ) -> Services:
-    runs, code = Runs(store, served, wake), JobCode()
-    refusals = Refusals(store, clock)
+    runs, code, refusals = Runs(store, served, wake), JobCode(), Refusals(store, clock)
     watching = refusals.watching
     approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
     schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone))
@@ -190,7 +191,7 @@ def _use_cases(
         engine=engine,
         clock=clock,
         accounts=watching(Accounts(store, clock, zone)),
-        admissions=Admissions(store),
+        admissions=Admissions(store, catch_up_limit),
         approvals=approvals,
         catalogue=watching(JobCatalogue(store, clock, server)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),

@@ -11,7 +11,7 @@ Each setting is an environment variable:
 * ``SIGNOFF_JOBS_GONE_AFTER``: how many seconds after it was last heard of a server counts as there, of which the Jobs
   are. Default: 900.
 * ``SIGNOFF_CATCH_UP_LIMIT``: how many missed firings of one scheduled job may wait to be made up for, where all of them
-  are. Default: 100.
+  are, and how many runs of one Job for their turn. Default: 100.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
 * ``SIGNOFF_JOBS_USER``: the user of this machine that the Jobs run as. Default: the server's own.
 * ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit, and from which the one that encrypts sensitive

@@ -36,6 +36,15 @@ With that key in the same header it tells later how this attempt has ended.
 RUN_KEY_WANTED = "wanted"
 """What the header says to ask for a key."""
 
+TURN_PAUSE = timedelta(seconds=40)
+"""How long the first run that waits for its turn does so without a process; those behind it do so for longer."""
+
+LONGEST_TURN_PAUSE = timedelta(minutes=5)
+"""How long a run waits for its turn, at most, before it asks, unless it is called before."""
+
+CANCEL_PAUSE = timedelta(seconds=3)
+"""How long a run waits, with its process, before it asks whether an older one that was cancelled is over."""
+
 TAKEN_BY = "Taken by "
 """What a worker whose runs end with it says in Prefect when it takes one, followed by its name."""
 
@@ -210,7 +219,9 @@ class Facts:
         is_singleton: whether the Job is a singleton.
         overlap: what its Job says of runs that overlap.
         under_way: the sentence on which other run of the Job is under way; empty if none is.
-        has_turn: of the runs of the Job that wait it is the first; or where older ones are cancelled, the last.
+        before: how many runs of the Job go before it of those that wait; or where older ones are cancelled, how many
+            newer ones there are.
+        full: it does not wait yet, and as many wait as may.
     """
 
     now: datetime
@@ -228,7 +239,8 @@ class Facts:
     is_singleton: bool
     overlap: Overlap
     under_way: str
-    has_turn: bool
+    before: int
+    full: bool
 
 
 NOT_REQUESTED = "This run was not requested through signoff, or what requested it has been deleted."
@@ -250,11 +262,7 @@ TOO_MANY = "This firing was missed, and so many after it that it is not made up 
 CHANGED = "The parameters of this run, or its job variables, were changed in Prefect after it was requested."
 JOB_DISABLED = "This job is not enabled to be run."
 JOB_GONE = "This job is not presently installed and cannot be run."
-TURN_PAUSE = timedelta(seconds=40)
-"""How long a run that waits for its turn does so without a process, unless it is called before."""
-CANCEL_PAUSE = timedelta(seconds=3)
-"""How long a run waits, with its process, before it asks whether an older one that was cancelled is over."""
-
+QUEUE_FULL = "Passed over, because so many runs of its Job wait for their turn that it cannot."
 OUTRUN = "Cancelled, because a newer run of its Job has begun or waits: the older ones are cancelled."
 SINGLETON = "This job is a singleton and another run of it is under way."
 
@@ -380,9 +388,12 @@ def _may_overlap(facts: Facts) -> Answer | None:
     match facts.overlap:
         case Overlap.SKIP if facts.under_way:
             return Finish(f"Passed over, because its Job lets no two runs overlap: {facts.under_way}", recorded=True)
-        case Overlap.QUEUE if facts.under_way or not facts.has_turn:
-            return Wait(facts.now + TURN_PAUSE, in_turn=True)
-        case Overlap.CANCEL if not facts.has_turn:
+        case Overlap.QUEUE if facts.under_way or facts.before:
+            if facts.full:
+                return Finish(QUEUE_FULL, recorded=True)
+            pause = min(TURN_PAUSE * (facts.before + 1), LONGEST_TURN_PAUSE)
+            return Wait(facts.now + pause, in_turn=True)
+        case Overlap.CANCEL if facts.before:
             return Finish(OUTRUN, recorded=True)
         case Overlap.CANCEL if facts.under_way:
             return Wait(facts.now + CANCEL_PAUSE, in_turn=True)

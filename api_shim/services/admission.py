@@ -55,6 +55,7 @@ from api_shim.reconcile.firings import (
 from api_shim.services.approval_state import return_stale, return_to_queue
 from api_shim.services.authentication import actor_of
 from api_shim.services.authorization import AuthzContext, approver_of
+from api_shim.settings import CATCH_UP_LIMIT
 from api_shim.store import Store, Transaction
 from approval_gate import admission, ownership
 from approval_gate.admission import Answer, Facts, Finish, Firing, Go, Hold, Misfire, Overlap, Refuse, RunsAs, Wait
@@ -92,10 +93,16 @@ class Outcome:
 
 
 class Admissions:
-    """Lets runs go, once each, and hears how they went."""
+    """Lets runs go, once each, and hears how they went.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: what is true.
+        most_waiting: how many runs of one Job may wait for their turn.
+    """
+
+    def __init__(self, store: Store, most_waiting: int = CATCH_UP_LIMIT) -> None:
         self._store = store
+        self._most_waiting = most_waiting
 
     def ask(self, run: Run, attempt: Attempt, now: datetime) -> tuple[Answer, Ticket | None]:
         """Answer a run that asks whether it may go, and record the answer.
@@ -110,7 +117,7 @@ class Admissions:
         """
         with self._store.transaction() as tx:
             request = behind(tx, run)
-            answer = admission.admit(facts(tx, run, request, attempt, now))
+            answer = admission.admit(facts(tx, run, request, attempt, now, self._most_waiting))
             ticket = None if request is None else _record(tx, run, request, attempt, answer, now)
             _audit(tx, run, request, attempt, answer, ticket, now)
             tx.afterwards(ADMISSIONS.labels(type(answer).__name__.lower()).inc)
@@ -464,9 +471,16 @@ def _inputs(run: Run, result: JobResult | None, scheduled: ScheduledJob | None) 
         return {}, str(error)
 
 
-def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt, now: datetime) -> Facts:
+def facts(
+    tx: Transaction,
+    run: Run,
+    request: Requested | None,
+    attempt: Attempt,
+    now: datetime,
+    most_waiting: int = CATCH_UP_LIMIT,
+) -> Facts:
     result = request.result if request else None
-    under_way, has_turn = _others(tx, request, now) if request else ("", True)
+    others = _others(tx, request, now) if request else NO_OTHERS
     return Facts(
         now=now,
         requested=request is not None,
@@ -482,8 +496,9 @@ def facts(tx: Transaction, run: Run, request: Requested | None, attempt: Attempt
         job_installed=request is not None and request.job.installed,
         is_singleton=request is not None and request.job.is_singleton,
         overlap=request.job.overlap if request else Overlap.ALLOW,
-        under_way=under_way,
-        has_turn=has_turn,
+        under_way=others.under_way,
+        before=others.before,
+        full=others.waiting >= most_waiting,
     )
 
 
@@ -514,7 +529,7 @@ def _overtaken(request: Requested) -> bool:
 
 def _is_first(request: Requested) -> bool:
     """Say whether a firing was not recorded before its run asked; one that waits for its turn was then."""
-    return request.result is None or request.result.waits_since is not None
+    return request.result is None or request.result.waits_its_turn
 
 
 def foreseen(
@@ -549,10 +564,27 @@ def foreseen(
         is_singleton=job.is_singleton,
         overlap=job.overlap,
         under_way="",
-        has_turn=True,
+        before=0,
+        full=False,
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Others:
+    """The other runs of a Job, where they concern one that asks.
+
+    Args:
+        under_way: which is under way, as a sentence; empty if none is.
+        before: how many go before it of those that wait; or where older ones are cancelled, how many are newer.
+        waiting: how many wait for their turn, if it does not wait yet.
+    """
+
+    under_way: str = ""
+    before: int = 0
+    waiting: int = 0
+
+
+NO_OTHERS = Others()
 NO_PROCESS = NOWHERE = UUID(int=0)
 
 
@@ -639,13 +671,13 @@ def who_runs(job: Job, owner: User | None, actor: Actor | None, thing: Attribute
     return RunsAs(exists=True, active=owner.is_active, may_run=actor.may(Action.RUN, ObjectType.JOB, thing))
 
 
-def _others(tx: Transaction, request: Requested, now: datetime) -> tuple[str, bool]:
-    """Return which other run of the Job is under way, as a sentence, and whether this one has its turn."""
+def _others(tx: Transaction, request: Requested, now: datetime) -> Others:
+    """Return which other runs of the Job are under way, or wait for their turn."""
     job, own = request.job, request.result
     # A dry run needs no approval: it takes no turn from one that has been approved, and waits for none.
     free = not job.is_singleton and (job.overlap is Overlap.ALLOW or is_dry_run(job, request.inputs))
     if free or (own is not None and own.attempt is not None):
-        return "", True
+        return NO_OTHERS
     # The Job's row is the lock: two of its runs that ask at once are told one after the other.
     tx.get(Job, id=job.id, lock=True)
     started = tx.all(JobResult, order="date_started", job_id=job.id, status=Status.STARTED)
@@ -656,6 +688,7 @@ def _others(tx: Transaction, request: Requested, now: datetime) -> tuple[str, bo
     waiting = [each for each in waiting_of(job.id, now, tx) if own is None or each.id != own.id]
     if job.overlap is not Overlap.CANCEL:
         before = [each for each in waiting if since is None or (each.waits_since or since) < since]
-        return under_way, not before
-    newer = (each.date_started if each in others else each.waits_since for each in (*others, *waiting))
-    return under_way, since is None or not any(at is not None and at > since for at in newer)
+        return Others(under_way=under_way, before=len(before), waiting=len(waiting) if since is None else 0)
+    times = (each.date_started if each in others else each.waits_since for each in (*others, *waiting))
+    newer = [at for at in times if since is not None and at is not None and at > since]
+    return Others(under_way=under_way, before=len(newer))

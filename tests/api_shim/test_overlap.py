@@ -16,6 +16,7 @@ from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.parsing.decision import Decision
 from api_shim.reconcile.firings import TAKEN_AHEAD
+from api_shim.services.admission import Admissions
 from api_shim.services.approval_state import return_to_queue
 from api_shim.services.authorization import authorize_view
 from api_shim.services.forecast import WAITS_ITS_TURN, ScheduleStatus, forecast_of
@@ -27,6 +28,7 @@ from approval_gate.admission import (
     NOT_REQUESTED,
     OUTDATED,
     OUTRUN,
+    QUEUE_FULL,
     SINGLETON,
     TURN_PAUSE,
     Finish,
@@ -83,7 +85,7 @@ def test_queue_goes_in_order_of_asking_and_is_called_when_one_is_over(plants: Pl
     plant.tick(4, seconds=40)
     assert plant.work(second) == Wait(plant.now + TURN_PAUSE, in_turn=True), "It was not passed over meanwhile."
     end(plant, first)
-    assert plant.work(third) == Wait(plant.now + TURN_PAUSE, in_turn=True), "The second is before it."
+    assert plant.work(third) == Wait(plant.now + 2 * TURN_PAUSE, in_turn=True), "The second is before it."
     plant.tick(seconds=1)
     called = plant.engine.all_runs[second.id]
     assert called.scheduled_for is not None
@@ -118,6 +120,15 @@ def test_the_next_is_called_when_one_that_waits_is_cancelled(plants: Plants) -> 
     assert called is not None
     assert called <= plant.now
     assert plant.work(third) == Go()
+
+
+def test_no_more_runs_of_a_job_wait_than_may(plants: Plants) -> None:
+    plant, _, (second, third) = begun(plants, Overlap.QUEUE)
+    plant.admissions = Admissions(plant.store, most_waiting=1)
+    plant.work(second)
+    plant.now = NOW + 3 * HOUR
+    assert plant.work(second) == Wait(plant.now + TURN_PAUSE, in_turn=True)
+    assert plant.work(third) == Finish(QUEUE_FULL, recorded=True)
 
 
 def test_queue_goes_on_after_the_process_of_a_run_was_lost(plants: Plants) -> None:

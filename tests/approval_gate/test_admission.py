@@ -19,6 +19,7 @@ from approval_gate.admission import (
     DISABLED,
     JOB_DISABLED,
     JOB_GONE,
+    LONGEST_TURN_PAUSE,
     MADE_UP,
     MISSED,
     NEEDS_APPROVAL,
@@ -28,6 +29,7 @@ from approval_gate.admission import (
     NOT_REQUESTED,
     OUTDATED,
     OUTRUN,
+    QUEUE_FULL,
     SINGLETON,
     SUPERSEDED,
     TAKEN,
@@ -87,7 +89,8 @@ NOW_RUN = Facts(
     is_singleton=False,
     overlap=Overlap.ALLOW,
     under_way="",
-    has_turn=True,
+    before=0,
+    full=False,
 )
 FIRING = replace(NOW_RUN, firing=DUE)
 
@@ -428,7 +431,8 @@ ALL_FACTS = st.builds(
     is_singleton=st.booleans(),
     overlap=st.sampled_from(Overlap),
     under_way=st.sampled_from(["", BUSY]),
-    has_turn=st.booleans(),
+    before=st.integers(0, 2),
+    full=st.booleans(),
 )
 
 
@@ -448,9 +452,17 @@ def beside(overlap: Overlap, **to: Any) -> Facts:
         pytest.param(beside(Overlap.SKIP, under_way=""), Go(), id="skip: it goes when none is under way"),
         pytest.param(beside(Overlap.QUEUE), Wait(NOW + TURN_PAUSE, in_turn=True), id="queue: it waits"),
         pytest.param(
-            beside(Overlap.QUEUE, under_way="", has_turn=False),
-            Wait(NOW + TURN_PAUSE, in_turn=True),
-            id="queue: it waits also for those that wait longer",
+            beside(Overlap.QUEUE, under_way="", before=2),
+            Wait(NOW + 3 * TURN_PAUSE, in_turn=True),
+            id="queue: it waits also for those that wait longer, and asks the less often",
+        ),
+        pytest.param(
+            beside(Overlap.QUEUE, before=99), Wait(NOW + LONGEST_TURN_PAUSE, in_turn=True), id="queue: but it asks"
+        ),
+        pytest.param(
+            beside(Overlap.QUEUE, before=9, full=True),
+            Finish(QUEUE_FULL, recorded=True),
+            id="queue: it is passed over when too many wait",
         ),
         pytest.param(beside(Overlap.QUEUE, under_way=""), Go(), id="queue: the first that waits goes"),
         pytest.param(
@@ -458,7 +470,7 @@ def beside(overlap: Overlap, **to: Any) -> Facts:
         ),
         pytest.param(beside(Overlap.CANCEL, under_way=""), Go(), id="cancel: it goes when the older is over"),
         pytest.param(
-            beside(Overlap.CANCEL, has_turn=False),
+            beside(Overlap.CANCEL, before=1),
             Finish(OUTRUN, recorded=True),
             id="cancel: one that waits gives way to a newer one",
         ),
@@ -538,7 +550,7 @@ def test_whatever_the_facts_only_a_sound_run_goes(facts: Facts) -> None:
 def may_overlap(facts: Facts) -> bool:
     turn = {Overlap.ALLOW: True, Overlap.SKIP: not facts.under_way}
     alone = not facts.under_way
-    return alone if facts.is_singleton else turn.get(facts.overlap, alone and facts.has_turn)
+    return alone if facts.is_singleton else turn.get(facts.overlap, alone and facts.before == 0)
 
 
 def may_go(facts: Facts) -> bool:
@@ -564,7 +576,7 @@ def runs_late(it: Firing) -> bool:
 @given(ALL_FACTS)
 def test_whatever_the_facts_a_sound_run_goes(facts: Facts) -> None:
     sound = replace(facts, requested=True, let_go=None, over=False, unchanged=True, unreadable="", runs_as=OWNED)
-    sound = replace(sound, job_enabled=True, job_installed=True, is_singleton=False, under_way="", has_turn=True)
+    sound = replace(sound, job_enabled=True, job_installed=True, is_singleton=False, under_way="", before=0)
     assert (admit(sound) == Go()) is may_go(sound)
 
 
