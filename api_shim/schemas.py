@@ -109,6 +109,9 @@ class Job(Object):
     soft_time_limit_override: bool
     time_limit_override: bool
     job_queues_override: bool
+    job_variables: dict[str, JsonValue] = Field(
+        description="What Prefect's work pool starts its runs with, as its code says; it cannot be changed here."
+    )
     approval_off: SwitchedOff | None = Field(
         description="Who switched off the approval that its code or an earlier setting asked for; null while it is on."
     )
@@ -289,7 +292,9 @@ class Review(Shape):
     runs_as: str = Field(description="The owner, as whom it would run; empty if that user has been removed.")
     past_due: bool = Field(description="Whether its only start has passed, so that it would run at once.")
     inputs: list[Difference] = Field(description="Its inputs; empty if they may be sensitive.")
-    circumstances: list[Difference] = Field(description="When and where it would run, as text.")
+    circumstances: list[Difference] = Field(
+        description="When and where it would run, and with which job variables, as text."
+    )
     compared_with: EarlierApproval | None
     nothing_to_compare: str = Field(description="Why it is compared with nothing; empty if it is compared.")
 

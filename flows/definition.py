@@ -131,11 +131,16 @@ def _are_job_variables(value: object) -> bool:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         return False
+    if any(mark in text for mark in _FILLED_IN_LATER):
+        return False
     return len(text) <= LONGEST_VARIABLES and is_storable(text) and json.loads(text) == value
 
 
 _EXECUTES_ELSE = frozenset({"command"})
 """The job variables with which something else would be executed, which asks for no admission."""
+
+_FILLED_IN_LATER = ("{{", '"$ref"')
+"""The marks in job variables for which Prefect fills in its variables and blocks, which others write, at each run."""
 
 _FLAGS = (
     "approval_required",
@@ -155,7 +160,10 @@ _META: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "overlap": (_is_overlap, "'allow', 'skip', 'queue' or 'cancel'"),
     "job_queues": (_are_queues, "a list of queue names, without / % & > <"),
     "field_order": (_are_names, "a list of variable names"),
-    "job_variables": (_are_job_variables, "a dictionary of values that JSON has, without command"),
+    "job_variables": (
+        _are_job_variables,
+        "a dictionary of values that JSON has, without command, {{ and $ref, which change what runs",
+    ),
     **dict.fromkeys(_FLAGS, (_is_flag, "True or False")),
 }
 """The settings of ``Meta``: the check of each value, and what messages say it must be."""

@@ -38,23 +38,28 @@ class SeldomNoting:
         add = docket.add(function, *args, **named)
 
         async def add_unless_noted(*args: Any, **arguments: Any) -> Any:
-            if not arguments.get("ready_work_queue_ids") and self._is_noted(function, arguments):
+            note = _note_of(function, arguments)
+            if note is not None and not arguments.get("ready_work_queue_ids") and self._is_noted(note):
                 return None
-            return await add(*args, **arguments)
+            added = await add(*args, **arguments)
+            if note is not None:
+                # Only now: what could not be added is to be with the next poll.
+                self._noted[note] = self._clock()
+            return added
 
         return add_unless_noted
 
-    def _is_noted(self, function: Any, arguments: dict[str, Any]) -> bool:
-        """Say whether this was noted a short while ago; if not, it is now."""
-        queues = next((frozenset(arguments[name]) for name in QUEUES if name in arguments), None)
-        if queues is None:
-            return False
-        now, note = self._clock(), (function, queues)
+    def _is_noted(self, note: object) -> bool:
+        """Say whether this was noted a short while ago."""
+        now = self._clock()
         self._noted = {each: at for each, at in self._noted.items() if now - at < EVERY}
-        if note in self._noted:
-            return True
-        self._noted[note] = now
-        return False
+        return note in self._noted
+
+
+def _note_of(function: Any, arguments: dict[str, Any]) -> object | None:
+    """Return what two notes of the same polls have in common; None for what is no note of a poll."""
+    queues = next((frozenset(arguments[name]) for name in QUEUES if name in arguments), None)
+    return None if queues is None else (function, queues)
 
 
 @cache

@@ -30,7 +30,8 @@ FRESH = timedelta(seconds=10)
 SILENT_AFTER = timedelta(seconds=30)
 """How long after its last poll of a queue a worker counts as gone; the slowest that we know poll every 15 seconds.
 
-The same holds for its heartbeat, which ours send every 10 seconds.
+Prefect notes polls at most every ten seconds (``prefect_polls``), so what it says of one of those is at most 25 seconds
+old. The same holds for a worker's heartbeat, which ours send every 10 seconds.
 """
 AWAY_AFTER = timedelta(seconds=15)
 """How long Prefect may not answer before it counts as away; one that is only busy answers sooner."""

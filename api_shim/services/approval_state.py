@@ -64,8 +64,7 @@ def revalidate(tx: Transaction, scheduled: ScheduledJob, job: Job, now: datetime
 
 
 def return_stale(job_id: UUID, now: datetime, tx: Transaction, *, but: UUID | None = None) -> None:
-    """Return to the queue whatever of a changed Job may no longer run unasked; what waits is shown
-    anew, and deployments have the new job variables, but for one.
+    """Return to the queue whatever of a changed Job may no longer run unasked; what waits is shown anew, but for one.
 
     In a transaction of its own, without a lock on the Job: admission locks the scheduled job first, and then the Job.
     """
@@ -75,8 +74,8 @@ def return_stale(job_id: UUID, now: datetime, tx: Transaction, *, but: UUID | No
     for scheduled in tx.all(ScheduledJob, order="id", lock=True, job_id=job.id, enabled=True):
         if reason := stale(scheduled, job):
             return_to_queue(tx, scheduled, job, reason, now)
-        elif (scheduled.awaits_decision or (job.job_variables and not scheduled.one_off)) and scheduled.id != but:
-            # What its form shows is another thing now, or what its deployment starts runs with may be.
+        elif scheduled.awaits_decision and scheduled.id != but:
+            # What its form shows is another thing now.
             tx.change(scheduled, version=scheduled.version + 1)
 
 

@@ -22,14 +22,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import anyio.to_thread
 
 from api_shim.domain.approval import approval_off
 from api_shim.domain.audit import Author, LocalAdministrator, job_events
-from api_shim.domain.model import DEFAULT_QUEUE, OVERRIDABLE, Job, JobQueue, queue_of
+from api_shim.domain.model import DEFAULT_QUEUE, OVERRIDABLE, Job, JobQueue, ScheduledJob, queue_of
 from api_shim.parsing.job_change import read_job_change
 from api_shim.services.approval_state import return_stale
 from api_shim.services.authorization import approvers_of, check_still_active, get_authorized
@@ -103,9 +103,9 @@ class JobCatalogue:
             if self._server:
                 tell(tx, self._server, {job.id for job in jobs if job.class_path in declared}, self._clock())
         self._told = self._clock()
-        for job_id in filter(None, changed):
+        for change in filter(None, changed):
             with self._store.transaction() as tx:
-                return_stale(job_id, self._clock(), tx)
+                _follow(change, self._clock(), tx)
         follow_marks(self._store)
 
     async def run(self) -> None:
@@ -132,8 +132,8 @@ class JobCatalogue:
             self._telling_since = now
         changed = await self._store.write(partial(_look, self._server, self._found, now, self._telling_since))
         self._told = now
-        for job_id in changed:
-            await self._store.write(partial(return_stale, job_id, self._clock()))
+        for change in changed:
+            await self._store.write(partial(_follow, change, self._clock()))
         await anyio.to_thread.run_sync(follow_marks, self._store)
 
     def jobs(self) -> list[Job]:
@@ -183,8 +183,8 @@ class JobCatalogue:
 
 def _look(
     me: ThisServer, found: Collection[JobDefinition], now: datetime, since: datetime, tx: Transaction
-) -> list[UUID]:
-    """Do what ``tick`` says; return the ids of the Jobs that are installed again, perhaps with other code."""
+) -> list[_Change]:
+    """Do what ``tick`` says; return the Jobs that are installed again, perhaps with other code."""
     # First the Jobs, and then who has them: whoever has one said so when it was recorded.
     # In one order, since some are locked.
     jobs = tx.all(Job, order="id")
@@ -192,7 +192,7 @@ def _look(
     held = {job.id for job in jobs if job.class_path in declared}
     tell(tx, me, held, now)
     there = held | held_elsewhere(tx, me, now, since)
-    back: list[UUID | None] = []
+    back: list[_Change | None] = []
     for job in jobs:
         definition = declared.get(job.class_path)
         if job.installed and job.id not in there:
@@ -232,8 +232,29 @@ def _free_name(tx: Transaction, job: Job, definition: JobDefinition) -> Job:
     return job if job.name == definition.name else tx.change(job, name=str(job.id))
 
 
-def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now: datetime) -> UUID | None:
-    """Record a Job; return its id if it was already recorded and has changed."""
+class _Change(NamedTuple):
+    """A Job whose code declares another thing than before."""
+
+    before: Job
+    after: Job
+
+
+def _follow(change: _Change, now: datetime, tx: Transaction) -> None:
+    """Have the scheduled jobs of a changed Job follow it.
+
+    In a transaction of its own, as ``return_stale`` says. Deployments are written by the version of their scheduled
+    job, enabled or not; what differs there without a new version would be taken for somebody's hand.
+    """
+    return_stale(change.after.id, now, tx)
+    if change.before.job_variables == change.after.job_variables:
+        return
+    for scheduled in tx.all(ScheduledJob, order="id", lock=True, job_id=change.after.id):
+        if not scheduled.one_off:
+            tx.change(scheduled, version=scheduled.version + 1)
+
+
+def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now: datetime) -> _Change | None:
+    """Record a Job; return its change if it was already recorded and has changed."""
     fields = {**asdict(definition), "installed": True}
     # The first is for who installs it, the second for the worker, which asks the code.
     del fields["warnings"], fields["isolated"]
@@ -246,7 +267,7 @@ def _declare(tx: Transaction, known: Job | None, definition: JobDefinition, now:
         kept["approval_off"] = approval_off(known, replace(known, **kept, declared=declared), "", now)
         changed = tx.change(known, **kept, declared=declared, last_updated=now, version=known.version + 1)
         _record(tx, known, changed, now)
-        return changed.id
+        return _Change(known, changed)
     return None
 
 

@@ -5,6 +5,8 @@
   returned to the queue, otherwise with the last approved scheduled job of the same Job. The caller must be able to
   view it.
 * The inputs of a Job with sensitive variables are neither shown nor compared.
+* With what job variables the work pool would start it, is shown too. Of those that were approved a hash is kept, so it
+  is told whether they were the same, not what they were.
 * Values are compared as JSON, so ``1`` and ``true`` differ. The order is that of the later request; what only the
   earlier one has comes last. Without an earlier one, nothing counts as different.
 * A caller who looks at a request that was denied or withdrawn is told by whom, if they could have viewed it.
@@ -24,6 +26,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from api_shim.domain.accounts import User
+from api_shim.domain.approval import binding_of
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.services.authorization import KIND, AuthzContext, authorize_view, raise_if_already_decided
@@ -37,6 +40,11 @@ NOTHING_YET = "There is nothing to compare with: no request of this Job has been
 
 
 NOT_KEPT = "There is nothing to compare with: the approved requests of this Job are no longer stored."
+
+
+JOB_VARIABLES = "Job variables"
+OTHERS = "others, which are not stored"
+"""What is told of job variables that were approved and are not those of today."""
 
 
 UNSEEN = "There is nothing to compare with: you may not view the last approved request of this Job."
@@ -65,7 +73,7 @@ class Earlier:
         approved_by: the approver's name at that time.
         approved_at: when it was approved.
         inputs: the approved inputs.
-        circumstances: the approved times and queue; None if they are not stored.
+        circumstances: the approved times, queue and job variables; None if they are not stored.
         scheduled_id: the other scheduled job, if it is compared with one.
         result_id: the run, if it is compared with one.
     """
@@ -105,7 +113,7 @@ class Review:
         version: the version that a decision is bound to.
         owner: the name of the owner; empty if they have been removed.
         inputs: its inputs; empty if the Job has sensitive variables.
-        circumstances: when and where it runs.
+        circumstances: when and where it runs, and with which job variables.
         earlier: the approval that it is compared with; None if there is none.
         nothing_earlier: the sentence on why there is none; empty otherwise.
         dry_runs: its dry runs, the oldest first.
@@ -149,7 +157,7 @@ def review(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) 
         version=case.version,
         owner=owner.username if owner else "",
         inputs=[] if row.hides_inputs(job) else differences(earlier.inputs if earlier else None, row.inputs),
-        circumstances=differences(before, circumstances(row)),
+        circumstances=differences(before, circumstances(row, job)),
         earlier=earlier,
         nothing_earlier="" if earlier else _why_nothing(tx, row),
         dry_runs=_dry_runs(tx, actor, row, job),
@@ -160,7 +168,7 @@ def review(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) 
 def _earlier(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> Earlier | None:
     if row.hides_inputs(job):
         return None
-    return _own_run(tx, actor, row) or _other_request(tx, actor, row)
+    return _own_run(tx, actor, row) or _other_request(tx, actor, row, job)
 
 
 def _own_run(tx: Transaction, actor: Actor, row: ScheduledJob) -> Earlier | None:
@@ -180,7 +188,7 @@ def _own_run(tx: Transaction, actor: Actor, row: ScheduledJob) -> Earlier | None
     return None
 
 
-def _other_request(tx: Transaction, actor: Actor, row: ScheduledJob) -> Earlier | None:
+def _other_request(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> Earlier | None:
     newest = Listing(limit=2, sort=("-approved_at",))
     found = tx.page(KIND, actor, newest, job_id=row.job_id, approval=ApprovalState.APPROVED).rows
     for other in found:
@@ -190,7 +198,7 @@ def _other_request(tx: Transaction, actor: Actor, row: ScheduledJob) -> Earlier 
                 approved_by=other.approved_by,
                 approved_at=other.approved_at,
                 inputs=other.inputs,
-                circumstances=circumstances(other),
+                circumstances=_approved_circumstances(other, job),
                 scheduled_id=other.id,
             )
     return None
@@ -284,8 +292,20 @@ def _written(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def circumstances(row: ScheduledJob) -> dict[str, str]:
-    """Return when and where a scheduled job runs, as labelled text."""
+def circumstances(row: ScheduledJob, job: Job) -> dict[str, str]:
+    """Return when and where a scheduled job runs, and with which job variables, as labelled text."""
+    return _when_and_where(row) | ({JOB_VARIABLES: _written(job.job_variables)} if job.job_variables else {})
+
+
+def _approved_circumstances(row: ScheduledJob, job: Job) -> dict[str, str]:
+    """Return the circumstances that were approved, whatever the job variables of the Job are by now."""
+    approved = (row.approved or {}).get("job_variables")
+    if approved == binding_of(row, job).get("job_variables"):
+        return circumstances(row, job)
+    return _when_and_where(row) | ({JOB_VARIABLES: OTHERS} if approved else {})
+
+
+def _when_and_where(row: ScheduledJob) -> dict[str, str]:
     start = row.start_time.astimezone(ZoneInfo(row.time_zone))
     return {
         "Interval": "immediately" if row.immediate else str(row.interval),

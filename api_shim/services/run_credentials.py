@@ -2,9 +2,10 @@
 
 * A worker that takes a run is given a key for it, with the answer by which it has the run; no call is made for that.
   The run's process has this key and no other: the worker's stays with the worker.
-* A key is stored as its hash, which is compared in constant time. It is good for its run alone, until the run is over,
-  is taken again, or the account of its worker is deactivated, removed, another pool's or a worker's no longer. What is
-  left to say when a run is over, the end of its log and its final state, it may say within ``ENDING``.
+* A key is stored as its hash, by which it is found; how long that takes tells nothing of a key. It is good for its run
+  alone, until the run is over, is taken again, or the account of its worker is deactivated, removed, another pool's or
+  a worker's no longer. What is left to say when a run is over, the end of its log and its final state, it may say
+  within ``ENDING``.
 * A run may be started again while a process of before still comes up, and so be taken twice. Whoever tells how an
   attempt has ended says by its key which one: of one that is over nothing is heard.
 * Admission and outcome are answered to the run's own key. While the run has none, as Prefect's own workers ask for
@@ -106,6 +107,11 @@ class RunCredentials:
     async def has_taken(self, actor: Actor, run_id: UUID) -> bool:
         """Say whether a worker's account has taken a run, which is not long over, and nobody has since."""
         return await self._store.read(lambda tx: tx.exists(RunCredential, flow_run_id=run_id, user_id=actor.id))
+
+    async def could_have_taken(self, actor: Actor, run_id: UUID) -> bool:
+        """Say whether a worker's account has taken a run, or nobody is known to have."""
+        taken = await self._store.read(lambda tx: tx.get(RunCredential, flow_run_id=run_id))
+        return taken is None or taken.user_id == actor.id
 
     async def which_taken(self, actor: Actor, run_ids: Collection[UUID]) -> set[UUID]:
         """Return which of these runs it has so."""

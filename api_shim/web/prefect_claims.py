@@ -5,7 +5,7 @@
   too, as those of earlier versions, is held to its pool here; one that is nothing else in ``prefect_worker_calls``.
 * A run is taken by putting it into a pending state. If the worker asks for the run's key (``RUN_KEY`` in the request),
   the answer has it in the same header, once Prefect has accepted. So no call is made for it. Who takes a run again,
-  because the first answer was lost, has it too, and is given another key.
+  because the first answer was lost, has it too, and is given another key; nobody else is who asks as they did.
 * With that key in the header a worker tells how this attempt to execute the run has ended. Prefect is not told of one
   that is over: that would end the attempt that was begun since. The worker is answered that it may leave it.
 * A worker that does not ask, as Prefect's own, speaks for the run itself; a key that was made before is good no longer.
@@ -139,12 +139,26 @@ class Claims:
             answer.append(message)
 
         await self._prefect(uncompressed(scope), received_again(body, receive), keep)
-        if run_id is not None and _has_taken(body, answer):
+        if run_id is not None and await self._has_taken(actor, run_id, body, answer):
             keyed = Headers(scope=scope).get(RUN_KEY) == RUN_KEY_WANTED
             if key := await self._record(actor, run_id, keyed=keyed):
                 MutableHeaders(scope=answer[0])[RUN_KEY] = key
         for message in answer:
             await send(message)
+
+    async def _has_taken(self, actor: Actor, run_id: UUID, asked: bytes, answer: list[Message]) -> bool:
+        if not answer or answer[0]["status"] not in (200, 201):
+            return False
+        said = parse_json(b"".join(message.get("body", b"") for message in answer[1:]))
+        if _type_of(said) != TAKEN:
+            return False
+        if field_of(said, "status") == "ACCEPT":
+            return True
+        # Prefect refuses what it has done already, and answers with the state that it has made of it. Whoever knows
+        # what another one has called their change has not made it.
+        made = _transition_of(said)
+        again = made is not None and made == _transition_of(_read(asked))
+        return again and await self._credentials.could_have_taken(actor, run_id)
 
     async def _is_over(self, run_id: UUID, scope: Scope) -> bool:
         """Say whether a worker tells of an attempt that is over; one that does not say of which tells of the last."""
@@ -178,17 +192,6 @@ def takes(body: bytes) -> bool:
         return _type_of(parse_json(body)) == TAKEN
     except GateError:
         return True
-
-
-def _has_taken(asked: bytes, answer: list[Message]) -> bool:
-    if not answer or answer[0]["status"] not in (200, 201):
-        return False
-    said = parse_json(b"".join(message.get("body", b"") for message in answer[1:]))
-    if _type_of(said) != TAKEN:
-        return False
-    # Prefect refuses what it has done already, and answers with the state that it has made of it.
-    made = _transition_of(said)
-    return field_of(said, "status") == "ACCEPT" or (made is not None and made == _transition_of(_read(asked)))
 
 
 def _read(body: bytes) -> Any:

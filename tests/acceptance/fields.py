@@ -34,6 +34,7 @@ JOB: Body = {
     **dict.fromkeys(("created", "last_updated"), TEXT),
     # Ours.
     "overlap": TEXT,
+    "job_variables": dict,
     "approval_off": (dict, type(None)),
 }
 SCHEDULED_JOB: Body = {

@@ -126,6 +126,15 @@ def test_takes_settings(meta: dict[str, Any], setting: str, expected: object) ->
             pytest.param({"job_variables": value}, "Meta.job_variables must be a dictionary", id=f"variables {value!r}")
             for value in ("x", {1: "x"}, {"cpu": float("nan")}, {"ports": (1,)}, {"command": "true"})
         ),
+        *(
+            pytest.param({"job_variables": value}, r"without command, \{\{ and \$ref", id=f"filled in later: {value!r}")
+            for value in (
+                {"image": "{{ prefect.variables.image }}"},
+                {"env": {"A": ["b", "x{{prefect.blocks.secret.a}}"]}},
+                {"{{ $HOME }}": 1},
+                {"env": {"$ref": {"block_document_id": "1"}}},
+            )
+        ),
         pytest.param({"field_order": ["bogus"]}, "names bogus, which is not one of", id="the order of nothing"),
         pytest.param(
             {"aproval_required": True},

@@ -134,6 +134,7 @@ class Serializer:
             job_queues=[self._queue(name) for name in job.queues],
             default_job_queue=self._queue(job.default_queue),
             **overrides,
+            job_variables=dict(job.job_variables),
             approval_off=_switched_off(job.approval_off),
             created=job.created,
             last_updated=job.last_updated,

@@ -19,9 +19,12 @@ class Docket:
 
     def __init__(self) -> None:
         self.added: list[dict[str, Any]] = []
+        self.away = False
 
     def add(self, function: Any, key: str) -> Any:
         async def added(**arguments: Any) -> None:
+            if self.away:
+                raise ConnectionError
             self.added.append({"what": function.__name__, **arguments})
 
         return added
@@ -62,6 +65,14 @@ def test_a_poll_like_a_recent_one_is_not_noted_again(docket: Seldom, at: list[fl
     for at[0] in (0, EVERY / 2, EVERY - 0.1, EVERY, EVERY + 0.1):
         noted.append(poll(docket, ONE, OTHER))
     assert noted == [2, 0, 0, 2, 0]
+
+
+def test_a_poll_that_could_not_be_noted_is_with_the_next_one(docket: Seldom) -> None:
+    docket.away = True
+    with pytest.raises(ConnectionError):
+        poll(docket, ONE)
+    docket.away = False
+    assert poll(docket, ONE) == 2
 
 
 def test_a_poll_of_other_queues_is_noted(docket: Seldom) -> None:

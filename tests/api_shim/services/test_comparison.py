@@ -44,15 +44,24 @@ def test_without_an_earlier_one_nothing_is_different() -> None:
 
 def test_when_and_where_is_told_on_the_clocks_of_the_schedule() -> None:
     start = datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
-    row = make_scheduled(make_job(), None, start_time=start, time_zone="Europe/Berlin", queue="bulk")
+    job = make_job()
+    row = make_scheduled(job, None, start_time=start, time_zone="Europe/Berlin", queue="bulk")
     expected = {"Interval": "hourly", "Start": "2026-07-02 00:30:00", "Time zone": "Europe/Berlin", "Queue": "bulk"}
-    assert circumstances(row) == expected
+    assert circumstances(row, job) == expected
 
 
 def test_what_runs_as_soon_as_it_is_approved_has_no_time() -> None:
-    told = circumstances(make_scheduled(make_job(), None, interval=Interval.FUTURE, immediate=True))
+    job = make_job()
+    told = circumstances(make_scheduled(job, None, interval=Interval.FUTURE, immediate=True), job)
     assert (told["Interval"], told["Start"]) == ("immediately", "as soon as it is approved")
 
 
 def test_a_crontab_is_told_where_there_is_one() -> None:
-    assert circumstances(make_scheduled(make_job(), None, crontab="0 4 * * 1"))["Crontab"] == "0 4 * * 1"
+    job = make_job()
+    assert circumstances(make_scheduled(job, None, crontab="0 4 * * 1"), job)["Crontab"] == "0 4 * * 1"
+
+
+def test_job_variables_are_told_where_there_are_some() -> None:
+    job = make_job(job_variables={"image": "jobs:1", "env": {"A": "\u202e"}})
+    told = circumstances(make_scheduled(job, None), job)
+    assert told["Job variables"] == r'{"env": {"A": "\u202e"}, "image": "jobs:1"}'

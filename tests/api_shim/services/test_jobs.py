@@ -13,6 +13,7 @@ import pytest
 
 from api_shim.domain.audit import EventType
 from api_shim.domain.model import OVERRIDABLE, Job, ScheduledJob, queue_id
+from api_shim.domain.recurrence import Interval
 from api_shim.services.jobs import BOTH_FLAGS, JobCatalogue, JobCode
 from api_shim.services.running_servers import ThisServer
 from api_shim.store import SealedInputs, Store
@@ -131,6 +132,32 @@ def test_a_job_whose_code_is_gone_stays_and_comes_back(catalogue: JobCatalogue, 
     assert back.version > gone.version
     with store.transaction(write=False) as tx:
         assert tx.exists(type(scheduled), id=scheduled.id, job_id=before.id)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "written"),
+    [
+        pytest.param({}, {"image": "jobs:1"}, 1, id="some come"),
+        pytest.param({"image": "jobs:1"}, {"image": "jobs:2"}, 1, id="others"),
+        pytest.param({"image": "jobs:1"}, {}, 1, id="they go"),
+        pytest.param({"image": "jobs:1"}, {"image": "jobs:1"}, 0, id="the same, though the description differs"),
+    ],
+)
+def test_deployments_are_written_anew_when_job_variables_change(
+    few: JobCatalogue, sqlite_store: Store, before: dict[str, Any], after: dict[str, Any], written: int
+) -> None:
+    (job,) = recorded(few, definition(job_variables=before)).values()
+    recurring, disabled, once = (
+        make_scheduled(job, None, **to) for to in ({}, {"enabled": False}, {"interval": Interval.FUTURE})
+    )
+    with sqlite_store.transaction() as tx:
+        for row in (recurring, disabled, once):
+            tx.add(row)
+    recorded(few, definition(job_variables=after, description="New."))
+    with sqlite_store.transaction(write=False) as tx:
+        versions = {row.id: row.version for row in tx.all(ScheduledJob)}
+    grown = [versions[row.id] - row.version for row in (recurring, disabled, once)]
+    assert grown == [written, written, 0]
 
 
 # Several servers

@@ -11,10 +11,20 @@ from uuid import UUID, uuid4
 import pytest
 
 from api_shim.domain.accounts import User
-from api_shim.domain.approval import version_of
+from api_shim.domain.approval import binding_of, version_of
 from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
 from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
-from api_shim.services.review import NOT_KEPT, NOTHING_YET, UNSEEN, Change, Review, review
+from api_shim.services.review import (
+    JOB_VARIABLES,
+    NOT_KEPT,
+    NOTHING_YET,
+    OTHERS,
+    UNSEEN,
+    Change,
+    Difference,
+    Review,
+    review,
+)
 from api_shim.store import Store
 from approval_gate.constraints import UNLIMITED, Constraint, Lookup, Op
 from approval_gate.errors import Conflict, Forbidden, NotFound
@@ -113,6 +123,31 @@ def test_it_is_compared_with_the_request_of_its_job_that_was_approved_last(scene
         "Time zone": Change.SAME,
         "Queue": Change.CHANGED,
     }
+
+
+@pytest.mark.parametrize(
+    ("approved", "change", "before"),
+    [
+        pytest.param({"image": "jobs:2"}, Change.SAME, '{"image": "jobs:2"}', id="the same"),
+        pytest.param({"image": "jobs:1"}, Change.CHANGED, OTHERS, id="others"),
+        pytest.param({}, Change.NEW, None, id="none"),
+    ],
+)
+def test_job_variables_are_compared_with_those_that_were_approved(
+    sqlite_store: Store, approved: Mapping[str, Any], change: Change, before: str | None
+) -> None:
+    scene = Scene(sqlite_store, job_variables={"image": "jobs:2"})
+    row = scene.scheduled("before", {})
+    scene.approved("before", {}, HOUR, approved=binding_of(row, replace(scene.job, job_variables=approved)))
+    [told] = [each for each in scene.seen().circumstances if each.name == JOB_VARIABLES]
+    assert told == Difference(name=JOB_VARIABLES, change=change, now='{"image": "jobs:2"}', before=before)
+
+
+def test_job_variables_that_were_approved_and_are_no_more_are_told(sqlite_store: Store) -> None:
+    scene = Scene(sqlite_store)
+    job = replace(scene.job, job_variables={"image": "jobs:1"})
+    scene.approved("before", {}, HOUR, approved=binding_of(scene.row, job))
+    assert scene.seen().circumstances[-1] == Difference(name=JOB_VARIABLES, change=Change.REMOVED, before=OTHERS)
 
 
 def test_requests_of_other_jobs_do_not_count(scene: Scene) -> None:

@@ -15,6 +15,7 @@ from api_shim.domain.audit import AuditEvent, EventType, fault, scheduled_job_ev
 from api_shim.store import Store, revisions, taken_back
 from api_shim.store.schema import MIGRATIONS
 from approval_gate.errors import Invalid, Unavailable
+from approval_gate.lifecycle import ApprovalState
 from tests.api_shim.store.test_tables import full
 from tests.databases import INPUTS_KEY
 from tests.factories import NOW, make_job, make_scheduled, make_user
@@ -87,6 +88,20 @@ def test_the_whole_chain_goes_both_ways_with_data_in_it(empty_url: str) -> None:
         store.take_back("base")
         assert schema_of(empty_url) == {}
         store.migrate()
+
+
+def test_a_downgrade_takes_approvals_back_of_what_the_version_before_would_run_without(
+    store: Store, store_url: str
+) -> None:
+    how: dict[str, Any] = {"approval": ApprovalState.APPROVED, "approved": {"job": "hash"}}
+    for name, variables in (("with", {"image": "jobs:1"}), ("without", {})):
+        with store.transaction() as tx:
+            tx.add(job := make_job(job_variables=variables))
+            tx.add(make_scheduled(job, None, name=name, **how))
+    store.take_back("0021")
+    with engine_of(store_url) as engine, engine.connect() as connection:
+        left = connection.execute(text("SELECT name FROM scheduled_jobs WHERE approved IS NOT NULL")).scalars()
+        assert [*left] == ["without"]
 
 
 def test_a_downgrade_that_fails_takes_nothing_back(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,24 @@ def test_who_takes_a_run_again_because_the_answer_was_lost_is_given_its_key(pool
     assert pools.kept() == kept
 
 
+def test_who_asks_as_another_one_of_the_pool_did_who_has_the_run_is_given_nothing(pools: Pools) -> None:
+    pools.user("beside", superuser=False)
+    pools.identity.make_worker("beside", "signoff", NOW)
+    asked = {"state": {"type": "PENDING", "state_details": {"transition_id": "one"}}}
+    pools.take("worker", body=asked)
+    before = pools.kept()
+    pools.answer = {"status": "REJECT", **asked}
+    answer = pools.take("beside", body=asked)
+    assert (answer.json(), answer.headers.get(RUN_KEY)) == (pools.answer, None)
+    assert (before is not None, pools.kept()) == (True, before)
+
+
+def test_who_has_a_run_of_which_it_was_not_recorded_is_given_its_key_when_they_ask_again(pools: Pools) -> None:
+    asked = {"state": {"type": "PENDING", "state_details": {"transition_id": "one"}}}
+    pools.answer = {"status": "REJECT", **asked}
+    assert RUN_KEY in pools.take("worker", body=asked).headers
+
+
 @pytest.mark.parametrize("who", ["worker", "works-only"])
 def test_of_an_attempt_that_is_over_prefect_is_told_nothing(pools: Pools, who: str) -> None:
     pools.user("works-only", superuser=False)

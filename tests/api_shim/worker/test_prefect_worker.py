@@ -151,16 +151,22 @@ async def test_a_worker_that_was_woken_while_full_asks_when_it_has_room(worker: 
 
 
 async def test_a_run_starts_when_it_is_due_and_holds_no_place_before(worker: Any) -> None:
-    worker._client.runs = [due("later", 0.3), due("one"), due("two")]
+    later, one, two = worker._client.runs = [due("later", 3600), due("one"), due("two")]
     worker._waking = asyncio.create_task(worker._work_when_woken())
     await worker.get_and_submit_flow_runs()
     await rest()
     assert taken == ["one", "two"]
-    for run in worker._client.runs[1:]:
+    for run in (one, two):
         worker.end(run)
-    await asyncio.sleep(0.1)
+    await worker._submit()
+    await rest()
     assert taken == ["one", "two"]
-    await asyncio.sleep(0.5)
+    # Its time comes, and nobody calls.
+    later.flow_run.next_scheduled_start_time = datetime.now(UTC) + timedelta(seconds=0.2)
+    worker._set_timer()
+    with anyio.fail_after(60):
+        while len(taken) < 3:  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.02)
     assert taken == ["one", "two", "later"]
     worker._waking.cancel()
 

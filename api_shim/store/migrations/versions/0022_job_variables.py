@@ -15,4 +15,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # The version before does not know this part of what was approved, so it would let runs go without it. It takes an
+    # approval of nothing for one of something else.
+    op.execute(
+        "UPDATE scheduled_jobs SET approved = NULL"
+        " WHERE job_id IN (SELECT id FROM jobs WHERE CAST(job_variables AS TEXT) <> '{}')"
+    )
     op.drop_column("jobs", "job_variables")

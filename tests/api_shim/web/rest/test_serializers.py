@@ -55,6 +55,10 @@ def test_an_override_is_shown_for_each_field_that_has_one() -> None:
     assert overrides == {f"{field}_override": field == "hidden" for field in OVERRIDABLE}
 
 
+def test_a_job_says_with_which_job_variables_its_runs_are_started() -> None:
+    assert Serializer(ROOT, {}).job(make_job(job_variables={"image": "jobs:1"})).job_variables == {"image": "jobs:1"}
+
+
 @pytest.mark.parametrize(
     ("sensitive", "shown"), [pytest.param(False, SECRET, id="shown"), pytest.param(True, {}, id="kept")]
 )
