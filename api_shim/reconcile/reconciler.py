@@ -77,6 +77,8 @@ from api_shim.reconcile.firings import (
 from api_shim.reconcile.missed import (
     ask_about,
     drop_turns,
+    end_requests,
+    has_requests,
     has_turns,
     next_turn,
     record_not_run,
@@ -291,6 +293,8 @@ class Reconciler:
         now = self._clock()
         if await self._store.read(partial(has_turns, scheduled)):
             await self._store.write(partial(drop_turns, scheduled, now))
+        if await self._store.read(partial(has_requests, scheduled)):
+            await self._end_requests(scheduled.id, scheduled.job_id)
         desired = own_deployment(scheduled, job, now)
         deployment_id = scheduled.deployment_id
         found = was = await self._engine.read_deployment(deployment_id) if deployment_id else None
@@ -309,6 +313,11 @@ class Reconciler:
         if now < (switch_on := active_from(scheduled.recurrence)):
             return {"next_look_at": switch_on}
         return {"next_look_at": await self._make_up(scheduled, job, deployment_id, now)}
+
+    async def _end_requests(self, scheduled_id: UUID, job_id: UUID) -> None:
+        """End what asks about firings that a scheduled job does not owe any more."""
+        for leftover in await self._store.write(partial(end_requests, scheduled_id, job_id, self._clock())):
+            await self.follow(Kind.LEFTOVER, leftover.id)
 
     async def _take_back(self, thing: Job | ScheduledJob, was: DeploymentSpec | None, desired: DeploymentSpec) -> None:
         """Remember what a hand had changed on a deployment that is now as it should be."""
@@ -473,6 +482,7 @@ class Reconciler:
             leftover = await self._store.read(lambda tx: tx.get(PendingCleanup, id=leftover_id))
             if leftover is None:
                 return
+            await self._end_requests(leftover.id, leftover.job_id)
             job = await self._job(leftover.job_id)
             deployment_id = leftover.deployment_id
             if deployment_id is None:

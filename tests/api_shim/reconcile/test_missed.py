@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from api_shim.domain.audit import AuditEvent, EventType
-from api_shim.domain.model import JobResult, Participant, ScheduledJob, Status
+from api_shim.domain.model import JobResult, Participant, PendingCleanup, ScheduledJob, Status
 from api_shim.parsing.decision import Decision
+from api_shim.reconcile.missed import NO_LONGER_ASKED
 from api_shim.reconcile.reconciler import Reconciler
 from approval_gate.admission import (
     ASKED,
@@ -26,7 +27,7 @@ from approval_gate.admission import (
     Hold,
     Misfire,
 )
-from approval_gate.errors import Forbidden
+from approval_gate.errors import Conflict, Forbidden
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
 from tests.api_shim.plant import HOUR, Plant, Plants
@@ -233,6 +234,38 @@ def test_who_has_owned_the_schedule_cannot_approve_what_it_asks(plants: Plants) 
     plant.tick(2, seconds=31)
     with pytest.raises(Forbidden, match="You have owned this request"):
         asyncio.run(plant.approvals.approve(before, {"id": asks(plant)[0].id}, Decision()))
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"data": {"count": 3}}], ids=["disabled", "edited"])
+def test_a_request_ends_when_its_schedule_is_disabled_or_edited(plants: Plants, change: dict[str, Any]) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    row = next(row for row in plant.all(ScheduledJob) if not row.missed)
+    asyncio.run(plant.schedule_changes.change(plant.actor, {"id": row.id}, change))
+    check_ended(plant)
+
+
+def test_a_request_ends_when_its_schedule_is_deleted(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    row = next(row for row in plant.all(ScheduledJob) if not row.missed)
+    asyncio.run(plant.schedules.delete(plant.actor, row.id))
+    check_ended(plant)
+
+
+def check_ended(plant: Plant) -> None:
+    """See that nothing is asked any more, neither here nor in Prefect, and that the audit says why."""
+    assert (asks(plant), plant.unended(), plant.all(PendingCleanup)) == ([], [], [])
+    ends = [event.data for event in plant.all(AuditEvent) if event.act is EventType.DELETED and event.actor_id is None]
+    assert ends == [{"reason": NO_LONGER_ASKED}]
+
+
+def test_nobody_can_approve_a_request_whose_schedule_was_changed_a_moment_ago(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    plant.change(next(row for row in plant.all(ScheduledJob) if not row.missed), due_from=plant.now)
+    with pytest.raises(Conflict, match="It is not asked any more"):
+        asyncio.run(plant.approvals.approve(other(plant), {"id": asks(plant)[0].id}, Decision()))
 
 
 def test_nobody_is_asked_about_inputs_that_may_be_sensitive(plants: Plants) -> None:
