@@ -5,7 +5,8 @@
   way, the oldest first. Of those that wait only the newest so many stay; the others are recorded as passed over.
 * Where people are asked, all are recorded as passed over, and a request of its own asks whether to run the newest. It
   has the inputs, the owner and the requester of the schedule, and nobody can approve it who could not approve that.
-  What is missed before it is decided about is asked by the same request.
+  What is missed before it is decided about is asked by the same request, while that would run the same as the same
+  user; otherwise by a new one in its place. Who has read that less was missed cannot approve it without its version.
 * Nothing waits of a scheduled job that is disabled, needs another decision, was changed since, or is deleted; and until
   that has been followed, nobody can approve what it asks.
 """
@@ -174,13 +175,18 @@ def ask_about(
     asks = next((each for each in waiting if is_asked(each, row)), None)
     if asks is None:
         return _request(row, job, missed, now, tx)
+    _add_participants(asks, row, tx)
     known = asks.missed or {}
     last = datetime.fromisoformat(known["last"])
     fresh = [firing for firing in missed if firing > last]
+    if fresh and (asks.inputs, asks.queue) != (row.inputs, row.queue):
+        _end(asks, now, tx)
+        return _request(row, job, fresh, now, tx)
     if fresh:
         told = {**known, "count": known["count"] + len(fresh), "last": fresh[0].isoformat()}
         note = _question(told, asks.time_zone)
-        tx.change(asks, missed=told, approval_note=note, date_changed=now, version=asks.version + 1)
+        to = {"missed": told, "approval_note": note, "edited": True}
+        tx.change(asks, **to, date_changed=now, version=asks.version + 1)
     return asks.id
 
 
@@ -280,10 +286,19 @@ def _request(scheduled: ScheduledJob, job: Job, missed: list[datetime], now: dat
         missed=told,
     )
     tx.add(asks)
-    # Who cannot approve the schedule cannot approve this.
-    tx.add(*(replace(each, scheduled_job_id=asks.id) for each in tx.all(Participant, scheduled_job_id=scheduled.id)))
+    _add_participants(asks, scheduled, tx)
     tx.record(scheduled_job_event(asks, EventType.REQUESTED, now, None, reason=asks.approval_note))
     return asks_id
+
+
+def _add_participants(asks: ScheduledJob, scheduled: ScheduledJob, tx: Transaction) -> None:
+    """See to it that nobody can approve a request who cannot approve the scheduled job that it asks about."""
+    known = {each.user_id: each for each in tx.all(Participant, scheduled_job_id=asks.id)}
+    for each in tx.all(Participant, scheduled_job_id=scheduled.id):
+        if each.user_id not in known:
+            tx.add(replace(each, scheduled_job_id=asks.id))
+        elif each.owned and not known[each.user_id].owned:
+            tx.change(known[each.user_id], owned=True)
 
 
 def _question(told: Mapping[str, Any], zone: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api_shim.domain.approval import version_of
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import JobResult, Participant, PendingCleanup, ScheduledJob, Status
 from api_shim.parsing.decision import Decision
@@ -30,6 +31,7 @@ from approval_gate.admission import (
 from approval_gate.errors import Conflict, Forbidden
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
+from approval_gate.policy import CHANGED, EDITED
 from tests.api_shim.plant import HOUR, Plant, Plants
 from tests.factories import NOW, make_user
 
@@ -266,6 +268,61 @@ def test_nobody_can_approve_a_request_whose_schedule_was_changed_a_moment_ago(pl
     plant.change(next(row for row in plant.all(ScheduledJob) if not row.missed), due_from=plant.now)
     with pytest.raises(Conflict, match="It is not asked any more"):
         asyncio.run(plant.approvals.approve(other(plant), {"id": asks(plant)[0].id}, Decision()))
+
+
+def miss_another(plant: Plant) -> None:
+    plant.now = NOW + 4 * HOUR + LATE
+    plant.tick(2, seconds=31)
+
+
+def test_who_has_read_that_less_was_missed_cannot_approve_more_unseen(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    approver, seen = other(plant), version_of(asks(plant)[0], plant.job)
+    miss_another(plant)
+    [asked] = asks(plant)
+    for decision, refusal in ((Decision(), EDITED), (Decision(version=seen), CHANGED)):
+        with pytest.raises(Conflict) as refused:
+            asyncio.run(plant.approvals.approve(approver, {"id": asked.id}, decision))
+        assert str(refused.value) == refusal
+    asyncio.run(plant.approvals.approve(approver, {"id": asked.id}, Decision(version=version_of(asked, plant.job))))
+
+
+def test_what_is_missed_under_another_owner_is_asked_anew_and_not_of_them(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    [before], bob = asks(plant), other(plant)
+    row = next(row for row in plant.all(ScheduledJob) if not row.missed)
+    asyncio.run(plant.ownership.assume(bob, {"id": row.id}))
+    miss_another(plant)
+    [asked] = asks(plant)
+    assert asked.id != before.id
+    assert (asked.owner_id, (asked.missed or {})["count"]) == (bob.id, 1)
+    with pytest.raises(Forbidden, match="You have owned this request"):
+        asyncio.run(plant.approvals.approve(bob, {"id": asked.id}, Decision()))
+
+
+def test_what_is_missed_of_another_thing_than_is_asked_about_is_asked_anew(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    [before] = asks(plant)
+    plant.change(before, inputs={"count": 9})
+    miss_another(plant)
+    [asked] = asks(plant)
+    assert (asked.inputs, (asked.missed or {})["count"]) == ({"count": 2}, 1)
+
+
+def test_who_has_changed_the_schedule_meanwhile_cannot_approve_what_it_asks(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    bob, row = other(plant), next(row for row in plant.all(ScheduledJob) if not row.missed)
+    plant.add(Participant(scheduled_job_id=row.id, user_id=bob.id, username="bob", owned=False))
+    miss_another(plant)
+    [asked] = asks(plant)
+    assert [each.user_id for each in plant.all(Participant) if each.scheduled_job_id == asked.id] == [
+        plant.user.id,
+        bob.id,
+    ]
 
 
 def test_nobody_is_asked_about_inputs_that_may_be_sensitive(plants: Plants) -> None:
