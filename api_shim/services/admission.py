@@ -389,7 +389,8 @@ def _result_behind(tx: Transaction, run: Run, *, lock: bool = False) -> JobResul
     named = result_named_by(run.key)
     if by_run is not None or named is None:
         return by_run
-    result = tx.get(JobResult, id=named, flow_run_id=None, lock=lock)
+    # One that waits for its turn has not been asked of Prefect: a run with its key was made by somebody else.
+    result = tx.get(JobResult, id=named, flow_run_id=None, released=False, lock=lock)
     if result is None:
         return None
     scheduled = tx.get(ScheduledJob, id=result.scheduled_job_id) if result.scheduled_job_id else None

@@ -12,6 +12,7 @@ from api_shim.domain.approval import version_of
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import JobResult, Participant, PendingCleanup, ScheduledJob, Status
 from api_shim.parsing.decision import Decision
+from api_shim.reconcile.desired_state import result_spec
 from api_shim.reconcile.missed import NO_LONGER_ASKED
 from api_shim.reconcile.reconciler import Reconciler
 from approval_gate.admission import (
@@ -27,6 +28,7 @@ from approval_gate.admission import (
     Go,
     Hold,
     Misfire,
+    Refuse,
 )
 from approval_gate.errors import Conflict, Forbidden
 from approval_gate.lifecycle import ApprovalState
@@ -132,6 +134,16 @@ def test_all_run_one_after_the_other_each_for_its_own_time(plants: Plants) -> No
     assert work_on(plant) == [NOW + HOUR, NOW + 2 * HOUR, NOW + 3 * HOUR]
     assert plant.unended() == []
     assert plant.only(ScheduledJob).total_run_count == 3
+
+
+def test_what_waits_for_its_turn_is_not_begun_by_a_run_that_somebody_has_made_with_its_key(plants: Plants) -> None:
+    plant = away(plants, Misfire.ALL)
+    plant.tick(seconds=1)
+    waits = plant.results()[NOW + 3 * HOUR]
+    spec = result_spec(waits, "forged", plant.now)
+    forged = asyncio.run(plant.engine.create_run(plant.own_id(), spec))
+    assert isinstance(plant.work(forged), Refuse)
+    assert plant.results()[NOW + 3 * HOUR] == waits
 
 
 def test_all_wherever_it_dies_each_runs_once(plants: Plants) -> None:
