@@ -377,7 +377,8 @@ class Reconciler:
         self, scheduled: ScheduledJob, job: Job, newest: datetime, runs: list[Run], now: datetime
     ) -> datetime:
         """Do about all missed firings what the schedule says; return when to look again."""
-        going = {firing_of(scheduled, run) for run in runs if run.going}
+        again = {run.id for run in runs if firing_of(scheduled, run) == newest and await self._starts_again(run)}
+        going = {firing_of(scheduled, run) for run in runs if run.going or run.id in again}
         missed = await self._store.read(partial(missed_firings, scheduled, newest, going))
         for run in runs:
             # What was ended by a hand was not missed.
@@ -390,12 +391,18 @@ class Reconciler:
             limit = self._catch_up_limit
             await self._store.write(partial(record_not_run, scheduled, job, newest, going, limit, now))
         for run in runs:
-            if run.waits:
+            if run.waits and run.id not in again:
                 await self._engine.end(run.id, "CANCELLED", "Skipped", why_not_run(scheduled, job))
         turn, more = await self._store.write(partial(next_turn, scheduled))
         if turn is not None:
             await self.start(turn)
         return now + TURN_AFTER if more else now + MISSED_AFTER if going else NEVER
+
+    async def _starts_again(self, run: Run) -> bool:
+        """Say whether a firing's run was lost after a worker had taken it, and waits for its next attempt."""
+        if run.waits:
+            return run.scheduled_for is not None and run.scheduled_for > run.expected_start
+        return is_lost(run) and await self.start_again(run.id)
 
     async def _catch_up(self, scheduled: ScheduledJob, job: Job, firing: datetime, now: datetime) -> None:
         result = await self._store.write(partial(record_catch_up, scheduled, job, firing, now))

@@ -521,6 +521,7 @@ def foreseen(
     request, job = case.request, case.job
     by_owner = ownership.lapse(owner.id, owner.username, request.approval, request.approver) if owner else ""
     void = by_owner or stale(case.row, job)
+    missed = is_missed(case.row, due, then)
     return Facts(
         now=then,
         requested=True,
@@ -530,7 +531,7 @@ def foreseen(
         unchanged=True,
         unreadable="",
         needs_approval=False,
-        firing=_firing(case.row, due, then, void=void, own=False, taken=taken, made_up=False),
+        firing=_firing(case.row, due, then, void=void, own=False, taken=taken, missed=missed, made_up=False),
         runs_as=runs_as,
         job_enabled=job.enabled,
         job_installed=job.installed,
@@ -559,11 +560,14 @@ def _firing_behind(tx: Transaction, run: Run, request: Requested, attempt: Attem
     # One that a worker has taken in time is not passed over because its process took long to start, or waited its turn.
     waits_since = request.result.waits_since if request.result else None
     seen = min((now, *(at for at in (run.claimed, waits_since) if at is not None)))
+    # One that was taken in time, and lost, was not missed.
+    taken_at = min(seen, run.first_claimed or seen)
     job = replace(request.job, code_digest=attempt.code, module_digest=attempt.module)
     void = _approved_by_owner(tx, scheduled, request.owner) or stale(scheduled, job)
     # What makes up for a firing was recorded before there was a run.
     made_up = request.result is not None and not scheduled.one_off
-    return _firing(scheduled, due, seen, void=void, own=own, taken=taken, made_up=made_up)
+    missed = is_missed(scheduled, due, taken_at)
+    return _firing(scheduled, due, seen, void=void, own=own, taken=taken, missed=missed, made_up=made_up)
 
 
 def _approved_by_owner(tx: Transaction, scheduled: ScheduledJob, owner: User | None) -> str:
@@ -573,7 +577,15 @@ def _approved_by_owner(tx: Transaction, scheduled: ScheduledJob, owner: User | N
 
 
 def _firing(
-    scheduled: ScheduledJob, due: datetime, now: datetime, *, void: str, own: bool, taken: bool, made_up: bool
+    scheduled: ScheduledJob,
+    due: datetime,
+    now: datetime,
+    *,
+    void: str,
+    own: bool,
+    taken: bool,
+    missed: bool,
+    made_up: bool,
 ) -> Firing:
     repeats = not scheduled.one_off
     return Firing(
@@ -589,7 +601,7 @@ def _firing(
         newest=newest_time(scheduled.recurrence, now) if repeats else None,
         taken=taken,
         misfire=scheduled.misfire,
-        missed=is_missed(scheduled, due, now),
+        missed=missed,
         made_up=made_up,
     )
 

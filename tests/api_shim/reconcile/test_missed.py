@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -15,6 +17,7 @@ from api_shim.parsing.decision import Decision
 from api_shim.reconcile.desired_state import result_spec
 from api_shim.reconcile.missed import NO_LONGER_ASKED
 from api_shim.reconcile.reconciler import Reconciler
+from api_shim.services.admission import Attempt
 from approval_gate.admission import (
     ASKED,
     ASKS,
@@ -102,6 +105,27 @@ def test_skip_also_holds_where_a_worker_is_back_before_the_loop(plants: Plants) 
     plant.tick(2, seconds=31)
     assert set(statuses(plant).values()) == {REVOKED}
     assert len(statuses(plant)) == 3
+
+
+@pytest.mark.parametrize("misfire", [Misfire.SKIP, Misfire.ALL, Misfire.ASK])
+def test_a_firing_that_was_taken_in_time_and_lost_starts_again(plants: Plants, misfire: Misfire) -> None:
+    plant = plants.ready()
+    plant.recurring(misfire=misfire)
+    plant.tick(seconds=1)
+    plant.now = NOW + HOUR
+    run = plant.engine.make_firing(plant.own_id(), plant.now)
+    plant.engine.set_state(run.id, "PENDING", "Pending")
+    plant.engine.set_state(run.id, "CRASHED", "Crashed", "The worker died.")
+    plant.now += LATE
+    plant.tick(3, seconds=91)
+    assert plant.waiting() == [plant.engine.all_runs[run.id]]
+    plant.engine.set_state(run.id, "PENDING", "Pending")
+    claim = asyncio.run(plant.engine.claim(run.id))
+    assert claim is not None
+    taken = replace(plant.engine.all_runs[run.id], claimed=claim.at, first_claimed=claim.first)
+    answer, _ = plant.admissions.ask(taken, Attempt(id=uuid4(), worker="elsewhere:1", code=plant.code), plant.now)
+    assert answer == Go()
+    assert (plant.results()[NOW + HOUR].status, asks(plant)) == (Status.STARTED, [])
 
 
 def test_a_one_off_that_skips_what_it_missed_is_over(plants: Plants) -> None:
