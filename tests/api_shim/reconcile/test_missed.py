@@ -14,6 +14,7 @@ from api_shim.domain.approval import version_of
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import JobResult, Participant, PendingCleanup, ScheduledJob, Status
 from api_shim.parsing.decision import Decision
+from api_shim.reconcile.approval_form import plain
 from api_shim.reconcile.desired_state import result_spec
 from api_shim.reconcile.missed import NO_LONGER_ASKED
 from api_shim.reconcile.reconciler import Reconciler
@@ -224,6 +225,8 @@ def test_ask_makes_one_request_about_all_that_was_missed_until_it_is_decided(pla
     [asked] = asks(plant)
     note = "3 firings between 2026-05-04 13:00 and 2026-05-04 15:00 UTC were missed: run the last one?"
     assert (asked.approval, asked.approval_note) == (ApprovalState.PENDING, note)
+    assert asked.flow_run_id is not None
+    assert f"**Why this is asked:** {plain(note)}" in plant.engine.questions[asked.flow_run_id].description
     assert statuses(plant) == dict.fromkeys([NOW + HOUR, NOW + 2 * HOUR, NOW + 3 * HOUR], REVOKED)
     assert reasons(plant) == {ASKED}
     plant.now = NOW + 4 * HOUR + LATE
