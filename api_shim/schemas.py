@@ -193,6 +193,15 @@ class Permission(Object):
     groups: list[Reference | Group]
 
 
+class Missed(Shape):
+    """What another scheduled job has missed, about which a request asks whether the last of it is to run."""
+
+    of: UUID = Field(description="The id of that scheduled job.")
+    count: int = Field(description="How many of its firings were missed.")
+    first: datetime
+    last: datetime
+
+
 class ScheduledJob(Object):
     """A request to run a Job, once or repeatedly."""
 
@@ -225,7 +234,10 @@ class ScheduledJob(Object):
     approved_by_user: Reference | User | None
     approval_state: str
     approval_comment: str
-    approval_note: str = Field(description="Why it returned to the approval queue.")
+    approval_note: str = Field(description="Why it returned to the approval queue, or what is asked.")
+    missed: Missed | None = Field(
+        description="What was missed, if this asks whether to run that; null for others. Read-only."
+    )
     approval_version: str = Field(description="The version of the request; it changes with what would run.")
     approval_off: SwitchedOff | None = Field(
         description="Who had switched the approval of its Job off when it was requested; null if nobody had."

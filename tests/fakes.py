@@ -296,7 +296,8 @@ class FakeEngine:
         to = {"scheduled_for": None, **to}
         if state == "PENDING":
             worker = message.removeprefix(TAKEN_BY) if message.startswith(TAKEN_BY) else ""
-            self.taken[run.id] = Claim(at=self.clock(), worker=worker)
+            now, before = self.clock(), self.taken.get(run.id)
+            self.taken[run.id] = Claim(at=now, worker=worker, first=before.first if before is not None else now)
         changed = replace(run, state_type=state, state_name=name, message=message, since=self.clock(), **to)
         if changed.final:
             changed = replace(changed, ended=self.clock())

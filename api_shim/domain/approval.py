@@ -39,8 +39,12 @@ def _bound_inputs(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def version_of(scheduled: ScheduledJob, job: Job) -> str:
-    """Return the name of what is to be decided about: another one as soon as what would run changes, or as whom."""
-    return digest({**binding_of(scheduled, job), "run_as": str(scheduled.owner_id)})
+    """Return the name of what is to be decided about: another one as soon as what would run changes, or as whom.
+
+    Also as soon as more was missed of what is asked about.
+    """
+    asked = {} if scheduled.missed is None else {"missed": str(scheduled.missed["last"])}
+    return digest({**binding_of(scheduled, job), "run_as": str(scheduled.owner_id), **asked})
 
 
 def is_dry_run(job: Job, inputs: Mapping[str, Any]) -> bool:

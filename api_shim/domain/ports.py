@@ -144,10 +144,12 @@ class Claim:
     Args:
         at: when.
         worker: its name, if the run's process ends with it; else empty.
+        first: when one had first taken it: a run that is lost is taken again.
     """
 
     at: datetime
     worker: str
+    first: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,7 +164,8 @@ class Run:
         scheduled_for: when it is to start, while its state is SCHEDULED.
         by_schedule: Prefect's scheduler made it.
         since: when it entered its state.
-        claimed: when a worker took it, where that has been asked.
+        claimed: when a worker took it, the last time, where that has been asked.
+        first_claimed: when one did the first time, where that has been asked.
         pool: the work pool whose workers execute it; empty for one that none takes, as a run within another.
         job_variables: those of its own, which come before its deployment's; we give runs none.
     """
@@ -182,6 +185,7 @@ class Run:
     ended: datetime | None
     since: datetime
     claimed: datetime | None = None
+    first_claimed: datetime | None = None
     pool: str = ""
     job_variables: Mapping[str, Any] = field(default_factory=dict)
 

@@ -22,6 +22,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 from uuid import UUID
@@ -378,7 +379,9 @@ class PrefectOrchestrator(PrefectHttp):
     async def claim(self, run_id: UUID) -> Claim | None:
         states = await self._ask("GET", f"/flow_run_states/?flow_run_id={run_id}")
         claims = [read_claim(state) for state in states if state["type"] == "PENDING"]
-        return max(claims, key=lambda claim: claim.at, default=None)
+        if not claims:
+            return None
+        return replace(max(claims, key=lambda claim: claim.at), first=min(claim.at for claim in claims))
 
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         due = {"deployment_id": {"any_": [str(deployment_id)]}, "expected_start_time": {"before_": until.isoformat()}}

@@ -140,7 +140,8 @@ def read_claim(state: Mapping[str, Json]) -> Claim:
     """Return how a worker has taken a run, from the state that it put it in."""
     message = str(state["message"] or "")
     worker = message.removeprefix(TAKEN_BY) if message.startswith(TAKEN_BY) else ""
-    return Claim(at=cast(datetime, read_time(state["timestamp"])), worker=worker)
+    at = cast(datetime, read_time(state["timestamp"]))
+    return Claim(at=at, worker=worker, first=at)
 
 
 def read_question(row: Mapping[str, Json], inputs: Mapping[str, str]) -> ApprovalForm | None:

@@ -23,6 +23,7 @@ from api_shim.domain.approval import version_of
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.ports import ApprovalForm
 from api_shim.domain.recurrence import next_times
+from approval_gate.admission import Misfire
 
 SHOWN_FIRINGS = 5
 SHOWN_INPUTS = 20_000
@@ -88,13 +89,18 @@ def _description(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str
         f"**{plain(requester)}** asks to run **{plain(job.name)}** ({plain(job.class_path)}) on the queue "
         f"{plain(scheduled.queue)}, as {f'**{plain(runs_as)}**' if runs_as else 'nobody: its owner has been removed'}.",
         f"**When:** {_when(scheduled, now)}",
-        f"**Back in the queue:** {plain(scheduled.approval_note)}" if scheduled.approval_note else "",
+        "" if scheduled.misfire is Misfire.LAST else f"**Missed runs:** {scheduled.misfire}",
+        f"**{_why_label(scheduled)}:** {plain(scheduled.approval_note)}" if scheduled.approval_note else "",
         f"**Inputs:**\n\n{_inputs(scheduled, job)}",
         f"**Started with the job variables:**\n\n{_as_json(job.job_variables)}" if job.job_variables else "",
         "Decide below, as the login of this page; who asked cannot approve."
         + (" A dry run tries it without effect first." if job.supports_dryrun else ""),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _why_label(scheduled: ScheduledJob) -> str:
+    return "Back in the queue" if scheduled.missed is None else "Why this is asked"
 
 
 def _when(scheduled: ScheduledJob, now: datetime) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from api_shim.domain.model import Job, JobResult, ScheduledJob
+from api_shim.domain.model import Job, JobResult, PendingCleanup, ScheduledJob
 from api_shim.domain.ports import EMPTY_FORM, DeploymentSpec, RunSpec, ScheduleSpec
 from api_shim.domain.recurrence import active_from, cron_spec
 from api_shim.parsing.fields import read_id
@@ -60,6 +60,24 @@ def own_deployment(scheduled: ScheduledJob, job: Job, now: datetime) -> Deployme
 def deployment_name(name: str, scheduled_id: UUID) -> str:
     """Return the name of a scheduled job's deployment: its own name, made unique."""
     return f"{allowed_name(name)[:200]} ({str(scheduled_id)[:8]})"
+
+
+def leftover_of(row: ScheduledJob, message: str) -> PendingCleanup:
+    """Return what a scheduled job that is deleted may leave in Prefect.
+
+    Args:
+        row: it.
+        message: what its run is ended with, for people.
+    """
+    return PendingCleanup(
+        id=row.id,
+        job_id=row.job_id,
+        name=deployment_name(row.name, row.id),
+        message=message,
+        deployment_id=row.deployment_id,
+        flow_run_id=row.flow_run_id,
+        run_number=row.run_number,
+    )
 
 
 def allowed_name(name: str) -> str:

@@ -5,8 +5,10 @@
   way, the oldest first. Of those that wait only the newest so many stay; the others are recorded as passed over.
 * Where people are asked, all are recorded as passed over, and a request of its own asks whether to run the newest. It
   has the inputs, the owner and the requester of the schedule, and nobody can approve it who could not approve that.
-  What is missed before it is decided about is asked by the same request.
-* Nothing waits of a scheduled job that is disabled, needs another decision, was changed since, or is deleted.
+  What is missed before it is decided about is asked by the same request, while that would run the same as the same
+  user; otherwise by a new one in its place. Who has read that less was missed cannot approve it without its version.
+* Nothing waits of a scheduled job that is disabled, needs another decision, was changed since, or is deleted; and until
+  that has been followed, nobody can approve what it asks.
 """
 
 from __future__ import annotations
@@ -20,13 +22,16 @@ from zoneinfo import ZoneInfo
 
 from api_shim.domain.approval import end_of
 from api_shim.domain.audit import EventType, scheduled_job_event
-from api_shim.domain.model import Job, JobResult, Participant, ScheduledJob, Status
+from api_shim.domain.model import Job, JobResult, Participant, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.recurrence import Interval
+from api_shim.reconcile.desired_state import leftover_of
 from api_shim.reconcile.firings import ending, missed_firings, missed_results
 from api_shim.store import Transaction
 from approval_gate.admission import ASKED, DISABLED, MADE_UP, MISSED, NOT_APPROVED, NOT_OWED, TOO_MANY, UNASKED, Misfire
 from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
+
+NO_LONGER_ASKED = "It is not asked any more: its schedule was deleted, disabled or changed, or has another owner."
 
 LONGEST_NAME = 180
 """Of a scheduled job, as far as a request about what it has missed repeats it."""
@@ -161,30 +166,91 @@ def ask_about(
     Returns:
         the id of the request that asks; None if there is nothing to ask.
     """
-    # Not locked: who locks several scheduled jobs does it in the order of their ids.
-    missed = missed_firings(scheduled, until, claimed, tx)
-    if not missed or scheduled.hides_inputs(job):
+    row, waiting = _locked(scheduled.id, scheduled.job_id, tx)
+    if row is None or (row.due_from, row.misfire) != (scheduled.due_from, scheduled.misfire):
         return None
-    asks = _open_request(scheduled, tx)
+    missed = missed_firings(row, until, claimed, tx)
+    if not missed or row.hides_inputs(job):
+        return None
+    asks = next((each for each in waiting if is_asked(each, row)), None)
     if asks is None:
-        return _request(scheduled, job, missed, now, tx)
+        return _request(row, job, missed, now, tx)
+    _add_participants(asks, row, tx)
     known = asks.missed or {}
     last = datetime.fromisoformat(known["last"])
     fresh = [firing for firing in missed if firing > last]
+    if fresh and (asks.inputs, asks.queue) != (row.inputs, row.queue):
+        _end(asks, now, tx)
+        return _request(row, job, fresh, now, tx)
     if fresh:
         told = {**known, "count": known["count"] + len(fresh), "last": fresh[0].isoformat()}
         note = _question(told, asks.time_zone)
-        tx.change(asks, missed=told, approval_note=note, date_changed=now, version=asks.version + 1)
+        to = {"missed": told, "approval_note": note, "edited": True}
+        tx.change(asks, **to, date_changed=now, version=asks.version + 1)
     return asks.id
 
 
-def _open_request(scheduled: ScheduledJob, tx: Transaction) -> ScheduledJob | None:
-    which: dict[str, Any] = {"job_id": scheduled.job_id, "approval": ApprovalState.PENDING, "enabled": True}
-    of_it = (row for row in tx.all(ScheduledJob, **which) if (row.missed or {}).get("of") == str(scheduled.id))
-    found = next(of_it, None)
-    # Somebody may have decided about it a moment ago.
-    locked = tx.get(ScheduledJob, id=found.id, lock=True) if found is not None else None
-    return locked if locked is not None and locked.awaits_decision else None
+def has_requests(scheduled: ScheduledJob, tx: Transaction) -> bool:
+    """Say whether a request waits that asks about what a scheduled job has missed."""
+    return bool(_requests_of(scheduled.id, scheduled.job_id, tx))
+
+
+def end_requests(scheduled_id: UUID, job_id: UUID, now: datetime, tx: Transaction) -> list[PendingCleanup]:
+    """Delete the requests that ask about what a scheduled job has missed, and that are not to be asked any more.
+
+    Args:
+        scheduled_id: its id; it may be gone.
+        job_id: its Job's.
+        now: the time.
+        tx: the transaction.
+
+    Returns:
+        what they may have left in Prefect.
+    """
+    row, waiting = _locked(scheduled_id, job_id, tx)
+    return [_end(each, now, tx) for each in waiting if not is_asked(each, row)]
+
+
+def is_asked(asks: ScheduledJob, about: ScheduledJob | None) -> bool:
+    """Say whether a request is still to be asked.
+
+    Args:
+        asks: the request.
+        about: the scheduled job that has missed something; None if it is gone.
+    """
+    if about is None or not about.may_fire or about.misfire is not Misfire.ASK or asks.owner_id != about.owner_id:
+        return False
+    return asks.missed is not None and datetime.fromisoformat(asks.missed["first"]) >= about.due_from
+
+
+def why_not_asked(asks: ScheduledJob, tx: Transaction) -> str:
+    """Return why a request is not to be decided about, as a sentence; empty if it is."""
+    if asks.missed is None or is_asked(asks, tx.get(ScheduledJob, id=UUID(asks.missed["of"]))):
+        return ""
+    return NO_LONGER_ASKED
+
+
+def _end(asks: ScheduledJob, now: datetime, tx: Transaction) -> PendingCleanup:
+    tx.record(scheduled_job_event(asks, EventType.DELETED, now, reason=NO_LONGER_ASKED))
+    tx.remove_all(ScheduledJob, [asks.id])
+    leftover = leftover_of(asks, NO_LONGER_ASKED)
+    tx.add(leftover)
+    return leftover
+
+
+def _requests_of(scheduled_id: UUID, job_id: UUID, tx: Transaction) -> list[ScheduledJob]:
+    undecided = tx.all(ScheduledJob, job_id=job_id, approval=ApprovalState.PENDING, enabled=True)
+    return [row for row in undecided if row.missed is not None and row.missed["of"] == str(scheduled_id)]
+
+
+def _locked(scheduled_id: UUID, job_id: UUID, tx: Transaction) -> tuple[ScheduledJob | None, list[ScheduledJob]]:
+    """Return a scheduled job and the requests that ask about it."""
+    ids = {scheduled_id, *(row.id for row in _requests_of(scheduled_id, job_id, tx))}
+    # Who locks several scheduled jobs does it in the order of their ids.
+    rows = {row.id: row for row in tx.all(ScheduledJob, order="id", lock=True, id=ids)}
+    row = rows.pop(scheduled_id, None)
+    # Somebody may have decided about one a moment ago.
+    return row, [each for each in rows.values() if each.awaits_decision]
 
 
 def _request(scheduled: ScheduledJob, job: Job, missed: list[datetime], now: datetime, tx: Transaction) -> UUID:
@@ -220,10 +286,19 @@ def _request(scheduled: ScheduledJob, job: Job, missed: list[datetime], now: dat
         missed=told,
     )
     tx.add(asks)
-    # Who cannot approve the schedule cannot approve this.
-    tx.add(*(replace(each, scheduled_job_id=asks.id) for each in tx.all(Participant, scheduled_job_id=scheduled.id)))
+    _add_participants(asks, scheduled, tx)
     tx.record(scheduled_job_event(asks, EventType.REQUESTED, now, None, reason=asks.approval_note))
     return asks_id
+
+
+def _add_participants(asks: ScheduledJob, scheduled: ScheduledJob, tx: Transaction) -> None:
+    """See to it that nobody can approve a request who cannot approve the scheduled job that it asks about."""
+    known = {each.user_id: each for each in tx.all(Participant, scheduled_job_id=asks.id)}
+    for each in tx.all(Participant, scheduled_job_id=scheduled.id):
+        if each.user_id not in known:
+            tx.add(replace(each, scheduled_job_id=asks.id))
+        elif each.owned and not known[each.user_id].owned:
+            tx.change(known[each.user_id], owned=True)
 
 
 def _question(told: Mapping[str, Any], zone: str) -> str:

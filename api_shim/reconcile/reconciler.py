@@ -78,6 +78,8 @@ from api_shim.reconcile.firings import (
 from api_shim.reconcile.missed import (
     ask_about,
     drop_turns,
+    end_requests,
+    has_requests,
     has_turns,
     next_turn,
     record_not_run,
@@ -293,6 +295,8 @@ class Reconciler:
         now = self._clock()
         if await self._store.read(partial(has_turns, scheduled)):
             await self._store.write(partial(drop_turns, scheduled, now))
+        if await self._store.read(partial(has_requests, scheduled)):
+            await self._end_requests(scheduled.id, scheduled.job_id)
         desired = own_deployment(scheduled, job, now)
         deployment_id = scheduled.deployment_id
         found = was = await self._engine.read_deployment(deployment_id) if deployment_id else None
@@ -311,6 +315,11 @@ class Reconciler:
         if now < (switch_on := active_from(scheduled.recurrence)):
             return {"next_look_at": switch_on}
         return {"next_look_at": await self._make_up(scheduled, job, deployment_id, now)}
+
+    async def _end_requests(self, scheduled_id: UUID, job_id: UUID) -> None:
+        """End what asks about firings that a scheduled job does not owe any more."""
+        for leftover in await self._store.write(partial(end_requests, scheduled_id, job_id, self._clock())):
+            await self.follow(Kind.LEFTOVER, leftover.id)
 
     async def _take_back(self, thing: Job | ScheduledJob, was: DeploymentSpec | None, desired: DeploymentSpec) -> None:
         """Remember what a hand had changed on a deployment that is now as it should be."""
@@ -370,7 +379,8 @@ class Reconciler:
         self, scheduled: ScheduledJob, job: Job, newest: datetime, runs: list[Run], now: datetime
     ) -> datetime:
         """Do about all missed firings what the schedule says; return when to look again."""
-        going = {firing_of(scheduled, run) for run in runs if run.going}
+        again = {run.id for run in runs if firing_of(scheduled, run) == newest and await self._starts_again(run)}
+        going = {firing_of(scheduled, run) for run in runs if run.going or run.id in again}
         missed = await self._store.read(partial(missed_firings, scheduled, newest, going))
         for run in runs:
             # What was ended by a hand was not missed.
@@ -383,12 +393,18 @@ class Reconciler:
             limit = self._catch_up_limit
             await self._store.write(partial(record_not_run, scheduled, job, newest, going, limit, now))
         for run in runs:
-            if run.waits:
+            if run.waits and run.id not in again:
                 await self._engine.end(run.id, "CANCELLED", "Skipped", why_not_run(scheduled, job))
         turn, more = await self._store.write(partial(next_turn, scheduled))
         if turn is not None:
             await self.start(turn)
         return now + TURN_AFTER if more else now + MISSED_AFTER if going else NEVER
+
+    async def _starts_again(self, run: Run) -> bool:
+        """Say whether a firing's run was lost after a worker had taken it, and waits for its next attempt."""
+        if run.waits:
+            return run.scheduled_for is not None and run.scheduled_for > run.expected_start
+        return is_lost(run) and await self.start_again(run.id)
 
     async def _catch_up(self, scheduled: ScheduledJob, job: Job, firing: datetime, now: datetime) -> None:
         result = await self._store.write(partial(record_catch_up, scheduled, job, firing, now))
@@ -475,6 +491,7 @@ class Reconciler:
             leftover = await self._store.read(lambda tx: tx.get(PendingCleanup, id=leftover_id))
             if leftover is None:
                 return
+            await self._end_requests(leftover.id, leftover.job_id)
             job = await self._job(leftover.job_id)
             deployment_id = leftover.deployment_id
             if deployment_id is None:

@@ -403,7 +403,8 @@ def _result_behind(tx: Transaction, run: Run, *, lock: bool = False) -> JobResul
     named = result_named_by(run.key)
     if by_run is not None or named is None:
         return by_run
-    result = tx.get(JobResult, id=named, flow_run_id=None, lock=lock)
+    # One that waits for its turn has not been asked of Prefect: a run with its key was made by somebody else.
+    result = tx.get(JobResult, id=named, flow_run_id=None, released=False, lock=lock)
     if result is None:
         return None
     scheduled = tx.get(ScheduledJob, id=result.scheduled_job_id) if result.scheduled_job_id else None
@@ -548,6 +549,7 @@ def foreseen(
     request, job = case.request, case.job
     by_owner = ownership.lapse(owner.id, owner.username, request.approval, request.approver) if owner else ""
     void = by_owner or stale(case.row, job)
+    missed = is_missed(case.row, due, then)
     return Facts(
         now=then,
         requested=True,
@@ -557,7 +559,9 @@ def foreseen(
         unchanged=True,
         unreadable="",
         needs_approval=False,
-        firing=_firing(case.row, due, then, void=void, own=False, outdated=False, taken=taken, made_up=False),
+        firing=_firing(
+            case.row, due, then, void=void, own=False, outdated=False, taken=taken, missed=missed, made_up=False
+        ),
         runs_as=runs_as,
         job_enabled=job.enabled,
         job_installed=job.installed,
@@ -603,13 +607,18 @@ def _firing_behind(tx: Transaction, run: Run, request: Requested, attempt: Attem
     # One that a worker has taken in time is not passed over because its process took long to start, or waited its turn.
     waits_since = request.result.waits_since if request.result else None
     seen = min((now, *(at for at in (run.claimed, waits_since) if at is not None)))
+    # One that was taken in time, and lost, was not missed.
+    taken_at = min(seen, run.first_claimed or seen)
     job = replace(request.job, code_digest=attempt.code, module_digest=attempt.module)
     void = _approved_by_owner(tx, scheduled, request.owner) or stale(scheduled, job)
     # What makes up for a firing was recorded before there was a run.
     made_up = request.result is not None and not scheduled.one_off
     # Of a one-off only its own run goes: one that was replaced while it waited for its turn does not come back.
     outdated = scheduled.run_outdated if own else scheduled.one_off
-    return _firing(scheduled, due, seen, void=void, own=own, outdated=outdated, taken=taken, made_up=made_up)
+    missed = is_missed(scheduled, due, taken_at)
+    return _firing(
+        scheduled, due, seen, void=void, own=own, outdated=outdated, taken=taken, missed=missed, made_up=made_up
+    )
 
 
 def _approved_by_owner(tx: Transaction, scheduled: ScheduledJob, owner: User | None) -> str:
@@ -627,6 +636,7 @@ def _firing(
     own: bool,
     outdated: bool,
     taken: bool,
+    missed: bool,
     made_up: bool,
 ) -> Firing:
     repeats = not scheduled.one_off
@@ -643,7 +653,7 @@ def _firing(
         newest=newest_time(scheduled.recurrence, now) if repeats else None,
         taken=taken,
         misfire=scheduled.misfire,
-        missed=is_missed(scheduled, due, now),
+        missed=missed,
         made_up=made_up,
     )
 

@@ -64,8 +64,9 @@ def revalidate(tx: Transaction, scheduled: ScheduledJob, job: Job, now: datetime
 
 
 def return_stale(job_id: UUID, now: datetime, tx: Transaction, *, but: UUID | None = None) -> None:
-    """Return to the queue whatever of a changed Job may no longer run unasked; what waits is shown anew, but for one.
+    """Return to the queue whatever of a changed Job may no longer run unasked, but for one scheduled job.
 
+    What waits is shown anew.
     In a transaction of its own, without a lock on the Job: admission locks the scheduled job first, and then the Job.
     """
     job = tx.get(Job, id=job_id)

@@ -25,6 +25,7 @@ from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
 from api_shim.domain.model import JobResult, PendingCleanup, ScheduledJob
 from api_shim.metrics import decided
 from api_shim.parsing.decision import Decision
+from api_shim.reconcile.missed import why_not_asked
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.authorization import KIND, AuthzContext, authorize, check_seen, check_still_active, load_contexts
@@ -33,6 +34,7 @@ from api_shim.services.schedules import delete_rows
 from api_shim.services.user_names import as_written
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
+from approval_gate.errors import Conflict
 from approval_gate.lifecycle import STEPS, ApprovalState, Transition
 from approval_gate.model import Action, Actor
 
@@ -85,8 +87,8 @@ class Approvals:
         Raises:
             Forbidden: they may not, with the reason.
             NotFound: there is no such request, or none that they may see.
-            Conflict: it has been decided, needs no approval, or may not be what they have read while they name no
-                version.
+            Conflict: it has been decided, needs no approval, is not asked any more, or may not be what they have read
+                while they name no version.
             Outdated: it is not what they have seen.
             Invalid: its start has passed, and they did not say that they know.
             NotRunnable: its Job's code is gone.
@@ -151,6 +153,8 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
     row = case.row
     if row.approval is ApprovalState.APPROVED:
         return row
+    if why_not := why_not_asked(row, tx):
+        raise Conflict(why_not)
     check_seen(case, decision.version, needed=_why_version(tx, by, row))
     check_still_active(tx, actor)
     tx.record(scheduled_job_event(row, EventType.APPROVED, now, actor, comment=decision.comment, force=decision.force))

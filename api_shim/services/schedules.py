@@ -32,7 +32,7 @@ from api_shim.domain.model import NEVER, Job, JobResult, Participant, PendingCle
 from api_shim.domain.recurrence import Interval
 from api_shim.metrics import REQUESTS, counting_refused_requests, decided
 from api_shim.parsing.run_request import NAME_TAKEN, RunRequest, Schedule, default_name, read_queue, read_schedule
-from api_shim.reconcile.desired_state import deployment_name
+from api_shim.reconcile.desired_state import leftover_of
 from api_shim.reconcile.missed import drop_all_turns
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.authorization import check_still_active, get_authorized, versions_of
@@ -342,18 +342,7 @@ def delete_rows(tx: Transaction, rows: list[ScheduledJob], message: str, now: da
         now: the time.
     """
     drop_all_turns([row.id for row in rows], message, now, tx)
-    leftovers = [
-        PendingCleanup(
-            id=row.id,
-            job_id=row.job_id,
-            name=deployment_name(row.name, row.id),
-            message=message,
-            deployment_id=row.deployment_id,
-            flow_run_id=row.flow_run_id,
-            run_number=row.run_number,
-        )
-        for row in rows
-    ]
+    leftovers = [leftover_of(row, message) for row in rows]
     tx.remove_all(ScheduledJob, [row.id for row in rows])
     tx.add(*leftovers)
     return leftovers

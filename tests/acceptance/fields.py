@@ -47,6 +47,7 @@ SCHEDULED_JOB: Body = {
     # Ours (contract 10).
     **dict.fromkeys(("approval_state", "approval_version", "approval_comment", "approval_note", "failure"), TEXT),
     "misfire": TEXT,
+    "missed": type(None),
     "expires_at": type(None),
     "approval_off": (dict, type(None)),
     "args": LIST,

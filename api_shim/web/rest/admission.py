@@ -43,9 +43,8 @@ async def admission(request: Request, who: Speaker, use: Use) -> Response:
     if run is None:
         raise NotFound("This flow run does not exist.")
     now = use.clock()
-    if now - run.expected_start >= SHORTEST_PERIOD:
-        claim = await use.engine.claim(run_id)
-        run = replace(run, claimed=claim.at if claim else None)
+    if now - run.expected_start >= SHORTEST_PERIOD and (claim := await use.engine.claim(run_id)) is not None:
+        run = replace(run, claimed=claim.at, first_claimed=claim.first)
     told = {name: _text(body, name) for name in ("worker", "code", "module", "lease")}
     asks = Attempt(
         id=attempt,

@@ -174,6 +174,7 @@ class Serializer:
             approval_state=str(row.approval),
             approval_comment=row.approval_comment,
             approval_note=row.approval_note,
+            missed=schemas.Missed.model_validate(row.missed) if row.missed else None,
             approval_version=version_of(row, job),
             approval_off=_switched_off(row.approval_off),
             expires_at=row.expires_at,

@@ -334,7 +334,12 @@ def test_when_a_worker_took_a_run_is_told_and_which_one(door: Door, message: str
         claim = await engine.claim(run_id)
         assert claim is not None
         assert abs(door.now() - claim.at) < timedelta(minutes=1)
-        assert claim.worker == worker
+        assert (claim.worker, claim.first) == (worker, claim.at)
+        await engine.restart(run_id, door.now(), "Started again.")
+        await engine.end(run_id, "PENDING", "Pending", message)
+        again = await engine.claim(run_id)
+        assert again is not None
+        assert again.first == claim.at < again.at
 
     door.run(test)
 

@@ -20,6 +20,7 @@ from api_shim.domain.approval import binding_of, version_of
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.reconcile.approval_form import SHOWN_INPUTS, build_approval_form, fingerprint, plain, waiting_name
+from approval_gate.admission import Misfire
 from tests.factories import NOW, make_job, make_scheduled
 
 HOUR = timedelta(hours=1)
@@ -170,6 +171,13 @@ def test_why_it_is_back_in_the_queue_is_told(note: str, shown: bool) -> None:
     paragraphs = said(described(replace(ROW, approval_note=note)))
     assert (f"Back in the queue: {note}" in paragraphs) is shown
     assert len(paragraphs) == 6 + shown
+
+
+def test_what_becomes_of_missed_runs_is_told_where_it_is_not_as_usual() -> None:
+    told = "**Missed runs:**"
+    assert told not in build_approval_form(ROW, JOB, "alice", "alice", NOW).description
+    skips = replace(ROW, misfire=Misfire.SKIP)
+    assert f"{told} skip" in build_approval_form(skips, JOB, "alice", "alice", NOW).description
 
 
 @pytest.mark.parametrize("supports", [True, False])

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from api_shim.domain.approval import version_of
 from api_shim.domain.audit import AuditEvent, EventType
-from api_shim.domain.model import JobResult, Participant, ScheduledJob, Status
+from api_shim.domain.model import JobResult, Participant, PendingCleanup, ScheduledJob, Status
 from api_shim.parsing.decision import Decision
+from api_shim.reconcile.approval_form import plain
+from api_shim.reconcile.desired_state import result_spec
+from api_shim.reconcile.missed import NO_LONGER_ASKED
 from api_shim.reconcile.reconciler import Reconciler
+from api_shim.services.admission import Attempt
 from approval_gate.admission import (
     ASKED,
     ASKS,
@@ -25,10 +32,12 @@ from approval_gate.admission import (
     Go,
     Hold,
     Misfire,
+    Refuse,
 )
-from approval_gate.errors import Forbidden
+from approval_gate.errors import Conflict, Forbidden
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor
+from approval_gate.policy import CHANGED, EDITED
 from tests.api_shim.plant import HOUR, Plant, Plants
 from tests.factories import NOW, make_user
 
@@ -99,6 +108,27 @@ def test_skip_also_holds_where_a_worker_is_back_before_the_loop(plants: Plants) 
     assert len(statuses(plant)) == 3
 
 
+@pytest.mark.parametrize("misfire", [Misfire.SKIP, Misfire.ALL, Misfire.ASK])
+def test_a_firing_that_was_taken_in_time_and_lost_starts_again(plants: Plants, misfire: Misfire) -> None:
+    plant = plants.ready()
+    plant.recurring(misfire=misfire)
+    plant.tick(seconds=1)
+    plant.now = NOW + HOUR
+    run = plant.engine.make_firing(plant.own_id(), plant.now)
+    plant.engine.set_state(run.id, "PENDING", "Pending")
+    plant.engine.set_state(run.id, "CRASHED", "Crashed", "The worker died.")
+    plant.now += LATE
+    plant.tick(3, seconds=91)
+    assert plant.waiting() == [plant.engine.all_runs[run.id]]
+    plant.engine.set_state(run.id, "PENDING", "Pending")
+    claim = asyncio.run(plant.engine.claim(run.id))
+    assert claim is not None
+    taken = replace(plant.engine.all_runs[run.id], claimed=claim.at, first_claimed=claim.first)
+    answer, _ = plant.admissions.ask(taken, Attempt(id=uuid4(), worker="elsewhere:1", code=plant.code), plant.now)
+    assert answer == Go()
+    assert (plant.results()[NOW + HOUR].status, asks(plant)) == (Status.STARTED, [])
+
+
 def test_a_one_off_that_skips_what_it_missed_is_over(plants: Plants) -> None:
     plant = plants.ready()
     plant.one_off(misfire=Misfire.SKIP)
@@ -129,6 +159,16 @@ def test_all_run_one_after_the_other_each_for_its_own_time(plants: Plants) -> No
     assert work_on(plant) == [NOW + HOUR, NOW + 2 * HOUR, NOW + 3 * HOUR]
     assert plant.unended() == []
     assert plant.only(ScheduledJob).total_run_count == 3
+
+
+def test_what_waits_for_its_turn_is_not_begun_by_a_run_that_somebody_has_made_with_its_key(plants: Plants) -> None:
+    plant = away(plants, Misfire.ALL)
+    plant.tick(seconds=1)
+    waits = plant.results()[NOW + 3 * HOUR]
+    spec = result_spec(waits, "forged", plant.now)
+    forged = asyncio.run(plant.engine.create_run(plant.own_id(), spec))
+    assert isinstance(plant.work(forged), Refuse)
+    assert plant.results()[NOW + 3 * HOUR] == waits
 
 
 def test_all_wherever_it_dies_each_runs_once(plants: Plants) -> None:
@@ -185,6 +225,8 @@ def test_ask_makes_one_request_about_all_that_was_missed_until_it_is_decided(pla
     [asked] = asks(plant)
     note = "3 firings between 2026-05-04 13:00 and 2026-05-04 15:00 UTC were missed: run the last one?"
     assert (asked.approval, asked.approval_note) == (ApprovalState.PENDING, note)
+    assert asked.flow_run_id is not None
+    assert f"**Why this is asked:** {plain(note)}" in plant.engine.questions[asked.flow_run_id].description
     assert statuses(plant) == dict.fromkeys([NOW + HOUR, NOW + 2 * HOUR, NOW + 3 * HOUR], REVOKED)
     assert reasons(plant) == {ASKED}
     plant.now = NOW + 4 * HOUR + LATE
@@ -233,6 +275,93 @@ def test_who_has_owned_the_schedule_cannot_approve_what_it_asks(plants: Plants) 
     plant.tick(2, seconds=31)
     with pytest.raises(Forbidden, match="You have owned this request"):
         asyncio.run(plant.approvals.approve(before, {"id": asks(plant)[0].id}, Decision()))
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"data": {"count": 3}}], ids=["disabled", "edited"])
+def test_a_request_ends_when_its_schedule_is_disabled_or_edited(plants: Plants, change: dict[str, Any]) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    row = next(row for row in plant.all(ScheduledJob) if not row.missed)
+    asyncio.run(plant.schedule_changes.change(plant.actor, {"id": row.id}, change))
+    check_ended(plant)
+
+
+def test_a_request_ends_when_its_schedule_is_deleted(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    row = next(row for row in plant.all(ScheduledJob) if not row.missed)
+    asyncio.run(plant.schedules.delete(plant.actor, row.id))
+    check_ended(plant)
+
+
+def check_ended(plant: Plant) -> None:
+    """See that nothing is asked any more, neither here nor in Prefect, and that the audit says why."""
+    assert (asks(plant), plant.unended(), plant.all(PendingCleanup)) == ([], [], [])
+    ends = [event.data for event in plant.all(AuditEvent) if event.act is EventType.DELETED and event.actor_id is None]
+    assert ends == [{"reason": NO_LONGER_ASKED}]
+
+
+def test_nobody_can_approve_a_request_whose_schedule_was_changed_a_moment_ago(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    plant.change(next(row for row in plant.all(ScheduledJob) if not row.missed), due_from=plant.now)
+    with pytest.raises(Conflict, match="It is not asked any more"):
+        asyncio.run(plant.approvals.approve(other(plant), {"id": asks(plant)[0].id}, Decision()))
+
+
+def miss_another(plant: Plant) -> None:
+    plant.now = NOW + 4 * HOUR + LATE
+    plant.tick(2, seconds=31)
+
+
+def test_who_has_read_that_less_was_missed_cannot_approve_more_unseen(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    approver, seen = other(plant), version_of(asks(plant)[0], plant.job)
+    miss_another(plant)
+    [asked] = asks(plant)
+    for decision, refusal in ((Decision(), EDITED), (Decision(version=seen), CHANGED)):
+        with pytest.raises(Conflict) as refused:
+            asyncio.run(plant.approvals.approve(approver, {"id": asked.id}, decision))
+        assert str(refused.value) == refusal
+    asyncio.run(plant.approvals.approve(approver, {"id": asked.id}, Decision(version=version_of(asked, plant.job))))
+
+
+def test_what_is_missed_under_another_owner_is_asked_anew_and_not_of_them(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    [before], bob = asks(plant), other(plant)
+    row = next(row for row in plant.all(ScheduledJob) if not row.missed)
+    asyncio.run(plant.ownership.assume(bob, {"id": row.id}))
+    miss_another(plant)
+    [asked] = asks(plant)
+    assert asked.id != before.id
+    assert (asked.owner_id, (asked.missed or {})["count"]) == (bob.id, 1)
+    with pytest.raises(Forbidden, match="You have owned this request"):
+        asyncio.run(plant.approvals.approve(bob, {"id": asked.id}, Decision()))
+
+
+def test_what_is_missed_of_another_thing_than_is_asked_about_is_asked_anew(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    [before] = asks(plant)
+    plant.change(before, inputs={"count": 9})
+    miss_another(plant)
+    [asked] = asks(plant)
+    assert (asked.inputs, (asked.missed or {})["count"]) == ({"count": 2}, 1)
+
+
+def test_who_has_changed_the_schedule_meanwhile_cannot_approve_what_it_asks(plants: Plants) -> None:
+    plant = away(plants, Misfire.ASK)
+    plant.tick(2, seconds=31)
+    bob, row = other(plant), next(row for row in plant.all(ScheduledJob) if not row.missed)
+    plant.add(Participant(scheduled_job_id=row.id, user_id=bob.id, username="bob", owned=False))
+    miss_another(plant)
+    [asked] = asks(plant)
+    assert [each.user_id for each in plant.all(Participant) if each.scheduled_job_id == asked.id] == [
+        plant.user.id,
+        bob.id,
+    ]
 
 
 def test_nobody_is_asked_about_inputs_that_may_be_sensitive(plants: Plants) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from sqlalchemy import Engine, create_engine, inspect, text
 
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, EventType, fault, scheduled_job_event
+from api_shim.domain.model import JobResult
 from api_shim.store import Store, revisions, taken_back
 from api_shim.store.schema import MIGRATIONS
 from approval_gate.errors import Invalid, Unavailable
@@ -102,6 +104,22 @@ def test_a_downgrade_takes_approvals_back_of_what_the_version_before_would_run_w
     with engine_of(store_url) as engine, engine.connect() as connection:
         left = connection.execute(text("SELECT name FROM scheduled_jobs WHERE approved IS NOT NULL")).scalars()
         assert [*left] == ["without"]
+
+
+def test_what_waits_to_be_made_up_for_does_not_wait_for_ever_in_an_earlier_version(empty_url: str) -> None:
+    job, run = make_job(), uuid4()
+    result = partial(
+        JobResult, user_id=None, job_id=job.id, name=job.name, task_name="x", queue="default", date_created=NOW
+    )
+    with closing(Store(empty_url)) as store:
+        store.migrate()
+        with store.transaction() as tx:
+            tx.add(job)
+            tx.add(*(result(id=uuid4(), flow_run_id=of, released=True) for of in (None, run)))
+        store.take_back("0019")
+    with engine_of(empty_url) as engine, engine.connect() as connection:
+        rows = connection.execute(text("SELECT status, date_done IS NULL, flow_run_id IS NULL FROM job_results"))
+        assert {tuple(row) for row in rows} == {("REVOKED", False, True), ("PENDING", True, False)}
 
 
 def test_a_downgrade_that_fails_takes_nothing_back(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
