@@ -37,7 +37,7 @@ from starlette.types import ASGIApp
 from api_shim.prefect_api.prefect_backing import address_of
 from api_shim.prefect_api.prefect_polls import note_polls_seldom
 from api_shim.prefect_api.prefect_schemas import remember_valid_schemas
-from api_shim.prefect_api.prefect_sqlite import execute_in_one_errand, write_in_turn
+from api_shim.prefect_api.prefect_sqlite import execute_in_one_errand, stop_once, write_in_turn
 from approval_gate.errors import Invalid, Unavailable
 
 logger = logging.getLogger("signoff")
@@ -141,6 +141,7 @@ def create_prefect_app() -> ASGIApp:
         remember_valid_schemas()
         write_in_turn()
         execute_in_one_errand()
+        stop_once()
         note_polls_seldom()
         take_over_soon()
         return create()

@@ -8,6 +8,8 @@
 * What only reads goes on beside it. PostgreSQL needs none of this.
 * A statement, with what it answers, is one errand to the thread that has the connection. SQLAlchemy goes four times:
   for a cursor, to execute, to fetch and to close. There are some ninety statements for each run.
+* A connection is told once to stop. Told again when its thread has ended, as SQLAlchemy does when a call is cut off
+  while its connection closes, it would wait for ever, and the server that ends with it.
 """
 
 from __future__ import annotations
@@ -87,3 +89,16 @@ def execute_in_one_errand() -> None:
         self.lastrowid, self.rowcount = (-1, -1) if self.description else (last, count)
 
     AsyncAdapt_aiosqlite_cursor.execute = execute  # type: ignore[method-assign,assignment]  # SQLAlchemy has no hook
+
+
+@cache
+def stop_once() -> None:
+    """Have connections to SQLite that were told to stop wait for nothing when they are told again, in this process."""
+    from aiosqlite import Connection
+
+    stop = Connection.stop
+
+    def stop_unless_told(self: Connection) -> asyncio.Future[Any] | None:
+        return stop(self) if self._running else None
+
+    Connection.stop = stop_unless_told  # type: ignore[method-assign]  # aiosqlite has no hook for it

@@ -14,7 +14,8 @@ from prefect.server.database.configurations import AioSqliteConfiguration
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_cursor
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api_shim.prefect_api.prefect_sqlite import execute_in_one_errand, write_in_turn
+from api_shim.prefect_api.prefect_sqlite import execute_in_one_errand, stop_once, write_in_turn
+from tests.live import PATIENCE
 
 Work = Callable[[AioSqliteConfiguration, AsyncSession], Awaitable[Any]]
 
@@ -156,3 +157,20 @@ def test_what_is_streamed_is_fetched_as_it_is_asked_for(tmp_path: Path, errands:
 
     assert in_transactions(tmp_path, stream) == [[1, 2, 3]]
     assert "fetchmany" in errands
+
+
+# The end
+
+
+def test_a_connection_that_is_told_to_stop_while_it_closes_has_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aiosqlite.Connection, "stop", aiosqlite.Connection.stop)
+    stop_once.__wrapped__()
+
+    async def close() -> None:
+        connection = await aiosqlite.connect(":memory:")
+        closing = asyncio.create_task(connection.close())
+        await asyncio.sleep(0)
+        connection.stop()
+        await asyncio.wait_for(closing, PATIENCE)
+
+    asyncio.run(close())
