@@ -72,7 +72,9 @@ def test_what_was_approved_before_misfire_could_be_chosen_stays_approved() -> No
     job = make_job()
     row = make_scheduled(job, BOB)
     when = (str(row.interval), row.start_time.isoformat(), row.crontab, row.time_zone)
-    before = binding.bind(job=job.class_path, code=binding.NO_CODE, inputs={}, schedule=when, queue=row.queue)
+    before = binding.bind(
+        job=job.class_path, code=binding.NO_CODE, inputs={}, schedule=when, queue=row.queue, job_variables={}
+    )
     assert binding_of(row, job) == before
     assert len({binding_of(replace(row, misfire=misfire), job)["schedule"] for misfire in Misfire}) == len(Misfire)
 
