@@ -39,7 +39,7 @@ from api_shim.cli.up import (
     starting,
     told_prefect,
 )
-from api_shim.prefect_api.prefect_server import collecting_aside
+from api_shim.prefect_api.prefect_server import responsive
 from api_shim.services.audit_signing import check_end, open_store
 from api_shim.settings import Settings, machine_name, private_files, read_settings, utc_now
 from api_shim.store import Store
@@ -123,7 +123,7 @@ def work(settings: Settings, store: Store, host: str, port: int | None) -> None:
         stopped = Listening(door(front, settings), settings.log_format, host=host, port=port).serve
     # Until they run, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with collecting_aside():
+    with responsive():
         asyncio.run(until_stopped(made, start, stopped))
 
 

@@ -46,11 +46,11 @@ from api_shim.logs import LogFormat, log_config
 from api_shim.prefect_api.prefect_backing import Backing, backing
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_server import (
-    collecting_aside,
     connect,
     create_prefect_app,
     is_on_sqlite,
     misfit,
+    responsive,
     running,
     set_environment,
 )
@@ -288,7 +288,7 @@ def serve(
     front = fronted(made, shim, settings, Origins(configured, origin, machine_name()))
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with collecting_aside():
+    with responsive():
         Up(door(front, settings), shim, worker, opened, settings.log_format, host=host, port=port).run()
 
 

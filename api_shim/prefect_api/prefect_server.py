@@ -9,6 +9,8 @@
   while its process still ends), and is started again when it fails.
 * Garbage is collected in a thread of its own. A cursor of SQLite that is collected waits for its connection, and that
   for the write lock; collected by the event loop, which the holder of that lock waits for, all wait for a minute.
+* Threads change over soon. Answers to people come from threads that go to the database some twenty times, and Python
+  would let the event loop, where Prefect works, go on for five milliseconds each time.
 * What is installed is tried at each start: a schedule must yield a run. With versions that do not fit, Prefect starts
   and no schedule ever does.
 """
@@ -48,6 +50,8 @@ STOP_WITHIN = 8.0
 TAKEN_OVER_AFTER = timedelta(seconds=10)
 """How long nothing is heard of who does background work of Prefect before another process does it."""
 DOCKET_NAME = "PREFECT_SERVER_DOCKET_NAME"
+CHANGES_OVER_AFTER = 0.0005
+"""Seconds that one thread goes on while another one could."""
 FULL_EVERY = 30
 """Every how many seconds all garbage is collected, and not only what is young."""
 
@@ -225,7 +229,19 @@ def misfit(what: str) -> str:
 
 
 @contextmanager
-def collecting_aside() -> Iterator[None]:
+def responsive() -> Iterator[None]:
+    """Keep this process answering, whatever Prefect does in its event loop, while this is entered."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(CHANGES_OVER_AFTER)
+    try:
+        with _collecting_aside():
+            yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextmanager
+def _collecting_aside() -> Iterator[None]:
     """Collect garbage in a thread of its own, and in no other, while this is entered."""
     over = threading.Event()
 

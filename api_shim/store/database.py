@@ -5,7 +5,9 @@
 * An SQLite file that is removed or replaced while it is open is noticed by the next transaction: what was written to it
   then would be lost.
 * A transaction that only reads sees one moment.
-* A transaction that writes begins as a writer, so two of them never deadlock half-way.
+* A transaction that writes begins as a writer, so two of them never deadlock half-way. On SQLite, which has one
+  writer, those of a process wait for their turn without a connection: SQLite itself would have each of them look again
+  ever more rarely, and their connections would be missing to those who read.
 * What a database refuses is translated here by its code; what is left is a fault of ours and stays as it is.
 * No value that is stored enters a message, and so a log; nor does a password of the database.
 """
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -86,6 +89,7 @@ class Store:
         self.inputs_key: InputsKey | None = None
         self._engine = _open(url, make=make)
         self._file = _Opened.of(self._engine.url)
+        self._write_turn = Lock() if self._file is not None else None
         self.locks = ServerLocks(self._engine)
         self.notices = Notices(self._engine) if is_postgresql(self._engine) else None
 
@@ -106,7 +110,7 @@ class Store:
         """
         self._check_file()
         try:
-            with self._engine.connect() as connection:
+            with self._turn(write), self._engine.connect() as connection:
                 if not write and is_postgresql(self._engine):
                     # All that is read is of one moment, as it always is on SQLite.
                     connection.execution_options(isolation_level="REPEATABLE READ")
@@ -122,6 +126,19 @@ class Store:
             if refusal is None:
                 raise
             raise refusal from error
+
+    @contextmanager
+    def _turn(self, write: bool) -> Iterator[None]:
+        """Be the one who writes in this process, where only one can."""
+        if not write or self._write_turn is None:
+            yield
+            return
+        if not self._write_turn.acquire(timeout=SQLITE_WAITS):
+            raise Unavailable(UNREACHABLE)
+        try:
+            yield
+        finally:
+            self._write_turn.release()
 
     async def read(self, ask: Callable[[Transaction], T]) -> T:
         """Ask within a transaction of its own, off the event loop."""

@@ -29,9 +29,11 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    Insert,
     Integer,
     Select,
     Table,
+    Update,
     and_,
     bindparam,
     delete,
@@ -116,6 +118,7 @@ class _Test(Enum):
     MEMBER = auto()
 
 
+_KEY = "key of "
 _LIMIT: BindParameter[int] = bindparam("limit", type_=Integer)
 
 
@@ -154,6 +157,25 @@ def _selection(table: Table, tests: tuple[tuple[str, _Test], ...], order: str | 
 @cache
 def _one(selection: Select[Any]) -> Select[Any]:
     return selection.limit(1)
+
+
+@cache
+def _insertion(table: Table) -> Insert:
+    return insert(table)
+
+
+@cache
+def _change(table: Table, names: tuple[str, ...]) -> Update:
+    """Return the statement that writes some fields of one value; its key is given with ``_KEY`` before each name."""
+    own = (column == bindparam(f"{_KEY}{column.name}") for column in table.primary_key)
+    return update(table).where(*own).values({name: bindparam(name) for name in names})
+
+
+@cache
+def _attributes(kind: ObjectType) -> Select[Any]:
+    columns = [column.label(path) for path, column in LOOKUPS[kind].columns.items()]
+    ids: BindParameter[Any] = bindparam("ids", expanding=True)
+    return select(*columns).select_from(joined(kind)).where(TABLES[TYPES[kind]].c.id.in_(ids))
 
 
 def _over(before: datetime) -> ColumnElement[bool]:
@@ -308,7 +330,7 @@ class Transaction:
             Duplicate: when the transaction is left, if a unique field is taken.
         """
         if things:
-            self._connection.execute(insert(TABLES[type(things[0])]), [self._row(thing) for thing in things])
+            self._connection.execute(_insertion(TABLES[type(things[0])]), [self._row(thing) for thing in things])
             self._told += filter(None, map(of_new, things))
             for thing in things:
                 self._count_end(None, thing)
@@ -324,10 +346,10 @@ class Transaction:
     def change(self, thing: T, **to: Any) -> T:
         """Write these fields of a value and return its changed copy."""
         table = TABLES[type(thing)]
-        identity = {name: getattr(thing, name) for name in KEYS[type(thing)]}
+        identity = {f"{_KEY}{name}": getattr(thing, name) for name in KEYS[type(thing)]}
         changed = replace(thing, **to)  # type: ignore[type-var]  # every T here is a dataclass of the model
         stored = to if "inputs" not in to else {**to, "inputs": self._stored_inputs(changed)}
-        self._connection.execute(update(table).where(*_matching(table, identity)).values(**stored))
+        self._connection.execute(_change(table, tuple(stored)), {**stored, **identity})
         if (notice := of_change(thing, to)) is not None:
             self._told.append(notice)
         self._count_end(thing, changed)
@@ -607,9 +629,8 @@ class Transaction:
 
     def attributes_of(self, kind: ObjectType, ids: Iterable[UUID]) -> dict[UUID, Attributes]:
         """Return what constraints can ask about these objects, by id."""
-        columns = [column.label(path) for path, column in LOOKUPS[kind].columns.items()]
-        query = select(*columns).select_from(joined(kind)).where(TABLES[TYPES[kind]].c.id.in_(list(ids)))
-        return {row["id"]: dict(row) for row in self._connection.execute(query).mappings()}
+        found = self._connection.execute(_attributes(kind), {"ids": list(ids)})
+        return {row["id"]: dict(row) for row in found.mappings()}
 
     # What the metrics ask
 

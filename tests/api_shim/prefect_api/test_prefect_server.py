@@ -19,12 +19,12 @@ from prefect.server.api import background_workers
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_SERVER_DOCKET_URL, temporary_settings
 
 from api_shim.prefect_api.prefect_server import (
-    collecting_aside,
     connect,
     create_prefect_app,
     database_url,
     is_on_sqlite,
     misfit,
+    responsive,
     running,
     set_environment,
     take_over_soon,
@@ -179,6 +179,13 @@ def test_a_call_that_nobody_waits_for_any_more_goes_on_to_its_end_before_the_cli
     assert ended
 
 
+def test_threads_change_over_soon_where_people_are_answered() -> None:
+    before = sys.getswitchinterval()
+    with responsive():
+        assert sys.getswitchinterval() < before
+    assert sys.getswitchinterval() == before
+
+
 def test_garbage_is_collected_in_a_thread_of_its_own() -> None:
     collected_by = []
 
@@ -189,7 +196,7 @@ def test_garbage_is_collected_in_a_thread_of_its_own() -> None:
         def __del__(self) -> None:
             collected_by.append(threading.current_thread().name)
 
-    with collecting_aside():
+    with responsive():
         assert not gc.isenabled()
         Knot()
         eventually(lambda: collected_by)

@@ -470,6 +470,25 @@ def test_who_reads_does_not_wait_for_who_writes_and_sees_what_was_committed(stor
         assert time.monotonic() - begun < 1
 
 
+def test_who_reads_sqlite_waits_for_nobody_however_many_wait_to_write(sqlite_store: Store) -> None:
+    many = 20  # more than a store has connections
+
+    def write(number: int) -> None:
+        with sqlite_store.transaction() as tx:
+            tx.add(make_user(f"writer {number}"))
+
+    with ThreadPoolExecutor(many) as pool:
+        with sqlite_store.transaction():
+            writers = [pool.submit(write, number) for number in range(many)]
+            with sqlite_store.transaction(write=False) as reading:
+                assert reading.all(User) == []
+            assert not any(writer.done() for writer in writers)
+        for writer in writers:
+            writer.result()
+    with sqlite_store.transaction(write=False) as reading:
+        assert len(reading.all(User)) == many
+
+
 def test_what_was_read_for_writing_on_sqlite_cannot_change_before_it_is_written(sqlite_store: Store) -> None:
     order: list[str] = []
 
