@@ -7,6 +7,8 @@ Each setting is an environment variable:
 * ``SIGNOFF_DB_UPGRADE``: ``auto``, by whatever opens an older database; or ``manual``, by ``signoff db upgrade`` alone,
   and until then nothing starts. Default: ``auto``.
 * ``SIGNOFF_DATABASE_URL_FILE``: a file that has the address of the database, in place of ``SIGNOFF_DATABASE_URL``.
+* ``SIGNOFF_STORE_TIMEOUT``: how many seconds a statement on the database may take, or wait for another one; what it was
+  for is then answered with 503. Default: 30.
 * ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
 * ``SIGNOFF_JOBS_GONE_AFTER``: how many seconds after it was last heard of a server counts as there, of which the Jobs
   are. Default: 900.
@@ -104,6 +106,9 @@ class Limits:
     page_size: int = 1_000
 
 
+STORE_TIMEOUT = 30.0
+"""Seconds that a statement on the database may take, or wait for another one, unless somebody sets another number."""
+
 LIMITS = Limits()
 """Those that hold unless somebody sets others."""
 
@@ -150,6 +155,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     db_upgrade: Upgrade = Upgrade.AUTO
     database_url_file: Path | None = None
+    store_timeout: float = Field(default=STORE_TIMEOUT, ge=1, le=3600)
     jobs: str = "flows.examples"
     jobs_gone_after: int = Field(default=900, ge=180)
     catch_up_limit: int = Field(default=LIMITS.catch_up_limit, ge=1, le=1000)

@@ -6,6 +6,7 @@
   then would be lost.
 * A transaction that only reads sees one moment.
 * A transaction that writes begins as a writer, so two of them never deadlock half-way.
+* A statement that takes too long, or waits too long for somebody else's, is given up; so is a database that is silent.
 * What a database refuses is translated here by its code; what is left is a fault of ours and stays as it is.
 * No value that is stored enters a message, and so a log; nor does a password of the database.
 """
@@ -16,6 +17,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,10 +28,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
 
 from api_shim.domain.query import found_in
+from api_shim.settings import STORE_TIMEOUT
 from api_shim.store import schema
 from api_shim.store.locks import ServerLocks
 from api_shim.store.notices import Notices
-from api_shim.store.postgresql import UNREACHABLE, is_postgresql
+from api_shim.store.postgresql import UNREACHABLE, is_postgresql, patience
 from api_shim.store.seal import Seal
 from api_shim.store.sealed_inputs import NO_KEY, InputsKey
 from api_shim.store.sql_filters import FOUND
@@ -40,8 +43,6 @@ T = TypeVar("T")
 
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 SQLITE_REWRITES = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
-SQLITE_WAITS = 30.0
-"""Seconds that one writer waits for another."""
 OWNER_FILE = 0o600
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 """The databases, by the names that people give them, with the driver that we use."""
@@ -66,6 +67,7 @@ class Store:
     Args:
         url: where it is, as SQLAlchemy writes it: ``sqlite:///…`` or ``postgresql://…``.
         make: make the file of an SQLite database that is not there.
+        timeout: how many seconds a statement may take on PostgreSQL, and one writer wait for another.
 
     Attributes:
         seal: what proves the audit from outside the database. Without it only an audit that has never been signed can
@@ -81,10 +83,10 @@ class Store:
         Unavailable: there can be no store; the sentence has no password.
     """
 
-    def __init__(self, url: str, *, make: bool = True) -> None:
+    def __init__(self, url: str, *, make: bool = True, timeout: float = STORE_TIMEOUT) -> None:
         self.seal: Seal | None = None
         self.inputs_key: InputsKey | None = None
-        self._engine = _open(url, make=make)
+        self._engine = _open(url, make=make, timeout=timeout)
         self._file = _Opened.of(self._engine.url)
         self.locks = ServerLocks(self._engine)
         self.notices = Notices(self._engine) if is_postgresql(self._engine) else None
@@ -296,14 +298,14 @@ def _first_line(error: DBAPIError) -> str:
     return next(iter(str(error.orig).strip().splitlines()), type(error.orig).__name__).rstrip(".")
 
 
-def _open(url: str, *, make: bool) -> Engine:
+def _open(url: str, *, make: bool, timeout: float) -> Engine:
     address = _read(url)
     if address.drivername != "sqlite":
-        engine = _create(address, pool_pre_ping=True)
-        event.listen(engine, "connect", _prepare_postgresql)
+        engine = _create(address, pool_pre_ping=True, pool_timeout=timeout, connect_args=patience(address))
+        event.listen(engine, "connect", partial(_prepare_postgresql, timeout))
         return engine
     _find_file(address, make=make)
-    engine = _create(address, connect_args={"timeout": SQLITE_WAITS})
+    engine = _create(address, connect_args={"timeout": timeout})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -364,9 +366,10 @@ def _find_file(address: URL, *, make: bool) -> None:
         raise Unavailable(f"The store {address.database} cannot be used: {error.strerror}.") from error
 
 
-def _prepare_postgresql(connection: Any, _record: Any) -> None:
+def _prepare_postgresql(timeout: float, connection: Any, _record: Any) -> None:
     # In other zones the last moments of the calendar cannot be read.
     connection.execute("SET TIME ZONE 'UTC'")
+    connection.execute("SELECT set_config('statement_timeout', %s, false)", [f"{round(timeout * 1000)}ms"])
     connection.commit()
 
 
