@@ -108,9 +108,10 @@ class Application:
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
         of_web = (self.services.catalogue,) if Part.WEB in self.parts else ()
+        of_web_alone = (self.services.readiness.following,) if self.parts == Part.WEB else ()
         of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
         # Whoever asks services for their metrics signs in too.
-        return self.others, self.served, self.tokens, self.services.refusals, *of_web, *of_services
+        return self.others, self.served, self.tokens, self.services.refusals, *of_web, *of_web_alone, *of_services
 
 
 def build(
@@ -147,7 +148,7 @@ def build(
     run_status = RunStatus(store, engine, queue, clock)
     follows = Part.SERVICES in parts
     wake = queue.wake if follows else leave_to_others
-    loop = BackgroundLoop(store, engine, projection, queue, served, run_status, clock)
+    loop = BackgroundLoop(store, engine, projection, queue, served, run_status, clock, server)
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
     services = _use_cases(store, engine, projection, wake, served, readiness, clock, zone, server, limits)
     tokens = TokenAccess(store, clock, sleep)

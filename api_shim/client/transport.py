@@ -4,8 +4,8 @@
 * No error message contains a token, or a URL that may contain a password.
 * Refusals and failed connections raise the errors of ``approval_gate.errors``, with a sentence; sentences by field are
   in ``detail``.
-* The environment variables are ``SIGNOFF_URL``, ``SIGNOFF_TOKEN`` or ``SIGNOFF_TOKEN_FILE``, ``SIGNOFF_TIMEOUT``, and for
-  Prefect ``PREFECT_API_URL`` and ``PREFECT_API_AUTH_STRING``.
+* The environment variables are ``SIGNOFF_URL``, ``SIGNOFF_TOKEN`` or ``SIGNOFF_TOKEN_FILE``, and ``SIGNOFF_TIMEOUT``;
+  for Prefect ``PREFECT_API_URL`` and ``PREFECT_API_AUTH_STRING``.
 
 Contract 2.
 """

@@ -49,6 +49,7 @@ class Origin:
         self.waited: list[float] = []
         application = build(store, self.engine, clock=clock, zone="UTC", sleep=self._sleep, limits=limits)
         self.rates = application.rates
+        self.readiness = application.services.readiness
         self.tokens = application.tokens
         self.loop = application.loop
         self.catalogue = application.services.catalogue

@@ -98,6 +98,7 @@ class Visit:
             "notice": notice,
             "waiting": await self._waiting(),
             "prefect_away": self.use.readiness.prefect_away_since(),
+            "services_away": self.use.readiness.services_away_since(),
             "now": self.request.app.state.clock(),
             **context,
         }
