@@ -41,6 +41,7 @@ from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
+from api_shim.services.request_rates import RequestRates
 from api_shim.services.results import Results
 from api_shim.services.run_credentials import RunCredentials
 from api_shim.services.running_servers import ThisServer
@@ -51,7 +52,7 @@ from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sensitive_inputs import prepare
 from api_shim.services.sessions import Sessions
 from api_shim.services.token_access import TokenAccess
-from api_shim.settings import CATCH_UP_LIMIT
+from api_shim.settings import LIMITS, Limits
 from api_shim.store import Store
 from api_shim.web.deps import Services
 from api_shim.web.load import Measured
@@ -94,6 +95,7 @@ class Application:
     store: Store
     sessions: Sessions
     tokens: TokenAccess
+    rates: RequestRates
     services: Services
     load: Load
     queue: WorkQueue
@@ -106,9 +108,10 @@ class Application:
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
         of_web = (self.services.catalogue,) if Part.WEB in self.parts else ()
+        of_web_alone = (self.services.readiness.following,) if self.parts == Part.WEB else ()
         of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
         # Whoever asks services for their metrics signs in too.
-        return self.others, self.served, self.tokens, self.services.refusals, *of_web, *of_services
+        return self.others, self.served, self.tokens, self.services.refusals, *of_web, *of_web_alone, *of_services
 
 
 def build(
@@ -122,7 +125,7 @@ def build(
     parts: Part = ALL,
     server: ThisServer | None = None,
     free_disk: Callable[[], int] | None = None,
-    catch_up_limit: int = CATCH_UP_LIMIT,
+    limits: Limits = LIMITS,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -136,33 +139,34 @@ def build(
         parts: what of the application this process has.
         server: what this server tells the others of itself; None for the only one.
         free_disk: returns how many bytes are left where data is kept.
-        catch_up_limit: how many missed firings of one scheduled job may wait to be made up for, and runs of one Job for
-            their turn.
+        limits: how much one person, address or request may ask of this server.
     """
-    projection = Reconciler(store, engine, clock, catch_up_limit)
+    projection = Reconciler(store, engine, clock, limits.catch_up_limit)
     load = Load()
     queue = WorkQueue(projection.follow, clock, load)
     served = ServedQueues(engine, clock)
     run_status = RunStatus(store, engine, queue, clock)
     follows = Part.SERVICES in parts
     wake = queue.wake if follows else leave_to_others
-    loop = BackgroundLoop(store, engine, projection, queue, served, run_status, clock)
+    loop = BackgroundLoop(store, engine, projection, queue, served, run_status, clock, server)
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
-    services = _use_cases(store, engine, projection, wake, served, readiness, clock, zone, server, catch_up_limit)
+    services = _use_cases(store, engine, projection, wake, served, readiness, clock, zone, server, limits)
     tokens = TokenAccess(store, clock, sleep)
     sessions = Sessions(store, clock, tokens.note, sleep)
+    rates = RequestRates(limits, clock)
     return Application(
         parts=parts,
         store=store,
         sessions=sessions,
         tokens=tokens,
+        rates=rates,
         services=services,
         load=load,
         queue=queue,
         served=served,
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
-        pages=create_pages(services, sessions, clock),
+        pages=create_pages(services, sessions, rates, clock),
     )
 
 
@@ -180,18 +184,18 @@ def _use_cases(
     clock: Callable[[], datetime],
     zone: str,
     server: ThisServer | None,
-    catch_up_limit: int,
+    limits: Limits,
 ) -> Services:
     runs, code, refusals = Runs(store, served, wake), JobCode(), Refusals(store, clock)
     watching = refusals.watching
     approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
-    schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone))
+    schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits))
     return Services(
         store=store,
         engine=engine,
         clock=clock,
         accounts=watching(Accounts(store, clock, zone)),
-        admissions=Admissions(store, catch_up_limit),
+        admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
         catalogue=watching(JobCatalogue(store, clock, server)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),

@@ -1,5 +1,7 @@
 """The loop that makes the projection hold: what a crash, a stopped Prefect or a hand left different is mended here.
 
+Every ten seconds it is told, where there may be several servers, that this one makes Prefect follow.
+
 Each second, if the store has anything to do, which is one question:
 * what has changed in the store and not yet in Prefect, as what a crash left behind, is woken to be followed;
 * scheduled jobs whose time has come are looked at again; what was deleted is cleaned up, runs of deleted results too;
@@ -51,6 +53,7 @@ from api_shim.reconcile.run_status import RunStatus
 from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import NOW, Kind, Thing, WorkQueue
 from api_shim.services.approval_state import expire
+from api_shim.services.running_servers import FOLLOWS_EVERY, ThisServer, tell_following
 from api_shim.services.sensitive_inputs import follow_marks
 from api_shim.store import Duty, HeldElsewhere, Store, Transaction
 from approval_gate.errors import Unavailable
@@ -82,6 +85,7 @@ class BackgroundLoop:
         served: which queues have a worker.
         run_status: learns how runs stand.
         clock: tells the time, aware.
+        server: what this server tells the others of itself; None for the only one.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class BackgroundLoop:
         served: ServedQueues,
         run_status: RunStatus,
         clock: Callable[[], datetime],
+        server: ThisServer | None = None,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -102,6 +107,8 @@ class BackgroundLoop:
         self._run_status = run_status
         self._heads = AuditHeads(store, engine)
         self._clock = clock
+        self._server = server if store.notices else None
+        self._told: datetime | None = None
         self._began = clock()
         self._swept: datetime | None = None
         self._refreshed: datetime | None = None
@@ -126,6 +133,7 @@ class BackgroundLoop:
         now = self._clock()
         # First, and whatever becomes of the rest: the end of the audit is kept elsewhere.
         await self._heads.tell(now)
+        await self._tell_others(now)
         if await self._store.read(lambda tx: tx.has_work(now)):
             await self._work(now)
         if self._is_to_sweep(now):
@@ -134,6 +142,12 @@ class BackgroundLoop:
                 async with self._store.locks.held(Duty.SWEEP):
                     await self._follow_marks()
                     await self._sweep(now)
+
+    async def _tell_others(self, now: datetime) -> None:
+        server = self._server
+        if server is not None and (self._told is None or now - self._told >= FOLLOWS_EVERY):
+            await self._store.write(lambda tx: tell_following(tx, server, now))
+            self._told = now
 
     async def _follow_marks(self) -> None:
         try:

@@ -7,11 +7,19 @@ Each setting is an environment variable:
 * ``SIGNOFF_DB_UPGRADE``: ``auto``, by whatever opens an older database; or ``manual``, by ``signoff db upgrade`` alone,
   and until then nothing starts. Default: ``auto``.
 * ``SIGNOFF_DATABASE_URL_FILE``: a file that has the address of the database, in place of ``SIGNOFF_DATABASE_URL``.
+* ``SIGNOFF_STORE_TIMEOUT``: how many seconds a statement on the database may take, or wait for another one; what it was
+  for is then answered with 503. Default: 30.
 * ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
 * ``SIGNOFF_JOBS_GONE_AFTER``: how many seconds after it was last heard of a server counts as there, of which the Jobs
   are. Default: 900.
 * ``SIGNOFF_CATCH_UP_LIMIT``: how many missed firings of one scheduled job may wait to be made up for, where all of them
   are, and how many runs of one Job for their turn. Default: 100.
+* ``SIGNOFF_ACCOUNT_REQUESTS`` and ``SIGNOFF_ACCOUNT_WRITES``: how many requests a minute one account may make, and how
+  many of these that change something; 0 for no limit. Default: 60000 and 30000.
+* ``SIGNOFF_ADDRESS_REQUESTS`` and ``SIGNOFF_ADDRESS_WRITES``: the same of one address. Default: 120000 and 60000.
+* ``SIGNOFF_WAITING_REQUESTS``: how many requests of one person may wait for their approval. Default: 1000.
+* ``SIGNOFF_BODY_BYTES``: the maximum size of the body of a request, in bytes. Default: 5000000.
+* ``SIGNOFF_PAGE_SIZE``: how many objects a page of a list may have. Default: 1000.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
 * ``SIGNOFF_JOBS_USER``: the user of this machine that the Jobs run as. Default: the server's own.
 * ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit, and from which the one that encrypts sensitive
@@ -37,6 +45,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -55,7 +64,6 @@ LOCAL = "signoff-local"
 """The user name with which programs on the server's own machine speak to Prefect."""
 
 
-CATCH_UP_LIMIT = 100
 OWNER_ONLY = 0o700
 OWNER_FILE = 0o600
 FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -71,6 +79,38 @@ class Upgrade(StrEnum):
     AUTO = "auto"
     MANUAL = "manual"
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How much one person, address or request may ask of a server: far above what people and their programs need.
+
+    Args:
+        catch_up_limit: how many missed firings of one scheduled job may wait to be made up for, and runs of one Job for
+            their turn.
+        account_requests: how many requests one account may make a minute; 0 for no limit.
+        account_writes: how many of those may change something; 0 for no limit.
+        address_requests: how many requests may come from one address a minute; 0 for no limit.
+        address_writes: how many of those may change something; 0 for no limit.
+        waiting_requests: how many requests of one person may wait for their approval at the same time.
+        body_bytes: the maximum size of the body of a request, in bytes.
+        page_size: how many objects a page of a list may have.
+    """
+
+    catch_up_limit: int = 100
+    account_requests: int = 60_000
+    account_writes: int = 30_000
+    address_requests: int = 120_000
+    address_writes: int = 60_000
+    waiting_requests: int = 1_000
+    body_bytes: int = 5_000_000
+    page_size: int = 1_000
+
+
+STORE_TIMEOUT = 30.0
+"""Seconds that a statement on the database may take, or wait for another one, unless somebody sets another number."""
+
+LIMITS = Limits()
+"""Those that hold unless somebody sets others."""
 
 OURS = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 SECRETS = frozenset({"database_url", "token"})
@@ -115,9 +155,17 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     db_upgrade: Upgrade = Upgrade.AUTO
     database_url_file: Path | None = None
+    store_timeout: float = Field(default=STORE_TIMEOUT, ge=1, le=3600)
     jobs: str = "flows.examples"
     jobs_gone_after: int = Field(default=900, ge=180)
-    catch_up_limit: int = Field(default=CATCH_UP_LIMIT, ge=1, le=1000)
+    catch_up_limit: int = Field(default=LIMITS.catch_up_limit, ge=1, le=1000)
+    account_requests: int = Field(default=LIMITS.account_requests, ge=0)
+    account_writes: int = Field(default=LIMITS.account_writes, ge=0)
+    address_requests: int = Field(default=LIMITS.address_requests, ge=0)
+    address_writes: int = Field(default=LIMITS.address_writes, ge=0)
+    waiting_requests: int = Field(default=LIMITS.waiting_requests, ge=1)
+    body_bytes: int = Field(default=LIMITS.body_bytes, ge=10_000)
+    page_size: int = Field(default=LIMITS.page_size, ge=50, le=10_000)
     pool: str = "signoff"
     jobs_user: str = ""
     audit_key_file: Path | None = None
@@ -136,6 +184,11 @@ class Settings(BaseSettings):
     def job_modules(self) -> list[str]:
         """The names of the modules with Jobs."""
         return _separated(self.jobs)
+
+    @property
+    def limits(self) -> Limits:
+        """How much one person, address or request may ask of this server."""
+        return Limits(**{each.name: getattr(self, each.name) for each in fields(Limits)})
 
     @property
     def proxies(self) -> list[str]:

@@ -49,7 +49,7 @@ def create(
     Example: signoff backup create signoff-2030-01-31.tar.gz
     """
     settings = read_settings(home)
-    with closing(Store(settings.store_url, make=False)) as store:
+    with closing(Store(settings.store_url, make=False, timeout=settings.store_timeout)) as store:
         revision = store.revision()
     installed = {"signoff": version("prefect-signoff"), "prefect": version("prefect"), "revision": revision}
     prefects = database_url(settings.home)

@@ -28,7 +28,8 @@ BEHIND = 1
 @contextmanager
 def _there(home: Path | None) -> Iterator[Store]:
     """Open a database that is there, as it is."""
-    with closing(Store(read_settings(home).store_url, make=False)) as store:
+    settings = read_settings(home)
+    with closing(Store(settings.store_url, make=False, timeout=settings.store_timeout)) as store:
         yield store
 
 
@@ -67,7 +68,7 @@ def upgrade(home: Home = None) -> None:
     """
     settings = read_settings(home)
     settings.make_home()
-    with private_files(), closing(Store(settings.store_url)) as store:
+    with private_files(), closing(Store(settings.store_url, timeout=settings.store_timeout)) as store:
         store.migrate(tell=_telling("Upgraded to"))
         say(f"The database is at revision {store.revision()}.")
 

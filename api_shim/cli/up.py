@@ -330,7 +330,7 @@ def connected(settings: Settings, store: Store, parts: Part, internal: str) -> C
         parts=parts,
         server=this_server(settings, store),
         free_disk=settings.free_disk,
-        catch_up_limit=settings.catch_up_limit,
+        limits=settings.limits,
     )
     return Connected(
         application=application,
@@ -371,6 +371,7 @@ def fronted(made: Connected, shim: ASGIApp, settings: Settings, origins: Origins
         requests=ours.services.prefect_ui,
         internal=made.account,
         refusals=ours.services.refusals,
+        rates=ours.rates,
         origins=origins,
         clock=utc_now,
     )

@@ -26,6 +26,7 @@ from api_shim.client.transport import (
     opened,
     read_address,
     read_environment,
+    read_timeout,
     trusts_environment,
 )
 from api_shim.prefect_api.prefect_client import RemoteOrchestrator
@@ -37,9 +38,6 @@ from api_shim.store import Transaction
 from api_shim.web.gateway import as_called
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Actor
-
-PREFECT_ANSWERS_WITHIN = 30.0
-"""Timeout in seconds."""
 
 
 class InProcessTransport(httpx.AsyncBaseTransport):
@@ -150,6 +148,6 @@ def to_prefect(settings: Settings, address: httpx.URL) -> httpx.AsyncClient:
         httpx.AsyncClient,
         base_url=url,
         auth=(user, password),
-        timeout=PREFECT_ANSWERS_WITHIN,
+        timeout=read_timeout(),
         trust_env=trusts_environment(url),
     )

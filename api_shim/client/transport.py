@@ -4,8 +4,8 @@
 * No error message contains a token, or a URL that may contain a password.
 * Refusals and failed connections raise the errors of ``approval_gate.errors``, with a sentence; sentences by field are
   in ``detail``.
-* The environment variables are ``SIGNOFF_URL`` and ``SIGNOFF_TOKEN`` or ``SIGNOFF_TOKEN_FILE``, and for Prefect
-  ``PREFECT_API_URL`` and ``PREFECT_API_AUTH_STRING``.
+* The environment variables are ``SIGNOFF_URL``, ``SIGNOFF_TOKEN`` or ``SIGNOFF_TOKEN_FILE``, and ``SIGNOFF_TIMEOUT``;
+  for Prefect ``PREFECT_API_URL`` and ``PREFECT_API_AUTH_STRING``.
 
 Contract 2.
 """
@@ -41,7 +41,7 @@ C = TypeVar("C")
 
 HERE = "http://127.0.0.1:4200"
 TIMEOUT = 30.0
-"""Timeout of a request, in seconds."""
+"""Timeout of a request, in seconds, unless ``SIGNOFF_TIMEOUT`` says another."""
 
 
 NO_ADDRESS = f"The URL of the server is invalid; it looks like {HERE}."
@@ -119,12 +119,15 @@ def options(address: httpx.URL, token: str | None) -> dict[str, Any]:
     Args:
         address: the URL of the server.
         token: the user's key; None where the user is known without it.
+
+    Raises:
+        Invalid: the timeout of the environment cannot be read.
     """
     signed = {} if token is None else {"Authorization": f"Token {token}"}
     return {
         "base_url": address,
         "headers": {**signed, "Accept": "application/json"},
-        "timeout": TIMEOUT,
+        "timeout": read_timeout(),
         "trust_env": trusts_environment(address),
     }
 
@@ -193,7 +196,29 @@ KEY = re.compile(r"[!-~]+")
 NO_TOKEN = "The token is empty or has invalid characters."  # noqa: S105 - a sentence, not a secret
 
 
-class Environment(BaseSettings):
+class Patience(BaseSettings):
+    """How long the client waits, read from the environment.
+
+    Args:
+        timeout: how many seconds a server may take to answer, or to be reached.
+    """
+
+    model_config = OURS
+
+    timeout: float = Field(default=TIMEOUT, ge=1, le=3600)
+
+
+def read_timeout() -> float:
+    """Return how many seconds a server may take to answer.
+
+    Raises:
+        Invalid: it cannot be read.
+    """
+    with readable_settings():
+        return Patience().timeout
+
+
+class Environment(Patience):
     """The settings of the client, read from the environment.
 
     Args:
@@ -201,8 +226,6 @@ class Environment(BaseSettings):
         token: the user's key; not validated here, so that no error repeats it.
         token_file: a file that has it.
     """
-
-    model_config = OURS
 
     from_files = model_validator(mode="before")(told_in_files)
     url: str = HERE

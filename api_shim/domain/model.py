@@ -415,12 +415,14 @@ class RunningServer:
         place: the machine and the home folder; empty where the database can have one server only.
         process: the number of its process on that machine.
         seen: when it last told that it is there.
+        followed: when it last told that it makes Prefect follow; None for one that does not.
     """
 
     id: UUID
     place: str
     process: int
     seen: datetime
+    followed: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -87,7 +87,7 @@ from api_shim.reconcile.missed import (
 )
 from api_shim.reconcile.recovery import LONGEST_PAUSE, is_lost, pause_after, wanted_since
 from api_shim.reconcile.wake_queue import Kind
-from api_shim.settings import CATCH_UP_LIMIT
+from api_shim.settings import LIMITS
 from api_shim.store import HeldElsewhere, Store, Transaction
 from approval_gate.admission import OUTDATED, SUPERSEDED, Misfire
 
@@ -116,7 +116,7 @@ class Reconciler:
         store: Store,
         engine: Orchestrator,
         clock: Callable[[], datetime],
-        catch_up_limit: int = CATCH_UP_LIMIT,
+        catch_up_limit: int = LIMITS.catch_up_limit,
     ) -> None:
         self._store = store
         self._engine = engine

@@ -55,7 +55,7 @@ from api_shim.reconcile.firings import (
 from api_shim.services.approval_state import return_stale, return_to_queue
 from api_shim.services.authentication import actor_of
 from api_shim.services.authorization import AuthzContext, approver_of
-from api_shim.settings import CATCH_UP_LIMIT
+from api_shim.settings import LIMITS
 from api_shim.store import Store, Transaction
 from approval_gate import admission, ownership
 from approval_gate.admission import Answer, Facts, Finish, Firing, Go, Hold, Misfire, Overlap, Refuse, RunsAs, Wait
@@ -100,7 +100,7 @@ class Admissions:
         most_waiting: how many runs of one Job may wait for their turn.
     """
 
-    def __init__(self, store: Store, most_waiting: int = CATCH_UP_LIMIT) -> None:
+    def __init__(self, store: Store, most_waiting: int = LIMITS.catch_up_limit) -> None:
         self._store = store
         self._most_waiting = most_waiting
 
@@ -478,7 +478,7 @@ def facts(
     request: Requested | None,
     attempt: Attempt,
     now: datetime,
-    most_waiting: int = CATCH_UP_LIMIT,
+    most_waiting: int = LIMITS.catch_up_limit,
 ) -> Facts:
     result = request.result if request else None
     others = _others(tx, request, now) if request else NO_OTHERS

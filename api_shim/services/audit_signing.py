@@ -29,7 +29,7 @@ def open_store(settings: Settings, now: datetime) -> Store:
     Raises:
         Unavailable: the database or the key cannot be used.
     """
-    store = Store(settings.store_url)
+    store = Store(settings.store_url, timeout=settings.store_timeout)
     try:
         _upgrade(settings, store)
         unsigned = _is_unsigned(store) and not settings.audit_head_file.exists()
@@ -104,7 +104,7 @@ def accept(settings: Settings, who: Author, now: datetime) -> str:
         Conflict: nothing is wrong with its end, or there is none.
         Unavailable: the database or the key cannot be used.
     """
-    store = Store(settings.store_url)
+    store = Store(settings.store_url, timeout=settings.store_timeout)
     try:
         _upgrade(settings, store)
         seal = store.seal = Seal(AuditKey(settings.audit_key(make=True)), settings.audit_head_file)

@@ -4,6 +4,8 @@
 * Whoever asks again within two seconds is answered the same, so that nobody keeps a server busy by asking.
 * Whether Prefect answers is known from the regular look at it (``reconcile.served_queues``).
 * The store is there when it can be written. A try that takes too long is left to its end, and no other begun before.
+* Whether services are there a server that has none of its own knows from what they tell (``services.running_servers``).
+  It is ready without them all the same: what is requested is kept, and without any server nothing would be.
 * Where the loop is not run, or nothing is kept on a disk, there is nothing to check of it.
 """
 
@@ -15,6 +17,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from api_shim.reconcile.served_queues import ServedQueues
+from api_shim.services.running_servers import Following
 from api_shim.store import Store, Transaction
 
 logger = logging.getLogger("signoff")
@@ -25,12 +28,17 @@ STORE_ANSWERS_WITHIN = 5.0
 """Seconds."""
 STUCK_AFTER = timedelta(minutes=2)
 """How long a tick of the loop may take; one that compares thousands of deployments with a busy Prefect takes long."""
+SERVICES = "services"
+"""The check without which a server is ready all the same."""
 ENOUGH_DISK = 100 * 1024**2
 """Bytes."""
 
 
 class Readiness:
     """Checks what this server needs.
+
+    Attributes:
+        following: looks whether services are there, where the loop is not run.
 
     Args:
         store: what is true.
@@ -53,6 +61,7 @@ class Readiness:
         self._ticked = ticked
         self._free_disk = free_disk
         self._clock = clock
+        self.following = Following(store, clock)
         self._turn = asyncio.Lock()
         self._checked: tuple[datetime, Mapping[str, str]] | None = None
         self._trying: asyncio.Future[None] | None = None
@@ -60,6 +69,10 @@ class Readiness:
     def prefect_away_since(self) -> datetime | None:
         """Return since when Prefect has not answered; None if it does."""
         return self._served.away_since()
+
+    def services_away_since(self) -> datetime | None:
+        """Return since when no services have been there; None if there are some, in this process or elsewhere."""
+        return self.following.away_since() if self._ticked() is None else None
 
     async def checks(self) -> Mapping[str, str]:
         """Return what is wrong, by check; an empty sentence where nothing is."""
@@ -77,6 +90,8 @@ class Readiness:
             found["loop"] = "The loop does not go on." if now - ticked >= STUCK_AFTER else ""
         if self._free_disk is not None:
             found["disk"] = self._check_disk(self._free_disk)
+        if (since := self.services_away_since()) is not None:
+            found[SERVICES] = f"No services have been heard of since {since:%H:%M:%S} UTC."
         return found
 
     async def _check_store(self) -> str:

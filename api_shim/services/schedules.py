@@ -4,6 +4,7 @@
   queue, the data, and last whether anybody would run it.
 * A Job with sensitive variables runs immediately or not at all; one that also needs approval cannot run.
 * A Job that needs approval gets a scheduled job that waits, also for ``immediately``; a dry run needs none.
+* Of one person only so many requests wait at the same time, whoever they are.
 * A schedule is durable before it is answered, and follows in Prefect. Who asked for it is its first owner.
 * What is deleted leaves a note of what it may have left in Prefect, in the same transaction.
 
@@ -39,9 +40,10 @@ from api_shim.services.authorization import check_still_active, get_authorized, 
 from api_shim.services.jobs import JobCode
 from api_shim.services.request_keys import keep, request_key, requested_before
 from api_shim.services.runs import Runs
+from api_shim.settings import LIMITS, Limits
 from api_shim.store import Duplicate, Store, Transaction
 from approval_gate import policy
-from approval_gate.errors import GateError, Invalid, Outdated
+from approval_gate.errors import Conflict, GateError, Invalid, Outdated
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 
@@ -50,6 +52,11 @@ SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
 SENSITIVE_AND_APPROVAL = (
     "Unable to run or schedule job: This job is flagged as possibly having sensitive variables but is also flagged "
     "as requiring approval. One of these two flags must be removed before this job can be scheduled or run."
+)
+
+TOO_MANY_WAIT = (
+    "{waiting} of your requests wait for approval, and no more may: have some of them decided, or delete those that "
+    "you do not need."
 )
 
 
@@ -91,6 +98,7 @@ class Schedules:
         code: the Jobs' code, which knows their variables.
         clock: tells the time, aware.
         zone: IANA name of the server's time zone.
+        limits: how many requests of one person may wait for their approval at the same time.
     """
 
     def __init__(
@@ -102,6 +110,7 @@ class Schedules:
         code: JobCode,
         clock: Callable[[], datetime],
         zone: str,
+        limits: Limits = LIMITS,
     ) -> None:
         self._store = store
         self._runs = runs
@@ -109,6 +118,7 @@ class Schedules:
         self._code = code
         self._clock = clock
         self.zone = zone
+        self._limits = limits
 
     def parts(self, job: Job, request: RunRequest, now: datetime) -> tuple[Callable[[], Any], ...]:
         """Return what reads the parts of a request: its schedule, its queue and its data; ``Invalid`` for a fault."""
@@ -144,7 +154,7 @@ class Schedules:
             NotFound: there is no such Job, or none that they may know of.
             NotRunnable: its code is not installed, or only events start it.
             Invalid: a fault in the schedule, the queue or the data, in the contract's shape.
-            Conflict: the key was used for another request.
+            Conflict: the key was used for another request, or too many of theirs wait for their approval.
             Unavailable: no worker serves the queue.
         """
         with counting_refused_requests():
@@ -217,7 +227,7 @@ class Schedules:
             due_from=now,
             approval_off=None if plan.waits else unasked(plan.job, plan.inputs),
         )
-        await self._store.write(partial(_add, actor, scheduled, asked, now))
+        await self._store.write(partial(_add, actor, scheduled, asked, now, self._limits.waiting_requests))
         self._wake(Kind.SCHEDULED_JOB, scheduled.id, scheduled.start_time)
         return scheduled
 
@@ -279,18 +289,29 @@ def _read_when(job: Job, raw: object, now: datetime, zone: str) -> Schedule:
     return read_schedule(schedule, now, zone)
 
 
-def _add(actor: Actor, scheduled: ScheduledJob, asked: RequestKey | None, now: datetime, tx: Transaction) -> None:
+def _add(
+    actor: Actor, scheduled: ScheduledJob, asked: RequestKey | None, now: datetime, waiting_limit: int, tx: Transaction
+) -> None:
     # Its mark as it is now: whoever changes that afterwards finds what is added here.
     job = tx.get(Job, id=scheduled.job_id, lock=True)
     check_still_active(tx, actor)
     if job is not None and (refusal := why_only_now(job)):
         raise Invalid({"schedule": {"interval": [refusal]}})
+    if scheduled.awaits_decision:
+        _check_few_wait(tx, actor, waiting_limit)
     if asked is not None:
         keep(tx, replace(asked, scheduled_job_id=scheduled.id))
     tx.add(scheduled)
     tx.add(Participant(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
     if scheduled.awaits_decision:
         tx.record(scheduled_job_event(scheduled, EventType.REQUESTED, now, actor))
+
+
+def _check_few_wait(tx: Transaction, actor: Actor, limit: int) -> None:
+    """Check that another request of somebody may wait, whose account this transaction has locked."""
+    waiting = tx.count_waiting(actor.id)
+    if waiting >= limit:
+        raise Conflict(TOO_MANY_WAIT.format(waiting=waiting))
 
 
 def _delete(actor: Actor, scheduled_id: UUID, seen: str | None, now: datetime, tx: Transaction) -> PendingCleanup:

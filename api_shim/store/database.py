@@ -8,6 +8,7 @@
 * A transaction that writes begins as a writer, so two of them never deadlock half-way. On SQLite, which has one
   writer, those of a process wait for their turn without a connection: SQLite itself would have each of them look again
   ever more rarely, and their connections would be missing to those who read.
+* A statement that takes too long, or waits too long for somebody else's, is given up; so is a database that is silent.
 * What a database refuses is translated here by its code; what is left is a fault of ours and stays as it is.
 * No value that is stored enters a message, and so a log; nor does a password of the database.
 """
@@ -18,6 +19,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -29,10 +31,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
 
 from api_shim.domain.query import found_in
+from api_shim.settings import STORE_TIMEOUT
 from api_shim.store import schema
 from api_shim.store.locks import ServerLocks
 from api_shim.store.notices import Notices
-from api_shim.store.postgresql import UNREACHABLE, is_postgresql
+from api_shim.store.postgresql import UNREACHABLE, is_postgresql, patience
 from api_shim.store.seal import Seal
 from api_shim.store.sealed_inputs import NO_KEY, InputsKey
 from api_shim.store.sql_filters import FOUND
@@ -43,8 +46,6 @@ T = TypeVar("T")
 
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 SQLITE_REWRITES = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
-SQLITE_WAITS = 30.0
-"""Seconds that one writer waits for another."""
 OWNER_FILE = 0o600
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 """The databases, by the names that people give them, with the driver that we use."""
@@ -69,6 +70,7 @@ class Store:
     Args:
         url: where it is, as SQLAlchemy writes it: ``sqlite:///…`` or ``postgresql://…``.
         make: make the file of an SQLite database that is not there.
+        timeout: how many seconds a statement may take on PostgreSQL, and one writer wait for another.
 
     Attributes:
         seal: what proves the audit from outside the database. Without it only an audit that has never been signed can
@@ -84,11 +86,12 @@ class Store:
         Unavailable: there can be no store; the sentence has no password.
     """
 
-    def __init__(self, url: str, *, make: bool = True) -> None:
+    def __init__(self, url: str, *, make: bool = True, timeout: float = STORE_TIMEOUT) -> None:
         self.seal: Seal | None = None
         self.inputs_key: InputsKey | None = None
-        self._engine = _open(url, make=make)
+        self._engine = _open(url, make=make, timeout=timeout)
         self._file = _Opened.of(self._engine.url)
+        self._timeout = timeout
         self._write_turn = Lock() if self._file is not None else None
         self.locks = ServerLocks(self._engine)
         self.notices = Notices(self._engine) if is_postgresql(self._engine) else None
@@ -133,7 +136,7 @@ class Store:
         if not write or self._write_turn is None:
             yield
             return
-        if not self._write_turn.acquire(timeout=SQLITE_WAITS):
+        if not self._write_turn.acquire(timeout=self._timeout):
             raise Unavailable(UNREACHABLE)
         try:
             yield
@@ -313,14 +316,14 @@ def _first_line(error: DBAPIError) -> str:
     return next(iter(str(error.orig).strip().splitlines()), type(error.orig).__name__).rstrip(".")
 
 
-def _open(url: str, *, make: bool) -> Engine:
+def _open(url: str, *, make: bool, timeout: float) -> Engine:
     address = _read(url)
     if address.drivername != "sqlite":
-        engine = _create(address, pool_pre_ping=True)
-        event.listen(engine, "connect", _prepare_postgresql)
+        engine = _create(address, pool_pre_ping=True, pool_timeout=timeout, connect_args=patience(address))
+        event.listen(engine, "connect", partial(_prepare_postgresql, timeout))
         return engine
     _find_file(address, make=make)
-    engine = _create(address, connect_args={"timeout": SQLITE_WAITS})
+    engine = _create(address, connect_args={"timeout": timeout})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -381,9 +384,10 @@ def _find_file(address: URL, *, make: bool) -> None:
         raise Unavailable(f"The store {address.database} cannot be used: {error.strerror}.") from error
 
 
-def _prepare_postgresql(connection: Any, _record: Any) -> None:
+def _prepare_postgresql(timeout: float, connection: Any, _record: Any) -> None:
     # In other zones the last moments of the calendar cannot be read.
     connection.execute("SET TIME ZONE 'UTC'")
+    connection.execute("SELECT set_config('statement_timeout', %s, false)", [f"{round(timeout * 1000)}ms"])
     connection.commit()
 
 

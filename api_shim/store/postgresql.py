@@ -1,6 +1,7 @@
-"""Connections to PostgreSQL beside the pool: for what lasts longer than a transaction, locks and notices.
+"""Connections to PostgreSQL: how soon one is given up, and those beside the pool, for locks and notices.
 
-* Such a connection stays open; that the other end has gone without a word is noticed within half a minute, by either.
+* That the other end has gone without a word is noticed within half a minute, whatever a connection is used for.
+* A connection for locks or notices stays open, and its statements may take as long as they do.
 * Locks and notices belong to a session. A proxy that gives each transaction another one, as PgBouncer does in its
   transaction mode, cannot carry them.
 """
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 
 from approval_gate.errors import Unavailable
 
@@ -31,10 +32,20 @@ def is_postgresql(engine: Engine) -> bool:
     return engine.dialect.name == "postgresql"
 
 
+def patience(address: URL) -> dict[str, Any]:
+    """Return the parameters by which a connection is given up, but for those that its address has itself."""
+    silent = KEEPALIVE["idle"] + KEEPALIVE["interval"] * KEEPALIVE["count"]
+    ours = {
+        **{f"keepalives_{name}": value for name, value in KEEPALIVE.items()},
+        "tcp_user_timeout": silent * 1000,
+        "connect_timeout": CONNECTS_WITHIN,
+    }
+    return {name: value for name, value in ours.items() if name not in address.query}
+
+
 def _parameters(engine: Engine) -> dict[str, Any]:
     _, told = engine.dialect.create_connect_args(engine.url)
-    ours = {f"keepalives_{name}": value for name, value in KEEPALIVE.items()}
-    return {**ours, "connect_timeout": CONNECTS_WITHIN, **told, "autocommit": True}
+    return {**told, **patience(engine.url), "autocommit": True}
 
 
 @contextmanager

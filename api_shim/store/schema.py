@@ -113,6 +113,8 @@ def downgrade(connection: Connection, to: str, tell: Callable[[str], None]) -> N
 
 def _run(go: Callable[[Config, str], None], connection: Connection, to: str, tell: Callable[[str], None]) -> None:
     if connection.dialect.name == "postgresql":
+        # A large table may take long, and another server that does the same already.
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": Duty.MIGRATE})
     check_known(connection)
     config = _config()

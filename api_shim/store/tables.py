@@ -362,6 +362,7 @@ running_servers = Table(
     Column("place", Text, nullable=False),
     Column("process", Integer, nullable=False),
     time("seen"),
+    time("followed", nullable=True),
 )
 
 held_jobs = Table(

@@ -640,6 +640,12 @@ class Transaction:
         count, oldest = self._connection.execute(waiting.where(_PENDING, scheduled_jobs.c.enabled)).one()
         return count, oldest
 
+    def count_waiting(self, requester_id: UUID) -> int:
+        """Return how many requests of a user wait for a decision."""
+        theirs = scheduled_jobs.c.requester_id == requester_id
+        query = select(func.count()).select_from(scheduled_jobs)
+        return self._count(query.where(_PENDING, scheduled_jobs.c.enabled, theirs))
+
     def in_progress(self) -> Mapping[Status, int]:
         """Return how many job results are not final, by their status."""
         status = job_results.c.status

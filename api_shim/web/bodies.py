@@ -19,9 +19,9 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.types import Message, Receive
 
+from api_shim.settings import LIMITS, Limits
 from approval_gate.errors import GateError, Invalid, TooLarge
 
-MAX_BODY = 5_000_000
 DEEPEST = 200
 """Maximum nesting depth of a body; far below Python's recursion limit."""
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
@@ -38,10 +38,10 @@ async def read_body(request: Request) -> Any:
 
     Raises:
         Invalid: the body cannot be decoded.
-        TooLarge: the body is larger than 5 MB.
+        TooLarge: the body is larger than it may be here.
         UnsupportedMediaType: the body is neither JSON nor a form.
     """
-    content = await _received(request)
+    content = await _received(request, limits_of(request).body_bytes)
     if is_form(request):
         return await _form(request, content)
     if not content:
@@ -50,6 +50,12 @@ async def read_body(request: Request) -> Any:
     if kind not in {"application/json", ""}:
         raise UnsupportedMediaType(f'Unsupported media type "{kind[:100]}" in request.')
     return parse_json(content)
+
+
+def limits_of(request: Request) -> Limits:
+    """Return how much a request may ask of this server, as the gateway has it."""
+    limits: Limits = getattr(request.state, "limits", LIMITS)
+    return limits
 
 
 async def receive_whole(receive: Receive, largest: int | None = None) -> bytes | None:
@@ -93,7 +99,7 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _received(request: Request, largest: int = MAX_BODY) -> bytes:
+async def _received(request: Request, largest: int) -> bytes:
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
@@ -102,25 +108,25 @@ async def _received(request: Request, largest: int = MAX_BODY) -> bytes:
     return bytes(content)
 
 
-async def read_form(request: Request, largest: int = MAX_BODY) -> FormData:
+async def read_form(request: Request, largest: int | None = None) -> FormData:
     """Return the fields of a form; none if the body is not a form.
 
     Args:
         request: the request.
-        largest: the maximum size of the body, in bytes.
+        largest: the maximum size of the body, in bytes; None for that of every request.
 
     Raises:
         Invalid: the form cannot be decoded, or contains a file.
         TooLarge: the body is larger than the maximum.
     """
-    return await _parsed(request, await _received(request, largest))
+    return await _parsed(request, await _received(request, largest or limits_of(request).body_bytes))
 
 
 async def _parsed(request: Request, content: bytes) -> FormData:
     request._body = content  # the form parser reads the body again, after its size has been checked
     request._stream_consumed = False
     try:
-        return await request.form(max_files=0, max_fields=1000, max_part_size=MAX_BODY)
+        return await request.form(max_files=0, max_fields=1000, max_part_size=len(content))
     except (MultiPartException, HTTPException, ValueError) as error:
         raise Invalid({"detail": "Multipart form parse error - the form cannot be read."}) from error
 

@@ -22,6 +22,8 @@
 * What depends on who asks is marked so (``web.private_answers``); the documentation and Prefect's pages do not.
 * Prefect's pages cannot load anything from other origins, and cannot be framed.
 * Websockets authenticate with their first message, and follow the same rules (``prefect_sockets.py``).
+* Requests are counted by account and by address (``services.request_rates``); the pages count theirs themselves, and
+  probes and websockets are not counted.
 * Credentials that are not valid, and writes to Prefect that are refused, are recorded in the audit.
 """
 
@@ -44,6 +46,7 @@ from api_shim.services.authentication import NO_CREDENTIALS, Credentials, Unauth
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.prefect_views import PrefectViews
 from api_shim.services.refusals import Refusals
+from api_shim.services.request_rates import RequestRates
 from api_shim.services.run_credentials import RunCaller, RunCredentials
 from api_shim.services.sessions import Sessions
 from api_shim.services.token_access import TokenAccess
@@ -55,7 +58,7 @@ from api_shim.web.credentials import (
     read_credentials,
     session_key,
 )
-from api_shim.web.errors import headers_of
+from api_shim.web.errors import headers_of, status_of
 from api_shim.web.origins import Origins, at_origin, redirecting_within
 from api_shim.web.prefect_bounds import MAY_NOT_WRITE, BoundedReads, may_write
 from api_shim.web.prefect_claims import Claims
@@ -68,7 +71,7 @@ from api_shim.web.prefect_worker_calls import WorkerCalls
 from api_shim.web.private_answers import private
 from api_shim.web.rewriting import uncompressed
 from approval_gate import policy
-from approval_gate.errors import GateError, Unavailable
+from approval_gate.errors import GateError, TooManyAttempts, Unavailable
 from approval_gate.model import Action, Actor, ObjectType
 
 OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?|/signoff/metrics/?", re.DOTALL)
@@ -105,6 +108,7 @@ class Gateway:
         requests: knows which of Prefect's runs and deployments are ours.
         internal: ``user:password`` of Prefect's internal account.
         refusals: records what is refused.
+        rates: counts requests.
         origins: says of which origin links are made.
         clock: returns the current time, timezone-aware.
     """
@@ -122,6 +126,7 @@ class Gateway:
         requests: PrefectUI,
         internal: str,
         refusals: Refusals,
+        rates: RequestRates,
         origins: Origins,
         clock: Callable[[], datetime],
     ) -> None:
@@ -134,17 +139,21 @@ class Gateway:
         self._requests = requests
         self._internal = internal
         self._refusals = refusals
+        self._rates = rates
         self._origins = origins
         self._reader = PrefectReader(prefect, PrefectViews(store), internal)
         self._claims = Claims(prefect, internal, runs, refusals)
         self._job_variables = JobVariables(prefect, internal, requests, refusals)
         self._run_calls = RunCalls(prefect, internal, refusals)
         self._worker_calls = WorkerCalls(prefect, internal, refusals, runs, self._claims)
-        self._sockets = PrefectSockets(
-            prefect=prefect,
+        self._sockets = self._made_sockets(clock)
+
+    def _made_sockets(self, clock: Callable[[], datetime]) -> PrefectSockets:
+        return PrefectSockets(
+            prefect=self._prefect,
             reader=self._reader,
             own_calls=self._own_calls,
-            internal=internal,
+            internal=self._internal,
             sign_in=self._who,
             ask_again=self._again,
             clock=clock,
@@ -162,6 +171,7 @@ class Gateway:
         elif OURS.fullmatch(scope["path"]):
             await self._ours(scope, receive, send)
         elif PAGES.fullmatch(scope["path"]):
+            scope = with_state(scope, limits=self._rates.limits)
             await self._pages({**scope, "path": scope["path"].rstrip("/")}, receive, send)
         else:
             await self._prefects(scope, receive, send)
@@ -200,13 +210,22 @@ class Gateway:
             caller = await self._caller(scope)
         except GateError as error:
             caller = error
+        try:
+            self._count(caller, scope, writes=scope["method"] not in READING_METHODS)
+        except TooManyAttempts as error:
+            caller = error
         send = send if PUBLIC.fullmatch(scope["path"]) else private(send)
         await self._to_shim(caller, scope, receive, send)
+
+    def _count(self, caller: Caller, scope: Scope, *, writes: bool) -> None:
+        known = None if isinstance(caller, GateError) else caller
+        self._rates.count(known, address_of(scope), writes=writes)
 
     async def _to_shim(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
             # Answered like GET, without the body.
             scope, send = {**scope, "method": "GET"}, _without_body(send)
+        scope = with_state(scope, limits=self._rates.limits)
         await self._shim(as_called(scope, caller, self._origins.of(scope)), receive, send)
 
     async def _prefects(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -216,16 +235,31 @@ class Gateway:
             return
         send = private(send)
         try:
-            actor = await self._visitor(scope)
+            actor = await self._counted_visitor(scope)
             gated = isinstance(actor, Actor) and await self._is_gated(actor, scope["method"], path)
         except Unauthenticated as error:
             await JSONResponse({"detail": str(error)}, 401)(scope, receive, send)
-        except Unavailable as error:
-            await JSONResponse({"detail": str(error)}, 503, headers_of(error))(scope, receive, send)
+        except (Unavailable, TooManyAttempts) as error:
+            await refuse(error)(scope, receive, send)
         else:
             await self._pass(actor, scope, receive, send, gated=gated)
 
+    async def _counted_visitor(self, scope: Scope) -> Actor | RunCaller:
+        writes = needs_write(scope["method"], scope["path"])
+        try:
+            visitor = await self._visitor(scope)
+        except Unauthenticated as error:
+            self._count(error, scope, writes=writes)
+            raise
+        self._count(visitor, scope, writes=writes)
+        return visitor
+
     async def _prefects_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._rates.count_address(address_of(scope), writes=False)
+        except TooManyAttempts as error:
+            await refuse(error)(scope, receive, send)
+            return
         origin = self._origins.of(scope)
         scope, send = at_origin(_as_nobody(scope), origin), redirecting_within(_at_home(send), origin)
         if scope["path"] == UI_SETTINGS:
@@ -304,8 +338,17 @@ def as_called(scope: Scope, caller: Caller, origin: str) -> Scope:
     """
     # The path stays percent-encoded: a name in it may contain a slash.
     path = scope["raw_path"].rstrip(b"/")
-    state = {**scope.get("state", {}), "caller": caller, "origin": origin}
-    return {**scope, "state": state, "path": path.decode("latin-1"), "raw_path": path}
+    return {**with_state(scope, caller=caller, origin=origin), "path": path.decode("latin-1"), "raw_path": path}
+
+
+def with_state(scope: Scope, **state: object) -> Scope:
+    """Return an ASGI scope whose request has these attributes in its state besides."""
+    return {**scope, "state": {**scope.get("state", {}), **state}}
+
+
+def refuse(error: GateError) -> JSONResponse:
+    """Return the answer to an error on Prefect's paths."""
+    return JSONResponse({"detail": str(error)}, status_of(error), headers_of(error))
 
 
 def _without_body(send: Send) -> Send:

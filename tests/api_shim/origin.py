@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api_shim.app import build, create_app
 from api_shim.domain.accounts import User
 from api_shim.domain.model import Job
+from api_shim.settings import LIMITS, Limits
 from api_shim.store import Store
 from api_shim.web.gateway import Gateway
 from api_shim.web.origins import Origins
@@ -33,9 +34,12 @@ class Origin:
         store: an empty one.
         clock: tells the time, aware.
         follows: whether Prefect follows what is answered.
+        limits: how much may be asked of it.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], datetime], *, follows: bool = True) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], datetime], *, follows: bool = True, limits: Limits = LIMITS
+    ) -> None:
         self.follows = follows
         self.store = store
         self.engine = FakeEngine(clock=clock)
@@ -43,7 +47,9 @@ class Origin:
         self.passed: list[Scope] = []
         self.redirects = False
         self.waited: list[float] = []
-        application = build(store, self.engine, clock=clock, zone="UTC", sleep=self._sleep)
+        application = build(store, self.engine, clock=clock, zone="UTC", sleep=self._sleep, limits=limits)
+        self.rates = application.rates
+        self.readiness = application.services.readiness
         self.tokens = application.tokens
         self.loop = application.loop
         self.catalogue = application.services.catalogue
@@ -64,6 +70,7 @@ class Origin:
             requests=application.services.prefect_ui,
             internal=INTERNAL,
             refusals=application.services.refusals,
+            rates=self.rates,
             origins=Origins("", ADDRESS),
             clock=clock,
         )

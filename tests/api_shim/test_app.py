@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from api_shim.app import ALL, Application, Part, build, create_app, create_operation
-from api_shim.domain.model import Job
+from api_shim.domain.model import Job, RunningServer
 from api_shim.prefect_api.prefect_server import running
 from api_shim.reconcile.wake_queue import AT_ONCE
+from api_shim.services.running_servers import ThisServer
 from api_shim.store import Store
 from approval_gate.errors import Unavailable
 from flows.registry import discover
 from tests.conftest import Clock
+from tests.factories import NOW
 from tests.fakes import FakeEngine
 
 
@@ -77,7 +81,7 @@ def test_jobs_are_recorded_then_prefect_starts_then_the_door_opens(
 @pytest.mark.parametrize(
     ("parts", "repeats"),
     [
-        pytest.param(Part.WEB, {"catalogue"}, id="a server follows nothing"),
+        pytest.param(Part.WEB, {"catalogue", "following"}, id="a server follows nothing"),
         pytest.param(Part.SERVICES, {"queue", "loop", "run_credentials"}, id="services have no Jobs"),
         pytest.param(ALL, {"catalogue", "queue", "loop", "run_credentials"}, id="one does it all"),
     ],
@@ -88,6 +92,7 @@ def test_each_part_repeats_what_is_its_own(
     made = build(sqlite_store, engine, clock=clock, zone="UTC", parts=parts)
     names = {id(getattr(made, name)): name for name in ("others", "served", "tokens", "queue", "loop")}
     names |= {id(getattr(made.services, name)): name for name in ("refusals", "run_credentials", "catalogue")}
+    names[id(made.services.readiness.following)] = "following"
     assert sorted(names[id(loop)] for loop in made.loops) == sorted(
         {"others", "served", "tokens", "refusals"} | repeats
     )
@@ -108,6 +113,20 @@ def test_services_tell_how_they_are_and_of_their_loop(sqlite_store: Store, engin
     answer = asyncio.run(asked())
     assert answer.status_code == 200
     assert answer.json()["checks"]["loop"] == {"ok": True, "detail": ""}
+
+
+@pytest.mark.each_database
+def test_services_tell_servers_of_their_database_that_they_are_there(
+    store: Store, engine: FakeEngine, clock: Clock
+) -> None:
+    me = ThisServer(id=uuid4(), place="there", process=1, silent_after=timedelta(minutes=15))
+    made = build(store, engine, clock=clock, zone="UTC", parts=Part.SERVICES, server=me)
+    for _ in range(3):
+        asyncio.run(made.loop.tick())
+        clock.forward(seconds=5)
+    with store.transaction(write=False) as tx:
+        told = [each.followed for each in tx.all(RunningServer)]
+    assert told == ([NOW + timedelta(seconds=10)] if store.notices else []), "every ten seconds"
 
 
 def test_a_server_leaves_it_to_others_to_let_prefect_follow(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from api_shim.settings import Settings, private_files, read_settings
-from approval_gate.errors import Unavailable
+from api_shim.settings import LIMITS, Settings, private_files, read_settings
+from approval_gate.errors import Invalid, Unavailable
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,16 @@ def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings.store_url == "postgresql://u:hunter2@db/signoff"
     assert settings.job_modules == ["ours.jobs", "flows.examples"]
     assert "hunter2" not in f"{settings!r} {settings}"
+
+
+def test_limits_are_what_the_environment_says_or_else_generous(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().limits == LIMITS
+    monkeypatch.setenv("SIGNOFF_ACCOUNT_WRITES", "0")
+    monkeypatch.setenv("SIGNOFF_WAITING_REQUESTS", "7")
+    assert Settings().limits == replace(LIMITS, account_writes=0, waiting_requests=7)
+    monkeypatch.setenv("SIGNOFF_PAGE_SIZE", "49")
+    with pytest.raises(Invalid, match="SIGNOFF_PAGE_SIZE: Input should be greater than or equal to 50"):
+        read_settings()
 
 
 def test_what_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,15 +11,16 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
 from api_shim.web.pages import approval_queue, crontab, jobs, results, run, scheduled_job, scheduled_jobs, sign_in
-from api_shim.web.pages.visit import install_errors
+from api_shim.web.pages.visit import counted, install_errors
 from api_shim.web.private_answers import mark_private
 
 ROUTERS = (
@@ -46,17 +47,21 @@ HEADERS = {
 }
 
 
-def create_pages(use: Services, sessions: Sessions, clock: Callable[[], datetime]) -> ASGIApp:
+def create_pages(use: Services, sessions: Sessions, rates: RequestRates, clock: Callable[[], datetime]) -> ASGIApp:
     """Return the ASGI application that serves the pages.
 
     Args:
         use: the use cases.
         sessions: resolves session cookies to users.
+        rates: counts requests.
         clock: returns the current time, timezone-aware.
     """
-    pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    pages = FastAPI(
+        openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, dependencies=[Depends(counted)]
+    )
     pages.state.services = use
     pages.state.sessions = sessions
+    pages.state.rates = rates
     pages.state.clock = clock
     install_errors(pages)
     for router in ROUTERS:

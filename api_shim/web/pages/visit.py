@@ -24,10 +24,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api_shim.domain.accounts import Session
 from api_shim.services.authentication import Unauthenticated
+from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import Sessions, Visitor
 from api_shim.store import Listing
 from api_shim.web.bodies import read_form
-from api_shim.web.credentials import session_cookie
+from api_shim.web.credentials import address_of, session_cookie
 from api_shim.web.deps import Services
 from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages import labels, template_filters
@@ -97,6 +98,7 @@ class Visit:
             "notice": notice,
             "waiting": await self._waiting(),
             "prefect_away": self.use.readiness.prefect_away_since(),
+            "services_away": self.use.readiness.services_away_since(),
             "now": self.request.app.state.clock(),
             **context,
         }
@@ -123,14 +125,32 @@ def render(template: str, status: int = 200, **context: Any) -> Response:
     return HTMLResponse(page.encode("utf-8", "replace"), status)
 
 
+async def counted(request: Request) -> None:
+    """Count a request for a page by its address.
+
+    Raises:
+        TooManyAttempts: there have been too many from there.
+    """
+    rates: RequestRates = request.app.state.rates
+    rates.count_address(address_of(request.scope), writes=writes(request))
+
+
+def writes(request: Request) -> bool:
+    """Say whether a request for a page is to change something."""
+    return request.method == "POST"
+
+
 async def visit(request: Request) -> Visit:
     """Return the visit of a signed-in user.
 
     Raises:
         Unauthenticated: the request has no valid session.
+        TooManyAttempts: the user has made too many requests.
     """
     sessions: Sessions = request.app.state.sessions
     visitor = await sessions.resume(session_cookie(request))
+    rates: RequestRates = request.app.state.rates
+    rates.count_account(visitor.actor, writes=writes(request))
     return Visit(request=request, use=request.app.state.services, sessions=sessions, visitor=visitor)
 
 
@@ -184,7 +204,7 @@ TITLES = {
     403: "Permission denied",
     404: "Not found",
     409: "Not possible any more",
-    429: "Too many attempts",
+    429: "Too many requests",
     503: "Temporarily unavailable",
 }
 

@@ -24,7 +24,7 @@ from api_shim.parsing.seen import HEADER as IF_MATCH
 from api_shim.services.request_keys import HEADER, LONGEST
 from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.web.bodies import FORMS
-from api_shim.web.rest.protocol import DEFAULT_LIMIT, DEFAULT_VERSION, MAX_LIMIT, VERSIONS
+from api_shim.web.rest.protocol import DEFAULT_LIMIT, DEFAULT_VERSION, VERSIONS
 from approval_gate.model import ObjectType
 
 Json = dict[str, Any]
@@ -45,7 +45,10 @@ VERSION: Json = {"type": "string", "enum": list(VERSIONS), "default": DEFAULT_VE
 QUERY: Mapping[str, tuple[Json, str]] = {
     "api_version": (VERSION, "The version of the answer, for clients that cannot set the `Accept` header."),
     "depth": ({**NUMBER, "default": 0}, "0: related objects are references; 1 or more: they are shown in full."),
-    "limit": ({**NUMBER, "default": DEFAULT_LIMIT}, f"The maximum number of results, up to {MAX_LIMIT}."),
+    "limit": (
+        {**NUMBER, "default": DEFAULT_LIMIT},
+        "The maximum number of results, up to 1000 unless the server has another limit; 0 for as many as it allows.",
+    ),
     "offset": ({**NUMBER, "default": 0}, "The number of results to skip."),
     "sort": (TEXT, "Fields to sort by, separated by commas; `-` before a field reverses its order."),
     "q": (TEXT, "A text to search for."),

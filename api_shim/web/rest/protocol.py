@@ -29,6 +29,7 @@ from api_shim.parsing.seen import HEADER, etag_of
 from api_shim.schemas import Accepted, Page, Review, ScheduledJob, Shape
 from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
 from api_shim.store import Listing
+from api_shim.web.bodies import limits_of
 from api_shim.web.errors import NotAcceptable, body_of, headers_of, methods_of, status_of
 from approval_gate import errors
 from approval_gate.model import Actor, ObjectType
@@ -40,7 +41,6 @@ T = TypeVar("T")
 VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "2.0", "2.1", "2.2", "2.3", "2.4")
 DEFAULT_VERSION = VERSIONS[-1]
 DEFAULT_LIMIT = 50
-MAX_LIMIT = 1000
 MAX_DEPTH = 1
 MAX_INDENT = 8
 EVERYWHERE = frozenset({"limit", "offset", "sort", "q", "depth", "format", "api_version", "include", "exclude_m2m"})
@@ -221,7 +221,7 @@ def read_listing(request: Request, kind: ObjectType) -> Listing:
         where=read_conditions(kind, asked),
         search=_search(query.get("q", "")),
         sort=read_sort(kind, query.getlist("sort")),
-        limit=_limit(query.get("limit", "")),
+        limit=_limit(query.get("limit", ""), limits_of(request).page_size),
         offset=read_count(query.get("offset", ""), 0),
     )
 
@@ -249,9 +249,9 @@ def read_depth(request: Request) -> int:
     return min(read_count(request.query_params.get("depth", ""), 0), MAX_DEPTH)
 
 
-def _limit(text: str) -> int:
+def _limit(text: str, largest: int) -> int:
     limit = read_count(text, DEFAULT_LIMIT)
-    return min(limit or MAX_LIMIT, MAX_LIMIT)
+    return min(limit or largest, largest)
 
 
 def as_page(request: Request, listing: Listing, count: int, results: list[T]) -> Page[T]:

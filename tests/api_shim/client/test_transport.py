@@ -11,6 +11,16 @@ from approval_gate import errors
 HERE = "http://127.0.0.1:4200"
 
 
+def test_a_server_may_take_as_long_as_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SIGNOFF_TIMEOUT", raising=False)
+    assert options(read_address(HERE), None)["timeout"] == 30
+    monkeypatch.setenv("SIGNOFF_TIMEOUT", "5")
+    assert options(read_address(HERE), None)["timeout"] == 5
+    monkeypatch.setenv("SIGNOFF_TIMEOUT", "soon")
+    with pytest.raises(errors.Invalid, match=r"^SIGNOFF_TIMEOUT: Input should be a valid number"):
+        options(read_address(HERE), None)
+
+
 @pytest.mark.parametrize(
     "url",
     [

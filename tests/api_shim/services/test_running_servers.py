@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
 from api_shim.domain.model import HeldJob, RunningServer
-from api_shim.services.running_servers import EVER, ThisServer, held_elsewhere, tell
+from api_shim.services.running_servers import EVER, Following, ThisServer, held_elsewhere, tell, tell_following
 from api_shim.store import Store
+from tests.conftest import Clock
 from tests.factories import NOW, make_job
 
 ME = ThisServer(
@@ -64,3 +67,30 @@ def test_what_is_told_again_is_told_once(store: Store) -> None:
             tell(tx, ME, [job.id], NOW + timedelta(minutes=minute))
         [told] = tx.all(RunningServer)
         assert (told.seen, len(tx.all(HeldJob))) == (NOW + timedelta(minutes=2), 1)
+
+
+# Whether anybody makes Prefect follow
+
+
+def test_since_when_nobody_makes_prefect_follow_is_known(sqlite_store: Store, clock: Clock) -> None:
+    following, services = Following(sqlite_store, clock), replace(ME, id=uuid4())
+
+    def looked(*, heard: bool) -> datetime | None:
+        clock.forward(seconds=10)
+        if heard:
+            with sqlite_store.transaction() as tx:
+                tell_following(tx, services, clock.now)
+        asyncio.run(following.look())
+        return following.away_since()
+
+    began = clock.now
+    assert [looked(heard=False) for _ in range(6)] == [None] * 5 + [began], "since this server has looked"
+    assert looked(heard=True) is None
+    since = clock.now
+    assert [looked(heard=False) for _ in range(6)] == [None] * 5 + [since]
+    clock.forward(hours=1)
+    assert looked(heard=False) is None, "nobody could tell"
+    with sqlite_store.transaction() as tx:
+        assert held_elsewhere(tx, ME, clock.now) == set()
+        assert tx.all(RunningServer) == []
+    assert looked(heard=True) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,14 +15,16 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, Participant, PendingCleanup, ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import BOTH_QUEUES, RunRequest
-from api_shim.services.schedules import SENSITIVE, SENSITIVE_AND_APPROVAL, Accepted
+from api_shim.services.schedules import SENSITIVE, SENSITIVE_AND_APPROVAL, Accepted, _add
+from api_shim.settings import Limits
+from api_shim.store import Store
 from approval_gate import constraints
 from approval_gate.admission import NOT_APPROVED, Hold, Refuse
-from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, NotRunnable, Unavailable
+from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Grant, ObjectType
 from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants
-from tests.factories import NOW
+from tests.factories import NOW, make_job, make_scheduled, make_user
 from tests.live import PATIENCE
 
 LATER = {"interval": "future", "name": "once", "start_time": (NOW + HOUR).isoformat()}
@@ -412,6 +415,44 @@ def test_of_those_who_ask_for_one_name_at_once_exactly_one_gets_it(plant: Plant)
     assert sum(isinstance(answer, Accepted) for answer in answers) == 1
     assert sum(isinstance(answer, Invalid) and "already exists" in str(answer) for answer in answers) == 7
     assert list(plant.own()) == [plant.only(ScheduledJob).deployment_id]
+
+
+def test_of_one_person_only_so_many_requests_wait(plants: Plants) -> None:
+    plant = plants.ready(**APPROVAL, supports_dryrun=True)
+    plant.schedules._use_case._limits = Limits(waiting_requests=2)  # type: ignore[attr-defined]  # within what lets Prefect follow
+    assert ask(plant, LATER).scheduled_job
+    assert ask(plant, HOURLY).scheduled_job
+    with pytest.raises(Conflict) as caught:
+        ask(plant)
+    assert str(caught.value) == (
+        "2 of your requests wait for approval, and no more may: have some of them decided, or delete those that you do "
+        "not need."
+    )
+    assert ask(plant, data={**INPUTS, "dryrun": True}).job_result, "it waits for nobody"
+    asyncio.run(plant.schedules.delete(plant.actor, plant.all(ScheduledJob)[0].id))
+    assert ask(plant).scheduled_job, "there is room again"
+
+
+@pytest.mark.each_database
+def test_of_requests_at_once_no_more_wait_than_may(store: Store) -> None:
+    user, jobs = make_user(), [make_job() for _ in range(8)]
+    actor = Actor(id=user.id, username=user.username)
+    with store.transaction() as tx:
+        tx.add(user)
+        for job in jobs:
+            tx.add(job)
+
+    def request(job: Job) -> bool:
+        waits = make_scheduled(job, user, approval=ApprovalState.PENDING)
+        try:
+            with store.transaction() as tx:
+                _add(actor, waits, None, NOW, 2, tx)
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(request, jobs)) == 2
 
 
 def test_runs_that_are_asked_for_at_once_are_as_many_runs(plant: Plant) -> None:

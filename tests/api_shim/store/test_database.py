@@ -19,7 +19,7 @@ from uuid import uuid4
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, inspect, make_url, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from api_shim.domain.accounts import (
@@ -39,6 +39,7 @@ from api_shim.domain.model import NEVER, Job, JobResult, ScheduledJob
 from api_shim.services.user_names import user_called
 from api_shim.store import Duplicate, Store, Transaction, database, place_of
 from api_shim.store.database import FILE_GONE, SQLITE_PRAGMAS
+from api_shim.store.postgresql import patience
 from api_shim.store.schema import MIGRATIONS
 from api_shim.store.tables import jobs, metadata
 from approval_gate.errors import Invalid, Unavailable
@@ -575,15 +576,27 @@ def test_a_value_that_no_column_can_have_is_the_callers_mistake(postgresql_url: 
 
 
 def test_a_database_that_stays_locked_is_unavailable(sqlite_store: Store, tmp_path: Path) -> None:
-    impatient = Store(f"sqlite:///{tmp_path / 'store.db'}")
-    with impatient._engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout=50")
+    impatient = Store(f"sqlite:///{tmp_path / 'store.db'}", timeout=0.05)
     with sqlite_store.transaction() as tx:
         tx.add(make_user())
         with pytest.raises(Unavailable, match="try again") as refused, impatient.transaction():
             pass
     assert isinstance(refused.value.__cause__, OperationalError)
     impatient.close()
+
+
+def test_a_statement_that_takes_too_long_on_postgresql_is_given_up(postgresql_url: str) -> None:
+    with closing(Store(postgresql_url, timeout=0.05)) as store:
+        with pytest.raises(Unavailable, match="try again"), store.transaction() as tx:
+            tx._connection.execute(text("SELECT pg_sleep(60)"))
+        with store.transaction() as tx:
+            tx.add(make_user())
+
+
+def test_a_database_that_is_silent_is_given_up_as_its_address_says_or_else_soon() -> None:
+    told = patience(make_url("postgresql://db/signoff?connect_timeout=3&keepalives_idle=60"))
+    assert told == {"keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+    assert patience(make_url("postgresql://db/signoff"))["connect_timeout"] == 10
 
 
 def test_no_value_enters_a_message(store: Store) -> None:

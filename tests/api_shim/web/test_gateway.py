@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from api_shim.domain.accounts import COOKIE
 from api_shim.domain.model import JobResult
 from api_shim.services.authentication import Credentials, Unauthenticated
+from api_shim.settings import Limits
 from api_shim.store import Store
 from api_shim.store.database import FILE_GONE
 from api_shim.web.credentials import UI_SETTINGS, read_auth_string, read_credentials
@@ -246,6 +248,49 @@ def test_a_server_that_cannot_work_says_so_to_everybody_and_that_it_lives(origin
     }
 
 
+# Limits
+
+
+def test_who_asks_too_often_is_told_when_to_ask_again_wherever_they_ask(sqlite_store: Store, clock: Clock) -> None:
+    origin = Origin(sqlite_store, clock, limits=Limits(account_requests=2, address_requests=4))
+    origin.user("alice")
+    origin.user("bob")
+    session, _ = asyncio.run(origin.sessions.sign_in("alice", origin.keys["alice"], ""))
+    page = {"headers": {"Cookie": f"{COOKIE}={session}"}}
+
+    def told(path: str, who: str | None, **how: Any) -> tuple[int, str | None]:
+        answer = origin.ask("GET", path, who, **how)
+        return answer.status_code, answer.headers.get("Retry-After")
+
+    for path in ("/api/extras/jobs/", "/api/flows/"):
+        assert told(path, "alice")[0] == 200
+    for path in ("/api/extras/jobs/", "/api/flows/"):
+        answer = origin.ask("GET", path, "alice")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
+        assert answer.json() == {"detail": "You have made too many requests. Please try again in 30 seconds."}
+    shown = origin.ask("GET", "/signoff/jobs", None, **page)
+    assert (shown.status_code, shown.headers["Retry-After"]) == (429, "15"), "all have come from one address"
+    assert "Too many requests have come from your address. Please try again in 15 seconds." in shown.text
+    for path in ("/api/extras/jobs/", "/api/flows/", "/"):
+        assert told(path, None) == (429, "15"), "before it is asked who that is"
+    assert told("/signoff/readyz", None)[0] == 200
+    clock.forward(seconds=15)
+    shown = origin.ask("GET", "/signoff/jobs", None, **page)
+    assert (shown.status_code, "You have made too many requests." in shown.text) == (429, True)
+    clock.forward(seconds=15)
+    assert told("/signoff/jobs", None, **page)[0] == 200
+
+
+def test_a_body_and_a_page_are_as_large_as_is_set(sqlite_store: Store, clock: Clock) -> None:
+    origin = Origin(sqlite_store, clock, limits=Limits(body_bytes=20, page_size=1))
+    origin.user()
+    origin.job(name="One")
+    origin.job(name="Two", id=uuid4())
+    assert len(origin.ask("GET", "/api/extras/jobs/?limit=0").json()["results"]) == 1
+    answer = origin.ask("POST", "/api/extras/jobs/One/run/", json={"data": {"name": "x" * 20}})
+    assert (answer.status_code, answer.json()) == (413, {"detail": "The request body is larger than 20 bytes."})
+
+
 def test_what_is_ours_never_reaches_prefect(origin: Origin) -> None:
     for path in ("/api", "/api/extras/nothing/", "/api/users/users/", "/signoff/x"):
         assert origin.ask("GET", path).status_code in {200, 404}
@@ -294,6 +339,7 @@ class Gate(Origin):
             requests=self.known,  # type: ignore[arg-type]  # the same promise, of two questions
             internal=INTERNAL,
             refusals=self.refusals,
+            rates=self.rates,
             origins=Origins("", ADDRESS),
             clock=clock,
         )
