@@ -1,5 +1,6 @@
 """The classes with which authors write Jobs."""
 
+from flows.execution import JobFailed
 from flows.job import Job, JobHookReceiver
 from flows.registry import register_jobs
 from flows.variables import BooleanVar, ChoiceVar, DryRunVar, IntegerVar, JSONVar, MultiChoiceVar, StringVar, TextVar
@@ -11,6 +12,7 @@ __all__ = [
     "IntegerVar",
     "JSONVar",
     "Job",
+    "JobFailed",
     "JobHookReceiver",
     "MultiChoiceVar",
     "StringVar",

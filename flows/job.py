@@ -3,28 +3,38 @@
 * Variables are class attributes. Those in ``Meta.field_order`` come first, then the base classes', then its own.
 * A variable may not have the name of an attribute that every Job has, or a name that Prefect reserves.
 * ``definition()`` refuses a Job that cannot work, with a message for the author, before anyone can request it.
-* ``run()`` has a logger, the user and the job result. Outside a run they are a plain logger, None and None.
+* ``run()`` has a logger, the user, the request and the job result. Outside a run there is a plain logger, and the
+  others are None or empty.
+* A Job knows its ``name``, ``description``, ``grouping`` and ``class_path``, unless it has a variable of that name.
 * ``fail()`` marks the run as failed and continues; it may be called any number of times.
+* What runs call besides ``run()`` is in ``flows.execution``: a Job may define ``before_start()``, ``on_success()``,
+  ``on_failure()`` and ``after_return()``. What is known elsewhere and is not called here is refused.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import logging
-from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
 
+import yaml
 from pydantic import BaseModel, JsonValue
 
 from approval_gate.errors import Invalid
-from flows.definition import JobDefinition, define, path_of, read_meta
+from flows.definition import JobDefinition, define, grouping_of, path_of, read_meta
 from flows.inputs import SENTENCES, read_inputs
 from flows.source import Code, code_of
 from flows.variables import BadJob, DryRunVar, JSONVar, Variable, build_model
 
 SUCCESS, FAILURE = 25, 35
 """Log levels of Jobs, besides Python's: something succeeded; something failed, but the Job continues."""
+
+T = TypeVar("T")
 
 logging.addLevelName(SUCCESS, "SUCCESS")
 logging.addLevelName(FAILURE, "FAILURE")
@@ -33,8 +43,26 @@ logging.addLevelName(FAILURE, "FAILURE")
 class JobLogger(logging.LoggerAdapter["logging.Logger | logging.LoggerAdapter[Any]"]):
     """A logger with the log levels of Jobs, which wraps any other logger.
 
-    ``extra={"grouping": …, "object": …}`` is passed on to the log records.
+    With ``extra={"skip_db_logging": True}`` a line goes to the terminal of the worker only, and
+    ``extra={"grouping": …}`` says under which heading it is shown. Everything in ``extra`` is passed on to the log
+    records.
     """
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log a line; see ``logging``."""
+        extra = dict(kwargs.pop("extra", None) or {})
+        to = self.under(str(extra.get("grouping") or ""))
+        if not to.isEnabledFor(level):
+            return
+        if extra.get("skip_db_logging"):
+            extra["send_to_api"] = False
+        # Not this method is where the line comes from, but who called it.
+        stacklevel = kwargs.pop("stacklevel", 1) + 1
+        to.log(level, msg, *args, extra=extra, stacklevel=stacklevel, **kwargs)
+
+    def under(self, _grouping: str, /) -> logging.Logger | logging.LoggerAdapter[Any]:
+        """Return the logger of what is shown under a heading; empty for that of ``run()``."""
+        return self.logger
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         return msg, kwargs
@@ -60,22 +88,101 @@ class RunUser:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """What a run was called with, as Jobs of other systems know it.
+
+    Args:
+        id: the id of the job result; empty outside a run.
+        args: always empty, for inputs are passed by name.
+        kwargs: the inputs.
+    """
+
+    id: str = ""
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+class RunResult(Mapping[str, Any]):
+    """The job result of a run: a mapping as the API answers it, whose keys are attributes too.
+
+    Args:
+        answer: the answer of the API.
+        user: the user that the run executes as, which is what ``user`` is as an attribute.
+    """
+
+    def __init__(self, answer: Mapping[str, Any], user: RunUser | None = None) -> None:
+        self._answer = answer
+        self._user = user
+
+    @property
+    def user(self) -> RunUser | None:
+        """The user that the run executes as."""
+        return self._user
+
+    def __getitem__(self, key: str) -> Any:
+        return self._answer[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._answer)
+
+    def __len__(self) -> int:
+        return len(self._answer)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            found = vars(self)["_answer"][name]
+        except KeyError:
+            raise AttributeError(f"A job result has no {name!r}.") from None
+        return RunResult(found) if isinstance(found, dict) else found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunContext:
     """What a runner gives to a Job.
 
     Args:
         logger: the logger of the run.
         user: the user it runs as; None if an event started it.
-        job_result: the server's description of this run.
+        job_result: the server's description of this run; None outside a run.
+        inputs: the inputs.
     """
 
     logger: JobLogger
     user: RunUser | None
-    job_result: Any
+    job_result: RunResult | None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Known(Generic[T]):
+    """What a Job knows of itself, as class and as instance; a variable or an attribute of that name takes its place."""
+
+    def __init__(self, of: Callable[[type[Job]], T]) -> None:
+        self._of = of
+
+    def __get__(self, instance: Job | None, owner: type[Job]) -> T:
+        return self._of(owner)
+
+
+def _described(job_class: type[Job]) -> str:
+    return inspect.cleandoc(read_meta(job_class).get("description", ""))
 
 
 _INSTANCE_ATTRIBUTES = ("failures", "job_result", "logger", "self", "user")
 """The attributes of every Job instance."""
+
+_KNOWN = ("class_path", "description", "grouping", "name", "request")
+"""The attributes that a variable may take the place of: many Jobs have a variable of that name."""
+
+_HOOKS: Mapping[str, tuple[str, ...]] = {
+    "before_start": ("task_id", "args", "kwargs"),
+    "on_success": ("retval", "task_id", "args", "kwargs"),
+    "on_failure": ("exc", "task_id", "args", "kwargs", "einfo"),
+    "after_return": ("status", "retval", "task_id", "args", "kwargs", "einfo"),
+}
+"""What a run calls besides ``run()``, and with which arguments, in this order."""
+
+_NEVER_CALLED = ("autoretry_for", "default_retry_delay", "max_retries", "on_retry", "retry_backoff", "retry_kwargs")
+"""What Jobs of other systems say about runs that are executed again."""
 
 _RESERVED_BY_PREFECT = ("return_state", "wait_for")
 """The parameter names that Prefect reserves."""
@@ -94,10 +201,15 @@ class Job:
         for name, each in ((name, each) for base in cls.__mro__ for name, each in vars(base).items()):
             if not isinstance(each, Variable):
                 continue
-            if name[0] == "_" or name in _INSTANCE_ATTRIBUTES or hasattr(Job, name):
+            if name[0] == "_" or name in _INSTANCE_ATTRIBUTES or (name not in _KNOWN and hasattr(Job, name)):
                 raise BadJob(f"{path_of(cls)}: a variable cannot be called {name}; every Job has that attribute.")
             if name in _RESERVED_BY_PREFECT:
                 raise BadJob(f"{path_of(cls)}: a variable cannot be called {name}; Prefect reserves that name.")
+
+    name = _Known(lambda job_class: str(read_meta(job_class).get("name", job_class.__name__)))
+    description = _Known(_described)
+    grouping = _Known(grouping_of)
+    class_path = _Known(path_of)
 
     def __init__(self) -> None:
         logger = JobLogger(logging.getLogger(type(self).__module__))
@@ -107,6 +219,75 @@ class Job:
     def bind(self, context: RunContext) -> None:
         """Connect the Job to a run."""
         self.logger, self.user, self.job_result = context.logger, context.user, context.job_result
+        self._run_id = "" if context.job_result is None else str(context.job_result["id"])
+        if not isinstance(getattr(type(self), "request", None), Variable):
+            self.request = RunRequest(id=self._run_id, kwargs=context.inputs)
+
+    def before_start(self, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Prepare the run; what this raises is a failure, and ``run()`` is not called.
+
+        Args:
+            task_id: the id of the job result.
+            args: always empty.
+            kwargs: the inputs.
+        """
+
+    def on_success(self, retval: Any, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Do what is to be done after a success; what this raises is a failure.
+
+        Args:
+            retval: what ``run()`` returned.
+            task_id: the id of the job result.
+            args: always empty.
+            kwargs: the inputs.
+        """
+
+    def on_failure(
+        self, exc: Exception, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any], einfo: Any
+    ) -> Any:
+        """Do what is to be done after a failure.
+
+        Args:
+            exc: what was raised; ``flows.JobFailed`` after ``fail()``.
+            task_id: the id of the job result.
+            args: always empty.
+            kwargs: the inputs.
+            einfo: the exception with its traceback as text (``flows.execution.ExceptionInfo``).
+        """
+
+    def after_return(
+        self, status: str, retval: Any, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any], einfo: Any
+    ) -> Any:
+        """Do what is to be done at the end, however the run ended.
+
+        Args:
+            status: ``SUCCESS`` or ``FAILURE``.
+            retval: what ``run()`` returned, or the exception.
+            task_id: the id of the job result.
+            args: always empty.
+            kwargs: the inputs.
+            einfo: as in ``on_failure()``; None after a success.
+        """
+
+    def load_yaml(self, filename: str) -> Any:
+        """Return what a YAML file beside the Job's module has.
+
+        Args:
+            filename: its name, or its path from the folder of the module.
+
+        Raises:
+            OSError: it cannot be read.
+            yaml.YAMLError: it is no YAML.
+        """
+        return yaml.safe_load(self._beside(filename).read_text(encoding="utf-8"))
+
+    def load_json(self, filename: str) -> Any:
+        """Return what a JSON file beside the Job's module has; see ``load_yaml()``."""
+        return json.loads(self._beside(filename).read_text(encoding="utf-8"))
+
+    def _beside(self, filename: str) -> Path:
+        module = sys.modules[type(self).__module__]
+        return Path(module.__file__ or "").parent / filename
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Do the work. The inputs are passed by name; the return value becomes the result, in JSON form."""
@@ -210,12 +391,23 @@ def _check_code(job_class: type[Job], variables: Mapping[str, Variable]) -> None
     code = getattr(job_class, entry)
     if code is getattr(parent, entry):
         raise BadJob(f"{path_of(job_class)} must define {entry}().")
-    if inspect.iscoroutinefunction(code) or inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code):
-        raise BadJob(f"{path_of(job_class)}.{entry}() must be a plain function: no async, no yield.")
-    try:
-        inspect.signature(job_class.run).bind(None, **dict.fromkeys(variables))
-    except TypeError as error:
-        raise BadJob(f"{path_of(job_class)}.run() cannot be called with its variables: {error}.") from error
+    for name in _NEVER_CALLED:
+        if hasattr(job_class, name):
+            raise BadJob(f"{path_of(job_class)}.{name} has no effect: a run executes once. Remove it.")
+    called: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
+        "run": ((), dict.fromkeys(variables), "its variables"),
+        **{name: (arguments, {}, f"({', '.join(arguments)})") for name, arguments in _HOOKS.items()},
+    }
+    if job_class.is_job_hook_receiver:
+        called["receive_job_hook"] = (("event",), {}, "(event)")
+    for name, (arguments, named, what) in called.items():
+        function = getattr(job_class, name)
+        if not callable(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise BadJob(f"{path_of(job_class)}.{name} must be a function without yield.")
+        try:
+            inspect.signature(function).bind(None, *arguments, **named)
+        except TypeError as error:
+            raise BadJob(f"{path_of(job_class)}.{name}() cannot be called with {what}: {error}.") from error
 
 
 def _check_defaults(job_class: type[Job], variables: Mapping[str, Variable]) -> None:

@@ -29,13 +29,16 @@ from uuid import uuid4
 
 from prefect import Flow
 from prefect.client.schemas.objects import State
+from prefect.futures import resolve_futures_to_states
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from prefect.utilities.collections import visit_collection
 
 from approval_gate.errors import NotRunnable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
-from flows.job import JobLogger, RunContext, RunUser
+from flows.execution import FAILED, JobFailed, execute
+from flows.job import JobLogger, RunContext, RunResult, RunUser
 from flows.registry import load
 from flows.source import hold_to
 
@@ -47,6 +50,18 @@ LARGEST_RESULT = 1_000_000
 
 PREPARED: dict[str, Flow[..., Any]] = {}
 """The flows that are made already, by the class paths of their Jobs."""
+
+
+class RunLogger(JobLogger):
+    """The logger of a run, whose lines Prefect keeps: of every level, each with its heading in the logger's name."""
+
+    def under(self, grouping: str, /) -> logging.Logger | logging.LoggerAdapter[Any]:
+        """Return the logger of what is shown under a heading; empty for that of ``run()``."""
+        adapter: Any = self.logger
+        child: logging.LoggerAdapter[Any] = adapter.getChild(grouping or "run")
+        # Prefect's level, which would leave out what the Job says for whoever looks for a fault, is for its engine.
+        child.setLevel(logging.DEBUG)
+        return child
 
 
 class SoftTimeLimitExceeded(Exception):
@@ -118,26 +133,50 @@ def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple
 
 
 def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
-    logger = JobLogger(get_run_logger(), {})
+    logger = RunLogger(get_run_logger(), {})
     user = RunUser(**answer["user"]) if answer["user"] else None
+    inputs = answer["inputs"]
     try:
         job_class = load(class_path)
         if answer.get("holds_code", True):
             hold_to(job_class._code)
         job = job_class()
-        job.bind(RunContext(logger=logger, user=user, job_result=answer["job_result"]))
+        shown = RunResult(answer["job_result"], user)
+        job.bind(RunContext(logger=logger, user=user, job_result=shown, inputs=inputs))
         with time_limits(answer["soft_time_limit"], answer["time_limit"]):
-            result = job.run(**answer["inputs"])
+            outcome = execute(job, inputs, _resolved)
     except (Exception, TimeLimitExceeded) as error:
-        _report(logger, gate, "FAILURE", None, "".join(traceback.format_exception(error)))
+        _report(logger, gate, FAILED, None, "".join(traceback.format_exception(error)))
         if isinstance(error, TimeLimitExceeded):
             return Failed(message=str(error), name="TimedOut")
         raise
-    if job.failures:
-        _report(logger, gate, "FAILURE", result, None)
-        return Failed(message="; ".join(job.failures)[:1000])
-    _report(logger, gate, "SUCCESS", result, None)
-    return Completed()
+    why = outcome.error
+    if why is None or isinstance(why, JobFailed):
+        _report(logger, gate, outcome.status, outcome.result, None)
+        return Completed() if why is None else Failed(message=str(why))
+    _report(logger, gate, FAILED, None, "".join(traceback.format_exception(why)))
+    raise why
+
+
+def _resolved(result: Any) -> Any:
+    """Return a result with the values of Prefect's futures and states in place of them.
+
+    Raises:
+        JobFailed: one of them has not completed; with its message.
+    """
+
+    def value_of(each: Any) -> Any:
+        if not isinstance(each, State):
+            return each
+        if not each.is_completed():
+            raise JobFailed(each.message or f"The result is a state called {each.name}.")
+        return each.result(raise_on_failure=False)
+
+    try:
+        return visit_collection(resolve_futures_to_states(result), visit_fn=value_of, return_data=True)
+    except RecursionError:
+        # What is in itself, or nested deeper than Python goes, is stored as text.
+        return result
 
 
 def _report(logger: JobLogger, gate: Gate, status: str, result: Any, trace: str | None) -> None:

@@ -31,6 +31,9 @@ TRUTH_WORDS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("
 """The words for true and false, in lower case, that people and forms may write."""
 _WHOLE = re.compile(r"\s*([+-]?[0-9]{1,100})(\.0*)?\s*", re.ASCII)
 
+LONGEST_NUMBER = 64
+"""The most bits of a number that is read as text."""
+
 Choice = str | int
 Validate = Callable[[Any], Any]
 
@@ -101,7 +104,7 @@ class Variable:
 
 @dataclass(frozen=True, kw_only=True)
 class StringVar(Variable):
-    """One line of text, with leading and trailing white space removed.
+    """One line of text, with leading and trailing white space removed. A number becomes its text, as in a form.
 
     Args:
         min_length: the least number of characters.
@@ -130,6 +133,8 @@ class StringVar(Variable):
         return Annotated[str, constraints, AfterValidator(self._check)]
 
     def read(self, value: Any) -> Any:
+        if type(value) is float or (type(value) is int and value.bit_length() <= LONGEST_NUMBER):
+            return str(value)
         return value.strip() if isinstance(value, str) else value
 
     def _check(self, text: str) -> str:

@@ -1,6 +1,7 @@
 """Reads crontabs: five fields of numbers, names of months and days, ``* , - /``; all five must match.
 
 * A day of the month together with a day of the week means both. Sunday is 0 (and 7).
+* Names may be written in full (``sunday``, ``january``), and ``@daily`` and the like stand for their five fields.
 * One that never fires is refused, and so is what has another number of fields, or values out of range.
 * What croniter misreads is kept as the values that are meant, for Prefect reads it with croniter, and so do we.
 * croniter finds the wall times that match; what clock changes do to them is for ``api_shim.domain.recurrence``.
@@ -24,6 +25,18 @@ FIRST_YEAR, LAST_YEAR = 1970, 9000
 """The years of a start time: far enough from the ends of the calendar that no sum of dates overflows."""
 LONGEST_CRONTAB = 255
 WRITTEN = "Write values, * for all, ranges such as 1-5, steps such as */5 or 1-5/2, and commas in between."
+ALIASES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+NO_TIME = "@reboot names no time: a schedule does not know when a machine starts."
+SHORT = 3
+"""Letters of a name that tell which it is."""
 LONGEST_MONTHS = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
 
 
@@ -50,6 +63,7 @@ class _Field:
     highest: int = 0
 
     def parse(self, text: str) -> tuple[str, frozenset[int]]:
+        text = re.sub(r"\b[A-Za-z]{4,}\b", self._shortened, text)
         parts = [self._part(part) for part in text.split(",")]
         return ",".join(part for part, _ in parts), frozenset().union(*(values for _, values in parts))
 
@@ -69,10 +83,15 @@ class _Field:
         odd = last and (length == 0 or (stride > 1 and not start < end < self.low + self.count))
         return ",".join(map(str, values)) if odd else text, values
 
+    def _shortened(self, match: re.Match[str]) -> str:
+        """Return the short form of a name, which croniter knows."""
+        word = match[0]
+        return word[:SHORT] if any(name.startswith(word.lower()) for name in self.names.split()) else word
+
     def _value(self, word: str) -> int:
         if word.isdigit():
             return self._within(int(word), "field", self.low, self.highest or self.low + self.count - 1)
-        names = self.names.split()
+        names = [name[:SHORT] for name in self.names.split()]
         if word.lower() not in names:
             known = f"; it knows {', '.join(names)}" if names else ""
             raise Invalid(f"The {self.label} field does not know {word!r}{known}.")
@@ -84,12 +103,15 @@ class _Field:
         return number
 
 
+MONTHS = "january february march april may june july august september october november december"
+WEEKDAYS = "sunday monday tuesday wednesday thursday friday saturday"
+
 FIELDS = (
     _Field("minute", 0, 60),
     _Field("hour", 0, 24),
     _Field("day of month", 1, 31),
-    _Field("month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
-    _Field("day of week", 0, 7, "sun mon tue wed thu fri sat", highest=7),
+    _Field("month", 1, 12, MONTHS),
+    _Field("day of week", 0, 7, WEEKDAYS, highest=7),
 )
 
 
@@ -97,7 +119,7 @@ def parse(text: str) -> Crontab:
     """Read a crontab; raise ``Invalid`` for one that cannot be read or never fires."""
     if len(text) > LONGEST_CRONTAB:
         raise Invalid(f"A crontab may have up to {LONGEST_CRONTAB} characters; this one has {len(text)}.")
-    words = text.split()
+    words = _spelled_out(text.strip()).split()
     if not words:
         raise Invalid("Please enter a valid crontab.")
     if len(words) != len(FIELDS):
@@ -108,6 +130,17 @@ def parse(text: str) -> Crontab:
     if min(crontab.days) > max(LONGEST_MONTHS[month] for month in crontab.months):
         raise Invalid("This crontab never fires: none of its months has such a day.")
     return crontab
+
+
+def _spelled_out(text: str) -> str:
+    """Return the five fields that a name such as ``@daily`` stands for; other texts as they are."""
+    if not text.startswith("@"):
+        return text
+    if text.lower() == "@reboot":
+        raise Invalid(NO_TIME)
+    if (fields := ALIASES.get(text.lower())) is None:
+        raise Invalid(f"There is no {text!r}; the names of crontabs are {', '.join(ALIASES)}.")
+    return fields
 
 
 def check_crontab(text: str) -> str:

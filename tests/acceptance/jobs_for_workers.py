@@ -186,4 +186,32 @@ class Noted(Job):
         return time.time()
 
 
-register_jobs(Surroundings, Isolated, Flows, Talk, Raise, Tired, Slow, Deaf, Start, Asked, Noted)
+@task
+def counted(number: int) -> int:
+    return number
+
+
+class Lives(Job):
+    """Says what is called, in lines of several kinds, and returns what Prefect will know."""
+
+    class Meta:
+        name = "Lives"
+        has_sensitive_variables = False
+        job_queues = WAYS
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        self.logger.debug("before %s", task_id == self.job_result.id == self.request.id)
+
+    async def run(self) -> Any:
+        self.logger.info("kept out", extra={"skip_db_logging": True})
+        await asyncio.sleep(0)
+        return {"counted": counted.submit(3), "by": str(self.job_result.user)}
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        self.logger.success("succeeded with %s", retval["counted"], extra={"grouping": "afterwards"})
+
+    async def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        self.logger.info("returned %s", status, extra={"grouping": "afterwards"})
+
+
+register_jobs(Lives, Surroundings, Isolated, Flows, Talk, Raise, Tired, Slow, Deaf, Start, Asked, Noted)

@@ -190,7 +190,7 @@ def workers(open_folder: Path, free_port: Callable[[], int], request: pytest.Fix
 
 
 def ask_everything(made: Workers, way: str) -> None:
-    within = ("Slow", "Tired", "Raise", "Flows", "Talk") if way == "warm" else ()
+    within = ("Slow", "Tired", "Raise", "Flows", "Talk", "Lives") if way == "warm" else ()
     for job in ("Deaf", "Surroundings", *within):
         made.results[way, job] = made.ask(way, job)
     if way in LOADING:
@@ -254,11 +254,28 @@ def test_flows_within_a_job_run_also_at_once(workers: Workers, way: str) -> None
     eventually(recorded)
 
 
+def logged(workers: Workers, way: str, name: str) -> list[Shape]:
+    lines = workers.admin.get(f"{workers.results[way, name]['url']}logs/", params={"limit": 1000}).json()
+    return list(lines["results"] if isinstance(lines, dict) else lines)
+
+
+@pytest.mark.parametrize("way", ["warm"])
+def test_what_a_job_defines_around_its_run_is_called_and_told(workers: Workers, way: str) -> None:
+    result = workers.over(way, "Lives")
+    assert (status(result), result["result"]) == ("SUCCESS", {"counted": 3, "by": "admin"})
+    told = ("before", "kept", "succeeded", "returned")
+    lines = [line for line in logged(workers, way, "Lives") if line["message"].startswith(told)]
+    assert [(line["grouping"], line["log_level"], line["message"]) for line in lines] == [
+        ("run", "debug", "before True"),
+        ("afterwards", "success", "succeeded with 3"),
+        ("afterwards", "info", "returned SUCCESS"),
+    ]
+
+
 @pytest.mark.parametrize("way", ["warm"])
 def test_the_log_is_complete_when_the_run_is_over(workers: Workers, way: str) -> None:
     talk = workers.over(way, "Talk")
-    lines = workers.admin.get(f"{workers.results[way, 'Talk']['url']}logs/", params={"limit": 1000}).json()
-    said = [line["message"] for line in (lines["results"] if isinstance(lines, dict) else lines)]
+    said = [line["message"] for line in logged(workers, way, "Talk")]
     assert [message for message in said if message.startswith("line ")] == [f"line {n}" for n in range(300)]
     assert (status(talk), talk["result"]) == ("SUCCESS", "said")
 

@@ -113,10 +113,6 @@ def test_model_and_definition_are_made_once_for_each_class() -> None:
     assert Audit.model() is not made(base=Audit).model()
 
 
-async def run_later(self: Job) -> None:
-    """Not a plain function."""
-
-
 def run_in_pieces(self: Job) -> Iterator[None]:
     yield
 
@@ -125,8 +121,22 @@ def run_in_pieces(self: Job) -> Iterator[None]:
     ("attributes", "message"),
     [
         pytest.param({"run": Job.run}, r"must define run\(\)", id="no run"),
-        pytest.param({"run": run_later}, "must be a plain function", id="an async run"),
-        pytest.param({"run": run_in_pieces}, "must be a plain function", id="a run that yields"),
+        pytest.param({"run": run_in_pieces}, "run must be a function without yield", id="a run that yields"),
+        pytest.param({"on_success": run_in_pieces}, "on_success must be a function", id="a hook that yields"),
+        pytest.param({"run": lambda self: None, "after_return": 5}, "must be a function", id="a hook that is none"),
+        pytest.param(
+            {"run": lambda self: None, "on_failure": lambda self, exc: None},
+            r"on_failure\(\) cannot be called with \(exc, task_id, args, kwargs, einfo\): too many",
+            id="a hook without its arguments",
+        ),
+        pytest.param(
+            {"run": lambda self: None, "on_retry": lambda self: None},
+            "on_retry has no effect: a run executes once",
+            id="a hook that is never called",
+        ),
+        pytest.param(
+            {"run": lambda self: None, "max_retries": 3}, "max_retries has no effect", id="a setting of retries"
+        ),
         pytest.param(
             {"run": lambda self: None, "a": StringVar()},
             "unexpected keyword argument 'a'",

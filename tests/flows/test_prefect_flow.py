@@ -9,12 +9,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect.states import Completed
+from prefect.logging.loggers import PrefectLogAdapter
+from prefect.states import Completed, Failed
 
 from approval_gate.errors import NotRunnable
-from flows import IntegerVar, Job, prefect_flow, register_jobs
+from flows import IntegerVar, Job, JobFailed, prefect_flow, register_jobs
 from flows.job import JobLogger
-from flows.prefect_flow import LARGEST_RESULT, SoftTimeLimitExceeded, TimeLimitExceeded, time_limits
+from flows.prefect_flow import LARGEST_RESULT, RunLogger, SoftTimeLimitExceeded, TimeLimitExceeded, time_limits
 
 
 class Count(Job):
@@ -182,6 +183,48 @@ def test_a_result_that_contains_itself_becomes_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("result", "becomes"),
+    [
+        pytest.param({"n": [1, "a", None]}, {"n": [1, "a", None]}, id="what is no state stays"),
+        pytest.param([Completed(data=3), 4], [3, 4], id="a state within a list is its value"),
+    ],
+)
+def test_a_result_has_values_in_place_of_states(result: Any, becomes: Any) -> None:
+    assert prefect_flow._resolved(result) == becomes
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        pytest.param(Failed(message="the task broke"), id="alone"),
+        pytest.param({"a": [Completed(data=1), Failed(message="the task broke")]}, id="within others"),
+    ],
+)
+def test_a_result_that_has_failed_is_a_failure(result: Any) -> None:
+    with pytest.raises(JobFailed, match="the task broke"):
+        prefect_flow._resolved(result)
+
+
+@pytest.mark.parametrize(
+    ("extra", "name", "is_sent"),
+    [
+        pytest.param({}, "runs.run", True, id="no heading"),
+        pytest.param({"grouping": "validation"}, "runs.validation", True, id="a heading"),
+        pytest.param({"skip_db_logging": True}, "runs.run", False, id="for the terminal alone"),
+    ],
+)
+def test_lines_of_every_level_go_where_their_extra_says(
+    caplog: pytest.LogCaptureFixture, extra: dict[str, Any], name: str, is_sent: bool
+) -> None:
+    logger = RunLogger(PrefectLogAdapter(logging.getLogger("runs"), {"flow_run_id": "1"}), {})
+    logger.debug("A line", extra=extra)
+    [record] = caplog.records
+    assert (record.name, record.levelno, getattr(record, "send_to_api", True)) == (name, logging.DEBUG, is_sent)
+    assert record.funcName == "test_lines_of_every_level_go_where_their_extra_says"
+    assert record.flow_run_id == "1"  # type: ignore[attr-defined]  # an extra
+
+
+@pytest.mark.parametrize(
     ("answer", "held"),
     [
         pytest.param({"holds_code": True}, True, id="it goes by an approval of its code"),
@@ -196,7 +239,14 @@ def test_a_run_is_held_to_its_code_unless_the_server_says_otherwise(
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(prefect_flow, "hold_to", to.append)
     monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: logging.getLogger("run"))
-    go = {"user": None, "job_result": None, "soft_time_limit": 0, "time_limit": 0, "inputs": {"until": 3}, **answer}
+    go = {
+        "user": None,
+        "job_result": {"id": "1"},
+        "soft_time_limit": 0,
+        "time_limit": 0,
+        "inputs": {"until": 3},
+        **answer,
+    }
     gate: Any = SimpleNamespace(tell=told.append)
     prefect_flow._execute(f"{__name__}.Count", gate, go)
     assert to == ([Count._code] if held else [])

@@ -57,6 +57,8 @@ SIZES = [1, 2]
 
 ACCEPTED = [
     pytest.param(StringVar(), "x", "x", id="a text"),
+    pytest.param(StringVar(), 100, "100", id="a number for a text"),
+    pytest.param(StringVar(), 1.5, "1.5", id="a number with a fraction for a text"),
     pytest.param(StringVar(), "  x y\n", "x y", id="a text loses the white space around it"),
     pytest.param(StringVar(required=False), LEFT_OUT, None, id="an optional text left out"),
     pytest.param(StringVar(required=False), "", "", id="an optional text left empty"),
@@ -147,7 +149,7 @@ REFUSED = [
     pytest.param(JSONVar(), "null", REQUIRED, id="JSON null for a required one"),
     *[
         pytest.param(StringVar(), value, "Enter text.", id=f"for a text: {value!r}")
-        for value in (1, 1.5, True, ["a"], {"a": 1})
+        for value in (2**65, True, ["a"], {"a": 1})
     ],
     pytest.param(
         StringVar(max_length=5),

@@ -88,7 +88,8 @@ def test_the_wall_times_end_with_the_calendar() -> None:
             id="four fields",
         ),
         pytest.param("0 * * * * *", "exactly five fields", id="six fields, with seconds"),
-        pytest.param("@daily", "exactly five fields", id="an alias"),
+        pytest.param("@often", "There is no '@often'; the names of crontabs are @yearly,", id="no such name"),
+        pytest.param("@reboot", "@reboot names no time", id="no time"),
         pytest.param("*" * 1_000_000, "up to 255 characters; this one has 1000000.", id="a megabyte"),
         pytest.param("1," * 5_000_000 + "1 * * * *", "up to 255 characters", id="ten megabytes"),
         pytest.param(",".join(["59-58/2"] * 3) + " * * * *", "up to 255 characters",
@@ -114,8 +115,8 @@ def test_the_wall_times_end_with_the_calendar() -> None:
         pytest.param("* * ? * *", "The day of month field cannot be read: '?'.", id="question mark"),
         pytest.param("H * * * *", "The minute field does not know 'H'.", id="hashed"),
         pytest.param("R R * * *", "The minute field does not know 'R'.", id="random"),
-        pytest.param("* * * * monday", "does not know 'monday'; it knows sun, mon, tue, wed, thu, fri, sat.",
-                     id="a name in full"),
+        pytest.param("* * * * mondae", "does not know 'mondae'; it knows sun, mon, tue, wed, thu, fri, sat.",
+                     id="no name"),
         pytest.param("* * * sun *", "The month field does not know 'sun'; it knows jan, feb", id="a day"),
         pytest.param("\u0663 * * * *", "The minute field cannot be read:", id="digits of another script"),
         pytest.param("\ud800 * * * *", r"cannot be read: '\ud800'.", id="half a character"),
@@ -147,4 +148,21 @@ def test_crontabs_are_refused_with_a_sentence(text: str, sentence: str) -> None:
     ],
 )
 def test_crontabs_are_accepted(text: str, kept: str) -> None:
+    assert check_crontab(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        pytest.param("0 0 * * sunday", "0 0 * * sun", id="a day in full"),
+        pytest.param("0 0 * * Monday-FRIDAY", "0 0 * * Mon-FRI", id="days in full, in any case"),
+        pytest.param("0 0 * january,sept *", "0 0 * jan,sep *", id="months, one cut short"),
+        pytest.param("@daily", "0 0 * * *", id="daily"),
+        pytest.param(" @Hourly ", "0 * * * *", id="hourly, with space around"),
+        pytest.param("@weekly", "0 0 * * 0", id="weekly"),
+        pytest.param("@monthly", "0 0 1 * *", id="monthly"),
+        pytest.param("@yearly", "0 0 1 1 *", id="yearly"),
+    ],
+)
+def test_names_stand_for_their_fields(text: str, kept: str) -> None:
     assert check_crontab(text) == kept
