@@ -323,6 +323,9 @@ class JobResult(Object):
     date_created: datetime
     date_started: datetime | None
     date_done: datetime | None
+    nominal_time: datetime | None = Field(
+        description="The firing of a scheduled job that it stands for; null if no scheduled job is behind it."
+    )
     result: JsonValue
     traceback: str | None
     worker: str | None

@@ -213,7 +213,7 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
         **_fields(TEXT, "name", "task_name", "queue"),
         **_fields(one_of(Status), "status"),
         **_fields(TIME, "date_created"),
-        **_fields(TIME, "date_started", "date_done", nullable=True),
+        **_fields(TIME, "date_started", "date_done", "nominal_time", nullable=True),
         **_related("job_model", "job_model__name"),
         **_related("user", "user__username"),
         **_related("scheduled_job", "scheduled_job__name"),

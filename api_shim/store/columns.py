@@ -126,6 +126,7 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
         listed={
             "flow_run_id": job_results.c.flow_run_id,
             "queue": job_results.c.queue,
+            "nominal_time": job_results.c.nominal_time,
             "scheduled_job__name": scheduled_jobs.c.name,
         },
         searched=("name", "task_name"),

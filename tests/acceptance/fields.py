@@ -58,6 +58,7 @@ JOB_RESULT: Body = {
     **dict.fromkeys(("flow_run_id", "name", "task_name", "date_created", "date_started", "date_done", "worker"), TEXT),
     **dict.fromkeys(("status", "task_kwargs", "celery_kwargs", "meta", "job_model", "user", "custom_fields"), dict),
     **dict.fromkeys(("traceback", "scheduled_job"), type(None)),
+    "nominal_time": type(None),
     **dict.fromkeys(("task_args", "files"), LIST),
     "result": dict,
 }

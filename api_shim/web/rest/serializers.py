@@ -229,6 +229,7 @@ class Serializer:
             date_created=row.date_created,
             date_started=row.date_started,
             date_done=row.date_done,
+            nominal_time=row.nominal_time,
             result=row.result,
             traceback=row.traceback,
             worker=row.worker,

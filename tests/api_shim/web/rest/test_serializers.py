@@ -155,6 +155,11 @@ def test_a_job_result_says_who_approved_it(approval: Any, meta: dict[str, Any]) 
     assert Serializer(ROOT, {}).job_result(make_result(make_job(), None, approval=approval)).meta == meta
 
 
+def test_a_job_result_says_for_which_firing_it_stands() -> None:
+    shape = Serializer(ROOT, {}).job_result(make_result(make_job(), None, nominal_time=NOW))
+    assert shape.nominal_time == NOW
+
+
 def test_a_line_of_a_log_belongs_to_its_result() -> None:
     line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="x" * 200, created=NOW)
     result_id = uuid4()
