@@ -31,6 +31,7 @@ from prefect import Flow
 from prefect.client.schemas.objects import State
 from prefect.futures import resolve_futures_to_states
 from prefect.logging import get_run_logger
+from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.utilities.collections import visit_collection
@@ -47,6 +48,9 @@ KILLED_AFTER = 10.0
 
 LARGEST_RESULT = 1_000_000
 """Characters of JSON. A larger result is not stored; it belongs in a file."""
+
+LOG_SENT_WITHIN = 60.0
+"""Seconds that the end of a run waits for its log to be sent."""
 
 PREPARED: dict[str, Flow[..., Any]] = {}
 """The flows that are made already, by the class paths of their Jobs."""
@@ -180,9 +184,9 @@ def _resolved(result: Any) -> Any:
 
 
 def _report(logger: JobLogger, gate: Gate, status: str, result: Any, trace: str | None) -> None:
-    # The log is complete by the time anyone sees that the run has ended.
-    for handler in logging.getLogger("prefect.flow_runs").handlers:
-        handler.flush()
+    # The log is complete by the time anyone sees that the run has ended. Prefect's handlers would wait for five
+    # seconds, in which a busy server does not take all of a long log.
+    APILogWorker.drain_all(timeout=LOG_SENT_WITHIN)
     try:
         gate.tell({"status": status, "result": _as_json(logger, result), "traceback": trace})
     except AdmissionUnreachable:
