@@ -4,8 +4,11 @@
 * What ``run`` or ``on_success`` raises is a failure. So is ``fail()``, which raises nothing, and a result that says so
   itself.
 * What ``on_failure`` and ``after_return`` raise is logged, and changes nothing: the run has ended as it has.
-* Each of them may be an ``async def``; those of one run share one event loop.
-* All of them count for the time limits. After the hard one nothing is called any more.
+* Each of them may be an ``async def``; those of one run share one event loop. What is left undone there when one of
+  them ends, as by a time limit, is cancelled before the next one is called.
+* All of them count for the time limits. After the hard one nothing is called any more. Threads that an ``async def``
+  has started are not waited for.
+* A dry run calls all of them, too: what they are told as ``kwargs`` says that it is one.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,39 +80,81 @@ def execute(job: Job, inputs: Mapping[str, Any], resolve: Callable[[Any], Any] =
     Returns:
         how it has ended. Only what is no ``Exception``, as the hard time limit, is raised.
     """
-    task_id, kwargs = job._run_id, dict(inputs)
-    with asyncio.Runner() as runner:
+    task_id = job._run_id
+    with _loop() as loop:
 
         def call(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
             returned = function(*args, **named)
-            return runner.run(returned) if inspect.iscoroutine(returned) else returned
+            return loop.complete(returned) if inspect.iscoroutine(returned) else returned
 
-        def whatever_it_raises(function: Callable[..., Any], *args: Any) -> None:
-            try:
+        def hook(name: str, *args: Any) -> None:
+            # A variable may have its name.
+            if callable(function := getattr(job, name)):
                 call(function, *args)
+
+        def whatever_it_raises(name: str, *args: Any) -> None:
+            try:
+                hook(name, *args)
             except Exception:
-                job.logger.exception("%s() has failed.", function.__name__)
+                job.logger.exception("%s() has failed.", name)
 
         result = None
         try:
-            call(job.before_start, task_id, (), kwargs)
+            hook("before_start", task_id, (), dict(inputs))
             _check(job)
-            result = resolve(call(job.run, **kwargs))
+            result = resolve(call(job.run, **inputs))
             _check(job)
-            call(job.on_success, result, task_id, (), kwargs)
+            hook("on_success", result, task_id, (), dict(inputs))
             _check(job)
             outcome = Outcome(result=result)
         except Exception as raised:
             outcome = Outcome(result=result, error=raised)
-        told = outcome.error
-        info = (
-            None if told is None else ExceptionInfo(exception=told, traceback="".join(traceback.format_exception(told)))
-        )
-        if told is not None:
-            whatever_it_raises(job.on_failure, told, task_id, (), kwargs, info)
-        returned = result if told is None or isinstance(told, JobFailed) else told
-        whatever_it_raises(job.after_return, outcome.status, returned, task_id, (), kwargs, info)
+        returned, info = result, None
+        if (error := outcome.error) is not None:
+            returned, info = error, ExceptionInfo.of(error)
+            whatever_it_raises("on_failure", error, task_id, (), dict(inputs), info)
+        whatever_it_raises("after_return", outcome.status, returned, task_id, (), dict(inputs), info)
     return outcome
+
+
+class Cancelled(Exception):
+    """An ``async def`` of a Job has cancelled itself."""
+
+
+class _Loop:
+    """An event loop that is made when it is needed."""
+
+    def __init__(self) -> None:
+        self._made: asyncio.AbstractEventLoop | None = None
+
+    def complete(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end; whatever else goes on in the loop then is cancelled."""
+        self._made = loop = self._made or asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(loop.create_task(coroutine))
+        except asyncio.CancelledError as error:
+            raise Cancelled("It was cancelled from within.") from error
+        finally:
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            if left:
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+
+    def close(self) -> None:
+        """End the loop. Its threads are not waited for: one that is stuck would keep the run from ending."""
+        if self._made is not None:
+            self._made.run_until_complete(self._made.shutdown_asyncgens())
+            self._made.close()
+
+
+@contextmanager
+def _loop() -> Iterator[_Loop]:
+    loop = _Loop()
+    try:
+        yield loop
+    finally:
+        loop.close()
 
 
 def _check(job: Job) -> None:

@@ -17,7 +17,7 @@ import inspect
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -102,8 +102,8 @@ class RunRequest:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-class RunResult(Mapping[str, Any]):
-    """The job result of a run: a mapping as the API answers it, whose keys are attributes too.
+class RunResult(dict[str, Any]):
+    """The job result of a run: a dictionary as the API answers it, whose keys are attributes too.
 
     Args:
         answer: the answer of the API.
@@ -111,7 +111,7 @@ class RunResult(Mapping[str, Any]):
     """
 
     def __init__(self, answer: Mapping[str, Any], user: RunUser | None = None) -> None:
-        self._answer = answer
+        super().__init__(answer)
         self._user = user
 
     @property
@@ -119,21 +119,10 @@ class RunResult(Mapping[str, Any]):
         """The user that the run executes as."""
         return self._user
 
-    def __getitem__(self, key: str) -> Any:
-        return self._answer[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._answer)
-
-    def __len__(self) -> int:
-        return len(self._answer)
-
     def __getattr__(self, name: str) -> Any:
-        try:
-            found = vars(self)["_answer"][name]
-        except KeyError:
-            raise AttributeError(f"A job result has no {name!r}.") from None
-        return RunResult(found) if isinstance(found, dict) else found
+        if name not in self:
+            raise AttributeError(f"A job result has no {name!r}.")
+        return RunResult(found) if isinstance(found := self[name], dict) else found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,9 +159,6 @@ def _described(job_class: type[Job]) -> str:
 _INSTANCE_ATTRIBUTES = ("failures", "job_result", "logger", "self", "user")
 """The attributes of every Job instance."""
 
-_KNOWN = ("class_path", "description", "grouping", "name", "request")
-"""The attributes that a variable may take the place of: many Jobs have a variable of that name."""
-
 _HOOKS: Mapping[str, tuple[str, ...]] = {
     "before_start": ("task_id", "args", "kwargs"),
     "on_success": ("retval", "task_id", "args", "kwargs"),
@@ -180,6 +166,9 @@ _HOOKS: Mapping[str, tuple[str, ...]] = {
     "after_return": ("status", "retval", "task_id", "args", "kwargs", "einfo"),
 }
 """What a run calls besides ``run()``, and with which arguments, in this order."""
+
+_KNOWN = ("class_path", "description", "grouping", "load_json", "load_yaml", "name", "request", *_HOOKS)
+"""The attributes that a variable may take the place of: Jobs have variables of these names."""
 
 _NEVER_CALLED = ("autoretry_for", "default_retry_delay", "max_retries", "on_retry", "retry_backoff", "retry_kwargs")
 """What Jobs of other systems say about runs that are executed again."""
@@ -220,7 +209,7 @@ class Job:
         """Connect the Job to a run."""
         self.logger, self.user, self.job_result = context.logger, context.user, context.job_result
         self._run_id = "" if context.job_result is None else str(context.job_result["id"])
-        if not isinstance(getattr(type(self), "request", None), Variable):
+        if not hasattr(type(self), "request"):
             self.request = RunRequest(id=self._run_id, kwargs=context.inputs)
 
     def before_start(self, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -392,11 +381,15 @@ def _check_code(job_class: type[Job], variables: Mapping[str, Variable]) -> None
     if code is getattr(parent, entry):
         raise BadJob(f"{path_of(job_class)} must define {entry}().")
     for name in _NEVER_CALLED:
-        if hasattr(job_class, name):
+        if hasattr(job_class, name) and name not in variables:
             raise BadJob(f"{path_of(job_class)}.{name} has no effect: a run executes once. Remove it.")
     called: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
         "run": ((), dict.fromkeys(variables), "its variables"),
-        **{name: (arguments, {}, f"({', '.join(arguments)})") for name, arguments in _HOOKS.items()},
+        **{
+            name: (arguments, {}, f"({', '.join(arguments)})")
+            for name, arguments in _HOOKS.items()
+            if name not in variables
+        },
     }
     if job_class.is_job_hook_receiver:
         called["receive_job_hook"] = (("event",), {}, "(event)")

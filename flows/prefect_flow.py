@@ -4,7 +4,8 @@
   display, and can be changed in Prefect.
 * A run that goes by an approval is held to the code that was compared with what was approved.
 * A run executes once: Prefect does not retry it.
-* The soft time limit raises an exception that a Job may catch to clean up. The hard time limit raises one that it
+* The soft time limit raises an exception that a Job may catch to clean up; an ``async def run()`` that waits just then
+  is cancelled. The hard time limit raises one that it
   should not catch; a Job that continues regardless is killed.
 * The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
@@ -29,12 +30,12 @@ from uuid import uuid4
 
 from prefect import Flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import MissingResult
 from prefect.futures import resolve_futures_to_states
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
-from prefect.utilities.collections import visit_collection
 
 from approval_gate.errors import NotRunnable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
@@ -163,24 +164,31 @@ def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
 
 
 def _resolved(result: Any) -> Any:
-    """Return a result with the values of Prefect's futures and states in place of them.
+    """Return a result with values in place of Prefect's futures and states, in lists and dictionaries too.
 
     Raises:
         JobFailed: one of them has not completed; with its message.
     """
+    try:
+        return _value_of(resolve_futures_to_states(result))
+    except JobFailed:
+        raise
+    except Exception:
+        # What the run did is done, and is no failure for a result that cannot be read; it is stored as text.
+        return result
 
-    def value_of(each: Any) -> Any:
-        if not isinstance(each, State):
-            return each
+
+def _value_of(each: Any) -> Any:
+    if isinstance(each, State):
         if not each.is_completed():
             raise JobFailed(each.message or f"The result is a state called {each.name}.")
-        return each.result(raise_on_failure=False)
-
-    try:
-        return visit_collection(resolve_futures_to_states(result), visit_fn=value_of, return_data=True)
-    except RecursionError:
-        # What is in itself, or nested deeper than Python goes, is stored as text.
-        return result
+        try:
+            return each.result(raise_on_failure=False)
+        except MissingResult:
+            return None
+    if type(each) in {list, tuple}:
+        return [_value_of(part) for part in each]
+    return {key: _value_of(part) for key, part in each.items()} if type(each) is dict else each
 
 
 def _report(logger: JobLogger, gate: Gate, status: str, result: Any, trace: str | None) -> None:

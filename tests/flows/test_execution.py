@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from flows import IntegerVar, Job, JobFailed
 from flows.execution import Outcome, execute
 from flows.job import JobLogger, RunContext, RunResult, RunUser
+from flows.prefect_flow import SoftTimeLimitExceeded, time_limits
 
 CASE = {"id": "7", "name": "Trace", "job_model": {"name": "Trace"}}
 
@@ -159,6 +163,62 @@ def test_a_result_that_cannot_be_resolved_is_a_failure() -> None:
     assert job.calls == FAILS
 
 
+class Soft(Exception):
+    """What a time limit raises."""
+
+
+def test_what_is_left_of_an_async_run_that_was_too_long_does_not_go_on() -> None:
+    seen: list[str] = []
+
+    class Working(Traced):
+        async def run(self, x: int) -> int:  # type: ignore[override]  # either kind is called
+            try:
+                await asyncio.sleep(600)
+            finally:
+                seen.append("run is over")
+            return x
+
+        async def on_failure(self, *told: Any) -> None:
+            await asyncio.sleep(0)
+            seen.append("on_failure")
+
+    with time_limits(0.05, 0):
+        assert isinstance(execute(bound(Working()), {"x": 1}).error, SoftTimeLimitExceeded)
+    assert seen == ["run is over", "on_failure"]
+
+
+def test_a_thread_that_is_stuck_does_not_keep_a_run_from_ending() -> None:
+    free = threading.Event()
+
+    class Stuck(Traced):
+        async def run(self, x: int) -> int:  # type: ignore[override]  # either kind is called
+            asyncio.get_running_loop().run_in_executor(None, free.wait)
+            raise Soft("too long")
+
+    try:
+        assert isinstance(execute(bound(Stuck()), {"x": 1}).error, Soft)
+    finally:
+        free.set()
+
+
+def test_a_run_that_cancels_itself_is_a_failure() -> None:
+    class Cancelling(Traced):
+        async def run(self, x: int) -> int:  # type: ignore[override]  # either kind is called
+            raise asyncio.CancelledError
+
+    job = bound(Cancelling())
+    assert "cancelled from within" in str(execute(job, {"x": 1}).error)
+    assert job.calls == ["before_start", "on_failure", "after_return"]
+
+
+def test_what_a_hook_does_to_the_inputs_does_not_change_them() -> None:
+    class Meddling(Traced):
+        def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+            kwargs["x"] = 99
+
+    assert execute(bound(Meddling()), {"x": 1}).result == 1
+
+
 def test_what_ends_a_run_at_once_is_not_held_up() -> None:
     class Ended(BaseException):
         pass
@@ -180,7 +240,7 @@ def test_a_job_knows_itself_and_its_run() -> None:
     assert job.job_result is not None
     assert (job.job_result.id, job.job_result["id"], str(job.job_result.user)) == ("7", "7", "alice")
     assert job.job_result.job_model.name == "Trace"
-    assert dict(job.job_result) == CASE
+    assert json.dumps(job.job_result) == json.dumps(CASE)
     with pytest.raises(AttributeError, match="has no 'nope'"):
         _ = job.job_result.nope
 
@@ -189,11 +249,25 @@ def test_a_variable_takes_the_place_of_what_a_job_knows() -> None:
     class Named(Job):
         name = IntegerVar(default=3)  # type: ignore[assignment]  # as Jobs do
         request = IntegerVar(default=4)
+        on_failure = IntegerVar(default=5)  # type: ignore[assignment]
+        max_retries = IntegerVar(default=6)
 
         def run(self, **inputs: Any) -> Any:
             return inputs
 
+    Named.definition()
     assert execute(Named(), {"name": 1, "request": 2}).result == {"name": 1, "request": 2}
+
+
+def test_a_job_may_have_a_request_of_its_own() -> None:
+    class Asks(Job):
+        def request(self, url: str) -> str:
+            return f"asked {url}"
+
+        def run(self) -> str:
+            return self.request("there")
+
+    assert execute(Asks(), {}).result == "asked there"
 
 
 def test_files_beside_the_module_are_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prefect.client.schemas.objects import FlowRun
 from prefect.logging.loggers import PrefectLogAdapter
 from prefect.states import Completed, Failed
 
@@ -182,11 +183,16 @@ def test_a_result_that_contains_itself_becomes_text() -> None:
     assert prefect_flow._as_json(logger, loop) == "[[...]]"
 
 
+HELD = FlowRun(id=UUID(int=1), flow_id=UUID(int=2), name="another", state=Failed())
+
+
 @pytest.mark.parametrize(
     ("result", "becomes"),
     [
         pytest.param({"n": [1, "a", None]}, {"n": [1, "a", None]}, id="what is no state stays"),
         pytest.param([Completed(data=3), 4], [3, 4], id="a state within a list is its value"),
+        pytest.param({"a": (Completed(message="fine"),)}, {"a": [None]}, id="a state without a value has none"),
+        pytest.param(HELD, HELD, id="a run that is no result stays, whatever its state"),
     ],
 )
 def test_a_result_has_values_in_place_of_states(result: Any, becomes: Any) -> None:
