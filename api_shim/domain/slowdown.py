@@ -6,6 +6,7 @@
   by name wherever somebody tries, for which an attempt waits a little but is never refused.
 * For who has signed in from an address before, what others do there or elsewhere does not count.
 * Of IPv6, a network of 64 bits is one source, because whoever has one address of it has all.
+* Where the clock is set back, nobody waits longer than they could have before.
 """
 
 from __future__ import annotations
@@ -45,8 +46,7 @@ class Slowdown:
 
     def wait(self, source: Hashable, now: datetime) -> float:
         """Return in how many seconds the next attempt is due; 0 for now."""
-        until = self._until.get(source, 0.0)
-        return max(0.0, until + self._every - now.timestamp() - self._free)
+        return max(0.0, self._settled(source, now) + self._every - now.timestamp() - self._free)
 
     def count(self, source: Hashable, now: datetime) -> float:
         """Count an attempt. One that is due later than ``PATIENCE`` lets the next wait no longer.
@@ -54,13 +54,24 @@ class Slowdown:
         Returns:
             how many seconds it has added for those that follow.
         """
-        before = max(self._until.get(source, 0.0), now.timestamp())
-        until = min(before + self._every, now.timestamp() + self._free + PATIENCE)
+        before = max(self._settled(source, now), now.timestamp())
+        until = min(before + self._every, self._latest(now))
         self._until[source] = until
         self._until.move_to_end(source)
         if len(self._until) > self._sources:
             self._until.popitem(last=False)
-        return max(0.0, until - before)
+        return until - before
+
+    def _settled(self, source: Hashable, now: datetime) -> float:
+        """Return until when the attempts of a source count, which is never later than any can have made it."""
+        until = self._until.get(source, 0.0)
+        if until > self._latest(now):
+            # The clock has been set back. It is kept, or they would wait as long again until the clock has caught up.
+            until = self._until[source] = self._latest(now)
+        return until
+
+    def _latest(self, now: datetime) -> float:
+        return now.timestamp() + self._free + PATIENCE
 
     def take_back(self, source: Hashable, seconds: float) -> None:
         """Take back what an attempt has added, because it was none of those that are to be slowed."""

@@ -1,6 +1,7 @@
 """How many requests somebody may make a minute: each account and each address, of all kinds and of those that write.
 
-* A request that is refused counts for nothing, so that who waits as long as they are told is heard.
+* A request that is refused counts for nothing, so that who waits as long as they are told is heard, and one whose
+  account is refused takes nothing from the others at their address.
 * Workers and runs are not counted, wherever they come from: what they ask is bounded by the runs that there are.
 * Of IPv6, a network of 64 bits is one address; see ``domain.slowdown``.
 * Each server counts for itself, and keeps nothing of it.
@@ -9,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -60,26 +61,22 @@ class RequestRates:
         """
         if isinstance(caller, RunCaller) or (caller is not None and policy.works(caller)):
             return
-        self.count_address(address, writes=writes)
-        if caller is not None:
-            self.count_account(caller, writes=writes)
-
-    def count_account(self, actor: Actor, *, writes: bool) -> None:
-        """Count a request by its account alone; see ``count``."""
-        rates = (self._account, self._account_writes) if writes else (self._account,)
-        self._count(rates, actor.id)
-
-    def count_address(self, address: str, *, writes: bool) -> None:
-        """Count a request by its address alone; see ``count``."""
-        rates = (self._address, self._address_writes) if writes else (self._address,)
-        self._count(rates, network_of(address))
-
-    def _count(self, rates: tuple[_Rate, ...], source: UUID | str) -> None:
         now = self._clock()
-        for rate in rates:
+        counted = [*self._counted(caller, network_of(address), writes=writes)]
+        for rate, source in counted:
             rate.check(source, now)
-        for rate in rates:
+        for rate, source in counted:
             rate.count(source, now)
+
+    def _counted(self, caller: Actor | None, network: str, *, writes: bool) -> Iterator[tuple[_Rate, UUID | str]]:
+        """Yield each rate that a request counts for, and as whose."""
+        yield self._address, network
+        if writes:
+            yield self._address_writes, network
+        if caller is not None:
+            yield self._account, caller.id
+        if caller is not None and writes:
+            yield self._account_writes, caller.id
 
 
 class _Rate:

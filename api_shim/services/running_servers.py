@@ -3,7 +3,7 @@
 * A server tells at its start and every minute. One that has told nothing for a while is not there any more, nor is
   one of the same place whose process has ended: a server that starts again takes the place of the one before, at once.
 * While the database or this server stood still, nobody could tell: that silence says nothing of the others.
-* A server that was thought to be gone, and tells again, is there again.
+* A server that was thought to be gone, and tells again, is there again, and of its place as before.
 * Services tell that they make Prefect follow, every few seconds. A server that does not do so itself looks as often, so
   that it can say since when nobody does.
 """
@@ -75,7 +75,8 @@ def tell(tx: Transaction, me: ThisServer, job_ids: Collection[UUID], now: dateti
     """Tell that this server is there, and which Jobs it has."""
     told = RunningServer(id=me.id, place=me.place, process=me.process, seen=now)
     tx.add_missing([told])
-    tx.change(told, seen=now)
+    # With its place: where the server was forgotten, or had not told yet, ``tell_following`` adds it in none.
+    tx.change(told, seen=now, place=me.place)
     tx.add_missing([HeldJob(server_id=me.id, job_id=job_id) for job_id in job_ids])
 
 

@@ -256,7 +256,7 @@ class Gateway:
 
     async def _prefects_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            self._rates.count_address(address_of(scope), writes=False)
+            self._rates.count(None, address_of(scope), writes=False)
         except TooManyAttempts as error:
             await refuse(error)(scope, receive, send)
             return

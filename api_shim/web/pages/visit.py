@@ -25,7 +25,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from api_shim.domain.accounts import Session
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.request_rates import RequestRates
-from api_shim.services.sessions import Sessions, Visitor
+from api_shim.services.sessions import SIGN_IN_FIRST, Sessions, Visitor
 from api_shim.store import Listing
 from api_shim.web.bodies import read_form
 from api_shim.web.credentials import address_of, session_cookie
@@ -125,33 +125,38 @@ def render(template: str, status: int = 200, **context: Any) -> Response:
     return HTMLResponse(page.encode("utf-8", "replace"), status)
 
 
-async def counted(request: Request) -> None:
-    """Count a request for a page by its address.
+async def counted(request: Request) -> Visitor | None:
+    """Count a request for a page, and return who makes it; None if it has no valid session.
 
     Raises:
-        TooManyAttempts: there have been too many from there.
+        TooManyAttempts: there have been too many by this user or from there.
     """
+    key = session_cookie(request)
+    # Without one nothing is read, so that the sign-in page needs no store.
+    visitor = await _visitor(request, key) if key else None
     rates: RequestRates = request.app.state.rates
-    rates.count_address(address_of(request.scope), writes=writes(request))
+    rates.count(visitor.actor if visitor else None, address_of(request.scope), writes=request.method == "POST")
+    return visitor
 
 
-def writes(request: Request) -> bool:
-    """Say whether a request for a page is to change something."""
-    return request.method == "POST"
+async def _visitor(request: Request, key: str) -> Visitor | None:
+    sessions: Sessions = request.app.state.sessions
+    try:
+        return await sessions.resume(key)
+    except Unauthenticated:
+        return None
 
 
-async def visit(request: Request) -> Visit:
+async def visit(request: Request, visitor: Annotated[Visitor | None, Depends(counted)]) -> Visit:
     """Return the visit of a signed-in user.
 
     Raises:
         Unauthenticated: the request has no valid session.
-        TooManyAttempts: the user has made too many requests.
     """
-    sessions: Sessions = request.app.state.sessions
-    visitor = await sessions.resume(session_cookie(request))
-    rates: RequestRates = request.app.state.rates
-    rates.count_account(visitor.actor, writes=writes(request))
-    return Visit(request=request, use=request.app.state.services, sessions=sessions, visitor=visitor)
+    if visitor is None:
+        raise Unauthenticated(SIGN_IN_FIRST)
+    state = request.app.state
+    return Visit(request=request, use=state.services, sessions=state.sessions, visitor=visitor)
 
 
 Here = Annotated[Visit, Depends(visit)]

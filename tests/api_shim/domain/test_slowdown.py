@@ -46,6 +46,15 @@ def test_a_flood_is_forgotten_soon_after_it_ends() -> None:
     assert pace.wait("a", after(PATIENCE + 2)) == 0
 
 
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_usual() -> None:
+    pace = Slowdown(free=3, every=2.0)
+    for _ in range(3):
+        pace.count("a", NOW)
+    assert pace.wait("a", after(-3600)) == PATIENCE + 2
+    assert pace.wait("a", after(-3600 + PATIENCE)) == 2, "it does not begin again with each attempt"
+    assert pace.wait("a", after(-3600 + PATIENCE + 2)) == 0
+
+
 def test_what_is_taken_back_or_forgotten_does_not_count() -> None:
     pace = Slowdown(free=1, every=2.0)
     added = [pace.count("a", NOW) for _ in range(2)]
@@ -113,6 +122,14 @@ def test_what_is_refused_makes_nobody_wait_longer() -> None:
         with pytest.raises(TooManyAttempts):
             tried(pace, 1)
     assert tried(pace, 1, seconds=30) == 0
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_from_signing_in() -> None:
+    pace = SignInPace()
+    tried(pace, 10)
+    with pytest.raises(TooManyAttempts, match="in 40 seconds"):
+        tried(pace, 1, seconds=-3600)
+    assert tried(pace, 1, seconds=-3600 + 40) <= PATIENCE
 
 
 def test_attempts_from_everywhere_make_a_name_slower_and_never_shut_it() -> None:

@@ -53,6 +53,16 @@ def test_each_may_ask_so_often_a_minute_and_keeps_nobody_else_from_it(
     assert counted(rates, ALICE, HERE, writes=writes) != ""
 
 
+@pytest.mark.parametrize("writes", [False, True])
+def test_what_an_account_is_refused_takes_nothing_from_others_at_its_address(writes: bool, clock: Clock) -> None:
+    kind = "writes" if writes else "requests"
+    rates = RequestRates(Limits(**{f"account_{kind}": 2, f"address_{kind}": 4}), clock)
+    refused = [counted(rates, ALICE, HERE, writes=writes) != "" for _ in range(9)]
+    assert refused == [False] * 2 + [True] * 7
+    assert [counted(rates, BOB, HERE, writes=writes) for _ in range(2)] == [""] * 2
+    assert counted(rates, None, HERE, writes=writes) != "", "what was heard has counted"
+
+
 def test_who_is_nobody_is_counted_by_their_address(clock: Clock) -> None:
     rates = RequestRates(Limits(address_requests=1), clock)
     assert [counted(rates, None, address) == "" for address in (HERE, HERE, THERE)] == [True, False, True]

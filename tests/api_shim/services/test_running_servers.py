@@ -69,6 +69,14 @@ def test_what_is_told_again_is_told_once(store: Store) -> None:
         assert (told.seen, len(tx.all(HeldJob))) == (NOW + timedelta(minutes=2), 1)
 
 
+def test_a_server_that_was_forgotten_is_of_its_place_again_when_it_tells(store: Store) -> None:
+    with store.transaction() as tx:
+        tell_following(tx, ME, NOW)
+        tell(tx, ME, [], NOW + timedelta(minutes=1))
+        [told] = tx.all(RunningServer)
+        assert (told.place, told.seen, told.followed) == (ME.place, NOW + timedelta(minutes=1), NOW)
+
+
 # Whether anybody makes Prefect follow
 
 

@@ -269,6 +269,9 @@ def test_who_asks_too_often_is_told_when_to_ask_again_wherever_they_ask(sqlite_s
         assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
         assert answer.json() == {"detail": "You have made too many requests. Please try again in 30 seconds."}
     shown = origin.ask("GET", "/signoff/jobs", None, **page)
+    assert (shown.status_code, "You have made too many requests." in shown.text) == (429, True)
+    assert [told("/api/flows/", "bob")[0] for _ in range(2)] == [200, 200], "what alice was refused has not counted"
+    shown = origin.ask("GET", "/signoff/jobs", None, **page)
     assert (shown.status_code, shown.headers["Retry-After"]) == (429, "15"), "all have come from one address"
     assert "Too many requests have come from your address. Please try again in 15 seconds." in shown.text
     for path in ("/api/extras/jobs/", "/api/flows/", "/"):
