@@ -20,6 +20,7 @@
   creator of a run are removed, because clients could forge them.
 * Links are made of an origin that a client cannot choose (``web.origins``), also by Prefect.
 * What depends on who asks is marked so (``web.private_answers``); the documentation and Prefect's pages do not.
+* Prefect's pages are read: nothing that anybody sends there is received.
 * Prefect's pages cannot load anything from other origins, and cannot be framed.
 * Websockets authenticate with their first message, and follow the same rules (``prefect_sockets.py``).
 * Requests are counted by account and by address (``services.request_rates``); the pages count theirs themselves, and
@@ -255,6 +256,10 @@ class Gateway:
         return visitor
 
     async def _prefects_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in READING_METHODS:
+            # Nobody has signed in here: what they send, and however much, is not read.
+            await JSONResponse({"detail": "Method Not Allowed"}, 405)(scope, receive, send)
+            return
         try:
             self._rates.count(None, address_of(scope), writes=False)
         except TooManyAttempts as error:

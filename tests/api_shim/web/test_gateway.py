@@ -204,6 +204,12 @@ def test_nobody_reaches_nothing(origin: Origin) -> None:
     assert origin.passed == []
 
 
+@pytest.mark.parametrize("path", ["/", "/v2/", "/ui-settings"])
+def test_nothing_that_is_sent_to_prefects_pages_is_read(origin: Origin, path: str) -> None:
+    assert origin.ask("POST", path, None, content=b"x").status_code == 405
+    assert origin.passed == []
+
+
 def test_a_store_whose_file_is_gone_is_told_to_everybody_and_lets_nobody_in(origin: Origin) -> None:
     Path(str(origin.store._engine.url.database)).unlink()
     for path in ("/api/extras/jobs/", "/api/flows/", "/api/admin/settings", "/api/users/tokens/"):
