@@ -147,7 +147,7 @@ REFUSED: Mapping[str, tuple[bytes, int]] = {
             "* * * * * *",
             "0 0 31 2 *",
             "0 0 30 2 *",
-            "@daily",
+            "@often",
             "@reboot",
             "* * * *",
             "60 * * * *",
