@@ -59,7 +59,7 @@ class _Field:
     label: str
     low: int
     count: int
-    names: str = ""
+    names: tuple[str, ...] = ()
     highest: int = 0
 
     def parse(self, text: str) -> tuple[str, frozenset[int]]:
@@ -86,12 +86,12 @@ class _Field:
     def _shortened(self, match: re.Match[str]) -> str:
         """Return the short form of a name, which croniter knows."""
         word = match[0]
-        return word[:SHORT] if any(name.startswith(word.lower()) for name in self.names.split()) else word
+        return word[:SHORT] if any(name.startswith(word.capitalize()) for name in self.names) else word
 
     def _value(self, word: str) -> int:
         if word.isdigit():
             return self._within(int(word), "field", self.low, self.highest or self.low + self.count - 1)
-        names = [name[:SHORT] for name in self.names.split()]
+        names = [name[:SHORT].lower() for name in self.names]
         if word.lower() not in names:
             known = f"; it knows {', '.join(names)}" if names else ""
             raise Invalid(f"The {self.label} field does not know {word!r}{known}.")
@@ -103,8 +103,11 @@ class _Field:
         return number
 
 
-MONTHS = "january february march april may june july august september october november december"
-WEEKDAYS = "sunday monday tuesday wednesday thursday friday saturday"
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 
 FIELDS = (
     _Field("minute", 0, 60),

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from api_shim.domain.crontab import Crontab, parse
+from api_shim.domain.crontab import MONTHS, Crontab, parse
+from api_shim.domain.crontab import WEEKDAYS as FROM_SUNDAY
 
-MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+WEEKDAYS = (*FROM_SUNDAY[1:], FROM_SUNDAY[0])
 MOST_TIMES = 6
 """How many times of a day are listed one by one."""
 SHORTEST_SPAN = 3

@@ -7,12 +7,11 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.crontab import WEEKDAYS
 from api_shim.domain.crontab_text import in_words
 from api_shim.domain.model import ScheduledJob, SwitchedOff
 from api_shim.domain.recurrence import Interval, cron_spec
 from api_shim.services.forecast import ScheduleStatus
-
-WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 
 STANDINGS: Mapping[ScheduleStatus, tuple[str, str]] = {
     ScheduleStatus.FIRES: ("runs next", "good"),
