@@ -229,7 +229,7 @@ def define(
         **named,
         module_name=job_class.__module__,
         job_class_name=job_class.__name__,
-        grouping=grouping_of(job_class),
+        grouping=_grouping(job_class),
         supports_dryrun=isinstance(variables.get("dryrun"), DryRunVar),
         is_job_hook_receiver=receiver,
         code_digest=code.digest,
@@ -241,12 +241,7 @@ def define(
     return replace(definition, approval_required=False) if receiver else definition
 
 
-def grouping_of(job_class: type) -> str:
-    """Return the heading under which a Job is listed.
-
-    Raises:
-        BadJob: the ``name`` of its module is none.
-    """
+def _grouping(job_class: type) -> str:
     grouping = getattr(sys.modules.get(job_class.__module__), "name", job_class.__module__)
     if not _is_name(grouping):
         raise BadJob(f"{job_class.__module__}: the module's name must be {_META['name'][1]}, not {grouping!r}.")

@@ -17,24 +17,22 @@ import inspect
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import BaseModel, JsonValue
 
 from approval_gate.errors import Invalid
-from flows.definition import JobDefinition, define, grouping_of, path_of, read_meta
+from flows.definition import JobDefinition, define, path_of, read_meta
 from flows.inputs import SENTENCES, read_inputs
 from flows.source import Code, code_of
 from flows.variables import BadJob, DryRunVar, JSONVar, Variable, build_model
 
 SUCCESS, FAILURE = 25, 35
 """Log levels of Jobs, besides Python's: something succeeded; something failed, but the Job continues."""
-
-T = TypeVar("T")
 
 logging.addLevelName(SUCCESS, "SUCCESS")
 logging.addLevelName(FAILURE, "FAILURE")
@@ -63,9 +61,6 @@ class JobLogger(logging.LoggerAdapter["logging.Logger | logging.LoggerAdapter[An
     def under(self, _grouping: str, /) -> logging.Logger | logging.LoggerAdapter[Any]:
         """Return the logger of what is shown under a heading; empty for that of ``run()``."""
         return self.logger
-
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        return msg, kwargs
 
     def success(self, message: str, *args: object, stacklevel: int = 1, **kwargs: Any) -> None:
         """Log a success."""
@@ -142,18 +137,14 @@ class RunContext:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
-class _Known(Generic[T]):
-    """What a Job knows of itself, as class and as instance; a variable or an attribute of that name takes its place."""
+class _Known:
+    """What its definition says of a Job, as class and as instance; what is called so in a subclass takes its place."""
 
-    def __init__(self, of: Callable[[type[Job]], T]) -> None:
-        self._of = of
+    def __set_name__(self, owner: type[Job], name: str) -> None:
+        self._name = name
 
-    def __get__(self, instance: Job | None, owner: type[Job]) -> T:
-        return self._of(owner)
-
-
-def _described(job_class: type[Job]) -> str:
-    return inspect.cleandoc(read_meta(job_class).get("description", ""))
+    def __get__(self, instance: Job | None, owner: type[Job]) -> str:
+        return str(getattr(owner.definition(), self._name))
 
 
 _INSTANCE_ATTRIBUTES = ("failures", "job_result", "logger", "self", "user")
@@ -195,10 +186,10 @@ class Job:
             if name in _RESERVED_BY_PREFECT:
                 raise BadJob(f"{path_of(cls)}: a variable cannot be called {name}; Prefect reserves that name.")
 
-    name = _Known(lambda job_class: str(read_meta(job_class).get("name", job_class.__name__)))
-    description = _Known(_described)
-    grouping = _Known(grouping_of)
-    class_path = _Known(path_of)
+    name = _Known()
+    description = _Known()
+    grouping = _Known()
+    class_path = _Known()
 
     def __init__(self) -> None:
         logger = JobLogger(logging.getLogger(type(self).__module__))
@@ -305,7 +296,8 @@ class Job:
         stated = read_meta(cls)
         declared = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
         ordered = dict.fromkeys((*stated.get("field_order", ()), *declared))
-        found = {name: getattr(cls, name, None) for name in ordered}
+        # Without asking the class what it knows: that is made of its variables.
+        found = {name: inspect.getattr_static(cls, name, None) for name in ordered}
         variables = {name: each for name, each in found.items() if isinstance(each, Variable)}
         if stated.get("dryrun_default") and isinstance(variables.get("dryrun"), DryRunVar):
             variables["dryrun"] = replace(variables["dryrun"], default=True)
