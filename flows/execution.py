@@ -16,8 +16,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def execute(job: Job, inputs: Mapping[str, Any], resolve: Callable[[Any], Any] =
         how it has ended. Only what is no ``Exception``, as the hard time limit, is raised.
     """
     task_id = job._run_id
-    with _loop() as loop:
+    with closing(_Loop()) as loop:
 
         def call(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
             returned = function(*args, **named)
@@ -146,15 +146,6 @@ class _Loop:
         if self._made is not None:
             self._made.run_until_complete(self._made.shutdown_asyncgens())
             self._made.close()
-
-
-@contextmanager
-def _loop() -> Iterator[_Loop]:
-    loop = _Loop()
-    try:
-        yield loop
-    finally:
-        loop.close()
 
 
 def _check(job: Job) -> None:

@@ -5,8 +5,7 @@
 * A run that goes by an approval is held to the code that was compared with what was approved.
 * A run executes once: Prefect does not retry it.
 * The soft time limit raises an exception that a Job may catch to clean up; an ``async def run()`` that waits just then
-  is cancelled. The hard time limit raises one that it
-  should not catch; a Job that continues regardless is killed.
+  is cancelled. The hard time limit raises one that it should not catch; a Job that continues regardless is killed.
 * The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
 The flow of a Job is an attribute of this module, made on demand: ``flows.prefect_flow.package-module-Class``. No
@@ -39,7 +38,7 @@ from prefect.states import Completed, Failed
 
 from approval_gate.errors import NotRunnable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
-from flows.execution import FAILED, JobFailed, execute
+from flows.execution import FAILED, JobFailed, Outcome, execute
 from flows.job import JobLogger, RunContext, RunResult, RunUser
 from flows.registry import load
 from flows.source import hold_to
@@ -65,7 +64,8 @@ class RunLogger(JobLogger):
         adapter: Any = self.logger
         child: logging.LoggerAdapter[Any] = adapter.getChild(grouping or "run")
         # Prefect's level, which would leave out what the Job says for whoever looks for a fault, is for its engine.
-        child.setLevel(logging.DEBUG)
+        if child.logger.level != logging.DEBUG:
+            child.setLevel(logging.DEBUG)
         return child
 
 
@@ -139,28 +139,32 @@ def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple
 
 def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
     logger = RunLogger(get_run_logger(), {})
-    user = RunUser(**answer["user"]) if answer["user"] else None
-    inputs = answer["inputs"]
     try:
-        job_class = load(class_path)
-        if answer.get("holds_code", True):
-            hold_to(job_class._code)
-        job = job_class()
-        shown = RunResult(answer["job_result"], user)
-        job.bind(RunContext(logger=logger, user=user, job_result=shown, inputs=inputs))
-        with time_limits(answer["soft_time_limit"], answer["time_limit"]):
-            outcome = execute(job, inputs, _resolved)
+        outcome = _outcome(class_path, logger, answer)
     except (Exception, TimeLimitExceeded) as error:
         _report(logger, gate, FAILED, None, "".join(traceback.format_exception(error)))
         if isinstance(error, TimeLimitExceeded):
             return Failed(message=str(error), name="TimedOut")
         raise
-    why = outcome.error
-    if why is None or isinstance(why, JobFailed):
-        _report(logger, gate, outcome.status, outcome.result, None)
-        return Completed() if why is None else Failed(message=str(why))
-    _report(logger, gate, FAILED, None, "".join(traceback.format_exception(why)))
-    raise why
+    _report(logger, gate, outcome.status, outcome.result, None)
+    return Completed() if outcome.error is None else Failed(message=str(outcome.error))
+
+
+def _outcome(class_path: str, logger: RunLogger, answer: dict[str, Any]) -> Outcome:
+    """Execute what admission has answered, and return how it ended; what the Job raised is raised."""
+    user = RunUser(**answer["user"]) if answer["user"] else None
+    inputs = answer["inputs"]
+    job_class = load(class_path)
+    if answer.get("holds_code", True):
+        hold_to(job_class._code)
+    job = job_class()
+    shown = RunResult(answer["job_result"], user)
+    job.bind(RunContext(logger=logger, user=user, job_result=shown, inputs=inputs))
+    with time_limits(answer["soft_time_limit"], answer["time_limit"]):
+        outcome = execute(job, inputs, _resolved)
+    if outcome.error is not None and not isinstance(outcome.error, JobFailed):
+        raise outcome.error
+    return outcome
 
 
 def _resolved(result: Any) -> Any:
