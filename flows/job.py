@@ -49,7 +49,7 @@ class JobLogger(logging.LoggerAdapter["logging.Logger | logging.LoggerAdapter[An
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """Log a line; see ``logging``."""
         extra = dict(kwargs.pop("extra", None) or {})
-        to = self.under(str(extra.get("grouping") or ""))
+        to = self.under(str(extra.get("grouping") or ""), level)
         if not to.isEnabledFor(level):
             return
         if extra.get("skip_db_logging"):
@@ -58,8 +58,8 @@ class JobLogger(logging.LoggerAdapter["logging.Logger | logging.LoggerAdapter[An
         stacklevel = kwargs.pop("stacklevel", 1) + 1
         to.log(level, msg, *args, extra=extra, stacklevel=stacklevel, **kwargs)
 
-    def under(self, _grouping: str, /) -> logging.Logger | logging.LoggerAdapter[Any]:
-        """Return the logger of what is shown under a heading; empty for that of ``run()``."""
+    def under(self, _grouping: str, _level: int, /) -> logging.Logger | logging.LoggerAdapter[Any]:
+        """Return the logger of a line of this level under a heading; empty for that of ``run()``."""
         return self.logger
 
     def success(self, message: str, *args: object, stacklevel: int = 1, **kwargs: Any) -> None:

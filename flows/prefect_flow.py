@@ -59,9 +59,12 @@ PREPARED: dict[str, Flow[..., Any]] = {}
 class RunLogger(JobLogger):
     """The logger of a run, whose lines Prefect keeps: of every level, each with its heading in the logger's name."""
 
-    def under(self, grouping: str, /) -> logging.Logger | logging.LoggerAdapter[Any]:
-        """Return the logger of what is shown under a heading; empty for that of ``run()``."""
+    def under(self, grouping: str, level: int, /) -> logging.Logger | logging.LoggerAdapter[Any]:
+        """Return the logger of a line of this level under a heading; empty for that of ``run()``."""
         adapter: Any = self.logger
+        if not grouping and adapter.isEnabledFor(level):
+            # Of this one, and of no other, Prefect shows the name of the run in the terminal.
+            return self.logger
         child: logging.LoggerAdapter[Any] = adapter.getChild(grouping or "run")
         # Prefect's level, which would leave out what the Job says for whoever looks for a fault, is for its engine.
         if child.logger.level != logging.DEBUG:

@@ -211,6 +211,12 @@ def test_a_result_that_has_failed_is_a_failure(result: Any) -> None:
         prefect_flow._resolved(result)
 
 
+def test_what_prefect_logs_anyway_is_logged_as_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    logger = RunLogger(PrefectLogAdapter(logging.getLogger("runs"), {}), {})
+    logger.warning("A line")
+    assert [record.name for record in caplog.records] == ["runs"]
+
+
 @pytest.mark.parametrize(
     ("extra", "name", "is_sent"),
     [
