@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 Binding = Mapping[str, str]
@@ -58,10 +59,14 @@ def bind(
         queue: the name of the queue it runs on.
         job_variables: what Prefect's work pool starts its runs with.
     """
-    parts = {"job": job, "code": code, "inputs": dict(inputs), "schedule": list(schedule), "queue": queue}
-    if job_variables:
-        parts["job_variables"] = dict(job_variables)
-    return {name: _hash(part) for name, part in parts.items()} | {"code": _hash_of_code(code)}
+    parts = {
+        "job": _hash_of_text(job),
+        "code": _hash_of_code(code),
+        "inputs": _hash(dict(inputs)),
+        "schedule": _hash(list(schedule)),
+        "queue": _hash_of_text(queue),
+    }
+    return {**parts, "job_variables": _hash(dict(job_variables))} if job_variables else parts
 
 
 def is_of_module_alone(code: str) -> bool:
@@ -105,9 +110,18 @@ def _python_of(code: str) -> str:
 
 def _hash_of_code(code: str) -> str:
     marks, colon, _ = code.rpartition(":")
-    return marks + colon + _hash(code)
+    return marks + colon + _hash_of_text(code)
+
+
+@lru_cache(maxsize=1024)
+def _hash_of_text(part: str) -> str:
+    """Return the hash of a part that a whole page of scheduled jobs may have in common; inputs are not kept here."""
+    return _hash(part)
 
 
 def _hash(part: object) -> str:
-    text = json.dumps(part, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(part).encode()).hexdigest()
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+"""Writes equal values in one way."""

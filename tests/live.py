@@ -237,7 +237,8 @@ def processes_of(home: Path) -> dict[int, str]:
         if parents[pid] in theirs or pid in {parents[each] for each in theirs}
     }:
         theirs |= {pid: hidden[pid] for pid in more}
-    return {pid: command for pid, command in theirs.items() if " up --demo " not in command}
+    itself = (" up --demo ", " server --port ")
+    return {pid: command for pid, command in theirs.items() if not any(words in command for words in itself)}
 
 
 def mark_of(home: Path) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause
+from sqlalchemy import ColumnElement, FromClause, literal, select
 
 from api_shim.store.sql_filters import value_types
 from api_shim.store.tables import groups, job_queues, job_results, jobs, permissions, scheduled_jobs, tokens, users
@@ -177,6 +177,27 @@ _ALONE: Mapping[ObjectType, FromClause] = {
 }
 """The types whose lookup paths reach no other table."""
 
+_JOINED: Mapping[ObjectType, tuple[FromClause, tuple[tuple[FromClause, ColumnElement[bool]], ...]]] = {
+    ObjectType.SCHEDULED_JOB: (
+        scheduled_jobs,
+        (
+            (users, scheduled_jobs.c.owner_id == users.c.id),
+            (approvers, scheduled_jobs.c.approved_by_id == approvers.c.id),
+            (jobs, scheduled_jobs.c.job_id == jobs.c.id),
+        ),
+    ),
+    ObjectType.JOB_RESULT: (
+        job_results,
+        (
+            (users, job_results.c.user_id == users.c.id),
+            (scheduled_jobs, job_results.c.scheduled_job_id == scheduled_jobs.c.id),
+            (jobs, job_results.c.job_id == jobs.c.id),
+        ),
+    ),
+    ObjectType.TOKEN: (tokens, ((users, tokens.c.user_id == users.c.id),)),
+}
+"""The table of each other type, and those that its lookup paths reach: each row has one row of them at most."""
+
 
 def path_types(kinds: Collection[ObjectType]) -> Mapping[str, type]:
     """Return the lookup paths that all of these types have, each with the type of its values."""
@@ -184,16 +205,19 @@ def path_types(kinds: Collection[ObjectType]) -> Mapping[str, type]:
     return {path: kind for path, kind in each[0].items() if all(path in paths for paths in each)} if each else {}
 
 
-def joined(kind: ObjectType) -> FromClause:
-    """Return the table of a type, joined with those that its lookup paths reach."""
-    if kind is ObjectType.SCHEDULED_JOB:
-        source = scheduled_jobs.outerjoin(users, scheduled_jobs.c.owner_id == users.c.id)
-        source = source.outerjoin(approvers, scheduled_jobs.c.approved_by_id == approvers.c.id)
-        return source.outerjoin(jobs, scheduled_jobs.c.job_id == jobs.c.id)
-    if kind is ObjectType.JOB_RESULT:
-        source = job_results.outerjoin(users, job_results.c.user_id == users.c.id)
-        source = source.outerjoin(scheduled_jobs, job_results.c.scheduled_job_id == scheduled_jobs.c.id)
-        return source.outerjoin(jobs, job_results.c.job_id == jobs.c.id)
-    if kind is ObjectType.TOKEN:
-        return tokens.join(users, tokens.c.user_id == users.c.id)
-    return _ALONE[kind]
+def joined(kind: ObjectType, conditions: Iterable[ColumnElement[bool]] | None = None) -> FromClause:
+    """Return the table of a type, joined with those that its lookup paths reach.
+
+    Args:
+        kind: the type.
+        conditions: what is asked of it, to join only what that reaches, so that many rows are counted without looking
+            at as many others; None for all.
+    """
+    if kind in _ALONE:
+        return _ALONE[kind]
+    source, others = _JOINED[kind]
+    reached = None if conditions is None else {*select(literal(1)).where(*conditions).get_final_froms()}
+    for other, condition in others:
+        if reached is None or other in reached:
+            source = source.outerjoin(other, condition)
+    return source

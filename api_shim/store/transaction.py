@@ -561,7 +561,7 @@ class Transaction:
         if listing.search:
             searched = (lookups.columns[path] for path in lookups.searched)
             conditions.append(or_(*(column.icontains(listing.search, autoescape=True) for column in searched)))
-        counted = select(func.count()).select_from(joined(kind)).where(*conditions)
+        counted = select(func.count()).select_from(joined(kind, conditions)).where(*conditions)
         query = select(TABLES[model]).select_from(joined(kind)).where(*conditions)
         query = query.order_by(*_order(kind, listing.sort)).limit(listing.limit).offset(listing.offset)
         return Page(self._connection.execute(counted).scalar_one(), self._read(model, query))

@@ -17,6 +17,7 @@ from fastapi import Request
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from api_shim.settings import LIMITS, Limits
@@ -101,10 +102,14 @@ def _media_type(request: Request) -> str:
 
 async def _received(request: Request, largest: int) -> bytes:
     content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > largest:
-            raise TooLarge(f"The request body is larger than {largest} bytes.")
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > largest:
+                raise TooLarge(f"The request body is larger than {largest} bytes.")
+    except ClientDisconnect as error:
+        # Nobody hears this answer; it keeps a request that was not sent to its end from being a fault of ours.
+        raise Invalid("The client hung up before the end of its request.") from error
     return bytes(content)
 
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from fastapi import FastAPI, Request
+from pydantic_core import PydanticSerializationError, to_json
 from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -126,11 +127,19 @@ def respond(request: Request, payload: Any, status: int = 200) -> Response:
         payload: a shape, or a JSON value that may contain shapes.
         status: the HTTP status.
     """
-    indent = getattr(request.state, "indent", None)
-    separators = None if indent else (",", ":")
-    text = json.dumps(payload, default=_plain, indent=indent, ensure_ascii=False, separators=separators)
+    body = _as_json(payload, getattr(request.state, "indent", None))
     headers = _version(request) | _etag(payload)
-    return Response(text.encode("utf-8", "replace"), status, media_type="application/json", headers=headers)
+    return Response(body, status, media_type="application/json", headers=headers)
+
+
+def _as_json(payload: Any, indent: int | None) -> bytes:
+    try:
+        return to_json(payload, indent=indent)
+    except PydanticSerializationError:
+        # Half a pair of surrogates, which a Job may return and UTF-8 cannot express.
+        separators = None if indent else (",", ":")
+        text = json.dumps(payload, default=_plain, indent=indent, ensure_ascii=False, separators=separators)
+        return text.encode("utf-8", "replace")
 
 
 def _plain(value: Any) -> Any:

@@ -151,3 +151,13 @@ def test_what_a_path_reaches_may_be_missing_and_the_object_is_still_there(store:
     assert [tuple(row) for row in rows] == [("a", None, job.name), ("b", "alice", job.name)]
     assert told["user__username"] is told["job_model__name"] is told["job_model"] is None
     assert told["name"] == result.name
+
+
+def test_only_what_a_condition_reaches_is_joined() -> None:
+    kind = ObjectType.SCHEDULED_JOB
+    columns = LOOKUPS[kind].every
+    assert str(joined(kind, [])) == "scheduled_jobs"
+    assert str(joined(kind, [columns["name"] == "a"])) == "scheduled_jobs"
+    by_approver = str(joined(kind, [columns["approved_by_user__username"] == "bob", columns["name"] == "a"]))
+    assert by_approver.count("JOIN") == 1
+    assert "AS approvers" in by_approver

@@ -6,11 +6,14 @@ import contextlib
 import json
 from typing import Any
 
+import anyio
 import pytest
+from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Message
 
-from api_shim.web.bodies import DEEPEST, parse_json
+from api_shim.web.bodies import DEEPEST, parse_json, read_body
 from approval_gate.errors import Invalid
 
 values = st.recursive(
@@ -56,3 +59,16 @@ def test_the_limits_of_json_are_where_they_are_said_to_be(content: str, accepted
     else:
         with pytest.raises(Invalid):
             parse_json(content.encode())
+
+
+def test_who_hangs_up_in_the_middle_of_a_request_is_refused_like_any_other_half_a_body() -> None:
+    sent: list[Message] = [
+        {"type": "http.request", "body": b'{"data"', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return sent.pop(0)
+
+    with pytest.raises(Invalid, match="hung up"):
+        anyio.run(read_body, Request({"type": "http", "method": "POST", "headers": []}, receive))
