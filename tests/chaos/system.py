@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 
 from tests.live import KEY, NO_TLS, ROOT, environment, free_port, prefect_tables
 from tests.postgresql import postgresql_programs
@@ -215,9 +216,9 @@ def _postgresql(system: System) -> int:
     options = ("-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off")
     program = [str(programs / "postgres"), "-D", data, *options, "-c", "max_connections=300"]
     system.start("postgresql", program, "ready to accept connections", user=user)
-    for name in ("signoff", "prefect"):
-        reach = ("-h", "127.0.0.1", "-p", str(port), "-U", "signoff")
-        subprocess.run([str(programs / "createdb"), *reach, name], check=True)
+    with psycopg.connect(f"postgresql://signoff@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE signoff")
+        connection.execute("CREATE DATABASE prefect")
     return port
 
 
