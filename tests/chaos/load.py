@@ -159,6 +159,10 @@ class Desk:
         self.journal.add(asked)
         return asked, said
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
     def read(self, who: str, path: str) -> Any:
         """Read until there is an answer; None for what is not there."""
         while (answer := self._attempt(who, "GET", path, None, f"read-{uuid4().hex[:12]}")) is None or (
@@ -439,22 +443,17 @@ class Load:
             found = client.post("/api/deployments/filter", json={"limit": 100}).json()
             flows = {each["id"]: each["name"] for each in client.post("/api/flows/filter", json={}).json()}
             bases = {flows[each["flow_id"]]: each["id"] for each in found if each["name"] == "default"}
-        self._leavers = leavers
+        self._desk = Desk(system, self.journal, self.keys)
+        self._desks = [Desk(system, self.journal, self.keys) for _ in range(CLIENTS)]
         self._clients = [
-            Client(
-                Desk(system, self.journal, self.keys),
-                random.Random(seed * 1000 + number),
-                bases,
-                leavers,
-                self._publish,
-            )
-            for number in range(CLIENTS)
+            Client(desk, random.Random(seed * 1000 + number), bases, leavers, self._publish)
+            for number, desk in enumerate(self._desks)
         ]
         self._threads = [threading.Thread(target=self._go_on, args=(client,), daemon=True) for client in self._clients]
 
     def settle(self) -> None:
         """Make the schedules that nobody touches."""
-        desk = Desk(self.system, self.journal, self.keys)
+        desk = self._desk
         for job, misfire in STEADY:
             token = f"steady {job} {misfire}"
             schedule = {"name": token, **EACH_MINUTE, "misfire": misfire}
@@ -481,12 +480,17 @@ class Load:
 
     def still(self) -> None:
         """Disable everything that fires."""
-        desk = Desk(self.system, self.journal, self.keys)
+        desk = self._desk
         with self.system.client() as client:
             for row in pages(client, f"{SCHEDULES}/?enabled=true&limit=500"):
                 if row["crontab"]:
                     path = f"{SCHEDULES}/{row['id']}/"
                     desk.ask("disable", "admin", "PATCH", path, {"enabled": False}, scheduled_job=row["id"])
+
+    def close(self) -> None:
+        """Close all connections."""
+        for desk in (self._desk, *self._desks):
+            desk.close()
 
     def _go_on(self, client: Client) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -89,8 +90,7 @@ def tried(on: Databases, folder: Path, seed: int, extent: Extent) -> Outcome:
         extent: how much.
     """
     began = time.monotonic()
-    with running(on, folder) as system:
-        load = Load(system, seed)
+    with running(on, folder) as system, closing(Load(system, seed)) as load:
         load.settle()
         load.start()
         system.tell("trouble", seed=seed, pauses=PAUSES[on], files=system.files, most=MOST[on])
