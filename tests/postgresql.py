@@ -23,7 +23,7 @@ class NoPostgreSQL(Exception):
     """There is no PostgreSQL on this machine."""
 
 
-def _postgresql_programs() -> Path:
+def postgresql_programs() -> Path:
     if (on_path := shutil.which("initdb")) is not None:
         return Path(on_path).parent
     found = sorted(path for home in POSTGRES_HOMES for path in Path(home).glob("**/bin/initdb"))
@@ -42,7 +42,7 @@ def postgresql_cluster(*, lasts: bool) -> Iterator[str]:
     Raises:
         NoPostgreSQL: there is none here.
     """
-    programs = _postgresql_programs()
+    programs = postgresql_programs()
     with tempfile.TemporaryDirectory(prefix="signoff-pg-", dir=None if lasts else folder_in_memory()) as folder:
         # PostgreSQL refuses to run as root; Debian's package brings a user for it.
         is_root = os.geteuid() == 0
