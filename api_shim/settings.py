@@ -20,6 +20,8 @@ Each setting is an environment variable:
 * ``SIGNOFF_WAITING_REQUESTS``: how many requests of one person may wait for their approval. Default: 1000.
 * ``SIGNOFF_BODY_BYTES``: the maximum size of the body of a request, in bytes. Default: 5000000.
 * ``SIGNOFF_PAGE_SIZE``: how many objects a page of a list may have. Default: 1000.
+* ``SIGNOFF_PREFECT``: ``embedded``, Prefect's server runs within ours; or ``external``, others run one, which is at
+  ``PREFECT_API_URL`` (``prefect_api.prefect_external``). Default: ``embedded``.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
 * ``SIGNOFF_JOBS_USER``: the user of this machine that the Jobs run as. Default: the server's own.
 * ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit, and from which the one that encrypts sensitive
@@ -78,6 +80,13 @@ class Upgrade(StrEnum):
 
     AUTO = "auto"
     MANUAL = "manual"
+
+
+class PrefectServer(StrEnum):
+    """Whose Prefect server it is."""
+
+    EMBEDDED = "embedded"
+    EXTERNAL = "external"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,6 +175,7 @@ class Settings(BaseSettings):
     waiting_requests: int = Field(default=LIMITS.waiting_requests, ge=1)
     body_bytes: int = Field(default=LIMITS.body_bytes, ge=10_000)
     page_size: int = Field(default=LIMITS.page_size, ge=50, le=10_000)
+    prefect: PrefectServer = PrefectServer.EMBEDDED
     pool: str = "signoff"
     jobs_user: str = ""
     audit_key_file: Path | None = None
@@ -305,17 +315,19 @@ class Settings(BaseSettings):
         return bytes.fromhex(text)
 
 
-def read_settings(home: Path | None = None) -> Settings:
+def read_settings(home: Path | None = None, *, prefect: PrefectServer | None = None) -> Settings:
     """Return the settings of the environment.
 
     Args:
         home: a home folder in place of the environment's.
+        prefect: whose Prefect server it is, in place of what the environment says.
 
     Raises:
         Invalid: one of them cannot be read; the sentence does not repeat it.
     """
     with readable_settings():
-        return Settings() if home is None else Settings(home=home.expanduser().absolute())
+        typed: dict[str, Any] = {"home": home and home.expanduser().absolute(), "prefect": prefect}
+        return Settings(**{name: value for name, value in typed.items() if value is not None})
 
 
 @contextmanager

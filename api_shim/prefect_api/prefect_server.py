@@ -46,6 +46,13 @@ logger = logging.getLogger("signoff")
 
 FORGOTTEN = ("PREFECT_PROFILE", "PREFECT_API_KEY")
 HOME = "PREFECT_HOME"
+CLIENTS = {
+    "PREFECT_LOGGING_LEVEL": "INFO",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # Each client asks first, and each run has several: the server was asked when it was started.
+    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+}
+"""What Prefect's clients are told, unless somebody has."""
 STOP_WITHIN = 8.0
 TAKEN_OVER_AFTER = timedelta(seconds=10)
 """How long nothing is heard of who does background work of Prefect before another process does it."""
@@ -90,16 +97,33 @@ def set_environment(
         ours[DOCKET_NAME] = f"{os.environ.get(DOCKET_NAME, 'prefect-server')}-web"
     defaults = {
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-        "PREFECT_LOGGING_LEVEL": "INFO",
-        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT10M",
         # Marking what waits for its turn costs as much as running it: in a burst, runs wait longer than 15 seconds.
         "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "PT1M",
-        # Each client asks for them first, and each run has several: the server wants no token, and is of this version.
+        # Each client asks for a token first, and each run has several.
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": os.environ.get("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", "false"),
-        "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+        **CLIENTS,
     }
     os.environ.update({**defaults, **os.environ, **ours})
+    sys.path.insert(0, str(Path.cwd()))
+
+
+def set_clients_environment(*, home: Path, origin: str, worker: str = "") -> None:
+    """Tell Prefect's clients in this process, and the worker and the runs that it starts, to reach Prefect through us.
+
+    For a process that has no Prefect server within: nothing stays of how it signs in to that of others.
+
+    Args:
+        home: our home folder; Prefect's is a folder in it.
+        origin: where this machine reaches us.
+        worker: ``user:key`` of the worker's account with us; empty where no worker is started.
+    """
+    for name in (*FORGOTTEN, "PREFECT_API_AUTH_STRING"):
+        os.environ.pop(name, None)
+    ours = {HOME: str(home / "prefect"), "PREFECT_API_URL": f"{origin}/api", "PYTHONPATH": path_of_jobs()}
+    if worker:
+        ours["PREFECT_API_AUTH_STRING"] = worker
+    os.environ.update({**CLIENTS, **os.environ, **ours})
     sys.path.insert(0, str(Path.cwd()))
 
 

@@ -10,6 +10,8 @@
   attempt has ended says by its key which one: of one that is over nothing is heard.
 * Admission and outcome are answered to the run's own key. While the run has none, as Prefect's own workers ask for
   none, the account of the worker that has taken it may ask; nobody else may. Who asks in vain is recorded.
+* On a Prefect server that others run, a worker may take a run past us. Who that was is not known here: any account of
+  workers of its pool may ask then, as any of them may take it.
 * An account is a worker's by the word of a local administrator, for one work pool, and takes runs of that pool only.
   Nothing else is needed for that, and nothing else comes with it.
 
@@ -193,13 +195,19 @@ class RunCredentials:
 
     async def _by_worker(self, actor: Actor, run_id: UUID) -> Verdict:
         taken = await self._store.read(lambda tx: tx.get(RunCredential, flow_run_id=run_id))
+        # Prefect is not asked on behalf of those whose business it is not.
+        is_worker = policy.works(actor)
         return policy.worker_speaks_for_run(
             actor,
-            # Prefect is not asked on behalf of those whose business it is not.
-            pool=await self.pool_of(run_id) if policy.works(actor) else "",
+            pool=await self.pool_of(run_id) if is_worker else "",
             has_credential=taken is not None and taken.key_hash is not None,
             taken_by=taken.user_id if taken is not None else None,
+            taken_past_us=is_worker and self._engine.past_us and taken is None and await self._is_going(run_id),
         )
+
+    async def _is_going(self, run_id: UUID) -> bool:
+        run = (await self._engine.runs([run_id])).get(run_id)
+        return run is not None and not run.waits and not run.final
 
     # The end of runs
 

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,7 +21,7 @@ from prefect.states import Cancelled, Running, Suspended
 
 from approval_gate import prefect_gate
 from approval_gate.admission import LEASE
-from approval_gate.prefect_gate import AdmissionUnreachable, Gate
+from approval_gate.prefect_gate import ADMISSION_KEY, ADMISSION_URL, AdmissionUnreachable, Gate
 
 RUN = UUID("11111111-1111-4111-8111-111111111111")
 ATTEMPT = uuid4()
@@ -68,6 +69,26 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(FlowRunContext, "get", lambda: context)
     monkeypatch.setattr(prefect_gate, "get_run_logger", lambda: logging.getLogger("run"))
     return made
+
+
+def test_a_run_on_a_server_of_others_asks_ours_with_the_key_of_its_worker(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[httpx.Request]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json=GO, request=request)
+
+    monkeypatch.setenv(ADMISSION_URL, "http://ours/")
+    monkeypatch.setenv(ADMISSION_KEY, "signoff_key")
+    monkeypatch.setattr(
+        prefect_gate, "PrefectHttpxSyncClient", partial(httpx.Client, transport=httpx.MockTransport(answer))
+    )
+    assert Gate(ATTEMPT, CODE, MODULE).ask() == GO
+    assert [str(each.url) for each in asked] == ["http://ours/api/signoff/admission/"]
+    assert asked[0].headers["Authorization"] == "Bearer signoff_key"
+    assert server.asked == []
 
 
 def in_seconds(seconds: float) -> str:

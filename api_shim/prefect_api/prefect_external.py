@@ -1,0 +1,364 @@
+"""A Prefect server that others run, as an ASGI application, which stands where Prefect's own within ours would.
+
+* It is reached by ``PREFECT_API_URL``, with ``PREFECT_API_KEY`` or ``PREFECT_API_AUTH_STRING``. No caller, worker or
+  run has those. Whoever calls here was let in before, and has the internal account of this process.
+* Of a request that server sees what Prefect's clients say to it (``PASSED_ON``), and no credential or cookie of ours.
+* What is asked there is what was judged here: a path that could be read in another way is not asked for.
+* An answer is passed on when it is whole. Without one, the caller has 502, for which all clients of Prefect ask again.
+* Its websockets are opened when somebody has signed in, and not before.
+* Its pages are shown as at our origin, and ask for our login.
+* At the start it is waited for, and asked for its version, which is to be one that is installed here too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import os
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import requires
+from urllib.parse import quote
+
+import anyio
+import httpx
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+from websockets.typing import Subprotocol
+
+from approval_gate.errors import Invalid, Unavailable
+
+URL, KEY, AUTH = "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"
+CERTIFICATES = "PREFECT_API_SSL_CERT_FILE"
+ANSWERS_WITHIN = httpx.Timeout(30.0)
+KEPT_OPEN = 4.0
+"""Seconds that an idle connection is kept: less than Prefect's server does, or a request would meet a closed one."""
+THERE_WITHIN = 60.0
+"""Seconds that it is waited for at the start."""
+TOLD_EVERY = 10
+"""Every how many attempts it is said that it is waited for."""
+LARGEST_MESSAGE = 16 * 1024**2
+"""Bytes of a message of a websocket."""
+
+PASSED_ON = frozenset(
+    {"accept", "accept-encoding", "accept-language", "content-type", "if-modified-since", "if-none-match", "user-agent"}
+)
+PREFECTS_OWN = ("x-prefect-", "prefect-csrf-")
+"""What the names of headers begin with that Prefect's clients send besides."""
+OF_CONNECTION = frozenset(
+    {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding", "upgrade"}
+)
+"""The headers of an answer that are about the connection, or that our server has its own of."""
+UI_SETTINGS = "/ui-settings"
+UI_COOKIE, UI_VERSIONS = "prefect_ui_version", frozenset({"v1", "v2"})
+SUBPROTOCOL = Subprotocol("prefect")
+PROTOCOL_ERROR, MAY_NOT, AWAY = 1002, 1008, 1013
+"""The codes with which a websocket is closed."""
+
+NO_ANSWER = "Prefect does not answer; please try again."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class External:
+    """Where a Prefect server is that others run, and how it is signed in to.
+
+    Args:
+        url: of its API, without a slash at the end.
+        key: an API key, which comes first; empty for none.
+        auth: ``user:password``; empty for none.
+        certificates: the file with the certificates to trust; empty for those of this machine.
+    """
+
+    url: str
+    key: str = field(default="", repr=False)
+    auth: str = field(default="", repr=False)
+    certificates: str = ""
+
+    @property
+    def root(self) -> str:
+        """Where its pages are, without a slash at the end."""
+        return self.url.removesuffix("/api")
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header that signs in to it; none where it asks for nothing."""
+        if self.key:
+            return {"authorization": f"Bearer {self.key}"}
+        return {"authorization": basic(self.auth)} if self.auth else {}
+
+    def trusted(self) -> ssl.SSLContext:
+        """Return what tells whether a server is who it says.
+
+        Raises:
+            Invalid: the file of certificates cannot be read.
+        """
+        try:
+            return ssl.create_default_context(cafile=self.certificates or None)
+        except OSError as error:
+            raise Invalid(f"{CERTIFICATES}: {self.certificates} cannot be read: {error.strerror}.") from error
+
+
+def told_of_external() -> External:
+    """Return what the environment says of the Prefect server that others run.
+
+    Raises:
+        Invalid: it does not say where it is; the sentence does not repeat it.
+    """
+    told = os.environ.get(URL, "").rstrip("/")
+    try:
+        url = httpx.URL(told)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host or not url.path.endswith("/api") or url.query:
+        raise Invalid(
+            f"Set {URL} to the address of the Prefect server's API, like http://prefect.example.com:4200/api."
+        )
+    if url.userinfo:
+        raise Invalid(f"{URL} has credentials in it: set {AUTH} or {KEY} instead.")
+    given = {name: os.environ.get(name, "") for name in (KEY, AUTH, CERTIFICATES)}
+    return External(url=told, key=given[KEY], auth=given[AUTH], certificates=given[CERTIFICATES])
+
+
+def basic(account: str) -> str:
+    """Return the ``Authorization`` header for ``user:password``."""
+    return f"Basic {base64.b64encode(account.encode()).decode()}"
+
+
+def fitting() -> SpecifierSet:
+    """Return which versions of Prefect this package works with."""
+    stated = (Requirement(each) for each in requires("prefect-signoff") or ())
+    return next(each.specifier for each in stated if each.name == "prefect")
+
+
+class ExternalPrefect:
+    """ASGI application that passes everything on to a Prefect server; to be closed.
+
+    Args:
+        told: where it is.
+        internal: ``user:password`` of the account that those have who were let in.
+        transport: how it is reached, in place of the network.
+    """
+
+    def __init__(self, told: External, internal: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._told = told
+        self._internal = internal
+        self._tls = told.trusted() if told.url.startswith("https:") else None
+        self._client = httpx.AsyncClient(
+            transport=transport,
+            verify=self._tls or True,
+            limits=httpx.Limits(max_connections=100, keepalive_expiry=KEPT_OPEN),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or serve one websocket until it is closed."""
+        if scope["type"] == "websocket":
+            await self._open(scope, receive, send)
+            return
+        try:
+            answer = await self._answer(Request(scope, receive))
+        except ClientDisconnect:
+            return
+        await answer(scope, receive, send)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    # The start
+
+    async def wait(self, tell: Callable[[str], None], patience: float = THERE_WITHIN, pause: float = 1.0) -> None:
+        """Wait until the server answers, and check its version.
+
+        Args:
+            tell: is told that it is waited for.
+            patience: how many seconds to wait.
+            pause: seconds between two attempts.
+
+        Raises:
+            Unavailable: it has not answered, it is of a version that does not fit, or it does not know us.
+        """
+        with anyio.move_on_after(patience):
+            for attempt in itertools.count():
+                if (found := await self._version()) is not None:
+                    self._check(found)
+                    return
+                if attempt % TOLD_EVERY == 0:
+                    tell(f"Waiting for Prefect at {self._told.url} …")
+                await anyio.sleep(pause)
+        raise Unavailable(f"Prefect at {self._told.url} has not answered within {patience:g} seconds: is it running?")
+
+    async def _version(self) -> str | None:
+        """Return the version of the server; None where it does not answer."""
+        try:
+            answer = await self._client.send(self._request("GET", f"{self._told.url}/admin/version"))
+        except httpx.HTTPError:
+            return None
+        if answer.status_code in {401, 403}:
+            raise Unavailable(f"Prefect at {self._told.url} does not accept our credentials: set {AUTH} or {KEY}.")
+        if answer.status_code in {429, 502, 503, 504}:
+            return None
+        try:
+            return str(answer.raise_for_status().json())
+        except (httpx.HTTPStatusError, ValueError):
+            return ""
+
+    def _check(self, found: str) -> None:
+        fits = fitting()
+        try:
+            known = fits.contains(Version(found), prereleases=True)
+        except InvalidVersion:
+            raise Unavailable(f"At {self._told.url} is no Prefect server: check {URL}.") from None
+        if not known:
+            raise Unavailable(
+                f"Prefect at {self._told.url} is version {found}, and prefect-signoff works with {fits} only."
+            )
+
+    # HTTP
+
+    async def _answer(self, request: Request) -> Response:
+        path, method = request.scope["path"], request.method
+        is_page = not path.startswith("/api/")
+        if not is_unambiguous(path) or (is_page and method not in {"GET", "HEAD"}):
+            return JSONResponse({"detail": "Not Found"}, 404)
+        query = request.scope["query_string"].decode("latin-1")
+        address = f"{self._told.root}{quote(path)}{'?' if query else ''}{query}"
+        try:
+            asked = self._request(method, address, self._headers(request), await request.body())
+            status, headers, body = await self._asked(asked)
+        except httpx.InvalidURL:
+            return JSONResponse({"detail": "Not Found"}, 404)
+        except httpx.HTTPError:
+            return JSONResponse({"detail": NO_ANSWER}, 502)
+        return self._as_ours(path, status, headers, body)
+
+    def _request(
+        self, method: str, address: str, headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> httpx.Request:
+        told = self._told.authorization if headers is None else headers
+        return httpx.Request(
+            method, address, headers=told, content=body, extensions={"timeout": ANSWERS_WITHIN.as_dict()}
+        )
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        passed = {
+            name: value for name, value in request.headers.items() if name in PASSED_ON or name.startswith(PREFECTS_OWN)
+        }
+        if request.scope["path"] == UI_SETTINGS:
+            # It is read here.
+            passed.pop("accept-encoding", None)
+        if (version := request.cookies.get(UI_COOKIE)) in UI_VERSIONS:
+            passed["cookie"] = f"{UI_COOKIE}={version}"
+        let_in = request.headers.get("authorization") == basic(self._internal)
+        return {**passed, **(self._told.authorization if let_in else {})}
+
+    async def _asked(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
+        answer = await self._client.send(request, stream=True)
+        try:
+            # As it was sent, compressed or not.
+            body = b"".join([part async for part in answer.aiter_raw()])
+        finally:
+            await answer.aclose()
+        return answer.status_code, answer.headers, body
+
+    def _as_ours(self, path: str, status: int, headers: httpx.Headers, body: bytes) -> Response:
+        if path == UI_SETTINGS and status == 200:
+            body = json.dumps({**json.loads(body), "api_url": "/api", "auth": "BASIC"}).encode()
+        answer = Response(body, status)
+        if not body:
+            # What has no body, as the answer to HEAD, says nothing of its length.
+            del answer.headers["content-length"]
+        for name, value in headers.multi_items():
+            if name not in OF_CONNECTION:
+                answer.headers.append(name, self._within(value) if name == "location" else value)
+        return answer
+
+    def _within(self, location: str) -> str:
+        """Return where a redirect leads to, at whatever address we are reached."""
+        there, root = httpx.URL(location), httpx.URL(self._told.root)
+        if there.netloc != root.netloc:
+            return location
+        return there.raw_path.decode("ascii").removeprefix(root.path.rstrip("/"))
+
+    # Websockets
+
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if SUBPROTOCOL not in scope.get("subprotocols", ()) or not is_unambiguous(scope["path"]):
+            await send({"type": "websocket.close", "code": PROTOCOL_ERROR})
+            return
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
+        first = await receive()
+        if first["type"] != "websocket.receive":
+            return
+        if not self._signs_in(first):
+            await send({"type": "websocket.close", "code": MAY_NOT})
+            return
+        try:
+            async with self._connection(scope) as there:
+                await there.send(json.dumps({"type": "auth", "token": self._told.key or self._told.auth or None}))
+                code = await _relay(there, receive, send)
+        except (OSError, WebSocketException):
+            code = AWAY
+        if code:
+            await send({"type": "websocket.close", "code": code})
+
+    def _signs_in(self, message: Message) -> bool:
+        try:
+            return bool(json.loads(message.get("text") or "") == {"type": "auth", "token": self._internal})
+        except ValueError:
+            return False
+
+    def _connection(self, scope: Scope) -> connect:
+        query = scope["query_string"].decode("latin-1")
+        address = f"{self._told.root}{quote(scope['path'])}{'?' if query else ''}{query}"
+        return connect(
+            address.replace("http", "ws", 1),
+            subprotocols=[SUBPROTOCOL],
+            additional_headers=self._told.authorization,
+            max_size=LARGEST_MESSAGE,
+            ssl=self._tls,
+        )
+
+
+async def _relay(there: ClientConnection, receive: Receive, send: Send) -> int:
+    """Pass messages both ways until one side ends; return the code to close ours with, 0 where our side has ended."""
+
+    async def up() -> int:
+        while (message := await receive())["type"] == "websocket.receive":
+            text = message.get("text")
+            await there.send(message["bytes"] if text is None else text)
+        return 0
+
+    async def down() -> int:
+        async for message in there:
+            kind = "text" if isinstance(message, str) else "bytes"
+            await send({"type": "websocket.send", kind: message})
+        return there.close_code or AWAY
+
+    ways = [asyncio.create_task(up()), asyncio.create_task(down())]
+    try:
+        done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        return max(each.result() for each in done)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+
+
+def is_unambiguous(path: str) -> bool:
+    """Say whether everybody reads a path alike: none of its segments is empty, but for the last, or only dots.
+
+    Args:
+        path: as it is after it was decoded.
+    """
+    *folders, last = path.split("/")[1:]
+    return path.startswith("/") and "" not in folders and not {".", ".."} & {*folders, last}

@@ -1,0 +1,287 @@
+"""What a Prefect server that others run is asked in our place, and what nobody else may ask it through us."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+import pytest
+from starlette.types import Message
+from websockets.asyncio.server import ServerConnection, serve
+
+from api_shim.prefect_api.prefect_external import (
+    AWAY,
+    MAY_NOT,
+    NO_ANSWER,
+    PROTOCOL_ERROR,
+    External,
+    ExternalPrefect,
+    basic,
+    fitting,
+    told_of_external,
+)
+from api_shim.prefect_api.prefect_server import set_clients_environment
+from approval_gate.errors import Invalid, Unavailable
+
+INTERNAL = "prefect:random"
+URL = "http://theirs:4200/api"
+THEIRS = External(url=URL, auth="others:sesame")
+LET_IN = {"authorization": basic(INTERNAL)}
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def asked(answer: Answer, path: str, method: str = "GET", told: External = THEIRS, **headers: str) -> httpx.Response:
+    """Ask through us, with the path as a client has sent it."""
+    sent = list[Message]()
+    encoded, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": unquote(encoded),
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def scenario() -> None:
+        prefect = ExternalPrefect(told, INTERNAL, httpx.MockTransport(lambda request: unread(answer(request))))
+        await prefect(scope, receive, send)
+        await prefect.aclose()
+
+    asyncio.run(scenario())
+    start, body = sent
+    return httpx.Response(start["status"], headers=start["headers"], content=body["body"])
+
+
+def unread(answer: httpx.Response) -> httpx.Response:
+    """Return an answer of which nothing was read yet, as from the network."""
+    return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(answer.content))
+
+
+def echo(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, json={"url": str(request.url), "headers": dict(request.headers)})
+
+
+@pytest.mark.parametrize(
+    ("told", "signed_in"),
+    [
+        (THEIRS, basic("others:sesame")),
+        (External(url=URL, key="pnu_1", auth="others:sesame"), "Bearer pnu_1"),
+        (External(url=URL), None),
+    ],
+)
+def test_who_was_let_in_asks_with_that_servers_credentials(told: External, signed_in: str | None) -> None:
+    found = asked(echo, "/api/flows/a%20b?limit=2&x=%2F", told=told, **LET_IN).json()
+    assert found["url"] == f"{URL}/flows/a%20b?limit=2&x=%2F"
+    assert found["headers"].get("authorization") == signed_in
+
+
+def test_nothing_of_a_callers_credentials_and_cookies_is_passed_on() -> None:
+    headers = {
+        "authorization": "Bearer signoff_key",
+        "cookie": "signoff_session=secret; prefect_ui_version=v1",
+        "x-forwarded-for": "10.0.0.1",
+        "x-prefect-api-version": "0.8.4",
+    }
+    found = asked(echo, "/v2/", **headers).json()["headers"]
+    assert found == {"cookie": "prefect_ui_version=v1", "x-prefect-api-version": "0.8.4", "host": "theirs:4200"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v2/../api/flows"),
+        ("GET", "/v2/%2e%2e/api/flows"),
+        ("GET", "/v2/%2E%2E%2Fapi/flows"),
+        ("GET", "//api/flows"),
+        ("GET", "/%2Fapi/flows"),
+        ("POST", "/api/flow_runs/./filter"),
+        ("POST", "/v2"),
+        ("POST", "/API/flows/"),
+    ],
+)
+def test_what_could_be_read_in_another_way_than_it_was_judged_is_not_asked(method: str, path: str) -> None:
+    def never(request: httpx.Request) -> httpx.Response:
+        raise AssertionError(request.url)
+
+    assert asked(never, path, method, **LET_IN).status_code == 404
+
+
+def test_its_pages_are_shown_at_our_origin_and_ask_for_our_login() -> None:
+    def pages(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/ui-settings":
+            return httpx.Response(200, json={"api_url": URL, "auth": None, "flags": []})
+        return httpx.Response(307, headers={"location": "http://theirs:4200/v2/?a=b"})
+
+    assert asked(pages, "/ui-settings").json() == {"api_url": "/api", "auth": "BASIC", "flags": []}
+    assert asked(pages, "/").headers["location"] == "/v2/?a=b"
+
+
+def test_a_server_that_is_away_is_no_answer() -> None:
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    found = asked(away, "/api/flows/filter", "POST", **LET_IN)
+    assert (found.status_code, found.json()) == (502, {"detail": NO_ANSWER})
+
+
+# The start
+
+
+def waited(*answers: httpx.Response | Exception, patience: float = 60) -> list[str]:
+    """Wait for a server that answers so, one after the other, and return what was told meanwhile."""
+    left, told = [*answers], list[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url == f"{URL}/admin/version"
+        found = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def scenario() -> None:
+        prefect = ExternalPrefect(THEIRS, INTERNAL, httpx.MockTransport(answer))
+        await prefect.wait(told.append, patience, pause=0.001)
+        await prefect.aclose()
+
+    asyncio.run(scenario())
+    return told
+
+
+def test_it_is_waited_for_until_it_answers() -> None:
+    assert waited(httpx.ConnectError("refused"), httpx.Response(503), httpx.Response(200, json="3.9.1")) == [
+        f"Waiting for Prefect at {URL} …"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (httpx.ConnectError("refused"), f"Prefect at {URL} has not answered within 0.05 seconds: is it running?"),
+        (httpx.Response(401), "does not accept our credentials: set PREFECT_API_AUTH_STRING or PREFECT_API_KEY."),
+        (httpx.Response(404), f"At {URL} is no Prefect server: check PREFECT_API_URL."),
+        (httpx.Response(200, text="<html>"), f"At {URL} is no Prefect server: check PREFECT_API_URL."),
+        (httpx.Response(200, json="2.20.1"), "is version 2.20.1, and prefect-signoff works with"),
+    ],
+)
+def test_a_server_that_does_not_do_is_said_in_a_sentence(answer: httpx.Response | Exception, says: str) -> None:
+    with pytest.raises(Unavailable) as refused:
+        waited(answer, patience=0.05)
+    assert says in str(refused.value)
+
+
+def test_the_versions_are_those_that_are_installed_here() -> None:
+    assert [fitting().contains(version) for version in ("3.9.1", "3.0.0", "4.0.0")] == [True, False, False]
+
+
+# Where it is
+
+
+@pytest.fixture
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """An environment and a search path that are put back."""
+    before = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_API_")}
+    monkeypatch.setattr(os, "environ", before)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return monkeypatch
+
+
+@pytest.mark.parametrize("url", ["", "theirs/api", "http://theirs:4200", "ftp://theirs/api"])
+def test_what_is_no_address_of_an_api_is_refused(surroundings: pytest.MonkeyPatch, url: str) -> None:
+    surroundings.setitem(os.environ, "PREFECT_API_URL", url)
+    with pytest.raises(Invalid, match="Set PREFECT_API_URL to the address of the Prefect server's API"):
+        told_of_external()
+
+
+def test_an_address_with_credentials_is_refused_without_them(surroundings: pytest.MonkeyPatch) -> None:
+    surroundings.setitem(os.environ, "PREFECT_API_URL", "http://others:sesame@theirs/api")
+    with pytest.raises(Invalid) as refused:
+        told_of_external()
+    assert "sesame" not in str(refused.value)
+
+
+def test_a_worker_and_its_runs_are_told_of_us_and_of_no_credentials_of_others(
+    surroundings: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in {"URL": f"{URL}/", "KEY": "pnu_sesame", "AUTH_STRING": "others:sesame"}.items():
+        surroundings.setitem(os.environ, f"PREFECT_API_{name}", value)
+    told = told_of_external()
+    assert told == External(url=URL, key="pnu_sesame", auth="others:sesame")
+    assert "sesame" not in repr(told)
+    set_clients_environment(home=tmp_path, origin="http://ours")
+    assert os.environ["PREFECT_API_URL"] == "http://ours/api"
+    assert "sesame" not in str(os.environ)
+
+
+# Websockets
+
+
+def socket(first: Any, port: int = 1, subprotocol: str = "prefect") -> list[Message]:
+    """Open a websocket through us, say this and one thing more, and return what was sent back until it closed."""
+    said = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": text} for text in (first, "more"))]
+    sent = list[Message]()
+
+    async def receive() -> Message:
+        if said:
+            return said.pop(0)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def scenario() -> None:
+        prefect = ExternalPrefect(External(url=f"http://127.0.0.1:{port}/api", auth="others:sesame"), INTERNAL)
+        scope = {"type": "websocket", "path": "/api/events/out", "query_string": b"", "subprotocols": [subprotocol]}
+        async with serve(there, "127.0.0.1", 0, subprotocols=["prefect"]) as server:  # type: ignore[list-item]
+            if port == 0:
+                address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api"
+                prefect = ExternalPrefect(External(url=address, auth="others:sesame"), INTERNAL)
+            await prefect(scope, receive, send)
+
+    async def there(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        assert connection.request.path == "/api/events/out"
+        for _ in range(2):
+            await connection.send(await connection.recv())
+        await connection.close(1000)
+
+    asyncio.run(scenario())
+    return sent
+
+
+SIGNS_IN = json.dumps({"type": "auth", "token": INTERNAL})
+
+
+def test_a_websocket_is_passed_on_with_that_servers_credentials() -> None:
+    accepted, first, more, closed = socket(SIGNS_IN, port=0)
+    assert accepted == {"type": "websocket.accept", "subprotocol": "prefect"}
+    assert json.loads(first["text"]) == {"type": "auth", "token": "others:sesame"}
+    assert more["text"] == "more"
+    assert closed == {"type": "websocket.close", "code": 1000}
+
+
+@pytest.mark.parametrize(
+    ("first", "subprotocol", "code"),
+    [
+        pytest.param('{"type": "auth", "token": ""}', "prefect", MAY_NOT, id="who was not let in"),
+        pytest.param("[", "prefect", MAY_NOT, id="who says nothing"),
+        pytest.param(SIGNS_IN, "other", PROTOCOL_ERROR, id="who speaks another protocol"),
+        pytest.param(SIGNS_IN, "prefect", AWAY, id="a server that is away"),
+    ],
+)
+def test_a_websocket_is_closed_to(first: str, subprotocol: str, code: int) -> None:
+    assert socket(first, subprotocol=subprotocol)[-1] == {"type": "websocket.close", "code": code}
