@@ -103,6 +103,19 @@ REFUSED: dict[tuple[str | None, bool], str] = {
 """Who may not speak for a run, and what they are told; by whether the run has a credential."""
 
 
+@pytest.mark.parametrize(
+    ("state", "answered"),
+    [("SCHEDULED", 403), ("PAUSED", 403), ("PENDING", 200), ("RUNNING", 200), ("COMPLETED", 403)],
+)
+def test_a_run_that_was_taken_past_us_is_spoken_for_by_workers_of_its_pool_while_it_is_under_way(
+    stage: Stage, state: str, answered: int
+) -> None:
+    stage.engine.past_us = True
+    stage.engine.set_state(stage.run, state, state.title())
+    assert stage.admission("worker").status_code == answered
+    assert [stage.admission(who).status_code for who in ("elsewhere", "writer", "superuser")] == [403, 403, 403]
+
+
 @pytest.mark.each_database
 def test_nobody_else_speaks_for_a_run_and_who_tries_is_recorded(stage: Stage) -> None:
     stage.take(uuid4())
