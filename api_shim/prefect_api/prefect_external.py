@@ -4,6 +4,8 @@
   run has those. Whoever calls here was let in before, and has the internal account of this process.
 * Of a request that server sees what Prefect's clients say to it (``PASSED_ON``), and no credential or cookie of ours.
 * What is asked there is what was judged here: a path that could be read in another way is not asked for.
+* Who was not let in has its pages, and whether it is well. Nothing that they send is read, and they have few
+  connections, so that they keep nobody else waiting.
 * An answer is passed on when it is whole. Without one, the caller has 502, for which all clients of Prefect ask again.
 * Its websockets are opened when somebody has signed in, and not before.
 * Its pages are shown as at our origin, and ask for our login.
@@ -28,20 +30,25 @@ import httpx
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from approval_gate.errors import Invalid, Unavailable
+from api_shim.asgi import receive_whole
+from approval_gate.errors import Invalid, TooLarge, Unavailable
 
 URL, KEY, AUTH = "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"
 CERTIFICATES = "PREFECT_API_SSL_CERT_FILE"
 ANSWERS_WITHIN = httpx.Timeout(30.0)
 KEPT_OPEN = 4.0
 """Seconds that an idle connection is kept: less than Prefect's server does, or a request would meet a closed one."""
+CONNECTIONS, FOR_GUESTS = 100, 10
+"""How many connections there are for who was let in, and for who was not."""
+BODILESS = frozenset({"GET", "HEAD"})
+"""The methods of requests that have no body."""
 THERE_WITHIN = 60.0
 """Seconds that it is waited for at the start."""
 TOLD_EVERY = 10
@@ -152,10 +159,14 @@ class ExternalPrefect:
         self._told = told
         self._internal = internal
         self._tls = told.trusted() if told.url.startswith("https:") else None
-        self._client = httpx.AsyncClient(
+        self._client = self._opened(CONNECTIONS, transport)
+        self._guests = self._opened(FOR_GUESTS, transport)
+
+    def _opened(self, connections: int, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
             transport=transport,
             verify=self._tls or True,
-            limits=httpx.Limits(max_connections=100, keepalive_expiry=KEPT_OPEN),
+            limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEPT_OPEN),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -163,15 +174,14 @@ class ExternalPrefect:
         if scope["type"] == "websocket":
             await self._open(scope, receive, send)
             return
-        try:
-            answer = await self._answer(Request(scope, receive))
-        except ClientDisconnect:
-            return
-        await answer(scope, receive, send)
+        answer = await self._answer(Request(scope, receive))
+        if answer is not None:
+            await answer(scope, receive, send)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+        await self._guests.aclose()
 
     # The start
 
@@ -224,16 +234,24 @@ class ExternalPrefect:
 
     # HTTP
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response | None:
+        """Return the answer; None for a client that hangs up."""
         path, method = request.scope["path"], request.method
         is_page = not path.startswith("/api/")
-        if not is_unambiguous(path) or (is_page and method not in {"GET", "HEAD"}):
+        if not is_unambiguous(path) or (is_page and method not in BODILESS):
             return JSONResponse({"detail": "Not Found"}, 404)
         query = request.scope["query_string"].decode("latin-1")
         address = f"{self._told.root}{quote(path)}{'?' if query else ''}{query}"
+        let_in = request.headers.get("authorization") == basic(self._internal)
+        client = self._client if let_in else self._guests
         try:
-            asked = self._request(method, address, self._headers(request), await request.body())
-            status, headers, body = await self._asked(asked)
+            sent = await receive_whole(request.receive) if let_in and method not in BODILESS else b""
+            if sent is None:
+                return None
+            asked = self._request(method, address, self._headers(request, let_in=let_in), sent)
+            status, headers, body = await _asked(client, asked)
+        except TooLarge as error:
+            return JSONResponse({"detail": str(error)}, 413)
         except httpx.InvalidURL:
             return JSONResponse({"detail": "Not Found"}, 404)
         except httpx.HTTPError:
@@ -248,7 +266,7 @@ class ExternalPrefect:
             method, address, headers=told, content=body, extensions={"timeout": ANSWERS_WITHIN.as_dict()}
         )
 
-    def _headers(self, request: Request) -> dict[str, str]:
+    def _headers(self, request: Request, *, let_in: bool) -> dict[str, str]:
         passed = {
             name: value for name, value in request.headers.items() if name in PASSED_ON or name.startswith(PREFECTS_OWN)
         }
@@ -257,17 +275,7 @@ class ExternalPrefect:
             passed.pop("accept-encoding", None)
         if (version := request.cookies.get(UI_COOKIE)) in UI_VERSIONS:
             passed["cookie"] = f"{UI_COOKIE}={version}"
-        let_in = request.headers.get("authorization") == basic(self._internal)
         return {**passed, **(self._told.authorization if let_in else {})}
-
-    async def _asked(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
-        answer = await self._client.send(request, stream=True)
-        try:
-            # As it was sent, compressed or not.
-            body = b"".join([part async for part in answer.aiter_raw()])
-        finally:
-            await answer.aclose()
-        return answer.status_code, answer.headers, body
 
     def _as_ours(self, path: str, status: int, headers: httpx.Headers, body: bytes) -> Response:
         if path == UI_SETTINGS and status == 200:
@@ -327,6 +335,16 @@ class ExternalPrefect:
             max_size=LARGEST_MESSAGE,
             ssl=self._tls,
         )
+
+
+async def _asked(client: httpx.AsyncClient, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
+    answer = await client.send(request, stream=True)
+    try:
+        # As it was sent, compressed or not.
+        body = b"".join([part async for part in answer.aiter_raw()])
+    finally:
+        await answer.aclose()
+    return answer.status_code, answer.headers, body
 
 
 async def _relay(there: ClientConnection, receive: Receive, send: Send) -> int:

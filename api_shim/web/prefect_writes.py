@@ -14,10 +14,13 @@ from __future__ import annotations
 import asyncio
 import re
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_shim.web.bodies import receive_whole, received_again
+from api_shim.asgi import receive_whole, received_again
+from api_shim.web.errors import body_of, status_of
 from api_shim.web.prefect_reads import READING_METHODS, needs_write
+from approval_gate.errors import TooLarge
 
 WORKERS_SOCKET = re.compile(r"/api/work_pools/[^/]+/workers/connect/?")
 
@@ -43,7 +46,11 @@ class WritesAgain:
         if scope["type"] != "http" or not writes(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
-        body = await receive_whole(receive)
+        try:
+            body = await receive_whole(receive)
+        except TooLarge as error:
+            await JSONResponse(body_of(error), status_of(error))(scope, receive, send)
+            return
         if body is None:
             return
         answer = await self._answer(scope, body, receive)

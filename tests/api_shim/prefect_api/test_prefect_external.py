@@ -18,6 +18,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from api_shim.prefect_api.prefect_external import (
     AWAY,
+    FOR_GUESTS,
     MAY_NOT,
     NO_ANSWER,
     PROTOCOL_ERROR,
@@ -38,8 +39,17 @@ LET_IN = {"authorization": basic(INTERNAL)}
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
-def asked(answer: Answer, path: str, method: str = "GET", told: External = THEIRS, **headers: str) -> httpx.Response:
-    """Ask through us, with the path as a client has sent it."""
+def asked(
+    answer: Answer,
+    path: str,
+    method: str = "GET",
+    told: External = THEIRS,
+    body: bytes = b"",
+    *,
+    endless: bool = False,
+    **headers: str,
+) -> httpx.Response:
+    """Ask through us, with the path as a client has sent it, and a body that may have no end."""
     sent = list[Message]()
     encoded, _, query = path.partition("?")
     scope = {
@@ -51,7 +61,7 @@ def asked(answer: Answer, path: str, method: str = "GET", told: External = THEIR
     }
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b""}
+        return {"type": "http.request", "body": body, "more_body": endless}
 
     async def send(message: Message) -> None:
         sent.append(message)
@@ -62,8 +72,8 @@ def asked(answer: Answer, path: str, method: str = "GET", told: External = THEIR
         await prefect.aclose()
 
     asyncio.run(scenario())
-    start, body = sent
-    return httpx.Response(start["status"], headers=start["headers"], content=body["body"])
+    start, end = sent
+    return httpx.Response(start["status"], headers=start["headers"], content=end["body"])
 
 
 def unread(answer: httpx.Response) -> httpx.Response:
@@ -136,6 +146,76 @@ def test_a_server_that_is_away_is_no_answer() -> None:
 
     found = asked(away, "/api/flows/filter", "POST", **LET_IN)
     assert (found.status_code, found.json()) == (502, {"detail": NO_ANSWER})
+
+
+def content(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, content=request.content)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        pytest.param("GET", "/v2/", {}, 200, id="of a page"),
+        pytest.param("GET", "/api/health", {}, 200, id="of who was not let in"),
+        pytest.param("GET", "/api/flows/", LET_IN, 200, id="of what is read"),
+        pytest.param("POST", "/api/flows/", {}, 200, id="of a write of who was not let in"),
+        pytest.param("POST", "/v2/", LET_IN, 404, id="of a write to a page"),
+        pytest.param("POST", "/api/flows/", LET_IN, 413, id="of a write"),
+    ],
+)
+def test_a_body_without_end_is_not_read(method: str, path: str, headers: dict[str, str], status: int) -> None:
+    found = asked(content, path, method, body=b"x" * 2**20, endless=True, **headers)
+    assert found.status_code == status
+    assert b"xx" not in found.content
+
+
+def test_what_is_sent_is_passed_on() -> None:
+    assert asked(content, "/api/flows/", "POST", body=b"[1]", **LET_IN).content == b"[1]"
+
+
+def test_who_was_not_let_in_keeps_nobody_else_waiting() -> None:
+    holds, full, over = list[str](), asyncio.Event(), asyncio.Event()
+
+    async def there(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer what is asked of the API, and let all else wait."""
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+        if path.startswith("/api/"):
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        else:
+            holds.append(path)
+            if len(holds) == FOR_GUESTS:
+                full.set()
+            await over.wait()
+        writer.close()
+
+    async def ask(prefect: ExternalPrefect, path: str, **headers: str) -> Any:
+        encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": encoded}
+        sent = list[Message]()
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await prefect(scope, no_body, send)
+        return sent[0]["status"]
+
+    async def no_body() -> Message:
+        raise AssertionError
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(there, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api"
+        prefect = ExternalPrefect(External(url=url), INTERNAL)
+        guests = [asyncio.create_task(ask(prefect, "/v2/")) for _ in range(FOR_GUESTS + 2)]
+        await full.wait()
+        assert await ask(prefect, "/api/flows/", **LET_IN) == 204
+        assert len(holds) == FOR_GUESTS
+        over.set()
+        assert await asyncio.gather(*guests) == [502] * len(guests)
+        await prefect.aclose()
+        server.close()
+
+    asyncio.run(scenario())
 
 
 # The start

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from api_shim.asgi import LARGEST
 from api_shim.prefect_api.prefect_server import connect
 from api_shim.web import prefect_writes
 from api_shim.web.prefect_writes import WritesAgain, writes
@@ -106,6 +107,11 @@ async def echo(_scope: Scope, receive: Receive, send: Send) -> None:
 def test_half_a_call_is_none() -> None:
     half = [{"type": "http.request", "body": b"ha", "more_body": True}, {"type": "http.disconnect"}]
     assert asyncio.run(called(WritesAgain(echo), *half)) == []
+
+
+def test_a_call_that_is_too_large_is_refused() -> None:
+    sent = asyncio.run(called(WritesAgain(echo), {"type": "http.request", "body": b"x" * (LARGEST + 1)}))
+    assert sent[0]["status"] == 413
 
 
 @pytest.mark.parametrize(
