@@ -45,7 +45,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -136,12 +136,23 @@ def told_in_files(told: dict[str, Any]) -> dict[str, Any]:
         ValueError: a file cannot be read or is empty, or the secret is there twice; with a sentence that has no secret.
     """
     named = {name: path for name in SECRETS if (path := told.get(f"{name}_file"))}
-    return told | {name: _secret_in(Path(path), name, told) for name, path in named.items()}
+    return told | {
+        name: secret_in(Path(path), f"SIGNOFF_{name.upper()}", told.get(name)) for name, path in named.items()
+    }
 
 
-def _secret_in(path: Path, name: str, told: Mapping[str, Any]) -> str:
-    setting = f"SIGNOFF_{name.upper()}"
-    if told.get(name):
+def secret_in(path: Path, setting: str, told: object) -> str:
+    """Return the secret that is in a file.
+
+    Args:
+        path: the file.
+        setting: what it is the value of, in capitals.
+        told: the value that there is without the file; it may be none.
+
+    Raises:
+        ValueError: the file cannot be read or is empty, or the secret is there twice; with a sentence without it.
+    """
+    if told:
         raise ValueError(f"Set either {setting} or {setting}_FILE, not both.")
     try:
         secret = path.read_text(encoding="utf-8").strip()

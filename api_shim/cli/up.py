@@ -79,6 +79,7 @@ from api_shim.web.prefect_writes import WritesAgain
 from api_shim.web.proxies import BehindProxies, read_networks
 from api_shim.web.request_ids import Identified
 from api_shim.web.request_log import Logged
+from api_shim.worker.hidden import hide
 from api_shim.worker.process import Way, WorkerOptions
 from api_shim.worker.supervisor import WorkerProcess
 from api_shim.worker.wake import Notifier, NotifiesWorkers, overhearing_polls
@@ -314,10 +315,12 @@ def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, w
     """Set the environment of Prefect; see ``set_environment`` and ``set_clients_environment``.
 
     Raises:
-        Invalid: it is not told where the Prefect server is that others run.
+        Invalid: it is not told where the Prefect server is that others run, or how to sign in to it.
     """
     account = f"prefect:{secrets.token_urlsafe(32)}"
     if settings.prefect is PrefectServer.EXTERNAL:
+        # What the environment was at the start others of this user could read, as their runs are.
+        hide()
         external = told_of_external()
         set_clients_environment(home=settings.home, origin=origin, worker=worker)
         return ToldPrefect(account=account, external=external)

@@ -1,7 +1,8 @@
 """A Prefect server that others run, as an ASGI application, which stands where Prefect's own within ours would.
 
-* It is reached by ``PREFECT_API_URL``, with ``PREFECT_API_KEY`` or ``PREFECT_API_AUTH_STRING``. No caller, worker or
-  run has those. Whoever calls here was let in before, and has the internal account of this process.
+* It is reached by ``PREFECT_API_URL``, with ``PREFECT_API_KEY`` or ``PREFECT_API_AUTH_STRING``, or what is in the file
+  that one of these with ``_FILE`` at its end names. No caller, worker or run has those. Whoever calls here was let in
+  before, and has the internal account of this process.
 * Of a request that server sees what Prefect's clients say to it (``PASSED_ON``), and no credential or cookie of ours.
 * What is asked there is what was judged here: a path that could be read in another way is not asked for.
 * Who was not let in has its pages, and whether it is well. Nothing that they send is read, and they have few
@@ -23,6 +24,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import requires
+from pathlib import Path
 from urllib.parse import quote
 
 import anyio
@@ -38,6 +40,7 @@ from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
 from api_shim.asgi import receive_whole
+from api_shim.settings import secret_in
 from approval_gate.errors import Invalid, TooLarge, Unavailable
 
 URL, KEY, AUTH = "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"
@@ -118,7 +121,7 @@ def told_of_external() -> External:
     """Return what the environment says of the Prefect server that others run.
 
     Raises:
-        Invalid: it does not say where it is; the sentence does not repeat it.
+        Invalid: it does not say where it is, or a secret cannot be read; the sentence repeats neither.
     """
     told = os.environ.get(URL, "").rstrip("/")
     try:
@@ -131,8 +134,21 @@ def told_of_external() -> External:
         )
     if url.userinfo:
         raise Invalid(f"{URL} has credentials in it: set {AUTH} or {KEY} instead.")
-    given = {name: os.environ.get(name, "") for name in (KEY, AUTH, CERTIFICATES)}
-    return External(url=told, key=given[KEY], auth=given[AUTH], certificates=given[CERTIFICATES])
+    certificates = os.environ.get(CERTIFICATES, "")
+    return External(url=told, key=_secret(KEY), auth=_secret(AUTH), certificates=certificates)
+
+
+def _secret(name: str) -> str:
+    told, file = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
+    try:
+        return secret_in(Path(file), name, told) if file else told
+    except ValueError as error:
+        raise Invalid(str(error)) from None
+
+
+def secret_files() -> list[Path]:
+    """Return the files that have what signs in to the Prefect server that others run."""
+    return [Path(file) for name in (KEY, AUTH) if (file := os.environ.get(f"{name}_FILE"))]
 
 
 def basic(account: str) -> str:

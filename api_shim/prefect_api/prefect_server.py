@@ -45,6 +45,8 @@ from approval_gate.errors import Invalid, Unavailable
 logger = logging.getLogger("signoff")
 
 FORGOTTEN = ("PREFECT_PROFILE", "PREFECT_API_KEY")
+CREDENTIALS = tuple(f"PREFECT_API_{name}{where}" for name in ("KEY", "AUTH_STRING") for where in ("", "_FILE"))
+"""What tells Prefect's clients how to sign in, or where that is."""
 HOME = "PREFECT_HOME"
 CLIENTS = {
     "PREFECT_LOGGING_LEVEL": "INFO",
@@ -118,7 +120,7 @@ def set_clients_environment(*, home: Path, origin: str, worker: str = "") -> Non
         origin: where this machine reaches us.
         worker: ``user:key`` of the worker's account with us; empty where no worker is started.
     """
-    for name in (*FORGOTTEN, "PREFECT_API_AUTH_STRING"):
+    for name in (*FORGOTTEN, *CREDENTIALS):
         os.environ.pop(name, None)
     ours = {HOME: str(home / "prefect"), "PREFECT_API_URL": f"{origin}/api", "PYTHONPATH": path_of_jobs()}
     if worker:

@@ -26,6 +26,7 @@ from api_shim.prefect_api.prefect_external import (
     ExternalPrefect,
     basic,
     fitting,
+    secret_files,
     told_of_external,
 )
 from api_shim.prefect_api.prefect_server import set_clients_environment
@@ -304,6 +305,19 @@ def test_a_worker_and_its_runs_are_told_of_us_and_of_no_credentials_of_others(
     set_clients_environment(home=tmp_path, origin="http://ours")
     assert os.environ["PREFECT_API_URL"] == "http://ours/api"
     assert "sesame" not in str(os.environ)
+
+
+def test_its_credentials_can_be_in_files(surroundings: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (file := tmp_path / "auth").write_text("others:sesame\n")
+    surroundings.setitem(os.environ, "PREFECT_API_URL", URL)
+    surroundings.setitem(os.environ, "PREFECT_API_AUTH_STRING_FILE", str(file))
+    assert told_of_external() == THEIRS
+    assert secret_files() == [file]
+    surroundings.setitem(os.environ, "PREFECT_API_AUTH_STRING", "others:open")
+    with pytest.raises(Invalid, match=r"^Set either PREFECT_API_AUTH_STRING or PREFECT_API_AUTH_STRING_FILE, not both"):
+        told_of_external()
+    set_clients_environment(home=tmp_path, origin="http://ours")
+    assert secret_files() == []
 
 
 # Websockets
