@@ -3,7 +3,8 @@
 * The gate uses the run's own Prefect client, so it reaches the server that holds the run, with the credential that the
   run's process has: its own, or that of its worker where Prefect's own workers have started it.
 * Where a worker speaks to a Prefect server that others run, and not to ours in front of it, runs find our address in
-  ``SIGNOFF_ADMISSION_URL``, and in ``SIGNOFF_ADMISSION_KEY`` a key of the account of their worker with us.
+  ``SIGNOFF_ADMISSION_URL``, and in ``SIGNOFF_ADMISSION_KEY`` a key of the account of their worker with us. The key goes
+  to another machine by https only.
 * The gate fails closed: if admission cannot be reached, the run fails with a clear message and the Job does not run.
 * The server suspends a held run before it answers; the process then exits and leaves the run as it is.
 * A short wait sleeps. A long wait reschedules the run and ends the process.
@@ -31,6 +32,7 @@ from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, Scheduled
 
+from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.admission import LEASE
 
 SHORT_WAIT = 30.0
@@ -51,6 +53,9 @@ class Gate:
         attempt: identifies this process; each process has a new one.
         code: the digest of the code that the run would execute.
         module: that of the Job's module alone, for approvals of earlier versions.
+
+    Raises:
+        AdmissionUnreachable: it is not told an address of our server that it may ask.
     """
 
     def __init__(self, attempt: UUID, code: str, module: str) -> None:
@@ -140,8 +145,20 @@ class Gate:
 
 
 def _asked_through(client: Any) -> Any:
-    """Return what our server is asked through: the client of the run, unless that reaches another server."""
-    if not (url := os.environ.get(ADMISSION_URL, "").rstrip("/")):
+    """Return what our server is asked through: the client of the run, unless that reaches another server.
+
+    Raises:
+        AdmissionUnreachable: the address of our server is none, or others could read the key on its way there.
+    """
+    if not (told := os.environ.get(ADMISSION_URL, "").rstrip("/")):
         return client
-    key = os.environ.get(ADMISSION_KEY, "")
-    return PrefectHttpxSyncClient(base_url=f"{url}/api", headers={"Authorization": f"Bearer {key}"}, timeout=60)
+    try:
+        url = httpx.URL(f"{told}/api")
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
+        raise AdmissionUnreachable(f"{ADMISSION_URL} is no address like https://signoff.example.com.")
+    if not is_private(url):
+        raise AdmissionUnreachable(f"Others could read the key on its way to {url.host}: {ADMISSION_URL} needs https.")
+    signed = {"Authorization": f"Bearer {os.environ.get(ADMISSION_KEY, '')}"}
+    return PrefectHttpxSyncClient(base_url=url, headers=signed, timeout=60, trust_env=trusts_environment(url))

@@ -27,7 +27,6 @@ from api_shim.client.transport import (
     read_address,
     read_environment,
     read_timeout,
-    trusts_environment,
 )
 from api_shim.prefect_api.prefect_client import RemoteOrchestrator
 from api_shim.services.audit_signing import open_store
@@ -36,6 +35,7 @@ from api_shim.services.user_names import user_called
 from api_shim.settings import LOCAL, PrefectServer, Settings, read_settings, server_zone, utc_now
 from api_shim.store import Transaction
 from api_shim.web.gateway import as_called
+from approval_gate.addresses import trusts_environment
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Actor
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +23,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api_shim.settings import OURS, readable_settings, told_in_files
+from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.errors import (
     Conflict,
     Forbidden,
@@ -68,14 +68,6 @@ def read_address(url: str) -> httpx.URL:
     return address
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether a host is the loopback interface of this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def check_private(address: httpx.URL, *, insecure: bool = False) -> None:
     """Check that the token is encrypted on its way, or does not leave this machine.
 
@@ -86,14 +78,9 @@ def check_private(address: httpx.URL, *, insecure: bool = False) -> None:
     Raises:
         Unavailable: the URL is plain HTTP to another machine.
     """
-    if address.scheme == "http" and not is_loopback(address.host) and not insecure:
+    if not is_private(address) and not insecure:
         message = f"Others could read the token on its way to {address.host}. Use https, or --insecure."
         raise Unavailable(message)
-
-
-def trusts_environment(address: httpx.URL) -> bool:
-    """Say whether proxy settings of the environment apply: not for plain HTTP on this machine."""
-    return address.scheme == "https" or not is_loopback(address.host)
 
 
 def opened(client: Callable[..., C], **how: Any) -> C:

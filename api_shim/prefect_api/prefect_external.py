@@ -3,6 +3,7 @@
 * It is reached by ``PREFECT_API_URL``, with ``PREFECT_API_KEY`` or ``PREFECT_API_AUTH_STRING``, or what is in the file
   that one of these with ``_FILE`` at its end names. No caller, worker or run has those. Whoever calls here was let in
   before, and has the internal account of this process.
+* What is sent to it others cannot read on its way: it is encrypted, or stays on this machine.
 * Of a request that server sees what Prefect's clients say to it (``PASSED_ON``), and no credential or cookie of ours.
 * What is asked there is what was judged here: a path that could be read in another way is not asked for.
 * Who was not let in has its pages, and whether it is well. Nothing that they send is read, and they have few
@@ -41,6 +42,7 @@ from websockets.typing import Subprotocol
 
 from api_shim.asgi import receive_whole
 from api_shim.settings import secret_in
+from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.errors import Invalid, TooLarge, Unavailable
 
 URL, KEY, AUTH = "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"
@@ -129,11 +131,11 @@ def told_of_external() -> External:
     except httpx.InvalidURL:
         url = httpx.URL()
     if url.scheme not in {"http", "https"} or not url.host or not url.path.endswith("/api") or url.query:
-        raise Invalid(
-            f"Set {URL} to the address of the Prefect server's API, like http://prefect.example.com:4200/api."
-        )
+        raise Invalid(f"Set {URL} to the address of the Prefect server's API, like https://prefect.example.com/api.")
     if url.userinfo:
         raise Invalid(f"{URL} has credentials in it: set {AUTH} or {KEY} instead.")
+    if not is_private(url):
+        raise Invalid(f"Others could read what is sent to {url.host} on its way: {URL} needs https.")
     certificates = os.environ.get(CERTIFICATES, "")
     return External(url=told, key=_secret(KEY), auth=_secret(AUTH), certificates=certificates)
 
@@ -175,6 +177,7 @@ class ExternalPrefect:
         self._told = told
         self._internal = internal
         self._tls = told.trusted() if told.url.startswith("https:") else None
+        self._trusts_environment = trusts_environment(httpx.URL(told.url))
         self._client = self._opened(CONNECTIONS, transport)
         self._guests = self._opened(FOR_GUESTS, transport)
 
@@ -182,6 +185,7 @@ class ExternalPrefect:
         return httpx.AsyncClient(
             transport=transport,
             verify=self._tls or True,
+            trust_env=self._trusts_environment,
             limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEPT_OPEN),
         )
 
@@ -350,6 +354,7 @@ class ExternalPrefect:
             additional_headers=self._told.authorization,
             max_size=LARGEST_MESSAGE,
             ssl=self._tls,
+            proxy=True if self._trusts_environment else None,
         )
 
 

@@ -33,7 +33,7 @@ from api_shim.prefect_api.prefect_server import set_clients_environment
 from approval_gate.errors import Invalid, Unavailable
 
 INTERNAL = "prefect:random"
-URL = "http://theirs:4200/api"
+URL = "https://theirs:4200/api"
 THEIRS = External(url=URL, auth="others:sesame")
 LET_IN = {"authorization": basic(INTERNAL)}
 
@@ -135,7 +135,7 @@ def test_its_pages_are_shown_at_our_origin_and_ask_for_our_login() -> None:
     def pages(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/ui-settings":
             return httpx.Response(200, json={"api_url": URL, "auth": None, "flags": []})
-        return httpx.Response(307, headers={"location": "http://theirs:4200/v2/?a=b"})
+        return httpx.Response(307, headers={"location": "https://theirs:4200/v2/?a=b"})
 
     assert asked(pages, "/ui-settings").json() == {"api_url": "/api", "auth": "BASIC", "flags": []}
     assert asked(pages, "/").headers["location"] == "/v2/?a=b"
@@ -280,7 +280,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch
     return monkeypatch
 
 
-@pytest.mark.parametrize("url", ["", "theirs/api", "http://theirs:4200", "ftp://theirs/api"])
+@pytest.mark.parametrize("url", ["", "theirs/api", "https://theirs:4200", "ftp://theirs/api"])
 def test_what_is_no_address_of_an_api_is_refused(surroundings: pytest.MonkeyPatch, url: str) -> None:
     surroundings.setitem(os.environ, "PREFECT_API_URL", url)
     with pytest.raises(Invalid, match="Set PREFECT_API_URL to the address of the Prefect server's API"):
@@ -288,10 +288,16 @@ def test_what_is_no_address_of_an_api_is_refused(surroundings: pytest.MonkeyPatc
 
 
 def test_an_address_with_credentials_is_refused_without_them(surroundings: pytest.MonkeyPatch) -> None:
-    surroundings.setitem(os.environ, "PREFECT_API_URL", "http://others:sesame@theirs/api")
+    surroundings.setitem(os.environ, "PREFECT_API_URL", "https://others:sesame@theirs/api")
     with pytest.raises(Invalid) as refused:
         told_of_external()
     assert "sesame" not in str(refused.value)
+
+
+def test_what_is_sent_to_it_others_cannot_read(surroundings: pytest.MonkeyPatch) -> None:
+    surroundings.setitem(os.environ, "PREFECT_API_URL", "http://theirs:4200/api")
+    with pytest.raises(Invalid, match=r"^Others could read what is sent to theirs on its way: PREFECT_API_URL needs"):
+        told_of_external()
 
 
 def test_a_worker_and_its_runs_are_told_of_us_and_of_no_credentials_of_others(
@@ -358,6 +364,13 @@ def socket(first: Any, port: int = 1, subprotocol: str = "prefect") -> list[Mess
 
 
 SIGNS_IN = json.dumps({"type": "auth", "token": INTERNAL})
+
+
+def test_no_proxy_of_the_environment_carries_away_what_is_to_stay_here(surroundings: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "all_proxy", "ws_proxy"):
+        surroundings.setitem(os.environ, name, "http://127.0.0.1:1")
+    surroundings.setitem(os.environ, "no_proxy", "")
+    assert socket(SIGNS_IN, port=0)[-1]["code"] == 1000
 
 
 def test_a_websocket_is_passed_on_with_that_servers_credentials() -> None:
