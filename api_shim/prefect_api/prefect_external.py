@@ -6,9 +6,10 @@
 * What is sent to it others cannot read on its way: it is encrypted, or stays on this machine.
 * Of a request that server sees what Prefect's clients say to it (``PASSED_ON``), and no credential or cookie of ours.
 * What is asked there is what was judged here: a path that could be read in another way is not asked for.
-* Who was not let in has its pages, and whether it is well. Nothing that they send is read, and they have few
-  connections, so that they keep nobody else waiting.
-* An answer is passed on when it is whole. Without one, the caller has 502, for which all clients of Prefect ask again.
+* Who was not let in has its pages, and whether it is well, and nothing else that is on that machine. Nothing that they
+  send is read, and they have few connections, so that they keep nobody else waiting.
+* An answer is passed on when it is whole. Without one that can be read, the caller has 502, for which all clients of
+  Prefect ask again.
 * Its websockets are opened when somebody has signed in, and not before.
 * Its pages are shown as at our origin, and ask for our login.
 * At the start it is waited for, and asked for its version, which is to be one that is installed here too.
@@ -21,11 +22,13 @@ import base64
 import itertools
 import json
 import os
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import requires
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import anyio
@@ -70,13 +73,23 @@ OF_CONNECTION = frozenset(
     {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding", "upgrade"}
 )
 """The headers of an answer that are about the connection, or that our server has its own of."""
+PAGES = re.compile(
+    r"/|/(v2|assets|ico)(/.*)?|/ui-settings|/robots\.txt|/[\w-]+\.(svg|ico)"
+    r"|/(artifacts|automations|blocks|collections|concurrency-limits(-v2)?|dashboard|deployments|events|flow-runs|flows"
+    r"|login|notifications|runs|settings|variables|work-pools|work-queues)(/.*)?",
+    re.DOTALL,
+)
+"""The paths of Prefect's pages and their files. Those of the first version have places of their own."""
 UI_SETTINGS = "/ui-settings"
+LARGEST_PAGE, LARGEST_SETTINGS = 16 * 2**20, 64 * 2**10
+"""Bytes of an answer to who was not let in, and of the settings of the pages."""
 UI_COOKIE, UI_VERSIONS = "prefect_ui_version", frozenset({"v1", "v2"})
 SUBPROTOCOL = Subprotocol("prefect")
 PROTOCOL_ERROR, MAY_NOT, AWAY = 1002, 1008, 1013
 """The codes with which a websocket is closed."""
 
 NO_ANSWER = "Prefect does not answer; please try again."
+UNREADABLE = "Prefect's answer cannot be read."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -257,8 +270,7 @@ class ExternalPrefect:
     async def _answer(self, request: Request) -> Response | None:
         """Return the answer; None for a client that hangs up."""
         path, method = request.scope["path"], request.method
-        is_page = not path.startswith("/api/")
-        if not is_unambiguous(path) or (is_page and method not in BODILESS):
+        if not is_unambiguous(path) or not (is_api(path) or (PAGES.fullmatch(path) and method in BODILESS)):
             return JSONResponse({"detail": "Not Found"}, 404)
         query = request.scope["query_string"].decode("latin-1")
         address = f"{self._told.root}{quote(path)}{'?' if query else ''}{query}"
@@ -269,14 +281,16 @@ class ExternalPrefect:
             if sent is None:
                 return None
             asked = self._request(method, address, self._headers(request, let_in=let_in), sent)
-            status, headers, body = await _asked(client, asked)
+            answer = await _asked(client, asked, _largest(path, let_in=let_in))
+            return self._as_ours(path, *answer)
         except TooLarge as error:
             return JSONResponse({"detail": str(error)}, 413)
         except httpx.InvalidURL:
             return JSONResponse({"detail": "Not Found"}, 404)
         except httpx.HTTPError:
             return JSONResponse({"detail": NO_ANSWER}, 502)
-        return self._as_ours(path, status, headers, body)
+        except Unavailable as error:
+            return JSONResponse({"detail": str(error)}, 502)
 
     def _request(
         self, method: str, address: str, headers: dict[str, str] | None = None, body: bytes = b""
@@ -299,7 +313,7 @@ class ExternalPrefect:
 
     def _as_ours(self, path: str, status: int, headers: httpx.Headers, body: bytes) -> Response:
         if path == UI_SETTINGS and status == 200:
-            body = json.dumps({**json.loads(body), "api_url": "/api", "auth": "BASIC"}).encode()
+            body = json.dumps({**_read_settings(body), "api_url": "/api", "auth": "BASIC"}).encode()
         answer = Response(body, status)
         if not body:
             # What has no body, as the answer to HEAD, says nothing of its length.
@@ -320,7 +334,8 @@ class ExternalPrefect:
 
     async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        if SUBPROTOCOL not in scope.get("subprotocols", ()) or not is_unambiguous(scope["path"]):
+        path, offered = scope["path"], scope.get("subprotocols", ())
+        if SUBPROTOCOL not in offered or not is_unambiguous(path) or not is_api(path):
             await send({"type": "websocket.close", "code": PROTOCOL_ERROR})
             return
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
@@ -358,14 +373,36 @@ class ExternalPrefect:
         )
 
 
-async def _asked(client: httpx.AsyncClient, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
-    answer = await client.send(request, stream=True)
+async def _asked(
+    client: httpx.AsyncClient, request: httpx.Request, largest: int | None
+) -> tuple[int, httpx.Headers, bytes]:
+    answer, body = await client.send(request, stream=True), bytearray()
     try:
         # As it was sent, compressed or not.
-        body = b"".join([part async for part in answer.aiter_raw()])
+        async for part in answer.aiter_raw():
+            body += part
+            if largest is not None and len(body) > largest:
+                raise Unavailable(UNREADABLE)
     finally:
         await answer.aclose()
-    return answer.status_code, answer.headers, body
+    return answer.status_code, answer.headers, bytes(body)
+
+
+def _largest(path: str, *, let_in: bool) -> int | None:
+    """Return how many bytes an answer may have; None for no limit."""
+    if path == UI_SETTINGS:
+        return LARGEST_SETTINGS
+    return None if let_in else LARGEST_PAGE
+
+
+def _read_settings(body: bytes) -> dict[str, Any]:
+    try:
+        settings = json.loads(body)
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise Unavailable(UNREADABLE)
+    return settings
 
 
 async def _relay(there: ClientConnection, receive: Receive, send: Send) -> int:
@@ -391,6 +428,11 @@ async def _relay(there: ClientConnection, receive: Receive, send: Send) -> int:
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
+
+
+def is_api(path: str) -> bool:
+    """Say whether a path is one of Prefect's API."""
+    return path.startswith("/api/")
 
 
 def is_unambiguous(path: str) -> bool:

@@ -19,9 +19,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from api_shim.prefect_api.prefect_external import (
     AWAY,
     FOR_GUESTS,
+    LARGEST_PAGE,
+    LARGEST_SETTINGS,
     MAY_NOT,
     NO_ANSWER,
     PROTOCOL_ERROR,
+    UNREADABLE,
     External,
     ExternalPrefect,
     basic,
@@ -125,10 +128,50 @@ def test_nothing_of_a_callers_credentials_and_cookies_is_passed_on() -> None:
     ],
 )
 def test_what_could_be_read_in_another_way_than_it_was_judged_is_not_asked(method: str, path: str) -> None:
-    def never(request: httpx.Request) -> httpx.Response:
-        raise AssertionError(request.url)
-
     assert asked(never, path, method, **LET_IN).status_code == 404
+
+
+def never(request: httpx.Request) -> httpx.Response:
+    raise AssertionError(request.url)
+
+
+@pytest.mark.parametrize(
+    ("path", "passed"),
+    [
+        ("/", True),
+        ("/v2", True),
+        ("/v2/runs/flow-run/1", True),
+        ("/assets/index-BD_k.js", True),
+        ("/ico/favicon-32x32.png", True),
+        ("/favicon.ico", True),
+        ("/runs/flow-run/1", True),
+        ("/concurrency-limits-v2", True),
+        ("/metrics", False),
+        ("/docs", False),
+        ("/v2x", False),
+        ("/apix", False),
+        ("/other/assets/x.js", False),
+        ("/server-status", False),
+        ("/.env", False),
+    ],
+)
+def test_of_what_that_machine_has_only_prefects_pages_are_shown(path: str, passed: bool) -> None:
+    assert asked(echo if passed else never, path).status_code == (200 if passed else 404)
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        pytest.param("/ui-settings", b"<html>", id="no JSON"),
+        pytest.param("/ui-settings", b"[" * 60_000, id="nested too deeply"),
+        pytest.param("/ui-settings", b"[]", id="no settings"),
+        pytest.param("/ui-settings", b" " * LARGEST_SETTINGS + b"{}", id="more than settings"),
+        pytest.param("/v2/", b" " * (LARGEST_PAGE + 1), id="more than a page"),
+    ],
+)
+def test_what_cannot_be_read_of_it_is_no_answer(path: str, content: bytes) -> None:
+    found = asked(lambda _request: httpx.Response(200, content=content), path)
+    assert (found.status_code, found.json()) == (502, {"detail": UNREADABLE})
 
 
 def test_its_pages_are_shown_at_our_origin_and_ask_for_our_login() -> None:
@@ -329,7 +372,7 @@ def test_its_credentials_can_be_in_files(surroundings: pytest.MonkeyPatch, tmp_p
 # Websockets
 
 
-def socket(first: Any, port: int = 1, subprotocol: str = "prefect") -> list[Message]:
+def socket(first: Any, port: int = 1, subprotocol: str = "prefect", path: str = "/api/events/out") -> list[Message]:
     """Open a websocket through us, say this and one thing more, and return what was sent back until it closed."""
     said = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": text} for text in (first, "more"))]
     sent = list[Message]()
@@ -345,7 +388,7 @@ def socket(first: Any, port: int = 1, subprotocol: str = "prefect") -> list[Mess
 
     async def scenario() -> None:
         prefect = ExternalPrefect(External(url=f"http://127.0.0.1:{port}/api", auth="others:sesame"), INTERNAL)
-        scope = {"type": "websocket", "path": "/api/events/out", "query_string": b"", "subprotocols": [subprotocol]}
+        scope = {"type": "websocket", "path": path, "query_string": b"", "subprotocols": [subprotocol]}
         async with serve(there, "127.0.0.1", 0, subprotocols=["prefect"]) as server:  # type: ignore[list-item]
             if port == 0:
                 address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api"
@@ -382,13 +425,14 @@ def test_a_websocket_is_passed_on_with_that_servers_credentials() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "subprotocol", "code"),
+    ("first", "subprotocol", "path", "code"),
     [
-        pytest.param('{"type": "auth", "token": ""}', "prefect", MAY_NOT, id="who was not let in"),
-        pytest.param("[", "prefect", MAY_NOT, id="who says nothing"),
-        pytest.param(SIGNS_IN, "other", PROTOCOL_ERROR, id="who speaks another protocol"),
-        pytest.param(SIGNS_IN, "prefect", AWAY, id="a server that is away"),
+        pytest.param('{"type": "auth", "token": ""}', "prefect", "/api/events/out", MAY_NOT, id="who was not let in"),
+        pytest.param("[", "prefect", "/api/events/out", MAY_NOT, id="who says nothing"),
+        pytest.param(SIGNS_IN, "other", "/api/events/out", PROTOCOL_ERROR, id="who speaks another protocol"),
+        pytest.param(SIGNS_IN, "prefect", "/other", PROTOCOL_ERROR, id="who wants another thing of that machine"),
+        pytest.param(SIGNS_IN, "prefect", "/api/events/out", AWAY, id="a server that is away"),
     ],
 )
-def test_a_websocket_is_closed_to(first: str, subprotocol: str, code: int) -> None:
-    assert socket(first, subprotocol=subprotocol)[-1] == {"type": "websocket.close", "code": code}
+def test_a_websocket_is_closed_to(first: str, subprotocol: str, path: str, code: int) -> None:
+    assert socket(first, subprotocol=subprotocol, path=path)[-1] == {"type": "websocket.close", "code": code}
