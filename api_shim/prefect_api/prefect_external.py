@@ -10,7 +10,7 @@
   send is read, and they have few connections, so that they keep nobody else waiting.
 * An answer is passed on when it is whole. Without one that can be read, the caller has 502, for which all clients of
   Prefect ask again.
-* Its websockets are opened when somebody has signed in, and not before.
+* Its websockets are opened when somebody has signed in, and not before. As it closes one, it is closed here.
 * Its pages are shown as at our origin, and ask for our login.
 * At the start it is waited for, and asked for its version, which is to be one that is installed here too.
 """
@@ -40,7 +40,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import Close
 from websockets.typing import Subprotocol
 
 from api_shim.asgi import receive_whole
@@ -85,8 +86,10 @@ LARGEST_PAGE, LARGEST_SETTINGS = 16 * 2**20, 64 * 2**10
 """Bytes of an answer to who was not let in, and of the settings of the pages."""
 UI_COOKIE, UI_VERSIONS = "prefect_ui_version", frozenset({"v1", "v2"})
 SUBPROTOCOL = Subprotocol("prefect")
-PROTOCOL_ERROR, MAY_NOT, AWAY = 1002, 1008, 1013
+NORMAL, PROTOCOL_ERROR, MAY_NOT, AWAY = 1000, 1002, 1008, 1013
 """The codes with which a websocket is closed."""
+WITHOUT_STATUS = 1005
+"""Stands for a websocket that was closed without a code; nobody may send it."""
 
 NO_ANSWER = "Prefect does not answer; please try again."
 UNREADABLE = "Prefect's answer cannot be read."
@@ -348,11 +351,13 @@ class ExternalPrefect:
         try:
             async with self._connection(scope) as there:
                 await there.send(json.dumps({"type": "auth", "token": self._told.key or self._told.auth or None}))
-                code = await _relay(there, receive, send)
+                await _relay(there, receive, send)
+                return
+        except ConnectionClosed as error:
+            code = _as_closed(error.rcvd)
         except (OSError, WebSocketException):
             code = AWAY
-        if code:
-            await send({"type": "websocket.close", "code": code})
+        await send({"type": "websocket.close", "code": code})
 
     def _signs_in(self, message: Message) -> bool:
         try:
@@ -405,29 +410,44 @@ def _read_settings(body: bytes) -> dict[str, Any]:
     return settings
 
 
-async def _relay(there: ClientConnection, receive: Receive, send: Send) -> int:
-    """Pass messages both ways until one side ends; return the code to close ours with, 0 where our side has ended."""
+async def _relay(there: ClientConnection, receive: Receive, send: Send) -> None:
+    """Pass messages both ways until our side ends.
 
-    async def up() -> int:
+    Raises:
+        ConnectionClosed: theirs has.
+    """
+
+    async def up() -> None:
         while (message := await receive())["type"] == "websocket.receive":
             text = message.get("text")
             await there.send(message["bytes"] if text is None else text)
-        return 0
 
-    async def down() -> int:
-        async for message in there:
+    async def down() -> None:
+        while True:
+            message = await there.recv()
             kind = "text" if isinstance(message, str) else "bytes"
             await send({"type": "websocket.send", kind: message})
-        return there.close_code or AWAY
 
     ways = [asyncio.create_task(up()), asyncio.create_task(down())]
     try:
         done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        return max(each.result() for each in done)
+        for way in done:
+            way.result()
     finally:
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
+
+
+def _as_closed(there: Close | None) -> int:
+    """Return the code to close our side with.
+
+    Args:
+        there: how that server has closed its own; None if the connection was lost.
+    """
+    if there is None:
+        return AWAY
+    return NORMAL if there.code == WITHOUT_STATUS else there.code
 
 
 def is_api(path: str) -> bool:

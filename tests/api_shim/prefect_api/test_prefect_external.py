@@ -36,7 +36,7 @@ from api_shim.prefect_api.prefect_server import set_clients_environment
 from approval_gate.errors import Invalid, Unavailable
 
 INTERNAL = "prefect:random"
-URL = "https://theirs:4200/api"
+URL = "http://localhost:4200/api"
 THEIRS = External(url=URL, auth="others:sesame")
 LET_IN = {"authorization": basic(INTERNAL)}
 
@@ -111,7 +111,7 @@ def test_nothing_of_a_callers_credentials_and_cookies_is_passed_on() -> None:
         "x-prefect-api-version": "0.8.4",
     }
     found = asked(echo, "/v2/", **headers).json()["headers"]
-    assert found == {"cookie": "prefect_ui_version=v1", "x-prefect-api-version": "0.8.4", "host": "theirs:4200"}
+    assert found == {"cookie": "prefect_ui_version=v1", "x-prefect-api-version": "0.8.4", "host": "localhost:4200"}
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_its_pages_are_shown_at_our_origin_and_ask_for_our_login() -> None:
     def pages(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/ui-settings":
             return httpx.Response(200, json={"api_url": URL, "auth": None, "flags": []})
-        return httpx.Response(307, headers={"location": "https://theirs:4200/v2/?a=b"})
+        return httpx.Response(307, headers={"location": "http://localhost:4200/v2/?a=b"})
 
     assert asked(pages, "/ui-settings").json() == {"api_url": "/api", "auth": "BASIC", "flags": []}
     assert asked(pages, "/").headers["location"] == "/v2/?a=b"
@@ -372,7 +372,14 @@ def test_its_credentials_can_be_in_files(surroundings: pytest.MonkeyPatch, tmp_p
 # Websockets
 
 
-def socket(first: Any, port: int = 1, subprotocol: str = "prefect", path: str = "/api/events/out") -> list[Message]:
+def socket(
+    first: Any,
+    port: int = 1,
+    subprotocol: str = "prefect",
+    path: str = "/api/events/out",
+    *,
+    close: int | None = 1000,
+) -> list[Message]:
     """Open a websocket through us, say this and one thing more, and return what was sent back until it closed."""
     said = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": text} for text in (first, "more"))]
     sent = list[Message]()
@@ -400,7 +407,10 @@ def socket(first: Any, port: int = 1, subprotocol: str = "prefect", path: str = 
         assert connection.request.path == "/api/events/out"
         for _ in range(2):
             await connection.send(await connection.recv())
-        await connection.close(1000)
+        if close is None:
+            connection.transport.abort()
+        else:
+            await connection.close(close or None)  # type: ignore[arg-type]  # without one, as its protocol can
 
     asyncio.run(scenario())
     return sent
@@ -422,6 +432,19 @@ def test_a_websocket_is_passed_on_with_that_servers_credentials() -> None:
     assert json.loads(first["text"]) == {"type": "auth", "token": "others:sesame"}
     assert more["text"] == "more"
     assert closed == {"type": "websocket.close", "code": 1000}
+
+
+@pytest.mark.parametrize(
+    ("close", "code"),
+    [
+        pytest.param(0, 1000, id="without a status"),
+        pytest.param(None, AWAY, id="lost"),
+        pytest.param(MAY_NOT, MAY_NOT, id="as one that may not be"),
+        pytest.param(1011, 1011, id="for a fault of its own"),
+    ],
+)
+def test_a_websocket_is_closed_as_it_was_closed_there(close: int | None, code: int) -> None:
+    assert socket(SIGNS_IN, port=0, close=close)[-1] == {"type": "websocket.close", "code": code}
 
 
 @pytest.mark.parametrize(
