@@ -342,8 +342,8 @@ def reached_prefect(
     if told.external is not None:
         say(f"Data: {place_of(settings.store_url)}. Prefect is the server at {told.external.url}.")
         there = ExternalPrefect(told.external, told.account)
-        # It may be on SQLite; on another database it is not busy.
-        return WritesAgain(there), partial(answering, there)
+        # What it is on it tells nobody.
+        return WritesAgain(there, on_sqlite=False), partial(answering, there)
     say("Starting Prefect (the first start takes about ten seconds) …")
     prefect = create_prefect_app()
     tell_backing(settings, backing(place_of), parts)
