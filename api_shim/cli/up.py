@@ -37,6 +37,7 @@ import httpx
 import typer
 import uvicorn
 from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
 from api_shim.app import ALL, Application, Part, build, create_app
@@ -50,12 +51,13 @@ from api_shim.prefect_api.prefect_external import External, ExternalPrefect, tol
 from api_shim.prefect_api.prefect_server import (
     connect,
     create_prefect_app,
+    create_prefect_pages,
     is_on_sqlite,
     misfit,
     responsive,
     running,
-    set_clients_environment,
     set_environment,
+    set_environment_without_server,
 )
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
@@ -312,7 +314,7 @@ class ToldPrefect:
 
 
 def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, worker: str = "") -> ToldPrefect:
-    """Set the environment of Prefect; see ``set_environment`` and ``set_clients_environment``.
+    """Set the environment of Prefect; see ``set_environment`` and ``set_environment_without_server``.
 
     Raises:
         Invalid: it is not told where the Prefect server is that others run, or how to sign in to it.
@@ -322,7 +324,9 @@ def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, w
         # What the environment was at the start others of this user could read, as their runs are.
         hide()
         external = told_of_external()
-        set_clients_environment(home=settings.home, origin=origin, worker=worker)
+        set_environment_without_server(
+            home=settings.home, origin=origin, public=public, internal=account, worker=worker
+        )
         return ToldPrefect(account=account, external=external)
     services = Part.SERVICES in parts
     set_environment(
@@ -341,7 +345,9 @@ def reached_prefect(
     """
     if told.external is not None:
         say(f"Data: {place_of(settings.store_url)}. Prefect is the server at {told.external.url}.")
-        there = ExternalPrefect(told.external, told.account)
+        # Services show nobody anything.
+        pages = create_prefect_pages() if Part.WEB in parts else PlainTextResponse("Not Found", 404)
+        there = ExternalPrefect(told.external, told.account, pages)
         # What it is on it tells nobody.
         return WritesAgain(there, on_sqlite=False), partial(answering, there)
     say("Starting Prefect (the first start takes about ten seconds) …")

@@ -6,12 +6,13 @@
 * What is sent to it others cannot read on its way: it is encrypted, or stays on this machine.
 * Of a request that server sees what Prefect's clients say to it (``PASSED_ON``), and no credential or cookie of ours.
 * What is asked there is what was judged here: a path that could be read in another way is not asked for.
-* Who was not let in has its pages, and whether it is well, and nothing else that is on that machine. Nothing that they
-  send is read, and they have few connections, so that they keep nobody else waiting.
-* An answer is passed on when it is whole. Without one that can be read, the caller has 502, for which all clients of
-  Prefect ask again.
+* It answers with data, and that is all that is passed on of it (``ANSWERED``, ``DATA``). A page of it would be at our
+  origin, and could act there as whoever opens it: the pages of Prefect's UI are those that are installed here.
+* Who was not let in is told whether it is well. Nothing that they send is read, and they have few connections, so that
+  they keep nobody else waiting.
+* An answer is passed on when it is whole. Without one that can be read, or where it does not know us, the caller has
+  503, for which all clients of Prefect ask again.
 * Its websockets are opened when somebody has signed in, and not before. As it closes one, it is closed here.
-* Its pages are shown as at our origin, and ask for our login.
 * At the start it is waited for, and asked for its version, which is to be one that is installed here too.
 """
 
@@ -21,14 +22,13 @@ import asyncio
 import base64
 import itertools
 import json
+import logging
 import os
-import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import requires
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import anyio
@@ -38,7 +38,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import Close
@@ -48,6 +48,8 @@ from api_shim.asgi import receive_whole
 from api_shim.settings import secret_in
 from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.errors import Invalid, TooLarge, Unavailable
+
+logger = logging.getLogger("signoff")
 
 URL, KEY, AUTH = "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"
 CERTIFICATES = "PREFECT_API_SSL_CERT_FILE"
@@ -70,21 +72,26 @@ PASSED_ON = frozenset(
 )
 PREFECTS_OWN = ("x-prefect-", "prefect-csrf-")
 """What the names of headers begin with that Prefect's clients send besides."""
-OF_CONNECTION = frozenset(
-    {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding", "upgrade"}
+ANSWERED = frozenset(
+    {
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-type",
+        "etag",
+        "last-modified",
+        "location",
+        "retry-after",
+        "vary",
+    }
 )
-"""The headers of an answer that are about the connection, or that our server has its own of."""
-PAGES = re.compile(
-    r"/|/(v2|assets|ico)(/.*)?|/ui-settings|/robots\.txt|/[\w-]+\.(svg|ico)"
-    r"|/(artifacts|automations|blocks|collections|concurrency-limits(-v2)?|dashboard|deployments|events|flow-runs|flows"
-    r"|login|notifications|runs|settings|variables|work-pools|work-queues)(/.*)?",
-    re.DOTALL,
-)
-"""The paths of Prefect's pages and their files. Those of the first version have places of their own."""
-UI_SETTINGS = "/ui-settings"
-LARGEST_PAGE, LARGEST_SETTINGS = 16 * 2**20, 64 * 2**10
-"""Bytes of an answer to who was not let in, and of the settings of the pages."""
-UI_COOKIE, UI_VERSIONS = "prefect_ui_version", frozenset({"v1", "v2"})
+"""The headers of an answer that are passed on."""
+DATA = frozenset({"application/json", "text/csv", "text/plain"})
+"""What an answer may be. No browser shows one of them as a page, as it is told not to guess."""
+LARGEST_FOR_GUESTS = 64 * 2**10
+"""Bytes of an answer to who was not let in."""
+SOON = "5"
+"""Seconds after which it is worth asking again."""
 SUBPROTOCOL = Subprotocol("prefect")
 NORMAL, PROTOCOL_ERROR, MAY_NOT, AWAY = 1000, 1002, 1008, 1013
 """The codes with which a websocket is closed."""
@@ -93,6 +100,7 @@ WITHOUT_STATUS = 1005
 
 NO_ANSWER = "Prefect does not answer; please try again."
 UNREADABLE = "Prefect's answer cannot be read."
+DOES_NOT_KNOW_US = "Prefect does not accept the credentials of this server."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +121,7 @@ class External:
 
     @property
     def root(self) -> str:
-        """Where its pages are, without a slash at the end."""
+        """What comes before the paths that are asked for, without a slash at the end."""
         return self.url.removesuffix("/api")
 
     @property
@@ -181,17 +189,22 @@ def fitting() -> SpecifierSet:
 
 
 class ExternalPrefect:
-    """ASGI application that passes everything on to a Prefect server; to be closed.
+    """ASGI application that passes what is asked of Prefect's API on to a server; to be closed.
 
     Args:
         told: where it is.
         internal: ``user:password`` of the account that those have who were let in.
+        pages: answers all else, as an ASGI application.
         transport: how it is reached, in place of the network.
     """
 
-    def __init__(self, told: External, internal: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, told: External, internal: str, pages: ASGIApp, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._told = told
         self._internal = internal
+        self._pages = pages
+        self._refused = False
         self._tls = told.trusted() if told.url.startswith("https:") else None
         self._trusts_environment = trusts_environment(httpx.URL(told.url))
         self._client = self._opened(CONNECTIONS, transport)
@@ -209,6 +222,9 @@ class ExternalPrefect:
         """Answer one request, or serve one websocket until it is closed."""
         if scope["type"] == "websocket":
             await self._open(scope, receive, send)
+            return
+        if not is_api(scope["path"]):
+            await self._pages(scope, receive, send)
             return
         answer = await self._answer(Request(scope, receive))
         if answer is not None:
@@ -273,27 +289,31 @@ class ExternalPrefect:
     async def _answer(self, request: Request) -> Response | None:
         """Return the answer; None for a client that hangs up."""
         path, method = request.scope["path"], request.method
-        if not is_unambiguous(path) or not (is_api(path) or (PAGES.fullmatch(path) and method in BODILESS)):
+        if not is_unambiguous(path):
             return JSONResponse({"detail": "Not Found"}, 404)
-        query = request.scope["query_string"].decode("latin-1")
-        address = f"{self._told.root}{quote(path)}{'?' if query else ''}{query}"
         let_in = request.headers.get("authorization") == basic(self._internal)
-        client = self._client if let_in else self._guests
+        client, largest = (self._client, None) if let_in else (self._guests, LARGEST_FOR_GUESTS)
         try:
             sent = await receive_whole(request.receive) if let_in and method not in BODILESS else b""
             if sent is None:
                 return None
-            asked = self._request(method, address, self._headers(request, let_in=let_in), sent)
-            answer = await _asked(client, asked, _largest(path, let_in=let_in))
-            return self._as_ours(path, *answer)
+            asked = self._request(method, self._address(request.scope), self._headers(request, let_in=let_in), sent)
+            status, headers, content = await _asked(client, asked, largest)
+            if let_in:
+                self._note(refused=status == 401)
+            return self._as_ours(status, headers, content)
         except TooLarge as error:
             return JSONResponse({"detail": str(error)}, 413)
         except httpx.InvalidURL:
             return JSONResponse({"detail": "Not Found"}, 404)
         except httpx.HTTPError:
-            return JSONResponse({"detail": NO_ANSWER}, 502)
+            return _no_answer(NO_ANSWER)
         except Unavailable as error:
-            return JSONResponse({"detail": str(error)}, 502)
+            return _no_answer(str(error))
+
+    def _address(self, scope: Scope) -> str:
+        query = scope["query_string"].decode("latin-1")
+        return f"{self._told.root}{quote(scope['path'])}{'?' if query else ''}{query}"
 
     def _request(
         self, method: str, address: str, headers: dict[str, str] | None = None, body: bytes = b""
@@ -307,31 +327,45 @@ class ExternalPrefect:
         passed = {
             name: value for name, value in request.headers.items() if name in PASSED_ON or name.startswith(PREFECTS_OWN)
         }
-        if request.scope["path"] == UI_SETTINGS:
-            # It is read here.
-            passed.pop("accept-encoding", None)
-        if (version := request.cookies.get(UI_COOKIE)) in UI_VERSIONS:
-            passed["cookie"] = f"{UI_COOKIE}={version}"
         return {**passed, **(self._told.authorization if let_in else {})}
 
-    def _as_ours(self, path: str, status: int, headers: httpx.Headers, body: bytes) -> Response:
-        if path == UI_SETTINGS and status == 200:
-            body = json.dumps({**_read_settings(body), "api_url": "/api", "auth": "BASIC"}).encode()
-        answer = Response(body, status)
+    def _as_ours(self, status: int, headers: httpx.Headers, body: bytes) -> Response:
+        """Return an answer of that server as one of ours.
+
+        Raises:
+            Unavailable: it is none that can be passed on.
+        """
+        if status == 401:
+            raise Unavailable(DOES_NOT_KNOW_US)
+        if body and headers.get("content-type", "").partition(";")[0].strip().lower() not in DATA:
+            raise Unavailable(UNREADABLE)
+        answer = Response(body, status, {"x-content-type-options": "nosniff"})
         if not body:
             # What has no body, as the answer to HEAD, says nothing of its length.
             del answer.headers["content-length"]
         for name, value in headers.multi_items():
-            if name not in OF_CONNECTION:
+            if name in ANSWERED:
                 answer.headers.append(name, self._within(value) if name == "location" else value)
         return answer
 
+    def _note(self, *, refused: bool) -> None:
+        """Log that it does not know us, once until it does."""
+        if refused and not self._refused:
+            logger.error("Prefect at %s does not accept our credentials any more.", self._told.url)
+        self._refused = refused
+
     def _within(self, location: str) -> str:
-        """Return where a redirect leads to, at whatever address we are reached."""
-        there, root = httpx.URL(location), httpx.URL(self._told.root)
-        if there.netloc != root.netloc:
-            return location
-        return there.raw_path.decode("ascii").removeprefix(root.path.rstrip("/"))
+        """Return where a redirect leads to, at whatever address we are reached.
+
+        Raises:
+            Unavailable: it leads away from that server's API.
+        """
+        root = httpx.URL(self._told.root)
+        there = root.join(location)
+        path = there.raw_path.decode("ascii").removeprefix(root.path.rstrip("/"))
+        if there.netloc != root.netloc or not is_api(path):
+            raise Unavailable(UNREADABLE)
+        return path
 
     # Websockets
 
@@ -366,10 +400,8 @@ class ExternalPrefect:
             return False
 
     def _connection(self, scope: Scope) -> connect:
-        query = scope["query_string"].decode("latin-1")
-        address = f"{self._told.root}{quote(scope['path'])}{'?' if query else ''}{query}"
         return connect(
-            address.replace("http", "ws", 1),
+            self._address(scope).replace("http", "ws", 1),
             subprotocols=[SUBPROTOCOL],
             additional_headers=self._told.authorization,
             max_size=LARGEST_MESSAGE,
@@ -393,21 +425,8 @@ async def _asked(
     return answer.status_code, answer.headers, bytes(body)
 
 
-def _largest(path: str, *, let_in: bool) -> int | None:
-    """Return how many bytes an answer may have; None for no limit."""
-    if path == UI_SETTINGS:
-        return LARGEST_SETTINGS
-    return None if let_in else LARGEST_PAGE
-
-
-def _read_settings(body: bytes) -> dict[str, Any]:
-    try:
-        settings = json.loads(body)
-    except (ValueError, RecursionError):
-        settings = None
-    if not isinstance(settings, dict):
-        raise Unavailable(UNREADABLE)
-    return settings
+def _no_answer(why: str) -> Response:
+    return JSONResponse({"detail": why}, 503, {"retry-after": SOON})
 
 
 async def _relay(there: ClientConnection, receive: Receive, send: Send) -> None:

@@ -80,19 +80,7 @@ def set_environment(
     """
     for name in FORGOTTEN:
         os.environ.pop(name, None)
-    ours = {
-        HOME: str(home / "prefect"),
-        "PREFECT_API_URL": f"{origin}/api",
-        "PREFECT_UI_URL": f"{public}/v2",
-        "PREFECT_SERVER_API_AUTH_STRING": internal,
-        "PREFECT_SERVER_UI_API_URL": "/api",
-        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "prefect" / "ui"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        "PYTHONPATH": path_of_jobs(),
-    }
-    if worker:
-        ours["PREFECT_API_AUTH_STRING"] = worker
+    ours = _ours(home=home, origin=origin, public=public, internal=internal, worker=worker)
     if not services:
         # The application is asked for again within Prefect, which must find the same one: so no argument says it.
         ours["PREFECT__SERVER_WEBSERVER_ONLY"] = "1"
@@ -110,23 +98,39 @@ def set_environment(
     sys.path.insert(0, str(Path.cwd()))
 
 
-def set_clients_environment(*, home: Path, origin: str, worker: str = "") -> None:
-    """Tell Prefect's clients in this process, and the worker and the runs that it starts, to reach Prefect through us.
+def set_environment_without_server(*, home: Path, origin: str, public: str, internal: str, worker: str = "") -> None:
+    """Tell the same a process that is in front of a Prefect server of others: its UI, and the runs that it starts.
 
-    For a process that has no Prefect server within: nothing stays of how it signs in to that of others.
+    Nothing stays of how that server is signed in to.
 
     Args:
         home: our home folder; Prefect's is a folder in it.
-        origin: where this machine reaches us.
+        origin: where this machine reaches everything.
+        public: where people reach Prefect's UI.
+        internal: ``user:password`` of Prefect's one account.
         worker: ``user:key`` of the worker's account with us; empty where no worker is started.
     """
     for name in (*FORGOTTEN, *CREDENTIALS):
         os.environ.pop(name, None)
-    ours = {HOME: str(home / "prefect"), "PREFECT_API_URL": f"{origin}/api", "PYTHONPATH": path_of_jobs()}
-    if worker:
-        ours["PREFECT_API_AUTH_STRING"] = worker
+    ours = _ours(home=home, origin=origin, public=public, internal=internal, worker=worker)
     os.environ.update({**CLIENTS, **os.environ, **ours})
     sys.path.insert(0, str(Path.cwd()))
+
+
+def _ours(*, home: Path, origin: str, public: str, internal: str, worker: str) -> dict[str, str]:
+    """Return what Prefect is told whatever somebody else has."""
+    ours = {
+        HOME: str(home / "prefect"),
+        "PREFECT_API_URL": f"{origin}/api",
+        "PREFECT_UI_URL": f"{public}/v2",
+        "PREFECT_SERVER_API_AUTH_STRING": internal,
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "prefect" / "ui"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PYTHONPATH": path_of_jobs(),
+    }
+    return ours | {"PREFECT_API_AUTH_STRING": worker} if worker else ours
 
 
 def path_of_jobs() -> str:
@@ -177,6 +181,20 @@ def create_prefect_app() -> ASGIApp:
         return create()
     except (ImportError, TypeError) as error:
         raise Unavailable(misfit(f"Prefect's server cannot be imported ({error})")) from error
+
+
+def create_prefect_pages() -> ASGIApp:
+    """Return Prefect's UI alone, as an ASGI application.
+
+    Raises:
+        Unavailable: the installed versions do not work together.
+    """
+    try:
+        from prefect.server.api.server import create_ui_app
+
+        return create_ui_app(ephemeral=False)
+    except (ImportError, TypeError) as error:
+        raise Unavailable(misfit(f"Prefect's UI cannot be imported ({error})")) from error
 
 
 def take_over_soon() -> None:

@@ -239,7 +239,10 @@ def test_what_is_requested_while_prefect_is_away_runs_when_it_is_back(stage: Sta
     stage.theirs.stop()
     row = stage.request("away")
     with stage.ours.client() as client:
-        assert client.post("/api/flow_runs/filter", json={}).status_code == 502
+        assert client.post("/api/flow_runs/filter", json={}).status_code == 503
+        # Its pages are ours, and told so.
+        assert "<title>" in client.get("/v2/").text
+        assert client.get("/ui-settings").json()["api_url"] == "/api"
     stage.theirs.start()
     result = stage.ended(row)
     assert result["status"]["value"] == "SUCCESS"

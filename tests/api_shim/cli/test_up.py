@@ -169,7 +169,7 @@ def test_what_signs_in_to_a_prefect_of_others_is_hidden_from_runs_of_this_user(
     # The package has the command by this name.
     module = sys.modules["api_shim.cli.up"]
     monkeypatch.setattr(module, "hide", lambda: done.append("hidden"))
-    monkeypatch.setattr(module, "set_clients_environment", lambda **_told: done.append("told"))
+    monkeypatch.setattr(module, "set_environment_without_server", lambda **_told: done.append("told"))
     monkeypatch.setenv("PREFECT_API_URL", "https://theirs.example/api")
     monkeypatch.setenv("PREFECT_API_KEY", "pnu_sesame")
     settings = Settings(home=tmp_path, prefect=PrefectServer.EXTERNAL)

@@ -7,20 +7,22 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 from starlette.types import Message
 from websockets.asyncio.server import ServerConnection, serve
 
 from api_shim.prefect_api.prefect_external import (
     AWAY,
+    DOES_NOT_KNOW_US,
     FOR_GUESTS,
-    LARGEST_PAGE,
-    LARGEST_SETTINGS,
+    LARGEST_FOR_GUESTS,
     MAY_NOT,
     NO_ANSWER,
     PROTOCOL_ERROR,
@@ -32,13 +34,14 @@ from api_shim.prefect_api.prefect_external import (
     secret_files,
     told_of_external,
 )
-from api_shim.prefect_api.prefect_server import set_clients_environment
+from api_shim.prefect_api.prefect_server import set_environment_without_server
 from approval_gate.errors import Invalid, Unavailable
 
 INTERNAL = "prefect:random"
 URL = "http://localhost:4200/api"
 THEIRS = External(url=URL, auth="others:sesame")
 LET_IN = {"authorization": basic(INTERNAL)}
+OUR_PAGE = PlainTextResponse("our page")
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -71,7 +74,8 @@ def asked(
         sent.append(message)
 
     async def scenario() -> None:
-        prefect = ExternalPrefect(told, INTERNAL, httpx.MockTransport(lambda request: unread(answer(request))))
+        transport = httpx.MockTransport(lambda request: unread(answer(request)))
+        prefect = ExternalPrefect(told, INTERNAL, OUR_PAGE, transport)
         await prefect(scope, receive, send)
         await prefect.aclose()
 
@@ -106,25 +110,23 @@ def test_who_was_let_in_asks_with_that_servers_credentials(told: External, signe
 def test_nothing_of_a_callers_credentials_and_cookies_is_passed_on() -> None:
     headers = {
         "authorization": "Bearer signoff_key",
-        "cookie": "signoff_session=secret; prefect_ui_version=v1",
+        "cookie": "signoff_session=secret",
         "x-forwarded-for": "10.0.0.1",
         "x-prefect-api-version": "0.8.4",
     }
-    found = asked(echo, "/v2/", **headers).json()["headers"]
-    assert found == {"cookie": "prefect_ui_version=v1", "x-prefect-api-version": "0.8.4", "host": "localhost:4200"}
+    found = asked(echo, "/api/health", **headers).json()["headers"]
+    assert found == {"x-prefect-api-version": "0.8.4", "host": "localhost:4200"}
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/v2/../api/flows"),
-        ("GET", "/v2/%2e%2e/api/flows"),
-        ("GET", "/v2/%2E%2E%2Fapi/flows"),
-        ("GET", "//api/flows"),
-        ("GET", "/%2Fapi/flows"),
+        ("GET", "/api/../metrics"),
+        ("GET", "/api/%2e%2e/metrics"),
+        ("GET", "/api/%2E%2E%2Fmetrics"),
+        ("GET", "/api//flows"),
+        ("GET", "/api/%2Fflows"),
         ("POST", "/api/flow_runs/./filter"),
-        ("POST", "/v2"),
-        ("POST", "/API/flows/"),
     ],
 )
 def test_what_could_be_read_in_another_way_than_it_was_judged_is_not_asked(method: str, path: str) -> None:
@@ -135,53 +137,43 @@ def never(request: httpx.Request) -> httpx.Response:
     raise AssertionError(request.url)
 
 
-@pytest.mark.parametrize(
-    ("path", "passed"),
-    [
-        ("/", True),
-        ("/v2", True),
-        ("/v2/runs/flow-run/1", True),
-        ("/assets/index-BD_k.js", True),
-        ("/ico/favicon-32x32.png", True),
-        ("/favicon.ico", True),
-        ("/runs/flow-run/1", True),
-        ("/concurrency-limits-v2", True),
-        ("/metrics", False),
-        ("/docs", False),
-        ("/v2x", False),
-        ("/apix", False),
-        ("/other/assets/x.js", False),
-        ("/server-status", False),
-        ("/.env", False),
-    ],
-)
-def test_of_what_that_machine_has_only_prefects_pages_are_shown(path: str, passed: bool) -> None:
-    assert asked(echo if passed else never, path).status_code == (200 if passed else 404)
+@pytest.mark.parametrize("path", ["/", "/v2/", "/ui-settings", "/metrics", "/apix", "/API/flows/", "//api/flows"])
+def test_of_what_that_machine_has_only_the_api_is_reached(path: str) -> None:
+    assert asked(never, path, **LET_IN).text == "our page"
+
+
+@pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/json, text/html", ""])
+def test_what_a_browser_could_show_as_a_page_is_no_answer(kind: str) -> None:
+    found = asked(lambda _request: httpx.Response(200, content=b"{}", headers={"content-type": kind}), "/api/x")
+    assert (found.status_code, found.json()) == (503, {"detail": UNREADABLE})
+
+
+def test_of_an_answer_only_what_is_about_its_content_is_passed_on() -> None:
+    says = {"content-type": "application/json; charset=utf-8", "etag": "1", "retry-after": "2"}
+    more = {"set-cookie": "signoff_session=theirs", "content-security-policy": "script-src *", "refresh": "0; /evil"}
+    found = asked(lambda _request: httpx.Response(429, content=b"{}", headers=says | more), "/api/flows/", **LET_IN)
+    assert found.status_code == 429
+    assert dict(found.headers) == {**says, "content-length": "2", "x-content-type-options": "nosniff"}
+
+
+def test_who_was_not_let_in_is_told_little() -> None:
+    found = asked(lambda _request: httpx.Response(200, text=" " * (LARGEST_FOR_GUESTS + 1)), "/api/health")
+    assert (found.status_code, found.json()) == (503, {"detail": UNREADABLE})
 
 
 @pytest.mark.parametrize(
-    ("path", "content"),
+    ("location", "leads_to"),
     [
-        pytest.param("/ui-settings", b"<html>", id="no JSON"),
-        pytest.param("/ui-settings", b"[" * 60_000, id="nested too deeply"),
-        pytest.param("/ui-settings", b"[]", id="no settings"),
-        pytest.param("/ui-settings", b" " * LARGEST_SETTINGS + b"{}", id="more than settings"),
-        pytest.param("/v2/", b" " * (LARGEST_PAGE + 1), id="more than a page"),
+        ("http://localhost:4200/api/flows/?a=b", "/api/flows/?a=b"),
+        ("/api/flows/", "/api/flows/"),
+        ("https://evil.example/api/flows/", None),
+        ("//evil.example/api/flows/", None),
+        ("/login", None),
     ],
 )
-def test_what_cannot_be_read_of_it_is_no_answer(path: str, content: bytes) -> None:
-    found = asked(lambda _request: httpx.Response(200, content=content), path)
-    assert (found.status_code, found.json()) == (502, {"detail": UNREADABLE})
-
-
-def test_its_pages_are_shown_at_our_origin_and_ask_for_our_login() -> None:
-    def pages(request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/ui-settings":
-            return httpx.Response(200, json={"api_url": URL, "auth": None, "flags": []})
-        return httpx.Response(307, headers={"location": "http://localhost:4200/v2/?a=b"})
-
-    assert asked(pages, "/ui-settings").json() == {"api_url": "/api", "auth": "BASIC", "flags": []}
-    assert asked(pages, "/").headers["location"] == "/v2/?a=b"
+def test_a_redirect_leads_to_the_api_here_and_nowhere_else(location: str, leads_to: str | None) -> None:
+    found = asked(lambda _request: httpx.Response(307, headers={"location": location}), "/api/flows", **LET_IN)
+    assert (found.status_code, found.headers.get("location")) == ((307, leads_to) if leads_to else (503, None))
 
 
 def test_a_server_that_is_away_is_no_answer() -> None:
@@ -189,21 +181,26 @@ def test_a_server_that_is_away_is_no_answer() -> None:
         raise httpx.ConnectError("refused", request=request)
 
     found = asked(away, "/api/flows/filter", "POST", **LET_IN)
-    assert (found.status_code, found.json()) == (502, {"detail": NO_ANSWER})
+    assert (found.status_code, found.json()) == (503, {"detail": NO_ANSWER})
+    assert found.headers["retry-after"] == "5"
+
+
+def test_no_caller_is_told_that_their_credentials_are_wrong_where_ours_are(caplog: pytest.LogCaptureFixture) -> None:
+    found = asked(lambda _request: httpx.Response(401, json={}), "/api/flows/filter", "POST", **LET_IN)
+    assert (found.status_code, found.json()) == (503, {"detail": DOES_NOT_KNOW_US})
+    assert caplog.messages == [f"Prefect at {URL} does not accept our credentials any more."]
 
 
 def content(request: httpx.Request) -> httpx.Response:
-    return httpx.Response(200, content=request.content)
+    return httpx.Response(200, text=request.content.decode())
 
 
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status"),
     [
-        pytest.param("GET", "/v2/", {}, 200, id="of a page"),
         pytest.param("GET", "/api/health", {}, 200, id="of who was not let in"),
         pytest.param("GET", "/api/flows/", LET_IN, 200, id="of what is read"),
         pytest.param("POST", "/api/flows/", {}, 200, id="of a write of who was not let in"),
-        pytest.param("POST", "/v2/", LET_IN, 404, id="of a write to a page"),
         pytest.param("POST", "/api/flows/", LET_IN, 413, id="of a write"),
     ],
 )
@@ -221,9 +218,9 @@ def test_who_was_not_let_in_keeps_nobody_else_waiting() -> None:
     holds, full, over = list[str](), asyncio.Event(), asyncio.Event()
 
     async def there(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer what is asked of the API, and let all else wait."""
+        """Let wait who asks whether it is well, and answer all else."""
         path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
-        if path.startswith("/api/"):
+        if path != "/api/health":
             writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
         else:
             holds.append(path)
@@ -249,13 +246,13 @@ def test_who_was_not_let_in_keeps_nobody_else_waiting() -> None:
     async def scenario() -> None:
         server = await asyncio.start_server(there, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api"
-        prefect = ExternalPrefect(External(url=url), INTERNAL)
-        guests = [asyncio.create_task(ask(prefect, "/v2/")) for _ in range(FOR_GUESTS + 2)]
+        prefect = ExternalPrefect(External(url=url), INTERNAL, OUR_PAGE)
+        guests = [asyncio.create_task(ask(prefect, "/api/health")) for _ in range(FOR_GUESTS + 2)]
         await full.wait()
         assert await ask(prefect, "/api/flows/", **LET_IN) == 204
         assert len(holds) == FOR_GUESTS
         over.set()
-        assert await asyncio.gather(*guests) == [502] * len(guests)
+        assert await asyncio.gather(*guests) == [503] * len(guests)
         await prefect.aclose()
         server.close()
 
@@ -277,7 +274,7 @@ def waited(*answers: httpx.Response | Exception, patience: float = 60) -> list[s
         return found
 
     async def scenario() -> None:
-        prefect = ExternalPrefect(THEIRS, INTERNAL, httpx.MockTransport(answer))
+        prefect = ExternalPrefect(THEIRS, INTERNAL, OUR_PAGE, httpx.MockTransport(answer))
         await prefect.wait(told.append, patience, pause=0.001)
         await prefect.aclose()
 
@@ -351,7 +348,7 @@ def test_a_worker_and_its_runs_are_told_of_us_and_of_no_credentials_of_others(
     told = told_of_external()
     assert told == External(url=URL, key="pnu_sesame", auth="others:sesame")
     assert "sesame" not in repr(told)
-    set_clients_environment(home=tmp_path, origin="http://ours")
+    set_environment_without_server(home=tmp_path, origin="http://ours", public="http://ours", internal=INTERNAL)
     assert os.environ["PREFECT_API_URL"] == "http://ours/api"
     assert "sesame" not in str(os.environ)
 
@@ -365,7 +362,7 @@ def test_its_credentials_can_be_in_files(surroundings: pytest.MonkeyPatch, tmp_p
     surroundings.setitem(os.environ, "PREFECT_API_AUTH_STRING", "others:open")
     with pytest.raises(Invalid, match=r"^Set either PREFECT_API_AUTH_STRING or PREFECT_API_AUTH_STRING_FILE, not both"):
         told_of_external()
-    set_clients_environment(home=tmp_path, origin="http://ours")
+    set_environment_without_server(home=tmp_path, origin="http://ours", public="http://ours", internal=INTERNAL)
     assert secret_files() == []
 
 
@@ -394,13 +391,13 @@ def socket(
         sent.append(message)
 
     async def scenario() -> None:
-        prefect = ExternalPrefect(External(url=f"http://127.0.0.1:{port}/api", auth="others:sesame"), INTERNAL)
+        told = External(url=f"http://127.0.0.1:{port}/api", auth="others:sesame")
         scope = {"type": "websocket", "path": path, "query_string": b"", "subprotocols": [subprotocol]}
         async with serve(there, "127.0.0.1", 0, subprotocols=["prefect"]) as server:  # type: ignore[list-item]
             if port == 0:
                 address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api"
-                prefect = ExternalPrefect(External(url=address, auth="others:sesame"), INTERNAL)
-            await prefect(scope, receive, send)
+                told = replace(told, url=address)
+            await ExternalPrefect(told, INTERNAL, OUR_PAGE)(scope, receive, send)
 
     async def there(connection: ServerConnection) -> None:
         assert connection.request is not None
