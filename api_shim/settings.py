@@ -22,6 +22,7 @@ Each setting is an environment variable:
 * ``SIGNOFF_PAGE_SIZE``: how many objects a page of a list may have. Default: 1000.
 * ``SIGNOFF_PREFECT``: ``embedded``, Prefect's server runs within ours; or ``external``, others run one, which is at
   ``PREFECT_API_URL`` (``prefect_api.prefect_external``). Default: ``embedded``.
+* ``SIGNOFF_PREFECT_INSECURE``: whether that server may be reached by plain HTTP on another machine. Default: ``false``.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
 * ``SIGNOFF_JOBS_USER``: the user of this machine that the Jobs run as. Default: the server's own.
 * ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit, and from which the one that encrypts sensitive
@@ -32,7 +33,8 @@ Each setting is an environment variable:
   separated by commas. Default: none.
 * ``SIGNOFF_LOG_FORMAT``: ``console``, or ``json`` for programs (``logs``). Default: ``console``.
 
-``SIGNOFF_URL`` and ``SIGNOFF_TOKEN`` are settings of the client (``api_shim.client.transport``).
+``SIGNOFF_TIMEOUT`` is how many seconds another server may take to answer: ours to a client, and to us a Prefect server
+that others run. ``SIGNOFF_URL`` and ``SIGNOFF_TOKEN`` are settings of the client (``api_shim.client.transport``).
 """
 
 from __future__ import annotations
@@ -121,6 +123,9 @@ STORE_TIMEOUT = 30.0
 LIMITS = Limits()
 """Those that hold unless somebody sets others."""
 
+TIMEOUT = 30.0
+"""Seconds that another server may take to answer, unless ``SIGNOFF_TIMEOUT`` says another number."""
+
 OURS = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 SECRETS = frozenset({"database_url", "token"})
 """The settings whose values nobody is shown. Beside each there is one, ``…_file``, that names a file which has it."""
@@ -187,6 +192,7 @@ class Settings(BaseSettings):
     body_bytes: int = Field(default=LIMITS.body_bytes, ge=10_000)
     page_size: int = Field(default=LIMITS.page_size, ge=50, le=10_000)
     prefect: PrefectServer = PrefectServer.EMBEDDED
+    prefect_insecure: bool = False
     pool: str = "signoff"
     jobs_user: str = ""
     audit_key_file: Path | None = None
@@ -339,6 +345,28 @@ def read_settings(home: Path | None = None, *, prefect: PrefectServer | None = N
     with readable_settings():
         typed: dict[str, Any] = {"home": home and home.expanduser().absolute(), "prefect": prefect}
         return Settings(**{name: value for name, value in typed.items() if value is not None})
+
+
+class Patience(BaseSettings):
+    """How long is waited for another server, read from the environment.
+
+    Args:
+        timeout: how many seconds a server may take to answer, or to be reached.
+    """
+
+    model_config = OURS
+
+    timeout: float = Field(default=TIMEOUT, ge=1, le=3600)
+
+
+def read_timeout() -> float:
+    """Return how many seconds another server may take to answer.
+
+    Raises:
+        Invalid: it cannot be read.
+    """
+    with readable_settings():
+        return Patience().timeout
 
 
 @contextmanager

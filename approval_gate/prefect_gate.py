@@ -30,6 +30,7 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
+from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed, Scheduled
 
 from approval_gate.addresses import is_private, trusts_environment
@@ -161,4 +162,5 @@ def _asked_through(client: Any) -> Any:
     if not is_private(url):
         raise AdmissionUnreachable(f"Others could read the key on its way to {url.host}: {ADMISSION_URL} needs https.")
     signed = {"Authorization": f"Bearer {os.environ.get(ADMISSION_KEY, '')}"}
-    return PrefectHttpxSyncClient(base_url=url, headers=signed, timeout=60, trust_env=trusts_environment(url))
+    timeout = get_current_settings().api.request_timeout
+    return PrefectHttpxSyncClient(base_url=url, headers=signed, timeout=timeout, trust_env=trusts_environment(url))

@@ -323,7 +323,7 @@ def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, w
     if settings.prefect is PrefectServer.EXTERNAL:
         # What the environment was at the start others of this user could read, as their runs are.
         hide()
-        external = told_of_external()
+        external = told_of_external(insecure=settings.prefect_insecure)
         set_environment_without_server(
             home=settings.home, origin=origin, public=public, internal=account, worker=worker
         )

@@ -26,13 +26,12 @@ from api_shim.client.transport import (
     opened,
     read_address,
     read_environment,
-    read_timeout,
 )
 from api_shim.prefect_api.prefect_client import RemoteOrchestrator
 from api_shim.services.audit_signing import open_store
 from api_shim.services.authentication import INACTIVE, Unauthenticated, actor_of
 from api_shim.services.user_names import user_called
-from api_shim.settings import LOCAL, PrefectServer, Settings, read_settings, server_zone, utc_now
+from api_shim.settings import LOCAL, PrefectServer, Settings, read_settings, read_timeout, server_zone, utc_now
 from api_shim.store import Transaction
 from api_shim.web.gateway import as_called
 from approval_gate.addresses import trusts_environment

@@ -22,7 +22,7 @@ import httpx
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from api_shim.settings import OURS, readable_settings, told_in_files
+from api_shim.settings import Patience, read_timeout, readable_settings, told_in_files
 from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.errors import (
     Conflict,
@@ -40,8 +40,6 @@ from approval_gate.errors import (
 C = TypeVar("C")
 
 HERE = "http://127.0.0.1:4200"
-TIMEOUT = 30.0
-"""Timeout of a request, in seconds, unless ``SIGNOFF_TIMEOUT`` says another."""
 
 
 NO_ADDRESS = f"The URL of the server is invalid; it looks like {HERE}."
@@ -181,28 +179,6 @@ KEY = re.compile(r"[!-~]+")
 
 
 NO_TOKEN = "The token is empty or has invalid characters."  # noqa: S105 - a sentence, not a secret
-
-
-class Patience(BaseSettings):
-    """How long the client waits, read from the environment.
-
-    Args:
-        timeout: how many seconds a server may take to answer, or to be reached.
-    """
-
-    model_config = OURS
-
-    timeout: float = Field(default=TIMEOUT, ge=1, le=3600)
-
-
-def read_timeout() -> float:
-    """Return how many seconds a server may take to answer.
-
-    Raises:
-        Invalid: it cannot be read.
-    """
-    with readable_settings():
-        return Patience().timeout
 
 
 class Environment(Patience):

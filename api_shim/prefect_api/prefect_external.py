@@ -3,7 +3,8 @@
 * It is reached by ``PREFECT_API_URL``, with ``PREFECT_API_KEY`` or ``PREFECT_API_AUTH_STRING``, or what is in the file
   that one of these with ``_FILE`` at its end names. No caller, worker or run has those. Whoever calls here was let in
   before, and has the internal account of this process.
-* What is sent to it others cannot read on its way: it is encrypted, or stays on this machine.
+* What is sent to it others cannot read on its way: it is encrypted, or stays on this machine, unless somebody says that
+  the network between is trusted.
 * Of a request that server sees what Prefect's clients say to it (``PASSED_ON``), and no credential or cookie of ours.
 * What is asked there is what was judged here: a path that could be read in another way is not asked for.
 * It answers with data, and that is all that is passed on of it (``ANSWERED``, ``DATA``). A page of it would be at our
@@ -45,7 +46,7 @@ from websockets.frames import Close
 from websockets.typing import Subprotocol
 
 from api_shim.asgi import receive_whole
-from api_shim.settings import secret_in
+from api_shim.settings import TIMEOUT, read_timeout, secret_in
 from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.errors import Invalid, TooLarge, Unavailable
 
@@ -53,7 +54,6 @@ logger = logging.getLogger("signoff")
 
 URL, KEY, AUTH = "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"
 CERTIFICATES = "PREFECT_API_SSL_CERT_FILE"
-ANSWERS_WITHIN = httpx.Timeout(30.0)
 KEPT_OPEN = 4.0
 """Seconds that an idle connection is kept: less than Prefect's server does, or a request would meet a closed one."""
 CONNECTIONS, FOR_GUESTS = 100, 10
@@ -112,12 +112,14 @@ class External:
         key: an API key, which comes first; empty for none.
         auth: ``user:password``; empty for none.
         certificates: the file with the certificates to trust; empty for those of this machine.
+        timeout: how many seconds it may take to answer.
     """
 
     url: str
     key: str = field(default="", repr=False)
     auth: str = field(default="", repr=False)
     certificates: str = ""
+    timeout: float = TIMEOUT
 
     @property
     def root(self) -> str:
@@ -143,8 +145,11 @@ class External:
             raise Invalid(f"{CERTIFICATES}: {self.certificates} cannot be read: {error.strerror}.") from error
 
 
-def told_of_external() -> External:
+def told_of_external(*, insecure: bool = False) -> External:
     """Return what the environment says of the Prefect server that others run.
+
+    Args:
+        insecure: whether plain HTTP may leave this machine, as the network between is trusted.
 
     Raises:
         Invalid: it does not say where it is, or a secret cannot be read; the sentence repeats neither.
@@ -158,10 +163,13 @@ def told_of_external() -> External:
         raise Invalid(f"Set {URL} to the address of the Prefect server's API, like https://prefect.example.com/api.")
     if url.userinfo:
         raise Invalid(f"{URL} has credentials in it: set {AUTH} or {KEY} instead.")
-    if not is_private(url):
-        raise Invalid(f"Others could read what is sent to {url.host} on its way: {URL} needs https.")
+    if not insecure and not is_private(url):
+        raise Invalid(
+            f"Others could read what is sent to {url.host} on its way: {URL} needs https. "
+            "Where the network between is trusted, SIGNOFF_PREFECT_INSECURE=true allows http."
+        )
     certificates = os.environ.get(CERTIFICATES, "")
-    return External(url=told, key=_secret(KEY), auth=_secret(AUTH), certificates=certificates)
+    return External(url=told, key=_secret(KEY), auth=_secret(AUTH), certificates=certificates, timeout=read_timeout())
 
 
 def _secret(name: str) -> str:
@@ -319,9 +327,8 @@ class ExternalPrefect:
         self, method: str, address: str, headers: dict[str, str] | None = None, body: bytes = b""
     ) -> httpx.Request:
         told = self._told.authorization if headers is None else headers
-        return httpx.Request(
-            method, address, headers=told, content=body, extensions={"timeout": ANSWERS_WITHIN.as_dict()}
-        )
+        timeout = httpx.Timeout(self._told.timeout).as_dict()
+        return httpx.Request(method, address, headers=told, content=body, extensions={"timeout": timeout})
 
     def _headers(self, request: Request, *, let_in: bool) -> dict[str, str]:
         passed = {
@@ -403,6 +410,7 @@ class ExternalPrefect:
         return connect(
             self._address(scope).replace("http", "ws", 1),
             subprotocols=[SUBPROTOCOL],
+            open_timeout=self._told.timeout,
             additional_headers=self._told.authorization,
             max_size=LARGEST_MESSAGE,
             ssl=self._tls,

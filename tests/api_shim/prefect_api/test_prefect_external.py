@@ -338,6 +338,20 @@ def test_what_is_sent_to_it_others_cannot_read(surroundings: pytest.MonkeyPatch)
     surroundings.setitem(os.environ, "PREFECT_API_URL", "http://theirs:4200/api")
     with pytest.raises(Invalid, match=r"^Others could read what is sent to theirs on its way: PREFECT_API_URL needs"):
         told_of_external()
+    assert told_of_external(insecure=True).url == "http://theirs:4200/api"
+
+
+def test_it_may_take_as_long_as_it_is_told(surroundings: pytest.MonkeyPatch) -> None:
+    surroundings.setitem(os.environ, "PREFECT_API_URL", URL)
+    surroundings.setitem(os.environ, "SIGNOFF_TIMEOUT", "5")
+    limits = list[Any]()
+
+    def note(request: httpx.Request) -> httpx.Response:
+        limits.extend(request.extensions["timeout"].values())
+        return httpx.Response(204)
+
+    asked(note, "/api/flows/", told=told_of_external(), **LET_IN)
+    assert limits == [5.0] * 4
 
 
 def test_a_worker_and_its_runs_are_told_of_us_and_of_no_credentials_of_others(
