@@ -134,6 +134,8 @@ def prefect(
     with postgresql.empty() as url:
         made = Others(home, free_port(), url.replace("+psycopg", "+asyncpg"))
         made.start()
+        # Ours waits for a minute at the start, and on a busy machine the tables take longer to be made.
+        made.ask("GET", "admin/version")
         yield made
         made.stop()
 
