@@ -149,6 +149,8 @@ def stage(prefect: Others, tmp_path_factory: pytest.TempPathFactory, free_port: 
     try:
         made.request("hourly", interval="hourly", start_time=soon(8))
         made.request("past us", interval="future", start_time=soon(30))
+        with ours.client() as client:
+            eventually(lambda: asking.accepts_runs(client), every=0.5)
         made.request("cancelled", "Sleep", seconds=PATIENCE)
         yield made
     finally:
