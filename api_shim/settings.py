@@ -20,6 +20,9 @@ Each setting is an environment variable:
 * ``SIGNOFF_WAITING_REQUESTS``: how many requests of one person may wait for their approval. Default: 1000.
 * ``SIGNOFF_BODY_BYTES``: the maximum size of the body of a request, in bytes. Default: 5000000.
 * ``SIGNOFF_PAGE_SIZE``: how many objects a page of a list may have. Default: 1000.
+* ``SIGNOFF_PREFECT``: ``embedded``, Prefect's server runs within ours; or ``external``, others run one, which is at
+  ``PREFECT_API_URL`` (``prefect_api.prefect_external``). Default: ``embedded``.
+* ``SIGNOFF_PREFECT_INSECURE``: whether that server may be reached by plain HTTP on another machine. Default: ``false``.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
 * ``SIGNOFF_JOBS_USER``: the user of this machine that the Jobs run as. Default: the server's own.
 * ``SIGNOFF_AUDIT_KEY_FILE``: the file with the key that signs the audit, and from which the one that encrypts sensitive
@@ -30,7 +33,8 @@ Each setting is an environment variable:
   separated by commas. Default: none.
 * ``SIGNOFF_LOG_FORMAT``: ``console``, or ``json`` for programs (``logs``). Default: ``console``.
 
-``SIGNOFF_URL`` and ``SIGNOFF_TOKEN`` are settings of the client (``api_shim.client.transport``).
+``SIGNOFF_TIMEOUT`` is how many seconds another server may take to answer: ours to a client, and to us a Prefect server
+that others run. ``SIGNOFF_URL`` and ``SIGNOFF_TOKEN`` are settings of the client (``api_shim.client.transport``).
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -80,6 +84,13 @@ class Upgrade(StrEnum):
     MANUAL = "manual"
 
 
+class PrefectServer(StrEnum):
+    """Whose Prefect server it is."""
+
+    EMBEDDED = "embedded"
+    EXTERNAL = "external"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """How much one person, address or request may ask of a server: far above what people and their programs need.
@@ -112,6 +123,9 @@ STORE_TIMEOUT = 30.0
 LIMITS = Limits()
 """Those that hold unless somebody sets others."""
 
+TIMEOUT = 30.0
+"""Seconds that another server may take to answer, unless ``SIGNOFF_TIMEOUT`` says another number."""
+
 OURS = SettingsConfigDict(env_prefix="SIGNOFF_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 SECRETS = frozenset({"database_url", "token"})
 """The settings whose values nobody is shown. Beside each there is one, ``…_file``, that names a file which has it."""
@@ -127,12 +141,23 @@ def told_in_files(told: dict[str, Any]) -> dict[str, Any]:
         ValueError: a file cannot be read or is empty, or the secret is there twice; with a sentence that has no secret.
     """
     named = {name: path for name in SECRETS if (path := told.get(f"{name}_file"))}
-    return told | {name: _secret_in(Path(path), name, told) for name, path in named.items()}
+    return told | {
+        name: secret_in(Path(path), f"SIGNOFF_{name.upper()}", told.get(name)) for name, path in named.items()
+    }
 
 
-def _secret_in(path: Path, name: str, told: Mapping[str, Any]) -> str:
-    setting = f"SIGNOFF_{name.upper()}"
-    if told.get(name):
+def secret_in(path: Path, setting: str, told: object) -> str:
+    """Return the secret that is in a file.
+
+    Args:
+        path: the file.
+        setting: what it is the value of, in capitals.
+        told: the value that there is without the file; it may be none.
+
+    Raises:
+        ValueError: the file cannot be read or is empty, or the secret is there twice; with a sentence without it.
+    """
+    if told:
         raise ValueError(f"Set either {setting} or {setting}_FILE, not both.")
     try:
         secret = path.read_text(encoding="utf-8").strip()
@@ -166,6 +191,8 @@ class Settings(BaseSettings):
     waiting_requests: int = Field(default=LIMITS.waiting_requests, ge=1)
     body_bytes: int = Field(default=LIMITS.body_bytes, ge=10_000)
     page_size: int = Field(default=LIMITS.page_size, ge=50, le=10_000)
+    prefect: PrefectServer = PrefectServer.EMBEDDED
+    prefect_insecure: bool = False
     pool: str = "signoff"
     jobs_user: str = ""
     audit_key_file: Path | None = None
@@ -305,17 +332,41 @@ class Settings(BaseSettings):
         return bytes.fromhex(text)
 
 
-def read_settings(home: Path | None = None) -> Settings:
+def read_settings(home: Path | None = None, *, prefect: PrefectServer | None = None) -> Settings:
     """Return the settings of the environment.
 
     Args:
         home: a home folder in place of the environment's.
+        prefect: whose Prefect server it is, in place of what the environment says.
 
     Raises:
         Invalid: one of them cannot be read; the sentence does not repeat it.
     """
     with readable_settings():
-        return Settings() if home is None else Settings(home=home.expanduser().absolute())
+        typed: dict[str, Any] = {"home": home and home.expanduser().absolute(), "prefect": prefect}
+        return Settings(**{name: value for name, value in typed.items() if value is not None})
+
+
+class Patience(BaseSettings):
+    """How long is waited for another server, read from the environment.
+
+    Args:
+        timeout: how many seconds a server may take to answer, or to be reached.
+    """
+
+    model_config = OURS
+
+    timeout: float = Field(default=TIMEOUT, ge=1, le=3600)
+
+
+def read_timeout() -> float:
+    """Return how many seconds another server may take to answer.
+
+    Raises:
+        Invalid: it cannot be read.
+    """
+    with readable_settings():
+        return Patience().timeout
 
 
 @contextmanager

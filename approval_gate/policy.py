@@ -200,7 +200,9 @@ def speaks_for_run(run_id: UUID, *, credential_of: UUID) -> Verdict:
     return refused_if(run_id != credential_of, NOT_ITS_RUN)
 
 
-def worker_speaks_for_run(actor: Actor, *, pool: str, has_credential: bool, taken_by: UUID | None) -> Verdict:
+def worker_speaks_for_run(
+    actor: Actor, *, pool: str, has_credential: bool, taken_by: UUID | None, taken_past_us: bool = False
+) -> Verdict:
     """Say whether an account may do so.
 
     Args:
@@ -208,11 +210,13 @@ def worker_speaks_for_run(actor: Actor, *, pool: str, has_credential: bool, take
         pool: the work pool of the run; empty if it has none.
         has_credential: whether the run has a credential of its own.
         taken_by: the account of the worker that has taken the run; None if none has.
+        taken_past_us: whether nobody has taken it here, and yet it is under way: on a Prefect server that others run.
     """
+    is_its_own = taken_past_us if taken_by is None else taken_by == actor.id
     return first(
         (
             refused_if(not _works_for(actor, pool), NOT_ITS_WORKER),
-            refused_if(has_credential or taken_by != actor.id, NOT_ITS_RUN),
+            refused_if(has_credential or not is_its_own, NOT_ITS_RUN),
         )
     )
 

@@ -2,6 +2,9 @@
 
 * The gate uses the run's own Prefect client, so it reaches the server that holds the run, with the credential that the
   run's process has: its own, or that of its worker where Prefect's own workers have started it.
+* Where a worker speaks to a Prefect server that others run, and not to ours in front of it, runs find our address in
+  ``SIGNOFF_ADMISSION_URL``, and in ``SIGNOFF_ADMISSION_KEY`` a key of the account of their worker with us. The key goes
+  to another machine by https only.
 * The gate fails closed: if admission cannot be reached, the run fails with a clear message and the Job does not run.
 * The server suspends a held run before it answers; the process then exits and leaves the run as it is.
 * A short wait sleeps. A long wait reschedules the run and ends the process.
@@ -21,17 +24,23 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import httpx
+from prefect.client.base import PrefectHttpxSyncClient
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
+from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed, Scheduled
 
+from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.admission import LEASE
 
 SHORT_WAIT = 30.0
 """Seconds. Rescheduling a run while its process exits can stop a worker that has a limit, so short waits sleep."""
+
+
+ADMISSION_URL, ADMISSION_KEY = "SIGNOFF_ADMISSION_URL", "SIGNOFF_ADMISSION_KEY"
 
 
 class AdmissionUnreachable(Exception):
@@ -45,6 +54,9 @@ class Gate:
         attempt: identifies this process; each process has a new one.
         code: the digest of the code that the run would execute.
         module: that of the Job's module alone, for approvals of earlier versions.
+
+    Raises:
+        AdmissionUnreachable: it is not told an address of our server that it may ask.
     """
 
     def __init__(self, attempt: UUID, code: str, module: str) -> None:
@@ -56,6 +68,7 @@ class Gate:
         self._run: FlowRun = context.flow_run
         # Prefect's client accepts any path, though its types list only Prefect's own.
         self._client: Any = context.client
+        self._server = _asked_through(self._client)
 
     def ask(self) -> dict[str, Any] | State[Any]:
         """Ask for admission, and wait if the answer says so.
@@ -103,7 +116,7 @@ class Gate:
             content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
             # By this the server's log and its audit tell which of their lines are about this run.
             headers = {"Content-Type": "application/json", "X-Request-ID": f"run-{self._run.id}"}
-            answer = self._client.request("POST", f"/signoff/{path}/", content=content, headers=headers)
+            answer = self._server.request("POST", f"/signoff/{path}/", content=content, headers=headers)
             answer.raise_for_status()
             decoded: dict[str, Any] = answer.json()
         except (httpx.HTTPError, ValueError) as error:
@@ -130,3 +143,24 @@ class Gate:
         if answer.status != SetStateStatus.ACCEPT:
             raise RuntimeError(f"{why} (Prefect also refused the new state: {answer.details})")
         raise Pause(why, state=answer.state)
+
+
+def _asked_through(client: Any) -> Any:
+    """Return what our server is asked through: the client of the run, unless that reaches another server.
+
+    Raises:
+        AdmissionUnreachable: the address of our server is none, or others could read the key on its way there.
+    """
+    if not (told := os.environ.get(ADMISSION_URL, "").rstrip("/")):
+        return client
+    try:
+        url = httpx.URL(f"{told}/api")
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
+        raise AdmissionUnreachable(f"{ADMISSION_URL} is no address like https://signoff.example.com.")
+    if not is_private(url):
+        raise AdmissionUnreachable(f"Others could read the key on its way to {url.host}: {ADMISSION_URL} needs https.")
+    signed = {"Authorization": f"Bearer {os.environ.get(ADMISSION_KEY, '')}"}
+    timeout = get_current_settings().api.request_timeout
+    return PrefectHttpxSyncClient(base_url=url, headers=signed, timeout=timeout, trust_env=trusts_environment(url))

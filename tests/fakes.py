@@ -49,6 +49,7 @@ class FakeEngine:
 
     clock: Callable[[], datetime]
     pool: str = "signoff"
+    past_us: bool = False
     queues: set[str] = field(default_factory=lambda: {"default"})
     served: set[str] = field(default_factory=lambda: {"default"})
     workers: dict[str, datetime] = field(default_factory=dict)

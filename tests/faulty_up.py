@@ -23,7 +23,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from api_shim.web.bodies import receive_whole, received_again
+from api_shim.asgi import receive_whole, received_again
 from api_shim.web.gateway import Gateway
 
 PLAN = Path(os.environ["FAULTS"])

@@ -27,6 +27,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/settings.py": {"clock", "chance"},  # the shell's, and the audit's key; pydantic reads the environment
     "api_shim/services/retention.py": {"clock"},  # how long a batch took, and so how long to pause
     "api_shim/prefect_api/prefect_server.py": {"environment"},  # Prefect is configured by it
+    "api_shim/prefect_api/prefect_external.py": {"environment"},  # where the Prefect server of others is
     "api_shim/store/migrations/versions/0020_missed_firings.py": {"clock"},  # when what waits was revoked
     "api_shim/prefect_api/prefect_polls.py": {"clock"},  # when a poll was last noted
     "api_shim/prefect_api/prefect_client.py": {"clock"},  # how long a worker has been silent

@@ -20,7 +20,7 @@ from api_shim.cli.up import locked
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.prefect_api.prefect_server import database_url
 from api_shim.services import backups
-from api_shim.settings import private_files, read_settings, system_user, utc_now
+from api_shim.settings import PrefectServer, private_files, read_settings, system_user, utc_now
 from api_shim.store import Store, dump_command, file_of, place_of
 from approval_gate.errors import Unavailable
 
@@ -52,8 +52,9 @@ def create(
     with closing(Store(settings.store_url, make=False, timeout=settings.store_timeout)) as store:
         revision = store.revision()
     installed = {"signoff": version("prefect-signoff"), "prefect": version("prefect"), "revision": revision}
-    prefects = database_url(settings.home)
-    prefect = _prefects_file(prefects, settings.home)
+    # What others run they back up.
+    prefects = "" if settings.prefect is PrefectServer.EXTERNAL else database_url(settings.home)
+    prefect = _prefects_file(prefects, settings.home) if prefects else None
     with private_files(), _ended_as_by_ctrl_c():
         made = backups.create(settings, prefect, file, installed, utc_now(), progress)
     say(f"Wrote {file}: {', '.join(part.name for part in made.parts)}.")

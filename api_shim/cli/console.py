@@ -15,11 +15,19 @@ from rich.table import Table
 from rich.text import Text
 
 from api_shim.services.audit_signing import open_store
-from api_shim.settings import private_files, read_settings, utc_now
+from api_shim.settings import PrefectServer, private_files, read_settings, utc_now
 from api_shim.store import Store
 from approval_gate.errors import GateError, Invalid
 
 Home = Annotated[Path | None, typer.Option(help="The folder with all data of the server.", envvar="SIGNOFF_HOME")]
+WhosePrefect = Annotated[
+    PrefectServer | None,
+    typer.Option(
+        "--prefect",
+        help="Prefect's server within this process, or the one at PREFECT_API_URL, which others run.",
+        show_default="SIGNOFF_PREFECT",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 

@@ -1,4 +1,7 @@
-"""``SIGNOFF_JOBS_USER``, before anything starts: it is carried out, or nothing starts."""
+"""``SIGNOFF_JOBS_USER``, before anything starts: it is carried out, or nothing starts.
+
+* What is tried is told of nothing that signs in to Prefect: there is no run yet.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import os
 import typer
 
 from api_shim.cli.console import fail
-from api_shim.prefect_api.prefect_server import path_of_jobs
+from api_shim.prefect_api.prefect_external import secret_files
+from api_shim.prefect_api.prefect_server import CREDENTIALS, path_of_jobs
 from api_shim.settings import Settings
 from api_shim.worker.environment import for_a_worker
 from api_shim.worker.jobs_user import find, try_out
@@ -31,6 +35,8 @@ def checked_user(settings: Settings) -> str:
         raise typer.Exit(2) from error
     if user is None:
         return ""
-    environment = for_a_worker(os.environ, str(settings.home)) | {"PYTHONPATH": path_of_jobs()}
-    try_out(user, modules=settings.job_modules, keep_from=settings.kept_from_jobs, environment=environment)
+    told = {name: value for name, value in os.environ.items() if name not in CREDENTIALS}
+    environment = for_a_worker(told, str(settings.home)) | {"PYTHONPATH": path_of_jobs()}
+    keep_from = [*settings.kept_from_jobs, *secret_files()]
+    try_out(user, modules=settings.job_modules, keep_from=keep_from, environment=environment)
     return user.name

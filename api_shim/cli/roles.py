@@ -3,6 +3,7 @@
 * A server answers people, programs, workers and runs, and nothing repeats in it. Any server answers any request.
 * Services are Prefect's, and ours that make Prefect follow and do what is due. Several share the work: each thing is
   done by one, under a lock of the database, and what one that is killed has left another one finds within a second.
+* In front of a Prefect server that others run, Prefect's services are theirs.
 * Services answer nobody but who operates them, and that where they are told to.
 * They share PostgreSQL databases; on SQLite there is one process, which is ``signoff up``.
 * They may share a home folder on one machine, but not with ``signoff up``.
@@ -21,7 +22,7 @@ from typing import Annotated
 import typer
 
 from api_shim.app import Part, create_operation, working
-from api_shim.cli.console import Home, say
+from api_shim.cli.console import Home, WhosePrefect, say
 from api_shim.cli.up import (
     SHARED,
     Connected,
@@ -41,7 +42,7 @@ from api_shim.cli.up import (
 )
 from api_shim.prefect_api.prefect_server import responsive
 from api_shim.services.audit_signing import check_end, open_store
-from api_shim.settings import Settings, machine_name, private_files, read_settings, utc_now
+from api_shim.settings import PrefectServer, Settings, machine_name, private_files, read_settings, utc_now
 from api_shim.store import Store
 from api_shim.web.operation_only import OperationOnly
 from api_shim.web.origins import Origins, read_origin
@@ -51,11 +52,12 @@ from approval_gate.errors import Unavailable
 def server(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 4200,
+    prefect: WhosePrefect = None,
     home: Home = None,
 ) -> None:
     """Answer requests: the REST API, the pages and Prefect with its UI. Needs `signoff services` beside it."""
     check_port(host, port)
-    with one_of_several(home) as (settings, store):
+    with one_of_several(home, prefect) as (settings, store):
         serve(settings, store, None, host=host, port=port, parts=Part.WEB)
     leave()
 
@@ -70,27 +72,29 @@ def services(
             help="The port that tells how they are, and their metrics, below /signoff/. None if left out.",
         ),
     ] = None,
+    prefect: WhosePrefect = None,
     home: Home = None,
 ) -> None:
     """Make Prefect follow, and do what is due: Prefect's services and ours."""
     if port is not None:
         check_port(host, port)
-    with one_of_several(home) as (settings, store):
+    with one_of_several(home, prefect) as (settings, store):
         work(settings, store, host, port)
     leave()
 
 
 @contextmanager
-def one_of_several(home: Path | None) -> Iterator[tuple[Settings, Store]]:
+def one_of_several(home: Path | None, prefect: PrefectServer | None) -> Iterator[tuple[Settings, Store]]:
     """Open the store for a process that is one of several.
 
     Args:
         home: the home folder, if the command has it.
+        prefect: whose Prefect server it is, if the command has it.
 
     Raises:
         Unavailable: several processes cannot share the store, or it cannot be used.
     """
-    settings = read_settings(home)
+    settings = read_settings(home, prefect=prefect)
     log_to_terminal(settings.log_format)
     if settings.store_url.startswith("sqlite"):
         raise Unavailable(SHARED.format(name="SIGNOFF_DATABASE_URL"))
@@ -114,8 +118,8 @@ def work(settings: Settings, store: Store, host: str, port: int | None) -> None:
     # Where links of notifications lead, which Prefect's services send.
     configured = read_origin(settings.origin)
     public = configured or origin_of("127.0.0.1", 4200)
-    internal = told_prefect(settings, Part.SERVICES, origin=public, public=public)
-    made = connected(settings, store, Part.SERVICES, internal)
+    prefect = told_prefect(settings, Part.SERVICES, origin=public, public=public)
+    made = connected(settings, store, Part.SERVICES, prefect)
     stopped = told_to_stop
     if port is not None:
         origins = Origins(configured, origin_of(host, port), machine_name())

@@ -1,5 +1,6 @@
 """``signoff up``: the whole server in one process, on one port; what ``cli.roles`` has apart.
 
+* Prefect's server is within it, or with ``--prefect external`` it is in front of one that others run.
 * Before it starts it checks the port, the lock on the home folder, that the audit ends where it should, and that the
   installed versions work together.
 * A key is printed when it is created, and never again.
@@ -36,23 +37,27 @@ import httpx
 import typer
 import uvicorn
 from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
 from api_shim.app import ALL, Application, Part, build, create_app
-from api_shim.cli.console import Home, say
+from api_shim.cli.console import Home, WhosePrefect, say
 from api_shim.cli.jobs_user import checked_user
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.logs import LogFormat, log_config
 from api_shim.prefect_api.prefect_backing import Backing, backing
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
+from api_shim.prefect_api.prefect_external import External, ExternalPrefect, told_of_external
 from api_shim.prefect_api.prefect_server import (
     connect,
     create_prefect_app,
+    create_prefect_pages,
     is_on_sqlite,
     misfit,
     responsive,
     running,
     set_environment,
+    set_environment_without_server,
 )
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
@@ -60,6 +65,7 @@ from api_shim.services.jobs import JobCatalogue
 from api_shim.services.running_servers import ThisServer
 from api_shim.settings import (
     WORKER,
+    PrefectServer,
     Settings,
     machine_name,
     private_files,
@@ -75,6 +81,7 @@ from api_shim.web.prefect_writes import WritesAgain
 from api_shim.web.proxies import BehindProxies, read_networks
 from api_shim.web.request_ids import Identified
 from api_shim.web.request_log import Logged
+from api_shim.worker.hidden import hide
 from api_shim.worker.process import Way, WorkerOptions
 from api_shim.worker.supervisor import WorkerProcess
 from api_shim.worker.wake import Notifier, NotifiesWorkers, overhearing_polls
@@ -139,10 +146,11 @@ def up(
     limit: Annotated[
         int, typer.Option(min=0, metavar="N", help="How many runs there are at once; 0 for what this machine can.")
     ] = 0,
+    prefect: WhosePrefect = None,
     home: Home = None,
 ) -> None:
     """Start the server: the REST API, the pages, Prefect with its UI, and a worker."""
-    settings = read_settings(home)
+    settings = read_settings(home, prefect=prefect)
     log_to_terminal(settings.log_format)
     check_port(host, port)
     with private_files() as umask:
@@ -242,7 +250,7 @@ def worker_of(settings: Settings, worker: Worker, limit: int, umask: int) -> Wor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Connected:
-    """Our application and Prefect's within this process.
+    """Our application and Prefect's, as this process reaches it.
 
     Args:
         application: ours.
@@ -275,9 +283,9 @@ def serve(
     origin, admin = origin_of(host, port), AccountAdmin(store, LocalAdministrator(system_user()))
     public = configured or origin
     account = own_accounts(admin, settings, parts)
-    internal = told_prefect(settings, parts, origin=origin, public=public, worker=account)
+    prefect = told_prefect(settings, parts, origin=origin, public=public, worker=account)
     found = discovered(settings)
-    made = connected(settings, store, parts, internal)
+    made = connected(settings, store, parts, prefect)
 
     async def opened() -> None:
         await worker_there(made.engine, worker)
@@ -292,35 +300,80 @@ def serve(
         Up(door(front, settings), shim, worker, opened, settings.log_format, host=host, port=port).run()
 
 
-def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, worker: str = "") -> str:
-    """Set the environment of Prefect, and return ``user:password`` of its one account; see ``set_environment``."""
-    internal = f"prefect:{secrets.token_urlsafe(32)}"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToldPrefect:
+    """What Prefect was told, or is known of the one that others run.
+
+    Args:
+        account: ``user:password`` of the one account that reaches it within this process.
+        external: where the server is that others run; None for one within this process.
+    """
+
+    account: str = field(repr=False)
+    external: External | None
+
+
+def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, worker: str = "") -> ToldPrefect:
+    """Set the environment of Prefect; see ``set_environment`` and ``set_environment_without_server``.
+
+    Raises:
+        Invalid: it is not told where the Prefect server is that others run, or how to sign in to it.
+    """
+    account = f"prefect:{secrets.token_urlsafe(32)}"
+    if settings.prefect is PrefectServer.EXTERNAL:
+        # What the environment was at the start others of this user could read, as their runs are.
+        hide()
+        external = told_of_external(insecure=settings.prefect_insecure)
+        set_environment_without_server(
+            home=settings.home, origin=origin, public=public, internal=account, worker=worker
+        )
+        return ToldPrefect(account=account, external=external)
     services = Part.SERVICES in parts
     set_environment(
-        home=settings.home, origin=origin, public=public, internal=internal, worker=worker, services=services
+        home=settings.home, origin=origin, public=public, internal=account, worker=worker, services=services
     )
-    return internal
+    return ToldPrefect(account=account, external=None)
 
 
-def connected(settings: Settings, store: Store, parts: Part, internal: str) -> Connected:
-    """Make our application and Prefect's, connected, and say what they rest on.
+def reached_prefect(
+    settings: Settings, parts: Part, told: ToldPrefect
+) -> tuple[ASGIApp, Callable[[httpx.AsyncClient, PrefectOrchestrator], AbstractAsyncContextManager[None]]]:
+    """Return Prefect's application and what runs it, and say what it rests on.
+
+    Raises:
+        Unavailable: what it rests on does not do for these parts, or the installed versions do not work together.
+    """
+    if told.external is not None:
+        say(f"Data: {place_of(settings.store_url)}. Prefect is the server at {told.external.url}.")
+        # Services show nobody anything.
+        pages = create_prefect_pages() if Part.WEB in parts else PlainTextResponse("Not Found", 404)
+        there = ExternalPrefect(told.external, told.account, pages)
+        # What it is on it tells nobody.
+        return WritesAgain(there, on_sqlite=False), partial(answering, there)
+    say("Starting Prefect (the first start takes about ten seconds) …")
+    prefect = create_prefect_app()
+    tell_backing(settings, backing(place_of), parts)
+    return WritesAgain(prefect) if is_on_sqlite() else prefect, partial(checked, prefect)
+
+
+def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) -> Connected:
+    """Make our application, connected with Prefect's, and say what they rest on.
 
     Args:
         settings: the settings.
         store: the store.
         parts: what of the application this process has.
-        internal: ``user:password`` of Prefect's one account, of which its environment tells.
+        told: what Prefect was told.
 
     Raises:
         Unavailable: what they rest on does not do for these parts, or the installed versions do not work together.
     """
-    say("Starting Prefect (the first start takes about ten seconds) …")
-    prefect = create_prefect_app()
-    tell_backing(settings, backing(place_of), parts)
+    prefect, runs = reached_prefect(settings, parts, told)
     application: Application
     notifier = Notifier(settings.home)
     reached = reached_by_all(prefect, notifier, lambda: application.others.call_workers())  # noqa: PLW0108 - made below
-    engine = PrefectOrchestrator(client := connect(reached, internal), pool=settings.pool)
+    client = connect(reached, told.account)
+    engine = PrefectOrchestrator(client, pool=settings.pool, past_us=told.external is not None)
     application = build(
         store,
         engine,
@@ -336,8 +389,8 @@ def connected(settings: Settings, store: Store, parts: Part, internal: str) -> C
         application=application,
         engine=engine,
         reached=reached,
-        account=internal,
-        running=partial(checked, prefect, client, engine),
+        account=told.account,
+        running=partial(runs, client, engine),
     )
 
 
@@ -463,8 +516,7 @@ def reached_by_all(prefect: ASGIApp, notifier: Notifier, call_workers: Callable[
         notifier.notify()
         call_workers()
 
-    patient = WritesAgain(prefect) if is_on_sqlite() else prefect
-    return NotifiesWorkers(patient, wake_workers, utc_now)
+    return NotifiesWorkers(prefect, wake_workers, utc_now)
 
 
 def origin_of(host: str, port: int) -> str:
@@ -485,6 +537,24 @@ async def checked(prefect: ASGIApp, client: httpx.AsyncClient, engine: PrefectOr
             raise Unavailable(misfit("a schedule yields no run"))
         await engine.prepare([])
         yield
+
+
+@asynccontextmanager
+async def answering(
+    prefect: ExternalPrefect, client: httpx.AsyncClient, engine: PrefectOrchestrator
+) -> AsyncIterator[None]:
+    """Wait until the Prefect server that others run answers, and close the connections to it at the end.
+
+    Raises:
+        Unavailable: it does not answer, or not as one that we know.
+    """
+    try:
+        async with client:
+            await prefect.wait(say)
+            await engine.prepare([])
+            yield
+    finally:
+        await prefect.aclose()
 
 
 class Listening(uvicorn.Server):

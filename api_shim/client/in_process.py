@@ -26,16 +26,15 @@ from api_shim.client.transport import (
     opened,
     read_address,
     read_environment,
-    read_timeout,
-    trusts_environment,
 )
 from api_shim.prefect_api.prefect_client import RemoteOrchestrator
 from api_shim.services.audit_signing import open_store
 from api_shim.services.authentication import INACTIVE, Unauthenticated, actor_of
 from api_shim.services.user_names import user_called
-from api_shim.settings import LOCAL, Settings, read_settings, server_zone, utc_now
+from api_shim.settings import LOCAL, PrefectServer, Settings, read_settings, read_timeout, server_zone, utc_now
 from api_shim.store import Transaction
 from api_shim.web.gateway import as_called
+from approval_gate.addresses import trusts_environment
 from approval_gate.errors import GateError, Unavailable
 from approval_gate.model import Actor
 
@@ -139,7 +138,8 @@ class Portal(httpx.BaseTransport):
 
 def to_prefect(settings: Settings, address: httpx.URL) -> httpx.AsyncClient:
     """Return a client for Prefect's API, by Prefect's own settings or through the running server."""
-    told = PrefectEnvironment()
+    # What is told of a Prefect server that others run is for our server alone, which everybody else goes through.
+    told = PrefectEnvironment() if settings.prefect is PrefectServer.EMBEDDED else PrefectEnvironment.model_construct()
     url = read_address(told.api_url or f"{str(address).rstrip('/')}/api")
     check_private(url)
     secret = str(told.api_auth_string or f"{LOCAL}:{settings.local_key()}")

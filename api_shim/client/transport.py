@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +22,8 @@ import httpx
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from api_shim.settings import OURS, readable_settings, told_in_files
+from api_shim.settings import Patience, read_timeout, readable_settings, told_in_files
+from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.errors import (
     Conflict,
     Forbidden,
@@ -40,8 +40,6 @@ from approval_gate.errors import (
 C = TypeVar("C")
 
 HERE = "http://127.0.0.1:4200"
-TIMEOUT = 30.0
-"""Timeout of a request, in seconds, unless ``SIGNOFF_TIMEOUT`` says another."""
 
 
 NO_ADDRESS = f"The URL of the server is invalid; it looks like {HERE}."
@@ -68,14 +66,6 @@ def read_address(url: str) -> httpx.URL:
     return address
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether a host is the loopback interface of this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def check_private(address: httpx.URL, *, insecure: bool = False) -> None:
     """Check that the token is encrypted on its way, or does not leave this machine.
 
@@ -86,14 +76,9 @@ def check_private(address: httpx.URL, *, insecure: bool = False) -> None:
     Raises:
         Unavailable: the URL is plain HTTP to another machine.
     """
-    if address.scheme == "http" and not is_loopback(address.host) and not insecure:
+    if not is_private(address) and not insecure:
         message = f"Others could read the token on its way to {address.host}. Use https, or --insecure."
         raise Unavailable(message)
-
-
-def trusts_environment(address: httpx.URL) -> bool:
-    """Say whether proxy settings of the environment apply: not for plain HTTP on this machine."""
-    return address.scheme == "https" or not is_loopback(address.host)
 
 
 def opened(client: Callable[..., C], **how: Any) -> C:
@@ -194,28 +179,6 @@ KEY = re.compile(r"[!-~]+")
 
 
 NO_TOKEN = "The token is empty or has invalid characters."  # noqa: S105 - a sentence, not a secret
-
-
-class Patience(BaseSettings):
-    """How long the client waits, read from the environment.
-
-    Args:
-        timeout: how many seconds a server may take to answer, or to be reached.
-    """
-
-    model_config = OURS
-
-    timeout: float = Field(default=TIMEOUT, ge=1, le=3600)
-
-
-def read_timeout() -> float:
-    """Return how many seconds a server may take to answer.
-
-    Raises:
-        Invalid: it cannot be read.
-    """
-    with readable_settings():
-        return Patience().timeout
 
 
 class Environment(Patience):

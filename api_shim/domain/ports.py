@@ -224,6 +224,10 @@ class Orchestrator(Protocol):
     def pool(self) -> str:
         """The work pool of our deployments."""
 
+    @property
+    def past_us(self) -> bool:
+        """Whether workers can reach Prefect past us, as others run its server."""
+
     async def prepare(self, queues: Collection[str]) -> None:
         """Make the work pool and these queues."""
 

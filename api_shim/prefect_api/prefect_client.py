@@ -135,11 +135,13 @@ class PrefectOrchestrator(PrefectHttp):
     Args:
         client: speaks to Prefect; its base URL ends with the API's path, its headers sign it in.
         pool: the work pool of our deployments.
+        past_us: whether workers can reach Prefect past us, as others run its server.
     """
 
-    def __init__(self, client: httpx.AsyncClient, *, pool: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, *, pool: str, past_us: bool = False) -> None:
         super().__init__(client)
         self.pool = pool
+        self.past_us = past_us
 
     # Start-up check
 

@@ -45,7 +45,16 @@ from approval_gate.errors import Invalid, Unavailable
 logger = logging.getLogger("signoff")
 
 FORGOTTEN = ("PREFECT_PROFILE", "PREFECT_API_KEY")
+CREDENTIALS = tuple(f"PREFECT_API_{name}{where}" for name in ("KEY", "AUTH_STRING") for where in ("", "_FILE"))
+"""What tells Prefect's clients how to sign in, or where that is."""
 HOME = "PREFECT_HOME"
+CLIENTS = {
+    "PREFECT_LOGGING_LEVEL": "INFO",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # Each client asks first, and each run has several: the server was asked when it was started.
+    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+}
+"""What Prefect's clients are told, unless somebody has."""
 STOP_WITHIN = 8.0
 TAKEN_OVER_AFTER = timedelta(seconds=10)
 """How long nothing is heard of who does background work of Prefect before another process does it."""
@@ -71,6 +80,45 @@ def set_environment(
     """
     for name in FORGOTTEN:
         os.environ.pop(name, None)
+    ours = _ours(home=home, origin=origin, public=public, internal=internal, worker=worker)
+    if not services:
+        # The application is asked for again within Prefect, which must find the same one: so no argument says it.
+        ours["PREFECT__SERVER_WEBSERVER_ONLY"] = "1"
+        ours[DOCKET_NAME] = f"{os.environ.get(DOCKET_NAME, 'prefect-server')}-web"
+    defaults = {
+        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT10M",
+        # Marking what waits for its turn costs as much as running it: in a burst, runs wait longer than 15 seconds.
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "PT1M",
+        # Each client asks for a token first, and each run has several.
+        "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": os.environ.get("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", "false"),
+        **CLIENTS,
+    }
+    os.environ.update({**defaults, **os.environ, **ours})
+    sys.path.insert(0, str(Path.cwd()))
+
+
+def set_environment_without_server(*, home: Path, origin: str, public: str, internal: str, worker: str = "") -> None:
+    """Tell the same a process that is in front of a Prefect server of others: its UI, and the runs that it starts.
+
+    Nothing stays of how that server is signed in to.
+
+    Args:
+        home: our home folder; Prefect's is a folder in it.
+        origin: where this machine reaches everything.
+        public: where people reach Prefect's UI.
+        internal: ``user:password`` of Prefect's one account.
+        worker: ``user:key`` of the worker's account with us; empty where no worker is started.
+    """
+    for name in (*FORGOTTEN, *CREDENTIALS):
+        os.environ.pop(name, None)
+    ours = _ours(home=home, origin=origin, public=public, internal=internal, worker=worker)
+    os.environ.update({**CLIENTS, **os.environ, **ours})
+    sys.path.insert(0, str(Path.cwd()))
+
+
+def _ours(*, home: Path, origin: str, public: str, internal: str, worker: str) -> dict[str, str]:
+    """Return what Prefect is told whatever somebody else has."""
     ours = {
         HOME: str(home / "prefect"),
         "PREFECT_API_URL": f"{origin}/api",
@@ -82,25 +130,7 @@ def set_environment(
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PYTHONPATH": path_of_jobs(),
     }
-    if worker:
-        ours["PREFECT_API_AUTH_STRING"] = worker
-    if not services:
-        # The application is asked for again within Prefect, which must find the same one: so no argument says it.
-        ours["PREFECT__SERVER_WEBSERVER_ONLY"] = "1"
-        ours[DOCKET_NAME] = f"{os.environ.get(DOCKET_NAME, 'prefect-server')}-web"
-    defaults = {
-        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-        "PREFECT_LOGGING_LEVEL": "INFO",
-        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-        "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT10M",
-        # Marking what waits for its turn costs as much as running it: in a burst, runs wait longer than 15 seconds.
-        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "PT1M",
-        # Each client asks for them first, and each run has several: the server wants no token, and is of this version.
-        "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": os.environ.get("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", "false"),
-        "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
-    }
-    os.environ.update({**defaults, **os.environ, **ours})
-    sys.path.insert(0, str(Path.cwd()))
+    return ours | {"PREFECT_API_AUTH_STRING": worker} if worker else ours
 
 
 def path_of_jobs() -> str:
@@ -151,6 +181,20 @@ def create_prefect_app() -> ASGIApp:
         return create()
     except (ImportError, TypeError) as error:
         raise Unavailable(misfit(f"Prefect's server cannot be imported ({error})")) from error
+
+
+def create_prefect_pages() -> ASGIApp:
+    """Return Prefect's UI alone, as an ASGI application.
+
+    Raises:
+        Unavailable: the installed versions do not work together.
+    """
+    try:
+        from prefect.server.api.server import create_ui_app
+
+        return create_ui_app(ephemeral=False)
+    except (ImportError, TypeError) as error:
+        raise Unavailable(misfit(f"Prefect's UI cannot be imported ({error})")) from error
 
 
 def take_over_soon() -> None:

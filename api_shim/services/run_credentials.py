@@ -10,6 +10,9 @@
   attempt has ended says by its key which one: of one that is over nothing is heard.
 * Admission and outcome are answered to the run's own key. While the run has none, as Prefect's own workers ask for
   none, the account of the worker that has taken it may ask; nobody else may. Who asks in vain is recorded.
+* On a Prefect server that others run, a worker may take a run past us. Who that was is not known here: any account of
+  workers of its pool may ask then, as any of them may take it. That holds for a run, too, that was taken here before,
+  has waited since, and was then taken past us: what was known of it ends, and with it the key of its process then.
 * An account is a worker's by the word of a local administrator, for one work pool, and takes runs of that pool only.
   Nothing else is needed for that, and nothing else comes with it.
 
@@ -44,6 +47,11 @@ logger = logging.getLogger("signoff")
 NOT_FOR_RUNS = "The credential of a run is for this run alone: its admission, its outcome and its own calls of Prefect."
 ENDING = timedelta(minutes=1)
 """How long after its end a run may still tell of it."""
+CLOCKS_DIFFER = timedelta(seconds=5)
+"""By how much the clock of a Prefect server that others run may differ from ours. Less than a run takes that is taken,
+waits, and is taken again."""
+WAITS_WITH_IT = frozenset({"Paused", "AwaitingRetry"})
+"""The names of the states in which a run waits, and its process with it."""
 RECORDED = (ScheduledJob, JobResult)
 """What knows its run."""
 PROJECTED = (Job, ScheduledJob)
@@ -193,13 +201,33 @@ class RunCredentials:
 
     async def _by_worker(self, actor: Actor, run_id: UUID) -> Verdict:
         taken = await self._store.read(lambda tx: tx.get(RunCredential, flow_run_id=run_id))
-        return policy.worker_speaks_for_run(
+        # Prefect is not asked on behalf of those whose business it is not.
+        is_worker = policy.works(actor)
+        past_us = is_worker and self._engine.past_us and await self._is_taken_past_us(run_id, taken)
+        known = None if past_us else taken
+        verdict = policy.worker_speaks_for_run(
             actor,
-            # Prefect is not asked on behalf of those whose business it is not.
-            pool=await self.pool_of(run_id) if policy.works(actor) else "",
-            has_credential=taken is not None and taken.key_hash is not None,
-            taken_by=taken.user_id if taken is not None else None,
+            pool=await self.pool_of(run_id) if is_worker else "",
+            has_credential=known is not None and known.key_hash is not None,
+            taken_by=known.user_id if known is not None else None,
+            taken_past_us=past_us,
         )
+        if past_us and taken is not None and verdict == Allowed():
+            await self._store.write(partial(_remove, [taken]))
+        return verdict
+
+    async def _is_taken_past_us(self, run_id: UUID, taken: RunCredential | None) -> bool:
+        """Say whether somebody has taken a run that is under way, and did so past us, after what is known of it."""
+        if not await self._is_going(run_id):
+            return False
+        if taken is None:
+            return True
+        claim = await self._engine.claim(run_id)
+        return claim is not None and claim.at > taken.created + CLOCKS_DIFFER
+
+    async def _is_going(self, run_id: UUID) -> bool:
+        run = (await self._engine.runs([run_id])).get(run_id)
+        return run is not None and not run.waits and not run.final
 
     # The end of runs
 
@@ -215,13 +243,22 @@ class RunCredentials:
                 logger.exception("The credentials of runs that are over could not be removed.")
 
     async def tick(self) -> None:
-        """Remove the credentials of runs that are over in Prefect, or gone."""
+        """Remove the credentials of runs that are over in Prefect, or gone.
+
+        And of those that wait there to be taken again, where that may be past us.
+        """
         before = self._clock() - ENDING
         known = [each for each in await self._store.read(lambda tx: tx.all(RunCredential)) if each.created < before]
         runs = await self._engine.runs([each.flow_run_id for each in known]) if known else {}
-        over = [each for each in known if _is_over(runs.get(each.flow_run_id), before)]
+        over = [each for each in known if self._is_over(runs.get(each.flow_run_id), before)]
         if over:
             await self._store.write(partial(_remove, over))
+
+    def _is_over(self, run: Run | None, before: datetime) -> bool:
+        if run is None:
+            return True
+        left = self._engine.past_us and run.waits and run.state_name not in WAITS_WITH_IT
+        return (run.final or left) and run.since < before
 
 
 def _caller(hashed: str, now: datetime, tx: Transaction) -> RunCaller:
@@ -237,10 +274,6 @@ def _caller(hashed: str, now: datetime, tx: Transaction) -> RunCaller:
     if result is not None and result.status.final and (result.date_done is None or now - result.date_done >= ENDING):
         raise Unauthenticated(INVALID_TOKEN)
     return RunCaller(run_id=found.flow_run_id, worker=Actor(id=user.id, username=user.username))
-
-
-def _is_over(run: Run | None, before: datetime) -> bool:
-    return run is None or (run.final and run.since < before)
 
 
 def _remove(credentials: Collection[RunCredential], tx: Transaction) -> None:

@@ -18,7 +18,6 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive
 
 from api_shim.settings import LIMITS, Limits
 from approval_gate.errors import GateError, Invalid, TooLarge
@@ -57,38 +56,6 @@ def limits_of(request: Request) -> Limits:
     """Return how much a request may ask of this server, as the gateway has it."""
     limits: Limits = getattr(request.state, "limits", LIMITS)
     return limits
-
-
-async def receive_whole(receive: Receive, largest: int | None = None) -> bytes | None:
-    """Return the whole body of a request that is passed on; None for a client that hangs up before its end.
-
-    Args:
-        receive: the ASGI callable of the request.
-        largest: the maximum size of the body, in bytes; None for no limit.
-
-    Raises:
-        TooLarge: the body is larger than the maximum.
-    """
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body += message.get("body", b"")
-        if largest is not None and len(body) > largest:
-            raise TooLarge(f"The request body is larger than {largest} bytes.")
-        more = message.get("more_body", False)
-    return bytes(body)
-
-
-def received_again(body: bytes, receive: Receive) -> Receive:
-    """Return an ASGI callable that gives a body that has been received before, and then what comes after it."""
-    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def read() -> Message:
-        return unread.pop() if unread else await receive()
-
-    return read
 
 
 def is_form(request: Request) -> bool:

@@ -28,7 +28,8 @@ from urllib.parse import parse_qs
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_shim.web.bodies import parse_json, receive_whole, received_again
+from api_shim.asgi import receive_whole, received_again
+from api_shim.web.bodies import parse_json
 from api_shim.web.errors import body_of, headers_of, status_of
 from approval_gate.errors import GateError, Invalid, TooLarge
 from approval_gate.model import Action, Actor, Allowed, ObjectType

@@ -26,11 +26,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api_shim.asgi import receive_whole, received_again
 from api_shim.parsing.fields import read_id
 from api_shim.prefect_api.prefect_server import connect
 from api_shim.services.refusals import Refusals
 from api_shim.services.run_credentials import RunCredentials
-from api_shim.web.bodies import parse_json, receive_whole, received_again
+from api_shim.web.bodies import parse_json
 from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.prefect_run_calls import field_of
 from api_shim.web.rewriting import uncompressed

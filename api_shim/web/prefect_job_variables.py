@@ -16,11 +16,12 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api_shim.asgi import receive_whole, received_again
 from api_shim.parsing.fields import read_id
 from api_shim.prefect_api.prefect_server import connect
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.refusals import Refusals
-from api_shim.web.bodies import parse_json, receive_whole, received_again
+from api_shim.web.bodies import parse_json
 from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.route_table import RouteTable
 from approval_gate.errors import Forbidden, GateError, Unavailable
@@ -82,10 +83,10 @@ class JobVariables:
         """
         writes, named = self.routes.find(scope["method"], scope["path"])
         if writes is not None:
-            body = await receive_whole(receive)
-            if body is None:
-                return
             try:
+                body = await receive_whole(receive)
+                if body is None:
+                    return
                 if body and await self._has_some_for_ours(writes, named, parse_json(body)):
                     await self._refusals.request(actor, NOT_HERE, f"{Action.WRITE} {ObjectType.PREFECT}")
                     raise Forbidden(NOT_HERE)

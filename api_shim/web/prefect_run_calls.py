@@ -34,12 +34,13 @@ import httpx
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api_shim.asgi import receive_whole, received_again
 from api_shim.parsing.fields import read_id
 from api_shim.prefect_api.prefect_recorder import is_recordable
 from api_shim.prefect_api.prefect_server import connect
 from api_shim.services.refusals import Refusals
 from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
-from api_shim.web.bodies import parse_json, receive_whole, received_again
+from api_shim.web.bodies import parse_json
 from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.prefect_reads import READING_METHODS, SOCKET
 from api_shim.web.prefect_views import Verdicts
@@ -137,8 +138,6 @@ MAY_MAKE = frozenset(
 SERVES = {"deployments": "deployment_id", "work_queues": "work_queue_id", "work_pools": "work_pool_name"}
 """The fields of a run that tell what serves it."""
 
-LARGEST = 16 * 2**20
-"""Bytes of a body that is looked at; Prefect's clients send logs in parts of 4 MiB."""
 DEEPEST = 20
 """How many runs may be within each other."""
 MOST_ASKED = 200
@@ -202,7 +201,7 @@ class OwnCalls(ABC, Generic[C]):
                 case Call.RUN | Call.TASK_RUN | Call.ARTIFACT | Call.SERVED_BY:
                     await self._check_path(caller, call, scope["path"], named)
                 case _:
-                    body = await receive_whole(receive, LARGEST)
+                    body = await receive_whole(receive)
                     if body is None:
                         return
                     scope, receive = await self._checked(caller, call, named, body, scope, receive)

@@ -26,11 +26,12 @@ from uuid import UUID
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api_shim.asgi import received_again
 from api_shim.parsing.fields import read_id
 from api_shim.services.refusals import Refusals
 from api_shim.services.run_credentials import RunCredentials
 from api_shim.web import prefect_run_calls
-from api_shim.web.bodies import parse_json, received_again
+from api_shim.web.bodies import parse_json
 from api_shim.web.prefect_claims import Claims, takes
 from api_shim.web.prefect_reads import SOCKET
 from api_shim.web.prefect_run_calls import FREE, Call, OwnCalls, check_few, field_of

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
-from api_shim.web.bodies import received_again
+from api_shim.asgi import received_again
 
 OF_BODY = frozenset({b"content-length", b"content-type", b"transfer-encoding", b"content-encoding"})
 """The headers that describe a body."""

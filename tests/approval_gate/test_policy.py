@@ -1235,6 +1235,12 @@ WORKER = uuid4()
 WORKER_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], Verdict]] = {
     "a worker of the pool, for a run that it has taken": ({}, {}, Allowed()),
     "for one that nobody has taken": ({}, {"taken_by": None}, Denied(NOT_ITS_RUN)),
+    "for one that was taken past us": ({}, {"taken_by": None, "taken_past_us": True}, Allowed()),
+    "for one that was taken past us, of another pool": (
+        {"works_for": "other"},
+        {"taken_by": None, "taken_past_us": True},
+        Denied(NOT_ITS_WORKER),
+    ),
     "for one that another account has taken": ({}, {"taken_by": uuid4()}, Denied(NOT_ITS_RUN)),
     "of another pool": ({"works_for": "other"}, {}, Denied(NOT_ITS_WORKER)),
     "no worker": ({"works_for": ""}, {}, Denied(NOT_ITS_WORKER)),

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,7 +21,7 @@ from prefect.states import Cancelled, Running, Suspended
 
 from approval_gate import prefect_gate
 from approval_gate.admission import LEASE
-from approval_gate.prefect_gate import AdmissionUnreachable, Gate
+from approval_gate.prefect_gate import ADMISSION_KEY, ADMISSION_URL, AdmissionUnreachable, Gate
 
 RUN = UUID("11111111-1111-4111-8111-111111111111")
 ATTEMPT = uuid4()
@@ -68,6 +69,54 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(FlowRunContext, "get", lambda: context)
     monkeypatch.setattr(prefect_gate, "get_run_logger", lambda: logging.getLogger("run"))
     return made
+
+
+def test_a_run_on_a_server_of_others_asks_ours_with_the_key_of_its_worker(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[httpx.Request]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json=GO, request=request)
+
+    monkeypatch.setenv(ADMISSION_URL, "https://ours/")
+    monkeypatch.setenv(ADMISSION_KEY, "signoff_key")
+    monkeypatch.setattr(
+        prefect_gate, "PrefectHttpxSyncClient", partial(httpx.Client, transport=httpx.MockTransport(answer))
+    )
+    assert Gate(ATTEMPT, CODE, MODULE).ask() == GO
+    assert [str(each.url) for each in asked] == ["https://ours/api/signoff/admission/"]
+    assert asked[0].headers["Authorization"] == "Bearer signoff_key"
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://ours", f"Others could read the key on its way to ours: {ADMISSION_URL} needs https."),
+        ("ours:4200", f"{ADMISSION_URL} is no address like https://signoff.example.com."),
+        ("http://ours:port", f"{ADMISSION_URL} is no address like https://signoff.example.com."),
+    ],
+)
+def test_the_key_of_a_worker_is_not_sent_where_others_can_read_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch, url: str, says: str
+) -> None:
+    monkeypatch.setenv(ADMISSION_URL, url)
+    with pytest.raises(AdmissionUnreachable) as refused:
+        Gate(ATTEMPT, CODE, MODULE)
+    assert str(refused.value) == says
+    assert server.asked == []
+
+
+def test_a_proxy_of_the_environment_is_not_told_the_key_of_a_worker_of_this_machine(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[dict[str, Any]]()
+    monkeypatch.setenv(ADMISSION_URL, "http://127.0.0.1:4200")
+    monkeypatch.setattr(prefect_gate, "PrefectHttpxSyncClient", lambda **how: told.append(how))
+    Gate(ATTEMPT, CODE, MODULE)
+    assert told[0]["trust_env"] is False
 
 
 def in_seconds(seconds: float) -> str:

@@ -86,6 +86,13 @@ def test_what_cannot_be_backed_up_is_not_left_out_in_silence(
 
 
 @pytest.mark.usefixtures("tables")
+def test_what_others_run_they_back_up(signoff: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNOFF_PREFECT", "external")
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{tmp_path}/other.db")
+    assert "signoff.db" in signoff("backup", "create", str(tmp_path / "backup")).out
+
+
+@pytest.mark.usefixtures("tables")
 def test_a_restore_by_force_says_where_it_moved_what_was_there(signoff: Run, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "backup.tar.gz"
     signoff("user", "list")

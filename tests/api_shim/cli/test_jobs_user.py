@@ -44,10 +44,17 @@ def test_who_is_found_is_tried_with_what_runs_are_given(monkeypatch: pytest.Monk
     monkeypatch.setattr(jobs_user, "find", lambda _name: SOMEBODY)
     monkeypatch.setattr(jobs_user, "try_out", lambda user, **how: asked.update(how, user=user))
     monkeypatch.setenv("SIGNOFF_DATABASE_URL", "postgresql://secret")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "others:sesame")
+    monkeypatch.setenv("PREFECT_API_KEY_FILE", "/etc/prefect.key")
     assert jobs_user.checked_user(Settings(home=tmp_path, jobs="ours", jobs_user="jobs")) == "jobs"
-    assert (asked["user"], asked["modules"], asked["keep_from"]) == (SOMEBODY, ["ours"], [tmp_path])
+    assert (asked["user"], asked["modules"], asked["keep_from"]) == (
+        SOMEBODY,
+        ["ours"],
+        [tmp_path, Path("/etc/prefect.key")],
+    )
     assert asked["environment"]["PYTHONPATH"].startswith(str(Path.cwd()))
     assert "SIGNOFF_DATABASE_URL" not in asked["environment"]
+    assert not {"PREFECT_API_AUTH_STRING", "PREFECT_API_KEY_FILE"} & asked["environment"].keys()
 
 
 def test_a_server_whose_jobs_can_do_what_it_can_says_so_in_a_line(

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from api_shim.app import ALL, Part
-from api_shim.cli.up import WORKER, check_port, locked, origin_of, own_accounts, place_of_home, starting
+from api_shim.cli.up import WORKER, check_port, locked, origin_of, own_accounts, place_of_home, starting, told_prefect
 from api_shim.domain.accounts import Token, User
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.services.account_admin import DEMO, AccountAdmin
 from api_shim.services.authentication import Credentials, hash_key
 from api_shim.services.jobs import JobCatalogue
-from api_shim.settings import LOCAL, Settings, utc_now
+from api_shim.settings import LOCAL, PrefectServer, Settings, utc_now
 from api_shim.store import HeldElsewhere, Store
 from approval_gate.errors import Unavailable
 from flows.registry import discover
@@ -160,3 +160,20 @@ def test_programs_of_this_machine_have_an_account_wherever_it_answers(
     with sqlite_store.transaction(write=False) as tx:
         assert tx.exists(Token, key_hash=hash_key(settings.local_key()))
         assert tx.exists(User, username=WORKER) is works
+
+
+def test_what_signs_in_to_a_prefect_of_others_is_hidden_from_runs_of_this_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done = list[str]()
+    # The package has the command by this name.
+    module = sys.modules["api_shim.cli.up"]
+    monkeypatch.setattr(module, "hide", lambda: done.append("hidden"))
+    monkeypatch.setattr(module, "set_environment_without_server", lambda **_told: done.append("told"))
+    monkeypatch.setenv("PREFECT_API_URL", "https://theirs.example/api")
+    monkeypatch.setenv("PREFECT_API_KEY", "pnu_sesame")
+    settings = Settings(home=tmp_path, prefect=PrefectServer.EXTERNAL)
+    told = told_prefect(settings, ALL, origin="http://127.0.0.1:4200", public="http://127.0.0.1:4200")
+    assert told.external is not None
+    assert "sesame" not in repr(told)
+    assert done == ["hidden", "told"]

@@ -16,7 +16,7 @@ from api_shim.client.in_process import to_prefect
 from api_shim.client.transport import read_address
 from api_shim.domain.model import Job, Status
 from api_shim.prefect_api import prefect_client
-from api_shim.settings import Settings, utc_now
+from api_shim.settings import PrefectServer, Settings, utc_now
 from api_shim.store import Store
 from approval_gate.errors import Forbidden, NotFound, Unavailable
 from tests.databases import sqlite_with_tables, store_of
@@ -134,6 +134,13 @@ def test_prefect_is_where_it_is_said_to_be(
     if prefect:
         monkeypatch.setenv("PREFECT_API_URL", prefect)
     assert str(to_prefect(Settings(home=home), read_address(url)).base_url) == asked
+
+
+def test_a_prefect_server_that_others_run_is_reached_through_ours(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "https://theirs.example/api")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "others:sesame")
+    client = to_prefect(Settings(home=home, prefect=PrefectServer.EXTERNAL), read_address(NOBODY))
+    assert str(client.base_url) == f"{NOBODY}/api/"
 
 
 def test_the_key_of_the_home_folder_does_not_go_where_others_can_read_it(home: Path) -> None:

@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from docket import Docket, Worker
 from fastapi import FastAPI, Request
 from prefect.server.api import background_workers
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_SERVER_DOCKET_URL, temporary_settings
+from starlette.types import ASGIApp
 
 from api_shim.prefect_api.prefect_server import (
     connect,
     create_prefect_app,
+    create_prefect_pages,
     database_url,
     is_on_sqlite,
     misfit,
@@ -129,10 +131,15 @@ def test_jobs_beside_the_start_are_found_here_and_by_the_runs(surroundings: pyte
     assert sys.path[0] == str(tmp_path)
 
 
-def test_a_prefect_that_cannot_be_imported_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("create", [create_prefect_app, create_prefect_pages])
+def test_a_prefect_that_cannot_be_imported_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, create: Callable[[], ASGIApp]
+) -> None:
     monkeypatch.setitem(sys.modules, "prefect.server.api.server", None)
-    with pytest.raises(Unavailable, match=r"^The installed versions do not work together: Prefect's server cannot"):
-        create_prefect_app()
+    with pytest.raises(
+        Unavailable, match=r"^The installed versions do not work together: Prefect's (server|UI) cannot"
+    ):
+        create()
 
 
 def test_a_misfit_names_what_is_installed() -> None:

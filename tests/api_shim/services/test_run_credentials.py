@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,7 +14,7 @@ import pytest
 from api_shim.domain.accounts import RunCredential
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import JobResult, Status
-from api_shim.domain.ports import RunSpec
+from api_shim.domain.ports import Claim, RunSpec
 from api_shim.keys import PREFIX, RUN_PREFIX, checksum
 from api_shim.services.authentication import INACTIVE, INVALID_TOKEN, NO_CREDENTIALS, hash_key
 from api_shim.services.run_credentials import ENDING, NOT_FOR_RUNS
@@ -101,6 +102,38 @@ REFUSED: dict[tuple[str | None, bool], str] = {
     ("another run", True): NOT_ITS_RUN,
 }
 """Who may not speak for a run, and what they are told; by whether the run has a credential."""
+
+
+@pytest.mark.parametrize(
+    ("state", "answered"),
+    [("SCHEDULED", 403), ("PAUSED", 403), ("PENDING", 200), ("RUNNING", 200), ("COMPLETED", 403)],
+)
+def test_a_run_that_was_taken_past_us_is_spoken_for_by_workers_of_its_pool_while_it_is_under_way(
+    stage: Stage, state: str, answered: int
+) -> None:
+    stage.engine.past_us = True
+    stage.engine.set_state(stage.run, state, state.title())
+    assert stage.admission("worker").status_code == answered
+    assert [stage.admission(who).status_code for who in ("elsewhere", "writer", "superuser")] == [403, 403, 403]
+
+
+@pytest.mark.parametrize(
+    ("claimed", "who", "told"),
+    [
+        pytest.param(timedelta(minutes=1), "worker", {"worker": 200, "run": 403}, id="past us since"),
+        pytest.param(timedelta(minutes=1), "elsewhere", {"elsewhere": 403, "run": 200}, id="whose business it is not"),
+        pytest.param(timedelta(seconds=1), "worker", {"worker": 403, "run": 200}, id="as it was recorded"),
+    ],
+)
+def test_what_is_known_of_a_run_ends_when_it_is_taken_past_us(
+    stage: Stage, claimed: timedelta, who: str, told: dict[str, int]
+) -> None:
+    stage.engine.past_us = True
+    stage.take(stage.run)
+    stage.engine.set_state(stage.run, "RUNNING", "Running")
+    at = stage.clock() + claimed
+    stage.engine.taken[stage.run] = Claim(at=at, worker="", first=NOW)
+    assert {each: stage.admission(each).status_code for each in (who, "run")} == told
 
 
 @pytest.mark.each_database
@@ -252,6 +285,30 @@ def test_what_is_over_in_prefect_has_no_credential_for_long(
         del stage.engine.all_runs[stage.run]
     else:
         stage.engine.all_runs[stage.run] = replace(stage.engine.all_runs[stage.run], state_type=state, since=since)
+    stage.clock.forward(seconds=2 * ENDING.total_seconds() + 1)
+    asyncio.run(stage.runs.tick())
+    with stage.store.transaction(write=False) as tx:
+        assert tx.exists(RunCredential, flow_run_id=stage.run) is kept
+
+
+@pytest.mark.parametrize(
+    ("state", "name", "since", "kept"),
+    [
+        pytest.param("PAUSED", "Suspended", NOW, False, id="held"),
+        pytest.param("SCHEDULED", "Scheduled", NOW, False, id="to be taken again"),
+        pytest.param("SCHEDULED", "Scheduled", NOW + ENDING * 2, True, id="while its process still ends"),
+        pytest.param("PAUSED", "Paused", NOW, True, id="its process waits"),
+        pytest.param("SCHEDULED", "AwaitingRetry", NOW, True, id="its process tries again"),
+        pytest.param("RUNNING", "Running", NOW, True, id="under way"),
+    ],
+)
+def test_a_run_that_may_be_taken_past_us_has_no_credential_while_it_waits(
+    stage: Stage, state: str, name: str, since: datetime, kept: bool
+) -> None:
+    stage.engine.past_us = True
+    stage.take(stage.run)
+    run = stage.engine.all_runs[stage.run]
+    stage.engine.all_runs[stage.run] = replace(run, state_type=state, state_name=name, since=since)
     stage.clock.forward(seconds=2 * ENDING.total_seconds() + 1)
     asyncio.run(stage.runs.tick())
     with stage.store.transaction(write=False) as tx:

@@ -12,9 +12,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from api_shim.asgi import LARGEST
 from api_shim.prefect_api.prefect_server import connect
 from api_shim.web import prefect_writes
-from api_shim.web.prefect_writes import WritesAgain, writes
+from api_shim.web.prefect_writes import BUSY, WritesAgain, writes
 
 
 @pytest.mark.parametrize(
@@ -35,10 +36,14 @@ def test_what_may_write_is_known_by_its_method_and_path(method: str, path: str, 
 
 
 class Prefect:
-    """Answers with these statuses in turn, then with 200, and notes what it was sent."""
+    """Answers with these statuses in turn, then with 200, and notes what it was sent.
+
+    With 503 it says what Prefect does, unless it says something else.
+    """
 
     def __init__(self, *statuses: int) -> None:
         self.bodies: list[Any] = []
+        self.says = BUSY
         self._statuses = [*statuses]
 
     async def answer(self, request: Request) -> JSONResponse:
@@ -46,7 +51,7 @@ class Prefect:
         status = self._statuses.pop(0) if self._statuses else 200
         if status == 500:
             raise RuntimeError("broken on purpose")
-        return JSONResponse({"call": len(self.bodies)}, status)
+        return JSONResponse(self.says if status == 503 else {"call": len(self.bodies)}, status)
 
     def ask(self, *calls: tuple[str, str, Any]) -> list[tuple[int, Any]]:
         """Make calls at once, and return how they were answered."""
@@ -74,6 +79,13 @@ def test_what_does_not_get_through_is_answered_as_it_is(monkeypatch: pytest.Monk
     prefect = Prefect(503, 503, 503, 503)
     assert [status for status, _ in prefect.ask(WRITE)] == [503]
     assert len(prefect.bodies) == 3
+
+
+def test_503_of_anybody_else_is_not_asked_again() -> None:
+    prefect = Prefect(503)
+    prefect.says = {"detail": "The upstream server is away."}
+    assert prefect.ask(WRITE) == [(503, '{"detail":"The upstream server is away."}')]
+    assert len(prefect.bodies) == 1
 
 
 def test_other_faults_are_not_asked_again_and_what_prefect_has_answered_is_not_raised() -> None:
@@ -108,11 +120,20 @@ def test_half_a_call_is_none() -> None:
     assert asyncio.run(called(WritesAgain(echo), *half)) == []
 
 
+def test_a_call_that_is_too_large_is_refused() -> None:
+    sent = asyncio.run(called(WritesAgain(echo), {"type": "http.request", "body": b"x" * (LARGEST + 1)}))
+    assert sent[0]["status"] == 413
+
+
 @pytest.mark.parametrize(
-    ("path", "refused"),
-    [("/api/work_pools/signoff/workers/connect", True), ("/api/events/out", False)],
+    ("path", "on_sqlite", "refused"),
+    [
+        ("/api/work_pools/signoff/workers/connect", True, True),
+        ("/api/work_pools/signoff/workers/connect", False, False),
+        ("/api/events/out", True, False),
+    ],
 )
-def test_a_worker_is_told_to_come_by_http(path: str, refused: bool) -> None:
+def test_a_worker_is_told_to_come_by_http(path: str, on_sqlite: bool, refused: bool) -> None:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -121,7 +142,7 @@ def test_a_worker_is_told_to_come_by_http(path: str, refused: bool) -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(WritesAgain(echo)({"type": "websocket", "path": path}, receive, send))
+    asyncio.run(WritesAgain(echo, on_sqlite=on_sqlite)({"type": "websocket", "path": path}, receive, send))
     assert (sent == [{"type": "websocket.close"}]) is refused
 
 
