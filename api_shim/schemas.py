@@ -136,7 +136,10 @@ class Variable(Shape):
     max_value: float | None = None
     min_length: int | None = None
     max_length: int | None = None
+    min_prefix_length: int | None = None
+    max_prefix_length: int | None = None
     choices: list[JsonValue] | None = None
+    widget: str | None = None
 
 
 class Group(Object):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, tzinfo
 
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -46,6 +47,14 @@ SENTENCES: Mapping[str, str] = {
     "string_too_short": "Ensure this value has at least {min_length} character{s} (it has {length}).",
     "no_match": "Enter a valid value.",
     "list_type": "Enter a list of values.",
+    "no_date": "Enter a valid date, such as 2030-01-31.",
+    "no_time": "Enter a valid date and time, such as 2030-01-31T14:30:00+01:00.",
+    "no_address": "Enter a valid IPv4 or IPv6 address (without a mask).",
+    "no_mask": "CIDR mask (e.g. /24) is required.",
+    "no_network": "Enter a valid IPv4 or IPv6 address (with CIDR mask).",
+    "no_prefix": "{written} is not a valid prefix. Did you mean {network}?",
+    "prefix_too_short": "The prefix length must be greater than or equal to {least}.",
+    "prefix_too_long": "The prefix length must be less than or equal to {most}.",
     "literal_error": _CHOICE,
     "int_parsing_size": _CHOICE,  # pydantic's name for a huge number where the choices are numbers
     "no_json": "Enter a valid JSON.",
@@ -58,19 +67,20 @@ SENTENCES: Mapping[str, str] = {
 """The sentence for each error, by pydantic's name or ours."""
 
 
-def read_inputs(model: type[BaseModel], data: object) -> dict[str, JsonValue]:
+def read_inputs(model: type[BaseModel], data: object, zone: tzinfo = UTC) -> dict[str, JsonValue]:
     """Return the complete inputs in JSON form, with defaults filled in (contract 9.12).
 
     Args:
         model: the model of the Job's variables, from ``build_model``.
         data: the inputs as sent.
+        zone: the time zone of times that name none.
 
     Raises:
         Invalid: with ``{"errors": …}``: a list of sentences, or such a list for each variable (contract 4).
         TooLarge: the inputs are larger than ``LARGEST``.
     """
     try:
-        inputs = model.model_validate(data).model_dump(by_alias=True)
+        inputs = model.model_validate(data, context={"zone": zone}).model_dump(by_alias=True)
     except ValidationError as error:
         # The cause is dropped, because it would contain the inputs, which may be secret.
         raise Invalid({"errors": _explain(error)}) from None

@@ -19,6 +19,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -179,6 +180,8 @@ class Job:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for name, each in ((name, each) for base in cls.__mro__ for name, each in vars(base).items()):
+            if isinstance(each, type) and issubclass(each, Variable):
+                raise BadJob(f"{path_of(cls)}.{name} is no variable yet: write {each.__name__}(…).")
             if not isinstance(each, Variable):
                 continue
             if name[0] == "_" or name in _INSTANCE_ATTRIBUTES or (name not in _KNOWN and hasattr(Job, name)):
@@ -291,7 +294,7 @@ class Job:
         """Return the variables by name, in the order of the form.
 
         Raises:
-            BadJob: its ``Meta`` is invalid.
+            BadJob: its ``Meta`` is invalid, or one of the variables cannot work.
         """
         stated = read_meta(cls)
         declared = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
@@ -299,6 +302,9 @@ class Job:
         # Without asking the class what it knows: that is made of its variables.
         found = {name: inspect.getattr_static(cls, name, None) for name in ordered}
         variables = {name: each for name, each in found.items() if isinstance(each, Variable)}
+        for name, each in variables.items():
+            if each.problem:
+                raise BadJob(f"{path_of(cls)}.{name}: {each.problem}")
         if stated.get("dryrun_default") and isinstance(variables.get("dryrun"), DryRunVar):
             variables["dryrun"] = replace(variables["dryrun"], default=True)
         return variables
@@ -352,18 +358,46 @@ class JobHookReceiver(Job):
         raise NotImplementedError(f"{path_of(type(self))} must define receive_job_hook().")
 
 
-def validate(job_class: type[Job], data: object) -> dict[str, JsonValue]:
+def validate(job_class: type[Job], data: object, zone: tzinfo = UTC) -> dict[str, JsonValue]:
     """Return the complete inputs of a Job in JSON form, with defaults filled in (contract 9.12).
 
     Args:
         job_class: the Job.
         data: the inputs as sent, as JSON or by a form.
+        zone: the time zone of times that name none.
 
     Raises:
         Invalid: the inputs are invalid; with the sentences of contract 4.
         TooLarge: the inputs are too large.
     """
-    return read_inputs(job_class.model(), data)
+    return read_inputs(job_class.model(), data, zone)
+
+
+def validate_again(job_class: type[Job], stored: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """Return the complete inputs of a Job that were stored, as its variables of today read them.
+
+    Args:
+        job_class: the Job.
+        stored: what ``validate()`` has returned, perhaps when the Job had other variables.
+
+    Raises:
+        Invalid: they do not fit its variables any more; with the sentences of contract 4.
+        TooLarge: the inputs are too large.
+    """
+    variables = job_class.variables()
+    sent = {name: variables[name].sent_again(each) if name in variables else each for name, each in stored.items()}
+    return validate(job_class, sent)
+
+
+def arguments_of(job_class: type[Job], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``run()`` is called with: objects where inputs are stored as the text of one.
+
+    Args:
+        job_class: the Job.
+        inputs: the complete inputs in JSON form.
+    """
+    variables = job_class.variables()
+    return {name: variables[name].argument(each) if name in variables else each for name, each in inputs.items()}
 
 
 def _check_code(job_class: type[Job], variables: Mapping[str, Variable]) -> None:

@@ -39,7 +39,7 @@ from prefect.states import Completed, Failed
 from approval_gate.errors import NotRunnable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
 from flows.execution import FAILED, JobFailed, Outcome, execute
-from flows.job import JobLogger, RunContext, RunResult, RunUser
+from flows.job import JobLogger, RunContext, RunResult, RunUser, arguments_of
 from flows.registry import load
 from flows.source import hold_to
 
@@ -156,8 +156,8 @@ def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
 def _outcome(class_path: str, logger: RunLogger, answer: dict[str, Any]) -> Outcome:
     """Execute what admission has answered, and return how it ended; what the Job raised is raised."""
     user = RunUser(**answer["user"]) if answer["user"] else None
-    inputs = answer["inputs"]
     job_class = load(class_path)
+    inputs = arguments_of(job_class, answer["inputs"])
     if answer.get("holds_code", True):
         hold_to(job_class._code)
     job = job_class()

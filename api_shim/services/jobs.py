@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import anyio.to_thread
 
@@ -52,7 +53,14 @@ BOTH_FLAGS = "A job that may have sensitive variables cannot be marked as requir
 
 
 class JobCode:
-    """Validates inputs with the Jobs' code, which declares their variables."""
+    """Validates inputs with the Jobs' code, which declares their variables.
+
+    Args:
+        zone: IANA name of the time zone of times that name none.
+    """
+
+    def __init__(self, zone: str = "UTC") -> None:
+        self._zone = ZoneInfo(zone)
 
     def validate(self, job: Job, data: object) -> Mapping[str, Any]:
         """Return the complete inputs of a run.
@@ -64,7 +72,7 @@ class JobCode:
         if job.supports_dryrun and isinstance(data, Mapping):
             # The administrator's default, which may differ from the code's.
             data = {"dryrun": job.dryrun_default, **data}
-        return validate(load(job.class_path), data)
+        return validate(load(job.class_path), data, self._zone)
 
 
 class JobCatalogue:
