@@ -18,7 +18,7 @@ from datetime import UTC, tzinfo
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from approval_gate.errors import Invalid, TooLarge
+from approval_gate.errors import Invalid, TooLarge, sentences
 
 DEEPEST = 100
 """The most levels of lists and objects in one variable."""
@@ -28,6 +28,8 @@ LARGEST = 256 * 1024
 
 MOST_TOLD = 50
 """The most errors reported for one request."""
+
+UNFIT = "The stored inputs do not fit the variables of this job any more"
 
 RESERVED_KEY = "__prefect_kind"
 
@@ -88,6 +90,18 @@ def read_inputs(model: type[BaseModel], data: object, zone: tzinfo = UTC) -> dic
     if size > LARGEST:
         raise TooLarge({"errors": [f"Job data is too large: {size} bytes, of at most {LARGEST}."]})
     return inputs
+
+
+def unfit(refusal: Invalid, *, quoted: bool) -> str:
+    """Return the sentence on stored inputs that a Job's variables of today refuse.
+
+    Args:
+        refusal: the refusal, from ``read_inputs``.
+        quoted: whether the sentences may be told that quote values, or the names of the variables alone.
+    """
+    errors = refusal.detail["errors"] if isinstance(refusal.detail, Mapping) else ()
+    told = " ".join(sentences(refusal.detail)) if quoted or not isinstance(errors, Mapping) else ", ".join(errors)
+    return f"{UNFIT}: {told}"
 
 
 def fault(kind: str, **context: int | str) -> PydanticCustomError:

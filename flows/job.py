@@ -384,9 +384,13 @@ def validate_again(job_class: type[Job], stored: Mapping[str, Any]) -> dict[str,
         Invalid: they do not fit its variables any more; with the sentences of contract 4.
         TooLarge: the inputs are too large.
     """
+    return validate(job_class, send_again(job_class, stored))
+
+
+def send_again(job_class: type[Job], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored inputs of a Job as they are to be sent, so that ``validate()`` returns the same."""
     variables = job_class.variables()
-    sent = {name: variables[name].sent_again(each) if name in variables else each for name, each in stored.items()}
-    return validate(job_class, sent)
+    return {name: variables[name].sent_again(each) if name in variables else each for name, each in stored.items()}
 
 
 def arguments_of(job_class: type[Job], inputs: Mapping[str, Any]) -> dict[str, Any]:

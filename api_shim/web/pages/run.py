@@ -1,6 +1,7 @@
 """``/signoff/jobs/<id>/run``: run a Job now, or schedule it.
 
 * Everyone who may view the Job sees the form. For those who cannot run it the button is disabled, with the reason.
+* A link may fill the form in: ``?variable=value``, as often as it has values. It sends nothing.
 * A refused request returns the form as it was typed, with each fault beside its field.
 * The preview of a crontab is a POST, because the form may hold secrets, which do not belong in a URL.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api_shim.domain.recurrence import Interval, time_zones
@@ -26,6 +27,7 @@ from api_shim.web.pages.run_form import (
     Typed,
     faults_in,
     fields_of,
+    filled_in,
     first,
     read_request,
     typed_at_first,
@@ -51,10 +53,11 @@ SILENT = "Prefect is not responding, so it is not known whether a worker is runn
 
 
 @router.get("/run")
-async def form(job_id: UUID, here: Here) -> Response:
+async def form(job_id: UUID, here: Here, request: Request) -> Response:
     offer = await here.use.run_preview.offer(here.actor, job_id)
     fields = fields_of(offer.job)
-    return await _show(here, offer, fields, typed_at_first(fields, offer.zone), {})
+    asked = {name: request.query_params.getlist(name) for name in request.query_params}
+    return await _show(here, offer, fields, {**typed_at_first(fields, offer.zone), **filled_in(fields, asked)}, {})
 
 
 @router.post("/preview")

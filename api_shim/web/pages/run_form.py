@@ -22,6 +22,7 @@ from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import RunRequest
 from approval_gate.admission import Misfire
 from approval_gate.errors import UNNAMED, sentences
+from flows.variables import TRUTH_WORDS
 
 KINDS: Mapping[str, str] = {
     "StringVar": "line",
@@ -214,6 +215,15 @@ def typed_at_first(fields: Iterable[Field], zone: str) -> Typed:
         "time_zone": [zone],
         "misfire": [Misfire.LAST],
     }
+
+
+def filled_in(fields: Iterable[Field], asked: Mapping[str, list[str]]) -> Typed:
+    """Return the initial values that a link names, by the names of the variables; they are read when they are sent."""
+    return {field.name: _ticked(asked[field.variable], field.kind) for field in fields if field.variable in asked}
+
+
+def _ticked(values: list[str], kind: str) -> list[str]:
+    return values if kind != "box" or TRUTH_WORDS.get(values[-1].strip().lower()) else []
 
 
 def as_typed(fields: Iterable[Field], inputs: Mapping[str, Any]) -> Typed:

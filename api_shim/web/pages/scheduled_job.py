@@ -163,7 +163,7 @@ def _troubles(found: Detail) -> list[str]:
         return []
     ownerless = OWNERLESS if found.case.row.owner_id is None else ""
     runnable = policy.why_not(policy.runnable(found.case.request.runnable), hidden="")
-    return [trouble for trouble in (ownerless, runnable) if trouble]
+    return [trouble for trouble in (ownerless, runnable, found.unfit) if trouble]
 
 
 def _why_no_edit(found: Detail) -> str:

@@ -9,7 +9,7 @@ import pytest
 from starlette.datastructures import FormData
 
 from api_shim.domain.model import Job
-from api_shim.web.pages.run_form import Field, faults_in, fields_of, read_request, typed_at_first, typed_in
+from api_shim.web.pages.run_form import Field, faults_in, fields_of, filled_in, read_request, typed_at_first, typed_in
 from flows import (
     BooleanVar,
     ChoiceVar,
@@ -188,6 +188,13 @@ def test_the_form_as_it_is_at_first_is_what_the_job_takes_without_any_answer() -
     empty = [(field.name, "") for field in fields if field.kind not in {"box", "many"} and not field.initial]
     shown = [(field.name, value) for field in fields for value in field.initial]
     assert inputs_of(empty + shown) == with_nothing
+
+
+def test_a_link_fills_in_what_it_names() -> None:
+    fields = fields_of(job_with(**EVERY))
+    asked = {"line": ["prefilled"], "box": ["off"], "many": ["r", "2"], "strange": ["x"]}
+    assert filled_in(fields, asked) == {"input.line": ["prefilled"], "input.box": [], "input.many": ["r", "2"]}
+    assert filled_in(fields, {"box": ["true"]}) == {"input.box": ["true"]}
 
 
 @pytest.mark.parametrize(
