@@ -140,6 +140,7 @@ class Variable(Shape):
     max_prefix_length: int | None = None
     choices: list[JsonValue] | None = None
     widget: str | None = None
+    null_option: str | None = None
 
 
 class Group(Object):

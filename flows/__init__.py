@@ -2,6 +2,7 @@
 
 from flows.execution import JobFailed
 from flows.job import Job, JobHookReceiver
+from flows.objects import MultiObjectVar, ObjectVar
 from flows.registry import register_jobs
 from flows.variables import (
     BooleanVar,
@@ -35,6 +36,8 @@ __all__ = [
     "JobFailed",
     "JobHookReceiver",
     "MultiChoiceVar",
+    "MultiObjectVar",
+    "ObjectVar",
     "ScriptVariable",
     "StringVar",
     "TextVar",

@@ -25,10 +25,11 @@ from typing import Any, ClassVar
 
 import yaml
 from pydantic import BaseModel, JsonValue
+from pydantic_core import PydanticCustomError
 
 from approval_gate.errors import Invalid
 from flows.definition import JobDefinition, define, path_of, read_meta
-from flows.inputs import SENTENCES, read_inputs
+from flows.inputs import SENTENCES, read_inputs, told
 from flows.source import Code, code_of
 from flows.variables import BadJob, DryRunVar, JSONVar, Variable, build_model
 
@@ -180,7 +181,7 @@ class Job:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for name, each in ((name, each) for base in cls.__mro__ for name, each in vars(base).items()):
-            if isinstance(each, type) and issubclass(each, Variable):
+            if isinstance(each, type) and issubclass(each, Variable) and each.__name__ != name:
                 raise BadJob(f"{path_of(cls)}.{name} is no variable yet: write {each.__name__}(…).")
             if not isinstance(each, Variable):
                 continue
@@ -358,19 +359,21 @@ class JobHookReceiver(Job):
         raise NotImplementedError(f"{path_of(type(self))} must define receive_job_hook().")
 
 
-def validate(job_class: type[Job], data: object, zone: tzinfo = UTC) -> dict[str, JsonValue]:
+def validate(job_class: type[Job], data: object, zone: tzinfo = UTC, *, look_up: bool = False) -> dict[str, JsonValue]:
     """Return the complete inputs of a Job in JSON form, with defaults filled in (contract 9.12).
 
     Args:
         job_class: the Job.
         data: the inputs as sent, as JSON or by a form.
         zone: the time zone of times that name none.
+        look_up: whether the sources of objects are asked if they have them.
 
     Raises:
         Invalid: the inputs are invalid; with the sentences of contract 4.
         TooLarge: the inputs are too large.
+        Unavailable: a source of objects cannot be read.
     """
-    return read_inputs(job_class.model(), data, zone)
+    return read_inputs(job_class.model(), data, zone, look_up=look_up)
 
 
 def validate_again(job_class: type[Job], stored: Mapping[str, Any]) -> dict[str, JsonValue]:
@@ -399,9 +402,21 @@ def arguments_of(job_class: type[Job], inputs: Mapping[str, Any]) -> dict[str, A
     Args:
         job_class: the Job.
         inputs: the complete inputs in JSON form.
+
+    Raises:
+        Invalid: a source does not have an object any more; with the sentences of contract 4.
+        Unavailable: a source of objects cannot be read.
     """
-    variables = job_class.variables()
-    return {name: variables[name].argument(each) if name in variables else each for name, each in inputs.items()}
+    variables, given = job_class.variables(), dict(inputs)
+    faults: dict[str, list[str]] = {}
+    for name in variables.keys() & inputs.keys():
+        try:
+            given[name] = variables[name].argument(inputs[name])
+        except PydanticCustomError as error:
+            faults[name] = [told(error)]
+    if faults:
+        raise Invalid({"errors": faults})
+    return given
 
 
 def _check_code(job_class: type[Job], variables: Mapping[str, Variable]) -> None:

@@ -38,7 +38,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from approval_gate.errors import Invalid, NotRunnable
+from approval_gate.errors import Invalid, NotRunnable, Unavailable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
 from flows.execution import FAILED, JobFailed, Outcome, execute
 from flows.inputs import unfit
@@ -84,7 +84,7 @@ class TimeLimitExceeded(BaseException):
 
 
 class Unfit(Exception):
-    """Stored inputs do not fit the variables of the Job any more."""
+    """Stored inputs do not fit the variables of the Job any more, or their objects cannot be read."""
 
 
 def __getattr__(name: str) -> Flow[..., Any]:
@@ -195,7 +195,7 @@ def _arguments(job_class: type[Job], stored: dict[str, Any]) -> dict[str, Any]:
     """Return what ``run()`` is called with.
 
     Raises:
-        Unfit: the stored inputs do not fit the variables of the Job.
+        Unfit: the stored inputs do not fit the variables of the Job, or a source of objects cannot be read.
     """
     if job_class.is_job_hook_receiver:
         return stored
@@ -204,6 +204,8 @@ def _arguments(job_class: type[Job], stored: dict[str, Any]) -> dict[str, Any]:
     except Invalid as refusal:
         # Whether they may be sensitive is not known here.
         raise Unfit(unfit(refusal, quoted=False)) from None
+    except Unavailable as error:
+        raise Unfit(str(error)) from error
 
 
 def _resolved(result: Any) -> Any:

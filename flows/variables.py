@@ -613,8 +613,9 @@ def _describe(name: str, variable: Variable) -> dict[str, Any]:
     shown |= {"help_text": variable.description} if variable.description else {}
     shown["required"] = variable.required
     shown |= {"widget": variable.widget} if variable.widget else {}
-    extras = {"default": variable.shown_default} | {key: getattr(variable, key) for key in variable.described}
-    return shown | {key: value for key, value in extras.items() if value is not None}
+    shown |= {} if variable.shown_default is None else {"default": variable.shown_default}
+    extras = {key: getattr(variable, key) for key in variable.described}
+    return shown | {key: value for key, value in extras.items() if value not in (None, "")}
 
 
 def _pairs(choices: object) -> list[list[Choice | str]]:

@@ -11,17 +11,19 @@ from __future__ import annotations
 from functools import partial
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from api_shim.domain.recurrence import Interval, time_zones
 from api_shim.services.schedules import Accepted, RunOptions
 from api_shim.web.errors import status_of
 from api_shim.web.pages.crontab import Preview, preview
+from api_shim.web.pages.object_fields import offered
 from api_shim.web.pages.run_form import (
     INTERVALS,
     MISFIRES,
     NEEDED,
+    OBJECTS,
     Faults,
     Field,
     Typed,
@@ -53,10 +55,11 @@ SILENT = "Prefect is not responding, so it is not known whether a worker is runn
 
 
 @router.get("/run")
-async def form(job_id: UUID, here: Here, request: Request) -> Response:
+async def form(job_id: UUID, here: Here) -> Response:
     offer = await here.use.run_preview.offer(here.actor, job_id)
     fields = fields_of(offer.job)
-    asked = {name: request.query_params.getlist(name) for name in request.query_params}
+    query = here.request.query_params
+    asked = {name: query.getlist(name) for name in query}
     return await _show(here, offer, fields, {**typed_at_first(fields, offer.zone), **filled_in(fields, asked)}, {})
 
 
@@ -115,12 +118,15 @@ async def _show(
     status: int = 200,
 ) -> Response:
     intervals = [Interval.IMMEDIATELY] if offer.why_only_now else list(INTERVALS)
+    if not offer.why_not:
+        fields = await offered(here.use.schedules, offer.job, fields, typed)
     return await here.show(
         "run.html",
         status,
         offer=offer,
         job=offer.job,
         fields=fields,
+        searches=not offer.why_not and any(field.kind in OBJECTS for field in fields),
         typed=typed,
         value=partial(first, typed),
         faults=faults,

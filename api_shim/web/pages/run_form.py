@@ -38,11 +38,16 @@ KINDS: Mapping[str, str] = {
     "IPAddressVar": "line",
     "IPAddressWithMaskVar": "line",
     "IPNetworkVar": "line",
+    "ObjectVar": "object",
+    "MultiObjectVar": "objects",
 }
 """The kind of form field for each type of variable; for a Job's own types it follows from their JSON schema."""
 
 WIDGETS: Mapping[str, str] = {"Textarea": "lines", "TextInput": "line"}
 """The kind of form field for a widget that a variable has in place of its own."""
+
+OBJECTS = frozenset({"object", "objects"})
+"""The kinds of form fields whose choices come from elsewhere."""
 
 EXAMPLES: Mapping[str, str] = {
     "DateTimeVar": "A date and time, such as 2030-01-31 14:30+01:00; without an offset, as on the server's clock.",
@@ -129,8 +134,9 @@ def _field(job: Job, variable: Mapping[str, Any]) -> Field:
     dry_run = job.supports_dryrun and variable["name"] == "dryrun"
     default = job.dryrun_default if dry_run else variable.get("default")
     choices = tuple((str(value), label) for value, label in variable.get("choices", ()))
-    if kind == "one" and default is None:
-        choices = (("", "Choose one" if variable["required"] else "None"), *choices)
+    if kind in {"one", "object"} and (default is None or (kind == "object" and not variable["required"])):
+        nothing = "Choose one" if variable["required"] else variable.get("null_option", "None")
+        choices = (("", nothing), *choices)
     return Field(
         variable=variable["name"],
         kind=kind,
@@ -171,7 +177,7 @@ def _written(kind: str, default: Any) -> Iterator[str]:
             return
         case True if kind == "box":
             yield "on"
-        case list() if kind == "many":
+        case list() if kind in {"many", "objects"}:
             yield from map(str, default)
         case str() if kind != "json":
             yield default
@@ -257,7 +263,7 @@ def _sent(field: Field, typed: Typed) -> Iterator[Any]:
     values = typed.get(field.name, [])
     if field.kind == "box":
         yield bool(values)
-    elif field.kind == "many":
+    elif field.kind in {"many", "objects"}:
         yield values
     elif values:
         yield values[0]
