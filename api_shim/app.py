@@ -186,7 +186,7 @@ def _use_cases(
     server: ThisServer | None,
     limits: Limits,
 ) -> Services:
-    runs, code, refusals = Runs(store, served, wake), JobCode(), Refusals(store, clock)
+    runs, code, refusals = Runs(store, served, wake), JobCode(zone, engine.variable), Refusals(store, clock)
     watching = refusals.watching
     approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
     schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits))

@@ -136,7 +136,11 @@ class Variable(Shape):
     max_value: float | None = None
     min_length: int | None = None
     max_length: int | None = None
+    min_prefix_length: int | None = None
+    max_prefix_length: int | None = None
     choices: list[JsonValue] | None = None
+    widget: str | None = None
+    null_option: str | None = None
 
 
 class Group(Object):
@@ -272,12 +276,16 @@ class ChangedPermission(Permission, GivenApprovals):
     """A permission that was changed; if that concerns approvals, with these."""
 
 
+UNFIT = "Why its inputs do not fit the variables of its Job any more, so that its runs fail; empty if they do."
+
+
 class Waiting(ScheduledJob):
     """A request in the approval queue, as the caller sees it."""
 
     requested_by: str
     may_approve: bool
     why_not_approve: str
+    unfit: str = Field(default="", description=UNFIT)
 
 
 class Difference(Shape):
@@ -373,6 +381,7 @@ class Explanation(Shape):
     user: Named
     may: dict[str, May]
     who: dict[str, list[Named]]
+    unfit: str = Field(default="", description=UNFIT)
     needs_force: bool
     next_firing: datetime | None
     why_not: str

@@ -7,7 +7,8 @@
 * An approval that no longer matches what would run is void: the request returns to the queue, with the reason.
 * A firing executes once, at its nominal time, if its schedule is enabled and approved.
 * A firing that no worker has taken in time is missed; its schedule says what becomes of it: see ``Misfire``.
-* A run whose inputs were changed in Prefect does not execute; nor does one whose inputs cannot be read.
+* A run whose inputs were changed in Prefect does not execute; nor does one whose inputs cannot be read, or do not fit
+  the variables that its Job has by now.
 * A run executes as a user who exists, is active and may run the Job, and only while the Job is installed and enabled.
 * A run that would begin while another one of its Job is under way goes, is refused (a singleton), is passed over, waits
   for its turn, or has the older one cancelled, as its Job says: see ``Overlap``.
@@ -211,6 +212,8 @@ class Facts:
         over: whether its job result is final.
         unchanged: whether its parameters in Prefect are those that were requested, and it has no job variables.
         unreadable: the sentence on why its inputs cannot be read; empty if they can.
+        unfit: the sentence on why its inputs do not fit the variables of its Job; empty if they do, or if that is
+            for the run to find out.
         needs_approval: the Job needs approval, but the run was requested as one that needs none.
         firing: the scheduled job it belongs to, if any.
         runs_as: the user it executes as; None if an event started it.
@@ -231,6 +234,7 @@ class Facts:
     over: bool
     unchanged: bool
     unreadable: str
+    unfit: str
     needs_approval: bool
     firing: Firing | None
     runs_as: RunsAs | None
@@ -354,6 +358,10 @@ def _inputs_readable(facts: Facts) -> Answer | None:
     return Refuse(facts.unreadable, recorded=True) if facts.unreadable else None
 
 
+def _inputs_fit(facts: Facts) -> Answer | None:
+    return Refuse(facts.unfit, recorded=True) if facts.unfit else None
+
+
 def _job_can_run(facts: Facts) -> Answer | None:
     if not facts.job_installed:
         return _ends(JOB_GONE)
@@ -411,5 +419,6 @@ RULES: tuple[Callable[[Facts], Answer | None], ...] = (
     _inputs_unchanged,
     _job_can_run,
     _user_may_run,
+    _inputs_fit,
     _may_overlap,
 )

@@ -13,11 +13,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, tzinfo
 
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from approval_gate.errors import Invalid, TooLarge
+from approval_gate.errors import Invalid, TooLarge, sentences
 
 DEEPEST = 100
 """The most levels of lists and objects in one variable."""
@@ -27,6 +28,8 @@ LARGEST = 256 * 1024
 
 MOST_TOLD = 50
 """The most errors reported for one request."""
+
+UNFIT = "The stored inputs do not fit the variables of this job any more"
 
 RESERVED_KEY = "__prefect_kind"
 
@@ -46,7 +49,16 @@ SENTENCES: Mapping[str, str] = {
     "string_too_short": "Ensure this value has at least {min_length} character{s} (it has {length}).",
     "no_match": "Enter a valid value.",
     "list_type": "Enter a list of values.",
+    "no_date": "Enter a valid date, such as 2030-01-31.",
+    "no_time": "Enter a valid date and time, such as 2030-01-31T14:30:00+01:00.",
+    "no_address": "Enter a valid IPv4 or IPv6 address (without a mask).",
+    "no_mask": "CIDR mask (e.g. /24) is required.",
+    "no_network": "Enter a valid IPv4 or IPv6 address (with CIDR mask).",
+    "no_prefix": "{written} is not a valid prefix. Did you mean {network}?",
+    "prefix_too_short": "The prefix length must be greater than or equal to {least}.",
+    "prefix_too_long": "The prefix length must be less than or equal to {most}.",
     "literal_error": _CHOICE,
+    "no_object": "Select a valid choice. {key} is not one of the available choices.",
     "int_parsing_size": _CHOICE,  # pydantic's name for a huge number where the choices are numbers
     "no_json": "Enter a valid JSON.",
     "too_deep": f"Ensure this value is nested no deeper than {DEEPEST} levels.",
@@ -58,26 +70,44 @@ SENTENCES: Mapping[str, str] = {
 """The sentence for each error, by pydantic's name or ours."""
 
 
-def read_inputs(model: type[BaseModel], data: object) -> dict[str, JsonValue]:
+def read_inputs(
+    model: type[BaseModel], data: object, zone: tzinfo = UTC, *, look_up: bool = False
+) -> dict[str, JsonValue]:
     """Return the complete inputs in JSON form, with defaults filled in (contract 9.12).
 
     Args:
         model: the model of the Job's variables, from ``build_model``.
         data: the inputs as sent.
+        zone: the time zone of times that name none.
+        look_up: whether the sources of objects are asked if they have them.
 
     Raises:
         Invalid: with ``{"errors": …}``: a list of sentences, or such a list for each variable (contract 4).
         TooLarge: the inputs are larger than ``LARGEST``.
+        Unavailable: a source of objects cannot be read.
     """
+    context = {"zone": zone, "look_up": look_up}
     try:
-        inputs = model.model_validate(data).model_dump(by_alias=True)
+        inputs = model.model_validate(data, context=context).model_dump(by_alias=True)
     except ValidationError as error:
         # The cause is dropped, because it would contain the inputs, which may be secret.
-        raise Invalid({"errors": _explain(error)}) from None
+        raise Invalid({"errors": _explain(error, model)}) from None
     size = len(json.dumps(inputs, ensure_ascii=False, separators=(",", ":")).encode())
     if size > LARGEST:
         raise TooLarge({"errors": [f"Job data is too large: {size} bytes, of at most {LARGEST}."]})
     return inputs
+
+
+def unfit(refusal: Invalid, *, quoted: bool) -> str:
+    """Return the sentence on stored inputs that a Job's variables of today refuse.
+
+    Args:
+        refusal: the refusal, from ``read_inputs``.
+        quoted: whether the sentences may be told that quote values, or the names of the variables alone.
+    """
+    errors = refusal.detail["errors"] if isinstance(refusal.detail, Mapping) else ()
+    told = " ".join(sentences(refusal.detail)) if quoted or not isinstance(errors, Mapping) else ", ".join(errors)
+    return f"{UNFIT}: {told}"
 
 
 def fault(kind: str, **context: int | str) -> PydanticCustomError:
@@ -85,13 +115,28 @@ def fault(kind: str, **context: int | str) -> PydanticCustomError:
     return PydanticCustomError(kind, "refused", context)
 
 
-def _explain(error: ValidationError) -> list[str] | dict[str, list[str]]:
-    faults = error.errors(include_url=False)
+def told(error: PydanticCustomError) -> str:
+    """Return the sentence on a fault that stands by itself."""
+    return SENTENCES[error.type].format(**(error.context or {}))
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> list[str] | dict[str, list[str]]:
+    faults = [_by_variable(fault, model) for fault in error.errors(include_url=False)]
     unknown = [fault for fault in faults if fault["type"] in {"extra_forbidden", "invalid_key"}]
     if not faults[0]["loc"]:
         return [sentence_of(faults[0], SENTENCES[faults[0]["type"]])]
     # What does not belong there is told first.
     return by_field(unknown or faults, lambda fault: SENTENCES[fault["type"]])
+
+
+def _by_variable(fault: ErrorDetails, model: type[BaseModel]) -> ErrorDetails:
+    """Return a fault under the name of its variable: of a default, pydantic tells the field of the model."""
+    names = {name: field.alias or name for name, field in model.model_fields.items()}
+    if not fault["loc"] or fault["loc"][0] in names.values():
+        return fault
+    first, *rest = fault["loc"]
+    fault["loc"] = (names.get(str(first), first), *rest)
+    return fault
 
 
 def by_field(faults: Sequence[ErrorDetails], sentence: Callable[[ErrorDetails], str]) -> dict[str, list[str]]:

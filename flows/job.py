@@ -19,15 +19,17 @@ import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 from pydantic import BaseModel, JsonValue
+from pydantic_core import PydanticCustomError
 
 from approval_gate.errors import Invalid
 from flows.definition import JobDefinition, define, path_of, read_meta
-from flows.inputs import SENTENCES, read_inputs
+from flows.inputs import SENTENCES, read_inputs, told
 from flows.source import Code, code_of
 from flows.variables import BadJob, DryRunVar, JSONVar, Variable, build_model
 
@@ -179,6 +181,8 @@ class Job:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for name, each in ((name, each) for base in cls.__mro__ for name, each in vars(base).items()):
+            if isinstance(each, type) and issubclass(each, Variable) and each.__name__ != name:
+                raise BadJob(f"{path_of(cls)}.{name} is no variable yet: write {each.__name__}(…).")
             if not isinstance(each, Variable):
                 continue
             if name[0] == "_" or name in _INSTANCE_ATTRIBUTES or (name not in _KNOWN and hasattr(Job, name)):
@@ -291,7 +295,7 @@ class Job:
         """Return the variables by name, in the order of the form.
 
         Raises:
-            BadJob: its ``Meta`` is invalid.
+            BadJob: its ``Meta`` is invalid, or one of the variables cannot work.
         """
         stated = read_meta(cls)
         declared = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
@@ -299,6 +303,9 @@ class Job:
         # Without asking the class what it knows: that is made of its variables.
         found = {name: inspect.getattr_static(cls, name, None) for name in ordered}
         variables = {name: each for name, each in found.items() if isinstance(each, Variable)}
+        for name, each in variables.items():
+            if each.problem:
+                raise BadJob(f"{path_of(cls)}.{name}: {each.problem}")
         if stated.get("dryrun_default") and isinstance(variables.get("dryrun"), DryRunVar):
             variables["dryrun"] = replace(variables["dryrun"], default=True)
         return variables
@@ -352,18 +359,64 @@ class JobHookReceiver(Job):
         raise NotImplementedError(f"{path_of(type(self))} must define receive_job_hook().")
 
 
-def validate(job_class: type[Job], data: object) -> dict[str, JsonValue]:
+def validate(job_class: type[Job], data: object, zone: tzinfo = UTC, *, look_up: bool = False) -> dict[str, JsonValue]:
     """Return the complete inputs of a Job in JSON form, with defaults filled in (contract 9.12).
 
     Args:
         job_class: the Job.
         data: the inputs as sent, as JSON or by a form.
+        zone: the time zone of times that name none.
+        look_up: whether the sources of objects are asked if they have them.
 
     Raises:
         Invalid: the inputs are invalid; with the sentences of contract 4.
         TooLarge: the inputs are too large.
+        Unavailable: a source of objects cannot be read.
     """
-    return read_inputs(job_class.model(), data)
+    return read_inputs(job_class.model(), data, zone, look_up=look_up)
+
+
+def validate_again(job_class: type[Job], stored: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """Return the complete inputs of a Job that were stored, as its variables of today read them.
+
+    Args:
+        job_class: the Job.
+        stored: what ``validate()`` has returned, perhaps when the Job had other variables.
+
+    Raises:
+        Invalid: they do not fit its variables any more; with the sentences of contract 4.
+        TooLarge: the inputs are too large.
+    """
+    return validate(job_class, send_again(job_class, stored))
+
+
+def send_again(job_class: type[Job], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored inputs of a Job as they are to be sent, so that ``validate()`` returns the same."""
+    variables = job_class.variables()
+    return {name: variables[name].sent_again(each) if name in variables else each for name, each in stored.items()}
+
+
+def arguments_of(job_class: type[Job], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``run()`` is called with: objects where inputs are stored as the text of one.
+
+    Args:
+        job_class: the Job.
+        inputs: the complete inputs in JSON form.
+
+    Raises:
+        Invalid: a source does not have an object any more; with the sentences of contract 4.
+        Unavailable: a source of objects cannot be read.
+    """
+    variables, given = job_class.variables(), dict(inputs)
+    faults: dict[str, list[str]] = {}
+    for name in variables.keys() & inputs.keys():
+        try:
+            given[name] = variables[name].argument(inputs[name])
+        except PydanticCustomError as error:
+            faults[name] = [told(error)]
+    if faults:
+        raise Invalid({"errors": faults})
+    return given
 
 
 def _check_code(job_class: type[Job], variables: Mapping[str, Variable]) -> None:

@@ -3,6 +3,8 @@
 * Every run asks for admission first. It executes the inputs in the answer, not the run's parameters: those are for
   display, and can be changed in Prefect.
 * A run that goes by an approval is held to the code that was compared with what was approved.
+* Inputs are read by the variables that the Job has now. If they do not fit them any more, the run fails with the names
+  of those variables; whatever parameters Prefect passes, its flow takes them.
 * A run executes once: Prefect does not retry it.
 * The soft time limit raises an exception that a Job may catch to clean up; an ``async def run()`` that waits just then
   is cancelled. The hard time limit raises one that it should not catch; a Job that continues regardless is killed.
@@ -21,7 +23,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -36,10 +38,11 @@ from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from approval_gate.errors import NotRunnable
+from approval_gate.errors import Invalid, NotRunnable, Unavailable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
 from flows.execution import FAILED, JobFailed, Outcome, execute
-from flows.job import JobLogger, RunContext, RunResult, RunUser
+from flows.inputs import unfit
+from flows.job import Job, JobLogger, RunContext, RunResult, RunUser, arguments_of, validate_again
 from flows.registry import load
 from flows.source import hold_to
 
@@ -80,11 +83,18 @@ class TimeLimitExceeded(BaseException):
     """The Job has run longer than its time limit."""
 
 
+class Unfit(Exception):
+    """Stored inputs do not fit the variables of the Job any more, or their objects cannot be read."""
+
+
 def __getattr__(name: str) -> Flow[..., Any]:
     if "-" not in name:
         raise AttributeError(f"There is no attribute {name!r}; the flow of a Job is called package-module-Class.")
     class_path = name.replace("-", ".")
-    return PREPARED.get(class_path) or as_flow(class_path)
+    flow = PREPARED.get(class_path) or as_flow(class_path)
+    # Prefect refuses what the signature has not, such as a variable that had another name when it was stored.
+    _take(flow.fn, [*inspect.signature(flow.fn).parameters, *flow_run.parameters])
+    return flow
 
 
 def prepare(class_path: str) -> None:
@@ -120,11 +130,18 @@ def as_flow(class_path: str) -> Flow[..., Any]:
 
     name, body.__doc__, variables, code, missing = _described(class_path)
     body.__name__ = body.__qualname__ = class_path.rpartition(".")[2]
-    # Every parameter is optional: the runs of sensitive Jobs have none.
-    body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # functions take one, mypy does not know
-        [inspect.Parameter(variable, inspect.Parameter.KEYWORD_ONLY, default=None) for variable in variables]
-    )
+    _take(body, variables)
     return Flow(body, name=name, retries=0, validate_parameters=False, persist_result=False)
+
+
+def _take(function: Callable[..., Any], names: Iterable[str]) -> None:
+    """Let a function have parameters of these names, which are shown, and not used.
+
+    Every one is optional: the runs of sensitive Jobs have none.
+    """
+    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # functions take one, mypy does not know
+        [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in dict.fromkeys(names)]
+    )
 
 
 def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple[str, str], str]:
@@ -134,7 +151,7 @@ def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple
     try:
         job_class = load(class_path)
     except NotRunnable as error:
-        return class_path, str(error), flow_run.parameters, ("", ""), str(error)
+        return class_path, str(error), (), ("", ""), str(error)
     definition = job_class.definition()
     digests = (definition.code_digest, definition.module_digest)
     return definition.name, job_class.__doc__, job_class.variables(), digests, ""
@@ -144,6 +161,10 @@ def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
     logger = RunLogger(get_run_logger(), {})
     try:
         outcome = _outcome(class_path, logger, answer)
+    except Unfit as error:
+        logger.failure("%s", error)
+        _report(logger, gate, FAILED, None, str(error))
+        return Failed(message=str(error))
     except (Exception, TimeLimitExceeded) as error:
         _report(logger, gate, FAILED, None, "".join(traceback.format_exception(error)))
         if isinstance(error, TimeLimitExceeded):
@@ -156,10 +177,10 @@ def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
 def _outcome(class_path: str, logger: RunLogger, answer: dict[str, Any]) -> Outcome:
     """Execute what admission has answered, and return how it ended; what the Job raised is raised."""
     user = RunUser(**answer["user"]) if answer["user"] else None
-    inputs = answer["inputs"]
     job_class = load(class_path)
     if answer.get("holds_code", True):
         hold_to(job_class._code)
+    inputs = _arguments(job_class, answer["inputs"])
     job = job_class()
     shown = RunResult(answer["job_result"], user)
     job.bind(RunContext(logger=logger, user=user, job_result=shown, inputs=inputs))
@@ -168,6 +189,23 @@ def _outcome(class_path: str, logger: RunLogger, answer: dict[str, Any]) -> Outc
     if outcome.error is not None and not isinstance(outcome.error, JobFailed):
         raise outcome.error
     return outcome
+
+
+def _arguments(job_class: type[Job], stored: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``run()`` is called with.
+
+    Raises:
+        Unfit: the stored inputs do not fit the variables of the Job, or a source of objects cannot be read.
+    """
+    if job_class.is_job_hook_receiver:
+        return stored
+    try:
+        return arguments_of(job_class, validate_again(job_class, stored))
+    except Invalid as refusal:
+        # Whether they may be sensitive is not known here.
+        raise Unfit(unfit(refusal, quoted=False)) from None
+    except Unavailable as error:
+        raise Unfit(str(error)) from error
 
 
 def _resolved(result: Any) -> Any:

@@ -129,6 +129,15 @@ def load(class_path: str) -> type[Job]:
     return job_class
 
 
+def registered(class_path: str) -> type[Job] | None:
+    """Return the class of a Job whose module has been imported; None if there is none.
+
+    Args:
+        class_path: ``module.Class``.
+    """
+    return _registered().get(class_path)
+
+
 def code_files() -> set[str]:
     """Return the files and folders that may change the code of a registered Job."""
     return {path for job_class in _registered().values() for path in job_class._code.files}

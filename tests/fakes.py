@@ -57,6 +57,7 @@ class FakeEngine:
     all_runs: dict[UUID, Run] = field(default_factory=dict)
     keys: dict[str, UUID] = field(default_factory=dict)
     lines: dict[UUID, list[LogLine]] = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=dict)
     taken: dict[UUID, Claim] = field(default_factory=dict)
     questions: dict[UUID, ApprovalForm] = field(default_factory=dict)
     announced: dict[UUID, Announcement] = field(default_factory=dict)
@@ -229,6 +230,10 @@ class FakeEngine:
         for each in announcements:
             self.announced.setdefault(each.id, each)
         self._may_fail("announce", after=True)
+
+    async def variable(self, name: str) -> Any:
+        self._may_fail("variable", after=False)
+        return self.variables.get(name)
 
     async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
         self._may_fail("logs", after=False)

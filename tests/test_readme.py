@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from flows.registry import load
 from tests.conftest import lacking
 from tests.live import KEY, PATIENCE, environment, eventually
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL)
-JOB, START, ASK, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, METRICS, TESTS = BLOCKS
+JOB, START, ASK, OBJECTS, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, METRICS, TESTS = BLOCKS
 [ANSWER] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
 DEFINITIONS = ASK[: ASK.index("; }\n") + 4]
 """What the first lines typed define, and the later ones use."""
@@ -140,6 +141,12 @@ def test_one_command_installs_and_runs_it_and_one_the_tests() -> None:
     run, tests = (INSTALL.sub("", block) for block in (START, TESTS))
     assert run == "SIGNOFF_JOBS=jobs,flows.examples .venv/bin/signoff up --demo\n"
     assert tests == ".venv/bin/pytest\n"
+
+
+def test_a_job_with_objects_is_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "jobs_with_objects.py").write_text(OBJECTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load("jobs_with_objects.Migrate").definition().name == "Migrate"
 
 
 def answers(printed: str) -> list[Any]:

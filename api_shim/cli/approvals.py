@@ -111,6 +111,7 @@ def _shown(seen: Review) -> dict[str, str]:
         **(inputs or {"inputs": "none, or hidden because they may be sensitive"}),
         "compared with": compared or seen.nothing_to_compare,
         **({"note": row.approval_note} if row.approval_note else {}),
+        **({"would fail": row.unfit} if row.unfit else {}),
     }
 
 

@@ -219,6 +219,8 @@ def explain(
         tell(told, "", as_json=True)
         return
     show(_verdicts(told), ("what", f"{told.user.username} may", "who may"), as_json=False)
+    if told.unfit:
+        say(told.unfit)
     say(f"Next run: {moment(told.next_firing) or told.why_not or 'never'}")
 
 

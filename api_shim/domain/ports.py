@@ -288,6 +288,9 @@ class Orchestrator(Protocol):
     async def announce(self, announcements: Sequence[Announcement]) -> None:
         """Tell Prefect what has happened."""
 
+    async def variable(self, name: str) -> Any:
+        """Return the value of a variable of Prefect's, as JSON; None if there is none."""
+
     async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
         """Return the log of a run, oldest first, less so many lines at its beginning."""
 

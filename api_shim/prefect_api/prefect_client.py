@@ -394,6 +394,10 @@ class PrefectOrchestrator(PrefectHttp):
         filters = {"state": {"type": {"any_": list(state_types)}}, "tags": {"any_": [TAG]}}
         return [read_run(row) async for row in self._pages("/flow_runs/filter", {"flow_runs": filters})]
 
+    async def variable(self, name: str) -> Json:
+        row = await self._ask("GET", f"/variables/name/{quote(name, safe='')}", none_on=[404])
+        return None if row is None else row["value"]
+
     async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
         body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "sort": "TIMESTAMP_ASC"}
         return [read_line(row) async for row in self._pages("/logs/filter", body, after)]

@@ -19,7 +19,8 @@ What stands in the store behind a run that asks for admission, and the facts abo
 * A worker may be quicker than the record of which run it has. Then the run's key tells what it was made for, and that
   counts only while no other run is recorded for it, and on the deployment where ours are made.
 * What the answer rests on is read behind a lock: two runs that ask at once are told one after the other.
-* The code that counts is the one that the asking process has.
+* The code that counts is the one that the asking process has. Inputs are read by the variables that this process knows,
+  and once more by those of the run.
 * An approval does not count that the owner has given, under whatever account or name: earlier versions let it stand
   when they took the scheduled job over.
 """
@@ -55,6 +56,7 @@ from api_shim.reconcile.firings import (
 from api_shim.services.approval_state import return_stale, return_to_queue
 from api_shim.services.authentication import actor_of
 from api_shim.services.authorization import AuthzContext, approver_of
+from api_shim.services.stored_inputs import Reread, read_again, why_unfit
 from api_shim.settings import LIMITS
 from api_shim.store import Store, Transaction
 from approval_gate import admission, ownership
@@ -262,10 +264,10 @@ def _let_go(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now
     # What goes is recorded as it goes: while it waited it may have been changed, and approved anew.
     return tx.change(
         result,
-        inputs=request.inputs,
+        inputs=request.given.inputs,
         user_id=request.owner.id if request.owner else None,
         nominal_time=request.due,
-        dry_run=is_dry_run(request.job, request.inputs),
+        dry_run=is_dry_run(request.job, request.given.inputs),
         attempt=attempt.id,
         worker=attempt.worker,
         lease=attempt.lease,
@@ -328,7 +330,9 @@ class Requested:
     """What stands in the store behind a run.
 
     Args:
+        inputs: its inputs, as they are stored.
         unreadable: why its inputs cannot be read; empty if they can.
+        given: what the variables of its Job read of them, with which it executes.
     """
 
     job: Job
@@ -337,6 +341,7 @@ class Requested:
     due: datetime | None
     inputs: Mapping[str, Any]
     unreadable: str = ""
+    given: Reread
     sensitive: bool
     owner: User | None
 
@@ -386,6 +391,8 @@ def behind(tx: Transaction, run: Run) -> Requested | None:
         result = tx.change(result, flow_run_id=run.id, released=True)
     owner_id = scheduled.owner_id if scheduled else result.user_id if result else None
     inputs, unreadable = _inputs(run, result, scheduled)
+    sensitive = result.sensitive if result else scheduled is not None and scheduled.sensitive
+    hidden = sensitive or job.has_sensitive_variables
     return Requested(
         job=job,
         result=result,
@@ -393,7 +400,8 @@ def behind(tx: Transaction, run: Run) -> Requested | None:
         due=_due(run, result, scheduled),
         inputs=inputs,
         unreadable=unreadable,
-        sensitive=result.sensitive if result else scheduled is not None and scheduled.sensitive,
+        given=Reread(inputs) if unreadable else read_again(job, inputs, hidden=hidden),
+        sensitive=sensitive,
         owner=tx.get(User, id=owner_id) if owner_id else None,
     )
 
@@ -490,6 +498,7 @@ def facts(
         over=result is not None and result.status.final,
         unchanged=_is_unchanged(run, request),
         unreadable=request.unreadable if request else "",
+        unfit=request.given.unfit if request else "",
         needs_approval=request is not None and _needs_approval(request),
         firing=_firing_behind(tx, run, request, attempt, now) if request else None,
         runs_as=_runs_as(tx, request) if request else None,
@@ -547,6 +556,7 @@ def foreseen(
         taken: a run has, or has had, this firing.
     """
     request, job = case.request, case.job
+    unfit = why_unfit(case.row, job)
     by_owner = ownership.lapse(owner.id, owner.username, request.approval, request.approver) if owner else ""
     void = by_owner or stale(case.row, job)
     missed = is_missed(case.row, due, then)
@@ -558,6 +568,7 @@ def foreseen(
         over=False,
         unchanged=True,
         unreadable="",
+        unfit=unfit,
         needs_approval=False,
         firing=_firing(
             case.row, due, then, void=void, own=False, outdated=False, taken=taken, missed=missed, made_up=False

@@ -31,10 +31,11 @@ from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.authorization import KIND, AuthzContext, authorize, check_seen, check_still_active, load_contexts
 from api_shim.services.runs import Runs
 from api_shim.services.schedules import delete_rows
+from api_shim.services.stored_inputs import read_again, why_unfit
 from api_shim.services.user_names import as_written
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
-from approval_gate.errors import Conflict
+from approval_gate.errors import Conflict, Invalid
 from approval_gate.lifecycle import STEPS, ApprovalState, Transition
 from approval_gate.model import Action, Actor
 
@@ -46,11 +47,13 @@ class Waiting:
     Args:
         requester: the name of who asked for it.
         why_not: why they may not approve it; empty if they may.
+        unfit: why its inputs do not fit the variables of its Job any more; empty if they do.
     """
 
     scheduled: ScheduledJob
     requester: str
     why_not: str
+    unfit: str
 
 
 class Approvals:
@@ -123,12 +126,15 @@ class Approvals:
             NotFound: there is no such scheduled job, or none that they may see.
             NotRunnable: its Job has no dry run, or cannot run.
             Outdated: it is not what they have seen.
+            Invalid: its inputs do not fit the variables of its Job any more.
             Unavailable: no worker serves the queue.
         """
         now = self._clock()
         case = await self._store.read(partial(_dry_runnable, actor, by, seen, now))
         self._runs.check_served(case.row.queue)
         inputs = {**case.row.inputs, "dryrun": True}
+        if why_not := read_again(case.job, inputs, hidden=case.row.hides_inputs(case.job)).unfit:
+            raise Invalid({"detail": why_not})
 
         def record(tx: Transaction, result: JobResult) -> None:
             tx.record(scheduled_job_event(case.row, EventType.DRY_RUN, now, actor, job_result=str(result.id)))
@@ -226,4 +232,4 @@ def waiting_of(actor: Actor, case: AuthzContext) -> Waiting:
     """Return a request as the actor sees it."""
     may = policy.approve(actor, case.request, force=True)
     why_not = policy.why_not(may, hidden=policy.MAY_NOT_APPROVE)
-    return Waiting(scheduled=case.row, requester=case.requester, why_not=why_not)
+    return Waiting(scheduled=case.row, requester=case.requester, why_not=why_not, unfit=why_unfit(case.row, case.job))

@@ -18,13 +18,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
+import anyio.from_thread
 import anyio.to_thread
 
 from api_shim.domain.approval import approval_off
@@ -41,6 +43,7 @@ from approval_gate.errors import Invalid, NotFound, Unavailable
 from approval_gate.model import Action, Actor, ObjectType
 from flows.definition import JobDefinition
 from flows.job import validate
+from flows.objects import ObjectVar, reading_variables_with
 from flows.registry import load
 
 logger = logging.getLogger("signoff")
@@ -52,7 +55,16 @@ BOTH_FLAGS = "A job that may have sensitive variables cannot be marked as requir
 
 
 class JobCode:
-    """Validates inputs with the Jobs' code, which declares their variables."""
+    """Validates inputs with the Jobs' code, which declares their variables.
+
+    Args:
+        zone: IANA name of the time zone of times that name none.
+        variable: returns the value of one of Prefect's variables, in which objects may be; None for none.
+    """
+
+    def __init__(self, zone: str = "UTC", variable: Callable[[str], Coroutine[Any, Any, Any]] | None = None) -> None:
+        self._zone = ZoneInfo(zone)
+        self._variable = variable
 
     def validate(self, job: Job, data: object) -> Mapping[str, Any]:
         """Return the complete inputs of a run.
@@ -60,11 +72,31 @@ class JobCode:
         Raises:
             Invalid: the data is invalid; in the contract's structure.
             NotRunnable: the code cannot be loaded.
+            Unavailable: a source of objects cannot be read.
         """
         if job.supports_dryrun and isinstance(data, Mapping):
             # The administrator's default, which may differ from the code's.
             data = {"dryrun": job.dryrun_default, **data}
-        return validate(load(job.class_path), data)
+        with reading_variables_with(self._value_of):
+            return validate(load(job.class_path), data, self._zone, look_up=True)
+
+    def objects(self, job: Job, name: str) -> list[tuple[str, str]]:
+        """Return the key and the title of each object that a variable offers.
+
+        Raises:
+            NotFound: the Job has no such variable.
+            NotRunnable: the code cannot be loaded.
+            Unavailable: their source cannot be read.
+        """
+        variable = load(job.class_path).variables().get(name)
+        if not isinstance(variable, ObjectVar):
+            raise NotFound(f"{job.name} has no variable {name!r} of objects.")
+        with reading_variables_with(self._value_of):
+            return [(key, variable.title_of(each)) for key, each in variable.objects().items()]
+
+    def _value_of(self, name: str) -> Any:
+        """Return the value of a variable of Prefect's, from a thread of its own."""
+        return None if self._variable is None else anyio.from_thread.run(self._variable, name)
 
 
 class JobCatalogue:

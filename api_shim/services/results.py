@@ -21,12 +21,13 @@ from functools import partial
 from uuid import UUID
 
 from api_shim.domain.audit import AuditEvent, Author, EventType
-from api_shim.domain.model import NEVER, DeletedRun, JobResult, Status
+from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, Status
 from api_shim.parsing.run_request import RunRequest
 from api_shim.reconcile.firings import call_next, cancelled, ending
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.authorization import check_still_active, get_authorized
 from api_shim.services.schedules import Accepted, Schedules
+from api_shim.services.stored_inputs import as_sent
 from api_shim.store import Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Conflict
@@ -149,7 +150,10 @@ def _request_of(actor: Actor, result_id: UUID, tx: Transaction) -> tuple[UUID, R
         raise policy.missing(KIND)
     if result.sensitive:
         raise Conflict(NOT_KEPT)
-    return result.job_id, RunRequest(data=dict(result.inputs or {}), job_queue=result.queue)
+    job = tx.get(Job, id=result.job_id)
+    if job is None:
+        raise policy.missing(ObjectType.JOB)
+    return job.id, RunRequest(data=as_sent(job, result.inputs or {}), job_queue=result.queue)
 
 
 def _offers(actor: Actor, result: JobResult, tx: Transaction) -> frozenset[ResultAction]:

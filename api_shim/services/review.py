@@ -30,6 +30,7 @@ from api_shim.domain.approval import binding_of
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.services.authorization import KIND, AuthzContext, authorize_view, raise_if_already_decided
+from api_shim.services.stored_inputs import read_again
 from api_shim.store import Listing, Transaction
 from approval_gate import policy
 from approval_gate.admission import Misfire
@@ -223,10 +224,16 @@ def _dry_runs(tx: Transaction, actor: Actor, row: ScheduledJob, job: Job) -> lis
         result = results.get(result_id) if result_id else None
         hidden = result is None or result.sensitive or row.hides_inputs(job)
         has = None if result is None or hidden else result.inputs
-        outdated = has is not None and dict(has) != {**row.inputs, "dryrun": True}
+        outdated = has is not None and dict(has) not in _asked_by(row, job)
         return DryRun(by=event.actor, at=event.at, result=result, outdated=outdated)
 
     return [dry_run(event) for event in events]
+
+
+def _asked_by(row: ScheduledJob, job: Job) -> tuple[dict[str, Any], ...]:
+    """Return the inputs of a dry run of a request: as they are stored, and as the Job reads them now."""
+    asked = {**row.inputs, "dryrun": True}
+    return asked, dict(read_again(job, asked, hidden=True).inputs)
 
 
 # Comparison

@@ -39,6 +39,7 @@ from api_shim.services.authorization import (
     versions_of,
 )
 from api_shim.services.forecast import Forecast, due_within, forecast_of, forecasts, times_within
+from api_shim.services.stored_inputs import why_unfit
 from api_shim.services.user_names import as_written, referred_user
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import ownership, policy
@@ -118,6 +119,7 @@ class Detail:
         prospect: its next firing.
         may: whether the caller may do each of ``OFFERED``.
         events: its audit events, the newest first.
+        unfit: why its inputs do not fit the variables of its Job any more; empty if they do.
     """
 
     case: AuthzContext
@@ -125,6 +127,7 @@ class Detail:
     prospect: Forecast
     may: Mapping[str, Verdict]
     events: list[AuditEvent]
+    unfit: str
 
     def allows(self, asked: str) -> bool:
         return self.may[asked] == Allowed()
@@ -249,6 +252,7 @@ def _detail(actor: Actor, scheduled_id: UUID, now: datetime, tx: Transaction) ->
         prospect=forecast_of(tx, case, now),
         may={asked: rule(actor, case.request) for asked, rule in OFFERED.items()},
         events=tx.newest_events(RECENT_EVENTS, scheduled_job_id=scheduled_id, act=TOLD),
+        unfit=why_unfit(case.row, case.job),
     )
 
 
@@ -276,6 +280,7 @@ class Explanation:
         subject: the user that the verdicts are about.
         verdicts: whether the user may do each of ``EXPLAINED``, and if not, why.
         people: the users who may do each of ``EXPLAINED``, among those that the caller may view.
+        unfit: why its inputs do not fit the variables of its Job any more, so that its runs fail; empty if they do.
         needs_force: whether its start time has passed, so that an approval needs ``force``.
         next_firing: when it fires next; None if it does not fire.
         why_not: why it does not fire; empty if it does.
@@ -284,6 +289,7 @@ class Explanation:
     subject: User
     verdicts: Mapping[str, Verdict]
     people: Mapping[str, list[User]]
+    unfit: str
     needs_force: bool
     next_firing: datetime | None
     why_not: str
@@ -366,6 +372,7 @@ def _explain(
         subject=subject,
         verdicts={asked: _verdict(subject, subject_actor, rule, case) for asked, rule in EXPLAINED.items()},
         people=_people(tx, actor, case),
+        unfit=why_unfit(case.row, case.job),
         needs_force=case.request.past_due,
         next_firing=prospect.next_firing,
         why_not=prospect.why_not,

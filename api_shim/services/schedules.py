@@ -137,6 +137,16 @@ class Schedules:
         """
         await anyio.to_thread.run_sync(self._code.validate, job, data)
 
+    async def objects(self, job: Job, variable: str) -> list[tuple[str, str]]:
+        """Return the key and the title of each object that a variable of a Job offers.
+
+        Raises:
+            NotFound: the Job has no such variable.
+            NotRunnable: the Job's code cannot be loaded.
+            Unavailable: their source cannot be read.
+        """
+        return await anyio.to_thread.run_sync(self._code.objects, job, variable)
+
     async def request(self, actor: Actor, job_ref: str | UUID, request: RunRequest, key: str | None = None) -> Accepted:
         """Run a Job, or schedule it.
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -41,9 +41,11 @@ def hand_over(run: str, storage: Mapping[str, str | None]) -> None:
     from prefect import flow_engine, results
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
+    from prefect.runtime import flow_run as runtime
 
     known, begun = FlowRun.model_validate_json(run), list[FlowRun]()
     _replace(flow_engine, "load_flow_run", lambda ask: _known_run(known, ask))
+    _replace(runtime, "_get_flow_run", lambda ask: _run_of_runtime(known, ask))
     _replace(flow_engine, "observe_flow_run_suspension", lambda _ask: watch_suspension)
     _replace(SyncPrefectClient, "set_flow_run_state", lambda put: _noting_begin(known, put, begun))
     _replace(SyncPrefectClient, "read_flow_run", lambda ask: _begun_run(known.id, ask, begun))
@@ -64,6 +66,15 @@ def _known_run(known: FlowRun, ask: Callable[[UUID], FlowRun]) -> Callable[[UUID
         return known if flow_run_id == known.id else ask(flow_run_id)
 
     return load
+
+
+def _run_of_runtime(known: FlowRun, ask: Callable[[str], Awaitable[FlowRun]]) -> Callable[[str], Awaitable[FlowRun]]:
+    """Return what tells of a run before it has begun; what has begun knows its own context."""
+
+    async def get(flow_run_id: str) -> FlowRun:
+        return known if flow_run_id == str(known.id) else await ask(flow_run_id)
+
+    return get
 
 
 def _noting_begin(known: FlowRun, put: Callable[..., Any], begun: list[FlowRun]) -> Callable[..., Any]:

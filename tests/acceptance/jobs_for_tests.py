@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ import httpx
 from flows import (
     BooleanVar,
     ChoiceVar,
+    DateVar,
     DryRunVar,
     IntegerVar,
+    IPNetworkVar,
     Job,
     JobHookReceiver,
     JSONVar,
     MultiChoiceVar,
+    ObjectVar,
     StringVar,
     TextVar,
     register_jobs,
@@ -129,6 +132,21 @@ class Every(Job):
 
     def run(self, **variables: Any) -> dict[str, Any]:
         return variables
+
+
+class Locate(Job):
+    """Is given an object of a source, and what is an object of Python's."""
+
+    site = ObjectVar(lambda: [{"id": 1, "name": "Berlin"}, {"id": 2, "name": "Bern"}, {"id": 3, "name": "Lima"}])
+    since = DateVar(default="2030-01-31")
+    network = IPNetworkVar(required=False)
+
+    class Meta:
+        name = "Locate"
+        has_sensitive_variables = False
+
+    def run(self, *, site: Any, since: date, network: Any) -> dict[str, Any]:
+        return {"site": site.name, "year": since.year, "addresses": network.num_addresses if network else 0}
 
 
 class Secret(Job):
@@ -285,6 +303,7 @@ register_jobs(
     Greet,
     Snoop,
     Every,
+    Locate,
     Secret,
     Break,
     Complain,

@@ -494,11 +494,11 @@ def test_9_12_a_variable_that_is_left_out_takes_its_default(admin: httpx.Client,
     answer = send(admin, body, "Every variable", sent)
     made = answer.json()["scheduled_job"]
     assert made["kwargs"] == {
-        "text": None,
+        "text": "",
         "number": 5,
         "flag": False,
         "colour": "r",
-        "several": None,
+        "several": [],
         "data": None,
         "code": "ABC",
     }

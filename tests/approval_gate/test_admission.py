@@ -81,6 +81,7 @@ NOW_RUN = Facts(
     over=False,
     unchanged=True,
     unreadable="",
+    unfit="",
     needs_approval=False,
     firing=None,
     runs_as=OWNED,
@@ -251,6 +252,12 @@ APPROVAL_TABLE = [
     ),
     pytest.param(
         firing_of_nothing_readable(taken=True), Finish(TAKEN), id="what another run has executed needs no inputs"
+    ),
+    pytest.param(
+        replace(FIRING, unfit=LOCKED), Refuse(LOCKED, recorded=True), id="inputs that do not fit are recorded"
+    ),
+    pytest.param(
+        replace(FIRING, unfit=LOCKED, runs_as=GONE), ownerless(REMOVED), id="that they do not fit ends no schedule"
     ),
     pytest.param(replace(NOW_RUN, unreadable=LOCKED, let_go=THIS), Go(), id="what was let go stays let go"),
     pytest.param(
@@ -423,6 +430,7 @@ ALL_FACTS = st.builds(
     over=st.booleans(),
     unchanged=st.booleans(),
     unreadable=st.sampled_from(["", LOCKED]),
+    unfit=st.sampled_from(["", LOCKED]),
     needs_approval=st.booleans(),
     firing=st.none() | FIRINGS,
     runs_as=st.none() | st.builds(RunsAs, exists=st.booleans(), active=st.booleans(), may_run=st.booleans()),
@@ -540,6 +548,7 @@ def test_whatever_the_facts_only_a_sound_run_goes(facts: Facts) -> None:
     if facts.let_go is None:
         assert facts.unchanged
         assert not facts.unreadable
+        assert not facts.unfit
         assert facts.job_enabled
         assert facts.job_installed
         assert may_overlap(facts)
@@ -575,7 +584,9 @@ def runs_late(it: Firing) -> bool:
 
 @given(ALL_FACTS)
 def test_whatever_the_facts_a_sound_run_goes(facts: Facts) -> None:
-    sound = replace(facts, requested=True, let_go=None, over=False, unchanged=True, unreadable="", runs_as=OWNED)
+    sound = replace(
+        facts, requested=True, let_go=None, over=False, unchanged=True, unreadable="", unfit="", runs_as=OWNED
+    )
     sound = replace(sound, job_enabled=True, job_installed=True, is_singleton=False, under_way="", before=0)
     assert (admit(sound) == Go()) is may_go(sound)
 

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.people import SCHEDULES, People, changed, schedule, unique
 from tests.browser.axe import check_accessible
 from tests.browser.conftest import SignedIn, playwright
-from tests.live import Live
+from tests.live import Live, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 expect = playwright.expect
@@ -256,6 +256,27 @@ def test_a_job_that_was_disabled_meanwhile_comes_back_as_it_was_typed(live: Live
         expect(page.get_by_role("alert")).to_contain_text("This job is not enabled to be run.")
         expect(page.get_by_label("Who")).to_have_value("nobody")
         expect(page.locator("#go")).to_be_disabled()
+
+
+def test_an_object_is_searched_for_by_name_and_run_gets_it(live: Live, signed_in: SignedIn) -> None:
+    page = signed_in("admin")
+    open_run(page, live, "Locate")
+    site = page.get_by_label("Site", exact=True)
+    expect(site.locator("option")).to_have_text(["Choose one", "Berlin", "Bern", "Lima"])
+    page.get_by_label("Search Site").fill("erl")
+    expect(site.locator("option")).to_have_text(["Choose one", "Berlin"])
+    site.select_option("Berlin")
+    page.get_by_label("Search Site").fill("lim")
+    expect(site.locator("option")).to_have_text(["Choose one", "Berlin", "Lima"])
+    page.get_by_label("Network").fill("192.0.2.0/24")
+    check_accessible(page)
+    page.locator("#go").click()
+    expect(page).to_have_url(RESULT)
+    address = f"/api/extras/job-results/{page.url.rpartition('/')[2]}/"
+    eventually(lambda: read(live, address)["status"]["value"] not in ("PENDING", "STARTED"))
+    result = read(live, address)
+    assert result["task_kwargs"] == {"site": "1", "since": "2030-01-31", "network": "192.0.2.0/24"}
+    assert result["result"] == {"site": "Berlin", "year": 2030, "addresses": 256}
 
 
 def test_a_start_is_on_the_clocks_of_the_chosen_zone(live: Live, signed_in: SignedIn) -> None:

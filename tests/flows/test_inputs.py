@@ -15,8 +15,11 @@ from flows.inputs import DEEPEST, LARGEST, read_inputs
 from flows.variables import (
     BooleanVar,
     ChoiceVar,
+    DateTimeVar,
+    DateVar,
     DryRunVar,
     IntegerVar,
+    IPNetworkVar,
     JSONVar,
     MultiChoiceVar,
     StringVar,
@@ -101,6 +104,9 @@ MODEL = build_model(
         "several": MultiChoiceVar(SIZES, required=False),
         "json": JSONVar(required=False),
         "dryrun": DryRunVar(),
+        "day": DateVar(required=False),
+        "at": DateTimeVar(required=False),
+        "network": IPNetworkVar(required=False, max_prefix_length=24),
     },
 )
 VALID = {"string": "abc", "integer": 1, "choice": "r"}
@@ -187,6 +193,9 @@ LIKELY = st.fixed_dictionaries(
             st.none() | st.booleans() | st.integers(-99, 99),
             lambda x: st.lists(x) | st.dictionaries(ANY_TEXT, x),
         ),
+        "day": st.dates().map(str) | st.text("0123456789-", max_size=10),
+        "at": st.datetimes().map(str) | st.datetimes(timezones=st.timezones()).map(str),
+        "network": st.ip_addresses().map(lambda each: f"{each}/24"),
     },
 )
 

@@ -6,14 +6,26 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from approval_gate.errors import Invalid
-from flows.job import FAILURE, SUCCESS, Job, JobHookReceiver, JobLogger, RunContext, RunUser, validate
-from flows.variables import BadJob, BooleanVar, DryRunVar, IntegerVar, JSONVar, StringVar
+from flows.job import (
+    FAILURE,
+    SUCCESS,
+    Job,
+    JobHookReceiver,
+    JobLogger,
+    RunContext,
+    RunUser,
+    arguments_of,
+    validate,
+    validate_again,
+)
+from flows.variables import BadJob, BooleanVar, DateVar, DryRunVar, IntegerVar, JSONVar, StringVar
 
 name = "Tests of Jobs"
 
@@ -147,6 +159,8 @@ def run_in_pieces(self: Job) -> Iterator[None]:
             "missing a required argument: 'b'",
             id="a run that wants what is no variable",
         ),
+        pytest.param({"a": IntegerVar(max=5)}, r"Made\.a: IntegerVar has no option max", id="an unknown option"),
+        pytest.param({"a": DateVar(default="x")}, "default of a is invalid: Enter a valid date", id="a bad date"),
         pytest.param({"a": IntegerVar(default="x")}, "default of a is invalid: Enter a whole", id="a bad default"),
         pytest.param(
             {"b": StringVar(), "a": IntegerVar(default=5, max_value=4)},
@@ -179,6 +193,11 @@ def test_refuses_a_variable_called_like_something_that_jobs_have(taken: str) -> 
         made({taken: StringVar()})
     with pytest.raises(BadJob, match=f"a variable cannot be called {taken};"):
         type("Made", (type("Mixin", (), {taken: StringVar()}), Job), {})
+
+
+def test_refuses_a_type_of_variable_in_place_of_one() -> None:
+    with pytest.raises(BadJob, match=r"Made\.a is no variable yet: write StringVar"):
+        made({"a": StringVar})
 
 
 @pytest.mark.parametrize("taken", ["wait_for", "return_state"])
@@ -223,6 +242,22 @@ def test_validation_is_that_of_the_variables() -> None:
     with pytest.raises(Invalid) as refused:
         validate(Audit, {"site": "a", "depth": 0})
     assert refused.value.detail == {"errors": {"depth": ["Ensure this value is greater than or equal to 1."]}}
+
+
+class Planned(Job):
+    day = DateVar()
+    note = JSONVar(required=False)
+    since = DateVar(default="2030-01-01")
+
+
+def test_stored_inputs_are_read_by_the_variables_of_today() -> None:
+    stored = {"day": "2030-01-31", "note": "a text"}
+    inputs = validate_again(Planned, stored)
+    assert inputs == {**stored, "since": "2030-01-01"}
+    assert arguments_of(Planned, inputs) == {"day": date(2030, 1, 31), "note": "a text", "since": date(2030, 1, 1)}
+    with pytest.raises(Invalid) as refused:
+        validate_again(Planned, {"when": "2030-01-31"})
+    assert refused.value.detail == {"errors": {"when": ["Job data contained an unknown property"]}}
 
 
 def test_a_job_works_without_a_runner(caplog: pytest.LogCaptureFixture) -> None:

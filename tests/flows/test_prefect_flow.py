@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
+from prefect.flow_engine import _flow_parameters
 from prefect.logging.loggers import PrefectLogAdapter
 from prefect.states import Completed, Failed
 
@@ -236,6 +237,28 @@ def test_lines_of_every_level_go_where_their_extra_says(
     assert record.flow_run_id == "1"  # type: ignore[attr-defined]  # an extra
 
 
+GO = {"user": None, "job_result": {"id": "1"}, "soft_time_limit": 0, "time_limit": 0, "inputs": {"until": 3}}
+
+
+def test_a_run_whose_inputs_do_not_fit_its_job_any_more_fails_with_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(prefect_flow, "hold_to", lambda _code: None)
+    monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: logging.getLogger("run"))
+    gate: Any = SimpleNamespace(tell=told.append)
+    state = prefect_flow._execute(f"{__name__}.Count", gate, {**GO, "inputs": {"to": 3}})
+    why = "The stored inputs do not fit the variables of this job any more: to"
+    assert (state.is_failed(), state.message) == (True, why)
+    assert told == [{"status": "FAILURE", "result": None, "traceback": why}]
+
+
+def test_a_flow_takes_whatever_parameters_its_run_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_flow, "flow_run", SimpleNamespace(parameters={"until": 3, "to": 4}))
+    for job in (f"{__name__.replace('.', '-')}-Count", "no_such_module-Job"):
+        flow = getattr(prefect_flow, job)
+        run = FlowRun(flow_id=UUID(int=1), parameters={"until": 3, "to": 4})
+        assert _flow_parameters(flow, run, None) == {"until": 3, "to": 4}
+
+
 @pytest.mark.parametrize(
     ("answer", "held"),
     [
@@ -251,15 +274,7 @@ def test_a_run_is_held_to_its_code_unless_the_server_says_otherwise(
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(prefect_flow, "hold_to", to.append)
     monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: logging.getLogger("run"))
-    go = {
-        "user": None,
-        "job_result": {"id": "1"},
-        "soft_time_limit": 0,
-        "time_limit": 0,
-        "inputs": {"until": 3},
-        **answer,
-    }
     gate: Any = SimpleNamespace(tell=told.append)
-    prefect_flow._execute(f"{__name__}.Count", gate, go)
+    prefect_flow._execute(f"{__name__}.Count", gate, {**GO, **answer})
     assert to == ([Count._code] if held else [])
     assert [outcome["result"] for outcome in told] == [3]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import enum
+import ipaddress
 import re
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,10 +17,16 @@ from flows.variables import (
     BadJob,
     BooleanVar,
     ChoiceVar,
+    DateTimeVar,
+    DateVar,
     DryRunVar,
     IntegerVar,
+    IPAddressVar,
+    IPAddressWithMaskVar,
+    IPNetworkVar,
     JSONVar,
     MultiChoiceVar,
+    ScriptVariable,
     StringVar,
     TextVar,
     Variable,
@@ -52,6 +62,11 @@ def refusal(variable: Variable, value: object) -> object:
     return refused.value.detail
 
 
+class Colour(enum.Enum):
+    RED = "r"
+    GREEN = "g"
+
+
 COLOURS = [("r", "Red"), ("g", "Green")]
 SIZES = [1, 2]
 
@@ -60,7 +75,8 @@ ACCEPTED = [
     pytest.param(StringVar(), 100, "100", id="a number for a text"),
     pytest.param(StringVar(), 1.5, "1.5", id="a number with a fraction for a text"),
     pytest.param(StringVar(), "  x y\n", "x y", id="a text loses the white space around it"),
-    pytest.param(StringVar(required=False), LEFT_OUT, None, id="an optional text left out"),
+    pytest.param(StringVar(required=False), LEFT_OUT, "", id="an optional text left out"),
+    pytest.param(StringVar(required=False, min_length=2), None, "", id="null for an optional text"),
     pytest.param(StringVar(required=False), "", "", id="an optional text left empty"),
     pytest.param(
         StringVar(required=False, min_length=2, regex="x"),
@@ -105,8 +121,28 @@ ACCEPTED = [
     pytest.param(MultiChoiceVar(COLOURS), "g", ["g"], id="one choice from a form"),
     pytest.param(MultiChoiceVar(SIZES), ["1", 2], [1, 2], id="several numbers from a form"),
     pytest.param(MultiChoiceVar(COLOURS, required=False), [], [], id="no choice at all, optional"),
-    pytest.param(MultiChoiceVar(COLOURS, required=False), LEFT_OUT, None, id="optional choices left out"),
+    pytest.param(MultiChoiceVar(COLOURS, required=False), LEFT_OUT, [], id="optional choices left out"),
     pytest.param(MultiChoiceVar(COLOURS, default=("r",)), LEFT_OUT, ["r"], id="choices with a default, left out"),
+    pytest.param(DateVar(), " 2030-01-31 ", "2030-01-31", id="a date"),
+    pytest.param(DateVar(default=date(2030, 1, 31)), LEFT_OUT, "2030-01-31", id="a date as a default"),
+    pytest.param(DateVar(required=False), "", None, id="an optional date left empty"),
+    pytest.param(DateTimeVar(), "2030-01-31T14:30+01:00", "2030-01-31T13:30:00Z", id="a time with an offset"),
+    pytest.param(DateTimeVar(), "2030-01-31 13:30:00Z", "2030-01-31T13:30:00Z", id="the same time in UTC"),
+    pytest.param(DateTimeVar(), "2030-01-31T13:30:00.250", "2030-01-31T13:30:00.250000Z", id="a time without one"),
+    pytest.param(
+        DateTimeVar(default=datetime(2030, 1, 31, 14, tzinfo=timezone(timedelta(hours=1)))),
+        LEFT_OUT,
+        "2030-01-31T13:00:00Z",
+        id="a time as a default",
+    ),
+    pytest.param(IPAddressVar(), "192.0.2.1", "192.0.2.1", id="an address"),
+    pytest.param(IPAddressVar(), "2001:DB8:0::1", "2001:db8::1", id="an address in the canonical form"),
+    pytest.param(IPAddressVar(default=ipaddress.ip_address("::1")), LEFT_OUT, "::1", id="an address as a default"),
+    pytest.param(IPAddressWithMaskVar(), "192.0.2.1/255.255.255.0", "192.0.2.1/24", id="an address with its mask"),
+    pytest.param(IPNetworkVar(), "2001:db8::/32", "2001:db8::/32", id="a network"),
+    pytest.param(
+        IPNetworkVar(min_prefix_length=24, max_prefix_length=24), "192.0.2.0/24", "192.0.2.0/24", id="both lengths"
+    ),
     *[
         pytest.param(JSONVar(), value, value, id=f"JSON: {value!r}")
         for value in ({}, [], 0, False, 1.5, {"a": [None, "ü"]}, -(2**63))
@@ -115,6 +151,7 @@ ACCEPTED = [
     pytest.param(JSONVar(), '"a"', "a", id="JSON that is a text"),
     pytest.param(JSONVar(required=False), "null", None, id="JSON null for an optional one"),
     pytest.param(JSONVar(required=False, default={"a": 1}), "", {"a": 1}, id="JSON left empty is its default"),
+    pytest.param(JSONVar(default='"a"'), LEFT_OUT, "a", id="JSON that is a text as a default"),
     pytest.param(JSONVar(), nested(DEEPEST), nested(DEEPEST), id="JSON as deep as allowed"),
     pytest.param(JSONVar(), {"prefect_kind": 1}, {"prefect_kind": 1}, id="a key like the reserved one"),
     pytest.param(JSONVar(), ["__prefect_kind"], ["__prefect_kind"], id="the reserved key as a value"),
@@ -138,6 +175,8 @@ REFUSED = [
             ChoiceVar(COLOURS),
             MultiChoiceVar(SIZES),
             JSONVar(),
+            DateVar(),
+            IPNetworkVar(),
         )
         for value, words in ((LEFT_OUT, "left out"), (None, "null"), ("", "empty"))
     ],
@@ -225,12 +264,138 @@ REFUSED = [
     pytest.param(MultiChoiceVar(COLOURS), True, "Enter a list of values.", id="true for a list"),
     pytest.param(MultiChoiceVar(COLOURS), ["r", "x", "y"], no_choice("x"), id="one of several is none of these"),
     pytest.param(MultiChoiceVar(COLOURS), [nested(10_000)], no_choice("That value"), id="a deep choice"),
+    *[
+        pytest.param(DateVar(), value, "Enter a valid date, such as 2030-01-31.", id=f"for a date: {value!r}")
+        for value in ("2030-02-30", "20300131", "31.1.2030", 5, ["2030-01-31"], "٢٠٣٠-01-31")
+    ],
+    *[
+        pytest.param(
+            DateTimeVar(),
+            value,
+            "Enter a valid date and time, such as 2030-01-31T14:30:00+01:00.",
+            id=f"a time: {value}",
+        )
+        for value in ("now", "2030-01-31T25:00", "0001-01-01T00:00+01:00", "2030-01-31T10:00:00." + "0" * 100, 5, {})
+    ],
+    *[
+        pytest.param(
+            IPAddressVar(), value, "Enter a valid IPv4 or IPv6 address (without a mask).", id=f"an address: {value}"
+        )
+        for value in ("192.0.2.1/24", "1.2.3", "fe80::1%eth0", 5, True, "01.2.3.4")
+    ],
+    pytest.param(IPAddressWithMaskVar(), "192.0.2.1", "CIDR mask (e.g. /24) is required.", id="no mask"),
+    pytest.param(
+        IPAddressWithMaskVar(),
+        "192.0.2.1/33",
+        "Enter a valid IPv4 or IPv6 address (with CIDR mask).",
+        id="no such mask",
+    ),
+    pytest.param(
+        IPNetworkVar(),
+        "192.0.2.1/24",
+        "192.0.2.1/24 is not a valid prefix. Did you mean 192.0.2.0/24?",
+        id="an address for a network",
+    ),
+    pytest.param(
+        IPNetworkVar(min_prefix_length=25),
+        "192.0.2.0/24",
+        "The prefix length must be greater than or equal to 25.",
+        id="a network too wide",
+    ),
+    pytest.param(
+        IPNetworkVar(max_prefix_length=8),
+        "192.0.2.0/24",
+        "The prefix length must be less than or equal to 8.",
+        id="a network too narrow",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("variable", "value", "sentence"), REFUSED)
 def test_refuses(variable: Variable, value: object, sentence: str) -> None:
     assert refusal(variable, value) == {"errors": {"it": [sentence]}}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "argument"),
+    [
+        pytest.param(DateVar(), "2030-01-31", date(2030, 1, 31), id="a date"),
+        pytest.param(DateTimeVar(), "2030-01-31T14:30+01:00", datetime(2030, 1, 31, 13, 30, tzinfo=UTC), id="a time"),
+        pytest.param(IPAddressVar(), "192.0.2.1", ipaddress.ip_address("192.0.2.1"), id="an address"),
+        pytest.param(
+            IPAddressWithMaskVar(), "192.0.2.1/24", ipaddress.ip_interface("192.0.2.1/24"), id="an address with a mask"
+        ),
+        pytest.param(IPNetworkVar(), "192.0.2.0/24", ipaddress.ip_network("192.0.2.0/24"), id="a network"),
+        pytest.param(DateVar(required=False), "", None, id="no date"),
+        pytest.param(JSONVar(), '"2030-01-31"', "2030-01-31", id="anything else as it is stored"),
+    ],
+)
+def test_run_gets_the_object_of_a_text(variable: Variable, value: object, argument: object) -> None:
+    got = variable.argument(read(variable, value))
+    assert got == argument
+    assert type(got) is type(argument)
+
+
+def test_a_time_without_an_offset_is_in_the_zone_of_who_reads_it() -> None:
+    model = build_model("Example", {"at": DateTimeVar()})
+    zone = ZoneInfo("Europe/Berlin")
+    assert read_inputs(model, {"at": "2030-01-31 14:30"}, zone) == {"at": "2030-01-31T13:30:00Z"}
+    assert read_inputs(model, {"at": "2030-01-31 14:30Z"}, zone) == {"at": "2030-01-31T14:30:00Z"}
+
+
+@pytest.mark.parametrize(
+    "value", [pytest.param("a", id="a text"), pytest.param({"a": 1}, id="an object"), pytest.param(None, id="null")]
+)
+def test_what_is_stored_is_read_again_as_it_is(value: object) -> None:
+    variable = JSONVar(required=False)
+    assert read(variable, variable.sent_again(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("written", "the_same"),
+    [
+        pytest.param(
+            StringVar(1, 5, "a", "Label"), StringVar(label="Label", min_length=1, max_length=5, regex="a"), id="text"
+        ),
+        pytest.param(IntegerVar(1, 5), IntegerVar(min_value=1, max_value=5), id="a number"),
+        pytest.param(
+            BooleanVar("Label", "Help.", True), BooleanVar(label="Label", description="Help.", default=True), id="box"
+        ),
+        pytest.param(DryRunVar("Label"), DryRunVar(label="Label"), id="a dry run, which has a description"),
+        pytest.param(ChoiceVar(COLOURS, "Label"), ChoiceVar(choices=COLOURS, label="Label"), id="a choice"),
+        pytest.param(IPNetworkVar(8, 24), IPNetworkVar(min_prefix_length=8, max_prefix_length=24), id="a network"),
+        pytest.param(TextVar(widget="Textarea"), TextVar(), id="the widget that it has anyway"),
+    ],
+)
+def test_options_may_be_given_by_position(written: Variable, the_same: Variable) -> None:
+    assert written == the_same
+    assert not written.problem
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        pytest.param(dict(COLOURS), id="a mapping"),
+        pytest.param(lambda: COLOURS, id="a function"),
+        pytest.param((each for each in COLOURS), id="a generator"),
+        pytest.param([*map(list, COLOURS)], id="lists"),
+    ],
+)
+def test_choices_may_have_any_documented_form(choices: object) -> None:
+    assert ChoiceVar(choices).choices == [["r", "Red"], ["g", "Green"]]
+
+
+def test_choices_may_be_an_enumeration_or_in_groups() -> None:
+    assert MultiChoiceVar(Colour).choices == [["r", "RED"], ["g", "GREEN"]]
+    grouped = ChoiceVar([("Warm", COLOURS[:1]), ("Cold", {"b": "Blue"}), "x"])
+    assert grouped.choices == [["r", "Warm: Red"], ["b", "Cold: Blue"], ["x", "x"]]
+
+
+def test_a_type_of_an_authors_own_cannot_have_what_would_have_no_effect() -> None:
+    with pytest.raises(BadJob, match="form_field has no effect"):
+        type("Own", (ScriptVariable,), {"form_field": object()})
+    with pytest.raises(BadJob, match="max_length has no effect"):
+        type("Own", (StringVar,), {"max_length": 5})
 
 
 def test_a_default_is_not_shared_between_runs() -> None:
@@ -256,12 +421,14 @@ def test_the_schema_has_titles_help_order_and_limits() -> None:
         "e": BooleanVar(),
         "f": StringVar(required=False, min_length=2),
         "g": JSONVar(required=False),
+        "h": DateTimeVar(),
+        "i": IPNetworkVar(required=False, max_prefix_length=8),
     }
     assert build_model("Shown", variables).model_json_schema() == {
         "title": "Shown",
         "type": "object",
         "additionalProperties": False,
-        "required": ["b", "d"],
+        "required": ["b", "d", "h"],
         "properties": {
             "b": {
                 "title": "The b",
@@ -285,13 +452,10 @@ def test_the_schema_has_titles_help_order_and_limits() -> None:
                 "position": 3,
             },
             "e": {"title": "e", "type": "boolean", "default": False, "position": 4},
-            "f": {
-                "title": "f",
-                "anyOf": [{"type": "string"}, {"type": "null"}],
-                "default": None,
-                "position": 5,
-            },
+            "f": {"title": "f", "type": "string", "default": "", "position": 5},
             "g": {"title": "g", "default": None, "position": 6},
+            "h": {"title": "h", "type": "string", "format": "date-time", "position": 7},
+            "i": {"title": "i", "anyOf": [{"type": "string"}, {"type": "null"}], "default": None, "position": 8},
         },
     }
 
@@ -302,6 +466,10 @@ def test_describes_variables_as_the_api_shows_them() -> None:
         "b": StringVar(required=False, min_length=1, max_length=2),
         "c": ChoiceVar(["x", ("y", "Y")]),
         "d": BooleanVar(),
+        "e": IPNetworkVar(min_prefix_length=8, default=ipaddress.ip_network("192.0.2.0/24")),
+        "f": StringVar(widget="Textarea"),
+        "g": BooleanVar(default="off"),
+        "h": JSONVar(default="[1]"),
     }
     assert describe(variables) == [
         {
@@ -317,6 +485,10 @@ def test_describes_variables_as_the_api_shows_them() -> None:
         {"name": "b", "type": "StringVar", "required": False, "min_length": 1, "max_length": 2},
         {"name": "c", "type": "ChoiceVar", "required": True, "choices": [["x", "x"], ["y", "Y"]]},
         {"name": "d", "type": "BooleanVar", "required": False, "default": False},
+        {"name": "e", "type": "IPNetworkVar", "required": True, "default": "192.0.2.0/24", "min_prefix_length": 8},
+        {"name": "f", "type": "StringVar", "required": True, "widget": "Textarea"},
+        {"name": "g", "type": "BooleanVar", "required": False, "default": False},
+        {"name": "h", "type": "JSONVar", "required": True, "default": [1]},
     ]
 
 
@@ -327,17 +499,29 @@ def test_describes_variables_as_the_api_shows_them() -> None:
         pytest.param(ChoiceVar, {"choices": "abc"}, "must be a list", id="a text for choices"),
         pytest.param(ChoiceVar, {"choices": [True]}, "is not a choice", id="a choice that is a box"),
         pytest.param(ChoiceVar, {"choices": [("a", "A", "x")]}, "is not a choice", id="a choice of three"),
-        pytest.param(
-            ChoiceVar,
-            {"choices": [("Group", [("a", "A")])]},
-            "is not a choice",
-            id="choices in groups are not known",
-        ),
+        pytest.param(ChoiceVar, {}, "must not be empty", id="choices left out"),
+        pytest.param(ChoiceVar, {"choices": [("", "None")]}, "an empty value is no choice", id="an empty choice"),
+        pytest.param(ChoiceVar, {"choices": [("a", [("b", [("c", "C")])])]}, "is not a choice", id="groups in groups"),
         pytest.param(MultiChoiceVar, {"choices": [1, "1"]}, "same value twice", id="choices that look the same"),
         pytest.param(StringVar, {"regex": "("}, "not a regular expression", id="a broken expression"),
         pytest.param(StringVar, {"regex": 5}, "not a regular expression", id="a number as expression"),
+        pytest.param(
+            StringVar, {"min_lenght": 5}, "StringVar has no option min_lenght. Did you mean min_length?", id="a typo"
+        ),
+        pytest.param(StringVar, {"widget": "PasswordInput"}, "no widget PasswordInput for a StringVar", id="a widget"),
+        pytest.param(DateVar, {"widget": enum.Enum}, "no widget Enum for a DateVar", id="a widget that is a class"),
+        pytest.param(IntegerVar, {"min_value": "1"}, "min_value must be a whole number, not '1'", id="a bound as text"),
+        pytest.param(IntegerVar, {"min_value": 2, "max_value": 1}, "min_value must not be greater", id="bounds"),
+        pytest.param(StringVar, {"required": "no"}, "required must be True or False", id="a flag as text"),
+        pytest.param(DateTimeVar, {"default": datetime(2030, 1, 31)}, "needs a time zone", id="a time without zone"),  # noqa: DTZ001 - it is refused
     ],
 )
-def test_refuses_variables_that_cannot_work(kind: type[Variable], arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadJob, match=message):
-        kind(**arguments)
+def test_what_cannot_work_is_kept_as_the_problem_of_a_variable(
+    kind: type[Variable], arguments: dict[str, Any], message: str
+) -> None:
+    assert message in kind(**arguments).problem
+
+
+def test_what_is_given_twice_or_too_often_cannot_work() -> None:
+    assert "label is given twice" in BooleanVar("Label", label="Label").problem
+    assert "BooleanVar has 5 options, not 6" in BooleanVar(*"abcdef").problem

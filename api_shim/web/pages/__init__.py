@@ -19,7 +19,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
-from api_shim.web.pages import approval_queue, crontab, jobs, results, run, scheduled_job, scheduled_jobs, sign_in
+from api_shim.web.pages import (
+    approval_queue,
+    crontab,
+    jobs,
+    object_fields,
+    results,
+    run,
+    scheduled_job,
+    scheduled_jobs,
+    sign_in,
+)
 from api_shim.web.pages.visit import counted, install_errors
 from api_shim.web.private_answers import mark_private
 
@@ -27,6 +37,7 @@ ROUTERS = (
     sign_in.router,
     jobs.router,
     run.router,
+    object_fields.router,
     crontab.router,
     scheduled_jobs.router,
     scheduled_job.router,

@@ -88,7 +88,7 @@ async def deny(request_id: UUID, here: Here, form: Posted) -> Response:
 async def dry_run(request_id: UUID, here: Here, form: Posted) -> Response:
     try:
         result = await here.use.approvals.dry_run(here.actor, {"id": request_id}, version_in(form))
-    except (Outdated, Unavailable) as error:
+    except (Invalid, Outdated, Unavailable) as error:
         return await _anew(here, await _review(here, request_id), error, form)
     return await here.go(f"/signoff/results/{result.id}", "The dry run has been started. The request is still waiting.")
 
@@ -115,6 +115,7 @@ async def _show(
         "why_not": {asked: _why_not(asked, explained.verdicts[asked]) for asked in UNKNOWN_REASONS},
         "approvers": [user.username for user in explained.people["approve"]],
         "firings": upcoming.times,
+        "unfit": explained.unfit,
         "own": seen.case.row.requester_id == here.actor.id,
         "comment": "",
         "faults": [],

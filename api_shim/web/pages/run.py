@@ -1,6 +1,7 @@
 """``/signoff/jobs/<id>/run``: run a Job now, or schedule it.
 
 * Everyone who may view the Job sees the form. For those who cannot run it the button is disabled, with the reason.
+* A link may fill the form in: ``?variable=value``, as often as it has values. It sends nothing.
 * A refused request returns the form as it was typed, with each fault beside its field.
 * The preview of a crontab is a POST, because the form may hold secrets, which do not belong in a URL.
 """
@@ -17,15 +18,18 @@ from api_shim.domain.recurrence import Interval, time_zones
 from api_shim.services.schedules import Accepted, RunOptions
 from api_shim.web.errors import status_of
 from api_shim.web.pages.crontab import Preview, preview
+from api_shim.web.pages.object_fields import offered
 from api_shim.web.pages.run_form import (
     INTERVALS,
     MISFIRES,
     NEEDED,
+    OBJECTS,
     Faults,
     Field,
     Typed,
     faults_in,
     fields_of,
+    filled_in,
     first,
     read_request,
     typed_at_first,
@@ -54,7 +58,9 @@ SILENT = "Prefect is not responding, so it is not known whether a worker is runn
 async def form(job_id: UUID, here: Here) -> Response:
     offer = await here.use.run_preview.offer(here.actor, job_id)
     fields = fields_of(offer.job)
-    return await _show(here, offer, fields, typed_at_first(fields, offer.zone), {})
+    query = here.request.query_params
+    asked = {name: query.getlist(name) for name in query}
+    return await _show(here, offer, fields, {**typed_at_first(fields, offer.zone), **filled_in(fields, asked)}, {})
 
 
 @router.post("/preview")
@@ -112,12 +118,15 @@ async def _show(
     status: int = 200,
 ) -> Response:
     intervals = [Interval.IMMEDIATELY] if offer.why_only_now else list(INTERVALS)
+    if not offer.why_not:
+        fields = await offered(here.use.schedules, offer.job, fields, typed)
     return await here.show(
         "run.html",
         status,
         offer=offer,
         job=offer.job,
         fields=fields,
+        searches=not offer.why_not and any(field.kind in OBJECTS for field in fields),
         typed=typed,
         value=partial(first, typed),
         faults=faults,

@@ -22,6 +22,7 @@ from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import RunRequest
 from approval_gate.admission import Misfire
 from approval_gate.errors import UNNAMED, sentences
+from flows.variables import TRUTH_WORDS
 
 KINDS: Mapping[str, str] = {
     "StringVar": "line",
@@ -32,8 +33,29 @@ KINDS: Mapping[str, str] = {
     "ChoiceVar": "one",
     "MultiChoiceVar": "many",
     "JSONVar": "json",
+    "DateVar": "date",
+    "DateTimeVar": "line",
+    "IPAddressVar": "line",
+    "IPAddressWithMaskVar": "line",
+    "IPNetworkVar": "line",
+    "ObjectVar": "object",
+    "MultiObjectVar": "objects",
 }
 """The kind of form field for each type of variable; for a Job's own types it follows from their JSON schema."""
+
+WIDGETS: Mapping[str, str] = {"Textarea": "lines", "TextInput": "line"}
+"""The kind of form field for a widget that a variable has in place of its own."""
+
+OBJECTS = frozenset({"object", "objects"})
+"""The kinds of form fields whose choices come from elsewhere."""
+
+EXAMPLES: Mapping[str, str] = {
+    "DateTimeVar": "A date and time, such as 2030-01-31 14:30+01:00; without an offset, as on the server's clock.",
+    "IPAddressVar": "An address without a mask, such as 192.0.2.1 or 2001:db8::1.",
+    "IPAddressWithMaskVar": "An address with its mask, such as 192.0.2.1/24.",
+    "IPNetworkVar": "A network, such as 192.0.2.0/24.",
+}
+"""How a value is written, for each type of variable that does not go without saying."""
 
 INTERVALS: Mapping[Interval, tuple[str, str]] = {
     Interval.IMMEDIATELY: ("Once immediately", ""),
@@ -107,13 +129,14 @@ def fields_of(job: Job) -> list[Field]:
 
 
 def _field(job: Job, variable: Mapping[str, Any]) -> Field:
-    kind = KINDS.get(variable["type"]) or _kind_of(job, variable)
+    kind = WIDGETS.get(variable.get("widget", "")) or KINDS.get(variable["type"]) or _kind_of(job, variable)
     # An administrator may have overridden the default for dry runs.
     dry_run = job.supports_dryrun and variable["name"] == "dryrun"
     default = job.dryrun_default if dry_run else variable.get("default")
     choices = tuple((str(value), label) for value, label in variable.get("choices", ()))
-    if kind == "one" and default is None:
-        choices = (("", "Choose one" if variable["required"] else "None"), *choices)
+    if kind in {"one", "object"} and (default is None or (kind == "object" and not variable["required"])):
+        nothing = "Choose one" if variable["required"] else variable.get("null_option", "None")
+        choices = (("", nothing), *choices)
     return Field(
         variable=variable["name"],
         kind=kind,
@@ -154,7 +177,7 @@ def _written(kind: str, default: Any) -> Iterator[str]:
             return
         case True if kind == "box":
             yield "on"
-        case list() if kind == "many":
+        case list() if kind in {"many", "objects"}:
             yield from map(str, default)
         case str() if kind != "json":
             yield default
@@ -165,7 +188,9 @@ def _written(kind: str, default: Any) -> Iterator[str]:
 def _hint(kind: str, variable: Mapping[str, Any]) -> str:
     least, most = variable.get("min_value"), variable.get("max_value")
     fewest, longest = variable.get("min_length"), variable.get("max_length")
+    widest, narrowest = variable.get("min_prefix_length"), variable.get("max_prefix_length")
     hints = {
+        EXAMPLES.get(variable["type"], ""): True,
         "A whole number.": kind == "number" and least is None and most is None,
         f"A whole number from {least} to {most}.": least is not None and most is not None,
         f"A whole number, at least {least}.": least is not None and most is None,
@@ -173,9 +198,11 @@ def _hint(kind: str, variable: Mapping[str, Any]) -> str:
         f"From {fewest} to {longest} characters.": fewest is not None and longest is not None,
         f"At least {fewest} characters.": fewest is not None and longest is None,
         f"At most {longest} characters.": fewest is None and longest is not None,
+        f"Its prefix is at least /{widest} long.": widest is not None,
+        f"Its prefix is at most /{narrowest} long.": narrowest is not None,
         "JSON. Strings are in double quotes.": kind == "json",
     }
-    return " ".join(hint for hint, told in hints.items() if told)
+    return " ".join(hint for hint, told in hints.items() if hint and told)
 
 
 # What was typed
@@ -194,6 +221,15 @@ def typed_at_first(fields: Iterable[Field], zone: str) -> Typed:
         "time_zone": [zone],
         "misfire": [Misfire.LAST],
     }
+
+
+def filled_in(fields: Iterable[Field], asked: Mapping[str, list[str]]) -> Typed:
+    """Return the initial values that a link names, by the names of the variables; they are read when they are sent."""
+    return {field.name: _ticked(asked[field.variable], field.kind) for field in fields if field.variable in asked}
+
+
+def _ticked(values: list[str], kind: str) -> list[str]:
+    return values if kind != "box" or TRUTH_WORDS.get(values[-1].strip().lower()) else []
 
 
 def as_typed(fields: Iterable[Field], inputs: Mapping[str, Any]) -> Typed:
@@ -227,7 +263,7 @@ def _sent(field: Field, typed: Typed) -> Iterator[Any]:
     values = typed.get(field.name, [])
     if field.kind == "box":
         yield bool(values)
-    elif field.kind == "many":
+    elif field.kind in {"many", "objects"}:
         yield values
     elif values:
         yield values[0]

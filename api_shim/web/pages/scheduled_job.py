@@ -24,8 +24,9 @@ from api_shim.services.schedule_views import Detail
 from api_shim.store import Listing
 from api_shim.web.errors import status_of
 from api_shim.web.pages import edit_form, labels
+from api_shim.web.pages.object_fields import offered
 from api_shim.web.pages.run import LABELS
-from api_shim.web.pages.run_form import MISFIRES, Faults, Field, Typed, faults_in, fields_of, first, typed_in
+from api_shim.web.pages.run_form import MISFIRES, OBJECTS, Faults, Field, Typed, faults_in, fields_of, first, typed_in
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of, version_in
 from approval_gate import policy
 from approval_gate.constraints import Lookup, Op
@@ -163,7 +164,7 @@ def _troubles(found: Detail) -> list[str]:
         return []
     ownerless = OWNERLESS if found.case.row.owner_id is None else ""
     runnable = policy.why_not(policy.runnable(found.case.request.runnable), hidden="")
-    return [trouble for trouble in (ownerless, runnable) if trouble]
+    return [trouble for trouble in (ownerless, runnable, found.unfit) if trouble]
 
 
 def _why_no_edit(found: Detail) -> str:
@@ -194,6 +195,7 @@ async def _form(
     here: Visit, found: Detail, fields: list[Field], typed: Typed, faults: Faults, version: str, status: int = 200
 ) -> Response:
     row, job = found.case.row, found.case.job
+    fields = await offered(here.use.schedules, job, fields, typed)
     return await here.show(
         "edit_scheduled_job.html",
         status,
@@ -201,6 +203,7 @@ async def _form(
         job=job,
         version=version,
         fields=fields,
+        searches=any(field.kind in OBJECTS for field in fields),
         typed=typed,
         value=partial(first, typed),
         faults=faults,

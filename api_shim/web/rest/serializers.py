@@ -199,6 +199,7 @@ class Serializer:
             requested_by=waiting.requester,
             may_approve=not waiting.why_not,
             why_not_approve=waiting.why_not,
+            unfit=waiting.unfit,
         )
 
     def explanation(self, told: Explanation) -> schemas.Explanation:
@@ -208,6 +209,7 @@ class Serializer:
             user=self._named(told.subject),
             may={asked: schemas.May(allowed=not reason, reason=reason) for asked, reason in reasons.items()},
             who={asked: [self._named(user) for user in users] for asked, users in told.people.items()},
+            unfit=told.unfit,
             needs_force=told.needs_force,
             next_firing=told.next_firing,
             why_not=told.why_not,

@@ -420,6 +420,7 @@ def test_runs_that_do_not_exist_are_left_out_and_cannot_be_moved(door: Door) -> 
         await engine.release(nobody, door.now(), "go")
         await engine.end(nobody, "CANCELLED", "Cancelled", "gone")
         assert await engine.logs(nobody) == []
+        assert await engine.variable("nothing") is None
         some = (await engine.create_run(await made(engine), a_run())).id
         assert set(await engine.runs([some, nobody])) == {some}
 
@@ -1033,6 +1034,14 @@ def test_an_event_is_found_by_the_run_that_it_concerns(real: Door) -> None:
         await feed(engine, [it.id], it.id)
         body = {"filter": {"event": {"prefix": ["signoff."]}, "any_resource": {"id": [f"prefect.flow-run.{run_id}"]}}}
         assert [event["id"] for event in (await raw(engine, "POST", "/events/filter", body))["events"]] == [str(it.id)]
+
+    real.run(test)
+
+
+def test_a_variable_of_prefects_is_read(real: Door) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
+        await raw(engine, "POST", "/variables/", {"name": "sites", "value": [{"id": 1}]})
+        assert await engine.variable("sites") == [{"id": 1}]
 
     real.run(test)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from prefect._flow_run_suspension import FlowRunSuspensionRequest
 from prefect.client import orchestration
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
+from prefect.runtime import flow_run as runtime
 from prefect.states import Pending, Running, Suspended
 
 from api_shim.worker import prefect_handed
@@ -24,11 +26,16 @@ RUN = FlowRun(id=uuid4(), flow_id=uuid4(), name="calm-otter", parameters={"who":
 STORAGE = "_read_server_default_result_storage_block_id"
 
 
+async def _asked(_id: str) -> str:
+    return "asked"
+
+
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Note what would be told to Prefect, and give the engine back what it had when the test ends."""
     found: list[dict[str, Any]] = []
     monkeypatch.setattr(flow_engine, "load_flow_run", lambda _id: "asked")
+    monkeypatch.setattr(runtime, "_get_flow_run", _asked)
     monkeypatch.setattr(flow_engine, "observe_flow_run_suspension", None)
     monkeypatch.setattr(results, STORAGE, lambda: "asked")
     monkeypatch.setattr(
@@ -44,6 +51,8 @@ def test_the_engine_is_handed_its_run_and_asks_for_others(told: list[dict[str, A
     load: Callable[[UUID], Any] = flow_engine.load_flow_run
     assert load(RUN.id) == RUN
     assert load(uuid4()) == "asked"
+    assert asyncio.run(runtime._get_flow_run(str(RUN.id))) == RUN
+    assert asyncio.run(runtime._get_flow_run(str(uuid4()))) == "asked"
     assert flow_engine.observe_flow_run_suspension is watch_suspension
     assert told == []
 

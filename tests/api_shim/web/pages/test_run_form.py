@@ -9,8 +9,19 @@ import pytest
 from starlette.datastructures import FormData
 
 from api_shim.domain.model import Job
-from api_shim.web.pages.run_form import Field, faults_in, fields_of, read_request, typed_at_first, typed_in
-from flows import BooleanVar, ChoiceVar, DryRunVar, IntegerVar, JSONVar, MultiChoiceVar, StringVar, TextVar
+from api_shim.web.pages.run_form import Field, faults_in, fields_of, filled_in, read_request, typed_at_first, typed_in
+from flows import (
+    BooleanVar,
+    ChoiceVar,
+    DateVar,
+    DryRunVar,
+    IntegerVar,
+    IPNetworkVar,
+    JSONVar,
+    MultiChoiceVar,
+    StringVar,
+    TextVar,
+)
 from flows.inputs import read_inputs
 from flows.variables import Variable, build_model, describe
 from tests.factories import make_job
@@ -62,6 +73,15 @@ def field_of(variable: Variable) -> Field:
         (ChoiceVar(CHOICES), "one", "", ()),
         (ChoiceVar(CHOICES, default=2), "one", "", ("2",)),
         (MultiChoiceVar(CHOICES, default=["r", 2]), "many", "", ("r", "2")),
+        (BooleanVar(default="off"), "box", "", ()),
+        (StringVar(widget="Textarea"), "lines", "", ()),
+        (DateVar(default="2030-01-31"), "date", "", ("2030-01-31",)),
+        (
+            IPNetworkVar(min_prefix_length=8, max_prefix_length=24),
+            "line",
+            "A network, such as 192.0.2.0/24. Its prefix is at least /8 long. Its prefix is at most /24 long.",
+            (),
+        ),
         (JSONVar(), "json", "JSON. Strings are in double quotes.", ()),
         (JSONVar(default={"a": [1]}), "json", "JSON. Strings are in double quotes.", ('{\n  "a": [\n    1\n  ]\n}',)),
         (JSONVar(default="a"), "json", "JSON. Strings are in double quotes.", ('"a"',)),
@@ -164,6 +184,17 @@ def test_the_form_as_it_is_at_first_is_what_the_job_takes_without_any_answer() -
     assert request.schedule == {"interval": "immediately"}
     with_nothing = read_inputs(build_model("Job", EVERY), {})
     assert read_inputs(build_model("Job", EVERY), request.data) == with_nothing
+    # A browser sends every field but boxes, also those that are empty.
+    empty = [(field.name, "") for field in fields if field.kind not in {"box", "many"} and not field.initial]
+    shown = [(field.name, value) for field in fields for value in field.initial]
+    assert inputs_of(empty + shown) == with_nothing
+
+
+def test_a_link_fills_in_what_it_names() -> None:
+    fields = fields_of(job_with(**EVERY))
+    asked = {"line": ["prefilled"], "box": ["off"], "many": ["r", "2"], "strange": ["x"]}
+    assert filled_in(fields, asked) == {"input.line": ["prefilled"], "input.box": [], "input.many": ["r", "2"]}
+    assert filled_in(fields, {"box": ["true"]}) == {"input.box": ["true"]}
 
 
 @pytest.mark.parametrize(

@@ -136,8 +136,8 @@ def test_a_request_in_the_queue_is_a_scheduled_job_and_says_who_asked_and_who_ma
 ) -> None:
     job = make_job()
     wire, row = Serializer(ROOT, {job.id: job}), make_scheduled(job, None, approval=ApprovalState.PENDING)
-    shape = wire.waiting(Waiting(scheduled=row, requester="alice", why_not=why_not))
-    mine = {"requested_by": "alice", "may_approve": may, "why_not_approve": why_not}
+    shape = wire.waiting(Waiting(scheduled=row, requester="alice", why_not=why_not, unfit="It fails."))
+    mine = {"requested_by": "alice", "may_approve": may, "why_not_approve": why_not, "unfit": "It fails."}
     assert dict(shape) == {**dict(wire.scheduled_job(row)), **mine}
 
 
