@@ -38,7 +38,7 @@ from prefect.states import Completed, Failed
 
 from approval_gate.errors import NotRunnable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
-from flows.execution import FAILED, JobFailed, Outcome, execute
+from flows.execution import FAILED, JobFailed, Outcome, described, execute
 from flows.job import JobLogger, RunContext, RunResult, RunUser
 from flows.registry import load
 from flows.source import hold_to
@@ -145,11 +145,11 @@ def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
     try:
         outcome = _outcome(class_path, logger, answer)
     except (Exception, TimeLimitExceeded) as error:
-        _report(logger, gate, FAILED, None, "".join(traceback.format_exception(error)))
+        _report(logger, gate, FAILED, described(error), "".join(traceback.format_exception(error)))
         if isinstance(error, TimeLimitExceeded):
             return Failed(message=str(error), name="TimedOut")
         raise
-    _report(logger, gate, outcome.status, outcome.result, None)
+    _report(logger, gate, outcome.status, outcome.recorded, None)
     return Completed() if outcome.error is None else Failed(message=str(outcome.error))
 
 
