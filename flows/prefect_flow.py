@@ -6,6 +6,8 @@
 * A run executes once: Prefect does not retry it.
 * The soft time limit raises an exception that a Job may catch to clean up; an ``async def run()`` that waits just then
   is cancelled. The hard time limit raises one that it should not catch; a Job that continues regardless is killed.
+* The log of a run has a first and a last line of ours, and the sentence of what ended it. What Prefect's engine logs is
+  kept in Prefect under names of its own, so that it can be told from what the Job says.
 * The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
 The flow of a Job is an attribute of this module, made on demand: ``flows.prefect_flow.package-module-Class``. No
@@ -23,15 +25,16 @@ import threading
 import traceback
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from copy import copy
 from types import FrameType
 from typing import Any
 from uuid import uuid4
 
-from prefect import Flow
+from prefect import Flow, flow_engine, task_engine
 from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingResult
 from prefect.futures import resolve_futures_to_states
-from prefect.logging import get_run_logger
+from prefect.logging import get_logger, get_run_logger
 from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
@@ -52,8 +55,27 @@ LARGEST_RESULT = 1_000_000
 LOG_SENT_WITHIN = 60.0
 """Seconds that the end of a run waits for its log to be sent."""
 
+ENGINES = frozenset({flow_engine.__file__, task_engine.__file__})
+"""The files that log what Prefect does with a run, beside what the run says."""
+
 PREPARED: dict[str, Flow[..., Any]] = {}
 """The flows that are made already, by the class paths of their Jobs."""
+
+
+def _apart(record: logging.LogRecord) -> bool:
+    """Have what Prefect's engine logs kept under a name of its own; the terminal shows it as ever."""
+    if record.pathname in ENGINES and getattr(record, "send_to_api", True):
+        kept = copy(record)
+        kept.name = f"{record.name}.engine"
+        for handler in logging.getLogger(record.name).handlers:
+            handler.handle(kept)
+        record.send_to_api = False
+    return True
+
+
+for _name in ("flow_runs", "task_runs"):
+    # Prefect's own filter, which takes keys out of what is logged, comes first.
+    get_logger(_name).addFilter(_apart)
 
 
 class RunLogger(JobLogger):
@@ -65,7 +87,7 @@ class RunLogger(JobLogger):
         if not grouping and adapter.isEnabledFor(level):
             # Of this one, and of no other, Prefect shows the name of the run in the terminal.
             return self.logger
-        child: logging.LoggerAdapter[Any] = adapter.getChild(grouping or "run")
+        child: logging.LoggerAdapter[Any] = adapter.getChild(f"run.{grouping}" if grouping else "run")
         # Prefect's level, which would leave out what the Job says for whoever looks for a fault, is for its engine.
         if child.logger.level != logging.DEBUG:
             child.setLevel(logging.DEBUG)
@@ -143,7 +165,8 @@ def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple
 def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
     logger = RunLogger(get_run_logger(), {})
     try:
-        outcome = _outcome(class_path, logger, answer)
+        with _told(logger):
+            outcome = _outcome(class_path, logger, answer)
     except (Exception, TimeLimitExceeded) as error:
         _report(logger, gate, FAILED, described(error), "".join(traceback.format_exception(error)))
         if isinstance(error, TimeLimitExceeded):
@@ -168,6 +191,20 @@ def _outcome(class_path: str, logger: RunLogger, answer: dict[str, Any]) -> Outc
     if outcome.error is not None and not isinstance(outcome.error, JobFailed):
         raise outcome.error
     return outcome
+
+
+@contextmanager
+def _told(logger: RunLogger) -> Iterator[None]:
+    """Log that a Job runs, what it raises, and that it has ended."""
+    logger.info("Running job", extra={"grouping": "initialization"})
+    try:
+        yield
+    except (Exception, TimeLimitExceeded) as error:
+        said = "".join(traceback.format_exception_only(error)).strip()
+        logger.error("%s", said)  # noqa: TRY400 - the job result has the traceback
+        raise
+    finally:
+        logger.info("Job completed", extra={"grouping": "post_run"})
 
 
 def _resolved(result: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prefect import flow_engine
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging.loggers import PrefectLogAdapter
 from prefect.states import Completed, Failed
@@ -221,7 +222,7 @@ def test_what_prefect_logs_anyway_is_logged_as_the_run(caplog: pytest.LogCapture
     ("extra", "name", "is_sent"),
     [
         pytest.param({}, "runs.run", True, id="no heading"),
-        pytest.param({"grouping": "validation"}, "runs.validation", True, id="a heading"),
+        pytest.param({"grouping": "validation"}, "runs.run.validation", True, id="a heading"),
         pytest.param({"skip_db_logging": True}, "runs.run", False, id="for the terminal alone"),
     ],
 )
@@ -234,6 +235,53 @@ def test_lines_of_every_level_go_where_their_extra_says(
     assert (record.name, record.levelno, getattr(record, "send_to_api", True)) == (name, logging.DEBUG, is_sent)
     assert record.funcName == "test_lines_of_every_level_go_where_their_extra_says"
     assert record.flow_run_id == "1"  # type: ignore[attr-defined]  # an extra
+
+
+class Kept(logging.Handler):
+    """Keeps the names of what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "send_to_api", True):
+            self.names.append(record.name)
+
+
+@pytest.mark.parametrize(
+    ("file", "kept"),
+    [
+        pytest.param(__file__, "runs", id="a Job"),
+        pytest.param(flow_engine.__file__, "runs.engine", id="the engine"),
+    ],
+)
+def test_what_the_engine_says_is_kept_apart_and_shown_as_it_is(
+    caplog: pytest.LogCaptureFixture, file: str, kept: str
+) -> None:
+    logger, handler = logging.getLogger("runs"), Kept()
+    logger.addHandler(handler)
+    logger.addFilter(prefect_flow._apart)
+    try:
+        logger.handle(logger.makeRecord("runs", logging.INFO, file, 1, "A line", (), None))
+    finally:
+        logger.removeFilter(prefect_flow._apart)
+        logger.removeHandler(handler)
+    assert handler.names == [kept]
+    assert [record.name for record in caplog.records] == ["runs"]
+
+
+def test_the_log_of_a_run_tells_that_it_runs_what_it_raised_and_that_it_has_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger = RunLogger(PrefectLogAdapter(logging.getLogger("runs"), {}), {})
+    with pytest.raises(ValueError, match="broken"), caplog.at_level(logging.INFO), prefect_flow._told(logger):
+        raise ValueError("broken")
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("runs.run.initialization", "Running job"),
+        ("runs", "ValueError: broken"),
+        ("runs.run.post_run", "Job completed"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +298,7 @@ def test_a_run_is_held_to_its_code_unless_the_server_says_otherwise(
     to: list[Any] = []
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(prefect_flow, "hold_to", to.append)
-    monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: logging.getLogger("run"))
+    monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: PrefectLogAdapter(logging.getLogger("run"), {}))
     go = {
         "user": None,
         "job_result": {"id": "1"},

@@ -86,7 +86,6 @@ PAGE: Any = schemas.Page
 HOW = "`Token`, a space, and the key."
 PATH: Mapping[str, Json] = {
     "ref": {"schema": TEXT, "description": "The id or the name of the object."},
-    "entry_id": {"schema": {**TEXT, "format": "uuid"}, "description": "The id of the log line."},
 }
 """The path parameters."""
 
@@ -152,19 +151,14 @@ def answers(
     }
 
 
-def a_list(shape: Any, kind: ObjectType, *, needed: Collection[str] = ()) -> Json:
+def a_list(shape: Any, kind: ObjectType) -> Json:
     """Return the description of a route that answers with a list.
 
     Args:
         shape: the type of each result.
         kind: the type of the objects.
-        needed: the required filters.
     """
-    said = answers(PAGE[shape], query=LISTING, kind=kind)
-    for parameter in said["openapi_extra"]["parameters"]:
-        if parameter.get("name") in needed:
-            parameter["required"] = True
-    return said
+    return answers(PAGE[shape], query=LISTING, kind=kind)
 
 
 def one(shape: Any, *, query: Sequence[str] = (), **more: Any) -> Json:

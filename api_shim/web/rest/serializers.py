@@ -258,14 +258,13 @@ class Serializer:
 
     def log_entry(self, entry: LogEntry) -> schemas.JobLogEntry:
         """Return a line of a job result's log (contract 7)."""
-        logs = f"extras/job-results/{entry.job_result}/logs"
         return schemas.JobLogEntry(
-            **self._object(entry.id, logs, entry.message[:100]),
+            **self._object(entry.id, "extras/job-logs", entry.message[:100]),
             log_level=entry.log_level,
             grouping=entry.grouping,
             message=entry.message,
-            log_object="",
-            absolute_url="",
+            log_object=entry.log_object,
+            absolute_url=entry.absolute_url,
             created=entry.created,
             job_result=self._to(entry.job_result, "extras.jobresult", "extras/job-results"),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -184,14 +185,34 @@ def test_logs_are_listed_by_their_result(admin: httpx.Client, result: dict[str, 
 
 
 @pytest.mark.parametrize("query", [{}, {"job_result__n": str(uuid4())}], ids=["no", "all but one"])
-def test_logs_are_of_results_that_are_named(admin: httpx.Client, query: dict[str, str]) -> None:
-    answer = admin.get(LOGS, params=query)
+def test_logs_are_of_the_newest_results_where_none_is_named(
+    admin: httpx.Client, result: dict[str, Any], query: dict[str, str]
+) -> None:
+    page = admin.get(LOGS, params={**query, "q": "Hello Lists"}).json()
+    assert result["id"] in {row["job_result"]["id"] for row in page["results"]}
+
+
+def test_only_so_many_results_are_named(admin: httpx.Client) -> None:
+    answer = admin.get(LOGS, params={"job_result": [str(uuid4()) for _ in range(21)]})
     told = {"job_result": ["Name at most 20 job results to list the logs of."]}
     assert (answer.status_code, answer.json()) == (400, told)
 
 
-def test_a_line_that_there_is_not_is_missing(admin: httpx.Client, result: dict[str, Any]) -> None:
-    answer = admin.get(f"{result['url']}logs/{uuid4()}/")
+def test_what_the_engine_says_is_left_out_unless_it_is_asked_for(server: InProcess, admin: httpx.Client) -> None:
+    made = admin.post(f"{JOBS}Greet/run/", json={}).json()["job_result"]
+    [line] = server.log(made["id"], "Finished")
+    server.application.engine.lines[UUID(made["id"])] = [
+        replace(line, id=uuid4(), source=f"prefect.flow_runs{source}", message=source)
+        for source in (".run.initialization", "", ".engine", ".worker", ".run.worker")
+    ]
+    assert {row["grouping"] for row in admin.get(f"{made['url']}logs/").json()} == {"initialization", "run", "worker"}
+    told = admin.get(LOGS, params={"job_result": made["id"], "grouping": "engine"}).json()["results"]
+    assert {row["message"] for row in told} == {".engine", ".worker"}
+
+
+@pytest.mark.parametrize("line_id", ["nonsense", str(uuid4())])
+def test_a_line_that_there_is_not_is_missing(admin: httpx.Client, line_id: str) -> None:
+    answer = admin.get(f"{LOGS}{line_id}/")
     assert (answer.status_code, answer.json()) == (404, {"detail": "No JobLogEntry matches the given query."})
 
 

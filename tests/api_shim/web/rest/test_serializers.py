@@ -162,11 +162,11 @@ def test_a_job_result_says_for_which_firing_it_stands() -> None:
 
 def test_a_line_of_a_log_belongs_to_its_result() -> None:
     line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="x" * 200, created=NOW)
-    result_id = uuid4()
-    shape = Serializer(ROOT, {}).log_entry(entry_of(line, result_id))
-    assert shape.url == f"{ROOT}/api/extras/job-results/{result_id}/logs/{line.id}/"
+    result = make_result(make_job(), None)
+    shape = Serializer(ROOT, {}).log_entry(entry_of(line, result))
+    assert shape.url == f"{ROOT}/api/extras/job-logs/{shape.id}/"
     assert (shape.message, shape.display) == ("x" * 200, "x" * 100)
-    assert shape.job_result.url == f"{ROOT}/api/extras/job-results/{result_id}/"
+    assert shape.job_result.url == f"{ROOT}/api/extras/job-results/{result.id}/"
 
 
 @pytest.mark.parametrize("name", ["scheduled_job", "job_result"])
