@@ -2,6 +2,8 @@
 
 * A list requires permission to view the type (403), and contains only the objects that the caller may view.
 * A single object that the caller may not view is not found (404).
+* A list that is asked for by a related object must be asked for by one that there is, as far as the caller may know:
+  they may view it, or something in the list that it is related to.
 * Only the logs and the numbers of workers are asked of Prefect: how a run stands its own process tells, or the
   background loop has learned.
 * Prefect stores the logs. Log entries have the contract's levels and groupings, and are filtered, searched, sorted and
@@ -15,22 +17,23 @@ Contract 2, 5 and 7.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.domain.model import JobResult
+from api_shim.domain.model import Job, JobResult, queue_id
 from api_shim.domain.ports import LogLine, Orchestrator
 from api_shim.domain.query import Condition
+from api_shim.parsing.filters import no_choice
 from api_shim.services.authorization import get_authorized, permitted_ids
 from api_shim.services.user_names import as_written
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
 from approval_gate.constraints import Lookup, Op
-from approval_gate.errors import Unavailable
+from approval_gate.errors import Invalid, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 
 logger = logging.getLogger("signoff")
@@ -142,7 +145,57 @@ class Queries:
 
 def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> Page[Any]:
     policy.enforce(policy.check_type(actor, Action.VIEW, kind), kind)
-    return tx.page(kind, actor, as_written(tx, listing))
+    return tx.page(kind, actor, asked_of(tx, actor, kind, listing))
+
+
+RELATED = {
+    "approved_by_user": ObjectType.USER,
+    "job_model": ObjectType.JOB,
+    "job_queues": ObjectType.JOB_QUEUE,
+    "scheduled_job": ObjectType.SCHEDULED_JOB,
+    "user": ObjectType.USER,
+}
+"""The types of related objects, by field."""
+
+
+def asked_of(tx: Transaction, actor: Actor, kind: ObjectType, listing: Listing) -> Listing:
+    """Return what is asked of a list as the store can be asked.
+
+    Raises:
+        Invalid: it is asked for by a related object that there is not.
+    """
+    written = as_written(tx, listing)
+    faults: dict[str, list[str]] = {}
+    for condition in written.where:
+        for test in condition.tests:
+            if isinstance(test, Lookup) and test.op is Op.IN and test.path.partition("__")[0] in RELATED:
+                unknown = next(_unknown(tx, actor, kind, test), None)
+                faults |= {} if unknown is None else {condition.parameter: [no_choice(unknown)]}
+    if faults:
+        raise Invalid(faults)
+    return replace(written, where=tuple(_by_queues(tx, condition) for condition in written.where))
+
+
+def _unknown(tx: Transaction, actor: Actor, kind: ObjectType, asked: Lookup) -> Iterator[object]:
+    """Yield what names no related object that the actor may view, or that something in the list is related to."""
+    field, _, name = asked.path.partition("__")
+    by = name or "id"
+    related = Listing(where=(Condition(tests=(replace(asked, path=by),)),), limit=len(asked.value))
+    viewed = {getattr(row, by) for row in tx.page(RELATED[field], actor, related).rows}
+    for value in asked.value:
+        with_it = _by_queues(tx, Condition(tests=(replace(asked, value=(value,)),)))
+        if value not in viewed and not tx.page(kind, actor, Listing(where=(with_it,), limit=1)).rows:
+            yield value
+
+
+def _by_queues(tx: Transaction, condition: Condition) -> Condition:
+    """Return a condition about the queues of Jobs as one about the Jobs that have them; any other as it is."""
+    asked = [test for test in condition.tests if isinstance(test, Lookup) and test.path.startswith("job_queues")]
+    if not asked:
+        return condition
+    queues = {value for test in asked for value in test.value}
+    have = [job.id for job in tx.all(Job) if queues & {*job.queues, *map(queue_id, job.queues)}]
+    return replace(condition, tests=(Lookup(path="id", op=Op.IN, value=tuple(have)),))
 
 
 def _newest(actor: Actor, job_ids: Collection[UUID], tx: Transaction) -> list[JobResult]:

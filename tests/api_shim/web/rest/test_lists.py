@@ -82,7 +82,7 @@ def letters(admin: httpx.Client, **query: Any) -> str:
         pytest.param({"interval": ["daily", "custom"]}, "ac", id="of some intervals"),
         pytest.param({"approval_state": "pending"}, "c", id="that wait"),
         pytest.param({"user": "admin"}, "Bac", id="owned by"),
-        pytest.param({"user": "nobody"}, "", id="owned by nobody we know"),
+        pytest.param({"user": "", "interval": ""}, "Bac", id="empty values, which ask nothing"),
         pytest.param({"enabled": "true", "interval": "daily"}, "a", id="all of several fields"),
         pytest.param({"q": f"{MARK} ~b"}, "B", id="searched"),
         pytest.param({"q": "guarded"}, "c", id="searched by its task"),
@@ -100,7 +100,51 @@ def test_scheduled_jobs_are_found(admin: httpx.Client, rows: dict[str, Any], que
 def test_a_job_is_named_by_its_id_as_well(admin: httpx.Client, rows: dict[str, Any]) -> None:
     job_id = rows["c"]["job_model"]["id"]
     assert letters(admin, job_model=job_id) == letters(admin, job_model_id=job_id) == "c"
-    assert letters(admin, job_model_id=str(uuid4())) == ""
+
+
+def no_choice(name: str, value: str) -> dict[str, list[str]]:
+    return {name: [f"Select a valid choice. {value} is not one of the available choices."]}
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "value"),
+    [
+        (SCHEDULES, "job_model", "Nope"),
+        (SCHEDULES, "job_model_id", str(uuid4())),
+        (SCHEDULES, "user__n", "nope"),
+        (RESULTS, "scheduled_job", "nope"),
+        (JOBS, "job_queues", "nope"),
+        ("/api/extras/approval-queue/", "user", str(uuid4())),
+    ],
+)
+def test_a_related_object_that_there_is_not_is_no_choice(
+    admin: httpx.Client, address: str, name: str, value: str
+) -> None:
+    answer = admin.get(address, params={name: [value]})
+    assert (answer.status_code, answer.json()) == (400, no_choice(name, value))
+
+
+def test_whether_there_is_a_related_object_is_told_as_far_as_it_may_be_known(
+    server: InProcess, admin: httpx.Client, people: People, rows: dict[str, Any]
+) -> None:
+    hidden = people.add()
+    with server.client(people.add(("extras.scheduledjob", "view", {"interval": "daily"}))) as client:
+        assert [row["name"] for row in client.get(SCHEDULES, params={"user": "admin"}).json()["results"]]
+        assert client.get(SCHEDULES, params={"user": hidden}).json() == no_choice("user", hidden)
+
+
+def test_jobs_are_found_by_their_queues(server: InProcess, admin: httpx.Client, people: People) -> None:
+    def names(**query: Any) -> set[str]:
+        return {row["name"] for row in admin.get(JOBS, params={**query, "limit": 1000}).json()["results"]}
+
+    assert "Greet" in names(job_queues="bulk")
+    assert "Guarded" not in names(job_queues="bulk")
+    assert names(job_queues=str(queue_id("bulk"))) == names(job_queues="bulk")
+    assert "Greet" not in names(job_queues__n="bulk")
+    assert {"Greet", "Guarded"} <= names(job_queues=["bulk", "default"])
+    # Who may view a Job may know its queues.
+    with server.client(people.add(("extras.job", "view", {"name": "Greet"}))) as client:
+        assert client.get(JOBS, params={"job_queues": "bulk"}).json()["count"] == 1
 
 
 @pytest.mark.parametrize("kind", LISTS, ids=str)
@@ -109,7 +153,8 @@ def test_every_list_has_every_filter_that_is_documented(admin: httpx.Client, kin
     for name, schema in parameters(kind):
         sample = schema.get("enum", [samples.get(schema.get("format", schema["type"]), "x")])[0]
         answer = admin.get(LISTS[kind], params={name: sample, "limit": 1})
-        assert answer.status_code == 200, f"{name}: {answer.text}"
+        # What is sent is nothing that there is, and so no choice.
+        assert answer.status_code == 200 or answer.json() == no_choice(name, sample), f"{name}: {answer.text}"
 
 
 @pytest.mark.parametrize("kind", LISTS, ids=str)
