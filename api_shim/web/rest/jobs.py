@@ -11,13 +11,14 @@ from api_shim import schemas
 from api_shim.domain.model import Job
 from api_shim.parsing.fields import read_id
 from api_shim.parsing.job_change import JobChange
-from api_shim.parsing.run_request import RunForm, RunRequest, read_run
+from api_shim.parsing.run_request import RunForm, RunRequest, as_form_fault, read_run
 from api_shim.services.request_keys import HEADER, read_key
 from api_shim.web.bodies import is_form, read_body
 from api_shim.web.deps import Caller, Ref, Use
 from api_shim.web.rest.expansion import answer_accepted, answer_one, answer_page, read_change
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import by_reference, respond
+from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/jobs", tags=["jobs"])
@@ -66,7 +67,10 @@ async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """
     key = read_key(request.headers.get(HEADER))
     asked = read_run(await read_body(request), is_form=is_form(request))
-    accepted = await use.schedules.request(actor, read_id(ref) or ref, asked, key)
+    try:
+        accepted = await use.schedules.request(actor, read_id(ref) or ref, asked, key)
+    except Invalid as error:
+        raise type(error)(as_form_fault(error.detail)) if is_form(request) else error from None
     return await answer_accepted(request, use, accepted)
 
 
