@@ -75,6 +75,7 @@ class Job(Object):
     """A Job: a class with variables and a `Meta`."""
 
     object_type: Literal["extras.job"] = "extras.job"
+    notes_url: str | None = Field(description="Always null: there are no notes here.")
     module_name: str
     job_class_name: str
     grouping: str
@@ -109,6 +110,10 @@ class Job(Object):
     soft_time_limit_override: bool
     time_limit_override: bool
     job_queues_override: bool
+    task_queues_override: bool
+    default_job_queue_override: bool = Field(description="As `job_queues_override`: the first queue is the default.")
+    name_override: bool = Field(description="Always false: the code alone says it.")
+    grouping_override: bool = Field(description="Always false: the code alone says it.")
     job_variables: dict[str, JsonValue] = Field(
         description="What Prefect's work pool starts its runs with, as its code says; it cannot be changed here."
     )
@@ -119,6 +124,8 @@ class Job(Object):
     last_updated: datetime
     tags: list[JsonValue]
     custom_fields: dict[str, JsonValue]
+    computed_fields: dict[str, JsonValue]
+    relationships: dict[str, JsonValue]
 
 
 class Variable(Shape):

@@ -294,7 +294,7 @@ def read_queue(job: Job, task_queue: object, job_queue: object) -> str:
 
 def default_name(job: Job, now: datetime) -> str:
     """Return the name of a scheduled job that was asked for without one (contract 4)."""
-    return f"{job.name[:200]} - {now.isoformat()}"
+    return f"{job.name[:200]} - {now}"
 
 
 def read_time_zone(value: object) -> str:

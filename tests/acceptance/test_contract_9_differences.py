@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-import tzlocal
 
+from api_shim.settings import server_zone
 from tests.acceptance.asking import JOBS, UNKNOWN, Body, answered, as_fields, custom, future, run, run_form
 from tests.acceptance.fields import SCHEDULED_JOB, check_fields
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, schedule, unique
@@ -470,7 +470,7 @@ def test_9_11_a_schedule_may_carry_its_time_zone(ask: Callable[..., Shape], zone
 
 
 def test_9_11_without_one_it_is_the_servers(ask: Callable[..., Shape]) -> None:
-    assert ask(job="Greet")["time_zone"] == tzlocal.get_localzone_name()
+    assert ask(job="Greet")["time_zone"] == server_zone()
 
 
 def test_9_11_a_crontab_is_of_the_zone(admin: httpx.Client, ask: Callable[..., Shape]) -> None:
