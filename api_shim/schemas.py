@@ -10,7 +10,7 @@ Contract 2, 3, 5, 7, 8 and 10.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, JsonValue
@@ -22,6 +22,8 @@ class Shape(BaseModel):
     """The base of all shapes. Clients ignore unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
+    many: ClassVar[tuple[str, ...]] = ()
+    """The lists of related objects, which a client can have left out."""
 
 
 class Reference(Shape):
@@ -73,6 +75,8 @@ class SwitchedOff(Shape):
 
 class Job(Object):
     """A Job: a class with variables and a `Meta`."""
+
+    many = ("job_queues", "tags")
 
     object_type: Literal["extras.job"] = "extras.job"
     notes_url: str | None = Field(description="Always null: there are no notes here.")
@@ -157,6 +161,8 @@ class Group(Object):
 class User(Object):
     """A user."""
 
+    many = ("groups",)
+
     object_type: Literal["users.user"] = "users.user"
     username: str
     is_active: bool
@@ -189,6 +195,8 @@ class NewToken(Token):
 
 class Permission(Object):
     """Permission for actions on types of objects, optionally with constraints, for users and groups."""
+
+    many = ("users", "groups")
 
     object_type: Literal["users.objectpermission"] = "users.objectpermission"
     name: str
@@ -419,6 +427,11 @@ class Status(Shape):
     prefect_version: str
     prefect: Literal["ok", "unavailable"]
     default_queue_has_worker: bool
+    nautobot_version: str = Field(description="The version of Nautobot whose API this is compatible with.")
+    python_version: str
+    celery_workers_running: int = Field(description="How many workers are there, as far as Prefect answers.")
+    installed_apps: dict[str, str] = Field(description="Always empty.")
+    plugins: dict[str, str] = Field(description="Always empty.")
 
 
 class Refusal(Shape):

@@ -24,7 +24,11 @@ QUEUE = {
     **{"id": said.id_of("default"), "display": "default", "url": "", "natural_slug": "", "name": "default"},
     **{"queue_type": "prefect", "worker_count": 1},
 }
-STATUS = {"signoff-version": "1", "prefect-version": "3", "prefect": "ok", "default-queue-has-worker": True}
+STATUS = {
+    **{"signoff-version": "1", "prefect-version": "3", "prefect": "ok", "default-queue-has-worker": True},
+    **{"nautobot-version": "2.4.0", "python-version": "3", "celery-workers-running": 1},
+    **{"installed-apps": {}, "plugins": {}},
+}
 AT = datetime(2030, 1, 1, 2, tzinfo=UTC)
 
 

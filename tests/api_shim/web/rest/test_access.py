@@ -106,6 +106,7 @@ def _of_run(_thing: Thing) -> Any:
 
 NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api"): Need(),
+    **{("GET", f"/api/{group}"): Need() for group in ("extras", "users", "plugins")},
     ("GET", "/api/status"): Need(),
     ("GET", "/api/schema"): Need(open=True),
     ("GET", "/api/docs"): Need(open=True),
