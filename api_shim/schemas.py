@@ -398,6 +398,7 @@ class Upcoming(Shape):
 
     time_zone: str
     why_not: str = Field(description="Why it will not run at these times in its current state; empty if it will.")
+    note: str = Field(description="What people may not expect of its crontab; empty if there is nothing to say.")
     firings: list[datetime]
 
 

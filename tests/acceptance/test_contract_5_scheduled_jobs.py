@@ -97,4 +97,4 @@ def test_a_bulk_deletion_of_nothing_deletes_nothing(admin: httpx.Client, planned
 
 def test_a_bulk_deletion_of_very_many_is_answered(admin: httpx.Client) -> None:
     answer = admin.request("DELETE", SCHEDULES, json=[str(uuid4()) for _ in range(1001)])
-    assert answered(answer) == (413, {"non_field_errors": ["At most 1000 can be deleted at once; these are 1001."]})
+    assert answered(answer) == (413, {"non_field_errors": ["At most 1000 can be named at once; these are 1001."]})

@@ -254,7 +254,7 @@ def _complete(path: str, method: str, operation: Json) -> None:
 def _name(path: str, method: str, operation: Json) -> str:
     """Return the id of an operation, as in Nautobot's own document."""
     many = "limit" in str(operation["parameters"]) or "'array'" in str(operation["responses"].get("200"))
-    several = "bulk_" if method == "delete" and "{ref}" not in path else ""
+    several = "bulk_" if method in {"delete", "patch", "put"} and "{ref}" not in path else ""
     acts = {
         "get": "list" if many else "retrieve",
         "post": "create",

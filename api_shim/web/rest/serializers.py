@@ -288,7 +288,7 @@ class Serializer:
 
     def upcoming(self, told: Upcoming) -> schemas.Upcoming:
         """Return when a scheduled job runs next (contract 10)."""
-        return schemas.Upcoming(time_zone=told.time_zone, why_not=told.why_not, firings=told.times)
+        return schemas.Upcoming(time_zone=told.time_zone, why_not=told.why_not, note=told.note, firings=told.times)
 
 
 def _overrides(job: Job) -> dict[str, bool]:

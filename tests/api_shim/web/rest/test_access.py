@@ -112,6 +112,12 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/docs"): Need(open=True),
     ("GET", "/api/docs/{name}"): Need(open=True),
     ("GET", "/api/extras/jobs"): Need(JOB, listing=True),
+    **{
+        (method, "/api/extras/jobs"): Need(
+            JOB, "change", listing=True, body=lambda thing: [{"id": thing.id, "hidden_override": False}]
+        )
+        for method in ("PATCH", "PUT")
+    },
     ("GET", "/api/extras/jobs/{ref}"): Need(JOB),
     ("PATCH", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),
     ("PUT", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),

@@ -243,15 +243,21 @@ def test_only_so_many_results_are_named(admin: httpx.Client) -> None:
     assert (answer.status_code, answer.json()) == (400, told)
 
 
-def test_what_the_engine_says_is_left_out_unless_it_is_asked_for(server: InProcess, admin: httpx.Client) -> None:
-    made = admin.post(f"{JOBS}Greet/run/", json={}).json()["job_result"]
-    [line] = server.log(made["id"], "Finished")
-    server.application.engine.lines[UUID(made["id"])] = [
+def test_what_the_engine_says_is_left_out_unless_it_is_asked_for(
+    server: InProcess, admin: httpx.Client, people: People
+) -> None:
+    made = people.result("Greet")
+    [line] = server.log(made, "Finished")
+    server.application.engine.lines[UUID(made)] = [
         replace(line, id=uuid4(), source=f"prefect.flow_runs{source}", message=source)
         for source in (".run.initialization", "", ".engine", ".worker", ".run.worker")
     ]
-    assert {row["grouping"] for row in admin.get(f"{made['url']}logs/").json()} == {"initialization", "run", "worker"}
-    told = admin.get(LOGS, params={"job_result": made["id"], "grouping": "engine"}).json()["results"]
+    assert {row["grouping"] for row in admin.get(f"{RESULTS}{made}/logs/").json()} == {
+        "initialization",
+        "run",
+        "worker",
+    }
+    told = admin.get(LOGS, params={"job_result": made, "grouping": "engine"}).json()["results"]
     assert {row["message"] for row in told} == {".engine", ".worker"}
 
 
@@ -300,6 +306,7 @@ def test_the_firings_to_come(admin: httpx.Client, rows: dict[str, Any]) -> None:
     assert told == {
         "time_zone": rows["a"]["time_zone"],
         "why_not": "",
+        "note": "",
         "firings": ["2030-01-01T01:00:00Z", "2030-01-02T01:00:00Z"],
     }
     assert len(admin.get(f"{rows['b']['url']}upcoming/").json()["firings"]) == 10
@@ -334,7 +341,7 @@ def test_head_is_refused_like_get(admin: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("address", "methods"),
     [
-        (JOBS, "GET, HEAD, OPTIONS"),
+        (JOBS, "GET, HEAD, OPTIONS, PATCH, PUT"),
         (f"{JOBS}Greet/", "GET, HEAD, OPTIONS, PATCH, PUT"),
         (f"{JOBS}Greet/run/", "OPTIONS, POST"),
         (SCHEDULES, "DELETE, GET, HEAD, OPTIONS"),
@@ -345,7 +352,7 @@ def test_head_is_refused_like_get(admin: httpx.Client) -> None:
 def test_options_tell_the_methods(admin: httpx.Client, address: str, methods: str) -> None:
     told = admin.options(address)
     assert (told.status_code, told.headers["allow"]) == (200, methods)
-    assert told.json()["renders"] == ["application/json"]
+    assert told.json()["renders"] == ["application/json", "text/csv"]
     refused = admin.request("TRACE", address)
     assert (refused.status_code, refused.headers["allow"]) == (405, methods)
     assert refused.json() == {"detail": 'Method "TRACE" not allowed.'}
