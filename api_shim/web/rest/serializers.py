@@ -291,7 +291,7 @@ class Serializer:
         return schemas.Upcoming(time_zone=told.time_zone, why_not=told.why_not, note=told.note, firings=told.times)
 
 
-def _overrides(job: Job) -> dict[str, bool]:
+def _overrides(job: Job) -> dict[str, Any]:
     """Return which fields of a Job an administrator has overridden; its queues go by several names."""
     known = {field: field in job.overridden for field in (*OVERRIDABLE, "name", "grouping")}
     known |= dict.fromkeys(("task_queues", "default_job_queue"), known["job_queues"])
