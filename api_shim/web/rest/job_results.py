@@ -24,7 +24,7 @@ from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Use
 from api_shim.web.rest.expansion import answer_accepted, answer_one, answer_page, expanded
 from api_shim.web.rest.openapi import a_list, answers, one
-from api_shim.web.rest.protocol import as_page, check_may, no_content, read_listing, respond
+from api_shim.web.rest.protocol import as_page, no_content, permission_first, read_listing, respond
 from api_shim.web.rest.serializers import serializer
 from approval_gate.constraints import Lookup
 from approval_gate.errors import Invalid
@@ -44,8 +44,9 @@ async def listed(request: Request, actor: Caller, use: Use) -> Response:
 @router.delete("", **answers(None, 204, body=Deletions, also=[409]))
 async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
     """Delete several job results; those that the caller may not delete are skipped."""
-    check_may(actor, request.method, KIND)
-    await use.results.delete_all(actor, read_ids(await read_body(request)))
+    with permission_first(request, actor, KIND):
+        ids = read_ids(await read_body(request))
+    await use.results.delete_all(actor, ids)
     return no_content(request)
 
 

@@ -25,7 +25,7 @@ from api_shim.web.rest.expansion import (
     read_change,
 )
 from api_shim.web.rest.openapi import a_list, answers, one
-from api_shim.web.rest.protocol import by_reference, check_may, respond, root_of
+from api_shim.web.rest.protocol import by_reference, permission_first, respond, root_of
 from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 
@@ -44,8 +44,8 @@ async def listed(request: Request, actor: Caller, use: Use) -> Response:
 @router.patch("", **answers(list[schemas.Job], query=["depth"], body=list[JobChangeOf]))
 async def change_several(request: Request, actor: Caller, use: Use) -> Response:
     """Change the settings of several Jobs, or of none; those that the caller may not change are skipped."""
-    check_may(actor, request.method, KIND)
-    asked = read_job_changes(await read_body(request))
+    with permission_first(request, actor, KIND):
+        asked = read_job_changes(await read_body(request))
     known = JobChange.__annotations__
     bodies = {
         job_id: await changes_in(body, request, actor, use, KIND, {"id": job_id}, known)

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -208,7 +209,7 @@ def install_errors(app: FastAPI) -> None:
         try:
             actor = await caller(request)
             if kind := LISTS.get(request.url.path):
-                check_may(actor, request.method, kind)
+                _check_may(actor, request.method, kind)
         except errors.GateError as refusal:
             return await refused(request, refusal)
         allowed = methods_of(request)
@@ -231,12 +232,23 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, broken)
 
 
-def check_may(actor: Actor, method: str, kind: ObjectType) -> None:
-    """Check that somebody may do to objects of a type what a method does, before anything else is looked at.
+@contextmanager
+def permission_first(request: Request, actor: Actor, kind: ObjectType) -> Iterator[None]:
+    """Tell somebody who may not do what a method does so, rather than what is wrong with what they have sent.
 
-    Raises:
-        Forbidden: they may do that to none.
+    Args:
+        request: the request.
+        actor: who calls.
+        kind: the type of the objects of the list.
     """
+    try:
+        yield
+    except errors.GateError:
+        _check_may(actor, request.method, kind)
+        raise
+
+
+def _check_may(actor: Actor, method: str, kind: ObjectType) -> None:
     if action := ACTIONS.get(method):
         policy.enforce(policy.check_type(actor, action, kind), kind)
 

@@ -26,9 +26,9 @@ from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import (
     as_page,
     by_reference,
-    check_may,
     check_query,
     no_content,
+    permission_first,
     read_listing,
     respond,
     root_of,
@@ -54,10 +54,10 @@ async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
 
     If one has another version than the one that is given for it, none is deleted.
     """
-    check_may(actor, request.method, KIND)
-    body = await read_body(request)
-    ids = read_ids(body)
-    await use.schedules.delete_all(actor, ids, read_versions(body))
+    with permission_first(request, actor, KIND):
+        body = await read_body(request)
+        ids, versions = read_ids(body), read_versions(body)
+    await use.schedules.delete_all(actor, ids, versions)
     return no_content(request)
 
 
