@@ -10,7 +10,7 @@ Contract 2, 3, 5, 7, 8 and 10.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, JsonValue
@@ -22,6 +22,8 @@ class Shape(BaseModel):
     """The base of all shapes. Clients ignore unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
+    many: ClassVar[tuple[str, ...]] = ()
+    """The lists of related objects, which a client can have left out."""
 
 
 class Reference(Shape):
@@ -74,7 +76,10 @@ class SwitchedOff(Shape):
 class Job(Object):
     """A Job: a class with variables and a `Meta`."""
 
+    many = ("job_queues", "tags")
+
     object_type: Literal["extras.job"] = "extras.job"
+    notes_url: str | None = Field(description="Always null: there are no notes here.")
     module_name: str
     job_class_name: str
     grouping: str
@@ -109,6 +114,10 @@ class Job(Object):
     soft_time_limit_override: bool
     time_limit_override: bool
     job_queues_override: bool
+    task_queues_override: bool
+    default_job_queue_override: bool = Field(description="As `job_queues_override`: the first queue is the default.")
+    name_override: bool = Field(description="Always false: the code alone says it.")
+    grouping_override: bool = Field(description="Always false: the code alone says it.")
     job_variables: dict[str, JsonValue] = Field(
         description="What Prefect's work pool starts its runs with, as its code says; it cannot be changed here."
     )
@@ -119,6 +128,8 @@ class Job(Object):
     last_updated: datetime
     tags: list[JsonValue]
     custom_fields: dict[str, JsonValue]
+    computed_fields: dict[str, JsonValue]
+    relationships: dict[str, JsonValue]
 
 
 class Variable(Shape):
@@ -154,6 +165,8 @@ class Group(Object):
 class User(Object):
     """A user."""
 
+    many = ("groups",)
+
     object_type: Literal["users.user"] = "users.user"
     username: str
     is_active: bool
@@ -186,6 +199,8 @@ class NewToken(Token):
 
 class Permission(Object):
     """Permission for actions on types of objects, optionally with constraints, for users and groups."""
+
+    many = ("users", "groups")
 
     object_type: Literal["users.objectpermission"] = "users.objectpermission"
     name: str
@@ -392,6 +407,7 @@ class Upcoming(Shape):
 
     time_zone: str
     why_not: str = Field(description="Why it will not run at these times in its current state; empty if it will.")
+    note: str = Field(description="What people may not expect of its crontab; empty if there is nothing to say.")
     firings: list[datetime]
 
 
@@ -421,6 +437,11 @@ class Status(Shape):
     prefect_version: str
     prefect: Literal["ok", "unavailable"]
     default_queue_has_worker: bool
+    nautobot_version: str = Field(description="The version of Nautobot whose API this is compatible with.")
+    python_version: str
+    celery_workers_running: int = Field(description="How many workers are there, as far as Prefect answers.")
+    installed_apps: dict[str, str] = Field(description="Always empty.")
+    plugins: dict[str, str] = Field(description="Always empty.")
 
 
 class Refusal(Shape):

@@ -459,4 +459,5 @@ def utc_now() -> datetime:
 
 def server_zone() -> str:
     """Return the IANA name of this machine's time zone."""
-    return tzlocal.get_localzone_name() or "UTC"
+    name = tzlocal.get_localzone_name() or "UTC"
+    return "UTC" if name == "Etc/UTC" else name

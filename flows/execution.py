@@ -68,6 +68,25 @@ class Outcome:
         """The status, as job results have it."""
         return SUCCEEDED if self.error is None else FAILED
 
+    @property
+    def recorded(self) -> Any:
+        """What is recorded as the result: what ``run`` returned, or else what made it a failure."""
+        return described(self.error) if self.result is None and self.error is not None else self.result
+
+
+def described(error: BaseException) -> dict[str, Any]:
+    """Return what the result of a run says of the exception that made it a failure.
+
+    Args:
+        error: the exception.
+
+    Returns:
+        in JSON form, the name of its class, the module of that, and its arguments, which are texts if JSON has no such
+        values.
+    """
+    told = [arg if isinstance(arg, str | int | None) else str(arg) for arg in error.args]
+    return {"exc_type": type(error).__name__, "exc_module": type(error).__module__, "exc_message": told}
+
 
 def execute(job: Job, inputs: Mapping[str, Any], resolve: Callable[[Any], Any] = lambda result: result) -> Outcome:
     """Call what a Job defines, in order.

@@ -8,6 +8,8 @@
 * A run executes once: Prefect does not retry it.
 * The soft time limit raises an exception that a Job may catch to clean up; an ``async def run()`` that waits just then
   is cancelled. The hard time limit raises one that it should not catch; a Job that continues regardless is killed.
+* The log of a run has a first and a last line of ours, and the sentence of what ended it. What Prefect's engine logs is
+  kept in Prefect under names of its own, so that it can be told from what the Job says.
 * The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
 The flow of a Job is an attribute of this module, made on demand: ``flows.prefect_flow.package-module-Class``. No
@@ -25,22 +27,23 @@ import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from types import FrameType
 from typing import Any
 from uuid import uuid4
 
-from prefect import Flow
+from prefect import Flow, flow_engine, task_engine
 from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingResult
 from prefect.futures import resolve_futures_to_states
-from prefect.logging import get_run_logger
+from prefect.logging import get_logger, get_run_logger
 from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from approval_gate.errors import Invalid, NotRunnable, Unavailable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
-from flows.execution import FAILED, JobFailed, Outcome, execute
+from flows.execution import FAILED, JobFailed, Outcome, described, execute
 from flows.inputs import unfit
 from flows.job import Job, JobLogger, RunContext, RunResult, RunUser, arguments_of, validate_again
 from flows.registry import load
@@ -55,8 +58,27 @@ LARGEST_RESULT = 1_000_000
 LOG_SENT_WITHIN = 60.0
 """Seconds that the end of a run waits for its log to be sent."""
 
+ENGINES = frozenset({flow_engine.__file__, task_engine.__file__})
+"""The files that log what Prefect does with a run, beside what the run says."""
+
 PREPARED: dict[str, Flow[..., Any]] = {}
 """The flows that are made already, by the class paths of their Jobs."""
+
+
+def _apart(record: logging.LogRecord) -> bool:
+    """Have what Prefect's engine logs kept under a name of its own; the terminal shows it as ever."""
+    if record.pathname in ENGINES and getattr(record, "send_to_api", True):
+        kept = copy(record)
+        kept.name = f"{record.name}.engine"
+        for handler in logging.getLogger(record.name).handlers:
+            handler.handle(kept)
+        record.send_to_api = False
+    return True
+
+
+for _name in ("flow_runs", "task_runs"):
+    # Prefect's own filter, which takes keys out of what is logged, comes first.
+    get_logger(_name).addFilter(_apart)
 
 
 class RunLogger(JobLogger):
@@ -68,7 +90,7 @@ class RunLogger(JobLogger):
         if not grouping and adapter.isEnabledFor(level):
             # Of this one, and of no other, Prefect shows the name of the run in the terminal.
             return self.logger
-        child: logging.LoggerAdapter[Any] = adapter.getChild(grouping or "run")
+        child: logging.LoggerAdapter[Any] = adapter.getChild(f"run.{grouping}" if grouping else "run")
         # Prefect's level, which would leave out what the Job says for whoever looks for a fault, is for its engine.
         if child.logger.level != logging.DEBUG:
             child.setLevel(logging.DEBUG)
@@ -160,17 +182,17 @@ def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple
 def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
     logger = RunLogger(get_run_logger(), {})
     try:
-        outcome = _outcome(class_path, logger, answer)
+        with _told(logger):
+            outcome = _outcome(class_path, logger, answer)
     except Unfit as error:
-        logger.failure("%s", error)
-        _report(logger, gate, FAILED, None, str(error))
+        _report(logger, gate, FAILED, described(error), str(error))
         return Failed(message=str(error))
     except (Exception, TimeLimitExceeded) as error:
-        _report(logger, gate, FAILED, None, "".join(traceback.format_exception(error)))
+        _report(logger, gate, FAILED, described(error), "".join(traceback.format_exception(error)))
         if isinstance(error, TimeLimitExceeded):
             return Failed(message=str(error), name="TimedOut")
         raise
-    _report(logger, gate, outcome.status, outcome.result, None)
+    _report(logger, gate, outcome.status, outcome.recorded, None)
     return Completed() if outcome.error is None else Failed(message=str(outcome.error))
 
 
@@ -206,6 +228,23 @@ def _arguments(job_class: type[Job], stored: dict[str, Any]) -> dict[str, Any]:
         raise Unfit(unfit(refusal, quoted=False)) from None
     except Unavailable as error:
         raise Unfit(str(error)) from error
+
+
+@contextmanager
+def _told(logger: RunLogger) -> Iterator[None]:
+    """Log that a Job runs, what it raises, and that it has ended."""
+    logger.info("Running job", extra={"grouping": "initialization"})
+    try:
+        yield
+    except Unfit as error:
+        logger.failure("%s", error)
+        raise
+    except (Exception, TimeLimitExceeded) as error:
+        said = "".join(traceback.format_exception_only(error)).strip()
+        logger.error("%s", said)  # noqa: TRY400 - the job result has the traceback
+        raise
+    finally:
+        logger.info("Job completed", extra={"grouping": "post_run"})
 
 
 def _resolved(result: Any) -> Any:

@@ -250,4 +250,5 @@ def upcoming(
     with signed_in(url, insecure=insecure) as shim:
         told = shim.upcoming(ref, count=count)
     times = [local(time, told.time_zone) for time in told.firings]
-    tell(told, "\n".join([*times, *filter(None, [told.why_not])]) or "It does not run again.", as_json=as_json)
+    lines = [*times, *filter(None, [told.note, told.why_not])]
+    tell(told, "\n".join(lines) or "It does not run again.", as_json=as_json)

@@ -35,6 +35,22 @@ def in_words(text: str) -> str:
     return told.replace(" from ", ", from ")
 
 
+BOTH_DAYS = "A day of the month and a day of the week are both given: it runs only when both match."
+
+
+def note_on(text: str) -> str:
+    """Return what a crontab means that people may not expect; empty if there is nothing to say.
+
+    Args:
+        text: a crontab.
+
+    Raises:
+        Invalid: it cannot be read, or never fires.
+    """
+    crontab = parse(text)
+    return BOTH_DAYS if len(crontab.days) < 31 and len(crontab.weekdays) < 7 else ""
+
+
 def _times(crontab: Crontab) -> str:
     minutes, hours = sorted(crontab.minutes), sorted(crontab.hours)
     every_hour, often = len(hours) == 24, _often(minutes)

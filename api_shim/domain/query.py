@@ -10,7 +10,7 @@ Contract 2.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -49,10 +49,12 @@ class Condition:
     Args:
         tests: any of them must hold.
         negated: none of them may hold.
+        parameter: under which name the query asks it.
     """
 
     tests: tuple[Lookup | Pattern, ...]
     negated: bool = False
+    parameter: str = field(default="", compare=False)
 
     def holds(self, thing: Mapping[str, Any]) -> bool:
         """Say whether an object is what is asked for.

@@ -17,7 +17,7 @@ from approval_gate.errors import Invalid, TooLarge
 from flows.inputs import fault
 
 AT_ONCE = 1000
-"""How many one request may delete."""
+"""How many one request may name."""
 
 
 def _id(item: Any) -> UUID:
@@ -61,7 +61,7 @@ def read_versions(body: list[Any]) -> list[tuple[UUID, str]]:
 
 
 def read_ids(body: Any) -> list[UUID]:
-    """Read the body of a bulk deletion: ``["<uuid>", …]`` or ``[{"id": "<uuid>"}, …]`` (contract 9.3).
+    """Read which things a list names: ``["<uuid>", …]`` or ``[{"id": "<uuid>"}, …]`` (contract 9.3).
 
     Raises:
         Invalid: not a list, or with the fault at its place in a list.
@@ -71,7 +71,7 @@ def read_ids(body: Any) -> list[UUID]:
         message = f'Expected a list of items but got type "{type(body).__name__}".'
         raise Invalid({"non_field_errors": [message]})
     if len(body) > AT_ONCE:
-        message = f"At most {AT_ONCE} can be deleted at once; these are {len(body)}."
+        message = f"At most {AT_ONCE} can be named at once; these are {len(body)}."
         raise TooLarge({"non_field_errors": [message]})
     try:
         return _DELETIONS.validate_python(body)

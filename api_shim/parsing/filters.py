@@ -6,7 +6,7 @@
   ``__nic`` and the like are the opposites. Dates and numbers have ``__gt __gte __lt __lte``; fields that can be null
   have ``__isnull``.
 * A value that cannot be read is one sentence under its field. An unknown field is an error; an unknown sort field is
-  ignored.
+  ignored, and so is an empty value.
 
 Contract 2, 5 and 7.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -83,12 +83,17 @@ def _read_whole(text: str) -> int:
     return int(text)
 
 
+def no_choice(value: object) -> str:
+    """Return what is said of a value that is none of those that there are."""
+    return f"Select a valid choice. {str(value)[:100]} is not one of the available choices."
+
+
 def _choice(choices: Iterable[str]) -> Callable[[str], str]:
     known = frozenset(choices)
 
     def read(text: str) -> str:
         if text not in known:
-            raise ValueError(f"Select a valid choice. {text[:100]} is not one of the available choices.")
+            raise ValueError(no_choice(text))
         return text
 
     return read
@@ -164,12 +169,14 @@ def _fields(kind: Kind, *names: str, nullable: bool = False) -> dict[str, Field]
     return {name: Field(kind=kind, path=name, nullable=nullable) for name in names}
 
 
+def _chosen(name: str, named: str, *, nullable: bool = False) -> dict[str, Field]:
+    """Return the field of a related object, by id or name."""
+    return {name: Field(kind=ID, path=name, named=named, nullable=nullable)}
+
+
 def _related(name: str, named: str, *, nullable: bool = True) -> dict[str, Field]:
     """Return the fields of a related object: by id or name, and by id alone."""
-    return {
-        name: Field(kind=ID, path=name, named=named, nullable=nullable),
-        f"{name}_id": Field(kind=ID, path=name, nullable=nullable),
-    }
+    return {**_chosen(name, named, nullable=nullable), f"{name}_id": Field(kind=ID, path=name, nullable=nullable)}
 
 
 _JOB_FLAGS = (
@@ -192,6 +199,7 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
         **_fields(FLAG, *_JOB_FLAGS),
         **_fields(NUMBER, "soft_time_limit", "time_limit"),
         **_fields(TIME, "created", "last_updated"),
+        **_chosen("job_queues", "job_queues__name"),
     },
     ObjectType.SCHEDULED_JOB: {
         **_fields(ID, "id"),
@@ -275,7 +283,9 @@ def read_conditions(kind: ObjectType, query: Mapping[str, list[str]]) -> tuple[C
     conditions = []
     for name, values in query.items():
         try:
-            conditions.append(_condition(kind, name, values))
+            field, suffix = _split(kind, name)
+            if given := [value for value in values if value]:
+                conditions.append(replace(_condition(field, suffix, given), parameter=name))
         except ValueError as error:
             faults[name] = [str(error)]
     if faults:
@@ -283,8 +293,7 @@ def read_conditions(kind: ObjectType, query: Mapping[str, list[str]]) -> tuple[C
     return tuple(conditions)
 
 
-def _condition(kind: ObjectType, name: str, values: list[str]) -> Condition:
-    field, suffix = _split(kind, name)
+def _condition(field: Field, suffix: str, values: list[str]) -> Condition:
     if suffix == "isnull":
         return Condition(tests=(Lookup(path=field.path, op=Op.ISNULL, value=FLAG.read(values[-1])),))
     if suffix in PATTERNS:

@@ -3,6 +3,7 @@
 * Only what is sent changes; what cannot be changed is refused, so that nobody believes that it was.
 * Setting a field overrides what the code declares, unless its override is taken back in the same change.
 * Queues are named, or referred to as ``GET`` shows them: by id, or by an object with an id.
+* Several Jobs are changed by a list of such changes, each with the id of its Job.
 * ``task_queues`` is another name of ``job_queues``, which counts if both are given.
 
 Contract 3.
@@ -12,15 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Required
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationInfo, with_config
 from typing_extensions import TypedDict
 
 from api_shim.domain.model import OVERRIDABLE, Job, queue_id
+from api_shim.parsing.deletions import read_ids
 from api_shim.parsing.fields import read_id, read_object
-from api_shim.parsing.sentences import STRICT, Identified, all_as, read, rule
+from api_shim.parsing.sentences import REQUIRED, STRICT, Identified, all_as, read, rule
 from approval_gate.errors import Invalid
 from flows.definition import is_queue_name
 from flows.inputs import is_storable
@@ -127,6 +129,26 @@ class JobChange(TypedDict, total=False):
 
 
 _CHANGE: TypeAdapter[Any] = TypeAdapter(JobChange)
+
+
+@with_config(STRICT)
+class JobChangeOf(JobChange):
+    """What an administrator decides about one of several Jobs."""
+
+    id: Required[UUID]
+
+
+def read_job_changes(body: Any) -> dict[UUID, Mapping[str, Any]]:
+    """Return the bodies of changes of several Jobs, by their ids: ``[{"id": "<uuid>", …}, …]``.
+
+    Raises:
+        Invalid: not a list, or an item has no id; with the fault at its place in a list.
+        TooLarge: there are more than can be changed at once.
+    """
+    ids = read_ids(body)
+    if not all(isinstance(item, Mapping) for item in body):
+        raise Invalid([{} if isinstance(item, Mapping) else {"id": [REQUIRED]} for item in body])
+    return {job_id: {k: v for k, v in item.items() if k != "id"} for job_id, item in zip(ids, body, strict=True)}
 
 
 def read_job_change(body: object, job: Job, names_of: NamesOf) -> dict[str, Any]:

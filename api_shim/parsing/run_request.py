@@ -8,7 +8,9 @@
 * A start lies not in the past.
 * What was missed while nothing could run is made up for by the newest alone, unless ``misfire`` says otherwise.
 * A custom schedule without a start begins with the next match of its crontab.
-* In a form the request's own fields begin with an underscore; every other field is a variable.
+* Null is no value of a schedule's own fields, and an empty text is no start.
+* In a form the request's own fields begin with an underscore, and so do their faults; every other field is a variable.
+  What is left empty there was not sent.
 
 Contract 4, 9.9 to 9.11.
 """
@@ -36,10 +38,9 @@ from pydantic import (
 from api_shim.domain.crontab import check_crontab
 from api_shim.domain.model import Job, queue_id
 from api_shim.domain.recurrence import Interval, check_start_time, check_time_zone, first_time
-from api_shim.parsing.sentences import LENIENT, NOT_A_STRING, Identified, Later, of_text, read, rule
+from api_shim.parsing.sentences import LENIENT, NOT_A_STRING, Identified, Later, not_null, of_text, read, rule
 from approval_gate.admission import Misfire
 from approval_gate.errors import Invalid
-from flows.inputs import fault
 
 MAX_NAME = 255
 MAX_TIME = 64
@@ -83,6 +84,7 @@ class _Reading:
 
 
 Info = ValidationInfo[_Reading]
+Given = BeforeValidator(not_null)
 
 
 def check_name(name: str) -> str:
@@ -110,16 +112,10 @@ def check_needed_name(name: str) -> str:
     return name
 
 
-def _given(value: Any) -> Any:
-    if value is None:
-        raise fault("missing")
-    return value
-
-
-def _named(name: str | None, info: Info) -> str:
+def _named(name: str, info: Info) -> str:
     if not name and info.data.get("interval") is not Interval.IMMEDIATELY:
         raise Invalid(NAME_MISSING)
-    return name or ""
+    return name
 
 
 def _crontab(value: Any, info: Info) -> str:
@@ -130,10 +126,15 @@ def _start(value: Any, info: Info) -> datetime | None:
     reading, interval = info.context, info.data.get("interval")
     if interval is Interval.IMMEDIATELY:
         return reading.now
-    if interval is Interval.CUSTOM and value in (None, ""):
-        return None
+    if value is NOT_SENT:
+        if interval is Interval.CUSTOM:
+            return None
+        raise Invalid(START_INVALID)
     return read_start(value, info.data.get("time_zone", reading.zone), reading.now)
 
+
+NOT_SENT = ...
+"""Stands for a start that was not sent: null is a fault, and an empty text another."""
 
 Moment = Annotated[str, Field(description="ISO 8601; without an offset it is in the time zone of the schedule.")]
 Crontab = Annotated[str, Field(description="Five fields, of a `custom` schedule: minute hour day month weekday.")]
@@ -156,14 +157,22 @@ class RequestedSchedule(BaseModel):
 
     model_config = ConfigDict(**LENIENT, validate_default=True)
 
-    interval: Annotated[Interval, Field(strict=False), BeforeValidator(_given)]
+    interval: Annotated[Interval, Field(strict=False), Given]
     name: Annotated[
-        Annotated[str, of_text(check_name), Field(max_length=MAX_NAME, description="Unique.")] | None,
+        str,
+        of_text(check_name),
+        Field(max_length=MAX_NAME, description="Unique."),
+        Given,
         AfterValidator(rule(_named)),
-    ] = None
+    ] = ""
     time_zone: Annotated[Zone | None, AfterValidator(lambda zone, info: zone or info.context.zone)] = None
-    crontab: Annotated[str | None, PlainValidator(rule(_crontab), json_schema_input_type=Crontab | None)] = None
-    start_time: Annotated[datetime | None, PlainValidator(rule(_start), json_schema_input_type=Moment | None)] = None
+    crontab: Annotated[str, PlainValidator(rule(_crontab), json_schema_input_type=Crontab), Given] = ""
+    start_time: Annotated[
+        datetime | None,
+        PlainValidator(rule(_start), json_schema_input_type=Moment),
+        Given,
+        Field(default_factory=lambda: NOT_SENT),
+    ]
     misfire: Annotated[MisfirePolicy | None, AfterValidator(lambda misfire: misfire or Misfire.LAST)] = None
 
 
@@ -219,12 +228,22 @@ def read_run(body: object, *, is_form: bool) -> RunRequest:
     if not is_form:
         return read(_REQUEST, body)
     form = read(_FORM, body)
-    # What was not sent is None here, and nothing that a form sends is.
+    # What was not sent is None here, and nothing that a form sends is; a field that is left empty is not sent either.
     sent = {name: getattr(form, f"schedule_{name}") for name in RequestedSchedule.model_fields}
-    schedule = {name: value for name, value in sent.items() if value is not None}
+    schedule = {name: value for name, value in sent.items() if value not in (None, "")}
     return RunRequest(
         data=form.model_extra, schedule=schedule or None, job_queue=form.job_queue, task_queue=form.task_queue
     )
+
+
+def as_form_fault(detail: object) -> object:
+    """Return what is wrong with a request under the names that the fields of a form have.
+
+    Args:
+        detail: what is wrong with it, in the contract's structure.
+    """
+    told = detail.get("schedule") if isinstance(detail, Mapping) else None
+    return {f"_schedule_{name}": said for name, said in told.items()} if isinstance(told, Mapping) else detail
 
 
 def read_schedule(raw: object, now: datetime, zone: str) -> Schedule:
@@ -246,7 +265,7 @@ def read_schedule(raw: object, now: datetime, zone: str) -> Schedule:
             # What else is needed depends on it.
             told = {"interval": told["interval"]}
         raise type(error)({"schedule": told}) from None
-    start = asked.start_time or first_time(asked.crontab or "", asked.time_zone or zone, now)
+    start = asked.start_time or first_time(asked.crontab, asked.time_zone or zone, now)
     return Schedule(**{**dict(asked), "start_time": start})
 
 
@@ -275,7 +294,7 @@ def read_queue(job: Job, task_queue: object, job_queue: object) -> str:
 
 def default_name(job: Job, now: datetime) -> str:
     """Return the name of a scheduled job that was asked for without one (contract 4)."""
-    return f"{job.name[:200]} - {now.isoformat()}"
+    return f"{job.name[:200]} - {now}"
 
 
 def read_time_zone(value: object) -> str:
@@ -306,8 +325,6 @@ def read_start(value: object, zone: str, now: datetime) -> datetime:
     Raises:
         Invalid: with the sentence.
     """
-    if value is None or value == "":
-        raise Invalid(START_INVALID)
     start = read_time(value, zone)
     if start < now:
         raise Invalid(START_INVALID)

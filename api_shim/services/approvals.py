@@ -29,10 +29,10 @@ from api_shim.reconcile.missed import why_not_asked
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.authorization import KIND, AuthzContext, authorize, check_seen, check_still_active, load_contexts
+from api_shim.services.queries import asked_of
 from api_shim.services.runs import Runs
 from api_shim.services.schedules import delete_rows
 from api_shim.services.stored_inputs import read_again, why_unfit
-from api_shim.services.user_names import as_written
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Conflict, Invalid
@@ -223,7 +223,7 @@ def _dry_runnable(
 
 def _queue(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Page[Waiting]:
     policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
-    listing = replace(as_written(tx, listing), sort=listing.sort or ("start_time",))
+    listing = replace(asked_of(tx, actor, KIND, listing), sort=listing.sort or ("start_time",))
     page: Page[ScheduledJob] = tx.page(KIND, actor, listing, approval=ApprovalState.PENDING, enabled=True)
     return Page(page.count, [waiting_of(actor, case) for case in load_contexts(tx, page.rows, now)])
 

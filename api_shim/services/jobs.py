@@ -207,10 +207,30 @@ class JobCatalogue:
             Invalid: a value is not valid for its field.
         """
         job = await self._store.write(partial(_change, actor, job_id, body, self._clock()))
+        await self._follow(job)
+        return job
+
+    async def change_all(self, actor: Actor, bodies: Mapping[UUID, object]) -> list[Job]:
+        """Change several Jobs in one transaction; pass over those that there are not or that the caller may not change.
+
+        Args:
+            actor: the caller.
+            bodies: the fields to change of each, as sent, by its id.
+
+        Raises:
+            Forbidden: the caller may not change Jobs, or not in this way.
+            Invalid: a value is not valid for its field; nothing is changed.
+        """
+        jobs = await self._store.write(partial(_change_all, actor, bodies, self._clock()))
+        for job in jobs:
+            await self._follow(job)
+        return jobs
+
+    async def _follow(self, job: Job) -> None:
+        """Have what there is of a Job that was changed follow it."""
         # Admission would return the requests too, but only when they are due, which is too late to decide.
         await self._store.write(partial(return_stale, job.id, self._clock()))
         await anyio.to_thread.run_sync(follow_mark, self._store, job.id)
-        return job
 
 
 def _look(
@@ -317,6 +337,13 @@ def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transac
     _record(tx, job, changed, now, actor)
     _record_queues(tx, changed.queues)
     return changed
+
+
+def _change_all(actor: Actor, bodies: Mapping[UUID, object], now: datetime, tx: Transaction) -> list[Job]:
+    policy.enforce(policy.check_type(actor, Action.CHANGE, KIND), KIND)
+    changeable = tx.visible(KIND, actor, Action.CHANGE, bodies)
+    # In order, so that two who change the same at once never wait for each other.
+    return [_change(actor, job_id, bodies[job_id], now, tx) for job_id in sorted(changeable)]
 
 
 def _touched(job: Job, to: Mapping[str, Any]) -> set[str]:

@@ -2,10 +2,14 @@
 
 * A list requires permission to view the type (403), and contains only the objects that the caller may view.
 * A single object that the caller may not view is not found (404).
+* A list that is asked for by a related object must be asked for by one that there is, as far as the caller may know:
+  they may view it, or something in the list that it is related to.
 * Only the logs and the numbers of workers are asked of Prefect: how a run stands its own process tells, or the
   background loop has learned.
 * Prefect stores the logs. Log entries have the contract's levels and groupings, and are filtered, searched, sorted and
   paged here in the same way as the store does for its own lists.
+* What Prefect's engine says of a run is a grouping of its own, ``engine``.
+* The id of a log entry begins as that of its job result does, so that it can be found by its id alone.
 
 Contract 2, 5 and 7.
 """
@@ -13,21 +17,23 @@ Contract 2, 5 and 7.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.domain.model import JobResult
+from api_shim.domain.model import Job, JobResult, queue_id
 from api_shim.domain.ports import LogLine, Orchestrator
 from api_shim.domain.query import Condition
+from api_shim.parsing.filters import no_choice
 from api_shim.services.authorization import get_authorized, permitted_ids
 from api_shim.services.user_names import as_written
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
-from approval_gate.errors import Unavailable
+from approval_gate.constraints import Lookup, Op
+from approval_gate.errors import Invalid, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 
 logger = logging.getLogger("signoff")
@@ -87,16 +93,39 @@ class Queries:
         result = await self._store.read(partial(_one, actor, ObjectType.JOB_RESULT, {"id": result_id}))
         return await self._log_of(result, after)
 
-    async def log_entries(self, actor: Actor, result_ids: Collection[UUID], listing: Listing) -> Page[LogEntry]:
+    async def log_entry(self, actor: Actor, asked: UUID) -> LogEntry:
+        """Return one line of a log.
+
+        Raises:
+            Forbidden: the caller may not view job results.
+            NotFound: there is none, or the caller may not view its job result.
+            Unavailable: Prefect, which stores the logs, does not answer.
+        """
+        policy.enforce(policy.check_type(actor, Action.VIEW, ObjectType.JOB_RESULT), ObjectType.JOB_RESULT)
+        for result in await self._store.read(partial(_results_of_entry, actor, asked)):
+            for entry in await self._log_of(result):
+                if entry.id == asked:
+                    return entry
+        raise policy.missing(LOG_ENTRY)
+
+    async def log_entries(self, actor: Actor, result_ids: Collection[UUID] | None, listing: Listing) -> Page[LogEntry]:
         """Return a page of the logs of job results, without those that the actor may not view.
+
+        Args:
+            actor: the caller.
+            result_ids: the ids of the job results; None for the newest that the actor may view.
+            listing: the conditions, order and page. What Prefect's engine says is among it if a condition asks about
+                the grouping.
 
         Raises:
             Forbidden: the caller may not view log entries.
             Unavailable: Prefect, which stores the logs, does not answer.
         """
-        policy.enforce(policy.check_type(actor, Action.VIEW, ObjectType.JOB_LOG_ENTRY), ObjectType.JOB_LOG_ENTRY)
+        policy.enforce(policy.check_type(actor, Action.VIEW, LOG_ENTRY), LOG_ENTRY)
         seen = await self._store.read(partial(_seen_results, actor, result_ids))
         entries = [entry for result in seen for entry in await self._log_of(result)]
+        if not any(test.path == "grouping" for condition in listing.where for test in condition.tests):
+            entries = without_engine(entries)
         found = selected(entries, listing.where, listing.search, listing.sort)
         return Page(len(found), found[listing.offset : listing.offset + listing.limit])
 
@@ -111,12 +140,62 @@ class Queries:
     async def _log_of(self, result: JobResult, after: int = 0) -> list[LogEntry]:
         if result.flow_run_id is None:
             return []
-        return [entry_of(line, result.id) for line in await self._engine.logs(result.flow_run_id, after)]
+        return [entry_of(line, result) for line in await self._engine.logs(result.flow_run_id, after)]
 
 
 def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> Page[Any]:
     policy.enforce(policy.check_type(actor, Action.VIEW, kind), kind)
-    return tx.page(kind, actor, as_written(tx, listing))
+    return tx.page(kind, actor, asked_of(tx, actor, kind, listing))
+
+
+RELATED = {
+    "approved_by_user": ObjectType.USER,
+    "job_model": ObjectType.JOB,
+    "job_queues": ObjectType.JOB_QUEUE,
+    "scheduled_job": ObjectType.SCHEDULED_JOB,
+    "user": ObjectType.USER,
+}
+"""The types of related objects, by field."""
+
+
+def asked_of(tx: Transaction, actor: Actor, kind: ObjectType, listing: Listing) -> Listing:
+    """Return what is asked of a list as the store can be asked.
+
+    Raises:
+        Invalid: it is asked for by a related object that there is not.
+    """
+    written = as_written(tx, listing)
+    faults: dict[str, list[str]] = {}
+    for condition in written.where:
+        for test in condition.tests:
+            if isinstance(test, Lookup) and test.op is Op.IN and test.path.partition("__")[0] in RELATED:
+                unknown = next(_unknown(tx, actor, kind, test), None)
+                faults |= {} if unknown is None else {condition.parameter: [no_choice(unknown)]}
+    if faults:
+        raise Invalid(faults)
+    return replace(written, where=tuple(_by_queues(tx, condition) for condition in written.where))
+
+
+def _unknown(tx: Transaction, actor: Actor, kind: ObjectType, asked: Lookup) -> Iterator[object]:
+    """Yield what names no related object that the actor may view, or that something in the list is related to."""
+    field, _, name = asked.path.partition("__")
+    by = name or "id"
+    related = Listing(where=(Condition(tests=(replace(asked, path=by),)),), limit=len(asked.value))
+    viewed = {getattr(row, by) for row in tx.page(RELATED[field], actor, related).rows}
+    for value in asked.value:
+        with_it = _by_queues(tx, Condition(tests=(replace(asked, value=(value,)),)))
+        if value not in viewed and not tx.page(kind, actor, Listing(where=(with_it,), limit=1)).rows:
+            yield value
+
+
+def _by_queues(tx: Transaction, condition: Condition) -> Condition:
+    """Return a condition about the queues of Jobs as one about the Jobs that have them; any other as it is."""
+    asked = [test for test in condition.tests if isinstance(test, Lookup) and test.path.startswith("job_queues")]
+    if not asked:
+        return condition
+    queues = {value for test in asked for value in test.value}
+    have = [job.id for job in tx.all(Job) if queues & {*job.queues, *map(queue_id, job.queues)}]
+    return replace(condition, tests=(Lookup(path="id", op=Op.IN, value=tuple(have)),))
 
 
 def _newest(actor: Actor, job_ids: Collection[UUID], tx: Transaction) -> list[JobResult]:
@@ -124,9 +203,18 @@ def _newest(actor: Actor, job_ids: Collection[UUID], tx: Transaction) -> list[Jo
     return tx.newest_results(actor, job_ids) if allowed else []
 
 
-def _seen_results(actor: Actor, ids: Collection[UUID], tx: Transaction) -> list[JobResult]:
+def _seen_results(actor: Actor, ids: Collection[UUID] | None, tx: Transaction) -> list[JobResult]:
+    if ids is None:
+        return tx.page(ObjectType.JOB_RESULT, actor, Listing(limit=LOGS_AT_ONCE)).rows
     seen = tx.visible(ObjectType.JOB_RESULT, actor, Action.VIEW, ids)
     return tx.all(JobResult, order="id", id=seen) if seen else []
+
+
+def _results_of_entry(actor: Actor, asked: UUID, tx: Transaction) -> list[JobResult]:
+    """Return the job results that a log entry may be of, by its id: in practice one at most."""
+    ends = {Op.GTE: entry_id(asked, UUID(int=0)), Op.LTE: entry_id(asked, UUID(int=(1 << 128) - 1))}
+    where = tuple(Condition(tests=(Lookup(path="id", op=op, value=end),)) for op, end in ends.items())
+    return tx.page(ObjectType.JOB_RESULT, actor, Listing(where=where, limit=LOGS_AT_ONCE)).rows
 
 
 def _one(actor: Actor, kind: ObjectType, by: Mapping[str, Any], tx: Transaction) -> Any:
@@ -134,6 +222,21 @@ def _one(actor: Actor, kind: ObjectType, by: Mapping[str, Any], tx: Transaction)
 
 
 # Log entries
+
+LOG_ENTRY = ObjectType.JOB_LOG_ENTRY
+LOGS_AT_ONCE = 20
+"""Maximum number of job results in one list of log lines: each needs a request to Prefect."""
+
+FIRST = "initialization"
+"""The grouping of the first line of a run, which tells what runs."""
+
+ENGINE = "engine"
+"""The grouping of what Prefect says of a run."""
+
+ENGINES = frozenset(
+    {"prefect.flow_runs.engine", "prefect.flow_runs.runner", "prefect.flow_runs.worker", "prefect.task_runs.engine"}
+)
+"""The loggers of what Prefect says of a run; headings that a Job gives are below ``prefect.flow_runs.run``."""
 
 LEVELS = (
     (50, "critical"),
@@ -148,26 +251,47 @@ LEVELS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogEntry:
-    """An entry in the log of a job result."""
+    """An entry in the log of a job result.
+
+    Args:
+        log_object: the name of what it is about; empty if it does not say.
+        absolute_url: the page of that; empty if there is none.
+    """
 
     id: UUID
     job_result: UUID
     log_level: str
     grouping: str
     message: str
+    log_object: str
+    absolute_url: str
     created: datetime
 
 
-def entry_of(line: LogLine, result_id: UUID) -> LogEntry:
+def entry_of(line: LogLine, result: JobResult) -> LogEntry:
     """Convert a line of Prefect's log to an entry in a job result's log."""
+    heading = grouping(line.source)
+    told = heading == FIRST and result.job_id is not None
     return LogEntry(
-        id=line.id,
-        job_result=result_id,
+        id=entry_id(result.id, line.id),
+        job_result=result.id,
         log_level=level_name(line.level),
-        grouping=grouping(line.source),
+        grouping=heading,
         message=line.message,
+        log_object=result.name if told else "",
+        absolute_url=f"/signoff/jobs/{result.job_id}/run" if told else "",
         created=line.created,
     )
+
+
+def entry_id(result_id: UUID, line_id: UUID) -> UUID:
+    """Return the id of the log entry that a line of Prefect's log is."""
+    return UUID(result_id.hex[:16] + line_id.hex[16:])
+
+
+def without_engine(entries: Sequence[LogEntry]) -> list[LogEntry]:
+    """Return log entries without what Prefect's engine says."""
+    return [entry for entry in entries if entry.grouping != ENGINE]
 
 
 def selected(
@@ -200,5 +324,7 @@ def level_name(level: int) -> str:
 
 
 def grouping(source: str) -> str:
-    """Return the grouping of a log line: the name of its logger below Prefect's own, or ``run``."""
-    return source.removeprefix("prefect.flow_runs").strip(".") or "run"
+    """Return the grouping of a log line: the heading that its Job gave it, or ``run``; else the name of its logger."""
+    if source in ENGINES:
+        return ENGINE
+    return source.removeprefix("prefect.flow_runs").strip(".").removeprefix("run.") or "run"

@@ -77,7 +77,7 @@ WATCHED: Mapping[type[Any], Mapping[str, Watched]] = {
     ScheduleChanges: {"change": SCHEDULED_JOB},
     Ownership: {"assume": SCHEDULED_JOB, "transfer": SCHEDULED_JOB},
     Results: {"cancel": RESULT, "run_again": RESULT, "delete": RESULT, "delete_all": RESULT},
-    JobCatalogue: {"change": JOB},
+    JobCatalogue: {"change": JOB, "change_all": JOB},
     Accounts: {"add": replace(ACCOUNT, new=True), "change": ACCOUNT, "remove": ACCOUNT},
 }
 """The use cases whose refusals are recorded, by method."""

@@ -23,6 +23,7 @@ from uuid import UUID
 
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.crontab_text import note_on
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import next_times
@@ -303,11 +304,13 @@ class Upcoming:
         time_zone: IANA name of the time zone of its schedule.
         times: the times of the firings.
         why_not: why, as things are now, it would not fire; empty if it would.
+        note: what people may not expect of its crontab; empty if there is nothing to say.
     """
 
     time_zone: str
     times: list[datetime]
     why_not: str
+    note: str
 
 
 class Explainer:
@@ -358,7 +361,12 @@ def _upcoming(actor: Actor, by: Mapping[str, Any], count: int, now: datetime, tx
         times = next_times(row.recurrence, now, count)
     else:
         times = [] if is_taken(tx, row, row.start_time) else [max(row.start_time, now)]
-    return Upcoming(time_zone=row.time_zone, times=times[:count], why_not=forecast_of(tx, case, now).why_not)
+    return Upcoming(
+        time_zone=row.time_zone,
+        times=times[:count],
+        why_not=forecast_of(tx, case, now).why_not,
+        note=note_on(row.crontab) if row.crontab else "",
+    )
 
 
 def _explain(

@@ -230,6 +230,7 @@ class Schedules:
             misfire=plan.schedule.misfire,
             inputs=plan.inputs,
             queue=plan.queue,
+            description=_described(plan, actor),
             approval=ApprovalState.PENDING if plan.waits else ApprovalState.NOT_REQUIRED,
             expires_at=end_of(plan.job, now) if plan.waits else None,
             created=now,
@@ -297,6 +298,13 @@ def _read_when(job: Job, raw: object, now: datetime, zone: str) -> Schedule:
     if interval != Interval.IMMEDIATELY and (refusal := why_only_now(job)):
         raise Invalid({"schedule": {"interval": [refusal]}})
     return read_schedule(schedule, now, zone)
+
+
+def _described(plan: _Plan, actor: Actor) -> str:
+    """Return what was requested, for people: it stays as it is when that is changed."""
+    immediately = plan.schedule.interval is Interval.IMMEDIATELY
+    when = "immediately" if immediately else f"from {plan.schedule.start_time:%Y-%m-%d %H:%M} UTC"
+    return f"{plan.job.name}, requested by {actor.username} to run {when}."
 
 
 def _add(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, literal, select
+from sqlalchemy import ColumnElement, FromClause, String, cast, literal, select
 
 from api_shim.store.sql_filters import value_types
 from api_shim.store.tables import groups, job_queues, job_results, jobs, permissions, scheduled_jobs, tokens, users
@@ -75,7 +75,9 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
                 "created",
                 "last_updated",
             )
-        },
+        }
+        # A list of queues is compared before the store is asked (``services.queries``).
+        | dict.fromkeys(("job_queues", "job_queues__name"), cast(jobs.c.job_queues, String)),
         searched=("name", "grouping", "description"),
         order=("grouping", "name"),
     ),

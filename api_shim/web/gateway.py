@@ -1,10 +1,10 @@
 """The gateway: authenticates every request once, and passes it to the REST API, the pages or Prefect.
 
 * Our own paths are ``/api/``, ``/api/status``, ``/api/schema``, ``/api/docs``, ``/api/extras``, ``/api/users``,
-  ``/api/signoff``, ``/signoff/metrics`` and ``/signoff``, of which the probes are for everybody, whatever credentials
-  they have. All others are Prefect's, except three, which go to the REST API: resuming one of our runs is a decision,
-  running one of our deployments is a request, and values for one of our forms are checked by our rules. Prefect would
-  compute on whatever schema a client sends, so that takes ``prefect.write``.
+  ``/api/plugins``, ``/api/signoff``, ``/signoff/metrics`` and ``/signoff``, of which the probes are for everybody,
+  whatever credentials they have. All others are Prefect's, except three, which go to the REST API: resuming one of our
+  runs is a decision, running one of our deployments is a request, and values for one of our forms are checked by our
+  rules. Prefect would compute on whatever schema a client sends, so that takes ``prefect.write``.
 * Our routes receive the caller, or the error why there is none, and answer 403 themselves (contract 2).
 * Prefect's API answers 401 without valid credentials, as its login page expects. Its pages and their files are public,
   and so are ``/api/health`` and ``/api/ready``, by exact match.
@@ -75,7 +75,7 @@ from approval_gate import policy
 from approval_gate.errors import GateError, TooManyAttempts, Unavailable
 from approval_gate.model import Action, Actor, ObjectType
 
-OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|signoff)(/.*)?|/signoff/metrics/?", re.DOTALL)
+OURS = re.compile(r"/api/?|/api/(status|schema|docs|extras|users|plugins|signoff)(/.*)?|/signoff/metrics/?", re.DOTALL)
 PUBLIC = re.compile(r"/api/docs(/.*)?", re.DOTALL)
 PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
 PROBES = re.compile(r"/signoff/(healthz|readyz)/?")

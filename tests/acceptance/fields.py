@@ -30,7 +30,9 @@ JOB: Body = {
     **dict.fromkeys(("soft_time_limit", "time_limit"), NUMBER),
     **dict.fromkeys(("task_queues", "job_queues", "tags"), LIST),
     **dict.fromkeys((f"{field}_override" for field in OVERRIDABLE), FLAG),
-    **dict.fromkeys(("default_job_queue", "custom_fields"), dict),
+    **dict.fromkeys((f"{field}_override" for field in ("default_job_queue", "grouping", "name", "task_queues")), FLAG),
+    **dict.fromkeys(("default_job_queue", "custom_fields", "computed_fields", "relationships"), dict),
+    "notes_url": type(None),
     **dict.fromkeys(("created", "last_updated"), TEXT),
     # Ours.
     "overlap": TEXT,

@@ -90,9 +90,10 @@ def unique(word: str = "schedule") -> str:
 
 
 def schedule(client: httpx.Client, name: str | None = None, job: str = "Greet", **to: Any) -> Mapping[str, Any]:
-    """Schedule a Job far from now, and return the scheduled job."""
+    """Schedule a Job far from now, and return the scheduled job; what is None is left out."""
     asked = {"name": name or unique(), "interval": "future", "start_time": FAR, **to}
-    answer = client.post(f"/api/extras/jobs/{job}/run/", json={"schedule": asked})
+    given = {field: value for field, value in asked.items() if value is not None}
+    answer = client.post(f"/api/extras/jobs/{job}/run/", json={"schedule": given})
     assert answer.status_code == 201, answer.text
     made: Mapping[str, Any] = answer.json()["scheduled_job"]
     return made

@@ -186,6 +186,8 @@ def results_and_logs_are_read_and_filtered(server: Server) -> None:
     assert f"Hello {server.word}" in {line["message"] for line in lines}
     logs = nb.extras.job_logs.filter(job_result=result.id)
     assert f"Hello {server.word}" in {line.message for line in logs}
+    assert f"Hello {server.word}" in {line.message for line in nb.extras.job_logs.all()}
+    assert {"value": "SUCCESS", "display": "SUCCESS"} in nb.extras.job_results.choices()["status"]
 
 
 def results_are_deleted(server: Server) -> None:

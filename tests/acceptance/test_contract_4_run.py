@@ -6,6 +6,7 @@ as JSON and, where a form can say it, as a form; both must say the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ UNREADABLE = (
     "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
 )
 NO_CRONTAB = "Please enter a valid crontab."
+NULL = "This field may not be null."
 SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
 BOTH_FLAGS = (
     "Unable to run or schedule job: This job is flagged as possibly having sensitive variables but is also flagged "
@@ -154,7 +156,13 @@ REFUSED: Mapping[str, Refusal] = {
         f"start_time missing: {each}": of_schedule("start_time", NO_START, future(interval=each, start_time=None))
         for each in ("future", "hourly", "daily", "weekly")
     },
-    "start_time missing: empty": of_schedule("start_time", NO_START, future(start_time="")),
+    "start_time unreadable: empty": of_schedule("start_time", UNREADABLE, future(start_time=""), as_form=False),
+    **{
+        f"null: {each}": of_schedule(
+            each, NULL, {"schedule": {**custom(crontab="* * * * *")["schedule"], each: None}}, as_form=False
+        )
+        for each in ("name", "start_time", "interval", "crontab")
+    },
     **{
         f"start_time past: {each}": of_schedule(
             "start_time", NO_START, future(interval=each, start_time="2020-01-01T00:00:00Z")
@@ -279,8 +287,14 @@ def test_what_cannot_be_run_is_refused_in_json_and_in_forms(
     with row.given(live, admin), live.client(who) as client:
         assert answered(run(client, row.body, row.job)) == (row.status, row.told)
         if row.as_form:
-            assert answered(run_form(client, as_fields(row.body), row.job)) == (row.status, row.told)
+            assert answered(run_form(client, as_fields(row.body), row.job)) == (row.status, in_form(row.told))
     assert count(admin, SCHEDULES, name="refused") == 0
+
+
+def in_form(told: Any) -> Any:
+    """Return what a form is told: of its schedule, under the form's own fields."""
+    faults = told.get("schedule") if isinstance(told, dict) else None
+    return {f"_schedule_{field}": said for field, said in faults.items()} if faults else told
 
 
 def test_4_of_several_faults_the_schedules_come_first_then_the_queues_then_the_datas(admin: httpx.Client) -> None:
@@ -309,7 +323,7 @@ def test_4_a_run_now_gives_a_job_result_and_nothing_else(admin: httpx.Client) ->
         made = answer.json()
         assert set(made) == {"scheduled_job", "job_result"}
         assert made["scheduled_job"] is None
-        assert made["job_result"]["celery_kwargs"] == {"queue": body.get("task_queue", "default")}
+        assert made["job_result"]["celery_kwargs"]["queue"] == body.get("task_queue", "default")
 
 
 def test_4_a_form_runs_a_job_with_its_fields_as_variables(admin: httpx.Client) -> None:
@@ -317,7 +331,7 @@ def test_4_a_form_runs_a_job_with_its_fields_as_variables(admin: httpx.Client) -
     assert answer.status_code == 201
     made = answer.json()["job_result"]
     assert made["task_kwargs"] == {"who": "form", "count": 7, "file": ""} | made["task_kwargs"]
-    assert made["celery_kwargs"] == {"queue": "bulk"}
+    assert made["celery_kwargs"]["queue"] == "bulk"
 
 
 def test_4_a_form_schedules_a_job(admin: httpx.Client) -> None:
@@ -335,7 +349,8 @@ def test_4_a_job_that_needs_approval_becomes_a_scheduled_job(admin: httpx.Client
         made = run(admin, body, "Guarded").json()
         row = made["scheduled_job"]
         assert made["job_result"] is None
-        assert row["name"].startswith("Guarded - ")
+        assert re.fullmatch(r"Guarded - [-\d]{10} [:.\d]{15}\+00:00", row["name"])
+        assert row["description"].startswith("Guarded, requested by admin to run immediately")
         assert (row["interval"], row["one_off"], row["approval_required"]) == ("future", True, True)
         assert row["approved_at"] is None
         admin.delete(row["url"])

@@ -50,6 +50,9 @@ def test_the_log_of_a_result_has_the_fields_of_the_contract(admin: httpx.Client,
     hello = next(line for line in lines if line["message"] == "Hello Ada")
     check_fields(hello, LOG)
     assert (hello["object_type"], hello["log_level"], hello["grouping"]) == ("extras.joblogentry", "info", "run")
+    assert admin.get(hello["url"]).json() == hello
+    ends = [(line["grouping"], line["message"], line["log_object"]) for line in (lines[0], lines[-1])]
+    assert ends == [("initialization", "Running job", "Greet"), ("post_run", "Job completed", "")]
     assert hello["job_result"] == {"id": done["id"], "object_type": "extras.jobresult", "url": done["url"]}
     assert next(line for line in lines if line["message"] == "Greeted 2 times")["log_level"] == "success"
     assert [line["created"] for line in lines] == sorted(line["created"] for line in lines)

@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-import tzlocal
 
+from api_shim.settings import server_zone
 from tests.acceptance.asking import JOBS, UNKNOWN, Body, answered, as_fields, custom, future, run, run_form
 from tests.acceptance.fields import SCHEDULED_JOB, check_fields
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, schedule, unique
@@ -25,8 +25,8 @@ from tests.live import Live, eventually
 
 pytestmark = pytest.mark.slow
 
-NUMBERS = range(1, 17)
-"""The numbers of the section."""
+NUMBERS = (*range(1, 18), *range(22, 26))
+"""The numbers of the section that have tests here; the others are rules of ours, which are tried where they are."""
 
 Shape = Mapping[str, Any]
 
@@ -470,7 +470,7 @@ def test_9_11_a_schedule_may_carry_its_time_zone(ask: Callable[..., Shape], zone
 
 
 def test_9_11_without_one_it_is_the_servers(ask: Callable[..., Shape]) -> None:
-    assert ask(job="Greet")["time_zone"] == tzlocal.get_localzone_name()
+    assert ask(job="Greet")["time_zone"] == server_zone()
 
 
 def test_9_11_a_crontab_is_of_the_zone(admin: httpx.Client, ask: Callable[..., Shape]) -> None:
@@ -596,3 +596,65 @@ def test_9_16_there_is_no_csv(admin: httpx.Client) -> None:
     refusal = {"detail": "Could not satisfy the request Accept header."}
     assert answered(admin.get(JOBS, headers={"Accept": "text/csv"})) == (406, refusal)
     assert "csv" not in admin.get(JOBS, params={"format": "csv"}).headers["Content-Type"]
+
+
+# 9.17
+
+
+@pytest.mark.parametrize(
+    ("address", "query", "told"),
+    [
+        (JOBS, {"enabled": "foo"}, "Must be true or false."),
+        (SCHEDULES, {"last_run_at__isnull": "x"}, "Must be true or false."),
+        (SCHEDULES, {"total_run_count__gte": "many"}, "Enter a whole number."),
+    ],
+)
+def test_9_17_what_cannot_be_read_in_a_filter_is_refused(
+    admin: httpx.Client, address: str, query: dict[str, str], told: str
+) -> None:
+    assert answered(admin.get(address, params=query)) == (400, {name: [told] for name in query})
+
+
+# 9.22
+
+
+def test_9_22_all_faults_of_a_schedule_are_told_at_once(admin: httpx.Client) -> None:
+    told = run(admin, custom(name=None, crontab="x", start_time="x")).json()
+    assert told["schedule"].keys() == {"name", "crontab", "start_time"}
+
+
+def test_9_22_a_crontab_without_an_effect_is_not_kept(ask: Callable[..., Shape]) -> None:
+    assert ask(job="Greet", interval="daily", crontab="0 2 * * *")["crontab"] == ""
+
+
+# 9.23
+
+
+def test_9_23_a_result_has_the_name_of_its_task_and_an_object_as_meta_from_the_beginning(admin: httpx.Client) -> None:
+    made = run(admin, {}).json()["job_result"]
+    assert (made["task_name"], made["meta"]) == ("jobs_for_tests.Greet", {})
+
+
+# 9.24
+
+
+def test_9_24_what_the_caller_may_not_view_stays_a_reference(
+    live: Live, people: People, ask: Callable[..., Shape]
+) -> None:
+    row = ask()
+    with live.client(people.add(SEES)) as client:
+        shown = client.get(f"{SCHEDULES}{row['id']}/", params={"depth": 1}).json()
+    assert shown["user"].keys() == shown["job_model"].keys() == {"id", "object_type", "url"}
+
+
+# 9.25
+
+
+def test_9_25_log_lines_are_of_the_newest_results_where_none_is_named(admin: httpx.Client) -> None:
+    def newest() -> set[str]:
+        return {row["id"] for row in admin.get(RESULTS, params={"limit": 20}).json()["results"]}
+
+    before = newest()
+    lines = admin.get("/api/extras/job-logs/", params={"limit": 1000}).json()["results"]
+    # Runs of other tests may have come meanwhile.
+    assert {line["job_result"]["id"] for line in lines} <= before | newest()

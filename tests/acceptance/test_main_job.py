@@ -170,6 +170,12 @@ def test_a_job_that_raises_is_a_failure_with_its_traceback(admin: httpx.Client) 
     assert result["status"]["value"] == "FAILURE"
     assert result["traceback"].splitlines()[-1] == "ValueError: broken on purpose"
     assert "jobs_for_tests.py" in result["traceback"]
+    described = {"exc_type": "ValueError", "exc_module": "builtins", "exc_message": ["broken on purpose"]}
+    assert result["result"] == described
+    assert logs(admin, result, "info", "Job completed")
+    lines = [(line["grouping"], line["message"]) for line in admin.get(f"{result['url']}logs/").json()]
+    said = [("run", "ValueError: broken on purpose")]
+    assert lines == [("initialization", "Running job"), *said, ("post_run", "Job completed")]
 
 
 def test_a_job_that_complains_goes_on_and_is_a_failure(admin: httpx.Client) -> None:

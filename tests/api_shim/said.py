@@ -66,7 +66,7 @@ def result(status: str = "SUCCESS", name: str = "run", **to: Any) -> dict[str, A
 
 def line(message: str, **to: Any) -> dict[str, Any]:
     told = LogLine(id=id_of(message), level=20, source="", message=message, created=NOW)
-    return WIRE.log_entry(entry_of(told, id_of("run"))).model_dump(mode="json") | to
+    return WIRE.log_entry(entry_of(told, make_result(JOB, USER, id=id_of("run")))).model_dump(mode="json") | to
 
 
 def page(*rows: dict[str, Any], following: str | None = None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ def test_the_zone_of_this_machine_is_one_that_there_is() -> None:
     assert ZoneInfo(server_zone()).key == server_zone()
 
 
-def test_a_machine_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tzlocal.get_localzone_name", lambda: None)
+@pytest.mark.parametrize("name", [None, "Etc/UTC"])
+def test_a_machine_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch, name: str | None) -> None:
+    monkeypatch.setattr("tzlocal.get_localzone_name", lambda: name)
     assert server_zone() == "UTC"

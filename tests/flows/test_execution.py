@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flows import IntegerVar, Job, JobFailed
-from flows.execution import Outcome, execute
+from flows.execution import Outcome, described, execute
 from flows.job import JobLogger, RunContext, RunResult, RunUser
 from flows.prefect_flow import SoftTimeLimitExceeded, time_limits
 
@@ -121,6 +121,26 @@ def test_a_run_that_says_that_it_failed_is_a_failure_like_one_that_raises(where:
     assert job.calls == calls
     assert isinstance(outcome.error, JobFailed)
     assert str(outcome.error) == f"{where} said so"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "recorded"),
+    [
+        pytest.param(Outcome(result=1), 1, id="a success: what was returned"),
+        pytest.param(Outcome(result=1, error=JobFailed("no")), 1, id="a failure that returned something: the same"),
+        pytest.param(Outcome(error=Broken("no")), described(Broken("no")), id="a failure that did not: why"),
+    ],
+)
+def test_what_is_recorded_as_the_result(outcome: Outcome, recorded: Any) -> None:
+    assert outcome.recorded == recorded
+
+
+def test_an_exception_is_described_by_its_class_its_module_and_its_arguments_in_json_form() -> None:
+    assert described(Broken("disk", 5, None, ZeroDivisionError("zero"))) == {
+        "exc_type": "Broken",
+        "exc_module": __name__,
+        "exc_message": ["disk", 5, None, "zero"],
+    }
 
 
 def test_what_on_failure_raises_is_logged_and_does_not_hide_the_failure(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prefect import flow_engine
 from prefect.client.schemas.objects import FlowRun
 from prefect.flow_engine import _flow_parameters
 from prefect.logging.loggers import PrefectLogAdapter
@@ -222,7 +223,7 @@ def test_what_prefect_logs_anyway_is_logged_as_the_run(caplog: pytest.LogCapture
     ("extra", "name", "is_sent"),
     [
         pytest.param({}, "runs.run", True, id="no heading"),
-        pytest.param({"grouping": "validation"}, "runs.validation", True, id="a heading"),
+        pytest.param({"grouping": "validation"}, "runs.run.validation", True, id="a heading"),
         pytest.param({"skip_db_logging": True}, "runs.run", False, id="for the terminal alone"),
     ],
 )
@@ -243,12 +244,13 @@ GO = {"user": None, "job_result": {"id": "1"}, "soft_time_limit": 0, "time_limit
 def test_a_run_whose_inputs_do_not_fit_its_job_any_more_fails_with_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(prefect_flow, "hold_to", lambda _code: None)
-    monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: logging.getLogger("run"))
+    monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: PrefectLogAdapter(logging.getLogger("run"), {}))
     gate: Any = SimpleNamespace(tell=told.append)
     state = prefect_flow._execute(f"{__name__}.Count", gate, {**GO, "inputs": {"to": 3}})
     why = "The stored inputs do not fit the variables of this job any more: to"
+    unfit = {"exc_type": "Unfit", "exc_module": "flows.prefect_flow", "exc_message": [why]}
     assert (state.is_failed(), state.message) == (True, why)
-    assert told == [{"status": "FAILURE", "result": None, "traceback": why}]
+    assert told == [{"status": "FAILURE", "result": unfit, "traceback": why}]
 
 
 def test_a_flow_takes_whatever_parameters_its_run_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,6 +259,53 @@ def test_a_flow_takes_whatever_parameters_its_run_has(monkeypatch: pytest.Monkey
         flow = getattr(prefect_flow, job)
         run = FlowRun(flow_id=UUID(int=1), parameters={"until": 3, "to": 4})
         assert _flow_parameters(flow, run, None) == {"until": 3, "to": 4}
+
+
+class Kept(logging.Handler):
+    """Keeps the names of what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "send_to_api", True):
+            self.names.append(record.name)
+
+
+@pytest.mark.parametrize(
+    ("file", "kept"),
+    [
+        pytest.param(__file__, "runs", id="a Job"),
+        pytest.param(flow_engine.__file__, "runs.engine", id="the engine"),
+    ],
+)
+def test_what_the_engine_says_is_kept_apart_and_shown_as_it_is(
+    caplog: pytest.LogCaptureFixture, file: str, kept: str
+) -> None:
+    logger, handler = logging.getLogger("runs"), Kept()
+    logger.addHandler(handler)
+    logger.addFilter(prefect_flow._apart)
+    try:
+        logger.handle(logger.makeRecord("runs", logging.INFO, file, 1, "A line", (), None))
+    finally:
+        logger.removeFilter(prefect_flow._apart)
+        logger.removeHandler(handler)
+    assert handler.names == [kept]
+    assert [record.name for record in caplog.records] == ["runs"]
+
+
+def test_the_log_of_a_run_tells_that_it_runs_what_it_raised_and_that_it_has_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger = RunLogger(PrefectLogAdapter(logging.getLogger("runs"), {}), {})
+    with pytest.raises(ValueError, match="broken"), caplog.at_level(logging.INFO), prefect_flow._told(logger):
+        raise ValueError("broken")
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("runs.run.initialization", "Running job"),
+        ("runs", "ValueError: broken"),
+        ("runs.run.post_run", "Job completed"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -273,7 +322,7 @@ def test_a_run_is_held_to_its_code_unless_the_server_says_otherwise(
     to: list[Any] = []
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(prefect_flow, "hold_to", to.append)
-    monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: logging.getLogger("run"))
+    monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: PrefectLogAdapter(logging.getLogger("run"), {}))
     gate: Any = SimpleNamespace(tell=told.append)
     prefect_flow._execute(f"{__name__}.Count", gate, {**GO, **answer})
     assert to == ([Count._code] if held else [])

@@ -87,12 +87,13 @@ def result(ref: Ref) -> Operation[schemas.JobResult]:
 
 
 def logs(ref: Ref, *, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.JobLogEntry]]:
-    """Return the log of a job result, the oldest line first.
+    """Return the log of a job result, the oldest line first, without what Prefect's engine says.
 
     Args:
         ref: the id of the job result.
         limit: the maximum number of lines; None for all.
-        filters: filters of the API, such as ``log_level``, ``message``, ``q`` …
+        filters: filters of the API, such as ``log_level``, ``message``, ``q`` …; with ``grouping="engine"`` it is
+            what Prefect's engine says.
 
     Raises:
         NotFound: the job result does not exist, or you may not view it.

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api_shim.domain.crontab_text import in_words
+from api_shim.domain.crontab_text import in_words, note_on
 from api_shim.domain.recurrence import Interval, Recurrence, next_times
 from api_shim.parsing.run_request import read_crontab, read_start, read_time_zone
 from api_shim.web.pages.visit import Here, render
@@ -26,12 +26,14 @@ class Preview:
 
     Args:
         words: when it fires, in words.
+        note: what people may not expect of it; empty if there is nothing to say.
         zone: the IANA name of its time zone.
         days: the next times, each with its day of the week.
         fault: why the crontab or the time zone is invalid; empty if both are valid.
     """
 
     words: str = ""
+    note: str = ""
     zone: str = "UTC"
     days: tuple[tuple[str, datetime], ...] = ()
     fault: str = ""
@@ -65,4 +67,4 @@ def preview(crontab: str, zone: str, start_time: str, now: datetime) -> Preview:
     recurrence = Recurrence(interval=Interval.CUSTOM, start_time=start, time_zone=zone, crontab=crontab)
     times = next_times(recurrence, now, SHOWN)
     days = tuple((f"{time.astimezone(ZoneInfo(zone)):%A}", time) for time in times)
-    return Preview(words=in_words(crontab), zone=zone, days=days)
+    return Preview(words=in_words(crontab), note=note_on(crontab), zone=zone, days=days)

@@ -140,7 +140,19 @@ async def read_change(
         by: the field that tells which.
         changeable: the fields that can be changed.
     """
-    body = await read_body(request)
+    return await changes_in(await read_body(request), request, actor, use, kind, by, changeable)
+
+
+async def changes_in(
+    body: Any,
+    request: Request,
+    actor: Actor,
+    use: Services,
+    kind: ObjectType,
+    by: Mapping[str, object],
+    changeable: Collection[str],
+) -> Any:
+    """Return the body of a change, less what ``GET`` gave and was sent back as it is; see ``read_change``."""
     if not is_sent_back(body, changeable):
         return body
     try:

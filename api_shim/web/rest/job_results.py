@@ -1,6 +1,8 @@
 """``/api/extras/job-results`` and ``/api/extras/job-logs``: job results, their logs, cancel, run again and deletion.
 
-* A list of log lines must name its job results: logs are read from Prefect, for a few results at a time.
+* Logs are read from Prefect, for a few results at a time: a list of log lines is of the job results that it names, or
+  else of the newest.
+* What Prefect's engine says of a run is left out, unless a list asks about the ``grouping``.
 
 Contract 7 and 10.
 """
@@ -15,13 +17,14 @@ from fastapi import APIRouter, Request, Response
 from api_shim import schemas
 from api_shim.parsing.deletions import Deletions, read_ids
 from api_shim.parsing.fields import read_id
+from api_shim.services.queries import LOG_ENTRY, LOGS_AT_ONCE, without_engine
 from api_shim.services.request_keys import HEADER, read_key
 from api_shim.store import Listing
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Use
 from api_shim.web.rest.expansion import answer_accepted, answer_one, answer_page, expanded
 from api_shim.web.rest.openapi import a_list, answers, one
-from api_shim.web.rest.protocol import as_page, no_content, read_listing, respond
+from api_shim.web.rest.protocol import as_page, no_content, permission_first, read_listing, respond
 from api_shim.web.rest.serializers import serializer
 from approval_gate.constraints import Lookup
 from approval_gate.errors import Invalid
@@ -41,7 +44,9 @@ async def listed(request: Request, actor: Caller, use: Use) -> Response:
 @router.delete("", **answers(None, 204, body=Deletions, also=[409]))
 async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
     """Delete several job results; those that the caller may not delete are skipped."""
-    await use.results.delete_all(actor, read_ids(await read_body(request)))
+    with permission_first(request, actor, KIND):
+        ids = read_ids(await read_body(request))
+    await use.results.delete_all(actor, ids)
     return no_content(request)
 
 
@@ -82,38 +87,24 @@ async def run_again(ref: Ref, request: Request, actor: Caller, use: Use) -> Resp
 @router.get("/{ref}/logs", **answers(list[schemas.JobLogEntry]))
 async def logs(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """List the log lines of a job result, the oldest first."""
-    entries = await use.queries.logs(actor, _id(ref))
+    entries = without_engine(await use.queries.logs(actor, _id(ref)))
     shown = await serializer(request, use)
     return respond(request, [shown.log_entry(entry) for entry in entries])
 
 
-@router.get("/{ref}/logs/{entry_id}", **answers(schemas.JobLogEntry))
-async def log_entry(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
-    """Show a log line of a job result."""
-    entries = await use.queries.logs(actor, _id(ref))
-    entry_id = read_id(request.path_params["entry_id"])
-    found = next((entry for entry in entries if entry.id == entry_id), None)
-    if found is None:
-        raise missing(ObjectType.JOB_LOG_ENTRY)
-    return respond(request, (await serializer(request, use)).log_entry(found))
-
-
-def _id(text: str) -> UUID:
+def _id(text: str, kind: ObjectType = KIND) -> UUID:
     thing_id = read_id(text)
     if thing_id is None:
-        raise missing(KIND)
+        raise missing(kind)
     return thing_id
 
 
 logs_router = APIRouter(prefix="/api/extras/job-logs", tags=["job-logs"])
-LOG_ENTRY = ObjectType.JOB_LOG_ENTRY
-AT_ONCE = 20
-"""Maximum number of job results in one list of log lines: each needs a request to Prefect."""
 
 
-@logs_router.get("", **a_list(schemas.JobLogEntry, LOG_ENTRY, needed=["job_result"]))
+@logs_router.get("", **a_list(schemas.JobLogEntry, LOG_ENTRY))
 async def list_log_entries(request: Request, actor: Caller, use: Use) -> Response:
-    """List the log lines of the job results that the query names."""
+    """List the log lines of the job results that the query names, or else of the newest 20."""
     listing = read_listing(request, LOG_ENTRY)
     page = await use.queries.log_entries(actor, _named(listing), listing)
     shown = await serializer(request, use)
@@ -121,11 +112,21 @@ async def list_log_entries(request: Request, actor: Caller, use: Use) -> Respons
     return respond(request, as_page(request, listing, page.count, await expanded(request, actor, use, entries)))
 
 
-def _named(listing: Listing) -> Collection[UUID]:
-    """Return the job results that the query names."""
+@logs_router.get("/{ref}", **one(schemas.JobLogEntry))
+async def log_entry(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Show a log line."""
+    entry = await use.queries.log_entry(actor, _id(ref, LOG_ENTRY))
+    shown = (await serializer(request, use)).log_entry(entry)
+    return respond(request, (await expanded(request, actor, use, [shown]))[0])
+
+
+def _named(listing: Listing) -> Collection[UUID] | None:
+    """Return the job results that the query names; None if it names none."""
     tests = (test for condition in listing.where if not condition.negated for test in condition.tests)
     named = [test.value for test in tests if isinstance(test, Lookup) and test.path == "job_result"]
-    if not named or len(named[0]) > AT_ONCE:
-        raise Invalid({"job_result": [f"Name at most {AT_ONCE} job results to list the logs of."]})
+    if not named:
+        return None
     ids: tuple[UUID, ...] = named[0]
+    if len(ids) > LOGS_AT_ONCE:
+        raise Invalid({"job_result": [f"Name at most {LOGS_AT_ONCE} job results to list the logs of."]})
     return ids

@@ -10,14 +10,23 @@ from fastapi import APIRouter, Request, Response
 from api_shim import schemas
 from api_shim.domain.model import Job
 from api_shim.parsing.fields import read_id
-from api_shim.parsing.job_change import JobChange
-from api_shim.parsing.run_request import RunForm, RunRequest, read_run
+from api_shim.parsing.job_change import JobChange, JobChangeOf, read_job_changes
+from api_shim.parsing.run_request import RunForm, RunRequest, as_form_fault, read_run
 from api_shim.services.request_keys import HEADER, read_key
 from api_shim.web.bodies import is_form, read_body
 from api_shim.web.deps import Caller, Ref, Use
-from api_shim.web.rest.expansion import answer_accepted, answer_one, answer_page, read_change
+from api_shim.web.rest.expansion import (
+    Expander,
+    answer_accepted,
+    answer_one,
+    answer_page,
+    changes_in,
+    expanded,
+    read_change,
+)
 from api_shim.web.rest.openapi import a_list, answers, one
-from api_shim.web.rest.protocol import by_reference, respond
+from api_shim.web.rest.protocol import by_reference, permission_first, respond, root_of
+from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/api/extras/jobs", tags=["jobs"])
@@ -29,6 +38,22 @@ RUN = answers(schemas.Accepted, 201, body=RunRequest, form=RunForm, keyed=True, 
 async def listed(request: Request, actor: Caller, use: Use) -> Response:
     """List the Jobs."""
     return await answer_page(request, actor, use, KIND)
+
+
+@router.put("", **answers(list[schemas.Job], query=["depth"], body=list[JobChangeOf]))
+@router.patch("", **answers(list[schemas.Job], query=["depth"], body=list[JobChangeOf]))
+async def change_several(request: Request, actor: Caller, use: Use) -> Response:
+    """Change the settings of several Jobs, or of none; those that the caller may not change are skipped."""
+    with permission_first(request, actor, KIND):
+        asked = read_job_changes(await read_body(request))
+    known = JobChange.__annotations__
+    bodies = {
+        job_id: await changes_in(body, request, actor, use, KIND, {"id": job_id}, known)
+        for job_id, body in asked.items()
+    }
+    changed = await use.catalogue.change_all(actor, bodies)
+    shapes = await Expander(use, root_of(request), actor).shapes(KIND, changed)
+    return respond(request, await expanded(request, actor, use, shapes))
 
 
 @router.get("/{ref}", **one(schemas.Job))
@@ -66,7 +91,10 @@ async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """
     key = read_key(request.headers.get(HEADER))
     asked = read_run(await read_body(request), is_form=is_form(request))
-    accepted = await use.schedules.request(actor, read_id(ref) or ref, asked, key)
+    try:
+        accepted = await use.schedules.request(actor, read_id(ref) or ref, asked, key)
+    except Invalid as error:
+        raise type(error)(as_form_fault(error.detail)) if is_form(request) else error from None
     return await answer_accepted(request, use, accepted)
 
 

@@ -8,55 +8,60 @@ Contract 2.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.resources import files
+from platform import python_version
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from api_shim.domain.model import DEFAULT_QUEUE
 from api_shim.schemas import Status
 from api_shim.web.deps import Caller, Use
 from api_shim.web.rest.openapi import answers, describe
-from api_shim.web.rest.protocol import negotiate, respond, root_of
-from approval_gate.errors import NotFound, Unavailable
+from api_shim.web.rest.protocol import DEFAULT_VERSION, LISTS, negotiate, respond, root_of
+from approval_gate.errors import NotFound
 
 router = APIRouter(prefix="/api", tags=["service"])
 
-PARTS = {
-    "jobs": "/api/extras/jobs/",
-    "scheduled-jobs": "/api/extras/scheduled-jobs/",
-    "approval-queue": "/api/extras/approval-queue/",
-    "job-results": "/api/extras/job-results/",
-    "job-logs": "/api/extras/job-logs/",
-    "job-queues": "/api/extras/job-queues/",
-    "users": "/api/users/users/",
-    "groups": "/api/users/groups/",
-    "tokens": "/api/users/tokens/",
-    "permissions": "/api/users/permissions/",
-    "status": "/api/status/",
-    "schema": "/api/schema/",
-    "docs": "/api/docs/",
-}
+PARTS = ("extras", "users", "plugins", "status", "schema", "docs")
+GROUPS = PARTS[:3]
 
 
 @router.get("", **answers(dict[str, str]))
 async def root(request: Request, _actor: Caller) -> Response:
     """List the addresses of the API."""
-    return respond(request, {name: root_of(request) + path for name, path in PARTS.items()})
+    return respond(request, {name: f"{root_of(request)}/api/{name}/" for name in PARTS})
+
+
+def _add_group(group: str) -> None:
+    """Add the route that lists the addresses of a group."""
+
+    @router.get(f"/{group}", description=f"List the addresses of {group}.", **answers(dict[str, str]))
+    async def addresses(request: Request, _actor: Caller) -> Response:
+        lists = (path for path in LISTS if path.startswith(f"/api/{group}/"))
+        return respond(request, {path.rpartition("/")[2]: f"{root_of(request)}{path}/" for path in lists})
+
+
+for each in GROUPS:
+    _add_group(each)
 
 
 @router.get("/status", **answers(Status))
 async def status(request: Request, _actor: Caller, use: Use) -> Response:
     """Show the health and the versions of the server."""
-    workers: bool | None = None
-    with contextlib.suppress(Unavailable):
-        workers = await use.engine.has_worker("default")
+    workers = await use.queries.worker_counts()
+    served = workers or {}
     shape = Status(
         signoff_version=version("prefect-signoff"),
         prefect_version=version("prefect"),
         prefect="unavailable" if workers is None else "ok",
-        default_queue_has_worker=bool(workers),
+        default_queue_has_worker=served.get(DEFAULT_QUEUE, 0) > 0,
+        nautobot_version=f"{DEFAULT_VERSION}.0",
+        python_version=python_version(),
+        celery_workers_running=max(served.values(), default=0),
+        installed_apps={},
+        plugins={},
     )
     return respond(request, shape)
 

@@ -34,7 +34,22 @@ Run and schedule Jobs, approve requests, and manage ownership.
 
 Authenticate with the header `Authorization: Token <key>`. Select a version with
 `Accept: application/json; version=2.4`, and add `; indent=4` for indented answers. All addresses work with and without
-the trailing slash.
+the trailing slash. With `format=csv` what is read is CSV, and with `exclude_m2m=true` without its lists of related
+objects. `OPTIONS` tells the fields of a list and their choices.
+
+The API is the one that Nautobot documents. On purpose it differs in this:
+
+* Nobody approves what they have requested, owned or changed, and a decision is made once; `force` is a boolean. An
+  owner who may no longer run the Job counts as removed.
+* A variable that is left out takes its default; `"off"` and the like are false.
+* A flag, a number or a related object in a filter that cannot be read, or that there is not, is refused.
+* All faults of a schedule are told at once. Its crontab is kept only where it has an effect, so that whoever approves
+  it sees what runs.
+* The result of a run has its `task_name` and its `meta` from the beginning, and `total_run_count` and `last_run_at`
+  tell what has run.
+* Related objects that the caller may not view stay references, whatever the `depth`.
+* A list of log lines that names no job result is of the newest 20. What Prefect's engine says is among them only if
+  the query asks about the `grouping`, which is `engine` then.
 """
 SCHEMAS = "#/components/schemas/"
 
@@ -86,7 +101,6 @@ PAGE: Any = schemas.Page
 HOW = "`Token`, a space, and the key."
 PATH: Mapping[str, Json] = {
     "ref": {"schema": TEXT, "description": "The id or the name of the object."},
-    "entry_id": {"schema": {**TEXT, "format": "uuid"}, "description": "The id of the log line."},
 }
 """The path parameters."""
 
@@ -152,19 +166,14 @@ def answers(
     }
 
 
-def a_list(shape: Any, kind: ObjectType, *, needed: Collection[str] = ()) -> Json:
+def a_list(shape: Any, kind: ObjectType) -> Json:
     """Return the description of a route that answers with a list.
 
     Args:
         shape: the type of each result.
         kind: the type of the objects.
-        needed: the required filters.
     """
-    said = answers(PAGE[shape], query=LISTING, kind=kind)
-    for parameter in said["openapi_extra"]["parameters"]:
-        if parameter.get("name") in needed:
-            parameter["required"] = True
-    return said
+    return answers(PAGE[shape], query=LISTING, kind=kind)
 
 
 def one(shape: Any, *, query: Sequence[str] = (), **more: Any) -> Json:
@@ -260,7 +269,7 @@ def _complete(path: str, method: str, operation: Json) -> None:
 def _name(path: str, method: str, operation: Json) -> str:
     """Return the id of an operation, as in Nautobot's own document."""
     many = "limit" in str(operation["parameters"]) or "'array'" in str(operation["responses"].get("200"))
-    several = "bulk_" if method == "delete" and "{ref}" not in path else ""
+    several = "bulk_" if method in {"delete", "patch", "put"} and "{ref}" not in path else ""
     acts = {
         "get": "list" if many else "retrieve",
         "post": "create",

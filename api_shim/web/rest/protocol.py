@@ -1,7 +1,10 @@
 """The HTTP conventions of the REST API: content negotiation, answers, errors, lists and references.
 
 * The version and the media type are checked first (406), then the credentials (403), then the rest.
-* Every answer has ``API-Version``; ``indent`` formats it for people. ``OPTIONS`` lists the methods of an address.
+* Every answer has ``API-Version``; ``indent`` formats it for people. With ``format=csv`` what is read is CSV, and with
+  ``exclude_m2m`` without its lists of related objects.
+* A method that a list has not is refused for a lack of permission first. ``OPTIONS`` lists the methods of an address,
+  and the fields of what is there.
 * Names in paths and filters cannot have null characters, which some databases refuse.
 * Errors are answered as ``web.errors`` says.
 * The answer with a scheduled job has its version as ``ETag``, which ``If-Match`` can name.
@@ -14,7 +17,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -24,16 +29,18 @@ from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from api_shim.parsing.fields import read_count, read_id
+from api_shim.parsing.fields import read_count, read_id, truth_of
 from api_shim.parsing.filters import UNKNOWN, read_conditions, read_sort, read_text
 from api_shim.parsing.seen import HEADER, etag_of
-from api_shim.schemas import Accepted, Page, Review, ScheduledJob, Shape
+from api_shim.schemas import Accepted, Object, Page, Review, ScheduledJob, Shape
 from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
 from api_shim.store import Listing
 from api_shim.web.bodies import limits_of
 from api_shim.web.errors import NotAcceptable, body_of, headers_of, methods_of, status_of
-from approval_gate import errors
-from approval_gate.model import Actor, ObjectType
+from api_shim.web.rest.csv_answers import as_csv
+from api_shim.web.rest.options import options_of
+from approval_gate import errors, policy
+from approval_gate.model import Action, Actor, ObjectType
 
 logger = logging.getLogger("signoff")
 
@@ -47,13 +54,27 @@ MAX_INDENT = 8
 EVERYWHERE = frozenset({"limit", "offset", "sort", "q", "depth", "format", "api_version", "include", "exclude_m2m"})
 
 
-DESCRIPTION = {
-    "name": "prefect-signoff",
-    "description": "See /api/schema/ for what this address does.",
-    "renders": ["application/json"],
-    "parses": ["application/json", "multipart/form-data", "application/x-www-form-urlencoded"],
+LISTS: Mapping[str, ObjectType] = {
+    "/api/extras/jobs": ObjectType.JOB,
+    "/api/extras/scheduled-jobs": ObjectType.SCHEDULED_JOB,
+    "/api/extras/approval-queue": ObjectType.SCHEDULED_JOB,
+    "/api/extras/job-results": ObjectType.JOB_RESULT,
+    "/api/extras/job-logs": ObjectType.JOB_LOG_ENTRY,
+    "/api/extras/job-queues": ObjectType.JOB_QUEUE,
+    "/api/users/users": ObjectType.USER,
+    "/api/users/groups": ObjectType.GROUP,
+    "/api/users/tokens": ObjectType.TOKEN,
+    "/api/users/permissions": ObjectType.PERMISSION,
 }
-"""The body of the answer to OPTIONS."""
+"""The type of the objects of each list, by its address."""
+
+ACTIONS: Mapping[str, Action] = {
+    "POST": Action.ADD,
+    "PUT": Action.CHANGE,
+    "PATCH": Action.CHANGE,
+    "DELETE": Action.DELETE,
+}
+"""What each method does to the objects of a list."""
 
 
 # Asking
@@ -104,6 +125,8 @@ def negotiate(request: Request) -> None:
     request.state.version = version
     indent = parameters.get("indent", "")
     request.state.indent = min(read_count(indent, 0), MAX_INDENT) or None
+    request.state.csv = request.method == "GET" and request.query_params.get("format") == "csv"
+    request.state.brief = truth_of(request.query_params.get("exclude_m2m", "")) is True
 
 
 def _accepted(header: str) -> Mapping[str, str]:
@@ -127,26 +150,37 @@ def respond(request: Request, payload: Any, status: int = 200) -> Response:
         payload: a shape, or a JSON value that may contain shapes.
         status: the HTTP status.
     """
-    body = _as_json(payload, getattr(request.state, "indent", None))
+    indent, brief = getattr(request.state, "indent", None), getattr(request.state, "brief", False)
     headers = _version(request) | _etag(payload)
-    return Response(body, status, media_type="application/json", headers=headers)
+    if isinstance(payload, Page | Object) and getattr(request.state, "csv", False):
+        told = _plain(payload, brief=brief)
+        text = as_csv(told["results"] if isinstance(payload, Page) else [told])
+        return Response(text.encode("utf-8", "replace"), status, media_type="text/csv", headers=headers)
+    return Response(_as_json(payload, indent, brief=brief), status, media_type="application/json", headers=headers)
 
 
-def _as_json(payload: Any, indent: int | None) -> bytes:
-    try:
-        return to_json(payload, indent=indent)
-    except PydanticSerializationError:
-        # Half a pair of surrogates, which a Job may return and UTF-8 cannot express.
-        separators = None if indent else (",", ":")
-        text = json.dumps(payload, default=_plain, indent=indent, ensure_ascii=False, separators=separators)
-        return text.encode("utf-8", "replace")
+def _as_json(payload: Any, indent: int | None, *, brief: bool) -> bytes:
+    if not brief:
+        # Half a pair of surrogates, which a Job may return and UTF-8 cannot express, is written below.
+        with suppress(PydanticSerializationError):
+            return to_json(payload, indent=indent)
+    separators = None if indent else (",", ":")
+    plain = partial(_plain, brief=brief)
+    text = json.dumps(payload, default=plain, indent=indent, ensure_ascii=False, separators=separators)
+    return text.encode("utf-8", "replace")
 
 
-def _plain(value: Any) -> Any:
-    """Return a shape as a JSON object."""
+def _plain(value: Any, *, brief: bool) -> Any:
+    """Return a shape as a JSON object; if it is to be brief, without its lists of related objects."""
     if isinstance(value, Shape):
-        return value.model_dump(mode="json")
+        return value.model_dump(mode="json", exclude=_lists_of(value) if brief else None)
     raise TypeError(f"{type(value).__name__} cannot be encoded as JSON.")
+
+
+def _lists_of(shape: Shape) -> Any:
+    if isinstance(shape, Page):
+        return {"results": {"__all__": {name for each in shape.results for name in each.many}}}
+    return set(shape.many)
 
 
 def _etag(payload: Any) -> dict[str, str]:
@@ -182,14 +216,16 @@ def install_errors(app: FastAPI) -> None:
     async def unrouted(request: Request, _error: Exception) -> Response:
         # Authenticate here too: without credentials nobody learns which addresses exist.
         try:
-            await caller(request)
+            actor = await caller(request)
+            if kind := LISTS.get(request.url.path):
+                _check_may(actor, request.method, kind)
         except errors.GateError as refusal:
             return await refused(request, refusal)
         allowed = methods_of(request)
         if not allowed:
             return respond(request, {"detail": "Not found."}, 404)
         if request.method == "OPTIONS":
-            answer = respond(request, DESCRIPTION)
+            answer = respond(request, options_of(LISTS.get(request.url.path)))
         else:
             answer = respond(request, {"detail": f'Method "{request.method}" not allowed.'}, 405)
         answer.headers["Allow"] = ", ".join(allowed)
@@ -203,6 +239,27 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(errors.GateError, refused)
     app.add_exception_handler(HTTPException, unrouted)
     app.add_exception_handler(Exception, broken)
+
+
+@contextmanager
+def permission_first(request: Request, actor: Actor, kind: ObjectType) -> Iterator[None]:
+    """Tell somebody who may not do what a method does so, rather than what is wrong with what they have sent.
+
+    Args:
+        request: the request.
+        actor: who calls.
+        kind: the type of the objects of the list.
+    """
+    try:
+        yield
+    except errors.GateError:
+        _check_may(actor, request.method, kind)
+        raise
+
+
+def _check_may(actor: Actor, method: str, kind: ObjectType) -> None:
+    if action := ACTIONS.get(method):
+        policy.enforce(policy.check_type(actor, action, kind), kind)
 
 
 # Lists
@@ -269,7 +326,8 @@ def as_page(request: Request, listing: Listing, count: int, results: list[T]) ->
 
     def link(offset: int) -> str:
         address = URL(f"{root_of(request)}{request.url.path}/?{request.url.query}")
-        return str(address.include_query_params(limit=listing.limit, offset=offset))
+        address = address.include_query_params(limit=listing.limit, offset=offset)
+        return str(address if offset else address.remove_query_params("offset"))
 
     return Page(
         count=count,

@@ -23,7 +23,16 @@ from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Services, Use
 from api_shim.web.rest.expansion import answer_one, answer_page, expanded, read_change
 from api_shim.web.rest.openapi import a_list, answers, one
-from api_shim.web.rest.protocol import as_page, by_reference, check_query, no_content, read_listing, respond, root_of
+from api_shim.web.rest.protocol import (
+    as_page,
+    by_reference,
+    check_query,
+    no_content,
+    permission_first,
+    read_listing,
+    respond,
+    root_of,
+)
 from api_shim.web.rest.serializers import Serializer, serializer
 from approval_gate.errors import Invalid
 from approval_gate.model import Actor, ObjectType
@@ -45,9 +54,10 @@ async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
 
     If one has another version than the one that is given for it, none is deleted.
     """
-    body = await read_body(request)
-    ids = read_ids(body)
-    await use.schedules.delete_all(actor, ids, read_versions(body))
+    with permission_first(request, actor, KIND):
+        body = await read_body(request)
+        ids, versions = read_ids(body), read_versions(body)
+    await use.schedules.delete_all(actor, ids, versions)
     return no_content(request)
 
 

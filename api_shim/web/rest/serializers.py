@@ -83,13 +83,20 @@ class Serializer:
     def _queue(self, name: str) -> schemas.Reference:
         return self._to(queue_id(name), "extras.jobqueue", "extras/job-queues")
 
-    def _object(self, thing_id: UUID, kind: str, display: str) -> dict[str, Any]:
-        """Return the fields that every object has, except its type."""
+    def _object(self, thing_id: UUID, kind: str, display: str, *key: object) -> dict[str, Any]:
+        """Return the fields that every object has, except its type.
+
+        Args:
+            thing_id: its id.
+            kind: its path, below ``/api/``.
+            display: what people see.
+            key: what tells it from others of its type; by default what people see.
+        """
         return {
             "id": thing_id,
             "display": display,
             "url": self._url(kind, thing_id),
-            "natural_slug": natural_slug(display, thing_id),
+            "natural_slug": natural_slug(thing_id, *(key or (display,))),
         }
 
     def job_queue(self, queue: JobQueue, workers: Mapping[str, int] | None) -> schemas.JobQueue:
@@ -108,9 +115,9 @@ class Serializer:
 
     def job(self, job: Job) -> schemas.Job:
         """Return a Job (contract 3)."""
-        overrides: dict[str, Any] = {f"{field}_override": field in job.overridden for field in OVERRIDABLE}
         return schemas.Job(
-            **self._object(job.id, "extras/jobs", job.name),
+            **self._object(job.id, "extras/jobs", job.name, job.module_name, job.job_class_name),
+            notes_url=None,
             module_name=job.module_name,
             job_class_name=job.job_class_name,
             grouping=job.grouping,
@@ -133,20 +140,22 @@ class Serializer:
             task_queues=list(job.queues),
             job_queues=[self._queue(name) for name in job.queues],
             default_job_queue=self._queue(job.default_queue),
-            **overrides,
+            **_overrides(job),
             job_variables=dict(job.job_variables),
             approval_off=_switched_off(job.approval_off),
             created=job.created,
             last_updated=job.last_updated,
             tags=[],
             custom_fields={},
+            computed_fields={},
+            relationships={},
         )
 
     def scheduled_job(self, row: ScheduledJob) -> schemas.ScheduledJob:
         """Return a scheduled job (contract 5)."""
         job = self._jobs[row.job_id]
         return schemas.ScheduledJob(
-            **self._object(row.id, "extras/scheduled-jobs", f"{row.name}: {row.interval}"),
+            **self._object(row.id, "extras/scheduled-jobs", f"{row.name}: {row.interval}", row.name),
             name=row.name,
             task=job.class_path,
             job_model=self._job(row.job_id),
@@ -163,7 +172,7 @@ class Serializer:
             kwargs={} if row.hides_inputs(job) else dict(row.inputs),
             queue=row.queue,
             job_queue=self._queue(row.queue),
-            celery_kwargs={"queue": row.queue},
+            celery_kwargs={"queue": row.queue, **NOT_HERE},
             last_run_at=row.last_run_at,
             total_run_count=row.total_run_count,
             date_changed=row.date_changed,
@@ -222,7 +231,9 @@ class Serializer:
         """Return a job result (contract 7)."""
         scheduled = row.scheduled_job_id
         return schemas.JobResult(
-            **self._object(row.id, "extras/job-results", f"{row.name} ({row.status})"),
+            **self._object(
+                row.id, "extras/job-results", f"{row.name} created at {row.date_created} ({row.status})", row.id
+            ),
             flow_run_id=row.flow_run_id,
             name=row.name,
             task_name=row.task_name,
@@ -237,8 +248,14 @@ class Serializer:
             worker=row.worker,
             task_args=[],
             task_kwargs={} if row.sensitive else dict(row.inputs or {}),
-            celery_kwargs={"queue": row.queue},
+            celery_kwargs={
+                "queue": row.queue,
+                **NOT_HERE,
+                "nautobot_job_job_model_id": str(row.job_id) if row.job_id else None,
+                "nautobot_job_user_id": str(row.user_id) if row.user_id else None,
+            },
             meta={
+                **({"children": []} if row.date_started else {}),
                 **({"approval": row.approval} if row.approval else {}),
                 **({"approval_off": dict(row.approval_off)} if row.approval_off else {}),
                 **({"cancelled_by": row.cancelled_by} if row.cancelled_by else {}),
@@ -260,21 +277,27 @@ class Serializer:
 
     def log_entry(self, entry: LogEntry) -> schemas.JobLogEntry:
         """Return a line of a job result's log (contract 7)."""
-        logs = f"extras/job-results/{entry.job_result}/logs"
         return schemas.JobLogEntry(
-            **self._object(entry.id, logs, entry.message[:100]),
+            **self._object(entry.id, "extras/job-logs", entry.message[:100], entry.id),
             log_level=entry.log_level,
             grouping=entry.grouping,
             message=entry.message,
-            log_object="",
-            absolute_url="",
+            log_object=entry.log_object,
+            absolute_url=entry.absolute_url,
             created=entry.created,
             job_result=self._to(entry.job_result, "extras.jobresult", "extras/job-results"),
         )
 
     def upcoming(self, told: Upcoming) -> schemas.Upcoming:
         """Return when a scheduled job runs next (contract 10)."""
-        return schemas.Upcoming(time_zone=told.time_zone, why_not=told.why_not, firings=told.times)
+        return schemas.Upcoming(time_zone=told.time_zone, why_not=told.why_not, note=told.note, firings=told.times)
+
+
+def _overrides(job: Job) -> dict[str, Any]:
+    """Return which fields of a Job an administrator has overridden; its queues go by several names."""
+    known = {field: field in job.overridden for field in (*OVERRIDABLE, "name", "grouping")}
+    known |= dict.fromkeys(("task_queues", "default_job_queue"), known["job_queues"])
+    return {f"{field}_override": is_overridden for field, is_overridden in known.items()}
 
 
 def _switched_off(mark: SwitchedOff | None) -> schemas.SwitchedOff | None:
@@ -291,10 +314,18 @@ def _difference(each: Difference) -> schemas.Difference:
     return schemas.Difference(name=each.name, change=each.change.value, now=each.now, before=each.before)
 
 
-def natural_slug(display: str, thing_id: UUID) -> str:
-    """Return a unique readable identifier."""
-    words = "".join(c if c.isalnum() else "-" for c in display.lower())
-    return "-".join(part for part in words.split("-") if part)[:100] + f"_{str(thing_id)[:4]}"
+NOT_HERE: Mapping[str, bool] = {"nautobot_job_profile": False, "nautobot_job_ignore_singleton_lock": False}
+"""What clients of Nautobot read of how a run is started, and what no run is here."""
+
+
+def natural_slug(thing_id: UUID, *key: object) -> str:
+    """Return a unique readable identifier: the parts of the key in words, and the first digits of the id."""
+    return "_".join(map(_in_words, key))[:100] + f"_{str(thing_id)[:4]}"
+
+
+def _in_words(part: object) -> str:
+    words = "".join(c if c.isalnum() else "-" for c in str(part).lower())
+    return "-".join(filter(None, words.split("-")))
 
 
 PATHS: Mapping[ObjectType, str] = {

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -20,21 +21,14 @@ from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Services, Use
 from api_shim.web.rest.expansion import answer_one, answer_page, expanded, read_change
 from api_shim.web.rest.openapi import a_list, answers, one
-from api_shim.web.rest.protocol import by_reference, no_content, respond, root_of
+from api_shim.web.rest.options import SHAPES
+from api_shim.web.rest.protocol import by_reference, no_content, permission_first, respond, root_of
 from api_shim.web.rest.serializers import PATHS, AccountSerializer, related
 from approval_gate.model import ObjectType
 from approval_gate.policy import missing
 
 router = APIRouter(prefix="/api")
 
-
-SHAPES: Mapping[ObjectType, type[schemas.Object]] = {
-    ObjectType.USER: schemas.User,
-    ObjectType.GROUP: schemas.Group,
-    ObjectType.TOKEN: schemas.Token,
-    ObjectType.PERMISSION: schemas.Permission,
-}
-"""What is told of each type of account."""
 
 CHANGED: Mapping[ObjectType, type[schemas.Object]] = {
     ObjectType.USER: schemas.ChangedUser,
@@ -57,7 +51,10 @@ def _add_routes(kind: ObjectType) -> None:
 
     @router.post(path, tags=tags, description=f"Add a {noun}.", **answers(new_shape, 201, **new))
     async def add(request: Request, actor: Caller, use: Use) -> Response:
-        added = await use.accounts.add(actor, kind, await read_body(request))
+        # Of tokens everybody may add their own.
+        with nullcontext() if kind is ObjectType.TOKEN else permission_first(request, actor, kind):
+            body = await read_body(request)
+        added = await use.accounts.add(actor, kind, body)
         shown = await _wire(request, use, kind, [added.thing])
         return respond(request, shown.account(added.thing, added.key), 201)
 

@@ -19,12 +19,16 @@ E = "api/extras"
 ROW, RESULT, JOB, WAITING = said.scheduled(), said.result(), said.job(), said.waiting()
 HELD, BEGUN = said.accepted(ROW), said.accepted(None, RESULT)
 VARIABLE = {"name": "who", "type": "StringVar", "required": False}
-UPCOMING = {"time_zone": "UTC", "why_not": "", "firings": ["2030-01-01T02:00:00Z"]}
+UPCOMING = {"time_zone": "UTC", "why_not": "", "note": "", "firings": ["2030-01-01T02:00:00Z"]}
 QUEUE = {
     **{"id": said.id_of("default"), "display": "default", "url": "", "natural_slug": "", "name": "default"},
     **{"queue_type": "prefect", "worker_count": 1},
 }
-STATUS = {"signoff-version": "1", "prefect-version": "3", "prefect": "ok", "default-queue-has-worker": True}
+STATUS = {
+    **{"signoff-version": "1", "prefect-version": "3", "prefect": "ok", "default-queue-has-worker": True},
+    **{"nautobot-version": "2.4.0", "python-version": "3", "celery-workers-running": 1},
+    **{"installed-apps": {}, "plugins": {}},
+}
 AT = datetime(2030, 1, 1, 2, tzinfo=UTC)
 
 

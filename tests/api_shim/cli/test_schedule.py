@@ -136,11 +136,11 @@ def test_why_it_does_not_fire_is_told(signoff: Run, server: Told, told: dict[str
 
 
 def test_firings_to_come_are_told_on_the_clocks_of_the_schedule(signoff: Run, server: Told) -> None:
-    server.body = {"time_zone": "Europe/Berlin", "why_not": "", "firings": ["2030-01-01T01:00:00Z"]}
+    server.body = {"time_zone": "Europe/Berlin", "why_not": "", "note": "", "firings": ["2030-01-01T01:00:00Z"]}
     assert signoff("schedule", "upcoming", "nightly", "--count", "1").out == "2030-01-01 02:00 Europe/Berlin\n"
     assert server.asked == [("GET", f"{PATH}upcoming/?count=1", None)]
     assert signoff("schedule", "upcoming", "nightly", "--json").json == server.body
-    server.body = {"time_zone": "UTC", "why_not": "It is disabled.", "firings": []}
+    server.body = {"time_zone": "UTC", "why_not": "It is disabled.", "note": "", "firings": []}
     assert signoff("schedule", "upcoming", "nightly").out == "It is disabled.\n"
-    server.body = {"time_zone": "UTC", "why_not": "", "firings": []}
+    server.body = {"time_zone": "UTC", "why_not": "", "note": "", "firings": []}
     assert signoff("schedule", "upcoming", "nightly").out == "It does not run again.\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api_shim.domain.crontab_text import in_words
+from api_shim.domain.crontab_text import BOTH_DAYS, in_words, note_on
 from approval_gate.errors import Invalid
 
 IN_WORDS = {
@@ -30,6 +30,14 @@ IN_WORDS = {
     "0 0 * jun-aug *": "At 00:00 every day, from June to August",
     "0 0 1 1,7 *": "At 00:00 on day 1 of the month in January and July",
 }
+
+
+@pytest.mark.parametrize(
+    ("crontab", "note"),
+    [("0 0 1 * 1", BOTH_DAYS), ("0 0 1 * *", ""), ("0 0 * * 1", ""), ("0 0 1-31 * 1", ""), ("0 0 1 * 0-6", "")],
+)
+def test_a_crontab_with_both_kinds_of_days_says_what_that_means(crontab: str, note: str) -> None:
+    assert note_on(crontab) == note
 
 
 @pytest.mark.parametrize("crontab", IN_WORDS)

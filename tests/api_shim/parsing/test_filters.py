@@ -57,6 +57,11 @@ def test_a_parameter_is_read(parameter: str, values: list[str], asked: Condition
     assert read_conditions(SCHEDULED, {parameter: values}) == (asked,)
 
 
+def test_an_empty_value_asks_nothing() -> None:
+    query = {"name": [""], "last_run_at__isnull": [""], "interval": ["", "daily"], "total_run_count__gte": [""]}
+    assert read_conditions(SCHEDULED, query) == (condition(("interval", Op.IN, ("daily",))),)
+
+
 @pytest.mark.parametrize(
     ("parameter", "value", "fault"),
     [
@@ -66,6 +71,7 @@ def test_a_parameter_is_read(parameter: str, values: list[str], asked: Condition
         pytest.param("start_time__isnull", "1", "Unknown filter field", id="what is never empty"),
         pytest.param("name__", "1", "Unknown filter field", id="an empty suffix"),
         pytest.param("__n", "1", "Unknown filter field", id="a suffix of nothing"),
+        pytest.param("bogus", "", "Unknown filter field", id="an unknown field, empty"),
         pytest.param("job_model_id", "Greet", "“Greet” is not a valid UUID.", id="a name where an id is wanted"),
         pytest.param("total_run_count__gte", "many", "Enter a whole number.", id="no number"),
         pytest.param("name__re", "(", "Not a regular expression that can be used here: missing ): (.", id="no pattern"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,9 +12,9 @@ from api_shim.domain.ports import LogLine
 from api_shim.parsing.filters import read_conditions
 from api_shim.services.queries import LogEntry, entry_of, grouping, level_name, selected
 from approval_gate.model import ObjectType
-from tests.factories import NOW
+from tests.factories import NOW, make_job, make_result
 
-RESULT = UUID(int=1)
+RESULT = make_result(make_job(), None)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,18 @@ def test_every_log_level_has_a_name(level: int, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("source", "section"),
-    [("prefect.flow_runs", "run"), ("prefect.flow_runs.worker", "worker"), ("my.module", "my.module"), ("", "run")],
+    [
+        ("prefect.flow_runs", "run"),
+        ("prefect.flow_runs.run", "run"),
+        ("prefect.flow_runs.run.checks", "checks"),
+        ("prefect.flow_runs.run.worker", "worker"),
+        ("prefect.flow_runs.worker", "engine"),
+        ("prefect.flow_runs.engine", "engine"),
+        ("prefect.task_runs.engine", "engine"),
+        ("prefect.task_runs", "prefect.task_runs"),
+        ("my.module", "my.module"),
+        ("", "run"),
+    ],
 )
 def test_a_log_line_is_grouped_by_its_logger(source: str, section: str) -> None:
     assert grouping(source) == section
@@ -47,6 +59,14 @@ def entry(number: int, level: int, message: str) -> LogEntry:
     created = NOW + timedelta(seconds=number)
     line = LogLine(id=UUID(int=number), level=level, source="prefect.flow_runs", message=message, created=created)
     return entry_of(line, RESULT)
+
+
+def test_the_first_line_tells_which_job_runs_and_where_that_is() -> None:
+    line = LogLine(id=UUID(int=1), level=20, source="prefect.flow_runs.run.initialization", message="", created=NOW)
+    entry = entry_of(line, RESULT)
+    assert (entry.log_object, entry.absolute_url) == (RESULT.name, f"/signoff/jobs/{RESULT.job_id}/run")
+    other = entry_of(replace(line, source="prefect.flow_runs"), RESULT)
+    assert (other.log_object, other.absolute_url) == ("", "")
 
 
 LINES = [entry(3, 20, "Third"), entry(1, 40, "first"), entry(2, 20, "Second")]

@@ -500,7 +500,7 @@ def test_a_run_at_a_time_is_a_scheduled_job(plants: Plants, state: Any, start: d
     run_id = run(plant, bob, {"parameters": INPUTS, "state": state, "name": name})
     row = plant.only(ScheduledJob)
     assert (row.flow_run_id, row.start_time, row.owner_id, row.inputs) == (run_id, start, bob.id, INPUTS)
-    assert row.name == (name or f"{plant.job.name} - {NOW.isoformat()}")
+    assert row.name == (name or f"{plant.job.name} - {NOW}")
     assert (row.one_off, row.immediate, row.approval) == (True, False, ApprovalState.NOT_REQUIRED)
     made = plant.engine.all_runs[run_id]
     assert (made.name, made.scheduled_for) == (row.name, start)

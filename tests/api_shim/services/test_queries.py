@@ -92,10 +92,11 @@ def test_the_log_is_prefects_and_only_for_who_may_see_the_result(origin: Origin)
     origin.add(result := make_result(origin.job(), None, status=Status.SUCCESS))
     line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="Hello", created=NOW)
     origin.engine.lines[result.id] = [line]
-    assert asyncio.run(viewing.logs(ROOT, result.id)) == [entry_of(line, result.id)]
+    assert asyncio.run(viewing.logs(ROOT, result.id)) == [entry_of(line, result)]
     assert asyncio.run(viewing.logs(ROOT, result.id, after=1)) == []
     page = asyncio.run(viewing.log_entries(ROOT, [result.id, uuid4()], ALL))
-    assert (page.count, page.rows) == (1, [entry_of(line, result.id)])
+    assert (page.count, page.rows) == (1, [entry_of(line, result)])
+    assert asyncio.run(viewing.log_entry(ROOT, page.rows[0].id)) == page.rows[0]
     with pytest.raises(Forbidden):
         asyncio.run(viewing.logs(NOBODY, result.id))
     with pytest.raises(Forbidden):

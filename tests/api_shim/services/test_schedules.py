@@ -345,7 +345,7 @@ def test_immediately_with_approval_is_a_one_off_named_after_its_job_and_time(pla
     plant = plants.ready(**APPROVAL)
     row = ask(plant, schedule).scheduled_job
     assert row is not None
-    assert (row.name, row.interval) == (f"{plant.job.name} - {NOW.isoformat()}", Interval.FUTURE)
+    assert (row.name, row.interval) == (f"{plant.job.name} - {NOW}", Interval.FUTURE)
     assert (row.one_off, row.start_time, row.immediate) == (True, NOW, True)
 
 

@@ -42,6 +42,7 @@ ID = "6f1f4d9e-7a0b-4c6d-8e0f-0123456789ab"
         "/api/status",
         "/api/extras/jobs/",
         "/api/extras",
+        "/api/plugins/",
         "/api/users/users/",
         "/api/schema/",
         "/api/docs",

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 
 from api_shim.domain.model import queue_id
+from api_shim.services.queries import entry_id
 from api_shim.web.rest.routers import ROUTERS, prefect_paths
 from approval_gate.policy import NOT_ITS_WORKER
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, schedule, unique
@@ -76,6 +77,7 @@ class Need:
         query: the query of the request, made of the object.
         open: nobody needs to sign in, for it shows nothing of this instance.
         of_run: no user may, whatever their permissions: ``test_run_credentials.py`` says who may.
+        noun: what is missing where there is none, if it is not the kind.
     """
 
     kind: str = ""
@@ -91,6 +93,7 @@ class Need:
     query: Callable[[Thing], dict[str, str]] = lambda _thing: {}
     open: bool = False
     of_run: bool = False
+    noun: str = ""
 
 
 def _run(_thing: Thing) -> Any:
@@ -103,11 +106,18 @@ def _of_run(_thing: Thing) -> Any:
 
 NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api"): Need(),
+    **{("GET", f"/api/{group}"): Need() for group in ("extras", "users", "plugins")},
     ("GET", "/api/status"): Need(),
     ("GET", "/api/schema"): Need(open=True),
     ("GET", "/api/docs"): Need(open=True),
     ("GET", "/api/docs/{name}"): Need(open=True),
     ("GET", "/api/extras/jobs"): Need(JOB, listing=True),
+    **{
+        (method, "/api/extras/jobs"): Need(
+            JOB, "change", listing=True, body=lambda thing: [{"id": thing.id, "hidden_override": False}]
+        )
+        for method in ("PATCH", "PUT")
+    },
     ("GET", "/api/extras/jobs/{ref}"): Need(JOB),
     ("PATCH", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),
     ("PUT", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),
@@ -140,13 +150,13 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/extras/job-results"): Need(RESULT, listing=True),
     ("GET", "/api/extras/job-results/{ref}"): Need(RESULT),
     ("GET", "/api/extras/job-results/{ref}/logs"): Need(RESULT),
-    ("GET", "/api/extras/job-results/{ref}/logs/{entry_id}"): Need(RESULT),
     ("DELETE", "/api/extras/job-results"): Need(RESULT, "delete", listing=True, ok=204, body=lambda thing: [thing.id]),
     ("DELETE", "/api/extras/job-results/{ref}"): Need(RESULT, "delete", ok=204),
     # 409, for it is over: who may cancel is told so.
     ("POST", "/api/extras/job-results/{ref}/cancel"): Need(RESULT, "change", ok=409),
     ("POST", "/api/extras/job-results/{ref}/run-again"): Need(RESULT, also="run", lacking=MAY_NOT_RUN, ok=201),
     ("GET", "/api/extras/job-logs"): Need(LOG, listing=True, query=lambda thing: {"job_result": thing.id}),
+    ("GET", "/api/extras/job-logs/{ref}"): Need(RESULT, noun="JobLogEntry"),
     ("GET", "/api/extras/job-queues"): Need(QUEUE, listing=True),
     ("GET", "/api/extras/job-queues/{ref}"): Need(QUEUE),
     ("GET", "/api/users/users"): Need(USER, listing=True),
@@ -200,7 +210,7 @@ def test_every_route_says_here_what_it_needs() -> None:
 def result(server: InProcess, people: People) -> Thing:
     made = people.result("Greet")
     (line,) = server.log(made, "Hello world")
-    return Thing(made, "Greet", entry=str(line.id))
+    return Thing(made, "Greet", entry=str(entry_id(UUID(made), line.id)))
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +289,7 @@ def name_of(row: Mapping[str, Any]) -> str:
 def call(client: httpx.Client, route: tuple[str, str], thing: Thing) -> httpx.Response:
     method, path = route
     body, query = NEEDS[route].body, NEEDS[route].query(thing)
-    path = path.replace("{ref}", thing.id).replace("{entry_id}", thing.entry)
+    path = path.replace("{ref}", thing.entry if "/job-logs/" in path else thing.id)
     return client.request(method, f"{path}/", json=body(thing) if body else None, params=query)
 
 
@@ -403,8 +413,8 @@ def test_who_may_only_with_another_object_does_not_learn_of_this_one(
     elsewhere = limit(need.kind)
     with server.client(people.add((need.kind, need.action, elsewhere), (need.kind, "view", elsewhere))) as client:
         hidden = call(client, route, thing)
-        missing = call(client, route, replace(thing, id=str(uuid4())))
-        assert detail(hidden) == (404, f"No {NOUNS[need.kind]} matches the given query.")
+        missing = call(client, route, replace(thing, id=str(uuid4()), entry=str(uuid4())))
+        assert detail(hidden) == (404, f"No {need.noun or NOUNS[need.kind]} matches the given query.")
         assert (missing.status_code, missing.content) == (hidden.status_code, hidden.content)
     assert state(admin, thing) == before
 

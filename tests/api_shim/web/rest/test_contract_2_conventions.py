@@ -5,6 +5,8 @@ What lists can be filtered and sorted by, and how deep they show, stands in ``te
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api_shim.web.rest.protocol import DEFAULT_VERSION, LISTS
 from tests.acceptance.asking import JOBS, UNKNOWN, answered
 from tests.acceptance.people import RESULTS, SCHEDULES, People, schedule, unique
 from tests.api_shim.in_process import InProcess
@@ -137,7 +140,7 @@ def test_every_answer_says_its_version_and_what_it_depends_on(server: InProcess,
             client.get(planned["url"]),
             client.get(f"{SCHEDULES}{UNKNOWN}/"),
             client.get(f"{JOBS}?bogus=1"),
-            client.put(JOBS),
+            client.delete(JOBS),
             client.get("/api/extras/nothing/"),
             client.post(f"{JOBS}Greet/run/", content=b"{"),
             client.post(f"{JOBS}Greet/run/", content=b"x", headers={"Content-Type": "text/plain"}),
@@ -180,6 +183,8 @@ def test_a_list_comes_in_pages_with_absolute_links_that_lead_through_it(
         page = admin.get(page["next"]).json()
     assert seen == three
     while page["previous"]:
+        # The first page has no offset.
+        assert ("offset" in page["previous"]) is (len(backwards) == 0)
         page = admin.get(page["previous"]).json()
         backwards.append(page["results"][0]["name"])
     assert backwards == [three[1], three[0]]
@@ -274,7 +279,6 @@ def test_what_does_not_exist_is_not_found(admin: httpx.Client, address: str, nou
 @pytest.mark.parametrize(
     ("method", "address"),
     [
-        ("PUT", JOBS),
         ("POST", JOBS),
         ("DELETE", JOBS),
         ("PUT", f"{JOBS}Greet/run/"),
@@ -306,7 +310,8 @@ def test_a_method_that_nobody_uses_here_does_no_harm(admin: httpx.Client, method
 
 
 @pytest.mark.parametrize(
-    "address", ["/api/extras/", "/api/extras/nothing/", "/api/extras/jobs/a/b/c/", "/api/users/x/y/", "/api/signoff/x/"]
+    "address",
+    ["/api/extras/nothing/", "/api/plugins/nothing/", "/api/extras/jobs/a/b/c/", "/api/users/x/y/", "/api/signoff/x/"],
 )
 def test_an_address_that_there_is_not_is_not_found_in_json(admin: httpx.Client, address: str) -> None:
     assert answered(admin.get(address)) == (404, {"detail": "Not found."})
@@ -350,16 +355,58 @@ def test_a_body_that_is_too_large_is_refused(admin: httpx.Client) -> None:
 
 
 def test_the_root_and_the_status_say_what_this_is(server: InProcess, admin: httpx.Client) -> None:
-    assert admin.get("/api/").json() == {
-        "jobs": f"{server.origin}{JOBS}",
-        "scheduled-jobs": f"{server.origin}{SCHEDULES}",
-        "approval-queue": f"{server.origin}/api/extras/approval-queue/",
-        "job-results": f"{server.origin}{RESULTS}",
-        "job-logs": f"{server.origin}/api/extras/job-logs/",
-        "job-queues": f"{server.origin}/api/extras/job-queues/",
-        **{name: f"{server.origin}/api/users/{name}/" for name in ("users", "groups", "tokens", "permissions")},
-        **{name: f"{server.origin}/api/{name}/" for name in ("status", "schema", "docs")},
+    groups = {
+        "extras": ("jobs", "scheduled-jobs", "approval-queue", "job-results", "job-logs", "job-queues"),
+        "users": ("users", "groups", "tokens", "permissions"),
+        "plugins": (),
     }
+    named = (*groups, "status", "schema", "docs")
+    assert admin.get("/api/").json() == {name: f"{server.origin}/api/{name}/" for name in named}
+    for group, lists in groups.items():
+        addresses = {name: f"{server.origin}/api/{group}/{name}/" for name in lists}
+        assert admin.get(f"/api/{group}/").json() == addresses
+        assert [admin.get(address).status_code for address in addresses.values()] == [200] * len(lists)
     status = admin.get("/api/status/").json()
-    assert set(status) == {"signoff-version", "prefect-version", "prefect", "default-queue-has-worker"}
-    assert (status["prefect"], status["default-queue-has-worker"]) == ("ok", True)
+    assert status.keys() == {
+        *("signoff-version", "prefect-version", "prefect", "default-queue-has-worker"),
+        *("nautobot-version", "python-version", "celery-workers-running", "installed-apps", "plugins"),
+    }
+    assert (status["prefect"], status["default-queue-has-worker"], status["celery-workers-running"]) == ("ok", True, 1)
+    assert status["nautobot-version"].startswith(DEFAULT_VERSION)
+
+
+# Of tokens everybody has their own.
+@pytest.mark.parametrize("address", sorted(LISTS.keys() - {"/api/users/tokens"}))
+def test_who_may_not_is_told_so_before_anything_else(server: InProcess, people: People, address: str) -> None:
+    refusal = (403, {"detail": "You do not have permission to perform this action."})
+    unread = {"content": b"{", "headers": {"Content-Type": "application/json"}}
+    with server.client(people.add()) as client:
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            assert answered(client.request(method, f"{address}/", **unread)) == refusal, method
+
+
+def test_what_a_list_has_can_be_asked_for_with_options(admin: httpx.Client) -> None:
+    answer = admin.options(RESULTS)
+    assert "DELETE" in answer.headers["Allow"]
+    choices = answer.json()["actions"]["POST"]["status"]["choices"]
+    assert {"value": "SUCCESS", "display": "SUCCESS"} in choices
+
+
+def test_a_list_can_be_had_as_csv(admin: httpx.Client) -> None:
+    rows = admin.get(JOBS).json()["results"]
+    answer = admin.get(JOBS, params={"format": "csv"})
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    told = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["name"] for row in told] == [row["name"] for row in rows]
+    [one] = csv.DictReader(io.StringIO(admin.get(f"{JOBS}Greet/", params={"format": "csv"}).text))
+    assert one.keys() == rows[0].keys()
+
+
+def test_lists_of_related_objects_can_be_left_out(admin: httpx.Client) -> None:
+    many = {JOBS: {"job_queues", "tags"}, "/api/users/users/": {"groups"}, SCHEDULES: set()}
+    for address, left_out in many.items():
+        whole, brief = (
+            admin.get(address, params={"limit": 1, "exclude_m2m": flag}).json()["results"] for flag in ("false", "true")
+        )
+        assert [row.keys() - other.keys() for row, other in zip(whole, brief, strict=True)] == [left_out] * len(whole)
+    assert "job_queues" not in admin.get(f"{JOBS}Greet/?exclude_m2m=true").json()

@@ -158,6 +158,40 @@ def test_what_is_unknown_or_cannot_be_changed_is_refused(admin: httpx.Client, me
     assert admin.get(f"{JOBS}Alone/").json() == before
 
 
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_several_jobs_are_changed_at_once_or_not_at_all(admin: httpx.Client, method: str) -> None:
+    ids = [admin.get(f"{JOBS}{name}/").json()["id"] for name in ("Alone", "Sleep")]
+
+    def sent(**to: Any) -> httpx.Response:
+        return admin.request(method, JOBS, json=[*({"id": job_id, **to} for job_id in ids), {"id": UNKNOWN, **to}])
+
+    def hidden() -> list[bool]:
+        return [admin.get(f"{JOBS}{job_id}/").json()["hidden"] for job_id in ids]
+
+    answer = sent(hidden=True)
+    assert answer.status_code == 200
+    assert {row["id"] for row in answer.json()} == {*ids}
+    assert hidden() == [True, True]
+    one, other = (admin.get(f"{JOBS}{job_id}/").json() for job_id in ids)
+    answer = admin.request(method, JOBS, json=[{**one, "hidden": False}, {**other, "hidden": 5}])
+    assert answered(answer) == (400, {"hidden": ["Must be a valid boolean."]})
+    assert hidden() == [True, True]
+    assert sent(hidden_override=False).status_code == 200
+    assert hidden() == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, {"non_field_errors": ['Expected a list of items but got type "dict".']}),
+        ([{"hidden": True}], [{"id": ["Must be a valid UUID."]}]),
+        ([UNKNOWN, {"id": UNKNOWN}], [{"id": ["This field is required."]}, {}]),
+    ],
+)
+def test_each_of_several_changes_names_its_job(admin: httpx.Client, body: Any, told: Any) -> None:
+    assert answered(admin.patch(JOBS, json=body)) == (400, told)
+
+
 @pytest.mark.parametrize("depth", [0, 1])
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
 def test_what_get_gave_can_be_sent_back_with_changes(admin: httpx.Client, method: str, depth: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -81,7 +82,7 @@ def letters(admin: httpx.Client, **query: Any) -> str:
         pytest.param({"interval": ["daily", "custom"]}, "ac", id="of some intervals"),
         pytest.param({"approval_state": "pending"}, "c", id="that wait"),
         pytest.param({"user": "admin"}, "Bac", id="owned by"),
-        pytest.param({"user": "nobody"}, "", id="owned by nobody we know"),
+        pytest.param({"user": "", "interval": ""}, "Bac", id="empty values, which ask nothing"),
         pytest.param({"enabled": "true", "interval": "daily"}, "a", id="all of several fields"),
         pytest.param({"q": f"{MARK} ~b"}, "B", id="searched"),
         pytest.param({"q": "guarded"}, "c", id="searched by its task"),
@@ -99,7 +100,51 @@ def test_scheduled_jobs_are_found(admin: httpx.Client, rows: dict[str, Any], que
 def test_a_job_is_named_by_its_id_as_well(admin: httpx.Client, rows: dict[str, Any]) -> None:
     job_id = rows["c"]["job_model"]["id"]
     assert letters(admin, job_model=job_id) == letters(admin, job_model_id=job_id) == "c"
-    assert letters(admin, job_model_id=str(uuid4())) == ""
+
+
+def no_choice(name: str, value: str) -> dict[str, list[str]]:
+    return {name: [f"Select a valid choice. {value} is not one of the available choices."]}
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "value"),
+    [
+        (SCHEDULES, "job_model", "Nope"),
+        (SCHEDULES, "job_model_id", str(uuid4())),
+        (SCHEDULES, "user__n", "nope"),
+        (RESULTS, "scheduled_job", "nope"),
+        (JOBS, "job_queues", "nope"),
+        ("/api/extras/approval-queue/", "user", str(uuid4())),
+    ],
+)
+def test_a_related_object_that_there_is_not_is_no_choice(
+    admin: httpx.Client, address: str, name: str, value: str
+) -> None:
+    answer = admin.get(address, params={name: [value]})
+    assert (answer.status_code, answer.json()) == (400, no_choice(name, value))
+
+
+def test_whether_there_is_a_related_object_is_told_as_far_as_it_may_be_known(
+    server: InProcess, admin: httpx.Client, people: People, rows: dict[str, Any]
+) -> None:
+    hidden = people.add()
+    with server.client(people.add(("extras.scheduledjob", "view", {"interval": "daily"}))) as client:
+        assert [row["name"] for row in client.get(SCHEDULES, params={"user": "admin"}).json()["results"]]
+        assert client.get(SCHEDULES, params={"user": hidden}).json() == no_choice("user", hidden)
+
+
+def test_jobs_are_found_by_their_queues(server: InProcess, admin: httpx.Client, people: People) -> None:
+    def names(**query: Any) -> set[str]:
+        return {row["name"] for row in admin.get(JOBS, params={**query, "limit": 1000}).json()["results"]}
+
+    assert "Greet" in names(job_queues="bulk")
+    assert "Guarded" not in names(job_queues="bulk")
+    assert names(job_queues=str(queue_id("bulk"))) == names(job_queues="bulk")
+    assert "Greet" not in names(job_queues__n="bulk")
+    assert {"Greet", "Guarded"} <= names(job_queues=["bulk", "default"])
+    # Who may view a Job may know its queues.
+    with server.client(people.add(("extras.job", "view", {"name": "Greet"}))) as client:
+        assert client.get(JOBS, params={"job_queues": "bulk"}).json()["count"] == 1
 
 
 @pytest.mark.parametrize("kind", LISTS, ids=str)
@@ -108,7 +153,8 @@ def test_every_list_has_every_filter_that_is_documented(admin: httpx.Client, kin
     for name, schema in parameters(kind):
         sample = schema.get("enum", [samples.get(schema.get("format", schema["type"]), "x")])[0]
         answer = admin.get(LISTS[kind], params={name: sample, "limit": 1})
-        assert answer.status_code == 200, f"{name}: {answer.text}"
+        # What is sent is nothing that there is, and so no choice.
+        assert answer.status_code == 200 or answer.json() == no_choice(name, sample), f"{name}: {answer.text}"
 
 
 @pytest.mark.parametrize("kind", LISTS, ids=str)
@@ -184,14 +230,40 @@ def test_logs_are_listed_by_their_result(admin: httpx.Client, result: dict[str, 
 
 
 @pytest.mark.parametrize("query", [{}, {"job_result__n": str(uuid4())}], ids=["no", "all but one"])
-def test_logs_are_of_results_that_are_named(admin: httpx.Client, query: dict[str, str]) -> None:
-    answer = admin.get(LOGS, params=query)
+def test_logs_are_of_the_newest_results_where_none_is_named(
+    admin: httpx.Client, result: dict[str, Any], query: dict[str, str]
+) -> None:
+    page = admin.get(LOGS, params={**query, "q": "Hello Lists"}).json()
+    assert result["id"] in {row["job_result"]["id"] for row in page["results"]}
+
+
+def test_only_so_many_results_are_named(admin: httpx.Client) -> None:
+    answer = admin.get(LOGS, params={"job_result": [str(uuid4()) for _ in range(21)]})
     told = {"job_result": ["Name at most 20 job results to list the logs of."]}
     assert (answer.status_code, answer.json()) == (400, told)
 
 
-def test_a_line_that_there_is_not_is_missing(admin: httpx.Client, result: dict[str, Any]) -> None:
-    answer = admin.get(f"{result['url']}logs/{uuid4()}/")
+def test_what_the_engine_says_is_left_out_unless_it_is_asked_for(
+    server: InProcess, admin: httpx.Client, people: People
+) -> None:
+    made = people.result("Greet")
+    [line] = server.log(made, "Finished")
+    server.application.engine.lines[UUID(made)] = [
+        replace(line, id=uuid4(), source=f"prefect.flow_runs{source}", message=source)
+        for source in (".run.initialization", "", ".engine", ".worker", ".run.worker")
+    ]
+    assert {row["grouping"] for row in admin.get(f"{RESULTS}{made}/logs/").json()} == {
+        "initialization",
+        "run",
+        "worker",
+    }
+    told = admin.get(LOGS, params={"job_result": made, "grouping": "engine"}).json()["results"]
+    assert {row["message"] for row in told} == {".engine", ".worker"}
+
+
+@pytest.mark.parametrize("line_id", ["nonsense", str(uuid4())])
+def test_a_line_that_there_is_not_is_missing(admin: httpx.Client, line_id: str) -> None:
+    answer = admin.get(f"{LOGS}{line_id}/")
     assert (answer.status_code, answer.json()) == (404, {"detail": "No JobLogEntry matches the given query."})
 
 
@@ -234,6 +306,7 @@ def test_the_firings_to_come(admin: httpx.Client, rows: dict[str, Any]) -> None:
     assert told == {
         "time_zone": rows["a"]["time_zone"],
         "why_not": "",
+        "note": "",
         "firings": ["2030-01-01T01:00:00Z", "2030-01-02T01:00:00Z"],
     }
     assert len(admin.get(f"{rows['b']['url']}upcoming/").json()["firings"]) == 10
@@ -268,7 +341,7 @@ def test_head_is_refused_like_get(admin: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("address", "methods"),
     [
-        (JOBS, "GET, HEAD, OPTIONS"),
+        (JOBS, "GET, HEAD, OPTIONS, PATCH, PUT"),
         (f"{JOBS}Greet/", "GET, HEAD, OPTIONS, PATCH, PUT"),
         (f"{JOBS}Greet/run/", "OPTIONS, POST"),
         (SCHEDULES, "DELETE, GET, HEAD, OPTIONS"),
@@ -279,7 +352,7 @@ def test_head_is_refused_like_get(admin: httpx.Client) -> None:
 def test_options_tell_the_methods(admin: httpx.Client, address: str, methods: str) -> None:
     told = admin.options(address)
     assert (told.status_code, told.headers["allow"]) == (200, methods)
-    assert told.json()["renders"] == ["application/json"]
+    assert told.json()["renders"] == ["application/json", "text/csv"]
     refused = admin.request("TRACE", address)
     assert (refused.status_code, refused.headers["allow"]) == (405, methods)
     assert refused.json() == {"detail": 'Method "TRACE" not allowed.'}

@@ -110,11 +110,6 @@ def test_a_list_names_its_filters(path: str, kind: ObjectType) -> None:
     assert shared == {"api_version", "depth", "limit", "offset", "sort", "q"}
 
 
-def test_whose_logs_are_listed_must_be_said() -> None:
-    told = OPERATIONS["/api/extras/job-logs/", "get"]["parameters"]
-    assert [each["name"] for each in told if each.get("required")] == ["job_result"]
-
-
 @pytest.mark.parametrize(
     ("path", "method", "statuses"),
     [

@@ -160,5 +160,6 @@ def test_what_a_job_gave_back_is_answered_as_it_is(value: Any) -> None:
 
 def test_half_a_character_spoils_no_answer() -> None:
     line = LogLine(id=uuid4(), level=20, source="", message="a\ud800", created=NOW)
-    answer = respond(Request({"type": "http", "headers": []}), [Serializer("", {}).log_entry(entry_of(line, uuid4()))])
+    entry = entry_of(line, make_result(make_job(), None))
+    answer = respond(Request({"type": "http", "headers": []}), [Serializer("", {}).log_entry(entry)])
     assert json.loads(answer.body)[0]["message"] == "a?"

@@ -40,9 +40,10 @@ def test_a_status_is_a_choice_whose_label_is_its_value(status: Status) -> None:
 
 def test_a_slug_is_readable_and_unique() -> None:
     one, other = uuid4(), uuid4()
-    assert natural_slug("Back up: daily!", one) == f"back-up-daily_{str(one)[:4]}"
-    assert natural_slug("x", one) != natural_slug("x", other)
-    assert len(natural_slug("x" * 1000, one)) == 105
+    assert natural_slug(one, "Back up: daily!") == f"back-up-daily_{str(one)[:4]}"
+    assert natural_slug(one, "oracle_jobs.daily", "HelloJob") == f"oracle-jobs-daily_hellojob_{str(one)[:4]}"
+    assert natural_slug(one, "x") != natural_slug(other, "x")
+    assert len(natural_slug(one, "x" * 1000)) == 105
 
 
 def test_a_queue_has_the_same_id_everywhere() -> None:
@@ -52,7 +53,10 @@ def test_a_queue_has_the_same_id_everywhere() -> None:
 def test_an_override_is_shown_for_each_field_that_has_one() -> None:
     shape = Serializer(ROOT, {}).job(make_job(overridden=("hidden",)))
     overrides = {name: value for name, value in shape if name.endswith("_override")}
-    assert overrides == {f"{field}_override": field == "hidden" for field in OVERRIDABLE}
+    fields = (*OVERRIDABLE, "task_queues", "default_job_queue", "name", "grouping")
+    assert overrides == {f"{field}_override": field == "hidden" for field in fields}
+    queues = Serializer(ROOT, {}).job(make_job(overridden=("job_queues",)))
+    assert (queues.task_queues_override, queues.default_job_queue_override) == (True, True)
 
 
 def test_a_job_says_with_which_job_variables_its_runs_are_started() -> None:
@@ -155,6 +159,22 @@ def test_a_job_result_says_who_approved_it(approval: Any, meta: dict[str, Any]) 
     assert Serializer(ROOT, {}).job_result(make_result(make_job(), None, approval=approval)).meta == meta
 
 
+def test_a_job_result_says_how_it_was_started_as_clients_read_it() -> None:
+    job, user = make_job(), make_user()
+    row = make_result(job, user, date_started=NOW, status=Status.STARTED)
+    shape = Serializer(ROOT, {}).job_result(row)
+    assert shape.display == f"{job.name} created at {row.date_created} (STARTED)"
+    assert shape.natural_slug == f"{row.id}_{str(row.id)[:4]}"
+    assert shape.meta == {"children": []}
+    assert shape.celery_kwargs == {
+        "queue": "default",
+        "nautobot_job_profile": False,
+        "nautobot_job_ignore_singleton_lock": False,
+        "nautobot_job_job_model_id": str(job.id),
+        "nautobot_job_user_id": str(user.id),
+    }
+
+
 def test_a_job_result_says_for_which_firing_it_stands() -> None:
     shape = Serializer(ROOT, {}).job_result(make_result(make_job(), None, nominal_time=NOW))
     assert shape.nominal_time == NOW
@@ -162,11 +182,11 @@ def test_a_job_result_says_for_which_firing_it_stands() -> None:
 
 def test_a_line_of_a_log_belongs_to_its_result() -> None:
     line = LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message="x" * 200, created=NOW)
-    result_id = uuid4()
-    shape = Serializer(ROOT, {}).log_entry(entry_of(line, result_id))
-    assert shape.url == f"{ROOT}/api/extras/job-results/{result_id}/logs/{line.id}/"
+    result = make_result(make_job(), None)
+    shape = Serializer(ROOT, {}).log_entry(entry_of(line, result))
+    assert shape.url == f"{ROOT}/api/extras/job-logs/{shape.id}/"
     assert (shape.message, shape.display) == ("x" * 200, "x" * 100)
-    assert shape.job_result.url == f"{ROOT}/api/extras/job-results/{result_id}/"
+    assert shape.job_result.url == f"{ROOT}/api/extras/job-results/{result.id}/"
 
 
 @pytest.mark.parametrize("name", ["scheduled_job", "job_result"])
