@@ -43,6 +43,7 @@ from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.results import Results
+from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCredentials
 from api_shim.services.running_servers import ThisServer
 from api_shim.services.runs import Runs
@@ -150,10 +151,10 @@ def build(
     wake = queue.wake if follows else leave_to_others
     loop = BackgroundLoop(store, engine, projection, queue, served, run_status, clock, server)
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
-    services = _use_cases(store, engine, projection, wake, served, readiness, clock, zone, server, limits)
+    rates = RequestRates(limits, clock)
+    services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
     tokens = TokenAccess(store, clock, sleep)
     sessions = Sessions(store, clock, tokens.note, sleep)
-    rates = RequestRates(limits, clock)
     return Application(
         parts=parts,
         store=store,
@@ -181,11 +182,12 @@ def _use_cases(
     wake: Wake,
     served: ServedQueues,
     readiness: Readiness,
+    rates: RequestRates,
     clock: Callable[[], datetime],
     zone: str,
     server: ThisServer | None,
-    limits: Limits,
 ) -> Services:
+    limits = rates.limits
     runs, code, refusals = Runs(store, served, wake), JobCode(), Refusals(store, clock)
     watching = refusals.watching
     approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
@@ -206,6 +208,7 @@ def _use_cases(
         prefect_ui=PrefectUI(
             store=store, engine=engine, approvals=approvals, schedules=schedules, projection=projection, clock=clock
         ),
+        run_actors=RunActors(store, rates),
         run_credentials=RunCredentials(store, engine, refusals, clock),
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
         schedules=schedules,

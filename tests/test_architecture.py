@@ -128,6 +128,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0021_overlapping_runs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0022_job_variables.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0023_services_heard_of.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0026_requests_from_runs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""
