@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Flag, auto
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -187,11 +188,11 @@ def _use_cases(
     zone: str,
     server: ThisServer | None,
 ) -> Services:
-    limits = rates.limits
-    runs, code, refusals = Runs(store, served, wake), JobCode(), Refusals(store, clock)
-    watching = refusals.watching
+    runs, code, limits = Runs(store, served, wake), JobCode(), rates.limits
+    watching = (refusals := Refusals(store, clock)).watching
     approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
     schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits))
+    in_prefect = partial(PrefectUI, store=store, engine=engine, projection=projection, clock=clock)
     return Services(
         store=store,
         engine=engine,
@@ -205,9 +206,7 @@ def _use_cases(
         run_preview=RunPreview(store, schedules, clock),
         schedule_views=ScheduleViews(store=store, clock=clock, zone=zone),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
-        prefect_ui=PrefectUI(
-            store=store, engine=engine, approvals=approvals, schedules=schedules, projection=projection, clock=clock
-        ),
+        prefect_ui=in_prefect(approvals=approvals, schedules=schedules),
         run_actors=RunActors(store, rates),
         run_credentials=RunCredentials(store, engine, refusals, clock),
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),

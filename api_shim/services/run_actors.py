@@ -75,11 +75,11 @@ def _acting(run_id: UUID, tx: Transaction) -> Actor:
 def _has_requested(actor: Actor, run_id: UUID, tx: Transaction) -> bool:
     if actor.by_run is None:
         return False
-    for kind, kept_in in ((JobResult, "job_result_id"), (ScheduledJob, "scheduled_job_id")):
-        found: JobResult | ScheduledJob | None = tx.get(kind, flow_run_id=run_id)  # type: ignore[arg-type]  # either
-        if found is not None and (
-            found.requested_from == actor.by_run or tx.exists(RequestKey, user_id=actor.id, **{kept_in: found.id})
-        ):
+    result, scheduled = tx.get(JobResult, flow_run_id=run_id), tx.get(ScheduledJob, flow_run_id=run_id)
+    for found, kept_in in ((result, "job_result_id"), (scheduled, "scheduled_job_id")):
+        if found is None:
+            continue
+        if found.requested_from == actor.by_run or tx.exists(RequestKey, user_id=actor.id, **{kept_in: found.id}):
             return True
     ended = tx.last_event(ENDED_BY, flow_run_id=run_id)
     return ended is not None and ended.data.get("requested_from") == str(actor.by_run)

@@ -56,6 +56,8 @@ def stage(server: InProcess, people: People) -> Iterator[Stage]:
     may = (("extras.job", "run", None), ("extras.job", "view", None), ("extras.scheduledjob", "view", None))
     name = people.add(*may)
     key = run_of(server, people, name)
+    # By now Prefect has followed.
+    server.portal.call(server.application.queue.drain)
     with server.application.store.transaction(write=False) as tx:
         [result] = tx.all(JobResult, user_id=UUID(people.id_of(name)))
     with server.client(None, Authorization=f"Token {key}") as run, server.client(name) as user:
