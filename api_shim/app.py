@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Flag, auto
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -43,6 +44,7 @@ from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.results import Results
+from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCredentials
 from api_shim.services.running_servers import ThisServer
 from api_shim.services.runs import Runs
@@ -150,10 +152,10 @@ def build(
     wake = queue.wake if follows else leave_to_others
     loop = BackgroundLoop(store, engine, projection, queue, served, run_status, clock, server)
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
-    services = _use_cases(store, engine, projection, wake, served, readiness, clock, zone, server, limits)
+    rates = RequestRates(limits, clock)
+    services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
     tokens = TokenAccess(store, clock, sleep)
     sessions = Sessions(store, clock, tokens.note, sleep)
-    rates = RequestRates(limits, clock)
     return Application(
         parts=parts,
         store=store,
@@ -181,15 +183,16 @@ def _use_cases(
     wake: Wake,
     served: ServedQueues,
     readiness: Readiness,
+    rates: RequestRates,
     clock: Callable[[], datetime],
     zone: str,
     server: ThisServer | None,
-    limits: Limits,
 ) -> Services:
-    runs, code, refusals = Runs(store, served, wake), JobCode(zone, engine.variable), Refusals(store, clock)
-    watching = refusals.watching
+    runs, code, limits = Runs(store, served, wake), JobCode(zone, engine.variable), rates.limits
+    watching = (refusals := Refusals(store, clock)).watching
     approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
     schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits))
+    in_prefect = partial(PrefectUI, store=store, engine=engine, projection=projection, clock=clock)
     return Services(
         store=store,
         engine=engine,
@@ -203,9 +206,8 @@ def _use_cases(
         run_preview=RunPreview(store, schedules, clock),
         schedule_views=ScheduleViews(store=store, clock=clock, zone=zone),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
-        prefect_ui=PrefectUI(
-            store=store, engine=engine, approvals=approvals, schedules=schedules, projection=projection, clock=clock
-        ),
+        prefect_ui=in_prefect(approvals=approvals, schedules=schedules),
+        run_actors=RunActors(store, rates),
         run_credentials=RunCredentials(store, engine, refusals, clock),
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
         schedules=schedules,

@@ -254,7 +254,7 @@ class BackgroundLoop:
             case RecoveryAction.FOLLOW if known.scheduled is not None:
                 self._queue.wake(Kind.SCHEDULED_JOB_DIFFERS, known.scheduled.id)
             case RecoveryAction.START_AGAIN:
-                at, name = (row.start_time, row.name) if (row := known.scheduled) is not None else (now, None)
+                at, name = (row.start_time, row.called) if (row := known.scheduled) is not None else (now, None)
                 await self._engine.release(run.id, at, STARTED_AGAIN, name=name)
             case _:
                 return

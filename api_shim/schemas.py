@@ -262,6 +262,9 @@ class ScheduledJob(Object):
         description="Who had switched the approval of its Job off when it was requested; null if nobody had."
     )
     expires_at: datetime | None = Field(description="When the request expires if it is not decided.")
+    requested_from: Reference | JobResult | None = Field(
+        description="The job result of the run that has requested it; null if people have."
+    )
 
 
 class NamedScheduledJob(Reference):
@@ -359,6 +362,9 @@ class JobResult(Object):
     job_model: Reference | Job | None
     user: Reference | User | None
     scheduled_job: Reference | ScheduledJob | None
+    requested_from: Reference | JobResult | None = Field(
+        description="The job result of the run that has requested it, or its scheduled job; null if people have."
+    )
     files: list[JsonValue]
     custom_fields: dict[str, JsonValue]
 

@@ -3,6 +3,7 @@
 * An actor is a user with the permissions they have now; there is no actor without a user.
 * Permissions are additive: each grants actions on object types, optionally limited by constraints.
 * What no permission grants is refused, except for a user's own tokens. A superuser has every permission.
+* Who acts by a run of theirs has what they have of ``BY_RUNS``, and nothing else, superusers too.
 * A verdict is a value: allowed, denied with a reason for the caller, or hidden (answered as if the object did not
   exist).
 """
@@ -10,12 +11,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from approval_gate.constraints import CALLER, Constraint, Lookup, Op
+from approval_gate.constraints import CALLER, UNLIMITED, Constraint, Lookup, Op
 from approval_gate.errors import Forbidden, GateError
 
 Attributes = Mapping[str, Any]
@@ -79,6 +80,23 @@ IMPLICIT_GRANT = Grant(
 """What every user may do without a permission: view and manage their own tokens (contract 8)."""
 
 
+BY_RUNS: frozenset[tuple[Action, ObjectType]] = frozenset(
+    {
+        (Action.VIEW, ObjectType.JOB),
+        (Action.RUN, ObjectType.JOB),
+        (Action.VIEW, ObjectType.SCHEDULED_JOB),
+        (Action.VIEW, ObjectType.JOB_RESULT),
+        (Action.VIEW, ObjectType.JOB_LOG_ENTRY),
+    }
+)
+"""What somebody may do by a run of theirs, if they may do it at all: request, and read what comes of it."""
+
+OF_SUPERUSERS_BY_RUNS = tuple(
+    Grant(object_types=frozenset({kind}), actions=frozenset({action}), constraint=UNLIMITED) for action, kind in BY_RUNS
+)
+"""The same as permissions, for who has every permission."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Actor:
     """A user and what they may do now.
@@ -91,6 +109,10 @@ class Actor:
         read_only: they authenticated with a read-only token, so they may not write.
         token_id: the token that they authenticated with; None for none.
         works_for: the work pool whose runs the account executes; empty if it is no worker's.
+        by_run: the job result of the run by whose credential they act (``within_run``); None if they do it themselves.
+
+    Raises:
+        ValueError: they act by a run, and yet have more than a run may do.
     """
 
     id: UUID
@@ -100,6 +122,20 @@ class Actor:
     read_only: bool = False
     token_id: UUID | None = None
     works_for: str = ""
+    by_run: UUID | None = None
+
+    def __post_init__(self) -> None:
+        if self.by_run is not None and (self.superuser or self.works_for):
+            raise ValueError("Who acts by a run is neither a superuser nor a worker; see within_run().")
+
+    def within_run(self, result_id: UUID) -> Actor:
+        """Return the same user as they act by a run of theirs.
+
+        Args:
+            result_id: the job result of the run.
+        """
+        grants = OF_SUPERUSERS_BY_RUNS if self.superuser else self.grants
+        return replace(self, superuser=False, works_for="", grants=grants, token_id=None, by_run=result_id)
 
     def may(self, action: Action, kind: ObjectType, thing: Attributes | None = None) -> bool:
         """Say whether a permission grants the action on the type or, with ``thing``, on that object."""
@@ -112,6 +148,8 @@ class Actor:
 
     def constraints(self, action: Action, kind: ObjectType) -> tuple[Constraint, ...]:
         """Return the constraints under which the action is granted; an empty tuple means that it is not granted."""
+        if self.by_run is not None and (action, kind) not in BY_RUNS:
+            return ()
         return tuple(grant.constraint for grant in (*self.grants, IMPLICIT_GRANT) if grant.covers(action, kind))
 
 

@@ -26,6 +26,10 @@
   is so with Prefect's own workers, the account of the worker that has taken it speaks for it; nobody else does,
   whatever they may do.
 * A worker's account takes runs of its own work pool only.
+* A run acts as its user from when it is let go until it is over, while that user is active: it requests, and reads what
+  comes of it, as far as they may (``model.BY_RUNS``). It decides, grants and changes nothing, whatever they may. A dry
+  run requests dry runs only, and runs that runs have requested do so ``DEEPEST`` times at most, one from the other.
+* What a run has requested is approved neither by its user nor by whoever requested, owned or changed what ran.
 * ``ownership`` has the rules for owners and changes.
 
 Contract 2, 4 to 6, 8, and 9.4 to 9.7.
@@ -245,6 +249,69 @@ def _works_for(actor: Actor, pool: str) -> bool:
     return works(actor) and actor.works_for == pool
 
 
+# Requests from runs
+
+NOT_LET_GO = "This run has not been let go, so it can do nothing here yet."
+RUN_OVER = "This run is over, so it can do nothing here any more."
+RUN_CANCELLED = "This run is cancelled, so it can do nothing here any more."
+RUN_WITHOUT_USER = "This run executes as nobody: an event has started it, or its user has been removed or deactivated."
+DRY_RUNS_ONLY = "A dry run can request nothing but dry runs."
+DEEPEST = 5
+"""How many requests there may be in a line of which each came from a run of the one before."""
+TOO_DEEP = "This run was itself requested by a run, and so on: no more requests can be made in this line."
+ORIGIN_GONE = (
+    "It is no longer known who had a hand in this run, because what it belongs to has been deleted; so it can request "
+    "nothing more."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFacts:
+    """What the rules need to know about a run that acts as its user.
+
+    Args:
+        let_go: whether it has been let go.
+        over: whether it has ended.
+        cancelled: whether somebody has cancelled it.
+        has_user: whether it executes as a user whose account is there and active.
+    """
+
+    let_go: bool
+    over: bool
+    cancelled: bool
+    has_user: bool
+
+
+def acts_as_user(run: RunFacts) -> Verdict:
+    """Say whether a run may act as its user now."""
+    return first(
+        (
+            refused_if(not run.let_go, NOT_LET_GO),
+            refused_if(run.over, RUN_OVER),
+            refused_if(run.cancelled, RUN_CANCELLED),
+            refused_if(not run.has_user, RUN_WITHOUT_USER),
+        )
+    )
+
+
+def requests_from_run(*, depth: int, dry_run: bool, for_dry_run: bool, origin_known: bool) -> Verdict:
+    """Say whether a run that acts as its user may make a request.
+
+    Args:
+        depth: how many requests there are in the line that it comes from.
+        dry_run: whether it is a dry run.
+        for_dry_run: whether it asks for one.
+        origin_known: whether it is known who had a hand in it.
+    """
+    return first(
+        (
+            refused_if(dry_run and not for_dry_run, DRY_RUNS_ONLY),
+            refused_if(depth >= DEEPEST, TOO_DEEP),
+            refused_if(not origin_known, ORIGIN_GONE),
+        )
+    )
+
+
 # Superusers
 
 SUPERUSERS_ONLY = "Only a superuser can do this to a superuser."
@@ -350,6 +417,9 @@ SAME_PERSON = (
     "else must approve it."
 )
 ONCE_CHANGED = "You have changed what this request runs, so someone else must approve it."
+BEHIND_ITS_RUN = (
+    "You have requested, owned or changed what requested this, or this itself, so someone else must approve it."
+)
 NOT_NEEDED = "This scheduled job needs no approval."
 JOB_GONE = "The job of this run is gone."
 NO_DRY_RUN = "This job does not support dry runs."
@@ -375,7 +445,8 @@ class RequestFacts:
         requester: the id of the requester.
         owner: the id of the current owner; None if they have been removed.
         owners: the ids of everyone who has ever owned it.
-        editors: the ids of others who have changed what it runs.
+        editors: the ids of others who have changed what it runs; of a request from a run, also of those who had a hand
+            in that.
         people: every account and name that counts as any of them.
         approval: the state of its approval.
         decided_by: the id of the approver.
@@ -384,6 +455,7 @@ class RequestFacts:
         runnable: whether its Job can be started.
         supports_dryrun: whether its Job supports dry runs.
         past_due: whether its only start time has passed.
+        from_run: whether a run has requested it.
     """
 
     thing: Attributes | None
@@ -400,6 +472,7 @@ class RequestFacts:
     runnable: Runnable
     supports_dryrun: bool
     past_due: bool
+    from_run: bool = False
 
 
 def has_right_to_approve(actor: Actor, request: RequestFacts) -> Verdict:
@@ -519,8 +592,8 @@ def refused_if(fault: bool, reason: str, error: type[GateError] = Forbidden) -> 
 
 
 def may_write(actor: Actor) -> Verdict:
-    """Say whether the actor may write; a read-only token may not."""
-    return refused_if(actor.read_only, NO_PERMISSION)
+    """Say whether the actor may write; a read-only token may not, nor may a run, which may request and no more."""
+    return refused_if(actor.read_only or actor.by_run is not None, NO_PERMISSION)
 
 
 def _may(actor: Actor, action: Action, job: Attributes) -> bool:
@@ -540,7 +613,7 @@ def _four_eyes(actor: Actor, request: RequestFacts) -> Verdict:
     return first(
         (
             refused_if(actor.id == request.requester, OWN_REQUEST),
-            refused_if(actor.id in request.editors, ONCE_CHANGED),
+            refused_if(actor.id in request.editors, BEHIND_ITS_RUN if request.from_run else ONCE_CHANGED),
             refused_if(actor.id in request.owners, ONCE_OWNED),
             refused_if(request.people.includes(actor.id, actor.username), SAME_PERSON),
         )

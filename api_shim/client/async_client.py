@@ -107,9 +107,29 @@ class AsyncShim:
         shim._open(inside.address, None, inside)
         return shim
 
-    def _open(self, address: httpx.URL, token: str | None, transport: httpx.AsyncBaseTransport | None) -> None:
+    @classmethod
+    def of_this_run(cls) -> AsyncShim:
+        """Act as the user of the run that is being executed here, with the run's own key, which ends with it.
+
+        It requests runs, and reads Jobs, scheduled jobs, job results and logs, as far as that user may; nothing else.
+
+        Raises:
+            Unavailable: no run is being executed here, or it has no key of its own.
+        """
+        # Imported here, because clients elsewhere do not need Prefect.
+        from api_shim.client.prefect_this_run import of_this_run
+
+        run = of_this_run()
+        shim = cls.__new__(cls)
+        # By the way that the gate of the run goes with the same key.
+        shim._open(run.address, run.key, None, run.request_id)
+        return shim
+
+    def _open(
+        self, address: httpx.URL, token: str | None, transport: httpx.AsyncBaseTransport | None, request_id: str = ""
+    ) -> None:
         self._where = str(address)
-        self._http = opened(httpx.AsyncClient, **options(address, token), transport=transport)
+        self._http = opened(httpx.AsyncClient, **options(address, token, request_id), transport=transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._where!r})"

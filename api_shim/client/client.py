@@ -1,7 +1,8 @@
 """``Shim``: the synchronous client of the REST API.
 
 * The operations, with their arguments, results and errors, are defined in ``operations``; the client performs them.
-* Over HTTP it acts as the user of its token; on the server's own machine it can act as any user.
+* Over HTTP it acts as the user of its token; on the server's own machine it can act as any user, and within a run of a
+  Job as the user of that run.
 """
 
 from __future__ import annotations
@@ -111,9 +112,29 @@ class Shim:
         shim._open(inside.address, None, Portal(inside))
         return shim
 
-    def _open(self, address: httpx.URL, token: str | None, transport: httpx.BaseTransport | None) -> None:
+    @classmethod
+    def of_this_run(cls) -> Shim:
+        """Act as the user of the run that is being executed here, with the run's own key, which ends with it.
+
+        It requests runs, and reads Jobs, scheduled jobs, job results and logs, as far as that user may; nothing else.
+
+        Raises:
+            Unavailable: no run is being executed here, or it has no key of its own.
+        """
+        # Imported here, because clients elsewhere do not need Prefect.
+        from api_shim.client.prefect_this_run import of_this_run
+
+        run = of_this_run()
+        shim = cls.__new__(cls)
+        # By the way that the gate of the run goes with the same key.
+        shim._open(run.address, run.key, None, run.request_id)
+        return shim
+
+    def _open(
+        self, address: httpx.URL, token: str | None, transport: httpx.BaseTransport | None, request_id: str = ""
+    ) -> None:
         self._where = str(address)
-        self._http = opened(httpx.Client, **options(address, token), transport=transport)
+        self._http = opened(httpx.Client, **options(address, token, request_id), transport=transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._where!r})"

@@ -98,20 +98,22 @@ def opened(client: Callable[..., C], **how: Any) -> C:
         raise Unavailable(message) from error
 
 
-def options(address: httpx.URL, token: str | None) -> dict[str, Any]:
+def options(address: httpx.URL, token: str | None, request_id: str = "") -> dict[str, Any]:
     """Return the arguments of an httpx client for a server.
 
     Args:
         address: the URL of the server.
         token: the user's key; None where the user is known without it.
+        request_id: what all requests are called in the log of the server; empty for a name of its own for each.
 
     Raises:
         Invalid: the timeout of the environment cannot be read.
     """
     signed = {} if token is None else {"Authorization": f"Token {token}"}
+    called = {"X-Request-ID": request_id} if request_id else {}
     return {
         "base_url": address,
-        "headers": {**signed, "Accept": "application/json"},
+        "headers": {**signed, **called, "Accept": "application/json"},
         "timeout": read_timeout(),
         "trust_env": trusts_environment(address),
     }

@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from api_shim.domain.model import OVERRIDABLE, Job, ScheduledJob
+from api_shim.domain.model import OVERRIDABLE, Job, JobResult, ScheduledJob
 
 LONGEST_NAME = 150
 """How many characters of a name an event keeps."""
@@ -191,7 +191,7 @@ def restored(kept: Mapping[str, Any], types: Mapping[str, type]) -> dict[str, An
 def scheduled_job_event(
     scheduled: ScheduledJob, act: EventType, now: datetime, who: Author | None = None, **data: Any
 ) -> AuditEvent:
-    """Return an event about a scheduled job.
+    """Return an event about a scheduled job; it names the run that has requested it.
 
     Args:
         scheduled: it.
@@ -210,8 +210,13 @@ def scheduled_job_event(
         job_id=scheduled.job_id,
         flow_run_id=scheduled.flow_run_id,
         deployment_id=scheduled.deployment_id,
-        data={name: value for name, value in data.items() if value},
+        data={name: value for name, value in data.items() if value} | origin_in(scheduled),
     )
+
+
+def origin_in(requested: ScheduledJob | JobResult) -> dict[str, str]:
+    """Return what an event says of the run that has requested what it is about; nothing if none has."""
+    return {} if requested.requested_from is None else {"requested_from": str(requested.requested_from)}
 
 
 def of_request(event: AuditEvent, request_id: str) -> AuditEvent:

@@ -176,6 +176,10 @@ class ScheduledJob:
         misfire: what becomes of the firings that nothing could run in time.
         missed: of a request to run what another scheduled job has missed: that one's id (``of``), how many firings
             (``count``), and the ``first`` and the ``last`` of them, in JSON form.
+        requested_from: the job result of the run that has requested it; None if people have.
+        request_depth: how many requests from runs there are in the line that ends with it.
+        run_name: what its run is called in Prefect, where that is not its own name; else empty.
+        run_tags: the tags of its run in Prefect, beside our own.
     """
 
     id: UUID
@@ -220,6 +224,10 @@ class ScheduledJob:
     approval_off: SwitchedOff | None = None
     misfire: Misfire = Misfire.LAST
     missed: Mapping[str, Json] | None = None
+    requested_from: UUID | None = None
+    request_depth: int = 0
+    run_name: str = ""
+    run_tags: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> Mapping[str, Json]:
@@ -237,6 +245,11 @@ class ScheduledJob:
     @property
     def one_off(self) -> bool:
         return not self.interval.recurring
+
+    @property
+    def called(self) -> str:
+        """What its run is called in Prefect."""
+        return self.run_name or self.name
 
     @property
     def is_spent(self) -> bool:
@@ -273,7 +286,9 @@ class ScheduledJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Participant:
-    """A user who requested or has owned a scheduled job, or (not ``owned``) changed it; kept if they are removed."""
+    """A user who requested or has owned a scheduled job, or (not ``owned``) changed it, or had a hand in the run that
+    has requested it; kept if they are removed.
+    """
 
     scheduled_job_id: UUID
     user_id: UUID
@@ -298,6 +313,10 @@ class JobResult:
         waits_since: since when it waits for its turn among the runs of its Job; None if it has not had to.
         asks_at: while it waits for its turn, when it asks again.
         dry_run: whether it was let go as a dry run.
+        requested_from: the job result of the run that has requested it, or its scheduled job; None if people have.
+        request_depth: how many requests from runs there are in the line that ends with it.
+        run_name: what its run is called in Prefect, where that is not its own name; else empty.
+        run_tags: the tags of its run in Prefect, beside our own.
     """
 
     id: UUID
@@ -327,6 +346,10 @@ class JobResult:
     waits_since: datetime | None = None
     asks_at: datetime | None = None
     dry_run: bool = False
+    requested_from: UUID | None = None
+    request_depth: int = 0
+    run_name: str = ""
+    run_tags: tuple[str, ...] = ()
 
     @property
     def waits_its_turn(self) -> bool:

@@ -79,6 +79,7 @@ class RunSpec:
         message: of its state: why it is held, or may start.
         at: when it starts; it is held if there is no such time.
         awaits: it waits for a decision, and so can be found.
+        tags: its tags, beside our own.
     """
 
     key: str
@@ -88,6 +89,7 @@ class RunSpec:
     message: str
     at: datetime | None = None
     awaits: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +102,7 @@ class ApprovalForm:
         parameters: what it is shown with.
         description: Markdown, above the form.
         form: the JSON schema of the answer.
+        tags: its tags, beside our own.
     """
 
     name: str
@@ -107,6 +110,7 @@ class ApprovalForm:
     parameters: Mapping[str, Any]
     description: str
     form: Mapping[str, Any]
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

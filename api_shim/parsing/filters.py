@@ -203,6 +203,7 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
     },
     ObjectType.SCHEDULED_JOB: {
         **_fields(ID, "id"),
+        **_fields(ID, "requested_from", nullable=True),
         **_fields(TEXT, "name", "time_zone", "queue", "description", "crontab"),
         **_fields(one_of(Interval), "interval"),
         **_fields(one_of(Misfire), "misfire"),
@@ -217,7 +218,7 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
     },
     ObjectType.JOB_RESULT: {
         **_fields(ID, "id"),
-        **_fields(ID, "flow_run_id", nullable=True),
+        **_fields(ID, "flow_run_id", "requested_from", nullable=True),
         **_fields(TEXT, "name", "task_name", "queue"),
         **_fields(one_of(Status), "status"),
         **_fields(TIME, "date_created"),

@@ -43,6 +43,7 @@ from approval_gate.admission import Misfire
 from approval_gate.errors import Invalid
 
 MAX_NAME = 255
+MAX_TAG, MAX_TAGS = 100, 50
 MAX_TIME = 64
 
 NAME_MISSING = "Please provide a name for the job schedule."
@@ -52,6 +53,7 @@ START_UNREADABLE = (
     "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
 )
 CRONTAB_MISSING = "Please enter a valid crontab."
+BAD_TAGS = f"Give at most {MAX_TAGS} tags, each of 1 to {MAX_TAG} characters that can be printed."
 BOTH_QUEUES = "task_queue and job_queue are both specified. Please specify only one or another."
 
 
@@ -73,6 +75,22 @@ class Schedule:
     time_zone: str
     crontab: str = ""
     misfire: Misfire = Misfire.LAST
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunLabels:
+    """What a run is called in Prefect, where somebody asks for it there.
+
+    Args:
+        name: its name; empty for the one that it has anyway.
+        tags: its tags, beside our own.
+    """
+
+    name: str = ""
+    tags: tuple[str, ...] = ()
+
+
+NO_LABELS = RunLabels()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +128,32 @@ def check_needed_name(name: str) -> str:
     if not (name := check_name(name)):
         raise Invalid(NAME_MISSING)
     return name
+
+
+def read_labels(name: object, tags: object) -> RunLabels:
+    """Read what a run is to be called in Prefect.
+
+    Args:
+        name: the name that was sent; None for none.
+        tags: the tags that were sent; None for none.
+
+    Raises:
+        Invalid: with ``{field: [sentence]}``.
+    """
+    if not isinstance(name, str | None):
+        raise Invalid({"name": [NOT_A_STRING]})
+    try:
+        called = check_name(name or "")
+    except Invalid as error:
+        raise Invalid({"name": [error.detail]}) from error
+    listed = [] if tags is None else tags
+    if not isinstance(listed, list) or len(listed) > MAX_TAGS or not all(map(_is_tag, listed)):
+        raise Invalid({"tags": [BAD_TAGS]})
+    return RunLabels(name=called, tags=tuple(dict.fromkeys(listed)))
+
+
+def _is_tag(tag: object) -> bool:
+    return isinstance(tag, str) and 0 < len(tag) <= MAX_TAG and tag.isprintable()
 
 
 def _named(name: str, info: Info) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -283,7 +283,7 @@ class PrefectOrchestrator(PrefectHttp):
             "parameters": dict(run.parameters),
             "work_queue_name": run.queue,
             "idempotency_key": run.key,
-            "tags": [TAG, AWAITING] if run.awaits else [TAG],
+            "tags": _tags(run.tags, awaits=run.awaits),
             "state": state,
             # Somebody who resumes it past us would else have its failure executed twice: Prefect counts wrong then.
             "empirical_policy": {"retries": -1},
@@ -299,7 +299,7 @@ class PrefectOrchestrator(PrefectHttp):
         row = await self.show(run_id)
         if row is None or read_run(row).final:
             return
-        await self._label(row, question.name, [TAG, AWAITING], question.parameters)
+        await self._label(row, question.name, _tags(question.tags, awaits=True), question.parameters)
         # The question comes before the state that shows it.
         await self._write_question(run_id, question)
         if not asks(row) or row["state"]["message"] != question.message:
@@ -339,7 +339,7 @@ class PrefectOrchestrator(PrefectHttp):
         row = await self.show(run_id)
         if row is None or (run := read_run(row)).final:
             return
-        await self._label(row, name or run.name, [TAG], run.parameters)
+        await self._label(row, name or run.name, _tags(row["tags"]), run.parameters)
         if run.state_type == "SCHEDULED" and run.scheduled_for == at:
             return
         await self._set_state(run_id, scheduled(at, message))
@@ -352,7 +352,7 @@ class PrefectOrchestrator(PrefectHttp):
         if row is None or read_run(row).final:
             return
         if AWAITING in row["tags"]:
-            await self._label(row, row["name"], [TAG], row["parameters"])
+            await self._label(row, row["name"], _tags(row["tags"]), row["parameters"])
         await self._set_state(run_id, {"type": state, "name": name, "message": message})
 
     async def remove_run(self, run_id: UUID) -> None:
@@ -401,6 +401,11 @@ class PrefectOrchestrator(PrefectHttp):
     async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
         body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "sort": "TIMESTAMP_ASC"}
         return [read_line(row) async for row in self._pages("/logs/filter", body, after)]
+
+
+def _tags(others: Iterable[str], *, awaits: bool = False) -> list[str]:
+    """Return the tags of a run: our own, and these others."""
+    return [TAG, *([AWAITING] if awaits else []), *(tag for tag in others if tag not in (TAG, AWAITING))]
 
 
 def _labelled(request_id: str) -> dict[str, Json]:

@@ -152,7 +152,12 @@ def read_question(row: Mapping[str, Json], inputs: Mapping[str, str]) -> Approva
         return None
     run = read_run(row)
     return ApprovalForm(
-        name=run.name, message=run.message, parameters=run.parameters, description=description, form=form
+        name=run.name,
+        message=run.message,
+        parameters=run.parameters,
+        description=description,
+        form=form,
+        tags=tuple(tag for tag in row["tags"] if tag not in (TAG, AWAITING)),
     )
 
 

@@ -46,6 +46,7 @@ def build_approval_form(scheduled: ScheduledJob, job: Job, requester: str, runs_
         name=waiting_name(scheduled),
         message=f"Waits for approval; requested by {requester}.",
         parameters=scheduled.parameters,
+        tags=scheduled.run_tags,
         description=_description(scheduled, job, requester, runs_as, now),
         form=decision_form(version_of(scheduled, job), past_due=scheduled.is_past_due(now)),
     )
@@ -88,6 +89,7 @@ def _description(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str
         f"## {plain(scheduled.name)}",
         f"**{plain(requester)}** asks to run **{plain(job.name)}** ({plain(job.class_path)}) on the queue "
         f"{plain(scheduled.queue)}, as {f'**{plain(runs_as)}**' if runs_as else 'nobody: its owner has been removed'}.",
+        f"**Requested from the run:** {scheduled.requested_from}" if scheduled.requested_from else "",
         f"**When:** {_when(scheduled, now)}",
         "" if scheduled.misfire is Misfire.LAST else f"**Missed runs:** {scheduled.misfire}",
         f"**{_why_label(scheduled)}:** {plain(scheduled.approval_note)}" if scheduled.approval_note else "",

@@ -119,12 +119,13 @@ def run_spec(scheduled: ScheduledJob, message: str, at: datetime | None = None) 
     awaits = scheduled.awaits_decision
     return RunSpec(
         key=one_off_key(scheduled.id, scheduled.run_number),
-        name=waiting_name(scheduled) if awaits else scheduled.name,
+        name=waiting_name(scheduled) if awaits else scheduled.called,
         parameters=scheduled.parameters,
         queue=scheduled.queue,
         message=message,
         at=at,
         awaits=awaits,
+        tags=scheduled.run_tags,
     )
 
 
@@ -137,6 +138,7 @@ def result_spec(result: JobResult, name: str, at: datetime) -> RunSpec:
         queue=result.queue,
         message="Requested through signoff." if result.nominal_time is None else "Makes up for a missed firing.",
         at=at,
+        tags=result.run_tags,
     )
 
 

@@ -284,6 +284,8 @@ def _request(scheduled: ScheduledJob, job: Job, missed: list[datetime], now: dat
         date_changed=now,
         due_from=now,
         missed=told,
+        requested_from=scheduled.requested_from,
+        request_depth=scheduled.request_depth,
     )
     tx.add(asks)
     _add_participants(asks, scheduled, tx)

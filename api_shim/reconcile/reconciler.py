@@ -238,7 +238,7 @@ class Reconciler:
         if run is None or run.final:
             run = await self._make_run(_deployment_of(job), scheduled, released(scheduled), scheduled.start_time)
         elif run.waits and not _starts_again(run, scheduled.start_time, now):
-            await self._engine.release(run.id, scheduled.start_time, released(scheduled), name=scheduled.name)
+            await self._engine.release(run.id, scheduled.start_time, released(scheduled), name=scheduled.called)
         return {"flow_run_id": run.id, "next_look_at": max(scheduled.start_time, now) + MISSED_AFTER}
 
     async def _await(self, scheduled: ScheduledJob, job: Job, deployment_id: UUID) -> datetime:
@@ -471,7 +471,7 @@ class Reconciler:
         by = result.scheduled_job_id
         scheduled = await self._store.read(lambda tx: tx.get(ScheduledJob, id=by)) if by else None
         if scheduled is None or scheduled.deployment_id is None:
-            return _deployment_of(job), result.name
+            return _deployment_of(job), result.run_name or result.name
         return scheduled.deployment_id, scheduled.name
 
     # What was deleted

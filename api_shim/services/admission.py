@@ -36,7 +36,7 @@ from uuid import UUID
 
 from api_shim.domain.accounts import User
 from api_shim.domain.approval import holds_code, is_dry_run, stale
-from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.audit import AuditEvent, EventType, origin_in
 from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import is_firing, newest_time
@@ -248,10 +248,11 @@ def _was_let_go(request: Requested | None) -> bool:
 
 
 def _approved(result: JobResult) -> dict[str, Any]:
-    """Return who approved a run, or who had switched its approval off."""
+    """Return who approved a run, or who had switched its approval off, and which run has requested it."""
+    origin = origin_in(result)
     if result.approval:
-        return {"approved_by": result.approval["by"]}
-    return {"approval_off": result.approval_off} if result.approval_off else {}
+        return {"approved_by": result.approval["by"], **origin}
+    return {"approval_off": result.approval_off, **origin} if result.approval_off else origin
 
 
 def _let_go(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now: datetime) -> JobResult:

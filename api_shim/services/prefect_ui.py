@@ -3,8 +3,11 @@
 * These are the use cases of our API, with the same permissions and rules. The login identifies the caller.
 * A decision is answered with the commit. A request for a run is answered with Prefect's flow run, so it waits a few
   seconds for Prefect to create it.
-* Only the name, parameters, start time and queue are taken from the client's body. Anything else could make a worker
-  run something else.
+* Only the name, tags, parameters, start time, queue and idempotency key are taken from the client's body. Anything else
+  could make a worker run something else.
+* Who repeats a request with its idempotency key is answered with the run that it has become, as by Prefect: whatever
+  start time, name and tags they give, but not for other parameters. A task run that stands for the run in another one
+  does for a key: Prefect's clients send a request again that was answered with 503.
 * The values of a form are checked by the rules of the request or decision that they are for. The schema that comes with
   them only says which form it is: it is never evaluated.
 * Before a decision, what Prefect shows is compared with what signoff wrote. If it was changed in Prefect, it is
@@ -27,11 +30,12 @@ from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.ports import Orchestrator
 from api_shim.parsing.decision import read_answer
 from api_shim.parsing.form_schema import is_same_form
-from api_shim.parsing.run_request import RunRequest, default_name
+from api_shim.parsing.run_request import RunRequest, default_name, read_labels
 from api_shim.reconcile.approval_form import decision_form, fingerprint
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.wake_queue import Kind
 from api_shim.services.approvals import Approvals
+from api_shim.services.request_keys import read_key
 from api_shim.services.schedules import Schedules
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Conflict, Forbidden, Invalid, NotFound, Outdated, Unavailable
@@ -164,7 +168,12 @@ class PrefectUI:
         if job is None:
             raise NotFound("Not found.")
         request = _request(job, scheduled, body, self._clock())
-        accepted = await self._schedules.request(actor, job.id, request)
+        labels = read_labels(body.get("name"), body.get("tags"))
+        key = read_key(body.get("idempotency_key") or body.get("parent_task_run_id"))
+        # Prefect has keys for each flow, and people have others in our API.
+        kept = None if key is None else f"{job.id} {key}"
+        sent = {"data": request.data, "queue": request.job_queue}
+        accepted = await self._schedules.request(actor, job.id, request, kept, labels, sent)
         thing = accepted.job_result or accepted.scheduled_job
         if thing is None:
             raise LookupError("An accepted request is a job result or a scheduled job.")
@@ -246,8 +255,8 @@ def _request(job: Job, scheduled: ScheduledJob | None, body: Mapping[str, Any], 
     start = _start(body.get("state"), now)
     if start is None:
         return RunRequest(data=data, job_queue=queue)
-    name = body.get("name") or default_name(job, now)
-    return RunRequest(data=data, job_queue=queue, schedule={"interval": "future", "name": name, "start_time": start})
+    schedule = {"interval": "future", "name": default_name(job, now), "start_time": start}
+    return RunRequest(data=data, job_queue=queue, schedule=schedule)
 
 
 def _start(state: Any, now: datetime) -> str | None:

@@ -99,6 +99,7 @@ class Refusal:
         job_id: likewise.
         flow_run_id: likewise.
         account_id: the object, if it is an account.
+        by_run: the job result of the run by which they asked; None if they did it themselves.
     """
 
     act: EventType
@@ -112,6 +113,7 @@ class Refusal:
     job_id: UUID | None = None
     flow_run_id: UUID | None = None
     account_id: UUID | None = None
+    by_run: UUID | None = None
 
     @property
     def source(self) -> object:
@@ -127,6 +129,7 @@ class Refusal:
             "address": self.address,
             "asked": self.asked,
             "id": str(self.account_id) if self.account_id else "",
+            "requested_from": str(self.by_run) if self.by_run else "",
         }
         return AuditEvent(
             at=now,
@@ -301,7 +304,7 @@ def _record(told: Mapping[Refusal, _Count], now: datetime, tx: Transaction) -> N
 
 
 def _whose(actor: Actor, asked: str) -> dict[str, Any]:
-    return {"actor_id": actor.id, "actor": actor.username, "asked": asked}
+    return {"actor_id": actor.id, "actor": actor.username, "asked": asked, "by_run": actor.by_run}
 
 
 def _sign_in(reason: str, address: str, username: str, tx: Transaction) -> Refusal:

@@ -28,17 +28,17 @@ OTHER_REQUEST = f"This {HEADER} was used for another request; use a new one."
 DELETED = f"What was requested with this {HEADER} has been deleted since; use a new one."
 
 
-def read_key(header: str | None) -> str | None:
-    """Read the header of a request; None if it has none.
+def read_key(sent: object) -> str | None:
+    """Read the key of a request, as its header or its body has it; None if it has none.
 
     Raises:
         Invalid: it is no key.
     """
-    if header is None:
+    if sent is None:
         return None
-    if not (0 < len(header) <= LONGEST and header.isascii() and header.isprintable()):
+    if not (isinstance(sent, str) and 0 < len(sent) <= LONGEST and sent.isascii() and sent.isprintable()):
         raise Invalid({HEADER: [UNREADABLE]})
-    return header
+    return sent
 
 
 def request_key(user_id: UUID, key: str, request: Any, now: datetime, fingerprint: Callable[[str], str]) -> RequestKey:

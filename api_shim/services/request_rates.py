@@ -2,7 +2,8 @@
 
 * A request that is refused counts for nothing, so that who waits as long as they are told is heard, and one whose
   account is refused takes nothing from the others at their address.
-* Workers and runs are not counted, wherever they come from: what they ask is bounded by the runs that there are.
+* Workers and runs are not counted, wherever they come from: what they ask is bounded by the runs that there are. What a
+  run asks as its user is counted for that account, and for no address.
 * Of IPv6, a network of 64 bits is one address; see ``domain.slowdown``.
 * Each server counts for itself, and keeps nothing of it.
 """
@@ -70,8 +71,10 @@ class RequestRates:
 
     def _counted(self, caller: Actor | None, network: str, *, writes: bool) -> Iterator[tuple[_Rate, UUID | str]]:
         """Yield each rate that a request counts for, and as whose."""
-        yield self._address, network
-        if writes:
+        by_run = caller is not None and caller.by_run is not None
+        if not by_run:
+            yield self._address, network
+        if writes and not by_run:
             yield self._address_writes, network
         if caller is not None:
             yield self._account, caller.id

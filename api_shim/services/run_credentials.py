@@ -16,6 +16,8 @@
 * An account is a worker's by the word of a local administrator, for one work pool, and takes runs of that pool only.
   Nothing else is needed for that, and nothing else comes with it.
 
+As its user, a run requests others with its credential, and reads of them (``run_actors``).
+
 The rules are in ``approval_gate.policy``; what a run may do in Prefect stands in ``web.prefect_run_calls``, what the
 account of a worker may in ``web.prefect_worker_calls``, and when a key is made in ``web.prefect_claims``.
 """
@@ -44,7 +46,10 @@ from approval_gate.model import Actor, Allowed, ObjectType, Verdict
 
 logger = logging.getLogger("signoff")
 
-NOT_FOR_RUNS = "The credential of a run is for this run alone: its admission, its outcome and its own calls of Prefect."
+NOT_FOR_RUNS = (
+    "The credential of a run is for this run alone: its admission and outcome, its own calls of Prefect, requests for "
+    "other runs, and reading of Jobs, scheduled jobs, results and logs."
+)
 ENDING = timedelta(minutes=1)
 """How long after its end a run may still tell of it."""
 CLOCKS_DIFFER = timedelta(seconds=5)

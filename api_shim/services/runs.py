@@ -2,6 +2,7 @@
 
 * What is answered is durable, and nobody waits for Prefect.
 * A run that nobody serves is not begun, as far as that is known.
+* What a run has requested (``run_origins``) names that one.
 
 Contract 4.
 """
@@ -15,11 +16,13 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from api_shim.domain.approval import unasked
+from api_shim.domain.approval import is_dry_run, unasked
 from api_shim.domain.model import Job, JobResult
+from api_shim.parsing.run_request import NO_LABELS, RunLabels
 from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.authorization import check_still_active
+from api_shim.services.run_origins import origin_of
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Unavailable
 from approval_gate.model import Actor
@@ -57,6 +60,7 @@ class Runs:
         now: datetime,
         *,
         also: Callable[[Transaction, JobResult], None] = lambda _tx, _result: None,
+        labels: RunLabels = NO_LABELS,
     ) -> JobResult:
         """Run a Job now, as the actor.
 
@@ -67,9 +71,10 @@ class Runs:
             queue: the work queue.
             now: the time.
             also: what else is written with the result, in the same transaction.
+            labels: what the run is called in Prefect.
 
         Raises:
-            Forbidden: the actor has just been removed or deactivated.
+            Forbidden: the actor has just been removed or deactivated, or may not request this by a run of theirs.
         """
         result = JobResult(
             id=uuid4(),
@@ -81,19 +86,24 @@ class Runs:
             inputs=inputs,
             date_created=now,
             approval_off=unasked(job, inputs),
+            run_name=labels.name,
+            run_tags=labels.tags,
         )
-        result = await self._store.write(partial(_record, actor, result, also))
+        result = await self._store.write(partial(_record, actor, job, result, also))
         self._wake(Kind.JOB_RESULT, result.id)
         return result
 
 
 def _record(
-    actor: Actor, result: JobResult, also: Callable[[Transaction, JobResult], None], tx: Transaction
+    actor: Actor, asked: Job, result: JobResult, also: Callable[[Transaction, JobResult], None], tx: Transaction
 ) -> JobResult:
+    origin = origin_of(tx, actor, for_dry_run=is_dry_run(asked, result.inputs or {}))
     # Its mark as it is now: whoever changes that afterwards finds what is recorded here.
     job = tx.get(Job, id=result.job_id, lock=True)
     check_still_active(tx, actor)
     result = replace(result, sensitive=job is None or job.has_sensitive_variables)
+    if origin is not None:
+        result = replace(result, requested_from=origin.result_id, request_depth=origin.depth)
     tx.add(result)
     also(tx, result)
     return result

@@ -178,6 +178,8 @@ def _following(row: ScheduledJob, job: Job, to: Mapping[str, Any], now: datetime
     if (HOW | {"name"}) & to.keys():
         # Who approves by name must not approve what another request was called.
         also["edited"] = True
+    if "name" in to:
+        also["run_name"] = ""
     # A run that is held shows its new inputs; one that is not, stands in another queue, or was ended, is replaced.
     replaced = {"queue"} if row.awaits_decision else WHAT
     if row.one_off and (to.get("enabled") or replaced & to.keys()):

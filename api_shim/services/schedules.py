@@ -6,6 +6,7 @@
 * A Job that needs approval gets a scheduled job that waits, also for ``immediately``; a dry run needs none.
 * Of one person only so many requests wait at the same time, whoever they are.
 * A schedule is durable before it is answered, and follows in Prefect. Who asked for it is its first owner.
+* What a run requests (``run_origins``) names that run, and is approved by nobody who had a hand in it.
 * What is deleted leaves a note of what it may have left in Prefect, in the same transaction.
 
 Before a run, it tells what somebody can ask of a Job, and every fault of what they ask:
@@ -32,13 +33,23 @@ from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
 from api_shim.domain.model import NEVER, Job, JobResult, Participant, PendingCleanup, RequestKey, ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.metrics import REQUESTS, counting_refused_requests, decided
-from api_shim.parsing.run_request import NAME_TAKEN, RunRequest, Schedule, default_name, read_queue, read_schedule
+from api_shim.parsing.run_request import (
+    NAME_TAKEN,
+    NO_LABELS,
+    RunLabels,
+    RunRequest,
+    Schedule,
+    default_name,
+    read_queue,
+    read_schedule,
+)
 from api_shim.reconcile.desired_state import leftover_of
 from api_shim.reconcile.missed import drop_all_turns
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.authorization import check_still_active, get_authorized, versions_of
 from api_shim.services.jobs import JobCode
 from api_shim.services.request_keys import keep, request_key, requested_before
+from api_shim.services.run_origins import add_hands, origin_of
 from api_shim.services.runs import Runs
 from api_shim.settings import LIMITS, Limits
 from api_shim.store import Duplicate, Store, Transaction
@@ -77,6 +88,7 @@ class _Plan:
     queue: str
     inputs: Mapping[str, Any]
     waits: bool
+    labels: RunLabels
 
     @property
     def runs_now(self) -> bool:
@@ -147,7 +159,15 @@ class Schedules:
         """
         return await anyio.to_thread.run_sync(self._code.objects, job, variable)
 
-    async def request(self, actor: Actor, job_ref: str | UUID, request: RunRequest, key: str | None = None) -> Accepted:
+    async def request(
+        self,
+        actor: Actor,
+        job_ref: str | UUID,
+        request: RunRequest,
+        key: str | None = None,
+        labels: RunLabels = NO_LABELS,
+        sent: object = None,
+    ) -> Accepted:
         """Run a Job, or schedule it.
 
         Args:
@@ -155,12 +175,15 @@ class Schedules:
             job_ref: the Job's id or name.
             request: what to run, and when.
             key: makes asking again within a day, not knowing whether it was heard, be the same request.
+            labels: what its run is called in Prefect; a scheduled job is called like it too, if no other one is.
+            sent: what is the same when it is asked again with its key, as JSON; None for the whole request.
 
         Returns:
             the job result of a run that starts now, or else the scheduled job.
 
         Raises:
-            Forbidden: they may not run it, or nobody may because it is not enabled.
+            Forbidden: they may not run it, or nobody may because it is not enabled; or they ask by a run, which may not
+                request it, or not any more.
             NotFound: there is no such Job, or none that they may know of.
             NotRunnable: its code is not installed, or only events start it.
             Invalid: a fault in the schedule, the queue or the data, in the contract's shape.
@@ -168,17 +191,25 @@ class Schedules:
             Unavailable: no worker serves the queue.
         """
         with counting_refused_requests():
-            return await self._request(actor, job_ref, request, key)
+            return await self._request(actor, job_ref, request, key, labels, sent)
 
-    async def _request(self, actor: Actor, job_ref: str | UUID, request: RunRequest, key: str | None) -> Accepted:
+    async def _request(
+        self,
+        actor: Actor,
+        job_ref: str | UUID,
+        request: RunRequest,
+        key: str | None,
+        labels: RunLabels,
+        sent: object,
+    ) -> Accepted:
         now = self._clock()
         job = await self._store.read(partial(runnable_job, actor, job_ref))
-        whole = [str(job.id), dict(request)]
+        whole = [str(job.id), dict(request) if sent is None else sent]
         asked = None if key is None else request_key(actor.id, key, whole, now, self._store.fingerprint)
         if asked is not None and (before := await self._before(asked)):
             return before
         # Off the event loop: a large request is long to check, and the first one of a Job imports its module.
-        plan = await anyio.to_thread.run_sync(self._plan, job, request, now)
+        plan = await anyio.to_thread.run_sync(self._plan, job, request, now, labels)
         self._runs.check_served(plan.queue)
         try:
             accepted = await self._accept(actor, plan, asked, now)
@@ -205,14 +236,15 @@ class Schedules:
             if asked is not None:
                 keep(tx, replace(asked, job_result_id=result.id))
 
-        return Accepted(job_result=await self._runs.start(actor, plan.job, plan.inputs, plan.queue, now, also=also))
+        started = self._runs.start(actor, plan.job, plan.inputs, plan.queue, now, also=also, labels=plan.labels)
+        return Accepted(job_result=await started)
 
-    def _plan(self, job: Job, request: RunRequest, now: datetime) -> _Plan:
+    def _plan(self, job: Job, request: RunRequest, now: datetime, labels: RunLabels) -> _Plan:
         if refusal := why_never(job):
             raise Invalid([refusal])
         when, queue, inputs = (read() for read in self.parts(job, request, now))
         waits = job.approval_required and not is_dry_run(job, inputs)
-        return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, waits=waits)
+        return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, waits=waits, labels=labels)
 
     async def _schedule(self, actor: Actor, plan: _Plan, asked: RequestKey | None, now: datetime) -> ScheduledJob:
         immediately = plan.schedule.interval is Interval.IMMEDIATELY
@@ -237,8 +269,11 @@ class Schedules:
             date_changed=now,
             due_from=now,
             approval_off=None if plan.waits else unasked(plan.job, plan.inputs),
+            run_name=plan.labels.name,
+            run_tags=plan.labels.tags,
         )
-        await self._store.write(partial(_add, actor, scheduled, asked, now, self._limits.waiting_requests))
+        limit, dry = self._limits.waiting_requests, is_dry_run(plan.job, plan.inputs)
+        scheduled = await self._store.write(partial(_add, actor, scheduled, asked, now, limit, for_dry_run=dry))
         self._wake(Kind.SCHEDULED_JOB, scheduled.id, scheduled.start_time)
         return scheduled
 
@@ -308,8 +343,18 @@ def _described(plan: _Plan, actor: Actor) -> str:
 
 
 def _add(
-    actor: Actor, scheduled: ScheduledJob, asked: RequestKey | None, now: datetime, waiting_limit: int, tx: Transaction
-) -> None:
+    actor: Actor,
+    scheduled: ScheduledJob,
+    asked: RequestKey | None,
+    now: datetime,
+    waiting_limit: int,
+    tx: Transaction,
+    *,
+    for_dry_run: bool,
+) -> ScheduledJob:
+    origin = origin_of(tx, actor, for_dry_run=for_dry_run)
+    if scheduled.run_name and not tx.exists(ScheduledJob, name=scheduled.run_name):
+        scheduled = replace(scheduled, name=scheduled.run_name, run_name="")
     # Its mark as it is now: whoever changes that afterwards finds what is added here.
     job = tx.get(Job, id=scheduled.job_id, lock=True)
     check_still_active(tx, actor)
@@ -317,12 +362,16 @@ def _add(
         raise Invalid({"schedule": {"interval": [refusal]}})
     if scheduled.awaits_decision:
         _check_few_wait(tx, actor, waiting_limit)
+    if origin is not None:
+        scheduled = replace(scheduled, requested_from=origin.result_id, request_depth=origin.depth)
     if asked is not None:
         keep(tx, replace(asked, scheduled_job_id=scheduled.id))
     tx.add(scheduled)
     tx.add(Participant(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
+    add_hands(tx, scheduled, origin)
     if scheduled.awaits_decision:
         tx.record(scheduled_job_event(scheduled, EventType.REQUESTED, now, actor))
+    return scheduled
 
 
 def _check_few_wait(tx: Transaction, actor: Actor, limit: int) -> None:

@@ -101,6 +101,7 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
         listed={
             "crontab": scheduled_jobs.c.crontab,
             "misfire": scheduled_jobs.c.misfire,
+            "requested_from": scheduled_jobs.c.requested_from,
             "approval_state": scheduled_jobs.c.approval,
             "approved_at": scheduled_jobs.c.approved_at,
             "date_changed": scheduled_jobs.c.date_changed,
@@ -129,6 +130,7 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
             "flow_run_id": job_results.c.flow_run_id,
             "queue": job_results.c.queue,
             "nominal_time": job_results.c.nominal_time,
+            "requested_from": job_results.c.requested_from,
             "scheduled_job__name": scheduled_jobs.c.name,
         },
         searched=("name", "task_name"),

@@ -64,6 +64,16 @@ def json(name: str) -> Column[Any]:
     return Column(name, JSON(none_as_null=True))
 
 
+def origin_columns() -> list[Column[Any]]:
+    """Return where a request came from, by a plain id that outlives what it refers to, and what its run is called."""
+    return [
+        Column("requested_from", Uuid, index=True),
+        Column("request_depth", Integer, nullable=False),
+        Column("run_name", String(255), nullable=False),
+        Column("run_tags", Tuple, nullable=False),
+    ]
+
+
 # Accounts
 
 users = Table(
@@ -275,6 +285,7 @@ scheduled_jobs = Table(
     json("approval_off"),
     Column("misfire", Word(Misfire), nullable=False),
     json("missed"),
+    *origin_columns(),
 )
 
 job_results = Table(
@@ -307,6 +318,7 @@ job_results = Table(
     time("waits_since", nullable=True),
     time("asks_at", nullable=True),
     flag("dry_run"),
+    *origin_columns(),
     UniqueConstraint("scheduled_job_id", "nominal_time"),
     Index(None, "job_id", "date_created"),
 )

@@ -1,5 +1,8 @@
 """The dependencies of the routes: the caller, the use cases, and the reference in the path.
 
+* A run calls with its own credential those routes alone whose caller is a ``Requester``: as its user, cut down to that
+  (``services.run_actors``).
+
 They do not wait for anything, and are async all the same: FastAPI would change threads for each one that is not.
 """
 
@@ -24,11 +27,13 @@ from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.results import Results
+from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCaller, RunCredentials
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.store import Store
+from api_shim.web.prefect_reads import READING_METHODS
 from api_shim.web.rest.protocol import caller, reference, speaker
 from approval_gate.model import Actor
 
@@ -51,6 +56,7 @@ class Services:
     ownership: Ownership
     prefect_ui: PrefectUI
     results: Results
+    run_actors: RunActors
     run_credentials: RunCredentials
     schedules: Schedules
     gauges: Gauges
@@ -65,7 +71,23 @@ async def services(request: Request) -> Services:
     return use
 
 
+async def requester(request: Request, use: Annotated[Services, Depends(services)]) -> Actor:
+    """Return the account that calls, or the user of the run that does.
+
+    Raises:
+        NotAcceptable: the requested version or media type is not available.
+        Unauthenticated: the credentials are missing or invalid.
+        Forbidden: the run may not act as its user now.
+        TooManyAttempts: its user has asked too much.
+    """
+    who = await speaker(request)
+    if isinstance(who, RunCaller):
+        return await use.run_actors.acting(who, writes=request.method not in READING_METHODS)
+    return who
+
+
 Ref = Annotated[str, Depends(reference)]
 Caller = Annotated[Actor, Depends(caller)]
+Requester = Annotated[Actor, Depends(requester)]
 Speaker = Annotated[Actor | RunCaller, Depends(speaker)]
 Use = Annotated[Services, Depends(services)]

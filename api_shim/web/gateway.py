@@ -11,9 +11,10 @@
 * On Prefect's paths the session of the pages is a login too, for same-origin requests.
 * Everything in Prefect's API that is not known to be a read needs the permission ``prefect.write``. Reads need a login,
   and show what the caller may view: ``prefect_reads.py`` has the rule for each.
-* A run that calls with its own credential reaches nothing but its admission and outcome, and what ``prefect_run_calls``
-  lists. A worker that takes a run is given that credential (``prefect_claims``). In Prefect the account of a worker
-  reaches what ``prefect_worker_calls`` lists, unless it has ``prefect.write`` besides.
+* A run that calls with its own credential reaches its admission and outcome, what ``prefect_run_calls`` lists, and as
+  its user what requests other runs, and reads of them (``deps.Requester``); nothing else. A worker that takes a run is
+  given that credential (``prefect_claims``). In Prefect the account of a worker reaches what ``prefect_worker_calls``
+  lists, unless it has ``prefect.write`` besides.
 * With what the runs of our Jobs are started, nobody writes there (``prefect_job_variables``).
 * What somebody without ``prefect.write`` asks of Prefect is bounded (``web.prefect_bounds``).
 * Only authorized requests reach Prefect, with the credentials of its one internal account. Headers that name the
@@ -48,6 +49,7 @@ from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.prefect_views import PrefectViews
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
+from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCaller, RunCredentials
 from api_shim.services.sessions import Sessions
 from api_shim.services.token_access import TokenAccess
@@ -80,6 +82,7 @@ PUBLIC = re.compile(r"/api/docs(/.*)?", re.DOTALL)
 PAGES = re.compile(r"/signoff(/.*)?", re.DOTALL)
 PROBES = re.compile(r"/signoff/(healthz|readyz)/?")
 GATED = re.compile(r"/api/(flow_runs|deployments)/([^/]+)/(resume|create_flow_run)/?")
+RUNS_DEPLOYMENT = re.compile(r"/api/deployments/[^/]+/create_flow_run/?")
 CHECKS_VALUES = re.compile(r"/api/ui/schemas/validate/?")
 OPEN = frozenset({"/api/health", "/api/ready"})
 NOT_A_CLIENTS = frozenset({b"authorization", b"prefect-automation-id", b"prefect-automation-name"})
@@ -145,7 +148,7 @@ class Gateway:
         self._reader = PrefectReader(prefect, PrefectViews(store), internal)
         self._claims = Claims(prefect, internal, runs, refusals)
         self._job_variables = JobVariables(prefect, internal, requests, refusals)
-        self._run_calls = RunCalls(prefect, internal, refusals)
+        self._run_calls = RunCalls(prefect, internal, refusals, RunActors(store, rates), self._reader)
         self._worker_calls = WorkerCalls(prefect, internal, refusals, runs, self._claims)
         self._sockets = self._made_sockets(clock)
 
@@ -237,7 +240,7 @@ class Gateway:
         send = private(send)
         try:
             actor = await self._counted_visitor(scope)
-            gated = isinstance(actor, Actor) and await self._is_gated(actor, scope["method"], path)
+            gated = await self._is_gated(actor, scope["method"], path)
         except Unauthenticated as error:
             await JSONResponse({"detail": str(error)}, 401)(scope, receive, send)
         except (Unavailable, TooManyAttempts) as error:
@@ -276,11 +279,11 @@ class Gateway:
         await self._prefect(scope, receive, send)
 
     async def _pass(self, actor: Actor | RunCaller, scope: Scope, receive: Receive, send: Send, *, gated: bool) -> None:
-        if isinstance(actor, RunCaller):
+        if isinstance(actor, RunCaller) and not gated:
             await self._run_calls.answer(actor, *self._within(scope, receive, send))
-        elif policy.only_works(actor):
+        elif isinstance(actor, Actor) and policy.only_works(actor):
             await self._worker_calls.answer(actor, *self._within(scope, receive, send))
-        elif gated:
+        elif isinstance(actor, RunCaller) or gated:
             ours = partial(self._to_shim, actor)
             # What is sent to be checked is compared with our forms, which takes time for each of its values.
             bounded = CHECKS_VALUES.fullmatch(scope["path"])
@@ -311,8 +314,11 @@ class Gateway:
         reading = partial(self._reader.answer, actor)
         return reading if may_write(actor) else BoundedReads(reading)
 
-    async def _is_gated(self, actor: Actor, method: str, path: str) -> bool:
+    async def _is_gated(self, actor: Actor | RunCaller, method: str, path: str) -> bool:
         """Say whether a request resumes one of our runs, runs one of our deployments, or checks a form by our rules."""
+        if isinstance(actor, RunCaller):
+            # It runs none that are not ours, and decides nothing.
+            return method == "POST" and RUNS_DEPLOYMENT.fullmatch(path) is not None
         if method == "POST" and CHECKS_VALUES.fullmatch(path):
             return not may_write(actor)
         match = GATED.fullmatch(path)

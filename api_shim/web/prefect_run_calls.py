@@ -1,7 +1,9 @@
 """What a run may do in Prefect with its own credential: what its process needs, for itself and the runs within it.
 
-* Default deny: a call that ``CALLS`` does not list is refused. So a run decides nothing, starts no deployment, and
-  finds no list of runs. It reads variables and blocks, and takes slots of concurrency limits; it changes none of them.
+* Default deny: a call that ``CALLS`` does not list is refused. So a run decides nothing, and finds no list of runs. It
+  reads variables and blocks, and takes slots of concurrency limits; it changes none of them.
+* As its user it reads the deployments of ours that they may view, and it reads the runs that it has requested: so it
+  can wait for those. That it runs a deployment of ours is a request (``web.gateway``); it runs no others.
 * Its own are the run itself and the runs of flows that it calls (subflows): those whose parent, a task run, is its own.
   Any other run is answered like one that does not exist.
 * Of its own run it changes the state, the name, the tags, the labels and the inputs; neither the parameters nor what
@@ -39,11 +41,12 @@ from api_shim.parsing.fields import read_id
 from api_shim.prefect_api.prefect_recorder import is_recordable
 from api_shim.prefect_api.prefect_server import connect
 from api_shim.services.refusals import Refusals
+from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
 from api_shim.web.bodies import parse_json
 from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.prefect_reads import READING_METHODS, SOCKET
-from api_shim.web.prefect_views import Verdicts
+from api_shim.web.prefect_views import PrefectReader, Verdicts
 from api_shim.web.rewriting import with_body
 from api_shim.web.route_table import RouteTable
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound
@@ -73,6 +76,9 @@ class Call(Enum):
     """The body is of one of its own runs, or a list of such."""
     SERVED_BY = auto()
     """The path names the deployment, the work queue or the work pool of the run itself, or of the worker."""
+    AS_USER = auto()
+    """For runs only: the path names one of its own runs or one that it has requested, its deployment or one that its
+    user may view."""
     TAKES = auto()
     """The path names one of its own runs, or one that the body takes; for workers only."""
 
@@ -128,6 +134,13 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ("GET", "v2/concurrency_limits/{}"): FREE,
 }
 """What a run may ask, by method and path below ``/api/``; ``{}`` is any one segment."""
+
+READS_AS_USER: Mapping[tuple[str, str], Call] = {
+    ("GET", "flow_runs/{}"): Call.AS_USER,
+    ("GET", "deployments/{}"): Call.AS_USER,
+    ("GET", "deployments/name/{}/{}"): Call.AS_USER,
+}
+"""What a run reads besides as its user, so that it can request runs and wait for them."""
 
 MAY_CHANGE = frozenset({"name", "tags", "flow_version", "empirical_policy"})
 """The fields of a run that it may change."""
@@ -430,11 +443,63 @@ class OwnCalls(ABC, Generic[C]):
 
 
 class RunCalls(OwnCalls[RunCaller]):
-    """Answers what runs ask of Prefect with their own credentials."""
+    """Answers what runs ask of Prefect with their own credentials.
 
-    routes = RouteTable(CALLS)
+    Args:
+        prefect: the Prefect server.
+        internal: ``user:password`` of Prefect's internal account.
+        refusals: records what is refused.
+        actors: says as whom runs act.
+        reader: shows people what they may view.
+    """
+
+    routes = RouteTable({**CALLS, **READS_AS_USER})
     refused = NOT_FOR_RUNS
     may_change = MAY_CHANGE
+
+    def __init__(
+        self, prefect: ASGIApp, internal: str, refusals: Refusals, actors: RunActors, reader: PrefectReader
+    ) -> None:
+        super().__init__(prefect, internal, refusals)
+        self._actors = actors
+        self._reader = reader
+
+    async def answer(self, caller: RunCaller, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; see ``OwnCalls``."""
+        call, named = self.routes.find(scope["method"], scope["path"])
+        if call is not Call.AS_USER:
+            await super().answer(caller, scope, receive, send)
+            return
+        try:
+            reads = self._prefect if await self._is_own(caller, scope["path"], named) else None
+            await (reads or await self._as_user(caller, scope["path"], named))(scope, receive, send)
+        except GateError as error:
+            await JSONResponse(body_of(error), status_of(error), headers_of(error))(scope, receive, send)
+
+    async def _is_own(self, caller: RunCaller, path: str, named: str) -> bool:
+        try:
+            if _is_of_runs(path):
+                await self._check_run(caller, named)
+            else:
+                await self._check_serves(caller, "deployments", named)
+        except NotFound:
+            return False
+        return True
+
+    async def _as_user(self, caller: RunCaller, path: str, named: str) -> ASGIApp:
+        """Return what answers a run about what is not its own."""
+        missing = NotFound("Flow run not found" if _is_of_runs(path) else "Deployment not found")
+        try:
+            actor = await self._actors.acting(caller, writes=False)
+        except Forbidden:
+            # It has not been let go, or is over: there is nothing for it but itself.
+            raise missing from None
+        if not _is_of_runs(path):
+            return partial(self._reader.answer, actor)
+        run_id = read_id(named)
+        if run_id is None or not await self._actors.has_requested(actor, run_id):
+            raise missing
+        return self._prefect
 
     async def _has(self, caller: RunCaller, run_id: UUID) -> bool:
         return run_id == caller.run_id
@@ -446,6 +511,10 @@ class RunCalls(OwnCalls[RunCaller]):
         own = await self._read("flow_runs", str(caller.run_id))
         if own is None or str(own.get(SERVES[kind])) != named:
             raise NotFound("Not found.")
+
+
+def _is_of_runs(path: str) -> bool:
+    return path.startswith("/api/flow_runs/")
 
 
 def _given(told: Any) -> Any:

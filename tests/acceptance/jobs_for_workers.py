@@ -8,12 +8,16 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
+from prefect.deployments import run_deployment
 from prefect.settings import get_current_settings
 
+from api_shim import Shim
+from approval_gate.errors import GateError
 from flows import DryRunVar, IntegerVar, Job, StringVar, register_jobs
 
 name = "Workers"
@@ -214,4 +218,43 @@ class Lives(Job):
         self.logger.info("returned %s", status, extra={"grouping": "afterwards"})
 
 
-register_jobs(Lives, Surroundings, Isolated, Flows, Talk, Raise, Tired, Slow, Deaf, Start, Asked, Noted)
+class Asks(Job):
+    """Requests other Jobs, by our client and by Prefect's function, and waits for what runs at once."""
+
+    file = StringVar()
+
+    class Meta:
+        name = "Asks"
+        has_sensitive_variables = False
+        job_queues = WAYS
+
+    def run(self, *, file: str) -> dict[str, Any]:
+        with Shim.of_this_run() as shim:
+            held = shim.run("Asked", {"file": file}, queue="warm").scheduled_job
+            made = shim.run("Noted", {"file": file}, queue="warm").job_result
+            noted = shim.wait(made, timeout=WAITS)
+            refused = [told_by(lambda: shim.approve(held)), told_by(lambda: shim.cancel(made))]
+        ran = run_deployment("Noted/default", parameters={"file": file}, work_queue_name="warm", **RUN_AS)
+        waits = run_deployment("Asked/default", parameters={"file": file}, work_queue_name="warm", timeout=0)
+        return {
+            "held": str(held.id),
+            "from": [str(each.requested_from.id) == self.job_result.id for each in (held, noted)],
+            "noted": noted.status.value,
+            "refused": refused,
+            "ran": [ran.name, sorted(ran.tags), ran.state.name],
+            "waits": waits.state.name,
+        }
+
+
+WAITS = 300
+RUN_AS: dict[str, Any] = {"flow_run_name": "by a run", "tags": ["inner"], "poll_interval": 0.2, "timeout": WAITS}
+
+
+def told_by(ask: Callable[[], object]) -> str:
+    try:
+        return str(ask())
+    except GateError as error:
+        return str(error)
+
+
+register_jobs(Asks, Lives, Surroundings, Isolated, Flows, Talk, Raise, Tired, Slow, Deaf, Start, Asked, Noted)

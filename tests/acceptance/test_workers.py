@@ -21,8 +21,10 @@ from typing import Any
 import httpx
 import pytest
 
+from api_shim.services.run_credentials import NOT_FOR_RUNS
 from api_shim.settings import Settings
 from approval_gate.admission import LEASE
+from approval_gate.policy import OWN_REQUEST
 from tests.acceptance.asking import ended
 from tests.acceptance.people import SCHEDULES
 from tests.conftest import Nobody
@@ -205,6 +207,7 @@ def ask_everything(made: Workers, way: str) -> None:
     if way == "warm":
         made.results[way, "waits"] = made.ask(way, "Noted", soon(20, f"{way} waits"), file=str(made.file(way, "waits")))
         start_now(made.admin, f"{way} waits")
+        made.results[way, "Asks"] = made.ask(way, "Asks", file=str(made.file(way, "asks")))
 
 
 def status(result: Shape) -> str:
@@ -270,6 +273,25 @@ def test_what_a_job_defines_around_its_run_is_called_and_told(workers: Workers, 
         ("afterwards", "success", "succeeded with 3"),
         ("afterwards", "info", "returned SUCCESS"),
     ]
+
+
+def test_a_job_requests_others_as_its_user_and_decides_nothing(workers: Workers) -> None:
+    result = workers.over("warm", "Asks")
+    assert status(result) == "SUCCESS", result["traceback"]
+    found = result["result"]
+    assert (found["from"], found["noted"]) == ([True, True], "SUCCESS")
+    assert found["refused"] == [NOT_FOR_RUNS, NOT_FOR_RUNS]
+    assert found["ran"] == ["by a run", ["inner", "signoff"], "Completed"]
+    assert found["waits"] == "Suspended"
+    assert workers.file("warm", "asks").read_text() == "ran\n" * 2, "what needs approval has not run"
+    asked = {"requested_from": result["id"]}
+    rows = workers.admin.get(SCHEDULES, params=asked).json()["results"]
+    assert [row["approval_state"] for row in rows] == ["pending", "pending"]
+    assert found["held"] in {row["id"] for row in rows}
+    for row in rows:
+        answer = workers.admin.post(f"{row['url']}approve/")
+        assert (answer.status_code, answer.json()["detail"]) == (403, OWN_REQUEST)
+        workers.admin.delete(row["url"])
 
 
 @pytest.mark.parametrize("way", ["warm"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,7 +21,10 @@ from approval_gate.identity import Identity
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, Grant, Hidden, ObjectType, Verdict
 from approval_gate.policy import (
+    BEHIND_ITS_RUN,
     CHANGED,
+    DEEPEST,
+    DRY_RUNS_ONLY,
     EDITED,
     JOB_GONE,
     LAST_SUPERUSER,
@@ -34,17 +37,25 @@ from approval_gate.policy import (
     NOT_ITS_POOL,
     NOT_ITS_RUN,
     NOT_ITS_WORKER,
+    NOT_LET_GO,
     NOT_NEEDED,
     ONCE_OWNED,
+    ORIGIN_GONE,
     OUTLASTS,
     OWN_REQUEST,
     PAST_DUE,
     REUSED_BY_SUPERUSERS,
+    RUN_CANCELLED,
+    RUN_OVER,
+    RUN_WITHOUT_USER,
     SAME_PERSON,
     SUPERUSERS_ONLY,
+    TOO_DEEP,
     TOO_LONG_A_LINE,
     RequestFacts,
+    RunFacts,
     Runnable,
+    acts_as_user,
     acts_on_what_was_seen,
     approve,
     cancel,
@@ -62,6 +73,7 @@ from approval_gate.policy import (
     may_touch_superuser,
     missing,
     only_works,
+    requests_from_run,
     run_again,
     runnable,
     speaks_for_run,
@@ -1226,6 +1238,91 @@ def test_what_of_prefect_somebody_views(who: Actor, runs: bool, prefect: bool, e
 )
 def test_whether_there_is_anything_in_prefect_for_somebody(who: Actor, anything: bool) -> None:
     assert views_anything_in_prefect(who) is anything
+
+
+# Requests from runs
+
+BY_RUN = ROOT.within_run(uuid4())
+MAY_BY_RUN = {(VIEW, kind) for kind in (JOB, SCHEDULED, RESULT, ObjectType.JOB_LOG_ENTRY)} | {(RUN, JOB)}
+
+
+def test_by_a_run_a_superuser_requests_and_reads_and_nothing_else() -> None:
+    may = {(action, kind) for action in Action for kind in ObjectType if BY_RUN.may(action, kind, MINE)}
+    assert may == MAY_BY_RUN
+    assert {(a, k) for a in Action for k in ObjectType if check_type(BY_RUN, a, k) == Allowed()} == MAY_BY_RUN
+
+
+def test_by_a_run_nobody_may_more_than_they_may_themselves() -> None:
+    for who in (NOBODY, actor(ALL_OF_RUN), actor(grant(JOB, VIEW, limit=OWN)), actor(EVERYTHING), actor(works_for="x")):
+        by_run = who.within_run(uuid4())
+        for action, kind, thing in product(Action, ObjectType, (MINE, THEIRS)):
+            assert by_run.may(action, kind, thing) is ((action, kind) in MAY_BY_RUN and who.may(action, kind, thing))
+        assert (works(by_run), views_prefect(by_run), may_reuse_names(by_run)) == (
+            False,
+            False,
+            Denied(REUSED_BY_SUPERUSERS),
+        )
+
+
+@pytest.mark.parametrize("more", [{"superuser": True}, {"works_for": "signoff"}])
+def test_nobody_is_made_who_acts_by_a_run_and_may_more(more: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="within_run"):
+        actor(by_run=uuid4(), **more)
+
+
+def test_by_a_run_nothing_is_decided_ended_or_tried() -> None:
+    for verdict in (
+        approve(BY_RUN, PENDING, force=True),
+        deny(BY_RUN, PENDING),
+        dry_run(BY_RUN, PENDING),
+        cancel(BY_RUN, MINE, ME),
+        run_again(BY_RUN, MINE, BACKUP),
+        change_job(BY_RUN, BACKUP, {"hidden"}),
+        may_touch_superuser(BY_RUN, superuser=True),
+    ):
+        assert isinstance(verdict, Denied)
+
+
+def run_facts(**to: bool) -> RunFacts:
+    return RunFacts(**{"let_go": True, "over": False, "cancelled": False, "has_user": True, **to})
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict"),
+    [
+        pytest.param({}, Allowed(), id="under way"),
+        pytest.param({"let_go": False}, Denied(NOT_LET_GO), id="not let go"),
+        pytest.param({"let_go": False, "over": True}, Denied(NOT_LET_GO), id="refused"),
+        pytest.param({"over": True}, Denied(RUN_OVER), id="over"),
+        pytest.param({"cancelled": True}, Denied(RUN_CANCELLED), id="told to end"),
+        pytest.param({"has_user": False}, Denied(RUN_WITHOUT_USER), id="of nobody"),
+    ],
+)
+def test_when_a_run_acts_as_its_user(facts: dict[str, bool], verdict: Verdict) -> None:
+    assert acts_as_user(run_facts(**facts)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("asked", "verdict"),
+    [
+        pytest.param({}, Allowed(), id="a run that people have requested"),
+        pytest.param({"depth": DEEPEST - 1}, Allowed(), id="the last that may"),
+        pytest.param({"depth": DEEPEST}, Denied(TOO_DEEP), id="the first that may not"),
+        pytest.param({"for_dry_run": True}, Allowed(), id="a dry run from a run"),
+        pytest.param({"dry_run": True}, Denied(DRY_RUNS_ONLY), id="a run from a dry run"),
+        pytest.param({"dry_run": True, "for_dry_run": True}, Allowed(), id="a dry run from a dry run"),
+        pytest.param({"origin_known": False}, Denied(ORIGIN_GONE), id="of which it is not known who is behind it"),
+    ],
+)
+def test_what_a_run_may_request(asked: dict[str, Any], verdict: Verdict) -> None:
+    told = {"depth": 0, "dry_run": False, "for_dry_run": False, "origin_known": True, **asked}
+    assert requests_from_run(**told) == verdict
+
+
+def test_who_had_a_hand_in_a_run_does_not_approve_what_it_has_requested() -> None:
+    me = actor(CHANGES, APPROVES)
+    assert approve(me, request(editors=frozenset({ME}), from_run=True), force=False) == Denied(BEHIND_ITS_RUN)
+    assert approve(me, request(from_run=True), force=False) == Allowed()
 
 
 # Runs and workers

@@ -21,7 +21,7 @@ from api_shim.services.queries import LOG_ENTRY, LOGS_AT_ONCE, without_engine
 from api_shim.services.request_keys import HEADER, read_key
 from api_shim.store import Listing
 from api_shim.web.bodies import read_body
-from api_shim.web.deps import Caller, Ref, Use
+from api_shim.web.deps import Caller, Ref, Requester, Use
 from api_shim.web.rest.expansion import answer_accepted, answer_one, answer_page, expanded
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import as_page, no_content, permission_first, read_listing, respond
@@ -36,7 +36,7 @@ KIND = ObjectType.JOB_RESULT
 
 
 @router.get("", **a_list(schemas.JobResult, KIND))
-async def listed(request: Request, actor: Caller, use: Use) -> Response:
+async def listed(request: Request, actor: Requester, use: Use) -> Response:
     """List the job results, the newest first."""
     return await answer_page(request, actor, use, KIND)
 
@@ -51,7 +51,7 @@ async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
 
 
 @router.get("/{ref}", **one(schemas.JobResult))
-async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+async def detail(ref: Ref, request: Request, actor: Requester, use: Use) -> Response:
     """Show a job result."""
     return await answer_one(request, actor, use, KIND, await use.queries.one(actor, KIND, id=_id(ref)))
 
@@ -85,7 +85,7 @@ async def run_again(ref: Ref, request: Request, actor: Caller, use: Use) -> Resp
 
 
 @router.get("/{ref}/logs", **answers(list[schemas.JobLogEntry]))
-async def logs(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+async def logs(ref: Ref, request: Request, actor: Requester, use: Use) -> Response:
     """List the log lines of a job result, the oldest first."""
     entries = without_engine(await use.queries.logs(actor, _id(ref)))
     shown = await serializer(request, use)
@@ -103,7 +103,7 @@ logs_router = APIRouter(prefix="/api/extras/job-logs", tags=["job-logs"])
 
 
 @logs_router.get("", **a_list(schemas.JobLogEntry, LOG_ENTRY))
-async def list_log_entries(request: Request, actor: Caller, use: Use) -> Response:
+async def list_log_entries(request: Request, actor: Requester, use: Use) -> Response:
     """List the log lines of the job results that the query names, or else of the newest 20."""
     listing = read_listing(request, LOG_ENTRY)
     page = await use.queries.log_entries(actor, _named(listing), listing)
@@ -113,7 +113,7 @@ async def list_log_entries(request: Request, actor: Caller, use: Use) -> Respons
 
 
 @logs_router.get("/{ref}", **one(schemas.JobLogEntry))
-async def log_entry(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+async def log_entry(ref: Ref, request: Request, actor: Requester, use: Use) -> Response:
     """Show a log line."""
     entry = await use.queries.log_entry(actor, _id(ref, LOG_ENTRY))
     shown = (await serializer(request, use)).log_entry(entry)

@@ -14,7 +14,7 @@ from api_shim.parsing.job_change import JobChange, JobChangeOf, read_job_changes
 from api_shim.parsing.run_request import RunForm, RunRequest, as_form_fault, read_run
 from api_shim.services.request_keys import HEADER, read_key
 from api_shim.web.bodies import is_form, read_body
-from api_shim.web.deps import Caller, Ref, Use
+from api_shim.web.deps import Caller, Ref, Requester, Use
 from api_shim.web.rest.expansion import (
     Expander,
     answer_accepted,
@@ -35,7 +35,7 @@ RUN = answers(schemas.Accepted, 201, body=RunRequest, form=RunForm, keyed=True, 
 
 
 @router.get("", **a_list(schemas.Job, KIND))
-async def listed(request: Request, actor: Caller, use: Use) -> Response:
+async def listed(request: Request, actor: Requester, use: Use) -> Response:
     """List the Jobs."""
     return await answer_page(request, actor, use, KIND)
 
@@ -57,7 +57,7 @@ async def change_several(request: Request, actor: Caller, use: Use) -> Response:
 
 
 @router.get("/{ref}", **one(schemas.Job))
-async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+async def detail(ref: Ref, request: Request, actor: Requester, use: Use) -> Response:
     """Show a Job."""
     job: Job = await use.queries.one(actor, KIND, **by_reference(ref))
     return await answer_one(request, actor, use, KIND, job)
@@ -77,14 +77,14 @@ async def change(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
 
 
 @router.get("/{ref}/variables", **answers(list[schemas.Variable]))
-async def variables(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+async def variables(ref: Ref, request: Request, actor: Requester, use: Use) -> Response:
     """List the variables of a Job."""
     job: Job = await use.queries.one(actor, KIND, **by_reference(ref))
     return respond(request, list(job.variables))
 
 
 @router.post("/{ref}/run", **RUN)
-async def run(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+async def run(ref: Ref, request: Request, actor: Requester, use: Use) -> Response:
     """Run a Job now, or schedule it.
 
     The answer is a job result, or a scheduled job if it is to run later or needs approval.

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 
 from api_shim.parsing.fields import read_id
 from api_shim.web.bodies import read_body
-from api_shim.web.deps import Caller, Use
+from api_shim.web.deps import Caller, Requester, Use
 from api_shim.web.rest.protocol import respond
 from approval_gate.errors import GateError, Invalid, NotFound, Unavailable, sentences
 
@@ -35,7 +35,7 @@ async def resume(run_id: str, request: Request, actor: Caller, use: Use) -> Resp
 
 
 @router.post("/deployments/{deployment_id}/create_flow_run")
-async def create_flow_run(deployment_id: str, request: Request, actor: Caller, use: Use) -> Response:
+async def create_flow_run(deployment_id: str, request: Request, actor: Requester, use: Use) -> Response:
     body = await read_body(request)
     if not isinstance(body, Mapping):
         raise Invalid("The body must be an object.")

@@ -20,7 +20,7 @@ from api_shim.services.approvals import waiting_of
 from api_shim.services.review import review as review_of
 from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.web.bodies import read_body
-from api_shim.web.deps import Caller, Ref, Services, Use
+from api_shim.web.deps import Caller, Ref, Requester, Services, Use
 from api_shim.web.rest.expansion import answer_one, answer_page, expanded, read_change
 from api_shim.web.rest.openapi import a_list, answers, one
 from api_shim.web.rest.protocol import (
@@ -43,7 +43,7 @@ DECIDED = one(schemas.ScheduledJob, query=["force"], body=Decision, matched=True
 
 
 @router.get("", **a_list(schemas.ScheduledJob, KIND))
-async def listed(request: Request, actor: Caller, use: Use) -> Response:
+async def listed(request: Request, actor: Requester, use: Use) -> Response:
     """List the scheduled jobs."""
     return await answer_page(request, actor, use, KIND)
 
@@ -62,7 +62,7 @@ async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
 
 
 @router.get("/{ref}", **one(schemas.ScheduledJob))
-async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+async def detail(ref: Ref, request: Request, actor: Requester, use: Use) -> Response:
     """Show a scheduled job."""
     row = await use.queries.one(actor, KIND, **by_reference(ref))
     return await answer_one(request, actor, use, KIND, row)

@@ -80,6 +80,9 @@ class Serializer:
     def _user(self, user_id: UUID) -> schemas.Reference:
         return self._to(user_id, "users.user", "users/users")
 
+    def _run(self, result_id: UUID | None) -> schemas.Reference | None:
+        return self._to(result_id, "extras.jobresult", "extras/job-results") if result_id else None
+
     def _queue(self, name: str) -> schemas.Reference:
         return self._to(queue_id(name), "extras.jobqueue", "extras/job-queues")
 
@@ -187,6 +190,7 @@ class Serializer:
             approval_version=version_of(row, job),
             approval_off=_switched_off(row.approval_off),
             expires_at=row.expires_at,
+            requested_from=self._run(row.requested_from),
         )
 
     def review(self, review: Review, waiting: Waiting) -> schemas.Review:
@@ -263,6 +267,7 @@ class Serializer:
             job_model=self._job(row.job_id) if row.job_id else None,
             user=self._user(row.user_id) if row.user_id else None,
             scheduled_job=self._to(scheduled, "extras.scheduledjob", "extras/scheduled-jobs") if scheduled else None,
+            requested_from=self._run(row.requested_from),
             files=[],
             custom_fields={},
         )

@@ -853,7 +853,7 @@ HANDS: dict[str, Callable[[Any, UUID], Awaitable[None]]] = {
 @pytest.mark.slow
 def test_what_a_hand_did_to_a_question_is_seen_and_put_right(real: Door) -> None:
     async def test(engine: PrefectOrchestrator) -> None:
-        asked = a_question(message=a_run().message)
+        asked = a_question(message=a_run().message, tags=("nightly",))
         run_id = await waiting(engine, asked)
         before, kept = await shown(engine, run_id), await inputs(engine, run_id)
         assert set(kept) == {DESCRIPTION, SCHEMA}
@@ -863,7 +863,7 @@ def test_what_a_hand_did_to_a_question_is_seen_and_put_right(real: Door) -> None
             row = await shown(engine, run_id)
             assert await inputs(engine, run_id) == kept, did
             assert (row["name"], row["parameters"]) == (before["name"], before["parameters"]), did
-            assert row["tags"] == [TAG, AWAITING], did
+            assert row["tags"] == [TAG, AWAITING, "nightly"], did
             details = row["state"]["state_details"]
             assert (details["pause_key"], details["pause_reschedule"]) == ("approval", True), did
             assert details["run_input_keyset"] == KEYS, did
@@ -933,16 +933,16 @@ def test_what_waits_for_a_decision_is_found_by_its_tag_until_it_is_released(real
             rows = await raw(engine, "POST", "/flow_runs/filter", {"flow_runs": {"tags": {"all_": [AWAITING]}}})
             return {row["id"] for row in rows}
 
-        waits = (await engine.create_run(await made(engine), a_run(awaits=True))).id
+        waits = (await engine.create_run(await made(engine), a_run(awaits=True, tags=("nightly", AWAITING)))).id
         starts = (await engine.create_run(await made(engine), a_run())).id
         assert str(waits) in await tagged()
         assert str(starts) not in await tagged()
         await engine.ask(starts, a_question())
         assert str(starts) in await tagged()
-        for run_id in (waits, starts):
+        for run_id, tags in ((waits, [TAG, "nightly"]), (starts, [TAG])):
             await engine.release(run_id, real.now() + timedelta(days=1), "go", name="gone")
             row = await shown(engine, run_id)
-            assert (row["name"], row["tags"]) == ("gone", [TAG])
+            assert (row["name"], row["tags"]) == ("gone", tags)
             assert str(run_id) not in await tagged()
 
     real.run(test)

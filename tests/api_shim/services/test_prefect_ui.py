@@ -725,15 +725,15 @@ def test_a_time_that_is_none_is_refused_with_a_sentence(plants: Plants, when: st
 def test_a_name_that_is_none_is_refused_with_a_sentence(plants: Plants, name: Any) -> None:
     plant = plants.ready()
     error, detail = not_run(plant, runner(plant), {"state": at(NOW + HOUR), "name": name})
-    assert (error, list(detail["schedule"])) == (Invalid, ["name"])
+    assert (error, list(detail)) == (Invalid, ["name"])
 
 
-def test_a_name_that_is_taken_is_refused(plants: Plants) -> None:
-    plant = plants.ready(**APPROVAL)
+def test_runs_may_be_called_alike_and_scheduled_jobs_are_not(plants: Plants) -> None:
+    plant = plants.ready()
     bob = runner(plant)
-    body = {"state": at(NOW + HOUR), "name": "mine"}
-    run(plant, bob, body)
-    assert not_run(plant, bob, body)[1] == {"schedule": {"name": ["A scheduled job with this name already exists."]}}
+    runs = [run(plant, bob, {"state": at(NOW + HOUR), "name": "mine"}) for _ in range(2)]
+    assert [plant.engine.all_runs[run_id].name for run_id in runs] == ["mine", "mine"]
+    assert {row.name for row in plant.all(ScheduledJob)} == {"mine", f"{plant.job.name} - {NOW.isoformat()}"}
 
 
 # Checking what has been filled into a form

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -74,3 +75,10 @@ def test_workers_and_runs_are_not_counted_and_nobody_is_without_limits(clock: Cl
         assert counted(one, caller, HERE, writes=True) == ""
     assert counted(one, ALICE, HERE, writes=True) == ""
     assert [counted(RequestRates(NONE, clock), ALICE, HERE, writes=True) for _ in range(9)] == [""] * 9
+
+
+def test_what_a_run_asks_counts_for_its_user_and_for_no_address(clock: Clock) -> None:
+    rates = RequestRates(replace(NONE, account_requests=1, address_requests=1), clock)
+    assert counted(rates, ALICE.within_run(uuid4()), HERE) == ""
+    assert counted(rates, BOB, HERE) == ""
+    assert ACCOUNT in counted(rates, ALICE, THERE)

@@ -92,6 +92,7 @@ def full() -> list[Any]:
         version=2**31 - 1,
         projected_version=-1,
     )
+    origin = {"requested_from": uuid4(), "request_depth": 3, "run_name": NASTY, "run_tags": ("a", NASTY)}
     scheduled = make_scheduled(
         job,
         user,
@@ -119,6 +120,7 @@ def full() -> list[Any]:
         next_look_at=NEVER,
         misfire=Misfire.ASK,
         missed=JSON,
+        **origin,
     )
     result = make_result(
         job,
@@ -140,6 +142,7 @@ def full() -> list[Any]:
         waits_since=EXACT,
         asks_at=EXACT,
         dry_run=True,
+        **origin,
     )
     server = RunningServer(id=uuid4(), place=NASTY, process=2**22, seen=EXACT)
     return [

@@ -11,21 +11,27 @@ import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_shim.domain.audit import EventType
+from api_shim.domain.model import JobResult, Status
+from api_shim.services.prefect_views import PrefectViews
+from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
 from api_shim.store import Store
 from api_shim.web.prefect_run_calls import RunCalls
-from api_shim.web.prefect_views import Verdicts
+from api_shim.web.prefect_views import PrefectReader, Verdicts
 from approval_gate.model import Actor
 from tests.api_shim.origin import INTERNAL, Origin
 from tests.conftest import Clock
-from tests.factories import NOW
+from tests.factories import NOW, make_result
 
 OWN, WITHIN, DEEPER, OTHER, OTHERS_WITHIN = (str(UUID(int=number)) for number in range(1, 6))
 OWN_TASK, WITHIN_TASK, OTHER_TASK, OWN_ARTIFACT, OTHER_ARTIFACT = (str(UUID(int=number)) for number in range(11, 16))
 DEPLOYMENT, QUEUE = str(uuid4()), str(uuid4())
+MINE, THEIRS = str(uuid4()), str(uuid4())
+BY_NAME = {f"deployments/name/{whose}/default": {"id": each} for whose, each in (("Mine", MINE), ("Theirs", THEIRS))}
+"""The deployments of a Job that the run's user may view, and of one that they may not."""
 SERVED = {"deployment_id": DEPLOYMENT, "work_queue_id": QUEUE, "work_pool_name": "signoff"}
 STANDS: dict[str, dict[str, Any]] = {
     f"flow_runs/{OWN}": {"parent_task_run_id": None, **SERVED},
@@ -63,7 +69,19 @@ class Prefect(Origin):
         self.passed.append(scope)
         body = await Request(scope, receive).body()
         self.bodies.append(json.loads(body) if body else None)
-        await JSONResponse({"prefect": True})(scope, receive, send)
+        await JSONResponse(BY_NAME.get(path, {"prefect": True}))(scope, receive, send)
+
+    def acts(self, **to: Any) -> JobResult:
+        """Let the run be under way, of a user who may view one Job and nothing else; it has requested another run."""
+        user = self.user("alice", superuser=False)
+        only = {"name": "Mine"}
+        self.identity.add_permission("x", NOW, types=["extras.job"], actions=["view"], users=["alice"], constraint=only)
+        mine = self.job(name="Mine", deployment_id=UUID(MINE))
+        self.job(name="Theirs", deployment_id=UUID(THEIRS))
+        going = {"flow_run_id": UUID(OWN), "status": Status.STARTED, "attempt": uuid4(), "date_started": NOW}
+        self.add(result := make_result(mine, user, **{**going, **to}))
+        self.add(make_result(mine, user, flow_run_id=UUID(OTHER), requested_from=result.id))
+        return result
 
     def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
         self.passed.clear()
@@ -74,6 +92,12 @@ class Prefect(Origin):
 @pytest.fixture
 def prefect(sqlite_store: Store, clock: Clock) -> Prefect:
     return Prefect(sqlite_store, clock)
+
+
+def run_calls(origin: Prefect, prefect: ASGIApp | None = None) -> RunCalls:
+    app = prefect or origin._prefect
+    reader = PrefectReader(app, PrefectViews(origin.store), INTERNAL)
+    return RunCalls(app, INTERNAL, origin.refusals, RunActors(origin.store, origin.rates), reader)
 
 
 PENDING = {"type": "PENDING"}
@@ -127,6 +151,7 @@ REFUSED: list[tuple[str, str, Any, int]] = [
     ("PATCH", f"artifacts/{OTHER_ARTIFACT}", {"data": 2}, 404),
     ("GET", f"deployments/{uuid4()}", None, 404),
     ("GET", "work_pools/another", None, 404),
+    ("GET", "deployments/name/Mine/default", None, 404),
     ("POST", "flow_runs/", {**SUBFLOW, "parent_task_run_id": OTHER_TASK}, 404),
     ("POST", "flow_runs/", {"flow_id": str(uuid4())}, 404),
     # Ways to have something executed past admission, or to be given another's run
@@ -141,7 +166,6 @@ REFUSED: list[tuple[str, str, Any, int]] = [
     ("PATCH", f"flow_runs/{OWN}", {"infrastructure_pid": None}, 403),
     # Decisions, starts, lists, and what is not a run's
     ("POST", f"flow_runs/{OWN}/resume", {}, 403),
-    ("POST", f"deployments/{DEPLOYMENT}/create_flow_run", {}, 403),
     ("PATCH", f"deployments/{DEPLOYMENT}", {}, 403),
     ("DELETE", f"flow_runs/{OWN}", None, 403),
     ("POST", "flow_runs/filter", {}, 403),
@@ -196,6 +220,37 @@ def test_it_finds_its_own_runs_by_their_ids(prefect: Prefect) -> None:
     assert prefect.bodies == [{"flow_runs": asked}]
 
 
+AS_USER: list[tuple[str, int]] = [
+    ("deployments/name/Mine/default", 200),
+    ("deployments/name/Theirs/default", 404),
+    ("deployments/name/Nobodys/default", 404),
+    (f"deployments/{MINE}", 200),
+    (f"deployments/{THEIRS}", 404),
+    (f"deployments/{uuid4()}", 404),
+    (f"deployments/{DEPLOYMENT}", 200),
+    (f"flow_runs/{OTHER}", 200),
+    (f"flow_runs/{OTHERS_WITHIN}", 404),
+    (f"flow_runs/{OWN}", 200),
+]
+"""What a run reads as its user; the last of each kind is its own."""
+
+
+def test_a_run_reads_what_it_has_requested_and_the_deployments_that_its_user_may_view(prefect: Prefect) -> None:
+    prefect.acts()
+    for path, status in AS_USER:
+        assert prefect.call("GET", path).status_code == status, path
+    for method, path in (("POST", f"flow_runs/{OTHER}/set_state"), ("PATCH", f"flow_runs/{OTHER}")):
+        assert (prefect.call(method, path, {}).status_code, prefect.passed) == (404, []), "it only watches"
+
+
+@pytest.mark.parametrize("to", [{"attempt": None}, {"status": Status.SUCCESS, "date_done": NOW}])
+def test_a_run_that_was_not_let_go_or_is_over_reads_its_own_alone(prefect: Prefect, to: dict[str, Any]) -> None:
+    prefect.acts(**to)
+    own = (f"flow_runs/{OWN}", f"deployments/{DEPLOYMENT}")
+    for path, _ in AS_USER:
+        assert prefect.call("GET", path).status_code == (200 if path in own else 404), path
+
+
 def told(about: str) -> dict[str, Any]:
     return {"type": "event", "event": {"resource": {"prefect.resource.id": about}}}
 
@@ -212,7 +267,7 @@ def told(about: str) -> dict[str, Any]:
     ],
 )
 def test_what_a_run_hears(prefect: Prefect, clock: Clock, said: Any, heard: bool) -> None:
-    calls = RunCalls(prefect._prefect, INTERNAL, prefect.refusals)
+    calls = run_calls(prefect)
     caller = RunCaller(run_id=UUID(OWN), worker=prefect.worker)
     message = {"type": "websocket.send", "text": json.dumps(said)}
     assert asyncio.run(calls.may_hear(caller, "/api/events/out", message, Verdicts(clock))) is heard
@@ -302,14 +357,14 @@ def recorded(
     ],
 )
 def test_which_events_of_a_run_go_to_prefect(prefect: Prefect, said: Any, goes: bool) -> None:
-    calls = RunCalls(prefect._prefect, INTERNAL, prefect.refusals)
+    calls = run_calls(prefect)
     caller = RunCaller(run_id=UUID(OWN), worker=prefect.worker)
     message = {"type": "websocket.receive", "text": json.dumps(said)}
     assert asyncio.run(calls.may_tell(caller, "/api/events/in", message)) is goes
 
 
 def test_a_task_run_that_prefect_does_not_know_yet_is_of_the_run_that_told_of_it_first(prefect: Prefect) -> None:
-    calls = RunCalls(prefect._prefect, INTERNAL, prefect.refusals)
+    calls = run_calls(prefect)
     new = str(uuid4())
     for run, goes in ((OWN, True), (OTHER, False), (OWN, True)):
         caller = RunCaller(run_id=UUID(run), worker=prefect.worker)
@@ -318,7 +373,7 @@ def test_a_task_run_that_prefect_does_not_know_yet_is_of_the_run_that_told_of_it
 
 
 def test_nothing_is_anybodys_while_prefect_does_not_say_whose_it_is(prefect: Prefect) -> None:
-    calls = RunCalls(JSONResponse({}, 500), INTERNAL, prefect.refusals)
+    calls = run_calls(prefect, JSONResponse({}, 500))
     caller = RunCaller(run_id=UUID(OWN), worker=prefect.worker)
     message = {"type": "websocket.receive", "text": json.dumps(recorded(OTHER_TASK))}
     assert not asyncio.run(calls.may_tell(caller, "/api/events/in", message))

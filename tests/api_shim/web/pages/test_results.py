@@ -82,6 +82,13 @@ def test_who_follows_is_given_what_they_have_not_seen(visitor: Visitor) -> None:
     assert shown_lines(visitor.sees(result.id, "/follow?after=nonsense")) == list(range(5))
 
 
+def test_a_page_says_from_which_run_it_was_requested(visitor: Visitor) -> None:
+    parent = visitor.ran()
+    child = visitor.ran(requested_from=parent.id)
+    link = f'<dt>Requested from</dt><dd><a href="/signoff/results/{parent.id}">'
+    assert [link in visitor.sees(each.id).text for each in (child, parent)] == [True, False]
+
+
 def test_to_follow_does_not_take_the_sentence_for_the_next_page(visitor: Visitor) -> None:
     result = visitor.ran()
     with visitor.origin.store.transaction() as tx:

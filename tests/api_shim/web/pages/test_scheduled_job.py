@@ -213,3 +213,11 @@ def test_a_dry_run_tries_what_its_page_showed(wired: Application, browser: Brows
     assert "The last change: carol changed its start" in answer.text
     again = browser.post(f"{request}/dry-run", csrf=csrf_of(page), version=version_of(answer))
     assert "The dry run has been started." in again.text
+
+
+def test_a_request_says_from_which_run_it_came(wired: Application, browser: Browser, made: str) -> None:
+    with wired.store.transaction() as tx:
+        [row] = tx.all(ScheduledJob)
+        tx.change(row, requested_from=row.id, approval=ApprovalState.PENDING)
+    for page in (made, f"/signoff/approval-queue/{row.id}"):
+        assert f'<a href="/signoff/results/{row.id}">a run</a>' in browser.get(page).text

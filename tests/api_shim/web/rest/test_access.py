@@ -6,8 +6,10 @@ The rows are made from the routes themselves: a route that nobody has thought ab
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,10 +17,12 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from api_shim.domain.model import queue_id
+from api_shim.domain.model import Status, queue_id
 from api_shim.services.queries import entry_id
+from api_shim.services.run_credentials import NOT_FOR_RUNS
 from api_shim.web.rest.routers import ROUTERS, prefect_paths
-from approval_gate.policy import NOT_ITS_WORKER
+from approval_gate.model import Actor
+from approval_gate.policy import NOT_ITS_RUN, NOT_ITS_WORKER
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, schedule, unique
 from tests.api_shim.in_process import InProcess
 
@@ -78,6 +82,7 @@ class Need:
         open: nobody needs to sign in, for it shows nothing of this instance.
         of_run: no user may, whatever their permissions: ``test_run_credentials.py`` says who may.
         noun: what is missing where there is none, if it is not the kind.
+        by_run: whoever may can do it by a run of theirs, too.
     """
 
     kind: str = ""
@@ -94,6 +99,7 @@ class Need:
     open: bool = False
     of_run: bool = False
     noun: str = ""
+    by_run: bool = False
 
 
 def _run(_thing: Thing) -> Any:
@@ -111,23 +117,23 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/schema"): Need(open=True),
     ("GET", "/api/docs"): Need(open=True),
     ("GET", "/api/docs/{name}"): Need(open=True),
-    ("GET", "/api/extras/jobs"): Need(JOB, listing=True),
+    ("GET", "/api/extras/jobs"): Need(JOB, listing=True, by_run=True),
     **{
         (method, "/api/extras/jobs"): Need(
             JOB, "change", listing=True, body=lambda thing: [{"id": thing.id, "hidden_override": False}]
         )
         for method in ("PATCH", "PUT")
     },
-    ("GET", "/api/extras/jobs/{ref}"): Need(JOB),
+    ("GET", "/api/extras/jobs/{ref}"): Need(JOB, by_run=True),
     ("PATCH", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),
     ("PUT", "/api/extras/jobs/{ref}"): Need(JOB, "change", body=lambda _thing: {"hidden_override": False}),
-    ("GET", "/api/extras/jobs/{ref}/variables"): Need(JOB),
-    ("POST", "/api/extras/jobs/{ref}/run"): Need(JOB, "run", sentence=NO_RUN, ok=201, body=_run),
-    ("GET", "/api/extras/scheduled-jobs"): Need(SCHEDULED, listing=True),
+    ("GET", "/api/extras/jobs/{ref}/variables"): Need(JOB, by_run=True),
+    ("POST", "/api/extras/jobs/{ref}/run"): Need(JOB, "run", sentence=NO_RUN, ok=201, body=_run, by_run=True),
+    ("GET", "/api/extras/scheduled-jobs"): Need(SCHEDULED, listing=True, by_run=True),
     ("DELETE", "/api/extras/scheduled-jobs"): Need(
         SCHEDULED, "delete", listing=True, ok=204, body=lambda thing: [thing.id]
     ),
-    ("GET", "/api/extras/scheduled-jobs/{ref}"): Need(SCHEDULED),
+    ("GET", "/api/extras/scheduled-jobs/{ref}"): Need(SCHEDULED, by_run=True),
     ("DELETE", "/api/extras/scheduled-jobs/{ref}"): Need(SCHEDULED, "delete", ok=204),
     ("PATCH", "/api/extras/scheduled-jobs/{ref}"): Need(SCHEDULED, "change", body=lambda _thing: {"enabled": False}),
     ("POST", "/api/extras/scheduled-jobs/{ref}/assume-ownership"): Need(
@@ -147,16 +153,16 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ),
     ("POST", "/api/extras/scheduled-jobs/{ref}/dry-run"): Need(SCHEDULED, also="run", lacking=MAY_NOT_RUN),
     ("GET", "/api/extras/approval-queue"): Need(SCHEDULED, listing=True),
-    ("GET", "/api/extras/job-results"): Need(RESULT, listing=True),
-    ("GET", "/api/extras/job-results/{ref}"): Need(RESULT),
-    ("GET", "/api/extras/job-results/{ref}/logs"): Need(RESULT),
+    ("GET", "/api/extras/job-results"): Need(RESULT, listing=True, by_run=True),
+    ("GET", "/api/extras/job-results/{ref}"): Need(RESULT, by_run=True),
+    ("GET", "/api/extras/job-results/{ref}/logs"): Need(RESULT, by_run=True),
     ("DELETE", "/api/extras/job-results"): Need(RESULT, "delete", listing=True, ok=204, body=lambda thing: [thing.id]),
     ("DELETE", "/api/extras/job-results/{ref}"): Need(RESULT, "delete", ok=204),
     # 409, for it is over: who may cancel is told so.
     ("POST", "/api/extras/job-results/{ref}/cancel"): Need(RESULT, "change", ok=409),
     ("POST", "/api/extras/job-results/{ref}/run-again"): Need(RESULT, also="run", lacking=MAY_NOT_RUN, ok=201),
-    ("GET", "/api/extras/job-logs"): Need(LOG, listing=True, query=lambda thing: {"job_result": thing.id}),
-    ("GET", "/api/extras/job-logs/{ref}"): Need(RESULT, noun="JobLogEntry"),
+    ("GET", "/api/extras/job-logs"): Need(LOG, listing=True, query=lambda thing: {"job_result": thing.id}, by_run=True),
+    ("GET", "/api/extras/job-logs/{ref}"): Need(RESULT, noun="JobLogEntry", by_run=True),
     ("GET", "/api/extras/job-queues"): Need(QUEUE, listing=True),
     ("GET", "/api/extras/job-queues/{ref}"): Need(QUEUE),
     ("GET", "/api/users/users"): Need(USER, listing=True),
@@ -499,6 +505,42 @@ def test_who_may_can(server: InProcess, people: People, route: tuple[str, str], 
     who = people.add((need.kind, need.action, within), *also) if need.kind else people.add()
     with server.client(who) as client:
         assert call(client, route, thing).status_code == need.ok
+
+
+def run_of(server: InProcess, people: People, who: str) -> str:
+    """Let a run of somebody's be under way, and return its key."""
+    run_id, started = uuid4(), {"status": Status.STARTED, "date_done": None, "attempt": uuid4()}
+    people.result("Greet", flow_run_id=run_id, user_id=UUID(people.id_of(who)), **started)
+    builder = people.add()
+    people.identity.make_worker(builder, "signoff", datetime.now(UTC))
+    worker = Actor(id=UUID(people.id_of(builder)), username=builder)
+    return server.portal.call(partial(server.application.runs.taken, worker, run_id, keyed=True))
+
+
+@pytest.fixture(scope="module")
+def runs(server: InProcess, people: People) -> Iterator[Mapping[str, httpx.Client]]:
+    """Runs that are under way: a superuser's, that of somebody with no permissions, and of whom they are."""
+    names = {"superuser": people.add(superuser=True), "nobody": people.add()}
+    keys = {of: run_of(server, people, name) for of, name in names.items()}
+    with ExitStack() as stack:
+        made = {f"run of {of}": server.client(None, Authorization=f"Token {key}") for of, key in keys.items()}
+        made |= {of: server.client(name) for of, name in names.items()}
+        yield {of: stack.enter_context(client) for of, client in made.items()}
+
+
+@every_closed_route
+def test_a_run_requests_and_reads_as_its_user_and_does_nothing_else(
+    admin: httpx.Client, runs: Mapping[str, httpx.Client], route: tuple[str, str], thing: Thing
+) -> None:
+    need = NEEDS[route]
+    if need.by_run:
+        assert call(runs["run of superuser"], route, thing).status_code == need.ok
+        assert detail(call(runs["run of nobody"], route, thing)) == detail(call(runs["nobody"], route, thing))
+        return
+    before = state(admin, thing)
+    for of in ("run of superuser", "run of nobody"):
+        assert detail(call(runs[of], route, thing)) == (403, NOT_ITS_RUN if need.of_run else NOT_FOR_RUNS)
+    assert state(admin, thing) == before
 
 
 @every_users_route

@@ -1,0 +1,108 @@
+"""What stands behind a request from a run: the run, and who had a hand in it.
+
+* A run that requests something is looked at behind a lock, in the transaction that records the request: nothing is
+  requested by one that ends, or is cancelled, at the same moment.
+* The request names the run's job result. Whoever had a hand in that run has one in the request, and cannot approve it:
+  its user, and those who requested, owned or changed its scheduled job; of one that a run has requested to begin at
+  once, also those of that run. Where that is not known any more, as a scheduled job was deleted while its run was under
+  way, the run can request nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from api_shim.domain.accounts import User
+from api_shim.domain.model import JobResult, Participant, ScheduledJob
+from api_shim.services.authorization import add_participant
+from api_shim.store import Transaction
+from approval_gate import policy
+from approval_gate.model import Actor, ObjectType
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """The run that a request comes from.
+
+    Args:
+        result_id: its job result.
+        depth: how many requests from runs there are in the line, with this one.
+        hands: the names of those who had a hand in it, by id.
+    """
+
+    result_id: UUID
+    depth: int
+    hands: Mapping[UUID, str]
+
+
+def origin_of(tx: Transaction, actor: Actor, *, for_dry_run: bool) -> Origin | None:
+    """Return the run by which somebody requests something, locked until the transaction ends; None for people.
+
+    Who locks a Job too locks this first, as admission does.
+
+    Args:
+        tx: the transaction.
+        actor: who requests it.
+        for_dry_run: whether a dry run is requested.
+
+    Raises:
+        Forbidden: the run may not request it, or not any more.
+    """
+    if actor.by_run is None:
+        return None
+    result = tx.get(JobResult, id=actor.by_run, lock=True)
+    policy.enforce(policy.acts_as_user(facts_of(result, user_of(tx, result))), ObjectType.JOB_RESULT)
+    if result is None:
+        raise policy.missing(ObjectType.JOB_RESULT)
+    hands = _hands(tx, result)
+    verdict = policy.requests_from_run(
+        depth=result.request_depth,
+        dry_run=result.dry_run,
+        for_dry_run=for_dry_run,
+        origin_known=hands is not None,
+    )
+    policy.enforce(verdict, ObjectType.JOB_RESULT)
+    return Origin(result_id=result.id, depth=result.request_depth + 1, hands=hands or {})
+
+
+def add_hands(tx: Transaction, scheduled: ScheduledJob, origin: Origin | None) -> None:
+    """Record who had a hand in the run that has requested a scheduled job."""
+    for user_id, username in origin.hands.items() if origin is not None else ():
+        add_participant(tx, scheduled, user_id, username, owned=False)
+
+
+def user_of(tx: Transaction, result: JobResult | None) -> User | None:
+    """Return the user that a run executes as; None if there is none, or no run."""
+    return tx.get(User, id=result.user_id) if result is not None and result.user_id is not None else None
+
+
+def facts_of(result: JobResult | None, user: User | None) -> policy.RunFacts:
+    """Return the facts that decide whether a run acts as its user."""
+    return policy.RunFacts(
+        let_go=result is not None and result.attempt is not None,
+        over=result is not None and result.status.final,
+        cancelled=result is not None and result.cancelled_by != "",
+        has_user=user is not None and user.is_active,
+    )
+
+
+def _hands(tx: Transaction, result: JobResult) -> Mapping[UUID, str] | None:
+    """Return the names of those who had a hand in a run, by id; None if that is not known any more."""
+    found: dict[UUID, str] = {}
+    at: JobResult | None = result
+    while at is not None:
+        if (user := user_of(tx, at)) is not None:
+            found[user.id] = user.username
+        if at.scheduled_job_id is not None:
+            # Those of the run that has requested this one are among them.
+            involved = tx.all(Participant, scheduled_job_id=at.scheduled_job_id)
+            return found | {each.user_id: each.username for each in involved}
+        if at.nominal_time is not None:
+            # Its scheduled job was deleted.
+            return None
+        if at.requested_from is None:
+            return found
+        at = tx.get(JobResult, id=at.requested_from)
+    return None
