@@ -1,5 +1,8 @@
 """The classes with which authors write Jobs."""
 
+from typing import TYPE_CHECKING, Any
+
+from flows.absent import stand_in
 from flows.execution import JobFailed
 from flows.job import Job, JobHookReceiver
 from flows.registry import register_jobs
@@ -19,3 +22,11 @@ __all__ = [
     "TextVar",
     "register_jobs",
 ]
+
+
+if not TYPE_CHECKING:  # or every name would be one of ours
+
+    def __getattr__(name: str) -> Any:
+        if (found := stand_in(name, Job)) is not None:
+            return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@
 * A variable that is left out takes its default. So does an explicit null, unless the variable is required.
 * Values in the form that people and HTML forms send (``"5"``, ``"on"``, one choice instead of a list) are converted.
 * A value that is accepted can be stored (``flows.inputs``).
+* A variable that cannot be, as it is written in a class, is told when the class is registered, and stops no other.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import copy
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -39,11 +41,35 @@ Validate = Callable[[Any], Any]
 
 
 class BadJob(Exception):
-    """A Job cannot work as it is written; the message tells its author what to change."""
+    """A Job cannot work as it is written; the message tells its author what to change.
+
+    Args:
+        sentence: the message.
+        attribute: the attribute of the class that it is about; empty for none.
+    """
+
+    def __init__(self, sentence: str, attribute: str = "") -> None:
+        super().__init__(sentence)
+        self.attribute = attribute
+
+
+class _Declared(type):
+    """Lets a class body go on when a variable in it cannot be: its Job is refused, and no other one of the module."""
+
+    def __call__(cls, *args: Any, **named: Any) -> Any:
+        try:
+            return super().__call__(*args, **named)
+        except (BadJob, TypeError) as error:
+            # Outside of a class body it is told at once.
+            if "__qualname__" not in sys._getframe(1).f_locals:
+                raise
+            unusable: Any = object.__new__(cast("type[Any]", cls))
+            object.__setattr__(unusable, "problem", str(error).removeprefix(f"{cls.__name__}.__init__() "))
+            return unusable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variable:
+class Variable(metaclass=_Declared):
     """An input that a Job asks for.
 
     Args:
@@ -58,6 +84,8 @@ class Variable:
     required: bool = True
     default: Any = None
 
+    problem: ClassVar[str] = ""
+    """Why it cannot work; empty if it can."""
     described: ClassVar[tuple[str, ...]] = ()
     """Further attributes that the API shows if they are set."""
     blank: ClassVar[tuple[Any, ...]] = ()

@@ -284,7 +284,8 @@ def serve(
         announce(public, new_keys(admin, made.application.services.catalogue if demo else None))
         start.close()
 
-    shim = create_app(made.application, found.jobs.values(), made.running)
+    problems = [*map(str, found.problems)]
+    shim = create_app(made.application, found.jobs.values(), made.running, problems)
     front = fronted(made, shim, settings, Origins(configured, origin, machine_name()))
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
