@@ -46,6 +46,7 @@ from api_shim.logs import LogFormat, log_config
 from api_shim.prefect_api.prefect_backing import Backing, backing
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_server import (
+    check_names,
     connect,
     create_prefect_app,
     is_on_sqlite,
@@ -438,7 +439,12 @@ def own_accounts(admin: AccountAdmin, settings: Settings, parts: Part) -> str:
 
 
 def discovered(settings: Settings) -> Discovery:
-    """Find the Jobs, and print what could not be registered."""
+    """Find the Jobs, and print what could not be registered.
+
+    Raises:
+        Unavailable: what stands beside them has a name of ours that it cannot share.
+    """
+    check_names()
     found = discover(settings.job_modules)
     warn(found)
     return found

@@ -11,6 +11,7 @@ import pytest
 
 from api_shim.cli import jobs_user
 from api_shim.cli.up import Worker, worker_of
+from api_shim.names import FIRST
 from api_shim.settings import Settings
 from api_shim.worker.jobs_user import JobsUser
 from tests.api_shim.cli.conftest import Run
@@ -46,7 +47,7 @@ def test_who_is_found_is_tried_with_what_runs_are_given(monkeypatch: pytest.Monk
     monkeypatch.setenv("SIGNOFF_DATABASE_URL", "postgresql://secret")
     assert jobs_user.checked_user(Settings(home=tmp_path, jobs="ours", jobs_user="jobs")) == "jobs"
     assert (asked["user"], asked["modules"], asked["keep_from"]) == (SOMEBODY, ["ours"], [tmp_path])
-    assert asked["environment"]["PYTHONPATH"].startswith(str(Path.cwd()))
+    assert asked["environment"]["PYTHONPATH"].startswith(f"{FIRST}{os.pathsep}{Path.cwd()}")
     assert "SIGNOFF_DATABASE_URL" not in asked["environment"]
 
 
