@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.absent import stand_in
 from flows.execution import JobFailed
+from flows.flow_jobs import as_job, register_flows
 from flows.job import Job, JobHookReceiver
 from flows.registry import register_jobs
 from flows.variables import BooleanVar, ChoiceVar, DryRunVar, IntegerVar, JSONVar, MultiChoiceVar, StringVar, TextVar
@@ -22,6 +23,8 @@ __all__ = [
     "MultiChoiceVar",
     "StringVar",
     "TextVar",
+    "as_job",
+    "register_flows",
     "register_jobs",
 ]
 

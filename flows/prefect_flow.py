@@ -6,6 +6,7 @@
 * A run executes once: Prefect does not retry it.
 * The soft time limit raises an exception that a Job may catch to clean up; an ``async def run()`` that waits just then
   is cancelled. The hard time limit raises one that it should not catch; a Job that continues regardless is killed.
+* A Job that is made of a flow has that flow's task runner, prints, results and hooks (``flows.flow_jobs``).
 * The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
 The flow of a Job is an attribute of this module, made on demand: ``flows.prefect_flow.package-module-Class``. No
@@ -39,7 +40,7 @@ from prefect.states import Completed, Failed
 from approval_gate.errors import NotRunnable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
 from flows.execution import FAILED, JobFailed, Outcome, execute
-from flows.job import JobLogger, RunContext, RunResult, RunUser
+from flows.job import Job, JobLogger, RunContext, RunResult, RunUser
 from flows.registry import load
 from flows.source import hold_to
 
@@ -116,7 +117,11 @@ def as_flow(class_path: str) -> Flow[..., Any]:
         if missing and not isinstance(answer, State):
             _report(JobLogger(get_run_logger(), {}), gate, "FAILURE", None, missing)
             return Failed(message=missing)
-        return answer if isinstance(answer, State) else _execute(class_path, gate, answer)
+        if isinstance(answer, State):
+            return answer
+        # From now on, and no earlier: the code of a Job is for runs that are let go.
+        made.on_completion_hooks, made.on_failure_hooks = on_completion, on_failure
+        return _execute(class_path, gate, answer)
 
     name, body.__doc__, variables, code, missing = _described(class_path)
     body.__name__ = body.__qualname__ = class_path.rpartition(".")[2]
@@ -124,7 +129,18 @@ def as_flow(class_path: str) -> Flow[..., Any]:
     body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # functions take one, mypy does not know
         [inspect.Parameter(variable, inspect.Parameter.KEYWORD_ONLY, default=None) for variable in variables]
     )
-    return Flow(body, name=name, retries=0, validate_parameters=False, persist_result=False)
+    settings, on_completion, on_failure = _settings(None if missing else load(class_path))
+    made: Flow[..., Any] = Flow(body, **settings, name=name, retries=0, validate_parameters=False)
+    return made
+
+
+def _settings(job_class: type[Job] | None) -> tuple[dict[str, Any], list[Any], list[Any]]:
+    """Return what a Job has of the flow that it is made of: settings, hooks of completion and of failure."""
+    flow = getattr(job_class, "_flow", None)
+    if flow is None:
+        return {"persist_result": False}, [], []
+    names = ("version", "task_runner", "log_prints", "persist_result", "result_storage", "result_serializer")
+    return {name: getattr(flow, name) for name in names}, flow.on_completion_hooks, flow.on_failure_hooks
 
 
 def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple[str, str], str]:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL)
-JOB, START, ASK, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, METRICS, TESTS = BLOCKS
+JOB, START, ASK, FLOW, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, METRICS, TESTS = BLOCKS
 [ANSWER] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
 DEFINITIONS = ASK[: ASK.index("; }\n") + 4]
 """What the first lines typed define, and the later ones use."""
@@ -113,7 +113,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int
     if shutil.which("curl") is None:
         lacking("curl", "no curl here; the README's commands need it")
     someone = Reader(tmp_path_factory.mktemp("reader"), free_port())
-    (someone.folder / "jobs.py").write_text(JOB)
+    (someone.folder / "jobs.py").write_text(JOB + FLOW)
     log = someone.folder / "log"
     with log.open("wb") as out:
         server = subprocess.Popen(
@@ -248,6 +248,21 @@ def test_workers_elsewhere_get_an_account_with_a_key(reader: Reader) -> None:
     said = reader.types(WORKERS)
     assert re.search(r"^  PREFECT_API_AUTH_STRING=builder:signoff_[0-9A-Za-z]{36}$", said, re.MULTILINE)
     assert "`signoff worker --pool signoff`" in said
+
+
+def test_a_flow_is_held_and_then_run_as_it_is(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "small").write_text("x")
+    (tmp_path / "large").write_text("xxx")
+    reader.key, bob = reader.keys["alice"], {"Authorization": f"Token {reader.keys['bob']}"}
+    with reader.client() as client:
+        asked = {"data": {"folder": str(tmp_path), "count": "1"}}
+        held = client.post("/jobs/largest/run/", json=asked).json()["scheduled_job"]
+        assert held["approval_state"] == "pending"
+        assert client.post(f"/scheduled-jobs/{held['id']}/approve/", json={}, headers=bob).status_code == 200
+        done = eventually(lambda: next((each for each in finished(client) if each["name"] == "largest"), None))
+        assert (done["status"]["value"], done["result"]) == ("SUCCESS", ["large"])
+        lines = client.get(f"/job-results/{done['id']}/logs/").json()
+    assert f"{tmp_path} has 2 files" in [line["message"] for line in lines]
 
 
 def test_prometheus_reads_the_metrics_with_a_token_of_its_own(reader: Reader) -> None:
