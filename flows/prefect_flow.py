@@ -16,7 +16,6 @@ attribute has the name of a Job class, because an entry point that names a class
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import os
 import signal
@@ -39,16 +38,13 @@ from prefect.states import Completed, Failed
 
 from approval_gate.errors import NotRunnable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
-from flows.execution import FAILED, JobFailed, Outcome, execute
+from flows.execution import FAILED, JobFailed, Outcome, as_json, execute
 from flows.job import Job, JobLogger, RunContext, RunResult, RunUser
 from flows.registry import load
 from flows.source import hold_to
 
 KILLED_AFTER = 10.0
 """Seconds from the hard time limit until the process is killed."""
-
-LARGEST_RESULT = 1_000_000
-"""Characters of JSON. A larger result is not stored; it belongs in a file."""
 
 LOG_SENT_WITHIN = 60.0
 """Seconds that the end of a run waits for its log to be sent."""
@@ -180,13 +176,13 @@ def _outcome(class_path: str, logger: RunLogger, answer: dict[str, Any]) -> Outc
     shown = RunResult(answer["job_result"], user)
     job.bind(RunContext(logger=logger, user=user, job_result=shown, inputs=inputs))
     with time_limits(answer["soft_time_limit"], answer["time_limit"]):
-        outcome = execute(job, inputs, _resolved)
+        outcome = execute(job, inputs, resolved)
     if outcome.error is not None and not isinstance(outcome.error, JobFailed):
         raise outcome.error
     return outcome
 
 
-def _resolved(result: Any) -> Any:
+def resolved(result: Any) -> Any:
     """Return a result with values in place of Prefect's futures and states, in lists and dictionaries too.
 
     Raises:
@@ -219,21 +215,10 @@ def _report(logger: JobLogger, gate: Gate, status: str, result: Any, trace: str 
     # seconds, in which a busy server does not take all of a long log.
     APILogWorker.drain_all(timeout=LOG_SENT_WITHIN)
     try:
-        gate.tell({"status": status, "result": _as_json(logger, result), "traceback": trace})
+        gate.tell({"status": status, "result": as_json(logger, result), "traceback": trace})
     except AdmissionUnreachable:
         # Prefect keeps the state. Only the result is lost, which does not make a finished run a failure.
         logger.exception("The result of this run could not be recorded.")
-
-
-def _as_json(logger: JobLogger, result: Any) -> Any:
-    try:
-        text = json.dumps(result, default=str, allow_nan=False, skipkeys=True)
-    except (ValueError, RecursionError):
-        text = json.dumps(str(result))
-    if len(text) > LARGEST_RESULT:
-        logger.warning("The result is too large to be stored (%s characters of JSON).", len(text))
-        return None
-    return json.loads(text)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL)
-JOB, START, ASK, FLOW, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, METRICS, TESTS = BLOCKS
+JOB, START, ASK, FLOW, TRIED, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, METRICS, TESTS = BLOCKS
 [ANSWER] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
 DEFINITIONS = ASK[: ASK.index("; }\n") + 4]
 """What the first lines typed define, and the later ones use."""
@@ -173,6 +173,15 @@ def test_a_request_is_held_refused_to_its_author_approved_and_finished(reader: R
         [done] = eventually(lambda: finished(client))
     assert done["status"]["value"] == "SUCCESS"
     assert shown(done, ANSWER) == ANSWER
+
+
+def test_a_job_is_tried_without_a_server(reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(reader.folder))
+    monkeypatch.delitem(sys.modules, "jobs", raising=False)
+    namespace: dict[str, Any] = {}
+    exec(TRIED, namespace)
+    namespace["test_a_dry_run_only_counts"](tmp_path)
+    assert sys.modules.pop("jobs").largest.fn(str(tmp_path)) == ["app.db"]
 
 
 def test_a_schedule_is_requested_tried_and_approved(reader: Reader) -> None:

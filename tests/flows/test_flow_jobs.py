@@ -13,10 +13,9 @@ from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import prefect_flow, registry
-from flows.execution import execute
 from flows.flow_jobs import as_job, job_of, register_flows
-from flows.job import validate
 from flows.registry import discover, load
+from flows.testing import run_job
 from flows.variables import BadJob
 
 
@@ -72,8 +71,8 @@ def test_a_job_is_what_its_flow_says() -> None:
     ],
 )
 def test_a_run_calls_the_function_with_the_inputs(of: Any, data: dict[str, Any], result: Any) -> None:
-    made = job(of)
-    assert execute(made(), validate(made, data)).result == result
+    run = run_job(of, data)
+    assert (run.status, run.result) == ("SUCCESS", result)
 
 
 def test_registered_flows_are_found_and_stay_what_they_are() -> None:
@@ -196,7 +195,7 @@ def test_a_decorated_flow_is_the_flow_and_is_registered() -> None:
 
 
 def test_parameters_may_be_called_like_what_jobs_have() -> None:
-    assert job(plain)().run(user="a", run="b", logger="c") == "abc"
+    assert run_job(plain, {"user": "a", "run": "b", "logger": "c"}).result == "abc"
 
 
 def test_refused_flows_are_told_with_their_line_and_stop_no_other() -> None:
