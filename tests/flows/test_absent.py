@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 import flows
 from flows import Job
-from flows.absent import CLASSES, USED, VARIABLES
+from flows.absent import CLASSES, DEFINED, USED, VARIABLES
 from flows.variables import BadJob
 
 
@@ -58,3 +61,15 @@ def test_what_exists_here_is_in_no_table() -> None:
 def test_what_nobody_knows_cannot_be_imported() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'SteingVar'"):
         _ = flows.SteingVar
+
+
+def test_the_table_for_authors_has_the_sentences_of_the_code() -> None:
+    table = (Path(flows.__file__).parent / "README.md").read_text(encoding="utf-8")
+    for kind, hints in (("", {**VARIABLES, **CLASSES}), ("self.", USED)):
+        for name, hint in hints.items():
+            assert f"`{name}" in table or f"self.{name}" in table, name
+            shown = re.findall(rf"there is no {re.escape(kind + name)} here: (.*?)[.…]”", table)
+            assert all(hint.startswith(each.rstrip("; ")) for each in shown), name
+    for name, hint in DEFINED.items():
+        assert f"“{name} has no effect: {hint}.”" in table
+    assert all(f"`{name}`" in table for name in flows.__all__ if name.endswith("Var"))
