@@ -8,11 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from api_shim.names import claim
+
 if TYPE_CHECKING:
     from api_shim.client.async_client import AsyncShim
     from api_shim.client.client import Shim
 
 __all__ = ["AsyncShim", "Shim"]
+
+claim()
 
 _HOMES = {"AsyncShim": "api_shim.client.async_client", "Shim": "api_shim.client.client"}
 

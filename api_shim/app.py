@@ -247,6 +247,7 @@ def create_app(
     application: Application,
     found: Collection[JobDefinition],
     prefect: Callable[[], contextlib.AbstractAsyncContextManager[None]],
+    problems: Collection[str] = (),
 ) -> FastAPI:
     """Return our own application; its lifespan records the Jobs, then does what ``working`` does.
 
@@ -254,12 +255,13 @@ def create_app(
         application: the use cases.
         found: the Jobs found at start.
         prefect: runs Prefect while it is entered, after having checked that it works.
+        problems: what could not be registered, each with file and line.
     """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         prepare(application.store)
-        application.services.catalogue.record(found)
+        application.services.catalogue.record(found, problems)
         async with working(application, prefect):
             yield
 

@@ -188,15 +188,20 @@ def read_meta(job_class: type) -> dict[str, Any]:
     return stated | ({"name": mine["name"]} if "name" in mine else {})
 
 
+def _ignored(job_class: type) -> set[str]:
+    metas = [vars(base)["Meta"] for base in job_class.__mro__ if "Meta" in vars(base)]
+    return {name for meta in metas for name in _IGNORED if hasattr(meta, name)}
+
+
 def _checked(job_class: type, key: str, value: object) -> object:
     known = [*_META, *_ALIASES]
     if key not in known:
         near = difflib.get_close_matches(key, known, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise BadJob(f"{path_of(job_class)}: Meta has no setting {key}.{hint}")
+        raise BadJob(f"{path_of(job_class)}: Meta has no setting {key}.{hint}", f"Meta.{key}")
     check, expected = _META[_ALIASES.get(key, key)]
     if not check(value):
-        raise BadJob(f"{path_of(job_class)}: Meta.{key} must be {expected}, not {value!r}.")
+        raise BadJob(f"{path_of(job_class)}: Meta.{key} must be {expected}, not {value!r}.", f"Meta.{key}")
     return value
 
 
@@ -218,7 +223,8 @@ def define(
     stated = read_meta(job_class)
     for name in stated.pop("field_order", ()):
         if name not in variables:
-            raise BadJob(f"{path_of(job_class)}: Meta.field_order names {name}, which is not one of its variables.")
+            sentence = f"{path_of(job_class)}: Meta.field_order names {name}, which is not one of its variables."
+            raise BadJob(sentence, "Meta.field_order")
     named: dict[str, Any] = {"name": job_class.__name__, **stated}
     named["description"] = inspect.cleandoc(named.get("description", ""))
     expires = named.get("approval_expires")
@@ -237,7 +243,8 @@ def define(
         variables=tuple(describe(variables)),
         parameter_schema=schema,
     )
-    definition = replace(definition, warnings=tuple(_warnings(definition, variables)))
+    unused = [f"{path_of(job_class)}: Meta.{name} has no effect here." for name in sorted(_ignored(job_class))]
+    definition = replace(definition, warnings=(*unused, *_warnings(definition, variables)))
     return replace(definition, approval_required=False) if receiver else definition
 
 

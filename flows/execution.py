@@ -15,15 +15,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from flows.job import Job
+from flows.job import Job, JobLogger
 
 SUCCEEDED, FAILED = "SUCCESS", "FAILURE"
+
+LARGEST_RESULT = 1_000_000
+"""Characters of JSON. A larger result is not stored; it belongs in a file."""
 
 
 class JobFailed(Exception):
@@ -170,3 +174,15 @@ class _Loop:
 def _check(job: Job) -> None:
     if job.failures:
         raise JobFailed("; ".join(job.failures)[:1000])
+
+
+def as_json(logger: JobLogger, result: Any) -> Any:
+    """Return a result in the JSON form in which it is stored; None for one that is too large, which is logged."""
+    try:
+        text = json.dumps(result, default=str, allow_nan=False, skipkeys=True)
+    except (ValueError, RecursionError):
+        text = json.dumps(str(result))
+    if len(text) > LARGEST_RESULT:
+        logger.warning("The result is too large to be stored (%s characters of JSON).", len(text))
+        return None
+    return json.loads(text)

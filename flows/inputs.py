@@ -65,6 +65,7 @@ SENTENCES: Mapping[str, str] = {
     "too_big": "Ensure every number in this value fits in 64 bits.",
     "null_character": "Null characters are not allowed.",
     "string_unicode": "Characters that cannot be written as UTF-8 are not allowed.",
+    "parameter": "{problem}",  # of a type of the author's own
     "reserved_key": f"The key {RESERVED_KEY} is not allowed.",
 }
 """The sentence for each error, by pydantic's name or ours."""

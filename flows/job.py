@@ -2,7 +2,8 @@
 
 * Variables are class attributes. Those in ``Meta.field_order`` come first, then the base classes', then its own.
 * A variable may not have the name of an attribute that every Job has, or a name that Prefect reserves.
-* ``definition()`` refuses a Job that cannot work, with a message for the author, before anyone can request it.
+* ``definition()`` refuses a Job that cannot work, with a message for the author, before anyone can request it; a class
+  that cannot be registered can be written, so that it costs no other class of its module.
 * ``run()`` has a logger, the user, the request and the job result. Outside a run there is a plain logger, and the
   others are None or empty.
 * A Job knows its ``name``, ``description``, ``grouping`` and ``class_path``, unless it has a variable of that name.
@@ -17,7 +18,7 @@ import inspect
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from pathlib import Path
@@ -28,6 +29,7 @@ from pydantic import BaseModel, JsonValue
 from pydantic_core import PydanticCustomError
 
 from approval_gate.errors import Invalid
+from flows import absent
 from flows.definition import JobDefinition, define, path_of, read_meta
 from flows.inputs import SENTENCES, read_inputs, told
 from flows.source import Code, code_of
@@ -178,18 +180,6 @@ class Job:
     _definition: ClassVar[JobDefinition]
     _code: ClassVar[Code]
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        for name, each in ((name, each) for base in cls.__mro__ for name, each in vars(base).items()):
-            if isinstance(each, type) and issubclass(each, Variable) and each.__name__ != name:
-                raise BadJob(f"{path_of(cls)}.{name} is no variable yet: write {each.__name__}(…).")
-            if not isinstance(each, Variable):
-                continue
-            if name[0] == "_" or name in _INSTANCE_ATTRIBUTES or (name not in _KNOWN and hasattr(Job, name)):
-                raise BadJob(f"{path_of(cls)}: a variable cannot be called {name}; every Job has that attribute.")
-            if name in _RESERVED_BY_PREFECT:
-                raise BadJob(f"{path_of(cls)}: a variable cannot be called {name}; Prefect reserves that name.")
-
     name = _Known()
     description = _Known()
     grouping = _Known()
@@ -295,20 +285,23 @@ class Job:
         """Return the variables by name, in the order of the form.
 
         Raises:
-            BadJob: its ``Meta`` is invalid, or one of the variables cannot work.
+            BadJob: its ``Meta`` is invalid.
         """
         stated = read_meta(cls)
-        declared = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
-        ordered = dict.fromkeys((*stated.get("field_order", ()), *declared))
-        # Without asking the class what it knows: that is made of its variables.
-        found = {name: inspect.getattr_static(cls, name, None) for name in ordered}
-        variables = {name: each for name, each in found.items() if isinstance(each, Variable)}
-        for name, each in variables.items():
-            if each.problem:
-                raise BadJob(f"{path_of(cls)}.{name}: {each.problem}")
+        declared = cls._declared()
+        ordered = dict.fromkeys((*(name for name in stated.get("field_order", ()) if name in declared), *declared))
+        variables = {name: declared[name] for name in ordered}
         if stated.get("dryrun_default") and isinstance(variables.get("dryrun"), DryRunVar):
             variables["dryrun"] = replace(variables["dryrun"], default=True)
         return variables
+
+    @classmethod
+    def _declared(cls) -> dict[str, Variable]:
+        """Return the variables by name, in the order in which they are declared, base classes first."""
+        names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
+        # Without asking the class what it knows: that is made of its variables.
+        found = {name: inspect.getattr_static(cls, name, None) for name in names}
+        return {name: each for name, each in found.items() if isinstance(each, Variable)}
 
     @classmethod
     def model(cls) -> type[BaseModel]:
@@ -331,6 +324,8 @@ class Job:
             BadJob: the Job cannot work as it is written.
         """
         if "_definition" not in vars(cls):
+            for fault in (*_faults(cls), *absent.faults(cls, path_of(cls))):
+                raise fault
             variables = cls.variables()
             _check_code(cls, variables)
             _check_defaults(cls, variables)
@@ -419,6 +414,22 @@ def arguments_of(job_class: type[Job], inputs: Mapping[str, Any]) -> dict[str, A
     return given
 
 
+def _faults(job_class: type[Job]) -> Iterator[BadJob]:
+    """Yield what is wrong with the variables, which is told when the class is registered."""
+    path = path_of(job_class)
+    for name, each in ((name, each) for base in job_class.__mro__ for name, each in vars(base).items()):
+        if isinstance(each, type) and issubclass(each, Variable) and each.__name__ != name:
+            yield BadJob(f"{path}.{name} is no variable yet: write {each.__name__}(…).", name)
+        if not isinstance(each, Variable):
+            continue
+        if each.problem:
+            yield BadJob(f"{path}.{name}: {each.problem}", name)
+        if name[0] == "_" or name in _INSTANCE_ATTRIBUTES or (name not in _KNOWN and hasattr(Job, name)):
+            yield BadJob(f"{path}: a variable cannot be called {name}; every Job has that attribute.", name)
+        if name in _RESERVED_BY_PREFECT:
+            yield BadJob(f"{path}: a variable cannot be called {name}; Prefect reserves that name.", name)
+
+
 def _check_code(job_class: type[Job], variables: Mapping[str, Variable]) -> None:
     entry = "receive_job_hook" if job_class.is_job_hook_receiver else "run"
     parent = JobHookReceiver if job_class.is_job_hook_receiver else Job
@@ -427,7 +438,7 @@ def _check_code(job_class: type[Job], variables: Mapping[str, Variable]) -> None
         raise BadJob(f"{path_of(job_class)} must define {entry}().")
     for name in _NEVER_CALLED:
         if hasattr(job_class, name) and name not in variables:
-            raise BadJob(f"{path_of(job_class)}.{name} has no effect: a run executes once. Remove it.")
+            raise BadJob(f"{path_of(job_class)}.{name} has no effect: a run executes once. Remove it.", name)
     called: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
         "run": ((), dict.fromkeys(variables), "its variables"),
         **{
@@ -441,11 +452,12 @@ def _check_code(job_class: type[Job], variables: Mapping[str, Variable]) -> None
     for name, (arguments, named, what) in called.items():
         function = getattr(job_class, name)
         if not callable(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise BadJob(f"{path_of(job_class)}.{name} must be a function without yield.")
+            raise BadJob(f"{path_of(job_class)}.{name} must be a function without yield.", name)
         try:
             inspect.signature(function).bind(None, *arguments, **named)
         except TypeError as error:
-            raise BadJob(f"{path_of(job_class)}.{name}() cannot be called with {what}: {error}.") from error
+            sentence = f"{path_of(job_class)}.{name}() cannot be called with {what}: {error}."
+            raise BadJob(sentence, name) from error
 
 
 def _check_defaults(job_class: type[Job], variables: Mapping[str, Variable]) -> None:
@@ -455,4 +467,5 @@ def _check_defaults(job_class: type[Job], variables: Mapping[str, Variable]) -> 
         errors = refusal.detail["errors"]  # type: ignore[index]  # the structure of contract 4
         for name, sentences in errors.items() if isinstance(errors, dict) else [("all variables", errors)]:
             if sentences != [SENTENCES["missing"]]:
-                raise BadJob(f"{path_of(job_class)}: the default of {name} is invalid: {sentences[0]}") from None
+                sentence = f"{path_of(job_class)}: the default of {name} is invalid: {sentences[0]}"
+                raise BadJob(sentence, name) from None

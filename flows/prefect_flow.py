@@ -10,6 +10,7 @@
   is cancelled. The hard time limit raises one that it should not catch; a Job that continues regardless is killed.
 * The log of a run has a first and a last line of ours, and the sentence of what ended it. What Prefect's engine logs is
   kept in Prefect under names of its own, so that it can be told from what the Job says.
+* A Job that is made of a flow has that flow's task runner, prints, results and hooks (``flows.flow_jobs``).
 * The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
 The flow of a Job is an attribute of this module, made on demand: ``flows.prefect_flow.package-module-Class``. No
@@ -19,7 +20,6 @@ attribute has the name of a Job class, because an entry point that names a class
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import os
 import signal
@@ -43,7 +43,7 @@ from prefect.states import Completed, Failed
 
 from approval_gate.errors import Invalid, NotRunnable, Unavailable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
-from flows.execution import FAILED, JobFailed, Outcome, described, execute
+from flows.execution import FAILED, JobFailed, Outcome, as_json, described, execute
 from flows.inputs import unfit
 from flows.job import Job, JobLogger, RunContext, RunResult, RunUser, arguments_of, validate_again
 from flows.registry import load
@@ -51,9 +51,6 @@ from flows.source import hold_to
 
 KILLED_AFTER = 10.0
 """Seconds from the hard time limit until the process is killed."""
-
-LARGEST_RESULT = 1_000_000
-"""Characters of JSON. A larger result is not stored; it belongs in a file."""
 
 LOG_SENT_WITHIN = 60.0
 """Seconds that the end of a run waits for its log to be sent."""
@@ -148,12 +145,27 @@ def as_flow(class_path: str) -> Flow[..., Any]:
         if missing and not isinstance(answer, State):
             _report(JobLogger(get_run_logger(), {}), gate, "FAILURE", None, missing)
             return Failed(message=missing)
-        return answer if isinstance(answer, State) else _execute(class_path, gate, answer)
+        if isinstance(answer, State):
+            return answer
+        # From now on, and no earlier: the code of a Job is for runs that are let go.
+        made.on_completion_hooks, made.on_failure_hooks = on_completion, on_failure
+        return _execute(class_path, gate, answer)
 
     name, body.__doc__, variables, code, missing = _described(class_path)
     body.__name__ = body.__qualname__ = class_path.rpartition(".")[2]
     _take(body, variables)
-    return Flow(body, name=name, retries=0, validate_parameters=False, persist_result=False)
+    settings, on_completion, on_failure = _settings(None if missing else load(class_path))
+    made: Flow[..., Any] = Flow(body, **settings, name=name, retries=0, validate_parameters=False)
+    return made
+
+
+def _settings(job_class: type[Job] | None) -> tuple[dict[str, Any], list[Any], list[Any]]:
+    """Return what a Job has of the flow that it is made of: settings, hooks of completion and of failure."""
+    flow = getattr(job_class, "_flow", None)
+    if flow is None:
+        return {"persist_result": False}, [], []
+    names = ("version", "task_runner", "log_prints", "persist_result", "result_storage", "result_serializer")
+    return {name: getattr(flow, name) for name in names}, flow.on_completion_hooks, flow.on_failure_hooks
 
 
 def _take(function: Callable[..., Any], names: Iterable[str]) -> None:
@@ -207,7 +219,7 @@ def _outcome(class_path: str, logger: RunLogger, answer: dict[str, Any]) -> Outc
     shown = RunResult(answer["job_result"], user)
     job.bind(RunContext(logger=logger, user=user, job_result=shown, inputs=inputs))
     with time_limits(answer["soft_time_limit"], answer["time_limit"]):
-        outcome = execute(job, inputs, _resolved)
+        outcome = execute(job, inputs, resolved)
     if outcome.error is not None and not isinstance(outcome.error, JobFailed):
         raise outcome.error
     return outcome
@@ -247,7 +259,7 @@ def _told(logger: RunLogger) -> Iterator[None]:
         logger.info("Job completed", extra={"grouping": "post_run"})
 
 
-def _resolved(result: Any) -> Any:
+def resolved(result: Any) -> Any:
     """Return a result with values in place of Prefect's futures and states, in lists and dictionaries too.
 
     Raises:
@@ -280,21 +292,10 @@ def _report(logger: JobLogger, gate: Gate, status: str, result: Any, trace: str 
     # seconds, in which a busy server does not take all of a long log.
     APILogWorker.drain_all(timeout=LOG_SENT_WITHIN)
     try:
-        gate.tell({"status": status, "result": _as_json(logger, result), "traceback": trace})
+        gate.tell({"status": status, "result": as_json(logger, result), "traceback": trace})
     except AdmissionUnreachable:
         # Prefect keeps the state. Only the result is lost, which does not make a finished run a failure.
         logger.exception("The result of this run could not be recorded.")
-
-
-def _as_json(logger: JobLogger, result: Any) -> Any:
-    try:
-        text = json.dumps(result, default=str, allow_nan=False, skipkeys=True)
-    except (ValueError, RecursionError):
-        text = json.dumps(str(result))
-    if len(text) > LARGEST_RESULT:
-        logger.warning("The result is too large to be stored (%s characters of JSON).", len(text))
-        return None
-    return json.loads(text)
 
 
 @contextmanager

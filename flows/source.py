@@ -41,7 +41,10 @@ from typing import Any
 from approval_gate.binding import SCHEME
 
 OWN = frozenset({"api_shim", "approval_gate", "flows"})
-"""Signoff's own packages."""
+"""Signoff's own packages. What is called like one and stands elsewhere is not signoff's."""
+
+ROOT = str(Path(__file__).parents[1]) + os.sep
+"""Where they stand."""
 
 COMPUTES = frozenset(
     {
@@ -108,7 +111,7 @@ class Scope:
         folders = {written, Path(os.path.realpath(written)), Path(os.path.realpath(path)).parents[depth]}
         first = _first(spec.name)
         for folder in map(str, folders):
-            if is_installed(path) or first in OWN:
+            if is_installed(path) or is_own(first, path):
                 yield cls(first, folder)
             else:
                 yield from (cls(package, folder) for package in _installed_with(first, folder) or {""})
@@ -122,9 +125,9 @@ class Scope:
         """
         first = _first(name)
         if self.package:
-            return first == self.package
+            return first == self.package and (first not in OWN or is_own(first, path))
         # Whether it is installed is asked first, as links take long to follow.
-        if not path or first in OWN or is_installed(path) or first in installed_in(self.folder):
+        if not path or is_own(first, path) or is_installed(path) or first in installed_in(self.folder):
             return False
         ends = (Path(path).absolute(), Path(os.path.realpath(path)))
         return any(end.is_relative_to(self.folder) for end in ends)
@@ -188,9 +191,10 @@ def module_digest(job_class: type) -> str:
 
 def _is_root(base: type, job_class: type) -> bool:
     module = base.__module__
-    return module == job_class.__module__ or (
-        _first(module) not in OWN and _first(module) not in sys.stdlib_module_names
-    )
+    if module == job_class.__module__:
+        return True
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    return not is_own(_first(module), file) and _first(module) not in sys.stdlib_module_names
 
 
 class _Walk:
@@ -244,7 +248,11 @@ class _Walk:
         for name in names:
             # The packages that a module is in are imported before it.
             parts = name.split(".")
-            whole = {".".join(parts[:count]) for count in range(1, len(parts) + 1)} - self._known
+            whole = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+            if parts[0] == "flows":
+                # What ours has not is looked for in theirs, which has this name.
+                whole.add("flows.flows")
+            whole -= self._known
             if whole and self._is_near(parts[0]):
                 self._waiting += whole
                 self._known |= whole
@@ -252,7 +260,8 @@ class _Walk:
     def _is_near(self, first: str) -> bool:
         if first not in self._near:
             spec = find(first)
-            self._near[first] = spec is not None and any(each.has(first, _path_of(spec)) for each in self._scopes)
+            near = spec is not None and any(each.has(first, _path_of(spec)) for each in self._scopes)
+            self._near[first] = near or first == "flows"
         return self._near[first]
 
 
@@ -291,6 +300,16 @@ def _installed_with(first: str, folder: str) -> set[str]:
 def is_installed(path: str) -> bool:
     """Say whether a file belongs to Python or to an installed package."""
     return path.startswith(_LIBRARIES) or not {"site-packages", "dist-packages"}.isdisjoint(Path(path).parts)
+
+
+def is_own(first: str, path: str) -> bool:
+    """Say whether a file is signoff's own.
+
+    Args:
+        first: the first name of the module.
+        path: the file, or the folder.
+    """
+    return first in OWN and path.startswith(ROOT)
 
 
 def find(name: str) -> ModuleSpec | None:
@@ -447,7 +466,8 @@ class _Finder:
 
     def _may_be_covered(self, spec: ModuleSpec) -> bool:
         first = _first(spec.name)
-        return first in self.packages or not (first in OWN or is_installed(str(spec.origin)))
+        path = str(spec.origin)
+        return first in self.packages or not (is_own(first, path) or is_installed(path))
 
 
 _FINDER = _Finder()
@@ -460,9 +480,9 @@ def import_module(name: str) -> ModuleType:
         Exception: whatever the module raises.
     """
     if _FINDER not in sys.meta_path:
-        where = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
-        # Before the one that finds files, so that whoever wants to be asked before that still is.
-        sys.meta_path.insert(where, _FINDER)
+        # Before those that find files, so that whoever wants to be asked before that still is.
+        files = (i for i, each in enumerate(sys.meta_path) if isinstance(each, type) and issubclass(each, PathFinder))
+        sys.meta_path.insert(next(files, len(sys.meta_path)), _FINDER)
     _FINDER.packages.add(_first(name))
     return importlib.import_module(name)
 

@@ -52,7 +52,16 @@ Validate = Callable[[Any], Any]
 
 
 class BadJob(Exception):
-    """A Job cannot work as it is written; the message tells its author what to change."""
+    """A Job cannot work as it is written; the message tells its author what to change.
+
+    Args:
+        sentence: the message.
+        attribute: the attribute of the class that it is about; empty for none.
+    """
+
+    def __init__(self, sentence: str, attribute: str = "") -> None:
+        super().__init__(sentence)
+        self.attribute = attribute
 
 
 _OPTIONS: Mapping[str, tuple[tuple[type, ...], str]] = {
@@ -71,6 +80,9 @@ _BOUNDS = (
 
 _ELSEWHERE = ("field_attrs", "form_field")
 """What variables of other systems are made of, and has no effect here."""
+
+_HINTS: Mapping[str, str] = {"model": " There is no inventory here: name a source of the objects."}
+"""What to do in place of an option that variables of other systems have."""
 
 
 class _Declared(type):
@@ -91,7 +103,7 @@ class _Declared(type):
         for name in named:
             if name not in options:
                 near = difflib.get_close_matches(name, options, 1)
-                hint = f" Did you mean {near[0]}?" if near else ""
+                hint = _HINTS.get(name) or (f" Did you mean {near[0]}?" if near else "")
                 raise BadJob(f"{cls.__name__} has no option {name}.{hint}")
         if len(given) > len(options):
             raise BadJob(f"{cls.__name__} has {len(options)} options, not {len(given)}.")

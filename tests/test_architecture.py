@@ -101,6 +101,8 @@ TESTED_BY: dict[str, str] = {
     "api_shim/client/operations/jobs.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/scheduled_jobs.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/async_client.py": "tests/api_shim/client/test_client.py",
+    # It stands on the path, and is in no package.
+    "api_shim/worker/first/flows.py": "tests/api_shim/test_names.py",
     # What runs in forked processes.
     "api_shim/worker/prefect_zygote.py": "tests/api_shim/worker/test_fork_server.py",
     "api_shim/worker/prefect_run.py": "tests/api_shim/worker/test_fork_server.py",

@@ -26,7 +26,9 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL)
-JOB, START, ASK, OBJECTS, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, METRICS, TESTS = BLOCKS
+JOB, START, ASK, OBJECTS, FLOW, TRIED, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, METRICS, TESTS = (
+    BLOCKS
+)
 [ANSWER] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
 DEFINITIONS = ASK[: ASK.index("; }\n") + 4]
 """What the first lines typed define, and the later ones use."""
@@ -114,7 +116,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int
     if shutil.which("curl") is None:
         lacking("curl", "no curl here; the README's commands need it")
     someone = Reader(tmp_path_factory.mktemp("reader"), free_port())
-    (someone.folder / "jobs.py").write_text(JOB)
+    (someone.folder / "jobs.py").write_text(JOB + FLOW)
     log = someone.folder / "log"
     with log.open("wb") as out:
         server = subprocess.Popen(
@@ -180,6 +182,15 @@ def test_a_request_is_held_refused_to_its_author_approved_and_finished(reader: R
         [done] = eventually(lambda: finished(client))
     assert done["status"]["value"] == "SUCCESS"
     assert shown(done, ANSWER) == ANSWER
+
+
+def test_a_job_is_tried_without_a_server(reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(reader.folder))
+    monkeypatch.delitem(sys.modules, "jobs", raising=False)
+    namespace: dict[str, Any] = {}
+    exec(TRIED, namespace)
+    namespace["test_a_dry_run_only_counts"](tmp_path)
+    assert sys.modules.pop("jobs").largest.fn(str(tmp_path)) == ["app.db"]
 
 
 def test_a_schedule_is_requested_tried_and_approved(reader: Reader) -> None:
@@ -255,6 +266,21 @@ def test_workers_elsewhere_get_an_account_with_a_key(reader: Reader) -> None:
     said = reader.types(WORKERS)
     assert re.search(r"^  PREFECT_API_AUTH_STRING=builder:signoff_[0-9A-Za-z]{36}$", said, re.MULTILINE)
     assert "`signoff worker --pool signoff`" in said
+
+
+def test_a_flow_is_held_and_then_run_as_it_is(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "small").write_text("x")
+    (tmp_path / "large").write_text("xxx")
+    reader.key, bob = reader.keys["alice"], {"Authorization": f"Token {reader.keys['bob']}"}
+    with reader.client() as client:
+        asked = {"data": {"folder": str(tmp_path), "count": "1"}}
+        held = client.post("/jobs/largest/run/", json=asked).json()["scheduled_job"]
+        assert held["approval_state"] == "pending"
+        assert client.post(f"/scheduled-jobs/{held['id']}/approve/", json={}, headers=bob).status_code == 200
+        done = eventually(lambda: next((each for each in finished(client) if each["name"] == "largest"), None))
+        assert (done["status"]["value"], done["result"]) == ("SUCCESS", ["large"])
+        lines = client.get(f"/job-results/{done['id']}/logs/").json()
+    assert f"{tmp_path} has 2 files" in [line["message"] for line in lines]
 
 
 def test_prometheus_reads_the_metrics_with_a_token_of_its_own(reader: Reader) -> None:

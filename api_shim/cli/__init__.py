@@ -15,6 +15,7 @@ import sys
 import typer
 
 from api_shim.cli import accounts, approvals, audit, backup, db, deploy, jobs, result, schedule, worker_token
+from api_shim.cli.check import check
 from api_shim.cli.config import config
 from api_shim.cli.console import fail
 from api_shim.cli.prune import prune
@@ -35,6 +36,7 @@ app.command()(server)
 app.command()(services)
 app.command()(worker)
 app.command()(config)
+app.command()(check)
 app.command()(run)
 app.command()(prune)
 app.command()(approvals.queue)

@@ -49,6 +49,7 @@ from api_shim.prefect_api.prefect_backing import Backing, backing
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_external import External, ExternalPrefect, told_of_external
 from api_shim.prefect_api.prefect_server import (
+    check_names,
     connect,
     create_prefect_app,
     create_prefect_pages,
@@ -292,7 +293,8 @@ def serve(
         announce(public, new_keys(admin, made.application.services.catalogue if demo else None))
         start.close()
 
-    shim = create_app(made.application, found.jobs.values(), made.running)
+    problems = [*map(str, found.problems)]
+    shim = create_app(made.application, found.jobs.values(), made.running, problems)
     front = fronted(made, shim, settings, Origins(configured, origin, machine_name()))
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -490,7 +492,12 @@ def own_accounts(admin: AccountAdmin, settings: Settings, parts: Part) -> str:
 
 
 def discovered(settings: Settings) -> Discovery:
-    """Find the Jobs, and print what could not be registered."""
+    """Find the Jobs, and print what could not be registered.
+
+    Raises:
+        Unavailable: what stands beside them has a name of ours that it cannot share.
+    """
+    check_names()
     found = discover(settings.job_modules)
     warn(found)
     return found

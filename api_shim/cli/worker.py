@@ -16,7 +16,7 @@ import typer
 
 from api_shim.cli.console import Home
 from api_shim.cli.jobs_user import checked_user
-from api_shim.prefect_api.prefect_server import path_of_jobs
+from api_shim.prefect_api.prefect_server import check_names, path_of_jobs
 from api_shim.settings import read_settings
 from api_shim.worker.process import HOME, Way, WorkerOptions
 from api_shim.worker.supervisor import COMMAND
@@ -45,6 +45,7 @@ def worker(
     """
     if not os.environ.get("PREFECT_API_URL"):
         raise Invalid("Set PREFECT_API_URL to where Prefect's API is, like http://127.0.0.1:4200/api.")
+    check_names()
     settings = read_settings(home)
     options = WorkerOptions(
         pool=pool or settings.pool,

@@ -36,6 +36,7 @@ import httpx
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
+from api_shim.names import FIRST, collision
 from api_shim.prefect_api.prefect_backing import address_of
 from api_shim.prefect_api.prefect_polls import note_polls_seldom
 from api_shim.prefect_api.prefect_schemas import remember_valid_schemas
@@ -135,8 +136,18 @@ def _ours(*, home: Path, origin: str, public: str, internal: str, worker: str) -
 
 def path_of_jobs() -> str:
     """Return a ``PYTHONPATH`` for runs: they start elsewhere, and Jobs may stand in the folder we were started in."""
-    paths = [str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    paths = [str(FIRST), str(Path.cwd()), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return os.pathsep.join(dict.fromkeys(paths))
+
+
+def check_names() -> None:
+    """Check that what stands on the path of the Jobs can be imported beside signoff.
+
+    Raises:
+        Unavailable: it has a name that it cannot share; with the file.
+    """
+    if sentence := collision(path_of_jobs().split(os.pathsep)):
+        raise Unavailable(sentence)
 
 
 def database_url(home: Path) -> str:

@@ -115,10 +115,18 @@ class JobCatalogue:
         self._found: Collection[JobDefinition] = ()
         self._told: datetime | None = None
         self._telling_since = EVER
+        self.problems: tuple[str, ...] = ()
+        """What could not be registered on this server, each with file and line."""
 
-    def record(self, found: Collection[JobDefinition]) -> None:
-        """Record the Jobs that were found, and mark those as not installed that no server has."""
+    def record(self, found: Collection[JobDefinition], problems: Collection[str] = ()) -> None:
+        """Record the Jobs that were found, and mark those as not installed that no server has.
+
+        Args:
+            found: the Jobs.
+            problems: what could not be registered, each with file and line.
+        """
         self._found = found
+        self.problems = tuple(problems)
         with self._store.transaction() as tx:
             known = {job.class_path: job for job in tx.all(Job, order="id", lock=True)}
             declared = {definition.class_path: definition for definition in found}

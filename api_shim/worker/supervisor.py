@@ -22,7 +22,7 @@ logger = logging.getLogger("signoff")
 STOPS_WITHIN = 8.0
 """Seconds that it has to end its runs and itself."""
 
-COMMAND = (sys.executable, "-m", "api_shim.worker")
+COMMAND = (sys.executable, "-P", "-m", "api_shim.worker")
 """What starts a worker, with its options behind it."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0

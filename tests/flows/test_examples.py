@@ -45,7 +45,7 @@ def test_they_are_jobs_that_can_be_installed() -> None:
     assert not any(each.has_sensitive_variables or each.warnings for each in mine.values())
     assert [path for path, each in mine.items() if each.approval_required] == ["flows.examples.BackUp"]
     assert [path for path, each in mine.items() if each.supports_dryrun] == ["flows.examples.BackUp"]
-    assert not any("flows.examples" in problem for problem in found.problems)
+    assert not any("flows.examples" in str(problem) for problem in found.problems)
 
 
 @pytest.fixture

@@ -161,6 +161,12 @@ def run_in_pieces(self: Job) -> Iterator[None]:
         ),
         pytest.param({"a": IntegerVar(max=5)}, r"Made\.a: IntegerVar has no option max", id="an unknown option"),
         pytest.param({"a": DateVar(default="x")}, "default of a is invalid: Enter a valid date", id="a bad date"),
+        pytest.param({"a": StringVar}, r"a is no variable yet: write StringVar\(…\)", id="a class for a variable"),
+        pytest.param(
+            {"run": lambda self: None, "post_run": lambda self: None},
+            "post_run has no effect: after_return",
+            id="a method of earlier days",
+        ),
         pytest.param({"a": IntegerVar(default="x")}, "default of a is invalid: Enter a whole", id="a bad default"),
         pytest.param(
             {"b": StringVar(), "a": IntegerVar(default=5, max_value=4)},
@@ -184,26 +190,38 @@ def test_refuses_code_that_cannot_work(attributes: dict[str, Any], message: str)
         made(attributes).definition()
 
 
+def test_a_setting_of_pages_that_do_not_exist_is_told() -> None:
+    (warning,) = made(template_name="x.html").definition().warnings
+    assert warning == f"{__name__}.Made: Meta.template_name has no effect here."
+
+
+def test_a_variable_that_cannot_be_is_refused_with_its_job_and_its_name() -> None:
+    class Wrong(Job):
+        size = IntegerVar(widget="slider")  # type: ignore[call-arg]
+
+        def run(self, size: int) -> int:
+            return size
+
+    with pytest.raises(BadJob, match=r"Wrong\.size: .*widget") as refused:
+        Wrong.definition()
+    assert refused.value.attribute == "size"
+
+
 @pytest.mark.parametrize(
     "taken",
     ["run", "fail", "failures", "logger", "user", "job_result", "model", "variables", "self", "_private"],
 )
 def test_refuses_a_variable_called_like_something_that_jobs_have(taken: str) -> None:
     with pytest.raises(BadJob, match=f"a variable cannot be called {taken};"):
-        made({taken: StringVar()})
+        made({taken: StringVar()}).definition()
     with pytest.raises(BadJob, match=f"a variable cannot be called {taken};"):
-        type("Made", (type("Mixin", (), {taken: StringVar()}), Job), {})
-
-
-def test_refuses_a_type_of_variable_in_place_of_one() -> None:
-    with pytest.raises(BadJob, match=r"Made\.a is no variable yet: write StringVar"):
-        made({"a": StringVar})
+        type("Made", (type("Mixin", (), {taken: StringVar()}), Job), {}).definition()
 
 
 @pytest.mark.parametrize("taken", ["wait_for", "return_state"])
 def test_refuses_a_variable_called_like_what_prefect_keeps_for_itself(taken: str) -> None:
     with pytest.raises(BadJob, match=f"a variable cannot be called {taken}; Prefect reserves that"):
-        made({taken: StringVar()})
+        made({taken: StringVar()}).definition()
 
 
 @pytest.mark.parametrize(

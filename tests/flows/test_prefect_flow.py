@@ -17,8 +17,9 @@ from prefect.states import Completed, Failed
 
 from approval_gate.errors import NotRunnable
 from flows import IntegerVar, Job, JobFailed, prefect_flow, register_jobs
+from flows.execution import LARGEST_RESULT, as_json
 from flows.job import JobLogger
-from flows.prefect_flow import LARGEST_RESULT, RunLogger, SoftTimeLimitExceeded, TimeLimitExceeded, time_limits
+from flows.prefect_flow import RunLogger, SoftTimeLimitExceeded, TimeLimitExceeded, time_limits
 
 
 class Count(Job):
@@ -174,7 +175,7 @@ def test_a_job_that_is_quick_enough_is_left_alone(soft: float, hard: float) -> N
     ],
 )
 def test_a_result_is_recorded_in_json_form(result: object, recorded: object, caplog: pytest.LogCaptureFixture) -> None:
-    assert prefect_flow._as_json(JobLogger(logging.getLogger("job"), {}), result) == recorded
+    assert as_json(JobLogger(logging.getLogger("job"), {}), result) == recorded
     assert ("too large" in caplog.text) is (recorded is None)
 
 
@@ -182,7 +183,7 @@ def test_a_result_that_contains_itself_becomes_text() -> None:
     loop: list[object] = []
     loop.append(loop)
     logger = JobLogger(logging.getLogger("job"), {})
-    assert prefect_flow._as_json(logger, loop) == "[[...]]"
+    assert as_json(logger, loop) == "[[...]]"
 
 
 HELD = FlowRun(id=UUID(int=1), flow_id=UUID(int=2), name="another", state=Failed())
@@ -198,7 +199,7 @@ HELD = FlowRun(id=UUID(int=1), flow_id=UUID(int=2), name="another", state=Failed
     ],
 )
 def test_a_result_has_values_in_place_of_states(result: Any, becomes: Any) -> None:
-    assert prefect_flow._resolved(result) == becomes
+    assert prefect_flow.resolved(result) == becomes
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_a_result_has_values_in_place_of_states(result: Any, becomes: Any) -> No
 )
 def test_a_result_that_has_failed_is_a_failure(result: Any) -> None:
     with pytest.raises(JobFailed, match="the task broke"):
-        prefect_flow._resolved(result)
+        prefect_flow.resolved(result)
 
 
 def test_what_prefect_logs_anyway_is_logged_as_the_run(caplog: pytest.LogCaptureFixture) -> None:

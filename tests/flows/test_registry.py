@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,7 @@ import pytest
 from approval_gate.errors import NotRunnable
 from flows import registry
 from flows.definition import JobDefinition
-from flows.job import Job
-from flows.registry import Registry, discover, load, register_jobs
+from flows.registry import Registry, discover, load
 from flows.variables import BadJob
 
 GOOD = """
@@ -46,6 +46,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(registry, "_REGISTERED", {})
+    monkeypatch.setattr(registry, "_REFUSED", {})
+    monkeypatch.setattr(registry, "_REGISTERING", set())
 
     def write(module: str, source: str) -> None:
         path = tmp_path.joinpath(*module.split(".")).with_suffix(".py")
@@ -101,19 +103,15 @@ def test_only_what_is_registered_is_a_job(write: Write) -> None:
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
-        pytest.param("import no_such_thing\n", "(line 1): ModuleNotFoundError: No module named", id="a bad import"),
-        pytest.param("x = 1\ny = 1 / 0\n", "(line 2): ZeroDivisionError: division by zero", id="an error"),
-        pytest.param("\ndef f(:\n", "SyntaxError: ", id="no Python"),
-        pytest.param("import sys\nsys.exit('bye')\n", "(line 2): SystemExit: bye", id="an exit"),
+        pytest.param("import no_such_thing\n", "1: ModuleNotFoundError: No module named", id="a bad import"),
+        pytest.param("x = 1\ny = 1 / 0\n", "2: ZeroDivisionError: division by zero", id="an error"),
+        pytest.param("\ndef f(:\n", "2: SyntaxError: ", id="no Python"),
+        pytest.param("import sys\nsys.exit('bye')\n", "2: SystemExit: bye", id="an exit"),
         pytest.param(
-            GOOD.format("Bad").replace("    def run", "    class Meta:\n        time_limit = -1\n    def run", 1),
-            "signoff_bad.Bad: Meta.time_limit must be a number of seconds, 0 or more, not -1.",
-            id="a bad Meta",
-        ),
-        pytest.param(
-            "from flows import register_jobs\nregister_jobs(int)\n",
-            "(line 2): register_jobs() takes Job classes, not <class 'int'>.",
-            id="what is no Job",
+            "from nautobot.apps.jobs import Job\n",
+            "1: ModuleNotFoundError: No module named 'nautobot'. Jobs import from flows here: "
+            "signoff check --fix-imports signoff_bad rewrites that.",
+            id="a module of Nautobot",
         ),
     ],
 )
@@ -122,22 +120,84 @@ def test_one_broken_module_does_not_stop_the_others(write: Write, source: str, p
     write("signoff_one", GOOD.format("First"))
     found = discover(["signoff_bad", "signoff_one"])
     assert list(found.jobs) == ["signoff_one.First"]
-    (told,) = found.problems
-    assert told.startswith("The module signoff_bad cannot be imported (line ")
-    assert problem in told
+    (told,) = map(str, found.problems)
+    line, _, said = problem.partition(": ")
+    assert f"signoff_bad.py:{line}: The module signoff_bad cannot be imported: {said}" in told
 
 
-def test_a_syntax_error_is_told_with_its_line_and_file(write: Write) -> None:
-    write("signoff_bad", "x = 1\n\ndef f(:\n")
-    (told,) = discover(["signoff_bad"]).problems
-    assert "(line 3 of " in told
-    assert "signoff_bad.py" in told
+BAD = """
+    class Meta:
+        name = "Bad"
+        time_limit = -1
+
+    def run(self):
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "told"),
+    [
+        pytest.param(BAD, 17, "signoff_one.Bad: Meta.time_limit must be a number of seconds, 0 or", id="Meta"),
+        pytest.param(
+            "\n    on_retry = None\n    def run(self): pass\n",
+            15,
+            "signoff_one.Bad.on_retry has no effect: a run executes once. Remove it.",
+            id="an attribute",
+        ),
+        pytest.param(
+            '\n    a = StringVar(regex="(")\n    def run(self, a): pass\n',
+            15,
+            "signoff_one.Bad.a: regex='(' is not a regular expression",
+            id="a variable that cannot be",
+        ),
+        pytest.param(
+            "\n    def run(self): self.log_info('x')\n",
+            15,
+            "signoff_one.Bad: there is no self.log_info here: call self.logger.info().",
+            id="what is called of self",
+        ),
+        pytest.param("\n    x = 1\n", 14, "signoff_one.Bad must define run().", id="the class itself"),
+    ],
+)
+def test_a_refused_job_is_told_with_file_and_line_and_stops_no_other_of_its_module(
+    write: Write, body: str, line: int, told: str
+) -> None:
+    source = GOOD.format("First").replace("register_jobs(First)", f"class Bad(Job):{body}\nregister_jobs(Bad, First)")
+    write("signoff_one", source.replace("import Job,", "import Job, StringVar,"))
+    found = discover(["signoff_one"])
+    assert list(found.jobs) == ["signoff_one.First"]
+    (refusal,) = found.problems
+    assert str(refusal).partition(": ")[0].endswith(f"signoff_one.py:{line}")
+    assert told in refusal.sentence
+    with pytest.raises(NotRunnable, match=re.escape(str(refusal))):
+        load("signoff_one.Bad")
+
+
+def test_a_refusal_is_gone_when_the_job_is_mended(write: Write) -> None:
+    write("signoff_one", GOOD.format("First").replace("def run", "def ran", 1))
+    assert len(discover(["signoff_one"]).problems) == 1
+    write("signoff_one", GOOD.format("First"))
+    assert discover(["signoff_one"]).problems == ()
+
+
+def test_what_is_no_job_is_refused_where_it_is_registered(write: Write) -> None:
+    write("signoff_one", GOOD.format("First") + "register_jobs(int)\n")
+    found = discover(["signoff_one"])
+    assert list(found.jobs) == ["signoff_one.First"]
+    assert "signoff_one.py:15: register_jobs() takes Job classes, not <class 'int'>." in str(found.problems[0])
+
+
+def test_a_module_without_jobs_is_told(write: Write) -> None:
+    write("signoff_bad", "x = 1\n")
+    (refusal,) = discover(["signoff_bad"]).problems
+    assert refusal.sentence == "The module signoff_bad has no Jobs: it must call register_jobs() or register_flows()."
 
 
 @pytest.mark.parametrize("name", ["signoff_absent", "signoff.absent", "", ".relative"])
 def test_a_module_that_is_not_there_is_a_problem(write: Write, name: str) -> None:
     found = discover([name])
-    (told,) = found.problems
+    (told,) = map(str, found.problems)
     assert told.startswith(f"The module {name} cannot be imported: ")
     assert len(found.jobs) == 0
 
@@ -147,7 +207,9 @@ def test_a_second_job_of_the_same_name_is_a_problem_and_the_first_stays(write: W
     write("signoff_two", GOOD.format("Same"))
     found = discover(["signoff_one", "signoff_two"])
     assert list(found.jobs) == ["signoff_one.Same"]
-    assert found.problems == ("signoff_two.Same and signoff_one.Same are both called 'Same'; rename one of them.",)
+    (told,) = found.problems
+    assert told.sentence == "signoff_two.Same and signoff_one.Same are both called 'Same'; rename one of them."
+    assert str(told.place).endswith("signoff_two.py:6")
 
 
 def test_jobs_of_a_package_are_registered_in_it_or_above(write: Write) -> None:
@@ -183,22 +245,22 @@ def test_a_module_that_fails_halfway_leaves_no_job(write: Write) -> None:
     write("signoff_bad", GOOD.format("Half") + "\n1 / 0\n")
     found = discover(["signoff_bad"])
     assert len(found.jobs) == 0
-    assert "(line 16): ZeroDivisionError" in found.problems[0]
+    assert "signoff_bad.py:16: The module signoff_bad cannot be imported: ZeroDivisionError" in str(found.problems[0])
 
 
-def test_a_job_within_a_function_is_refused() -> None:
-    class Local(Job):
-        def run(self) -> None:
-            """Nothing."""
+def test_a_job_within_a_function_is_refused(write: Write) -> None:
+    local = (
+        "def local():\n    class Local(Job):\n        def run(self): pass\n    return Local\n\nregister_jobs(local())\n"
+    )
+    write("signoff_one", GOOD.format("First") + local)
+    (refusal,) = discover(["signoff_one"]).problems
+    assert refusal.sentence == "local.<locals>.Local must be at the top level of signoff_one."
 
-    with pytest.raises(BadJob, match="Local must be at the top level of"):
-        register_jobs(Local)
 
-
-@pytest.mark.parametrize("job_class", [Job, registry.Job])
-def test_job_itself_is_no_job(job_class: type[Job]) -> None:
-    with pytest.raises(BadJob, match=r"must define run\(\)"):
-        register_jobs(job_class)
+def test_job_itself_is_no_job(write: Write) -> None:
+    write("signoff_one", GOOD.format("First") + "register_jobs(Job)\n")
+    (refusal,) = discover(["signoff_one"]).problems
+    assert refusal.sentence == "flows.job.Job must define run()."
 
 
 def test_loads_by_class_path(write: Write) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import flows
 from flows import registry, source
 from flows.registry import load
 from flows.source import Code, OtherCode, hold_to, import_module, installed_in
@@ -370,3 +371,18 @@ def test_what_was_imported_before_and_is_not_covered_is_not_at_hand_in_a_run_tha
     assert not hasattr(sys.modules["signoff_pack"], "other")
     with pytest.raises(OtherCode, match=f"^The module {name} is not part of the code that was approved"):
         importlib.import_module(name)
+
+
+def test_what_stands_in_a_folder_that_is_called_like_ours_is_covered_as_theirs(project: Project) -> None:
+    names = ("flows.flows", "flows.signoff_demo")
+    job = "from flows import Job, register_jobs, theirs\nfrom flows.signoff_demo import value\n"
+    job += "class Work(Job):\n    def run(self): ...\nregister_jobs(Work)\n"
+    project.write({"signoff_mine.py": job, "flows.py": "theirs = 1", "flows/signoff_demo.py": "value = 1"})
+    try:
+        code = project.code("signoff_mine.Work")
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)
+            vars(flows).pop(name.partition(".")[2], None)
+    assert code.modules.keys() == {"signoff_mine", *names}
+    assert code.digest

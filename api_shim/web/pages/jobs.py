@@ -1,6 +1,7 @@
 """``/signoff/jobs``: the Jobs by grouping, with their newest results, and enabling and disabling them.
 
 * Hidden Jobs are shown only in search results and with ``hidden=yes``.
+* What could not be registered on this server is told to superusers, for it names files.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ async def listed(here: Here) -> Response:
         search=search,
         hidden=len(page.rows) - len(shown),
         more=page.count - len(page.rows),
+        problems=here.use.catalogue.problems if here.actor.superuser else (),
     )
 
 

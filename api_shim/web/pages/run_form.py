@@ -152,12 +152,13 @@ def _kind_of(job: Job, variable: Mapping[str, Any]) -> str:
     """Return the kind of form field for a variable of a Job's own type."""
     if "choices" in variable:
         return "many" if "array" in _types(job, variable["name"]) else "one"
-    return "box" if "boolean" in _types(job, variable["name"]) else "lines"
+    types = _types(job, variable["name"])
+    return "box" if "boolean" in types else "json" if types & {"array", "object", "$ref"} else "lines"
 
 
 def _types(job: Job, name: str) -> set[str]:
     schema = (job.parameter_schema or {}).get("properties", {}).get(name, {})
-    return {each.get("type", "") for each in (schema, *schema.get("anyOf", ()))}
+    return {"$ref" if "$ref" in each else each.get("type", "") for each in (schema, *schema.get("anyOf", ()))}
 
 
 def _readable(name: str) -> str:

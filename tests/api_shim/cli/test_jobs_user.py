@@ -11,6 +11,7 @@ import pytest
 
 from api_shim.cli import jobs_user
 from api_shim.cli.up import Worker, worker_of
+from api_shim.names import FIRST
 from api_shim.settings import Settings
 from api_shim.worker.jobs_user import JobsUser
 from tests.api_shim.cli.conftest import Run
@@ -52,7 +53,7 @@ def test_who_is_found_is_tried_with_what_runs_are_given(monkeypatch: pytest.Monk
         ["ours"],
         [tmp_path, Path("/etc/prefect.key")],
     )
-    assert asked["environment"]["PYTHONPATH"].startswith(str(Path.cwd()))
+    assert asked["environment"]["PYTHONPATH"].startswith(f"{FIRST}{os.pathsep}{Path.cwd()}")
     assert "SIGNOFF_DATABASE_URL" not in asked["environment"]
     assert not {"PREFECT_API_AUTH_STRING", "PREFECT_API_KEY_FILE"} & asked["environment"].keys()
 

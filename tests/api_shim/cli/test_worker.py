@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from api_shim.names import FIRST
 from api_shim.worker.process import Way, WorkerOptions
 from tests.api_shim.cli.conftest import Run
 
@@ -25,7 +26,7 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_it_becomes_a_worker_for_all_of_the_pool(signoff: Run, home: Path, became: list[list[str]]) -> None:
     signoff("worker")
     ((*command, told),) = became
-    assert command == [sys.executable, "-m", "api_shim.worker"]
+    assert command == [sys.executable, "-P", "-m", "api_shim.worker"]
     options = WorkerOptions.from_json(told)
     assert (options.pool, options.queues, options.limit, options.way) == ("signoff", (), 0, Way.WARM)
     assert (options.home, options.modules, options.attached) == (str(home), ("flows.examples",), False)
@@ -43,7 +44,7 @@ def test_jobs_beside_the_start_are_found_by_the_runs(
     monkeypatch.chdir(tmp_path)
     signoff("worker")
     assert became
-    assert os.environ["PYTHONPATH"] == f"{tmp_path}{os.pathsep}/elsewhere"
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(FIRST), str(tmp_path), "/elsewhere"]
 
 
 def test_without_an_address_it_says_what_is_missing(signoff: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from prefect.server.api import background_workers
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_SERVER_DOCKET_URL, temporary_settings
 from starlette.types import ASGIApp
 
+from api_shim.names import FIRST
 from api_shim.prefect_api.prefect_server import (
     connect,
     create_prefect_app,
@@ -127,7 +128,7 @@ def test_jobs_beside_the_start_are_found_here_and_by_the_runs(surroundings: pyte
     surroundings.chdir(tmp_path)
     surroundings.setenv("PYTHONPATH", "/elsewhere")
     tell_prefect(tmp_path)
-    assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(tmp_path), "/elsewhere"]
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(FIRST), str(tmp_path), "/elsewhere"]
     assert sys.path[0] == str(tmp_path)
 
 

@@ -101,6 +101,15 @@ def test_whatever_a_job_is_called_and_says_is_text(origin: Origin) -> None:
         check_harmless(page.text)
 
 
+def test_what_could_not_be_registered_is_told_to_superusers(origin: Origin) -> None:
+    origin.catalogue.record([], [f"jobs.py:3: {NASTY}"])
+    origin.user("alice", superuser=False)
+    page = Visitor(origin).get("/signoff/jobs").text
+    assert "jobs.py:3: " in page
+    check_harmless(page)
+    assert "jobs.py:3" not in Visitor(origin, "alice").get("/signoff/jobs").text
+
+
 def test_whatever_is_typed_is_text(origin: Origin) -> None:
     job, admin = origin.job(variables=tuple(VARIABLES), job_queues=("default", "bulk")), Visitor(origin)
     typed = {f"input.{variable['name']}": NASTY for variable in VARIABLES}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from flows import (
     TextVar,
 )
 from flows.inputs import read_inputs
+from flows.signatures import parameters_of
 from flows.variables import Variable, build_model, describe
 from tests.factories import make_job
 
@@ -43,6 +45,15 @@ class ColoursVar(MultiChoiceVar):
 
 class SwitchVar(BooleanVar):
     """Another."""
+
+
+def of_type(kind: Any) -> Variable:
+    """Return the variable that a parameter of this type has."""
+
+    def function(parameter: Any) -> None: ...
+
+    function.__annotations__["parameter"] = kind
+    return parameters_of(function, {})["parameter"].variable
 
 
 def job_with(**variables: Variable) -> Job:
@@ -86,6 +97,8 @@ def field_of(variable: Variable) -> Field:
         (JSONVar(default={"a": [1]}), "json", "JSON. Strings are in double quotes.", ('{\n  "a": [\n    1\n  ]\n}',)),
         (JSONVar(default="a"), "json", "JSON. Strings are in double quotes.", ('"a"',)),
         (HostVar(default="here"), "lines", "", ("here",)),
+        (of_type(dict[str, int]), "json", "JSON. Strings are in double quotes.", ()),
+        (of_type(date | None), "lines", "", ()),
         (ColourVar(CHOICES), "one", "", ()),
         (ColoursVar(CHOICES), "many", "", ()),
         (SwitchVar(), "box", "", ()),
