@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Flag, auto
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from api_shim.background import BackgroundLoop
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.load import Load
 from api_shim.reconcile.other_servers import OtherServers
+from api_shim.reconcile.pools import pools_of
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.run_status import RunStatus
 from api_shim.reconcile.served_queues import ServedQueues
@@ -35,6 +37,7 @@ from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
 from api_shim.services.gauges import Gauges
+from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue, JobCode
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
@@ -144,7 +147,7 @@ def build(
     projection = Reconciler(store, engine, clock, limits.catch_up_limit)
     load = Load()
     queue = WorkQueue(projection.follow, clock, load)
-    served = ServedQueues(engine, clock)
+    served = ServedQueues(engine, clock, pools=partial(store.read, partial(pools_of, own=engine.pool)))
     run_status = RunStatus(store, engine, queue, clock)
     follows = Part.SERVICES in parts
     wake = queue.wake if follows else leave_to_others
@@ -198,14 +201,13 @@ def _use_cases(
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
         catalogue=watching(JobCatalogue(store, clock, server)),
+        job_queues=watching(JobQueues(store, engine, clock)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         explainer=Explainer(store=store, clock=clock),
         run_preview=RunPreview(store, schedules, clock),
         schedule_views=ScheduleViews(store=store, clock=clock, zone=zone),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
-        prefect_ui=PrefectUI(
-            store=store, engine=engine, approvals=approvals, schedules=schedules, projection=projection, clock=clock
-        ),
+        prefect_ui=PrefectUI(store, engine, approvals, schedules, projection, clock),
         run_credentials=RunCredentials(store, engine, refusals, clock),
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
         schedules=schedules,

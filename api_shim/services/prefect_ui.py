@@ -65,7 +65,6 @@ class PrefectUI:
 
     def __init__(
         self,
-        *,
         store: Store,
         engine: Orchestrator,
         approvals: Approvals,
