@@ -28,6 +28,7 @@ from api_shim.background import BackgroundLoop
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.load import Load
 from api_shim.reconcile.other_servers import OtherServers
+from api_shim.reconcile.pools import pools_of
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.run_status import RunStatus
 from api_shim.reconcile.served_queues import ServedQueues
@@ -36,6 +37,7 @@ from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
 from api_shim.services.gauges import Gauges
+from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue, JobCode
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
@@ -146,7 +148,7 @@ def build(
     projection = Reconciler(store, engine, clock, limits.catch_up_limit)
     load = Load()
     queue = WorkQueue(projection.follow, clock, load)
-    served = ServedQueues(engine, clock)
+    served = ServedQueues(engine, clock, pools=partial(store.read, partial(pools_of, own=engine.pool)))
     run_status = RunStatus(store, engine, queue, clock)
     follows = Part.SERVICES in parts
     wake = queue.wake if follows else leave_to_others
@@ -201,6 +203,7 @@ def _use_cases(
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
         catalogue=watching(JobCatalogue(store, clock, server)),
+        job_queues=watching(JobQueues(store, engine, clock)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         explainer=Explainer(store=store, clock=clock),
         run_preview=RunPreview(store, schedules, clock),

@@ -40,6 +40,7 @@ from api_shim.reconcile.audit_heads import AuditHeads
 from api_shim.reconcile.desired_state import base_deployment, own_deployment
 from api_shim.reconcile.drift import differs
 from api_shim.reconcile.outbox import publish_events
+from api_shim.reconcile.pools import pools_of
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.recovery import (
     ABANDONED_AFTER,
@@ -184,14 +185,16 @@ class BackgroundLoop:
 
     def _astray(self, found: Mapping[UUID, DeploymentSpec], tx: Transaction) -> list[Thing]:
         """Return what stands differently in Prefect."""
-        now = self._clock()
+        now, pools = self._clock(), pools_of(tx, self._engine.pool)
         jobs = {job.id: job for job in tx.all(Job)}
         astray: list[Thing] = []
         for job in jobs.values():
-            if job.deployment_id and differs(found.get(job.deployment_id), base_deployment(job)):
+            if job.deployment_id and differs(found.get(job.deployment_id), base_deployment(job, pools)):
                 astray.append((Kind.JOB_DIFFERS, job.id))
         for row in tx.all(ScheduledJob):
-            if row.deployment_id and differs(found.get(row.deployment_id), own_deployment(row, jobs[row.job_id], now)):
+            if row.deployment_id is None:
+                continue
+            if differs(found.get(row.deployment_id), own_deployment(row, jobs[row.job_id], now, pools)):
                 astray.append((Kind.SCHEDULED_JOB_DIFFERS, row.id))
         return astray
 

@@ -63,6 +63,7 @@ class JobQueue(Object):
     object_type: Literal["extras.jobqueue"] = "extras.jobqueue"
     name: str
     queue_type: str = Field(description="Always `prefect`.")
+    pool: str = Field(description="The work pool that it belongs to; empty for that of the server.")
     worker_count: int | None = Field(description="The number of its workers; null while Prefect does not respond.")
 
 

@@ -51,6 +51,7 @@ class FakeEngine:
     pool: str = "signoff"
     past_us: bool = False
     queues: set[str] = field(default_factory=lambda: {"default"})
+    other_pools: dict[str, set[str]] = field(default_factory=dict)
     served: set[str] = field(default_factory=lambda: {"default"})
     workers: dict[str, datetime] = field(default_factory=dict)
     made: dict[UUID, DeploymentSpec] = field(default_factory=dict)
@@ -80,9 +81,13 @@ class FakeEngine:
 
     # The promises
 
-    async def prepare(self, queues: Collection[str]) -> None:
+    async def has_pool(self, pool: str) -> bool:
+        self._may_fail("has_pool", after=False)
+        return pool == self.pool or pool in self.other_pools
+
+    async def prepare(self, queues: Collection[str], pool: str = "") -> None:
         self._may_fail("prepare", after=False)
-        self.queues |= set(queues)
+        self._queues_of(pool).update(queues)
         self._may_fail("prepare", after=True)
 
     async def remove_run(self, run_id: UUID) -> None:
@@ -90,17 +95,23 @@ class FakeEngine:
         self.all_runs.pop(run_id, None)
         self._may_fail("remove_run", after=True)
 
-    async def worker_counts(self) -> Mapping[str, int]:
+    async def worker_counts(self, pool: str = "") -> Mapping[str, int]:
         self._may_fail("worker_counts", after=False)
-        return {queue: int(queue in self.served) for queue in self.queues}
+        return {queue: int(self._is_served(queue, pool)) for queue in self._queues_of(pool)}
 
-    async def queue_polls(self) -> Mapping[str, datetime | None]:
+    async def queue_polls(self, pool: str = "") -> Mapping[str, datetime | None]:
         self._may_fail("queue_polls", after=False)
-        return {queue: self.clock() if queue in self.served else None for queue in self.queues}
+        return {queue: self.clock() if self._is_served(queue, pool) else None for queue in self._queues_of(pool)}
 
-    async def worker_heartbeats(self) -> Mapping[str, datetime]:
+    async def worker_heartbeats(self, pool: str = "") -> Mapping[str, datetime]:
         self._may_fail("worker_heartbeats", after=False)
-        return self.workers.copy()
+        return self.workers.copy() if not pool else {}
+
+    def _queues_of(self, pool: str) -> set[str]:
+        return self.other_pools.get(pool, set()) if pool else self.queues
+
+    def _is_served(self, queue: str, pool: str) -> bool:
+        return (f"{pool}/{queue}" if pool else queue) in self.served
 
     async def has_worker(self, queue: str) -> bool:
         self._may_fail("has_worker", after=False)
@@ -155,6 +166,8 @@ class FakeEngine:
                 self._put(made, "PAUSED", "Suspended", run.message)
             else:
                 self._put(made, "SCHEDULED", "Scheduled", run.message, scheduled_for=run.at)
+            pool = self.made[deployment_id].pool if run.pool is None else run.pool
+            self.all_runs[made.id] = replace(self.all_runs[made.id], pool=pool)
             self.keys[run.key] = made.id
         self._may_fail("create_run", after=True)
         return self.all_runs[self.keys[run.key]]

@@ -98,6 +98,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/prefect_api/prefect_profile.py": "tests/api_shim/cli/test_config.py",
     # Calls are tested by one table, and where they are carried out by both who do that.
     "api_shim/client/operations/approvals.py": "tests/api_shim/calls/test_calls.py",
+    "api_shim/client/operations/job_queues.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/jobs.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/scheduled_jobs.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/async_client.py": "tests/api_shim/client/test_client.py",
@@ -132,7 +133,8 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0021_overlapping_runs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0022_job_variables.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0023_services_heard_of.py": "tests/api_shim/store/test_schema.py",
-    "api_shim/store/migrations/versions/0026_requests_from_runs.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0025_requests_from_runs.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0024_pools_of_queues.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""

@@ -14,7 +14,19 @@ import sys
 
 import typer
 
-from api_shim.cli import accounts, approvals, audit, backup, db, deploy, jobs, result, schedule, worker_token
+from api_shim.cli import (
+    accounts,
+    approvals,
+    audit,
+    backup,
+    db,
+    deploy,
+    job_queues,
+    jobs,
+    result,
+    schedule,
+    worker_token,
+)
 from api_shim.cli.check import check
 from api_shim.cli.config import config
 from api_shim.cli.console import fail
@@ -46,6 +58,7 @@ app.command()(approvals.dry_run)
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(result.app, name="result")
 app.add_typer(jobs.app, name="job")
+app.add_typer(job_queues.app, name="job-queue")
 app.add_typer(audit.app, name="audit")
 app.add_typer(backup.app, name="backup")
 app.add_typer(db.app, name="db")

@@ -2,6 +2,7 @@
 
 * It reaches Prefect as every worker does: by ``PREFECT_API_URL`` and ``PREFECT_API_AUTH_STRING``, which is ``user:key``
   of an account that is a worker's of its pool (``signoff user worker``).
+* In a work pool of another type than processes it starts runs as Prefect's worker for that type does.
 * Started as root, it can run the Jobs as another user (``SIGNOFF_JOBS_USER``).
 * It is woken where it shares the home folder with the server; elsewhere it looks for runs at intervals.
 """

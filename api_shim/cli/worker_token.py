@@ -28,7 +28,7 @@ STARTED_WITH = """The key is not shown again. Where the Jobs are installed, a wo
   PREFECT_API_AUTH_STRING={name}:{key}
   SIGNOFF_JOBS={jobs}
 
-is started with `signoff worker --pool {pool}`; of a pool of another type with `prefect worker start --pool {pool}`."""
+is started with `signoff worker --pool {pool}`."""
 
 
 @app.callback()

@@ -16,6 +16,7 @@ import httpx
 
 from api_shim.client.client import as_method
 from api_shim.client.operations import approvals as of_approvals
+from api_shim.client.operations import job_queues as of_queues
 from api_shim.client.operations import job_results as of_results
 from api_shim.client.operations import jobs as of_jobs
 from api_shim.client.operations import scheduled_jobs as of_scheduled
@@ -151,7 +152,10 @@ class AsyncShim:
     variables = carried_out(of_jobs.variables)
     run = carried_out(of_jobs.run)
     schedule = carried_out(of_jobs.schedule)
-    job_queues = carried_out(of_jobs.job_queues)
+    job_queues = carried_out(of_queues.job_queues)
+    add_job_queue = carried_out(of_queues.add_job_queue)
+    move_job_queue = carried_out(of_queues.move_job_queue)
+    delete_job_queue = carried_out(of_queues.delete_job_queue)
     status = carried_out(of_jobs.status)
     scheduled_jobs = carried_out(of_scheduled.scheduled_jobs)
     scheduled_job = carried_out(of_scheduled.scheduled_job)

@@ -72,6 +72,9 @@ class EventType(StrEnum):
     PERMISSION_ADDED = "permission.added"
     PERMISSION_CHANGED = "permission.changed"
     PERMISSION_REMOVED = "permission.removed"
+    QUEUE_ADDED = "queue.added"
+    QUEUE_CHANGED = "queue.changed"
+    QUEUE_REMOVED = "queue.removed"
     SIGN_IN_REFUSED = "sign-in.refused"
     DECISION_REFUSED = "approval.refused"
     REQUEST_REFUSED = "request.refused"
@@ -304,7 +307,7 @@ def account_event(
     changed: Changes | None = None,
     **data: Any,
 ) -> AuditEvent:
-    """Return an event about a user, a group, a token or a permission.
+    """Return an event about a user, a group, a token, a permission or a job queue.
 
     Args:
         thing_id: its id.

@@ -4,7 +4,7 @@
 * Times are aware and in UTC. Ids are UUIDs made by the outer layers.
 * ``version`` grows with every change that Prefect must follow; ``projected_version`` is the version that Prefect has.
 * A job queue is identified by its name, so its id is derived from the name. The store knows every queue that a Job has
-  ever named; Prefect knows which workers serve it.
+  ever named, or that somebody has made, and its work pool; Prefect knows which workers serve it.
 * A run whose result was deleted does not execute again, and its firing stays taken. The record of that stays until
   Prefect's run is removed too, and for as long as the scheduled job exists.
 
@@ -396,10 +396,15 @@ class RequestKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobQueue:
-    """A queue."""
+    """A queue.
+
+    Args:
+        pool: the work pool that it belongs to; empty for that of the server.
+    """
 
     id: UUID
     name: str
+    pool: str = ""
 
 
 def queue_id(name: str) -> UUID:
@@ -407,9 +412,9 @@ def queue_id(name: str) -> UUID:
     return uuid5(NAMESPACE_URL, f"signoff:job-queue:{name}")
 
 
-def queue_of(name: str) -> JobQueue:
-    """Return the queue of this name."""
-    return JobQueue(id=queue_id(name), name=name)
+def queue_of(name: str, pool: str = "") -> JobQueue:
+    """Return the queue of this name in a work pool."""
+    return JobQueue(id=queue_id(name), name=name, pool=pool)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@
   again under its key, it is the same run. So nothing starts that the store does not know.
 * A schedule is first made inactive; it is set going by a second call, after the store has recorded its id.
 * What is gone is not an error for calls that remove; reading it gives None or leaves it out.
+* A work pool is named by its name; the empty name stands for that of the server.
 * Every call raises ``Unavailable`` when Prefect does not answer or stays busy, and then may have happened or not.
 """
 
@@ -46,19 +47,21 @@ class DeploymentSpec:
         name: the deployment's own.
         entrypoint: the flow's import path.
         queue: the work queue of its runs.
+        pool: the work pool of that queue.
         description: Markdown, for people.
         parameters: what its runs are shown with.
         parameter_schema: the form of its parameters.
         job_variables: what the work pool starts its runs with.
         schedule: its schedule; None for a base deployment.
         foreign: something on it that we never write and that changes what runs: pull steps, another folder, a limit, a
-            pause, a second schedule, a tag of ours that is missing.
+            pause, no work pool, a second schedule, a tag of ours that is missing.
     """
 
     flow: str
     name: str
     entrypoint: str
     queue: str
+    pool: str = ""
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     parameter_schema: Mapping[str, Any] = field(default_factory=lambda: EMPTY_FORM)
@@ -76,6 +79,7 @@ class RunSpec:
         name: for people.
         parameters: what it is shown with.
         queue: its work queue.
+        pool: the work pool of that queue, if it is not that of its deployment; None if it is.
         message: of its state: why it is held, or may start.
         at: when it starts; it is held if there is no such time.
         awaits: it waits for a decision, and so can be found.
@@ -86,6 +90,7 @@ class RunSpec:
     name: str
     parameters: Mapping[str, Any]
     queue: str
+    pool: str | None = None
     message: str
     at: datetime | None = None
     awaits: bool = False
@@ -226,14 +231,17 @@ class Orchestrator(Protocol):
 
     @property
     def pool(self) -> str:
-        """The work pool of our deployments."""
+        """The name of the server's work pool."""
 
     @property
     def past_us(self) -> bool:
         """Whether workers can reach Prefect past us, as others run its server."""
 
-    async def prepare(self, queues: Collection[str]) -> None:
-        """Make the work pool and these queues."""
+    async def has_pool(self, pool: str) -> bool:
+        """Say whether there is a work pool of this name."""
+
+    async def prepare(self, queues: Collection[str], pool: str = "") -> None:
+        """Make these queues in a work pool; the server's is made too, while in another that is not there none is."""
 
     async def find_deployment(self, flow: str, name: str) -> UUID | None:
         """Return the id of a deployment by its names."""
@@ -304,11 +312,11 @@ class Orchestrator(Protocol):
     async def has_worker(self, queue: str) -> bool:
         """Say whether a live worker serves this queue."""
 
-    async def queue_polls(self) -> Mapping[str, datetime | None]:
+    async def queue_polls(self, pool: str = "") -> Mapping[str, datetime | None]:
         """Return when a worker has last asked for runs of each queue; None for one that nobody has asked about."""
 
-    async def worker_heartbeats(self) -> Mapping[str, datetime]:
+    async def worker_heartbeats(self, pool: str = "") -> Mapping[str, datetime]:
         """Return when each worker of the pool has last told that it is there, by its name."""
 
-    async def worker_counts(self) -> Mapping[str, int]:
-        """Return how many live workers serve each queue; a queue that is not named has none."""
+    async def worker_counts(self, pool: str = "") -> Mapping[str, int]:
+        """Return how many live workers serve each queue of a pool; a queue that is not named has none."""

@@ -232,7 +232,7 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
         **_fields(TEXT, "log_level", "grouping", "message"),
         **_fields(TIME, "created"),
     },
-    ObjectType.JOB_QUEUE: {**_fields(ID, "id"), **_fields(TEXT, "name")},
+    ObjectType.JOB_QUEUE: {**_fields(ID, "id"), **_fields(TEXT, "name", "pool")},
     ObjectType.USER: {
         **_fields(ID, "id"),
         **_fields(TEXT, "username"),

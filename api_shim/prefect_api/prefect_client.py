@@ -84,9 +84,11 @@ class PrefectHttp:
             await asyncio.sleep(0.05 * 2**attempt)
         raise Unavailable(f"Prefect does not answer ({failure}); please try again.")
 
-    async def _pages(self, path: str, body: Mapping[str, Json], offset: int = 0) -> AsyncIterator[Json]:
+    async def _pages(
+        self, path: str, body: Mapping[str, Json], offset: int = 0, *, none_on: Collection[int] = ()
+    ) -> AsyncIterator[Json]:
         while True:
-            rows = await self._ask("POST", path, {**body, "limit": PAGE, "offset": offset})
+            rows = await self._ask("POST", path, {**body, "limit": PAGE, "offset": offset}, none_on=none_on) or ()
             for row in rows:
                 yield row
             if len(rows) < PAGE:
@@ -134,7 +136,7 @@ class PrefectOrchestrator(PrefectHttp):
 
     Args:
         client: speaks to Prefect; its base URL ends with the API's path, its headers sign it in.
-        pool: the work pool of our deployments.
+        pool: the name of the server's work pool.
         past_us: whether workers can reach Prefect past us, as others run its server.
     """
 
@@ -162,35 +164,49 @@ class PrefectOrchestrator(PrefectHttp):
 
     # Pool and queues
 
-    async def prepare(self, queues: Collection[str]) -> None:
+    async def has_pool(self, pool: str) -> bool:
+        return await self._ask("GET", self._pool_path(pool), none_on=[404]) is not None
+
+    async def prepare(self, queues: Collection[str], pool: str = "") -> None:
+        path = self._pool_path(pool)
+        if not pool:
+            await self._make_own_pool(path)
+        # One that has gone is not made again, for only who made it knows of what type it was; and it holds up no queue
+        # of another.
+        known = {queue["name"] async for queue in self._pages(f"{path}/queues/filter", {}, none_on=[404])}
+        for queue in set(queues) - known:
+            await self._ask("POST", f"{path}/queues", {"name": queue}, none_on=[404, 409])
+
+    async def _make_own_pool(self, path: str) -> None:
         pool = {"name": self.pool, "type": "process", "description": "Runs the Jobs of signoff."}
         made = await self._ask("POST", "/work_pools/", pool, none_on=[409])
-        found = made or await self._ask("GET", f"/work_pools/{self.pool}")
+        found = made or await self._ask("GET", path)
         if not found["base_job_template"] and found["type"] == "process":
             # Prefect leaves it to the first worker, whose account may not write it.
-            await self._ask("PATCH", f"/work_pools/{self.pool}", {"base_job_template": _how_runs_start()})
-        known = await self._ask("POST", f"/work_pools/{self.pool}/queues/filter", {})
-        for queue in set(queues) - {queue["name"] for queue in known}:
-            await self._ask("POST", f"/work_pools/{self.pool}/queues", {"name": queue}, none_on=[409])
+            await self._ask("PATCH", path, {"base_job_template": _how_runs_start()})
+
+    def _pool_path(self, pool: str = "") -> str:
+        return f"/work_pools/{quote(pool or self.pool, safe='')}"
 
     async def has_worker(self, queue: str) -> bool:
-        found = await self._ask("GET", f"/work_pools/{self.pool}/queues/{quote(queue, safe='')}", none_on=[404])
+        found = await self._ask("GET", f"{self._pool_path()}/queues/{quote(queue, safe='')}", none_on=[404])
         return found is not None and _is_served(found)
 
-    async def queue_polls(self) -> Mapping[str, datetime | None]:
-        queues = self._pages(f"/work_pools/{self.pool}/queues/filter", {})
+    async def queue_polls(self, pool: str = "") -> Mapping[str, datetime | None]:
+        # Nobody serves a work pool that has gone.
+        queues = self._pages(f"{self._pool_path(pool)}/queues/filter", {}, none_on=[404])
         return {row["name"]: read_time(row["last_polled"]) async for row in queues}
 
-    async def worker_heartbeats(self) -> Mapping[str, datetime]:
-        rows = [row async for row in self._pages(f"/work_pools/{self.pool}/workers/filter", {})]
+    async def worker_heartbeats(self, pool: str = "") -> Mapping[str, datetime]:
+        rows = [row async for row in self._pages(f"{self._pool_path(pool)}/workers/filter", {}, none_on=[404])]
         times = {row["name"]: read_time(row["last_heartbeat_time"]) for row in rows}
         return {name: time for name, time in times.items() if time is not None}
 
-    async def worker_counts(self) -> Mapping[str, int]:
-        path = f"/work_pools/{self.pool}"
+    async def worker_counts(self, pool: str = "") -> Mapping[str, int]:
+        path = self._pool_path(pool)
         online = {"workers": {"status": {"any_": ["ONLINE"]}}}
-        workers = len([row async for row in self._pages(f"{path}/workers/filter", online)])
-        queues = [row async for row in self._pages(f"{path}/queues/filter", {})]
+        workers = len([row async for row in self._pages(f"{path}/workers/filter", online, none_on=[404])])
+        queues = [row async for row in self._pages(f"{path}/queues/filter", {}, none_on=[404])]
         # Prefect does not tell which queues a worker serves, but which are served: by all of the pool, as is usual.
         return {row["name"]: max(1, workers) if _is_served(row) else 0 for row in queues}
 
@@ -257,7 +273,7 @@ class PrefectOrchestrator(PrefectHttp):
             "entrypoint": spec.entrypoint,
             "description": spec.description,
             "tags": [TAG],
-            "work_pool_name": self.pool,
+            "work_pool_name": spec.pool or self.pool,
             "work_queue_name": spec.queue,
             "parameters": dict(spec.parameters),
             "parameter_openapi_schema": dict(spec.parameter_schema),
@@ -273,8 +289,17 @@ class PrefectOrchestrator(PrefectHttp):
     # Runs
 
     async def create_run(self, deployment_id: UUID, run: RunSpec) -> Run:
+        if run.pool is not None:
+            return await self._create_elsewhere(deployment_id, run, run.pool)
         path = f"/deployments/{deployment_id}/create_flow_run"
         return read_run(await self._ask("POST", path, self._run_fields(run)))
+
+    async def _create_elsewhere(self, deployment_id: UUID, run: RunSpec, pool: str) -> Run:
+        """Make a run of a deployment in another work pool; Prefect looks for queues in the deployment's own only."""
+        deployment = await self._ask("GET", f"/deployments/{deployment_id}")
+        place = {"flow_id": deployment["flow_id"], "deployment_id": str(deployment_id)}
+        body = {**self._run_fields(run), **place, "work_pool_name": pool or self.pool}
+        return read_run(await self._ask("POST", "/flow_runs/", body))
 
     def _run_fields(self, run: RunSpec) -> dict[str, Json]:
         state = suspended(run.message, asks=run.awaits) if run.at is None else scheduled(run.at, run.message)
@@ -428,6 +453,8 @@ class RemoteOrchestrator(PrefectOrchestrator):
     """Prefect, through its API, from outside."""
 
     async def create_run(self, deployment_id: UUID, run: RunSpec) -> Run:
+        if run.pool is not None:
+            return await self._create_elsewhere(deployment_id, run, run.pool)
         path = f"/deployments/{deployment_id}/create_flow_run/bulk"
         for attempt in range(TRIES):
             answer = await self._ask("POST", path, [self._run_fields(run)])

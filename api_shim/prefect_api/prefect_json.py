@@ -1,7 +1,7 @@
 """Prefect's JSON, read into what ``ports`` speaks of, and a schedule written the other way.
 
 What we never write and what changes what a deployment runs makes it ``foreign``: pull steps, a path, a pause, a limit,
-another pool, a second schedule, parameters of a schedule, or our tag removed.
+no pool, a second schedule, parameters of a schedule, or our tag removed.
 """
 
 from __future__ import annotations
@@ -80,23 +80,24 @@ def read_spec(row: Mapping[str, Json], flow: str, pool: str) -> DeploymentSpec:
         name=row["name"],
         entrypoint=row["entrypoint"] or "",
         queue=row["work_queue_name"] or "",
+        pool="" if row["work_pool_name"] == pool else row["work_pool_name"] or "",
         description=row["description"] or "",
         parameters=row["parameters"] or {},
         parameter_schema=row["parameter_openapi_schema"] or {},
         job_variables=row["job_variables"] or {},
         schedule=_read_schedule(schedules[0]) if schedules else None,
-        foreign=_is_foreign(row, pool),
+        foreign=_is_foreign(row),
     )
 
 
-def _is_foreign(row: Mapping[str, Json], pool: str) -> bool:
+def _is_foreign(row: Mapping[str, Json]) -> bool:
     return bool(
         row["pull_steps"]
         or row["path"]
         or row["paused"]
         or row["global_concurrency_limit"]
         or row["enforce_parameter_schema"]
-        or row["work_pool_name"] != pool
+        or not row["work_pool_name"]
         or TAG not in row["tags"]
         or len(row["schedules"]) > 1
         or any(schedule["parameters"] for schedule in row["schedules"])

@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -24,24 +26,27 @@ from approval_gate.lifecycle import ApprovalState
 
 ENTRYPOINT = "flows.prefect_flow"
 BASE_DEPLOYMENT = "default"
+Pools = Mapping[str, str]
+"""The work pools of queues, by the name of the queue; those that are not named belong to the server's."""
 KEY = "signoff:"
 RESULT_KEY = "signoff:result:"
 
 
-def base_deployment(job: Job) -> DeploymentSpec:
+def base_deployment(job: Job, pools: Pools) -> DeploymentSpec:
     """Return a Job's base deployment."""
     return DeploymentSpec(
         flow=allowed_name(job.name),
         name=BASE_DEPLOYMENT,
         entrypoint=entrypoint(job),
         queue=job.default_queue,
+        pool=pools.get(job.default_queue, ""),
         description=job.description,
         parameter_schema=job.parameter_schema or EMPTY_FORM,
         job_variables=job.job_variables,
     )
 
 
-def own_deployment(scheduled: ScheduledJob, job: Job, now: datetime) -> DeploymentSpec:
+def own_deployment(scheduled: ScheduledJob, job: Job, now: datetime, pools: Pools) -> DeploymentSpec:
     """Return the deployment of a recurring scheduled job, as it should be at that time."""
     active = scheduled.may_fire and now >= active_from(scheduled.recurrence)
     return DeploymentSpec(
@@ -49,6 +54,7 @@ def own_deployment(scheduled: ScheduledJob, job: Job, now: datetime) -> Deployme
         name=deployment_name(scheduled.name, scheduled.id),
         entrypoint=entrypoint(job),
         queue=scheduled.queue,
+        pool=pools.get(scheduled.queue, ""),
         description=scheduled.description or f"The scheduled job “{scheduled.name}” of signoff.",
         parameters=scheduled.parameters,
         parameter_schema=job.parameter_schema or EMPTY_FORM,
@@ -140,6 +146,12 @@ def result_spec(result: JobResult, name: str, at: datetime) -> RunSpec:
         at=at,
         tags=result.run_tags,
     )
+
+
+def placed(run: RunSpec, deployment_queue: str, pools: Pools) -> RunSpec:
+    """Return a run of a deployment, whose own queue is that one, with the work pool of its queue."""
+    pool = pools.get(run.queue, "")
+    return run if pool == pools.get(deployment_queue, "") else replace(run, pool=pool)
 
 
 def released(scheduled: ScheduledJob) -> str:

@@ -36,7 +36,7 @@ def describe_drift(found: DeploymentSpec | None, desired: DeploymentSpec) -> str
     changes = [
         f"Its schedule was {schedule} in Prefect." if schedule else "",
         "Its parameters were changed in Prefect." if found.parameters != desired.parameters else "",
-        "Its work queue was changed in Prefect." if found.queue != desired.queue else "",
+        "Its work queue was changed in Prefect." if (found.pool, found.queue) != (desired.pool, desired.queue) else "",
         "How its runs are executed was changed in Prefect." if _executed(found) != _executed(desired) else "",
     ]
     return " ".join(filter(None, changes))

@@ -46,15 +46,17 @@ from api_shim.domain.model import (
     ScheduledJob,
     Status,
 )
-from api_shim.domain.ports import ApprovalForm, DeploymentSpec, Orchestrator, Run
+from api_shim.domain.ports import ApprovalForm, DeploymentSpec, Orchestrator, Run, RunSpec
 from api_shim.domain.recurrence import active_from, newest_time, next_times
 from api_shim.reconcile.approval_form import build_approval_form, fingerprint
 from api_shim.reconcile.desired_state import (
+    Pools,
     allowed_name,
     base_deployment,
     ended,
     one_off_key,
     own_deployment,
+    placed,
     released,
     result_key,
     result_spec,
@@ -85,6 +87,7 @@ from api_shim.reconcile.missed import (
     record_not_run,
     why_not_run,
 )
+from api_shim.reconcile.pools import pools_of
 from api_shim.reconcile.recovery import LONGEST_PAUSE, is_lost, pause_after, wanted_since
 from api_shim.reconcile.wake_queue import Kind
 from api_shim.settings import LIMITS
@@ -174,8 +177,10 @@ class Reconciler:
                 await self._reconcile_job(job)
 
     async def _reconcile_job(self, job: Job) -> None:
-        desired = base_deployment(job)
-        await self._engine.prepare(job.queues)
+        pools = await self._pools()
+        desired = base_deployment(job, pools)
+        for pool in {pools.get(queue, "") for queue in job.queues}:
+            await self._engine.prepare([queue for queue in job.queues if pools.get(queue, "") == pool], pool)
         found = was = await self._engine.read_deployment(job.deployment_id) if job.deployment_id else None
         deployment_id = job.deployment_id
         if found is None or deployment_id is None:
@@ -212,17 +217,25 @@ class Reconciler:
             stands = await follow(scheduled, job)
             await self._note(scheduled, projected_version=scheduled.version, **stands)
 
+    async def _pools(self) -> Pools:
+        return await self._store.read(partial(pools_of, own=self._engine.pool))
+
+    async def _placed(self, run: RunSpec, deployment_queue: str) -> RunSpec:
+        """Return a run of a deployment, whose own queue is that one, with the work pool of its queue."""
+        # On the same queue it is in the same pool, whichever that is.
+        return run if run.queue == deployment_queue else placed(run, deployment_queue, await self._pools())
+
     async def _ready_job(self, job_id: UUID) -> Job:
-        """Return a Job that has its deployment."""
+        """Return a Job that has its deployment, in the work pool where it belongs."""
         job = await self._job(job_id)
-        if job.deployment_id is None:
+        if job.deployment_id is None or job.lags:
             await self.reconcile_job(job_id)
             job = await self._job(job_id)
         return job
 
     async def _one_off(self, scheduled: ScheduledJob, job: Job) -> Mapping[str, Any]:
         if scheduled.awaits_decision:
-            return {"next_look_at": await self._await(scheduled, job, _deployment_of(job))}
+            return {"next_look_at": await self._await(scheduled, job, _deployment_of(job), job.default_queue)}
         run = await self._own_run(scheduled, _deployment_of(job))
         if not scheduled.may_fire:
             if run is not None and run.waits:
@@ -236,17 +249,18 @@ class Reconciler:
             await self._store.write(partial(record_lost, scheduled, job, run, scheduled.start_time, now))
             return {"next_look_at": NEVER}
         if run is None or run.final:
-            run = await self._make_run(_deployment_of(job), scheduled, released(scheduled), scheduled.start_time)
+            at = scheduled.start_time
+            run = await self._make_run(_deployment_of(job), job.default_queue, scheduled, released(scheduled), at)
         elif run.waits and not _starts_again(run, scheduled.start_time, now):
             await self._engine.release(run.id, scheduled.start_time, released(scheduled), name=scheduled.called)
         return {"flow_run_id": run.id, "next_look_at": max(scheduled.start_time, now) + MISSED_AFTER}
 
-    async def _await(self, scheduled: ScheduledJob, job: Job, deployment_id: UUID) -> datetime:
+    async def _await(self, scheduled: ScheduledJob, job: Job, deployment_id: UUID, queue: str) -> datetime:
         """Let a held run ask people about a request; return when the question changes by itself."""
         asked = await self._question(scheduled, job)
         run = await self._own_run(scheduled, deployment_id)
         if run is None or run.final:
-            run = await self._make_run(deployment_id, scheduled, asked.message)
+            run = await self._make_run(deployment_id, queue, scheduled, asked.message)
             # It has not asked yet: until it has, this is not done.
             await self._note(scheduled, flow_run_id=run.id, projected_version=scheduled.version - 1)
         now = self._clock()
@@ -276,14 +290,24 @@ class Reconciler:
         return asked
 
     async def _make_run(
-        self, deployment_id: UUID, scheduled: ScheduledJob, message: str, at: datetime | None = None
+        self, deployment_id: UUID, queue: str, scheduled: ScheduledJob, message: str, at: datetime | None = None
     ) -> Run:
-        """Return a new run that starts at that time, or is held; one that has ended is replaced."""
+        """Return a new run that starts at that time, or is held; one that has ended is replaced.
+
+        Args:
+            deployment_id: the deployment.
+            queue: the deployment's own.
+            scheduled: what it is the run of.
+            message: of its state.
+            at: when it starts; it is held if there is no such time.
+        """
         if scheduled.flow_run_id is not None or scheduled.run_outdated:
             scheduled = await self._next_run(scheduled)
-        while (run := await self._engine.create_run(deployment_id, run_spec(scheduled, message, at))).final:
+        while True:
+            spec = await self._placed(run_spec(scheduled, message, at), queue)
+            if not (run := await self._engine.create_run(deployment_id, spec)).final:
+                return run
             scheduled = await self._next_run(scheduled)
-        return run
 
     async def _next_run(self, scheduled: ScheduledJob) -> ScheduledJob:
         """Record that the next run takes the place of the last one, which from now on is not let go."""
@@ -297,7 +321,8 @@ class Reconciler:
             await self._store.write(partial(drop_turns, scheduled, now))
         if await self._store.read(partial(has_requests, scheduled)):
             await self._end_requests(scheduled.id, scheduled.job_id)
-        desired = own_deployment(scheduled, job, now)
+        pools = await self._pools()
+        desired = own_deployment(scheduled, job, now, pools)
         deployment_id = scheduled.deployment_id
         found = was = await self._engine.read_deployment(deployment_id) if deployment_id else None
         if found is None or deployment_id is None:
@@ -308,7 +333,7 @@ class Reconciler:
             await self._engine.write_deployment(deployment_id, desired)
         await self._take_back(scheduled, was, desired)
         if scheduled.awaits_decision:
-            return {"next_look_at": await self._await(scheduled, job, deployment_id)}
+            return {"next_look_at": await self._await(scheduled, job, deployment_id, scheduled.queue)}
         await self._close_request(scheduled)
         if not scheduled.may_fire:
             return {"next_look_at": NEVER}
@@ -428,8 +453,9 @@ class Reconciler:
     async def _start(self, result: JobResult) -> UUID:
         now = self._clock()
         if result.flow_run_id is None:
-            deployment_id, name = await self._place_of(result)
-            run_id = (await self._engine.create_run(deployment_id, result_spec(result, name, now))).id
+            deployment_id, queue, name = await self._place_of(result)
+            spec = await self._placed(result_spec(result, name, now), queue)
+            run_id = (await self._engine.create_run(deployment_id, spec)).id
         else:
             run_id = result.flow_run_id
             run = await self._run(run_id)
@@ -463,16 +489,16 @@ class Reconciler:
             await self._engine.restart(run_id, now + pause_after(since, now), message[:1000])
             return True
 
-    async def _place_of(self, result: JobResult) -> tuple[UUID, str]:
-        """Return the deployment on which the run of a result is made, and the run's name."""
+    async def _place_of(self, result: JobResult) -> tuple[UUID, str, str]:
+        """Return the deployment on which the run of a result is made, with its queue, and the run's name."""
         if result.job_id is None:
             raise LookupError(f"The Job of the result {result.id} is gone.")
         job = await self._ready_job(result.job_id)
         by = result.scheduled_job_id
         scheduled = await self._store.read(lambda tx: tx.get(ScheduledJob, id=by)) if by else None
         if scheduled is None or scheduled.deployment_id is None:
-            return _deployment_of(job), result.run_name or result.name
-        return scheduled.deployment_id, scheduled.name
+            return _deployment_of(job), job.default_queue, result.run_name or result.name
+        return scheduled.deployment_id, scheduled.queue, scheduled.name
 
     # What was deleted
 

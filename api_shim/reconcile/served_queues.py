@@ -7,6 +7,7 @@
 * A worker that has not told for 30 seconds that it is there has gone; and so has one that Prefect does not know. While
   Prefect, its database or this server stood still there may have been nobody to tell: those seconds do not count.
 * Prefect is away when it has not answered such a look for a while.
+* A queue is served by workers of its own work pool; one of its name in another pool is another queue.
 
 Contract 4.
 """
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from itertools import chain
 
 from api_shim.domain.ports import Orchestrator
+from api_shim.reconcile.desired_state import Pools
 from approval_gate.errors import Unavailable
 
 logger = logging.getLogger("signoff")
@@ -39,6 +42,11 @@ COMES_BACK_WITHIN = timedelta(seconds=30)
 """How long after the start of this server workers may take to come back."""
 
 
+async def in_one_pool() -> Pools:
+    """Say that every queue belongs to the work pool of the server."""
+    return {}
+
+
 class ServedQueues:
     """What is known of who serves the queues.
 
@@ -46,13 +54,20 @@ class ServedQueues:
         engine: Prefect.
         clock: tells the time, aware.
         patience: how long after now, or after a while without a look, workers may take to come back.
+        pools: returns the work pools of the queues.
     """
 
     def __init__(
-        self, engine: Orchestrator, clock: Callable[[], datetime], patience: timedelta = COMES_BACK_WITHIN
+        self,
+        engine: Orchestrator,
+        clock: Callable[[], datetime],
+        patience: timedelta = COMES_BACK_WITHIN,
+        pools: Callable[[], Awaitable[Pools]] = in_one_pool,
     ) -> None:
         self._engine = engine
         self._clock = clock
+        self._pools_of = pools
+        self._pools: Pools = {}
         self._began = clock()
         self._patience = patience
         self._looked: datetime | None = None
@@ -78,9 +93,17 @@ class ServedQueues:
             Unavailable: it does not answer.
         """
         now = self._clock()
+        pools = await self._pools_of()
         self._unanswered = self._unanswered or now
-        self._polls = await self._engine.queue_polls()
-        self._heartbeats = await self._engine.worker_heartbeats()
+        polls = {pool: await self._engine.queue_polls(pool) for pool in {"", *pools.values()}}
+        beats = [await self._engine.worker_heartbeats(pool) for pool in polls]
+        own = {queue: polled for queue, polled in polls[""].items() if queue not in pools}
+        self._polls = own | {queue: polls[pool].get(queue) for queue, pool in pools.items()}
+        # Of workers that are called alike in two pools the newer counts: nothing is ended that may go on.
+        self._heartbeats = {
+            name: max(each[name] for each in beats if name in each) for name in {*chain.from_iterable(beats)}
+        }
+        self._pools = pools
         if not self._is_fresh(now):
             self._looking_since = now
         self._looked, self._unanswered = now, None
@@ -90,9 +113,10 @@ class ServedQueues:
         since = self._unanswered
         return since if since is not None and self._clock() - since >= AWAY_AFTER else None
 
-    def heard(self, queues: Collection[str]) -> None:
-        """Note that a worker has just asked for runs, of these queues or of all that are known."""
-        self._heard |= dict.fromkeys(queues or self._polls, self._clock())
+    def heard(self, queues: Collection[str], pool: str = "") -> None:
+        """Note that a worker has just asked for runs, of these queues of a work pool or of all that are known."""
+        asked = [queue for queue in queues or self._polls if self._pools.get(queue, "") == pool]
+        self._heard |= dict.fromkeys(asked, self._clock())
 
     def is_served(self, queue: str) -> bool | None:
         """Say whether a worker serves this queue; None if that is not known."""

@@ -69,7 +69,6 @@ class PrefectUI:
 
     def __init__(
         self,
-        *,
         store: Store,
         engine: Orchestrator,
         approvals: Approvals,

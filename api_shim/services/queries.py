@@ -28,6 +28,7 @@ from api_shim.domain.model import Job, JobResult, queue_id
 from api_shim.domain.ports import LogLine, Orchestrator
 from api_shim.domain.query import Condition
 from api_shim.parsing.filters import no_choice
+from api_shim.reconcile.pools import pools_of
 from api_shim.services.authorization import get_authorized, permitted_ids
 from api_shim.services.user_names import as_written
 from api_shim.store import Listing, Page, Store, Transaction
@@ -132,10 +133,12 @@ class Queries:
     async def worker_counts(self) -> Mapping[str, int] | None:
         """Return how many workers serve each queue; None if Prefect does not answer."""
         try:
-            return await self._engine.worker_counts()
+            pools = await self._store.read(partial(pools_of, own=self._engine.pool))
+            counts = {pool: await self._engine.worker_counts(pool) for pool in {"", *pools.values()}}
         except Unavailable:
             logger.warning("Prefect does not answer; the numbers of workers are unknown.")
             return None
+        return {**counts[""], **{queue: counts[pool].get(queue, 0) for queue, pool in pools.items()}}
 
     async def _log_of(self, result: JobResult, after: int = 0) -> list[LogEntry]:
         if result.flow_run_id is None:

@@ -22,11 +22,12 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from api_shim.domain.audit import AuditEvent, EventType
-from api_shim.domain.model import Job, JobResult, ScheduledJob
+from api_shim.domain.model import Job, JobQueue, JobResult, ScheduledJob
 from api_shim.domain.slowdown import TOO_MANY, network_of
 from api_shim.metrics import REFUSALS
 from api_shim.services.accounts import NAMED_BY, Accounts
 from api_shim.services.approvals import Approvals
+from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
 from api_shim.services.results import Results
@@ -56,8 +57,9 @@ class Watched:
 
     Args:
         act: the event.
-        kind: the type of what the method's second argument identifies; None if that is the type of an account.
-        new: the account does not exist yet; else the method's third argument identifies it.
+        kind: the type of what the method's second argument identifies; None if that is the type of an account, which
+            the third identifies.
+        new: it does not exist yet, and nothing identifies it.
     """
 
     act: EventType
@@ -69,6 +71,7 @@ DECISION = Watched(EventType.DECISION_REFUSED, ObjectType.SCHEDULED_JOB)
 SCHEDULED_JOB = Watched(EventType.REQUEST_REFUSED, ObjectType.SCHEDULED_JOB)
 JOB = Watched(EventType.REQUEST_REFUSED, ObjectType.JOB)
 RESULT = Watched(EventType.REQUEST_REFUSED, ObjectType.JOB_RESULT)
+QUEUE = Watched(EventType.REQUEST_REFUSED, ObjectType.JOB_QUEUE)
 ACCOUNT = Watched(EventType.REQUEST_REFUSED)
 
 WATCHED: Mapping[type[Any], Mapping[str, Watched]] = {
@@ -78,6 +81,7 @@ WATCHED: Mapping[type[Any], Mapping[str, Watched]] = {
     Ownership: {"assume": SCHEDULED_JOB, "transfer": SCHEDULED_JOB},
     Results: {"cancel": RESULT, "run_again": RESULT, "delete": RESULT, "delete_all": RESULT},
     JobCatalogue: {"change": JOB, "change_all": JOB},
+    JobQueues: {"add": replace(QUEUE, new=True), "change": QUEUE, "remove": QUEUE},
     Accounts: {"add": replace(ACCOUNT, new=True), "change": ACCOUNT, "remove": ACCOUNT},
 }
 """The use cases whose refusals are recorded, by method."""
@@ -98,7 +102,7 @@ class Refusal:
         scheduled_job_id: the object, or what it belongs to.
         job_id: likewise.
         flow_run_id: likewise.
-        account_id: the object, if it is an account.
+        account_id: the object, if it is an account or a job queue.
         by_run: the job result of the run by which they asked; None if they did it themselves.
     """
 
@@ -209,7 +213,8 @@ class Refusals:
         try:
             return await method(actor, which, *args, **named)
         except (Forbidden, Conflict, NotFound) as error:
-            kind, by = (which, None if as_what.new else args[0]) if as_what.kind is None else (as_what.kind, which)
+            kind, named = (which, args[0]) if as_what.kind is None else (as_what.kind, which)
+            by = None if as_what.new else named
             whose = _whose(actor, f"{method.__name__} {kind}")
             await self._note(partial(_refusal, error, as_what.act, whose, kind, by))
             raise
@@ -343,5 +348,7 @@ def _about(kind: ObjectType, which: Any, tx: Transaction) -> dict[str, Any]:
         case JobResult():
             ids = {"job_id": thing.job_id, "flow_run_id": thing.flow_run_id}
             return {"name": thing.name, "scheduled_job_id": thing.scheduled_job_id, **ids}
+        case JobQueue():
+            return {"name": thing.name, "account_id": thing.id}
         case _:
             return {"name": getattr(thing, NAMED_BY.get(kind, ""), ""), "account_id": thing.id}

@@ -27,16 +27,18 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import RunCredential, User, WorkerAccount
-from api_shim.domain.model import Job, JobResult, ScheduledJob
+from api_shim.domain.model import Job, JobQueue, JobResult, ScheduledJob, queue_id, queue_of
 from api_shim.domain.ports import Orchestrator, Run
 from api_shim.keys import RUN_PREFIX, new_key
+from api_shim.reconcile.desired_state import result_named_by, scheduled_named_by
 from api_shim.services.authentication import INACTIVE, INVALID_TOKEN, Credentials, Unauthenticated, hash_key
 from api_shim.services.refusals import Refusals
 from api_shim.store import Store, Transaction
@@ -57,10 +59,6 @@ CLOCKS_DIFFER = timedelta(seconds=5)
 waits, and is taken again."""
 WAITS_WITH_IT = frozenset({"Paused", "AwaitingRetry"})
 """The names of the states in which a run waits, and its process with it."""
-RECORDED = (ScheduledJob, JobResult)
-"""What knows its run."""
-PROJECTED = (Job, ScheduledJob)
-"""What has a deployment."""
 LOOKS_EVERY = 60.0
 """Seconds between two looks for runs that are over."""
 
@@ -99,23 +97,22 @@ class RunCredentials:
     async def pool_of(self, run_id: UUID) -> str:
         """Return the work pool of a run; empty if it has none, or does not exist.
 
-        What is recorded here, and what our deployments have made, is of the server's own. Prefect is believed of other
-        runs only: who may write there can move a deployment to another pool.
+        What is recorded here, and what our deployments have made, is of the pool of its queue. Prefect is believed of
+        other runs only: who may write there can move a deployment to another pool.
         """
-        if await self._store.read(lambda tx: any(tx.exists(kind, flow_run_id=run_id) for kind in RECORDED)):
-            return self._engine.pool
+        recorded = await self._store.read(partial(_queue_of, {"flow_run_id": run_id}))
+        if recorded is not None:
+            return recorded.pool or self._engine.pool
         run = (await self._engine.runs([run_id])).get(run_id)
         if run is None:
             return ""
-        of_ours = await self.pool_of_deployment(run.deployment_id) if run.deployment_id is not None else ""
-        return of_ours or run.pool
+        ours = await self._store.read(partial(_queue_of_unrecorded, run))
+        return run.pool if ours is None else ours.pool or self._engine.pool
 
-    async def pool_of_deployment(self, deployment_id: UUID) -> str:
-        """Return the work pool of a deployment that we have made; empty for another one."""
-        ours = await self._store.read(
-            lambda tx: any(tx.exists(kind, deployment_id=deployment_id) for kind in PROJECTED)
-        )
-        return self._engine.pool if ours else ""
+    async def pools_of_deployment(self, deployment_id: UUID) -> set[str]:
+        """Return the work pools whose workers execute runs of a deployment that we have made; none for another one."""
+        pools = await self._store.read(partial(_pools_of_deployment, deployment_id))
+        return {pool or self._engine.pool for pool in pools}
 
     async def has_taken(self, actor: Actor, run_id: UUID) -> bool:
         """Say whether a worker's account has taken a run, which is not long over, and nobody has since."""
@@ -264,6 +261,38 @@ class RunCredentials:
             return True
         left = self._engine.past_us and run.waits and run.state_name not in WAITS_WITH_IT
         return (run.final or left) and run.since < before
+
+
+def _queue_of(by: Mapping[str, Any], tx: Transaction) -> JobQueue | None:
+    """Return the queue of a run that is recorded here; None if none is."""
+    # A firing is a result of its own, while its scheduled job may have another run that stands for its request.
+    found = tx.get(JobResult, **by) or tx.get(ScheduledJob, **by)
+    return _queue(found.queue, tx) if found is not None else None
+
+
+def _queue_of_unrecorded(run: Run, tx: Transaction) -> JobQueue | None:
+    """Return the queue of a run of ours whose id has yet to be recorded; None for another one."""
+    if (result_id := result_named_by(run.key)) and (queue := _queue_of({"id": result_id}, tx)):
+        return queue
+    if (named := scheduled_named_by(run.key)) and (scheduled := tx.get(ScheduledJob, id=named[0])):
+        return _queue(scheduled.queue, tx)
+    if run.deployment_id is None:
+        return None
+    if scheduled := tx.get(ScheduledJob, deployment_id=run.deployment_id):
+        return _queue(scheduled.queue, tx)
+    job = tx.get(Job, deployment_id=run.deployment_id)
+    return _queue(job.default_queue, tx) if job is not None else None
+
+
+def _pools_of_deployment(deployment_id: UUID, tx: Transaction) -> set[str]:
+    if scheduled := tx.get(ScheduledJob, deployment_id=deployment_id):
+        return {_queue(scheduled.queue, tx).pool}
+    job = tx.get(Job, deployment_id=deployment_id)
+    return {_queue(name, tx).pool for name in job.queues} if job is not None else set()
+
+
+def _queue(name: str, tx: Transaction) -> JobQueue:
+    return tx.get(JobQueue, id=queue_id(name)) or queue_of(name)
 
 
 def _caller(hashed: str, now: datetime, tx: Transaction) -> RunCaller:

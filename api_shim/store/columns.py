@@ -137,7 +137,7 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
         order=("-date_created",),
     ),
     ObjectType.JOB_QUEUE: FilterableColumns(
-        columns={name: job_queues.c[name] for name in ("id", "name")},
+        columns={name: job_queues.c[name] for name in ("id", "name", "pool")},
         searched=("name",),
         order=("name",),
     ),

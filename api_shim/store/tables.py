@@ -356,7 +356,13 @@ request_keys = Table(
     Column("job_result_id", Uuid),
 )
 
-job_queues = Table("job_queues", metadata, id_column(), Column("name", String(255), nullable=False, unique=True))
+job_queues = Table(
+    "job_queues",
+    metadata,
+    id_column(),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("pool", String(255), nullable=False, server_default=""),
+)
 
 participants = Table(
     "participants",

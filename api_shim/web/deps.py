@@ -20,6 +20,7 @@ from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
 from api_shim.services.gauges import Gauges
+from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
@@ -49,6 +50,7 @@ class Services:
     admissions: Admissions
     approvals: Approvals
     catalogue: JobCatalogue
+    job_queues: JobQueues
     schedule_changes: ScheduleChanges
     explainer: Explainer
     run_preview: RunPreview

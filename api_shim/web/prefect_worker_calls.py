@@ -102,10 +102,10 @@ class WorkerCalls(OwnCalls[Actor]):
             policy.enforce(policy.takes_run(caller, pool=named), ObjectType.PREFECT)
             return
         thing_id = read_id(named)
-        of_ours = await self._credentials.pool_of_deployment(thing_id) if kind == "deployments" and thing_id else ""
-        found = None if of_ours else await self._read(kind, named)
-        pool = of_ours or str(found.get("work_pool_name") if found is not None else "")
-        if not self._is_pool_of(caller, pool):
+        pools = await self._credentials.pools_of_deployment(thing_id) if kind == "deployments" and thing_id else set()
+        if not pools and (found := await self._read(kind, named)) is not None:
+            pools = {str(found.get("work_pool_name"))}
+        if not any(self._is_pool_of(caller, pool) for pool in pools):
             raise NotFound("Not found.")
 
     async def _checked(

@@ -47,6 +47,12 @@ ATTEMPT: ContextVar[tuple[UUID | None, str]] = ContextVar("attempt", default=(No
 """The run that this task has taken, and its key: of a run that is taken again each attempt has its own."""
 
 
+def key_of(flow_run_id: UUID) -> str:
+    """Return the key of a run that this task has taken; empty if it has not, or was given none."""
+    taken, key = ATTEMPT.get()
+    return key if taken == flow_run_id else ""
+
+
 class KeyedCalls:
     """Prefect's client, which asks for the key of each run that it takes.
 
@@ -61,11 +67,6 @@ class KeyedCalls:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    def key_of(self, flow_run_id: UUID) -> str:
-        """Return the key of a run that this task has taken; empty if it has not, or was given none."""
-        taken, key = ATTEMPT.get()
-        return key if taken == flow_run_id else ""
-
     async def set_flow_run_state(self, flow_run_id: UUID, state: State[Any], **how: Any) -> Any:
         """Put a run into a state; one that is taken is given a key, and with that is told what becomes of it."""
         if state.is_pending():
@@ -73,7 +74,7 @@ class KeyedCalls:
             ATTEMPT.set((flow_run_id, ""))
             answer, key = await self._put(flow_run_id, state, RUN_KEY_WANTED, **how)
             ATTEMPT.set((flow_run_id, key))
-        elif key := self.key_of(flow_run_id):
+        elif key := key_of(flow_run_id):
             answer, _ = await self._put(flow_run_id, state, key, **how)
         else:
             answer = await self._client.set_flow_run_state(flow_run_id, state, **how)

@@ -28,12 +28,17 @@ from prefect.settings import (
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from api_shim.worker.environment import AUTH, is_servers_own
-from api_shim.worker.prefect_calls import KeyedCalls
+from api_shim.worker.prefect_calls import KeyedCalls, key_of
 from approval_gate.admission import RUN_KEY
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
+    from prefect.workers.base import BaseWorker
+
+    _Worker = BaseWorker[Any, Any, Any]
+else:
+    _Worker = object
 
 logger = logging.getLogger("signoff")
 
@@ -75,17 +80,15 @@ class OurJobConfiguration(ProcessJobConfiguration):
         self.env = {name: value for name, value in self.env.items() if not is_servers_own(name)}
 
 
-class KeyedWorker(ProcessWorker):
-    """Starts each run in a process from nothing, with the run's own key."""
-
-    job_configuration = OurJobConfiguration
+class TakesRuns(_Worker):
+    """A worker of Prefect's that asks for the key of each run that it takes."""
 
     _calls: KeyedCalls | None = None
 
     @classmethod
     def __dispatch_key__(cls) -> str:
         # Prefect's own worker stays what its type stands for.
-        return "signoff-process"
+        return f"signoff-{cls.type}"
 
     @property
     def client(self) -> Any:
@@ -112,6 +115,12 @@ class KeyedWorker(ProcessWorker):
         self._release_limit_slot(flow_run.id)
         await super()._mark_flow_run_as_cancelled(flow_run, *state, **more)
 
+
+class KeyedWorker(TakesRuns, ProcessWorker):
+    """Starts each run in a process from nothing, with the run's own key."""
+
+    job_configuration = OurJobConfiguration
+
     async def run(
         self,
         flow_run: FlowRun,
@@ -123,7 +132,7 @@ class KeyedWorker(ProcessWorker):
         Raises:
             RuntimeError: the server has given none.
         """
-        key = self.client.key_of(flow_run.id)
+        key = key_of(flow_run.id)
         if not key:
             raise RuntimeError(NO_KEY)
         configuration.env |= dict.fromkeys(WORKERS_OWN) | {AUTH: f"{RUN}:{key}"}
@@ -154,5 +163,5 @@ class KeyedWorker(ProcessWorker):
         """Have Prefect's client for this run send the run's key, and the run's process not."""
         # The worker's settings are in this environment already, and would be added as they are now.
         configuration.env.setdefault(HEADERS, None)
-        headers = get_current_settings().client.custom_headers | {RUN_KEY: self.client.key_of(flow_run.id)}
+        headers = get_current_settings().client.custom_headers | {RUN_KEY: key_of(flow_run.id)}
         return temporary_settings(updates={PREFECT_CLIENT_CUSTOM_HEADERS: headers})

@@ -2,6 +2,9 @@
 
 The first is tried; where it cannot be had, the second works as well, only slower, and the reason is told. Where Jobs
 run as another user there is no second: each run that asks for it gets a new interpreter in a forked child's place.
+
+In a work pool of another type, runs are started as Prefect's worker for that type does (``prefect_other_types``). The
+worker of a server starts processes, and does not wait until Prefect can be asked for the type.
 """
 
 from __future__ import annotations
@@ -11,13 +14,16 @@ import logging
 import os
 import socket
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import Worker
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import (
     PREFECT_SERVER_API_AUTH_STRING,
     PREFECT_SERVER_DATABASE_CONNECTION_URL,
@@ -25,12 +31,14 @@ from prefect.settings import (
     get_current_settings,
     temporary_settings,
 )
+from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
 from api_shim.worker.capacity import limit_here
 from api_shim.worker.fork_server import ForkFailed, ForkServers
 from api_shim.worker.jobs_user import JobsUser
 from api_shim.worker.prefect_keyed import KeyedWorker
+from api_shim.worker.prefect_other_types import keyed
 from api_shim.worker.process import Way, WorkerOptions, is_alive
 from api_shim.worker.wake import Listener
 from approval_gate.errors import Unavailable
@@ -64,7 +72,7 @@ def forgetting() -> AbstractContextManager[object]:
 
 async def make_worker(
     options: WorkerOptions, folder: str, listener: Listener | None, user: JobsUser | None
-) -> ProcessWorker:
+) -> BaseWorker[Any, Any, Any]:
     """Return the worker that the options ask for, as soon as Prefect answers.
 
     Args:
@@ -74,9 +82,13 @@ async def make_worker(
         user: who runs run as; None for this process's own.
 
     Raises:
-        Unavailable: runs cannot be started as that user.
+        Unavailable: runs cannot be started as that user; or the type of the work pool cannot be told, or not be served.
     """
     logging.getLogger(QUIET).setLevel(logging.WARNING)
+    if not options.attached and (kind := await _other_kind(options)) is not None:
+        if user is not None:
+            raise Unavailable(f"No run can be started as {user.name}: {options.pool} is of the type {kind.type}.")
+        return keyed(kind)(**_as_prefects(options))
     if options.way is Way.WARM or user is not None:
         try:
             return await _warm(options, folder, listener, user)
@@ -85,13 +97,52 @@ async def make_worker(
                 raise Unavailable(f"No run can be started as {user.name}: {why}.") from why
             logger.warning("Each run gets a process from nothing, by Prefect's process worker: %s.", why)
     await _answering(options)
-    return KeyedWorker(
-        work_pool_name=options.pool,
-        work_queues=[*options.queues],
-        name=name_of(options),
+    return KeyedWorker(**_as_prefects(options))
+
+
+def _as_prefects(options: WorkerOptions) -> dict[str, Any]:
+    """Return what Prefect's own workers are told."""
+    return {
+        "work_pool_name": options.pool,
+        "work_queues": [*options.queues],
+        "name": name_of(options),
         # Prefect's own default: the machine is its only limit.
-        limit=options.limit or None,
-    )
+        "limit": options.limit or None,
+    }
+
+
+async def _other_kind(options: WorkerOptions) -> type[BaseWorker[Any, Any, Any]] | None:
+    """Return Prefect's worker for the type of the work pool; None for processes.
+
+    Raises:
+        Unavailable: the work pool cannot be read, or there is no worker for its type here.
+    """
+    await _answering(options)
+    try:
+        async with get_client() as client:
+            type_ = (await client.read_work_pool(options.pool)).type
+    except ObjectNotFound:
+        # Prefect's worker makes one of processes, if its account may.
+        return None
+    except httpx.HTTPError as error:
+        raise Unavailable(f"The work pool {options.pool} cannot be read: {_why(error)}") from error
+    if type_ == ProcessWorker.type:
+        return None
+    kind = BaseWorker.get_worker_class_from_type(type_)
+    if kind is None:
+        raise Unavailable(
+            f"The work pool {options.pool} is of the type {type_}, for which Prefect has no worker here: install its "
+            "package for that, as prefect-docker or prefect-kubernetes."
+        )
+    return kind
+
+
+def _why(error: httpx.HTTPError) -> str:
+    """Return what the server has said, or what else has gone wrong."""
+    if isinstance(error, httpx.HTTPStatusError):
+        with suppress(ValueError, KeyError, TypeError):
+            return str(error.response.json()["detail"])
+    return str(error)
 
 
 async def _warm(options: WorkerOptions, folder: str, listener: Listener | None, user: JobsUser | None) -> ProcessWorker:

@@ -25,7 +25,8 @@ FOLDER = "wake"
 OWNER_ONLY = 0o700
 OWNER_SOCKET = 0o600
 
-SETS_STATE = re.compile(r"/api/(flow_runs/[^/]+/(set_state|resume)|deployments/[^/]+/create_flow_run(/bulk)?)/?")
+SETS_STATE = re.compile(r"/api/(flow_runs(/[^/]+/(set_state|resume))?|deployments/[^/]+/create_flow_run(/bulk)?)/?")
+POLLS = re.compile(r"/api/work_pools/[^/]+/get_scheduled_flow_runs/?")
 PREFETCHED = timedelta(seconds=10)
 """What starts later than this is found by the poll before it starts."""
 
@@ -162,16 +163,21 @@ class NotifiesWorkers(Overhears):
             self._notify()
 
 
-def overhearing_polls(app: ASGIApp, pool: str, heard: Callable[[Collection[str]], None]) -> ASGIApp:
+def overhearing_polls(app: ASGIApp, pool: str, heard: Callable[[Collection[str], str], None]) -> ASGIApp:
     """Return Prefect's application, that tells when a worker has asked for runs.
 
     Args:
         app: Prefect's ASGI application.
-        pool: the work pool.
-        heard: is told the queues that were asked about; none stands for all.
+        pool: the work pool of the server.
+        heard: is told the queues that were asked about, of which none stands for all, and their work pool; that of the
+            server is told as the empty name.
     """
-    polls = re.compile(rf"/api/work_pools/{re.escape(pool)}/get_scheduled_flow_runs/?")
-    return Overhears(app, polls, lambda _path, body: heard(polled_queues(body)))
+
+    def tell(path: str, body: bytes) -> None:
+        named = path.split("/")[3]
+        heard(polled_queues(body), "" if named == pool else named)
+
+    return Overhears(app, POLLS, tell)
 
 
 def polled_queues(body: bytes) -> list[str]:

@@ -89,4 +89,5 @@ def test_every_example_is_true(
     finally:
         for name in NAMES:
             admin.delete(f"/api/extras/scheduled-jobs/{name}/")
+        admin.delete("/api/extras/job-queues/gpu/")
     assert runner.summarize(verbose=False).failed == 0, "".join(report)

@@ -1,8 +1,9 @@
 """One contract for all ways to start runs: in forked children, each in a process from nothing, and as another user.
 
-A server of its own has no worker; they are started by hand, each for one queue. Everything is asked of all at the
-beginning and looked at later, so that the waits are one wait. What a run does within its process is asked of the warm
-way alone, and of Prefect's own worker. That another user is refused without root is tested with the command.
+A server of its own has no worker; they are started by hand, each for one queue, and the warm one in another work pool
+than that of the server. Everything is asked of all at the beginning and looked at later, so that the waits are one
+wait. What a run does within its process is asked of the warm way alone, and of Prefect's own worker. That another user
+is refused without root is tested with the command.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +30,8 @@ from approval_gate.policy import OWN_REQUEST
 from tests.acceptance.asking import ended
 from tests.acceptance.people import SCHEDULES
 from tests.conftest import Nobody
+from tests.databases import store_of
+from tests.factories import administering
 from tests.live import JOBS, PATIENCE, Live, environment, eventually, start, stat_of
 
 pytestmark = [
@@ -75,6 +79,9 @@ class Calling(Job):
 register_jobs(Calling)
 """
 MODULES = "jobs_for_workers,changing,calling"
+ELSEWHERE = "elsewhere"
+POOLS = {"warm": ELSEWHERE, "process": "signoff", "nobody": "signoff"}
+"""The work pools of the queues; the Jobs have theirs in both."""
 
 Shape = Mapping[str, Any]
 
@@ -110,13 +117,15 @@ class Workers:
             "SIGNOFF_HOME": str(self.server.home),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(self.folder), os.environ.get("PYTHONPATH")))),
         }
+        if POOLS[way] == ELSEWHERE:
+            prefect["PREFECT_API_AUTH_STRING"] = f"far:{self.server.key('far')}"
         python = sys.executable
         if way == "nobody":
             assert self.nobody is not None
             python = self.nobody.python
             path = os.pathsep.join((str(self.folder), self.nobody.path))
             prefect |= {"SIGNOFF_JOBS_USER": self.nobody.name, "PYTHONPATH": path}
-        command = [python, "-m", "api_shim.cli", "worker", "--queue", way]
+        command = [python, "-m", "api_shim.cli", "worker", "--pool", POOLS[way], "--queue", way]
         command += ["--way", "process" if way == "process" else "warm"]
         self.processes[way] = subprocess.Popen(command, cwd=JOBS, env=environment(**prefect))
 
@@ -179,6 +188,7 @@ def workers(open_folder: Path, free_port: Callable[[], int], request: pytest.Fix
     with server.client() as admin:
         made = Workers(server, folder, admin, request.getfixturevalue("nobody") if NOBODY else None)
         try:
+            make_pool(made)
             for way in WAYS:
                 made.start(way)
             for way in WAYS:
@@ -189,6 +199,17 @@ def workers(open_folder: Path, free_port: Callable[[], int], request: pytest.Fix
                 process.kill()
                 process.wait()
             server.stop()
+
+
+def make_pool(made: Workers) -> None:
+    """Make the work pool that is not the server's, give it its queue, and let an account execute its runs."""
+    template = eventually(lambda: made.admin.get("/api/work_pools/signoff").json().get("base_job_template"))
+    pool = {"name": ELSEWHERE, "type": "process", "base_job_template": template}
+    made.admin.post("/api/work_pools/", json=pool).raise_for_status()
+    made.admin.patch("/api/extras/job-queues/warm/", json={"pool": ELSEWHERE}).raise_for_status()
+    made.server.key("far")
+    with closing(store_of(made.server.home)) as store:
+        administering(store).make_worker("far", ELSEWHERE, datetime.now(UTC))
 
 
 def ask_everything(made: Workers, way: str) -> None:
@@ -303,6 +324,13 @@ def test_the_log_is_complete_when_the_run_is_over(workers: Workers, way: str) ->
 
 
 # Where runs are
+
+
+@each
+def test_a_run_is_in_the_work_pool_of_its_queue(workers: Workers, way: str) -> None:
+    run_id = workers.over(way, "Surroundings")["flow_run_id"]
+    run = workers.admin.get(f"/api/flow_runs/{run_id}").json()
+    assert (run["work_pool_name"], run["work_queue_name"]) == (POOLS[way], way)
 
 
 @forking

@@ -96,10 +96,10 @@ class Polls:
     def __init__(self, plant: Plant) -> None:
         self._plant = plant
 
-    async def queue_polls(self) -> Mapping[str, datetime | None]:
+    async def queue_polls(self, _pool: str = "") -> Mapping[str, datetime | None]:
         return dict.fromkeys(self._plant.engine.served, self._plant.now)
 
-    async def worker_heartbeats(self) -> Mapping[str, datetime]:
+    async def worker_heartbeats(self, _pool: str = "") -> Mapping[str, datetime]:
         return self._plant.engine.workers
 
 

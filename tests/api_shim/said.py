@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid5
 
+from api_shim.domain.model import queue_of
 from api_shim.domain.ports import LogLine
 from api_shim.services.queries import entry_of
 from api_shim.web.rest.serializers import Serializer
@@ -26,6 +27,11 @@ WIRE = Serializer(ROOT, {JOB.id: JOB})
 
 def job(**to: Any) -> dict[str, Any]:
     return WIRE.job(JOB).model_dump(mode="json") | to
+
+
+def queue(name: str = "gpu", pool: str = "big") -> dict[str, Any]:
+    """Return a job queue of another work pool, which two workers serve."""
+    return WIRE.job_queue(queue_of(name, pool), {name: 2}).model_dump(mode="json")
 
 
 def scheduled(name: str = "nightly", **to: Any) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def filled(store: Store, how_many: int) -> FakeEngine:
         tx.add(job)
         for begin in range(0, how_many, AT_ONCE):
             tx.add(*rows[begin : begin + AT_ONCE])
-    engine.made = {row.deployment_id: own_deployment(row, job, now()) for row in rows if row.deployment_id}
+    engine.made = {row.deployment_id: own_deployment(row, job, now(), {}) for row in rows if row.deployment_id}
     return engine
 
 

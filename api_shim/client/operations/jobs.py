@@ -22,7 +22,6 @@ from api_shim.client.protocol import (
 from approval_gate.errors import Invalid
 
 JOBS = "jobs"
-QUEUES = "job-queues"
 ONE_OF = "Give `every` or `cron`, not both."
 
 
@@ -193,25 +192,6 @@ def _request(
     if (accepted.scheduled_job is None) is (accepted.job_result is None):
         raise UnexpectedResponse
     return accepted
-
-
-def job_queues(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.JobQueue]]:
-    """Return the work queues that Jobs can run on.
-
-    Args:
-        limit: the maximum number of results; None for all.
-        filters: filters of the API, such as ``name`` …
-
-    Raises:
-        Forbidden: you may not view them.
-        Invalid: a filter is unknown or its value is invalid.
-
-    Contract 3.
-
-    >>> "default" in [queue.name for queue in shim.job_queues()]
-    True
-    """
-    return (yield from rows(schemas.JobQueue, QUEUES, filters, limit))
 
 
 def status() -> Operation[schemas.Status]:

@@ -116,10 +116,12 @@ async def answer_page(request: Request, actor: Actor, use: Services, kind: Objec
     return respond(request, as_page(request, listing, page.count, await expanded(request, actor, use, shapes)))
 
 
-async def answer_one(request: Request, actor: Actor, use: Services, kind: ObjectType, row: Any) -> Response:
+async def answer_one(
+    request: Request, actor: Actor, use: Services, kind: ObjectType, row: Any, status: int = 200
+) -> Response:
     """Answer with one object."""
     shapes = await Expander(use, root_of(request), actor).shapes(kind, [row])
-    return respond(request, (await expanded(request, actor, use, shapes))[0])
+    return respond(request, (await expanded(request, actor, use, shapes))[0], status)
 
 
 async def read_change(

@@ -11,6 +11,7 @@ from api_shim import schemas
 from api_shim.domain.model import Job
 from api_shim.parsing.fields import read_id
 from api_shim.parsing.job_change import JobChange, JobChangeOf, read_job_changes
+from api_shim.parsing.job_queue import JobQueueChange, NewJobQueue
 from api_shim.parsing.run_request import RunForm, RunRequest, as_form_fault, read_run
 from api_shim.services.request_keys import HEADER, read_key
 from api_shim.web.bodies import is_form, read_body
@@ -25,7 +26,7 @@ from api_shim.web.rest.expansion import (
     read_change,
 )
 from api_shim.web.rest.openapi import a_list, answers, one
-from api_shim.web.rest.protocol import by_reference, permission_first, respond, root_of
+from api_shim.web.rest.protocol import by_reference, no_content, permission_first, respond, root_of
 from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
 
@@ -106,6 +107,28 @@ QUEUE = ObjectType.JOB_QUEUE
 async def list_queues(request: Request, actor: Caller, use: Use) -> Response:
     """List the work queues, each with its number of workers."""
     return await answer_page(request, actor, use, QUEUE)
+
+
+@queues_router.post("", **answers(schemas.JobQueue, 201, body=NewJobQueue))
+async def add_queue(request: Request, actor: Caller, use: Use) -> Response:
+    """Make a work queue in a work pool."""
+    queue = await use.job_queues.add(actor, await read_body(request))
+    return await answer_one(request, actor, use, QUEUE, queue, 201)
+
+
+@queues_router.patch("/{ref}", **one(schemas.JobQueue, body=JobQueueChange, also=[409]))
+async def change_queue(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Move a work queue, which nothing is scheduled, waits or runs on, to another work pool."""
+    by = by_reference(ref)
+    body = await read_change(request, actor, use, QUEUE, by, JobQueueChange.__annotations__)
+    return await answer_one(request, actor, use, QUEUE, await use.job_queues.change(actor, by, body))
+
+
+@queues_router.delete("/{ref}", **answers(None, 204, also=[409]))
+async def remove_queue(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Remove a work queue that is not in use."""
+    await use.job_queues.remove(actor, by_reference(ref))
+    return no_content(request)
 
 
 @queues_router.get("/{ref}", **one(schemas.JobQueue))

@@ -113,6 +113,7 @@ class Serializer:
             **self._object(queue.id, "extras/job-queues", queue.name),
             name=queue.name,
             queue_type="prefect",
+            pool=queue.pool,
             worker_count=None if workers is None else workers.get(queue.name, 0),
         )
 

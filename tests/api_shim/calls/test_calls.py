@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api_shim import schemas
-from api_shim.client.operations import approvals, job_results, jobs, scheduled_jobs
+from api_shim.client.operations import approvals, job_queues, job_results, jobs, scheduled_jobs
 from api_shim.client.protocol import HttpRequest, Operation, UnexpectedResponse
 from approval_gate.errors import Invalid
 from tests.api_shim import said
@@ -20,10 +20,7 @@ ROW, RESULT, JOB, WAITING = said.scheduled(), said.result(), said.job(), said.wa
 HELD, BEGUN = said.accepted(ROW), said.accepted(None, RESULT)
 VARIABLE = {"name": "who", "type": "StringVar", "required": False}
 UPCOMING = {"time_zone": "UTC", "why_not": "", "note": "", "firings": ["2030-01-01T02:00:00Z"]}
-QUEUE = {
-    **{"id": said.id_of("default"), "display": "default", "url": "", "natural_slug": "", "name": "default"},
-    **{"queue_type": "prefect", "worker_count": 1},
-}
+QUEUE = said.queue()
 STATUS = {
     **{"signoff-version": "1", "prefect-version": "3", "prefect": "ok", "default-queue-has-worker": True},
     **{"nautobot-version": "2.4.0", "python-version": "3", "celery-workers-running": 1},
@@ -83,6 +80,25 @@ CASES = [
         schemas.ScheduledJob,
         "schedule by a crontab",
     ),
+    case(
+        job_queues.add_job_queue("gpu", pool="big"),
+        "POST",
+        f"{E}/job-queues/",
+        {"name": "gpu", "pool": "big"},
+        QUEUE,
+        schemas.JobQueue,
+        "add a queue",
+    ),
+    case(
+        job_queues.move_job_queue("a b", "big"),
+        "PATCH",
+        f"{E}/job-queues/a%20b/",
+        {"pool": "big"},
+        QUEUE,
+        schemas.JobQueue,
+        "move a queue",
+    ),
+    case(job_queues.delete_job_queue("q"), "DELETE", f"{E}/job-queues/q/", None, None, None, "delete a queue"),
     case(jobs.status(), "GET", "api/status/", None, STATUS, schemas.Status, "status"),
     case(
         scheduled_jobs.scheduled_job("s"), "GET", f"{E}/scheduled-jobs/s/", None, ROW, schemas.ScheduledJob, "scheduled"
@@ -250,7 +266,7 @@ def test_a_call_asks_one_question_and_reads_its_answer(
     ("talk", "path", "row"),
     [
         pytest.param(jobs.jobs(q="b"), "jobs/?limit=200&q=b", JOB, id="jobs"),
-        pytest.param(jobs.job_queues(limit=5), "job-queues/?limit=5", QUEUE, id="queues"),
+        pytest.param(job_queues.job_queues(limit=5), "job-queues/?limit=5", QUEUE, id="queues"),
         pytest.param(
             scheduled_jobs.scheduled_jobs(enabled=True), "scheduled-jobs/?limit=200&enabled=true", ROW, id="scheduled"
         ),

@@ -353,6 +353,30 @@ def test_when_queues_were_asked_about_is_told(door: Door) -> None:
     door.run(test)
 
 
+def test_a_run_on_a_queue_of_another_pool_stands_there_and_is_one(real: Door) -> None:
+    pool = f"other {uuid4()}"
+
+    async def test(engine: PrefectOrchestrator) -> None:
+        assert not await engine.has_pool(pool)
+        assert await engine.queue_polls(pool) == {}
+        await engine.prepare(["gpu"], pool)
+        assert not await engine.has_pool(pool), "it is not made"
+        await engine._ask("POST", "/work_pools/", {"name": pool, "type": "docker"})
+        assert await engine.has_pool(pool)
+        await engine.prepare(["gpu"], pool)
+        assert {"gpu"} <= (await engine.queue_polls(pool)).keys()
+        deployment_id = await made(engine)
+        asked = a_run(queue="gpu", pool=pool)
+        run = await engine.create_run(deployment_id, asked)
+        assert (run.pool, run.deployment_id, run.state_type) == (pool, deployment_id, "PAUSED")
+        assert (await engine.create_run(deployment_id, asked)).id == run.id == await engine.find_run(asked.key)
+        found = await engine.show(run.id)
+        assert found is not None
+        assert found["work_queue_name"] == "gpu"
+
+    real.run(test)
+
+
 def test_asking_twice_under_one_key_gives_one_run_also_after_its_end(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         deployment_id = await made(engine)

@@ -37,7 +37,7 @@ class Elsewhere(Job):
 
 def configured(type_: str) -> dict[str, Any]:
     """Return what a worker of a type makes of the template for a run of the Job."""
-    deployment = base_deployment(make_job(job_variables=Elsewhere.definition().job_variables))
+    deployment = base_deployment(make_job(job_variables=Elsewhere.definition().job_variables), {})
     template = WORKERS[f"prefect-{type_}"][type_]["default_base_job_configuration"]["job_configuration"]
     made: dict[str, Any] = apply_values(template, dict(deployment.job_variables))
     return made

@@ -56,7 +56,6 @@ DEPLOYMENT: dict[str, Any] = {
         pytest.param({"pull_steps": [{"prefect.deployments.steps.run_shell_script": {}}]}, True, id="pull steps"),
         pytest.param({"path": "/tmp"}, True, id="a path"),
         pytest.param({"paused": True}, True, id="a pause"),
-        pytest.param({"work_pool_name": "other"}, True, id="another pool"),
         pytest.param({"work_pool_name": None}, True, id="no pool"),
         pytest.param({"global_concurrency_limit": {"limit": 1}}, True, id="a limit"),
         pytest.param({"enforce_parameter_schema": True}, True, id="enforcement of the schema"),
@@ -68,6 +67,11 @@ DEPLOYMENT: dict[str, Any] = {
 )
 def test_what_a_hand_put_on_a_deployment_makes_it_foreign(hand: dict[str, Any], foreign: bool) -> None:
     assert read_spec(DEPLOYMENT | hand, "Check", "signoff").foreign is foreign
+
+
+@pytest.mark.parametrize(("named", "pool"), [("signoff", ""), ("other", "other")])
+def test_the_pool_of_the_server_is_read_as_the_empty_name(named: str, pool: str) -> None:
+    assert read_spec(DEPLOYMENT | {"work_pool_name": named}, "Check", "signoff").pool == pool
 
 
 def test_a_schedule_is_read_as_it_was_written() -> None:

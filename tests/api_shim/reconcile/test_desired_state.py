@@ -39,13 +39,13 @@ def test_a_deployment_looks_as_the_store_says() -> None:
         job_variables={"image": "jobs:1"},
     )
     row = make_scheduled(job, None, name="50% <done>", inputs=INPUTS, queue="bulk")
-    spec = own_deployment(row, job, NOW)
+    spec = own_deployment(row, job, NOW, {})
     assert (spec.flow, spec.name) == ("A-B - C", f"50- -done- ({str(row.id)[:8]})")
     assert (spec.entrypoint, spec.queue) == ("flows.prefect_flow.my-jobs-Greet", "bulk")
     assert (spec.parameters, spec.parameter_schema) == (INPUTS, {"type": "object"})
     assert spec.schedule == ScheduleSpec(slug=str(row.id), cron=CronSpec(cron="0 * * * *", timezone="UTC"), active=True)
-    assert base_deployment(job).schedule is None
-    assert spec.job_variables == base_deployment(job).job_variables == {"image": "jobs:1"}
+    assert base_deployment(job, {}).schedule is None
+    assert spec.job_variables == base_deployment(job, {}).job_variables == {"image": "jobs:1"}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_deployment_looks_as_the_store_says() -> None:
 def test_a_schedule_is_active_while_it_may_fire_and_not_before_its_start(to: dict[str, Any], active: bool) -> None:
     job = make_job()
     now = NOW + timedelta(seconds=1)
-    spec = own_deployment(make_scheduled(job, None, **to), job, now)
+    spec = own_deployment(make_scheduled(job, None, **to), job, now, {})
     assert spec.schedule is not None
     assert spec.schedule.active is active
 
@@ -119,7 +119,7 @@ def test_a_key_tells_what_a_run_was_made_for(key: str, result: UUID | None, sche
 
 
 def test_names_alone_are_no_difference() -> None:
-    spec = base_deployment(make_job())
+    spec = base_deployment(make_job(), {})
     assert not differs(replace(spec, name="x", flow="y"), spec)
     assert differs(None, spec)
     assert differs(replace(spec, entrypoint="evil.module.run"), spec)

@@ -111,6 +111,23 @@ def test_what_a_worker_was_heard_to_ask_counts_before_prefect_tells_of_it(
     assert (served.is_served("default"), served.is_served("bulk")) == (False, False)
 
 
+def test_a_queue_is_served_by_workers_of_its_own_pool(engine: FakeEngine, clock: Clock) -> None:
+    async def pools() -> dict[str, str]:
+        return {"bulk": "big", "gpu": "gone"}
+
+    engine.other_pools = {"big": {"bulk"}}
+    engine.served = {"default", "bulk"}
+    served = ServedQueues(engine, clock, pools=pools)
+    clock.forward(seconds=1)
+    look(served)
+    assert [served.is_served(queue) for queue in ("default", "bulk", "gpu")] == [True, False, False]
+    served.heard([])
+    served.heard(["bulk"])
+    assert served.is_served("bulk") is False, "asked about in the pool of the server"
+    served.heard([], "big")
+    assert served.is_served("bulk") is True
+
+
 @pytest.mark.parametrize(
     ("told", "looked", "gone"),
     [

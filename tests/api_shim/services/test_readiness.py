@@ -137,7 +137,7 @@ def test_prefect_is_away_since_it_has_not_answered_and_back_when_it_does(server:
 
 
 def test_prefect_is_away_while_a_look_at_it_hangs(server: Server, clock: Clock) -> None:
-    async def hanging() -> None:
+    async def hanging(_pool: str = "") -> None:
         await asyncio.Event().wait()
 
     async def looked() -> datetime | None:

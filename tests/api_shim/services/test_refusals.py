@@ -13,8 +13,10 @@ import pytest
 
 from api_shim.domain.accounts import COOKIE, User
 from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.model import queue_of
 from api_shim.domain.slowdown import TOO_MANY
 from api_shim.services.authentication import INVALID_TOKEN, Unauthenticated
+from api_shim.services.job_queues import HAS_JOBS
 from api_shim.services.refusals import MOST, MOST_OF_ONE, OTHERS, WATCHED, Refusals
 from api_shim.services.sessions import WRONG
 from api_shim.store import Store, Transaction
@@ -65,10 +67,11 @@ def refused(origin: Origin) -> list[Refused]:
 
 
 def test_what_the_api_refuses_is_recorded(origin: Origin) -> None:
-    job = origin.job(name="Back up", approval_required=True)
+    job = origin.job(name="Back up", approval_required=True, job_queues=("bulk",))
     admin = user_of(origin)
     row = make_scheduled(job, admin, name="nightly", approval=ApprovalState.PENDING)
     origin.add(row)
+    origin.add(queue_of("bulk"))
     origin.add(make_result(job, admin))
     origin.identity.add_permission(
         "change", NOW, types=["extras.job", "extras.scheduledjob"], actions=["view", "change"], users=["carol"]
@@ -82,13 +85,16 @@ def test_what_the_api_refuses_is_recorded(origin: Origin) -> None:
         ("carol", "DELETE", "extras/scheduled-jobs/", [str(row.id)]),
         ("carol", "POST", "users/users/", {"username": "hunter2"}),
         ("carol", "PATCH", "users/users/admin/", {"is_superuser": True}),
+        ("carol", "POST", "extras/job-queues/", {"name": "hunter2"}),
+        ("carol", "PATCH", "extras/job-queues/bulk/", {"pool": "hunter2"}),
+        ("admin", "DELETE", "extras/job-queues/bulk/", None),
         # No refusals: what cannot be run, what is not there, and looking.
         ("admin", "POST", "extras/jobs/Back up/run/", {"data": {"bogus": 1}}),
         ("admin", "POST", f"extras/scheduled-jobs/{uuid4()}/approve/", {}),
         ("carol", "GET", "users/users/", None),
     ]
     for who, method, path, body in calls:
-        assert origin.ask(method, f"/api/{path}", who, json=body).status_code in {403, 404, 405}
+        assert origin.ask(method, f"/api/{path}", who, json=body).status_code in {403, 404, 405, 409}
     scheduled, of_job = "extras.scheduledjob", "extras.job"
     decision, request = EventType.DECISION_REFUSED, EventType.REQUEST_REFUSED
     may_not = "You do not have permission to {} this request."
@@ -101,6 +107,9 @@ def test_what_the_api_refuses_is_recorded(origin: Origin) -> None:
         (request, "carol", "", f"delete_all {scheduled}", NO_PERMISSION),
         (request, "carol", "", "add users.user", NO_PERMISSION),
         (request, "carol", "admin", "change users.user", NO_PERMISSION),
+        (request, "carol", "", "add extras.jobqueue", NO_PERMISSION),
+        (request, "carol", "bulk", "change extras.jobqueue", NO_PERMISSION),
+        (request, "admin", "bulk", "remove extras.jobqueue", HAS_JOBS.format(name="bulk", job="Back up")),
     ]
     assert "hunter2" not in str(recorded(origin.store))
     about = recorded(origin.store)[0]

@@ -13,9 +13,10 @@ import pytest
 
 from api_shim.domain.accounts import RunCredential
 from api_shim.domain.audit import AuditEvent, EventType
-from api_shim.domain.model import JobResult, Status
-from api_shim.domain.ports import Claim, RunSpec
+from api_shim.domain.model import Job, JobResult, Status, queue_of
+from api_shim.domain.ports import Claim, DeploymentSpec, RunSpec
 from api_shim.keys import PREFIX, RUN_PREFIX, checksum
+from api_shim.reconcile.desired_state import result_key
 from api_shim.services.authentication import INACTIVE, INVALID_TOKEN, NO_CREDENTIALS, hash_key
 from api_shim.services.run_credentials import ENDING, NOT_FOR_RUNS
 from api_shim.store import Store
@@ -44,7 +45,7 @@ class Stage(Origin):
         self.keys["reader"] = self.identity.add_token("reader", NOW, write_enabled=False)
         self.worker = self.actor("worker")
         deployment = uuid4()
-        self.engine.made[deployment] = None  # type: ignore[assignment]  # what it is does not matter
+        self.engine.made[deployment] = DeploymentSpec(flow="", name="", entrypoint="", queue="default")
         job = self.job(deployment_id=deployment)
         result = make_result(job, owner, inputs={"word": SECRET}, status=Status.PENDING)
         spec = RunSpec(key=str(result.id), name="run", parameters={"word": SECRET}, queue="default", message="", at=NOW)
@@ -188,6 +189,31 @@ def test_a_run_of_ours_is_of_our_pool_wherever_prefect_says_it_is(stage: Stage, 
     if known == "its deployment":
         stage.change(stage.result, flow_run_id=None)
     assert asyncio.run(stage.runs.pool_of(stage.run)) == "signoff"
+
+
+def test_a_run_on_a_queue_of_another_pool_is_of_the_workers_there(stage: Stage) -> None:
+    with stage.store.transaction() as tx:
+        tx.add(queue_of("gpu", "another pool"))
+    stage.change(stage.result, queue="gpu")
+    assert asyncio.run(stage.runs.pool_of(stage.run)) == "another pool"
+    assert stage.admission("worker").status_code == 403
+    asyncio.run(stage.runs.taken(stage.actor("elsewhere"), stage.run, keyed=False))
+    assert stage.admission("elsewhere").status_code == 200
+    # Before its id is recorded, its key says so.
+    run = stage.engine.all_runs[stage.run]
+    stage.engine.all_runs[stage.run] = replace(run, key=result_key(stage.result.id))
+    stage.change(stage.result, flow_run_id=None)
+    assert asyncio.run(stage.runs.pool_of(stage.run)) == "another pool"
+
+
+def test_a_deployment_is_of_every_pool_that_its_job_has_queues_in(stage: Stage) -> None:
+    [deployment] = stage.engine.made
+    with stage.store.transaction() as tx:
+        tx.add(queue_of("gpu", "another pool"))
+        [job] = tx.all(Job)
+        tx.change(job, job_queues=("default", "gpu"))
+    assert asyncio.run(stage.runs.pools_of_deployment(deployment)) == {"signoff", "another pool"}
+    assert asyncio.run(stage.runs.pools_of_deployment(uuid4())) == set()
 
 
 def test_a_run_that_speaks_for_another_is_recorded_with_the_account_of_its_worker(stage: Stage) -> None:

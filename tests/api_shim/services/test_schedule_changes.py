@@ -136,7 +136,7 @@ def run_of(plant: Plant, row: ScheduledJob) -> Run:
 def check_deployment(plant: Plant, row: ScheduledJob) -> None:
     """See that a recurring one's deployment is as the store says."""
     assert row.deployment_id is not None
-    assert not differs(plant.engine.made[row.deployment_id], own_deployment(row, plant.only(Job), plant.now))
+    assert not differs(plant.engine.made[row.deployment_id], own_deployment(row, plant.only(Job), plant.now, {}))
 
 
 # What changes

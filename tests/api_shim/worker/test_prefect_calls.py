@@ -16,7 +16,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, Pending, Scheduled
 
 from api_shim.worker import prefect_calls
-from api_shim.worker.prefect_calls import WorkerCalls
+from api_shim.worker.prefect_calls import WorkerCalls, key_of
 from approval_gate.admission import RUN_KEY
 
 pytestmark = pytest.mark.anyio
@@ -156,7 +156,7 @@ async def test_the_key_of_a_run_is_known_to_whoever_has_taken_it(client: Client,
     one, two = uuid4(), uuid4()
     answer = await calls.set_flow_run_state(one, Pending(), force=False)
     assert (answer.status, answer.state.is_pending(), client.asked) == (SetStateStatus.ACCEPT, True, [one])
-    assert (calls.key_of(one), calls.key_of(two)) == ("signoff_run_x", "")
+    assert (key_of(one), key_of(two)) == ("signoff_run_x", "")
 
 
 async def test_what_becomes_of_a_run_is_told_of_the_attempt_that_was_taken(client: Client, calls: WorkerCalls) -> None:
@@ -187,7 +187,7 @@ async def test_a_key_is_good_until_another_is_asked_for(client: Client, calls: W
     client.status = 503
     with pytest.raises(httpx.HTTPStatusError):
         await calls.set_flow_run_state(run, Pending())
-    assert calls.key_of(run) == ""
+    assert key_of(run) == ""
 
 
 async def test_nothing_is_handed_of_a_run_that_is_given_up_before_it_starts(calls: WorkerCalls) -> None:

@@ -14,18 +14,21 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import pytest
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_SERVER_DATABASE_CONNECTION_URL,
     get_current_settings,
     temporary_settings,
 )
+from prefect.workers.base import BaseWorker
 
 from api_shim.worker import prefect_starter, prefect_ways
 from api_shim.worker.fork_server import ForkFailed, ForkServers
 from api_shim.worker.jobs_user import JobsUser
-from api_shim.worker.prefect_keyed import KeyedWorker
+from api_shim.worker.prefect_keyed import KeyedWorker, TakesRuns
 from api_shim.worker.prefect_ways import certificates, forgetting, make_worker, name_of
 from api_shim.worker.prefect_worker import WarmWorker
 from api_shim.worker.process import Way, WorkerOptions
@@ -36,17 +39,40 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A Prefect that answers, and fork servers that are ready without a process."""
+    """A Prefect that answers, a work pool of processes, and fork servers that are ready without a process."""
 
     async def at_once(*_: Any) -> None:
         return
 
     monkeypatch.setattr(prefect_ways, "_answering", at_once)
+    monkeypatch.setattr(prefect_ways, "get_client", lambda: Pools("process"))
     monkeypatch.setattr(ForkServers, "ready", at_once)
     quiet = logging.getLogger(prefect_ways.QUIET)
     level = quiet.level
     yield
     quiet.setLevel(level)
+
+
+class Pools:
+    """Prefect, which is asked of a work pool.
+
+    Args:
+        answer: its type, or why it cannot be told.
+    """
+
+    def __init__(self, answer: str | Exception) -> None:
+        self._answer = answer
+
+    async def __aenter__(self) -> Pools:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+    async def read_work_pool(self, _name: str) -> SimpleNamespace:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return SimpleNamespace(type=self._answer)
 
 
 def options(**more: Any) -> WorkerOptions:
@@ -114,6 +140,60 @@ async def test_where_jobs_run_as_another_user_each_way_forks_and_there_is_no_oth
     no_fork_server(monkeypatch)
     with pytest.raises(Unavailable, match=r"^No run can be started as nobody: It ended at once\.$"):
         await make_worker(options(way=way), str(tmp_path), None, user)
+
+
+class Elsewhere(BaseWorker[Any, Any, Any]):
+    """Prefect's worker for another type."""
+
+    type = "elsewhere"
+
+    async def run(self, *_: Any, **__: Any) -> Any:
+        """Start nothing."""
+
+
+async def test_a_pool_of_another_type_is_served_by_prefects_worker_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefect_ways, "get_client", lambda: Pools("elsewhere"))
+    worker = await make_worker(options(queues=("bulk",), limit=3), str(tmp_path), None, None)
+    assert isinstance(worker, Elsewhere)
+    assert isinstance(worker, TakesRuns)
+    assert (worker._work_pool_name, worker._limit, worker._work_queues) == ("signoff", 3, {"bulk"})
+    user = JobsUser(name="nobody", uid=65534, gid=65534, groups=(65534,), home="/nonexistent")
+    with pytest.raises(Unavailable, match=r"^No run can be started as nobody: signoff is of the type elsewhere\.$"):
+        await make_worker(options(), str(tmp_path), None, user)
+    # That of a server is there before Prefect can be asked.
+    assert isinstance(await make_worker(options(attached=True), str(tmp_path), None, None), WarmWorker)
+
+
+REFUSED = httpx.Response(403, json={"detail": "Not yours."}, request=httpx.Request("GET", "http://prefect"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        pytest.param("nowhere", "signoff is of the type nowhere, for which Prefect has no worker here", id="no worker"),
+        pytest.param(
+            httpx.HTTPStatusError("403", request=REFUSED.request, response=REFUSED),
+            "signoff cannot be read: Not yours.",
+            id="no account for it",
+        ),
+        pytest.param(httpx.ConnectError("refused"), "signoff cannot be read: refused", id="no answer"),
+    ],
+)
+async def test_a_pool_that_cannot_be_served_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any, told: str
+) -> None:
+    monkeypatch.setattr(prefect_ways, "get_client", lambda: Pools(answer))
+    with pytest.raises(Unavailable, match=f"^The work pool {told}"):
+        await make_worker(options(), str(tmp_path), None, None)
+
+
+async def test_a_pool_that_is_not_there_is_made_by_prefects_worker_if_its_account_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefect_ways, "get_client", lambda: Pools(ObjectNotFound(Exception())))
+    assert isinstance(await make_worker(options(), str(tmp_path), None, None), WarmWorker)
 
 
 def test_what_prefect_has_read_from_a_file_about_its_server_is_not_for_runs() -> None:

@@ -79,17 +79,19 @@ def test_a_home_without_workers_and_a_worker_that_does_not_listen_hold_nobody_up
 @pytest.mark.parametrize(
     ("path", "body", "status", "heard"),
     [
-        ("/work_pools/signoff/get_scheduled_flow_runs", {"work_queue_names": ["bulk"]}, 200, [["bulk"]]),
-        ("/work_pools/signoff/get_scheduled_flow_runs", {"work_queue_names": None}, 200, [[]]),
-        ("/work_pools/signoff/get_scheduled_flow_runs", {}, 200, [[]]),
+        ("/work_pools/signoff/get_scheduled_flow_runs", {"work_queue_names": ["bulk"]}, 200, [(["bulk"], "")]),
+        ("/work_pools/signoff/get_scheduled_flow_runs", {"work_queue_names": None}, 200, [([], "")]),
+        ("/work_pools/signoff/get_scheduled_flow_runs", {}, 200, [([], "")]),
         ("/work_pools/signoff/get_scheduled_flow_runs", {}, 503, []),
-        ("/work_pools/another/get_scheduled_flow_runs", {}, 200, []),
+        ("/work_pools/another/get_scheduled_flow_runs", {}, 200, [([], "another")]),
         ("/work_pools/signoff/workers/filter", {}, 200, []),
     ],
 )
-def test_what_a_worker_asks_of_this_pool_is_heard(path: str, body: Any, status: int, heard: list[list[str]]) -> None:
-    told: list[Collection[str]] = []
-    app = overhearing_polls(echoing(status), "signoff", told.append)
+def test_what_a_worker_asks_of_a_pool_is_heard(
+    path: str, body: Any, status: int, heard: list[tuple[list[str], str]]
+) -> None:
+    told: list[tuple[Collection[str], str]] = []
+    app = overhearing_polls(echoing(status), "signoff", lambda queues, pool: told.append((queues, pool)))
     assert asked(app, "POST", path, body) == body
     assert told == heard
 
@@ -108,6 +110,7 @@ def state(name: str, at: datetime | None = None) -> dict[str, Any]:
         ("POST", "/flow_runs/1/set_state", state("RUNNING"), 201, False),
         ("POST", "/flow_runs/1/set_state", state("SCHEDULED"), 503, False),
         ("POST", "/flow_runs/1/resume", {"run_input": {}}, 201, True),
+        ("POST", "/flow_runs/", state("SCHEDULED"), 201, True),
         ("POST", "/deployments/1/create_flow_run", {}, 201, True),
         ("POST", "/deployments/1/create_flow_run", state("SCHEDULED", LATER), 201, False),
         ("POST", "/deployments/1/create_flow_run", state("PAUSED"), 201, False),

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from api_shim.domain.model import Status, queue_id
+from api_shim.domain.model import Status
 from api_shim.services.queries import entry_id
 from api_shim.services.run_credentials import NOT_FOR_RUNS
 from api_shim.web.rest.routers import ROUTERS, prefect_paths
@@ -49,6 +49,8 @@ GUARDED = {JOB: {"name": "Guarded"}, USER: {"username": HEIR}}
 """What constrains to just what a route needs besides."""
 ACTIONS = ("view", "add", "change", "delete", "run", "approve")
 ACCOUNTS = {USER: "users", GROUP: "groups", TOKEN: "tokens", PERMISSION: "permissions"}
+OF_THEIR_OWN = {**{kind: f"users/{path}" for kind, path in ACCOUNTS.items()}, QUEUE: "extras/job-queues"}
+"""Where the types are listed of which a test has an object of its own, which it may change."""
 NAMED_BY = {USER: "username", TOKEN: "user__username"}
 """The path that finds an object by what its ``Thing`` is called; ``name`` where nothing else is said."""
 
@@ -164,7 +166,10 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/extras/job-logs"): Need(LOG, listing=True, query=lambda thing: {"job_result": thing.id}, by_run=True),
     ("GET", "/api/extras/job-logs/{ref}"): Need(RESULT, noun="JobLogEntry", by_run=True),
     ("GET", "/api/extras/job-queues"): Need(QUEUE, listing=True),
+    ("POST", "/api/extras/job-queues"): Need(QUEUE, "add", ok=201, body=lambda thing: {"name": f"{thing.name} new"}),
     ("GET", "/api/extras/job-queues/{ref}"): Need(QUEUE),
+    ("PATCH", "/api/extras/job-queues/{ref}"): Need(QUEUE, "change", body=lambda _thing: {"pool": ""}),
+    ("DELETE", "/api/extras/job-queues/{ref}"): Need(QUEUE, "delete", ok=204),
     ("GET", "/api/users/users"): Need(USER, listing=True),
     ("POST", "/api/users/users"): Need(USER, "add", ok=201, body=lambda thing: {"username": f"{thing.name}.new"}),
     ("GET", "/api/users/users/{ref}"): Need(USER),
@@ -258,7 +263,8 @@ def thing(
         case "extras.jobresult" | "extras.joblogentry":
             yield request.getfixturevalue("result")
         case "extras.jobqueue":
-            yield Thing(str(queue_id("default")), "default")
+            queue = admin.post("/api/extras/job-queues/", json={"name": unique("queue")}).json()
+            yield Thing(queue["id"], queue["name"], QUEUE)
         case kind if kind in ACCOUNTS:
             yield account(people, kind)
         case _:
@@ -282,8 +288,8 @@ def account(people: People, kind: str) -> Thing:
 
 
 def limit(kind: str, name: str = "something else") -> Any:
-    """Return constraints to what is called so; of accounts, also to what is called so with more behind it."""
-    return {f"{NAMED_BY.get(kind, 'name')}{'__startswith' if kind in ACCOUNTS else ''}": name}
+    """Return constraints to what is called so; of what a test has of its own, also with more behind it."""
+    return {f"{NAMED_BY.get(kind, 'name')}{'__startswith' if kind in OF_THEIR_OWN else ''}": name}
 
 
 def name_of(row: Mapping[str, Any]) -> str:
@@ -309,7 +315,7 @@ def state(admin: httpx.Client, thing: Thing) -> Any:
         admin.get("/api/extras/jobs/Greet/").json(),
         admin.get(SCHEDULES, params={"limit": 1000}).json()["results"],
         admin.get(RESULTS, params={"limit": 1, "name": "Greet"}).json()["count"],
-        admin.get(f"/api/users/{ACCOUNTS[thing.kind]}/", params={"q": thing.name}).json() if thing.kind else None,
+        admin.get(f"/api/{OF_THEIR_OWN[thing.kind]}/", params={"q": thing.name}).json() if thing.kind else None,
         thing,
     )
 
