@@ -1,10 +1,10 @@
-"""What was accepted runs once, whatever goes wrong at any call: no answer, or a process that is killed.
+"""What was accepted runs once and is followed, whatever goes wrong at any call: no answer, or a process that is killed.
 
-The calls are those that a run and its worker make, in the order in which they make them. At each one Prefect is busy,
-once or for long, or its answer is lost, or a process is killed: that of the run, the fork server, the worker or the
-server. A run that was not let go yet is started again, and executes
-once. One that was let go is never started again: it has executed at most once, and its record says how it ended. All of
-it is asked of a server on SQLite and of one on PostgreSQL, side by side.
+What goes wrong stands in a table (``faults.py``), which is played by a server on SQLite and by one on PostgreSQL, side
+by side: of each all rows at once, but for those that end with the same process, which is killed when all of them stand.
+A part of it is played every time; ``SIGNOFF_TEST_FAULTS=all`` has all of it played.
+
+Meanwhile a schedule fires every minute: each of its firings has one record, and executes at most once.
 """
 
 from __future__ import annotations
@@ -13,205 +13,293 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
 
+from api_shim.reconcile.desired_state import BASE_DEPLOYMENT, KEY
 from tests.acceptance.asking import JOBS
+from tests.acceptance.faults import (
+    ASKS,
+    AT_INTERVALS,
+    BEGINS,
+    DEPLOYMENT,
+    FOLLOWED,
+    KILL,
+    SHARED,
+    STEPS,
+    TABLE,
+    Fault,
+    Row,
+    Victim,
+    Way,
+    unanswered,
+)
 from tests.acceptance.people import RESULTS, SCHEDULES
 from tests.databases import PostgreSQL
 from tests.live import Live, eventually, start, stat_of
-
-T = TypeVar("T")
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="who calls is looked for in /proc"),
 ]
 
+ROWS = [row for row in TABLE if row.brief or os.environ.get("SIGNOFF_TEST_FAULTS") == "all"]
+DATABASES = ("sqlite", "postgresql")
+
 FAULTY = ("-P", str(Path(__file__).parents[1] / "faulty_up.py"))
 """What Python is told to run; without its folder in the path: what is beside it has names of ours."""
-ROOM = ("--limit", "40")
-
-RUN = "{run}"
-ID = "[0-9a-f-]{36}"
-POOL = "GET /api/work_pools/signoff"
-LIVES = "POST /api/work_pools/signoff/workers/heartbeat"
-ASKS = "POST /api/work_pools/signoff/get_scheduled_flow_runs"
-DEPLOYMENT = f"GET /api/deployments/{ID}"
-TAKES = f"POST /api/flow_runs/{RUN}/set_state PENDING"
-FLOW = f"GET /api/flows/{ID}"
-STORAGE = "GET /api/admin/storage"
-BEGINS = f"POST /api/flow_runs/{RUN}/set_state RUNNING"
-ADMISSION = f"POST /api/signoff/admission/ {RUN}"
-LOG = f"POST /api/logs/ {RUN}"
-OUTCOME = f"POST /api/signoff/outcome/ {RUN}"
-ENDS = f"POST /api/flow_runs/{RUN}/set_state COMPLETED"
-WATCHES = f"GET /api/flow_runs/{RUN}"
-"""Asked by a worker from time to time where Prefect does not tell it of cancellations."""
-
-AT_INTERVALS = (POOL, LIVES)
-OF_THE_WORKER = (*AT_INTERVALS, ASKS, DEPLOYMENT, FLOW, STORAGE)
-BEFORE = {"GET /api/health", "POST /api/work_pools/signoff/workers/filter"}
-OF_A_RUN = (TAKES, BEGINS, ADMISSION, LOG, OUTCOME, ENDS)
-
-Fault = tuple[str, int]
-BUSY, BUSY_FOR_LONG, LOST = ("busy", 1), ("busy", 8), ("lose", 1)
-"""How often; Prefect's client tries six times."""
-KILL, KILL_AFTER = ("kill", 1), ("kill after", 1)
-HELD, HELD_AFTER = ("hold", 1), ("hold after", 1)
-
-Ends = tuple[tuple[str, int], ...]
-"""How a run may end, each with how often it has executed then."""
-ONCE: Ends = (("SUCCESS", 1),)
-
-Row = tuple[tuple[str, ...], Fault, Ends]
-"""The calls, what happens at each, and what comes of it."""
-
-PLAIN = "nothing goes wrong"
-FAULTS: dict[str, Row] = {
-    "each call finds Prefect busy": ((*OF_THE_WORKER, *OF_A_RUN), BUSY, ONCE),
-    "each answer is lost": ((*OF_THE_WORKER, *OF_A_RUN), LOST, ONCE),
-    "its worker finds Prefect busy for long": (OF_THE_WORKER, BUSY_FOR_LONG, ONCE),
-    "its worker takes it, and Prefect is busy for long": ((TAKES,), BUSY_FOR_LONG, ONCE),
-    "its process begins, and Prefect is busy for long": ((BEGINS,), BUSY_FOR_LONG, ONCE),
-    "its process asks for admission, and Prefect is busy for long": ((ADMISSION,), BUSY_FOR_LONG, ONCE),
-    "its process sends its log, and Prefect is busy for long": ((LOG,), BUSY_FOR_LONG, ONCE),
-    "its process tells the outcome, and Prefect is busy for long": ((OUTCOME,), BUSY_FOR_LONG, ONCE),
-    "its process ends it, and Prefect is busy for long": ((ENDS,), BUSY_FOR_LONG, ONCE),
-    "its process begins, and is killed before": ((BEGINS,), KILL, ONCE),
-    "its process begins, and is killed after": ((BEGINS,), KILL_AFTER, ONCE),
-    "its process asks for admission, and is killed before": ((ADMISSION,), KILL, ONCE),
-    "its process is let go, and is killed before its first line": ((ADMISSION,), KILL_AFTER, (("FAILURE", 0),)),
-    "its process tells the outcome, and is killed before": ((OUTCOME,), KILL, (("FAILURE", 1),)),
-    "its process tells the outcome, and is killed after": ((OUTCOME,), KILL_AFTER, ONCE),
-    "its process ends it, and is killed before": ((ENDS,), KILL, ONCE),
-    "its process ends it, and is killed after": ((ENDS,), KILL_AFTER, ONCE),
-    PLAIN: ((), BUSY, ONCE),
-}
-"""What happens to runs, all at once: what one of them meets ends no other."""
-
-KILLED: dict[str, Row] = {
-    "its worker takes it": ((TAKES,), HELD, ONCE),
-    "its worker has taken it": ((TAKES,), HELD_AFTER, ONCE),
-    "its process begins": ((BEGINS,), HELD, ONCE),
-    "its process has begun": ((BEGINS,), HELD_AFTER, ONCE),
-    "its process asks for admission": ((ADMISSION,), HELD, ONCE),
-    "its process is let go": ((ADMISSION,), HELD_AFTER, (("FAILURE", 0),)),
-    "its process tells the outcome": ((OUTCOME,), HELD, (("FAILURE", 1),)),
-    "its process has told the outcome": ((OUTCOME,), HELD_AFTER, ONCE),
-    "its process ends it": ((ENDS,), HELD, ONCE),
-    "its process has ended it": ((ENDS,), HELD_AFTER, ONCE),
-}
-"""What runs are at, one each, when something is killed with which they end."""
-
-WITHOUT_ITS_SERVER: dict[str, Ends] = {
-    "its process is let go": (*ONCE, ("FAILURE", 0)),
-    "its process tells the outcome": (*ONCE, ("FAILURE", 1)),
-}
-"""What may come of a run whose process outlives the server: it asks again, for as long as Prefect's client does."""
+ROOM = ("--limit", "60")
+FIRST = ("worker GET /api/health", "worker POST /api/work_pools/signoff/workers/filter")
+"""What a worker asks before it begins."""
+WATCHES = "run GET /api/flow_runs/{id}"
+"""Whether it is suspended, a run that takes its time asks from time to time."""
+EACH_MINUTE = "each minute"
+OF_THEIR_JOBS = {"flows": {"name": {"any_": ["Greet", "Change"]}}, "deployments": {"name": {"any_": [BASE_DEPLOYMENT]}}}
+"""The deployments of the Jobs that are asked for."""
+IN_PREFECT = {Way.REPEATED, Way.DELETED, Way.DENIED}
+"""Of these there is no job result: they are looked for in Prefect."""
+FINAL = re.compile(r"(, |SUCCESS|FAILURE|REVOKED)+")
 
 Shape = dict[str, Any]
+Outcome = tuple[str, int]
 
 
 @dataclass
 class Stage:
-    """A server whose calls meet faults, and what was asked of it."""
+    """A server whose calls meet faults, and what was asked of it.
+
+    Args:
+        folder: of the plan, and of the files in which each execution is noted.
+        server: it, as it runs now.
+        made: what was asked, by the number of the row, or its name where it has none.
+        told: what came of each row, by its number.
+    """
 
     folder: Path
     server: Live = field(init=False)
     made: dict[str, Shape] = field(default_factory=dict)
-    runs: dict[str, str] = field(default_factory=dict)
-    plan: list[Shape] = field(default_factory=list)
+    told: dict[str, Outcome] = field(default_factory=dict)
 
-    def ask(self, rows: Mapping[str, Row]) -> None:
-        """Ask for runs that note when they execute, and plan what happens to them.
+    def plan(self) -> None:
+        """Write down what is to happen."""
+        of_rows = ((number, row, *each) for number, row in numbered() for each in product(row.calls, row.faults))
+        plan = [planned(*each) for each in of_rows]
+        lost = [planned(number, row, BEGINS, KILL) for number, row in numbered() if row.way is Way.LOST]
+        (self.folder / "plan").write_text(json.dumps(plan + lost))
 
-        They are approved when their faults are planned, and do not start before.
-        """
-        with self.server.client() as admin, self.server.client("bob") as bob, ThreadPoolExecutor(4) as pool:
-            list(pool.map(partial(self._request, admin), rows))
-            for what, (calls, fault, _) in rows.items():
-                run = self.runs[what]
-                self.meet(what, [call.replace(RUN, run) for call in calls if RUN in call], fault)
-            list(pool.map(partial(self._approve, bob), rows))
+    def start(self, port: int, databases: Mapping[str, str], **more: Any) -> None:
+        env = {**databases, "FAULTS": str(self.folder / "plan")}
+        self.server = start(self.folder / "home", port, *ROOM, program=FAULTY, **more, **env)
 
-    def _request(self, admin: httpx.Client, what: str) -> None:
-        self.schedule(admin, what, "Change", interval="immediately")
-        named = {"flow_runs": {"name": {"any_": [f"{what} (waiting for approval)"]}}}
-        [run] = eventually(lambda: accepted(partial(admin.post, "/api/flow_runs/filter", json=named)).json())
-        self.runs[what] = str(run["id"])
+    def play(self) -> None:
+        """Ask for everything, let happen what is planned, and see what comes of it."""
+        with self.server.client() as admin:
+            # What follows is about what is asked, and not about its Job.
+            eventually(lambda: len(listed(admin, "deployments", OF_THEIR_JOBS)) == 2)
+            self._run(admin, EACH_MINUTE, "Greet", {"name": EACH_MINUTE, "interval": "custom", "crontab": "* * * * *"})
+        for victim in Victim:
+            rows = {number: row for number, row in numbered() if row.victim is victim}
+            self._ask(rows)
+            if victim is not Victim.NOBODY:
+                eventually(partial(self._have_met, rows))
+                self._kill(victim)
+            self._approve_requests(rows)
+            # What has not ended by then is told of each row.
+            with suppress(AssertionError):
+                eventually(partial(self._are_over, rows), every=2.0)
+        self.told = self.outcomes(dict(numbered()))
 
-    def schedule(self, client: httpx.Client, what: str, job: str, **when: str) -> None:
+    # Asking
+
+    def _ask(self, rows: Mapping[str, Row]) -> None:
+        """Ask for these at once, but for those with which a worker stands still: for them in the end, in turn."""
+        last = [{number: row} for number, row in rows.items() if {DEPLOYMENT, ASKS} & {*row.calls} and not row.shared]
+        others = {number: row for number, row in rows.items() if {number: row} not in last}
+        with self.server.client() as admin, self.server.client("bob") as bob, ThreadPoolExecutor(8) as pool:
+            for asked in (others, *last):
+                list(pool.map(partial(self._ask_for, admin, bob), asked, asked.values()))
+                if last:
+                    eventually(partial(self._have_met, asked))
+
+    def _ask_for(self, admin: httpx.Client, bob: httpx.Client, number: str, row: Row) -> None:
+        schedule = {"name": row.name}
+        match row.way:
+            case Way.NOW | Way.LOST:
+                self._run(admin, number, "Greet")
+            case Way.LATER:
+                self._run(admin, number, "Greet", {**schedule, "interval": "future"})
+            case Way.REPEATED | Way.DELETED:
+                self._run(admin, number, "Greet", {**schedule, "interval": "custom", "crontab": "0 0 1 1 *"})
+            case _:
+                self._run(admin, number, "Change", {**schedule, "interval": "immediately"})
+        if row.way in (Way.DELETED, Way.APPROVED, Way.DENIED):
+            eventually(partial(self._is_followed, number))
+        match row.way:
+            case Way.DELETED:
+                accepted(lambda: admin.delete(f"{SCHEDULES}{self.made[number]['id']}/"))
+            case Way.APPROVED:
+                self._approve(bob, number)
+            case Way.DENIED:
+                accepted(lambda: bob.post(f"{SCHEDULES}{self.made[number]['id']}/deny/"))
+
+    def _run(self, admin: httpx.Client, number: str, job: str, schedule: Shape | None = None) -> None:
         """Ask for runs of a Job, which notes when it executes."""
-        body = {"data": {"file": str(self.folder / what)}, "schedule": {"name": what, **when}}
-        self.made[what] = accepted(partial(client.post, f"{JOBS}{job}/run/", json=body)).json()["scheduled_job"]
 
-    def _approve(self, bob: httpx.Client, what: str) -> None:
-        accepted(partial(bob.post, f"{SCHEDULES}{self.made[what]['id']}/approve/"))
+        def ask() -> httpx.Response:
+            when = {"start_time": (datetime.now(UTC) + timedelta(seconds=2)).isoformat()}
+            at = when if schedule and schedule["interval"] == "future" else {}
+            asked = {"schedule": {**schedule, **at}} if schedule else {}
+            return admin.post(f"{JOBS}{job}/run/", json={"data": {"file": str(self.folder / number)}, **asked})
 
-    def meet(self, what: str, calls: Iterable[str], fault: Fault) -> None:
-        """Have calls meet a fault from now on, each of them."""
-        do, times = fault
-        self.plan += [{"call": call, "do": do, "times": times, "of": f"{what}: {call}"} for call in calls]
-        new = self.folder / "new plan"
-        new.write_text(json.dumps(self.plan))
-        new.rename(self.folder / "plan")
+        answer = accepted(ask).json()
+        self.made[number] = answer["scheduled_job"] or answer["job_result"]
 
-    def has_met(self, what: str) -> bool:
-        """Say whether all has happened to a run that was planned for it.
+    def _approve_requests(self, rows: Mapping[str, Row]) -> None:
+        """Approve what has been requested, when it asks for that in Prefect."""
+        with self.server.client("bob") as bob:
+            for number in (number for number, row in rows.items() if row.way is Way.REQUESTED):
+                eventually(partial(self._is_followed, number))
+                self._approve(bob, number)
 
-        What a worker says at intervals, to whom Prefect's channel is open, it says there.
-        """
-        happened = self.lines("happened")
-        planned = [each["of"] for each in self.plan if each["of"].startswith(f"{what}: ")]
-        return all(of in happened or of.endswith(AT_INTERVALS) for of in planned)
+    def _approve(self, bob: httpx.Client, number: str) -> None:
+        accepted(lambda: bob.post(f"{SCHEDULES}{self.made[number]['id']}/approve/"))
 
-    def ended(self, what: str) -> list[str]:
-        """Wait until a run has ended, and return how: once for each record of it."""
-
-        def over() -> list[str]:
-            with self.server.client() as client:
-                rows = client.get(RESULTS, params={"scheduled_job": self.made[what]["id"]}).json()["results"]
-            return [row["status"]["value"] for row in rows] if rows and all(row["date_done"] for row in rows) else []
-
-        return eventually(over, every=0.5)
+    # What happens
 
     def lines(self, name: str) -> list[str]:
         file = self.folder / name
         return file.read_text().splitlines() if file.exists() else []
 
-    def outcome(self, what: str) -> tuple[str, int]:
-        """Return of a run how it ended and how often it executed, when all has happened that was planned."""
-        [status] = self.ended(what)
-        eventually(lambda: self.has_met(what))
-        return status, len(self.lines(what))
+    def _have_met(self, rows: Mapping[str, Row]) -> bool:
+        """Say whether all that was planned for these has happened, but for what may be told in another way."""
+        happened = {*self.lines("happened")}
+        return happened.issuperset(
+            name_of(number, *each)
+            for number, row in rows.items()
+            for each in product({*row.calls} - {*AT_INTERVALS}, row.faults)
+        )
 
-    def kill(self, victim: str) -> None:
+    def _is_followed(self, number: str) -> bool:
+        return f"{number} scheduled job" in self.lines("followed")
+
+    def _kill(self, victim: Victim) -> None:
         """Kill a process, and start the server again if it is that; all else is started again by it."""
         family = self.server.family()
-        if victim == "server":
-            self.server.kill()
-            was, env = self.server, {**self.server.shared, "FAULTS": str(self.folder / "plan")}
-            self.server = start(was.home, was.port, *ROOM, keys=was.keys, program=FAULTY, **env)
+        if victim is Victim.SERVER:
+            was = self.server
+            was.kill()
+            self.start(was.port, was.shared, keys=was.keys)
         else:
             os.kill(family[victim][0], signal.SIGKILL)
             # Runs end with both. One that has not yet would be told what is not for it any more.
             eventually(lambda: all(map(has_gone, family["run"])))
+        (self.folder / until(victim)).touch()
+
+    # What comes of it
+
+    def _are_over(self, rows: Mapping[str, Row]) -> bool:
+        """Say whether these have ended, as they may or not."""
+        runs = {number: row for number, row in rows.items() if row.way not in IN_PREFECT}
+        # All of Prefect is not asked for each time.
+        return self._have_ended(runs) and self._have_ended(rows)
+
+    def _have_ended(self, rows: Mapping[str, Row]) -> bool:
+        told = self.outcomes(rows)
+        return all(told[number] in row.ends or FINAL.fullmatch(told[number][0]) for number, row in rows.items())
+
+    def outcomes(self, rows: Mapping[str, Row]) -> dict[str, Outcome]:
+        """Return how each of these stands, and how often it has executed."""
+        with self.server.client() as admin:
+            results = self.results(admin)
+            seen = seen_in_prefect(admin) if IN_PREFECT & {row.way for row in rows.values()} else {}
+
+        def stands(number: str, row: Row) -> str:
+            made = self.made[number]["id"]
+            if row.way in IN_PREFECT:
+                return seen.get(made[:8], "gone")
+            return ", ".join(result["status"]["value"] for result in results.get(made, []))
+
+        return {
+            number: (stands(number, row) if self._have_met({number: row}) else "not met", len(self.lines(number)))
+            for number, row in rows.items()
+        }
+
+    def results(self, admin: httpx.Client) -> dict[str, list[Shape]]:
+        """Return all job results, by the id of what was asked."""
+        found: dict[str, list[Shape]] = {}
+        for row in accepted(lambda: admin.get(RESULTS, params={"limit": 1000})).json()["results"]:
+            found.setdefault((row["scheduled_job"] or row)["id"], []).append(row)
+        return found
+
+    def calls_about(self, row: Row) -> set[str]:
+        """Return the calls about what was asked."""
+        number = str(ROWS.index(row))
+        return {line.partition(" ")[2] for line in self.lines("calls") if line.startswith(f"{number} ")}
+
+
+def numbered() -> Iterator[tuple[str, Row]]:
+    """Yield each row with its number, which names its file."""
+    return ((str(number), row) for number, row in enumerate(ROWS))
+
+
+def planned(number: str, row: Row, call: str, fault: Fault) -> Shape:
+    """Return a fault as ``faulty_up`` reads it."""
+    do, times = fault
+    about = "" if row.shared else number
+    return {
+        "call": call,
+        "of": name_of(number, call, fault),
+        "about": about,
+        "do": do,
+        "times": times,
+        "until": until(row.victim),
+    }
+
+
+def name_of(number: str, call: str, fault: Fault) -> str:
+    return f"{number} {call}: {fault}"
+
+
+def until(victim: Victim) -> str:
+    return f"the {victim} is killed"
 
 
 def accepted(ask: Callable[[], httpx.Response]) -> httpx.Response:
-    """Ask until it is accepted: there may be no worker yet, or Prefect does not answer."""
-    answer = eventually(lambda: None if (said := ask()).status_code == 503 else said, every=0.5)
-    answer.raise_for_status()
-    return answer
+    """Ask until it is accepted: there may be no worker yet, Prefect may not answer, or a time has passed meanwhile."""
+
+    def asked() -> httpx.Response | None:
+        answer = ask()
+        return None if answer.status_code == 503 or "equal to the current date" in answer.text else answer
+
+    return eventually(asked, every=0.5).raise_for_status()
+
+
+def listed(admin: httpx.Client, kind: str, body: Shape) -> list[Shape]:
+    """Return what there is of a kind in Prefect."""
+    found: list[Shape] = accepted(lambda: admin.post(f"/api/{kind}/filter", json={**body, "limit": 200})).json()
+    return found
+
+
+def seen_in_prefect(admin: httpx.Client) -> dict[str, str]:
+    """Return how schedules and requests stand there, by the beginning of their ids."""
+    deployments = listed(admin, "deployments", {})
+    asking = listed(admin, "flow_runs", {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}})
+    # The name of a deployment ends with the beginning of the id of what it was made for.
+    active = {row["name"][-9:-1]: [each["active"] for each in row["schedules"]] for row in deployments}
+    return {
+        **{made: "there" if schedules == [True] else "switched off" for made, schedules in active.items()},
+        **{row["idempotency_key"].removeprefix(KEY)[:8]: "there" for row in asking},
+    }
 
 
 def has_gone(pid: int) -> bool:
@@ -222,75 +310,59 @@ def has_gone(pid: int) -> bool:
         return True
 
 
-def on_each(stages: list[Stage], do: Callable[[Stage], T]) -> list[T]:
-    """Do something with all servers, side by side."""
-    with ThreadPoolExecutor(len(stages)) as pool:
-        return list(pool.map(do, stages))
-
-
 @pytest.fixture(scope="module")
-def stages(
+def played(
     postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
-) -> Iterator[list[Stage]]:
-    """Two servers, whose store and Prefect are on SQLite and on PostgreSQL, and whose workers meet what is planned."""
-    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+) -> Iterator[Mapping[str, Stage]]:
+    """Two servers, by their databases, after all of the table was played."""
+    with ExitStack() as stack, ThreadPoolExecutor(len(DATABASES)) as pool:
+        stages = {database: Stage(tmp_path_factory.mktemp(database)) for database in DATABASES}
 
-        def started(databases: Mapping[str, str]) -> Stage:
-            folder = tmp_path_factory.mktemp("faults")
-            env = {**databases, "FAULTS": str(folder / "plan")}
-            stage = Stage(folder)
-            # Before it begins: a worker asks some of it once, and knows it for a while.
-            for what, (calls, fault, _) in FAULTS.items():
-                stage.meet(what, [call for call in calls if RUN not in call], fault)
-            stage.server = start(folder / "home", free_port(), *ROOM, program=FAULTY, **env)
-            # It may be another one by then.
-            stack.callback(lambda: stage.server.stop())
-            return stage
+        def play(stage: Stage, databases: Mapping[str, str]) -> None:
+            stage.plan()
+            stage.start(free_port(), databases)
+            # It may be another server by then.
+            stack.callback(lambda: stage.server.kill_all())
+            stage.play()
 
-        databases: list[Mapping[str, str]] = [{}, stack.enter_context(postgresql.of_a_server())]
-        yield list(pool.map(started, databases))
+        list(pool.map(play, stages.values(), ({}, stack.enter_context(postgresql.of_a_server()))))
+        yield stages
 
 
-@pytest.fixture(scope="module")
-def runs(stages: list[Stage]) -> list[Stage]:
-    """The same, after all runs were asked for and their faults planned."""
-    on_each(stages, lambda stage: stage.ask(FAULTS))
-    return stages
+@pytest.mark.parametrize(("number", "row"), [pytest.param(number, row, id=row.name) for number, row in numbered()])
+@pytest.mark.parametrize("database", DATABASES)
+def test_what_was_accepted_ends_as_it_may(played: Mapping[str, Stage], database: str, number: str, row: Row) -> None:
+    assert played[database].told[number] in row.ends
 
 
-@pytest.mark.parametrize("what", FAULTS)
-def test_what_was_accepted_runs_once_when(runs: list[Stage], what: str) -> None:
-    assert all(stage.outcome(what) in FAULTS[what][2] for stage in runs), [stage.outcome(what) for stage in runs]
+@pytest.mark.parametrize("database", DATABASES)
+def test_each_call_of_a_run_its_worker_and_its_server_has_its_rows(played: Mapping[str, Stage], database: str) -> None:
+    of_runs = {call for call, *_ in STEPS.values()}
+    known = {*of_runs, *SHARED, *FIRST, WATCHES}.union(*(calls for _, calls in FOLLOWED.values()))
+    for way, (_, calls) in FOLLOWED.items():
+        about = played[database].calls_about(unanswered(way))
+        assert {*calls} <= about, way
+        # How the end of a process is told depends on who notices it first.
+        assert about <= known or way is Way.LOST, way
+    assert of_runs <= played[database].calls_about(unanswered(Way.NOW))
 
 
-def test_these_are_the_calls_of_a_run(runs: list[Stage]) -> None:
-    """Each call has its row, and each row its call."""
-    for stage in runs:
-        stage.outcome(PLAIN)
+@pytest.mark.parametrize("database", DATABASES)
+def test_each_firing_has_one_record_and_executes_at_most_once(played: Mapping[str, Stage], database: str) -> None:
+    stage, now = played[database], datetime.now(UTC)
+    made = stage.made[EACH_MINUTE]
+    first = datetime.fromisoformat(made["start_time"])
+    due = {first + timedelta(minutes=number) for number in range((now - first) // timedelta(minutes=1) + 1)}
 
-        def calls(stage: Stage = stage) -> set[str]:
-            return {re.sub(ID, ID, call.replace(stage.runs[PLAIN], RUN)) for call in stage.lines("calls")}
+    def recorded() -> list[Shape]:
+        with stage.server.client() as admin:
+            return stage.results(admin).get(made["id"], [])
 
-        # The final state is told last.
-        eventually(lambda calls=calls: ENDS in calls())  # type: ignore[misc]
-        assert {call for call in calls() if RUN in call} - {WATCHES} == {*OF_A_RUN}
-        of_others = {call for call in calls() if re.search(r"flow_runs|logs|signoff/(admission|outcome)", call)}
-        assert calls() - {*OF_A_RUN} - of_others - BEFORE <= {*OF_THE_WORKER}
-        assert {*OF_THE_WORKER} - calls() <= {*AT_INTERVALS}
+    def times() -> list[datetime]:
+        return [datetime.fromisoformat(result["nominal_time"]) for result in recorded()]
 
-
-@pytest.mark.parametrize("victim", ["fork server", "worker", "server"])
-def test_what_was_accepted_runs_once_although_this_is_killed(runs: list[Stage], victim: str) -> None:
-    rows = {f"{what}, and the {victim} is killed": row for what, row in KILLED.items()}
-
-    def outcomes(stage: Stage) -> dict[str, tuple[str, int]]:
-        (stage.folder / "released").unlink(missing_ok=True)
-        stage.ask(rows)
-        eventually(lambda: all(map(stage.has_met, rows)))
-        stage.kill(victim)
-        (stage.folder / "released").touch()
-        return {what: stage.outcome(name) for what, name in zip(KILLED, rows, strict=True)}
-
-    may = {what: ends for what, (_, _, ends) in KILLED.items()} | (WITHOUT_ITS_SERVER if victim == "server" else {})
-    for ended in on_each(runs, outcomes):
-        assert {what: outcome for what, outcome in ended.items() if outcome not in may[what]} == {}
+    eventually(lambda: due <= {*times()}, every=0.5)
+    assert len(times()) == len({*times()})
+    executed = [line.split()[-1] for line in stage.lines(EACH_MINUTE)]
+    assert len(executed) == len({*executed})
+    assert {result["id"] for result in recorded() if result["status"]["value"] == "SUCCESS"} <= {*executed}
