@@ -1,165 +1,368 @@
-"""What was accepted runs once, whatever goes wrong at any call of a run: Prefect is busy, or a process is killed.
+"""What was accepted runs once and is followed, whatever goes wrong at any call: no answer, or a process that is killed.
 
-Each run meets one fault, at one of the calls that its worker and its process make, in the order in which they make
-them. A run that was not let go yet is started again, and executes once. One that was let go is never started again:
-it has executed at most once, and its result says how it ended. All is on SQLite here; that a server and its worker die
-on PostgreSQL is in ``test_two_servers.py``.
+What goes wrong stands in a table (``faults.py``), which is played by a server on SQLite and by one on PostgreSQL, side
+by side: of each all rows at once, but for those that end with the same process, which is killed when all of them stand.
+A part of it is played every time; ``SIGNOFF_TEST_FAULTS=all`` has all of it played.
+
+Meanwhile a schedule fires every minute: each of its firings has one record, and executes at most once.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.live import Live, eventually, start
+from api_shim.reconcile.desired_state import BASE_DEPLOYMENT, KEY
+from tests.acceptance.asking import JOBS
+from tests.acceptance.faults import (
+    ASKS,
+    AT_INTERVALS,
+    BEGINS,
+    DEPLOYMENT,
+    FOLLOWED,
+    KILL,
+    SHARED,
+    STEPS,
+    TABLE,
+    Fault,
+    Row,
+    Victim,
+    Way,
+    unanswered,
+)
+from tests.acceptance.people import RESULTS, SCHEDULES
+from tests.databases import PostgreSQL
+from tests.live import Live, eventually, start, stat_of
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="who calls is looked for in /proc"),
 ]
 
-FAULTY = Path(__file__).parents[1] / "faulty_up.py"
+ROWS = [row for row in TABLE if row.brief or os.environ.get("SIGNOFF_TEST_FAULTS") == "all"]
+DATABASES = ("sqlite", "postgresql")
 
-RUN = "{run}"
-ASKS = r"POST /api/work_pools/signoff/get_scheduled_flow_runs"
-DEPLOYMENT = r"GET /api/deployments/[0-9a-f-]{36}"
-TAKES = rf"POST /api/flow_runs/{RUN}/set_state PENDING"
-BEGINS = rf"POST /api/flow_runs/{RUN}/set_state RUNNING"
-ADMISSION = rf"POST /api/signoff/admission/ {RUN}"
-OUTCOME = rf"POST /api/signoff/outcome/ {RUN}"
-ENDS = rf"POST /api/flow_runs/{RUN}/set_state COMPLETED"
-
-BUSY, BUSY_FOR_LONG = ("busy", 1), ("busy", 8)
-"""How often; Prefect's client tries six times, and then its process ends."""
-KILL, KILL_AFTER = ("kill", 1), ("kill after", 1)
-
-Fault = tuple[str, int]
-
-OF_A_RUN: dict[str, tuple[str, Fault, str, int]] = {
-    "its process begins, and Prefect is busy": (BEGINS, BUSY, "SUCCESS", 1),
-    "its process begins, and Prefect is busy for long": (BEGINS, BUSY_FOR_LONG, "SUCCESS", 1),
-    "its process begins, and is killed before": (BEGINS, KILL, "SUCCESS", 1),
-    "its process begins, and is killed after": (BEGINS, KILL_AFTER, "SUCCESS", 1),
-    "its process asks for admission, and gets no answer": (ADMISSION, BUSY, "SUCCESS", 1),
-    "its process asks for admission, and is killed before": (ADMISSION, KILL, "SUCCESS", 1),
-    "its process is let go, and is killed before its first line": (ADMISSION, KILL_AFTER, "FAILURE", 0),
-    "its process tells the outcome, and gets no answer": (OUTCOME, BUSY, "SUCCESS", 1),
-    "its process tells the outcome, and is killed before": (OUTCOME, KILL, "FAILURE", 1),
-    "its process tells the outcome, and is killed after": (OUTCOME, KILL_AFTER, "SUCCESS", 1),
-    "its process ends it, and Prefect is busy": (ENDS, BUSY, "SUCCESS", 1),
-    "its process ends it, and is killed before": (ENDS, KILL, "SUCCESS", 1),
-    "its process ends it, and is killed after": (ENDS, KILL_AFTER, "SUCCESS", 1),
-}
-"""What happens to a run: the call, the fault, how it ends, and how often it executes. All run at once."""
-
-OF_THE_WORKER: dict[str, tuple[str, Fault]] = {
-    "its worker asks what is due, and Prefect is busy": (ASKS, BUSY),
-    "its worker asks what is due, and is killed": (ASKS, KILL),
-    "its worker asks what is due, and is killed with the answer": (ASKS, KILL_AFTER),
-    "its worker reads the deployment, and Prefect is busy": (DEPLOYMENT, BUSY),
-    "its worker reads the deployment, and Prefect is busy for long": (DEPLOYMENT, BUSY_FOR_LONG),
-    "its worker reads the deployment, and is killed": (DEPLOYMENT, KILL),
-    "its worker takes it, and Prefect is busy": (TAKES, BUSY),
-    "its worker takes it, and Prefect is busy for long": (TAKES, BUSY_FOR_LONG),
-    "its worker takes it, and is killed before": (TAKES, KILL),
-    "its worker takes it, and is killed after": (TAKES, KILL_AFTER),
-}
-"""What happens to the worker while it starts a run, one after the other. Each is started again and executes once."""
+FAULTY = ("-P", str(Path(__file__).parents[1] / "faulty_up.py"))
+"""What Python is told to run; without its folder in the path: what is beside it has names of ours."""
+ROOM = ("--limit", "60")
+FIRST = ("worker GET /api/health", "worker POST /api/work_pools/signoff/workers/filter")
+"""What a worker asks before it begins."""
+WATCHES = "run GET /api/flow_runs/{id}"
+"""Whether it is suspended, a run that takes its time asks from time to time."""
+EACH_MINUTE = "each minute"
+OF_THEIR_JOBS = {"flows": {"name": {"any_": ["Greet", "Change"]}}, "deployments": {"name": {"any_": [BASE_DEPLOYMENT]}}}
+"""The deployments of the Jobs that are asked for."""
+IN_PREFECT = {Way.REPEATED, Way.DELETED, Way.DENIED}
+"""Of these there is no job result: they are looked for in Prefect."""
+FINAL = re.compile(r"(, |SUCCESS|FAILURE|REVOKED)+")
 
 Shape = dict[str, Any]
+Outcome = tuple[str, int]
 
 
 @dataclass
 class Stage:
-    """A server whose calls meet faults, and what was asked of it."""
+    """A server whose calls meet faults, and what was asked of it.
 
-    server: Live
+    Args:
+        folder: of the plan, and of the files in which each execution is noted.
+        server: it, as it runs now.
+        made: what was asked, by the number of the row, or its name where it has none.
+        told: what came of each row, by its number.
+    """
+
     folder: Path
+    server: Live = field(init=False)
     made: dict[str, Shape] = field(default_factory=dict)
+    told: dict[str, Outcome] = field(default_factory=dict)
 
-    def ask(self, what: str, *, seconds: float) -> str:
-        """Schedule a run that notes when it executes, and return the id of its run in Prefect."""
-        at = datetime.now(UTC) + timedelta(seconds=seconds)
-        schedule = {"name": what, "interval": "future", "start_time": at.isoformat()}
-        body = {"data": {"file": str(self.file(what))}, "schedule": schedule}
-        with self.server.client() as client:
-            self.made[what] = client.post("/api/extras/jobs/Greet/run/", json=body).json()["scheduled_job"]
-            named = {"flow_runs": {"name": {"any_": [what]}}}
-            [run] = eventually(lambda: client.post("/api/flow_runs/filter", json=named).json())
-        return str(run["id"])
+    def plan(self) -> None:
+        """Write down what is to happen."""
+        of_rows = ((number, row, *each) for number, row in numbered() for each in product(row.calls, row.faults))
+        plan = [planned(*each) for each in of_rows]
+        lost = [planned(number, row, BEGINS, KILL) for number, row in numbered() if row.way is Way.LOST]
+        (self.folder / "plan").write_text(json.dumps(plan + lost))
 
-    def plan(self, faults: Mapping[str, tuple[str, Fault]], runs: Mapping[str, str]) -> None:
-        """Have calls meet faults, from now on.
+    def start(self, port: int, databases: Mapping[str, str], **more: Any) -> None:
+        env = {**databases, "FAULTS": str(self.folder / "plan")}
+        self.server = start(self.folder / "home", port, *ROOM, program=FAULTY, **more, **env)
 
-        Args:
-            faults: the call and the fault, by what is asked.
-            runs: their runs.
-        """
-        plan = [
-            {"call": call.replace(RUN, runs[what]), "do": do, "times": times, "of": what}
-            for what, (call, (do, times)) in faults.items()
-        ]
-        new = self.folder / "new plan"
-        new.write_text(json.dumps(plan))
-        new.rename(self.folder / "plan")
+    def play(self) -> None:
+        """Ask for everything, let happen what is planned, and see what comes of it."""
+        with self.server.client() as admin:
+            # What follows is about what is asked, and not about its Job.
+            eventually(lambda: len(listed(admin, "deployments", OF_THEIR_JOBS)) == 2)
+            self._run(admin, EACH_MINUTE, "Greet", {"name": EACH_MINUTE, "interval": "custom", "crontab": "* * * * *"})
+        for victim in Victim:
+            rows = {number: row for number, row in numbered() if row.victim is victim}
+            self._ask(rows)
+            if victim is not Victim.NOBODY:
+                eventually(partial(self._have_met, rows))
+                self._kill(victim)
+            self._approve_requests(rows)
+            # What has not ended by then is told of each row.
+            with suppress(AssertionError):
+                eventually(partial(self._are_over, rows), every=2.0)
+        self.told = self.outcomes(dict(numbered()))
 
-    def ended(self, what: str) -> Shape:
-        """Wait until a run has ended, and return its result."""
+    # Asking
 
-        def over() -> Shape | None:
-            with self.server.client() as client:
-                asked = {"scheduled_job": self.made[what]["id"]}
-                rows = client.get("/api/extras/job-results/", params=asked).json()["results"]
-            return next((row for row in rows if row["date_done"]), None)
+    def _ask(self, rows: Mapping[str, Row]) -> None:
+        """Ask for these at once, but for those with which a worker stands still: for them in the end, in turn."""
+        last = [{number: row} for number, row in rows.items() if {DEPLOYMENT, ASKS} & {*row.calls} and not row.shared]
+        others = {number: row for number, row in rows.items() if {number: row} not in last}
+        with self.server.client() as admin, self.server.client("bob") as bob, ThreadPoolExecutor(8) as pool:
+            for asked in (others, *last):
+                list(pool.map(partial(self._ask_for, admin, bob), asked, asked.values()))
+                if last:
+                    eventually(partial(self._have_met, asked))
 
-        return eventually(over, every=0.5)
+    def _ask_for(self, admin: httpx.Client, bob: httpx.Client, number: str, row: Row) -> None:
+        schedule = {"name": row.name}
+        match row.way:
+            case Way.NOW | Way.LOST:
+                self._run(admin, number, "Greet")
+            case Way.LATER:
+                self._run(admin, number, "Greet", {**schedule, "interval": "future"})
+            case Way.REPEATED | Way.DELETED:
+                self._run(admin, number, "Greet", {**schedule, "interval": "custom", "crontab": "0 0 1 1 *"})
+            case _:
+                self._run(admin, number, "Change", {**schedule, "interval": "immediately"})
+        if row.way in (Way.DELETED, Way.APPROVED, Way.DENIED):
+            eventually(partial(self._is_followed, number))
+        match row.way:
+            case Way.DELETED:
+                accepted(lambda: admin.delete(f"{SCHEDULES}{self.made[number]['id']}/"))
+            case Way.APPROVED:
+                self._approve(bob, number)
+            case Way.DENIED:
+                accepted(lambda: bob.post(f"{SCHEDULES}{self.made[number]['id']}/deny/"))
 
-    def file(self, what: str) -> Path:
-        return self.folder / what
+    def _run(self, admin: httpx.Client, number: str, job: str, schedule: Shape | None = None) -> None:
+        """Ask for runs of a Job, which notes when it executes."""
 
-    def outcome(self, what: str) -> tuple[bool, str, int]:
-        """Return of a run that has ended whether it met its fault, how it ended, and how often it executed."""
-        status = self.ended(what)["status"]["value"]
-        executions = len(self.file(what).read_text().splitlines()) if self.file(what).exists() else 0
-        return what in (self.folder / "happened").read_text().splitlines(), status, executions
+        def ask() -> httpx.Response:
+            when = {"start_time": (datetime.now(UTC) + timedelta(seconds=2)).isoformat()}
+            at = when if schedule and schedule["interval"] == "future" else {}
+            asked = {"schedule": {**schedule, **at}} if schedule else {}
+            return admin.post(f"{JOBS}{job}/run/", json={"data": {"file": str(self.folder / number)}, **asked})
+
+        answer = accepted(ask).json()
+        self.made[number] = answer["scheduled_job"] or answer["job_result"]
+
+    def _approve_requests(self, rows: Mapping[str, Row]) -> None:
+        """Approve what has been requested, when it asks for that in Prefect."""
+        with self.server.client("bob") as bob:
+            for number in (number for number, row in rows.items() if row.way is Way.REQUESTED):
+                eventually(partial(self._is_followed, number))
+                self._approve(bob, number)
+
+    def _approve(self, bob: httpx.Client, number: str) -> None:
+        accepted(lambda: bob.post(f"{SCHEDULES}{self.made[number]['id']}/approve/"))
+
+    # What happens
+
+    def lines(self, name: str) -> list[str]:
+        file = self.folder / name
+        return file.read_text().splitlines() if file.exists() else []
+
+    def _have_met(self, rows: Mapping[str, Row]) -> bool:
+        """Say whether all that was planned for these has happened, but for what may be told in another way."""
+        happened = {*self.lines("happened")}
+        return happened.issuperset(
+            name_of(number, *each)
+            for number, row in rows.items()
+            for each in product({*row.calls} - {*AT_INTERVALS}, row.faults)
+        )
+
+    def _is_followed(self, number: str) -> bool:
+        return f"{number} scheduled job" in self.lines("followed")
+
+    def _kill(self, victim: Victim) -> None:
+        """Kill a process, and start the server again if it is that; all else is started again by it."""
+        family = self.server.family()
+        if victim is Victim.SERVER:
+            was = self.server
+            was.kill()
+            self.start(was.port, was.shared, keys=was.keys)
+        else:
+            os.kill(family[victim][0], signal.SIGKILL)
+            # Runs end with both. One that has not yet would be told what is not for it any more.
+            eventually(lambda: all(map(has_gone, family["run"])))
+        (self.folder / until(victim)).touch()
+
+    # What comes of it
+
+    def _are_over(self, rows: Mapping[str, Row]) -> bool:
+        """Say whether these have ended, as they may or not."""
+        runs = {number: row for number, row in rows.items() if row.way not in IN_PREFECT}
+        # All of Prefect is not asked for each time.
+        return self._have_ended(runs) and self._have_ended(rows)
+
+    def _have_ended(self, rows: Mapping[str, Row]) -> bool:
+        told = self.outcomes(rows)
+        return all(told[number] in row.ends or FINAL.fullmatch(told[number][0]) for number, row in rows.items())
+
+    def outcomes(self, rows: Mapping[str, Row]) -> dict[str, Outcome]:
+        """Return how each of these stands, and how often it has executed."""
+        with self.server.client() as admin:
+            results = self.results(admin)
+            seen = seen_in_prefect(admin) if IN_PREFECT & {row.way for row in rows.values()} else {}
+
+        def stands(number: str, row: Row) -> str:
+            made = self.made[number]["id"]
+            if row.way in IN_PREFECT:
+                return seen.get(made[:8], "gone")
+            return ", ".join(result["status"]["value"] for result in results.get(made, []))
+
+        return {
+            number: (stands(number, row) if self._have_met({number: row}) else "not met", len(self.lines(number)))
+            for number, row in rows.items()
+        }
+
+    def results(self, admin: httpx.Client) -> dict[str, list[Shape]]:
+        """Return all job results, by the id of what was asked."""
+        found: dict[str, list[Shape]] = {}
+        for row in accepted(lambda: admin.get(RESULTS, params={"limit": 1000})).json()["results"]:
+            found.setdefault((row["scheduled_job"] or row)["id"], []).append(row)
+        return found
+
+    def calls_about(self, row: Row) -> set[str]:
+        """Return the calls about what was asked."""
+        number = str(ROWS.index(row))
+        return {line.partition(" ")[2] for line in self.lines("calls") if line.startswith(f"{number} ")}
+
+
+def numbered() -> Iterator[tuple[str, Row]]:
+    """Yield each row with its number, which names its file."""
+    return ((str(number), row) for number, row in enumerate(ROWS))
+
+
+def planned(number: str, row: Row, call: str, fault: Fault) -> Shape:
+    """Return a fault as ``faulty_up`` reads it."""
+    do, times = fault
+    about = "" if row.shared else number
+    return {
+        "call": call,
+        "of": name_of(number, call, fault),
+        "about": about,
+        "do": do,
+        "times": times,
+        "until": until(row.victim),
+    }
+
+
+def name_of(number: str, call: str, fault: Fault) -> str:
+    return f"{number} {call}: {fault}"
+
+
+def until(victim: Victim) -> str:
+    return f"the {victim} is killed"
+
+
+def accepted(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """Ask until it is accepted: there may be no worker yet, Prefect may not answer, or a time has passed meanwhile."""
+
+    def asked() -> httpx.Response | None:
+        answer = ask()
+        return None if answer.status_code == 503 or "equal to the current date" in answer.text else answer
+
+    return eventually(asked, every=0.5).raise_for_status()
+
+
+def listed(admin: httpx.Client, kind: str, body: Shape) -> list[Shape]:
+    """Return what there is of a kind in Prefect."""
+    found: list[Shape] = accepted(lambda: admin.post(f"/api/{kind}/filter", json={**body, "limit": 200})).json()
+    return found
+
+
+def seen_in_prefect(admin: httpx.Client) -> dict[str, str]:
+    """Return how schedules and requests stand there, by the beginning of their ids."""
+    deployments = listed(admin, "deployments", {})
+    asking = listed(admin, "flow_runs", {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}})
+    # The name of a deployment ends with the beginning of the id of what it was made for.
+    active = {row["name"][-9:-1]: [each["active"] for each in row["schedules"]] for row in deployments}
+    return {
+        **{made: "there" if schedules == [True] else "switched off" for made, schedules in active.items()},
+        **{row["idempotency_key"].removeprefix(KEY)[:8]: "there" for row in asking},
+    }
+
+
+def has_gone(pid: int) -> bool:
+    """Say whether nothing is left of a process, or only its status."""
+    try:
+        return stat_of(pid)[0] == "Z"
+    except OSError:
+        return True
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Stage]:
-    """A server at work."""
-    folder = tmp_path_factory.mktemp("faults")
-    # Without its folder in the path: what is beside it has names of ours.
-    live = start(folder / "home", free_port(), program=("-P", str(FAULTY)), FAULTS=str(folder / "plan"))
-    yield Stage(live, folder)
-    live.stop()
+def played(
+    postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
+) -> Iterator[Mapping[str, Stage]]:
+    """Two servers, by their databases, after all of the table was played."""
+    with ExitStack() as stack, ThreadPoolExecutor(len(DATABASES)) as pool:
+        stages = {database: Stage(tmp_path_factory.mktemp(database)) for database in DATABASES}
+
+        def play(stage: Stage, databases: Mapping[str, str]) -> None:
+            stage.plan()
+            stage.start(free_port(), databases)
+            # It may be another server by then.
+            stack.callback(lambda: stage.server.kill_all())
+            stage.play()
+
+        list(pool.map(play, stages.values(), ({}, stack.enter_context(postgresql.of_a_server()))))
+        yield stages
 
 
-@pytest.fixture(scope="module")
-def runs(stage: Stage) -> Stage:
-    """The same, after all runs were asked for and their faults planned."""
-    made = {what: stage.ask(what, seconds=20) for what in OF_A_RUN}
-    stage.plan({what: (call, fault) for what, (call, fault, *_) in OF_A_RUN.items()}, made)
-    return stage
+@pytest.mark.parametrize(("number", "row"), [pytest.param(number, row, id=row.name) for number, row in numbered()])
+@pytest.mark.parametrize("database", DATABASES)
+def test_what_was_accepted_ends_as_it_may(played: Mapping[str, Stage], database: str, number: str, row: Row) -> None:
+    assert played[database].told[number] in row.ends
 
 
-@pytest.mark.parametrize("what", OF_A_RUN)
-def test_what_was_accepted_runs_once_when(runs: Stage, what: str) -> None:
-    _, _, status, executions = OF_A_RUN[what]
-    assert runs.outcome(what) == (True, status, executions)
+@pytest.mark.parametrize("database", DATABASES)
+def test_each_call_of_a_run_its_worker_and_its_server_has_its_rows(played: Mapping[str, Stage], database: str) -> None:
+    of_runs = {call for call, *_ in STEPS.values()}
+    known = {*of_runs, *SHARED, *FIRST, WATCHES}.union(*(calls for _, calls in FOLLOWED.values()))
+    for way, (_, calls) in FOLLOWED.items():
+        about = played[database].calls_about(unanswered(way))
+        assert {*calls} <= about, way
+        # How the end of a process is told depends on who notices it first.
+        assert about <= known or way is Way.LOST, way
+    assert of_runs <= played[database].calls_about(unanswered(Way.NOW))
 
 
-@pytest.mark.parametrize("what", OF_THE_WORKER)
-def test_what_was_accepted_runs_once_although(stage: Stage, what: str) -> None:
-    of_its_run = RUN in OF_THE_WORKER[what][0]
-    if not of_its_run:
-        stage.plan({what: OF_THE_WORKER[what]}, {what: ""})
-    run = stage.ask(what, seconds=2)
-    if of_its_run:
-        stage.plan({what: OF_THE_WORKER[what]}, {what: run})
-    assert stage.outcome(what) == (True, "SUCCESS", 1)
+@pytest.mark.parametrize("database", DATABASES)
+def test_each_firing_has_one_record_and_executes_at_most_once(played: Mapping[str, Stage], database: str) -> None:
+    stage, now = played[database], datetime.now(UTC)
+    made = stage.made[EACH_MINUTE]
+    first = datetime.fromisoformat(made["start_time"])
+    due = {first + timedelta(minutes=number) for number in range((now - first) // timedelta(minutes=1) + 1)}
+
+    def recorded() -> list[Shape]:
+        with stage.server.client() as admin:
+            return stage.results(admin).get(made["id"], [])
+
+    def times() -> list[datetime]:
+        return [datetime.fromisoformat(result["nominal_time"]) for result in recorded()]
+
+    eventually(lambda: due <= {*times()}, every=0.5)
+    assert len(times()) == len({*times()})
+    executed = [line.split()[-1] for line in stage.lines(EACH_MINUTE)]
+    assert len(executed) == len({*executed})
+    assert {result["id"] for result in recorded() if result["status"]["value"] == "SUCCESS"} <= {*executed}
