@@ -42,6 +42,7 @@ from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
+from api_shim.services.result_files import ResultFiles
 from api_shim.services.results import Results
 from api_shim.services.run_credentials import RunCredentials
 from api_shim.services.running_servers import ThisServer
@@ -188,6 +189,7 @@ def _use_cases(
 ) -> Services:
     runs, code, refusals = Runs(store, served, wake), JobCode(), Refusals(store, clock)
     watching = refusals.watching
+    both: dict[str, Any] = {"store": store, "clock": clock}
     approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
     schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits))
     return Services(
@@ -203,11 +205,10 @@ def _use_cases(
         run_preview=RunPreview(store, schedules, clock),
         schedule_views=ScheduleViews(store=store, clock=clock, zone=zone),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
-        prefect_ui=PrefectUI(
-            store=store, engine=engine, approvals=approvals, schedules=schedules, projection=projection, clock=clock
-        ),
+        prefect_ui=PrefectUI(engine=engine, approvals=approvals, schedules=schedules, projection=projection, **both),
         run_credentials=RunCredentials(store, engine, refusals, clock),
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
+        result_files=ResultFiles(store, clock, limits),
         schedules=schedules,
         gauges=Gauges(store, served, clock),
         queries=Queries(store, engine),

@@ -311,6 +311,18 @@ class Review(Shape):
     nothing_to_compare: str = Field(description="Why it is compared with nothing; empty if it is compared.")
 
 
+class FileProxy(Object):
+    """A file that a run has made."""
+
+    object_type: Literal["extras.fileproxy"] = "extras.fileproxy"
+    name: str
+    uploaded_at: datetime
+    job_result: Reference
+    size: int = Field(description="In bytes.")
+    sha256: str = Field(description="The SHA-256 of its content, in hexadecimal digits.")
+    download_url: str = Field(description="The address of its content.")
+
+
 class JobResult(Object):
     """One run of a Job."""
 
@@ -336,7 +348,7 @@ class JobResult(Object):
     job_model: Reference | Job | None
     user: Reference | User | None
     scheduled_job: Reference | ScheduledJob | None
-    files: list[JsonValue]
+    files: list[FileProxy] = Field(description="The files that the run has made, the oldest first.")
     custom_fields: dict[str, JsonValue]
 
 

@@ -6,6 +6,7 @@
 * A run executes once: Prefect does not retry it.
 * The soft time limit raises an exception that a Job may catch to clean up; an ``async def run()`` that waits just then
   is cancelled. The hard time limit raises one that it should not catch; a Job that continues regardless is killed.
+* The files that a run makes are kept by the server when ``create_file()`` returns.
 * The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
 The flow of a Job is an attribute of this module, made on demand: ``flows.prefect_flow.package-module-Class``. No
@@ -39,6 +40,7 @@ from prefect.states import Completed, Failed
 from approval_gate.errors import NotRunnable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
 from flows.execution import FAILED, JobFailed, Outcome, execute
+from flows.files import LARGEST_FILE
 from flows.job import JobLogger, RunContext, RunResult, RunUser
 from flows.registry import load
 from flows.source import hold_to
@@ -143,7 +145,7 @@ def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple
 def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
     logger = RunLogger(get_run_logger(), {})
     try:
-        outcome = _outcome(class_path, logger, answer)
+        outcome = _outcome(class_path, logger, gate, answer)
     except (Exception, TimeLimitExceeded) as error:
         _report(logger, gate, FAILED, None, "".join(traceback.format_exception(error)))
         if isinstance(error, TimeLimitExceeded):
@@ -153,7 +155,7 @@ def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
     return Completed() if outcome.error is None else Failed(message=str(outcome.error))
 
 
-def _outcome(class_path: str, logger: RunLogger, answer: dict[str, Any]) -> Outcome:
+def _outcome(class_path: str, logger: RunLogger, gate: Gate, answer: dict[str, Any]) -> Outcome:
     """Execute what admission has answered, and return how it ended; what the Job raised is raised."""
     user = RunUser(**answer["user"]) if answer["user"] else None
     inputs = answer["inputs"]
@@ -161,8 +163,16 @@ def _outcome(class_path: str, logger: RunLogger, answer: dict[str, Any]) -> Outc
     if answer.get("holds_code", True):
         hold_to(job_class._code)
     job = job_class()
-    shown = RunResult(answer["job_result"], user)
-    job.bind(RunContext(logger=logger, user=user, job_result=shown, inputs=inputs))
+    job.bind(
+        RunContext(
+            logger=logger,
+            user=user,
+            job_result=RunResult(answer["job_result"], user),
+            inputs=inputs,
+            keep_file=lambda name, content: gate.keep_file(uuid4(), name, content),
+            largest_file=answer.get("largest_file", LARGEST_FILE),
+        )
+    )
     with time_limits(answer["soft_time_limit"], answer["time_limit"]):
         outcome = execute(job, inputs, _resolved)
     if outcome.error is not None and not isinstance(outcome.error, JobFailed):

@@ -85,6 +85,8 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/pages/crontab.py": "tests/browser/test_pages_run.py",
     "api_shim/web/pages/approval_queue.py": "tests/browser/test_pages_approval_queue.py",
     "api_shim/web/rest/job_results.py": "tests/api_shim/web/rest/test_lists.py",
+    "api_shim/web/rest/files.py": "tests/api_shim/services/test_result_files.py",
+    "api_shim/domain/files.py": "tests/api_shim/store/test_tables.py",
     "api_shim/web/rest/jobs.py": "tests/api_shim/web/rest/test_lists.py",
     "api_shim/web/rest/scheduled_jobs.py": "tests/acceptance/test_approval.py",
     "api_shim/web/rest/prefect_paths.py": "tests/acceptance/test_bypass.py",
@@ -128,6 +130,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0021_overlapping_runs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0022_job_variables.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0023_services_heard_of.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0025_files_of_results.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""

@@ -150,6 +150,7 @@ class AsyncShim:
     results = carried_out(of_results.results)
     result = carried_out(of_results.result)
     logs = carried_out(of_results.logs)
+    download = carried_out(of_results.download)
     wait = carried_out(of_results.wait)
     cancel = carried_out(of_results.cancel)
     run_again = carried_out(of_results.run_again)
@@ -175,7 +176,7 @@ class AsyncShim:
         if isinstance(step, Sleep):
             await anyio.sleep(step.seconds)
             return anyio.current_time()
-        return content_of(await self._ask(step), self._where)
+        return content_of(await self._ask(step), self._where, as_bytes=step.as_bytes)
 
     async def _ask(self, ask: HttpRequest) -> httpx.Response:
         kind = {} if ask.body is None else {"Content-Type": "application/json"}

@@ -154,6 +154,7 @@ class Shim:
     results = carried_out(of_results.results)
     result = carried_out(of_results.result)
     logs = carried_out(of_results.logs)
+    download = carried_out(of_results.download)
     wait = carried_out(of_results.wait)
     cancel = carried_out(of_results.cancel)
     run_again = carried_out(of_results.run_again)
@@ -179,7 +180,7 @@ class Shim:
         if isinstance(step, Sleep):
             time.sleep(step.seconds)
             return time.monotonic()
-        return content_of(self._ask(step), self._where)
+        return content_of(self._ask(step), self._where, as_bytes=step.as_bytes)
 
     def _ask(self, ask: HttpRequest) -> httpx.Response:
         kind = {} if ask.body is None else {"Content-Type": "application/json"}

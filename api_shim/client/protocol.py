@@ -49,12 +49,14 @@ class HttpRequest:
         path: the path below the URL of the server.
         body: the encoded JSON body; None for no body.
         headers: further headers.
+        as_bytes: whether the answer is bytes, and no JSON.
     """
 
     method: str = "GET"
     path: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    as_bytes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

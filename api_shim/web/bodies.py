@@ -41,7 +41,7 @@ async def read_body(request: Request) -> Any:
         TooLarge: the body is larger than it may be here.
         UnsupportedMediaType: the body is neither JSON nor a form.
     """
-    content = await _received(request, limits_of(request).body_bytes)
+    content = await read_bytes(request, limits_of(request).body_bytes)
     if is_form(request):
         return await _form(request, content)
     if not content:
@@ -99,7 +99,16 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _received(request: Request, largest: int) -> bytes:
+async def read_bytes(request: Request, largest: int) -> bytes:
+    """Return the body as it was sent.
+
+    Args:
+        request: the request.
+        largest: the maximum size of the body, in bytes.
+
+    Raises:
+        TooLarge: the body is larger than the maximum.
+    """
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
@@ -119,7 +128,7 @@ async def read_form(request: Request, largest: int | None = None) -> FormData:
         Invalid: the form cannot be decoded, or contains a file.
         TooLarge: the body is larger than the maximum.
     """
-    return await _parsed(request, await _received(request, largest or limits_of(request).body_bytes))
+    return await _parsed(request, await read_bytes(request, largest or limits_of(request).body_bytes))
 
 
 async def _parsed(request: Request, content: bytes) -> FormData:

@@ -23,6 +23,7 @@ from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
+from api_shim.services.result_files import ResultFiles
 from api_shim.services.results import Results
 from api_shim.services.run_credentials import RunCaller, RunCredentials
 from api_shim.services.schedule_changes import ScheduleChanges
@@ -51,6 +52,7 @@ class Services:
     ownership: Ownership
     prefect_ui: PrefectUI
     results: Results
+    result_files: ResultFiles
     run_credentials: RunCredentials
     schedules: Schedules
     gauges: Gauges

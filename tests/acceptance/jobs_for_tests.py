@@ -54,6 +54,20 @@ class Greet(Job):
         return {"greeted": who, "count": count, "as": str(self.user)}
 
 
+class Write(Job):
+    """Makes a file."""
+
+    name = StringVar()
+    text = TextVar(required=False)
+
+    class Meta:
+        name = "Write a file"
+        has_sensitive_variables = False
+
+    def run(self, *, name: str, text: str) -> None:
+        self.create_file(name, text)
+
+
 class Snoop(Job):
     """Looks for keys that are not its run's, and asks for another run with the key that is."""
 
@@ -283,6 +297,7 @@ class React(JobHookReceiver):
 
 register_jobs(
     Greet,
+    Write,
     Snoop,
     Every,
     Secret,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 
 from api_shim.domain.accounts import Token, User
+from api_shim.domain.files import ResultContent, ResultFile
 from api_shim.domain.model import Job, Status
 from tests.databases import store_of
 from tests.factories import administering, make_result, make_scheduled
@@ -68,6 +70,21 @@ class People:
             result = make_result(found, None, **{**over, **to})
             tx.add(result)
         return str(result.id)
+
+    def file(self, result_id: str, name: str = "a.txt", content: bytes = b"hello") -> str:
+        """Let a run have made a file, and return the id of that."""
+        made = ResultFile(
+            id=uuid4(),
+            job_result_id=UUID(result_id),
+            name=name,
+            size=len(content),
+            sha256=sha256(content).hexdigest(),
+            created=datetime.now(UTC),
+        )
+        with self._store.transaction() as tx:
+            tx.add(made)
+            tx.add(ResultContent(file_id=made.id, content=content))
+        return str(made.id)
 
     def scheduled(self, job: str, owner: str, name: str, **to: Any) -> str:
         """Keep a scheduled job that Prefect has not been told of, for tomorrow or later, and return its id."""

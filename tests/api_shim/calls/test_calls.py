@@ -224,6 +224,7 @@ CASES = [
     case(approvals.dry_run("s"), "POST", f"{E}/scheduled-jobs/s/dry-run/", {}, RESULT, schemas.JobResult, "dry run"),
     case(job_results.result("r"), "GET", f"{E}/job-results/r/", None, RESULT, schemas.JobResult, "result"),
     case(job_results.logs("r"), "GET", f"{E}/job-results/r/logs/", None, [said.line("a")], list, "logs"),
+    case(job_results.download("f"), "GET", f"{E}/file-proxies/f/download/", None, b"\0\xff", bytes, "download a file"),
     case(job_results.cancel("r"), "POST", f"{E}/job-results/r/cancel/", {}, RESULT, schemas.JobResult, "cancel a run"),
     case(job_results.run_again("r"), "POST", f"{E}/job-results/r/run-again/", {}, BEGUN, schemas.Accepted, "run again"),
     case(job_results.delete_result("r"), "DELETE", f"{E}/job-results/r/", None, None, None, "delete a result"),

@@ -26,6 +26,7 @@ from api_shim.domain.accounts import (
     WorkerAccount,
 )
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
+from api_shim.domain.files import ResultContent, ResultFile
 from api_shim.domain.model import (
     NEVER,
     DeletedRun,
@@ -141,6 +142,7 @@ def full() -> list[Any]:
         asks_at=EXACT,
         dry_run=True,
     )
+    file = ResultFile(id=uuid4(), job_result_id=result.id, name="ü.txt", size=2**40, sha256="f" * 64, created=EXACT)
     server = RunningServer(id=uuid4(), place=NASTY, process=2**22, seen=EXACT)
     return [
         user,
@@ -173,6 +175,8 @@ def full() -> list[Any]:
         Participant(scheduled_job_id=scheduled.id, user_id=user.id, username=NASTY),
         DeletedRun(id=uuid4(), scheduled_job_id=scheduled.id, nominal_time=EXACT, run_gone=True),
         queue_of(NASTY),
+        file,
+        ResultContent(file_id=file.id, content=bytes(range(256))),
         server,
         HeldJob(server_id=server.id, job_id=job.id),
         AuditEvent(
@@ -216,7 +220,8 @@ def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
         WorkerAccount,
         RunCredential,
     }
-    assert set(TABLES) == {*of_model, *of_accounts, AuditEvent, AuditHead}
+    of_files = {ResultFile, ResultContent}
+    assert set(TABLES) == {*of_model, *of_accounts, *of_files, AuditEvent, AuditHead}
     for noun, table in TABLES.items():
         assert {each.name for each in fields(noun)} == set(table.columns.keys())
 

@@ -76,6 +76,7 @@ class Need:
         query: the query of the request, made of the object.
         open: nobody needs to sign in, for it shows nothing of this instance.
         of_run: no user may, whatever their permissions: ``test_run_credentials.py`` says who may.
+        noun: what is missing for who may not know of it; that of the type where nothing is said.
     """
 
     kind: str = ""
@@ -91,6 +92,7 @@ class Need:
     query: Callable[[Thing], dict[str, str]] = lambda _thing: {}
     open: bool = False
     of_run: bool = False
+    noun: str = ""
 
 
 def _run(_thing: Thing) -> Any:
@@ -99,6 +101,10 @@ def _run(_thing: Thing) -> Any:
 
 def _of_run(_thing: Thing) -> Any:
     return {"flow_run_id": str(uuid4()), "attempt": str(uuid4()), "status": "SUCCESS"}
+
+
+def _file_of_run(_thing: Thing) -> dict[str, str]:
+    return {"flow_run_id": str(uuid4()), "attempt": str(uuid4()), "id": str(uuid4()), "name": "a.txt"}
 
 
 NEEDS: Mapping[tuple[str, str], Need] = {
@@ -146,6 +152,8 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     # 409, for it is over: who may cancel is told so.
     ("POST", "/api/extras/job-results/{ref}/cancel"): Need(RESULT, "change", ok=409),
     ("POST", "/api/extras/job-results/{ref}/run-again"): Need(RESULT, also="run", lacking=MAY_NOT_RUN, ok=201),
+    ("GET", "/api/extras/file-proxies/{ref}"): Need(RESULT, noun="FileProxy"),
+    ("GET", "/api/extras/file-proxies/{ref}/download"): Need(RESULT, noun="FileProxy"),
     ("GET", "/api/extras/job-logs"): Need(LOG, listing=True, query=lambda thing: {"job_result": thing.id}),
     ("GET", "/api/extras/job-queues"): Need(QUEUE, listing=True),
     ("GET", "/api/extras/job-queues/{ref}"): Need(QUEUE),
@@ -179,6 +187,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/signoff/metrics"): Need(METRICS),
     ("POST", "/api/signoff/admission"): Need(of_run=True, body=_of_run),
     ("POST", "/api/signoff/outcome"): Need(of_run=True, body=_of_run),
+    ("POST", "/api/signoff/files"): Need(of_run=True, query=_file_of_run),
 }
 
 ROUTES = sorted(
@@ -235,6 +244,8 @@ def thing(
             made = schedule(requester, job="Guarded")
             yield Thing(made["id"], made["name"])
             admin.delete(made["url"])
+        case "extras.jobresult" if NEEDS[route].noun == "FileProxy":
+            yield Thing(people.file(request.getfixturevalue("result").id), "Greet")
         case "extras.jobresult" if NEEDS[route].action == "delete":
             yield Thing(people.result("Greet"), "Greet")
         case "extras.jobresult" if NEEDS[route].also:
@@ -404,7 +415,7 @@ def test_who_may_only_with_another_object_does_not_learn_of_this_one(
     with server.client(people.add((need.kind, need.action, elsewhere), (need.kind, "view", elsewhere))) as client:
         hidden = call(client, route, thing)
         missing = call(client, route, replace(thing, id=str(uuid4())))
-        assert detail(hidden) == (404, f"No {NOUNS[need.kind]} matches the given query.")
+        assert detail(hidden) == (404, f"No {need.noun or NOUNS[need.kind]} matches the given query.")
         assert (missing.status_code, missing.content) == (hidden.status_code, hidden.content)
     assert state(admin, thing) == before
 
