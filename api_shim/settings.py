@@ -19,7 +19,8 @@ Each setting is an environment variable:
 * ``SIGNOFF_ADDRESS_REQUESTS`` and ``SIGNOFF_ADDRESS_WRITES``: the same of one address. Default: 120000 and 60000.
 * ``SIGNOFF_WAITING_REQUESTS``: how many requests of one person may wait for their approval. Default: 1000.
 * ``SIGNOFF_BODY_BYTES``: the maximum size of the body of a request, in bytes. Default: 5000000.
-* ``SIGNOFF_FILE_BYTES``: the maximum size of a file that a run makes, in bytes. Default: 10485760.
+* ``SIGNOFF_FILE_BYTES``: the maximum size of a file that a run makes, and of those of a request together, in bytes.
+  Default: 10485760.
 * ``SIGNOFF_PAGE_SIZE``: how many objects a page of a list may have. Default: 1000.
 * ``SIGNOFF_POOL``: the Prefect work pool that runs the Jobs. Default: ``signoff``.
 * ``SIGNOFF_JOBS_USER``: the user of this machine that the Jobs run as. Default: the server's own.
@@ -95,7 +96,8 @@ class Limits:
         address_writes: how many of those may change something; 0 for no limit.
         waiting_requests: how many requests of one person may wait for their approval at the same time.
         body_bytes: the maximum size of the body of a request, in bytes.
-        file_bytes: the maximum size of a file that a run makes, in bytes; it comes in a request of its own.
+        file_bytes: the maximum size of a file that a run makes, and of those of a request together, in bytes; they come
+            on top of the body.
         page_size: how many objects a page of a list may have.
     """
 

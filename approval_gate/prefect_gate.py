@@ -7,7 +7,8 @@
 * A short wait sleeps. A long wait reschedules the run and ends the process.
 * A refusal forces the run into a ``Failed`` state named ``Refused``, so nothing retries it. The run's log has the
   reason too.
-* The outcome of the run, and the files that it makes, are sent to the server in the same way.
+* The outcome of the run, and the files that it makes, are sent to the server in the same way; those that it is given
+  are fetched there.
 """
 
 from __future__ import annotations
@@ -117,6 +118,23 @@ class Gate:
             if isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error:
                 raise ValueError(f"{name}: {_refusal(error.response)}") from None
             raise OSError(f"{name}: The server did not answer ({type(error).__name__}); see its log.") from error
+
+    def file(self, variable: str) -> bytes:
+        """Return what a file has that the run is given.
+
+        Args:
+            variable: the name of its variable.
+
+        Raises:
+            OSError: it cannot be had; with the reason.
+        """
+        asked = json.dumps({**self._asks, "variable": variable}).encode()
+        try:
+            return self._request("given-file/", asked, "application/json").content
+        except httpx.HTTPError as error:
+            if isinstance(error, httpx.HTTPStatusError):
+                raise OSError(f"{variable}: {_refusal(error.response)}") from None
+            raise OSError(f"{variable}: The server did not answer ({type(error).__name__}); see its log.") from error
 
     @property
     def _asks(self) -> dict[str, str]:

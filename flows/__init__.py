@@ -3,12 +3,23 @@
 from flows.execution import JobFailed
 from flows.job import Job, JobHookReceiver
 from flows.registry import register_jobs
-from flows.variables import BooleanVar, ChoiceVar, DryRunVar, IntegerVar, JSONVar, MultiChoiceVar, StringVar, TextVar
+from flows.variables import (
+    BooleanVar,
+    ChoiceVar,
+    DryRunVar,
+    FileVar,
+    IntegerVar,
+    JSONVar,
+    MultiChoiceVar,
+    StringVar,
+    TextVar,
+)
 
 __all__ = [
     "BooleanVar",
     "ChoiceVar",
     "DryRunVar",
+    "FileVar",
     "IntegerVar",
     "JSONVar",
     "Job",

@@ -6,6 +6,7 @@
 * A run executes once: Prefect does not retry it.
 * The soft time limit raises an exception that a Job may catch to clean up; an ``async def run()`` that waits just then
   is cancelled. The hard time limit raises one that it should not catch; a Job that continues regardless is killed.
+* The files that a run is given are fetched after it was let go, and compared with what was requested.
 * The files that a run makes are kept by the server when ``create_file()`` returns.
 * The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
@@ -22,7 +23,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -40,10 +41,11 @@ from prefect.states import Completed, Failed
 from approval_gate.errors import NotRunnable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
 from flows.execution import FAILED, JobFailed, Outcome, execute
-from flows.files import LARGEST_FILE
+from flows.files import LARGEST_FILE, RunFile
 from flows.job import JobLogger, RunContext, RunResult, RunUser
 from flows.registry import load
 from flows.source import hold_to
+from flows.variables import FileVar, Variable
 
 KILLED_AFTER = 10.0
 """Seconds from the hard time limit until the process is killed."""
@@ -158,10 +160,10 @@ def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
 def _outcome(class_path: str, logger: RunLogger, gate: Gate, answer: dict[str, Any]) -> Outcome:
     """Execute what admission has answered, and return how it ended; what the Job raised is raised."""
     user = RunUser(**answer["user"]) if answer["user"] else None
-    inputs = answer["inputs"]
     job_class = load(class_path)
     if answer.get("holds_code", True):
         hold_to(job_class._code)
+    inputs = _with_files(job_class.variables(), gate, answer["inputs"])
     job = job_class()
     job.bind(
         RunContext(
@@ -178,6 +180,13 @@ def _outcome(class_path: str, logger: RunLogger, gate: Gate, answer: dict[str, A
     if outcome.error is not None and not isinstance(outcome.error, JobFailed):
         raise outcome.error
     return outcome
+
+
+def _with_files(variables: Mapping[str, Variable], gate: Gate, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs of a run with files in place of what refers to them."""
+    names = {name for name, each in variables.items() if isinstance(each, FileVar)}
+    files = {name: RunFile(inputs[name], gate.file(name)) for name in names if inputs.get(name) is not None}
+    return {**inputs, **files}
 
 
 def _resolved(result: Any) -> Any:

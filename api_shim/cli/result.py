@@ -1,7 +1,4 @@
-"""``signoff result``: list, show, wait for and delete job results, show their logs, and download their files.
-
-* A file is written where none is, unless somebody says otherwise, and never outside the folder that they name.
-"""
+"""``signoff result``: list, show, wait for and delete job results, show their logs, and download their files."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from api_shim.cli.console import AsJson, describe, say, show
+from api_shim.cli.downloads import Folder, Force, save
 from api_shim.cli.remote import (
     Insecure,
     Limit,
@@ -30,8 +28,7 @@ from api_shim.cli.times import moment
 from api_shim.cli.waiting import Timeout, follow, wait_for
 from api_shim.client.transport import HERE
 from api_shim.schemas import FileProxy, JobLogEntry, JobResult
-from approval_gate.errors import Conflict, Invalid, NotFound, Unavailable
-from flows.files import is_file_name
+from approval_gate.errors import NotFound
 
 app = typer.Typer(no_args_is_help=True, help="Show job results and their logs, and wait for runs.")
 
@@ -164,10 +161,8 @@ def download(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME…]", help="The names of files; all by default.")
     ] = None,
-    folder: Annotated[
-        Path, typer.Option("--to", metavar="FOLDER", help="The folder to write them to.", file_okay=False, exists=True)
-    ] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    folder: Folder = Path(),
+    force: Force = False,
     url: Url = HERE,
     insecure: Insecure = False,
 ) -> None:
@@ -181,21 +176,7 @@ def download(
             raise NotFound(f"The run has made no file called {min(missing)}.")
         for each in found:
             if not names or each.name in names:
-                say(str(_write(folder, each.name, shim.download(each), force=force)))
-
-
-def _write(folder: Path, name: str, content: bytes, *, force: bool) -> Path:
-    if not is_file_name(name):
-        raise Invalid(f"The server names a file {name!r}, under which nothing can be written.")
-    path = folder / name
-    try:
-        with path.open("wb" if force else "xb") as out:
-            out.write(content)
-    except FileExistsError as error:
-        raise Conflict(f"{path} is there already; --force replaces it.") from error
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}.") from error
-    return path
+                say(str(save(folder, each.name, shim.download(each), force=force)))
 
 
 @app.command("wait")

@@ -139,6 +139,7 @@ class Shim:
     status = carried_out(of_jobs.status)
     scheduled_jobs = carried_out(of_scheduled.scheduled_jobs)
     scheduled_job = carried_out(of_scheduled.scheduled_job)
+    input_file = carried_out(of_scheduled.input_file)
     change = carried_out(of_scheduled.change)
     delete = carried_out(of_scheduled.delete)
     delete_several = carried_out(of_scheduled.delete_several)

@@ -69,7 +69,6 @@ class ResultFiles:
             raise Invalid({"name": [UNNAMEABLE]})
         if fault := too_large(len(content), self._limits.file_bytes):
             raise TooLarge(fault)
-        digest = hashlib.sha256(content).hexdigest()
 
         def made_by(result: JobResult) -> ResultFile:
             return ResultFile(
@@ -77,7 +76,7 @@ class ResultFiles:
                 job_result_id=result.id,
                 name=name,
                 size=len(content),
-                sha256=digest,
+                sha256=hashlib.sha256(content).hexdigest(),
                 created=self._clock(),
             )
 

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from api_shim.domain import accounts, model
 from api_shim.domain.accounts import Password, RunCredential, Session, WorkerAccount
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
-from api_shim.domain.files import ResultContent, ResultFile
+from api_shim.domain.files import InputFile, InputFileUse, ResultContent, ResultFile
 from api_shim.domain.model import DeletedRun, JobQueue
 from api_shim.domain.recurrence import Interval
 from api_shim.store.column_types import OpenWord, Tuple, UtcTime, Word
@@ -332,6 +332,21 @@ result_contents = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+input_files = Table(
+    "input_files",
+    metadata,
+    id_column(),
+    Column("content", LargeBinary, nullable=False),
+    time("created"),
+)
+
+input_file_uses = Table(
+    "input_file_uses",
+    metadata,
+    reference("input_files.id", name="file_id", gone="CASCADE", primary_key=True),
+    Column("holder_id", Uuid, primary_key=True, index=True),
+)
+
 leftovers = Table(
     "leftovers",
     metadata,
@@ -456,6 +471,8 @@ TABLES: dict[type[Any], Table] = {
     model.JobResult: job_results,
     ResultFile: result_files,
     ResultContent: result_contents,
+    InputFile: input_files,
+    InputFileUse: input_file_uses,
     model.PendingCleanup: leftovers,
     model.Participant: participants,
     model.RequestKey: request_keys,

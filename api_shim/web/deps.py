@@ -17,6 +17,7 @@ from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
 from api_shim.services.gauges import Gauges
+from api_shim.services.input_files import InputFiles
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
@@ -59,6 +60,10 @@ class Services:
     queries: Queries
     readiness: Readiness
     refusals: Refusals
+
+    @property
+    def input_files(self) -> InputFiles:
+        return InputFiles(self.store, self.clock)
 
 
 async def services(request: Request) -> Services:

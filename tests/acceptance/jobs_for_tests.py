@@ -19,6 +19,7 @@ from flows import (
     BooleanVar,
     ChoiceVar,
     DryRunVar,
+    FileVar,
     IntegerVar,
     Job,
     JobHookReceiver,
@@ -28,6 +29,7 @@ from flows import (
     TextVar,
     register_jobs,
 )
+from flows.files import RunFile
 
 name = "Acceptance"
 
@@ -66,6 +68,24 @@ class Write(Job):
 
     def run(self, *, name: str, text: str) -> None:
         self.create_file(name, text)
+
+
+class Read(Job):
+    """Tells what is in a file, and makes another one of it."""
+
+    file = FileVar()
+    dryrun = DryRunVar()
+
+    class Meta:
+        name = "Read a file"
+        has_sensitive_variables = False
+        approval_required = True
+
+    def run(self, *, file: RunFile, dryrun: bool) -> dict[str, Any]:
+        text = file.read().decode()
+        if not dryrun:
+            self.create_file(f"copy of {file.name}", text)
+        return {"name": file.name, "size": file.size, "text": text}
 
 
 class Snoop(Job):
@@ -232,13 +252,14 @@ class InTurn(Job):
 
 class Guarded(Job):
     dryrun = DryRunVar()
+    file = FileVar(required=False)
 
     class Meta:
         name = "Guarded"
         has_sensitive_variables = False
         approval_required = True
 
-    def run(self, *, dryrun: bool) -> str:
+    def run(self, *, dryrun: bool, file: RunFile | None) -> str:
         return "planned" if dryrun else "done"
 
 
@@ -298,6 +319,7 @@ class React(JobHookReceiver):
 register_jobs(
     Greet,
     Write,
+    Read,
     Snoop,
     Every,
     Secret,

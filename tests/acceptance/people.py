@@ -13,7 +13,8 @@ import httpx
 
 from api_shim.domain.accounts import Token, User
 from api_shim.domain.files import ResultContent, ResultFile
-from api_shim.domain.model import Job, Status
+from api_shim.domain.model import Job, ScheduledJob, Status
+from flows.files import GivenFile
 from tests.databases import store_of
 from tests.factories import administering, make_result, make_scheduled
 from tests.live import Server
@@ -85,6 +86,15 @@ class People:
             tx.add(made)
             tx.add(ResultContent(file_id=made.id, content=content))
         return str(made.id)
+
+    def give(self, scheduled_id: str) -> str:
+        """Let a scheduled job give a file to its runs, and return the id of that."""
+        file = GivenFile.sent(uuid4(), "a.txt", b"hello")
+        with self._store.transaction() as tx:
+            [row] = tx.all(ScheduledJob, id=UUID(scheduled_id))
+            tx.keep_files([file], row.id, datetime.now(UTC))
+            tx.change(row, inputs={**row.inputs, "file": file.reference})
+        return str(file.id)
 
     def scheduled(self, job: str, owner: str, name: str, **to: Any) -> str:
         """Keep a scheduled job that Prefect has not been told of, for tomorrow or later, and return its id."""

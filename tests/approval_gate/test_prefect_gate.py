@@ -238,3 +238,24 @@ def test_a_file_that_is_not_kept_is_a_fault_of_who_makes_it(
     server.answers = [answer]
     with pytest.raises(error, match=told):
         Gate(ATTEMPT, CODE, MODULE).keep_file(FILE, "a.txt", b"")
+
+
+def test_a_file_that_the_run_is_given_is_fetched_as_it_is(server: Server) -> None:
+    server.answers = ["hello"]
+    assert Gate(ATTEMPT, CODE, MODULE).file("table") == b"hello"
+    ((path, asked),) = server.asked
+    assert path == "/signoff/given-file/"
+    assert asked == {"flow_run_id": str(RUN), "attempt": str(ATTEMPT), "variable": "table"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        pytest.param(404, "table: The server refuses it with status 404.", id="it is refused"),
+        pytest.param(httpx.ConnectError("gone"), "table: The server did not answer .ConnectError.", id="no server"),
+    ],
+)
+def test_a_file_that_cannot_be_had_is_a_fault_with_its_reason(server: Server, answer: Any, told: str) -> None:
+    server.answers = [answer]
+    with pytest.raises(OSError, match=told):
+        Gate(ATTEMPT, CODE, MODULE).file("table")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from approval_gate.errors import Invalid
+from flows.files import UNNAMEABLE, GivenFile
 from flows.inputs import DEEPEST, read_inputs
 from flows.variables import (
     BadJob,
     BooleanVar,
     ChoiceVar,
     DryRunVar,
+    FileVar,
     IntegerVar,
     JSONVar,
     MultiChoiceVar,
@@ -341,3 +344,47 @@ def test_describes_variables_as_the_api_shows_them() -> None:
 def test_refuses_variables_that_cannot_work(kind: type[Variable], arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(BadJob, match=message):
         kind(**arguments)
+
+
+# Files
+
+SENT = GivenFile.sent(UUID(int=7), "a.txt", b"hello")
+NO_FILE = "Send a file, as a part of multipart/form-data."
+
+
+def test_a_file_is_what_was_sent_and_stands_for_itself_as_a_reference() -> None:
+    assert read(FileVar(), SENT) == SENT.reference
+    assert read(FileVar(required=False), LEFT_OUT) is None
+    assert read(FileVar(required=False), "") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        pytest.param(LEFT_OUT, REQUIRED, id="none"),
+        pytest.param("", REQUIRED, id="none, as a form sends it"),
+        pytest.param("hello", NO_FILE, id="text"),
+        pytest.param(SENT.reference, NO_FILE, id="a reference that a client has written"),
+        pytest.param([SENT, SENT], NO_FILE, id="two"),
+        pytest.param(GivenFile.sent(UUID(int=7), "..", b""), UNNAMEABLE, id="a name that is none"),
+    ],
+)
+def test_nothing_else_is_a_file(value: object, told: str) -> None:
+    assert refusal(FileVar(), value) == {"errors": {"it": [told]}}
+
+
+def test_a_file_is_of_no_other_variable() -> None:
+    for variable in (StringVar(), JSONVar(), IntegerVar(), MultiChoiceVar(choices=("a",))):
+        assert "hello" not in str(refusal(variable, SENT))
+
+
+def test_a_file_has_no_default() -> None:
+    with pytest.raises(BadJob, match="no default"):
+        FileVar(default="a.txt")
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_the_schema_says_what_is_a_file(required: bool) -> None:
+    model = build_model("Example", {"it": FileVar(required=required)})
+    schema = model.model_json_schema()["properties"]["it"]
+    assert [each.get("format") for each in (schema, *schema.get("anyOf", ()))].count("file") == 1

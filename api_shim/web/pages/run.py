@@ -2,6 +2,7 @@
 
 * Everyone who may view the Job sees the form. For those who cannot run it the button is disabled, with the reason.
 * A refused request returns the form as it was typed, with each fault beside its field.
+* A file has to be chosen again then: browsers put none into a form.
 * The preview of a crontab is a POST, because the form may hold secrets, which do not belong in a URL.
 """
 
@@ -26,12 +27,13 @@ from api_shim.web.pages.run_form import (
     Typed,
     faults_in,
     fields_of,
+    files_in,
     first,
     read_request,
     typed_at_first,
     typed_in,
 )
-from api_shim.web.pages.visit import Here, Posted, Visit
+from api_shim.web.pages.visit import Here, PostedWithFiles, Visit
 from approval_gate.errors import GateError, Invalid, NotFound
 
 router = APIRouter(prefix="/signoff/jobs/{job_id}")
@@ -58,7 +60,7 @@ async def form(job_id: UUID, here: Here) -> Response:
 
 
 @router.post("/preview")
-async def previewed(job_id: UUID, here: Here, sent: Posted) -> Response:
+async def previewed(job_id: UUID, here: Here, sent: PostedWithFiles) -> Response:
     offer, typed = await here.use.run_preview.offer(here.actor, job_id), typed_in(sent)
     zone = first(typed, "time_zone") or offer.zone
     shown = preview(first(typed, "crontab"), zone, first(typed, "start_time"), here.use.clock())
@@ -66,10 +68,10 @@ async def previewed(job_id: UUID, here: Here, sent: Posted) -> Response:
 
 
 @router.post("/run")
-async def run(job_id: UUID, here: Here, sent: Posted) -> Response:
+async def run(job_id: UUID, here: Here, sent: PostedWithFiles) -> Response:
     offer, typed = await here.use.run_preview.offer(here.actor, job_id), typed_in(sent)
     fields = fields_of(offer.job)
-    request = read_request(offer.job, fields, typed)
+    request = read_request(offer.job, fields, typed, files_in(sent))
     try:
         accepted = await here.use.schedules.request(here.actor, job_id, request)
     except NotFound:
@@ -118,6 +120,7 @@ async def _show(
         offer=offer,
         job=offer.job,
         fields=fields,
+        has_files=any(field.kind == "file" for field in fields),
         typed=typed,
         value=partial(first, typed),
         faults=faults,

@@ -1,5 +1,5 @@
-"""``/api/signoff/…``: a run asks whether it may start (``admission``), has its files kept (``files``), and reports its
-outcome.
+"""``/api/signoff/…``: a run asks whether it may start (``admission``), is given files (``given-file``), has its own
+kept (``files``), and reports its outcome.
 
 * Only the run itself may call them, with its own credential, or a worker for it (``services.run_credentials``): the
   answer contains the inputs of the run.
@@ -25,7 +25,7 @@ from api_shim.services.admission import Attempt, Outcome, Ticket
 from api_shim.settings import Limits
 from api_shim.web.bodies import limits_of, read_body, read_bytes
 from api_shim.web.deps import Speaker, Use
-from api_shim.web.rest.protocol import respond
+from api_shim.web.rest.protocol import respond, respond_file
 from api_shim.web.rest.serializers import serializer
 from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
 from approval_gate.errors import Invalid, NotFound
@@ -88,6 +88,14 @@ async def keep_file(request: Request, who: Speaker, use: Use) -> Response:
     content = await read_bytes(request, limits_of(request).file_bytes)
     file = await use.result_files.keep(run_id, attempt, file_id, asked.get("name", ""), content)
     return respond(request, (await serializer(request, use)).file(file), 201)
+
+
+@router.post("/given-file")
+async def given_file(request: Request, who: Speaker, use: Use) -> Response:
+    body = await _asked(request)
+    run_id, attempt = _id(body, "flow_run_id"), _id(body, "attempt")
+    await use.run_credentials.enforce(who, run_id, "a file that is given to a run")
+    return respond_file(request, "file", await use.input_files.given(run_id, attempt, _text(body, "variable")))
 
 
 async def _asked(request: Request) -> Mapping[str, Any]:

@@ -88,6 +88,7 @@ PAGE: Any = schemas.Page
 HOW = "`Token`, a space, and the key."
 PATH: Mapping[str, Json] = {
     "ref": {"schema": TEXT, "description": "The id or the name of the object."},
+    "file_id": {"schema": {**TEXT, "format": "uuid"}, "description": "The id of the file."},
     "entry_id": {"schema": {**TEXT, "format": "uuid"}, "description": "The id of the log line."},
 }
 """The path parameters."""

@@ -26,7 +26,7 @@ from api_shim.domain.accounts import (
     WorkerAccount,
 )
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
-from api_shim.domain.files import ResultContent, ResultFile
+from api_shim.domain.files import InputFile, InputFileUse, ResultContent, ResultFile
 from api_shim.domain.model import (
     NEVER,
     DeletedRun,
@@ -143,6 +143,7 @@ def full() -> list[Any]:
         dry_run=True,
     )
     file = ResultFile(id=uuid4(), job_result_id=result.id, name="ü.txt", size=2**40, sha256="f" * 64, created=EXACT)
+    given = InputFile(id=uuid4(), content=bytes(range(256)), created=EXACT)
     server = RunningServer(id=uuid4(), place=NASTY, process=2**22, seen=EXACT)
     return [
         user,
@@ -177,6 +178,8 @@ def full() -> list[Any]:
         queue_of(NASTY),
         file,
         ResultContent(file_id=file.id, content=bytes(range(256))),
+        given,
+        InputFileUse(file_id=given.id, holder_id=scheduled.id),
         server,
         HeldJob(server_id=server.id, job_id=job.id),
         AuditEvent(
@@ -220,7 +223,7 @@ def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
         WorkerAccount,
         RunCredential,
     }
-    of_files = {ResultFile, ResultContent}
+    of_files = {ResultFile, ResultContent, InputFile, InputFileUse}
     assert set(TABLES) == {*of_model, *of_accounts, *of_files, AuditEvent, AuditHead}
     for noun, table in TABLES.items():
         assert {each.name for each in fields(noun)} == set(table.columns.keys())

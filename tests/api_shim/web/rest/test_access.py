@@ -135,6 +135,9 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/extras/scheduled-jobs/{ref}/explain"): Need(SCHEDULED),
     ("GET", "/api/extras/scheduled-jobs/{ref}/review"): Need(SCHEDULED),
     ("GET", "/api/extras/scheduled-jobs/{ref}/upcoming"): Need(SCHEDULED),
+    ("GET", "/api/extras/scheduled-jobs/{ref}/files/{file_id}/download"): Need(
+        SCHEDULED, "change", also="approve", lacking="You do not have permission to approve this request."
+    ),
     ("POST", "/api/extras/scheduled-jobs/{ref}/approve"): Need(
         SCHEDULED, "change", also="approve", lacking="You do not have permission to approve this request."
     ),
@@ -187,6 +190,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/signoff/metrics"): Need(METRICS),
     ("POST", "/api/signoff/admission"): Need(of_run=True, body=_of_run),
     ("POST", "/api/signoff/outcome"): Need(of_run=True, body=_of_run),
+    ("POST", "/api/signoff/given-file"): Need(of_run=True, body=_of_run),
     ("POST", "/api/signoff/files"): Need(of_run=True, query=_file_of_run),
 }
 
@@ -242,7 +246,7 @@ def thing(
             yield Thing(admin.get("/api/extras/jobs/Greet/").json()["id"], "Greet")
         case "extras.scheduledjob":
             made = schedule(requester, job="Guarded")
-            yield Thing(made["id"], made["name"])
+            yield Thing(made["id"], made["name"], entry=people.give(made["id"]) if "{file_id}" in route[1] else "")
             admin.delete(made["url"])
         case "extras.jobresult" if NEEDS[route].noun == "FileProxy":
             yield Thing(people.file(request.getfixturevalue("result").id), "Greet")
@@ -290,7 +294,7 @@ def name_of(row: Mapping[str, Any]) -> str:
 def call(client: httpx.Client, route: tuple[str, str], thing: Thing) -> httpx.Response:
     method, path = route
     body, query = NEEDS[route].body, NEEDS[route].query(thing)
-    path = path.replace("{ref}", thing.id).replace("{entry_id}", thing.entry)
+    path = path.replace("{ref}", thing.id).replace("{entry_id}", thing.entry).replace("{file_id}", thing.entry)
     return client.request(method, f"{path}/", json=body(thing) if body else None, params=query)
 
 
