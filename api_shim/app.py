@@ -45,6 +45,7 @@ from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
+from api_shim.services.result_files import ResultFiles
 from api_shim.services.results import Results
 from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCredentials
@@ -213,6 +214,7 @@ def _use_cases(
         run_actors=RunActors(store, rates),
         run_credentials=RunCredentials(store, engine, refusals, clock),
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
+        result_files=ResultFiles(store, clock, limits),
         schedules=schedules,
         gauges=Gauges(store, served, clock),
         queries=Queries(store, engine),

@@ -54,6 +54,7 @@ from api_shim.reconcile.run_status import RunStatus
 from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import NOW, Kind, Thing, WorkQueue
 from api_shim.services.approval_state import expire
+from api_shim.services.input_files import UnneededFiles
 from api_shim.services.running_servers import FOLLOWS_EVERY, ThisServer, tell_following
 from api_shim.services.sensitive_inputs import follow_marks
 from api_shim.store import Duty, HeldElsewhere, Store, Transaction
@@ -107,6 +108,7 @@ class BackgroundLoop:
         self._served = served
         self._run_status = run_status
         self._heads = AuditHeads(store, engine)
+        self._unneeded_files = UnneededFiles(store)
         self._clock = clock
         self._server = server if store.notices else None
         self._told: datetime | None = None
@@ -142,6 +144,7 @@ class BackgroundLoop:
             with suppress(HeldElsewhere):
                 async with self._store.locks.held(Duty.SWEEP):
                     await self._follow_marks()
+                    await self._unneeded_files.remove()
                     await self._sweep(now)
 
     async def _tell_others(self, now: datetime) -> None:

@@ -338,6 +338,18 @@ class Review(Shape):
     nothing_to_compare: str = Field(description="Why it is compared with nothing; empty if it is compared.")
 
 
+class FileProxy(Object):
+    """A file that a run has made."""
+
+    object_type: Literal["extras.fileproxy"] = "extras.fileproxy"
+    name: str
+    uploaded_at: datetime
+    job_result: Reference
+    size: int = Field(description="In bytes.")
+    sha256: str = Field(description="The SHA-256 of its content, in hexadecimal digits.")
+    download_url: str = Field(description="The address of its content.")
+
+
 class JobResult(Object):
     """One run of a Job."""
 
@@ -366,7 +378,7 @@ class JobResult(Object):
     requested_from: Reference | JobResult | None = Field(
         description="The job result of the run that has requested it, or its scheduled job; null if people have."
     )
-    files: list[JsonValue]
+    files: list[FileProxy] = Field(description="The files that the run has made, the oldest first.")
     custom_fields: dict[str, JsonValue]
 
 

@@ -19,6 +19,8 @@ Each setting is an environment variable:
 * ``SIGNOFF_ADDRESS_REQUESTS`` and ``SIGNOFF_ADDRESS_WRITES``: the same of one address. Default: 120000 and 60000.
 * ``SIGNOFF_WAITING_REQUESTS``: how many requests of one person may wait for their approval. Default: 1000.
 * ``SIGNOFF_BODY_BYTES``: the maximum size of the body of a request, in bytes. Default: 5000000.
+* ``SIGNOFF_FILE_BYTES``: the maximum size of a file that a run makes, and of those of a request together, in bytes.
+  Default: 10485760.
 * ``SIGNOFF_PAGE_SIZE``: how many objects a page of a list may have. Default: 1000.
 * ``SIGNOFF_PREFECT``: ``embedded``, Prefect's server runs within ours; or ``external``, others run one, which is at
   ``PREFECT_API_URL`` (``prefect_api.prefect_external``). Default: ``embedded``.
@@ -62,6 +64,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from api_shim.keys import new_key
 from api_shim.names import SHARED, THEIRS
 from approval_gate.errors import Invalid, Unavailable
+from flows.files import LARGEST_FILE
 
 WORKER = "signoff-worker"
 """The user name of the embedded worker."""
@@ -105,6 +108,8 @@ class Limits:
         address_writes: how many of those may change something; 0 for no limit.
         waiting_requests: how many requests of one person may wait for their approval at the same time.
         body_bytes: the maximum size of the body of a request, in bytes.
+        file_bytes: the maximum size of a file that a run makes, and of those of a request together, in bytes; they come
+            on top of the body.
         page_size: how many objects a page of a list may have.
     """
 
@@ -115,11 +120,15 @@ class Limits:
     address_writes: int = 60_000
     waiting_requests: int = 1_000
     body_bytes: int = 5_000_000
+    file_bytes: int = LARGEST_FILE
     page_size: int = 1_000
 
 
 STORE_TIMEOUT = 30.0
 """Seconds that a statement on the database may take, or wait for another one, unless somebody sets another number."""
+
+MOST_FILE_BYTES = 256 * 2**20
+"""A file is held in memory as a whole, by the server and by the run."""
 
 LIMITS = Limits()
 """Those that hold unless somebody sets others."""
@@ -191,6 +200,7 @@ class Settings(BaseSettings):
     address_writes: int = Field(default=LIMITS.address_writes, ge=0)
     waiting_requests: int = Field(default=LIMITS.waiting_requests, ge=1)
     body_bytes: int = Field(default=LIMITS.body_bytes, ge=10_000)
+    file_bytes: int = Field(default=LIMITS.file_bytes, ge=1, le=MOST_FILE_BYTES)
     page_size: int = Field(default=LIMITS.page_size, ge=50, le=10_000)
     prefect: PrefectServer = PrefectServer.EMBEDDED
     prefect_insecure: bool = False

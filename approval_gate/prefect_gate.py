@@ -10,7 +10,8 @@
 * A short wait sleeps. A long wait reschedules the run and ends the process.
 * A refusal forces the run into a ``Failed`` state named ``Refused``, so nothing retries it. The run's log has the
   reason too.
-* The outcome of the run is sent to the server in the same way.
+* The outcome of the run, and the files that it makes, are sent to the server in the same way; those that it is given
+  are fetched there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import socket
 import time
 from datetime import UTC, datetime
 from typing import Any, NoReturn
+from urllib.parse import urlencode
 from uuid import UUID
 
 import httpx
@@ -35,6 +37,7 @@ from prefect.states import Completed, Failed, Scheduled
 
 from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.admission import LEASE
+from approval_gate.errors import sentences
 
 SHORT_WAIT = 30.0
 """Seconds. Rescheduling a run while its process exits can stop a worker that has a limit, so short waits sleep."""
@@ -109,20 +112,63 @@ class Gate:
         """
         self._post("outcome", outcome)
 
+    def keep_file(self, file_id: UUID, name: str, content: bytes) -> None:
+        """Have the server keep a file with the job result; twice with the same id is once.
+
+        Args:
+            file_id: a new id.
+            name: the name of the file.
+            content: what it has.
+
+        Raises:
+            ValueError: the server refuses it; with its sentence.
+            OSError: the server did not answer.
+        """
+        query = urlencode({**self._asks, "id": str(file_id), "name": name})
+        try:
+            self._request(f"files/?{query}", content, "application/octet-stream")
+        except httpx.HTTPError as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error:
+                raise ValueError(f"{name}: {_refusal(error.response)}") from None
+            raise OSError(f"{name}: The server did not answer ({type(error).__name__}); see its log.") from error
+
+    def file(self, variable: str) -> bytes:
+        """Return what a file has that the run is given.
+
+        Args:
+            variable: the name of its variable.
+
+        Raises:
+            OSError: it cannot be had; with the reason.
+        """
+        asked = json.dumps({**self._asks, "variable": variable}).encode()
+        try:
+            return self._request("given-file/", asked, "application/json").content
+        except httpx.HTTPError as error:
+            if isinstance(error, httpx.HTTPStatusError):
+                raise OSError(f"{variable}: {_refusal(error.response)}") from None
+            raise OSError(f"{variable}: The server did not answer ({type(error).__name__}); see its log.") from error
+
+    @property
+    def _asks(self) -> dict[str, str]:
+        """Which process asks, of which run."""
+        return {"flow_run_id": str(self._run.id), "attempt": str(self._attempt)}
+
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        body = {"flow_run_id": str(self._run.id), "attempt": str(self._attempt), **body}
         try:
             # A Job's result may have lone surrogates, which UTF-8 cannot encode; they must not lose the outcome.
-            content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
-            # By this the server's log and its audit tell which of their lines are about this run.
-            headers = {"Content-Type": "application/json", "X-Request-ID": f"run-{self._run.id}"}
-            answer = self._server.request("POST", f"/signoff/{path}/", content=content, headers=headers)
-            answer.raise_for_status()
-            decoded: dict[str, Any] = answer.json()
+            content = json.dumps({**self._asks, **body}, ensure_ascii=False).encode(errors="replace")
+            decoded: dict[str, Any] = self._request(f"{path}/", content, "application/json").json()
         except (httpx.HTTPError, ValueError) as error:
             message = f"The server did not answer ({type(error).__name__}); see the server's log."
             raise AdmissionUnreachable(message) from error
         return decoded
+
+    def _request(self, path: str, content: bytes, kind: str) -> httpx.Response:
+        # By this the server's log and its audit tell which of their lines are about this run.
+        headers = {"Content-Type": kind, "X-Request-ID": f"run-{self._run.id}"}
+        answer: httpx.Response = self._client.request("POST", f"/signoff/{path}", content=content, headers=headers)
+        return answer.raise_for_status()
 
     def _wait(self, until: datetime) -> None:
         left = (until - datetime.now(UTC)).total_seconds()
@@ -164,3 +210,12 @@ def _asked_through(client: Any) -> Any:
     signed = {"Authorization": f"Bearer {os.environ.get(ADMISSION_KEY, '')}"}
     timeout = get_current_settings().api.request_timeout
     return PrefectHttpxSyncClient(base_url=url, headers=signed, timeout=timeout, trust_env=trusts_environment(url))
+
+
+def _refusal(answer: httpx.Response) -> str:
+    """Return what the server says against a request, in sentences."""
+    try:
+        told = answer.json()
+    except ValueError:
+        told = None
+    return " ".join(sentences(told)) or f"The server refuses it with status {answer.status_code}."

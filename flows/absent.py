@@ -10,12 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from flows.places import used_of_self
-from flows.variables import BadJob, Variable
-
-VARIABLES: Mapping[str, str] = {
-    "FileVar": "take a StringVar with a path that the worker can read",
-}
-"""Classes of variables."""
+from flows.variables import BadJob
 
 CLASSES: Mapping[str, str] = {
     "JobButtonReceiver": "no page has buttons of objects; people request Jobs, events start a JobHookReceiver",
@@ -23,7 +18,6 @@ CLASSES: Mapping[str, str] = {
 """Base classes of Jobs."""
 
 USED: Mapping[str, str] = {
-    "create_file": "write the file where the worker keeps files, and return its path",
     "job_model": "self.class_path and self.name tell which Job it is",
     "log_debug": "call self.logger.debug()",
     "log_failure": "call self.fail(), or self.logger.failure()",
@@ -46,13 +40,9 @@ def stand_in(name: str, job: type) -> type | None:
         name: the name.
         job: the base class of Jobs.
     """
-    if name in CLASSES:
-        return type(name, (job,), {"__module__": "flows", "_absent": f"there is no {name} here: {CLASSES[name]}."})
-    if name not in VARIABLES:
+    if name not in CLASSES:
         return None
-    refused = Variable()
-    object.__setattr__(refused, "problem", f"there is no {name} here: {VARIABLES[name]}.")
-    return type(name, (), {"__new__": lambda _cls, *_args, **_named: refused})
+    return type(name, (job,), {"__module__": "flows", "_absent": f"there is no {name} here: {CLASSES[name]}."})
 
 
 def faults(job_class: type, path: str) -> Iterator[BadJob]:

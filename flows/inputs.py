@@ -19,6 +19,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from approval_gate.errors import Invalid, TooLarge, sentences
+from flows.files import UNNAMEABLE
 
 DEEPEST = 100
 """The most levels of lists and objects in one variable."""
@@ -61,6 +62,8 @@ SENTENCES: Mapping[str, str] = {
     "no_object": "Select a valid choice. {key} is not one of the available choices.",
     "int_parsing_size": _CHOICE,  # pydantic's name for a huge number where the choices are numbers
     "no_json": "Enter a valid JSON.",
+    "no_file": "Send a file, as a part of multipart/form-data.",
+    "no_file_name": UNNAMEABLE,
     "too_deep": f"Ensure this value is nested no deeper than {DEEPEST} levels.",
     "too_big": "Ensure every number in this value fits in 64 bits.",
     "null_character": "Null characters are not allowed.",

@@ -8,6 +8,7 @@
   others are None or empty.
 * A Job knows its ``name``, ``description``, ``grouping`` and ``class_path``, unless it has a variable of that name.
 * ``fail()`` marks the run as failed and continues; it may be called any number of times.
+* ``create_file()`` keeps a file with the job result, or raises; outside a run it is checked and kept nowhere.
 * What runs call besides ``run()`` is in ``flows.execution``: a Job may define ``before_start()``, ``on_success()``,
   ``on_failure()`` and ``after_return()``. What is known elsewhere and is not called here is refused.
 """
@@ -18,7 +19,7 @@ import inspect
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from pathlib import Path
@@ -31,6 +32,7 @@ from pydantic_core import PydanticCustomError
 from approval_gate.errors import Invalid
 from flows import absent
 from flows.definition import JobDefinition, define, path_of, read_meta
+from flows.files import LARGEST_FILE, UNNAMEABLE, is_file_name, too_large
 from flows.inputs import SENTENCES, read_inputs, told
 from flows.source import Code, code_of
 from flows.variables import BadJob, DryRunVar, JSONVar, Variable, build_model
@@ -133,12 +135,17 @@ class RunContext:
         user: the user it runs as; None if an event started it.
         job_result: the server's description of this run; None outside a run.
         inputs: the inputs.
+        keep_file: keeps a file with the job result, by its name and its content; raises ``ValueError`` if it is
+            refused, and ``OSError`` if it cannot be kept.
+        largest_file: how many bytes such a file may have.
     """
 
     logger: JobLogger
     user: RunUser | None
     job_result: RunResult | None
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    keep_file: Callable[[str, bytes], None] = lambda _name, _content: None
+    largest_file: int = LARGEST_FILE
 
 
 class _Known:
@@ -162,7 +169,7 @@ _HOOKS: Mapping[str, tuple[str, ...]] = {
 }
 """What a run calls besides ``run()``, and with which arguments, in this order."""
 
-_KNOWN = ("class_path", "description", "grouping", "load_json", "load_yaml", "name", "request", *_HOOKS)
+_KNOWN = ("class_path", "create_file", "description", "grouping", "load_json", "load_yaml", "name", "request", *_HOOKS)
 """The attributes that a variable may take the place of: Jobs have variables of these names."""
 
 _NEVER_CALLED = ("autoretry_for", "default_retry_delay", "max_retries", "on_retry", "retry_backoff", "retry_kwargs")
@@ -193,6 +200,7 @@ class Job:
     def bind(self, context: RunContext) -> None:
         """Connect the Job to a run."""
         self.logger, self.user, self.job_result = context.logger, context.user, context.job_result
+        self._keep_file, self._largest_file = context.keep_file, context.largest_file
         self._run_id = "" if context.job_result is None else str(context.job_result["id"])
         if not hasattr(type(self), "request"):
             self.request = RunRequest(id=self._run_id, kwargs=context.inputs)
@@ -258,6 +266,28 @@ class Job:
     def load_json(self, filename: str) -> Any:
         """Return what a JSON file beside the Job's module has; see ``load_yaml()``."""
         return json.loads(self._beside(filename).read_text(encoding="utf-8"))
+
+    def create_file(self, filename: str, content: str | bytes) -> None:
+        """Make a file of the job result, which those who may view that can download. It goes with the job result.
+
+        Args:
+            filename: its name, which is no path.
+            content: what it has; text is written as UTF-8.
+
+        Raises:
+            ValueError: it cannot be called so, or it is too large (``SIGNOFF_FILE_BYTES`` of the server).
+            TypeError: the content is neither text nor bytes.
+            OSError: the server, which keeps it, does not answer.
+        """
+        if not is_file_name(filename):
+            raise ValueError(f"{filename!r}: {UNNAMEABLE}")
+        if not isinstance(content, str | bytes | bytearray):
+            raise TypeError(f"{filename}: the content of a file is text or bytes, not {type(content).__name__}.")
+        written = content.encode() if isinstance(content, str) else bytes(content)
+        if fault := too_large(len(written), self._largest_file):
+            raise ValueError(f"{filename}: {fault}")
+        self._keep_file(filename, written)
+        self.logger.info("Created the file %s (%d bytes).", filename, len(written), stacklevel=2)
 
     def _beside(self, filename: str) -> Path:
         module = sys.modules[type(self).__module__]

@@ -11,6 +11,8 @@
 * The log of a run has a first and a last line of ours, and the sentence of what ended it. What Prefect's engine logs is
   kept in Prefect under names of its own, so that it can be told from what the Job says.
 * A Job that is made of a flow has that flow's task runner, prints, results and hooks (``flows.flow_jobs``).
+* The files that a run is given are fetched after it was let go, and compared with what was requested.
+* The files that a run makes are kept by the server when ``create_file()`` returns.
 * The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
 The flow of a Job is an attribute of this module, made on demand: ``flows.prefect_flow.package-module-Class``. No
@@ -25,7 +27,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from types import FrameType
@@ -44,10 +46,12 @@ from prefect.states import Completed, Failed
 from approval_gate.errors import Invalid, NotRunnable, Unavailable
 from approval_gate.prefect_gate import AdmissionUnreachable, Gate
 from flows.execution import FAILED, JobFailed, Outcome, as_json, described, execute
+from flows.files import LARGEST_FILE, RunFile
 from flows.inputs import unfit
 from flows.job import Job, JobLogger, RunContext, RunResult, RunUser, arguments_of, validate_again
 from flows.registry import load
 from flows.source import hold_to
+from flows.variables import FileVar, Variable
 
 KILLED_AFTER = 10.0
 """Seconds from the hard time limit until the process is killed."""
@@ -195,7 +199,7 @@ def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
     logger = RunLogger(get_run_logger(), {})
     try:
         with _told(logger):
-            outcome = _outcome(class_path, logger, answer)
+            outcome = _outcome(class_path, logger, gate, answer)
     except Unfit as error:
         _report(logger, gate, FAILED, described(error), str(error))
         return Failed(message=str(error))
@@ -208,21 +212,36 @@ def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
     return Completed() if outcome.error is None else Failed(message=str(outcome.error))
 
 
-def _outcome(class_path: str, logger: RunLogger, answer: dict[str, Any]) -> Outcome:
+def _outcome(class_path: str, logger: RunLogger, gate: Gate, answer: dict[str, Any]) -> Outcome:
     """Execute what admission has answered, and return how it ended; what the Job raised is raised."""
     user = RunUser(**answer["user"]) if answer["user"] else None
     job_class = load(class_path)
     if answer.get("holds_code", True):
         hold_to(job_class._code)
-    inputs = _arguments(job_class, answer["inputs"])
+    inputs = _with_files(job_class.variables(), gate, _arguments(job_class, answer["inputs"]))
     job = job_class()
-    shown = RunResult(answer["job_result"], user)
-    job.bind(RunContext(logger=logger, user=user, job_result=shown, inputs=inputs))
+    job.bind(
+        RunContext(
+            logger=logger,
+            user=user,
+            job_result=RunResult(answer["job_result"], user),
+            inputs=inputs,
+            keep_file=lambda name, content: gate.keep_file(uuid4(), name, content),
+            largest_file=answer.get("largest_file", LARGEST_FILE),
+        )
+    )
     with time_limits(answer["soft_time_limit"], answer["time_limit"]):
         outcome = execute(job, inputs, resolved)
     if outcome.error is not None and not isinstance(outcome.error, JobFailed):
         raise outcome.error
     return outcome
+
+
+def _with_files(variables: Mapping[str, Variable], gate: Gate, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs of a run with files in place of what refers to them."""
+    names = {name for name, each in variables.items() if isinstance(each, FileVar)}
+    files = {name: RunFile(inputs[name], gate.file(name)) for name in names if inputs.get(name) is not None}
+    return {**inputs, **files}
 
 
 def _arguments(job_class: type[Job], stored: dict[str, Any]) -> dict[str, Any]:

@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from approval_gate.errors import Invalid
 from flows.execution import ExceptionInfo, as_json, execute
+from flows.files import GivenFile, RunFile
 from flows.flow_jobs import is_flow, job_of, own_name
 from flows.job import Job, JobLogger, RunContext, RunResult, RunUser, arguments_of, validate
+from flows.variables import FileVar
 
 RESULT_ID = "00000000-0000-4000-8000-000000000000"
 """The id of the job result of every such run."""
@@ -54,6 +58,7 @@ class JobRun:
         traceback: where that was raised; empty for a success.
         logs: the lines of the log.
         inputs: the complete inputs, as they would be stored.
+        files: what the files have that the run has made, by name; of two with the same name, the later one.
         job: the Job that was run, as the run has left it.
     """
 
@@ -63,6 +68,7 @@ class JobRun:
     traceback: str
     logs: tuple[LogLine, ...]
     inputs: Mapping[str, Any]
+    files: Mapping[str, bytes]
     job: Job
 
     @property
@@ -78,7 +84,8 @@ def run_job(
 
     Args:
         job: a Job class, or a Prefect flow.
-        data: inputs by name, as a request has them in its ``data``.
+        data: inputs by name, as a request has them in its ``data``; for a ``FileVar`` the path of a file, or its name
+            and its content.
         user: the name of the user whom it runs as; empty for what an event has started.
         dry_run: whether it is a dry run.
         inputs: more inputs.
@@ -93,14 +100,20 @@ def run_job(
     if dry_run and not definition.supports_dryrun:
         raise Invalid(f"{definition.class_path} has no dry runs: it needs a DryRunVar called dryrun.")
     sent = {**(data or {}), **inputs, **({"dryrun": True} if dry_run else {})}
-    complete = validate(job_class, sent, look_up=True)
-    given = arguments_of(job_class, complete)
+    given_files = _given_files(job_class, sent)
+    complete = validate(job_class, sent | given_files, look_up=True)
+    read = {name: RunFile(each.reference, each.content or b"") for name, each in given_files.items()}
+    given = arguments_of(job_class, complete) | read
     kept = _Kept()
     logger = _kept_by(kept, f"{job_class.__module__}.{job_class.__name__}")
     who = RunUser(id="1", username=user) if user else None
     shown = RunResult({"id": RESULT_ID, "name": definition.name, "user": {"username": user} if user else None}, who)
     made = job_class()
-    made.bind(RunContext(logger=JobLogger(logger, {}), user=who, job_result=shown, inputs=given))
+    files: dict[str, bytes] = {}
+    context = RunContext(
+        logger=JobLogger(logger, {}), user=who, job_result=shown, inputs=given, keep_file=files.__setitem__
+    )
+    made.bind(context)
     with _run_logger(logger):
         outcome = execute(made, given, _resolving())
     return JobRun(
@@ -110,8 +123,20 @@ def run_job(
         traceback=str(ExceptionInfo.of(outcome.error)) if outcome.error else "",
         logs=tuple(kept.lines),
         inputs=complete,
+        files=files,
         job=made,
     )
+
+
+def _given_files(job_class: type[Job], sent: Mapping[str, Any]) -> dict[str, GivenFile]:
+    """Return the files that are sent to the variables of a Job, as the server makes them of a form."""
+    names = {name for name, each in job_class.variables().items() if isinstance(each, FileVar)}
+    return {name: _given_file(sent[name]) for name in names if isinstance(sent.get(name), Path | tuple)}
+
+
+def _given_file(sent: Path | tuple[str, bytes]) -> GivenFile:
+    name, content = (sent.name, sent.read_bytes()) if isinstance(sent, Path) else sent
+    return GivenFile.sent(uuid4(), name, content)
 
 
 class _Kept(logging.Handler):

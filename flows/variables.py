@@ -38,6 +38,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from flows.expressions import is_found
+from flows.files import GivenFile, is_file_name, is_reference
 from flows.inputs import check_storable, fault
 
 TRUTH_WORDS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
@@ -600,6 +601,51 @@ def _without_scope(text: str) -> str:
     if "%" in text:
         raise ValueError(text)
     return text
+
+
+FILE_FORMAT = "file"
+"""By which a JSON schema says that the value is the reference to a file."""
+
+_FILE_SCHEMA = {
+    "type": "object",
+    "format": FILE_FORMAT,
+    "properties": {
+        "id": {"type": "string"},
+        "name": {"type": "string"},
+        "size": {"type": "integer"},
+        "sha256": {"type": "string"},
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileVar(Variable):
+    """A file, sent as a part of ``multipart/form-data``. ``run()`` is given something to read from, with a ``name``.
+
+    It is kept, encrypted, for as long as something needs it. It has no default.
+    """
+
+    blank = ("",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.default is not None:
+            raise BadJob("A FileVar has no default.")
+
+    def kind(self) -> Any:
+        return Annotated[dict[str, Any], WithJsonSchema(_FILE_SCHEMA)]
+
+    def read(self, value: Any) -> Any:
+        if value is None or value == "":
+            return None
+        if not isinstance(value, GivenFile):
+            raise fault("no_file")
+        if not is_file_name(value.name):
+            raise fault("no_file_name")
+        return value.reference
+
+    def sent_again(self, stored: Any) -> Any:
+        return GivenFile.kept(stored) if is_reference(stored) else stored
 
 
 def build_model(name: str, variables: Mapping[str, Variable]) -> type[BaseModel]:

@@ -50,6 +50,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/store/migrations/versions/0015_names_over_time.py": {"chance"},  # ids
     "api_shim/services/sessions.py": {"chance"},  # keys of sessions
     "api_shim/web/request_ids.py": {"chance"},  # ids of requests
+    "api_shim/web/bodies.py": {"chance"},  # ids of files
     "api_shim/web/pages/sign_in.py": {"chance"},  # what ties a form to its page
     "api_shim/services/jobs.py": {"chance"},  # ids
     "api_shim/services/schedules.py": {"chance"},  # ids
@@ -87,6 +88,9 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/pages/crontab.py": "tests/browser/test_pages_run.py",
     "api_shim/web/pages/approval_queue.py": "tests/browser/test_pages_approval_queue.py",
     "api_shim/web/rest/job_results.py": "tests/api_shim/web/rest/test_lists.py",
+    "api_shim/web/rest/files.py": "tests/api_shim/services/test_result_files.py",
+    "api_shim/cli/downloads.py": "tests/api_shim/cli/test_result.py",
+    "api_shim/domain/files.py": "tests/api_shim/store/test_tables.py",
     "api_shim/web/rest/jobs.py": "tests/api_shim/web/rest/test_lists.py",
     "api_shim/web/rest/scheduled_jobs.py": "tests/acceptance/test_approval.py",
     "api_shim/web/rest/prefect_paths.py": "tests/acceptance/test_bypass.py",
@@ -135,6 +139,8 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0023_services_heard_of.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0025_requests_from_runs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0024_pools_of_queues.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0026_files_of_results.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0027_files_of_inputs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""

@@ -2,7 +2,7 @@
 
 * A value is sent as text, and the server converts it to the type of the variable: ``3`` to a number, ``yes`` to true,
   ``{"a": 1}`` to an object. A name that is given more than once makes a list.
-* ``@file`` stands for the content of a file.
+* ``@file`` stands for the content of a file, which is text; ``-f name=file`` sends the file itself.
 """
 
 from __future__ import annotations
@@ -32,6 +32,30 @@ Data = Annotated[
         metavar="JSON", help="The variables as a JSON object, or @FILE to read it from a file.", show_default=False
     ),
 ]
+
+
+Files = Annotated[
+    list[str] | None,
+    typer.Option("-f", "--file", metavar="NAME=FILE", help="A file for a variable of the Job.", show_default=False),
+]
+
+
+def read_files(pairs: Iterable[str] | None) -> dict[str, Path]:
+    """Return the given files by the name of their variable.
+
+    Args:
+        pairs: each ``name=file``.
+
+    Raises:
+        typer.BadParameter: a pair has no name or no ``=``.
+    """
+    given = {}
+    for text in pairs or ():
+        name, equals, path = text.partition("=")
+        if not name or not equals:
+            raise typer.BadParameter(f"{text!r} is not NAME=FILE.", param_hint="-f")
+        given[name] = Path(path)
+    return given
 
 
 def read_inputs(pairs: Iterable[str] | None, data: str | None) -> dict[str, Any]:

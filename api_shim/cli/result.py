@@ -1,13 +1,15 @@
-"""``signoff result``: list, show, wait for and delete job results, and show their logs."""
+"""``signoff result``: list, show, wait for and delete job results, show their logs, and download their files."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from api_shim.cli.console import AsJson, describe, say, show
+from api_shim.cli.downloads import Folder, Force, save
 from api_shim.cli.remote import (
     Insecure,
     Limit,
@@ -25,7 +27,8 @@ from api_shim.cli.remote import (
 from api_shim.cli.times import moment
 from api_shim.cli.waiting import Timeout, follow, wait_for
 from api_shim.client.transport import HERE
-from api_shim.schemas import JobLogEntry, JobResult
+from api_shim.schemas import FileProxy, JobLogEntry, JobResult
+from approval_gate.errors import NotFound
 
 app = typer.Typer(no_args_is_help=True, help="Show job results and their logs, and wait for runs.")
 
@@ -87,7 +90,8 @@ def show_result(ref: Id, url: Url = HERE, insecure: Insecure = False, as_json: A
         tell(row, "", as_json=True)
         return
     more = {"inputs": row.task_kwargs, "result": row.result, "queue": row.celery_kwargs.get("queue")}
-    describe({**_line(row), **more, "worker": row.worker, "traceback": row.traceback})
+    files = ", ".join(each.name for each in row.files)
+    describe({**_line(row), **more, "worker": row.worker, "files": files, "traceback": row.traceback})
 
 
 @app.command("logs")
@@ -131,6 +135,48 @@ def _say(line: JobLogEntry) -> None:
 
 def _say_json(line: JobLogEntry) -> None:
     say(json.dumps(line.model_dump(mode="json")))
+
+
+FILE_COLUMNS = ("id", "name", "size", "sha256")
+
+
+@app.command("files")
+def files(ref: Id, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
+    """List the files that a run has made.
+
+    Example: signoff result files 3f0a4d7e-0000-4000-8000-000000000000
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        found = shim.result(ref).files
+    show_found(found, _file, FILE_COLUMNS, "No files.", as_json=as_json)
+
+
+def _file(row: FileProxy) -> dict[str, Any]:
+    return {"id": str(row.id), "name": row.name, "size": row.size, "sha256": row.sha256}
+
+
+@app.command("download")
+def download(
+    ref: Id,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME…]", help="The names of files; all by default.")
+    ] = None,
+    folder: Folder = Path(),
+    force: Force = False,
+    url: Url = HERE,
+    insecure: Insecure = False,
+) -> None:
+    """Download the files that a run has made.
+
+    Example: signoff result download 3f0a4d7e-0000-4000-8000-000000000000 report.csv --to /tmp
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        found = shim.result(ref).files
+        if missing := {*(names or ())} - {each.name for each in found}:
+            raise NotFound(f"The run has made no file called {min(missing)}.")
+        for each in found:
+            if not names or each.name in names:
+                say(str(save(folder, each.name, shim.download(each), force=force)))
 
 
 @app.command("wait")

@@ -8,7 +8,7 @@ import typer
 
 from api_shim import schemas
 from api_shim.cli.console import AsJson
-from api_shim.cli.inputs import Data, Pairs, read_inputs
+from api_shim.cli.inputs import Data, Files, Pairs, read_files, read_inputs
 from api_shim.cli.remote import Insecure, Url, signed_in, tell
 from api_shim.cli.times import what_follows, when
 from api_shim.cli.waiting import NOT_ENDED, Timeout, wait_for
@@ -53,6 +53,7 @@ def run(
     job: Annotated[str, typer.Argument(metavar="JOB", help="The id or the name of the Job.")],
     pairs: Pairs = None,
     data: Data = None,
+    files: Files = None,
     at: At = None,
     every: Every = None,
     cron: Cron = None,
@@ -76,7 +77,7 @@ def run(
     Example: signoff run "Back up" -d source=/srv -d target=/backup --name nightly --cron "0 2 * * *"
     """
     _check(at=at, every=every, cron=cron, time_zone=time_zone, misfire=misfire, wait=wait, timeout=timeout)
-    inputs = read_inputs(pairs, data) | ({"dryrun": True} if dry_run else {})
+    inputs = read_inputs(pairs, data) | read_files(files) | ({"dryrun": True} if dry_run else {})
     with signed_in(url, insecure=insecure) as shim:
         if at is None and cron is None:
             accepted = shim.run(job, inputs, name=name, queue=queue)

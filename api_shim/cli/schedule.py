@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from api_shim.cli.console import AsJson, describe, say, show
+from api_shim.cli.downloads import Folder, Force, save
 from api_shim.cli.inputs import Data, Pairs, read_inputs
 from api_shim.cli.remote import (
     Insecure,
@@ -26,6 +28,7 @@ from api_shim.cli.times import local, moment, what_follows, when
 from api_shim.client.transport import HERE
 from api_shim.schemas import Explanation, ScheduledJob
 from api_shim.settings import utc_now
+from flows.files import GivenFile, is_reference
 
 app = typer.Typer(no_args_is_help=True, help="Show, change, delete and transfer scheduled jobs.")
 
@@ -85,6 +88,27 @@ def show_scheduled(ref: Ref, url: Url = HERE, insecure: Insecure = False, as_jso
     lines |= {"missed firings": row.misfire}
     lines |= {"runs": row.total_run_count, "changed": moment(row.date_changed), "comment": row.approval_comment}
     describe(lines | {"note": row.approval_note, "description": row.description})
+
+
+@app.command("download")
+def download(
+    ref: Ref,
+    folder: Folder = Path(),
+    force: Force = False,
+    url: Url = HERE,
+    insecure: Insecure = False,
+) -> None:
+    """Download the files that a request would give to its run, for whoever may approve it.
+
+    Example: signoff schedule download nightly --to /tmp
+    """
+    with signed_in(url, insecure=insecure) as shim:
+        row = shim.scheduled_job(ref)
+        files = [GivenFile.kept(value) for value in row.kwargs.values() if is_reference(value)]
+        for file in files:
+            say(str(save(folder, file.name, shim.input_file(row, file.id), force=force)))
+    if not files:
+        say("No files.")
 
 
 @app.command("change")

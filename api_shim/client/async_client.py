@@ -159,6 +159,7 @@ class AsyncShim:
     status = carried_out(of_jobs.status)
     scheduled_jobs = carried_out(of_scheduled.scheduled_jobs)
     scheduled_job = carried_out(of_scheduled.scheduled_job)
+    input_file = carried_out(of_scheduled.input_file)
     change = carried_out(of_scheduled.change)
     delete = carried_out(of_scheduled.delete)
     delete_several = carried_out(of_scheduled.delete_several)
@@ -174,6 +175,7 @@ class AsyncShim:
     results = carried_out(of_results.results)
     result = carried_out(of_results.result)
     logs = carried_out(of_results.logs)
+    download = carried_out(of_results.download)
     wait = carried_out(of_results.wait)
     cancel = carried_out(of_results.cancel)
     run_again = carried_out(of_results.run_again)
@@ -199,7 +201,7 @@ class AsyncShim:
         if isinstance(step, Sleep):
             await anyio.sleep(step.seconds)
             return anyio.current_time()
-        return content_of(await self._ask(step), self._where)
+        return content_of(await self._ask(step), self._where, as_bytes=step.as_bytes)
 
     async def _ask(self, ask: HttpRequest) -> httpx.Response:
         kind = {} if ask.body is None else {"Content-Type": "application/json"}

@@ -12,10 +12,12 @@ import json
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
+import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from api_shim import schemas
@@ -49,12 +51,14 @@ class HttpRequest:
         path: the path below the URL of the server.
         body: the encoded JSON body; None for no body.
         headers: further headers.
+        as_bytes: whether the answer is bytes, and no JSON.
     """
 
     method: str = "GET"
     path: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    as_bytes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,59 @@ def body_of(content: object) -> bytes:
         return json.dumps(content, ensure_ascii=False, allow_nan=False, default=text_of).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Invalid("The data has values or characters that JSON cannot represent.") from error
+
+
+File = tuple[str, bytes]
+"""A file that is sent: its name and its content."""
+
+
+def files_in(data: Mapping[str, Any]) -> dict[str, File]:
+    """Return those of these values that are files, by name: paths, and names with contents.
+
+    Raises:
+        Invalid: a file cannot be read.
+    """
+    return {name: _file(value) for name, value in data.items() if _is_file(value)}
+
+
+def _is_file(value: object) -> bool:
+    return isinstance(value, Path) or (isinstance(value, tuple) and [*map(type, value)] == [str, bytes])
+
+
+def _file(value: Path | File) -> File:
+    if isinstance(value, tuple):
+        return value
+    try:
+        return value.name, value.read_bytes()
+    except OSError as error:
+        raise Invalid(f"The file {value} cannot be read: {error.strerror}.") from error
+
+
+def form_of(fields: Mapping[str, Any], files: Mapping[str, File]) -> tuple[bytes, dict[str, str]]:
+    """Return a form with files as a body, and the header that says so.
+
+    Args:
+        fields: its other fields; what is None is not sent.
+        files: the files.
+
+    Raises:
+        Invalid: a value cannot be written.
+    """
+    data = {name: _written(value) for name, value in fields.items() if value is not None}
+    request = httpx.Request("POST", "http://server/", data=data, files=files)
+    return request.read(), {"Content-Type": request.headers["Content-Type"]}
+
+
+def _written(value: object) -> str | list[str]:
+    """Return the text of a form field, or that of each of several."""
+    if isinstance(value, list | tuple) and all(type(each) in {str, int} for each in value):
+        return [str(each) for each in value]
+    if isinstance(value, float | list | tuple | Mapping):
+        return body_of(value).decode()
+    try:
+        return text_of(value)
+    except TypeError as error:
+        raise Invalid(str(error)) from error
 
 
 def query_of(filters: Mapping[str, Filter]) -> str:

@@ -135,16 +135,19 @@ UNREADABLE = object()
 """Stands for content that is not JSON."""
 
 
-def content_of(answer: httpx.Response, where: str) -> Any:
+def content_of(answer: httpx.Response, where: str, *, as_bytes: bool = False) -> Any:
     """Return the decoded content of a response; None if it is empty.
 
     Args:
         answer: the complete response.
         where: the URL of the server, for error messages.
+        as_bytes: return the content of a success as it is.
 
     Raises:
         GateError: the status is not a success.
     """
+    if answer.is_success and as_bytes:
+        return answer.content
     content = _decoded(answer)
     if answer.is_success:
         return content

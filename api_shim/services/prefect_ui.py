@@ -26,6 +26,7 @@ from uuid import UUID
 import anyio
 
 from api_shim.domain.audit import EventType, scheduled_job_event
+from api_shim.domain.files import with_kept_files
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.ports import Orchestrator
 from api_shim.parsing.decision import read_answer
@@ -247,7 +248,7 @@ def _request(job: Job, scheduled: ScheduledJob | None, body: Mapping[str, Any], 
     sent = body.get("parameters")
     data = {} if sent is None else sent
     if scheduled is not None and isinstance(data, Mapping):
-        data = {**scheduled.inputs, **data}
+        data = with_kept_files(job, scheduled.inputs, {**scheduled.inputs, **data}, also_left_out=False)
     queue = body.get("work_queue_name")
     if queue is None and scheduled is not None:
         queue = scheduled.queue

@@ -3,7 +3,7 @@
 * A run that has not been let go is over with the commit that cancels it. One that has been is told to end by its
   worker, and killed if it does not; it is over when it has ended.
 * A run again is a new request with the same inputs, by whoever asks and by all rules. Sensitive inputs are not kept, so
-  that what had them cannot run again.
+  that what had them cannot run again; nor are files that it was given.
 * Only what is over can be deleted: a run under way needs its record.
 * Of several, those that do not exist or that they may not delete are passed over; if one is under way, nothing goes.
 * What was recorded to have run stays known to have run: nothing executes again because its result was deleted.
@@ -32,11 +32,13 @@ from api_shim.store import Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Conflict
 from approval_gate.model import Action, Actor, Allowed, ObjectType, Verdict
+from flows.files import ids_in
 
 KIND = ObjectType.JOB_RESULT
 UNDER_WAY = "This run is not over; cancel it, or wait until it has ended."
 IS_OVER = "This run is over already."
 NOT_KEPT = "The inputs of this run may be sensitive and are not kept; request a run with them anew."
+NO_FILES = "The files that this run was given are not kept; request a run with them anew."
 
 
 class ResultAction(StrEnum):
@@ -150,6 +152,8 @@ def _request_of(actor: Actor, result_id: UUID, tx: Transaction) -> tuple[UUID, R
         raise policy.missing(KIND)
     if result.sensitive:
         raise Conflict(NOT_KEPT)
+    if ids_in(result.inputs or {}):
+        raise Conflict(NO_FILES)
     job = tx.get(Job, id=result.job_id)
     if job is None:
         raise policy.missing(ObjectType.JOB)
@@ -158,7 +162,8 @@ def _request_of(actor: Actor, result_id: UUID, tx: Transaction) -> tuple[UUID, R
 
 def _offers(actor: Actor, result: JobResult, tx: Transaction) -> frozenset[ResultAction]:
     cancel = not result.status.final and not result.cancelled_by and _may_cancel(actor, result, tx) == Allowed()
-    again = result.status.final and not result.sensitive and _may_run_again(actor, result, tx) == Allowed()
+    kept = not result.sensitive and not ids_in(result.inputs or {})
+    again = result.status.final and kept and _may_run_again(actor, result, tx) == Allowed()
     may = {ResultAction.CANCEL: cancel, ResultAction.RUN_AGAIN: again}
     return frozenset(action for action, offered in may.items() if offered)
 

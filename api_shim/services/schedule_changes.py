@@ -3,6 +3,7 @@
 * A change is accepted whole or refused whole, and held to what holds when a scheduled job is first requested.
 * A change of what was approved puts it back into the queue in the same transaction; until somebody has decided anew
   nothing of it runs. Who made the change cannot approve it, and nobody without saying that they have seen it.
+* A file of its inputs that is not sent stays; another one takes another request.
 * What a person enabled or disabled is recorded as their act; one that has had its only turn, has no owner, or has
   expired is not enabled.
 * Firings from before a change of when, where or with what it runs, or from before it was enabled, are not owed.
@@ -23,6 +24,7 @@ import anyio.to_thread
 
 from api_shim.domain.approval import unasked
 from api_shim.domain.audit import EventType, scheduled_job_event
+from api_shim.domain.files import with_kept_files
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.parsing.run_request import NAME_TAKEN, START_INVALID, read_queue
 from api_shim.parsing.schedule_change import WHEN, ScheduleChange, read_edit
@@ -126,7 +128,8 @@ class ScheduleChanges:
         if edit.inputs:
             if case.row.hides_inputs(job):
                 raise Invalid({"data": [SENSITIVE]})
-            found["inputs"] = self._code.validate(job, edit.data)
+            data = with_kept_files(job, case.row.inputs, edit.data, also_left_out=True)
+            found["inputs"] = self._code.validate(job, data)
         return _Change(body=body, found=found, seen=seen)
 
 

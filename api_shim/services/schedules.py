@@ -5,6 +5,7 @@
 * A Job with sensitive variables runs immediately or not at all; one that also needs approval cannot run.
 * A Job that needs approval gets a scheduled job that waits, also for ``immediately``; a dry run needs none.
 * Of one person only so many requests wait at the same time, whoever they are.
+* The files of a request are kept with what it has become, in the same transaction.
 * A schedule is durable before it is answered, and follows in Prefect. Who asked for it is its first owner.
 * What a run requests (``run_origins``) names that run, and is approved by nobody who had a hand in it.
 * What is deleted leaves a note of what it may have left in Prefect, in the same transaction.
@@ -57,6 +58,7 @@ from approval_gate import policy
 from approval_gate.errors import Conflict, GateError, Invalid, Outdated
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
+from flows.files import GivenFile
 
 KIND = ObjectType.SCHEDULED_JOB
 SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
@@ -87,6 +89,7 @@ class _Plan:
     schedule: Schedule
     queue: str
     inputs: Mapping[str, Any]
+    files: Collection[GivenFile]
     waits: bool
     labels: RunLabels
 
@@ -233,6 +236,7 @@ class Schedules:
             return Accepted(scheduled_job=await self._schedule(actor, plan, asked, now))
 
         def also(tx: Transaction, result: JobResult) -> None:
+            tx.keep_files(plan.files, result.id, now)
             if asked is not None:
                 keep(tx, replace(asked, job_result_id=result.id))
 
@@ -244,7 +248,8 @@ class Schedules:
             raise Invalid([refusal])
         when, queue, inputs = (read() for read in self.parts(job, request, now))
         waits = job.approval_required and not is_dry_run(job, inputs)
-        return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, waits=waits, labels=labels)
+        files = [each for each in dict(request.data).values() if isinstance(each, GivenFile)]
+        return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, files=files, waits=waits, labels=labels)
 
     async def _schedule(self, actor: Actor, plan: _Plan, asked: RequestKey | None, now: datetime) -> ScheduledJob:
         immediately = plan.schedule.interval is Interval.IMMEDIATELY
@@ -273,7 +278,8 @@ class Schedules:
             run_tags=plan.labels.tags,
         )
         limit, dry = self._limits.waiting_requests, is_dry_run(plan.job, plan.inputs)
-        scheduled = await self._store.write(partial(_add, actor, scheduled, asked, now, limit, for_dry_run=dry))
+        add = partial(_add, actor, scheduled, plan.files, asked, now, limit, for_dry_run=dry)
+        scheduled = await self._store.write(add)
         self._wake(Kind.SCHEDULED_JOB, scheduled.id, scheduled.start_time)
         return scheduled
 
@@ -345,6 +351,7 @@ def _described(plan: _Plan, actor: Actor) -> str:
 def _add(
     actor: Actor,
     scheduled: ScheduledJob,
+    files: Collection[GivenFile],
     asked: RequestKey | None,
     now: datetime,
     waiting_limit: int,
@@ -367,6 +374,7 @@ def _add(
     if asked is not None:
         keep(tx, replace(asked, scheduled_job_id=scheduled.id))
     tx.add(scheduled)
+    tx.keep_files(files, scheduled.id, now)
     tx.add(Participant(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
     add_hands(tx, scheduled, origin)
     if scheduled.awaits_decision:

@@ -1,5 +1,6 @@
 """Sensitive inputs as the database keeps them: encrypted, with a key from outside it.
 
+* So are the files that runs are given, whether their Jobs have sensitive variables or not.
 * They are encrypted with AES-256-GCM, which authenticates the id of their row too: moved to another row, or changed,
   they cannot be read.
 * The key is derived (HKDF) from the one that signs the audit. All servers and commands of a database have that already,
@@ -80,6 +81,29 @@ class InputsKey:
             raise Unavailable(DAMAGED) from error
         inputs: Mapping[str, Any] = json.loads(clear)
         return inputs
+
+    def seal_file(self, file_id: UUID, content: bytes) -> bytes:
+        """Return what a file has encrypted, for the file of this id."""
+        nonce = os.urandom(NONCE_BYTES)
+        return b"".join((self._mark, nonce, self._cipher.encrypt(nonce, content, _bound_to_file(file_id))))
+
+    def open_file(self, file_id: UUID, sealed: bytes) -> bytes:
+        """Return what a file has in clear; see ``open``."""
+        mark, rest = sealed[: len(self._mark)], sealed[len(self._mark) :]
+        if mark != self._mark:
+            raise Unavailable(OTHER_KEY)
+        try:
+            return self._cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], _bound_to_file(file_id))
+        except (InvalidTag, ValueError) as error:
+            raise Unavailable(DAMAGED) from error
+
+    @property
+    def _mark(self) -> bytes:
+        return f"{SCHEME}.{self._name}.".encode()
+
+
+def _bound_to_file(file_id: UUID) -> bytes:
+    return b"signoff input file " + file_id.bytes
 
 
 def _bound_to(row_id: UUID) -> bytes:

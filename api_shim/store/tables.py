@@ -11,12 +11,14 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -28,6 +30,7 @@ from sqlalchemy import (
 from api_shim.domain import accounts, model
 from api_shim.domain.accounts import Password, RunCredential, Session, WorkerAccount
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
+from api_shim.domain.files import InputFile, InputFileUse, ResultContent, ResultFile
 from api_shim.domain.model import DeletedRun, JobQueue
 from api_shim.domain.recurrence import Interval
 from api_shim.store.column_types import OpenWord, Tuple, UtcTime, Word
@@ -323,6 +326,39 @@ job_results = Table(
     Index(None, "job_id", "date_created"),
 )
 
+result_files = Table(
+    "result_files",
+    metadata,
+    id_column(),
+    reference("job_results.id", name="job_result_id", gone="CASCADE", nullable=False, index=True),
+    Column("name", String(255), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    time("created"),
+)
+
+result_contents = Table(
+    "result_contents",
+    metadata,
+    reference("result_files.id", name="file_id", gone="CASCADE", primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+input_files = Table(
+    "input_files",
+    metadata,
+    id_column(),
+    Column("content", LargeBinary, nullable=False),
+    time("created"),
+)
+
+input_file_uses = Table(
+    "input_file_uses",
+    metadata,
+    reference("input_files.id", name="file_id", gone="CASCADE", primary_key=True),
+    Column("holder_id", Uuid, primary_key=True, index=True),
+)
+
 leftovers = Table(
     "leftovers",
     metadata,
@@ -451,6 +487,10 @@ TABLES: dict[type[Any], Table] = {
     model.Job: jobs,
     model.ScheduledJob: scheduled_jobs,
     model.JobResult: job_results,
+    ResultFile: result_files,
+    ResultContent: result_contents,
+    InputFile: input_files,
+    InputFileUse: input_file_uses,
     model.PendingCleanup: leftovers,
     model.Participant: participants,
     model.RequestKey: request_keys,

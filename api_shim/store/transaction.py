@@ -7,6 +7,7 @@
   for each other at the end of the chain only, and in no circle. The new head is signed with them; after a head that
   the key has not signed nothing is recorded, so that nobody's forgery is ever signed over.
 * The inputs of what is sensitive go in and come out encrypted (``sealed_inputs``); no other value is looked at.
+* What has inputs uses the files that those refer to, without anybody saying so.
 * What leaves something for Prefect to follow is told to the other servers, where there can be some.
 * What is to be counted is counted when this is committed.
 * A statement that is asked again and again is built once, with parameters: SQLAlchemy takes longer to build it and to
@@ -57,6 +58,7 @@ from api_shim.domain.accounts import (
 )
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType, chain_events, of_request
 from api_shim.domain.audit_key import AuditKey
+from api_shim.domain.files import InputFile, InputFileUse
 from api_shim.domain.model import DeletedRun, Job, JobQueue, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.query import Listing, Page
 from api_shim.domain.recurrence import Interval
@@ -70,6 +72,7 @@ from api_shim.store.tables import TABLES, job_results, jobs, scheduled_jobs
 from approval_gate.errors import Unavailable
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Attributes, ObjectType
+from flows.files import GivenFile, ids_in
 
 T = TypeVar("T")
 
@@ -291,6 +294,16 @@ def _granted() -> Select[Any]:
 
 
 @cache
+def _unneeded_files() -> Select[Any]:
+    files, uses, row = TABLES[InputFile], TABLES[InputFileUse].c, scheduled_jobs.c
+    spent = and_(row.interval == Interval.FUTURE, row.total_run_count > 0)
+    can_run = select(row.id).where(row.id == uses.holder_id, not_(spent), row.approval != ApprovalState.EXPIRED)
+    runs = select(job_results.c.id).where(job_results.c.id == uses.holder_id, job_results.c.status.in_(ONGOING))
+    needed = select(uses.file_id).where(uses.file_id == files.c.id, or_(can_run.exists(), runs.exists()))
+    return select(files.c.id).where(not_(needed.exists())).order_by(files.c.created).limit(_LIMIT)
+
+
+@cache
 def _leftovers() -> Select[Any]:
     return select(TABLES[PendingCleanup]).limit(_LIMIT)
 
@@ -334,6 +347,7 @@ class Transaction:
             self._told += filter(None, map(of_new, things))
             for thing in things:
                 self._count_end(None, thing)
+                self._use_files(thing)
 
     def add_missing(self, things: Collection[Any]) -> None:
         """Insert those of these values of one noun that are not there yet."""
@@ -353,11 +367,57 @@ class Transaction:
         if (notice := of_change(thing, to)) is not None:
             self._told.append(notice)
         self._count_end(thing, changed)
+        if "inputs" in to:
+            self._use_files(changed)
+            self._leave_files(thing, changed)
         return changed
 
     def _count_end(self, before: Any, after: Any) -> None:
         if isinstance(after, JobResult) and after.status.final and not (before and before.status.final):
             self.afterwards(RUNS.labels(after.status.lower()).inc)
+
+    def _use_files(self, thing: Any) -> None:
+        """Record that a value uses the kept files that its inputs refer to, and no others."""
+        if not isinstance(thing, WITH_INPUTS) or thing.inputs is None or not (ids := ids_in(thing.inputs)):
+            return
+        known = {use.file_id for use in self.all(InputFileUse, file_id=[*ids])}
+        self.add_missing([InputFileUse(file_id=each, holder_id=thing.id) for each in known])
+
+    def _leave_files(self, before: Any, after: Any) -> None:
+        """Record that a value no longer uses what its inputs referred to. What is encrypted is not edited."""
+        if before.inputs is None or isinstance(before.inputs, SealedInputs):
+            return
+        for file_id in ids_in(before.inputs) - ids_in(after.inputs or {}):
+            self.remove(InputFileUse(file_id=file_id, holder_id=after.id))
+
+    def keep_files(self, files: Collection[GivenFile], holder_id: UUID, now: datetime) -> None:
+        """Keep, encrypted, those of these files that are not kept yet, for what refers to them.
+
+        Args:
+            files: they.
+            holder_id: the id of the scheduled job or the job result.
+            now: the time.
+        """
+        for file in files:
+            if file.content is None:
+                continue
+            if self._inputs_key is None:
+                raise Unavailable(NO_KEY)
+            self.add(InputFile(id=file.id, content=self._inputs_key.seal_file(file.id, file.content), created=now))
+            self.add(InputFileUse(file_id=file.id, holder_id=holder_id))
+
+    def file_content(self, file_id: UUID) -> bytes | None:
+        """Return what a file has that runs are given; None if it is not kept.
+
+        Raises:
+            Unavailable: it cannot be read with the key of the store.
+        """
+        found = self.get(InputFile, id=file_id)
+        if found is None:
+            return None
+        if self._inputs_key is None:
+            raise Unavailable(NO_KEY)
+        return self._inputs_key.open_file(file_id, found.content)
 
     def _row(self, thing: Any) -> dict[str, Any]:
         row = {name: getattr(thing, name) for name in FIELDS[type(thing)]}
@@ -703,6 +763,10 @@ class Transaction:
         return self._read(PendingCleanup, _leftovers(), limit=limit)
 
     # What is over
+
+    def unneeded_files(self, limit: int) -> list[UUID]:
+        """Return the ids of files that were given to runs, of which nothing can run any more, or runs."""
+        return list(self._connection.execute(_unneeded_files(), {"limit": limit}).scalars())
 
     def over(self, before: datetime, limit: int) -> list[UUID]:
         """Return the ids of job results whose runs ended before a moment, the oldest first."""

@@ -1,6 +1,7 @@
 """Reads request bodies.
 
 * A body is JSON or a form, within limits of size and nesting depth.
+* A form may have files where the route takes some. They stay in memory: none is written to a disk in clear.
 * A body that cannot be read is refused with a sentence, never with a traceback.
 
 Contract 2, 4 and 9.9.
@@ -11,20 +12,27 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
+from contextlib import aclosing
 from typing import Any
+from uuid import uuid4
 
 from fastapi import Request
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from api_shim.settings import LIMITS, Limits
 from approval_gate.errors import GateError, Invalid, TooLarge
+from flows.files import GivenFile
 
 DEEPEST = 200
 """Maximum nesting depth of a body; far below Python's recursion limit."""
-FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+MULTIPART = "multipart/form-data"
+FORMS = (MULTIPART, "application/x-www-form-urlencoded")
+MOST_FIELDS, MOST_FILES = 1000, 20
+"""How many fields a form may have, and how many files."""
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 TOO_DEEP = {"detail": "JSON parse error - nested too deeply"}
 
@@ -33,17 +41,21 @@ class UnsupportedMediaType(GateError):
     """The media type of the body is not supported."""
 
 
-async def read_body(request: Request) -> Any:
+async def read_body(request: Request, *, with_files: bool = False) -> Any:
     """Return the decoded body: any JSON value, or the fields of a form; ``{}`` if there is none.
+
+    Args:
+        request: the request.
+        with_files: whether a form may have files, each of which is a ``GivenFile``.
 
     Raises:
         Invalid: the body cannot be decoded.
         TooLarge: the body is larger than it may be here.
         UnsupportedMediaType: the body is neither JSON nor a form.
     """
-    content = await _received(request, limits_of(request).body_bytes)
     if is_form(request):
-        return await _form(request, content)
+        return _fields_of(await read_form(request, with_files=with_files))
+    content = await read_bytes(request, limits_of(request).body_bytes)
     if not content:
         return {}
     kind = _media_type(request)
@@ -67,7 +79,16 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _received(request: Request, largest: int) -> bytes:
+async def read_bytes(request: Request, largest: int) -> bytes:
+    """Return the body as it was sent.
+
+    Args:
+        request: the request.
+        largest: the maximum size of the body, in bytes.
+
+    Raises:
+        TooLarge: the body is larger than the maximum.
+    """
     content = bytearray()
     try:
         async for chunk in request.stream():
@@ -80,31 +101,64 @@ async def _received(request: Request, largest: int) -> bytes:
     return bytes(content)
 
 
-async def read_form(request: Request, largest: int | None = None) -> FormData:
+async def read_form(request: Request, largest: int | None = None, *, with_files: bool = False) -> FormData:
     """Return the fields of a form; none if the body is not a form.
 
     Args:
         request: the request.
         largest: the maximum size of the body, in bytes; None for that of every request.
+        with_files: whether it may have files besides; each is a ``GivenFile``, and all of them together have at most
+            as many bytes as a file may have.
 
     Raises:
-        Invalid: the form cannot be decoded, or contains a file.
-        TooLarge: the body is larger than the maximum.
+        Invalid: the form cannot be decoded, or has a file where it may have none.
+        TooLarge: the body, or what it has of files, is larger than the maximum.
     """
-    return await _parsed(request, await _received(request, largest or limits_of(request).body_bytes))
+    limits = limits_of(request)
+    largest = (largest or limits.body_bytes) + (limits.file_bytes if with_files else 0)
+    form = await _parsed(request, await read_bytes(request, largest), MOST_FILES if with_files else 0)
+    return await _with_files(form, limits.file_bytes) if with_files else form
 
 
-async def _parsed(request: Request, content: bytes) -> FormData:
+async def _parsed(request: Request, content: bytes, files: int) -> FormData:
     request._body = content  # the form parser reads the body again, after its size has been checked
     request._stream_consumed = False
     try:
-        return await request.form(max_files=0, max_fields=1000, max_part_size=len(content))
+        if _media_type(request) == MULTIPART:
+            limits = {"max_files": files, "max_fields": MOST_FIELDS, "max_part_size": len(content)}
+            async with aclosing(request.stream()) as stream:
+                return await _InMemory(request.headers, stream, **limits).parse()
+        return await request.form(max_files=files, max_fields=MOST_FIELDS, max_part_size=len(content))
     except (MultiPartException, HTTPException, ValueError) as error:
         raise Invalid({"detail": "Multipart form parse error - the form cannot be read."}) from error
 
 
-async def _form(request: Request, content: bytes) -> dict[str, Any]:
-    form = await _parsed(request, content)
+class _InMemory(MultiPartParser):
+    """Reads a form whose size has been checked, without a temporary file."""
+
+    spool_max_size = sys.maxsize
+
+
+async def _with_files(form: FormData, largest: int) -> FormData:
+    """Return a form with what a run can be given in place of files. A file that nobody has chosen is not there."""
+    fields: list[tuple[str, Any]] = []
+    size = 0
+    for name, value in form.multi_items():
+        if isinstance(value, str):
+            fields.append((name, value))
+            continue
+        content = await value.read()
+        size += len(content)
+        if value.filename or content:
+            # Some clients send the path that the file has with them.
+            fields.append((name, GivenFile.sent(uuid4(), re.split(r"[\\/]", value.filename or "")[-1], content)))
+    await form.close()
+    if size > largest:
+        raise TooLarge(f"The files have {size} bytes together, of at most {largest} (SIGNOFF_FILE_BYTES).")
+    return FormData(fields)
+
+
+def _fields_of(form: FormData) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in form:
         values = form.getlist(name)

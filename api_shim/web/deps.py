@@ -20,6 +20,7 @@ from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
 from api_shim.services.gauges import Gauges
+from api_shim.services.input_files import InputFiles
 from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
@@ -27,6 +28,7 @@ from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
+from api_shim.services.result_files import ResultFiles
 from api_shim.services.results import Results
 from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCaller, RunCredentials
@@ -58,6 +60,7 @@ class Services:
     ownership: Ownership
     prefect_ui: PrefectUI
     results: Results
+    result_files: ResultFiles
     run_actors: RunActors
     run_credentials: RunCredentials
     schedules: Schedules
@@ -65,6 +68,10 @@ class Services:
     queries: Queries
     readiness: Readiness
     refusals: Refusals
+
+    @property
+    def input_files(self) -> InputFiles:
+        return InputFiles(self.store, self.clock)
 
 
 async def services(request: Request) -> Services:

@@ -20,6 +20,7 @@ from flows import (
     ChoiceVar,
     DateVar,
     DryRunVar,
+    FileVar,
     IntegerVar,
     IPNetworkVar,
     Job,
@@ -31,6 +32,7 @@ from flows import (
     TextVar,
     register_jobs,
 )
+from flows.files import RunFile
 
 name = "Acceptance"
 
@@ -55,6 +57,38 @@ class Greet(Job):
         self.logger.info("Hello %s", who)
         self.logger.success("Greeted %s times", count)
         return {"greeted": who, "count": count, "as": str(self.user)}
+
+
+class Write(Job):
+    """Makes a file."""
+
+    name = StringVar()
+    text = TextVar(required=False)
+
+    class Meta:
+        name = "Write a file"
+        has_sensitive_variables = False
+
+    def run(self, *, name: str, text: str) -> None:
+        self.create_file(name, text)
+
+
+class Read(Job):
+    """Tells what is in a file, and makes another one of it."""
+
+    file = FileVar()
+    dryrun = DryRunVar()
+
+    class Meta:
+        name = "Read a file"
+        has_sensitive_variables = False
+        approval_required = True
+
+    def run(self, *, file: RunFile, dryrun: bool) -> dict[str, Any]:
+        text = file.read().decode()
+        if not dryrun:
+            self.create_file(f"copy of {file.name}", text)
+        return {"name": file.name, "size": file.size, "text": text}
 
 
 class Snoop(Job):
@@ -236,13 +270,14 @@ class InTurn(Job):
 
 class Guarded(Job):
     dryrun = DryRunVar()
+    file = FileVar(required=False)
 
     class Meta:
         name = "Guarded"
         has_sensitive_variables = False
         approval_required = True
 
-    def run(self, *, dryrun: bool) -> str:
+    def run(self, *, dryrun: bool, file: RunFile | None) -> str:
         return "planned" if dryrun else "done"
 
 
@@ -301,6 +336,8 @@ class React(JobHookReceiver):
 
 register_jobs(
     Greet,
+    Write,
+    Read,
     Snoop,
     Every,
     Locate,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 
 from api_shim.domain.accounts import Token, User
-from api_shim.domain.model import Job, Status
+from api_shim.domain.files import ResultContent, ResultFile
+from api_shim.domain.model import Job, ScheduledJob, Status
+from flows.files import GivenFile
 from tests.databases import store_of
 from tests.factories import administering, make_result, make_scheduled
 from tests.live import Server
@@ -68,6 +71,30 @@ class People:
             result = make_result(found, None, **{**over, **to})
             tx.add(result)
         return str(result.id)
+
+    def file(self, result_id: str, name: str = "a.txt", content: bytes = b"hello") -> str:
+        """Let a run have made a file, and return the id of that."""
+        made = ResultFile(
+            id=uuid4(),
+            job_result_id=UUID(result_id),
+            name=name,
+            size=len(content),
+            sha256=sha256(content).hexdigest(),
+            created=datetime.now(UTC),
+        )
+        with self._store.transaction() as tx:
+            tx.add(made)
+            tx.add(ResultContent(file_id=made.id, content=content))
+        return str(made.id)
+
+    def give(self, scheduled_id: str) -> str:
+        """Let a scheduled job give a file to its runs, and return the id of that."""
+        file = GivenFile.sent(uuid4(), "a.txt", b"hello")
+        with self._store.transaction() as tx:
+            [row] = tx.all(ScheduledJob, id=UUID(scheduled_id))
+            tx.keep_files([file], row.id, datetime.now(UTC))
+            tx.change(row, inputs={**row.inputs, "file": file.reference})
+        return str(file.id)
 
     def scheduled(self, job: str, owner: str, name: str, **to: Any) -> str:
         """Keep a scheduled job that Prefect has not been told of, for tomorrow or later, and return its id."""

@@ -15,8 +15,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.acceptance.people import RESULTS, unique
-from tests.live import eventually
+from tests.acceptance.people import RESULTS, People, unique
+from tests.live import Live, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -226,6 +226,19 @@ def test_a_job_that_needs_approval_waits_and_nothing_runs(admin: httpx.Client) -
     rows = admin.get(RESULTS, params={"name": "Guarded"}).json()["results"]
     assert [row["id"] for row in rows if row["scheduled_job"]] == []
     admin.delete(waiting["url"]).raise_for_status()
+
+
+def test_a_file_is_requested_approved_given_to_the_run_and_comes_back(
+    live: Live, admin: httpx.Client, people: People
+) -> None:
+    sent = {"file": ("greeting.txt", b"Hello")}
+    waiting = admin.post("/api/extras/jobs/Read a file/run/", files=sent).json()["scheduled_job"]
+    with live.client(people.add(superuser=True)) as bob:
+        assert bob.post(f"{waiting['url']}approve/").status_code == 200
+        (result,) = fired(admin, waiting, 1)
+        assert result["result"] == {"name": "greeting.txt", "size": 5, "text": "Hello"}, result["traceback"]
+        (file,) = result["files"]
+        assert (file["name"], bob.get(file["download_url"]).content) == ("copy of greeting.txt", b"Hello")
 
 
 # Around us

@@ -20,7 +20,7 @@ from tests.live import JOBS, Live
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("nightly", "once", "one", "two", "careful", "looked at", "hasty", "unsure")
+NAMES = ("nightly", "once", "one", "two", "careful", "looked at", "hasty", "unsure", "read it")
 """What the examples schedule."""
 
 METHODS = [name for name in vars(Shim) if not name.startswith("_") and name not in {"within", "close"}]

@@ -40,8 +40,9 @@ class Server:
         self.stands: State[Any] | None = None
 
     def request(self, method: str, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
-        assert headers == {"Content-Type": "application/json", "X-Request-ID": f"run-{RUN}"}
-        self.asked.append((path, json.loads(content)))
+        assert headers["X-Request-ID"] == f"run-{RUN}"
+        is_json = headers["Content-Type"] == "application/json"
+        self.asked.append((path, json.loads(content) if is_json else {"content": content}))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -259,3 +260,51 @@ def test_outside_a_run_there_is_no_gate(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(FlowRunContext, "get", lambda: None)
     with pytest.raises(RuntimeError, match="runs within Prefect only"):
         Gate(ATTEMPT, CODE, MODULE)
+
+
+FILE = uuid4()
+
+
+def test_a_file_is_sent_as_it_is_and_called_as_it_is(server: Server) -> None:
+    server.answers = [{}]
+    Gate(ATTEMPT, CODE, MODULE).keep_file(FILE, "a & ä.txt", b"\0\xff")
+    assert server.asked == [
+        (f"/signoff/files/?flow_run_id={RUN}&attempt={ATTEMPT}&id={FILE}&name=a+%26+%C3%A4.txt", {"content": b"\0\xff"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "told"),
+    [
+        pytest.param(413, ValueError, "a.txt: The server refuses it with status 413.", id="it is refused"),
+        pytest.param(500, OSError, "a.txt: The server did not answer", id="the server has a fault"),
+        pytest.param(httpx.ConnectError("gone"), OSError, "did not answer .ConnectError.", id="there is no server"),
+    ],
+)
+def test_a_file_that_is_not_kept_is_a_fault_of_who_makes_it(
+    server: Server, answer: Any, error: type[Exception], told: str
+) -> None:
+    server.answers = [answer]
+    with pytest.raises(error, match=told):
+        Gate(ATTEMPT, CODE, MODULE).keep_file(FILE, "a.txt", b"")
+
+
+def test_a_file_that_the_run_is_given_is_fetched_as_it_is(server: Server) -> None:
+    server.answers = ["hello"]
+    assert Gate(ATTEMPT, CODE, MODULE).file("table") == b"hello"
+    ((path, asked),) = server.asked
+    assert path == "/signoff/given-file/"
+    assert asked == {"flow_run_id": str(RUN), "attempt": str(ATTEMPT), "variable": "table"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        pytest.param(404, "table: The server refuses it with status 404.", id="it is refused"),
+        pytest.param(httpx.ConnectError("gone"), "table: The server did not answer .ConnectError.", id="no server"),
+    ],
+)
+def test_a_file_that_cannot_be_had_is_a_fault_with_its_reason(server: Server, answer: Any, told: str) -> None:
+    server.answers = [answer]
+    with pytest.raises(OSError, match=told):
+        Gate(ATTEMPT, CODE, MODULE).file("table")

@@ -9,23 +9,8 @@ import pytest
 
 import flows
 from flows import Job
-from flows.absent import CLASSES, DEFINED, USED, VARIABLES
+from flows.absent import CLASSES, DEFINED, USED
 from flows.variables import BadJob
-
-
-@pytest.mark.parametrize("name", VARIABLES)
-def test_a_job_with_a_variable_that_does_not_exist_is_refused(name: str) -> None:
-    variable = getattr(flows, name)
-
-    class Asks(Job):
-        thing = variable(model=object, query_params={})
-        subclassed = type("Own", (variable,), {})("by position")
-
-        def run(self, **_: object) -> None: ...
-
-    with pytest.raises(BadJob, match=rf"Asks\.thing: there is no {name} here: ") as refused:
-        Asks.definition()
-    assert refused.value.attribute == "thing"
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -54,7 +39,7 @@ def test_what_is_used_of_self_and_does_not_exist_is_refused_unless_the_job_has_i
 
 
 def test_what_exists_here_is_in_no_table() -> None:
-    assert not {*VARIABLES, *CLASSES} & {*flows.__all__}
+    assert not {*CLASSES} & {*flows.__all__}
     assert not [name for name in USED if hasattr(Job, name)]
 
 
@@ -65,7 +50,7 @@ def test_what_nobody_knows_cannot_be_imported() -> None:
 
 def test_the_table_for_authors_has_the_sentences_of_the_code() -> None:
     table = (Path(flows.__file__).parent / "README.md").read_text(encoding="utf-8")
-    for kind, hints in (("", {**VARIABLES, **CLASSES}), ("self.", USED)):
+    for kind, hints in (("", CLASSES), ("self.", USED)):
         for name, hint in hints.items():
             assert f"`{name}" in table or f"self.{name}" in table, name
             shown = re.findall(rf"there is no {re.escape(kind + name)} here: (.*?)[.…]”", table)

@@ -349,3 +349,58 @@ def test_an_adapter_below_keeps_what_it_adds(caplog: pytest.LogCaptureFixture) -
     JobLogger(Tagging(PLAIN)).failure("Broken.")
     (record,) = caplog.records
     assert (record.run, record.levelname) == (7, "FAILURE")  # type: ignore[attr-defined]  # an extra
+
+
+# The files that it makes
+
+
+def kept(largest: int) -> tuple[Job, list[tuple[str, bytes]]]:
+    """Return a Job within a run, and what its server keeps."""
+    files: list[tuple[str, bytes]] = []
+    job = made()()
+    job.bind(
+        RunContext(
+            logger=JobLogger(logging.getLogger("run")),
+            user=None,
+            job_result=None,
+            keep_file=lambda name, content: files.append((name, content)),
+            largest_file=largest,
+        )
+    )
+    return job, files
+
+
+def test_a_file_is_kept_as_text_or_as_bytes(caplog: pytest.LogCaptureFixture) -> None:
+    job, files = kept(largest=4)
+    with caplog.at_level(logging.INFO):
+        job.create_file("a.txt", "für")
+        job.create_file("b.bin", b"\0\xff")
+    assert files == [("a.txt", "für".encode()), ("b.bin", b"\0\xff")]
+    assert "Created the file a.txt (4 bytes)." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "told"),
+    [
+        pytest.param("a/b", "", ValueError, "no / and no", id="a path"),
+        pytest.param("a", "12345", ValueError, "a: The file has 5 bytes, of at most 4", id="too large"),
+        pytest.param("a", "\ud800", ValueError, "surrogates not allowed", id="no text"),
+        pytest.param("a", {"b": 1}, TypeError, "text or bytes, not dict", id="an object"),
+    ],
+)
+def test_a_file_that_cannot_be_kept_is_refused(name: str, content: Any, error: type[Exception], told: str) -> None:
+    job, files = kept(largest=4)
+    with pytest.raises(error, match=told):
+        job.create_file(name, content)
+    assert files == []
+
+
+def test_a_file_that_is_made_outside_a_run_is_checked_and_not_kept() -> None:
+    job = made()()
+    job.create_file("a.txt", "x")
+    with pytest.raises(ValueError, match="no / and"):
+        job.create_file("../a.txt", "x")
+
+
+def test_a_variable_may_be_called_create_file() -> None:
+    assert list(made({"create_file": BooleanVar()}).variables()) == ["create_file"]

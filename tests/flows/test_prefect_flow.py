@@ -16,8 +16,9 @@ from prefect.logging.loggers import PrefectLogAdapter
 from prefect.states import Completed, Failed
 
 from approval_gate.errors import NotRunnable
-from flows import IntegerVar, Job, JobFailed, prefect_flow, register_jobs
+from flows import FileVar, IntegerVar, Job, JobFailed, prefect_flow, register_jobs
 from flows.execution import LARGEST_RESULT, as_json
+from flows.files import GivenFile
 from flows.job import JobLogger
 from flows.prefect_flow import RunLogger, SoftTimeLimitExceeded, TimeLimitExceeded, time_limits
 
@@ -328,3 +329,14 @@ def test_a_run_is_held_to_its_code_unless_the_server_says_otherwise(
     prefect_flow._execute(f"{__name__}.Count", gate, {**GO, **answer})
     assert to == ([Count._code] if held else [])
     assert [outcome["result"] for outcome in told] == [3]
+
+
+def test_a_run_has_files_in_place_of_what_refers_to_them() -> None:
+    file = GivenFile.sent(UUID(int=7), "a.txt", b"hello")
+    gate: Any = SimpleNamespace(file={"table": b"hello"}.__getitem__)
+    sent = {"table": file.reference, "more": None, "count": 2}
+    variables = {"table": FileVar(), "more": FileVar(required=False), "count": IntegerVar()}
+    inputs = prefect_flow._with_files(variables, gate, sent)
+    assert (inputs["table"].name, inputs["table"].read()) == ("a.txt", b"hello")
+    assert (inputs["more"], inputs["count"]) == (None, 2)
+    assert sent["table"] == file.reference

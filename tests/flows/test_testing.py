@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from prefect import flow, get_run_logger
 from prefect.states import Completed
 
 from approval_gate.errors import Invalid
-from flows import BooleanVar, DryRunVar, IntegerVar, Job, JobHookReceiver
+from flows import BooleanVar, DryRunVar, FileVar, IntegerVar, Job, JobHookReceiver
 from flows.testing import LogLine, run_job
 from flows.variables import BadJob
 
@@ -69,6 +70,25 @@ def test_what_the_server_would_refuse_is_refused() -> None:
 
     with pytest.raises(BadJob, match=r"must define run\(\)"):
         run_job(Nothing)
+
+
+class Convert(Job):
+    table = FileVar()
+
+    def run(self, *, table: Any) -> str:
+        self.create_file("upper.txt", table.read().upper())
+        return str(table.name)
+
+
+def test_files_that_a_run_is_given_and_makes(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.csv"
+    file.write_bytes(b"a,b")
+    for sent in (file, ("hosts.csv", b"a,b")):
+        run = run_job(Convert, table=sent)
+        assert (run.error, run.result, run.files) == (None, "hosts.csv", {"upper.txt": b"A,B"})
+        assert run.inputs["table"]["size"] == 3
+    with pytest.raises(Invalid, match="Send a file"):
+        run_job(Convert, table="hosts.csv")
 
 
 def test_a_receiver_gets_its_event_and_has_no_user() -> None:

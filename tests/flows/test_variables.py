@@ -7,11 +7,13 @@ import ipaddress
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from approval_gate.errors import Invalid
+from flows.files import UNNAMEABLE, GivenFile
 from flows.inputs import DEEPEST, read_inputs
 from flows.variables import (
     BadJob,
@@ -20,6 +22,7 @@ from flows.variables import (
     DateTimeVar,
     DateVar,
     DryRunVar,
+    FileVar,
     IntegerVar,
     IPAddressVar,
     IPAddressWithMaskVar,
@@ -525,3 +528,51 @@ def test_what_cannot_work_is_kept_as_the_problem_of_a_variable(
 def test_what_is_given_twice_or_too_often_cannot_work() -> None:
     assert "label is given twice" in BooleanVar("Label", label="Label").problem
     assert "BooleanVar has 5 options, not 6" in BooleanVar(*"abcdef").problem
+
+
+# Files
+
+SENT = GivenFile.sent(UUID(int=7), "a.txt", b"hello")
+NO_FILE = "Send a file, as a part of multipart/form-data."
+
+
+def test_a_file_is_what_was_sent_and_stands_for_itself_as_a_reference() -> None:
+    assert read(FileVar(), SENT) == SENT.reference
+    assert read(FileVar(required=False), LEFT_OUT) is None
+    assert read(FileVar(required=False), "") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        pytest.param(LEFT_OUT, REQUIRED, id="none"),
+        pytest.param("", REQUIRED, id="none, as a form sends it"),
+        pytest.param("hello", NO_FILE, id="text"),
+        pytest.param(SENT.reference, NO_FILE, id="a reference that a client has written"),
+        pytest.param([SENT, SENT], NO_FILE, id="two"),
+        pytest.param(GivenFile.sent(UUID(int=7), "..", b""), UNNAMEABLE, id="a name that is none"),
+    ],
+)
+def test_nothing_else_is_a_file(value: object, told: str) -> None:
+    assert refusal(FileVar(), value) == {"errors": {"it": [told]}}
+
+
+def test_a_file_is_of_no_other_variable() -> None:
+    for variable in (StringVar(), JSONVar(), IntegerVar(), MultiChoiceVar(choices=("a",))):
+        assert "hello" not in str(refusal(variable, SENT))
+
+
+def test_a_file_has_no_default() -> None:
+    assert "no default" in FileVar(default="a.txt").problem
+
+
+def test_a_file_that_is_kept_is_read_again_as_it_is() -> None:
+    assert read(FileVar(), FileVar().sent_again(SENT.reference)) == SENT.reference
+    assert read(FileVar(required=False), FileVar(required=False).sent_again(None)) is None
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_the_schema_says_what_is_a_file(required: bool) -> None:
+    model = build_model("Example", {"it": FileVar(required=required)})
+    schema = model.model_json_schema()["properties"]["it"]
+    assert [each.get("format") for each in (schema, *schema.get("anyOf", ()))].count("file") == 1

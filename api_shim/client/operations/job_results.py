@@ -1,4 +1,4 @@
-"""Operations on job results: list, show, read logs, wait and delete (contract 7).
+"""Operations on job results: list, show, read logs, download files, wait and delete (contract 7).
 
 * Waiting tolerates a server that does not respond for a while, and fails after ``SILENCES`` attempts.
 * The last log lines arrive after the end of the run; waiting includes them.
@@ -29,6 +29,7 @@ from approval_gate.errors import Unavailable
 
 RESULTS = "job-results"
 LOGS = "job-logs"
+FILES = "file-proxies"
 ENDS = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 """The final statuses."""
 
@@ -110,6 +111,25 @@ def logs(ref: Ref, *, limit: int | None = None, **filters: Filter) -> Operation[
         return (yield from rows(schemas.JobLogEntry, LOGS, wanted, limit))
     lines = read(list[schemas.JobLogEntry], (yield HttpRequest(path=path_of(RESULTS, ref, "logs"))))
     return lines[:limit]
+
+
+def download(file: Ref) -> Operation[bytes]:
+    """Return what a file has that a run has made; ``files`` of its job result lists them.
+
+    Args:
+        file: the file, or its id.
+
+    Raises:
+        NotFound: it does not exist, or you may not view its job result.
+
+    Contract 7.
+
+    >>> accepted = shim.run("Write a file", {"name": "greeting.txt", "text": "Hello"})
+    >>> file, = shim.wait(accepted.job_result, timeout=60).files
+    >>> file.name, shim.download(file)
+    ('greeting.txt', b'Hello')
+    """
+    return read(bytes, (yield HttpRequest(path=path_of(FILES, file, "download"), as_bytes=True)))
 
 
 def wait(

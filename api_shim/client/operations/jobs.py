@@ -14,6 +14,8 @@ from api_shim.client.protocol import (
     Ref,
     UnexpectedResponse,
     body_of,
+    files_in,
+    form_of,
     keyed,
     path_of,
     read,
@@ -90,7 +92,7 @@ def run(
 
     Args:
         ref: the id or the name of the Job.
-        data: the values of its variables, by name.
+        data: the values of its variables, by name; a file is a ``Path``, or its name and its content as bytes.
         name: the name of the request, if the Job needs approval.
         queue: the work queue; by default the first one of the Job.
         idempotency_key: any text that you use only for this request; repeating the request with it within a day, for
@@ -133,7 +135,7 @@ def schedule(
 
     Args:
         ref: the id or the name of the Job.
-        data: the values of its variables, by name.
+        data: the values of its variables, by name; a file is a ``Path``, or its name and its content as bytes.
         name: a unique name for the scheduled job.
         at: the start time; without an offset it is in ``time_zone``.
         every: ``hourly``, ``daily`` or ``weekly``; repeats from ``at`` on.
@@ -185,9 +187,15 @@ def _request(
     queue: str | None,
     idempotency_key: str | None,
 ) -> Operation[schemas.Accepted]:
-    asked = {"data": dict(data or {}), "schedule": schedule, "job_queue": queue}
-    body = body_of({field: value for field, value in asked.items() if value is not None})
-    answer = yield HttpRequest(method="POST", path=path_of(JOBS, ref, "run"), body=body, headers=keyed(idempotency_key))
+    inputs, files = dict(data or {}), files_in(data or {})
+    if files:
+        own = {"_job_queue": queue, **{f"_schedule_{name}": value for name, value in (schedule or {}).items()}}
+        body, kind = form_of({**{name: inputs[name] for name in inputs if name not in files}, **own}, files)
+    else:
+        asked = {"data": inputs, "schedule": schedule, "job_queue": queue}
+        body, kind = body_of({field: value for field, value in asked.items() if value is not None}), {}
+    headers = {**kind, **keyed(idempotency_key)}
+    answer = yield HttpRequest(method="POST", path=path_of(JOBS, ref, "run"), body=body, headers=headers)
     accepted = read(schemas.Accepted, answer)
     if (accepted.scheduled_job is None) is (accepted.job_result is None):
         raise UnexpectedResponse

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from api_shim import schemas
 from api_shim.client.protocol import (
@@ -60,6 +61,27 @@ def scheduled_job(ref: Ref) -> Operation[schemas.ScheduledJob]:
     True
     """
     return read(schemas.ScheduledJob, (yield HttpRequest(path=path_of(SCHEDULED, ref))))
+
+
+def input_file(ref: Ref, file_id: UUID | str) -> Operation[bytes]:
+    """Return what a file has that a scheduled job gives to its runs.
+
+    Args:
+        ref: the id or the name of the scheduled job.
+        file_id: the id of the file, as its ``kwargs`` tell it.
+
+    Raises:
+        Forbidden: you may not approve it.
+        NotFound: it does not exist, or you may not view it, or it has no such file.
+
+    Contract 10.
+
+    >>> waiting = shim.run("Read a file", {"file": ("greeting.txt", b"Hello")}, name="read it").scheduled_job
+    >>> shim.input_file(waiting, waiting.kwargs["file"]["id"])
+    b'Hello'
+    """
+    path = path_of(SCHEDULED, ref, f"files/{text_of(file_id)}/download")
+    return read(bytes, (yield HttpRequest(path=path, as_bytes=True)))
 
 
 def change(

@@ -97,7 +97,9 @@ class Guarded:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
+                for name, value in HEADERS.items():
+                    # A file that a run has made may do even less than a page.
+                    headers.setdefault(name, value)
                 if not scope["path"].startswith("/signoff/static/"):
                     mark_private(headers)
             await send(message)

@@ -17,16 +17,19 @@ from fastapi import APIRouter
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
+from api_shim.domain.files import file_variables
 from api_shim.domain.model import Job
 from api_shim.parsing.decision import Decision, read_decision
 from api_shim.services.review import Review, review
 from api_shim.store import Listing
+from api_shim.web.downloads import download
 from api_shim.web.errors import status_of
 from api_shim.web.pages import labels
-from api_shim.web.pages.visit import Here, Posted, text_of, version_in
+from api_shim.web.pages.visit import Here, Posted, Visit, text_of, version_in
 from approval_gate import policy
 from approval_gate.errors import Conflict, GateError, Invalid, NotFound, Outdated, Unavailable, sentences
-from approval_gate.model import Verdict
+from approval_gate.model import Allowed, Verdict
+from flows.files import is_reference
 
 router = APIRouter(prefix="/signoff/approval-queue")
 QUEUE = "/signoff/approval-queue"
@@ -60,6 +63,11 @@ async def listed(here: Here) -> Response:
 @router.get("/{request_id}")
 async def detail(request_id: UUID, here: Here) -> Response:
     return await _show(here, await _review(here, request_id))
+
+
+@router.get("/{request_id}/files/{file_id}")
+async def file(request_id: UUID, file_id: UUID, here: Here) -> Response:
+    return download(*await here.use.input_files.review(here.actor, {"id": request_id}, file_id))
 
 
 @router.post("/{request_id}/approve")
@@ -112,6 +120,7 @@ async def _show(
         "row": seen.case.row,
         "job": seen.case.job,
         "labels": {each["name"]: each.get("label", "") for each in seen.case.job.variables},
+        "downloads": _downloads(here, seen),
         "why_not": {asked: _why_not(asked, explained.verdicts[asked]) for asked in UNKNOWN_REASONS},
         "approvers": [user.username for user in explained.people["approve"]],
         "firings": upcoming.times,
@@ -123,6 +132,15 @@ async def _show(
         **context,
     }
     return await here.show(template, status, **shown)
+
+
+def _downloads(here: Visit, seen: Review) -> Mapping[str, str]:
+    """Return the addresses of the files of a request, by variable, for who may have them."""
+    if policy.has_right_to_approve(here.actor, seen.case.request) != Allowed():
+        return {}
+    files = {*file_variables(seen.case.job)}
+    given = {each.name: each.now for each in seen.inputs if each.name in files and is_reference(each.now)}
+    return {name: f"{QUEUE}/{seen.case.row.id}/files/{reference['id']}" for name, reference in given.items()}
 
 
 async def _anew(here: Here, seen: Review, error: GateError, form: FormData) -> Response:

@@ -21,7 +21,9 @@ from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import read_conditions
 from api_shim.services.accounts import usernames
 from api_shim.services.queries import LogEntry
+from api_shim.services.result_files import MISSING
 from api_shim.store import Listing, Transaction
+from api_shim.web.downloads import download
 from api_shim.web.errors import status_of
 from api_shim.web.pages.run import go_to
 from api_shim.web.pages.visit import Here, Posted, Visit, render
@@ -64,6 +66,14 @@ async def detail(result_id: UUID, here: Here) -> Response:
     return await _page(here, result_id)
 
 
+@router.get("/{result_id}/files/{file_id}")
+async def content(result_id: UUID, file_id: UUID, here: Here) -> Response:
+    file, found = await here.use.result_files.download(here.actor, file_id)
+    if file.job_result_id != result_id:
+        raise NotFound(MISSING)
+    return download(file.name, found)
+
+
 @router.post("/{result_id}/cancel")
 async def cancel(result_id: UUID, here: Here, _form: Posted) -> Response:
     try:
@@ -103,6 +113,7 @@ async def _page(here: Visit, result_id: UUID, refusal: GateError | None = None) 
         follows=follows,
         faults=[*sentences(refusal.detail)] if refusal else [],
         offers=await here.use.results.offers(here.actor, result),
+        files=(await here.use.result_files.of([result_id])).get(result_id, []),
         **about,
     )
 

@@ -3,6 +3,7 @@
 * Everyone who may view the Job sees the form. For those who cannot run it the button is disabled, with the reason.
 * A link may fill the form in: ``?variable=value``, as often as it has values. It sends nothing.
 * A refused request returns the form as it was typed, with each fault beside its field.
+* A file has to be chosen again then: browsers put none into a form.
 * The preview of a crontab is a POST, because the form may hold secrets, which do not belong in a URL.
 """
 
@@ -29,13 +30,14 @@ from api_shim.web.pages.run_form import (
     Typed,
     faults_in,
     fields_of,
+    files_in,
     filled_in,
     first,
     read_request,
     typed_at_first,
     typed_in,
 )
-from api_shim.web.pages.visit import Here, Posted, Visit
+from api_shim.web.pages.visit import Here, PostedWithFiles, Visit
 from approval_gate.errors import GateError, Invalid, NotFound
 
 router = APIRouter(prefix="/signoff/jobs/{job_id}")
@@ -64,7 +66,7 @@ async def form(job_id: UUID, here: Here) -> Response:
 
 
 @router.post("/preview")
-async def previewed(job_id: UUID, here: Here, sent: Posted) -> Response:
+async def previewed(job_id: UUID, here: Here, sent: PostedWithFiles) -> Response:
     offer, typed = await here.use.run_preview.offer(here.actor, job_id), typed_in(sent)
     zone = first(typed, "time_zone") or offer.zone
     shown = preview(first(typed, "crontab"), zone, first(typed, "start_time"), here.use.clock())
@@ -72,10 +74,10 @@ async def previewed(job_id: UUID, here: Here, sent: Posted) -> Response:
 
 
 @router.post("/run")
-async def run(job_id: UUID, here: Here, sent: Posted) -> Response:
+async def run(job_id: UUID, here: Here, sent: PostedWithFiles) -> Response:
     offer, typed = await here.use.run_preview.offer(here.actor, job_id), typed_in(sent)
     fields = fields_of(offer.job)
-    request = read_request(offer.job, fields, typed)
+    request = read_request(offer.job, fields, typed, files_in(sent))
     try:
         accepted = await here.use.schedules.request(here.actor, job_id, request)
     except NotFound:
@@ -127,6 +129,7 @@ async def _show(
         job=offer.job,
         fields=fields,
         searches=not offer.why_not and any(field.kind in OBJECTS for field in fields),
+        has_files=any(field.kind == "file" for field in fields),
         typed=typed,
         value=partial(first, typed),
         faults=faults,

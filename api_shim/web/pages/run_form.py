@@ -17,11 +17,13 @@ from typing import Any
 
 from starlette.datastructures import FormData
 
+from api_shim.domain.files import file_variables
 from api_shim.domain.model import Job
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import RunRequest
 from approval_gate.admission import Misfire
 from approval_gate.errors import UNNAMED, sentences
+from flows.files import GivenFile
 from flows.variables import TRUTH_WORDS
 
 KINDS: Mapping[str, str] = {
@@ -40,6 +42,7 @@ KINDS: Mapping[str, str] = {
     "IPNetworkVar": "line",
     "ObjectVar": "object",
     "MultiObjectVar": "objects",
+    "FileVar": "file",
 }
 """The kind of form field for each type of variable; for a Job's own types it follows from their JSON schema."""
 
@@ -150,6 +153,8 @@ def _field(job: Job, variable: Mapping[str, Any]) -> Field:
 
 def _kind_of(job: Job, variable: Mapping[str, Any]) -> str:
     """Return the kind of form field for a variable of a Job's own type."""
+    if variable["name"] in file_variables(job):
+        return "file"
     if "choices" in variable:
         return "many" if "array" in _types(job, variable["name"]) else "one"
     types = _types(job, variable["name"])
@@ -247,22 +252,33 @@ def typed_in(form: FormData) -> Typed:
     return typed
 
 
-def read_request(job: Job, fields: Iterable[Field], typed: Typed) -> RunRequest:
-    """Return the run request that the typed values make."""
+def files_in(form: FormData) -> Mapping[str, GivenFile]:
+    """Return the submitted files, by the name of the form field."""
+    values: list[tuple[str, object]] = [*form.multi_items()]
+    return {name: value for name, value in values if isinstance(value, GivenFile)}
+
+
+def read_request(
+    job: Job, fields: Iterable[Field], typed: Typed, files: Mapping[str, GivenFile] | None = None
+) -> RunRequest:
+    """Return the run request that the typed values make, and the files that were sent with them."""
+    given = files or {}
     interval = first(typed, "interval")
     named = ("name",) if job.approval_required else ()
     wanted = ("interval", *NEEDED.get(interval, named))
     return RunRequest(
-        data={field.variable: value for field in fields for value in _sent(field, typed)},
+        data={field.variable: value for field in fields for value in _sent(field, typed, given)},
         schedule={name: text for name in wanted if (text := first(typed, name).strip())},
         task_queue=first(typed, "queue") or None,
     )
 
 
-def _sent(field: Field, typed: Typed) -> Iterator[Any]:
+def _sent(field: Field, typed: Typed, files: Mapping[str, GivenFile]) -> Iterator[Any]:
     """Yield the value of a field, or nothing if it was not sent."""
     values = typed.get(field.name, [])
-    if field.kind == "box":
+    if field.name in files:
+        yield files[field.name]
+    elif field.kind == "box":
         yield bool(values)
     elif field.kind in {"many", "objects"}:
         yield values

@@ -15,6 +15,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from api_shim.domain.files import file_variables
 from api_shim.domain.model import JobResult, ScheduledJob
 from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import Interval, time_zones
@@ -179,10 +180,10 @@ def _inputs(found: Detail) -> list[tuple[str, Any]]:
 
 
 def _fields(found: Detail) -> list[Field]:
-    """Return the fields of the inputs; none if the visitor may not view or change them."""
+    """Return the fields of the inputs that can be edited; none if the visitor may not view or change them."""
     job = found.case.job
     hidden = found.case.row.hides_inputs(job) or not found.allows("change_inputs")
-    return [] if hidden else fields_of(job)
+    return [] if hidden else [field for field in fields_of(job) if field.kind != "file"]
 
 
 def _present(row: ScheduledJob, fields: list[Field]) -> set[str]:
@@ -214,4 +215,5 @@ async def _form(
         zones=time_zones(),
         misfires=MISFIRES,
         inputs=_inputs(found),
+        has_files=bool(file_variables(job)),
     )

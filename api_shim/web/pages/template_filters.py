@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from markupsafe import Markup, escape
 
 from api_shim.domain.model import Status
+from flows.files import GivenFile, is_reference
 
 WORDS = {
     Status.PENDING: "waiting",
@@ -62,6 +63,8 @@ def plain(value: Any) -> str:
             return "yes" if value else "no"
         case str():
             return value
+        case _ if is_reference(value):
+            return str(GivenFile.kept(value))
         case _:
             return json.dumps(value, ensure_ascii=False, default=str)
 
@@ -85,6 +88,8 @@ def exact(value: Any) -> str:
             text = value
         case bool():
             return "yes" if value else "no"
+        case _ if is_reference(value):
+            text = str(GivenFile.kept(value))
         case _:
             short = json.dumps(value, ensure_ascii=False, default=str)
             text = short if len(short) <= SHORT else pretty(value)

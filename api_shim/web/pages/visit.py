@@ -168,13 +168,26 @@ async def posted(here: Here) -> FormData:
     Raises:
         Forbidden: the form does not have the CSRF token of the session.
     """
-    form = await read_form(here.request)
+    return _checked(here, await read_form(here.request))
+
+
+async def posted_with_files(here: Here) -> FormData:
+    """Return the submitted form, which may have files, each as a ``GivenFile``.
+
+    Raises:
+        Forbidden: the form does not have the CSRF token of the session.
+    """
+    return _checked(here, await read_form(here.request, with_files=True))
+
+
+def _checked(here: Visit, form: FormData) -> FormData:
     if not is_same(text_of(form, "csrf"), here.session.csrf):
         raise Forbidden(OUT_OF_DATE)
     return form
 
 
 Posted = Annotated[FormData, Depends(posted)]
+PostedWithFiles = Annotated[FormData, Depends(posted_with_files)]
 
 
 def text_of(form: FormData, name: str, default: str = "") -> str:

@@ -1,7 +1,9 @@
-"""``/api/signoff/admission`` and ``/api/signoff/outcome``: a run asks whether it may start, and reports its outcome.
+"""``/api/signoff/…``: a run asks whether it may start (``admission``), is given files (``given-file``), has its own
+kept (``files``), and reports its outcome.
 
 * Only the run itself may call them, with its own credential, or a worker for it (``services.run_credentials``): the
   answer contains the inputs of the run.
+* A file is the body of a request, and the query says what it is: nothing has to be decoded.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from api_shim.domain.model import Status
 from api_shim.parsing.fields import read_id
 from api_shim.schemas import JobResult
 from api_shim.services.admission import Attempt, Outcome, Ticket
-from api_shim.web.bodies import read_body
+from api_shim.settings import Limits
+from api_shim.web.bodies import limits_of, read_body, read_bytes
 from api_shim.web.deps import Speaker, Use
-from api_shim.web.rest.protocol import respond
+from api_shim.web.rest.protocol import respond, respond_file
 from api_shim.web.rest.serializers import serializer
 from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
 from approval_gate.errors import Invalid, NotFound
@@ -59,7 +62,7 @@ async def admission(request: Request, who: Speaker, use: Use) -> Response:
     if isinstance(answer, Hold):
         await use.approvals.put_back(run_id)
     shown = (await serializer(request, use)).job_result(ticket.result) if ticket else None
-    return respond(request, _shape(answer, ticket, shown))
+    return respond(request, _shape(answer, ticket, shown, limits_of(request)))
 
 
 @router.post("/outcome")
@@ -75,6 +78,24 @@ async def outcome(request: Request, who: Speaker, use: Use) -> Response:
     tell = partial(use.admissions.tell, run_id, attempt, told, use.clock())
     await anyio.to_thread.run_sync(tell)
     return respond(request, {})
+
+
+@router.post("/files")
+async def keep_file(request: Request, who: Speaker, use: Use) -> Response:
+    asked = request.query_params
+    run_id, attempt, file_id = (_id(asked, name) for name in ("flow_run_id", "attempt", "id"))
+    await use.run_credentials.enforce(who, run_id, "keeping a file of a run")
+    content = await read_bytes(request, limits_of(request).file_bytes)
+    file = await use.result_files.keep(run_id, attempt, file_id, asked.get("name", ""), content)
+    return respond(request, (await serializer(request, use)).file(file), 201)
+
+
+@router.post("/given-file")
+async def given_file(request: Request, who: Speaker, use: Use) -> Response:
+    body = await _asked(request)
+    run_id, attempt = _id(body, "flow_run_id"), _id(body, "attempt")
+    await use.run_credentials.enforce(who, run_id, "a file that is given to a run")
+    return respond_file(request, "file", await use.input_files.given(run_id, attempt, _text(body, "variable")))
 
 
 async def _asked(request: Request) -> Mapping[str, Any]:
@@ -95,7 +116,7 @@ def _id(body: Mapping[str, Any], field: str) -> UUID:
     return found
 
 
-def _shape(answer: Answer, ticket: Ticket | None, shown: JobResult | None) -> dict[str, Any]:
+def _shape(answer: Answer, ticket: Ticket | None, shown: JobResult | None, limits: Limits) -> dict[str, Any]:
     match answer:
         case Go() if ticket is not None:
             return {
@@ -106,6 +127,7 @@ def _shape(answer: Answer, ticket: Ticket | None, shown: JobResult | None) -> di
                 "soft_time_limit": ticket.job.soft_time_limit,
                 "time_limit": ticket.job.time_limit,
                 "holds_code": ticket.holds_code,
+                "largest_file": limits.file_bytes,
             }
         case Hold(reason=reason):
             return {"verdict": "hold", "message": reason}

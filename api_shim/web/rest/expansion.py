@@ -77,7 +77,8 @@ class Expander:
             workers = await self._use.queries.worker_counts()
             return [Serializer(self._root, {}).job_queue(row, workers) for row in rows]
         job_ids = [row.job_id for row in rows] if kind is ObjectType.SCHEDULED_JOB else []
-        wire = await serializer_at(self._root, self._use, job_ids)
+        result_ids = [row.id for row in rows] if kind is ObjectType.JOB_RESULT else []
+        wire = await serializer_at(self._root, self._use, job_ids, result_ids)
         shape: Mapping[ObjectType, Callable[[Any], Object]] = {
             ObjectType.JOB: wire.job,
             ObjectType.SCHEDULED_JOB: wire.scheduled_job,
@@ -174,6 +175,6 @@ async def expanded(request: Request, actor: Actor, use: Services, shapes: Sequen
 
 async def answer_accepted(request: Request, use: Services, accepted: Accepted) -> Response:
     """Answer a request to run something with what it has become."""
-    scheduled = accepted.scheduled_job
-    shown = await serializer(request, use, [scheduled.job_id] if scheduled else [])
+    scheduled, result = accepted.scheduled_job, accepted.job_result
+    shown = await serializer(request, use, [scheduled.job_id] if scheduled else [], [result.id] if result else [])
     return respond(request, shown.accepted(accepted), 201)

@@ -91,7 +91,7 @@ async def run(ref: Ref, request: Request, actor: Requester, use: Use) -> Respons
     The answer is a job result, or a scheduled job if it is to run later or needs approval.
     """
     key = read_key(request.headers.get(HEADER))
-    asked = read_run(await read_body(request), is_form=is_form(request))
+    asked = read_run(await read_body(request, with_files=True), is_form=is_form(request))
     try:
         accepted = await use.schedules.request(actor, read_id(ref) or ref, asked, key)
     except Invalid as error:

@@ -16,6 +16,7 @@ from typing import Any
 
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from api_shim import schemas
@@ -24,6 +25,7 @@ from api_shim.parsing.seen import HEADER as IF_MATCH
 from api_shim.services.request_keys import HEADER, LONGEST
 from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.web.bodies import FORMS
+from api_shim.web.downloads import BYTES
 from api_shim.web.rest.protocol import DEFAULT_LIMIT, DEFAULT_VERSION, VERSIONS
 from approval_gate.model import ObjectType
 
@@ -101,6 +103,7 @@ PAGE: Any = schemas.Page
 HOW = "`Token`, a space, and the key."
 PATH: Mapping[str, Json] = {
     "ref": {"schema": TEXT, "description": "The id or the name of the object."},
+    "file_id": {"schema": {**TEXT, "format": "uuid"}, "description": "The id of the file."},
 }
 """The path parameters."""
 
@@ -174,6 +177,12 @@ def a_list(shape: Any, kind: ObjectType) -> Json:
         kind: the type of the objects.
     """
     return answers(PAGE[shape], query=LISTING, kind=kind)
+
+
+def a_file() -> Json:
+    """Return the description of a route that answers with a file."""
+    content = {BYTES: {"schema": {"type": "string", "format": "binary"}}}
+    return {**answers(None), "response_class": Response, "responses": {200: {"content": content}}}
 
 
 def one(shape: Any, *, query: Sequence[str] = (), **more: Any) -> Json:

@@ -36,6 +36,7 @@ from api_shim.schemas import Accepted, Object, Page, Review, ScheduledJob, Shape
 from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
 from api_shim.store import Listing
 from api_shim.web.bodies import limits_of
+from api_shim.web.downloads import download
 from api_shim.web.errors import NotAcceptable, body_of, headers_of, methods_of, status_of
 from api_shim.web.rest.csv_answers import as_csv
 from api_shim.web.rest.options import options_of
@@ -187,6 +188,19 @@ def _etag(payload: Any) -> dict[str, str]:
     """Return the header with the version of the scheduled job that is answered; none for anything else."""
     shown = payload.scheduled_job if isinstance(payload, Accepted | Review) else payload
     return {"ETag": etag_of(shown.approval_version)} if isinstance(shown, ScheduledJob) else {}
+
+
+def respond_file(request: Request, name: str, content: bytes) -> Response:
+    """Return the response with a file.
+
+    Args:
+        request: the request, with the negotiated version.
+        name: what the file is called.
+        content: what it has.
+    """
+    answer = download(name, content)
+    answer.headers.update(_version(request))
+    return answer
 
 
 def no_content(request: Request) -> Response:

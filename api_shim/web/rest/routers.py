@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api_shim.web.rest import admission, job_results, jobs, meta, operation, prefect_paths, scheduled_jobs, users
+from api_shim.web.rest import admission, files, job_results, jobs, meta, operation, prefect_paths, scheduled_jobs, users
 
 ROUTERS: tuple[APIRouter, ...] = (
     meta.router,
@@ -13,6 +13,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     scheduled_jobs.queue_router,
     job_results.router,
     job_results.logs_router,
+    files.router,
     jobs.queues_router,
     users.router,
     meta.schema_router,

@@ -22,7 +22,7 @@ from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Requester, Services, Use
 from api_shim.web.rest.expansion import answer_one, answer_page, expanded, read_change
-from api_shim.web.rest.openapi import a_list, answers, one
+from api_shim.web.rest.openapi import a_file, a_list, answers, one
 from api_shim.web.rest.protocol import (
     as_page,
     by_reference,
@@ -31,6 +31,7 @@ from api_shim.web.rest.protocol import (
     permission_first,
     read_listing,
     respond,
+    respond_file,
     root_of,
 )
 from api_shim.web.rest.serializers import Serializer, serializer
@@ -91,6 +92,13 @@ async def review(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
     seen = await use.store.read(partial(review_of, actor, by_reference(ref), use.clock()))
     shown = Serializer(root_of(request), {seen.case.job.id: seen.case.job})
     return respond(request, shown.review(seen, waiting_of(actor, seen.case)))
+
+
+@router.get("/{ref}/files/{file_id}/download", **a_file())
+async def file(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Download a file that a request would give to its run, as its approver."""
+    file_id = read_id(request.path_params["file_id"])
+    return respond_file(request, *await use.input_files.review(actor, by_reference(ref), file_id))
 
 
 @router.post("/{ref}/approve", **DECIDED)

@@ -11,7 +11,7 @@ Contract 2, 3, 5, 7 and 8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from fastapi import Request
 from api_shim import schemas
 from api_shim.domain.accounts import Group, Permission, Token, User
 from api_shim.domain.approval import version_of
+from api_shim.domain.files import ResultFile
 from api_shim.domain.model import OVERRIDABLE, Job, JobQueue, JobResult, ScheduledJob, SwitchedOff, queue_id
 from api_shim.services.accounts import Linked, linked, usernames
 from api_shim.services.approvals import Waiting
@@ -38,22 +39,27 @@ from approval_gate.model import ObjectType
 from approval_gate.policy import why_not
 
 
-async def serializer(request: Request, use: Services, job_ids: Iterable[UUID] = ()) -> Serializer:
+async def serializer(
+    request: Request, use: Services, job_ids: Iterable[UUID] = (), result_ids: Collection[UUID] = ()
+) -> Serializer:
     """Return the serializer for a request.
 
     Args:
         request: the request, for the URL of the server.
         use: the use cases.
         job_ids: the ids of the Jobs of the scheduled jobs to serialize.
+        result_ids: the ids of the job results to serialize that may have files.
     """
-    return await serializer_at(root_of(request), use, job_ids)
+    return await serializer_at(root_of(request), use, job_ids, result_ids)
 
 
-async def serializer_at(root: str, use: Services, job_ids: Iterable[UUID] = ()) -> Serializer:
+async def serializer_at(
+    root: str, use: Services, job_ids: Iterable[UUID] = (), result_ids: Collection[UUID] = ()
+) -> Serializer:
     """Return the serializer for a server URL without a trailing slash."""
     wanted = set(job_ids)
     jobs = await use.store.read(lambda tx: tx.all(Job, id=wanted)) if wanted else []
-    return Serializer(root, {job.id: job for job in jobs})
+    return Serializer(root, {job.id: job for job in jobs}, await use.result_files.of(result_ids))
 
 
 class Serializer:
@@ -62,11 +68,15 @@ class Serializer:
     Args:
         root: the URL of the server, without a trailing slash.
         jobs: the Jobs of the scheduled jobs to serialize, by id.
+        files: the files of the job results to serialize, by the id of the result.
     """
 
-    def __init__(self, root: str, jobs: Mapping[UUID, Job]) -> None:
+    def __init__(
+        self, root: str, jobs: Mapping[UUID, Job], files: Mapping[UUID, Sequence[ResultFile]] | None = None
+    ) -> None:
         self._root = root
         self._jobs = jobs
+        self._files = files or {}
 
     def _url(self, kind: str, thing_id: object) -> str:
         return f"{self._root}/api/{kind}/{thing_id}/"
@@ -269,8 +279,21 @@ class Serializer:
             user=self._user(row.user_id) if row.user_id else None,
             scheduled_job=self._to(scheduled, "extras.scheduledjob", "extras/scheduled-jobs") if scheduled else None,
             requested_from=self._run(row.requested_from),
-            files=[],
+            files=[self.file(each) for each in self._files.get(row.id, ())],
             custom_fields={},
+        )
+
+    def file(self, file: ResultFile) -> schemas.FileProxy:
+        """Return what is known of a file that a run has made (contract 7)."""
+        named = self._object(file.id, "extras/file-proxies", file.name)
+        return schemas.FileProxy(
+            **named,
+            name=file.name,
+            uploaded_at=file.created,
+            job_result=self._to(file.job_result_id, "extras.jobresult", "extras/job-results"),
+            size=file.size,
+            sha256=file.sha256,
+            download_url=f"{named['url']}download/",
         )
 
     def accepted(self, accepted: Accepted) -> schemas.Accepted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -244,6 +245,16 @@ CASES = [
     case(approvals.dry_run("s"), "POST", f"{E}/scheduled-jobs/s/dry-run/", {}, RESULT, schemas.JobResult, "dry run"),
     case(job_results.result("r"), "GET", f"{E}/job-results/r/", None, RESULT, schemas.JobResult, "result"),
     case(job_results.logs("r"), "GET", f"{E}/job-results/r/logs/", None, [said.line("a")], list, "logs"),
+    case(
+        scheduled_jobs.input_file("a b", "f"),
+        "GET",
+        f"{E}/scheduled-jobs/a%20b/files/f/download/",
+        None,
+        b"\0\xff",
+        bytes,
+        "download a file of a request",
+    ),
+    case(job_results.download("f"), "GET", f"{E}/file-proxies/f/download/", None, b"\0\xff", bytes, "download a file"),
     case(job_results.cancel("r"), "POST", f"{E}/job-results/r/cancel/", {}, RESULT, schemas.JobResult, "cancel a run"),
     case(job_results.run_again("r"), "POST", f"{E}/job-results/r/run-again/", {}, BEGUN, schemas.Accepted, "run again"),
     case(job_results.delete_result("r"), "DELETE", f"{E}/job-results/r/", None, None, None, "delete a result"),
@@ -322,3 +333,34 @@ def test_a_request_goes_with_its_key(talk: Operation[Any], answer: Any) -> None:
     [asked], _ = played(talk, [answer])
     assert isinstance(asked, HttpRequest)
     assert asked.headers == {"Idempotency-Key": "k"}
+
+
+def test_a_request_with_files_is_a_form(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\0\xff")
+    data = {"table": tmp_path / "a.txt", "other": ("b.txt", b"hello"), "n": 1, "on": True, "many": ["a", "b"]}
+    data |= {"nothing": None, "json": {"a": [1]}}
+    ((ask,), _answer) = played(jobs.run("j", data, name="x", queue="bulk"), [HELD])
+    assert ask.body is not None
+    assert ask.headers["Content-Type"].startswith("multipart/form-data; boundary=")
+    parts = [part.split(b"\r\n") for part in ask.body.split(b"--" + ask.headers["Content-Type"][30:].encode())[1:-1]]
+    sent = [(part[1].decode(), part[-2]) for part in parts]
+    form = 'Content-Disposition: form-data; name="'
+    assert sorted(sent) == sorted(
+        [
+            (f'{form}n"', b"1"),
+            (f'{form}on"', b"true"),
+            (f'{form}many"', b"a"),
+            (f'{form}many"', b"b"),
+            (f'{form}json"', b'{"a": [1]}'),
+            (f'{form}_job_queue"', b"bulk"),
+            (f'{form}_schedule_interval"', b"immediately"),
+            (f'{form}_schedule_name"', b"x"),
+            (f'{form}table"; filename="a.txt"', b"\0\xff"),
+            (f'{form}other"; filename="b.txt"', b"hello"),
+        ]
+    )
+
+
+def test_a_file_that_is_not_there_is_not_sent(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="cannot be read: No such file"):
+        played(jobs.run("j", {"table": tmp_path / "none"}), [HELD])

@@ -40,9 +40,10 @@ def test_the_commands_are_those_that_are_documented() -> None:
         *(f"db {verb}" for verb in ("check", "upgrade", "downgrade")),
         *(f"backup {verb}" for verb in ("create", "restore")),
         *(f"job {verb}" for verb in ("list", "enable", "disable", "variables")),
-        *(f"schedule {verb}" for verb in ("list", "show", "change", "enable", "disable", "delete")),
+        *(f"schedule {verb}" for verb in ("list", "show", "download", "change", "enable", "disable", "delete")),
         *(f"schedule {verb}" for verb in ("take-over", "transfer", "explain", "upcoming")),
         *(f"result {verb}" for verb in ("list", "show", "logs", "wait", "cancel", "run-again", "delete")),
+        *(f"result {verb}" for verb in ("files", "download")),
     }
 
 

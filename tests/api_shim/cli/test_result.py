@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from api_shim.domain.files import ResultFile
 from tests.api_shim import said
 from tests.api_shim.cli.conftest import Run, Told
+from tests.factories import NOW
 
 ID = said.result()["id"]
 PATH = f"/api/extras/job-results/{ID}/"
@@ -78,3 +82,50 @@ def test_who_waits_so_long_and_no_longer_is_told(signoff: Run, server: Told) -> 
     printed = signoff("result", "wait", ID, "--timeout", "0")
     assert (printed.status, printed.out) == (4, "")
     assert printed.err == "error: The run of Back up has not ended yet; it is STARTED.\n"
+
+
+def file(name: str) -> dict[str, Any]:
+    made = ResultFile(
+        id=said.id_of(name), job_result_id=said.id_of("run"), name=name, size=5, sha256="f" * 64, created=NOW
+    )
+    return said.WIRE.file(made).model_dump(mode="json")
+
+
+def test_files_are_listed_and_written_to_a_folder(signoff: Run, server: Told, tmp_path: Path) -> None:
+    server.body = said.result(files=[file("a.txt"), file("b.txt")])
+    assert "a.txt" in signoff("result", "show", ID).out
+    assert [line.split()[1] for line in signoff("result", "files", ID).out.splitlines()] == ["name", "a.txt", "b.txt"]
+    server.asked.clear()
+    server.bodies, server.body = [server.body], "hello"
+    assert signoff("result", "download", ID, "b.txt", "--to", str(tmp_path)).out == f"{tmp_path}/b.txt\n"
+    assert (tmp_path / "b.txt").read_text() == '"hello"'
+    assert server.asked[1:] == [("GET", f"/api/extras/file-proxies/{said.id_of('b.txt')}/download/", None)]
+
+
+def test_a_file_that_is_there_is_replaced_only_if_somebody_says_so(signoff: Run, server: Told, tmp_path: Path) -> None:
+    listed = said.result(files=[file("a.txt")])
+    server.bodies, server.body = [listed, "new", listed], "newer"
+    words = ("result", "download", ID, "--to", str(tmp_path))
+    (tmp_path / "a.txt").write_text("mine")
+    assert signoff(*words).refusal == f"{tmp_path}/a.txt is there already; --force replaces it."
+    assert (tmp_path / "a.txt").read_text() == "mine"
+    assert signoff(*words, "--force").status == 0
+    assert (tmp_path / "a.txt").read_text() == '"newer"'
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "told"),
+    [
+        pytest.param(["a.txt"], ["c.txt"], "The run has made no file called c.txt.", id="none of that name"),
+        pytest.param(["../a"], [], "The server names a file '../a', under which nothing can be written.", id="a path"),
+    ],
+)
+def test_nothing_is_written_that_was_not_made_or_is_elsewhere(
+    signoff: Run, server: Told, tmp_path: Path, names: list[str], wanted: list[str], told: str
+) -> None:
+    server.bodies, server.body = [said.result(files=[file(name) for name in names])], "x"
+    folder = tmp_path / "within"
+    folder.mkdir()
+    assert signoff("result", "download", ID, *wanted, "--to", str(folder)).refusal == told
+    assert [*folder.iterdir()] == []
+    assert not (tmp_path / "a").exists()

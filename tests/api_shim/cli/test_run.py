@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api_shim.client.client import Shim
+from approval_gate.errors import Invalid
 from tests.api_shim import said
 from tests.api_shim.cli.conftest import Run, Told
 
@@ -121,3 +124,17 @@ def test_what_does_not_go_together_is_a_wrong_call(signoff: Run, server: Told, w
 def test_faults_are_told_by_their_fields(signoff: Run, server: Told) -> None:
     server.status, server.body = 400, {"errors": {"count": ["Enter a whole number."], "who": ["Enter text."]}}
     assert signoff("run", "Back up", "-d", "count=x").refusal == "count: Enter a whole number. who: Enter text."
+
+
+def test_a_file_is_sent_with_the_inputs(signoff: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def run(_self: Shim, _job: str, data: dict[str, Any], **_how: Any) -> Any:
+        asked.append(data)
+        raise Invalid("That is enough.")
+
+    monkeypatch.setattr(Shim, "run", run)
+    monkeypatch.setenv("SIGNOFF_TOKEN", "k")
+    assert signoff("run", "Back up", "-d", "keep=3", "-f", f"table={tmp_path}/a.csv").refusal == "That is enough."
+    assert asked == [{"keep": "3", "table": tmp_path / "a.csv"}]
+    assert signoff("run", "Back up", "-f", "table").status == 2

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows.files import GivenFile
 from tests.api_shim import said
 from tests.api_shim.cli.conftest import Run, Told
 
@@ -144,3 +146,14 @@ def test_firings_to_come_are_told_on_the_clocks_of_the_schedule(signoff: Run, se
     assert signoff("schedule", "upcoming", "nightly").out == "It is disabled.\n"
     server.body = {"time_zone": "UTC", "why_not": "", "note": "", "firings": []}
     assert signoff("schedule", "upcoming", "nightly").out == "It does not run again.\n"
+
+
+def test_the_files_of_a_request_are_written_to_a_folder(signoff: Run, server: Told, tmp_path: Path) -> None:
+    file = GivenFile.sent(said.id_of("file"), "a.txt", b"hello")
+    row = said.scheduled(kwargs={"table": file.reference, "keep": 7})
+    server.bodies, server.body = [row], "hello"
+    assert signoff("schedule", "download", "nightly", "--to", str(tmp_path)).out == f"{tmp_path}/a.txt\n"
+    assert (tmp_path / "a.txt").read_text() == '"hello"'
+    assert server.asked[1][1] == f"/api/extras/scheduled-jobs/{row['id']}/files/{file.id}/download/"
+    server.body = said.scheduled()
+    assert signoff("schedule", "download", "nightly").out == "No files.\n"

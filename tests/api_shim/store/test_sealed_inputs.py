@@ -168,3 +168,29 @@ def test_nothing_sensitive_is_in_the_files_of_a_database(sqlite_store: Store, tm
     files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"visible" in files
     assert WORD.encode() not in files
+
+
+CONTENT = b"\0rosebud\xff"
+SEALED_FILE = INPUTS_KEY.seal_file(ROW, CONTENT)
+
+
+def test_a_file_is_sealed_for_its_id() -> None:
+    assert INPUTS_KEY.open_file(ROW, SEALED_FILE) == CONTENT
+    assert INPUTS_KEY.open_file(ROW, INPUTS_KEY.seal_file(ROW, b"")) == b""
+    assert b"rosebud" not in SEALED_FILE
+
+
+@pytest.mark.parametrize(
+    ("file_id", "sealed", "why"),
+    [
+        pytest.param(OTHER_ROW, SEALED_FILE, DAMAGED, id="of another file"),
+        pytest.param(ROW, SEALED_FILE[:-1] + b"x", DAMAGED, id="changed"),
+        pytest.param(ROW, SEALED_FILE[:25], DAMAGED, id="cut off"),
+        pytest.param(ROW, InputsKey(b"j" * 32).seal_file(ROW, CONTENT), OTHER_KEY, id="of another key"),
+        pytest.param(ROW, CONTENT, OTHER_KEY, id="in clear"),
+    ],
+)
+def test_a_file_that_is_not_what_was_sealed_is_not_opened(file_id: UUID, sealed: bytes, why: str) -> None:
+    with pytest.raises(Unavailable) as refused:
+        INPUTS_KEY.open_file(file_id, sealed)
+    assert str(refused.value) == why

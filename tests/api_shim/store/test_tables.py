@@ -26,6 +26,7 @@ from api_shim.domain.accounts import (
     WorkerAccount,
 )
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
+from api_shim.domain.files import InputFile, InputFileUse, ResultContent, ResultFile
 from api_shim.domain.model import (
     NEVER,
     DeletedRun,
@@ -144,6 +145,8 @@ def full() -> list[Any]:
         dry_run=True,
         **origin,
     )
+    file = ResultFile(id=uuid4(), job_result_id=result.id, name="ü.txt", size=2**40, sha256="f" * 64, created=EXACT)
+    given = InputFile(id=uuid4(), content=bytes(range(256)), created=EXACT)
     server = RunningServer(id=uuid4(), place=NASTY, process=2**22, seen=EXACT)
     return [
         user,
@@ -176,6 +179,10 @@ def full() -> list[Any]:
         Participant(scheduled_job_id=scheduled.id, user_id=user.id, username=NASTY),
         DeletedRun(id=uuid4(), scheduled_job_id=scheduled.id, nominal_time=EXACT, run_gone=True),
         queue_of(NASTY),
+        file,
+        ResultContent(file_id=file.id, content=bytes(range(256))),
+        given,
+        InputFileUse(file_id=given.id, holder_id=scheduled.id),
         server,
         HeldJob(server_id=server.id, job_id=job.id),
         AuditEvent(
@@ -219,7 +226,8 @@ def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
         WorkerAccount,
         RunCredential,
     }
-    assert set(TABLES) == {*of_model, *of_accounts, AuditEvent, AuditHead}
+    of_files = {ResultFile, ResultContent, InputFile, InputFileUse}
+    assert set(TABLES) == {*of_model, *of_accounts, *of_files, AuditEvent, AuditHead}
     for noun, table in TABLES.items():
         assert {each.name for each in fields(noun)} == set(table.columns.keys())
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from api_shim.domain.accounts import COOKIE, Session
+from api_shim.domain.files import ResultContent, ResultFile
 from api_shim.domain.model import JobResult, Status
 from api_shim.domain.ports import LogLine
 from api_shim.store import Store
@@ -204,3 +205,18 @@ def test_nothing_can_be_done_with_what_is_not_there(visitor: Visitor, action: st
 def test_what_is_not_there_is_a_page_with_a_way_on(visitor: Visitor, ref: str, more: str) -> None:
     page = visitor.sees(ref, more)
     assert (page.status_code, "Not found" in page.text) == (404, True)
+
+
+def test_a_file_stands_on_the_page_of_its_run_and_is_saved_and_not_shown(visitor: Visitor) -> None:
+    result, other = visitor.ran(), visitor.ran()
+    file = ResultFile(id=uuid4(), job_result_id=result.id, name="<b>.html", size=3, sha256="f" * 64, created=NOW)
+    visitor.origin.add(file, ResultContent(file_id=file.id, content=b"<i>"))
+    address = f"/files/{file.id}"
+    page = visitor.sees(result.id).text
+    assert f'<a href="/signoff/results/{result.id}{address}" download>&lt;b&gt;.html</a>' in page
+    saved = visitor.sees(result.id, address)
+    assert (saved.content, saved.headers["Content-Type"]) == (b"<i>", "application/octet-stream")
+    assert saved.headers["Content-Security-Policy"].startswith("sandbox;")
+    assert saved.headers["Content-Disposition"].startswith("attachment;")
+    assert saved.headers["X-Frame-Options"] == "DENY"
+    assert visitor.sees(other.id, address).status_code == 404

@@ -15,6 +15,7 @@ from api_shim.domain.model import Job
 from api_shim.store import Store
 from api_shim.web.pages.run import SILENT, UNSERVED
 from flows.examples import SummariseCSV
+from flows.registry import discover
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
 from tests.factories import make_result
@@ -72,9 +73,9 @@ class Visitor:
     def get(self, path: str) -> httpx.Response:
         return self.origin.ask("GET", path, None, headers={"Cookie": f"{COOKIE}={self.key}"})
 
-    def post(self, path: str, **form: Any) -> httpx.Response:
-        sent = {"csrf": self.csrf, **form}
-        return self.origin.ask("POST", path, None, headers={"Cookie": f"{COOKIE}={self.key}"}, data=sent)
+    def post(self, path: str, files: Any = None, **form: Any) -> httpx.Response:
+        sent, cookie = {"csrf": self.csrf, **form}, {"Cookie": f"{COOKIE}={self.key}"}
+        return self.origin.ask("POST", path, None, headers=cookie, data=sent, files=files)
 
 
 def run(job: Job) -> str:
@@ -208,3 +209,35 @@ def test_what_is_no_crontab_is_told_in_the_preview(origin: Origin, query: str, f
     part = Visitor(origin).get(f"/signoff/crontab?{query}")
     assert part.status_code == 400
     assert fault in part.text
+
+
+FILES = discover(["tests.acceptance.jobs_for_tests"]).jobs["tests.acceptance.jobs_for_tests.Read"]
+
+
+def test_a_file_is_chosen_shown_to_who_decides_and_downloaded_by_them(origin: Origin) -> None:
+    origin.catalogue.record([FILES])
+    with origin.store.transaction() as tx:
+        [job] = tx.all(Job)
+        tx.change(job, enabled=True)
+    origin.user("bob")
+    origin.look()
+    visitor, bob = Visitor(origin), Visitor(origin, "bob")
+    form = visitor.get(run(job)).text
+    assert 'enctype="multipart/form-data"' in form
+    assert '<input type="file" id="input-file" name="input.file" required>' in form
+    asked = {"interval": "immediately", "time_zone": "UTC"}
+    for nothing in ({}, {"input.file": ("", b"")}):
+        refused = visitor.post(run(job), files={"x": (None, ""), **nothing}, **asked)
+        assert (refused.status_code, "This field is required." in refused.text) == (400, True)
+    sent = visitor.post(run(job), files={"input.file": ("<b>.txt", b"hello")}, **asked)
+    assert sent.status_code == 303
+    request = sent.headers["location"].replace("scheduled-jobs", "approval-queue")
+    seen = bob.get(request).text
+    digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    assert f"&lt;b&gt;.txt (5 bytes, SHA-256 {digest})" in seen
+    [address] = re.findall('href="([^"]+)" download>Download', seen)
+    saved = bob.get(address)
+    assert (saved.content, saved.headers["Content-Type"]) == (b"hello", "application/octet-stream")
+    edited = visitor.get(f"{sent.headers['location']}/edit").text
+    assert "Its files stay" in edited
+    assert 'type="file"' not in edited

@@ -112,6 +112,10 @@ def _of_run(_thing: Thing) -> Any:
     return {"flow_run_id": str(uuid4()), "attempt": str(uuid4()), "status": "SUCCESS"}
 
 
+def _file_of_run(_thing: Thing) -> dict[str, str]:
+    return {"flow_run_id": str(uuid4()), "attempt": str(uuid4()), "id": str(uuid4()), "name": "a.txt"}
+
+
 NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api"): Need(),
     **{("GET", f"/api/{group}"): Need() for group in ("extras", "users", "plugins")},
@@ -147,6 +151,9 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/extras/scheduled-jobs/{ref}/explain"): Need(SCHEDULED),
     ("GET", "/api/extras/scheduled-jobs/{ref}/review"): Need(SCHEDULED),
     ("GET", "/api/extras/scheduled-jobs/{ref}/upcoming"): Need(SCHEDULED),
+    ("GET", "/api/extras/scheduled-jobs/{ref}/files/{file_id}/download"): Need(
+        SCHEDULED, "change", also="approve", lacking="You do not have permission to approve this request."
+    ),
     ("POST", "/api/extras/scheduled-jobs/{ref}/approve"): Need(
         SCHEDULED, "change", also="approve", lacking="You do not have permission to approve this request."
     ),
@@ -163,6 +170,8 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     # 409, for it is over: who may cancel is told so.
     ("POST", "/api/extras/job-results/{ref}/cancel"): Need(RESULT, "change", ok=409),
     ("POST", "/api/extras/job-results/{ref}/run-again"): Need(RESULT, also="run", lacking=MAY_NOT_RUN, ok=201),
+    ("GET", "/api/extras/file-proxies/{ref}"): Need(RESULT, noun="FileProxy"),
+    ("GET", "/api/extras/file-proxies/{ref}/download"): Need(RESULT, noun="FileProxy"),
     ("GET", "/api/extras/job-logs"): Need(LOG, listing=True, query=lambda thing: {"job_result": thing.id}, by_run=True),
     ("GET", "/api/extras/job-logs/{ref}"): Need(RESULT, noun="JobLogEntry", by_run=True),
     ("GET", "/api/extras/job-queues"): Need(QUEUE, listing=True),
@@ -200,6 +209,8 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/signoff/metrics"): Need(METRICS),
     ("POST", "/api/signoff/admission"): Need(of_run=True, body=_of_run),
     ("POST", "/api/signoff/outcome"): Need(of_run=True, body=_of_run),
+    ("POST", "/api/signoff/given-file"): Need(of_run=True, body=_of_run),
+    ("POST", "/api/signoff/files"): Need(of_run=True, query=_file_of_run),
 }
 
 ROUTES = sorted(
@@ -254,8 +265,10 @@ def thing(
             yield Thing(admin.get("/api/extras/jobs/Greet/").json()["id"], "Greet")
         case "extras.scheduledjob":
             made = schedule(requester, job="Guarded")
-            yield Thing(made["id"], made["name"])
+            yield Thing(made["id"], made["name"], entry=people.give(made["id"]) if "{file_id}" in route[1] else "")
             admin.delete(made["url"])
+        case "extras.jobresult" if NEEDS[route].noun == "FileProxy":
+            yield Thing(people.file(request.getfixturevalue("result").id), "Greet")
         case "extras.jobresult" if NEEDS[route].action == "delete":
             yield Thing(people.result("Greet"), "Greet")
         case "extras.jobresult" if NEEDS[route].also:
@@ -301,7 +314,7 @@ def name_of(row: Mapping[str, Any]) -> str:
 def call(client: httpx.Client, route: tuple[str, str], thing: Thing) -> httpx.Response:
     method, path = route
     body, query = NEEDS[route].body, NEEDS[route].query(thing)
-    path = path.replace("{ref}", thing.entry if "/job-logs/" in path else thing.id)
+    path = path.replace("{ref}", thing.entry if "/job-logs/" in path else thing.id).replace("{file_id}", thing.entry)
     return client.request(method, f"{path}/", json=body(thing) if body else None, params=query)
 
 
