@@ -303,9 +303,10 @@ def seen_in_prefect(admin: httpx.Client) -> dict[str, str]:
 
 
 def has_gone(pid: int) -> bool:
-    """Say whether nothing is left of a process, or only its status."""
+    """Say whether nothing is left of a process, or only its status; each of its threads may still have its sockets."""
     try:
-        return stat_of(pid)[0] == "Z"
+        state = stat_of(pid)
+        return state[0] == "Z" and int(state[17]) <= 1
     except OSError:
         return True
 
