@@ -36,7 +36,7 @@ from flows.registry import Discovery, Refusal, discover, load
 PAGE = 200
 """Objects that Prefect is asked for at once."""
 
-KNOWN = {*flows.__all__, *CLASSES, *VARIABLES}
+KNOWN = {*flows.__all__, *CLASSES}
 """The names that can be imported from ``flows``."""
 
 
