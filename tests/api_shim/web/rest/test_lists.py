@@ -13,6 +13,7 @@ import pytest
 from api_shim.domain.model import queue_id
 from api_shim.parsing.filters import FILTERS, parameters
 from approval_gate.model import ObjectType
+from tests.acceptance.asking import UNKNOWN
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, People, schedule, unique
 from tests.api_shim.in_process import InProcess
 
@@ -110,11 +111,11 @@ def no_choice(name: str, value: str) -> dict[str, list[str]]:
     ("address", "name", "value"),
     [
         (SCHEDULES, "job_model", "Nope"),
-        (SCHEDULES, "job_model_id", str(uuid4())),
+        (SCHEDULES, "job_model_id", UNKNOWN),
         (SCHEDULES, "user__n", "nope"),
         (RESULTS, "scheduled_job", "nope"),
         (JOBS, "job_queues", "nope"),
-        ("/api/extras/approval-queue/", "user", str(uuid4())),
+        ("/api/extras/approval-queue/", "user", UNKNOWN),
     ],
 )
 def test_a_related_object_that_there_is_not_is_no_choice(
@@ -229,7 +230,7 @@ def test_logs_are_listed_by_their_result(admin: httpx.Client, result: dict[str, 
     assert deep["job_result"]["name"] == "Greet"
 
 
-@pytest.mark.parametrize("query", [{}, {"job_result__n": str(uuid4())}], ids=["no", "all but one"])
+@pytest.mark.parametrize("query", [{}, {"job_result__n": UNKNOWN}], ids=["no", "all but one"])
 def test_logs_are_of_the_newest_results_where_none_is_named(
     admin: httpx.Client, result: dict[str, Any], query: dict[str, str]
 ) -> None:
@@ -261,7 +262,7 @@ def test_what_the_engine_says_is_left_out_unless_it_is_asked_for(
     assert {row["message"] for row in told} == {".engine", ".worker"}
 
 
-@pytest.mark.parametrize("line_id", ["nonsense", str(uuid4())])
+@pytest.mark.parametrize("line_id", ["nonsense", UNKNOWN])
 def test_a_line_that_there_is_not_is_missing(admin: httpx.Client, line_id: str) -> None:
     answer = admin.get(f"{LOGS}{line_id}/")
     assert (answer.status_code, answer.json()) == (404, {"detail": "No JobLogEntry matches the given query."})
