@@ -55,7 +55,7 @@ def nautobot_imports(source: str, known: Collection[str]) -> Iterator[Import]:
     Raises:
         SyntaxError: it is no Python.
     """
-    lines = source.splitlines()
+    lines = _lines_of(source)
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.ImportFrom(module=str(module), level=0, names=names) if _is_nautobot(module):
@@ -83,7 +83,7 @@ def with_our_imports(source: str, known: Collection[str]) -> str:
     Raises:
         SyntaxError: it is no Python.
     """
-    lines = source.splitlines(keepends=True)
+    lines = _lines_of(source)
     found = [each for each in nautobot_imports(source, known) if each.moves and each.whole]
     for each in sorted(found, key=lambda each: each.line, reverse=True):
         first, last = lines[each.line - 1], lines[each.last - 1]
@@ -92,6 +92,11 @@ def with_our_imports(source: str, known: Collection[str]) -> str:
         left = [f"{indent}from {each.module} import {', '.join(each.stays)}{end}"] if each.stays else []
         lines[each.line - 1 : each.last] = [*_statement(indent, each.moves, end), *left]
     return "".join(lines)
+
+
+def _lines_of(source: str) -> list[str]:
+    """Return the lines as Python counts them, with their ends; ``splitlines`` knows more ends of lines."""
+    return [line.decode() for line in source.encode().splitlines(keepends=True)]
 
 
 def _statement(indent: str, names: tuple[str, ...], end: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ Contract 4.
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
@@ -18,8 +19,10 @@ from datetime import UTC, tzinfo
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from approval_gate.errors import Invalid, TooLarge, sentences
+from approval_gate.errors import GateError, Invalid, TooLarge, sentences
 from flows.files import UNNAMEABLE
+
+logger = logging.getLogger("signoff")
 
 DEEPEST = 100
 """The most levels of lists and objects in one variable."""
@@ -96,6 +99,12 @@ def read_inputs(
     except ValidationError as error:
         # The cause is dropped, because it would contain the inputs, which may be secret.
         raise Invalid({"errors": _explain(error, model)}) from None
+    except GateError:
+        raise
+    except Exception as error:
+        # What reads them may be code of the Job's author. What it says may repeat them.
+        logger.warning("A Job cannot read its inputs: %s", type(error).__name__)
+        raise Invalid({"errors": [f"The code of this Job cannot read them: {type(error).__name__}."]}) from None
     size = len(json.dumps(inputs, ensure_ascii=False, separators=(",", ":")).encode())
     if size > LARGEST:
         raise TooLarge({"errors": [f"Job data is too large: {size} bytes, of at most {LARGEST}."]})

@@ -218,19 +218,20 @@ def _outcome(class_path: str, logger: RunLogger, gate: Gate, answer: dict[str, A
     job_class = load(class_path)
     if answer.get("holds_code", True):
         hold_to(job_class._code)
-    inputs = _with_files(job_class.variables(), gate, _arguments(job_class, answer["inputs"]))
-    job = job_class()
-    job.bind(
-        RunContext(
-            logger=logger,
-            user=user,
-            job_result=RunResult(answer["job_result"], user),
-            inputs=inputs,
-            keep_file=lambda name, content: gate.keep_file(uuid4(), name, content),
-            largest_file=answer.get("largest_file", LARGEST_FILE),
-        )
-    )
     with time_limits(answer["soft_time_limit"], answer["time_limit"]):
+        # A source of objects may take long, too.
+        inputs = _with_files(job_class.variables(), gate, _arguments(job_class, answer["inputs"]))
+        job = job_class()
+        job.bind(
+            RunContext(
+                logger=logger,
+                user=user,
+                job_result=RunResult(answer["job_result"], user),
+                inputs=inputs,
+                keep_file=lambda name, content: gate.keep_file(uuid4(), name, content),
+                largest_file=answer.get("largest_file", LARGEST_FILE),
+            )
+        )
         outcome = execute(job, inputs, resolved)
     if outcome.error is not None and not isinstance(outcome.error, JobFailed):
         raise outcome.error

@@ -22,7 +22,7 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import PlainSerializer, TypeAdapter, ValidationError, WrapValidator
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, SchemaError
 
 from flows.inputs import check_storable, fault
 from flows.variables import (
@@ -42,6 +42,9 @@ _LIMITS: Mapping[type, Mapping[type, tuple[str, str]]] = {
     str: {MinLen: ("min_length", "min_length"), MaxLen: ("max_length", "max_length")},
 }
 """The constraints that variables of Jobs have, too: by type, which argument they are and which attribute has it."""
+
+SECRETS = "pydantic.types.Secret"
+"""What stands in the schema of a type that has secrets."""
 
 _UNIONS = (Union, types.UnionType)
 
@@ -64,7 +67,8 @@ class ParameterVar(Variable):
         return Annotated[self.type, WrapValidator(self._in_json), PlainSerializer(_as_it_is)]
 
     def read(self, value: Any) -> Any:
-        return None if isinstance(value, str) and not value.strip() else value
+        # A form sends nothing as an empty text; blanks may be meant.
+        return None if value == "" else value
 
     def _in_json(self, value: Any, _validate: Validate) -> Any:
         check_storable(value)
@@ -79,8 +83,18 @@ class ParameterVar(Variable):
             except ValidationError as error:
                 problem = _told(error)
                 continue
-            return each if self.secret else self.adapter.dump_python(found, mode="json")
+            return each if self.secret else _stored(self.adapter, found, each)
         raise fault("parameter", problem=problem)
+
+
+def _stored(adapter: TypeAdapter[Any], value: Any, sent: Any) -> Any:
+    """Return a value in JSON form, so that it is read as the same again; as it was sent, where that form is another."""
+    written = adapter.dump_python(value, mode="json", by_alias=True, round_trip=True)
+    try:
+        is_same = adapter.validate_json(json.dumps(written)) == value
+    except ValidationError:
+        is_same = False
+    return written if is_same else sent
 
 
 def _as_it_is(value: Any) -> Any:
@@ -157,9 +171,17 @@ def _parameter(name: str, hint: Any, default: Any, description: str) -> Paramete
         "required": info.is_required() and inner is info.annotation,
         "default": default,
     }
-    usual = _usual(name, inner, info.metadata, common)
+    usual = None if _is_its_own(inner, info.annotation, default) else _usual(name, inner, info.metadata, common)
+    if usual is not None and usual.problem:
+        raise BadJob(f"that cannot work: {usual.problem}")
     own = ParameterVar(**common, type=_constrained(inner, info.metadata), adapter=adapter, secret=secret)
     return Parameter(variable=usual or own, adapter=adapter, secret=secret)
+
+
+def _is_its_own(inner: Any, annotation: Any, default: Any) -> bool:
+    """Say whether the variables of Jobs would change a default: they know no text, box or list that is null."""
+    nullable = inner is not annotation and (inner in {bool, str} or get_origin(inner) is list)
+    return nullable or (isinstance(default, str) and default != default.strip())
 
 
 def _constrained(kind: Any, metadata: list[Any]) -> Any:
@@ -170,9 +192,10 @@ def _adapter(hint: Any) -> tuple[TypeAdapter[Any], bool]:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
         schema = json.dumps(adapter.json_schema())
-    except (PydanticSchemaGenerationError, PydanticUserError, NameError, TypeError) as error:
+    except (PydanticSchemaGenerationError, PydanticUserError, SchemaError, NameError, TypeError) as error:
         raise BadJob(f"of a type that cannot be read from JSON: {str(error).splitlines()[0]}") from error
-    return adapter, '"writeOnly": true' in schema
+    # Pydantic marks its own two secrets in the JSON schema, and secrets of other types nowhere but in its own.
+    return adapter, '"writeOnly": true' in schema or SECRETS in repr(adapter.core_schema)
 
 
 def _in_json(adapter: TypeAdapter[Any], default: Any, secret: bool) -> Any:
@@ -182,7 +205,8 @@ def _in_json(adapter: TypeAdapter[Any], default: Any, secret: bool) -> Any:
         raise BadJob("with a secret as its default, which everybody could read; read it from a block in its place.")
     try:
         # As Prefect does, which converts defaults too.
-        return adapter.dump_python(adapter.validate_python(default), mode="json")
+        value = adapter.validate_python(default)
+        return _stored(adapter, value, adapter.dump_python(value, mode="json"))
     except ValidationError as error:
         raise BadJob(f"with a default that is not of its type: {_told(error)}") from error
     except PydanticSerializationError as error:
@@ -227,5 +251,5 @@ def _choices(kind: Any) -> Iterator[tuple[Any, str]]:
     elif isinstance(kind, type) and issubclass(kind, enum.Enum):
         pairs = [(each.value, each.name.replace("_", " ")) for each in kind]
     written = {str(value) for value, _label in pairs}
-    if len(written) == len(pairs) and all(type(value) in {str, int} for value, _label in pairs):
+    if "" not in written and len(written) == len(pairs) and all(type(value) in {str, int} for value, _label in pairs):
         yield from pairs

@@ -696,7 +696,10 @@ def _each_pair(choices: Any, group: str = "") -> Iterator[list[Any]]:
     if isinstance(choices, type) and issubclass(choices, enum.Enum):
         choices = [(each.value, str(getattr(each, "label", each.name))) for each in choices]
     elif callable(choices) and not isinstance(choices, Iterable):
-        choices = choices()
+        try:
+            choices = choices()
+        except Exception as error:
+            raise BadJob(f"choices cannot be had: {type(error).__name__}: {error}") from error
     elif isinstance(choices, Mapping):
         choices = [*choices.items()]
     if isinstance(choices, str | bytes) or not isinstance(choices, Iterable):

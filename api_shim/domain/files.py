@@ -77,21 +77,18 @@ def _is_of_file(schema: Mapping[str, Any]) -> bool:
     return any(each.get("format") == FILE_FORMAT for each in (schema, *schema.get("anyOf", ())))
 
 
-def with_kept_files(job: Job, stored: Mapping[str, Any], data: object, *, also_left_out: bool) -> object:
-    """Return the data of a request with the files that the store keeps for it.
+def with_kept_files(job: Job, stored: Mapping[str, Any], data: object) -> object:
+    """Return the data of a change with the files that the store keeps; one that is not sent is the one that is there.
 
     Args:
         job: the Job.
         stored: inputs that the store has.
         data: the data as sent, which may have something from there.
-        also_left_out: whether a file that is not sent is the one that is there.
     """
     if not isinstance(data, Mapping):
         return data
     kept = {name: stored[name] for name in file_variables(job) if is_reference(stored.get(name))}
     taken = {
-        name: GivenFile.kept(reference)
-        for name, reference in kept.items()
-        if (data[name] == reference if name in data else also_left_out)
+        name: GivenFile.kept(reference) for name, reference in kept.items() if data.get(name, reference) == reference
     }
     return {**data, **taken}

@@ -118,7 +118,7 @@ class Admissions:
             the answer, and with ``Go`` what the run is to execute.
         """
         with self._store.transaction() as tx:
-            request = behind(tx, run)
+            request = behind(tx, run, attempt.code)
             answer = admission.admit(facts(tx, run, request, attempt, now, self._most_waiting))
             ticket = None if request is None else _record(tx, run, request, attempt, answer, now)
             _audit(tx, run, request, attempt, answer, ticket, now)
@@ -373,8 +373,14 @@ class Attempt:
         return self.code != "" and is_of_module_alone(self.code)
 
 
-def behind(tx: Transaction, run: Run) -> Requested | None:
-    """Return what stands behind a run; None for one that nobody requested, or that has had its turn."""
+def behind(tx: Transaction, run: Run, code: str) -> Requested | None:
+    """Return what stands behind a run; None for one that nobody requested, or that has had its turn.
+
+    Args:
+        tx: the transaction.
+        run: the run.
+        code: the digest of the Job's code as the run has it.
+    """
     if tx.exists(DeletedRun, flow_run_id=run.id):
         return None
     seen = _result_behind(tx, run)
@@ -401,7 +407,7 @@ def behind(tx: Transaction, run: Run) -> Requested | None:
         due=_due(run, result, scheduled),
         inputs=inputs,
         unreadable=unreadable,
-        given=Reread(inputs) if unreadable else read_again(job, inputs, hidden=hidden),
+        given=Reread(inputs) if unreadable else read_again(job, inputs, hidden=hidden, code=code),
         sensitive=sensitive,
         owner=tx.get(User, id=owner_id) if owner_id else None,
     )

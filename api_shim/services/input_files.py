@@ -28,7 +28,10 @@ from flows.files import GivenFile, is_reference
 NOT_GIVEN = "This run is given no such file."
 NOT_KEPT = "The file {name} is not kept any more."
 MISSING = "This request has no such file, or it may be sensitive."
+MOST = 10_000
+"""How many files are looked for at the same time."""
 BATCH = 100
+"""How many are removed in one transaction."""
 
 
 class InputFiles:
@@ -116,12 +119,12 @@ class UnneededFiles:
 
     async def remove(self) -> None:
         """Remove what was not needed when this was last called, and still is not."""
-        found = {*await self._store.read(lambda tx: tx.unneeded_files(BATCH))}
-        gone, self._found = found & self._found, found - self._found
-        if gone:
-            await self._store.write(partial(_remove, gone))
+        found = {*await self._store.read(lambda tx: tx.unneeded_files(MOST))}
+        gone, self._found = sorted(found & self._found), found - self._found
+        for first in range(0, len(gone), BATCH):
+            await self._store.write(partial(_remove, {*gone[first : first + BATCH]}))
 
 
 def _remove(ids: set[UUID], tx: Transaction) -> None:
     # Something may use one again.
-    tx.remove_all(InputFile, ids.intersection(tx.unneeded_files(BATCH)))
+    tx.remove_all(InputFile, ids.intersection(tx.unneeded_files(MOST)))

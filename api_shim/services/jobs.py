@@ -350,7 +350,8 @@ def _change(actor: Actor, job_id: UUID, body: object, now: datetime, tx: Transac
 def _change_all(actor: Actor, bodies: Mapping[UUID, object], now: datetime, tx: Transaction) -> list[Job]:
     policy.enforce(policy.check_type(actor, Action.CHANGE, KIND), KIND)
     changeable = tx.visible(KIND, actor, Action.CHANGE, bodies)
-    # In order, so that two who change the same at once never wait for each other.
+    # All of them first, and in order: two who change the same at once never wait for each other.
+    tx.all(Job, order="id", lock=True, id=changeable)
     return [_change(actor, job_id, bodies[job_id], now, tx) for job_id in sorted(changeable)]
 
 

@@ -26,7 +26,6 @@ from uuid import UUID
 import anyio
 
 from api_shim.domain.audit import EventType, scheduled_job_event
-from api_shim.domain.files import with_kept_files
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.ports import Orchestrator
 from api_shim.parsing.decision import read_answer
@@ -164,7 +163,7 @@ class PrefectUI:
         Raises:
             GateError: the request is refused.
         """
-        job, scheduled = await self._store.read(partial(_find_source, deployment_id))
+        job, scheduled = await self._store.read(partial(_find_visible_source, actor, deployment_id))
         if job is None:
             raise NotFound("Not found.")
         request = _request(job, scheduled, body, self._clock())
@@ -226,6 +225,14 @@ def _find_source(deployment_id: UUID, tx: Transaction) -> tuple[Job | None, Sche
     return (tx.get(Job, id=scheduled.job_id) if scheduled else None), scheduled
 
 
+def _find_visible_source(actor: Actor, deployment_id: UUID, tx: Transaction) -> tuple[Job | None, ScheduledJob | None]:
+    """Return what a deployment is of; nothing for a scheduled job, whose inputs are the defaults, that is hidden."""
+    job, scheduled = _find_source(deployment_id, tx)
+    if scheduled is not None and not tx.visible(ObjectType.SCHEDULED_JOB, actor, Action.VIEW, [scheduled.id]):
+        return None, None
+    return job, scheduled
+
+
 def _is_decision(schema: object) -> bool:
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     shown = properties.get("request") if isinstance(properties, Mapping) else None
@@ -248,7 +255,8 @@ def _request(job: Job, scheduled: ScheduledJob | None, body: Mapping[str, Any], 
     sent = body.get("parameters")
     data = {} if sent is None else sent
     if scheduled is not None and isinstance(data, Mapping):
-        data = with_kept_files(job, scheduled.inputs, {**scheduled.inputs, **data}, also_left_out=False)
+        # But no files: who may have those is asked elsewhere.
+        data = {**scheduled.inputs, **data}
     queue = body.get("work_queue_name")
     if queue is None and scheduled is not None:
         queue = scheduled.queue

@@ -259,6 +259,7 @@ class LogEntry:
     Args:
         log_object: the name of what it is about; empty if it does not say.
         absolute_url: the page of that; empty if there is none.
+        by_engine: whether Prefect's engine says it, and not the Job.
     """
 
     id: UUID
@@ -269,6 +270,7 @@ class LogEntry:
     log_object: str
     absolute_url: str
     created: datetime
+    by_engine: bool = False
 
 
 def entry_of(line: LogLine, result: JobResult) -> LogEntry:
@@ -284,6 +286,7 @@ def entry_of(line: LogLine, result: JobResult) -> LogEntry:
         log_object=result.name if told else "",
         absolute_url=f"/signoff/jobs/{result.job_id}/run" if told else "",
         created=line.created,
+        by_engine=line.source in ENGINES,
     )
 
 
@@ -294,7 +297,7 @@ def entry_id(result_id: UUID, line_id: UUID) -> UUID:
 
 def without_engine(entries: Sequence[LogEntry]) -> list[LogEntry]:
     """Return log entries without what Prefect's engine says."""
-    return [entry for entry in entries if entry.grouping != ENGINE]
+    return [entry for entry in entries if not entry.by_engine]
 
 
 def selected(

@@ -24,7 +24,7 @@ import anyio.to_thread
 
 from api_shim.domain.approval import unasked
 from api_shim.domain.audit import EventType, scheduled_job_event
-from api_shim.domain.files import with_kept_files
+from api_shim.domain.files import InputFile, with_kept_files
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.parsing.run_request import NAME_TAKEN, START_INVALID, read_queue
 from api_shim.parsing.schedule_change import WHEN, ScheduleChange, read_edit
@@ -48,9 +48,11 @@ from approval_gate import ownership, policy
 from approval_gate.errors import Conflict, Invalid
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor
+from flows.files import ids_in
 
 WHAT = frozenset({"inputs", "queue"})
 HOW = WHEN | WHAT
+NO_FILES = "A file that it was given is not kept any more; request a run with it anew."
 OWNERLESS = "Its owner has been removed; assume ownership of it first."
 
 
@@ -128,7 +130,7 @@ class ScheduleChanges:
         if edit.inputs:
             if case.row.hides_inputs(job):
                 raise Invalid({"data": [SENSITIVE]})
-            data = with_kept_files(job, case.row.inputs, edit.data, also_left_out=True)
+            data = with_kept_files(job, case.row.inputs, edit.data)
             found["inputs"] = self._code.validate(job, data)
         return _Change(body=body, found=found, seen=seen)
 
@@ -198,6 +200,8 @@ def _check_can_be_enabled(tx: Transaction, case: AuthzContext, row: ScheduledJob
         raise Conflict(OWNERLESS)
     if case.request.approval is ApprovalState.EXPIRED:
         raise Conflict(EXPIRED)
+    if any(not tx.exists(InputFile, id=each) for each in ids_in(row.inputs)):
+        raise Conflict(NO_FILES)
     if row.one_off and (row.is_past_due(now) or is_taken(tx, row, row.start_time)):
         raise Invalid({"start_time": [START_INVALID]})
 

@@ -27,6 +27,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import anyio
 import anyio.to_thread
 
 from api_shim.domain.approval import end_of, is_dry_run, unasked
@@ -61,6 +62,9 @@ from approval_gate.model import Action, Actor, ObjectType
 from flows.files import GivenFile
 
 KIND = ObjectType.SCHEDULED_JOB
+CODE_THREADS = 16
+"""In how many threads code of Jobs' authors is asked, as the sources of objects: one that hangs takes none of those in
+which everything else works."""
 SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
 SENSITIVE_AND_APPROVAL = (
     "Unable to run or schedule job: This job is flagged as possibly having sensitive variables but is also flagged "
@@ -134,6 +138,7 @@ class Schedules:
         self._clock = clock
         self.zone = zone
         self._limits = limits
+        self._threads = anyio.CapacityLimiter(CODE_THREADS)
 
     def parts(self, job: Job, request: RunRequest, now: datetime) -> tuple[Callable[[], Any], ...]:
         """Return what reads the parts of a request: its schedule, its queue and its data; ``Invalid`` for a fault."""
@@ -150,7 +155,7 @@ class Schedules:
             Invalid: the data is invalid; in the contract's structure.
             NotRunnable: the Job's code cannot be loaded.
         """
-        await anyio.to_thread.run_sync(self._code.validate, job, data)
+        await anyio.to_thread.run_sync(self._code.validate, job, data, limiter=self._threads)
 
     async def objects(self, job: Job, variable: str) -> list[tuple[str, str]]:
         """Return the key and the title of each object that a variable of a Job offers.
@@ -160,7 +165,7 @@ class Schedules:
             NotRunnable: the Job's code cannot be loaded.
             Unavailable: their source cannot be read.
         """
-        return await anyio.to_thread.run_sync(self._code.objects, job, variable)
+        return await anyio.to_thread.run_sync(self._code.objects, job, variable, limiter=self._threads)
 
     async def request(
         self,
@@ -212,7 +217,7 @@ class Schedules:
         if asked is not None and (before := await self._before(asked)):
             return before
         # Off the event loop: a large request is long to check, and the first one of a Job imports its module.
-        plan = await anyio.to_thread.run_sync(self._plan, job, request, now, labels)
+        plan = await anyio.to_thread.run_sync(self._plan, job, request, now, labels, limiter=self._threads)
         self._runs.check_served(plan.queue)
         try:
             accepted = await self._accept(actor, plan, asked, now)

@@ -4,7 +4,8 @@
   the names of the variables; a firing with them fails until somebody edits them.
 * Of inputs that may be sensitive the names alone are told, for the sentences of variables quote what was sent.
 * Inputs that are encrypted are not read for a view.
-* Where the code of the Job is not in this process, nothing is said: the run, which has it, finds out.
+* Where this process has no code of the Job, or other code than that which is asked about, nothing is said: the run,
+  which has it, finds out.
 """
 
 from __future__ import annotations
@@ -33,16 +34,20 @@ class Reread:
     unfit: str = ""
 
 
-def read_again(job: Job, stored: Mapping[str, Any], *, hidden: bool) -> Reread:
+def read_again(job: Job, stored: Mapping[str, Any], *, hidden: bool, code: str = "") -> Reread:
     """Return what a run of a Job would get for stored inputs.
 
     Args:
         job: the Job.
         stored: the inputs.
         hidden: whether nobody may see them.
+        code: the digest of the code that the run has; that which is recorded of the Job if it is empty.
     """
     job_class = registered(job.class_path)
     if job_class is None or job.is_job_hook_receiver or isinstance(stored, Encrypted):
+        return Reread(stored)
+    known = job_class.definition().code_digest
+    if (code or job.code_digest or known) != known:
         return Reread(stored)
     if job_class.definition().supports_dryrun:
         # The administrator's default, which may differ from the code's.

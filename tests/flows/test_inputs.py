@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import jsonschema
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import AfterValidator, create_model
 
 from approval_gate.errors import Invalid, TooLarge
 from flows.inputs import DEEPEST, LARGEST, read_inputs
@@ -243,3 +244,14 @@ def test_the_schema_and_the_model_agree(data: dict[str, object]) -> None:
             jsonschema.validate(data, MODEL.model_json_schema())
     else:
         jsonschema.validate(data, MODEL.model_json_schema())
+
+
+def test_code_of_an_author_that_cannot_read_inputs_refuses_them_and_tells_nothing_of_them() -> None:
+    def read(value: str) -> str:
+        return {"north": "n"}[value]
+
+    model = create_model("Example", region=(Annotated[str, AfterValidator(read)], ...))
+    assert read_inputs(model, {"region": "north"}) == {"region": "n"}
+    with pytest.raises(Invalid) as refused:
+        read_inputs(model, {"region": "secret"})
+    assert refused.value.detail == {"errors": ["The code of this Job cannot read them: KeyError."]}

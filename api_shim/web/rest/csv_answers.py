@@ -32,8 +32,10 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        value = next((value[name] for name in ("display", "value", "id") if name in value), json.dumps(value))
-    elif isinstance(value, list):
+    if isinstance(value, Mapping) and "object_type" in value:
+        value = value.get("display", value.get("id"))
+    elif isinstance(value, Mapping) and value.keys() == {"value", "label"}:
+        value = value["value"]
+    elif isinstance(value, Mapping | list):
         value = json.dumps(value)
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value

@@ -112,7 +112,9 @@ async def list_queues(request: Request, actor: Caller, use: Use) -> Response:
 @queues_router.post("", **answers(schemas.JobQueue, 201, body=NewJobQueue))
 async def add_queue(request: Request, actor: Caller, use: Use) -> Response:
     """Make a work queue in a work pool."""
-    queue = await use.job_queues.add(actor, await read_body(request))
+    with permission_first(request, actor, QUEUE):
+        body = await read_body(request)
+    queue = await use.job_queues.add(actor, body)
     return await answer_one(request, actor, use, QUEUE, queue, 201)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -133,3 +134,10 @@ def test_what_may_be_sensitive_is_not_quoted(plants: Plants) -> None:
     row = asked(plant, LATER, data={"i": 50})
     plant.change(plant.only(Job), has_sensitive_variables=True)
     assert explain(plant, plant.actor, row).unfit == f"{UNFIT}i"
+
+
+def test_inputs_are_judged_by_the_code_that_the_run_has_and_by_no_other() -> None:
+    job, known = make_job(**CODE), Narrowed.definition().code_digest
+    assert read_again(job, {"i": 11}, hidden=False, code=known).unfit == TOO_GREAT
+    assert read_again(job, {"i": 11}, hidden=False, code="2::other") == Reread({"i": 11})
+    assert read_again(replace(job, code_digest="2::other"), {"i": 11}, hidden=False) == Reread({"i": 11})
