@@ -375,11 +375,14 @@ class Reconciler:
         runs = [run for run in due if run.by_schedule and run.id not in asked]
         if scheduled.misfire is not Misfire.LAST:
             return min(look_again, await self._settle(scheduled, job, newest, runs, now))
+        following = upcoming[0] if upcoming and upcoming[0] <= now else None
+        # Of two of which the newer one has executed, the older one is not made up for any more.
+        is_late = following and await self._store.read(lambda tx: is_taken(tx, scheduled, following))
+        before = newest if is_late else newest - BEFORE
         for run in runs:
-            if firing_of(scheduled, run) < newest and run.waits:
+            if firing_of(scheduled, run) <= before and run.waits:
                 await self._pass_over(scheduled, job, run, now)
-        going = [firing_of(scheduled, run) for run in runs if run.going and firing_of(scheduled, run) < newest]
-        before = newest - BEFORE
+        going = [firing_of(scheduled, run) for run in runs if run.going and firing_of(scheduled, run) <= before]
         if before > (scheduled.recorded_until or scheduled.due_from):
             await self._store.write(partial(record_missed, scheduled, job, before, going, now))
         if await self._store.read(lambda tx: is_taken(tx, scheduled, newest)):

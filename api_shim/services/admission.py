@@ -39,7 +39,7 @@ from api_shim.domain.approval import holds_code, is_dry_run, stale
 from api_shim.domain.audit import AuditEvent, EventType, origin_in
 from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
-from api_shim.domain.recurrence import is_firing, newest_time
+from api_shim.domain.recurrence import TICK, is_firing, newest_time
 from api_shim.metrics import ADMISSIONS, LATENESS
 from api_shim.reconcile.desired_state import KEY, result_named_by, scheduled_named_by
 from api_shim.reconcile.firings import (
@@ -49,6 +49,7 @@ from api_shim.reconcile.firings import (
     firing_of,
     is_missed,
     is_spent,
+    is_taken,
     look_after,
     new_result,
     waiting_of,
@@ -307,9 +308,17 @@ def _count(tx: Transaction, scheduled: ScheduledJob, due: datetime | None, now: 
         tx.change(scheduled, enabled=False, next_look_at=NEVER, **counted)
     else:
         look = look_after(scheduled, due or now)
-        # What it has missed may be under way, and does not wait for its next firing.
-        look = min(look, scheduled.next_look_at) if scheduled.misfire is Misfire.ALL else look
+        # What it has missed may be under way, or not be recorded yet, and does not wait for its next firing.
+        if scheduled.misfire is Misfire.ALL or _has_missed(tx, scheduled, due or now):
+            look = min(look, scheduled.next_look_at)
         tx.change(scheduled, next_look_at=look, **counted)
+
+
+def _has_missed(tx: Transaction, scheduled: ScheduledJob, due: datetime) -> bool:
+    """Say whether the firing before this one has no record, as one for which Prefect had made no run."""
+    before = newest_time(scheduled.recurrence, due - TICK)
+    since = max(scheduled.due_from, scheduled.recorded_until or scheduled.due_from)
+    return before is not None and before >= since and not is_taken(tx, scheduled, before)
 
 
 def _record_refusal(tx: Transaction, run: Run, request: Requested, refusal: Refuse, now: datetime) -> None:

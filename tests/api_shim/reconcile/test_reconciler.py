@@ -934,6 +934,19 @@ def test_a_firing_that_nobody_made_is_made_up_once_and_older_ones_are_not(plants
     assert plant.only(ScheduledJob).total_run_count == 1
 
 
+def test_a_firing_that_nobody_made_is_recorded_though_the_next_one_executes_in_time(plants: Plants) -> None:
+    plant = plants.ready()
+    plant.recurring()
+    plant.tick(seconds=1)
+    plant.now = NOW + 2 * HOUR
+    assert plant.work(plant.engine.make_firing(plant.own_id(), plant.now)) == Go()
+    plant.tick(3, seconds=31)
+    statuses = {at: (result.status, result.traceback) for at, result in plant.results().items()}
+    assert statuses == {NOW + HOUR: (Status.REVOKED, SUPERSEDED), NOW + 2 * HOUR: (Status.SUCCESS, None)}
+    assert plant.unended() == []
+    assert plant.only(ScheduledJob).next_look_at == NOW + 3 * HOUR + timedelta(seconds=90)
+
+
 def test_wherever_making_up_dies_the_newest_is_made_up_once_and_older_runs_are_recorded(plants: Plants) -> None:
     def away() -> Plant:
         plant = missed(plants)
