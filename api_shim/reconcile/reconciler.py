@@ -375,9 +375,8 @@ class Reconciler:
         runs = [run for run in due if run.by_schedule and run.id not in asked]
         if scheduled.misfire is not Misfire.LAST:
             return min(look_again, await self._settle(scheduled, job, newest, runs, now))
-        following = upcoming[0] if upcoming and upcoming[0] <= now else None
         # Of two of which the newer one has executed, the older one is not made up for any more.
-        is_late = following and await self._store.read(lambda tx: is_taken(tx, scheduled, following))
+        is_late = await self._store.read(lambda tx: any(is_taken(tx, scheduled, each) for each in upcoming))
         before = newest if is_late else newest - BEFORE
         for run in runs:
             if firing_of(scheduled, run) <= before and run.waits:
