@@ -195,8 +195,8 @@ def _use_cases(
     watching = (refusals := Refusals(store, clock)).watching
     approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
     schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits))
-    in_prefect = partial(PrefectUI, store=store, engine=engine, projection=projection, clock=clock)
     return Services(
+        **_views(store, engine, schedules, clock, zone),
         store=store,
         engine=engine,
         clock=clock,
@@ -206,21 +206,29 @@ def _use_cases(
         catalogue=watching(JobCatalogue(store, clock, server)),
         job_queues=watching(JobQueues(store, engine, clock)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
-        explainer=Explainer(store=store, clock=clock),
-        run_preview=RunPreview(store, schedules, clock),
-        schedule_views=ScheduleViews(store=store, clock=clock, zone=zone),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
-        prefect_ui=in_prefect(approvals=approvals, schedules=schedules),
+        prefect_ui=PrefectUI(store, engine, approvals, schedules, projection, clock),
         run_actors=RunActors(store, rates),
         run_credentials=RunCredentials(store, engine, refusals, clock),
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
         result_files=ResultFiles(store, clock, limits),
         schedules=schedules,
         gauges=Gauges(store, served, clock),
-        queries=Queries(store, engine),
         readiness=readiness,
         refusals=refusals,
     )
+
+
+def _views(
+    store: Store, engine: Orchestrator, schedules: Schedules, clock: Callable[[], datetime], zone: str
+) -> dict[str, Any]:
+    """Return the use cases that only read."""
+    return {
+        "explainer": Explainer(store=store, clock=clock),
+        "queries": Queries(store, engine),
+        "run_preview": RunPreview(store, schedules, clock),
+        "schedule_views": ScheduleViews(store=store, clock=clock, zone=zone),
+    }
 
 
 @asynccontextmanager

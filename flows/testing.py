@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 from approval_gate.errors import Invalid
 from flows.execution import ExceptionInfo, as_json, execute
@@ -136,7 +136,7 @@ def _given_files(job_class: type[Job], sent: Mapping[str, Any]) -> dict[str, Giv
 
 def _given_file(sent: Path | tuple[str, bytes]) -> GivenFile:
     name, content = (sent.name, sent.read_bytes()) if isinstance(sent, Path) else sent
-    return GivenFile.sent(uuid4(), name, content)
+    return GivenFile.sent(UUID(RESULT_ID), name, content)
 
 
 class _Kept(logging.Handler):
