@@ -42,7 +42,13 @@ def scheduled(name: str = "nightly", **to: Any) -> dict[str, Any]:
 
 
 def waiting(name: str = "nightly", **to: Any) -> dict[str, Any]:
-    seen = {"requested_by": "alice", "may_approve": True, "why_not_approve": "", "approval_state": "pending"}
+    seen = {
+        "requested_by": "alice",
+        "may_approve": True,
+        "why_not_approve": "",
+        "approval_state": "pending",
+        "unfit": "",
+    }
     return scheduled(name) | seen | to
 
 
