@@ -446,7 +446,7 @@ def test_of_requests_at_once_no_more_wait_than_may(store: Store) -> None:
         waits = make_scheduled(job, user, approval=ApprovalState.PENDING)
         try:
             with store.transaction() as tx:
-                _add(actor, waits, None, NOW, 2, tx)
+                _add(actor, waits, (), None, NOW, 2, tx, for_dry_run=False)
         except Conflict:
             return False
         return True
