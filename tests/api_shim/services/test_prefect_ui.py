@@ -443,7 +443,7 @@ def at(when: datetime | str) -> dict[str, Any]:
 
 
 def runner(plant: Plant, username: str = "bob") -> Actor:
-    return person(plant, username, may(JOB, RUN))
+    return person(plant, username, may(JOB, RUN), may(SCHEDULED, VIEW))
 
 
 AT_NOW: list[Any] = [
@@ -688,10 +688,17 @@ def test_nobody_runs_a_deployment_who_may_not_run_its_job(
     plants: Plants, permissions: tuple[May, ...], error: type[GateError], detail: str
 ) -> None:
     plant = plants.ready()
-    zoe = person(plant, "zoe", *permissions)
+    zoe = person(plant, "zoe", *permissions, may(SCHEDULED, VIEW))
     row = asked(plant, HOURLY)
     for deployment_id in (plant.only(Job).deployment_id, row.deployment_id):
         assert not_run(plant, zoe, {}, deployment_id=deployment_id) == (error, detail)
+
+
+def test_the_inputs_of_a_scheduled_job_run_for_nobody_who_may_not_view_it(plants: Plants) -> None:
+    plant = plants.ready()
+    zoe = person(plant, "zoe", may(JOB, RUN))
+    row = asked(plant, HOURLY)
+    assert not_run(plant, zoe, {}, deployment_id=row.deployment_id) == (NotFound, "Not found.")
 
 
 def test_a_read_only_token_runs_nothing(plants: Plants) -> None:
@@ -733,7 +740,7 @@ def test_runs_may_be_called_alike_and_scheduled_jobs_are_not(plants: Plants) -> 
     bob = runner(plant)
     runs = [run(plant, bob, {"state": at(NOW + HOUR), "name": "mine"}) for _ in range(2)]
     assert [plant.engine.all_runs[run_id].name for run_id in runs] == ["mine", "mine"]
-    assert {row.name for row in plant.all(ScheduledJob)} == {"mine", f"{plant.job.name} - {NOW.isoformat()}"}
+    assert {row.name for row in plant.all(ScheduledJob)} == {"mine", f"{plant.job.name} - {NOW}"}
 
 
 # Checking what has been filled into a form
