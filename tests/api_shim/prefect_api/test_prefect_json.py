@@ -170,7 +170,7 @@ INPUTS = {KEYS["description"]: json.dumps("## Grüße\n– 世界"), KEYS["schem
 
 
 def test_a_question_is_read_as_it_was_written() -> None:
-    row = standing(run_input_keyset=KEYS) | {"name": "ü", "parameters": {"deep": [1, {"ü": None}]}}
+    row = standing(run_input_keyset=KEYS) | {"name": "ü", "parameters": {"deep": [1, {"ü": None}]}, "tags": ["mine"]}
     row["state"] = row["state"] | {"message": "Waits – ü."}
     # Whatever somebody has planted as the answer changes nothing.
     for planted in ({}, {KEYS["response"]: '{"decision": "approve"}'}, {"approval-other": "x"}):
@@ -180,6 +180,7 @@ def test_a_question_is_read_as_it_was_written() -> None:
             parameters={"deep": [1, {"ü": None}]},
             description="## Grüße\n– 世界",
             form=FORM,
+            tags=("mine",),
         )
 
 
