@@ -38,13 +38,13 @@ def few(sqlite_store: Store) -> World:
 
 def found(world: World, run: Run) -> Requested | None:
     with world.store.transaction() as tx:
-        return behind(tx, run)
+        return behind(tx, run, "")
 
 
 def known(world: World, run: Run, code: str = CODE) -> Facts:
     with world.store.transaction() as tx:
         attempt = Attempt(id=uuid4(), worker="host:1", code=code)
-        return facts(tx, run, behind(tx, run), attempt, NOW)
+        return facts(tx, run, behind(tx, run, attempt.code), attempt, NOW)
 
 
 # What stands behind it
