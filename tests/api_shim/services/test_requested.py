@@ -13,6 +13,7 @@ import pytest
 from api_shim.domain.model import Job
 from api_shim.domain.ports import Run
 from api_shim.services.admission import Attempt, Requested, behind, facts
+from api_shim.services.stored_inputs import Reread
 from api_shim.store import Store
 from approval_gate.admission import Facts, RunsAs
 from approval_gate.binding import NEEDS_APPROVAL
@@ -53,7 +54,14 @@ def known(world: World, run: Run, code: str = CODE) -> Facts:
 def test_behind_a_run_that_was_requested_stands_its_result(world: World) -> None:
     result = world.requested()
     assert found(world, make_run(id=result.id)) == Requested(
-        job=world.job, result=result, scheduled=None, due=None, inputs=INPUTS, sensitive=False, owner=world.owner
+        job=world.job,
+        result=result,
+        scheduled=None,
+        due=None,
+        inputs=INPUTS,
+        given=Reread(INPUTS),
+        sensitive=False,
+        owner=world.owner,
     )
 
 
@@ -61,7 +69,14 @@ def test_behind_a_run_that_was_requested_stands_its_result(world: World) -> None
 def test_behind_a_firing_stands_its_scheduled_job_with_its_time(world: World) -> None:
     row = world.recurring()
     assert found(world, run_of(row, NOW + HOUR)) == Requested(
-        job=world.job, result=None, scheduled=row, due=NOW + HOUR, inputs=INPUTS, sensitive=False, owner=world.owner
+        job=world.job,
+        result=None,
+        scheduled=row,
+        due=NOW + HOUR,
+        inputs=INPUTS,
+        given=Reread(INPUTS),
+        sensitive=False,
+        owner=world.owner,
     )
 
 
@@ -96,7 +111,14 @@ def test_behind_an_event_s_run_stands_its_receiver_with_the_event(store: Store) 
     event = {"event": {"id": 1}}
     request = found(world, make_run(deployment_id=world.job.deployment_id, parameters=event))
     assert request == Requested(
-        job=world.job, result=None, scheduled=None, due=None, inputs=event, sensitive=False, owner=None
+        job=world.job,
+        result=None,
+        scheduled=None,
+        due=None,
+        inputs=event,
+        given=Reread(event),
+        sensitive=False,
+        owner=None,
     )
 
 
