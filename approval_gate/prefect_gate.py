@@ -167,7 +167,7 @@ class Gate:
     def _request(self, path: str, content: bytes, kind: str) -> httpx.Response:
         # By this the server's log and its audit tell which of their lines are about this run.
         headers = {"Content-Type": kind, "X-Request-ID": f"run-{self._run.id}"}
-        answer: httpx.Response = self._client.request("POST", f"/signoff/{path}", content=content, headers=headers)
+        answer: httpx.Response = self._server.request("POST", f"/signoff/{path}", content=content, headers=headers)
         return answer.raise_for_status()
 
     def _wait(self, until: datetime) -> None:
