@@ -43,7 +43,7 @@ _LIMITS: Mapping[type, Mapping[type, tuple[str, str]]] = {
 }
 """The constraints that variables of Jobs have, too: by type, which argument they are and which attribute has it."""
 
-SECRETS = "pydantic.types.Secret"
+SECRETS = "_serialize_secret"
 """What stands in the schema of a type that has secrets."""
 
 _UNIONS = (Union, types.UnionType)
@@ -67,8 +67,15 @@ class ParameterVar(Variable):
         return Annotated[self.type, WrapValidator(self._in_json), PlainSerializer(_as_it_is)]
 
     def read(self, value: Any) -> Any:
-        # A form sends nothing as an empty text; blanks may be meant.
-        return None if value == "" else value
+        # A form sends nothing as an empty text; blanks are meant where text is.
+        is_blank = isinstance(value, str) and not value.strip()
+        return None if is_blank and not (value and self._is_text(value)) else value
+
+    def _is_text(self, value: str) -> bool:
+        try:
+            return self.type is not Any and self.adapter.validate_json(json.dumps(value)) == value
+        except ValidationError:
+            return False
 
     def _in_json(self, value: Any, _validate: Validate) -> Any:
         check_storable(value)

@@ -359,7 +359,7 @@ def test_4_a_job_that_needs_approval_becomes_a_scheduled_job(admin: httpx.Client
 def test_4_a_dry_run_needs_no_approval(admin: httpx.Client) -> None:
     made = run(admin, {"data": {"dryrun": "on"}}, "Guarded").json()
     assert made["scheduled_job"] is None
-    assert made["job_result"]["task_kwargs"] == {"dryrun": True}
+    assert made["job_result"]["task_kwargs"] == {"dryrun": True, "file": None}
 
 
 @pytest.mark.parametrize(

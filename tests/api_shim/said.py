@@ -94,6 +94,7 @@ def explanation(**to: Any) -> dict[str, Any]:
         "needs_force": False,
         "next_firing": "2100-01-31T18:00:00Z",
         "why_not": "",
+        "unfit": "",
     }
     return told | to
 

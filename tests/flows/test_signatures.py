@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, Secret, SecretStr
 
 from approval_gate.errors import Invalid
 from flows.inputs import read_inputs
@@ -191,3 +191,29 @@ def of_a_known_secret(key: SecretStr = SecretStr("abc")) -> None: ...  # noqa: B
 def test_what_cannot_be_called_with_inputs_is_refused(function: Any, told: str) -> None:
     with pytest.raises(BadJob, match=told):
         parameters_of(function, {})
+
+
+class Aliased(BaseModel):
+    site_name: str = Field(alias="siteName")
+    internal: int = Field(default=1, exclude=True)
+
+
+def as_it_was(site: Aliased, name: str | None = None, sep: str = ", ", flag: bool | None = None) -> None: ...
+
+
+def test_what_is_stored_is_read_as_the_same_and_defaults_are_those_of_the_function() -> None:
+    parameters = parameters_of(as_it_was, {})
+    model = build_model("Flow", {name: each.variable for name, each in parameters.items()})
+    sent = {"site": {"siteName": "a", "internal": 7}}
+    kept = read_inputs(model, sent)
+    assert kept == read_inputs(model, kept)
+    values = {name: each.value(kept[name]) for name, each in parameters.items()}
+    assert (values["site"].site_name, values["site"].internal) == ("a", 7)
+    assert (values["name"], values["sep"], values["flag"]) == (None, ", ", None)
+
+
+def keyed(key: Secret[str]) -> None: ...
+
+
+def test_a_secret_of_any_type_is_one() -> None:
+    assert parameters_of(keyed, {})["key"].secret
