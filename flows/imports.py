@@ -68,7 +68,8 @@ def nautobot_imports(source: str, known: Collection[str]) -> Iterator[Import]:
             case _:
                 continue
         last = node.end_lineno or node.lineno
-        before, after = lines[node.lineno - 1][: node.col_offset], lines[last - 1].encode()[node.end_col_offset :]
+        # Columns are counted in bytes.
+        before, after = lines[node.lineno - 1][: node.col_offset], lines[last - 1][node.end_col_offset :]
         whole = not before.strip() and (not after.strip() or after.strip().startswith(b"#"))
         yield Import(line=node.lineno, last=last, module=module, moves=moves, stays=stays, whole=whole)
 
@@ -83,7 +84,7 @@ def with_our_imports(source: str, known: Collection[str]) -> str:
     Raises:
         SyntaxError: it is no Python.
     """
-    lines = _lines_of(source)
+    lines = [line.decode() for line in _lines_of(source)]
     found = [each for each in nautobot_imports(source, known) if each.moves and each.whole]
     for each in sorted(found, key=lambda each: each.line, reverse=True):
         first, last = lines[each.line - 1], lines[each.last - 1]
@@ -94,9 +95,9 @@ def with_our_imports(source: str, known: Collection[str]) -> str:
     return "".join(lines)
 
 
-def _lines_of(source: str) -> list[str]:
-    """Return the lines as Python counts them, with their ends; ``splitlines`` knows more ends of lines."""
-    return [line.decode() for line in source.encode().splitlines(keepends=True)]
+def _lines_of(source: str) -> list[bytes]:
+    """Return the lines as Python counts them, with their ends; those of text would end at more characters."""
+    return source.encode().splitlines(keepends=True)
 
 
 def _statement(indent: str, names: tuple[str, ...], end: str) -> Iterator[str]:
