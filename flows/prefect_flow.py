@@ -51,7 +51,7 @@ from flows.inputs import unfit
 from flows.job import Job, JobLogger, RunContext, RunResult, RunUser, arguments_of, validate_again
 from flows.registry import load
 from flows.source import hold_to
-from flows.variables import FileVar, Variable
+from flows.variables import Variable, file_names
 
 KILLED_AFTER = 10.0
 """Seconds from the hard time limit until the process is killed."""
@@ -240,7 +240,7 @@ def _outcome(class_path: str, logger: RunLogger, gate: Gate, answer: dict[str, A
 
 def _with_files(variables: Mapping[str, Variable], gate: Gate, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the inputs of a run with files in place of what refers to them."""
-    names = {name for name, each in variables.items() if isinstance(each, FileVar)}
+    names = file_names(variables)
     files = {name: RunFile(inputs[name], gate.file(name)) for name in names if inputs.get(name) is not None}
     return {**inputs, **files}
 

@@ -24,7 +24,7 @@ from flows.execution import ExceptionInfo, as_json, execute
 from flows.files import GivenFile, RunFile
 from flows.flow_jobs import is_flow, job_of, own_name
 from flows.job import Job, JobLogger, RunContext, RunResult, RunUser, arguments_of, validate
-from flows.variables import FileVar
+from flows.variables import file_names
 
 RESULT_ID = "00000000-0000-4000-8000-000000000000"
 """The id of the job result of every such run."""
@@ -130,7 +130,7 @@ def run_job(
 
 def _given_files(job_class: type[Job], sent: Mapping[str, Any]) -> dict[str, GivenFile]:
     """Return the files that are sent to the variables of a Job, as the server makes them of a form."""
-    names = {name for name, each in job_class.variables().items() if isinstance(each, FileVar)}
+    names = file_names(job_class.variables())
     return {name: _given_file(sent[name]) for name in names if isinstance(sent.get(name), Path | tuple)}
 
 

@@ -648,6 +648,11 @@ class FileVar(Variable):
         return GivenFile.kept(stored) if is_reference(stored) else stored
 
 
+def file_names(variables: Mapping[str, Variable]) -> list[str]:
+    """Return the names of those variables that are files."""
+    return [name for name, each in variables.items() if isinstance(each, FileVar)]
+
+
 def build_model(name: str, variables: Mapping[str, Variable]) -> type[BaseModel]:
     """Return the model of a Job's variables; each field has the variable's name as its alias.
 
