@@ -70,13 +70,15 @@ class ResultFiles:
         if fault := too_large(len(content), self._limits.file_bytes):
             raise TooLarge(fault)
 
+        digest = hashlib.sha256(content).hexdigest()
+
         def made_by(result: JobResult) -> ResultFile:
             return ResultFile(
                 id=file_id,
                 job_result_id=result.id,
                 name=name,
                 size=len(content),
-                sha256=hashlib.sha256(content).hexdigest(),
+                sha256=digest,
                 created=self._clock(),
             )
 
@@ -97,11 +99,10 @@ class ResultFiles:
 
     async def of(self, result_ids: Collection[UUID]) -> Mapping[UUID, list[ResultFile]]:
         """Return the files of each of these job results that has some, by its id, the oldest first."""
-        return await self._store.read(partial(files_of, result_ids)) if result_ids else {}
+        return await self._store.read(partial(_files_of, result_ids)) if result_ids else {}
 
 
-def files_of(result_ids: Collection[UUID], tx: Transaction) -> Mapping[UUID, list[ResultFile]]:
-    """Return the files of each of these job results that has some, by its id, the oldest first."""
+def _files_of(result_ids: Collection[UUID], tx: Transaction) -> Mapping[UUID, list[ResultFile]]:
     found: dict[UUID, list[ResultFile]] = {}
     for each in tx.all(ResultFile, order="created", job_result_id=[*result_ids]):
         found.setdefault(each.job_result_id, []).append(each)
@@ -122,7 +123,7 @@ def _keep(
         return before
     if result.status.final:
         raise Conflict(IS_OVER)
-    if len(tx.all(ResultFile, job_result_id=result.id)) >= MOST_FILES:
+    if tx.count(ResultFile, job_result_id=result.id) >= MOST_FILES:
         raise TooLarge(TOO_MANY)
     tx.add(made)
     tx.add(ResultContent(file_id=made.id, content=content))

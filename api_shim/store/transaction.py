@@ -606,6 +606,11 @@ class Transaction:
         """Say whether there is any value with these fields."""
         return self.get(kind, **by) is not None
 
+    def count(self, kind: type[Any], **by: Any) -> int:
+        """Return how many values have these fields."""
+        table = TABLES[kind]
+        return self._count(select(func.count()).select_from(table).where(*_matching(table, by)))
+
     def _read(self, kind: type[T], query: Select[Any], **values: Any) -> list[T]:
         return [self._value(kind, row._mapping) for row in self._connection.execute(query, values)]
 
