@@ -167,5 +167,5 @@ def _check_movable(tx: Transaction, queue: JobQueue) -> None:
     if queue.name == DEFAULT_QUEUE:
         raise Conflict(IS_DEFAULT)
     scheduled = any(not row.is_spent for row in tx.all(ScheduledJob, queue=queue.name))
-    if scheduled or tx.all(JobResult, queue=queue.name, status=ONGOING):
+    if scheduled or tx.exists(JobResult, queue=queue.name, status=ONGOING):
         raise Conflict(HAS_RUNS.format(name=queue.name))
