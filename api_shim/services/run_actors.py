@@ -17,10 +17,9 @@ from api_shim.domain.model import JobResult, RequestKey, ScheduledJob
 from api_shim.services.authentication import actor_of
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.run_credentials import RunCaller
-from api_shim.services.run_origins import facts_of, user_of
+from api_shim.services.run_origins import acting_as_user
 from api_shim.store import Store, Transaction
-from approval_gate import policy
-from approval_gate.model import Actor, ObjectType
+from approval_gate.model import Actor
 
 ENDED_BY = (EventType.DENIED, EventType.WITHDRAWN, EventType.DELETED)
 """What removes a scheduled job, and leaves its run in Prefect for a while."""
@@ -64,11 +63,7 @@ class RunActors:
 
 
 def _acting(run_id: UUID, tx: Transaction) -> Actor:
-    result = tx.get(JobResult, flow_run_id=run_id)
-    user = user_of(tx, result)
-    policy.enforce(policy.acts_as_user(facts_of(result, user)), ObjectType.JOB_RESULT)
-    if result is None or user is None:
-        raise policy.missing(ObjectType.JOB_RESULT)
+    result, user = acting_as_user(tx, tx.get(JobResult, flow_run_id=run_id))
     return actor_of(tx, user).within_run(result.id)
 
 

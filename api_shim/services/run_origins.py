@@ -52,10 +52,7 @@ def origin_of(tx: Transaction, actor: Actor, *, for_dry_run: bool) -> Origin | N
     """
     if actor.by_run is None:
         return None
-    result = tx.get(JobResult, id=actor.by_run, lock=True)
-    policy.enforce(policy.acts_as_user(facts_of(result, user_of(tx, result))), ObjectType.JOB_RESULT)
-    if result is None:
-        raise policy.missing(ObjectType.JOB_RESULT)
+    result, _ = acting_as_user(tx, tx.get(JobResult, id=actor.by_run, lock=True))
     hands = _hands(tx, result)
     verdict = policy.requests_from_run(
         depth=result.request_depth,
@@ -73,19 +70,27 @@ def add_hands(tx: Transaction, scheduled: ScheduledJob, origin: Origin | None) -
         add_participant(tx, scheduled, user_id, username, owned=False)
 
 
-def user_of(tx: Transaction, result: JobResult | None) -> User | None:
-    """Return the user that a run executes as; None if there is none, or no run."""
-    return tx.get(User, id=result.user_id) if result is not None and result.user_id is not None else None
+def acting_as_user(tx: Transaction, result: JobResult | None) -> tuple[JobResult, User]:
+    """Return the job result of a run that acts as its user, and that user.
 
-
-def facts_of(result: JobResult | None, user: User | None) -> policy.RunFacts:
-    """Return the facts that decide whether a run acts as its user."""
-    return policy.RunFacts(
+    Raises:
+        Forbidden: it may not, or not any more.
+    """
+    user = _user_of(tx, result)
+    facts = policy.RunFacts(
         let_go=result is not None and result.attempt is not None,
         over=result is not None and result.status.final,
         cancelled=result is not None and result.cancelled_by != "",
         has_user=user is not None and user.is_active,
     )
+    policy.enforce(policy.acts_as_user(facts), ObjectType.JOB_RESULT)
+    if result is None or user is None:
+        raise policy.missing(ObjectType.JOB_RESULT)
+    return result, user
+
+
+def _user_of(tx: Transaction, result: JobResult | None) -> User | None:
+    return tx.get(User, id=result.user_id) if result is not None and result.user_id is not None else None
 
 
 def _hands(tx: Transaction, result: JobResult) -> Mapping[UUID, str] | None:
@@ -93,7 +98,7 @@ def _hands(tx: Transaction, result: JobResult) -> Mapping[UUID, str] | None:
     found: dict[UUID, str] = {}
     at: JobResult | None = result
     while at is not None:
-        if (user := user_of(tx, at)) is not None:
+        if (user := _user_of(tx, at)) is not None:
             found[user.id] = user.username
         if at.scheduled_job_id is not None:
             # Those of the run that has requested this one are among them.
