@@ -186,8 +186,10 @@ def _unknown(tx: Transaction, actor: Actor, kind: ObjectType, asked: Lookup) -> 
     related = Listing(where=(Condition(tests=(replace(asked, path=by),)),), limit=len(asked.value))
     viewed = {getattr(row, by) for row in tx.page(RELATED[field], actor, related).rows}
     for value in asked.value:
+        if value in viewed:
+            continue
         with_it = _by_queues(tx, Condition(tests=(replace(asked, value=(value,)),)))
-        if value not in viewed and not tx.page(kind, actor, Listing(where=(with_it,), limit=1)).rows:
+        if not tx.page(kind, actor, Listing(where=(with_it,), limit=1)).rows:
             yield value
 
 
