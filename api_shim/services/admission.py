@@ -250,10 +250,9 @@ def _was_let_go(request: Requested | None) -> bool:
 
 def _approved(result: JobResult) -> dict[str, Any]:
     """Return who approved a run, or who had switched its approval off, and which run has requested it."""
-    origin = origin_in(result)
     if result.approval:
-        return {"approved_by": result.approval["by"], **origin}
-    return {"approval_off": result.approval_off, **origin} if result.approval_off else origin
+        return {"approved_by": result.approval["by"]} | origin_in(result)
+    return ({"approval_off": result.approval_off} if result.approval_off else {}) | origin_in(result)
 
 
 def _let_go(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now: datetime) -> JobResult:

@@ -71,15 +71,14 @@ class RequestRates:
 
     def _counted(self, caller: Actor | None, network: str, *, writes: bool) -> Iterator[tuple[_Rate, UUID | str]]:
         """Yield each rate that a request counts for, and as whose."""
-        by_run = caller is not None and caller.by_run is not None
-        if not by_run:
+        if caller is None or caller.by_run is None:
             yield self._address, network
-        if writes and not by_run:
-            yield self._address_writes, network
+            if writes:
+                yield self._address_writes, network
         if caller is not None:
             yield self._account, caller.id
-        if caller is not None and writes:
-            yield self._account_writes, caller.id
+            if writes:
+                yield self._account_writes, caller.id
 
 
 class _Rate:
