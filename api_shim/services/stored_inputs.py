@@ -46,10 +46,11 @@ def read_again(job: Job, stored: Mapping[str, Any], *, hidden: bool, code: str =
     job_class = registered(job.class_path)
     if job_class is None or job.is_job_hook_receiver or isinstance(stored, Encrypted):
         return Reread(stored)
-    known = job_class.definition().code_digest
+    definition = job_class.definition()
+    known = definition.code_digest
     if (code or job.code_digest or known) != known:
         return Reread(stored)
-    if job_class.definition().supports_dryrun:
+    if definition.supports_dryrun:
         # The administrator's default, which may differ from the code's.
         stored = {"dryrun": job.dryrun_default, **stored}
     try:
