@@ -27,6 +27,11 @@ OURS = (SHARED, "approval_gate")
 UNSHARED = ("api_shim", "approval_gate")
 
 
+def imported_as(name: str) -> str:
+    """Return the name by which a module of Jobs is imported: one that is called like ours has another."""
+    return THEIRS if name == SHARED else name
+
+
 class OurNames(PathFinder):
     """Finds our packages before others of their names, and modules in a folder ``flows`` of theirs."""
 

@@ -62,7 +62,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api_shim.keys import new_key
-from api_shim.names import SHARED, THEIRS
+from api_shim.names import imported_as
 from approval_gate.errors import Invalid, Unavailable
 from flows.files import LARGEST_FILE
 
@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     @property
     def job_modules(self) -> list[str]:
         """The names of the modules with Jobs; one that is called like ours is imported by another name."""
-        return [THEIRS if name == SHARED else name for name in _separated(self.jobs)]
+        return [*map(imported_as, _separated(self.jobs))]
 
     @property
     def limits(self) -> Limits:

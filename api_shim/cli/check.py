@@ -21,7 +21,7 @@ import flows
 from api_shim.cli.console import AsJson, say, show
 from api_shim.cli.remote import Insecure, Url
 from api_shim.client.transport import HERE, check_key, check_private, opened, options, read_address, read_environment
-from api_shim.names import SHARED, THEIRS
+from api_shim.names import imported_as
 from api_shim.prefect_api.prefect_server import check_names
 from api_shim.reconcile.desired_state import ENTRYPOINT
 from api_shim.settings import read_settings
@@ -82,13 +82,12 @@ def as_module(name: str) -> str:
     """Return the name of a module, of which the path of its file may be given; one elsewhere can be imported then."""
     path = Path(name).absolute()
     if not (path.suffix == ".py" or path.is_dir()):
-        return THEIRS if name == SHARED else name
+        return imported_as(name)
     inside = path.is_relative_to(Path.cwd())
     if not inside:
         sys.path.insert(0, str(path.parent))
     parts = path.relative_to(Path.cwd() if inside else path.parent).with_suffix("").parts
-    found = ".".join(part for part in parts if part != "__init__")
-    return THEIRS if found == SHARED else found
+    return imported_as(".".join(part for part in parts if part != "__init__"))
 
 
 def files_of(module: str) -> list[Path]:
