@@ -291,6 +291,9 @@ class PrefectOrchestrator(PrefectHttp):
     async def create_run(self, deployment_id: UUID, run: RunSpec) -> Run:
         if run.pool is not None:
             return await self._create_elsewhere(deployment_id, run, run.pool)
+        return await self._create_in_its_pool(deployment_id, run)
+
+    async def _create_in_its_pool(self, deployment_id: UUID, run: RunSpec) -> Run:
         path = f"/deployments/{deployment_id}/create_flow_run"
         return read_run(await self._ask("POST", path, self._run_fields(run)))
 
@@ -452,9 +455,7 @@ def _runs_of(deployment_id: UUID) -> dict[str, Json]:
 class RemoteOrchestrator(PrefectOrchestrator):
     """Prefect, through its API, from outside."""
 
-    async def create_run(self, deployment_id: UUID, run: RunSpec) -> Run:
-        if run.pool is not None:
-            return await self._create_elsewhere(deployment_id, run, run.pool)
+    async def _create_in_its_pool(self, deployment_id: UUID, run: RunSpec) -> Run:
         path = f"/deployments/{deployment_id}/create_flow_run/bulk"
         for attempt in range(TRIES):
             answer = await self._ask("POST", path, [self._run_fields(run)])
