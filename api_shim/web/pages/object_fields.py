@@ -63,8 +63,8 @@ async def _with_choices(schedules: Schedules, job: Job, field: Field, typed: Typ
     except GateError as error:
         objects, told = [], str(error)
     listed, chosen = objects[:MOST_LISTED], typed.get(field.name, [])
-    titles = dict(objects)
-    also = [(key, titles.get(key, key)) for key in chosen if key and key not in dict(listed)]
+    titles, known = dict(objects), dict(listed)
+    also = [(key, titles.get(key, key)) for key in chosen if key and key not in known]
     more = len(objects) - len(listed)
     told = MORE.format(more=more) if more else told
     return replace(field, choices=(*field.choices, *also, *listed), help=" ".join(filter(None, (field.help, told))))
