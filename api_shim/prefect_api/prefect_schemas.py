@@ -29,20 +29,24 @@ def remember_valid_schemas() -> None:
 
 
 def remembering(check: Callable[..., None], usual: Mapping[str, Any]) -> Callable[..., None]:
-    """Return a function that checks a schema, unless it has found the same one valid before with the usual options.
+    """Return a function that checks a schema, unless it has found the same one valid before in the same way.
+
+    What is valid is remembered for the two ways in which Prefect checks: with the usual options, and, through
+    ``jsonschema.validate``, with none.
 
     Args:
         check: raises an error for a schema that is not valid.
-        usual: the options with which what was found valid is remembered.
+        usual: the usual options.
     """
-    valid: dict[bytes, None] = {}
+    valid: dict[tuple[bool, bytes], None] = {}
 
     def check_schema(schema: Any, *more: Any, **options: Any) -> None:
-        key = digest_of(schema) if not more and options == usual else b""
+        digest = digest_of(schema) if not more and options in ({}, usual) else b""
+        key = (bool(options), digest)
         if key in valid:
             return
         check(schema, *more, **options)
-        if key:
+        if digest:
             valid[key] = None
             if len(valid) > MOST:
                 valid.pop(next(iter(valid)), None)

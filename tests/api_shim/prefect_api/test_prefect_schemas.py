@@ -25,6 +25,10 @@ def test_a_valid_schema_is_checked_once_and_another_again(monkeypatch: pytest.Mo
     for _ in range(2):
         check(VALID, strict=False)
     assert checked[-2:] == [VALID, VALID], "what is checked otherwise is checked each time"
+    already = len(checked)
+    for _ in range(2):
+        check(VALID)
+    assert len(checked) == already + 1, "what was checked with options is checked without any too, once"
     monkeypatch.setattr(prefect_schemas, "MOST", 1)
     check({"type": "string"}, strict=True)
     check(VALID, strict=True)
@@ -39,7 +43,8 @@ def test_prefect_checks_a_schema_in_the_way_that_is_remembered(monkeypatch: pyte
     remember_valid_schemas.__wrapped__()
     for _ in range(2):
         validation.is_valid_schema(VALID, preprocess=False)  # type: ignore[arg-type]  # a schema is a plain dictionary
-    assert checked == [VALID]
+        validation.validate({}, VALID, raise_on_error=True, preprocess=False)  # type: ignore[arg-type]  # as above
+    assert checked == [VALID, VALID], "once by each of the two"
 
 
 def test_prefect_refuses_a_schema_that_is_not_valid_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
