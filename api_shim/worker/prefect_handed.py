@@ -3,6 +3,7 @@
 * The run itself, as its worker was told of it, in the state that it has been put into since. Whether it may go on is
   asked of Prefect and of the gate all the same, when it is about to be ``Running``. Of the answer the engine is handed
   the run as it is then, which it would ask for next.
+* When it is to begin. The engine is ready by then, and waits before it says that the run is ``Running``.
 * Where results are stored by default, as it was at most a minute ago.
 * That a run executes as its flow says is not told to Prefect: flows of Jobs have no retries, and all have one version.
 * That a run is to be suspended is seen within ten seconds. Prefect's engine would open a websocket for each run, and
@@ -13,8 +14,10 @@ What another version of Prefect has not, or calls otherwise, is left alone: its 
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -27,19 +30,23 @@ if TYPE_CHECKING:
 SUSPENSION_SEEN_WITHIN = 10.0
 """Seconds."""
 
+LONGEST = 10.0
+"""Seconds. A time that is further away is that of another clock, and not waited for."""
+
 OF_THE_FLOW = {"flow_version", "empirical_policy"}
 """What the engine tells of a run that is known from its flow."""
 
 
-def hand_over(run: str, storage: Mapping[str, str | None]) -> None:
+def hand_over(run: str, storage: Mapping[str, str | None], at: float) -> None:
     """Have the engine of this process take what is known.
 
     Args:
         run: the run, as JSON of Prefect's client.
         storage: ``id`` of the block where results are stored by default; empty when that is not known.
+        at: when the run is to begin, in seconds since 1970.
     """
     from prefect import flow_engine, results
-    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.orchestration import PrefectClient, SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
     from prefect.runtime import flow_run as runtime
 
@@ -47,7 +54,8 @@ def hand_over(run: str, storage: Mapping[str, str | None]) -> None:
     _replace(flow_engine, "load_flow_run", lambda ask: _known_run(known, ask))
     _replace(runtime, "_get_flow_run", lambda ask: _run_of_runtime(known, ask))
     _replace(flow_engine, "observe_flow_run_suspension", lambda _ask: watch_suspension)
-    _replace(SyncPrefectClient, "set_flow_run_state", lambda put: _noting_begin(known, put, begun))
+    _replace(SyncPrefectClient, "set_flow_run_state", lambda put: _noting_begin(known, put, begun, at))
+    _replace(PrefectClient, "set_flow_run_state", lambda put: _beginning_in_time(put, at))
     _replace(SyncPrefectClient, "read_flow_run", lambda ask: _begun_run(known.id, ask, begun))
     _replace(SyncPrefectClient, "update_flow_run", lambda tell: _told_but_for_policy(known.id, tell))
     if storage:
@@ -77,10 +85,37 @@ def _run_of_runtime(known: FlowRun, ask: Callable[[str], Awaitable[FlowRun]]) ->
     return get
 
 
-def _noting_begin(known: FlowRun, put: Callable[..., Any], begun: list[FlowRun]) -> Callable[..., Any]:
-    """Return what puts runs into states, and notes the run as it is when it has been let begin."""
+def wait_until(at: float) -> None:
+    """Wait until a time, if that is to come within moments.
+
+    Args:
+        at: the time, in seconds since 1970.
+    """
+    time.sleep(_left(at))
+
+
+def _left(at: float) -> float:
+    left = at - time.time()
+    return left if 0 < left < LONGEST else 0
+
+
+def _beginning_in_time(put: Callable[..., Awaitable[Any]], at: float) -> Callable[..., Awaitable[Any]]:
+    """Return what puts runs into states, and lets none begin before its time."""
+
+    async def set_state(self: Any, flow_run_id: UUID, state: Any, *more: Any, **options: Any) -> Any:
+        if state.is_running():
+            await asyncio.sleep(_left(at))
+        return await put(self, flow_run_id, state, *more, **options)
+
+    return set_state
+
+
+def _noting_begin(known: FlowRun, put: Callable[..., Any], begun: list[FlowRun], at: float) -> Callable[..., Any]:
+    """Return what puts runs into states in time, and notes the run as it is when it has been let begin."""
 
     def set_state(self: Any, flow_run_id: UUID, state: Any, *more: Any, **options: Any) -> Any:
+        if state.is_running():
+            wait_until(at)
         answer = put(self, flow_run_id, state, *more, **options)
         if flow_run_id == known.id and answer.state is not None and answer.state.is_running():
             began = {"start_time": known.start_time or answer.state.timestamp, "run_count": known.run_count + 1}

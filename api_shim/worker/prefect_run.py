@@ -6,6 +6,7 @@
 * It has the environment, the folder, the umask and the signals that such a process has, and random numbers of its own.
 * A Job that asks to be isolated, or a run whose environment is not the fork server's, gets a new interpreter in the
   child's place: the same process, and so all of the above holds for it. So does a run that has a command of its own.
+* It is there a moment before its time, and begins when that has come.
 * When it ends, its log and its events have been sent, as at the end of any Python program.
 """
 
@@ -29,7 +30,7 @@ from contextlib import ExitStack
 from typing import Any, NoReturn
 
 from api_shim.worker.environment import AUTH
-from api_shim.worker.prefect_handed import hand_over
+from api_shim.worker.prefect_handed import hand_over, wait_until
 from approval_gate.errors import NotRunnable
 from flows.registry import load
 
@@ -50,8 +51,8 @@ def be_run(handed: int, *, zygote: int, begins: int, umask: int) -> NoReturn:
     Args:
         handed: the descriptor of a socket that tells, as an object of JSON: ``env``, ``cwd``, ``job`` (class path of
             the Job), ``fresh`` (whether it needs a new interpreter), ``command`` (what that is in place of the engine;
-            empty for the engine), ``output`` (whether what it prints is shown) and ``known`` (what ``prefect_handed``
-            hands over).
+            empty for the engine), ``output`` (whether what it prints is shown), ``known`` (what ``prefect_handed``
+            hands over) and ``at`` (when it is to begin, in seconds since 1970).
         zygote: the process that it was forked from.
         begins: a descriptor, closed when it leads its group.
         umask: what such a process has.
@@ -63,11 +64,14 @@ def be_run(handed: int, *, zygote: int, begins: int, umask: int) -> NoReturn:
         request = _read(handed)
         _settle(request, umask)
         if request["fresh"] or asks_for_isolation(request["job"]):
+            wait_until(request["at"])
             command = request["command"] or [sys.executable, "-m", ENGINE]
             os.execvpe(command[0], command, request["env"])  # noqa: S606 - no shell is meant
         sign_in(request["env"])
         if request["known"]:
-            hand_over(**request["known"])
+            hand_over(**request["known"], at=request["at"])
+        else:
+            wait_until(request["at"])
         status = execute()
         _finish()
     except BaseException:

@@ -3,7 +3,8 @@
 * It serves pools of the type ``process``. What is no Job, has a command or pull steps, or is not to be forked here, is
   started as Prefect's process worker does it; why is said in a line.
 * It looks for runs when it is woken, and by itself at intervals. Wakes that come together are one question to Prefect.
-* What Prefect has told is kept until it is due: then it starts, without being asked for again.
+* What Prefect has told is kept until it is due: then it starts, without being asked for again. Its process is there a
+  moment before, and begins it in time.
 * So many runs at once and no more. The others stay ``Scheduled`` in Prefect; when one has ended, the next starts.
 * What nobody needs is not told to Prefect: that a run is being submitted, and which labels the worker has. What is
   known is not asked again.
@@ -21,7 +22,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -58,6 +59,9 @@ TOGETHER = 0.03
 
 APART = 0.2
 """Seconds between two questions to Prefect, which cost it as much as a run does."""
+
+AHEAD = timedelta(seconds=1)
+"""How long before its time the process of a run is started."""
 
 OF_A_RUN = "PREFECT__"
 """What the names of variables begin with that each run has its own of."""
@@ -240,16 +244,16 @@ class WarmWorker(KeyedWorker):
         return self._limiter.available_tokens if self._limiter is not None else float("inf")
 
     def _due(self) -> list[WorkerFlowRunResponse]:
-        now = datetime.now(UTC)
-        return [each for each in self._upcoming if _starts_at(each.flow_run) <= now]
+        until = datetime.now(UTC) + AHEAD
+        return [each for each in self._upcoming if _starts_at(each.flow_run) <= until]
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        now = datetime.now(UTC)
-        later = [at for each in self._upcoming if (at := _starts_at(each.flow_run)) > now]
+        until = datetime.now(UTC) + AHEAD
+        later = [at for each in self._upcoming if (at := _starts_at(each.flow_run)) > until]
         if later:
-            wait = (min(later) - now).total_seconds()
+            wait = (min(later) - until).total_seconds()
             self._timer = asyncio.get_running_loop().call_later(wait, self._woken.set)
 
     # What is not told
@@ -274,6 +278,7 @@ class WarmWorker(KeyedWorker):
             if why_not:
                 logger.info("The run %s gets a process from nothing: %s.", flow_run.name, why_not)
             if self._user is None and (why_not or not isinstance(configuration, WarmJobConfiguration)):
+                await asyncio.sleep((_starts_at(flow_run) - datetime.now(UTC)).total_seconds())
                 return await super().execute(flow_run, configuration, task_status)
             assert isinstance(configuration, WarmJobConfiguration)  # noqa: S101 - said to the type checker
             anew = self._anew or bool(why_not)
@@ -318,6 +323,7 @@ class WarmWorker(KeyedWorker):
                         "fresh": anew or _shared(environment) != _shared(self._servers.environment),
                         "output": configuration.stream_output,
                         "known": known,
+                        "at": _starts_at(flow_run).timestamp(),
                     }
                 )
 
@@ -341,7 +347,7 @@ class WarmWorker(KeyedWorker):
 
 def _starts_at(run: FlowRun) -> datetime:
     at = run.next_scheduled_start_time or run.expected_start_time
-    return at if at is not None else datetime.min.replace(tzinfo=UTC)
+    return at if at is not None else datetime.fromtimestamp(0, UTC)
 
 
 def _shared(environment: Mapping[str, str]) -> dict[str, str]:

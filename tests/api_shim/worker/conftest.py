@@ -44,6 +44,7 @@ class Forks:
                 "command": command,
                 "output": True,
                 "known": {},
+                "at": 0,
             }
         )
 

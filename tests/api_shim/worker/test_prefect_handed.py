@@ -13,7 +13,7 @@ import pytest
 from prefect import flow_engine, results
 from prefect._flow_run_suspension import FlowRunSuspensionRequest
 from prefect.client import orchestration
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import PrefectClient, SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.runtime import flow_run as runtime
 from prefect.states import Pending, Running, Suspended
@@ -23,11 +23,16 @@ from api_shim.worker.prefect_handed import hand_over, suspended, watch_suspensio
 from tests.live import eventually
 
 RUN = FlowRun(id=uuid4(), flow_id=uuid4(), name="calm-otter", parameters={"who": "x"}, state=Pending())
+REFUSED = "Refused"
 STORAGE = "_read_server_default_result_storage_block_id"
 
 
 async def _asked(_id: str) -> str:
     return "asked"
+
+
+async def _put(_client: Any, _id: UUID, state: Any) -> Any:
+    return SimpleNamespace(state=state)
 
 
 @pytest.fixture
@@ -39,15 +44,18 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     monkeypatch.setattr(flow_engine, "observe_flow_run_suspension", None)
     monkeypatch.setattr(results, STORAGE, lambda: "asked")
     monkeypatch.setattr(
-        SyncPrefectClient, "set_flow_run_state", lambda _client, _id, state: SimpleNamespace(state=state)
+        SyncPrefectClient,
+        "set_flow_run_state",
+        lambda _client, _id, state: SimpleNamespace(state=None if state.name == REFUSED else state),
     )
+    monkeypatch.setattr(PrefectClient, "set_flow_run_state", _put)
     monkeypatch.setattr(SyncPrefectClient, "read_flow_run", lambda _client, _id: "asked")
     monkeypatch.setattr(SyncPrefectClient, "update_flow_run", lambda _client, _id, **fields: found.append(fields))
     return found
 
 
 def test_the_engine_is_handed_its_run_and_asks_for_others(told: list[dict[str, Any]]) -> None:
-    hand_over(RUN.model_dump_json(), {})
+    hand_over(RUN.model_dump_json(), {}, at=0)
     load: Callable[[UUID], Any] = flow_engine.load_flow_run
     assert load(RUN.id) == RUN
     assert load(uuid4()) == "asked"
@@ -67,7 +75,7 @@ def test_the_engine_is_handed_its_run_and_asks_for_others(told: list[dict[str, A
 )
 @pytest.mark.usefixtures("told")
 def test_the_engine_is_handed_where_results_are_stored(storage: dict[str, str | None], answer: object) -> None:
-    hand_over(RUN.model_dump_json(), storage)
+    hand_over(RUN.model_dump_json(), storage, at=0)
     assert getattr(results, STORAGE)() == answer
 
 
@@ -76,13 +84,13 @@ def test_the_engine_is_handed_where_results_are_stored(storage: dict[str, str | 
     [
         pytest.param(RUN.id, Running(), True, id="it has begun"),
         pytest.param(RUN.id, Pending(), False, id="it may not begin"),
-        pytest.param(RUN.id, None, False, id="no answer"),
+        pytest.param(RUN.id, Running(name=REFUSED), False, id="no answer"),
         pytest.param(uuid4(), Running(), False, id="a run within it has begun"),
     ],
 )
 @pytest.mark.usefixtures("told")
 def test_the_engine_is_handed_once_its_run_as_it_has_begun(run_id: UUID, state: Any, is_handed: bool) -> None:
-    hand_over(RUN.model_dump_json(), {})
+    hand_over(RUN.model_dump_json(), {}, at=0)
     client: Any = SimpleNamespace()
     SyncPrefectClient.set_flow_run_state(client, run_id, state)
     read = [SyncPrefectClient.read_flow_run(client, each) for each in (uuid4(), RUN.id, RUN.id)]
@@ -90,6 +98,33 @@ def test_the_engine_is_handed_once_its_run_as_it_has_begun(run_id: UUID, state: 
     if is_handed:
         assert (read[1].state, read[1].state_name) == (state, "Running")
         assert (read[1].run_count, read[1].start_time) == (1, state.timestamp)
+
+
+@pytest.mark.parametrize(
+    ("state", "ahead", "waited"),
+    [
+        pytest.param(Running(), 0.7, 0.7, id="it begins at its time"),
+        pytest.param(Running(), -60, 0, id="its time has come"),
+        pytest.param(Running(), 3600, 0, id="its time is that of another clock"),
+        pytest.param(Pending(), 0.7, 0, id="it does not begin"),
+    ],
+)
+@pytest.mark.usefixtures("told")
+def test_a_run_begins_no_sooner_than_its_time(
+    monkeypatch: pytest.MonkeyPatch, state: Any, ahead: float, waited: float
+) -> None:
+    slept = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(prefect_handed, "time", SimpleNamespace(time=lambda: 1000.0, sleep=slept.append))
+    monkeypatch.setattr(prefect_handed, "asyncio", SimpleNamespace(sleep=sleep))
+    hand_over(RUN.model_dump_json(), {}, at=1000 + ahead)
+    client: Any = SimpleNamespace()
+    SyncPrefectClient.set_flow_run_state(client, RUN.id, state)
+    asyncio.run(PrefectClient.set_flow_run_state(client, RUN.id, state))
+    assert sum(slept) == pytest.approx(2 * waited), "whether its engine is that of a sync flow or of an async one"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +138,7 @@ def test_the_engine_is_handed_once_its_run_as_it_has_begun(run_id: UUID, state: 
 def test_that_a_run_is_as_its_flow_says_is_not_told(
     told: list[dict[str, Any]], run_id: UUID, fields: dict[str, Any], is_told: bool
 ) -> None:
-    hand_over(RUN.model_dump_json(), {})
+    hand_over(RUN.model_dump_json(), {}, at=0)
     SyncPrefectClient.update_flow_run(SimpleNamespace(), run_id, **fields)  # type: ignore[arg-type]  # it is noted
     assert told == ([fields] if is_told else [])
 

@@ -28,7 +28,7 @@ from api_shim.worker import prefect_worker
 from api_shim.worker.fork_server import Child, ForkFailed
 from api_shim.worker.jobs_user import JobsUser
 from api_shim.worker.prefect_calls import ATTEMPT
-from api_shim.worker.prefect_worker import WarmJobConfiguration, WarmWorker
+from api_shim.worker.prefect_worker import AHEAD, WarmJobConfiguration, WarmWorker
 
 pytestmark = pytest.mark.anyio
 
@@ -150,7 +150,7 @@ async def test_a_worker_that_was_woken_while_full_asks_when_it_has_room(worker: 
     assert taken == ["one", "two", "three"]
 
 
-async def test_a_run_starts_when_it_is_due_and_holds_no_place_before(worker: Any) -> None:
+async def test_a_run_starts_a_moment_before_it_is_due_and_holds_no_place_before(worker: Any) -> None:
     later, one, two = worker._client.runs = [due("later", 3600), due("one"), due("two")]
     worker._waking = asyncio.create_task(worker._work_when_woken())
     await worker.get_and_submit_flow_runs()
@@ -162,12 +162,13 @@ async def test_a_run_starts_when_it_is_due_and_holds_no_place_before(worker: Any
     await rest()
     assert taken == ["one", "two"]
     # Its time comes, and nobody calls.
-    later.flow_run.next_scheduled_start_time = datetime.now(UTC) + timedelta(seconds=0.2)
+    later.flow_run.next_scheduled_start_time = at = datetime.now(UTC) + AHEAD + timedelta(seconds=0.2)
     worker._set_timer()
     with anyio.fail_after(60):
         while len(taken) < 3:  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.02)
     assert taken == ["one", "two", "later"]
+    assert datetime.now(UTC) < at
     worker._waking.cancel()
 
 
@@ -278,7 +279,9 @@ async def test_what_cannot_be_forked_is_started_by_prefects_process_worker(
 ) -> None:
     stock, worker = Stock(monkeypatch), keyed(made(tmp_path))
     worker._servers.why = broken
-    await worker.run(RUN, configuration)
+    at = datetime.now(UTC) + timedelta(seconds=0.2)
+    await worker.run(RUN.model_copy(update={"next_scheduled_start_time": at}), configuration)
+    assert datetime.now(UTC) >= at, "at its time, for its engine knows nothing of it"
     assert stock.runs == 1
     assert worker._woken.is_set()
 
