@@ -56,6 +56,7 @@ from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sensitive_inputs import prepare
 from api_shim.services.sessions import Sessions
+from api_shim.services.suspensions import Suspensions
 from api_shim.services.token_access import TokenAccess
 from api_shim.settings import LIMITS, Limits
 from api_shim.store import Store
@@ -193,6 +194,7 @@ def _use_cases(
 ) -> Services:
     runs, code, limits = Runs(store, served, wake), JobCode(zone, engine.variable), rates.limits
     watching = (refusals := Refusals(store, clock)).watching
+    suspensions = watching(Suspensions(store, engine, clock))
     approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
     schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits))
     return Services(
@@ -207,9 +209,10 @@ def _use_cases(
         job_queues=watching(JobQueues(store, engine, clock)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
-        prefect_ui=PrefectUI(store, engine, approvals, schedules, projection, clock),
+        prefect_ui=PrefectUI(store, engine, approvals, schedules, projection, suspensions, clock),
         run_actors=RunActors(store, rates),
         run_credentials=RunCredentials(store, engine, refusals, clock),
+        suspensions=suspensions,
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
         result_files=ResultFiles(store, clock, limits),
         schedules=schedules,

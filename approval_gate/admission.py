@@ -5,6 +5,8 @@
 * Each run is admitted once, for one process. If that process asks again (it lost the answer), it gets the same answer.
 * The run that carries a request is held until the request is decided. Other runs of a pending request are refused.
 * An approval that no longer matches what would run is void: the request returns to the queue, with the reason.
+* A run that its own code has suspended goes on as the same execution, once for each time that somebody who may run its
+  Job has resumed it. It has had its turn, so no question of time is asked again; what it executes, and as whom, is.
 * A firing executes once, at its nominal time, if its schedule is enabled and approved.
 * A firing that no worker has taken in time is missed; its schedule says what becomes of it: see ``Misfire``.
 * A run whose inputs were changed in Prefect does not execute; nor does one whose inputs cannot be read, or do not fit
@@ -210,6 +212,7 @@ class Facts:
         attempt: the process that asks.
         let_go: the process that was admitted before; None if none was.
         over: whether its job result is final.
+        resumed: its own code had suspended it, and somebody who may has resumed it since.
         unchanged: whether its parameters in Prefect are those that were requested, and it has no job variables.
         unreadable: the sentence on why its inputs cannot be read; empty if they can.
         unfit: the sentence on why its inputs do not fit the variables of its Job; empty if they do, or if that is
@@ -232,6 +235,7 @@ class Facts:
     attempt: UUID
     let_go: UUID | None
     over: bool
+    resumed: bool
     unchanged: bool
     unreadable: str
     unfit: str
@@ -284,7 +288,8 @@ def admit(facts: Facts) -> Answer:
     Returns:
         whether to go, hold, wait, finish without executing, or refuse.
     """
-    return next((answer for rule in RULES if (answer := rule(facts)) is not None), Go())
+    rules = RULES_RESUMED if facts.resumed else RULES
+    return next((answer for rule in rules if (answer := rule(facts)) is not None), Go())
 
 
 def _was_requested(facts: Facts) -> Answer | None:
@@ -348,6 +353,11 @@ def _approval_holds(facts: Facts) -> Answer | None:
     if firing.carries_request:
         return Hold(firing.stale, returns=True)
     return Refuse(firing.stale, recorded=True, returns=True)
+
+
+def _code_is_approved(facts: Facts) -> Answer | None:
+    """Refuse to go on with other code than was approved; the request of a run that has begun does not return."""
+    return Refuse(facts.firing.stale, recorded=True) if facts.firing is not None and facts.firing.stale else None
 
 
 def _inputs_unchanged(facts: Facts) -> Answer | None:
@@ -422,3 +432,15 @@ RULES: tuple[Callable[[Facts], Answer | None], ...] = (
     _inputs_fit,
     _may_overlap,
 )
+
+RULES_RESUMED: tuple[Callable[[Facts], Answer | None], ...] = (
+    _was_requested,
+    _executes_once,
+    _code_is_approved,
+    _inputs_readable,
+    _inputs_unchanged,
+    _job_can_run,
+    _user_may_run,
+    _inputs_fit,
+)
+"""The rules for a run that has begun, was suspended by its own code, and was resumed."""

@@ -8,6 +8,8 @@
 * A run executes once: Prefect does not retry it.
 * The soft time limit raises an exception that a Job may catch to clean up; an ``async def run()`` that waits just then
   is cancelled. The hard time limit raises one that it should not catch; a Job that continues regardless is killed.
+* A run whose code suspends it ends its process, and calls nothing more of the Job. When it is resumed, another process
+  executes the Job from its beginning, as Prefect does: what was asked for by then is known.
 * The log of a run has a first and a last line of ours, and the sentence of what ended it. What Prefect's engine logs is
   kept in Prefect under names of its own, so that it can be told from what the Job says.
 * A Job that is made of a flow has that flow's task runner, prints, results and hooks (``flows.flow_jobs``).
@@ -36,7 +38,7 @@ from uuid import uuid4
 
 from prefect import Flow, flow_engine, task_engine
 from prefect.client.schemas.objects import State
-from prefect.exceptions import MissingResult
+from prefect.exceptions import MissingResult, Pause
 from prefect.futures import resolve_futures_to_states
 from prefect.logging import get_logger, get_run_logger
 from prefect.logging.handlers import APILogWorker
@@ -266,8 +268,12 @@ def _arguments(job_class: type[Job], stored: dict[str, Any]) -> dict[str, Any]:
 def _told(logger: RunLogger) -> Iterator[None]:
     """Log that a Job runs, what it raises, and that it has ended."""
     logger.info("Running job", extra={"grouping": "initialization"})
+    ends = "Job completed"
     try:
         yield
+    except Pause:
+        ends = "Job suspended"
+        raise
     except Unfit as error:
         logger.failure("%s", error)
         raise
@@ -276,7 +282,7 @@ def _told(logger: RunLogger) -> Iterator[None]:
         logger.error("%s", said)  # noqa: TRY400 - the job result has the traceback
         raise
     finally:
-        logger.info("Job completed", extra={"grouping": "post_run"})
+        logger.info(ends, extra={"grouping": "post_run"})
 
 
 def resolved(result: Any) -> Any:

@@ -61,6 +61,7 @@ class FakeEngine:
     variables: dict[str, Any] = field(default_factory=dict)
     taken: dict[UUID, Claim] = field(default_factory=dict)
     questions: dict[UUID, ApprovalForm] = field(default_factory=dict)
+    answers: dict[UUID, object] = field(default_factory=dict)
     announced: dict[UUID, Announcement] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -202,6 +203,19 @@ class FakeEngine:
             if not (run.state_type == "SCHEDULED" and run.scheduled_for == at):
                 self._put(run, "SCHEDULED", "Scheduled", message, scheduled_for=at)
         self._may_fail("release", after=True)
+
+    async def resume(self, run_id: UUID, answer: object) -> str:
+        self._may_fail("resume", after=False)
+        run = self.all_runs[run_id]
+        if not run.held:
+            return "Cannot resume a flow run that is not paused."
+        if run.without_process:
+            self._put(run, "SCHEDULED", "Resuming", "", scheduled_for=run.expected_start)
+        else:
+            self._put(run, "RUNNING", "Running", "")
+        self.answers[run_id] = answer
+        self._may_fail("resume", after=True)
+        return ""
 
     async def restart(self, run_id: UUID, at: datetime, message: str) -> None:
         self._may_fail("restart", after=False)

@@ -209,6 +209,29 @@ def cancel(ref: Id, url: Url = HERE, insecure: Insecure = False, as_json: AsJson
     tell(row, f"Cancelled «{row.name}»." if over else f"Asked «{row.name}» to end.", as_json=as_json)
 
 
+@app.command("resume")
+def resume(
+    ref: Id,
+    run_input: Annotated[
+        str | None, typer.Option("--input", metavar="JSON", help="What the run asks for, as an object.")
+    ] = None,
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a run go on that its own code has paused or suspended.
+
+    Example: signoff result resume 3f0a4d7e-0000-4000-8000-000000000000 --input '{"ticket": "C-1"}'
+    """
+    try:
+        told = json.loads(run_input) if run_input is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(f"This is no JSON: {error}.", param_hint="--input") from None
+    with signed_in(url, insecure=insecure) as shim:
+        row = shim.resume(ref, told)
+    tell(row, f"«{row.name}» goes on.", as_json=as_json)
+
+
 @app.command("run-again")
 def run_again(ref: Id, url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) -> None:
     """Request what has run once more, with the same inputs, as you.

@@ -424,6 +424,7 @@ def fronted(made: Connected, shim: ASGIApp, settings: Settings, origins: Origins
         sessions=ours.sessions,
         runs=ours.services.run_credentials,
         requests=ours.services.prefect_ui,
+        suspensions=ours.services.suspensions,
         internal=made.account,
         refusals=ours.services.refusals,
         rates=ours.rates,

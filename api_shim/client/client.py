@@ -183,6 +183,7 @@ class Shim:
     download = carried_out(of_results.download)
     wait = carried_out(of_results.wait)
     cancel = carried_out(of_results.cancel)
+    resume = carried_out(of_results.resume)
     run_again = carried_out(of_results.run_again)
     delete_result = carried_out(of_results.delete_result)
     delete_results = carried_out(of_results.delete_results)

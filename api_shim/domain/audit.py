@@ -59,6 +59,7 @@ class EventType(StrEnum):
     APPROVAL_SWITCHED_ON = "job.approval-on"
     SENSITIVITY_CHANGED = "job.sensitivity-changed"
     RESULT_CANCELLED = "result.cancelled"
+    RESULT_RESUMED = "result.resumed"
     RESULT_DELETED = "result.deleted"
     USER_ADDED = "user.added"
     USER_CHANGED = "user.changed"

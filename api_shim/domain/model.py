@@ -307,6 +307,7 @@ class JobResult:
         approval: who approved it and when, with the comment; None if it needed no approval.
         attempt: the process that was admitted; there is at most one.
         lease: the name of the worker with which that process ends; empty if it may outlive its worker.
+        suspended: whether its own code has suspended it, and it has not gone on since.
         released: whether Prefect is up to date: the run exists and may start, or has been told to end.
         cancelled_by: the name of the user who cancelled it, or what did; empty if nobody has.
         approval_off: who had switched the approval of its Job off when it was requested; None if nobody.
@@ -340,6 +341,7 @@ class JobResult:
     approval: Json = None
     attempt: UUID | None = None
     lease: str = ""
+    suspended: bool = False
     released: bool = False
     cancelled_by: str = ""
     approval_off: SwitchedOff | None = None
@@ -350,6 +352,11 @@ class JobResult:
     request_depth: int = 0
     run_name: str = ""
     run_tags: tuple[str, ...] = ()
+
+    @property
+    def resumed(self) -> bool:
+        """Whether it was resumed after its own code had suspended it, and has yet to go on."""
+        return self.suspended and self.attempt is None
 
     @property
     def waits_its_turn(self) -> bool:

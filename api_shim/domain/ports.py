@@ -177,6 +177,7 @@ class Run:
         first_claimed: when one did the first time, where that has been asked.
         pool: the work pool whose workers execute it; empty for one that none takes, as a run within another.
         job_variables: those of its own, which come before its deployment's; we give runs none.
+        without_process: while it is held: it has no process that waits.
     """
 
     id: UUID
@@ -197,6 +198,7 @@ class Run:
     first_claimed: datetime | None = None
     pool: str = ""
     job_variables: Mapping[str, Any] = field(default_factory=dict)
+    without_process: bool = True
 
     @property
     def waits(self) -> bool:
@@ -275,6 +277,17 @@ class Orchestrator(Protocol):
 
     async def release(self, run_id: UUID, at: datetime, message: str, *, name: str | None = None) -> None:
         """Let a run start at that time, under that name if one is given; nothing if it is final."""
+
+    async def resume(self, run_id: UUID, answer: object) -> str:
+        """Let a run go on that its own code has suspended, or that waits in its process.
+
+        Args:
+            run_id: it.
+            answer: what it has asked for, as JSON; None for nothing.
+
+        Returns:
+            why Prefect does not let it; empty if it does.
+        """
 
     async def restart(self, run_id: UUID, at: datetime, message: str) -> None:
         """Let a run that has ended start at that time; nothing if it is gone."""

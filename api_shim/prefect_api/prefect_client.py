@@ -372,6 +372,12 @@ class PrefectOrchestrator(PrefectHttp):
             return
         await self._set_state(run_id, scheduled(at, message))
 
+    async def resume(self, run_id: UUID, answer: object) -> str:
+        told = await self._ask("POST", f"/flow_runs/{run_id}/resume", {"run_input": answer})
+        if told["status"] == "ACCEPT":
+            return ""
+        return str(told["details"].get("reason") or "Prefect does not resume this run.")
+
     async def restart(self, run_id: UUID, at: datetime, message: str) -> None:
         await self._set_state(run_id, scheduled(at, message))
 

@@ -134,6 +134,7 @@ def read_run(row: Mapping[str, Json]) -> Run:
         since=cast(datetime, read_time(state.get("timestamp") or row["updated"])),
         pool=row.get("work_pool_name") or "",
         job_variables=row.get("job_variables") or {},
+        without_process=bool((state.get("state_details") or {}).get("pause_reschedule", True)),
     )
 
 

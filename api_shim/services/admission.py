@@ -8,6 +8,8 @@
 * Runs of a Job that may not overlap are told one after the other: the Job's row is the lock. Which wait for their turn,
   and since when, is recorded; when one is over, the next is called. A run whose process or worker has gone is over.
   Dry runs take no part in it. Who has no worker that lets it ask again, or awaits a decision, holds nobody up.
+* A run that its own code has suspended, and that was resumed, is let go once more. It is the same execution: nothing is
+  counted again.
 * An outcome counts only from the process that was let go, and only once.
 * The inputs of sensitive Jobs are forgotten when their run is over.
 
@@ -259,6 +261,8 @@ def _let_go(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now
     result = request.result or _first_result(tx, run, request, now)
     if result.attempt == attempt.id:
         return result
+    if result.resumed:
+        return tx.change(result, attempt=attempt.id, worker=attempt.worker, lease=attempt.lease, suspended=False)
     if request.scheduled is not None:
         _count(tx, request.scheduled, request.due, now)
     tx.afterwards(partial(LATENESS.observe, max(0.0, (now - _owed_since(request, result)).total_seconds())))
@@ -511,6 +515,7 @@ def facts(
         attempt=attempt.id,
         let_go=result.attempt if result else None,
         over=result is not None and result.status.final,
+        resumed=result is not None and result.resumed,
         unchanged=_is_unchanged(run, request),
         unreadable=request.unreadable if request else "",
         unfit=request.given.unfit if request else "",
@@ -581,6 +586,7 @@ def foreseen(
         attempt=NO_PROCESS,
         let_go=None,
         over=False,
+        resumed=False,
         unchanged=True,
         unreadable="",
         unfit=unfit,

@@ -1,5 +1,6 @@
 """What people do in Prefect's UI and command line: decide about a held run, run one of our deployments, fill in a form.
 
+* A run that its own code has suspended is resumed as ``services.suspensions`` says.
 * These are the use cases of our API, with the same permissions and rules. The login identifies the caller.
 * A decision is answered with the commit. A request for a run is answered with Prefect's flow run, so it waits a few
   seconds for Prefect to create it.
@@ -37,6 +38,7 @@ from api_shim.reconcile.wake_queue import Kind
 from api_shim.services.approvals import Approvals
 from api_shim.services.request_keys import read_key
 from api_shim.services.schedules import Schedules
+from api_shim.services.suspensions import Suspensions
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Conflict, Forbidden, Invalid, NotFound, Outdated, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
@@ -64,6 +66,7 @@ class PrefectUI:
         approvals: approves and denies requests.
         schedules: accepts requests.
         projection: brings Prefect up to date.
+        suspensions: resumes what its own code has suspended.
         clock: returns the current time, aware.
     """
 
@@ -74,6 +77,7 @@ class PrefectUI:
         approvals: Approvals,
         schedules: Schedules,
         projection: Reconciler,
+        suspensions: Suspensions,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -81,6 +85,7 @@ class PrefectUI:
         self._approvals = approvals
         self._schedules = schedules
         self._projection = projection
+        self._suspensions = suspensions
         self._clock = clock
 
     async def has_run(self, run_id: UUID) -> bool:
@@ -104,7 +109,7 @@ class PrefectUI:
         return run is not None and run.deployment_id is not None and await self.has_deployment(run.deployment_id)
 
     async def resume(self, actor: Actor, run_id: UUID, answer: object) -> str:
-        """Approve or deny a held run, with the values of its form.
+        """Approve or deny a held run, with the values of its form, or let one go on that its own code has suspended.
 
         Args:
             actor: the caller.
@@ -119,7 +124,9 @@ class PrefectUI:
         """
         row = await self._store.read(lambda tx: tx.get(ScheduledJob, flow_run_id=run_id))
         if row is None or not row.awaits_decision:
-            raise Conflict(NOT_WAITING)
+            if not await self._suspensions.resume_run(actor, run_id, answer):
+                raise Conflict(NOT_WAITING)
+            return ""
         which, decision = read_answer(answer)
         await self._check_shown(row)
         try:

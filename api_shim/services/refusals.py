@@ -33,6 +33,7 @@ from api_shim.services.ownership import Ownership
 from api_shim.services.results import Results
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedules import Schedules
+from api_shim.services.suspensions import Suspensions
 from api_shim.services.user_names import referred_user, user_called
 from api_shim.store import TYPES, Store, Transaction
 from approval_gate.errors import Conflict, Forbidden, GateError, NotFound, TooManyAttempts, Unavailable
@@ -80,6 +81,7 @@ WATCHED: Mapping[type[Any], Mapping[str, Watched]] = {
     ScheduleChanges: {"change": SCHEDULED_JOB},
     Ownership: {"assume": SCHEDULED_JOB, "transfer": SCHEDULED_JOB},
     Results: {"cancel": RESULT, "run_again": RESULT, "delete": RESULT, "delete_all": RESULT},
+    Suspensions: {"resume": RESULT},
     JobCatalogue: {"change": JOB, "change_all": JOB},
     JobQueues: {"add": replace(QUEUE, new=True), "change": QUEUE, "remove": QUEUE},
     Accounts: {"add": replace(ACCOUNT, new=True), "change": ACCOUNT, "remove": ACCOUNT},

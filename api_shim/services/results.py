@@ -46,6 +46,7 @@ class ResultAction(StrEnum):
 
     CANCEL = "cancel"
     RUN_AGAIN = "run-again"
+    RESUME = "resume"
 
 
 class Results:
@@ -134,7 +135,7 @@ def _cancel(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> Jo
     if result.status.final:
         raise Conflict(IS_OVER)
     check_still_active(tx, actor)
-    tx.record(_about(result, EventType.RESULT_CANCELLED, now, actor))
+    tx.record(about(result, EventType.RESULT_CANCELLED, now, actor))
     result = tx.change(result, cancelled_by=actor.username, released=False)
     if result.attempt is not None:
         return result
@@ -147,7 +148,7 @@ def _cancel(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> Jo
 def _request_of(actor: Actor, result_id: UUID, tx: Transaction) -> tuple[UUID, RunRequest]:
     """Return the Job of a result, and the request to run that again."""
     result = tx.get(JobResult, id=result_id)
-    policy.enforce(_may_run_again(actor, result, tx), KIND)
+    policy.enforce(may_run_again(actor, result, tx), KIND)
     if result is None or result.job_id is None:
         raise policy.missing(KIND)
     if result.sensitive:
@@ -163,8 +164,10 @@ def _request_of(actor: Actor, result_id: UUID, tx: Transaction) -> tuple[UUID, R
 def _offers(actor: Actor, result: JobResult, tx: Transaction) -> frozenset[ResultAction]:
     cancel = not result.status.final and not result.cancelled_by and _may_cancel(actor, result, tx) == Allowed()
     kept = not result.sensitive and not ids_in(result.inputs or {})
-    again = result.status.final and kept and _may_run_again(actor, result, tx) == Allowed()
-    may = {ResultAction.CANCEL: cancel, ResultAction.RUN_AGAIN: again}
+    again = result.status.final and kept and may_run_again(actor, result, tx) == Allowed()
+    held = result.suspended and not result.status.final and not result.cancelled_by
+    resume = held and may_run_again(actor, result, tx) == Allowed()
+    may = {ResultAction.CANCEL: cancel, ResultAction.RUN_AGAIN: again, ResultAction.RESUME: resume}
     return frozenset(action for action, offered in may.items() if offered)
 
 
@@ -173,7 +176,8 @@ def _may_cancel(actor: Actor, result: JobResult | None, tx: Transaction) -> Verd
     return policy.cancel(actor, seen, result.user_id if result is not None else None)
 
 
-def _may_run_again(actor: Actor, result: JobResult | None, tx: Transaction) -> Verdict:
+def may_run_again(actor: Actor, result: JobResult | None, tx: Transaction) -> Verdict:
+    """Say whether somebody may run the Job of a result that they may view."""
     seen = tx.attributes(KIND, result.id) if result is not None else None
     job = tx.attributes(ObjectType.JOB, result.job_id) if result is not None and result.job_id else None
     return policy.run_again(actor, seen, job)
@@ -215,13 +219,14 @@ def delete_results(results: list[JobResult], by: Author, now: datetime, tx: Tran
         for result in results
     ]
     for result in results:
-        tx.record(_about(result, EventType.RESULT_DELETED, now, by))
+        tx.record(about(result, EventType.RESULT_DELETED, now, by))
     tx.remove_all(JobResult, [result.id for result in results])
     tx.add_missing(spent)
     return spent
 
 
-def _about(result: JobResult, act: EventType, now: datetime, by: Author) -> AuditEvent:
+def about(result: JobResult, act: EventType, now: datetime, by: Author) -> AuditEvent:
+    """Return the event of the audit for what somebody has done with a job result."""
     return AuditEvent(
         at=now,
         act=act,

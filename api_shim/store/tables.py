@@ -315,6 +315,7 @@ job_results = Table(
     json("approval"),
     Column("attempt", Uuid),
     Column("lease", String(255), nullable=False),
+    flag("suspended"),
     flag("released"),
     Column("cancelled_by", String(150), nullable=False),
     json("approval_off"),

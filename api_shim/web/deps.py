@@ -35,6 +35,7 @@ from api_shim.services.run_credentials import RunCaller, RunCredentials
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
+from api_shim.services.suspensions import Suspensions
 from api_shim.store import Store
 from api_shim.web.prefect_reads import READING_METHODS
 from api_shim.web.rest.protocol import caller, reference, speaker
@@ -60,6 +61,7 @@ class Services:
     ownership: Ownership
     prefect_ui: PrefectUI
     results: Results
+    suspensions: Suspensions
     result_files: ResultFiles
     run_actors: RunActors
     run_credentials: RunCredentials

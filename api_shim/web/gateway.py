@@ -52,6 +52,7 @@ from api_shim.services.request_rates import RequestRates
 from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCaller, RunCredentials
 from api_shim.services.sessions import Sessions
+from api_shim.services.suspensions import Suspensions
 from api_shim.services.token_access import TokenAccess
 from api_shim.store import Store
 from api_shim.web.credentials import (
@@ -110,6 +111,7 @@ class Gateway:
         sessions: resolves session cookies to users.
         runs: resolves the credentials of runs, and makes them.
         requests: knows which of Prefect's runs and deployments are ours.
+        suspensions: records which runs their own code has suspended.
         internal: ``user:password`` of Prefect's internal account.
         refusals: records what is refused.
         rates: counts requests.
@@ -128,6 +130,7 @@ class Gateway:
         sessions: Sessions,
         runs: RunCredentials,
         requests: PrefectUI,
+        suspensions: Suspensions,
         internal: str,
         refusals: Refusals,
         rates: RequestRates,
@@ -146,9 +149,9 @@ class Gateway:
         self._rates = rates
         self._origins = origins
         self._reader = PrefectReader(prefect, PrefectViews(store), internal)
-        self._claims = Claims(prefect, internal, runs, refusals)
+        self._claims = Claims(prefect, internal, runs, refusals, suspensions)
         self._job_variables = JobVariables(prefect, internal, requests, refusals)
-        self._run_calls = RunCalls(prefect, internal, refusals, RunActors(store, rates), self._reader)
+        self._run_calls = RunCalls(prefect, internal, refusals, RunActors(store, rates), self._reader, suspensions)
         self._worker_calls = WorkerCalls(prefect, internal, refusals, runs, self._claims)
         self._sockets = self._made_sockets(clock)
 

@@ -31,9 +31,10 @@ from api_shim.parsing.fields import read_id
 from api_shim.prefect_api.prefect_server import connect
 from api_shim.services.refusals import Refusals
 from api_shim.services.run_credentials import RunCredentials
+from api_shim.services.suspensions import Suspensions
 from api_shim.web.bodies import parse_json
 from api_shim.web.errors import body_of, headers_of, status_of
-from api_shim.web.prefect_run_calls import field_of
+from api_shim.web.prefect_run_calls import SETS_STATE, field_of, pauses
 from api_shim.web.rewriting import uncompressed
 from approval_gate import policy
 from approval_gate.admission import RUN_KEY, RUN_KEY_WANTED
@@ -47,7 +48,6 @@ ASKS_FOR_RUNS = re.compile(
     r"|deployments/get_scheduled_flow_runs|flow_runs/bulk_set_state)/?"
 )
 """The ways to runs; only the first names a work pool, and no worker of today needs the others."""
-SETS_STATE = re.compile(r"/api/flow_runs/([^/]+)/set_state/?")
 TAKEN = "PENDING"
 PUT_BACK = {"state": {"type": "SCHEDULED", "name": "Scheduled"}, "force": True}
 OVER: Mapping[str, Any] = {
@@ -68,9 +68,18 @@ class Claims:
         internal: ``user:password`` of Prefect's internal account.
         credentials: makes the credentials of runs.
         refusals: records what is refused.
+        suspensions: records that runs are suspended by their own code.
     """
 
-    def __init__(self, prefect: ASGIApp, internal: str, credentials: RunCredentials, refusals: Refusals) -> None:
+    def __init__(
+        self,
+        prefect: ASGIApp,
+        internal: str,
+        credentials: RunCredentials,
+        refusals: Refusals,
+        suspensions: Suspensions,
+    ) -> None:
+        self._suspensions = suspensions
         self._prefect = prefect
         self._client = connect(prefect, internal)
         self._credentials = credentials
@@ -134,6 +143,9 @@ class Claims:
         body = await receive_whole(receive)
         if body is None:
             return
+        if run_id is not None and pauses(body):
+            # Prefect's own workers speak for the run itself.
+            await self._suspensions.note(run_id)
         answer: list[Message] = []
 
         async def keep(message: Message) -> None:

@@ -10,6 +10,7 @@
   decides how it is started, which another attempt would execute before it asks for admission. For the same reason a
   subflow is made without a deployment, a work pool, a queue or job variables, and never under a key that may be
   another run's.
+* That it pauses, or is suspended, is recorded before Prefect is told: then somebody can resume it.
 * Logs, task runs and artifacts name one of its own runs.
 * It hears the events of its own runs: so its process learns that somebody suspends it.
 * Of the events that it sends, those about its own runs and about what is nobody's go to Prefect. Others are left out:
@@ -25,6 +26,7 @@ What holds as well for the accounts of workers (``web.prefect_worker_calls``) is
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from enum import Enum, auto
@@ -43,6 +45,7 @@ from api_shim.prefect_api.prefect_server import connect
 from api_shim.services.refusals import Refusals
 from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import NOT_FOR_RUNS, RunCaller
+from api_shim.services.suspensions import Suspensions
 from api_shim.web.bodies import parse_json
 from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.prefect_reads import READING_METHODS, SOCKET
@@ -141,6 +144,8 @@ READS_AS_USER: Mapping[tuple[str, str], Call] = {
     ("GET", "deployments/name/{}/{}"): Call.AS_USER,
 }
 """What a run reads besides as its user, so that it can request runs and wait for them."""
+
+SETS_STATE = re.compile(r"/api/flow_runs/([^/]+)/set_state/?")
 
 MAY_CHANGE = frozenset({"name", "tags", "flow_version", "empirical_policy"})
 """The fields of a run that it may change."""
@@ -451,6 +456,7 @@ class RunCalls(OwnCalls[RunCaller]):
         refusals: records what is refused.
         actors: says as whom runs act.
         reader: shows people what they may view.
+        suspensions: records that runs are suspended by their own code.
     """
 
     routes = RouteTable({**CALLS, **READS_AS_USER})
@@ -458,9 +464,16 @@ class RunCalls(OwnCalls[RunCaller]):
     may_change = MAY_CHANGE
 
     def __init__(
-        self, prefect: ASGIApp, internal: str, refusals: Refusals, actors: RunActors, reader: PrefectReader
+        self,
+        prefect: ASGIApp,
+        internal: str,
+        refusals: Refusals,
+        actors: RunActors,
+        reader: PrefectReader,
+        suspensions: Suspensions,
     ) -> None:
         super().__init__(prefect, internal, refusals)
+        self._suspensions = suspensions
         self._actors = actors
         self._reader = reader
 
@@ -475,6 +488,17 @@ class RunCalls(OwnCalls[RunCaller]):
             await (reads or await self._as_user(caller, scope["path"], named))(scope, receive, send)
         except GateError as error:
             await JSONResponse(body_of(error), status_of(error), headers_of(error))(scope, receive, send)
+
+    async def _pass(self, caller: RunCaller, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        if SETS_STATE.fullmatch(scope["path"]):
+            body = await receive_whole(receive)
+            if body is None:
+                return
+            if pauses(body):
+                # Of a run within it, it is this one that ends and goes on.
+                await self._suspensions.note(caller.run_id)
+            receive = received_again(body, receive)
+        await super()._pass(caller, call, scope, receive, send)
 
     async def _is_own(self, caller: RunCaller, path: str, named: str) -> bool:
         try:
@@ -515,6 +539,14 @@ class RunCalls(OwnCalls[RunCaller]):
 
 def _is_of_runs(path: str) -> bool:
     return path.startswith("/api/flow_runs/")
+
+
+def pauses(body: bytes) -> bool:
+    """Say whether a request puts a run into a state in which it waits to be resumed."""
+    try:
+        return bool(field_of(field_of(parse_json(body), "state"), "type") == "PAUSED")
+    except GateError:
+        return False
 
 
 def _given(told: Any) -> Any:

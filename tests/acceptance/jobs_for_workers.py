@@ -14,6 +14,8 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.deployments import run_deployment
+from prefect.flow_runs import pause_flow_run, suspend_flow_run
+from prefect.input import RunInput
 from prefect.settings import get_current_settings
 
 from api_shim import Shim
@@ -190,6 +192,45 @@ class Noted(Job):
         return time.time()
 
 
+class Ticket(RunInput):
+    number: int
+
+
+class Suspends(Job):
+    """Is to be approved first; notes each beginning, and has itself suspended until somebody gives it a number."""
+
+    file = StringVar()
+
+    class Meta:
+        name = "Suspends"
+        has_sensitive_variables = False
+        approval_required = True
+        job_queues = WAYS
+
+    def run(self, *, file: str) -> int:
+        with Path(file).open("a") as lines:
+            lines.write("begun\n")
+        ticket: Any = suspend_flow_run(wait_for_input=Ticket, timeout=600)
+        return int(ticket.number)
+
+
+class Pauses(Job):
+    """Waits in its process until somebody lets it go on; notes each beginning."""
+
+    file = StringVar()
+
+    class Meta:
+        name = "Pauses"
+        has_sensitive_variables = False
+        job_queues = WAYS
+
+    def run(self, *, file: str) -> int:
+        with Path(file).open("a") as lines:
+            lines.write("begun\n")
+        pause_flow_run(timeout=600, poll_interval=1)
+        return os.getpid()
+
+
 @task
 def counted(number: int) -> int:
     return number
@@ -257,4 +298,6 @@ def told_by(ask: Callable[[], object]) -> str:
         return str(error)
 
 
-register_jobs(Asks, Lives, Surroundings, Isolated, Flows, Talk, Raise, Tired, Slow, Deaf, Start, Asked, Noted)
+register_jobs(
+    Pauses, Suspends, Asks, Lives, Surroundings, Isolated, Flows, Talk, Raise, Tired, Slow, Deaf, Start, Asked, Noted
+)

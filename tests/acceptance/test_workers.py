@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from api_shim.settings import Settings
 from approval_gate.admission import LEASE
 from approval_gate.policy import OWN_REQUEST
 from tests.acceptance.asking import ended
-from tests.acceptance.people import SCHEDULES
+from tests.acceptance.people import RESULTS, SCHEDULES
 from tests.conftest import Nobody
 from tests.databases import store_of
 from tests.factories import administering
@@ -213,6 +214,10 @@ def make_pool(made: Workers) -> None:
 
 
 def ask_everything(made: Workers, way: str) -> None:
+    made.results[way, "suspends"] = made.ask(
+        way, "Suspends", soon(5, f"{way} suspends"), file=str(made.file(way, "suspends"))
+    )
+    made.results[way, "pauses"] = made.ask(way, "Pauses", file=str(made.file(way, "pauses")))
     within = ("Slow", "Tired", "Raise", "Flows", "Talk", "Lives") if way == "warm" else ()
     for job in ("Deaf", "Surroundings", *within):
         made.results[way, job] = made.ask(way, job)
@@ -405,6 +410,58 @@ def test_a_run_that_nobody_approved_is_held_and_executes_once_when_somebody_has(
         bob.post(f"{SCHEDULES}{made['id']}/approve/", params={"force": "true"}).raise_for_status()
     assert status(workers.over(way, "held")) == "SUCCESS"
     assert file.read_text() == "ran\n"
+
+
+def held_by_itself(workers: Workers, made: Shape, state: str) -> Shape:
+    """Wait until a run has had itself paused or suspended, and return it as Prefect has it."""
+
+    def found() -> Shape | None:
+        by = {"id": made["id"]} if made["object_type"] == "extras.jobresult" else {"scheduled_job": made["id"]}
+        rows = workers.admin.get(RESULTS, params=by).json()["results"]
+        ids = [row["flow_run_id"] for row in rows if row["flow_run_id"]]
+        run: Shape = workers.admin.get(f"/api/flow_runs/{ids[0]}").json() if ids else {}
+        return run if run.get("state_name") == state else None
+
+    return eventually(found, every=0.3)
+
+
+def resumed(client: httpx.Client, run: Shape, **run_input: Any) -> tuple[int, str]:
+    answer = client.post(f"/api/flow_runs/{run['id']}/resume", json={"run_input": run_input or None})
+    told = answer.json()
+    return answer.status_code, str((told.get("details") or {}).get("reason") or told["status"])
+
+
+@each
+def test_a_run_that_suspends_itself_goes_on_when_somebody_says_so_who_may_run_its_job(
+    workers: Workers, way: str
+) -> None:
+    made, file = workers.results[way, "suspends"], workers.file(way, "suspends")
+    with workers.server.client("bob") as bob:
+        approve = partial(bob.post, f"{SCHEDULES}{made['id']}/approve/", params={"force": "true"})
+        eventually(lambda: approve().status_code == 200)
+        eventually(file.exists)
+        run = held_by_itself(workers, made, "Suspended")
+        refused = resumed(bob, run, number="many")
+        assert refused[0] == 200
+        assert "'many' is not of type 'integer'" in refused[1], "as Prefect checks what the run asks for"
+        assert resumed(bob, run, number=7) == (201, "ACCEPT")
+    result = workers.over(way, "suspends")
+    assert (status(result), result["result"]) == ("SUCCESS", 7), result["traceback"]
+    assert file.read_text() == "begun\n" * 2, "as Prefect has it, from the beginning"
+    scheduled = workers.admin.get(f"{SCHEDULES}{made['id']}/").json()
+    assert scheduled["total_run_count"] == 1
+
+
+@each
+def test_a_run_that_pauses_goes_on_in_its_process(workers: Workers, way: str) -> None:
+    file = workers.file(way, "pauses")
+    result = workers.results[way, "pauses"]
+    run = held_by_itself(workers, result, "Paused")
+    answer = workers.admin.post(f"{result['url']}resume/", json={})
+    assert (answer.status_code, answer.json()["status"]["value"]) == (200, "STARTED"), answer.text
+    over = workers.over(way, "pauses")
+    assert (status(over), over["flow_run_id"]) == ("SUCCESS", run["id"]), over["traceback"]
+    assert file.read_text() == "begun\n"
 
 
 def test_a_run_that_is_let_loose_too_early_waits_for_its_time(workers: Workers) -> None:

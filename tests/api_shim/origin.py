@@ -56,6 +56,7 @@ class Origin:
         self.refusals = application.services.refusals
         self.sessions = application.sessions
         self.runs = application.services.run_credentials
+        self.suspensions = application.services.suspensions
         self.queue = application.queue
         self.served = application.served
         self.shim = create_app(application, [], contextlib.nullcontext)
@@ -68,6 +69,7 @@ class Origin:
             sessions=application.sessions,
             runs=self.runs,
             requests=application.services.prefect_ui,
+            suspensions=application.services.suspensions,
             internal=INTERNAL,
             refusals=application.services.refusals,
             rates=self.rates,

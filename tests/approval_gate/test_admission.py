@@ -79,6 +79,7 @@ NOW_RUN = Facts(
     attempt=THIS,
     let_go=None,
     over=False,
+    resumed=False,
     unchanged=True,
     unreadable="",
     unfit="",
@@ -125,6 +126,12 @@ def ownerless(why: str) -> Refuse:
     return ends(f"Scheduled job 'nightly' cannot run: {why}. Use 'Assume Ownership' to take it over.")
 
 
+def resumed(**to: Any) -> Facts:
+    """Return the facts of a firing that its own code has suspended, and that was resumed."""
+    return replace(firing(**to), resumed=True)
+
+
+STALE = "The code has changed since it was approved."
 GONE = RunsAs(exists=False, active=False, may_run=False)
 REMOVED = "the originating user has been removed"
 
@@ -146,6 +153,46 @@ TABLE = [
         replace(FIRING, let_go=THIS, over=True), Refuse(ALREADY_RUN), id="the same process is refused after its end"
     ),
     pytest.param(replace(FIRING, over=True), Refuse(ALREADY_RUN), id="a run that was recorded as over is refused"),
+    pytest.param(resumed(), Go(), id="what its own code has suspended goes on when it is resumed"),
+    pytest.param(
+        resumed(enabled=False, taken=True, outdated=True, newest=NOW + HOUR, missed=True),
+        Go(),
+        id="what goes on has had its turn: its schedule may have ended",
+    ),
+    pytest.param(
+        replace(resumed(), needs_approval=True, is_singleton=True, under_way=BUSY, before=2),
+        Go(),
+        id="what goes on has begun: nobody approves it, and no other run is before it",
+    ),
+    pytest.param(replace(resumed(), over=True), Refuse(ALREADY_RUN), id="what is over does not go on"),
+    pytest.param(
+        replace(resumed(), requested=False), Refuse(NOT_REQUESTED), id="what was deleted meanwhile does not go on"
+    ),
+    pytest.param(
+        resumed(stale=STALE, carries_request=True),
+        Refuse(STALE, recorded=True),
+        id="other code than was approved does not go on, and its request does not return",
+    ),
+    pytest.param(
+        replace(resumed(), unchanged=False),
+        Refuse(CHANGED, tampered=True),
+        id="what goes on with parameters changed in Prefect is refused",
+    ),
+    pytest.param(
+        replace(resumed(), unreadable=LOCKED),
+        Refuse(LOCKED, recorded=True),
+        id="what goes on needs its inputs",
+    ),
+    pytest.param(
+        replace(resumed(), unfit=LOCKED), Refuse(LOCKED, recorded=True), id="what goes on has inputs that fit its Job"
+    ),
+    pytest.param(replace(resumed(), job_enabled=False), ends(JOB_DISABLED), id="a disabled Job does not go on"),
+    pytest.param(replace(resumed(), runs_as=GONE), ownerless(REMOVED), id="what goes on has a user who is there"),
+    pytest.param(
+        replace(resumed(), runs_as=RunsAs(exists=True, active=True, may_run=False)),
+        ownerless("its owner is no longer permitted to run this job"),
+        id="what goes on has a user who may run the Job",
+    ),
     pytest.param(firing(taken=True), Finish(TAKEN), id="a firing that another run has is finished"),
     pytest.param(firing(enabled=False), Refuse(DISABLED), id="what is disabled is refused, unrecorded"),
     pytest.param(firing(on_time=False), Refuse(NOT_DUE), id="a time at which the schedule does not fire is refused"),
@@ -428,6 +475,7 @@ ALL_FACTS = st.builds(
     attempt=st.just(THIS),
     let_go=st.sampled_from([None, THIS, OTHER]),
     over=st.booleans(),
+    resumed=st.just(False),
     unchanged=st.booleans(),
     unreadable=st.sampled_from(["", LOCKED]),
     unfit=st.sampled_from(["", LOCKED]),

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 from uuid import UUID
 
 from api_shim import schemas
@@ -238,6 +239,28 @@ def cancel(ref: Ref) -> Operation[schemas.JobResult]:
     return read(
         schemas.JobResult, (yield HttpRequest(method="POST", path=path_of(RESULTS, ref, "cancel"), body=body_of({})))
     )
+
+
+def resume(ref: Ref, run_input: Mapping[str, Any] | None = None) -> Operation[schemas.JobResult]:
+    """Let a run go on that its own code has paused or suspended.
+
+    Args:
+        ref: the id of its job result.
+        run_input: what the run asks for (``wait_for_input``), by field; None for nothing.
+
+    Returns:
+        the job result; ``wait`` for it.
+
+    Raises:
+        Forbidden: you may not run its Job.
+        NotFound: there is none, or none that you may see.
+        Conflict: it is not suspended by its own code.
+        Invalid: the run asks for something else.
+
+    Contract 10.
+    """
+    told = body_of({} if run_input is None else {"run_input": run_input})
+    return read(schemas.JobResult, (yield HttpRequest(method="POST", path=path_of(RESULTS, ref, "resume"), body=told)))
 
 
 def run_again(ref: Ref, *, idempotency_key: str | None = None) -> Operation[schemas.Accepted]:

@@ -86,6 +86,17 @@ async def cancel(result_id: UUID, here: Here, _form: Posted) -> Response:
     return await here.go(f"/signoff/results/{result_id}", notice)
 
 
+@router.post("/{result_id}/resume")
+async def resume(result_id: UUID, here: Here, _form: Posted) -> Response:
+    try:
+        await here.use.suspensions.resume(here.actor, result_id)
+    except NotFound:
+        raise
+    except GateError as error:
+        return await _page(here, result_id, error)
+    return await here.go(f"/signoff/results/{result_id}", "The run goes on.")
+
+
 @router.post("/{result_id}/run-again")
 async def run_again(result_id: UUID, here: Here, _form: Posted) -> Response:
     result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request, Response
 from api_shim import schemas
 from api_shim.parsing.deletions import Deletions, read_ids
 from api_shim.parsing.fields import read_id
+from api_shim.parsing.resumption import Resumption, read_resumption
 from api_shim.services.queries import LOG_ENTRY, LOGS_AT_ONCE, without_engine
 from api_shim.services.request_keys import HEADER, read_key
 from api_shim.store import Listing
@@ -82,6 +83,13 @@ async def run_again(ref: Ref, request: Request, actor: Caller, use: Use) -> Resp
     key = read_key(request.headers.get(HEADER))
     await read_body(request)
     return await answer_accepted(request, use, await use.results.run_again(actor, _id(ref), key))
+
+
+@router.post("/{ref}/resume", **one(schemas.JobResult, body=Resumption, also=[409]))
+async def resume(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
+    """Let a run go on that its own code has paused or suspended, with what it asks for."""
+    answer = read_resumption(await read_body(request))
+    return await answer_one(request, actor, use, KIND, await use.suspensions.resume(actor, _id(ref), answer))
 
 
 @router.get("/{ref}/logs", **answers(list[schemas.JobLogEntry]))

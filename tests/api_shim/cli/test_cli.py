@@ -43,7 +43,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         *(f"job {verb}" for verb in ("list", "enable", "disable", "variables")),
         *(f"schedule {verb}" for verb in ("list", "show", "download", "change", "enable", "disable", "delete")),
         *(f"schedule {verb}" for verb in ("take-over", "transfer", "explain", "upcoming")),
-        *(f"result {verb}" for verb in ("list", "show", "logs", "wait", "cancel", "run-again", "delete")),
+        *(f"result {verb}" for verb in ("list", "show", "logs", "wait", "cancel", "resume", "run-again", "delete")),
         *(f"result {verb}" for verb in ("files", "download")),
     }
 

@@ -344,6 +344,18 @@ def test_when_a_worker_took_a_run_is_told_and_which_one(door: Door, message: str
     door.run(test)
 
 
+def test_a_run_that_is_held_goes_on_and_one_that_is_not_says_why_it_does_not(door: Door) -> None:
+    async def test(engine: Orchestrator) -> None:
+        run_id = (await engine.create_run(await made(engine), a_run())).id
+        assert (await one(engine, run_id)).without_process
+        assert await engine.resume(run_id, None) == ""
+        run = await one(engine, run_id)
+        assert (run.state_type, run.state_name) == ("SCHEDULED", "Resuming")
+        assert await engine.resume(run_id, None) == "Cannot resume a flow run that is not paused."
+
+    door.run(test)
+
+
 def test_when_queues_were_asked_about_is_told(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         polls = await engine.queue_polls()

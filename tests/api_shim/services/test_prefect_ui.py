@@ -27,6 +27,7 @@ from api_shim.services.prefect_ui import (
     NOT_WAITING,
     PrefectUI,
 )
+from api_shim.services.suspensions import Suspensions
 from approval_gate import policy
 from approval_gate.admission import NOT_APPROVED, Go, Hold
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, Outdated, Unavailable
@@ -75,6 +76,7 @@ def of(plant: Plant) -> PrefectUI:
         approvals=plant.approvals,
         schedules=plant.schedules,
         projection=plant.projection,
+        suspensions=Suspensions(plant.store, plant.engine, lambda: plant.now),
         clock=lambda: plant.now,
     )
 

@@ -347,6 +347,7 @@ class Gate(Origin):
             sessions=self.sessions,
             runs=self.runs,
             requests=self.known,  # type: ignore[arg-type]  # the same promise, of two questions
+            suspensions=self.suspensions,
             internal=INTERNAL,
             refusals=self.refusals,
             rates=self.rates,

@@ -97,7 +97,7 @@ def prefect(sqlite_store: Store, clock: Clock) -> Prefect:
 def run_calls(origin: Prefect, prefect: ASGIApp | None = None) -> RunCalls:
     app = prefect or origin._prefect
     reader = PrefectReader(app, PrefectViews(origin.store), INTERNAL)
-    return RunCalls(app, INTERNAL, origin.refusals, RunActors(origin.store, origin.rates), reader)
+    return RunCalls(app, INTERNAL, origin.refusals, RunActors(origin.store, origin.rates), reader, origin.suspensions)
 
 
 PENDING = {"type": "PENDING"}

@@ -133,7 +133,7 @@ def test_whom_a_run_went_as_is_told_also_when_they_are_gone(visitor: Visitor) ->
 # What can be done with a run
 
 
-ACTIONS = ["cancel", "run-again"]
+ACTIONS = ["cancel", "run-again", "resume"]
 
 
 def offered(page: httpx.Response) -> list[str]:
@@ -148,6 +148,7 @@ UNDER_WAY = {"status": Status.PENDING, "flow_run_id": None, "date_done": None, "
     [
         pytest.param({}, ["run-again"], id="over"),
         pytest.param(UNDER_WAY, ["cancel"], id="under way"),
+        pytest.param({**UNDER_WAY, "suspended": True}, ["cancel", "resume"], id="suspended by its own code"),
         pytest.param({**UNDER_WAY, "cancelled_by": "bob"}, [], id="under way, and cancelled already"),
         pytest.param({"sensitive": True}, [], id="over, and its inputs not kept"),
         pytest.param({"job_id": None}, [], id="over, and its Job gone"),
@@ -182,6 +183,13 @@ def test_a_run_is_cancelled_and_its_page_tells_by_whom(visitor: Visitor) -> None
     assert "<dt>Cancelled by</dt><dd>admin</dd>" in page.text
     late = visitor.does(visitor.ran().id, "cancel")
     assert (late.status_code, "This run is over already." in late.text) == (409, True)
+
+
+def test_a_run_that_prefect_does_not_hold_is_not_resumed(visitor: Visitor) -> None:
+    visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
+    job = visitor.origin.catalogue.set_enabled("Check hosts", OPERATOR, enabled=True)
+    answer = visitor.does(visitor.ran(**UNDER_WAY, job_id=job.id, suspended=True).id, "resume")
+    assert (answer.status_code, "there is nothing to resume" in answer.text) == (409, True)
 
 
 def test_a_run_again_leads_to_its_own_page(visitor: Visitor) -> None:

@@ -169,6 +169,10 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("DELETE", "/api/extras/job-results/{ref}"): Need(RESULT, "delete", ok=204),
     # 409, for it is over: who may cancel is told so.
     ("POST", "/api/extras/job-results/{ref}/cancel"): Need(RESULT, "change", ok=409),
+    # 409, for its own code has not suspended it: who may resume is told so.
+    ("POST", "/api/extras/job-results/{ref}/resume"): Need(
+        RESULT, also="run", lacking=MAY_NOT_RUN, ok=409, body=lambda _thing: {}
+    ),
     ("POST", "/api/extras/job-results/{ref}/run-again"): Need(RESULT, also="run", lacking=MAY_NOT_RUN, ok=201),
     ("GET", "/api/extras/file-proxies/{ref}"): Need(RESULT, noun="FileProxy"),
     ("GET", "/api/extras/file-proxies/{ref}/download"): Need(RESULT, noun="FileProxy"),
