@@ -38,6 +38,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/cli/worker.py": {"environment"},  # where Prefect is, and where Jobs are imported from
     "api_shim/worker/prefect_calls.py": {"chance"},  # the id of a transition, as Prefect's own client makes it
     "api_shim/worker/prefect_ways.py": {"chance", "clock"},  # names, and the heartbeats of workers that have gone
+    "api_shim/worker/prefect_handed.py": {"clock"},  # waits until a run is to begin
     "api_shim/worker/prefect_run.py": {"environment", "chance"},  # a run's own environment; generators seeded anew
     "api_shim/worker/prefect_worker.py": {"clock", "environment"},  # what is due; what runs are given
     "api_shim/worker/prefect_zygote.py": {"clock", "environment"},  # when files changed; what runs are given
@@ -141,6 +142,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0024_pools_of_queues.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0026_files_of_results.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0027_files_of_inputs.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0028_suspended_runs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""
