@@ -126,6 +126,10 @@ class RunResult(dict[str, Any]):
         return RunResult(found) if isinstance(found := self[name], dict) else found
 
 
+def _no_secret(name: str) -> Any:
+    raise LookupError(f"There is no secret called {name!r} outside a run.")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunContext:
     """What a runner gives to a Job.
@@ -138,6 +142,8 @@ class RunContext:
         keep_file: keeps a file with the job result, by its name and its content; raises ``ValueError`` if it is
             refused, and ``OSError`` if it cannot be kept.
         largest_file: how many bytes such a file may have.
+        read_secret: returns a secret by its name; raises ``LookupError`` if there is none, and ``OSError`` if it
+            cannot be read.
     """
 
     logger: JobLogger
@@ -146,6 +152,7 @@ class RunContext:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     keep_file: Callable[[str, bytes], None] = lambda _name, _content: None
     largest_file: int = LARGEST_FILE
+    read_secret: Callable[[str], Any] = _no_secret
 
 
 class _Known:
@@ -169,7 +176,10 @@ _HOOKS: Mapping[str, tuple[str, ...]] = {
 }
 """What a run calls besides ``run()``, and with which arguments, in this order."""
 
-_KNOWN = ("class_path", "create_file", "description", "grouping", "load_json", "load_yaml", "name", "request", *_HOOKS)
+_KNOWN = (
+    *("class_path", "create_file", "description", "grouping", "load_json", "load_yaml", "name", "request", "secret"),
+    *_HOOKS,
+)
 """The attributes that a variable may take the place of: Jobs have variables of these names."""
 
 _NEVER_CALLED = ("autoretry_for", "default_retry_delay", "max_retries", "on_retry", "retry_backoff", "retry_kwargs")
@@ -201,6 +211,7 @@ class Job:
         """Connect the Job to a run."""
         self.logger, self.user, self.job_result = context.logger, context.user, context.job_result
         self._keep_file, self._largest_file = context.keep_file, context.largest_file
+        self._read_secret = context.read_secret
         self._run_id = "" if context.job_result is None else str(context.job_result["id"])
         if not hasattr(type(self), "request"):
             self.request = RunRequest(id=self._run_id, kwargs=context.inputs)
@@ -288,6 +299,20 @@ class Job:
             raise ValueError(f"{filename}: {fault}")
         self._keep_file(filename, written)
         self.logger.info("Created the file %s (%d bytes).", filename, len(written), stacklevel=2)
+
+    def secret(self, name: str) -> Any:
+        """Return the value of a secret, which Prefect keeps in a block of the type Secret.
+
+        It is read with the credential of the run. What becomes of it is up to the Job: nothing keeps it from a log.
+
+        Args:
+            name: the name of the block.
+
+        Raises:
+            LookupError: there is none of that name.
+            OSError: Prefect does not answer.
+        """
+        return self._read_secret(name)
 
     def _beside(self, filename: str) -> Path:
         module = sys.modules[type(self).__module__]

@@ -14,6 +14,7 @@
   kept in Prefect under names of its own, so that it can be told from what the Job says.
 * A Job that is made of a flow has that flow's task runner, prints, results and hooks (``flows.flow_jobs``).
 * The files that a run is given are fetched after it was let go, and compared with what was requested.
+* A secret is read from Prefect when the Job asks for it, with the credential of the run.
 * The files that a run makes are kept by the server when ``create_file()`` returns.
 * The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
@@ -36,7 +37,9 @@ from types import FrameType
 from typing import Any
 from uuid import uuid4
 
+import httpx
 from prefect import Flow, flow_engine, task_engine
+from prefect.blocks.system import Secret
 from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingResult, Pause
 from prefect.futures import resolve_futures_to_states
@@ -232,12 +235,34 @@ def _outcome(class_path: str, logger: RunLogger, gate: Gate, answer: dict[str, A
                 inputs=inputs,
                 keep_file=lambda name, content: gate.keep_file(uuid4(), name, content),
                 largest_file=answer.get("largest_file", LARGEST_FILE),
+                read_secret=read_secret,
             )
         )
         outcome = execute(job, inputs, resolved)
     if outcome.error is not None and not isinstance(outcome.error, JobFailed):
         raise outcome.error
     return outcome
+
+
+def read_secret(name: str) -> Any:
+    """Return the value of one of Prefect's blocks of the type Secret, with the credential of this run.
+
+    Args:
+        name: the name of the block.
+
+    Raises:
+        LookupError: there is none of that name.
+        OSError: Prefect does not answer.
+    """
+    try:
+        block: Any = Secret.load(name)
+    except ValueError:
+        raise LookupError(f"There is no secret called {name!r}: Prefect has no Secret block of that name.") from None
+    except httpx.HTTPError as error:
+        raise OSError(
+            f"The secret {name!r} cannot be read: Prefect does not answer ({type(error).__name__})."
+        ) from None
+    return block.get()
 
 
 def _with_files(variables: Mapping[str, Variable], gate: Gate, inputs: Mapping[str, Any]) -> dict[str, Any]:

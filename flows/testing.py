@@ -78,7 +78,14 @@ class JobRun:
 
 
 def run_job(
-    job: Any, data: Mapping[str, Any] | None = None, /, *, user: str = "tester", dry_run: bool = False, **inputs: Any
+    job: Any,
+    data: Mapping[str, Any] | None = None,
+    /,
+    *,
+    user: str = "tester",
+    dry_run: bool = False,
+    secrets: Mapping[str, Any] | None = None,
+    **inputs: Any,
 ) -> JobRun:
     """Run a Job in this process.
 
@@ -88,6 +95,7 @@ def run_job(
             and its content.
         user: the name of the user whom it runs as; empty for what an event has started.
         dry_run: whether it is a dry run.
+        secrets: what ``self.secret()`` finds, by name.
         inputs: more inputs.
 
     Raises:
@@ -111,7 +119,12 @@ def run_job(
     made = job_class()
     files: dict[str, bytes] = {}
     context = RunContext(
-        logger=JobLogger(logger, {}), user=who, job_result=shown, inputs=given, keep_file=files.__setitem__
+        logger=JobLogger(logger, {}),
+        user=who,
+        job_result=shown,
+        inputs=given,
+        keep_file=files.__setitem__,
+        read_secret=dict(secrets or {}).__getitem__,
     )
     made.bind(context)
     with _run_logger(logger):

@@ -192,6 +192,22 @@ class Noted(Job):
         return time.time()
 
 
+class Knocks(Job):
+    """Reads a secret, and looks for one that is not there."""
+
+    class Meta:
+        name = "Knocks"
+        has_sensitive_variables = False
+        job_queues = WAYS
+
+    async def run(self) -> list[str]:
+        try:
+            missing = self.secret("window")
+        except LookupError as error:
+            missing = str(error)
+        return [self.secret("door"), missing]
+
+
 class Ticket(RunInput):
     number: int
 
@@ -299,5 +315,20 @@ def told_by(ask: Callable[[], object]) -> str:
 
 
 register_jobs(
-    Pauses, Suspends, Asks, Lives, Surroundings, Isolated, Flows, Talk, Raise, Tired, Slow, Deaf, Start, Asked, Noted
+    Knocks,
+    Pauses,
+    Suspends,
+    Asks,
+    Lives,
+    Surroundings,
+    Isolated,
+    Flows,
+    Talk,
+    Raise,
+    Tired,
+    Slow,
+    Deaf,
+    Start,
+    Asked,
+    Noted,
 )

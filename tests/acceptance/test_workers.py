@@ -190,6 +190,7 @@ def workers(open_folder: Path, free_port: Callable[[], int], request: pytest.Fix
         made = Workers(server, folder, admin, request.getfixturevalue("nobody") if NOBODY else None)
         try:
             make_pool(made)
+            keep_secret(admin, "door", "sesame")
             for way in WAYS:
                 made.start(way)
             for way in WAYS:
@@ -213,12 +214,20 @@ def make_pool(made: Workers) -> None:
         administering(store).make_worker("far", ELSEWHERE, datetime.now(UTC))
 
 
+def keep_secret(admin: httpx.Client, name: str, value: str) -> None:
+    kind = eventually(lambda: admin.get("/api/block_types/slug/secret").json().get("id"))
+    asked = {"block_schemas": {"block_type_id": {"any_": [kind]}}}
+    schema = admin.post("/api/block_schemas/filter", json=asked).json()[0]["id"]
+    block = {"name": name, "block_type_id": kind, "block_schema_id": schema, "data": {"value": value}}
+    admin.post("/api/block_documents/", json=block).raise_for_status()
+
+
 def ask_everything(made: Workers, way: str) -> None:
     made.results[way, "suspends"] = made.ask(
         way, "Suspends", soon(5, f"{way} suspends"), file=str(made.file(way, "suspends"))
     )
     made.results[way, "pauses"] = made.ask(way, "Pauses", file=str(made.file(way, "pauses")))
-    within = ("Slow", "Tired", "Raise", "Flows", "Talk", "Lives") if way == "warm" else ()
+    within = ("Slow", "Tired", "Raise", "Flows", "Talk", "Lives", "Knocks") if way == "warm" else ()
     for job in ("Deaf", "Surroundings", *within):
         made.results[way, job] = made.ask(way, job)
     if way in LOADING:
@@ -318,6 +327,12 @@ def test_a_job_requests_others_as_its_user_and_decides_nothing(workers: Workers)
         answer = workers.admin.post(f"{row['url']}approve/")
         assert (answer.status_code, answer.json()["detail"]) == (403, OWN_REQUEST)
         workers.admin.delete(row["url"])
+
+
+def test_a_job_reads_the_secrets_that_prefect_keeps(workers: Workers) -> None:
+    result = workers.over("warm", "Knocks")
+    missing = "There is no secret called 'window': Prefect has no Secret block of that name."
+    assert (status(result), result["result"]) == ("SUCCESS", ["sesame", missing]), result["traceback"]
 
 
 @pytest.mark.parametrize("way", ["warm"])

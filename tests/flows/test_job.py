@@ -402,5 +402,11 @@ def test_a_file_that_is_made_outside_a_run_is_checked_and_not_kept() -> None:
         job.create_file("../a.txt", "x")
 
 
-def test_a_variable_may_be_called_create_file() -> None:
-    assert list(made({"create_file": BooleanVar()}).variables()) == ["create_file"]
+def test_there_is_no_secret_outside_a_run() -> None:
+    with pytest.raises(LookupError, match="no secret called 'door' outside a run"):
+        made()().secret("door")
+
+
+@pytest.mark.parametrize("name", ["create_file", "secret"])
+def test_a_variable_may_be_called_like_what_a_run_calls(name: str) -> None:
+    assert list(made({name: BooleanVar()}).variables()) == [name]

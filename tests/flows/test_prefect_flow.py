@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from prefect import flow_engine
 from prefect.client.schemas.objects import FlowRun
@@ -329,6 +330,26 @@ def test_a_run_is_held_to_its_code_unless_the_server_says_otherwise(
     prefect_flow._execute(f"{__name__}.Count", gate, {**GO, **answer})
     assert to == ([Count._code] if held else [])
     assert [outcome["result"] for outcome in told] == [3]
+
+
+@pytest.mark.parametrize(
+    ("fails", "error", "says"),
+    [
+        pytest.param(
+            ValueError("Unable to find block document"), LookupError, "no Secret block of that name", id="none"
+        ),
+        pytest.param(httpx.ConnectError("http://me:key@host"), OSError, r"not answer \(ConnectError\)\.$", id="away"),
+    ],
+)
+def test_a_secret_that_cannot_be_read_says_why(
+    monkeypatch: pytest.MonkeyPatch, fails: Exception, error: type[Exception], says: str
+) -> None:
+    def load(_name: str) -> Any:
+        raise fails
+
+    monkeypatch.setattr(prefect_flow.Secret, "load", load)
+    with pytest.raises(error, match=says):
+        prefect_flow.read_secret("door")
 
 
 def test_a_run_has_files_in_place_of_what_refers_to_them() -> None:

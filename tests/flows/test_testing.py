@@ -72,6 +72,16 @@ def test_what_the_server_would_refuse_is_refused() -> None:
         run_job(Nothing)
 
 
+class Knock(Job):
+    def run(self) -> str:
+        return f"{self.secret('door')}!"
+
+
+def test_a_test_says_which_secrets_there_are() -> None:
+    assert run_job(Knock, secrets={"door": "sesame"}).result == "sesame!"
+    assert isinstance(run_job(Knock).error, LookupError)
+
+
 class Convert(Job):
     table = FileVar()
 
