@@ -69,6 +69,7 @@ REFRESH_EVERY = timedelta(seconds=3)
 """How often Prefect is asked about runs under way. Each tells its end itself, but for those that were killed."""
 BATCH = 200
 GONE = "The process that executed this run has gone."
+DELETED = "Its scheduled job was deleted while Prefect planned this run."
 NOT_REQUESTED = "This run was never recorded: the request for it was not accepted."
 STARTED_AGAIN = "Started again: its process had gone before it was let go."
 DEPLOYMENT = "deployment"
@@ -185,6 +186,7 @@ class BackgroundLoop:
             self._queue.retry(*thing)
         await self._sweep_one_offs(now)
         await self._sweep_runs(now)
+        await self._sweep_late_runs(deployments)
 
     def _astray(self, found: Mapping[UUID, DeploymentSpec], tx: Transaction) -> list[Thing]:
         """Return what stands differently in Prefect."""
@@ -223,6 +225,15 @@ class BackgroundLoop:
                 await self._recover(run, known[run.id], now)
             except Exception:
                 logger.warning("The run %s could not be recovered and is looked at again.", run.id, exc_info=True)
+
+    async def _sweep_late_runs(self, deployments: Mapping[UUID, DeploymentSpec]) -> None:
+        """End runs of deployments that are gone: Prefect's scheduler may make some while theirs is removed."""
+        for run in await self._engine.late_runs():
+            of = run.deployment_id
+            # Prefect lists by pages, which may miss one that is there.
+            if of is not None and of not in deployments and await self._engine.read_deployment(of) is None:
+                REPAIRS.labels(RecoveryAction.DROP).inc()
+                await self._engine.end(run.id, "CANCELLED", "Cancelled", DELETED)
 
     async def _sweep_requests(self, runs: Mapping[UUID, Run], pending: Waiting) -> None:
         """Let every request be asked about: its run may have been ended, deleted, written over, or cut off."""

@@ -243,6 +243,10 @@ class FakeEngine:
         due = [r for r in self.all_runs.values() if r.deployment_id == deployment_id and r.expected_start <= until]
         return sorted(due, key=lambda run: run.expected_start, reverse=True)[:200]
 
+    async def late_runs(self) -> list[Run]:
+        self._may_fail("late_runs", after=False)
+        return [run for run in self.all_runs.values() if run.state_name == "Late"]
+
     async def runs_in(self, state_types: Collection[str]) -> list[Run]:
         self._may_fail("runs_in", after=False)
         return [run for run in self.all_runs.values() if run.state_type in state_types]

@@ -304,6 +304,9 @@ class Orchestrator(Protocol):
     async def due_runs(self, deployment_id: UUID, until: datetime) -> list[Run]:
         """Return the runs of a deployment that are due by then, newest nominal time first, at most 200."""
 
+    async def late_runs(self) -> list[Run]:
+        """Return our runs that Prefect calls late: they are due, and nobody has taken them for a while."""
+
     async def runs_in(self, state_types: Collection[str]) -> list[Run]:
         """Return our runs whose state is of one of these types."""
 

@@ -424,6 +424,10 @@ class PrefectOrchestrator(PrefectHttp):
         body = {"sort": "EXPECTED_START_TIME_DESC", "limit": PAGE, "flow_runs": due}
         return [read_run(row) for row in await self._ask("POST", "/flow_runs/filter", body)]
 
+    async def late_runs(self) -> list[Run]:
+        filters = {"state": {"name": {"any_": ["Late"]}}, "tags": {"any_": [TAG]}}
+        return [read_run(row) async for row in self._pages("/flow_runs/filter", {"flow_runs": filters})]
+
     async def runs_in(self, state_types: Collection[str]) -> list[Run]:
         filters = {"state": {"type": {"any_": list(state_types)}}, "tags": {"any_": [TAG]}}
         return [read_run(row) async for row in self._pages("/flow_runs/filter", {"flow_runs": filters})]

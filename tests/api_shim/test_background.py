@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from api_shim.background import GONE
+from api_shim.background import DELETED, GONE
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import Job, JobResult, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.ports import RunSpec
@@ -363,6 +363,24 @@ def test_a_run_that_is_cancelled_while_its_worker_is_away_ends_revoked(plants: P
     assert plant.only(JobResult).status is Status.REVOKED
 
 
+def test_a_run_that_prefect_plans_while_its_deployment_is_removed_is_ended_once_it_is_late(plants: Plants) -> None:
+    plant = plants.ready()
+    rows = [plant.recurring(name=name) for name in ("goes", "stays")]
+    plant.tick(2, hours=1)
+    goes, stays = (row.deployment_id for row in sorted(plant.all(ScheduledJob), key=lambda row: row.name))
+    planned, kept = (plant.engine.make_firing(each, rows[0].start_time) for each in (goes, stays))
+    asyncio.run(plant.schedules.delete(plant.actor, rows[0].id))
+    plant.settle()
+    # Prefect's scheduler had read the deployment before it was removed.
+    plant.engine.all_runs[planned.id] = planned
+    for each in (planned, kept):
+        plant.engine.set_state(each.id, "SCHEDULED", "Late", scheduled_for=each.scheduled_for)
+    plant.settle()
+    found = plant.engine.all_runs
+    assert (found[planned.id].state_type, found[planned.id].message) == ("CANCELLED", DELETED)
+    assert found[kept.id].state_name == "Late"
+
+
 def test_a_held_run_that_nobody_recorded_is_dropped(plants: Plants) -> None:
     plant = plants.ready()
     spec = RunSpec(key="orphan", name="x", parameters={}, queue="default", message="")
@@ -594,7 +612,7 @@ def test_a_sweep_over_many_requests_costs_as_much_as_over_ten(plants: Plants, mo
     few, many = cost(plants, monkeypatch, 10), cost(plants, monkeypatch, 300)
     assert many == few
     calls, reads, writes = many
-    assert calls == ["deployments", "runs", "runs_in"]
+    assert calls == ["deployments", "runs", "runs_in", "late_runs"]
     assert reads < 10
     assert writes == 0
 

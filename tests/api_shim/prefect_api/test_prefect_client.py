@@ -356,6 +356,16 @@ def test_a_run_that_is_held_goes_on_and_one_that_is_not_says_why_it_does_not(doo
     door.run(test)
 
 
+def test_what_is_late_is_told(door: Door) -> None:
+    async def test(engine: Orchestrator) -> None:
+        late, waits = [(await engine.create_run(await made(engine), a_run(at=door.now()))).id for _ in range(2)]
+        await force(engine, late, "SCHEDULED", "Late")
+        found = {run.id for run in await engine.late_runs()}
+        assert (late in found, waits in found) == (True, False)
+
+    door.run(test)
+
+
 def test_when_queues_were_asked_about_is_told(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         polls = await engine.queue_polls()
