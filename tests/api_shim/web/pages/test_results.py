@@ -185,6 +185,13 @@ def test_a_run_is_cancelled_and_its_page_tells_by_whom(visitor: Visitor) -> None
     assert (late.status_code, "This run is over already." in late.text) == (409, True)
 
 
+def test_that_a_run_is_suspended_is_told(visitor: Visitor) -> None:
+    suspended = {**UNDER_WAY, "status": Status.STARTED, "suspended": True}
+    assert "until somebody resumes it" in visitor.sees(visitor.ran(**suspended, attempt=uuid4()).id).text
+    assert "it has been resumed" in visitor.sees(visitor.ran(**suspended).id).text
+    assert "by its own code" not in visitor.sees(visitor.ran(suspended=True).id).text
+
+
 def test_a_run_that_prefect_does_not_hold_is_not_resumed(visitor: Visitor) -> None:
     visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
     job = visitor.origin.catalogue.set_enabled("Check hosts", OPERATOR, enabled=True)
