@@ -2,12 +2,14 @@
 
 Starts a real server (``servers.py``). Has eight clients create so many recurring scheduled jobs, and tells how long the
 answers and Prefect took. Beside them, one scheduled job fires each minute; its lateness is from its time to its start.
-Then 100 are due at one instant, and it tells how late the first and the last of them started.
+Then 100 are due at one instant, and it tells how late the first and the last of them started. Last it deletes all of
+them, 500 by one request, and tells how long the answers took and Prefect after them.
 """
 
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Collection
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -15,13 +17,14 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api_shim.domain.model import JobResult
+from api_shim.domain.model import JobResult, ScheduledJob
 from api_shim.store import Store
 from tests.benchmarks.answers import FAR, Client, drained, measured, show
 from tests.benchmarks.servers import Database, command_line, started
 from tests.live import Live, eventually
 
-CLIENTS, FIRINGS, AT_ONE_INSTANT = 8, 5, 100
+CLIENTS, FIRINGS, AT_ONE_INSTANT, AT_ONCE = 8, 5, 100, 500
+SCHEDULES = "/api/extras/scheduled-jobs/"
 AHEAD = timedelta(seconds=60)
 
 
@@ -63,7 +66,30 @@ def measure(server: Live, how_many: int) -> None:
         at = datetime.now(UTC) + AHEAD
         due = [create_due(clients[number % CLIENTS], number, at)["scheduled_job"] for number in range(AT_ONE_INSTANT)]
         took = late(store, [UUID(each["id"]) for each in due], AT_ONE_INSTANT)
-        print(f"{AT_ONE_INSTANT} due at one instant: the first {took[0]:.2f} s late, the last {took[-1]:.2f} s")
+        print(
+            f"{AT_ONE_INSTANT} due at one instant: the first {took[0]:.2f} s late, the last {took[-1]:.2f} s",
+            flush=True,
+        )
+        many, answered, clean = deleted(server, store)
+        print(f"deleting {many}, {AT_ONCE} a request: {answered:.1f} s, Prefect clean {clean:.1f} s later")
+
+
+def deleted(server: Live, store: Store) -> tuple[int, float, float]:
+    """Delete every scheduled job; return how many there were, and how many seconds the answers took and Prefect."""
+    with store.transaction(write=False) as tx:
+        ids = [str(row.id) for row in tx.all(ScheduledJob)]
+    with server.client() as admin:
+        begun = time.perf_counter()
+        for start in range(0, len(ids), AT_ONCE):
+            admin.request("DELETE", SCHEDULES, json=ids[start : start + AT_ONCE], timeout=120).raise_for_status()
+        answered = time.perf_counter()
+
+    def clean() -> bool:
+        with store.transaction(write=False) as tx:
+            return not tx.leftovers(1)
+
+    eventually(clean, within=3600, every=0.5)
+    return len(ids), answered - begun, time.perf_counter() - answered
 
 
 def main(database: Database, how_many: int) -> None:
