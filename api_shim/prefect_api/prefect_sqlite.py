@@ -8,9 +8,6 @@
 * What only reads goes on beside it. PostgreSQL needs none of this.
 * A statement, with what it answers, is one errand to the thread that has the connection. SQLAlchemy goes four times:
   for a cursor, to execute, to fetch and to close. There are some ninety statements for each run.
-* What a run or a deployment belongs to is read with it. Prefect reads the state, the queue and the pool of a run by a
-  statement each, some thirty for each run; to join them costs a third. On PostgreSQL a row that is read to be changed
-  is locked, which a join of this kind does not allow.
 * A connection is told once to stop. Told again when its thread has ended, as SQLAlchemy does when a call is cut off
   while its connection closes, it would wait for ever, and the server that ends with it.
 """
@@ -19,17 +16,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
-
-RELATED = (
-    *(("FlowRun", "_state"), ("FlowRun", "work_queue"), ("WorkQueue", "work_pool")),
-    *(("Deployment", "work_queue"), ("Deployment", "global_concurrency_limit")),
-)
-"""What Prefect reads by a statement of its own, each time: a class, and its relationship to one row of another."""
 
 
 class Turn:
@@ -98,35 +89,6 @@ def execute_in_one_errand() -> None:
         self.lastrowid, self.rowcount = (-1, -1) if self.description else (last, count)
 
     AsyncAdapt_aiosqlite_cursor.execute = execute  # type: ignore[method-assign,assignment]  # SQLAlchemy has no hook
-
-
-def related() -> Iterator[Any]:
-    """Yield the relationships of Prefect's tables that it reads by statements of their own."""
-    from prefect.server.database import orm_models
-
-    for name, attribute in RELATED:
-        yield getattr(getattr(orm_models, name), attribute).property
-
-
-@cache
-def read_related_at_once() -> None:
-    """Have Prefect read what runs and deployments belong to in the statement that reads these, in this process."""
-    from prefect.server.models import flow_runs
-    from sqlalchemy.orm import Load
-
-    class Joining(Load):
-        """Joins what it is told to read by a statement of its own."""
-
-        inherit_cache = True
-
-        def selectinload(self, attr: Any, recursion_depth: int | None = None) -> Any:  # noqa: ARG002 - nothing recurs
-            return self.joinedload(attr)
-
-    for relationship in related():
-        # SQLAlchemy has no hook for it.
-        relationship.strategy = relationship._get_strategy((("lazy", "joined"),))
-    module: Any = flow_runs
-    module.selectinload = lambda attribute: Joining(attribute.class_).joinedload(attribute)
 
 
 @cache

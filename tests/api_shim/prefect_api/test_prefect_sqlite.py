@@ -1,6 +1,4 @@
-"""On SQLite, Prefect's transactions take turns, a statement is one errand to the thread of its connection, and what
-belongs to a run is read with it.
-"""
+"""On SQLite, Prefect's transactions take turns, and a statement is one errand to the thread of its connection."""
 
 from __future__ import annotations
 
@@ -13,18 +11,10 @@ import aiosqlite
 import pytest
 import sqlalchemy as sa
 from prefect.server.database.configurations import AioSqliteConfiguration
-from prefect.server.database.orm_models import Deployment, FlowRun, WorkQueue
-from prefect.server.models import flow_runs
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_cursor
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api_shim.prefect_api.prefect_sqlite import (
-    execute_in_one_errand,
-    read_related_at_once,
-    related,
-    stop_once,
-    write_in_turn,
-)
+from api_shim.prefect_api.prefect_sqlite import execute_in_one_errand, stop_once, write_in_turn
 from tests.live import PATIENCE
 
 Work = Callable[[AioSqliteConfiguration, AsyncSession], Awaitable[Any]]
@@ -167,20 +157,6 @@ def test_what_is_streamed_is_fetched_as_it_is_asked_for(tmp_path: Path, errands:
 
     assert in_transactions(tmp_path, stream) == [[1, 2, 3]]
     assert "fetchmany" in errands
-
-
-# What belongs to a run
-
-
-def test_what_runs_and_deployments_belong_to_is_read_in_their_statement(monkeypatch: pytest.MonkeyPatch) -> None:
-    for each in related():
-        monkeypatch.setattr(each, "strategy", each.strategy)
-    module: Any = flow_runs
-    monkeypatch.setattr(module, "selectinload", module.selectinload)
-    read_related_at_once.__wrapped__()
-    runs = module.selectinload(FlowRun.work_queue).selectinload(WorkQueue.work_pool)
-    assert str(sa.select(FlowRun).options(runs)).count("LEFT OUTER JOIN") == 3, "its state, its queue and its pool"
-    assert str(sa.select(Deployment)).count("LEFT OUTER JOIN") == 3, "its queue, its pool and its limit"
 
 
 # The end
