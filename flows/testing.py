@@ -108,24 +108,18 @@ def run_job(
     if dry_run and not definition.supports_dryrun:
         raise Invalid(f"{definition.class_path} has no dry runs: it needs a DryRunVar called dryrun.")
     sent = {**(data or {}), **inputs, **({"dryrun": True} if dry_run else {})}
-    given_files = _given_files(job_class, sent)
-    complete = validate(job_class, sent | given_files, look_up=True)
-    read = {name: RunFile(each.reference, each.content or b"") for name, each in given_files.items()}
-    given = arguments_of(job_class, complete) | read
+    complete, given = _read(job_class, sent)
     kept = _Kept()
     logger = _kept_by(kept, f"{job_class.__module__}.{job_class.__name__}")
-    who = RunUser(id="1", username=user) if user else None
-    shown = RunResult({"id": RESULT_ID, "name": definition.name, "user": {"username": user} if user else None}, who)
-    made = job_class()
     files: dict[str, bytes] = {}
     context = RunContext(
         logger=JobLogger(logger, {}),
-        user=who,
-        job_result=shown,
+        **_as_whom(user, definition.name),
         inputs=given,
         keep_file=files.__setitem__,
         read_secret=dict(secrets or {}).__getitem__,
     )
+    made = job_class()
     made.bind(context)
     with _run_logger(logger):
         outcome = execute(made, given, _resolving())
@@ -139,6 +133,21 @@ def run_job(
         files=files,
         job=made,
     )
+
+
+def _read(job_class: type[Job], sent: dict[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Return the complete inputs, as they are stored, and what ``run()`` is given of them."""
+    files = _given_files(job_class, sent)
+    complete = validate(job_class, sent | files, look_up=True)
+    read = {name: RunFile(each.reference, each.content or b"") for name, each in files.items()}
+    return complete, arguments_of(job_class, complete) | read
+
+
+def _as_whom(user: str, name: str) -> dict[str, Any]:
+    """Return the user and the job result of a run of a Job of this name."""
+    who = RunUser(id="1", username=user) if user else None
+    told = {"id": RESULT_ID, "name": name, "user": {"username": user} if user else None}
+    return {"user": who, "job_result": RunResult(told, who)}
 
 
 def _given_files(job_class: type[Job], sent: Mapping[str, Any]) -> dict[str, GivenFile]:
