@@ -3,8 +3,8 @@
 * A run is taken by a call that asks for the run's own key, which the answer has (``services.run_credentials``).
 * What becomes of a run is told with that key. So the server knows of which attempt it is told, and leaves alone the one
   that was begun since: a run may have been started again, by this worker too, while its first process still comes up.
-* A deployment that was read is known for three seconds: a worker reads it twice for each run, and all runs of a Job
-  have the same one. A flow has nothing that changes but its labels, and is known for a minute.
+* A deployment that was read is known for a second: a worker reads it twice for each run, and all runs of a Job have the
+  same one. A flow has nothing that changes but its labels, and is known for a minute.
 * Everybody gets a copy: a worker writes the variables of a run into what it was given.
 * Where results are stored by default is known for a minute, and a run is known in the state that it was put into: both
   are handed to the run's process (``prefect_handed``).
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 K = TypeVar("K", UUID, None)
 V = TypeVar("V")
 
-DEPLOYMENT_KNOWN = 3.0
+DEPLOYMENT_KNOWN = 1.0
 """Seconds."""
 
 FLOW_KNOWN = 60.0
@@ -145,7 +145,7 @@ class WorkerCalls(KeyedCalls):
         return {}
 
     async def read_deployment(self, deployment_id: UUID) -> DeploymentResponse:
-        """Return a deployment, as it was at most three seconds ago."""
+        """Return a deployment, as it was at most a second ago."""
         return await self._read(self._client.read_deployment, deployment_id, DEPLOYMENT_KNOWN)
 
     async def read_flow(self, flow_id: UUID) -> Flow:
