@@ -355,9 +355,12 @@ def _approval_holds(facts: Facts) -> Answer | None:
     return Refuse(firing.stale, recorded=True, returns=True)
 
 
-def _code_is_approved(facts: Facts) -> Answer | None:
-    """Refuse to go on with other code than was approved; the request of a run that has begun does not return."""
-    return Refuse(facts.firing.stale, recorded=True) if facts.firing is not None and facts.firing.stale else None
+def _is_still_approved(facts: Facts) -> Answer | None:
+    """Refuse to go on with what is not approved any more; the request of a run that has begun does not return."""
+    firing = facts.firing
+    if firing is None or (firing.approval.lets_run and not firing.stale):
+        return None
+    return Refuse(firing.stale or NOT_APPROVED, recorded=True)
 
 
 def _inputs_unchanged(facts: Facts) -> Answer | None:
@@ -436,7 +439,7 @@ RULES: tuple[Callable[[Facts], Answer | None], ...] = (
 RULES_RESUMED: tuple[Callable[[Facts], Answer | None], ...] = (
     _was_requested,
     _executes_once,
-    _code_is_approved,
+    _is_still_approved,
     _inputs_readable,
     _inputs_unchanged,
     _job_can_run,

@@ -174,6 +174,11 @@ TABLE = [
         id="other code than was approved does not go on, and its request does not return",
     ),
     pytest.param(
+        resumed(approval=PENDING, enabled=False, carries_request=True),
+        Refuse(NOT_APPROVED, recorded=True),
+        id="what was edited meanwhile, and waits for its approval, does not go on",
+    ),
+    pytest.param(
         replace(resumed(), unchanged=False),
         Refuse(CHANGED, tampered=True),
         id="what goes on with parameters changed in Prefect is refused",
