@@ -6,7 +6,8 @@
 * Whoever may run its Job and may view its result resumes it, with what it asks for. Prefect checks that.
 * What was suspended asks for admission again, with a new process, and is the same execution. While it has none, it is
   cancelled like a run that has not begun.
-* What people send is data: nothing in it is filled in from Prefect's variables or templates.
+* What people send is an object, and data: nothing in it is filled in from Prefect's variables or templates.
+* What Prefect refuses leaves the run as it was; that somebody has asked stays in the audit.
 * A request that waits for a decision is resumed by deciding about it (``services.prefect_ui``), and not by this.
 """
 
@@ -73,17 +74,18 @@ class Suspensions:
             Unavailable: Prefect does not answer.
         """
         result = await self._store.read(partial(_resumable, actor, result_id))
-        _check_filled_in(answer)
+        _check_answer(answer)
         run_id = result.flow_run_id
         run = (await self._engine.runs([run_id])).get(run_id) if run_id is not None else None
         if run is None or not run.held:
             raise Conflict(NOT_SUSPENDED)
         # Recorded first: a process that Prefect starts finds that it may go on.
         resume = partial(_resume, actor, result_id, self._clock(), without_process=run.without_process)
-        result = await self._store.write(resume)
+        before = await self._store.write(resume)
         if refused := await self._engine.resume(run.id, answer):
+            await self._store.write(partial(_stay, before))
             raise Invalid({"run_input": [refused]})
-        return result
+        return await self._store.write(partial(_gone_on, result_id, without_process=run.without_process))
 
     async def resume_run(self, actor: Actor, run_id: UUID, answer: object) -> bool:
         """Do the same for a run of Prefect's, and say whether its own code has suspended it; see ``resume``."""
@@ -111,13 +113,40 @@ def _resumable(actor: Actor, result_id: UUID, tx: Transaction, *, lock: bool = F
 
 
 def _resume(actor: Actor, result_id: UUID, now: datetime, tx: Transaction, *, without_process: bool) -> JobResult:
+    """Let a run go on, and return its result as it was before."""
     result = _resumable(actor, result_id, tx, lock=True)
     check_still_active(tx, actor)
     tx.record(about(result, EventType.RESULT_RESUMED, now, actor))
-    if not without_process:
-        return result
-    # The process that was let go has ended; another one may go, once.
-    return tx.change(result, attempt=None, worker="", lease="")
+    if without_process:
+        # The process that was let go has ended; another one may go, once.
+        tx.change(result, attempt=None, worker="", lease="")
+    return result
+
+
+def _stay(before: JobResult, tx: Transaction) -> None:
+    """Have a run that does not go on be as it was."""
+    result = tx.get(JobResult, id=before.id, lock=True)
+    if result is not None and result.resumed and not result.status.final:
+        tx.change(result, attempt=before.attempt, worker=before.worker, lease=before.lease)
+
+
+def _gone_on(result_id: UUID, tx: Transaction, *, without_process: bool) -> JobResult:
+    """Return the result of a run that goes on; one whose process has waited is suspended no more."""
+    result = tx.get(JobResult, id=result_id, lock=True)
+    if result is None:
+        raise policy.missing(KIND)
+    return result if without_process else tx.change(result, suspended=False)
+
+
+def _check_answer(answer: object) -> None:
+    """Check that it is nothing, or an object that Prefect takes as it is.
+
+    Raises:
+        Invalid: it is not.
+    """
+    if answer is not None and not isinstance(answer, Mapping):
+        raise Invalid({"run_input": ["Expected an object."]})
+    _check_filled_in(answer)
 
 
 def _check_filled_in(answer: object) -> None:

@@ -22,14 +22,7 @@ def test_what_the_run_asks_for_is_read(body: Any, expected: Any) -> None:
     assert read_resumption(body) == expected
 
 
-@pytest.mark.parametrize(
-    ("body", "fault"),
-    [
-        pytest.param([], {"non_field_errors": ["Expected an object."]}, id="a list"),
-        pytest.param({"run_input": [7]}, {"run_input": ["Expected an object."]}, id="a list for the run"),
-    ],
-)
-def test_what_is_no_object_is_refused(body: Any, fault: Any) -> None:
+def test_what_is_no_object_is_refused() -> None:
     with pytest.raises(Invalid) as caught:
-        read_resumption(body)
-    assert caught.value.detail == fault
+        read_resumption([])
+    assert caught.value.detail == {"non_field_errors": ["Expected an object."]}

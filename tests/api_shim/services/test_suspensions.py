@@ -72,7 +72,8 @@ def test_a_run_that_pauses_goes_on_in_its_process(plants: Plants) -> None:
     attempt = plant.only(JobResult).attempt
     resume(plant)
     assert plant.engine.all_runs[run.id].state_type == "RUNNING"
-    assert plant.only(JobResult).attempt == attempt
+    result = plant.only(JobResult)
+    assert (result.attempt, result.suspended) == (attempt, False)
 
 
 def test_nobody_else_goes_on(plants: Plants) -> None:
@@ -137,6 +138,16 @@ def test_nothing_is_filled_in_by_prefect(plants: Plants, answer: object) -> None
     resume(plant, {"a": {"__prefect_kind": "json", "value": "1"}})
 
 
+@pytest.mark.parametrize("answer", ["yes", [7], 7])
+def test_what_is_no_object_is_refused(plants: Plants, answer: object) -> None:
+    plant = plants.ready()
+    suspended(plant)
+    with pytest.raises(Invalid) as caught:
+        resume(plant, answer)
+    assert caught.value.detail == {"run_input": ["Expected an object."]}
+    assert plant.engine.answers == {}
+
+
 def test_it_is_resumed_again_while_prefect_has_not_followed(plants: Plants) -> None:
     plant = plants.ready()
     run = suspended(plant)
@@ -149,9 +160,12 @@ def test_it_is_resumed_again_while_prefect_has_not_followed(plants: Plants) -> N
     assert plant.work(plant.engine.all_runs[run.id]) == Go()
 
 
-def test_what_prefect_refuses_is_told(plants: Plants, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_prefect_refuses_is_told_and_leaves_the_run_as_it_was(
+    plants: Plants, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant = plants.ready()
     suspended(plant)
+    before = plant.only(JobResult)
 
     async def refuse(_run: Any, _answer: Any) -> str:
         return "Reason: 'number' is a required property"
@@ -160,6 +174,7 @@ def test_what_prefect_refuses_is_told(plants: Plants, monkeypatch: pytest.Monkey
     with pytest.raises(Invalid) as caught:
         resume(plant, {})
     assert caught.value.detail == {"run_input": ["Reason: 'number' is a required property"]}
+    assert plant.only(JobResult) == before
 
 
 def test_what_was_resumed_and_lost_before_it_went_on_starts_again(plants: Plants) -> None:
