@@ -490,12 +490,12 @@ class RunCalls(OwnCalls[RunCaller]):
             await JSONResponse(body_of(error), status_of(error), headers_of(error))(scope, receive, send)
 
     async def _pass(self, caller: RunCaller, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
-        if SETS_STATE.fullmatch(scope["path"]):
+        sets = SETS_STATE.fullmatch(scope["path"])
+        if sets is not None and read_id(sets[1]) == caller.run_id:
             body = await receive_whole(receive)
             if body is None:
                 return
             if pauses(body):
-                # Of a run within it, it is this one that ends and goes on.
                 await self._suspensions.note(caller.run_id)
             receive = received_again(body, receive)
         await super()._pass(caller, call, scope, receive, send)

@@ -103,6 +103,22 @@ def run_calls(origin: Prefect, prefect: ASGIApp | None = None) -> RunCalls:
 PENDING = {"type": "PENDING"}
 SUBFLOW = {"flow_id": str(uuid4()), "parameters": {"a": 1}, "parent_task_run_id": OWN_TASK, "state": PENDING}
 
+
+def test_that_a_run_suspends_itself_is_recorded_and_not_that_one_within_it_waits(prefect: Prefect) -> None:
+    prefect.acts()
+
+    def suspended() -> list[bool]:
+        with prefect.store.transaction(write=False) as tx:
+            return [result.suspended for result in tx.all(JobResult, flow_run_id=UUID(OWN))]
+
+    for run_id, state in ((OWN, "COMPLETED"), (WITHIN, "PAUSED")):
+        assert prefect.call("POST", f"flow_runs/{run_id}/set_state", {"state": {"type": state}}).status_code == 200
+        assert suspended() == [False]
+    prefect.call("POST", f"flow_runs/{OWN}/set_state", {"state": {"type": "PAUSED"}})
+    assert prefect.bodies == [{"state": {"type": "PAUSED"}}]
+    assert suspended() == [True]
+
+
 ALLOWED: list[tuple[str, str, Any]] = [
     ("GET", f"flow_runs/{OWN}", None),
     ("GET", f"flow_runs/{WITHIN}", None),
