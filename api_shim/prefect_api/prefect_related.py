@@ -55,11 +55,11 @@ def lock_alone(execution: Any) -> None:
     Args:
         execution: what SQLAlchemy is about to execute.
     """
-    from prefect.server.database.orm_models import FlowRun
-
     statement = execution.statement
     lock = getattr(statement, "_for_update_arg", None)
     if execution.is_select and lock is not None and not lock.of:
+        from prefect.server.database.orm_models import FlowRun
+
         locked = statement.column_descriptions[0]["entity"]
         if locked is FlowRun:
             execution.statement = statement.with_for_update(
