@@ -354,6 +354,11 @@ class JobResult:
     run_tags: tuple[str, ...] = ()
 
     @property
+    def can_be_resumed(self) -> bool:
+        """Whether its own code has suspended it, and nothing has ended it since."""
+        return self.suspended and not self.status.final and not self.cancelled_by
+
+    @property
     def resumed(self) -> bool:
         """Whether it was resumed after its own code had suspended it, and has yet to go on."""
         return self.suspended and self.attempt is None

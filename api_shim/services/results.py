@@ -165,8 +165,7 @@ def _offers(actor: Actor, result: JobResult, tx: Transaction) -> frozenset[Resul
     cancel = not result.status.final and not result.cancelled_by and _may_cancel(actor, result, tx) == Allowed()
     kept = not result.sensitive and not ids_in(result.inputs or {})
     again = result.status.final and kept and may_run_again(actor, result, tx) == Allowed()
-    held = result.suspended and not result.status.final and not result.cancelled_by
-    resume = held and may_run_again(actor, result, tx) == Allowed()
+    resume = result.can_be_resumed and may_run_again(actor, result, tx) == Allowed()
     may = {ResultAction.CANCEL: cancel, ResultAction.RUN_AGAIN: again, ResultAction.RESUME: resume}
     return frozenset(action for action, offered in may.items() if offered)
 

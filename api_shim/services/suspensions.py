@@ -4,8 +4,8 @@
   Prefect is told, so what was suspended can be resumed. A run that somebody else suspends in Prefect is not resumed
   here: its code would begin anew, and it did not ask for that.
 * Whoever may run its Job and may view its result resumes it, with what it asks for. Prefect checks that.
-* What was suspended asks for admission again, with a new process, and is the same execution. While it has none, it is
-  cancelled like a run that has not begun.
+* What was suspended asks for admission again, with a new process, and is the same execution. Until then it is
+  cancelled like a run under way.
 * What people send is an object, and data: nothing in it is filled in from Prefect's variables or templates.
 * What Prefect refuses leaves the run as it was; that somebody has asked stays in the audit.
 * A request that waits for a decision is resumed by deciding about it (``services.prefect_ui``), and not by this.
@@ -53,7 +53,11 @@ class Suspensions:
 
     async def note(self, run_id: UUID) -> None:
         """Record that a run pauses, or is about to be suspended, by its own code; nothing if it was not let go."""
-        await self._store.write(partial(_note, run_id))
+        await self._store.write(partial(_note, run_id, suspended=True))
+
+    async def forget(self, run_id: UUID) -> None:
+        """Record that it is not: Prefect lets it run, as code that suspends itself once more when it was resumed."""
+        await self._store.write(partial(_note, run_id, suspended=False))
 
     async def resume(self, actor: Actor, result_id: UUID, answer: object = None) -> JobResult:
         """Let a run go on that its own code has paused or suspended.
@@ -96,10 +100,10 @@ class Suspensions:
         return True
 
 
-def _note(run_id: UUID, tx: Transaction) -> None:
+def _note(run_id: UUID, tx: Transaction, *, suspended: bool) -> None:
     result = tx.get(JobResult, flow_run_id=run_id, lock=True)
     if result is not None and result.attempt is not None and not result.status.final:
-        tx.change(result, suspended=True)
+        tx.change(result, suspended=suspended)
 
 
 def _resumable(actor: Actor, result_id: UUID, tx: Transaction, *, lock: bool = False) -> JobResult:
@@ -107,7 +111,7 @@ def _resumable(actor: Actor, result_id: UUID, tx: Transaction, *, lock: bool = F
     policy.enforce(may_run_again(actor, result, tx), KIND)
     if result is None:
         raise policy.missing(KIND)
-    if not result.suspended or result.status.final or result.cancelled_by:
+    if not result.can_be_resumed:
         raise Conflict(NOT_SUSPENDED)
     return result
 

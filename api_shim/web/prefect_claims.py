@@ -34,8 +34,7 @@ from api_shim.services.run_credentials import RunCredentials
 from api_shim.services.suspensions import Suspensions
 from api_shim.web.bodies import parse_json
 from api_shim.web.errors import body_of, headers_of, status_of
-from api_shim.web.prefect_run_calls import SETS_STATE, field_of, pauses
-from api_shim.web.rewriting import uncompressed
+from api_shim.web.prefect_run_calls import SETS_STATE, field_of, kept, pass_pause, pauses, said_in
 from approval_gate import policy
 from approval_gate.admission import RUN_KEY, RUN_KEY_WANTED
 from approval_gate.errors import GateError, Unavailable
@@ -143,15 +142,12 @@ class Claims:
         body = await receive_whole(receive)
         if body is None:
             return
+        again = received_again(body, receive)
         if run_id is not None and pauses(body):
             # Prefect's own workers speak for the run itself.
-            await self._suspensions.note(run_id)
-        answer: list[Message] = []
-
-        async def keep(message: Message) -> None:
-            answer.append(message)
-
-        await self._prefect(uncompressed(scope), received_again(body, receive), keep)
+            await pass_pause(self._suspensions, run_id, self._prefect, scope, again, send)
+            return
+        answer = await kept(self._prefect, scope, again)
         if run_id is not None and await self._has_taken(actor, run_id, body, answer):
             keyed = Headers(scope=scope).get(RUN_KEY) == RUN_KEY_WANTED
             if key := await self._record(actor, run_id, keyed=keyed):
@@ -160,9 +156,7 @@ class Claims:
             await send(message)
 
     async def _has_taken(self, actor: Actor, run_id: UUID, asked: bytes, answer: list[Message]) -> bool:
-        if not answer or answer[0]["status"] not in (200, 201):
-            return False
-        said = parse_json(b"".join(message.get("body", b"") for message in answer[1:]))
+        said = said_in(answer)
         if _type_of(said) != TAKEN:
             return False
         if field_of(said, "status") == "ACCEPT":

@@ -50,7 +50,7 @@ from api_shim.web.bodies import parse_json
 from api_shim.web.errors import body_of, headers_of, status_of
 from api_shim.web.prefect_reads import READING_METHODS, SOCKET
 from api_shim.web.prefect_views import PrefectReader, Verdicts
-from api_shim.web.rewriting import with_body
+from api_shim.web.rewriting import uncompressed, with_body
 from api_shim.web.route_table import RouteTable
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound
 from approval_gate.model import Actor
@@ -495,9 +495,10 @@ class RunCalls(OwnCalls[RunCaller]):
             body = await receive_whole(receive)
             if body is None:
                 return
-            if pauses(body):
-                await self._suspensions.note(caller.run_id)
             receive = received_again(body, receive)
+            if pauses(body):
+                await pass_pause(self._suspensions, caller.run_id, self._prefect, scope, receive, send)
+                return
         await super()._pass(caller, call, scope, receive, send)
 
     async def _is_own(self, caller: RunCaller, path: str, named: str) -> bool:
@@ -544,9 +545,53 @@ def _is_of_runs(path: str) -> bool:
 def pauses(body: bytes) -> bool:
     """Say whether a request puts a run into a state in which it waits to be resumed."""
     try:
-        return bool(field_of(field_of(parse_json(body), "state"), "type") == "PAUSED")
+        return _is_paused(parse_json(body))
     except GateError:
         return False
+
+
+def _is_paused(said: Any) -> bool:
+    return bool(field_of(field_of(said, "state"), "type") == "PAUSED")
+
+
+async def pass_pause(
+    suspensions: Suspensions, run_id: UUID, prefect: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Let Prefect answer a run that pauses; that is recorded before, and taken back where Prefect lets it run.
+
+    Args:
+        suspensions: records it.
+        run_id: the run.
+        prefect: the Prefect server.
+        scope: the ASGI scope of the request.
+        receive: the ASGI callable.
+        send: the ASGI callable.
+    """
+    await suspensions.note(run_id)
+    answer = await kept(prefect, scope, receive)
+    said = said_in(answer)
+    if said is not None and not _is_paused(said):
+        await suspensions.forget(run_id)
+    for message in answer:
+        await send(message)
+
+
+async def kept(prefect: ASGIApp, scope: Scope, receive: Receive) -> list[Message]:
+    """Return Prefect's answer, which nobody has been sent yet, so that it can be read."""
+    answer: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        answer.append(message)
+
+    await prefect(uncompressed(scope), receive, keep)
+    return answer
+
+
+def said_in(answer: list[Message]) -> Any:
+    """Return what an answer of Prefect's says, as JSON; None for one that refuses."""
+    if not answer or answer[0]["status"] not in (200, 201):
+        return None
+    return parse_json(b"".join(message.get("body", b"") for message in answer[1:]))
 
 
 def _given(told: Any) -> Any:

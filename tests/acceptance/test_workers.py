@@ -463,6 +463,7 @@ def test_a_run_that_suspends_itself_goes_on_when_somebody_says_so_who_may_run_it
     result = workers.over(way, "suspends")
     assert (status(result), result["result"]) == ("SUCCESS", 7), result["traceback"]
     assert file.read_text() == "begun\n" * 2, "as Prefect has it, from the beginning"
+    assert "suspended" not in result["meta"]
     scheduled = workers.admin.get(f"{SCHEDULES}{made['id']}/").json()
     assert scheduled["total_run_count"] == 1
 

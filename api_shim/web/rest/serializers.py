@@ -273,7 +273,7 @@ class Serializer:
                 **({"children": []} if row.date_started else {}),
                 **({"approval": row.approval} if row.approval else {}),
                 **({"approval_off": dict(row.approval_off)} if row.approval_off else {}),
-                **({"suspended": True} if row.suspended else {}),
+                **({"suspended": True} if row.can_be_resumed else {}),
                 **({"cancelled_by": row.cancelled_by} if row.cancelled_by else {}),
             },
             job_model=self._job(row.job_id) if row.job_id else None,

@@ -83,6 +83,14 @@ def test_nobody_else_goes_on(plants: Plants) -> None:
     assert plant.work(plant.engine.set_state(run.id, "SCHEDULED", "Resuming")) == Refuse(ALREADY_RUN)
 
 
+def test_a_run_that_prefect_does_not_suspend_is_not_suspended(plants: Plants) -> None:
+    plant = plants.ready()
+    run = begun(plant)
+    asyncio.run(of(plant).note(run.id))
+    asyncio.run(of(plant).forget(run.id))
+    assert not plant.only(JobResult).suspended
+
+
 @pytest.mark.parametrize("state", ["RUNNING", "PAUSED"])
 def test_what_its_own_code_has_not_suspended_is_not_resumed(plants: Plants, state: str) -> None:
     plant = plants.ready()

@@ -104,19 +104,24 @@ PENDING = {"type": "PENDING"}
 SUBFLOW = {"flow_id": str(uuid4()), "parameters": {"a": 1}, "parent_task_run_id": OWN_TASK, "state": PENDING}
 
 
-def test_that_a_run_suspends_itself_is_recorded_and_not_that_one_within_it_waits(prefect: Prefect) -> None:
+@pytest.mark.parametrize(
+    ("run_id", "asked", "answered", "recorded"),
+    [
+        pytest.param(OWN, "PAUSED", {"state": {"type": "PAUSED"}}, True, id="it is suspended"),
+        pytest.param(OWN, "PAUSED", {"state": {"type": "RUNNING"}}, False, id="it goes on, for it was resumed"),
+        pytest.param(OWN, "COMPLETED", {"state": {"type": "COMPLETED"}}, False, id="it ends"),
+        pytest.param(WITHIN, "PAUSED", {"state": {"type": "PAUSED"}}, False, id="a run within it waits"),
+    ],
+)
+def test_that_a_run_suspends_itself_is_recorded(
+    prefect: Prefect, monkeypatch: pytest.MonkeyPatch, run_id: str, asked: str, answered: Any, recorded: bool
+) -> None:
     prefect.acts()
-
-    def suspended() -> list[bool]:
-        with prefect.store.transaction(write=False) as tx:
-            return [result.suspended for result in tx.all(JobResult, flow_run_id=UUID(OWN))]
-
-    for run_id, state in ((OWN, "COMPLETED"), (WITHIN, "PAUSED")):
-        assert prefect.call("POST", f"flow_runs/{run_id}/set_state", {"state": {"type": state}}).status_code == 200
-        assert suspended() == [False]
-    prefect.call("POST", f"flow_runs/{OWN}/set_state", {"state": {"type": "PAUSED"}})
-    assert prefect.bodies == [{"state": {"type": "PAUSED"}}]
-    assert suspended() == [True]
+    monkeypatch.setitem(BY_NAME, f"flow_runs/{run_id}/set_state", answered)
+    answer = prefect.call("POST", f"flow_runs/{run_id}/set_state", {"state": {"type": asked}})
+    assert (answer.status_code, answer.json(), prefect.bodies) == (200, answered, [{"state": {"type": asked}}])
+    with prefect.store.transaction(write=False) as tx:
+        assert [result.suspended for result in tx.all(JobResult, flow_run_id=UUID(OWN))] == [recorded]
 
 
 ALLOWED: list[tuple[str, str, Any]] = [
