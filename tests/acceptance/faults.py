@@ -144,6 +144,9 @@ FOLLOWED: dict[Way, tuple[Ends, tuple[str, ...]]] = {
 }
 """How each ends, and the calls. Those of a request come before its approval, and those of the others after that."""
 
+GOES_ON = {Way.NOW, Way.LATER, Way.LOST, Way.APPROVED}
+"""Whose last call lets the run go on: it may end while the answer is held."""
+
 REPEATS = (
     "server POST /work_pools/signoff/queues/filter",
     "server POST /work_pools/signoff/workers/filter",
@@ -189,6 +192,12 @@ class Row:
     victim: Victim = Victim.NOBODY
     shared: bool = False
     brief: bool = False
+
+    @property
+    def runs_while_held(self) -> bool:
+        """Whether the run that is asked for takes place while the server stands after the call that let it go on."""
+        held_after_last = self.calls == FOLLOWED[self.way][1][-1:] and self.faults == (HOLD_AFTER,)
+        return self.way in GOES_ON and held_after_last
 
 
 def unanswered(way: Way) -> Row:

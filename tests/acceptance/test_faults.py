@@ -115,6 +115,8 @@ class Stage:
             self._ask(rows)
             if victim is not Victim.NOBODY:
                 eventually(partial(self._have_met, rows))
+                # A run that stands nowhere could be killed anywhere.
+                eventually(partial(self._have_ended, {key: row for key, row in rows.items() if row.runs_while_held}))
                 self._kill(victim)
             self._approve_requests(rows)
             # What has not ended by then is told of each row.

