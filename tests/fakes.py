@@ -130,7 +130,7 @@ class FakeEngine:
         self._may_fail("deployments", after=False)
         return dict(self.made)
 
-    async def create_deployment(self, spec: DeploymentSpec) -> UUID:
+    async def create_deployment(self, spec: DeploymentSpec) -> tuple[UUID, DeploymentSpec]:
         self._may_fail("create_deployment", after=False)
         found = next((key for key, made in self.made.items() if (made.flow, made.name) == (spec.flow, spec.name)), None)
         if found is None:
@@ -138,9 +138,9 @@ class FakeEngine:
             schedule = replace(spec.schedule, active=False) if spec.schedule else None
             self.made[found] = replace(spec, schedule=schedule)
         self._may_fail("create_deployment", after=True)
-        return found
+        return found, self.made[found]
 
-    async def write_deployment(self, deployment_id: UUID, spec: DeploymentSpec) -> None:
+    async def write_deployment(self, deployment_id: UUID, was: DeploymentSpec, spec: DeploymentSpec) -> None:
         self._may_fail("write_deployment", after=False)
         found = self._deployment(deployment_id)
         self.made[deployment_id] = replace(spec, flow=found.flow, name=found.name)

@@ -254,11 +254,11 @@ class Orchestrator(Protocol):
     async def deployments(self) -> Mapping[UUID, DeploymentSpec]:
         """Return every deployment of ours as it is."""
 
-    async def create_deployment(self, spec: DeploymentSpec) -> UUID:
-        """Make a deployment, its schedule inactive, and return its id; one of these names is left as it is."""
+    async def create_deployment(self, spec: DeploymentSpec) -> tuple[UUID, DeploymentSpec]:
+        """Make a deployment, its schedule inactive, and return its id and how it is; what has its names stays so."""
 
-    async def write_deployment(self, deployment_id: UUID, spec: DeploymentSpec) -> None:
-        """Make a deployment be as described, and its next runs exist at once if its schedule is active."""
+    async def write_deployment(self, deployment_id: UUID, was: DeploymentSpec, spec: DeploymentSpec) -> None:
+        """Make a deployment that was so be as described, and its next runs exist if its schedule is active."""
 
     async def remove_deployment(self, deployment_id: UUID) -> None:
         """Remove a deployment, with its schedule and its runs that have not started."""

@@ -29,7 +29,7 @@ from uuid import UUID
 
 import httpx
 
-from api_shim.domain.ports import Announcement, ApprovalForm, Claim, DeploymentSpec, LogLine, Run, RunSpec, ScheduleSpec
+from api_shim.domain.ports import Announcement, ApprovalForm, Claim, DeploymentSpec, LogLine, Run, RunSpec
 from api_shim.domain.request_id import current_request
 from api_shim.prefect_api.prefect_json import (
     AWAITING,
@@ -213,9 +213,13 @@ class PrefectOrchestrator(PrefectHttp):
     # Deployments
 
     async def find_deployment(self, flow: str, name: str) -> UUID | None:
+        found = await self._find_deployment(flow, name)
+        return UUID(found["id"]) if found else None
+
+    async def _find_deployment(self, flow: str, name: str) -> dict[str, Json] | None:
         body = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [name]}}, "limit": 1}
-        found = await self._ask("POST", "/deployments/filter", body)
-        return UUID(found[0]["id"]) if found else None
+        found: list[dict[str, Json]] = await self._ask("POST", "/deployments/filter", body)
+        return found[0] if found else None
 
     async def read_deployment(self, deployment_id: UUID) -> DeploymentSpec | None:
         found = await self._ask("GET", f"/deployments/{deployment_id}", none_on=[404])
@@ -229,40 +233,36 @@ class PrefectOrchestrator(PrefectHttp):
         ours = self._pages("/deployments/filter", {"deployments": {"tags": {"all_": [TAG]}}})
         return {UUID(row["id"]): read_spec(row, flows.get(row["flow_id"], ""), self.pool) async for row in ours}
 
-    async def create_deployment(self, spec: DeploymentSpec) -> UUID:
-        found = await self.find_deployment(spec.flow, spec.name)
-        if found is not None:
-            return found
-        flow = await self._ask("POST", "/flows/", {"name": spec.flow, "tags": [TAG]})
-        schedules = [schedule_row(spec.schedule, active=False)] if spec.schedule else []
-        body = {"name": spec.name, "flow_id": flow["id"], "schedules": schedules, **self._fields(spec)}
-        return UUID((await self._ask("POST", "/deployments/", body))["id"])
+    async def create_deployment(self, spec: DeploymentSpec) -> tuple[UUID, DeploymentSpec]:
+        row = await self._find_deployment(spec.flow, spec.name)
+        if row is None:
+            flow = await self._ask("POST", "/flows/", {"name": spec.flow, "tags": [TAG]})
+            schedules = [schedule_row(spec.schedule, active=False)] if spec.schedule else []
+            body = {"name": spec.name, "flow_id": flow["id"], "schedules": schedules, **self._fields(spec)}
+            row = await self._ask("POST", "/deployments/", body)
+        return UUID(row["id"]), read_spec(row, spec.flow, self.pool)
 
-    async def write_deployment(self, deployment_id: UUID, spec: DeploymentSpec) -> None:
-        path = f"/deployments/{deployment_id}"
-        await self._ask("PATCH", path, self._fields(spec))
-        for schedule in await self._ask("GET", f"{path}/schedules"):
-            if spec.schedule is None or schedule["slug"] != spec.schedule.slug:
-                await self._ask("DELETE", f"{path}/schedules/{schedule['id']}", none_on=[404])
+    async def write_deployment(self, deployment_id: UUID, was: DeploymentSpec, spec: DeploymentSpec) -> None:
+        path, schedule = f"/deployments/{deployment_id}", spec.schedule
+        if replace(was, flow=spec.flow, name=spec.name, schedule=schedule) != spec:
+            await self._ask("PATCH", path, self._fields(spec))
+        slugs = set()
+        for row in await self._ask("GET", f"{path}/schedules"):
+            slugs.add(row["slug"])
+            if schedule is None or row["slug"] != schedule.slug:
+                await self._ask("DELETE", f"{path}/schedules/{row['id']}", none_on=[404])
             else:
-                wanted = schedule_row(spec.schedule, active=spec.schedule.active)
-                await self._ask("PATCH", f"{path}/schedules/{schedule['id']}", wanted)
-        if spec.schedule is not None:
-            await self._ensure_schedule(path, spec.schedule)
-            await self._ask("POST", f"{path}/schedule", {})
-
-    async def _ensure_schedule(self, path: str, schedule: ScheduleSpec) -> None:
-        slugs = [row["slug"] for row in await self._ask("GET", f"{path}/schedules")]
-        if schedule.slug not in slugs:
+                wanted = schedule_row(schedule, active=schedule.active)
+                await self._ask("PATCH", f"{path}/schedules/{row['id']}", wanted)
+        if schedule is not None and schedule.slug not in slugs:
             await self._ask("POST", f"{path}/schedules", [schedule_row(schedule, active=schedule.active)])
+        if schedule is not None and schedule.active:
+            await self._ask("POST", f"{path}/schedule", {})
 
     async def remove_deployment(self, deployment_id: UUID) -> None:
         path = f"/deployments/{deployment_id}"
-        if await self._ask("GET", path, none_on=[404]) is None:
-            return
-        await self._ask("PATCH", path, {"paused": True})
-        for schedule in await self._ask("GET", f"{path}/schedules"):
-            await self._ask("DELETE", f"{path}/schedules/{schedule['id']}", none_on=[404])
+        # Its next runs go with that, and no more are made.
+        await self._ask("POST", f"{path}/pause_deployment", none_on=[404])
         waiting = _runs_of(deployment_id) | {"sort": "ID_DESC"}
         for row in [row async for row in self._pages("/flow_runs/filter", waiting)]:
             await self.end(UUID(row["id"]), "CANCELLED", "Cancelled", REMOVED)

@@ -184,13 +184,13 @@ class Reconciler:
         found = was = await self._engine.read_deployment(job.deployment_id) if job.deployment_id else None
         deployment_id = job.deployment_id
         if found is None or deployment_id is None:
-            deployment_id = await self._engine.create_deployment(desired)
+            deployment_id, found = await self._engine.create_deployment(desired)
         elif found.flow != desired.flow:
             # The Job was renamed: a deployment cannot move to another flow.
             await self._engine.remove_deployment(deployment_id)
-            deployment_id = await self._engine.create_deployment(desired)
-        if differs(await self._engine.read_deployment(deployment_id), desired):
-            await self._engine.write_deployment(deployment_id, desired)
+            deployment_id, found = await self._engine.create_deployment(desired)
+        if differs(found, desired):
+            await self._engine.write_deployment(deployment_id, found, desired)
         await self._take_back(job, was, desired)
         await self._note(job, deployment_id=deployment_id, projected_version=job.version)
 
@@ -326,11 +326,10 @@ class Reconciler:
         deployment_id = scheduled.deployment_id
         found = was = await self._engine.read_deployment(deployment_id) if deployment_id else None
         if found is None or deployment_id is None:
-            deployment_id = await self._engine.create_deployment(desired)
+            deployment_id, found = await self._engine.create_deployment(desired)
             await self._note(scheduled, deployment_id=deployment_id)
-            found = await self._engine.read_deployment(deployment_id)
         if differs(found, desired):
-            await self._engine.write_deployment(deployment_id, desired)
+            await self._engine.write_deployment(deployment_id, found, desired)
         await self._take_back(scheduled, was, desired)
         if scheduled.awaits_decision:
             return {"next_look_at": await self._await(scheduled, job, deployment_id, scheduled.queue)}

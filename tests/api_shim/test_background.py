@@ -587,7 +587,7 @@ async def waiting_row(plant: Plant, job: Job, number: int, **to: Any) -> Schedul
     )
     home = job.deployment_id
     if interval is Interval.HOURLY:
-        home = await plant.engine.create_deployment(own_deployment(row, job, plant.now, {}))
+        home, _ = await plant.engine.create_deployment(own_deployment(row, job, plant.now, {}))
         row = replace(row, deployment_id=home)
     assert home is not None
     spec = RunSpec(key=str(row.id), name=waiting_name(row), parameters=INPUTS, queue="default", message="", awaits=True)

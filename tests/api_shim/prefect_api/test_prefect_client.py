@@ -118,9 +118,14 @@ def a_run(**to: Any) -> RunSpec:
 
 async def made(engine: Orchestrator, spec: DeploymentSpec | None = None) -> UUID:
     spec = spec or base()
-    deployment_id = await engine.create_deployment(spec)
-    await engine.write_deployment(deployment_id, spec)
+    deployment_id, was = await engine.create_deployment(spec)
+    await engine.write_deployment(deployment_id, was, spec)
     return deployment_id
+
+
+async def write(engine: Orchestrator, deployment_id: UUID, spec: DeploymentSpec) -> None:
+    was = await engine.read_deployment(deployment_id)
+    await engine.write_deployment(deployment_id, was or base(), spec)
 
 
 async def one(engine: Orchestrator, run_id: UUID) -> Any:
@@ -157,12 +162,11 @@ def test_workers_are_counted_by_queue(door: Door) -> None:
 def test_a_deployment_is_made_inert_and_once(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         spec = recurring()
-        first = await engine.create_deployment(spec)
-        found = await engine.read_deployment(first)
-        assert found is not None
+        first, found = await engine.create_deployment(spec)
+        assert found == await engine.read_deployment(first)
         assert found.schedule == replace(spec.schedule, active=False)  # type: ignore[type-var]
         assert await engine.due_runs(first, datetime(2100, 1, 1, tzinfo=UTC)) == []
-        assert await engine.create_deployment(spec) == first
+        assert await engine.create_deployment(spec) == (first, found)
         assert await engine.find_deployment(spec.flow, spec.name) == first
         assert await engine.find_deployment(spec.flow, "another") is None
         assert await engine.find_deployment("another", spec.name) is None
@@ -174,7 +178,7 @@ def test_making_again_what_is_active_leaves_it_active(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         spec = recurring()
         deployment_id = await made(engine, spec)
-        assert await engine.create_deployment(replace(spec, queue="bulk")) == deployment_id
+        assert await engine.create_deployment(replace(spec, queue="bulk")) == (deployment_id, spec)
         assert await engine.read_deployment(deployment_id) == spec
 
     door.run(test)
@@ -205,7 +209,7 @@ def test_what_is_written_is_read_back_the_same(door: Door, spec: DeploymentSpec)
         deployment_id = await made(engine, spec)
         assert await engine.read_deployment(deployment_id) == spec
         assert (await engine.deployments())[deployment_id] == spec
-        await engine.write_deployment(deployment_id, spec)
+        await write(engine, deployment_id, spec)
         assert await engine.read_deployment(deployment_id) == spec
 
     door.run(test)
@@ -225,11 +229,11 @@ def test_everything_but_the_names_can_be_written_anew(door: Door) -> None:
             parameter_schema={"type": "object", "properties": {"other": {"type": "integer", "title": "other"}}},
             schedule=ScheduleSpec(slug=slug, cron=CronSpec(cron="5 4 * * 1", timezone="UTC"), active=False),
         )
-        await engine.write_deployment(deployment_id, changed)
+        await write(engine, deployment_id, changed)
         assert await engine.read_deployment(deployment_id) == changed
-        await engine.write_deployment(deployment_id, replace(changed, schedule=None))
+        await write(engine, deployment_id, replace(changed, schedule=None))
         assert await engine.read_deployment(deployment_id) == replace(changed, schedule=None)
-        await engine.write_deployment(deployment_id, spec)
+        await write(engine, deployment_id, spec)
         assert await engine.read_deployment(deployment_id) == spec
 
     door.run(test)
@@ -240,7 +244,7 @@ def test_a_deployment_that_is_gone_reads_as_none_and_cannot_be_written(door: Doo
         assert await engine.read_deployment(uuid4()) is None
         await engine.remove_deployment(uuid4())
         with pytest.raises(Unavailable):
-            await engine.write_deployment(uuid4(), base())
+            await write(engine, uuid4(), base())
         with pytest.raises(Unavailable):
             await engine.create_run(uuid4(), a_run())
 
@@ -743,12 +747,12 @@ def test_writing_an_active_schedule_yields_its_runs_at_once_with_their_nominal_t
         assert all(run.parameters == PARAMETERS for run in runs)
         assert newest.scheduled_for == newest.expected_start
         assert newest.expected_start.astimezone(UTC).strftime("%m-%d %H:%M") == "12-31 23:00"
-        await engine.write_deployment(deployment_id, replace(spec, parameters={"who": "new"}))
+        await write(engine, deployment_id, replace(spec, parameters={"who": "new"}))
         again = await engine.due_runs(deployment_id, datetime(2100, 1, 1, tzinfo=UTC))
         assert [run.expected_start for run in again] == [run.expected_start for run in runs]
         assert all(run.parameters == {"who": "new"} for run in again)
         off = replace(spec, schedule=replace(spec.schedule, active=False))  # type: ignore[type-var]
-        await engine.write_deployment(deployment_id, off)
+        await write(engine, deployment_id, off)
         assert await engine.due_runs(deployment_id, datetime(2100, 1, 1, tzinfo=UTC)) == []
 
     real.run(test)
@@ -761,7 +765,7 @@ def test_writing_one_deployment_leaves_the_firings_of_others(real: Door) -> None
         one_spec, other_spec = (replace(recurring(flow=flow), name=name) for name in ("one", "other"))
         one_id, other_id = await made(engine, one_spec), await made(engine, other_spec)
         before = await engine.due_runs(other_id, datetime(2100, 1, 1, tzinfo=UTC))
-        await engine.write_deployment(one_id, replace(one_spec, queue="bulk"))
+        await write(engine, one_id, replace(one_spec, queue="bulk"))
         await engine.remove_deployment(one_id)
         assert before
         assert await engine.due_runs(other_id, datetime(2100, 1, 1, tzinfo=UTC)) == before
@@ -789,7 +793,7 @@ def test_what_a_hand_set_on_a_deployment_is_seen_and_written_away(real: Door) ->
         for meddling in MEDDLING:
             await raw(engine, "PATCH", f"/deployments/{deployment_id}", {"tags": [TAG], **meddling})
             assert await engine.read_deployment(deployment_id) != spec, meddling
-            await engine.write_deployment(deployment_id, spec)
+            await write(engine, deployment_id, spec)
             assert await engine.read_deployment(deployment_id) == spec, meddling
         assert (await engine.deployments())[deployment_id] == spec
 
@@ -813,7 +817,7 @@ def test_what_a_hand_set_on_a_schedule_is_seen_and_written_away(real: Door) -> N
         ):
             await raw(engine, method, where, body)
             assert await engine.read_deployment(deployment_id) != spec
-            await engine.write_deployment(deployment_id, spec)
+            await write(engine, deployment_id, spec)
             assert await engine.read_deployment(deployment_id) == spec
             [schedule] = await raw(engine, "GET", path)
 

@@ -779,10 +779,10 @@ def test_what_prefect_refuses_for_one_thing_delays_no_other(plants: Plants) -> N
     bad, good = plant.recurring(name="bad"), plant.recurring(name="good")
     write = plant.engine.write_deployment
 
-    async def refuse_bad(deployment_id: Any, spec: Any) -> None:
+    async def refuse_bad(deployment_id: Any, was: Any, spec: Any) -> None:
         if "bad" in spec.name:
             raise ValueError("Prefect refused.")
-        await write(deployment_id, spec)
+        await write(deployment_id, was, spec)
 
     plant.engine.write_deployment = refuse_bad  # type: ignore[method-assign]
     plant.tick(seconds=1)
