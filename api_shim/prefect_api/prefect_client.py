@@ -260,13 +260,12 @@ class PrefectOrchestrator(PrefectHttp):
             await self._ask("POST", f"{path}/schedule", {})
 
     async def remove_deployment(self, deployment_id: UUID) -> None:
-        path = f"/deployments/{deployment_id}"
-        # Its next runs go with that, and no more are made.
-        await self._ask("POST", f"{path}/pause_deployment", none_on=[404])
         waiting = _runs_of(deployment_id) | {"sort": "ID_DESC"}
         for row in [row async for row in self._pages("/flow_runs/filter", waiting)]:
-            await self.end(UUID(row["id"]), "CANCELLED", "Cancelled", REMOVED)
-        await self._ask("DELETE", path, none_on=[404])
+            # Those that its schedule has made go with it.
+            if not row["auto_scheduled"]:
+                await self.end(UUID(row["id"]), "CANCELLED", "Cancelled", REMOVED)
+        await self._ask("DELETE", f"/deployments/{deployment_id}", none_on=[404])
 
     def _fields(self, spec: DeploymentSpec) -> dict[str, Json]:
         return {

@@ -104,7 +104,6 @@ FOLLOWED: dict[Way, tuple[Ends, tuple[str, ...]]] = {
         GONE,
         (
             "leftover POST /flow_runs/filter",
-            "leftover POST /deployments/{id}/pause_deployment",
             "leftover DELETE /deployments/{id}",
         ),
     ),
