@@ -14,7 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Flag, auto
 from functools import partial
 from typing import Any, Protocol
@@ -47,6 +47,7 @@ from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.result_files import ResultFiles
 from api_shim.services.results import Results
+from api_shim.services.retention import RetentionLoop
 from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCredentials
 from api_shim.services.running_servers import ThisServer
@@ -108,6 +109,7 @@ class Application:
     served: ServedQueues
     others: OtherServers
     loop: BackgroundLoop
+    retention: RetentionLoop | None
     pages: ASGIApp
 
     @property
@@ -115,7 +117,10 @@ class Application:
         """What runs for as long as the server does."""
         of_web = (self.services.catalogue,) if Part.WEB in self.parts else ()
         of_web_alone = (self.services.readiness.following,) if self.parts == Part.WEB else ()
-        of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
+        of_services: tuple[Loop, ...] = ()
+        if Part.SERVICES in self.parts:
+            kept = (self.retention,) if self.retention is not None else ()
+            of_services = self.queue, self.loop, self.services.run_credentials, *kept
         # Whoever asks services for their metrics signs in too.
         return self.others, self.served, self.tokens, self.services.refusals, *of_web, *of_web_alone, *of_services
 
@@ -132,6 +137,7 @@ def build(
     server: ThisServer | None = None,
     free_disk: Callable[[], int] | None = None,
     limits: Limits = LIMITS,
+    retention: timedelta | None = None,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -146,20 +152,19 @@ def build(
         server: what this server tells the others of itself; None for the only one.
         free_disk: returns how many bytes are left where data is kept.
         limits: how much one person, address or request may ask of this server.
+        retention: how long what has ended is kept; None for ever.
     """
     projection = Reconciler(store, engine, clock, limits.catch_up_limit)
     load = Load()
     queue = WorkQueue(projection.follow, clock, load)
     served = ServedQueues(engine, clock, pools=partial(store.read, partial(pools_of, own=engine.pool)))
-    run_status = RunStatus(store, engine, queue, clock)
-    follows = Part.SERVICES in parts
-    wake = queue.wake if follows else leave_to_others
-    loop = BackgroundLoop(store, engine, projection, queue, served, run_status, clock, server)
+    wake = queue.wake if (follows := Part.SERVICES in parts) else leave_to_others
+    status = RunStatus(store, engine, queue, clock)
+    loop = BackgroundLoop(store, engine, projection, queue, served, status, clock, server)
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
     rates = RequestRates(limits, clock)
     services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
-    tokens = TokenAccess(store, clock, sleep)
-    sessions = Sessions(store, clock, tokens.note, sleep)
+    sessions = Sessions(store, clock, (tokens := TokenAccess(store, clock, sleep)).note, sleep)
     return Application(
         parts=parts,
         store=store,
@@ -172,6 +177,7 @@ def build(
         served=served,
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
+        retention=None if retention is None else RetentionLoop(store, retention, clock),
         pages=create_pages(services, sessions, rates, clock),
     )
 

@@ -12,6 +12,8 @@ Each setting is an environment variable:
 * ``SIGNOFF_JOBS``: the modules with Jobs, separated by commas. Default: the examples.
 * ``SIGNOFF_JOBS_GONE_AFTER``: how many seconds after it was last heard of a server counts as there, of which the Jobs
   are. Default: 900.
+* ``SIGNOFF_RETENTION_DAYS``: how many days after they have ended job results are removed, with their runs in Prefect,
+  and scheduled jobs that have had their only run. Default: none is.
 * ``SIGNOFF_CATCH_UP_LIMIT``: how many missed firings of one scheduled job may wait to be made up for, where all of them
   are, and how many runs of one Job for their turn. Default: 100.
 * ``SIGNOFF_ACCOUNT_REQUESTS`` and ``SIGNOFF_ACCOUNT_WRITES``: how many requests a minute one account may make, and how
@@ -52,7 +54,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
@@ -193,6 +195,7 @@ class Settings(BaseSettings):
     store_timeout: float = Field(default=STORE_TIMEOUT, ge=1, le=3600)
     jobs: str = "flows.examples"
     jobs_gone_after: int = Field(default=900, ge=180)
+    retention_days: int | None = Field(default=None, ge=1, le=36_500)
     catch_up_limit: int = Field(default=LIMITS.catch_up_limit, ge=1, le=1000)
     account_requests: int = Field(default=LIMITS.account_requests, ge=0)
     account_writes: int = Field(default=LIMITS.account_writes, ge=0)
@@ -227,6 +230,11 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """How much one person, address or request may ask of this server."""
         return Limits(**{each.name: getattr(self, each.name) for each in fields(Limits)})
+
+    @property
+    def retention(self) -> timedelta | None:
+        """How long what has ended is kept; None for as long as there is the database."""
+        return None if self.retention_days is None else timedelta(days=self.retention_days)
 
     @property
     def proxies(self) -> list[str]:

@@ -386,6 +386,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         server=this_server(settings, store),
         free_disk=settings.free_disk,
         limits=settings.limits,
+        retention=settings.retention,
     )
     return Connected(
         application=application,

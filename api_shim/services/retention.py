@@ -6,24 +6,38 @@
   servers see to Prefect, and repeat that until it holds.
 * It goes in batches, each one transaction, and one that is interrupted is gone on with. Between them is a pause: who
   waits to write to SQLite asks only now and then whether they may, and would never come at the right moment.
+* A setting has the services do so every hour, one of them at a time. One that is told to end does so after its batch.
 * The audit is not cut: every other proof goes back to its first event.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from api_shim.domain.audit import Author, EventType, scheduled_job_event
+import anyio.to_thread
+
+from api_shim.domain.audit import Author, EventType, LocalAdministrator, scheduled_job_event
 from api_shim.domain.model import JobResult, ScheduledJob
 from api_shim.services.results import delete_results
 from api_shim.services.schedules import delete_rows
-from api_shim.store import Store, Transaction
+from api_shim.store import Duty, HeldElsewhere, Store, Transaction
+from approval_gate.errors import Unavailable
 
+logger = logging.getLogger("signoff")
+
+EVERY = timedelta(hours=1)
+"""How often what has been over for long enough is removed, where a setting says how long that is."""
+BY_SETTING = LocalAdministrator("retention setting")
+"""Who removes it, for the audit."""
 BATCH = 200
 PAUSE = 0.15
 """Seconds between batches, and no fewer than the last one took: SQLite has its writers ask at least every 0.1."""
@@ -117,3 +131,63 @@ class Retention:
             tx.record(scheduled_job_event(row, EventType.DELETED, now, self._by))
         delete_rows(tx, found, f"Deleted by {self._by.username}.", now)
         return len(found)
+
+
+class _Ending(Exception):
+    """The process is about to end."""
+
+
+class RetentionLoop:
+    """Removes every hour what has been over for a while.
+
+    Args:
+        store: what is true.
+        kept: how long it is kept.
+        clock: returns the current time, aware.
+    """
+
+    def __init__(self, store: Store, kept: timedelta, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._kept = kept
+        self._clock = clock
+        self._ending = threading.Event()
+
+    async def run(self) -> None:
+        """Do so until cancelled."""
+        try:
+            while True:
+                await self.prune()
+                await asyncio.sleep(EVERY.total_seconds())
+        finally:
+            self._ending.set()
+
+    async def prune(self) -> None:
+        """Do so once, unless another server does."""
+        try:
+            with suppress(HeldElsewhere, _Ending):
+                async with self._store.locks.held(Duty.PRUNE):
+                    await self._prune()
+        except Unavailable as error:
+            logger.warning("What has been over for a while is not removed yet: %s", error)
+
+    async def _prune(self) -> None:
+        now = self._clock()
+        before = now - self._kept
+        retention = Retention(self._store, BY_SETTING, self._sleep)
+        removing = asyncio.ensure_future(anyio.to_thread.run_sync(retention.prune, before, now))
+        try:
+            gone = await asyncio.shield(removing)
+        except asyncio.CancelledError:
+            # The batch that is being removed is waited for: it needs the database that is about to be closed.
+            self._ending.set()
+            await asyncio.gather(removing, return_exceptions=True)
+            raise
+        if gone != Amount():
+            logger.info(
+                "Removed %d job results and %d scheduled jobs that ended before %s.",
+                *(gone.results, gone.schedules, f"{before:%Y-%m-%d %H:%M} UTC"),
+            )
+
+    def _sleep(self, seconds: float) -> None:
+        if self._ending.wait(seconds):
+            raise _Ending

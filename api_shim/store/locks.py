@@ -41,6 +41,7 @@ class Duty(IntEnum):
     START = 0x516100
     PUBLISH = 0x516101
     SWEEP = 0x516102
+    PRUNE = 0x516103
 
 
 @dataclass(frozen=True, slots=True)

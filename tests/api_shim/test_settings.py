@@ -6,6 +6,7 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ def test_limits_are_what_the_environment_says_or_else_generous(monkeypatch: pyte
     monkeypatch.setenv("SIGNOFF_PAGE_SIZE", "49")
     with pytest.raises(Invalid, match="SIGNOFF_PAGE_SIZE: Input should be greater than or equal to 50"):
         read_settings()
+
+
+def test_what_has_ended_is_kept_unless_the_environment_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().retention is None
+    monkeypatch.setenv("SIGNOFF_RETENTION_DAYS", "90")
+    assert Settings().retention == timedelta(days=90)
 
 
 def test_what_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

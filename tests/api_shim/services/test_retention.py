@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
+import anyio.to_thread
 import pytest
+from anyio.to_thread import run_sync as in_another_thread
 
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import DeletedRun, JobResult, ScheduledJob, Status
 from api_shim.domain.recurrence import Interval
 from api_shim.services import retention
-from api_shim.services.retention import Amount, Retention
+from api_shim.services.retention import Amount, Retention, RetentionLoop
 from api_shim.store import Store, Transaction
 from approval_gate.lifecycle import ApprovalState
 from tests.api_shim.plant import Plants
 from tests.factories import NOW, OPERATOR, make_job, make_result, make_scheduled, make_user
+from tests.live import eventually
 
 OLD, NEW = NOW - timedelta(days=100), NOW - timedelta(days=10)
 BEFORE = NOW - timedelta(days=90)
@@ -150,3 +154,46 @@ def test_its_run_goes_from_prefect_once_prefect_answers(plants: Plants) -> None:
     plant.tick(5, hours=1)
     assert run not in plant.engine.all_runs
     assert len(plant.all(ScheduledJob)) == 1
+
+
+# By a setting
+
+
+def old_results(store: Store, how_many: int) -> None:
+    user, job = make_user(), make_job()
+    with store.transaction() as tx:
+        for thing in (user, job, *(make_result(job, user, **OVER) for _ in range(how_many))):
+            tx.add(thing)
+
+
+def left(store: Store) -> int:
+    with store.transaction(write=False) as tx:
+        return len(tx.all(JobResult))
+
+
+def test_a_setting_removes_what_is_over_and_the_audit_says_so(store: Store) -> None:
+    old_results(store, 2)
+    asyncio.run(RetentionLoop(store, timedelta(days=90), lambda: NOW).prune())
+    assert left(store) == 0
+    with store.transaction(write=False) as tx:
+        events = tx.all(AuditEvent, act=EventType.RESULT_DELETED)
+    assert [event.actor for event in events] == ["local: retention setting"] * 2
+
+
+def test_a_process_that_ends_waits_for_the_batch_and_no_longer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 1)
+    monkeypatch.setattr(retention, "PAUSE", 60)
+    monkeypatch.setattr(anyio.to_thread, "run_sync", in_another_thread)
+    old_results(store, 2)
+
+    loop = RetentionLoop(store, timedelta(days=90), lambda: NOW)
+
+    async def run() -> None:
+        running = asyncio.create_task(loop.run())
+        await in_another_thread(eventually, lambda: left(store) == 1)
+        running.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(run())
+    assert left(store) == 1
