@@ -292,7 +292,8 @@ def start(
         for folder in (home, home / "prefect"):
             folder.mkdir(mode=0o700)
         prefect_tables(home / "prefect" / "prefect.db")
-    env = environment(**{MARK: mark_of(home)}, **env)
+    hosts = str(home.parent / "certificate-hosts.csv")
+    env = environment(**{MARK: mark_of(home), "CERTIFICATE_HOSTS": hosts, **env})
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=JOBS, env=env, stdout=out, stderr=subprocess.STDOUT)
     server = Live(

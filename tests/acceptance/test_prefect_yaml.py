@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from flows import examples
+from flows.registry import discover
 from tests.live import Live, environment, eventually
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = (examples.CheckHosts, examples.CheckCertificates, examples.BackUp, examples.SummariseCSV)
+EXAMPLES = [path for path in discover(["flows.examples"]).jobs if path.startswith("flows.examples.")]
 
 
 def deployments(client: httpx.Client) -> dict[str, dict[str, Any]]:

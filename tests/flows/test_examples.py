@@ -6,45 +6,41 @@ import csv
 import logging
 import socket
 import sqlite3
-import ssl
 import tarfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from flows import examples
-from flows.examples import BackUp, CheckCertificates, CheckHosts, SummariseCSV
+from flows.examples import BackUp, CheckHosts, SummariseCSV
 from flows.job import Job, validate
-from flows.registry import discover
+from flows.registry import discover, load
 
 
 def run(job: Job, **inputs: object) -> Any:
     return job.run(**validate(type(job), inputs))
 
 
+def test_what_is_scheduled_has_them_by_class_paths_that_stay() -> None:
+    assert [load(f"flows.examples.{name}").__name__ for name in ("BackUp", "CheckHosts", "SummariseCSV")]
+
+
 def test_they_are_jobs_that_can_be_installed() -> None:
     found = discover(["flows.examples"])
     mine = {path: each for path, each in found.jobs.items() if path.startswith("flows.examples.")}
-    assert [each.name for each in mine.values()] == [
-        "Check hosts",
-        "Check certificates",
-        "Back up",
-        "Summarise CSV",
-    ]
+    assert {each.name for each in mine.values()} == {
+        *("Check hosts", "Back up", "Summarise CSV"),
+        *("Back up devices", "Check certificates", "Check compliance", "Import feed"),
+    }
     assert {each.grouping for each in mine.values()} == {"Examples"}
     assert not any(each.has_sensitive_variables or each.warnings for each in mine.values())
-    assert [path for path, each in mine.items() if each.approval_required] == ["flows.examples.BackUp"]
-    assert [path for path, each in mine.items() if each.supports_dryrun] == ["flows.examples.BackUp"]
+    assert {each.name for each in mine.values() if each.approval_required} == {
+        *("Back up", "Back up devices", "Import feed"),
+    }
+    assert {each.name for each in mine.values() if each.supports_dryrun} == {"Back up", "Back up devices"}
     assert not any("flows.examples" in str(problem) for problem in found.problems)
 
 
@@ -78,118 +74,6 @@ def test_check_hosts_succeeds_when_all_answer(listening: int) -> None:
     job = CheckHosts()
     assert run(job, hosts=f"127.0.0.1:{listening}")["unreachable"] == {}
     assert job.failures == []
-
-
-@pytest.mark.parametrize("line", ["nowhere", "a b:80", ":80", "host:", "host:0", "host:65536", "[::1:80", "::1:80"])
-def test_check_hosts_tells_what_is_no_address(line: str) -> None:
-    job = CheckHosts()
-    assert run(job, hosts=line) == {"reachable": [], "unreachable": {line: "it is not host:port."}}
-    assert job.failures == [f"{line} cannot be reached: it is not host:port."]
-
-
-def certificate(folder: Path, *, days: float) -> Path:
-    """Write a self-signed certificate for 127.0.0.1, with its key, that expires in some days."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "example")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=30))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "certificate.pem"
-    pem = serialization.Encoding.PEM
-    plain = serialization.NoEncryption()
-    path.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    return path
-
-
-@contextmanager
-def serving(handshake: Callable[[socket.socket], object]) -> Iterator[int]:
-    """Answer one connection on a port of loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
-
-        def answer() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.settimeout(10)
-                handshake(connection)
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        try:
-            yield server.getsockname()[1]
-        finally:
-            thread.join()
-
-
-def secured_by(path: Path) -> Callable[[socket.socket], object]:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(path)
-
-    def handshake(connection: socket.socket) -> None:
-        try:
-            with context.wrap_socket(connection, server_side=True) as secured:
-                secured.recv(1)
-        except OSError:
-            """The client did not like the certificate."""
-
-    return handshake
-
-
-@pytest.mark.parametrize(
-    ("days", "warn_days", "failures"),
-    [
-        pytest.param(40.5, 21, [], id="valid for long"),
-        pytest.param(40.5, 40, [], id="valid for just as long as asked"),
-        pytest.param(40.5, 41, ["expires in 40 days."], id="expires soon"),
-        pytest.param(0.5, 1, ["expires in 0 days."], id="expires today"),
-    ],
-)
-def test_check_certificates_tells_the_days_that_are_left(
-    tmp_path: Path, days: float, warn_days: int, failures: list[str]
-) -> None:
-    path = certificate(tmp_path, days=days)
-    job = CheckCertificates()
-    with serving(secured_by(path)) as port:
-        result = run(job, hosts=f"127.0.0.1:{port}", warn_days=warn_days, ca_file=str(path))
-    assert result == {"days_left": {f"127.0.0.1:{port}": int(days)}, "faults": {}}
-    assert job.failures == [f"The certificate of 127.0.0.1:{port} {words}" for words in failures]
-
-
-@pytest.mark.parametrize(
-    ("days", "trusted", "fault"),
-    [
-        pytest.param(-1, True, "certificate has expired", id="expired"),
-        pytest.param(40, False, "self-signed certificate", id="not trusted"),
-    ],
-)
-def test_check_certificates_tells_what_is_not_to_be_trusted(
-    tmp_path: Path, days: float, trusted: bool, fault: str
-) -> None:
-    path = certificate(tmp_path, days=days)
-    job = CheckCertificates()
-    with serving(secured_by(path)) as port:
-        address = f"127.0.0.1:{port}"
-        result = run(job, hosts=address, ca_file=str(path) if trusted else "")
-    assert result == {"days_left": {}, "faults": {address: fault}}
-    assert job.failures == [f"The certificate of {address} could not be verified: {fault}"]
-
-
-def test_check_certificates_tells_of_a_server_without_tls() -> None:
-    job = CheckCertificates()
-    with serving(lambda connection: connection.sendall(b"SSH-2.0\r\n")) as port:
-        result = run(job, hosts=f"127.0.0.1:{port}")
-    assert list(result["faults"]) == [f"127.0.0.1:{port}"]
-    assert len(job.failures) == 1
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """Example Jobs: small, useful on any machine, and written to be read.
 
+Three stand here, where what is scheduled has them by their class paths; others have modules of their own, and a flow
+that knows nothing of Jobs is made one.
+
 * A Job reports every problem that it finds; it does not stop at the first.
 * A backup appears under its name only when it is complete; the remains of a failed attempt are removed.
 * Only older backups of the same source, in the same folder, are removed.
@@ -12,24 +15,34 @@ import math
 import re
 import socket
 import sqlite3
-import ssl
 import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows import BooleanVar, ChoiceVar, DryRunVar, IntegerVar, Job, StringVar, TextVar, register_jobs
+from flows import (
+    BooleanVar,
+    ChoiceVar,
+    DryRunVar,
+    IntegerVar,
+    Job,
+    StringVar,
+    TextVar,
+    register_flows,
+    register_jobs,
+)
+from flows.examples import certificates, compliance, device_backup
+from flows.examples.addresses import WRITTEN, each_address, listed
+from flows.examples.prefect_feed import import_feed
+
+__all__ = ["certificates", "compliance", "device_backup"]
 
 name = "Examples"
 
-_ADDRESS = re.compile(r"(\[(?P<bracketed>[^\[\]\s]+)\]|(?P<host>[^\[\]:\s]+)):(?P<port>[0-9]{1,5})")
-_AT_ONCE = 16
-_DAY = 24 * 60 * 60
 _SQLITE = b"SQLite format 3\0"
 
 
@@ -42,13 +55,12 @@ class CheckHosts(Job):
         has_sensitive_variables = False
         read_only = True
 
-    hosts = TextVar(label="Hosts", description="One host:port on each line; IPv6 as [::1]:443.")
+    hosts = TextVar(label="Hosts", description=f"One on each line: {WRITTEN}.")
     timeout = IntegerVar(label="Timeout", description="Seconds.", default=5, min_value=1, max_value=60)
 
     def run(self, *, hosts: str, timeout: int) -> dict[str, Any]:
-        answers = _each_address(hosts, lambda host, port: _connect(host, port, timeout))
         reachable, unreachable = [], {}
-        for address, answer in answers.items():
+        for address, answer in each_address(listed(hosts), lambda host, port: _connect(host, port, timeout)):
             if isinstance(answer, Exception):
                 unreachable[address] = str(answer)
                 self.fail("%s cannot be reached: %s", address, answer)
@@ -56,43 +68,6 @@ class CheckHosts(Job):
                 reachable.append(address)
                 self.logger.success("%s answers after %.0f ms.", address, answer)
         return {"reachable": reachable, "unreachable": unreachable}
-
-
-class CheckCertificates(Job):
-    """Checks how long the TLS certificates of a list of servers remain valid."""
-
-    class Meta:
-        name = "Check certificates"
-        description = "Reports each certificate that expires soon or is not trusted, and fails if there is one."
-        has_sensitive_variables = False
-        read_only = True
-
-    hosts = TextVar(label="Hosts", description="One host:port on each line; IPv6 as [::1]:443.")
-    warn_days = IntegerVar(
-        label="Days", description="Fail if fewer days are left.", default=21, min_value=0, max_value=3650
-    )
-    ca_file = StringVar(
-        label="CA file",
-        description="PEM file of the authorities to trust; if empty, those of the worker's system.",
-        required=False,
-    )
-    timeout = IntegerVar(label="Timeout", description="Seconds.", default=5, min_value=1, max_value=60)
-
-    def run(self, *, hosts: str, warn_days: int, ca_file: str | None, timeout: int) -> dict[str, Any]:
-        context = ssl.create_default_context(cafile=ca_file or None)
-        answers = _each_address(hosts, lambda host, port: _expiry(host, port, timeout, context))
-        now, days_left, faults = time.time(), {}, {}
-        for address, answer in answers.items():
-            if isinstance(answer, Exception):
-                faults[address] = getattr(answer, "verify_message", "") or str(answer)
-                self.fail("The certificate of %s could not be verified: %s", address, faults[address])
-                continue
-            days_left[address] = days = math.floor((answer - now) / _DAY)
-            if days < warn_days:
-                self.fail("The certificate of %s expires in %d days.", address, days)
-            else:
-                self.logger.success("The certificate of %s is valid for %d more days.", address, days)
-        return {"days_left": days_left, "faults": faults}
 
 
 class BackUp(Job):
@@ -217,42 +192,11 @@ def _number(cell: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _each_address(hosts: str, ask: Callable[[str, int], float]) -> dict[str, float | Exception]:
-    """Return what ``ask`` returns or raises for each host:port in ``hosts``."""
-    addresses = list(dict.fromkeys(line.strip() for line in hosts.splitlines() if line.strip()))
-
-    def answer(address: str) -> float | Exception:
-        try:
-            return ask(*_host_and_port(address))
-        except (OSError, ValueError) as error:
-            return error
-
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return dict(zip(addresses, pool.map(answer, addresses), strict=True))
-
-
-def _host_and_port(address: str) -> tuple[str, int]:
-    parts = _ADDRESS.fullmatch(address)
-    if not parts or not 0 < int(parts["port"]) < 65536:
-        raise ValueError("it is not host:port.")
-    return parts["bracketed"] or parts["host"], int(parts["port"])
-
-
 def _connect(host: str, port: int, timeout: float) -> float:
     """Connect, and return how long it took in milliseconds."""
     begun = time.perf_counter()
     with socket.create_connection((host, port), timeout):
         return (time.perf_counter() - begun) * 1000
-
-
-def _expiry(host: str, port: int, timeout: float, context: ssl.SSLContext) -> float:
-    """Return when the certificate of a server expires, in seconds since 1970."""
-    with (
-        socket.create_connection((host, port), timeout) as connection,
-        context.wrap_socket(connection, server_hostname=host) as secured,
-    ):
-        certificate = secured.getpeercert() or {}
-    return ssl.cert_time_to_seconds(str(certificate["notAfter"]))
 
 
 def _is_database(path: Path) -> bool:
@@ -294,4 +238,5 @@ def _written_whole(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
 
 
-register_jobs(CheckHosts, CheckCertificates, BackUp, SummariseCSV)
+register_jobs(CheckHosts, BackUp, SummariseCSV)
+register_flows(import_feed, approval_required=True)
