@@ -41,7 +41,7 @@ import httpx
 from prefect import Flow, flow_engine, task_engine
 from prefect.blocks.system import Secret
 from prefect.client.schemas.objects import State
-from prefect.exceptions import MissingResult, Pause
+from prefect.exceptions import FailedRun, MissingResult, Pause
 from prefect.futures import resolve_futures_to_states
 from prefect.logging import get_logger, get_run_logger
 from prefect.logging.handlers import APILogWorker
@@ -72,12 +72,17 @@ PREPARED: dict[str, Flow[..., Any]] = {}
 
 
 def _apart(record: logging.LogRecord) -> bool:
-    """Have what Prefect's engine logs kept under a name of its own; the terminal shows it as ever."""
+    """Have what Prefect's engine logs kept under a name of its own; the terminal shows it as ever.
+
+    Where a run has only said that it has failed, the engine raises that, and logs where in its own code: the Job's last
+    lines would be far above, so this is not kept.
+    """
     if record.pathname in ENGINES and getattr(record, "send_to_api", True):
-        kept = copy(record)
-        kept.name = f"{record.name}.engine"
-        for handler in logging.getLogger(record.name).handlers:
-            handler.handle(kept)
+        if not (record.exc_info and isinstance(record.exc_info[1], FailedRun)):
+            kept = copy(record)
+            kept.name = f"{record.name}.engine"
+            for handler in logging.getLogger(record.name).handlers:
+                handler.handle(kept)
         record.send_to_api = False
     return True
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from prefect import flow_engine
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import FailedRun
 from prefect.flow_engine import _flow_parameters
 from prefect.logging.loggers import PrefectLogAdapter
 from prefect.states import Completed, Failed
@@ -277,24 +278,28 @@ class Kept(logging.Handler):
 
 
 @pytest.mark.parametrize(
-    ("file", "kept"),
+    ("file", "error", "kept"),
     [
-        pytest.param(__file__, "runs", id="a Job"),
-        pytest.param(flow_engine.__file__, "runs.engine", id="the engine"),
+        pytest.param(__file__, None, ["runs"], id="a Job"),
+        pytest.param(__file__, FailedRun("failed"), ["runs"], id="a Job, of a flow that it has called"),
+        pytest.param(flow_engine.__file__, None, ["runs.engine"], id="the engine"),
+        pytest.param(flow_engine.__file__, ValueError("broken"), ["runs.engine"], id="the engine, of an exception"),
+        pytest.param(flow_engine.__file__, FailedRun("failed"), [], id="the engine, of a failure that was told"),
     ],
 )
 def test_what_the_engine_says_is_kept_apart_and_shown_as_it_is(
-    caplog: pytest.LogCaptureFixture, file: str, kept: str
+    caplog: pytest.LogCaptureFixture, file: str, error: Exception | None, kept: list[str]
 ) -> None:
     logger, handler = logging.getLogger("runs"), Kept()
     logger.addHandler(handler)
     logger.addFilter(prefect_flow._apart)
     try:
-        logger.handle(logger.makeRecord("runs", logging.INFO, file, 1, "A line", (), None))
+        raised = (type(error), error, None) if error else None
+        logger.handle(logger.makeRecord("runs", logging.INFO, file, 1, "A line", (), raised))
     finally:
         logger.removeFilter(prefect_flow._apart)
         logger.removeHandler(handler)
-    assert handler.names == [kept]
+    assert handler.names == kept
     assert [record.name for record in caplog.records] == ["runs"]
 
 
