@@ -1,4 +1,5 @@
-// Follows a run: polls its state and its new log lines every 1.5 seconds until it has ended.
+// Follows a run: polls its state and its new log lines every 1.5 seconds. When it has ended, the page shows its result
+// at once, and polls for its last lines.
 "use strict";
 
 const EVERY = 1500;
@@ -6,7 +7,7 @@ const LATER = 5000;
 // The last log lines arrive after the run has ended: stop after this many polls without a new line.
 const QUIET = 2;
 
-const log = document.querySelector("[data-follow]");
+let log = document.querySelector("[data-follow]");
 
 async function page(address) {
   const answer = await fetch(address, { headers: { Accept: "text/html" } });
@@ -25,20 +26,21 @@ function append(lines) {
 }
 
 async function finish() {
-  const ended = await page(location.href);
+  const whole = await page(location.href);
   const [left, top] = [window.scrollX, window.scrollY];
   const [from, follows] = [log.scrollTop, log.scrollHeight - log.scrollTop - log.clientHeight < 40];
   const focused = document.activeElement?.id;
-  document.title = ended.title;
-  document.getElementById("main").replaceChildren(...ended.getElementById("main").childNodes);
-  const whole = document.getElementById("run-log");
-  whole.scrollTop = follows ? whole.scrollHeight : from;
+  document.title = whole.title;
+  document.getElementById("main").replaceChildren(...whole.getElementById("main").childNodes);
+  log = document.getElementById("run-log");
+  log.scrollTop = follows ? log.scrollHeight : from;
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   window.scrollTo(left, top);
   const status = document.getElementById("run-state").dataset.status;
   setTimeout(() => (document.getElementById("run-said").textContent = `The run has ended: ${status}.`), 100);
 }
 
+let ended = false;
 let quiet = 0;
 
 async function follow() {
@@ -50,8 +52,13 @@ async function follow() {
       document.getElementById("run-state").replaceWith(state);
       const lines = [...news.querySelectorAll("ol > li")];
       append(lines);
-      quiet = "final" in state.dataset && !lines.length ? quiet + 1 : 0;
-      if (quiet >= QUIET) return await finish();
+      if ("final" in state.dataset && !ended) {
+        await finish();
+        ended = true;
+      }
+      quiet = ended && !lines.length ? quiet + 1 : 0;
+      // The page of a run that ended long ago has no more to ask for.
+      if (quiet >= QUIET || !log.dataset.follow) return;
     }
   } catch {
     next = LATER;
