@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -25,7 +26,9 @@ from api_shim.services.result_files import MISSING
 from api_shim.store import Listing, Transaction
 from api_shim.web.downloads import download
 from api_shim.web.errors import status_of
+from api_shim.web.pages.edit_form import told
 from api_shim.web.pages.run import go_to
+from api_shim.web.pages.run_form import fields_of
 from api_shim.web.pages.visit import Here, Posted, Visit, render
 from approval_gate.errors import GateError, NotFound, Unavailable, sentences
 from approval_gate.model import Action, Actor, ObjectType
@@ -173,7 +176,7 @@ async def _jobs(here: Visit) -> list[Job]:
 
 
 def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
-    """Return the user that a run ran as, and the scheduled job that started it if the visitor may view it."""
+    """Return the inputs and the user of a run, and the scheduled job that started it if the visitor may view it."""
     by = result.scheduled_job_id
     seen = tx.visible(ObjectType.SCHEDULED_JOB, actor, Action.VIEW, [by]) if by else set()
     scheduled = tx.get(ScheduledJob, id=by) if by in seen else None
@@ -182,5 +185,12 @@ def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
         "scheduled": scheduled,
         "zone": scheduled.time_zone if scheduled else "UTC",
         "ran_as": usernames(tx, [result.user_id]).get(result.user_id, ""),
-        "labels": {each["name"]: each.get("label", "") for each in job.variables} if job else {},
+        "inputs": [*_inputs(result, job)],
     }
+
+
+def _inputs(result: JobResult, job: Job | None) -> Iterator[tuple[str, Any]]:
+    """Yield the inputs as the form of the Job has them; those that it does not have any more, by their names."""
+    fields = {field.variable: field for field in fields_of(job)} if job else {}
+    for name, value in (result.inputs or {}).items():
+        yield (fields[name].label, told(fields[name], value)) if name in fields else (name, value)

@@ -57,7 +57,7 @@ def pretty(value: Any) -> str:
 def plain(value: Any) -> str:
     """Return the value of an input as text: yes, no, a dash for none, or JSON."""
     match value:
-        case None | "":
+        case None | "" | []:
             return "–"
         case bool():
             return "yes" if value else "no"
@@ -82,7 +82,7 @@ def exact(value: Any) -> str:
     match value:
         case None:
             return "–"
-        case "":
+        case "" | []:
             return "(empty)"
         case str():
             text = value

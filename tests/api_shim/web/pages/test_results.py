@@ -210,6 +210,16 @@ def test_a_run_again_leads_to_its_own_page(visitor: Visitor) -> None:
     assert "has been started." in visitor.sees(answer.headers["Location"].rpartition("/")[2]).text
 
 
+def test_inputs_are_called_and_shown_as_in_the_form(visitor: Visitor) -> None:
+    visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
+    [job] = [job for job in visitor.origin.catalogue.jobs() if job.name == "Summarise CSV"]
+    page = visitor.sees(visitor.ran(job_id=job.id, inputs={"delimiter": "tab", "older": "value"}).id).text
+    assert [*re.findall(r"<dt>(Delimiter|older)</dt><dd>\s*<span[^>]*>([^<]*)", page)] == [
+        ("Delimiter", "Tab"),
+        ("older", "value"),
+    ]
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_nothing_can_be_done_with_what_is_not_there(visitor: Visitor, action: str) -> None:
     assert visitor.does(UUID(int=1), action).status_code == 404

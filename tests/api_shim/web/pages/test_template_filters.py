@@ -18,6 +18,7 @@ NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
     [
         pytest.param(None, "–", id="nothing"),
         pytest.param("", "(empty)", id="an empty text"),
+        pytest.param([], "(empty)", id="none of several"),
         pytest.param("  two  spaces ", "  two  spaces ", id="spaces stay"),
         pytest.param("one\ntwo\tthree", "one\ntwo\tthree", id="lines and tabs stay"),
         pytest.param("Zürich 北京 🚀", "Zürich 北京 🚀", id="all that can be seen stays"),
