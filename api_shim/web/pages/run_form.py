@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,7 +144,9 @@ def _field(job: Job, variable: Mapping[str, Any]) -> Field:
         variable=variable["name"],
         kind=kind,
         label=variable.get("label") or _readable(variable["name"]),
-        help=" ".join(filter(None, (_sentence(variable.get("help_text", "")), _hint(kind, variable)))),
+        help=" ".join(
+            filter(None, (_sentence(variable.get("help_text", "")), _hint(kind, variable), _parts(job, kind, variable)))
+        ),
         required=variable["required"],
         choices=choices,
         initial=tuple(_written(kind, default)),
@@ -164,6 +166,25 @@ def _kind_of(job: Job, variable: Mapping[str, Any]) -> str:
 def _types(job: Job, name: str) -> set[str]:
     schema = (job.parameter_schema or {}).get("properties", {}).get(name, {})
     return {"$ref" if "$ref" in each else each.get("type", "") for each in (schema, *schema.get("anyOf", ()))}
+
+
+def _parts(job: Job, kind: str, variable: Mapping[str, Any]) -> str:
+    """Return what a value in JSON has to have and may have, if it is a model; empty if it is not."""
+    whole = job.parameter_schema or {}
+    schema = whole.get("properties", {}).get(variable["name"], {})
+    [*refs] = (each["$ref"] for each in (schema, *schema.get("anyOf", ())) if "$ref" in each)
+    if kind != "json" or len(refs) != 1:
+        return ""
+    for step in refs[0].split("/")[1:]:
+        whole = whole.get(step, {})
+    required = whole.get("required", [])
+    optional = [name for name in whole.get("properties", {}) if name not in required]
+    has = [f"has {_listed(required)}" if required else "", f"may have {_listed(optional)}" if optional else ""]
+    return f"It {', and '.join(filter(None, has))}." if any(has) else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _readable(name: str) -> str:

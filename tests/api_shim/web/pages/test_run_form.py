@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from starlette.datastructures import FormData
 
 from api_shim.domain.model import Job
@@ -45,6 +46,20 @@ class ColoursVar(MultiChoiceVar):
 
 class SwitchVar(BooleanVar):
     """Another."""
+
+
+class Feed(BaseModel):
+    url: str
+    delimiter: str = ","
+    columns: list[str] = []
+    rows: int = 1
+
+
+class Limits(BaseModel):
+    most: int = 1
+
+
+IN_JSON = "JSON. Strings are in double quotes."
 
 
 def of_type(kind: Any) -> Variable:
@@ -98,6 +113,10 @@ def field_of(variable: Variable) -> Field:
         (JSONVar(default="a"), "json", "JSON. Strings are in double quotes.", ('"a"',)),
         (HostVar(default="here"), "lines", "", ("here",)),
         (of_type(dict[str, int]), "json", "JSON. Strings are in double quotes.", ()),
+        (of_type(Feed), "json", f"{IN_JSON} It has url, and may have delimiter, columns and rows.", ()),
+        (of_type(Feed | None), "json", f"{IN_JSON} It has url, and may have delimiter, columns and rows.", ()),
+        (of_type(Limits), "json", f"{IN_JSON} It may have most.", ()),
+        (of_type(list[Feed]), "json", IN_JSON, ()),
         (of_type(date | None), "lines", "", ()),
         (ColourVar(CHOICES), "one", "", ()),
         (ColoursVar(CHOICES), "many", "", ()),
