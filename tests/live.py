@@ -163,6 +163,11 @@ class Live(Server):
     shared: dict[str, str] = field(default_factory=dict)
 
     @property
+    def certificate_hosts(self) -> Path:
+        """The file of the servers whose certificates an example checks, which a test may write."""
+        return hosts_of(self.home)
+
+    @property
     def database_url(self) -> str:
         return self.shared.get("SIGNOFF_DATABASE_URL", super().database_url)
 
@@ -241,6 +246,11 @@ def processes_of(home: Path) -> dict[int, str]:
     return {pid: command for pid, command in theirs.items() if not any(words in command for words in itself)}
 
 
+def hosts_of(home: Path) -> Path:
+    """Return the file of servers for a home folder, which is not in there: what names that is not given to runs."""
+    return home.parent / "certificate-hosts.csv"
+
+
 def mark_of(home: Path) -> str:
     """Return what marks the processes of a home folder, without naming it: what does is not for runs."""
     return sha256(str(home).encode()).hexdigest()[:16]
@@ -292,8 +302,7 @@ def start(
         for folder in (home, home / "prefect"):
             folder.mkdir(mode=0o700)
         prefect_tables(home / "prefect" / "prefect.db")
-    hosts = str(home.parent / "certificate-hosts.csv")
-    env = environment(**{MARK: mark_of(home), "CERTIFICATE_HOSTS": hosts, **env})
+    env = environment(**{MARK: mark_of(home), "CERTIFICATE_HOSTS": str(hosts_of(home)), **env})
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=JOBS, env=env, stdout=out, stderr=subprocess.STDOUT)
     server = Live(

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, HttpUrl
 class Feed(BaseModel):
     """Where a feed is, and what it must have."""
 
-    url: HttpUrl
+    address: HttpUrl
     delimiter: Literal[",", ";", "\t"] = ","
     columns: Annotated[list[str], Field(description="What no row may lack.")] = []
     least_rows: Annotated[int, Field(ge=0)] = 1
@@ -43,7 +43,7 @@ def save(rows: list[dict[str, str]], target: str) -> int:
 @flow(name="Read feed", log_prints=True)
 def read_feed(feed: Feed) -> list[dict[str, str]]:
     """Download a feed, and return its rows."""
-    rows = [*csv.DictReader(download(str(feed.url)).splitlines(), delimiter=feed.delimiter)]
+    rows = [*csv.DictReader(download(str(feed.address)).splitlines(), delimiter=feed.delimiter)]
     whole = [row for row in rows if all(row.get(column) for column in feed.columns)]
     print(f"{len(whole)} of {len(rows)} rows have all that they must")  # noqa: T201 - Prefect logs it
     return whole

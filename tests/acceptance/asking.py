@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from tests.acceptance.people import FAR, RESULTS
+from tests.live import eventually
 
 JOBS = "/api/extras/jobs/"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -61,3 +62,12 @@ def ended(client: httpx.Client, made: Mapping[str, Any]) -> Mapping[str, Any] | 
     else:
         rows = client.get(RESULTS, params={"scheduled_job": made["id"]}).json()["results"]
     return next((row for row in rows if row["date_done"]), None)
+
+
+def keep_secret(admin: httpx.Client, name: str, value: str) -> None:
+    """Have Prefect keep a secret, as an administrator."""
+    kind = eventually(lambda: admin.get("/api/block_types/slug/secret").json().get("id"))
+    asked = {"block_schemas": {"block_type_id": {"any_": [kind]}}}
+    schema = admin.post("/api/block_schemas/filter", json=asked).json()[0]["id"]
+    block = {"name": name, "block_type_id": kind, "block_schema_id": schema, "data": {"value": value}}
+    admin.post("/api/block_documents/", json=block).raise_for_status()

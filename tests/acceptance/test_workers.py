@@ -28,7 +28,7 @@ from api_shim.services.run_credentials import NOT_FOR_RUNS
 from api_shim.settings import Settings
 from approval_gate.admission import LEASE
 from approval_gate.policy import OWN_REQUEST
-from tests.acceptance.asking import ended
+from tests.acceptance.asking import ended, keep_secret
 from tests.acceptance.people import RESULTS, SCHEDULES
 from tests.conftest import Nobody
 from tests.databases import store_of
@@ -212,14 +212,6 @@ def make_pool(made: Workers) -> None:
     made.server.key("far")
     with closing(store_of(made.server.home)) as store:
         administering(store).make_worker("far", ELSEWHERE, datetime.now(UTC))
-
-
-def keep_secret(admin: httpx.Client, name: str, value: str) -> None:
-    kind = eventually(lambda: admin.get("/api/block_types/slug/secret").json().get("id"))
-    asked = {"block_schemas": {"block_type_id": {"any_": [kind]}}}
-    schema = admin.post("/api/block_schemas/filter", json=asked).json()[0]["id"]
-    block = {"name": name, "block_type_id": kind, "block_schema_id": schema, "data": {"value": value}}
-    admin.post("/api/block_documents/", json=block).raise_for_status()
 
 
 def ask_everything(made: Workers, way: str) -> None:

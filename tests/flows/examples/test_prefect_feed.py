@@ -27,7 +27,7 @@ def _functions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def feed(target: Path, **more: Any) -> JobRun:
     with serving({"/feed.csv": FEED}) as web:
-        asked = {"url": f"http://{web.address}/feed.csv", "delimiter": ";", **more}
+        asked = {"address": f"http://{web.address}/feed.csv", "delimiter": ";", **more}
         return run_job(import_feed, feed=asked, target=str(target))
 
 
@@ -57,7 +57,7 @@ def test_a_feed_that_has_too_little_replaces_nothing(tmp_path: Path) -> None:
     assert target.read_text() == "before"
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/a", "feed.csv"])
-def test_nothing_but_the_web_is_asked(tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/a", "feed.csv"])
+def test_nothing_but_the_web_is_asked(tmp_path: Path, address: str) -> None:
     with pytest.raises(Invalid):
-        run_job(import_feed, feed={"url": url}, target=str(tmp_path / "a"))
+        run_job(import_feed, feed={"address": address}, target=str(tmp_path / "a"))
