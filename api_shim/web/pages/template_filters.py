@@ -23,6 +23,9 @@ WORDS = {
 SHORT = 80
 """Maximum length in characters of JSON that is shown on one line."""
 
+LONGEST_TABLE, WIDEST_TABLE = 500, 8
+"""Maximum numbers of rows and columns of a result that is shown as a table."""
+
 
 def moment(time: datetime | None, zone: str = "UTC") -> Markup:
     """Return the local time in a zone as a ``<time>`` element, which scripts can convert to the reader's zone."""
@@ -52,6 +55,15 @@ def duration(span: timedelta) -> str:
 def pretty(value: Any) -> str:
     """Return a value as indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def columns(value: Any) -> list[str]:
+    """Return the columns of a value that is a table: rows with the same few columns; nothing if it is none."""
+    rows = value if isinstance(value, list) and len(value) <= LONGEST_TABLE else []
+    first = rows[0] if rows and isinstance(rows[0], dict) and len(rows[0]) <= WIDEST_TABLE else {}
+    alike = all(isinstance(row, dict) and row.keys() == first.keys() for row in rows)
+    cells = (cell for row in rows for cell in row.values()) if alike else ()
+    return [*first] if alike and not any(isinstance(cell, list | dict) for cell in cells) else []
 
 
 def plain(value: Any) -> str:
@@ -115,6 +127,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
     "duration": duration,
     "pretty": pretty,
+    "columns": columns,
     "plain": plain,
     "in_words": in_words,
     "exact": exact,

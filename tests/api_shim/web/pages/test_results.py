@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -218,6 +219,32 @@ def test_inputs_are_called_and_shown_as_in_the_form(visitor: Visitor) -> None:
         ("Delimiter", "Tab"),
         ("older", "value"),
     ]
+
+
+def test_a_result_that_is_a_table_is_shown_as_one(visitor: Visitor) -> None:
+    page = visitor.sees(visitor.ran(result=[{"name": "<b>", "left": 3, "why": ""}]).id).text
+    assert '<tr><th scope="col">name</th><th scope="col">left</th><th scope="col">why</th></tr>' in page
+    assert '<td data-label="name">&lt;b&gt;</td><td data-label="left">3</td><td data-label="why"></td>' in page
+
+
+def test_an_error_begins_with_what_was_raised(visitor: Visitor) -> None:
+    raised = {"exc_type": "URLError", "exc_module": "urllib.error", "exc_message": ["<refused>"]}
+    page = visitor.sees(visitor.ran(status=Status.FAILURE, result=raised, traceback="Traceback …").id).text
+    assert "<strong>URLError</strong>: &lt;refused&gt;</p>" in page
+    refused = visitor.ran(status=Status.FAILURE, traceback="The Job is not installed here.")
+    assert "<strong>" not in visitor.sees(refused.id).text.partition('id="error"')[2]
+
+
+@pytest.mark.parametrize(
+    ("source", "folded"), [("prefect.flow_runs.engine", True), ("prefect.flow_runs", False)], ids=["engine", "Job"]
+)
+def test_of_what_the_engine_says_at_length_the_first_line_is_shown(visitor: Visitor, source: str, folded: bool) -> None:
+    result = visitor.ran()
+    line = replace(visitor.line("It was raised\nTraceback …"), source=source)
+    visitor.origin.engine.lines[result.id] = [line]
+    page = visitor.sees(result.id).text
+    assert ("It was raised</summary>Traceback …</details>" in page) == folded
+    assert ("It was raised\nTraceback …</span>" in page) != folded
 
 
 @pytest.mark.parametrize("action", ACTIONS)

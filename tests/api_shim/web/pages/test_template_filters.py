@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api_shim.domain.model import Status
-from api_shim.web.pages.template_filters import exact, in_words, moment, on_the_clock
+from api_shim.web.pages.template_filters import columns, exact, in_words, moment, on_the_clock
 
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 
@@ -33,6 +33,25 @@ NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 )
 def test_who_decides_is_shown_all_of_a_value(value: Any, shown: str) -> None:
     assert exact(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        pytest.param([{"a": 1, "b": None}, {"b": "x", "a": True}], ["a", "b"], id="rows, in whatever order"),
+        pytest.param([{"a": 1}, {"b": 1}], [], id="rows with other columns"),
+        pytest.param([{"a": 1}, "a"], [], id="not only rows"),
+        pytest.param([{"a": [1]}], [], id="a cell that is a structure"),
+        pytest.param([{str(number): 0 for number in range(9)}], [], id="too wide"),
+        pytest.param([{"a": 1}] * 501, [], id="too long"),
+        pytest.param([{}], [], id="empty rows"),
+        pytest.param([], [], id="no rows"),
+        pytest.param({"a": 1}, [], id="a mapping"),
+        pytest.param("abc", [], id="a text"),
+    ],
+)
+def test_what_is_a_table_has_columns(value: Any, found: list[str]) -> None:
+    assert columns(value) == found
 
 
 def test_a_moment_is_told_on_the_clocks_of_its_zone() -> None:
