@@ -151,21 +151,17 @@ def test_servers_are_picked_and_their_certificates_are_told_about(live: Live, ne
 def test_devices_are_backed_up_after_a_dry_run_and_an_approval(
     live: Live, network: Network, alice: Opened, signed_in: browsers.SignedIn
 ) -> None:
-    page = alice("Back up devices")
-
-    def fill_in() -> None:
-        page.get_by_label("Devices").fill(f"{network.router.address}\n{network.switch.address}\n")
-        page.get_by_label("Path").fill("/config")
-        page.get_by_label("CA file").fill(str(network.authorities))
-
-    fill_in()
+    page, asked_before = alice("Back up devices"), [*network.router.asked]
+    page.get_by_label("Devices").fill(f"{network.router.address}\n{network.switch.address}\n")
+    page.get_by_label("Path").fill("/config")
+    page.get_by_label("CA file").fill(str(network.authorities))
     page.get_by_label("Dryrun").check()
     page.get_by_role("button", name="Run Job Now (DRYRUN)").click()
     ended(page, "succeeded")
     expect(page.get_by_role("log")).to_contain_text(f"Would fetch https://{network.switch.address}/config")
-    assert network.router.asked == []
-    alice("Back up devices")
-    fill_in()
+    assert network.router.asked == asked_before
+    page.get_by_role("link", name="Edit and Run").click()
+    page.get_by_label("Dryrun").uncheck()
     page.get_by_role("button", name="Request to Run Job Now").click()
     approve(live, signed_in, page)
     expect(page.get_by_role("region", name="Approval")).to_contain_text("Approved by bob")

@@ -28,7 +28,7 @@ from api_shim.web.downloads import download
 from api_shim.web.errors import status_of
 from api_shim.web.pages.edit_form import told
 from api_shim.web.pages.run import go_to
-from api_shim.web.pages.run_form import fields_of
+from api_shim.web.pages.run_form import fields_of, link_with
 from api_shim.web.pages.visit import Here, Posted, Visit, render
 from approval_gate.errors import GateError, NotFound, Unavailable, sentences
 from approval_gate.model import Action, Actor, ObjectType
@@ -176,7 +176,10 @@ async def _jobs(here: Visit) -> list[Job]:
 
 
 def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
-    """Return the inputs and the user of a run, and the scheduled job that started it if the visitor may view it."""
+    """Return the inputs and the user of a run, and the scheduled job that started it if the visitor may view it.
+
+    ``edited`` is the address of the form with these inputs; empty where there is none.
+    """
     by = result.scheduled_job_id
     seen = tx.visible(ObjectType.SCHEDULED_JOB, actor, Action.VIEW, [by]) if by else set()
     scheduled = tx.get(ScheduledJob, id=by) if by in seen else None
@@ -186,7 +189,12 @@ def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
         "zone": scheduled.time_zone if scheduled else "UTC",
         "ran_as": usernames(tx, [result.user_id]).get(result.user_id, ""),
         "inputs": [*_inputs(result, job)],
+        "edited": f"/signoff/jobs/{job.id}/run?{query}" if job and (query := _query(result, job)) else "",
     }
+
+
+def _query(result: JobResult, job: Job) -> str:
+    return link_with(fields_of(job), result.inputs or {})
 
 
 def _inputs(result: JobResult, job: Job | None) -> Iterator[tuple[str, Any]]:

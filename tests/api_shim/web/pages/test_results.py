@@ -247,6 +247,16 @@ def test_of_what_the_engine_says_at_length_the_first_line_is_shown(visitor: Visi
     assert ("It was raised\nTraceback …</span>" in page) != folded
 
 
+def test_the_form_is_offered_with_the_inputs_of_a_run_to_whom_it_may_run_again(visitor: Visitor) -> None:
+    visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
+    job = visitor.origin.catalogue.set_enabled("Check hosts", OPERATOR, enabled=True)
+    over = visitor.ran(job_id=job.id, inputs={"hosts": "a:1\nb:2", "timeout": 7})
+    link = f'href="/signoff/jobs/{job.id}/run?hosts=a%3A1%0Ab%3A2&amp;timeout=7">Edit and Run</a>'
+    assert link in visitor.sees(over.id).text
+    under_way = visitor.ran(job_id=job.id, inputs={"hosts": "a:1", "timeout": 7}, **UNDER_WAY)
+    assert "Edit and Run" not in visitor.sees(under_way.id).text
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_nothing_can_be_done_with_what_is_not_there(visitor: Visitor, action: str) -> None:
     assert visitor.does(UUID(int=1), action).status_code == 404
