@@ -75,7 +75,8 @@ class BackUpDevices(Job):
                 self.logger.info("Would fetch https://%s%s", device, path, extra={"object": device})
             else:
                 self._keep(device, answer)
-        return {"backed up": [row[0] for row in self.manifest[1:]], "missing": self.missing, "dryrun": dryrun}
+        done, missing = [row[0] for row in self.manifest[1:]], [] if dryrun else self.missing
+        return {"backed up": done, "missing": missing, "dryrun": dryrun}
 
     def on_failure(
         self, exc: Exception, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any], einfo: Any

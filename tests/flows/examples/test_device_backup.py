@@ -106,5 +106,6 @@ def test_a_dry_run_says_what_would_be_fetched_and_asks_nobody(tls: Path) -> None
         run = back_up(device.address, tls=tls, secret=None, dryrun=True)
         faulty = back_up(device.address, "nowhere", tls=tls, secret=None, dryrun=True)
     assert (run.status, run.messages) == ("SUCCESS", [f"Would fetch https://{device.address}/config"])
+    assert run.result == {"backed up": [], "missing": [], "dryrun": True}
     assert str(faulty.error) == "nowhere: it is not host:port."
     assert (device.asked, {**run.files, **faulty.files}) == ([], {})
