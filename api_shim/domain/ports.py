@@ -320,7 +320,7 @@ class Orchestrator(Protocol):
         """Return the value of a variable of Prefect's, as JSON; None if there is none."""
 
     async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
-        """Return the log of a run, oldest first, less so many lines at its beginning."""
+        """Return the log of a run and of the flows that it has called, oldest first, less its first lines."""
 
     async def remove_run(self, run_id: UUID) -> None:
         """Remove a run, with its log."""

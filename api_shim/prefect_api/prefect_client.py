@@ -436,8 +436,18 @@ class PrefectOrchestrator(PrefectHttp):
         return None if row is None else row["value"]
 
     async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
-        body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "sort": "TIMESTAMP_ASC"}
+        runs = [*map(str, await self._with_subflows(run_id))]
+        body = {"logs": {"flow_run_id": {"any_": runs}}, "sort": "TIMESTAMP_ASC"}
         return [read_line(row) async for row in self._pages("/logs/filter", body, after)]
+
+    async def _with_subflows(self, run_id: UUID) -> list[UUID]:
+        """Return a run and the runs of flows that it has called; what has a deployment is not called, but requested."""
+        family = newest = [run_id]
+        while newest:
+            called = {"parent_flow_run_id": {"any_": [*map(str, newest)]}, "deployment_id": {"is_null_": True}}
+            newest = [UUID(row["id"]) async for row in self._pages("/flow_runs/filter", {"flow_runs": called})]
+            family = [*family, *newest]
+        return family
 
 
 def _tags(others: Iterable[str], *, awaits: bool = False) -> list[str]:

@@ -239,6 +239,7 @@ def test_what_an_example_asks_for_is_run_and_read_with_pynautobot(
     imported = run(nautobots, "Import feed", feed=feed, target=str(target))
     assert (imported.status.value, imported.result["exc_type"]) == ("FAILURE", "ValueError")
     assert any("The feed has 3 rows, of at least 9" in message for _, message in told(imported))
+    assert any("3 of 3 rows have all that they must" in message for _, message in told(imported))
     assert not target.exists()
 
 

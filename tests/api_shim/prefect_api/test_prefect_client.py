@@ -1125,6 +1125,35 @@ def test_logs_are_read_whole_and_in_order(real: Door) -> None:
 
 
 @pytest.mark.slow
+def test_the_log_of_a_run_has_what_the_flows_say_that_it_calls_and_not_what_it_requests(real: Door) -> None:
+    async def called_by(engine: PrefectOrchestrator, run_id: UUID, **to: Any) -> UUID:
+        task = {"flow_run_id": str(run_id), "task_key": "flow", "dynamic_key": str(uuid4())}
+        parent = await raw(engine, "POST", "/task_runs/", task)
+        flow = await raw(engine, "POST", "/flows/", {"name": f"called {uuid4()}"})
+        run = {"flow_id": flow["id"], "parent_task_run_id": parent["id"], "state": {"type": "RUNNING"}, **to}
+        return UUID((await raw(engine, "POST", "/flow_runs/", run))["id"])
+
+    async def test(engine: PrefectOrchestrator) -> None:
+        deployment_id = await made(engine)
+        run_id = (await engine.create_run(deployment_id, a_run())).id
+        called = await called_by(engine, run_id)
+        deeper = await called_by(engine, called)
+        requested = await called_by(engine, run_id, deployment_id=str(deployment_id))
+        lines = [
+            {"name": "x", "level": 20, "message": name, "timestamp": real.now().isoformat(), "flow_run_id": str(each)}
+            for name, each in (("first", run_id), ("called", called), ("deeper", deeper), ("requested", requested))
+        ]
+        await raw(engine, "POST", "/logs/", lines)
+        for _ in range(600):
+            if len(read := await engine.logs(run_id)) == 3:
+                break
+            await asyncio.sleep(0.1)
+        assert [line.message for line in read] == ["first", "called", "deeper"]
+
+    real.run(test)
+
+
+@pytest.mark.slow
 def test_the_live_worker_is_seen_on_its_pool(real: Door, request: pytest.FixtureRequest) -> None:
     async def test(engine: PrefectOrchestrator) -> None:
         ours = PrefectOrchestrator(engine._client, pool="signoff")
