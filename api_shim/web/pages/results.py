@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -178,8 +178,10 @@ async def _jobs(here: Visit) -> list[Job]:
 def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
     """Return the inputs and the user of a run, and the scheduled job that started it if the visitor may view it.
 
-    ``edited`` is the address of the form with these inputs; empty where there is none.
+    ``edited`` is the address of the form with these inputs; empty where there is none. Inputs that may be sensitive are
+    in neither.
     """
+    shown = {} if result.sensitive else result.inputs or {}
     by = result.scheduled_job_id
     seen = tx.visible(ObjectType.SCHEDULED_JOB, actor, Action.VIEW, [by]) if by else set()
     scheduled = tx.get(ScheduledJob, id=by) if by in seen else None
@@ -188,17 +190,17 @@ def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
         "scheduled": scheduled,
         "zone": scheduled.time_zone if scheduled else "UTC",
         "ran_as": usernames(tx, [result.user_id]).get(result.user_id, ""),
-        "inputs": [*_inputs(result, job)],
-        "edited": f"/signoff/jobs/{job.id}/run?{query}" if job and (query := _query(result, job)) else "",
+        "inputs": [*_labelled(shown, job)],
+        "edited": f"/signoff/jobs/{job.id}/run?{query}" if job and (query := _query(shown, job)) else "",
     }
 
 
-def _query(result: JobResult, job: Job) -> str:
-    return link_with(fields_of(job), result.inputs or {})
+def _query(inputs: Mapping[str, Any], job: Job) -> str:
+    return link_with(fields_of(job), inputs)
 
 
-def _inputs(result: JobResult, job: Job | None) -> Iterator[tuple[str, Any]]:
-    """Yield the inputs as the form of the Job has them; those that it does not have any more, by their names."""
+def _labelled(inputs: Mapping[str, Any], job: Job | None) -> Iterator[tuple[str, Any]]:
+    """Yield inputs as the form of the Job has them; those that it does not have any more, by their names."""
     fields = {field.variable: field for field in fields_of(job)} if job else {}
-    for name, value in (result.inputs or {}).items():
+    for name, value in inputs.items():
         yield (fields[name].label, told(fields[name], value)) if name in fields else (name, value)
