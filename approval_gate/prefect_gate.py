@@ -11,7 +11,7 @@
 * A refusal forces the run into a ``Failed`` state named ``Refused``, so nothing retries it. The run's log has the
   reason too.
 * The outcome of the run, and the files that it makes, are sent to the server in the same way; those that it is given
-  are fetched there.
+  are fetched there. So is the object for which a button has started it, as the user of the run may view it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import socket
 import time
 from datetime import UTC, datetime
 from typing import Any, NoReturn
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import httpx
@@ -42,6 +42,15 @@ from approval_gate.errors import sentences
 SHORT_WAIT = 30.0
 """Seconds. Rescheduling a run while its process exits can stop a worker that has a limit, so short waits sleep."""
 
+
+RUN_PREFIX = "signoff_run_"
+"""What the key of a run begins with (``api_shim.keys``)."""
+PATHS = {"extras.job": "jobs", "extras.jobresult": "job-results", "extras.scheduledjob": "scheduled-jobs"}
+"""Where an object of each type is read, below ``/api/extras/``."""
+_TYPES = ", ".join(PATHS)
+NO_KEY = (
+    "This run has no key of its own, so it can read no object: workers of `signoff worker` and `signoff up` give one."
+)
 
 ADMISSION_URL, ADMISSION_KEY = "SIGNOFF_ADMISSION_URL", "SIGNOFF_ADMISSION_KEY"
 
@@ -148,6 +157,34 @@ class Gate:
             if isinstance(error, httpx.HTTPStatusError):
                 raise OSError(f"{variable}: {_refusal(error.response)}") from None
             raise OSError(f"{variable}: The server did not answer ({type(error).__name__}); see its log.") from error
+
+    def read_object(self, kind: str, key: str) -> dict[str, Any]:
+        """Return an object of ours as the API answers it to the user of the run.
+
+        Args:
+            kind: its type, such as ``extras.jobresult``.
+            key: its id.
+
+        Raises:
+            LookupError: there is none, or none that this user may view.
+            OSError: it cannot be had; with the reason.
+        """
+        if kind not in PATHS:
+            raise LookupError(f"There is no type {kind!r} of objects that buttons are for; those are {_TYPES}.")
+        auth = get_current_settings().api.auth_string
+        # Any other credential is that of a worker, which reads what its own account may.
+        if auth is None or not auth.get_secret_value().rpartition(":")[2].startswith(RUN_PREFIX):
+            raise OSError(NO_KEY)
+        headers = {"X-Request-ID": f"run-{self._run.id}"}
+        try:
+            path = f"/extras/{PATHS[kind]}/{quote(key, safe='')}/"
+            answer: httpx.Response = self._server.request("GET", path, headers=headers)
+            found: dict[str, Any] = answer.raise_for_status().json()
+        except httpx.HTTPError as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error:
+                raise LookupError(f"{kind} {key}: {_refusal(error.response)}") from None
+            raise OSError(f"{kind} {key}: The server did not answer ({type(error).__name__}).") from error
+        return found
 
     @property
     def _asks(self) -> dict[str, str]:

@@ -4,10 +4,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from flows.absent import stand_in
 from flows.execution import JobFailed
 from flows.flow_jobs import as_job, register_flows
-from flows.job import Job, JobHookReceiver
+from flows.job import Job, JobButtonReceiver, JobHookReceiver
 from flows.objects import MultiObjectVar, ObjectVar
 from flows.registry import register_jobs
 from flows.variables import (
@@ -41,6 +40,7 @@ __all__ = [
     "IntegerVar",
     "JSONVar",
     "Job",
+    "JobButtonReceiver",
     "JobFailed",
     "JobHookReceiver",
     "MultiChoiceVar",
@@ -58,8 +58,6 @@ __all__ = [
 if not TYPE_CHECKING:  # or every name would be one of ours
 
     def __getattr__(name: str) -> Any:
-        if (found := stand_in(name, Job)) is not None:
-            return found
         # Jobs may stand beside a flows.py of their own, which is found by this name.
         if name[0] != "_" and find_spec("flows.flows") is not None:
             return getattr(import_module("flows.flows"), name)

@@ -66,6 +66,7 @@ class JobDefinition:
     job_queues: tuple[str, ...] = ()
     supports_dryrun: bool = False
     is_job_hook_receiver: bool = False
+    is_job_button_receiver: bool = False
     isolated: bool = False
     job_variables: Mapping[str, Any] = field(default_factory=dict)
     code_digest: str = ""
@@ -206,7 +207,13 @@ def _checked(job_class: type, key: str, value: object) -> object:
 
 
 def define(
-    job_class: type, variables: Mapping[str, Variable], schema: Mapping[str, Any], code: Code, *, receiver: bool
+    job_class: type,
+    variables: Mapping[str, Variable],
+    schema: Mapping[str, Any],
+    code: Code,
+    *,
+    receiver: bool,
+    button: bool,
 ) -> JobDefinition:
     """Return the definition of a Job whose code has been checked.
 
@@ -216,6 +223,7 @@ def define(
         schema: the JSON schema of its inputs.
         code: its code.
         receiver: whether events, not people, start it.
+        button: whether buttons start it.
 
     Raises:
         BadJob: its ``Meta``, or the ``name`` of its module, is invalid.
@@ -238,6 +246,7 @@ def define(
         grouping=_grouping(job_class),
         supports_dryrun=isinstance(variables.get("dryrun"), DryRunVar),
         is_job_hook_receiver=receiver,
+        is_job_button_receiver=button,
         code_digest=code.digest,
         module_digest=module_digest(job_class),
         variables=tuple(describe(variables)),

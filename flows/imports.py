@@ -1,7 +1,6 @@
 """What a module of Nautobot Jobs imports, and what it imports here.
 
-* Classes of Jobs and variables, and ``register_jobs``, are imported from ``flows`` by the same names; those that do not
-  exist here, too, so that only what uses them is refused (``flows.absent``).
+* Classes of Jobs and variables, and ``register_jobs``, are imported from ``flows`` by the same names.
 * What else such a module has of Nautobot it cannot have here, and is told.
 * Only whole statements are rewritten, and nothing else of the file.
 """

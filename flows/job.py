@@ -11,6 +11,8 @@
 * ``create_file()`` keeps a file with the job result, or raises; outside a run it is checked and kept nowhere.
 * What runs call besides ``run()`` is in ``flows.execution``: a Job may define ``before_start()``, ``on_success()``,
   ``on_failure()`` and ``after_return()``. What is known elsewhere and is not called here is refused.
+* A receiver is a Job whose ``run()`` is given: it calls ``receive_job_hook()`` or ``receive_job_button()``, with the
+  arguments that Nautobot documents, by name. One whose ``receive_job_hook()`` takes one argument gets the event.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ from flows import absent
 from flows.definition import JobDefinition, define, path_of, read_meta
 from flows.files import LARGEST_FILE, UNNAMEABLE, is_file_name, too_large
 from flows.inputs import SENTENCES, read_inputs, told
+from flows.objects import Object
 from flows.source import Code, code_of
-from flows.variables import BadJob, DryRunVar, JSONVar, Variable, build_model
+from flows.variables import BadJob, DryRunVar, JSONVar, StringVar, Variable, build_model
 
 SUCCESS, FAILURE = 25, 35
 """Log levels of Jobs, besides Python's: something succeeded; something failed, but the Job continues."""
@@ -130,6 +133,10 @@ def _no_secret(name: str) -> Any:
     raise LookupError(f"There is no secret called {name!r} outside a run.")
 
 
+def _no_object(kind: str, key: str) -> Any:
+    raise LookupError(f"There is no {kind} {key} outside a run.")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunContext:
     """What a runner gives to a Job.
@@ -144,6 +151,8 @@ class RunContext:
         largest_file: how many bytes such a file may have.
         read_secret: returns a secret by its name; raises ``LookupError`` if there is none, and ``OSError`` if it
             cannot be read.
+        read_object: returns an object of ours by its type and its id, as the API answers it to the user of the run;
+            raises likewise.
     """
 
     logger: JobLogger
@@ -153,6 +162,7 @@ class RunContext:
     keep_file: Callable[[str, bytes], None] = lambda _name, _content: None
     largest_file: int = LARGEST_FILE
     read_secret: Callable[[str], Any] = _no_secret
+    read_object: Callable[[str, str], Mapping[str, Any]] = _no_object
 
 
 class _Known:
@@ -182,6 +192,9 @@ _KNOWN = (
 )
 """The attributes that a variable may take the place of: Jobs have variables of these names."""
 
+_CHANGE = ("change", "action", "changed_object")
+"""The documented arguments of ``receive_job_hook()``."""
+
 _NEVER_CALLED = ("autoretry_for", "default_retry_delay", "max_retries", "on_retry", "retry_backoff", "retry_kwargs")
 """What Jobs of other systems say about runs that are executed again."""
 
@@ -193,6 +206,7 @@ class Job:
     """The base class of Jobs. A subclass declares variables and a ``Meta``, and defines ``run()``."""
 
     is_job_hook_receiver: ClassVar[bool] = False
+    is_job_button_receiver: ClassVar[bool] = False
     _model: ClassVar[type[BaseModel]]
     _definition: ClassVar[JobDefinition]
     _code: ClassVar[Code]
@@ -211,7 +225,7 @@ class Job:
         """Connect the Job to a run."""
         self.logger, self.user, self.job_result = context.logger, context.user, context.job_result
         self._keep_file, self._largest_file = context.keep_file, context.largest_file
-        self._read_secret = context.read_secret
+        self._read_secret, self._read_object = context.read_secret, context.read_object
         self._run_id = "" if context.job_result is None else str(context.job_result["id"])
         if not hasattr(type(self), "request"):
             self.request = RunRequest(id=self._run_id, kwargs=context.inputs)
@@ -384,29 +398,82 @@ class Job:
             variables = cls.variables()
             _check_code(cls, variables)
             _check_defaults(cls, variables)
-            receiver = cls.is_job_hook_receiver
             cls._code = code_of(cls)
-            cls._definition = define(cls, variables, cls.parameter_schema(), cls._code, receiver=receiver)
+            cls._definition = define(
+                cls,
+                variables,
+                cls.parameter_schema(),
+                cls._code,
+                receiver=cls.is_job_hook_receiver,
+                button=cls.is_job_button_receiver,
+            )
         return cls._definition
 
 
 class JobHookReceiver(Job):
-    """A Job that events of Prefect start, not people. A subclass defines ``receive_job_hook()``."""
+    """A Job that job hooks and events of Prefect start, not people. A subclass defines ``receive_job_hook()``.
+
+    A job hook starts it with a change of an object; an automation of Prefect with any event, which has no action and
+    no object.
+    """
 
     is_job_hook_receiver = True
 
     event = JSONVar(description="The event that started this Job.")
 
     def run(self, *, event: dict[str, Any]) -> Any:
-        return self.receive_job_hook(event)
+        if takes_event(type(self)):
+            return self.receive_job_hook(event)
+        change = Object(event)
+        there = change.get("changed_object")
+        return self.receive_job_hook(
+            change=change,
+            action=str(change.get("action") or ""),
+            changed_object=Object(there) if isinstance(there, dict) else None,
+        )
 
-    def receive_job_hook(self, event: dict[str, Any]) -> Any:
-        """Do the work.
+    def receive_job_hook(self, *args: Any, **kwargs: Any) -> Any:
+        """Do the work. It is called with three arguments by name, or, if it takes one, with the event.
 
-        Args:
-            event: the event, in Prefect's JSON form.
+        * ``change``: the event, in Prefect's JSON form; a mapping with attributes.
+        * ``action``: ``create``, ``update`` or ``delete``; empty for an event that no job hook has sent.
+        * ``changed_object``: what was changed, a mapping with attributes: its ``id``, ``object_type``, ``name``,
+          ``display`` and ``url``. None if it is gone.
         """
         raise NotImplementedError(f"{path_of(type(self))} must define receive_job_hook().")
+
+
+class JobButtonReceiver(Job):
+    """A Job that buttons on pages start, for the object of the page. A subclass defines ``receive_job_button()``."""
+
+    is_job_button_receiver = True
+
+    object_pk = StringVar(label="Object", description="The id of the object.")
+    object_model_name = StringVar(label="Type", description="The type of the object, like extras.jobresult.")
+
+    def run(self, *, object_pk: str, object_model_name: str) -> Any:
+        return self.receive_job_button(obj=Object(self._read_object(object_model_name, object_pk)))
+
+    def receive_job_button(self, *args: Any, **kwargs: Any) -> Any:
+        """Do the work. It is called with ``obj``, by name.
+
+        That is the object of the page, as the API answers it to the user of the run; a mapping with attributes.
+        """
+        raise NotImplementedError(f"{path_of(type(self))} must define receive_job_button().")
+
+
+def takes_event(job_class: type[JobHookReceiver]) -> bool:
+    """Say whether a receiver takes the event alone, and not the documented arguments."""
+    function = job_class.receive_job_hook
+    return not _can_be_called(function, (), dict.fromkeys(_CHANGE)) and _can_be_called(function, ("event",), {})
+
+
+def _can_be_called(function: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+    try:
+        inspect.signature(function).bind(None, *arguments, **named)
+    except TypeError:
+        return False
+    return True
 
 
 def validate(job_class: type[Job], data: object, zone: tzinfo = UTC, *, look_up: bool = False) -> dict[str, JsonValue]:
@@ -486,25 +553,14 @@ def _faults(job_class: type[Job]) -> Iterator[BadJob]:
 
 
 def _check_code(job_class: type[Job], variables: Mapping[str, Variable]) -> None:
-    entry = "receive_job_hook" if job_class.is_job_hook_receiver else "run"
-    parent = JobHookReceiver if job_class.is_job_hook_receiver else Job
+    entry, parent = _entry(job_class)
     code = getattr(job_class, entry)
     if code is getattr(parent, entry):
         raise BadJob(f"{path_of(job_class)} must define {entry}().")
     for name in _NEVER_CALLED:
         if hasattr(job_class, name) and name not in variables:
             raise BadJob(f"{path_of(job_class)}.{name} has no effect: a run executes once. Remove it.", name)
-    called: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
-        "run": ((), dict.fromkeys(variables), "its variables"),
-        **{
-            name: (arguments, {}, f"({', '.join(arguments)})")
-            for name, arguments in _HOOKS.items()
-            if name not in variables
-        },
-    }
-    if job_class.is_job_hook_receiver:
-        called["receive_job_hook"] = (("event",), {}, "(event)")
-    for name, (arguments, named, what) in called.items():
+    for name, (arguments, named, what) in _called(job_class, variables).items():
         function = getattr(job_class, name)
         if not callable(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise BadJob(f"{path_of(job_class)}.{name} must be a function without yield.", name)
@@ -513,6 +569,35 @@ def _check_code(job_class: type[Job], variables: Mapping[str, Variable]) -> None
         except TypeError as error:
             sentence = f"{path_of(job_class)}.{name}() cannot be called with {what}: {error}."
             raise BadJob(sentence, name) from error
+
+
+def _entry(job_class: type[Job]) -> tuple[str, type[Job]]:
+    """Return what a Job must define, and the class that defines it for nothing."""
+    if job_class.is_job_hook_receiver:
+        return "receive_job_hook", JobHookReceiver
+    if job_class.is_job_button_receiver:
+        return "receive_job_button", JobButtonReceiver
+    return "run", Job
+
+
+def _called(
+    job_class: type[Job], variables: Mapping[str, Variable]
+) -> dict[str, tuple[tuple[str, ...], dict[str, Any], str]]:
+    """Return what a run calls: by name the arguments by position, those by name, and what a refusal calls them."""
+    called: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
+        "run": ((), dict.fromkeys(variables), "its variables"),
+        **{
+            name: (arguments, {}, f"({', '.join(arguments)})")
+            for name, arguments in _HOOKS.items()
+            if name not in variables
+        },
+    }
+    if issubclass(job_class, JobHookReceiver):
+        documented = ((), dict.fromkeys(_CHANGE), f"({', '.join(_CHANGE)})")
+        called["receive_job_hook"] = (("event",), {}, "(event)") if takes_event(job_class) else documented
+    if job_class.is_job_button_receiver:
+        called["receive_job_button"] = ((), {"obj": None}, "(obj)")
+    return called
 
 
 def _check_defaults(job_class: type[Job], variables: Mapping[str, Variable]) -> None:

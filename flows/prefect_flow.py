@@ -14,7 +14,8 @@
   kept in Prefect under names of its own, so that it can be told from what the Job says.
 * A Job that is made of a flow has that flow's task runner, prints, results and hooks (``flows.flow_jobs``).
 * The files that a run is given are fetched after it was let go, and compared with what was requested.
-* A secret is read from Prefect when the Job asks for it, with the credential of the run.
+* A secret is read from Prefect when the Job asks for it, with the credential of the run; the object that a button was
+  pressed for from our server, as its user may view it.
 * The files that a run makes are kept by the server when ``create_file()`` returns.
 * The result or traceback is reported to the server after the log is sent, and before Prefect shows the final state.
 
@@ -241,6 +242,7 @@ def _outcome(class_path: str, logger: RunLogger, gate: Gate, answer: dict[str, A
                 keep_file=lambda name, content: gate.keep_file(uuid4(), name, content),
                 largest_file=answer.get("largest_file", LARGEST_FILE),
                 read_secret=read_secret,
+                read_object=gate.read_object,
             )
         )
         outcome = execute(job, inputs, resolved)

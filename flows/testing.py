@@ -14,12 +14,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from approval_gate.errors import Invalid
+from flows.definition import JobDefinition
 from flows.execution import ExceptionInfo, as_json, execute
 from flows.files import GivenFile, RunFile
 from flows.flow_jobs import is_flow, job_of, own_name
@@ -85,6 +87,7 @@ def run_job(
     user: str = "tester",
     dry_run: bool = False,
     secrets: Mapping[str, Any] | None = None,
+    objects: Mapping[str, Mapping[str, Any]] | None = None,
     **inputs: Any,
 ) -> JobRun:
     """Run a Job in this process.
@@ -96,6 +99,7 @@ def run_job(
         user: the name of the user whom it runs as; empty for what an event has started.
         dry_run: whether it is a dry run.
         secrets: what ``self.secret()`` finds, by name.
+        objects: what a ``JobButtonReceiver`` can be given, by id.
         inputs: more inputs.
 
     Raises:
@@ -105,10 +109,7 @@ def run_job(
     """
     job_class = job_of(job, own_name(job), job.fn.__module__, {}) if is_flow(job) else job
     definition = job_class.definition()
-    if dry_run and not definition.supports_dryrun:
-        raise Invalid(f"{definition.class_path} has no dry runs: it needs a DryRunVar called dryrun.")
-    sent = {**(data or {}), **inputs, **({"dryrun": True} if dry_run else {})}
-    complete, given = _read(job_class, sent)
+    complete, given = _read(job_class, _sent(definition, {**(data or {}), **inputs}, dry_run=dry_run))
     kept = _Kept()
     logger = _kept_by(kept, f"{job_class.__module__}.{job_class.__name__}")
     files: dict[str, bytes] = {}
@@ -118,6 +119,7 @@ def run_job(
         inputs=given,
         keep_file=files.__setitem__,
         read_secret=dict(secrets or {}).__getitem__,
+        read_object=partial(_object, objects or {}),
     )
     made = job_class()
     made.bind(context)
@@ -133,6 +135,16 @@ def run_job(
         files=files,
         job=made,
     )
+
+
+def _sent(definition: JobDefinition, inputs: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
+    if dry_run and not definition.supports_dryrun:
+        raise Invalid(f"{definition.class_path} has no dry runs: it needs a DryRunVar called dryrun.")
+    return {**inputs, "dryrun": True} if dry_run else inputs
+
+
+def _object(objects: Mapping[str, Mapping[str, Any]], kind: str, key: str) -> Mapping[str, Any]:
+    return {"id": key, "object_type": kind, **objects[key]}
 
 
 def _read(job_class: type[Job], sent: dict[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:

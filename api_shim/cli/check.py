@@ -26,7 +26,6 @@ from api_shim.prefect_api.prefect_server import check_names
 from api_shim.reconcile.desired_state import ENTRYPOINT
 from api_shim.settings import read_settings
 from approval_gate.errors import Unavailable
-from flows.absent import CLASSES
 from flows.definition import JobDefinition
 from flows.flow_jobs import FlowJob
 from flows.imports import Import, nautobot_imports, with_our_imports
@@ -36,7 +35,7 @@ from flows.registry import Discovery, Refusal, discover, load
 PAGE = 200
 """Objects that Prefect is asked for at once."""
 
-KNOWN = {*flows.__all__, *CLASSES}
+KNOWN = {*flows.__all__}
 """The names that can be imported from ``flows``."""
 
 

@@ -67,6 +67,7 @@ class Job:
     installed: bool = True
     enabled: bool = False
     is_job_hook_receiver: bool = False
+    is_job_button_receiver: bool = False
     has_sensitive_variables: bool = True
     approval_required: bool = False
     is_singleton: bool = False

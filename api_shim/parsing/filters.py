@@ -188,6 +188,7 @@ _JOB_FLAGS = (
     "is_singleton",
     "read_only",
     "is_job_hook_receiver",
+    "is_job_button_receiver",
     "supports_dryrun",
     "dryrun_default",
 )

@@ -63,6 +63,7 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
                 "is_singleton",
                 "read_only",
                 "is_job_hook_receiver",
+                "is_job_button_receiver",
             )
         },
         listed={

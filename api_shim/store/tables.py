@@ -215,6 +215,7 @@ jobs = Table(
     flag("installed"),
     flag("enabled"),
     flag("is_job_hook_receiver"),
+    flag("is_job_button_receiver"),
     flag("has_sensitive_variables"),
     flag("approval_required"),
     flag("is_singleton"),

@@ -17,8 +17,10 @@ from prefect.client.schemas.objects import State
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
+from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 from prefect.states import Cancelled, Running, Suspended
 
+from api_shim.keys import RUN_PREFIX
 from approval_gate import prefect_gate
 from approval_gate.admission import LEASE
 from approval_gate.prefect_gate import ADMISSION_KEY, ADMISSION_URL, AdmissionUnreachable, Gate
@@ -39,9 +41,9 @@ class Server:
         self.takes_states = True
         self.stands: State[Any] | None = None
 
-    def request(self, method: str, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+    def request(self, method: str, path: str, headers: dict[str, str], content: bytes = b"{}") -> httpx.Response:
         assert headers["X-Request-ID"] == f"run-{RUN}"
-        is_json = headers["Content-Type"] == "application/json"
+        is_json = headers.get("Content-Type", "application/json") == "application/json"
         self.asked.append((path, json.loads(content) if is_json else {"content": content}))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -308,3 +310,47 @@ def test_a_file_that_cannot_be_had_is_a_fault_with_its_reason(server: Server, an
     server.answers = [answer]
     with pytest.raises(OSError, match=told):
         Gate(ATTEMPT, CODE, MODULE).file("table")
+
+
+RESULT = "22222222-2222-4222-8222-222222222222"
+
+
+@pytest.fixture
+def own_key() -> Iterator[None]:
+    with temporary_settings({PREFECT_API_AUTH_STRING: f"run:{RUN_PREFIX}key"}):
+        yield
+
+
+@pytest.mark.usefixtures("own_key")
+def test_an_object_is_read_as_the_api_answers_it(server: Server) -> None:
+    server.answers = [{"id": RESULT, "name": "Backup"}]
+    assert Gate(ATTEMPT, CODE, MODULE).read_object("extras.jobresult", RESULT) == {"id": RESULT, "name": "Backup"}
+    assert [path for path, _ in server.asked] == [f"/extras/job-results/{RESULT}/"]
+    assert RUN_PREFIX == prefect_gate.RUN_PREFIX
+
+
+@pytest.mark.usefixtures("own_key")
+@pytest.mark.parametrize(
+    ("kind", "answer", "error", "told"),
+    [
+        ("users.user", None, LookupError, "There is no type 'users.user' of objects"),
+        ("extras.job", 404, LookupError, "extras.job .*refuses it with status 404"),
+        ("extras.job", 503, OSError, "did not answer"),
+        ("extras.job", httpx.ReadTimeout("slow"), OSError, r"did not answer \(ReadTimeout\)"),
+    ],
+)
+def test_an_object_that_cannot_be_had_is_said_to_be_so(
+    server: Server, kind: str, answer: Any, error: type[Exception], told: str
+) -> None:
+    server.answers = [answer]
+    with pytest.raises(error, match=told):
+        Gate(ATTEMPT, CODE, MODULE).read_object(kind, "../signoff")
+    assert [path.rpartition("/extras/jobs/")[2] for path, _ in server.asked] == ["..%2Fsignoff/"] * (
+        kind == "extras.job"
+    )
+
+
+def test_a_run_with_the_credential_of_its_worker_reads_no_object(server: Server) -> None:
+    with pytest.raises(OSError, match="no key of its own"):
+        Gate(ATTEMPT, CODE, MODULE).read_object("extras.job", RESULT)
+    assert server.asked == []

@@ -9,17 +9,8 @@ import pytest
 
 import flows
 from flows import Job
-from flows.absent import CLASSES, DEFINED, USED
+from flows.absent import DEFINED, USED
 from flows.variables import BadJob
-
-
-@pytest.mark.parametrize("name", CLASSES)
-def test_a_job_of_a_class_that_does_not_exist_is_refused(name: str) -> None:
-    class Pressed(getattr(flows, name)):  # type: ignore[misc]  # that is the test
-        def receive_job_button(self, obj: object) -> None: ...
-
-    with pytest.raises(BadJob, match=f"Pressed: there is no {name} here: "):
-        Pressed.definition()
 
 
 def test_what_is_used_of_self_and_does_not_exist_is_refused_unless_the_job_has_it() -> None:
@@ -39,7 +30,6 @@ def test_what_is_used_of_self_and_does_not_exist_is_refused_unless_the_job_has_i
 
 
 def test_what_exists_here_is_in_no_table() -> None:
-    assert not {*CLASSES} & {*flows.__all__}
     assert not [name for name in USED if hasattr(Job, name)]
 
 
@@ -50,11 +40,10 @@ def test_what_nobody_knows_cannot_be_imported() -> None:
 
 def test_the_table_for_authors_has_the_sentences_of_the_code() -> None:
     table = (Path(flows.__file__).parent / "README.md").read_text(encoding="utf-8")
-    for kind, hints in (("", CLASSES), ("self.", USED)):
-        for name, hint in hints.items():
-            assert f"`{name}" in table or f"self.{name}" in table, name
-            shown = re.findall(rf"there is no {re.escape(kind + name)} here: (.*?)[.…]”", table)
-            assert all(hint.startswith(each.rstrip("; ")) for each in shown), name
+    for name, hint in USED.items():
+        assert f"`{name}" in table or f"self.{name}" in table, name
+        shown = re.findall(rf"there is no self\.{re.escape(name)} here: (.*?)[.…]”", table)
+        assert all(hint.startswith(each.rstrip("; ")) for each in shown), name
     for name, hint in DEFINED.items():
         assert f"“{name} has no effect: {hint}.”" in table
     assert all(f"`{name}`" in table for name in flows.__all__ if name.endswith("Var"))

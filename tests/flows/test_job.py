@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -17,6 +18,7 @@ from flows.job import (
     FAILURE,
     SUCCESS,
     Job,
+    JobButtonReceiver,
     JobHookReceiver,
     JobLogger,
     RunContext,
@@ -25,6 +27,8 @@ from flows.job import (
     validate,
     validate_again,
 )
+from flows.objects import Object
+from flows.testing import run_job
 from flows.variables import BadJob, BooleanVar, DateVar, DryRunVar, IntegerVar, JSONVar, StringVar
 
 name = "Tests of Jobs"
@@ -249,9 +253,80 @@ def test_a_hook_receiver_hands_on_the_event_and_needs_no_approval() -> None:
     assert Hook().run(**validate(Hook, {"event": {"id": 7}})) == "received 7"
 
 
-def test_a_hook_receiver_must_receive() -> None:
-    with pytest.raises(BadJob, match=r"must define receive_job_hook\(\)"):
-        type("Deaf", (JobHookReceiver,), {"__module__": __name__}).definition()
+EVENT = {"id": 7, "action": "update", "changed_object": {"name": "nightly", "owner": {"name": "alice"}}}
+
+
+def _documented(_self: Any, change: Object, action: str, changed_object: Object | None) -> list[Any]:
+    return [change.id, action, changed_object and changed_object.owner.name]
+
+
+@pytest.mark.parametrize(
+    ("receive", "event", "result"),
+    [
+        pytest.param(_documented, EVENT, [7, "update", "alice"], id="the documented arguments"),
+        pytest.param(_documented, {**EVENT, "changed_object": None}, [7, "update", None], id="an object that is gone"),
+        pytest.param(_documented, {"id": 7}, [7, "", None], id="an event that no job hook has sent"),
+        pytest.param(lambda _self, **named: sorted(named), EVENT, ["action", "change", "changed_object"], id="by name"),
+        pytest.param(lambda _self, _hook: _hook == EVENT, EVENT, True, id="the event, whatever it is called"),
+        pytest.param(lambda _self, event, more=1: [event["id"], more], EVENT, [7, 1], id="the event and a default"),
+    ],
+)
+def test_a_hook_receiver_is_called_as_its_signature_says(receive: Any, event: dict[str, Any], result: Any) -> None:
+    hears = type("Hears", (JobHookReceiver,), {"__module__": __name__, "receive_job_hook": receive})
+    assert hears.definition().is_job_hook_receiver
+    assert hears().run(event=event) == result
+
+
+def test_a_button_receiver_gets_the_object_and_may_need_approval() -> None:
+    class Pressed(JobButtonReceiver):
+        class Meta:
+            approval_required = True
+            has_sensitive_variables = False
+
+        def receive_job_button(self, obj: Object) -> list[Any]:
+            return [obj.name, obj.status.value]
+
+    definition = Pressed.definition()
+    assert (definition.is_job_button_receiver, definition.is_job_hook_receiver) == (True, False)
+    assert definition.approval_required
+    assert [each["name"] for each in definition.variables] == ["object_pk", "object_model_name"]
+    run = run_job(
+        Pressed,
+        object_pk="7",
+        object_model_name="extras.jobresult",
+        objects={"7": {"name": "Backup", "status": {"value": "SUCCESS"}}},
+    )
+    assert (run.error, run.result) == (None, ["Backup", "SUCCESS"])
+    gone = run_job(Pressed, object_pk="8", object_model_name="extras.jobresult")
+    assert isinstance(gone.error, LookupError)
+
+
+@pytest.mark.parametrize(
+    ("parent", "defined", "sentence"),
+    [
+        (JobHookReceiver, {}, "Deaf must define receive_job_hook()."),
+        (JobButtonReceiver, {}, "Deaf must define receive_job_button()."),
+        (
+            JobHookReceiver,
+            {"receive_job_hook": lambda _self: None},
+            "Deaf.receive_job_hook() cannot be called with (change, action, changed_object): ",
+        ),
+        (
+            JobHookReceiver,
+            {"receive_job_hook": lambda _self, _one, _two: None},
+            "Deaf.receive_job_hook() cannot be called with (change, action, changed_object): ",
+        ),
+        (
+            JobButtonReceiver,
+            {"receive_job_button": lambda _self, _thing: None},
+            "Deaf.receive_job_button() cannot be called with (obj): ",
+        ),
+        (JobHookReceiver, {"receive_job_hook": 7}, "Deaf.receive_job_hook must be a function without yield."),
+    ],
+)
+def test_a_receiver_must_receive(parent: type[Job], defined: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(BadJob, match=re.escape(sentence)):
+        type("Deaf", (parent,), {"__module__": __name__, **defined}).definition()
 
 
 def test_validation_is_that_of_the_variables() -> None:

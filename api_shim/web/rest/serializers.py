@@ -140,7 +140,7 @@ class Serializer:
             installed=job.installed,
             enabled=job.enabled,
             is_job_hook_receiver=job.is_job_hook_receiver,
-            is_job_button_receiver=False,
+            is_job_button_receiver=job.is_job_button_receiver,
             has_sensitive_variables=job.has_sensitive_variables,
             is_singleton=job.is_singleton,
             overlap=str(job.overlap),
