@@ -59,6 +59,7 @@ from api_shim.services.sensitive_inputs import prepare
 from api_shim.services.sessions import Sessions
 from api_shim.services.suspensions import Suspensions
 from api_shim.services.token_access import TokenAccess
+from api_shim.services.triggers import Triggers
 from api_shim.settings import LIMITS, Limits
 from api_shim.store import Store
 from api_shim.web.deps import Services
@@ -205,14 +206,13 @@ def _use_cases(
     schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits))
     return Services(
         **_views(store, engine, schedules, clock, zone),
+        **{name: watching(each) for name, each in _administered(store, engine, clock, zone).items()},
         store=store,
         engine=engine,
         clock=clock,
-        accounts=watching(Accounts(store, clock, zone)),
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
         catalogue=watching(JobCatalogue(store, clock, server)),
-        job_queues=watching(JobQueues(store, engine, clock)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
         prefect_ui=PrefectUI(store, engine, approvals, schedules, projection, suspensions, clock),
@@ -226,6 +226,15 @@ def _use_cases(
         readiness=readiness,
         refusals=refusals,
     )
+
+
+def _administered(store: Store, engine: Orchestrator, clock: Callable[[], datetime], zone: str) -> dict[str, Any]:
+    """Return the use cases of what is made, changed and removed as a whole."""
+    return {
+        "accounts": Accounts(store, clock, zone),
+        "job_queues": JobQueues(store, engine, clock),
+        "triggers": Triggers(store, clock),
+    }
 
 
 def _views(

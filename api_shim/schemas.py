@@ -133,6 +133,23 @@ class Job(Object):
     relationships: dict[str, JsonValue]
 
 
+class JobButton(Object):
+    """A button on the pages of objects, which requests a Job with the object's id and type."""
+
+    object_type: Literal["extras.jobbutton"] = "extras.jobbutton"
+    name: str
+    text: str = Field(description="What stands on it, as it is: no template.")
+    job: Reference | Job
+    content_types: list[str] = Field(description="The types of the objects on whose pages it is.")
+    enabled: bool
+    weight: int = Field(description="Its place among others, the lightest first.")
+    group_name: str = Field(description="With which others it stands together; empty for none.")
+    button_class: Choice = Field(description="How it looks.")
+    confirmation: bool = Field(description="Whether it asks before it requests anything.")
+    created: datetime
+    last_updated: datetime
+
+
 class Variable(Shape):
     """A variable of a Job. Fields that do not apply to it are left out."""
 

@@ -46,6 +46,7 @@ class ObjectType(StrEnum):
     JOB_RESULT = "extras.jobresult"
     JOB_LOG_ENTRY = "extras.joblogentry"
     JOB_QUEUE = "extras.jobqueue"
+    JOB_BUTTON = "extras.jobbutton"
     USER = "users.user"
     GROUP = "auth.group"
     TOKEN = "users.token"  # noqa: S105 - the name of a type, not a secret

@@ -152,6 +152,7 @@ NOUNS = {
     ObjectType.JOB_RESULT: "JobResult",
     ObjectType.JOB_LOG_ENTRY: "JobLogEntry",
     ObjectType.JOB_QUEUE: "JobQueue",
+    ObjectType.JOB_BUTTON: "JobButton",
     ObjectType.USER: "User",
     ObjectType.GROUP: "Group",
     ObjectType.TOKEN: "Token",
@@ -170,6 +171,11 @@ def views_every_run(actor: Actor) -> bool:
     return actor.superuser or all(
         any(constraint.unlimited for constraint in actor.constraints(Action.VIEW, kind)) for kind in SHOWN_IN_PREFECT
     )
+
+
+def runs_every_job(actor: Actor) -> bool:
+    """Say whether the actor may run every Job, so that it can be told to them which there are not."""
+    return actor.superuser or any(each.unlimited for each in actor.constraints(Action.RUN, ObjectType.JOB))
 
 
 def views_prefect(actor: Actor) -> bool:

@@ -54,6 +54,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/web/bodies.py": {"chance"},  # ids of files
     "api_shim/web/pages/sign_in.py": {"chance"},  # what ties a form to its page
     "api_shim/services/jobs.py": {"chance"},  # ids
+    "api_shim/services/triggers.py": {"chance"},  # ids
     "api_shim/services/schedules.py": {"chance"},  # ids
     "api_shim/services/runs.py": {"chance"},  # ids
     "approval_gate/prefect_gate.py": {"clock", "environment"},  # within a run
@@ -84,6 +85,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0003_sessions.py": "tests/api_shim/store/test_database.py",
     # Pages, tested in a browser.
     "api_shim/web/pages/visit.py": "tests/acceptance/test_pages.py",
+    "api_shim/web/pages/button_groups.py": "tests/api_shim/web/pages/test_job_buttons.py",
     "api_shim/web/pages/sign_in.py": "tests/acceptance/test_pages.py",
     "api_shim/web/pages/jobs.py": "tests/browser/test_pages_jobs.py",
     "api_shim/web/pages/scheduled_jobs.py": "tests/browser/test_pages_scheduled_jobs.py",
@@ -101,6 +103,10 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/rest/operation.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/web/rest/meta.py": "tests/api_shim/web/rest/test_contract_2_conventions.py",
     "api_shim/web/rest/users.py": "tests/api_shim/web/rest/test_users.py",
+    "api_shim/web/rest/triggers.py": "tests/api_shim/services/test_triggers.py",
+    "api_shim/parsing/trigger.py": "tests/api_shim/services/test_triggers.py",
+    "api_shim/domain/triggers.py": "tests/api_shim/services/test_triggers.py",
+    "api_shim/services/job_buttons.py": "tests/api_shim/web/pages/test_job_buttons.py",
     "api_shim/prefect_api/prefect_profile.py": "tests/api_shim/cli/test_config.py",
     # Calls are tested by one table, and where they are carried out by both who do that.
     "api_shim/client/operations/approvals.py": "tests/api_shim/calls/test_calls.py",

@@ -76,6 +76,9 @@ class EventType(StrEnum):
     QUEUE_ADDED = "queue.added"
     QUEUE_CHANGED = "queue.changed"
     QUEUE_REMOVED = "queue.removed"
+    BUTTON_ADDED = "job-button.added"
+    BUTTON_CHANGED = "job-button.changed"
+    BUTTON_REMOVED = "job-button.removed"
     SIGN_IN_REFUSED = "sign-in.refused"
     DECISION_REFUSED = "approval.refused"
     REQUEST_REFUSED = "request.refused"
@@ -308,7 +311,7 @@ def account_event(
     changed: Changes | None = None,
     **data: Any,
 ) -> AuditEvent:
-    """Return an event about a user, a group, a token, a permission or a job queue.
+    """Return an event about a user, a group, a token, a permission, a job queue or a job button.
 
     Args:
         thing_id: its id.

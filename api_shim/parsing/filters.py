@@ -234,6 +234,14 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
         **_fields(TIME, "created"),
     },
     ObjectType.JOB_QUEUE: {**_fields(ID, "id"), **_fields(TEXT, "name", "pool")},
+    ObjectType.JOB_BUTTON: {
+        **_fields(ID, "id"),
+        **_fields(TEXT, "name", "text", "group_name", "button_class"),
+        **_fields(FLAG, "enabled", "confirmation"),
+        **_fields(WHOLE, "weight"),
+        **_fields(TIME, "created", "last_updated"),
+        **_related("job", "job__name", nullable=False),
+    },
     ObjectType.USER: {
         **_fields(ID, "id"),
         **_fields(TEXT, "username"),

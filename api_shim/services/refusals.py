@@ -24,6 +24,7 @@ from uuid import UUID
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobQueue, JobResult, ScheduledJob
 from api_shim.domain.slowdown import TOO_MANY, network_of
+from api_shim.domain.triggers import JobButton
 from api_shim.metrics import REFUSALS
 from api_shim.services.accounts import NAMED_BY, Accounts
 from api_shim.services.approvals import Approvals
@@ -34,6 +35,7 @@ from api_shim.services.results import Results
 from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedules import Schedules
 from api_shim.services.suspensions import Suspensions
+from api_shim.services.triggers import Triggers
 from api_shim.services.user_names import referred_user, user_called
 from api_shim.store import TYPES, Store, Transaction
 from approval_gate.errors import Conflict, Forbidden, GateError, NotFound, TooManyAttempts, Unavailable
@@ -58,8 +60,8 @@ class Watched:
 
     Args:
         act: the event.
-        kind: the type of what the method's second argument identifies; None if that is the type of an account, which
-            the third identifies.
+        kind: the type of what the method's second argument identifies; None if that is the type of an account or a
+            trigger, which the third identifies.
         new: it does not exist yet, and nothing identifies it.
     """
 
@@ -84,6 +86,7 @@ WATCHED: Mapping[type[Any], Mapping[str, Watched]] = {
     Suspensions: {"resume": RESULT},
     JobCatalogue: {"change": JOB, "change_all": JOB},
     JobQueues: {"add": replace(QUEUE, new=True), "change": QUEUE, "remove": QUEUE},
+    Triggers: {"add": replace(ACCOUNT, new=True), "change": ACCOUNT, "remove": ACCOUNT},
     Accounts: {"add": replace(ACCOUNT, new=True), "change": ACCOUNT, "remove": ACCOUNT},
 }
 """The use cases whose refusals are recorded, by method."""
@@ -104,7 +107,7 @@ class Refusal:
         scheduled_job_id: the object, or what it belongs to.
         job_id: likewise.
         flow_run_id: likewise.
-        account_id: the object, if it is an account or a job queue.
+        account_id: the object, if it is an account, a job queue or a trigger.
         by_run: the job result of the run by which they asked; None if they did it themselves.
     """
 
@@ -350,7 +353,7 @@ def _about(kind: ObjectType, which: Any, tx: Transaction) -> dict[str, Any]:
         case JobResult():
             ids = {"job_id": thing.job_id, "flow_run_id": thing.flow_run_id}
             return {"name": thing.name, "scheduled_job_id": thing.scheduled_job_id, **ids}
-        case JobQueue():
+        case JobQueue() | JobButton():
             return {"name": thing.name, "account_id": thing.id}
         case _:
             return {"name": getattr(thing, NAMED_BY.get(kind, ""), ""), "account_id": thing.id}

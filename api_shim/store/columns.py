@@ -9,7 +9,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, String, cast, literal, select
 
 from api_shim.store.sql_filters import value_types
-from api_shim.store.tables import groups, job_queues, job_results, jobs, permissions, scheduled_jobs, tokens, users
+from api_shim.store.tables import (
+    groups,
+    job_buttons,
+    job_queues,
+    job_results,
+    jobs,
+    permissions,
+    scheduled_jobs,
+    tokens,
+    users,
+)
 from approval_gate.model import ObjectType
 
 
@@ -142,6 +152,17 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
         searched=("name",),
         order=("name",),
     ),
+    ObjectType.JOB_BUTTON: FilterableColumns(
+        columns={
+            **{name: job_buttons.c[name] for name in ("id", "name", "text", "enabled", "weight", "group_name")},
+            **{name: job_buttons.c[name] for name in ("button_class", "confirmation")},
+            "job": job_buttons.c.job_id,
+            "job__name": jobs.c.name,
+        },
+        listed={name: job_buttons.c[name] for name in ("created", "last_updated")},
+        searched=("name", "text"),
+        order=("weight", "name"),
+    ),
     ObjectType.USER: FilterableColumns(
         columns={name: users.c[name] for name in ("id", "username", "is_active", "is_superuser", "created")},
         searched=("username",),
@@ -199,6 +220,7 @@ _JOINED: Mapping[ObjectType, tuple[FromClause, tuple[tuple[FromClause, ColumnEle
             (jobs, job_results.c.job_id == jobs.c.id),
         ),
     ),
+    ObjectType.JOB_BUTTON: (job_buttons, ((jobs, job_buttons.c.job_id == jobs.c.id),)),
     ObjectType.TOKEN: (tokens, ((users, tokens.c.user_id == users.c.id),)),
 }
 """The table of each other type, and those that its lookup paths reach: each row has one row of them at most."""

@@ -33,6 +33,7 @@ from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.files import InputFile, InputFileUse, ResultContent, ResultFile
 from api_shim.domain.model import DeletedRun, JobQueue
 from api_shim.domain.recurrence import Interval
+from api_shim.domain.triggers import JobButton
 from api_shim.store.column_types import OpenWord, Tuple, UtcTime, Word
 from approval_gate.admission import Misfire, Overlap
 from approval_gate.identity import LONGEST_NAME
@@ -402,6 +403,23 @@ job_queues = Table(
     Column("pool", String(255), nullable=False, server_default=""),
 )
 
+job_buttons = Table(
+    "job_buttons",
+    metadata,
+    id_column(),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("text", String(500), nullable=False),
+    reference("jobs.id", name="job_id", gone="CASCADE", nullable=False),
+    Column("content_types", Tuple, nullable=False),
+    flag("enabled"),
+    Column("weight", Integer, nullable=False),
+    Column("group_name", String(50), nullable=False),
+    Column("button_class", String(50), nullable=False),
+    flag("confirmation"),
+    time("created"),
+    time("last_updated"),
+)
+
 participants = Table(
     "participants",
     metadata,
@@ -497,6 +515,7 @@ TABLES: dict[type[Any], Table] = {
     model.Participant: participants,
     model.RequestKey: request_keys,
     JobQueue: job_queues,
+    JobButton: job_buttons,
     DeletedRun: spent,
     model.RunningServer: running_servers,
     model.HeldJob: held_jobs,

@@ -21,6 +21,7 @@ from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
 from api_shim.services.gauges import Gauges
 from api_shim.services.input_files import InputFiles
+from api_shim.services.job_buttons import JobButtons
 from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
@@ -36,6 +37,7 @@ from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.suspensions import Suspensions
+from api_shim.services.triggers import Triggers
 from api_shim.store import Store
 from api_shim.web.prefect_reads import READING_METHODS
 from api_shim.web.rest.protocol import caller, reference, speaker
@@ -54,6 +56,7 @@ class Services:
     approvals: Approvals
     catalogue: JobCatalogue
     job_queues: JobQueues
+    triggers: Triggers
     schedule_changes: ScheduleChanges
     explainer: Explainer
     run_preview: RunPreview
@@ -74,6 +77,10 @@ class Services:
     @property
     def input_files(self) -> InputFiles:
         return InputFiles(self.store, self.clock)
+
+    @property
+    def job_buttons(self) -> JobButtons:
+        return JobButtons(self.store, self.schedules)
 
 
 async def services(request: Request) -> Services:

@@ -24,6 +24,7 @@ from flows import (
     IntegerVar,
     IPNetworkVar,
     Job,
+    JobButtonReceiver,
     JobHookReceiver,
     JSONVar,
     MultiChoiceVar,
@@ -334,6 +335,15 @@ class React(JobHookReceiver):
         return {"reacted to": event}
 
 
+class Press(JobButtonReceiver):
+    class Meta:
+        name = "Press"
+        has_sensitive_variables = False
+
+    def receive_job_button(self, obj: Any) -> Any:
+        return {"pressed for": [obj.object_type, obj.id, obj.name], "by": str(self.user)}
+
+
 register_jobs(
     Greet,
     Write,
@@ -353,4 +363,5 @@ register_jobs(
     Brief,
     Impossible,
     React,
+    Press,
 )

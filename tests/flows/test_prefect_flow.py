@@ -331,7 +331,7 @@ def test_a_run_is_held_to_its_code_unless_the_server_says_otherwise(
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(prefect_flow, "hold_to", to.append)
     monkeypatch.setattr(prefect_flow, "get_run_logger", lambda: PrefectLogAdapter(logging.getLogger("run"), {}))
-    gate: Any = SimpleNamespace(tell=told.append)
+    gate: Any = SimpleNamespace(tell=told.append, read_object=None)
     prefect_flow._execute(f"{__name__}.Count", gate, {**GO, **answer})
     assert to == ([Count._code] if held else [])
     assert [outcome["result"] for outcome in told] == [3]

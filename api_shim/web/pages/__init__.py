@@ -22,6 +22,7 @@ from api_shim.web.deps import Services
 from api_shim.web.pages import (
     approval_queue,
     crontab,
+    job_buttons,
     jobs,
     object_fields,
     results,
@@ -43,6 +44,7 @@ ROUTERS = (
     scheduled_job.router,
     approval_queue.router,
     results.router,
+    job_buttons.router,
 )
 STATIC = Path(__file__).parent / "static"
 

@@ -26,6 +26,7 @@ from api_shim.services.result_files import MISSING
 from api_shim.store import Listing, Transaction
 from api_shim.web.downloads import download
 from api_shim.web.errors import status_of
+from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.edit_form import told
 from api_shim.web.pages.run import go_to
 from api_shim.web.pages.run_form import fields_of, link_with
@@ -129,6 +130,7 @@ async def _page(here: Visit, result_id: UUID, refusal: GateError | None = None) 
         offers=await here.use.results.offers(here.actor, result),
         files=(await here.use.result_files.of([result_id])).get(result_id, []),
         **about,
+        **await buttons_on(here, KIND, result_id),
     )
 
 

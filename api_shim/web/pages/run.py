@@ -18,6 +18,7 @@ from starlette.responses import Response
 from api_shim.domain.recurrence import Interval, time_zones
 from api_shim.services.schedules import Accepted, RunOptions
 from api_shim.web.errors import status_of
+from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.crontab import Preview, preview
 from api_shim.web.pages.object_fields import offered
 from api_shim.web.pages.run_form import (
@@ -39,6 +40,7 @@ from api_shim.web.pages.run_form import (
 )
 from api_shim.web.pages.visit import Here, PostedWithFiles, Visit
 from approval_gate.errors import GateError, Invalid, NotFound
+from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/signoff/jobs/{job_id}")
 LABELS = {
@@ -140,6 +142,7 @@ async def _show(
         misfires=MISFIRES,
         zones=time_zones() if len(intervals) > 1 else [],
         warnings=await _warnings(here, offer),
+        **await buttons_on(here, ObjectType.JOB, offer.job.id),
     )
 
 

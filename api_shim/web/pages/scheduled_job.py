@@ -25,6 +25,7 @@ from api_shim.services.schedule_views import Detail
 from api_shim.store import Listing
 from api_shim.web.errors import status_of
 from api_shim.web.pages import edit_form, labels
+from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.object_fields import offered
 from api_shim.web.pages.run import LABELS
 from api_shim.web.pages.run_form import MISFIRES, OBJECTS, Faults, Field, Typed, faults_in, fields_of, first, typed_in
@@ -146,6 +147,7 @@ async def _page(here: Visit, scheduled_id: UUID, error: GateError | None = None,
         inputs=_inputs(found),
         ownerless=OWNERLESS if found.case.row.owner_id is None else "",
         Standing=ScheduleStatus,
+        **await buttons_on(here, ObjectType.SCHEDULED_JOB, scheduled_id),
     )
 
 

@@ -83,6 +83,7 @@ class Expander:
             ObjectType.JOB: wire.job,
             ObjectType.SCHEDULED_JOB: wire.scheduled_job,
             ObjectType.JOB_RESULT: wire.job_result,
+            ObjectType.JOB_BUTTON: wire.job_button,
         }
         return [shape[kind](row) for row in rows]
 

@@ -24,6 +24,7 @@ from api_shim.domain.accounts import Group, Permission, Token, User
 from api_shim.domain.approval import version_of
 from api_shim.domain.files import ResultFile
 from api_shim.domain.model import OVERRIDABLE, Job, JobQueue, JobResult, ScheduledJob, SwitchedOff, queue_id
+from api_shim.domain.triggers import JobButton
 from api_shim.services.accounts import Linked, linked, usernames
 from api_shim.services.approvals import Waiting
 from api_shim.services.given_approvals import Approvals
@@ -125,6 +126,23 @@ class Serializer:
             queue_type="prefect",
             pool=queue.pool,
             worker_count=None if workers is None else workers.get(queue.name, 0),
+        )
+
+    def job_button(self, row: JobButton) -> schemas.JobButton:
+        """Return a job button."""
+        return schemas.JobButton(
+            **self._object(row.id, "extras/job-buttons", row.name),
+            name=row.name,
+            text=row.text,
+            job=self._job(row.job_id),
+            content_types=list(row.content_types),
+            enabled=row.enabled,
+            weight=row.weight,
+            group_name=row.group_name,
+            button_class=schemas.Choice(value=row.button_class, label=row.button_class.capitalize()),
+            confirmation=row.confirmation,
+            created=row.created,
+            last_updated=row.last_updated,
         )
 
     def job(self, job: Job) -> schemas.Job:

@@ -1,4 +1,4 @@
-"""Which Jobs are started by buttons."""
+"""Job buttons, and which Jobs are for them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,12 +7,32 @@ revision = "0030"
 down_revision = "0028"
 branch_labels = None
 depends_on = None
-lost = ""
+lost = "the job buttons"
 
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("is_job_button_receiver", sa.Boolean(), nullable=False, server_default=sa.false()))
 
+    op.create_table(
+        "job_buttons",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("text", sa.String(500), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("content_types", sa.JSON(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("weight", sa.Integer(), nullable=False),
+        sa.Column("group_name", sa.String(50), nullable=False),
+        sa.Column("button_class", sa.String(50), nullable=False),
+        sa.Column("confirmation", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_updated", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_job_buttons"),
+        sa.UniqueConstraint("name", name="uq_job_buttons_name"),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_job_buttons_job_id", ondelete="CASCADE"),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("job_buttons")
     op.drop_column("jobs", "is_job_button_receiver")

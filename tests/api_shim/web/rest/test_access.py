@@ -28,6 +28,7 @@ from tests.api_shim.in_process import InProcess
 
 JOB, SCHEDULED, RESULT, PREFECT = "extras.job", "extras.scheduledjob", "extras.jobresult", "prefect"
 LOG, QUEUE, METRICS = "extras.joblogentry", "extras.jobqueue", "signoff.metrics"
+BUTTON = "extras.jobbutton"
 USER, GROUP, TOKEN, PERMISSION = "users.user", "auth.group", "users.token", "users.objectpermission"
 NO_PERMISSION = "You do not have permission to perform this action."
 MAY_NOT_RUN = "You do not have permission to run this job."
@@ -38,6 +39,7 @@ NOUNS = {
     SCHEDULED: "ScheduledJob",
     RESULT: "JobResult",
     QUEUE: "JobQueue",
+    BUTTON: "JobButton",
     USER: "User",
     GROUP: "Group",
     TOKEN: "Token",
@@ -45,11 +47,15 @@ NOUNS = {
 }
 HEIR = "heir"
 """Somebody who can be given what the test is about."""
-GUARDED = {JOB: {"name": "Guarded"}, USER: {"username": HEIR}}
+GUARDED = {JOB: {"name__in": ["Guarded", "Press"]}, USER: {"username": HEIR}}
 """What constrains to just what a route needs besides."""
 ACTIONS = ("view", "add", "change", "delete", "run", "approve")
 ACCOUNTS = {USER: "users", GROUP: "groups", TOKEN: "tokens", PERMISSION: "permissions"}
-OF_THEIR_OWN = {**{kind: f"users/{path}" for kind, path in ACCOUNTS.items()}, QUEUE: "extras/job-queues"}
+OF_THEIR_OWN = {
+    **{kind: f"users/{path}" for kind, path in ACCOUNTS.items()},
+    QUEUE: "extras/job-queues",
+    BUTTON: "extras/job-buttons",
+}
 """Where the types are listed of which a test has an object of its own, which it may change."""
 NAMED_BY = {USER: "username", TOKEN: "user__username"}
 """The path that finds an object by what its ``Thing`` is called; ``name`` where nothing else is said."""
@@ -106,6 +112,10 @@ class Need:
 
 def _run(_thing: Thing) -> Any:
     return {"schedule": {"name": unique("access"), "interval": "future", "start_time": FAR}}
+
+
+def _button(name: str) -> dict[str, Any]:
+    return {"name": name, "text": "Press", "job": "Press", "content_types": [JOB]}
 
 
 def _of_run(_thing: Thing) -> Any:
@@ -183,6 +193,18 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/extras/job-queues/{ref}"): Need(QUEUE),
     ("PATCH", "/api/extras/job-queues/{ref}"): Need(QUEUE, "change", body=lambda _thing: {"pool": ""}),
     ("DELETE", "/api/extras/job-queues/{ref}"): Need(QUEUE, "delete", ok=204),
+    ("GET", "/api/extras/job-buttons"): Need(BUTTON, listing=True),
+    ("POST", "/api/extras/job-buttons"): Need(
+        BUTTON, "add", also="run", lacking=MAY_NOT_RUN, ok=201, body=lambda thing: _button(f"{thing.name} new")
+    ),
+    ("GET", "/api/extras/job-buttons/{ref}"): Need(BUTTON),
+    **{
+        (method, "/api/extras/job-buttons/{ref}"): Need(
+            BUTTON, "change", also="run", lacking=MAY_NOT_RUN, body=lambda _thing: {"weight": 7}
+        )
+        for method in ("PATCH", "PUT")
+    },
+    ("DELETE", "/api/extras/job-buttons/{ref}"): Need(BUTTON, "delete", ok=204),
     ("GET", "/api/users/users"): Need(USER, listing=True),
     ("POST", "/api/users/users"): Need(USER, "add", ok=201, body=lambda thing: {"username": f"{thing.name}.new"}),
     ("GET", "/api/users/users/{ref}"): Need(USER),
@@ -282,6 +304,9 @@ def thing(
         case "extras.jobqueue":
             queue = admin.post("/api/extras/job-queues/", json={"name": unique("queue")}).json()
             yield Thing(queue["id"], queue["name"], QUEUE)
+        case "extras.jobbutton":
+            made = admin.post("/api/extras/job-buttons/", json=_button(unique("button"))).json()
+            yield Thing(made["id"], made["name"], BUTTON)
         case kind if kind in ACCOUNTS:
             yield account(people, kind)
         case _:

@@ -125,6 +125,9 @@ def known(path: str, admin: httpx.Client, people: People, log_line: Mapping[str,
             return [log_line["id"]]
         case "job-queues":
             return ["default", "bulk"]
+        case "job-buttons":
+            sent = {"name": unique(), "text": "Press", "job": "Press", "content_types": ["extras.job"]}
+            return [admin.post("/api/extras/job-buttons/", json=sent).json()["id"]]
         case "users":
             return [people.id_of(people.add()), people.add()]
         case "tokens":
