@@ -150,6 +150,21 @@ class JobButton(Object):
     last_updated: datetime
 
 
+class JobHook(Object):
+    """What starts a Job for changes of objects."""
+
+    object_type: Literal["extras.jobhook"] = "extras.jobhook"
+    name: str
+    enabled: bool
+    content_types: list[str] = Field(description="The types of the objects whose changes it hears of.")
+    job: Reference | Job
+    type_create: bool = Field(description="Whether it hears of new objects.")
+    type_update: bool = Field(description="Whether it hears of what becomes of them.")
+    type_delete: bool = Field(description="Whether it hears of their end.")
+    created: datetime
+    last_updated: datetime
+
+
 class Variable(Shape):
     """A variable of a Job. Fields that do not apply to it are left out."""
 

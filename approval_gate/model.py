@@ -47,6 +47,7 @@ class ObjectType(StrEnum):
     JOB_LOG_ENTRY = "extras.joblogentry"
     JOB_QUEUE = "extras.jobqueue"
     JOB_BUTTON = "extras.jobbutton"
+    JOB_HOOK = "extras.jobhook"
     USER = "users.user"
     GROUP = "auth.group"
     TOKEN = "users.token"  # noqa: S105 - the name of a type, not a secret

@@ -153,6 +153,7 @@ NOUNS = {
     ObjectType.JOB_LOG_ENTRY: "JobLogEntry",
     ObjectType.JOB_QUEUE: "JobQueue",
     ObjectType.JOB_BUTTON: "JobButton",
+    ObjectType.JOB_HOOK: "JobHook",
     ObjectType.USER: "User",
     ObjectType.GROUP: "Group",
     ObjectType.TOKEN: "Token",

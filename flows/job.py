@@ -437,8 +437,8 @@ class JobHookReceiver(Job):
 
         * ``change``: the event, in Prefect's JSON form; a mapping with attributes.
         * ``action``: ``create``, ``update`` or ``delete``; empty for an event that no job hook has sent.
-        * ``changed_object``: what was changed, a mapping with attributes: its ``id``, ``object_type``, ``name``,
-          ``display`` and ``url``. None if it is gone.
+        * ``changed_object``: what was changed, a mapping with attributes: its ``id``, ``object_type``, ``name``
+          and ``url``, whether it is ``enabled`` or its ``status``, and its ``job``. None if it is gone.
         """
         raise NotImplementedError(f"{path_of(type(self))} must define receive_job_hook().")
 

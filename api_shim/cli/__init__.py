@@ -21,6 +21,8 @@ from api_shim.cli import (
     backup,
     db,
     deploy,
+    job_buttons,
+    job_hooks,
     job_queues,
     jobs,
     result,
@@ -59,6 +61,8 @@ app.add_typer(schedule.app, name="schedule")
 app.add_typer(result.app, name="result")
 app.add_typer(jobs.app, name="job")
 app.add_typer(job_queues.app, name="job-queue")
+app.add_typer(job_buttons.app, name="job-button")
+app.add_typer(job_hooks.app, name="job-hook")
 app.add_typer(audit.app, name="audit")
 app.add_typer(backup.app, name="backup")
 app.add_typer(db.app, name="db")

@@ -22,6 +22,7 @@ from api_shim.client.operations import job_queues as of_queues
 from api_shim.client.operations import job_results as of_results
 from api_shim.client.operations import jobs as of_jobs
 from api_shim.client.operations import scheduled_jobs as of_scheduled
+from api_shim.client.operations import triggers as of_triggers
 from api_shim.client.protocol import HttpRequest, Operation, Sleep, UnexpectedResponse
 from api_shim.client.transport import (
     check_private,
@@ -161,6 +162,12 @@ class Shim:
     add_job_queue = carried_out(of_queues.add_job_queue)
     move_job_queue = carried_out(of_queues.move_job_queue)
     delete_job_queue = carried_out(of_queues.delete_job_queue)
+    job_buttons = carried_out(of_triggers.job_buttons)
+    add_job_button = carried_out(of_triggers.add_job_button)
+    delete_job_button = carried_out(of_triggers.delete_job_button)
+    job_hooks = carried_out(of_triggers.job_hooks)
+    add_job_hook = carried_out(of_triggers.add_job_hook)
+    delete_job_hook = carried_out(of_triggers.delete_job_hook)
     status = carried_out(of_jobs.status)
     scheduled_jobs = carried_out(of_scheduled.scheduled_jobs)
     scheduled_job = carried_out(of_scheduled.scheduled_job)

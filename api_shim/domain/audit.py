@@ -38,6 +38,7 @@ class EventType(StrEnum):
     """What happened."""
 
     REQUESTED = "approval.requested"
+    SCHEDULED = "schedule.added"
     APPROVED = "approval.approved"
     DENIED = "approval.denied"
     WITHDRAWN = "approval.withdrawn"
@@ -79,6 +80,9 @@ class EventType(StrEnum):
     BUTTON_ADDED = "job-button.added"
     BUTTON_CHANGED = "job-button.changed"
     BUTTON_REMOVED = "job-button.removed"
+    HOOK_ADDED = "job-hook.added"
+    HOOK_CHANGED = "job-hook.changed"
+    HOOK_REMOVED = "job-hook.removed"
     SIGN_IN_REFUSED = "sign-in.refused"
     DECISION_REFUSED = "approval.refused"
     REQUEST_REFUSED = "request.refused"
@@ -311,7 +315,7 @@ def account_event(
     changed: Changes | None = None,
     **data: Any,
 ) -> AuditEvent:
-    """Return an event about a user, a group, a token, a permission, a job queue or a job button.
+    """Return an event about a user, a group, a token, a permission, a job queue, a job button or a job hook.
 
     Args:
         thing_id: its id.

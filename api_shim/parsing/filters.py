@@ -242,6 +242,13 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
         **_fields(TIME, "created", "last_updated"),
         **_related("job", "job__name", nullable=False),
     },
+    ObjectType.JOB_HOOK: {
+        **_fields(ID, "id"),
+        **_fields(TEXT, "name"),
+        **_fields(FLAG, "enabled", "type_create", "type_update", "type_delete"),
+        **_fields(TIME, "created", "last_updated"),
+        **_related("job", "job__name", nullable=False),
+    },
     ObjectType.USER: {
         **_fields(ID, "id"),
         **_fields(TEXT, "username"),

@@ -1,4 +1,4 @@
-"""Reads what somebody wants to be written of a job button.
+"""Reads what somebody wants to be written of a job button or a job hook.
 
 * Every fault is told under its field; what cannot be set is refused.
 * The Job is named by its id, its name, or an object with its id.
@@ -103,10 +103,32 @@ class NewJobButton(JobButtonChange):
     content_types: Types  # type: ignore[misc]  # a change may leave them out
 
 
-CHANGES: Mapping[ObjectType, Any] = {ObjectType.JOB_BUTTON: JobButtonChange}
+@with_config(STRICT)
+class JobHookChange(TypedDict, total=False):
+    """What a job hook is to be."""
+
+    name: Name
+    enabled: bool
+    content_types: Types
+    job: Someone
+    type_create: bool
+    type_update: bool
+    type_delete: bool
+
+
+@with_config(STRICT)
+class NewJobHook(JobHookChange):
+    """What a new job hook is to be: for creations, changes or deletions, at least one of them."""
+
+    name: Name  # type: ignore[misc]  # a change may leave it out
+    content_types: Types  # type: ignore[misc]  # a change may leave them out
+    job: Someone  # type: ignore[misc]  # a change may leave it out
+
+
+CHANGES: Mapping[ObjectType, Any] = {ObjectType.JOB_BUTTON: JobButtonChange, ObjectType.JOB_HOOK: JobHookChange}
 """What each is to be that there is already."""
 
-ADDITIONS: Mapping[ObjectType, Any] = {ObjectType.JOB_BUTTON: NewJobButton}
+ADDITIONS: Mapping[ObjectType, Any] = {ObjectType.JOB_BUTTON: NewJobButton, ObjectType.JOB_HOOK: NewJobHook}
 """What each is to be that is new."""
 
 _CHANGES: Mapping[ObjectType, TypeAdapter[Any]] = {kind: TypeAdapter(form) for kind, form in CHANGES.items()}

@@ -3,13 +3,14 @@
 * Every event of the audit is told, in order; how far that has come is part of the store.
 * What may have been told already is told under the same id, so it is one event in Prefect.
 * A request is told of when its run is there to be looked at; not for ever, should Prefect not make it.
+* With what was told it is noted, in the same transaction, what job hooks start for it (``job_hooks``).
 * Inputs are no part of what is told, nor is what accounts were and are; what has changed of a Job is. The hash is, too:
   whoever keeps it elsewhere can have the audit verified against it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +20,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.ports import Announcement, Orchestrator
+from api_shim.reconcile.job_hooks import start_hooks
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Unavailable
 
@@ -40,11 +42,17 @@ async def publish_events(store: Store, engine: Orchestrator, now: datetime) -> N
     head, events = await store.read(partial(_untold, now))
     if not events:
         return
+    told = [(event, announcement(event)) for event in events]
     try:
-        await engine.announce([announcement(event) for event in events])
+        await engine.announce([announced for _, announced in told])
     except Unavailable:
         return
-    await store.write(lambda tx: tx.change(head, announced=events[-1].number))
+    await store.write(partial(_note, head, told, now))
+
+
+def _note(head: AuditHead, told: Sequence[tuple[AuditEvent, Announcement]], now: datetime, tx: Transaction) -> None:
+    start_hooks(told, now, tx)
+    tx.change(head, announced=told[-1][0].number)
 
 
 def _untold(now: datetime, tx: Transaction) -> tuple[AuditHead, list[AuditEvent]]:

@@ -24,7 +24,7 @@ from uuid import UUID
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobQueue, JobResult, ScheduledJob
 from api_shim.domain.slowdown import TOO_MANY, network_of
-from api_shim.domain.triggers import JobButton
+from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.metrics import REFUSALS
 from api_shim.services.accounts import NAMED_BY, Accounts
 from api_shim.services.approvals import Approvals
@@ -353,7 +353,7 @@ def _about(kind: ObjectType, which: Any, tx: Transaction) -> dict[str, Any]:
         case JobResult():
             ids = {"job_id": thing.job_id, "flow_run_id": thing.flow_run_id}
             return {"name": thing.name, "scheduled_job_id": thing.scheduled_job_id, **ids}
-        case JobQueue() | JobButton():
+        case JobQueue() | JobButton() | JobHook():
             return {"name": thing.name, "account_id": thing.id}
         case _:
             return {"name": getattr(thing, NAMED_BY.get(kind, ""), ""), "account_id": thing.id}

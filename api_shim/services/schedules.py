@@ -382,8 +382,8 @@ def _add(
     tx.keep_files(files, scheduled.id, now)
     tx.add(Participant(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
     add_hands(tx, scheduled, origin)
-    if scheduled.awaits_decision:
-        tx.record(scheduled_job_event(scheduled, EventType.REQUESTED, now, actor))
+    act = EventType.REQUESTED if scheduled.awaits_decision else EventType.SCHEDULED
+    tx.record(scheduled_job_event(scheduled, act, now, actor))
     return scheduled
 
 

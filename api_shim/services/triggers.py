@@ -1,6 +1,8 @@
-"""The use cases around job buttons: make one, change it, and remove it.
+"""The use cases around job buttons and job hooks: make one, change it, and remove it.
 
-* A button is of a ``JobButtonReceiver``: its Job has the variables that it fills in.
+* A button is of a ``JobButtonReceiver``, a hook of a ``JobHookReceiver``: their Jobs have the variables that they fill
+  in.
+* A hook is for creations, changes or deletions, at least one of them.
 * Whoever makes or changes one must be permitted to run its Job, and to have it be as it then is. Whether there is a
   Job that they may not run, they are not told.
 * What was done is recorded in the audit in the same transaction.
@@ -17,7 +19,7 @@ from uuid import UUID, uuid4
 
 from api_shim.domain.audit import EventType, account_event, changes
 from api_shim.domain.model import Job
-from api_shim.domain.triggers import JobButton
+from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.parsing.trigger import read_trigger
 from api_shim.services.authorization import check_still_active, get_authorized
 from api_shim.store import Duplicate, Store, Transaction
@@ -27,6 +29,8 @@ from approval_gate.model import Action, Actor, ObjectType
 
 NAME_TAKEN = "Another one has this name already."
 NO_JOB = "There is no such Job."
+NO_HOOK_RECEIVER = "{job} is no JobHookReceiver, so it does not know of what it is told."
+NO_CHANGES = "Say at least one of type_create, type_update and type_delete."
 NO_BUTTON_RECEIVER = "{job} is no JobButtonReceiver, so it does not know of what object it is asked."
 
 
@@ -56,6 +60,16 @@ SORTS: Mapping[ObjectType, Sort] = {
             Action.ADD: EventType.BUTTON_ADDED,
             Action.CHANGE: EventType.BUTTON_CHANGED,
             Action.DELETE: EventType.BUTTON_REMOVED,
+        },
+    ),
+    ObjectType.JOB_HOOK: Sort(
+        make=JobHook,
+        receives="is_job_hook_receiver",
+        not_received=NO_HOOK_RECEIVER,
+        acts={
+            Action.ADD: EventType.HOOK_ADDED,
+            Action.CHANGE: EventType.HOOK_CHANGED,
+            Action.DELETE: EventType.HOOK_REMOVED,
         },
     ),
 }
@@ -170,7 +184,9 @@ def _job(tx: Transaction, actor: Actor, kind: ObjectType, ref: UUID | str) -> Jo
 
 
 def _recorded(tx: Transaction, actor: Actor, kind: ObjectType, before: Any, after: Any, now: datetime) -> Any:
-    """Record what was written, after having seen that it is within what the actor may add or change."""
+    """Record what was written, after having seen that it is complete, and within what the actor may add or change."""
+    if isinstance(after, JobHook) and not (after.type_create or after.type_update or after.type_delete):
+        raise Invalid({"non_field_errors": [NO_CHANGES]})
     action = Action.ADD if before is None else Action.CHANGE
     policy.enforce(policy.check_result(actor, action, kind, tx.attributes(kind, after.id)), kind)
     changed = changes(_told(before) if before is not None else {}, _told(after))

@@ -12,6 +12,7 @@ from api_shim.store.sql_filters import value_types
 from api_shim.store.tables import (
     groups,
     job_buttons,
+    job_hooks,
     job_queues,
     job_results,
     jobs,
@@ -163,6 +164,17 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
         searched=("name", "text"),
         order=("weight", "name"),
     ),
+    ObjectType.JOB_HOOK: FilterableColumns(
+        columns={
+            **{name: job_hooks.c[name] for name in ("id", "name", "enabled")},
+            **{name: job_hooks.c[name] for name in ("type_create", "type_update", "type_delete")},
+            "job": job_hooks.c.job_id,
+            "job__name": jobs.c.name,
+        },
+        listed={name: job_hooks.c[name] for name in ("created", "last_updated")},
+        searched=("name",),
+        order=("name",),
+    ),
     ObjectType.USER: FilterableColumns(
         columns={name: users.c[name] for name in ("id", "username", "is_active", "is_superuser", "created")},
         searched=("username",),
@@ -221,6 +233,7 @@ _JOINED: Mapping[ObjectType, tuple[FromClause, tuple[tuple[FromClause, ColumnEle
         ),
     ),
     ObjectType.JOB_BUTTON: (job_buttons, ((jobs, job_buttons.c.job_id == jobs.c.id),)),
+    ObjectType.JOB_HOOK: (job_hooks, ((jobs, job_hooks.c.job_id == jobs.c.id),)),
     ObjectType.TOKEN: (tokens, ((users, tokens.c.user_id == users.c.id),)),
 }
 """The table of each other type, and those that its lookup paths reach: each row has one row of them at most."""

@@ -33,7 +33,7 @@ from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.files import InputFile, InputFileUse, ResultContent, ResultFile
 from api_shim.domain.model import DeletedRun, JobQueue
 from api_shim.domain.recurrence import Interval
-from api_shim.domain.triggers import JobButton
+from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.store.column_types import OpenWord, Tuple, UtcTime, Word
 from approval_gate.admission import Misfire, Overlap
 from approval_gate.identity import LONGEST_NAME
@@ -420,6 +420,21 @@ job_buttons = Table(
     time("last_updated"),
 )
 
+job_hooks = Table(
+    "job_hooks",
+    metadata,
+    id_column(),
+    Column("name", String(100), nullable=False, unique=True),
+    reference("jobs.id", name="job_id", gone="CASCADE", nullable=False),
+    Column("content_types", Tuple, nullable=False),
+    flag("enabled"),
+    flag("type_create"),
+    flag("type_update"),
+    flag("type_delete"),
+    time("created"),
+    time("last_updated"),
+)
+
 participants = Table(
     "participants",
     metadata,
@@ -516,6 +531,7 @@ TABLES: dict[type[Any], Table] = {
     model.RequestKey: request_keys,
     JobQueue: job_queues,
     JobButton: job_buttons,
+    JobHook: job_hooks,
     DeletedRun: spent,
     model.RunningServer: running_servers,
     model.HeldJob: held_jobs,

@@ -63,7 +63,7 @@ from api_shim.domain.model import DeletedRun, Job, JobQueue, JobResult, PendingC
 from api_shim.domain.query import Listing, Page
 from api_shim.domain.recurrence import Interval
 from api_shim.domain.request_id import current_request
-from api_shim.domain.triggers import JobButton
+from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.metrics import RUNS
 from api_shim.store.columns import LOOKUPS, joined
 from api_shim.store.notices import Notice, Notices, of_change, of_new
@@ -88,6 +88,7 @@ TYPES: dict[ObjectType, type[Any]] = {
     ObjectType.JOB_RESULT: JobResult,
     ObjectType.JOB_QUEUE: JobQueue,
     ObjectType.JOB_BUTTON: JobButton,
+    ObjectType.JOB_HOOK: JobHook,
     ObjectType.USER: User,
     ObjectType.GROUP: Group,
     ObjectType.TOKEN: Token,

@@ -335,6 +335,15 @@ class React(JobHookReceiver):
         return {"reacted to": event}
 
 
+class Hear(JobHookReceiver):
+    class Meta:
+        name = "Hear"
+        has_sensitive_variables = False
+
+    def receive_job_hook(self, change: Any, action: str, changed_object: Any) -> Any:
+        return {"heard": [action, change.object_repr, change.user_name], "of": changed_object and changed_object.url}
+
+
 class Press(JobButtonReceiver):
     class Meta:
         name = "Press"
@@ -363,5 +372,6 @@ register_jobs(
     Brief,
     Impossible,
     React,
+    Hear,
     Press,
 )

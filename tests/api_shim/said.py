@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 
 from api_shim.domain.model import queue_of
 from api_shim.domain.ports import LogLine
+from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.services.queries import entry_of
 from api_shim.web.rest.serializers import Serializer
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
@@ -32,6 +33,36 @@ def job(**to: Any) -> dict[str, Any]:
 def queue(name: str = "gpu", pool: str = "big") -> dict[str, Any]:
     """Return a job queue of another work pool, which two workers serve."""
     return WIRE.job_queue(queue_of(name, pool), {name: 2}).model_dump(mode="json")
+
+
+def button() -> dict[str, Any]:
+    """Return a job button on the pages of results."""
+    kinds = ("extras.jobresult",)
+    row = JobButton(
+        id=id_of("button"),
+        name="inspect",
+        text="Inspect",
+        job_id=JOB.id,
+        content_types=kinds,
+        created=NOW,
+        last_updated=NOW,
+    )
+    return WIRE.job_button(row).model_dump(mode="json")
+
+
+def hook() -> dict[str, Any]:
+    """Return a job hook for new scheduled jobs, and their end."""
+    row = JobHook(
+        id=id_of("hook"),
+        name="watch",
+        job_id=JOB.id,
+        content_types=("extras.scheduledjob",),
+        type_create=True,
+        type_delete=True,
+        created=NOW,
+        last_updated=NOW,
+    )
+    return WIRE.job_hook(row).model_dump(mode="json")
 
 
 def scheduled(name: str = "nightly", **to: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ STANDINGS: Mapping[ScheduleStatus, tuple[str, str]] = {
 
 ACTS: Mapping[EventType, str] = {
     EventType.REQUESTED: "requested it",
+    EventType.SCHEDULED: "scheduled it",
     EventType.APPROVED: "approved it",
     EventType.DENIED: "denied it",
     EventType.WITHDRAWN: "withdrew it",

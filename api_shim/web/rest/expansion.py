@@ -84,6 +84,7 @@ class Expander:
             ObjectType.SCHEDULED_JOB: wire.scheduled_job,
             ObjectType.JOB_RESULT: wire.job_result,
             ObjectType.JOB_BUTTON: wire.job_button,
+            ObjectType.JOB_HOOK: wire.job_hook,
         }
         return [shape[kind](row) for row in rows]
 

@@ -24,6 +24,7 @@ SHAPES: Mapping[ObjectType, type[schemas.Object]] = {
     ObjectType.JOB_LOG_ENTRY: schemas.JobLogEntry,
     ObjectType.JOB_QUEUE: schemas.JobQueue,
     ObjectType.JOB_BUTTON: schemas.JobButton,
+    ObjectType.JOB_HOOK: schemas.JobHook,
     ObjectType.USER: schemas.User,
     ObjectType.GROUP: schemas.Group,
     ObjectType.TOKEN: schemas.Token,

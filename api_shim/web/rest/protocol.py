@@ -63,6 +63,7 @@ LISTS: Mapping[str, ObjectType] = {
     "/api/extras/job-logs": ObjectType.JOB_LOG_ENTRY,
     "/api/extras/job-queues": ObjectType.JOB_QUEUE,
     "/api/extras/job-buttons": ObjectType.JOB_BUTTON,
+    "/api/extras/job-hooks": ObjectType.JOB_HOOK,
     "/api/users/users": ObjectType.USER,
     "/api/users/groups": ObjectType.GROUP,
     "/api/users/tokens": ObjectType.TOKEN,

@@ -27,6 +27,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     files.router,
     jobs.queues_router,
     triggers.buttons_router,
+    triggers.hooks_router,
     users.router,
     meta.schema_router,
     admission.router,

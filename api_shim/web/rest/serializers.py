@@ -24,7 +24,7 @@ from api_shim.domain.accounts import Group, Permission, Token, User
 from api_shim.domain.approval import version_of
 from api_shim.domain.files import ResultFile
 from api_shim.domain.model import OVERRIDABLE, Job, JobQueue, JobResult, ScheduledJob, SwitchedOff, queue_id
-from api_shim.domain.triggers import JobButton
+from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.services.accounts import Linked, linked, usernames
 from api_shim.services.approvals import Waiting
 from api_shim.services.given_approvals import Approvals
@@ -141,6 +141,21 @@ class Serializer:
             group_name=row.group_name,
             button_class=schemas.Choice(value=row.button_class, label=row.button_class.capitalize()),
             confirmation=row.confirmation,
+            created=row.created,
+            last_updated=row.last_updated,
+        )
+
+    def job_hook(self, row: JobHook) -> schemas.JobHook:
+        """Return a job hook."""
+        return schemas.JobHook(
+            **self._object(row.id, "extras/job-hooks", row.name),
+            name=row.name,
+            enabled=row.enabled,
+            content_types=list(row.content_types),
+            job=self._job(row.job_id),
+            type_create=row.type_create,
+            type_update=row.type_update,
+            type_delete=row.type_delete,
             created=row.created,
             last_updated=row.last_updated,
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from api_shim import schemas
-from api_shim.client.operations import approvals, job_queues, job_results, jobs, scheduled_jobs
+from api_shim.client.operations import approvals, job_queues, job_results, jobs, scheduled_jobs, triggers
 from api_shim.client.protocol import HttpRequest, Operation, UnexpectedResponse
 from approval_gate.errors import Invalid
 from tests.api_shim import said
@@ -22,6 +22,7 @@ HELD, BEGUN = said.accepted(ROW), said.accepted(None, RESULT)
 VARIABLE = {"name": "who", "type": "StringVar", "required": False}
 UPCOMING = {"time_zone": "UTC", "why_not": "", "note": "", "firings": ["2030-01-01T02:00:00Z"]}
 QUEUE = said.queue()
+BUTTON, HOOK = said.button(), said.hook()
 STATUS = {
     **{"signoff-version": "1", "prefect-version": "3", "prefect": "ok", "default-queue-has-worker": True},
     **{"nautobot-version": "2.4.0", "python-version": "3", "celery-workers-running": 1},
@@ -100,6 +101,33 @@ CASES = [
         "move a queue",
     ),
     case(job_queues.delete_job_queue("q"), "DELETE", f"{E}/job-queues/q/", None, None, None, "delete a queue"),
+    case(
+        triggers.add_job_button("b", job="j", text="t", content_types=["extras.job"], weight=7),
+        "POST",
+        f"{E}/job-buttons/",
+        {"name": "b", "job": "j", "text": "t", "content_types": ["extras.job"], "weight": 7},
+        BUTTON,
+        schemas.JobButton,
+        "add a button",
+    ),
+    case(triggers.delete_job_button("b"), "DELETE", f"{E}/job-buttons/b/", None, None, None, "delete a button"),
+    case(
+        triggers.add_job_hook("h", job="j", content_types=["extras.job"], type_update=True),
+        "POST",
+        f"{E}/job-hooks/",
+        {
+            "name": "h",
+            "job": "j",
+            "content_types": ["extras.job"],
+            "type_create": False,
+            "type_update": True,
+            "type_delete": False,
+        },
+        HOOK,
+        schemas.JobHook,
+        "add a hook",
+    ),
+    case(triggers.delete_job_hook("h"), "DELETE", f"{E}/job-hooks/h/", None, None, None, "delete a hook"),
     case(jobs.status(), "GET", "api/status/", None, STATUS, schemas.Status, "status"),
     case(
         scheduled_jobs.scheduled_job("s"), "GET", f"{E}/scheduled-jobs/s/", None, ROW, schemas.ScheduledJob, "scheduled"
@@ -288,6 +316,8 @@ def test_a_call_asks_one_question_and_reads_its_answer(
     [
         pytest.param(jobs.jobs(q="b"), "jobs/?limit=200&q=b", JOB, id="jobs"),
         pytest.param(job_queues.job_queues(limit=5), "job-queues/?limit=5", QUEUE, id="queues"),
+        pytest.param(triggers.job_buttons(limit=5), "job-buttons/?limit=5", BUTTON, id="buttons"),
+        pytest.param(triggers.job_hooks(name="h"), "job-hooks/?limit=200&name=h", HOOK, id="hooks"),
         pytest.param(
             scheduled_jobs.scheduled_jobs(enabled=True), "scheduled-jobs/?limit=200&enabled=true", ROW, id="scheduled"
         ),

@@ -123,9 +123,9 @@ def approved(plant: Plant, schedule: Any, **request: Any) -> ScheduledJob:
 
 
 def remembered(plant: Plant, after: int = 0) -> list[tuple[EventType, str, Any]]:
-    """Return what has been recorded after an event, each with its author and its fields or reason."""
-    told = [(each.act, each.actor, each.data.get("fields") or each.data.get("reason")) for each in events(plant)]
-    return told[after:]
+    """Return what has been recorded since it was scheduled, after an event, each with its author and why, or what."""
+    since = [each for each in events(plant) if each.act is not EventType.SCHEDULED]
+    return [(each.act, each.actor, each.data.get("fields") or each.data.get("reason")) for each in since[after:]]
 
 
 def run_of(plant: Plant, row: ScheduledJob) -> Run:
@@ -604,7 +604,7 @@ def test_a_late_firing_does_not_go_with_the_inputs_of_before(plants: Plants) -> 
     plant.settle()
     plant.work_off()
     assert executed(plant) == []
-    assert {each.act for each in events(plant)} == {EventType.CHANGED}
+    assert {each.act for each in events(plant)} == {EventType.SCHEDULED, EventType.CHANGED}
 
 
 def test_a_firing_that_a_worker_has_taken_ahead_goes_with_the_inputs_that_it_has_at_its_time(plants: Plants) -> None:

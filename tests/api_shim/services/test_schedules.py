@@ -580,10 +580,10 @@ def test_a_request_for_approval_is_remembered_with_who_asked(plants: Plants, sch
 
 
 @pytest.mark.parametrize("schedule", EVERY)
-def test_what_needs_no_approval_is_not_remembered_as_a_request(plants: Plants, schedule: object) -> None:
+def test_what_needs_no_approval_is_remembered_as_scheduled(plants: Plants, schedule: object) -> None:
     plant = plants.ready()
     ask(plant, schedule)
-    assert events(plant) == []
+    assert [(each.act, each.actor) for each in events(plant)] == [(EventType.SCHEDULED, "alice")]
 
 
 def test_what_is_refused_is_not_remembered(plants: Plants) -> None:

@@ -1,4 +1,4 @@
-"""Job buttons are made for Jobs that receive them, by whoever may run these, and each change is recorded."""
+"""Job buttons and hooks are of Jobs that receive them, by whoever may run these, and each change is recorded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from api_shim.domain.audit import EventType
 from api_shim.parsing.trigger import NO_TYPES, NOT_A_GROUP, NOT_A_NAME, NOT_A_TEXT, NOT_A_WEIGHT
-from api_shim.services.triggers import NAME_TAKEN, NO_BUTTON_RECEIVER, NO_JOB
+from api_shim.services.triggers import NAME_TAKEN, NO_BUTTON_RECEIVER, NO_CHANGES, NO_HOOK_RECEIVER, NO_JOB
 from api_shim.store import Store
 from approval_gate.policy import MAY_NOT_RUN
 from tests.api_shim.origin import Origin
@@ -25,6 +25,7 @@ def origin(store: Store, clock: Clock) -> Origin:
     made = Origin(store, clock)
     made.user()
     made.job(name="Press", is_job_button_receiver=True)
+    made.job(name="Hear", is_job_hook_receiver=True)
     made.job(name="Plain")
     return made
 
@@ -146,3 +147,59 @@ def test_a_permission_may_be_limited_to_some_buttons(origin: Origin) -> None:
     assert origin.ask("POST", BUTTONS, "carol", json=BUTTON).status_code == 201
     origin.ask("POST", BUTTONS, json=BUTTON | {"name": "other"})
     assert [each["name"] for each in origin.ask("GET", BUTTONS, "carol").json()["results"]] == ["inspect"]
+
+
+# Hooks
+
+HOOKS = "/api/extras/job-hooks/"
+HOOK = {"name": "watch", "job": "Hear", "content_types": ["extras.scheduledjob"], "type_create": True}
+
+
+@pytest.mark.each_database
+def test_a_hook_is_made_changed_and_removed_and_each_is_recorded(origin: Origin) -> None:
+    made = origin.ask("POST", HOOKS, json=HOOK)
+    assert made.status_code == 201, made.text
+    shown = made.json()
+    flags = ("enabled", "type_create", "type_update", "type_delete")
+    assert [shown[name] for name in flags] == [True, True, False, False]
+    assert (shown["object_type"], shown["content_types"]) == ("extras.jobhook", ["extras.scheduledjob"])
+    changed = origin.ask("PATCH", f"{HOOKS}watch/", json={"type_create": False, "type_delete": True})
+    assert (changed.status_code, changed.json()["type_delete"]) == (200, True)
+    found = origin.ask("GET", f"{HOOKS}?type_delete=true&job=Hear&q=wat").json()
+    assert [each["id"] for each in found["results"]] == [shown["id"]]
+    assert origin.ask("DELETE", f"{HOOKS}watch/").status_code == 204
+    assert [(act, name) for act, name, _ in events(origin)] == [
+        (EventType.HOOK_ADDED, "watch"),
+        (EventType.HOOK_CHANGED, "watch"),
+        (EventType.HOOK_REMOVED, "watch"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        pytest.param({"job": "Press"}, {"job": [NO_HOOK_RECEIVER.format(job="Press")]}, id="another Job"),
+        pytest.param({"type_create": False}, {"non_field_errors": [NO_CHANGES]}, id="for nothing"),
+        pytest.param({"type_update": None}, {"type_update": ["Must be a valid boolean."]}, id="no flag"),
+        pytest.param({"text": "x"}, {"text": ["This field cannot be set."]}, id="what a button has"),
+    ],
+)
+def test_a_fault_of_a_hook_is_told(origin: Origin, to: dict[str, Any], told: dict[str, list[str]]) -> None:
+    answer = origin.ask("POST", HOOKS, json=HOOK | to)
+    assert (answer.status_code, answer.json()) == (400, told)
+    assert origin.ask("POST", HOOKS, json=HOOK).status_code == 201
+    answer = origin.ask("PATCH", f"{HOOKS}watch/", json=to)
+    assert (answer.status_code, answer.json()) == (400, told)
+
+
+def test_what_is_refused_is_recorded_with_its_name(origin: Origin) -> None:
+    origin.ask("POST", HOOKS, json=HOOK)
+    origin.user("carol", superuser=False)
+    assert origin.ask("POST", HOOKS, "carol", json=HOOK | {"name": "hunter2"}).status_code == 403
+    assert origin.ask("DELETE", f"{HOOKS}watch/", "carol").status_code == 403
+    with origin.store.transaction(write=False) as tx:
+        found = [each for each in tx.events(0, 1000) if each.act is EventType.REQUEST_REFUSED]
+    assert [(each.actor, each.name, each.data["asked"]) for each in found] == [
+        ("carol", "", "add extras.jobhook"),
+        ("carol", "watch", "remove extras.jobhook"),
+    ]

@@ -41,7 +41,7 @@ from api_shim.domain.model import (
     queue_of,
 )
 from api_shim.domain.recurrence import Interval
-from api_shim.domain.triggers import JobButton
+from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.store import Duplicate, Store
 from api_shim.store.tables import TABLES
 from approval_gate.admission import Misfire, Overlap
@@ -228,7 +228,7 @@ def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
         RunCredential,
     }
     of_files = {ResultFile, ResultContent, InputFile, InputFileUse}
-    assert set(TABLES) == {*of_model, *of_accounts, *of_files, JobButton, AuditEvent, AuditHead}
+    assert set(TABLES) == {*of_model, *of_accounts, *of_files, JobButton, JobHook, AuditEvent, AuditHead}
     for noun, table in TABLES.items():
         assert {each.name for each in fields(noun)} == set(table.columns.keys())
 

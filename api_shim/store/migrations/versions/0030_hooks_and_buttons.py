@@ -1,4 +1,4 @@
-"""Job buttons, and which Jobs are for them."""
+"""Job hooks and job buttons, and which Jobs buttons are for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,7 +7,7 @@ revision = "0030"
 down_revision = "0028"
 branch_labels = None
 depends_on = None
-lost = "the job buttons"
+lost = "the job hooks and the job buttons"
 
 
 def upgrade() -> None:
@@ -31,8 +31,25 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name="uq_job_buttons_name"),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_job_buttons_job_id", ondelete="CASCADE"),
     )
+    op.create_table(
+        "job_hooks",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("content_types", sa.JSON(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("type_create", sa.Boolean(), nullable=False),
+        sa.Column("type_update", sa.Boolean(), nullable=False),
+        sa.Column("type_delete", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_updated", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_job_hooks"),
+        sa.UniqueConstraint("name", name="uq_job_hooks_name"),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_job_hooks_job_id", ondelete="CASCADE"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("job_hooks")
     op.drop_table("job_buttons")
     op.drop_column("jobs", "is_job_button_receiver")

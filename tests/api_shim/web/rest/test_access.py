@@ -28,7 +28,7 @@ from tests.api_shim.in_process import InProcess
 
 JOB, SCHEDULED, RESULT, PREFECT = "extras.job", "extras.scheduledjob", "extras.jobresult", "prefect"
 LOG, QUEUE, METRICS = "extras.joblogentry", "extras.jobqueue", "signoff.metrics"
-BUTTON = "extras.jobbutton"
+BUTTON, HOOK = "extras.jobbutton", "extras.jobhook"
 USER, GROUP, TOKEN, PERMISSION = "users.user", "auth.group", "users.token", "users.objectpermission"
 NO_PERMISSION = "You do not have permission to perform this action."
 MAY_NOT_RUN = "You do not have permission to run this job."
@@ -40,6 +40,7 @@ NOUNS = {
     RESULT: "JobResult",
     QUEUE: "JobQueue",
     BUTTON: "JobButton",
+    HOOK: "JobHook",
     USER: "User",
     GROUP: "Group",
     TOKEN: "Token",
@@ -47,7 +48,7 @@ NOUNS = {
 }
 HEIR = "heir"
 """Somebody who can be given what the test is about."""
-GUARDED = {JOB: {"name__in": ["Guarded", "Press"]}, USER: {"username": HEIR}}
+GUARDED = {JOB: {"name__in": ["Guarded", "Press", "Hear"]}, USER: {"username": HEIR}}
 """What constrains to just what a route needs besides."""
 ACTIONS = ("view", "add", "change", "delete", "run", "approve")
 ACCOUNTS = {USER: "users", GROUP: "groups", TOKEN: "tokens", PERMISSION: "permissions"}
@@ -55,6 +56,7 @@ OF_THEIR_OWN = {
     **{kind: f"users/{path}" for kind, path in ACCOUNTS.items()},
     QUEUE: "extras/job-queues",
     BUTTON: "extras/job-buttons",
+    HOOK: "extras/job-hooks",
 }
 """Where the types are listed of which a test has an object of its own, which it may change."""
 NAMED_BY = {USER: "username", TOKEN: "user__username"}
@@ -116,6 +118,10 @@ def _run(_thing: Thing) -> Any:
 
 def _button(name: str) -> dict[str, Any]:
     return {"name": name, "text": "Press", "job": "Press", "content_types": [JOB]}
+
+
+def _hook(name: str) -> dict[str, Any]:
+    return {"name": name, "job": "Hear", "content_types": [JOB], "type_update": True}
 
 
 def _of_run(_thing: Thing) -> Any:
@@ -205,6 +211,18 @@ NEEDS: Mapping[tuple[str, str], Need] = {
         for method in ("PATCH", "PUT")
     },
     ("DELETE", "/api/extras/job-buttons/{ref}"): Need(BUTTON, "delete", ok=204),
+    ("GET", "/api/extras/job-hooks"): Need(HOOK, listing=True),
+    ("POST", "/api/extras/job-hooks"): Need(
+        HOOK, "add", also="run", lacking=MAY_NOT_RUN, ok=201, body=lambda thing: _hook(f"{thing.name} new")
+    ),
+    ("GET", "/api/extras/job-hooks/{ref}"): Need(HOOK),
+    **{
+        (method, "/api/extras/job-hooks/{ref}"): Need(
+            HOOK, "change", also="run", lacking=MAY_NOT_RUN, body=lambda _thing: {"type_create": True}
+        )
+        for method in ("PATCH", "PUT")
+    },
+    ("DELETE", "/api/extras/job-hooks/{ref}"): Need(HOOK, "delete", ok=204),
     ("GET", "/api/users/users"): Need(USER, listing=True),
     ("POST", "/api/users/users"): Need(USER, "add", ok=201, body=lambda thing: {"username": f"{thing.name}.new"}),
     ("GET", "/api/users/users/{ref}"): Need(USER),
@@ -307,6 +325,9 @@ def thing(
         case "extras.jobbutton":
             made = admin.post("/api/extras/job-buttons/", json=_button(unique("button"))).json()
             yield Thing(made["id"], made["name"], BUTTON)
+        case "extras.jobhook":
+            made = admin.post("/api/extras/job-hooks/", json=_hook(unique("hook"))).json()
+            yield Thing(made["id"], made["name"], HOOK)
         case kind if kind in ACCOUNTS:
             yield account(people, kind)
         case _:

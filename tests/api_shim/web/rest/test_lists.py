@@ -24,6 +24,7 @@ LISTS = {
     ObjectType.JOB_RESULT: RESULTS,
     ObjectType.JOB_QUEUE: QUEUES,
     ObjectType.JOB_BUTTON: "/api/extras/job-buttons/",
+    ObjectType.JOB_HOOK: "/api/extras/job-hooks/",
     ObjectType.USER: "/api/users/users/",
     ObjectType.GROUP: "/api/users/groups/",
     ObjectType.TOKEN: "/api/users/tokens/",

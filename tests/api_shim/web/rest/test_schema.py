@@ -128,6 +128,9 @@ def known(path: str, admin: httpx.Client, people: People, log_line: Mapping[str,
         case "job-buttons":
             sent = {"name": unique(), "text": "Press", "job": "Press", "content_types": ["extras.job"]}
             return [admin.post("/api/extras/job-buttons/", json=sent).json()["id"]]
+        case "job-hooks":
+            sent = {"name": unique(), "job": "Hear", "content_types": ["extras.job"], "type_update": True}
+            return [admin.post("/api/extras/job-hooks/", json=sent).json()["id"]]
         case "users":
             return [people.id_of(people.add()), people.add()]
         case "tokens":
