@@ -50,6 +50,8 @@ The API is the one that Nautobot documents. On purpose it differs in this:
 * The result of a run has its `task_name` and its `meta` from the beginning, and `total_run_count` and `last_run_at`
   tell what has run.
 * Related objects that the caller may not view stay references, whatever the `depth`.
+* Job hooks and job buttons are for Jobs, scheduled jobs and job results. The `text` of a button is shown as it is, and
+  each needs a Job that receives it, which whoever makes or changes them may run.
 * A list of log lines that names no job result is of the newest 20. What Prefect's engine says is among them only if
   the query asks about the `grouping`, which is `engine` then.
 """
