@@ -46,6 +46,7 @@ class ObjectType(StrEnum):
     JOB_RESULT = "extras.jobresult"
     JOB_LOG_ENTRY = "extras.joblogentry"
     JOB_QUEUE = "extras.jobqueue"
+    AUTOMATION_ACCOUNT = "extras.automationaccount"
     USER = "users.user"
     GROUP = "auth.group"
     TOKEN = "users.token"  # noqa: S105 - the name of a type, not a secret
@@ -110,6 +111,7 @@ class Actor:
         token_id: the token that they authenticated with; None for none.
         works_for: the work pool whose runs the account executes; empty if it is no worker's.
         by_run: the job result of the run by whose credential they act (``within_run``); None if they do it themselves.
+        by_automation: Prefect's automation that acts as them, because it was bound to their account; None if none does.
 
     Raises:
         ValueError: they act by a run, and yet have more than a run may do.
@@ -123,6 +125,7 @@ class Actor:
     token_id: UUID | None = None
     works_for: str = ""
     by_run: UUID | None = None
+    by_automation: UUID | None = None
 
     def __post_init__(self) -> None:
         if self.by_run is not None and (self.superuser or self.works_for):

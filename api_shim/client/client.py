@@ -18,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import httpx
 
 from api_shim.client.operations import approvals as of_approvals
+from api_shim.client.operations import automations as of_automations
 from api_shim.client.operations import job_queues as of_queues
 from api_shim.client.operations import job_results as of_results
 from api_shim.client.operations import jobs as of_jobs
@@ -161,6 +162,9 @@ class Shim:
     add_job_queue = carried_out(of_queues.add_job_queue)
     move_job_queue = carried_out(of_queues.move_job_queue)
     delete_job_queue = carried_out(of_queues.delete_job_queue)
+    automation_accounts = carried_out(of_automations.automation_accounts)
+    bind_automation = carried_out(of_automations.bind_automation)
+    unbind_automation = carried_out(of_automations.unbind_automation)
     status = carried_out(of_jobs.status)
     scheduled_jobs = carried_out(of_scheduled.scheduled_jobs)
     scheduled_job = carried_out(of_scheduled.scheduled_job)

@@ -233,6 +233,12 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
         **_fields(TIME, "created"),
     },
     ObjectType.JOB_QUEUE: {**_fields(ID, "id"), **_fields(TEXT, "name", "pool")},
+    ObjectType.AUTOMATION_ACCOUNT: {
+        **_fields(ID, "id"),
+        **_fields(TEXT, "name", "bound_by"),
+        **_fields(TIME, "created"),
+        **_related("user", "user__username", nullable=False),
+    },
     ObjectType.USER: {
         **_fields(ID, "id"),
         **_fields(TEXT, "username"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid5
 
-from api_shim.domain.model import queue_of
+from api_shim.domain.model import AutomationAccount, queue_of
 from api_shim.domain.ports import LogLine
 from api_shim.services.queries import entry_of
-from api_shim.web.rest.serializers import Serializer
+from api_shim.web.rest.serializers import AccountSerializer, Related, Serializer
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 ROOT = "http://here"
@@ -32,6 +32,15 @@ def job(**to: Any) -> dict[str, Any]:
 def queue(name: str = "gpu", pool: str = "big") -> dict[str, Any]:
     """Return a job queue of another work pool, which two workers serve."""
     return WIRE.job_queue(queue_of(name, pool), {name: 2}).model_dump(mode="json")
+
+
+def bound(name: str = "nightly") -> dict[str, Any]:
+    """Return the account that an automation acts as, with its user."""
+    account = AutomationAccount(
+        id=id_of(name), name=name, user_id=USER.id, digest="", bound_by_id=USER.id, bound_by="bob", created=NOW
+    )
+    user = AccountSerializer(ROOT, Related()).user(USER).model_dump(mode="json")
+    return WIRE.automation_account(account).model_dump(mode="json") | {"user": user}
 
 
 def scheduled(name: str = "nightly", **to: Any) -> dict[str, Any]:

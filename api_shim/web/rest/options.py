@@ -23,6 +23,7 @@ SHAPES: Mapping[ObjectType, type[schemas.Object]] = {
     ObjectType.JOB_RESULT: schemas.JobResult,
     ObjectType.JOB_LOG_ENTRY: schemas.JobLogEntry,
     ObjectType.JOB_QUEUE: schemas.JobQueue,
+    ObjectType.AUTOMATION_ACCOUNT: schemas.AutomationAccount,
     ObjectType.USER: schemas.User,
     ObjectType.GROUP: schemas.Group,
     ObjectType.TOKEN: schemas.Token,

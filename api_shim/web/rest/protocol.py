@@ -62,6 +62,7 @@ LISTS: Mapping[str, ObjectType] = {
     "/api/extras/job-results": ObjectType.JOB_RESULT,
     "/api/extras/job-logs": ObjectType.JOB_LOG_ENTRY,
     "/api/extras/job-queues": ObjectType.JOB_QUEUE,
+    "/api/extras/automation-accounts": ObjectType.AUTOMATION_ACCOUNT,
     "/api/users/users": ObjectType.USER,
     "/api/users/groups": ObjectType.GROUP,
     "/api/users/tokens": ObjectType.TOKEN,

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api_shim.web.rest import admission, files, job_results, jobs, meta, operation, prefect_paths, scheduled_jobs, users
+from api_shim.web.rest import (
+    admission,
+    automation_accounts,
+    files,
+    job_results,
+    jobs,
+    meta,
+    operation,
+    prefect_paths,
+    scheduled_jobs,
+    users,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     meta.router,
@@ -15,6 +26,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     job_results.logs_router,
     files.router,
     jobs.queues_router,
+    automation_accounts.router,
     users.router,
     meta.schema_router,
     admission.router,

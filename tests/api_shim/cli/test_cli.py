@@ -40,6 +40,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         *(f"db {verb}" for verb in ("check", "upgrade", "downgrade")),
         *(f"backup {verb}" for verb in ("create", "restore")),
         *(f"job-queue {verb}" for verb in ("list", "add", "move", "delete")),
+        *(f"automation {verb}" for verb in ("list", "bind", "unbind")),
         *(f"job {verb}" for verb in ("list", "enable", "disable", "variables")),
         *(f"schedule {verb}" for verb in ("list", "show", "download", "change", "enable", "disable", "delete")),
         *(f"schedule {verb}" for verb in ("take-over", "transfer", "explain", "upcoming")),
@@ -71,10 +72,10 @@ def test_every_command_takes_a_home_or_goes_to_a_server(words: tuple[str, ...]) 
         # It only prints, and opens nothing.
         assert not {"--home", "--url", "--json"} & options
         return
-    goes_to_server = words[0] in {"job-queue", "schedule", "result"} or words == ("job", "variables")
+    goes_to_server = words[0] in {"automation", "job-queue", "schedule", "result"} or words == ("job", "variables")
     assert (("--home" in options), {"--url", "--insecure"} <= options) == (not goes_to_server, goes_to_server)
     shows = (
-        words[1] not in {"delete", "download"}
+        words[1] not in {"delete", "download", "unbind"}
         if goes_to_server
         else words[1] in {"list", "check"} or "--dry-run" in options
     )

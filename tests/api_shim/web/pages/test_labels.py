@@ -37,7 +37,7 @@ def test_when_it_runs(to: dict[str, Any], said: str) -> None:
 
 def test_every_standing_has_its_words_and_every_act_that_can_befall_one() -> None:
     assert {*STANDINGS} == {*ScheduleStatus}
-    nouns = {"user", "group", "token", "permission", "result", "job", "queue", "sign-in", "audit"}
+    nouns = {"user", "group", "token", "permission", "result", "job", "queue", "automation", "sign-in", "audit"}
     of_others = {act for act in EventType if act.partition(".")[0] in nouns}
     assert {*TOLD} - of_others == {*ACTS}
 

@@ -356,7 +356,10 @@ def test_a_body_that_is_too_large_is_refused(admin: httpx.Client) -> None:
 
 def test_the_root_and_the_status_say_what_this_is(server: InProcess, admin: httpx.Client) -> None:
     groups = {
-        "extras": ("jobs", "scheduled-jobs", "approval-queue", "job-results", "job-logs", "job-queues"),
+        "extras": (
+            *("jobs", "scheduled-jobs", "approval-queue", "job-results", "job-logs", "job-queues"),
+            "automation-accounts",
+        ),
         "users": ("users", "groups", "tokens", "permissions"),
         "plugins": (),
     }

@@ -23,6 +23,7 @@ LISTS = {
     ObjectType.SCHEDULED_JOB: SCHEDULES,
     ObjectType.JOB_RESULT: RESULTS,
     ObjectType.JOB_QUEUE: QUEUES,
+    ObjectType.AUTOMATION_ACCOUNT: "/api/extras/automation-accounts/",
     ObjectType.USER: "/api/users/users/",
     ObjectType.GROUP: "/api/users/groups/",
     ObjectType.TOKEN: "/api/users/tokens/",

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -125,6 +126,8 @@ def known(path: str, admin: httpx.Client, people: People, log_line: Mapping[str,
             return [log_line["id"]]
         case "job-queues":
             return ["default", "bulk"]
+        case "automation-accounts":
+            return [str(people.bound("admin").id)]
         case "users":
             return [people.id_of(people.add()), people.add()]
         case "tokens":
@@ -153,6 +156,7 @@ LIKELY: Mapping[str, list[Any]] = {
     "force": [True, "no"],
     "user": ["alice", "bob", "nobody"],
     "username": ["carol", "dave"],
+    "automation": [str(UUID(int=7)), "nightly"],
     "groups": [[], ["none"]],
     "expires": [None, "2030-01-01T02:00", "2000-01-01T02:00"],
     "object_types": [["extras.job"], ["extras.scheduledjob", "users.user"]],
