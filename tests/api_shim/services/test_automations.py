@@ -24,7 +24,7 @@ from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, ObjectType
 from tests.api_shim.plant import INPUTS, Plant, opened_plant
 from tests.api_shim.services.test_approvals import APPROVAL, APPROVER, approver, decide, events, may, person, refused
-from tests.factories import make_job, remove_user
+from tests.factories import OPERATOR, make_job, remove_user
 
 ACCOUNT, PREFECT, USER = ObjectType.AUTOMATION_ACCOUNT, ObjectType.PREFECT, ObjectType.USER
 VIEW, ADD, CHANGE, DELETE, RUN = Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE, Action.RUN
@@ -257,6 +257,7 @@ def test_an_account_that_is_deactivated_removed_or_may_no_more_runs_nothing(free
     plant.change(user, is_active=False)
     assert free.refused() == (Forbidden, policy.ITS_ACCOUNT_GONE)
     remove_user(plant.store, "zoe", plant.now)
+    assert [each.actor for each in free.said(EventType.AUTOMATION_UNBOUND)] == [OPERATOR.username]
     assert free.refused() == (Forbidden, policy.NOT_BOUND)
     # Only binding asks for these permissions; to run is asked anew each time.
     dave = person(plant, "dave", may(ACCOUNT, ADD))
