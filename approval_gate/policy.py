@@ -323,8 +323,8 @@ MAY_NOT_RUN_ITS_JOBS = "You do not have permission to run every Job that this au
 ACCOUNT_MAY_NOT = "This user does not have permission to run every Job that this automation runs."
 ACCOUNT_INACTIVE = "This user has been deactivated."
 NOT_BOUND = (
-    "This automation is bound to no account, so it can run no Job: somebody who may run it has to bind it "
-    "(`signoff automation bind`)."
+    "This automation is bound to no account, or has been changed since it was, so it can run no Job until somebody who "
+    "may run that binds it (`signoff automation bind`)."
 )
 AUTOMATION_CHANGED = (
     "This automation has been changed since it was bound to an account, so it can run no Job until it is bound again "

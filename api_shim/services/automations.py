@@ -1,7 +1,7 @@
 """The accounts that Prefect's automations act as: bind one to an account, end that, and request what it runs.
 
 * Bound is an automation as it is: with its trigger, its actions, its name, and all else but whether it is enabled. One
-  that was changed since, or is gone, is bound no longer; that is found when it fires next, or is bound again.
+  that was changed since, or is gone, is bound no longer; that is found by the background loop, or when it fires before.
 * Who binds it may view automations in Prefect, may add accounts of automations, and may run each Job that it names. The
   account is theirs, or one that they may change as for a transfer (``services.ownership``).
 * What it runs is a request by that account, by all rules: it names the automation, and is approved neither by that
@@ -142,6 +142,23 @@ class AutomationAccounts:
         # What is filled in anew may differ; it is the same request all the same.
         same = {"automation": str(automation_id)}
         return await self._schedules.request(actor, job.id, request, firing.key, sent=same)
+
+
+async def end_changed(store: Store, engine: Orchestrator, now: datetime) -> None:
+    """End what binds automations that have been changed since, or are gone.
+
+    Args:
+        store: what is true.
+        engine: Prefect, which has the automations.
+        now: the time.
+
+    Raises:
+        Unavailable: Prefect does not answer.
+    """
+    for bound in await store.read(lambda tx: tx.all(AutomationAccount, order="id")):
+        current = await engine.automation(bound.id)
+        if current is None or current.digest != bound.digest:
+            await store.write(partial(_end_changed, bound.id, current, now))
 
 
 def _job_of(tx: Transaction, deployment_id: UUID) -> Job | None:

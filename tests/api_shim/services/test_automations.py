@@ -208,6 +208,17 @@ def test_what_was_changed_is_bound_no_longer_until_it_is_bound_again(free: Autom
     assert free.fire().job_result is not None
 
 
+def test_what_was_changed_and_has_not_fired_is_found(free: Automated) -> None:
+    free.bind(free.plant.actor)
+    free.plant.tick(seconds=31)
+    assert free.plant.only(AutomationAccount).digest == free.automation.digest
+    free.change()
+    free.plant.tick(seconds=31)
+    assert free.plant.all(AutomationAccount) == []
+    assert len(free.said(EventType.AUTOMATION_LAPSED)) == 1
+    assert free.refused() == (Forbidden, policy.NOT_BOUND)
+
+
 def test_what_was_changed_and_has_not_fired_is_bound_anew(free: Automated) -> None:
     free.bind(free.plant.actor)
     free.change()
