@@ -36,6 +36,7 @@ from api_shim.reconcile.wake_queue import NOW, Kind, Wake, WorkQueue
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
+from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue, JobCode
@@ -203,15 +204,15 @@ def _use_cases(
     watching = (refusals := Refusals(store, clock)).watching
     suspensions = watching(Suspensions(store, engine, clock))
     approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
-    schedules = watching(Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits))
+    requests = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits)
+    automation_accounts = AutomationAccounts(store, engine, requests, refusals.automation, clock)
+    schedules = watching(requests)
     return Services(
         **_views(store, engine, schedules, clock, zone),
         **{name: watching(each) for name, each in _administered(store, engine, clock, zone).items()},
-        store=store,
-        engine=engine,
-        clock=clock,
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
+        automation_accounts=watching(automation_accounts),
         catalogue=watching(JobCatalogue(store, clock, server)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
@@ -240,8 +241,11 @@ def _administered(store: Store, engine: Orchestrator, clock: Callable[[], dateti
 def _views(
     store: Store, engine: Orchestrator, schedules: Schedules, clock: Callable[[], datetime], zone: str
 ) -> dict[str, Any]:
-    """Return the use cases that only read."""
+    """Return what the use cases rest on, and those that only read."""
     return {
+        "store": store,
+        "engine": engine,
+        "clock": clock,
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
         "run_preview": RunPreview(store, schedules, clock),

@@ -13,7 +13,8 @@ Every minute the head of the audit is kept and told outside the store, if it has
 Every half minute, and when a worker has gone, all of our deployments and waiting runs in Prefect are compared with the
 store, and runs that nobody executes any more are ended or started again. What a hand changed on a deployment, say by
 switching its schedule on or off in Prefect's UI, is taken back, and remembered. Inputs that are not kept as the mark of
-their Job says, since whoever marked it could not go on, are encrypted or decrypted.
+their Job says, since whoever marked it could not go on, are encrypted or decrypted. Automations that were changed are
+bound to an account no longer.
 
 Several servers of one database may do all of this. What must not be done twice is done by one at a time: to announce,
 to compare, and what is done about each object.
@@ -54,6 +55,7 @@ from api_shim.reconcile.run_status import RunStatus
 from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import NOW, Kind, Thing, WorkQueue
 from api_shim.services.approval_state import expire
+from api_shim.services.automations import end_changed
 from api_shim.services.input_files import UnneededFiles
 from api_shim.services.running_servers import FOLLOWS_EVERY, ThisServer, tell_following
 from api_shim.services.sensitive_inputs import follow_marks
@@ -187,6 +189,7 @@ class BackgroundLoop:
         await self._sweep_one_offs(now)
         await self._sweep_runs(now)
         await self._sweep_late_runs(deployments)
+        await end_changed(self._store, self._engine, now)
 
     def _astray(self, found: Mapping[UUID, DeploymentSpec], tx: Transaction) -> list[Thing]:
         """Return what stands differently in Prefect."""

@@ -245,6 +245,27 @@ class Permission(Object):
     groups: list[Reference | Group]
 
 
+class AutomationAccount(Object):
+    """The account that an automation of Prefect's acts as."""
+
+    object_type: Literal["extras.automationaccount"] = "extras.automationaccount"
+    name: str = Field(description="The name of the automation, whose id in Prefect is `id`.")
+    user: Reference | User = Field(description="The account.")
+    bound_by: str = Field(description="The name of the user who bound it.")
+    created: datetime
+
+
+class AskingAutomation(Shape):
+    """The automation of Prefect's that has requested something."""
+
+    id: UUID
+    name: str
+    bound_by: str = Field(description="The name of the user who bound it to the account that it acts as.")
+
+
+AUTOMATION = "The automation that has requested it; null if none has."
+
+
 class Missed(Shape):
     """What another scheduled job has missed, about which a request asks whether the last of it is to run."""
 
@@ -298,6 +319,7 @@ class ScheduledJob(Object):
     requested_from: Reference | JobResult | None = Field(
         description="The job result of the run that has requested it; null if people have."
     )
+    automation: AskingAutomation | None = Field(description=AUTOMATION)
 
 
 class NamedScheduledJob(Reference):
@@ -410,6 +432,7 @@ class JobResult(Object):
     requested_from: Reference | JobResult | None = Field(
         description="The job result of the run that has requested it, or its scheduled job; null if people have."
     )
+    automation: AskingAutomation | None = Field(description=AUTOMATION)
     files: list[FileProxy] = Field(description="The files that the run has made, the oldest first.")
     custom_fields: dict[str, JsonValue]
 

@@ -48,6 +48,7 @@ class ObjectType(StrEnum):
     JOB_QUEUE = "extras.jobqueue"
     JOB_BUTTON = "extras.jobbutton"
     JOB_HOOK = "extras.jobhook"
+    AUTOMATION_ACCOUNT = "extras.automationaccount"
     USER = "users.user"
     GROUP = "auth.group"
     TOKEN = "users.token"  # noqa: S105 - the name of a type, not a secret
@@ -112,6 +113,7 @@ class Actor:
         token_id: the token that they authenticated with; None for none.
         works_for: the work pool whose runs the account executes; empty if it is no worker's.
         by_run: the job result of the run by whose credential they act (``within_run``); None if they do it themselves.
+        by_automation: Prefect's automation that acts as them, because it was bound to their account; None if none does.
 
     Raises:
         ValueError: they act by a run, and yet have more than a run may do.
@@ -125,6 +127,7 @@ class Actor:
     token_id: UUID | None = None
     works_for: str = ""
     by_run: UUID | None = None
+    by_automation: UUID | None = None
 
     def __post_init__(self) -> None:
         if self.by_run is not None and (self.superuser or self.works_for):

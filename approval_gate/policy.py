@@ -29,6 +29,9 @@
 * A run acts as its user from when it is let go until it is over, while that user is active: it requests, and reads what
   comes of it, as far as they may (``model.BY_RUNS``). It decides, grants and changes nothing, whatever they may. A dry
   run requests dry runs only, and runs that runs have requested do so ``DEEPEST`` times at most, one from the other.
+* An automation of Prefect's acts as an account that it was bound to, as it was then: not after it has been changed, and
+  for no Job but those that it names. Who binds it may view it in Prefect, and may run each of these Jobs; so may the
+  account, which is their own or that of somebody whom they may change. What it requests neither of the two approves.
 * What a run has requested is approved neither by its user nor by whoever requested, owned or changed what ran.
 * ``ownership`` has the rules for owners and changes.
 
@@ -154,6 +157,7 @@ NOUNS = {
     ObjectType.JOB_QUEUE: "JobQueue",
     ObjectType.JOB_BUTTON: "JobButton",
     ObjectType.JOB_HOOK: "JobHook",
+    ObjectType.AUTOMATION_ACCOUNT: "AutomationAccount",
     ObjectType.USER: "User",
     ObjectType.GROUP: "Group",
     ObjectType.TOKEN: "Token",
@@ -319,6 +323,85 @@ def requests_from_run(*, depth: int, dry_run: bool, for_dry_run: bool, origin_kn
     )
 
 
+# Requests by automations
+
+RUNS_NO_JOB = "This automation runs no Job: none of its actions names the deployment of one."
+MAY_NOT_RUN_ITS_JOBS = "You do not have permission to run every Job that this automation runs."
+ACCOUNT_MAY_NOT = "This user does not have permission to run every Job that this automation runs."
+ACCOUNT_INACTIVE = "This user has been deactivated."
+NOT_BOUND = (
+    "This automation is bound to no account, or has been changed since it was, so it can run no Job until somebody who "
+    "may run that binds it (`signoff automation bind`)."
+)
+AUTOMATION_CHANGED = (
+    "This automation has been changed since it was bound to an account, so it can run no Job until it is bound again "
+    "(`signoff automation bind`)."
+)
+NOT_AS_BOUND = "This automation fired before it was bound to an account as it is now."
+NOT_NAMED = "This automation does not name the Job that it wants to run, so it is not bound for that."
+ITS_ACCOUNT_GONE = "The account that this automation is bound to has been deactivated."
+NO_JOB_VARIABLES = "An automation cannot give the runs of a Job job variables: these are part of the Job."
+
+
+def bind_automation(actor: Actor, *, account: Actor, active: bool, jobs: Collection[Attributes]) -> Verdict:
+    """Say whether the actor may have an automation act as an account, which is theirs or which they may change.
+
+    Args:
+        actor: the caller.
+        account: the account.
+        active: whether that is active.
+        jobs: the attributes of the Jobs that the automation names.
+    """
+    return first(
+        (
+            refused_if(not jobs, RUNS_NO_JOB, Invalid),
+            refused_if(not all(_may(actor, Action.RUN, job) for job in jobs), MAY_NOT_RUN_ITS_JOBS),
+            refused_if(not active, ACCOUNT_INACTIVE, Conflict),
+            refused_if(not all(_may(account, Action.RUN, job) for job in jobs), ACCOUNT_MAY_NOT, Conflict),
+        )
+    )
+
+
+def may_look_at_automations(actor: Actor) -> Verdict:
+    """Say whether the actor may view the automations of Prefect."""
+    return refused_if(not views_prefect(actor), NO_PERMISSION)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FiringFacts:
+    """What the rules need to know about an automation that wants to run a Job.
+
+    Args:
+        bound: whether it is bound to an account.
+        changed: whether it is not any more what was bound, or is gone.
+        as_bound: whether it fired as what was bound.
+        names: whether it names the deployment of the Job.
+        active: whether the account is active.
+        job_variables: whether it gives the run job variables.
+    """
+
+    bound: bool
+    changed: bool
+    as_bound: bool
+    names: bool
+    active: bool
+    job_variables: bool
+
+
+def acts_by_automation(firing: FiringFacts) -> Verdict:
+    """Say whether an automation may request a run as the account that it is bound to; by all other rules besides."""
+    return first(
+        (
+            refused_if(not firing.bound, NOT_BOUND),
+            refused_if(firing.changed, AUTOMATION_CHANGED),
+            refused_if(not firing.as_bound, NOT_AS_BOUND),
+            refused_if(not firing.names, NOT_NAMED),
+            refused_if(not firing.active, ITS_ACCOUNT_GONE),
+            refused_if(firing.job_variables, NO_JOB_VARIABLES),
+        )
+    )
+
+
 # Superusers
 
 SUPERUSERS_ONLY = "Only a superuser can do this to a superuser."
@@ -427,6 +510,10 @@ ONCE_CHANGED = "You have changed what this request runs, so someone else must ap
 BEHIND_ITS_RUN = (
     "You have requested, owned or changed what requested this, or this itself, so someone else must approve it."
 )
+BEHIND_ITS_AUTOMATION = (
+    "You have bound the automation that requested this to its account, or changed this itself, so someone else must "
+    "approve it."
+)
 NOT_NEEDED = "This scheduled job needs no approval."
 JOB_GONE = "The job of this run is gone."
 NO_DRY_RUN = "This job does not support dry runs."
@@ -463,6 +550,7 @@ class RequestFacts:
         supports_dryrun: whether its Job supports dry runs.
         past_due: whether its only start time has passed.
         from_run: whether a run has requested it.
+        from_automation: whether an automation has requested it.
     """
 
     thing: Attributes | None
@@ -480,6 +568,7 @@ class RequestFacts:
     supports_dryrun: bool
     past_due: bool
     from_run: bool = False
+    from_automation: bool = False
 
 
 def has_right_to_approve(actor: Actor, request: RequestFacts) -> Verdict:
@@ -620,11 +709,18 @@ def _four_eyes(actor: Actor, request: RequestFacts) -> Verdict:
     return first(
         (
             refused_if(actor.id == request.requester, OWN_REQUEST),
-            refused_if(actor.id in request.editors, BEHIND_ITS_RUN if request.from_run else ONCE_CHANGED),
+            refused_if(actor.id in request.editors, _had_a_hand(request)),
             refused_if(actor.id in request.owners, ONCE_OWNED),
             refused_if(request.people.includes(actor.id, actor.username), SAME_PERSON),
         )
     )
+
+
+def _had_a_hand(request: RequestFacts) -> str:
+    """Return what is told to who has changed a request, or had a hand in what has requested it."""
+    if request.from_automation:
+        return BEHIND_ITS_AUTOMATION
+    return BEHIND_ITS_RUN if request.from_run else ONCE_CHANGED
 
 
 def _allows_transition(step: Transition, request: RequestFacts) -> Verdict:

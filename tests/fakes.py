@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from api_shim.domain.ports import Announcement, ApprovalForm, Claim, DeploymentSpec, LogLine, Run, RunSpec
+from api_shim.domain.ports import Announcement, ApprovalForm, Automation, Claim, DeploymentSpec, LogLine, Run, RunSpec
 from approval_gate.admission import TAKEN_BY
 from approval_gate.errors import Unavailable
 
@@ -59,6 +59,7 @@ class FakeEngine:
     keys: dict[str, UUID] = field(default_factory=dict)
     lines: dict[UUID, list[LogLine]] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
+    automations: dict[UUID, Automation] = field(default_factory=dict)
     taken: dict[UUID, Claim] = field(default_factory=dict)
     questions: dict[UUID, ApprovalForm] = field(default_factory=dict)
     answers: dict[UUID, object] = field(default_factory=dict)
@@ -265,6 +266,10 @@ class FakeEngine:
     async def variable(self, name: str) -> Any:
         self._may_fail("variable", after=False)
         return self.variables.get(name)
+
+    async def automation(self, automation_id: UUID) -> Automation | None:
+        self._may_fail("automation", after=False)
+        return self.automations.get(automation_id)
 
     async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
         self._may_fail("logs", after=False)

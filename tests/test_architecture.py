@@ -92,6 +92,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/pages/crontab.py": "tests/browser/test_pages_run.py",
     "api_shim/web/pages/approval_queue.py": "tests/browser/test_pages_approval_queue.py",
     "api_shim/web/rest/job_results.py": "tests/api_shim/web/rest/test_lists.py",
+    "api_shim/web/rest/automation_accounts.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/web/rest/files.py": "tests/api_shim/services/test_result_files.py",
     "api_shim/cli/downloads.py": "tests/api_shim/cli/test_result.py",
     "api_shim/domain/files.py": "tests/api_shim/store/test_tables.py",
@@ -112,6 +113,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/client/operations/job_queues.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/triggers.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/cli/job_hooks.py": "tests/api_shim/cli/test_job_buttons.py",
+    "api_shim/client/operations/automations.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/jobs.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/operations/scheduled_jobs.py": "tests/api_shim/calls/test_calls.py",
     "api_shim/client/async_client.py": "tests/api_shim/client/test_client.py",
@@ -152,6 +154,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0027_files_of_inputs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0028_suspended_runs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0030_hooks_and_buttons.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0029_accounts_of_automations.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",
 }
 """The modules whose test is not their mirror image."""

@@ -18,6 +18,7 @@ from api_shim.cli import (
     accounts,
     approvals,
     audit,
+    automations,
     backup,
     db,
     deploy,
@@ -63,6 +64,7 @@ app.add_typer(jobs.app, name="job")
 app.add_typer(job_queues.app, name="job-queue")
 app.add_typer(job_buttons.app, name="job-button")
 app.add_typer(job_hooks.app, name="job-hook")
+app.add_typer(automations.app, name="automation")
 app.add_typer(audit.app, name="audit")
 app.add_typer(backup.app, name="backup")
 app.add_typer(db.app, name="db")

@@ -123,8 +123,13 @@ def tell(thing: BaseModel, sentence: str, *, as_json: bool) -> None:
     say(json.dumps(thing.model_dump(mode="json"), indent=2) if as_json else sentence)
 
 
-def delete_each(delete: Callable[[str], None], refs: Iterable[str]) -> None:
+def delete_each(delete: Callable[[str], None], refs: Iterable[str], *, done: str = "Deleted") -> None:
     """Delete objects one after the other, and print the outcome of each. A refusal does not stop the others.
+
+    Args:
+        delete: deletes one.
+        refs: they.
+        done: what is said of one that has been deleted.
 
     Raises:
         typer.Exit: at least one deletion was refused.
@@ -137,6 +142,6 @@ def delete_each(delete: Callable[[str], None], refs: Iterable[str]) -> None:
             fail(type(error)(f"{ref}: {error}"))
             refused = True
         else:
-            say(f"Deleted «{ref}».")
+            say(f"{done} «{ref}».")
     if refused:
         raise typer.Exit(1)

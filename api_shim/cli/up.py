@@ -45,6 +45,7 @@ from api_shim.cli.console import Home, WhosePrefect, say
 from api_shim.cli.jobs_user import checked_user
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.logs import LogFormat, log_config
+from api_shim.prefect_api.prefect_automations import run_as_accounts
 from api_shim.prefect_api.prefect_backing import Backing, backing
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
 from api_shim.prefect_api.prefect_external import External, ExternalPrefect, told_of_external
@@ -388,6 +389,9 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         limits=settings.limits,
         retention=settings.retention,
     )
+    if told.external is None and Part.SERVICES in parts:
+        accounts = application.services.automation_accounts
+        run_as_accounts(accounts.is_of_job, accounts.run)
     return Connected(
         application=application,
         engine=engine,

@@ -16,6 +16,7 @@ import httpx
 
 from api_shim.client.client import as_method
 from api_shim.client.operations import approvals as of_approvals
+from api_shim.client.operations import automations as of_automations
 from api_shim.client.operations import job_queues as of_queues
 from api_shim.client.operations import job_results as of_results
 from api_shim.client.operations import jobs as of_jobs
@@ -163,6 +164,9 @@ class AsyncShim:
     job_hooks = carried_out(of_triggers.job_hooks)
     add_job_hook = carried_out(of_triggers.add_job_hook)
     delete_job_hook = carried_out(of_triggers.delete_job_hook)
+    automation_accounts = carried_out(of_automations.automation_accounts)
+    bind_automation = carried_out(of_automations.bind_automation)
+    unbind_automation = carried_out(of_automations.unbind_automation)
     status = carried_out(of_jobs.status)
     scheduled_jobs = carried_out(of_scheduled.scheduled_jobs)
     scheduled_job = carried_out(of_scheduled.scheduled_job)

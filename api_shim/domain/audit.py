@@ -83,6 +83,10 @@ class EventType(StrEnum):
     HOOK_ADDED = "job-hook.added"
     HOOK_CHANGED = "job-hook.changed"
     HOOK_REMOVED = "job-hook.removed"
+    AUTOMATION_BOUND = "automation.bound"
+    AUTOMATION_UNBOUND = "automation.unbound"
+    AUTOMATION_LAPSED = "automation.lapsed"
+    AUTOMATION_REFUSED = "automation.refused"
     SIGN_IN_REFUSED = "sign-in.refused"
     DECISION_REFUSED = "approval.refused"
     REQUEST_REFUSED = "request.refused"
@@ -202,7 +206,7 @@ def restored(kept: Mapping[str, Any], types: Mapping[str, type]) -> dict[str, An
 def scheduled_job_event(
     scheduled: ScheduledJob, act: EventType, now: datetime, who: Author | None = None, **data: Any
 ) -> AuditEvent:
-    """Return an event about a scheduled job; it names the run that has requested it.
+    """Return an event about a scheduled job; it names the run or the automation that has requested it.
 
     Args:
         scheduled: it.
@@ -225,9 +229,14 @@ def scheduled_job_event(
     )
 
 
-def origin_in(requested: ScheduledJob | JobResult) -> dict[str, str]:
-    """Return what an event says of the run that has requested what it is about; nothing if none has."""
-    return {} if requested.requested_from is None else {"requested_from": str(requested.requested_from)}
+def origin_in(requested: ScheduledJob | JobResult) -> dict[str, Any]:
+    """Return what an event says of the run, or the automation, that has requested what it is about; nothing if none."""
+    said: dict[str, Any] = {}
+    if requested.requested_from is not None:
+        said["requested_from"] = str(requested.requested_from)
+    if requested.automation is not None:
+        said["automation"] = dict(requested.automation)
+    return said
 
 
 def of_request(event: AuditEvent, request_id: str) -> AuditEvent:
@@ -310,19 +319,19 @@ def account_event(
     name: str,
     act: EventType,
     now: datetime,
-    who: Author,
+    who: Author | None,
     fields: Iterable[str] = (),
     changed: Changes | None = None,
     **data: Any,
 ) -> AuditEvent:
-    """Return an event about a user, a group, a token, a permission, a job queue, a job button or a job hook.
+    """Return an event about an account or what belongs to one, a job queue, a job button, a job hook or an automation.
 
     Args:
         thing_id: its id.
         name: its name; of a token, its user's.
         act: what happened.
         now: when.
-        who: whose act it was.
+        who: whose act it was; None for what happened by itself.
         fields: the names of the fields that were given or changed.
         changed: what those that are no secret were and are.
         data: what else is to be known.
@@ -332,7 +341,9 @@ def account_event(
         said["fields"] = names
     if changed:
         said["changes"] = changed
-    return AuditEvent(at=now, act=act, actor_id=who.id, actor=who.username, name=name, data=said)
+    return AuditEvent(
+        at=now, act=act, actor_id=who.id if who else None, actor=who.username if who else "", name=name, data=said
+    )
 
 
 def chain_event(event: AuditEvent, head: AuditHead) -> AuditEvent:

@@ -48,6 +48,10 @@ class Status(StrEnum):
 SwitchedOff = Mapping[str, Json]
 """Who switched the approval of a Job off (``by``; empty if that is not known) and when (``at``), in JSON form."""
 
+AskingAutomation = Mapping[str, Json]
+"""The automation of Prefect's that has requested something: its ``id`` and ``name``, and who bound it to the account
+that it acts as (``bound_by_id``, ``bound_by``), in JSON form."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
@@ -181,6 +185,7 @@ class ScheduledJob:
         request_depth: how many requests from runs there are in the line that ends with it.
         run_name: what its run is called in Prefect, where that is not its own name; else empty.
         run_tags: the tags of its run in Prefect, beside our own.
+        automation: the automation that has requested it; None if none has.
     """
 
     id: UUID
@@ -229,6 +234,7 @@ class ScheduledJob:
     request_depth: int = 0
     run_name: str = ""
     run_tags: tuple[str, ...] = ()
+    automation: AskingAutomation | None = None
 
     @property
     def parameters(self) -> Mapping[str, Json]:
@@ -319,6 +325,7 @@ class JobResult:
         request_depth: how many requests from runs there are in the line that ends with it.
         run_name: what its run is called in Prefect, where that is not its own name; else empty.
         run_tags: the tags of its run in Prefect, beside our own.
+        automation: the automation that has requested it; None if none has.
     """
 
     id: UUID
@@ -353,6 +360,7 @@ class JobResult:
     request_depth: int = 0
     run_name: str = ""
     run_tags: tuple[str, ...] = ()
+    automation: AskingAutomation | None = None
 
     @property
     def can_be_resumed(self) -> bool:
@@ -428,6 +436,28 @@ def queue_id(name: str) -> UUID:
 def queue_of(name: str, pool: str = "") -> JobQueue:
     """Return the queue of this name in a work pool."""
     return JobQueue(id=queue_id(name), name=name, pool=pool)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutomationAccount:
+    """The account that an automation of Prefect's acts as.
+
+    Args:
+        id: that of the automation, in Prefect.
+        name: the name of the automation, which is part of what was bound.
+        user_id: the account.
+        digest: what the automation was when it was bound (``ports.Automation``).
+        bound_by_id: the id of who bound it.
+        bound_by: their name at that time.
+    """
+
+    id: UUID
+    name: str
+    user_id: UUID
+    digest: str
+    bound_by_id: UUID
+    bound_by: str
+    created: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -137,6 +137,44 @@ class Announcement:
     resource: tuple[str, str]
     related: Mapping[str, str]
     payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Automation:
+    """An automation of Prefect's, as it is or was.
+
+    Args:
+        name: its name, or as much of it as we keep.
+        digest: the SHA-256, in hexadecimal digits, of all that says when it does what; whether it is enabled is not
+            part of that.
+        runs: the deployments that it runs, as far as it names them.
+    """
+
+    id: UUID
+    name: str
+    digest: str
+    runs: frozenset[UUID]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutomationFiring:
+    """What an automation wants to run.
+
+    Args:
+        automation: it, as it was when it fired.
+        key: the same whenever it is the same firing.
+        deployment_id: the deployment that it wants to run.
+        parameters: the parameters of the run, filled in.
+        job_variables: the job variables of the run.
+        after: how much later the run is to start.
+    """
+
+    automation: Automation
+    key: str
+    deployment_id: UUID
+    parameters: Mapping[str, Any]
+    job_variables: Mapping[str, Any] = field(default_factory=dict)
+    after: timedelta = timedelta(0)
 
 
 GOING = ("PENDING", "RUNNING", "CANCELLING")
@@ -318,6 +356,9 @@ class Orchestrator(Protocol):
 
     async def variable(self, name: str) -> Any:
         """Return the value of a variable of Prefect's, as JSON; None if there is none."""
+
+    async def automation(self, automation_id: UUID) -> Automation | None:
+        """Return an automation of Prefect's as it is."""
 
     async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
         """Return the log of a run and of the flows that it has called, oldest first, less its first lines."""

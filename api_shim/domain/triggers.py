@@ -146,6 +146,10 @@ NO_CHANGES = frozenset(
         EventType.HOOK_ADDED,
         EventType.HOOK_CHANGED,
         EventType.HOOK_REMOVED,
+        EventType.AUTOMATION_BOUND,
+        EventType.AUTOMATION_UNBOUND,
+        EventType.AUTOMATION_LAPSED,
+        EventType.AUTOMATION_REFUSED,
         EventType.AUDIT_SIGNED,
         EventType.AUDIT_ACCEPTED,
     }

@@ -249,6 +249,12 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
         **_fields(TIME, "created", "last_updated"),
         **_related("job", "job__name", nullable=False),
     },
+    ObjectType.AUTOMATION_ACCOUNT: {
+        **_fields(ID, "id"),
+        **_fields(TEXT, "name", "bound_by"),
+        **_fields(TIME, "created"),
+        **_related("user", "user__username", nullable=False),
+    },
     ObjectType.USER: {
         **_fields(ID, "id"),
         **_fields(TEXT, "username"),

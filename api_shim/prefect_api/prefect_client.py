@@ -29,7 +29,7 @@ from uuid import UUID
 
 import httpx
 
-from api_shim.domain.ports import Announcement, ApprovalForm, Claim, DeploymentSpec, LogLine, Run, RunSpec
+from api_shim.domain.ports import Announcement, ApprovalForm, Automation, Claim, DeploymentSpec, LogLine, Run, RunSpec
 from api_shim.domain.request_id import current_request
 from api_shim.prefect_api.prefect_json import (
     AWAITING,
@@ -38,6 +38,7 @@ from api_shim.prefect_api.prefect_json import (
     Json,
     asks,
     event_row,
+    read_automation,
     read_claim,
     read_line,
     read_question,
@@ -434,6 +435,10 @@ class PrefectOrchestrator(PrefectHttp):
     async def variable(self, name: str) -> Json:
         row = await self._ask("GET", f"/variables/name/{quote(name, safe='')}", none_on=[404])
         return None if row is None else row["value"]
+
+    async def automation(self, automation_id: UUID) -> Automation | None:
+        row = await self._ask("GET", f"/automations/{automation_id}", none_on=[404])
+        return None if row is None else read_automation(row)
 
     async def logs(self, run_id: UUID, after: int = 0) -> list[LogLine]:
         runs = [*map(str, await self._with_subflows(run_id))]

@@ -6,13 +6,23 @@ no pool, a second schedule, parameters of a schedule, or our tag removed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from api_shim.domain.ports import Announcement, ApprovalForm, Claim, DeploymentSpec, LogLine, Run, ScheduleSpec
+from api_shim.domain.ports import (
+    Announcement,
+    ApprovalForm,
+    Automation,
+    Claim,
+    DeploymentSpec,
+    LogLine,
+    Run,
+    ScheduleSpec,
+)
 from api_shim.domain.recurrence import CronSpec
 from approval_gate.admission import TAKEN_BY
 
@@ -175,3 +185,37 @@ def read_line(row: Mapping[str, Json]) -> LogLine:
 
 def read_time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
+
+
+LONGEST_NAME = 255
+"""How many characters of the name of an automation are kept."""
+ACTIONS = ("actions", "actions_on_trigger", "actions_on_resolve")
+PASSING = ("id", "created", "updated", "enabled")
+"""What of an automation says nothing of when it does what."""
+
+
+def read_automation(row: Mapping[str, Json]) -> Automation:
+    """Return an automation.
+
+    Args:
+        row: it, as its API has it, or as its services do.
+    """
+    said = {name: value for name, value in row.items() if name not in PASSING}
+    said["trigger"] = _settled(row["trigger"])
+    whole = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    runs = (action for where in ACTIONS for action in row.get(where) or () if action["type"] == "run-deployment")
+    return Automation(
+        id=UUID(row["id"]),
+        name=row["name"][:LONGEST_NAME],
+        digest=hashlib.sha256(whole.encode()).hexdigest(),
+        runs=frozenset(UUID(action["deployment_id"]) for action in runs if action.get("deployment_id")),
+    )
+
+
+def _settled(trigger: Json) -> Json:
+    """Return a trigger, or a part of it, as it is each time: Prefect gives it new ids, and has sets of words in it."""
+    if isinstance(trigger, Mapping):
+        return {name: _settled(value) for name, value in trigger.items() if name != "id"}
+    if isinstance(trigger, list):
+        return sorted(trigger) if all(isinstance(each, str) for each in trigger) else [*map(_settled, trigger)]
+    return trigger

@@ -90,6 +90,7 @@ def _description(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str
         f"**{plain(requester)}** asks to run **{plain(job.name)}** ({plain(job.class_path)}) on the queue "
         f"{plain(scheduled.queue)}, as {f'**{plain(runs_as)}**' if runs_as else 'nobody: its owner has been removed'}.",
         f"**Requested from the run:** {scheduled.requested_from}" if scheduled.requested_from else "",
+        _by_automation(scheduled),
         f"**When:** {_when(scheduled, now)}",
         "" if scheduled.misfire is Misfire.LAST else f"**Missed runs:** {scheduled.misfire}",
         f"**{_why_label(scheduled)}:** {plain(scheduled.approval_note)}" if scheduled.approval_note else "",
@@ -99,6 +100,14 @@ def _description(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str
         + (" A dry run tries it without effect first." if job.supports_dryrun else ""),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _by_automation(scheduled: ScheduledJob) -> str:
+    """Return which automation has requested it; empty if none has."""
+    if scheduled.automation is None:
+        return ""
+    name, bound_by = plain(scheduled.automation["name"]), plain(scheduled.automation["bound_by"])
+    return f"**Requested by the automation:** {name}, which {bound_by} has bound to that account"
 
 
 def _why_label(scheduled: ScheduledJob) -> str:

@@ -286,6 +286,7 @@ def _request(scheduled: ScheduledJob, job: Job, missed: list[datetime], now: dat
         missed=told,
         requested_from=scheduled.requested_from,
         request_depth=scheduled.request_depth,
+        automation=scheduled.automation,
     )
     tx.add(asks)
     _add_participants(asks, scheduled, tx)

@@ -5,8 +5,8 @@ For whoever writes, through the REST API or on the server's own machine (``accou
 * One active superuser remains.
 * A key is told once, in the answer to its creation.
 * What was done is recorded in the audit in the same transaction: whose act, on what, which fields, and what these were
-  and are, users and groups by name; never a key or a password. A user who is removed takes their tokens with them, each
-  recorded.
+  and are, users and groups by name; never a key or a password. A user who is removed takes their tokens with them, and
+  what binds automations to them, each recorded.
 * Everybody whom a change concerns is locked first, in the order of their ids: two who change each other at once wait
   for each other, and the second sees what the first has done.
 * Who is deactivated is signed out everywhere.
@@ -41,7 +41,7 @@ from uuid import UUID, uuid4
 
 from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Session, Token, User, UserGroup
 from api_shim.domain.audit import Author, EventType, account_event, changes
-from api_shim.domain.model import ScheduledJob
+from api_shim.domain.model import AutomationAccount, ScheduledJob
 from api_shim.keys import new_key
 from api_shim.parsing.account import Reading, Reference, read_form
 from api_shim.services.authentication import INVALID_TOKEN, Unauthenticated, hash_key, makers
@@ -498,6 +498,8 @@ def remove_account(tx: Transaction, thing: Account, now: datetime, by: Author, *
         give_up_name(tx, thing, now)
         for token in tx.all(Token, order="id", user_id=thing.id):
             record(tx, Action.DELETE, token, now, by, before=described(tx, token))
+        for bound in tx.all(AutomationAccount, order="id", user_id=thing.id):
+            tx.record(account_event(bound.id, bound.name, EventType.AUTOMATION_UNBOUND, now, by))
     ended = tokens_from(tx, thing)
     for token in ended:
         record(tx, Action.DELETE, token, now, by, before=described(tx, token))

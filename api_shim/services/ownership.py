@@ -105,14 +105,19 @@ def _transfer(
 ) -> ScheduledJob:
     case = authorize(tx, actor, Action.CHANGE, by, now, partial(ownership.hand_over, actor))
     check_seen(case, seen)
-    receiver = _receiver(tx, actor, to)
+    receiver = receiver_of(tx, actor, to)
     check_still_active(tx, actor)
     policy.enforce(may_receive(tx, receiver, case), ObjectType.USER)
     return hand_over(tx, case, receiver.id, receiver.username, now, actor)
 
 
-def _receiver(tx: Transaction, actor: Actor, to: Mapping[str, Any]) -> User:
-    """Return the user that the actor names and may change, locked so that they cannot be removed meanwhile."""
+def receiver_of(tx: Transaction, actor: Actor, to: Mapping[str, Any]) -> User:
+    """Return the user that the actor names and may change, locked so that they cannot be removed meanwhile.
+
+    Raises:
+        Forbidden: the actor may not change them.
+        Invalid: the user does not exist, or the actor may not view them.
+    """
     user = referred_user(tx, to, lock=True)
     account = tx.attributes(ObjectType.USER, user.id) if user else None
     verdict = policy.check_object(actor, Action.CHANGE, ObjectType.USER, account)

@@ -1,4 +1,4 @@
-"""Refusals in the audit: failed sign-ins, refused decisions and refused requests.
+"""Refusals in the audit: failed sign-ins, refused decisions and refused requests, and what automations could not run.
 
 * Recorded is who was refused, what it was about, and the reason; of a failed sign-in the address, and the name that was
   tried if there is such a user. Text that a client sent is no part of it: what is no name may be a password.
@@ -22,12 +22,14 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from api_shim.domain.audit import AuditEvent, EventType
-from api_shim.domain.model import Job, JobQueue, JobResult, ScheduledJob
+from api_shim.domain.model import AutomationAccount, Job, JobQueue, JobResult, ScheduledJob
+from api_shim.domain.ports import Automation
 from api_shim.domain.slowdown import TOO_MANY, network_of
 from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.metrics import REFUSALS
 from api_shim.services.accounts import NAMED_BY, Accounts
 from api_shim.services.approvals import Approvals
+from api_shim.services.automations import AutomationAccounts
 from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
@@ -75,6 +77,7 @@ SCHEDULED_JOB = Watched(EventType.REQUEST_REFUSED, ObjectType.SCHEDULED_JOB)
 JOB = Watched(EventType.REQUEST_REFUSED, ObjectType.JOB)
 RESULT = Watched(EventType.REQUEST_REFUSED, ObjectType.JOB_RESULT)
 QUEUE = Watched(EventType.REQUEST_REFUSED, ObjectType.JOB_QUEUE)
+AUTOMATION = Watched(EventType.REQUEST_REFUSED, ObjectType.AUTOMATION_ACCOUNT)
 ACCOUNT = Watched(EventType.REQUEST_REFUSED)
 
 WATCHED: Mapping[type[Any], Mapping[str, Watched]] = {
@@ -87,6 +90,7 @@ WATCHED: Mapping[type[Any], Mapping[str, Watched]] = {
     JobCatalogue: {"change": JOB, "change_all": JOB},
     JobQueues: {"add": replace(QUEUE, new=True), "change": QUEUE, "remove": QUEUE},
     Triggers: {"add": replace(ACCOUNT, new=True), "change": ACCOUNT, "remove": ACCOUNT},
+    AutomationAccounts: {"bind": replace(AUTOMATION, new=True), "unbind": AUTOMATION},
     Accounts: {"add": replace(ACCOUNT, new=True), "change": ACCOUNT, "remove": ACCOUNT},
 }
 """The use cases whose refusals are recorded, by method."""
@@ -107,7 +111,7 @@ class Refusal:
         scheduled_job_id: the object, or what it belongs to.
         job_id: likewise.
         flow_run_id: likewise.
-        account_id: the object, if it is an account, a job queue or a trigger.
+        account_id: the object, if it is an account, a job queue, a trigger or an automation.
         by_run: the job result of the run by which they asked; None if they did it themselves.
     """
 
@@ -127,7 +131,7 @@ class Refusal:
     @property
     def source(self) -> object:
         """Whose it is, for the limit of one caller."""
-        return self.actor_id or network_of(self.address)
+        return self.actor_id or self.account_id or network_of(self.address)
 
     def event(self, count: int, since: datetime, now: datetime) -> AuditEvent:
         """Return the event that tells of this many."""
@@ -201,6 +205,16 @@ class Refusals:
         """
         whose = {**_whose(actor, asked), "flow_run_id": flow_run_id}
         await self._note(lambda _tx: Refusal(act=EventType.REQUEST_REFUSED, reason=reason, **whose))
+
+    async def automation(self, fired: Automation, reason: str) -> None:
+        """Record that an automation could not run a Job.
+
+        Args:
+            fired: the automation.
+            reason: the sentence that Prefect is told.
+        """
+        of = Refusal(act=EventType.AUTOMATION_REFUSED, reason=reason, name=fired.name, account_id=fired.id)
+        await self._note(lambda _tx: of)
 
     async def watched(
         self, method: Callable[..., Awaitable[T]], as_what: Watched, actor: Actor, which: Any, *args: Any, **named: Any
@@ -353,7 +367,7 @@ def _about(kind: ObjectType, which: Any, tx: Transaction) -> dict[str, Any]:
         case JobResult():
             ids = {"job_id": thing.job_id, "flow_run_id": thing.flow_run_id}
             return {"name": thing.name, "scheduled_job_id": thing.scheduled_job_id, **ids}
-        case JobQueue() | JobButton() | JobHook():
+        case JobQueue() | JobButton() | JobHook() | AutomationAccount():
             return {"name": thing.name, "account_id": thing.id}
         case _:
             return {"name": getattr(thing, NAMED_BY.get(kind, ""), ""), "account_id": thing.id}

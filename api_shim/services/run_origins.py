@@ -1,44 +1,56 @@
-"""What stands behind a request from a run: the run, and who had a hand in it.
+"""What stands behind a request that no person has made: the run or the automation, and who had a hand in it.
 
 * A run that requests something is looked at behind a lock, in the transaction that records the request: nothing is
   requested by one that ends, or is cancelled, at the same moment.
 * The request names the run's job result. Whoever had a hand in that run has one in the request, and cannot approve it:
   its user, and those who requested, owned or changed its scheduled job; of one that a run has requested to begin at
-  once, also those of that run. Where that is not known any more, as a scheduled job was deleted while its run was under
-  way, the run can request nothing.
+  once, also those of that run; of one that an automation has requested, also who bound that. Where that is not known
+  any more, as a scheduled job was deleted while its run was under way, the run can request nothing.
+* What an automation requests names it. Who bound it has a hand in it, beside the account that it acts as; it is looked
+  at in the same transaction whether it still is bound to that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 from uuid import UUID
 
 from api_shim.domain.accounts import User
-from api_shim.domain.model import JobResult, Participant, ScheduledJob
+from api_shim.domain.model import AskingAutomation, AutomationAccount, JobResult, Participant, ScheduledJob
 from api_shim.services.authorization import add_participant
 from api_shim.store import Transaction
 from approval_gate import policy
+from approval_gate.errors import Forbidden
 from approval_gate.model import Actor, ObjectType
+
+R = TypeVar("R", ScheduledJob, JobResult)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
-    """The run that a request comes from.
+    """The run, or the automation, that a request comes from.
 
     Args:
-        result_id: its job result.
+        result_id: the job result of the run; None for an automation.
         depth: how many requests from runs there are in the line, with this one.
         hands: the names of those who had a hand in it, by id.
+        automation: the automation; None for a run.
     """
 
-    result_id: UUID
-    depth: int
+    result_id: UUID | None = None
+    depth: int = 0
     hands: Mapping[UUID, str]
+    automation: AskingAutomation | None = None
+
+    def named_by(self, requested: R) -> R:
+        """Return what it has requested, with its name in it."""
+        return replace(requested, requested_from=self.result_id, request_depth=self.depth, automation=self.automation)
 
 
 def origin_of(tx: Transaction, actor: Actor, *, for_dry_run: bool) -> Origin | None:
-    """Return the run by which somebody requests something, locked until the transaction ends; None for people.
+    """Return the run or automation by which somebody requests something; None for people. A run is locked.
 
     Who locks a Job too locks this first, as admission does.
 
@@ -48,8 +60,10 @@ def origin_of(tx: Transaction, actor: Actor, *, for_dry_run: bool) -> Origin | N
         for_dry_run: whether a dry run is requested.
 
     Raises:
-        Forbidden: the run may not request it, or not any more.
+        Forbidden: the run or the automation may not request it, or not any more.
     """
+    if actor.by_automation is not None:
+        return _of_automation(tx, actor, actor.by_automation)
     if actor.by_run is None:
         return None
     result, _ = acting_as_user(tx, tx.get(JobResult, id=actor.by_run, lock=True))
@@ -64,8 +78,19 @@ def origin_of(tx: Transaction, actor: Actor, *, for_dry_run: bool) -> Origin | N
     return Origin(result_id=result.id, depth=result.request_depth + 1, hands=hands or {})
 
 
+def _of_automation(tx: Transaction, actor: Actor, automation_id: UUID) -> Origin:
+    bound = tx.get(AutomationAccount, id=automation_id, user_id=actor.id)
+    if bound is None:
+        raise Forbidden(policy.NOT_BOUND)
+    automation = {"id": str(bound.id), "name": bound.name, "bound_by_id": str(bound.bound_by_id)}
+    return Origin(
+        hands={} if bound.bound_by_id == actor.id else {bound.bound_by_id: bound.bound_by},
+        automation={**automation, "bound_by": bound.bound_by},
+    )
+
+
 def add_hands(tx: Transaction, scheduled: ScheduledJob, origin: Origin | None) -> None:
-    """Record who had a hand in the run that has requested a scheduled job."""
+    """Record who had a hand in the run or the automation that has requested a scheduled job."""
     for user_id, username in origin.hands.items() if origin is not None else ():
         add_participant(tx, scheduled, user_id, username, owned=False)
 
@@ -100,6 +125,8 @@ def _hands(tx: Transaction, result: JobResult) -> Mapping[UUID, str] | None:
     while at is not None:
         if (user := _user_of(tx, at)) is not None:
             found[user.id] = user.username
+        if at.automation is not None:
+            found[UUID(at.automation["bound_by_id"])] = at.automation["bound_by"]
         if at.scheduled_job_id is not None:
             # Those of the run that has requested this one are among them.
             involved = tx.all(Participant, scheduled_job_id=at.scheduled_job_id)

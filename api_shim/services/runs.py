@@ -2,7 +2,7 @@
 
 * What is answered is durable, and nobody waits for Prefect.
 * A run that nobody serves is not begun, as far as that is known.
-* What a run has requested (``run_origins``) names that one.
+* What a run or an automation has requested (``run_origins``) names that one.
 
 Contract 4.
 """
@@ -103,7 +103,7 @@ def _record(
     check_still_active(tx, actor)
     result = replace(result, sensitive=job is None or job.has_sensitive_variables)
     if origin is not None:
-        result = replace(result, requested_from=origin.result_id, request_depth=origin.depth)
+        result = origin.named_by(result)
     tx.add(result)
     also(tx, result)
     return result

@@ -7,7 +7,7 @@
 * Of one person only so many requests wait at the same time, whoever they are.
 * The files of a request are kept with what it has become, in the same transaction.
 * A schedule is durable before it is answered, and follows in Prefect. Who asked for it is its first owner.
-* What a run requests (``run_origins``) names that run, and is approved by nobody who had a hand in it.
+* What a run or an automation requests (``run_origins``) names that, and is approved by nobody who had a hand in it.
 * What is deleted leaves a note of what it may have left in Prefect, in the same transaction.
 
 Before a run, it tells what somebody can ask of a Job, and every fault of what they ask:
@@ -375,7 +375,7 @@ def _add(
     if scheduled.awaits_decision:
         _check_few_wait(tx, actor, waiting_limit)
     if origin is not None:
-        scheduled = replace(scheduled, requested_from=origin.result_id, request_depth=origin.depth)
+        scheduled = origin.named_by(scheduled)
     if asked is not None:
         keep(tx, replace(asked, scheduled_job_id=scheduled.id))
     tx.add(scheduled)

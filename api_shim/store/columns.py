@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, FromClause, String, cast, literal, select
 
 from api_shim.store.sql_filters import value_types
 from api_shim.store.tables import (
+    automation_accounts,
     groups,
     job_buttons,
     job_hooks,
@@ -175,6 +176,18 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
         searched=("name",),
         order=("name",),
     ),
+    ObjectType.AUTOMATION_ACCOUNT: FilterableColumns(
+        columns={
+            "id": automation_accounts.c.id,
+            "name": automation_accounts.c.name,
+            "user": automation_accounts.c.user_id,
+            "user__username": users.c.username,
+            "bound_by": automation_accounts.c.bound_by,
+            "created": automation_accounts.c.created,
+        },
+        searched=("name", "user__username"),
+        order=("name",),
+    ),
     ObjectType.USER: FilterableColumns(
         columns={name: users.c[name] for name in ("id", "username", "is_active", "is_superuser", "created")},
         searched=("username",),
@@ -234,6 +247,7 @@ _JOINED: Mapping[ObjectType, tuple[FromClause, tuple[tuple[FromClause, ColumnEle
     ),
     ObjectType.JOB_BUTTON: (job_buttons, ((jobs, job_buttons.c.job_id == jobs.c.id),)),
     ObjectType.JOB_HOOK: (job_hooks, ((jobs, job_hooks.c.job_id == jobs.c.id),)),
+    ObjectType.AUTOMATION_ACCOUNT: (automation_accounts, ((users, automation_accounts.c.user_id == users.c.id),)),
     ObjectType.TOKEN: (tokens, ((users, tokens.c.user_id == users.c.id),)),
 }
 """The table of each other type, and those that its lookup paths reach: each row has one row of them at most."""

@@ -75,6 +75,7 @@ def origin_columns() -> list[Column[Any]]:
         Column("request_depth", Integer, nullable=False),
         Column("run_name", String(255), nullable=False),
         Column("run_tags", Tuple, nullable=False),
+        json("automation"),
     ]
 
 
@@ -435,6 +436,18 @@ job_hooks = Table(
     time("last_updated"),
 )
 
+automation_accounts = Table(
+    "automation_accounts",
+    metadata,
+    id_column(),
+    Column("name", String(255), nullable=False),
+    reference("users.id", name="user_id", gone="CASCADE", nullable=False, index=True),
+    Column("digest", String(64), nullable=False),
+    Column("bound_by_id", Uuid, nullable=False),
+    Column("bound_by", String(150), nullable=False),
+    time("created"),
+)
+
 participants = Table(
     "participants",
     metadata,
@@ -532,6 +545,7 @@ TABLES: dict[type[Any], Table] = {
     JobQueue: job_queues,
     JobButton: job_buttons,
     JobHook: job_hooks,
+    model.AutomationAccount: automation_accounts,
     DeletedRun: spent,
     model.RunningServer: running_servers,
     model.HeldJob: held_jobs,

@@ -59,7 +59,16 @@ from api_shim.domain.accounts import (
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType, chain_events, of_request
 from api_shim.domain.audit_key import AuditKey
 from api_shim.domain.files import InputFile, InputFileUse
-from api_shim.domain.model import DeletedRun, Job, JobQueue, JobResult, PendingCleanup, ScheduledJob, Status
+from api_shim.domain.model import (
+    AutomationAccount,
+    DeletedRun,
+    Job,
+    JobQueue,
+    JobResult,
+    PendingCleanup,
+    ScheduledJob,
+    Status,
+)
 from api_shim.domain.query import Listing, Page
 from api_shim.domain.recurrence import Interval
 from api_shim.domain.request_id import current_request
@@ -89,6 +98,7 @@ TYPES: dict[ObjectType, type[Any]] = {
     ObjectType.JOB_QUEUE: JobQueue,
     ObjectType.JOB_BUTTON: JobButton,
     ObjectType.JOB_HOOK: JobHook,
+    ObjectType.AUTOMATION_ACCOUNT: AutomationAccount,
     ObjectType.USER: User,
     ObjectType.GROUP: Group,
     ObjectType.TOKEN: Token,

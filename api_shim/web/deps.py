@@ -19,6 +19,7 @@ from api_shim.domain.ports import Orchestrator
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
+from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.input_files import InputFiles
 from api_shim.services.job_buttons import JobButtons
@@ -54,6 +55,7 @@ class Services:
     accounts: Accounts
     admissions: Admissions
     approvals: Approvals
+    automation_accounts: AutomationAccounts
     catalogue: JobCatalogue
     job_queues: JobQueues
     triggers: Triggers

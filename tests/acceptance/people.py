@@ -13,7 +13,7 @@ import httpx
 
 from api_shim.domain.accounts import Token, User
 from api_shim.domain.files import ResultContent, ResultFile
-from api_shim.domain.model import Job, ScheduledJob, Status
+from api_shim.domain.model import AutomationAccount, Job, ScheduledJob, Status
 from flows.files import GivenFile
 from tests.databases import store_of
 from tests.factories import administering, make_result, make_scheduled
@@ -71,6 +71,22 @@ class People:
             result = make_result(found, None, **{**over, **to})
             tx.add(result)
         return str(result.id)
+
+    def bound(self, user: str, name: str = "nightly") -> AutomationAccount:
+        """Bind an automation, of which Prefect need not know, to an account, and return that."""
+        by = UUID(self.id_of(user))
+        bound = AutomationAccount(
+            id=uuid4(),
+            name=name,
+            user_id=by,
+            digest="0" * 64,
+            bound_by_id=by,
+            bound_by=user,
+            created=datetime.now(UTC),
+        )
+        with self._store.transaction() as tx:
+            tx.add(bound)
+        return bound
 
     def file(self, result_id: str, name: str = "a.txt", content: bytes = b"hello") -> str:
         """Let a run have made a file, and return the id of that."""

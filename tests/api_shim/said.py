@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid5
 
-from api_shim.domain.model import queue_of
+from api_shim.domain.model import AutomationAccount, queue_of
 from api_shim.domain.ports import LogLine
 from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.services.queries import entry_of
-from api_shim.web.rest.serializers import Serializer
+from api_shim.web.rest.serializers import AccountSerializer, Related, Serializer
 from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
 
 ROOT = "http://here"
@@ -63,6 +63,15 @@ def hook() -> dict[str, Any]:
         last_updated=NOW,
     )
     return WIRE.job_hook(row).model_dump(mode="json")
+
+
+def bound(name: str = "nightly") -> dict[str, Any]:
+    """Return the account that an automation acts as, with its user."""
+    account = AutomationAccount(
+        id=id_of(name), name=name, user_id=USER.id, digest="", bound_by_id=USER.id, bound_by="bob", created=NOW
+    )
+    user = AccountSerializer(ROOT, Related()).user(USER).model_dump(mode="json")
+    return WIRE.automation_account(account).model_dump(mode="json") | {"user": user}
 
 
 def scheduled(name: str = "nightly", **to: Any) -> dict[str, Any]:

@@ -151,6 +151,7 @@ ASKS: Mapping[str, Asks] = {
     "a page of job results": get("/api/extras/job-results/"),
     "a page of the approval queue": get("/api/extras/approval-queue/"),
     "a page of job queues": get("/api/extras/job-queues/"),
+    "a page of accounts of automations": get("/api/extras/automation-accounts/"),
     "a page of scheduled jobs with all that they refer to": get("/api/extras/scheduled-jobs/", "depth=1&"),
     "a page of job results with all that they refer to": get("/api/extras/job-results/", "depth=1&"),
     "a page of users": get("/api/users/users/"),

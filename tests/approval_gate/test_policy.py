@@ -21,23 +21,33 @@ from approval_gate.identity import Identity
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, Grant, Hidden, ObjectType, Verdict
 from approval_gate.policy import (
+    ACCOUNT_INACTIVE,
+    ACCOUNT_MAY_NOT,
+    AUTOMATION_CHANGED,
+    BEHIND_ITS_AUTOMATION,
     BEHIND_ITS_RUN,
     CHANGED,
     DEEPEST,
     DRY_RUNS_ONLY,
     EDITED,
+    ITS_ACCOUNT_GONE,
     JOB_GONE,
     LAST_SUPERUSER,
     MAY_NOT_APPROVE,
     MAY_NOT_DENY,
     MAY_NOT_RUN,
+    MAY_NOT_RUN_ITS_JOBS,
     MAY_NOT_SWITCH,
     NAMED_BEFORE,
+    NO_JOB_VARIABLES,
     NO_PERMISSION,
+    NOT_AS_BOUND,
+    NOT_BOUND,
     NOT_ITS_POOL,
     NOT_ITS_RUN,
     NOT_ITS_WORKER,
     NOT_LET_GO,
+    NOT_NAMED,
     NOT_NEEDED,
     ONCE_OWNED,
     ORIGIN_GONE,
@@ -48,16 +58,20 @@ from approval_gate.policy import (
     RUN_CANCELLED,
     RUN_OVER,
     RUN_WITHOUT_USER,
+    RUNS_NO_JOB,
     SAME_PERSON,
     SUPERUSERS_ONLY,
     TOO_DEEP,
     TOO_LONG_A_LINE,
+    FiringFacts,
     RequestFacts,
     RunFacts,
     Runnable,
     acts_as_user,
+    acts_by_automation,
     acts_on_what_was_seen,
     approve,
+    bind_automation,
     cancel,
     change_job,
     check_object,
@@ -67,6 +81,7 @@ from approval_gate.policy import (
     dry_run,
     enforce,
     may_last,
+    may_look_at_automations,
     may_lose_superuser,
     may_make_token,
     may_reuse_names,
@@ -1323,6 +1338,71 @@ def test_who_had_a_hand_in_a_run_does_not_approve_what_it_has_requested() -> Non
     me = actor(CHANGES, APPROVES)
     assert approve(me, request(editors=frozenset({ME}), from_run=True), force=False) == Denied(BEHIND_ITS_RUN)
     assert approve(me, request(from_run=True), force=False) == Allowed()
+
+
+# Requests by automations
+
+RUNS_MINE = actor(grant(JOB, RUN, limit={"name": MINE["name"]}))
+
+
+@pytest.mark.parametrize(
+    ("who", "to", "verdict"),
+    [
+        pytest.param(RUNS_MINE, {}, Allowed(), id="who may run its Job, as somebody who may"),
+        pytest.param(ROOT, {}, Allowed(), id="a superuser"),
+        pytest.param(RUNS_MINE, {"jobs": []}, Denied(RUNS_NO_JOB, Invalid), id="one that runs no Job"),
+        pytest.param(NOBODY, {}, Denied(MAY_NOT_RUN_ITS_JOBS), id="who may not run its Job"),
+        pytest.param(RUNS_MINE, {"jobs": [MINE, THEIRS]}, Denied(MAY_NOT_RUN_ITS_JOBS), id="who may run one of two"),
+        pytest.param(
+            replace(RUNS_MINE, read_only=True), {}, Denied(MAY_NOT_RUN_ITS_JOBS), id="who has come to read only"
+        ),
+        pytest.param(RUNS_MINE, {"active": False}, Denied(ACCOUNT_INACTIVE, Conflict), id="a deactivated account"),
+        pytest.param(RUNS_MINE, {"account": NOBODY}, Denied(ACCOUNT_MAY_NOT, Conflict), id="as who may not run it"),
+        pytest.param(ROOT, {"jobs": [MINE, THEIRS]}, Denied(ACCOUNT_MAY_NOT, Conflict), id="as who may run one of two"),
+    ],
+)
+def test_who_binds_an_automation(who: Actor, to: dict[str, Any], verdict: Verdict) -> None:
+    assert bind_automation(who, **{"account": RUNS_MINE, "active": True, "jobs": [MINE], **to}) == verdict
+
+
+@pytest.mark.parametrize(
+    ("who", "verdict"),
+    [
+        pytest.param(actor(PREFECT_VIEW), Allowed(), id="who may view Prefect"),
+        pytest.param(actor(PREFECT_WRITE), Allowed(), id="who may write there"),
+        pytest.param(ROOT, Allowed(), id="a superuser"),
+        pytest.param(actor(*EVERY_RUN), Denied(NO_PERMISSION), id="who may view everything of ours"),
+        pytest.param(NOBODY, Denied(NO_PERMISSION), id="nobody"),
+        pytest.param(BY_RUN, Denied(NO_PERMISSION), id="a superuser by a run"),
+    ],
+)
+def test_who_looks_at_automations(who: Actor, verdict: Verdict) -> None:
+    assert may_look_at_automations(who) == verdict
+
+
+FIRING_ROWS = [
+    pytest.param({}, Allowed(), id="bound, and as it was bound"),
+    pytest.param({"bound": False, "as_bound": False, "active": False}, Denied(NOT_BOUND), id="not bound"),
+    pytest.param({"changed": True}, Denied(AUTOMATION_CHANGED), id="changed since it fired"),
+    pytest.param({"changed": True, "as_bound": False}, Denied(AUTOMATION_CHANGED), id="changed before it fired"),
+    pytest.param({"as_bound": False}, Denied(NOT_AS_BOUND), id="bound after it fired as another one"),
+    pytest.param({"names": False}, Denied(NOT_NAMED), id="a Job that it does not name"),
+    pytest.param({"active": False}, Denied(ITS_ACCOUNT_GONE), id="as a deactivated account"),
+    pytest.param({"job_variables": True}, Denied(NO_JOB_VARIABLES), id="with job variables"),
+]
+
+
+@pytest.mark.parametrize(("facts", "verdict"), FIRING_ROWS)
+def test_when_an_automation_acts_as_its_account(facts: dict[str, bool], verdict: Verdict) -> None:
+    good = {"bound": True, "changed": False, "as_bound": True, "names": True, "active": True, "job_variables": False}
+    assert acts_by_automation(FiringFacts(**{**good, **facts})) == verdict
+
+
+def test_who_has_bound_an_automation_does_not_approve_what_it_has_requested() -> None:
+    me = actor(CHANGES, APPROVES)
+    asked = request(editors=frozenset({ME}), from_automation=True)
+    assert approve(me, asked, force=False) == Denied(BEHIND_ITS_AUTOMATION)
+    assert approve(me, request(from_automation=True), force=False) == Allowed()
 
 
 # Runs and workers

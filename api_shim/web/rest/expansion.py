@@ -76,6 +76,8 @@ class Expander:
         if kind is ObjectType.JOB_QUEUE:
             workers = await self._use.queries.worker_counts()
             return [Serializer(self._root, {}).job_queue(row, workers) for row in rows]
+        if kind is ObjectType.AUTOMATION_ACCOUNT:
+            return [Serializer(self._root, {}).automation_account(row) for row in rows]
         job_ids = [row.job_id for row in rows] if kind is ObjectType.SCHEDULED_JOB else []
         result_ids = [row.id for row in rows] if kind is ObjectType.JOB_RESULT else []
         wire = await serializer_at(self._root, self._use, job_ids, result_ids)

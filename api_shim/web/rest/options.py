@@ -25,6 +25,7 @@ SHAPES: Mapping[ObjectType, type[schemas.Object]] = {
     ObjectType.JOB_QUEUE: schemas.JobQueue,
     ObjectType.JOB_BUTTON: schemas.JobButton,
     ObjectType.JOB_HOOK: schemas.JobHook,
+    ObjectType.AUTOMATION_ACCOUNT: schemas.AutomationAccount,
     ObjectType.USER: schemas.User,
     ObjectType.GROUP: schemas.Group,
     ObjectType.TOKEN: schemas.Token,

@@ -64,6 +64,7 @@ LISTS: Mapping[str, ObjectType] = {
     "/api/extras/job-queues": ObjectType.JOB_QUEUE,
     "/api/extras/job-buttons": ObjectType.JOB_BUTTON,
     "/api/extras/job-hooks": ObjectType.JOB_HOOK,
+    "/api/extras/automation-accounts": ObjectType.AUTOMATION_ACCOUNT,
     "/api/users/users": ObjectType.USER,
     "/api/users/groups": ObjectType.GROUP,
     "/api/users/tokens": ObjectType.TOKEN,

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from api_shim.web.rest import (
     admission,
+    automation_accounts,
     files,
     job_results,
     jobs,
@@ -28,6 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.queues_router,
     triggers.buttons_router,
     triggers.hooks_router,
+    automation_accounts.router,
     users.router,
     meta.schema_router,
     admission.router,

@@ -23,7 +23,17 @@ from api_shim import schemas
 from api_shim.domain.accounts import Group, Permission, Token, User
 from api_shim.domain.approval import version_of
 from api_shim.domain.files import ResultFile
-from api_shim.domain.model import OVERRIDABLE, Job, JobQueue, JobResult, ScheduledJob, SwitchedOff, queue_id
+from api_shim.domain.model import (
+    OVERRIDABLE,
+    AskingAutomation,
+    AutomationAccount,
+    Job,
+    JobQueue,
+    JobResult,
+    ScheduledJob,
+    SwitchedOff,
+    queue_id,
+)
 from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.services.accounts import Linked, linked, usernames
 from api_shim.services.approvals import Waiting
@@ -160,6 +170,16 @@ class Serializer:
             last_updated=row.last_updated,
         )
 
+    def automation_account(self, bound: AutomationAccount) -> schemas.AutomationAccount:
+        """Return the account that an automation acts as."""
+        return schemas.AutomationAccount(
+            **self._object(bound.id, "extras/automation-accounts", bound.name),
+            name=bound.name,
+            user=self._user(bound.user_id),
+            bound_by=bound.bound_by,
+            created=bound.created,
+        )
+
     def job(self, job: Job) -> schemas.Job:
         """Return a Job (contract 3)."""
         return schemas.Job(
@@ -235,6 +255,7 @@ class Serializer:
             approval_off=_switched_off(row.approval_off),
             expires_at=row.expires_at,
             requested_from=self._run(row.requested_from),
+            automation=_asking(row.automation),
         )
 
     def review(self, review: Review, waiting: Waiting) -> schemas.Review:
@@ -296,12 +317,7 @@ class Serializer:
             worker=row.worker,
             task_args=[],
             task_kwargs={} if row.sensitive else dict(row.inputs or {}),
-            celery_kwargs={
-                "queue": row.queue,
-                **NOT_HERE,
-                "nautobot_job_job_model_id": str(row.job_id) if row.job_id else None,
-                "nautobot_job_user_id": str(row.user_id) if row.user_id else None,
-            },
+            celery_kwargs={"queue": row.queue, **NOT_HERE, **_nautobot_ids(row)},
             meta={
                 **({"children": []} if row.date_started else {}),
                 **({"approval": row.approval} if row.approval else {}),
@@ -313,6 +329,7 @@ class Serializer:
             user=self._user(row.user_id) if row.user_id else None,
             scheduled_job=self._to(scheduled, "extras.scheduledjob", "extras/scheduled-jobs") if scheduled else None,
             requested_from=self._run(row.requested_from),
+            automation=_asking(row.automation),
             files=[self.file(each) for each in self._files.get(row.id, ())],
             custom_fields={},
         )
@@ -361,6 +378,15 @@ def _overrides(job: Job) -> dict[str, Any]:
     known = {field: field in job.overridden for field in (*OVERRIDABLE, "name", "grouping")}
     known |= dict.fromkeys(("task_queues", "default_job_queue"), known["job_queues"])
     return {f"{field}_override": is_overridden for field, is_overridden in known.items()}
+
+
+def _nautobot_ids(row: JobResult) -> dict[str, str | None]:
+    ids = {"nautobot_job_job_model_id": row.job_id, "nautobot_job_user_id": row.user_id}
+    return {name: str(each) if each else None for name, each in ids.items()}
+
+
+def _asking(automation: AskingAutomation | None) -> schemas.AskingAutomation | None:
+    return schemas.AskingAutomation.model_validate(automation) if automation else None
 
 
 def _switched_off(mark: SwitchedOff | None) -> schemas.SwitchedOff | None:

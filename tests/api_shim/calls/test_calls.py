@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from api_shim import schemas
-from api_shim.client.operations import approvals, job_queues, job_results, jobs, scheduled_jobs, triggers
+from api_shim.client.operations import (
+    approvals,
+    automations,
+    job_queues,
+    job_results,
+    jobs,
+    scheduled_jobs,
+    triggers,
+)
 from api_shim.client.protocol import HttpRequest, Operation, UnexpectedResponse
 from approval_gate.errors import Invalid
 from tests.api_shim import said
@@ -23,6 +31,7 @@ VARIABLE = {"name": "who", "type": "StringVar", "required": False}
 UPCOMING = {"time_zone": "UTC", "why_not": "", "note": "", "firings": ["2030-01-01T02:00:00Z"]}
 QUEUE = said.queue()
 BUTTON, HOOK = said.button(), said.hook()
+BOUND = said.bound()
 STATUS = {
     **{"signoff-version": "1", "prefect-version": "3", "prefect": "ok", "default-queue-has-worker": True},
     **{"nautobot-version": "2.4.0", "python-version": "3", "celery-workers-running": 1},
@@ -128,6 +137,25 @@ CASES = [
         "add a hook",
     ),
     case(triggers.delete_job_hook("h"), "DELETE", f"{E}/job-hooks/h/", None, None, None, "delete a hook"),
+    case(
+        automations.bind_automation("a", user="alice"),
+        "POST",
+        f"{E}/automation-accounts/",
+        {"automation": "a", "user": "alice"},
+        BOUND,
+        schemas.AutomationAccount,
+        "bind an automation",
+    ),
+    case(
+        automations.bind_automation("a"),
+        "POST",
+        f"{E}/automation-accounts/",
+        {"automation": "a"},
+        BOUND,
+        schemas.AutomationAccount,
+        "bind an automation to oneself",
+    ),
+    case(automations.unbind_automation("a"), "DELETE", f"{E}/automation-accounts/a/", None, None, None, "unbind one"),
     case(jobs.status(), "GET", "api/status/", None, STATUS, schemas.Status, "status"),
     case(
         scheduled_jobs.scheduled_job("s"), "GET", f"{E}/scheduled-jobs/s/", None, ROW, schemas.ScheduledJob, "scheduled"
@@ -318,6 +346,12 @@ def test_a_call_asks_one_question_and_reads_its_answer(
         pytest.param(job_queues.job_queues(limit=5), "job-queues/?limit=5", QUEUE, id="queues"),
         pytest.param(triggers.job_buttons(limit=5), "job-buttons/?limit=5", BUTTON, id="buttons"),
         pytest.param(triggers.job_hooks(name="h"), "job-hooks/?limit=200&name=h", HOOK, id="hooks"),
+        pytest.param(
+            automations.automation_accounts(user="alice"),
+            "automation-accounts/?limit=200&user=alice",
+            BOUND,
+            id="accounts of automations",
+        ),
         pytest.param(
             scheduled_jobs.scheduled_jobs(enabled=True), "scheduled-jobs/?limit=200&enabled=true", ROW, id="scheduled"
         ),

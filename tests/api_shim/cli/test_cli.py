@@ -41,6 +41,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         *(f"backup {verb}" for verb in ("create", "restore")),
         *(f"job-queue {verb}" for verb in ("list", "add", "move", "delete")),
         *(f"{what} {verb}" for what in ("job-button", "job-hook") for verb in ("list", "add", "delete")),
+        *(f"automation {verb}" for verb in ("list", "bind", "unbind")),
         *(f"job {verb}" for verb in ("list", "enable", "disable", "variables")),
         *(f"schedule {verb}" for verb in ("list", "show", "download", "change", "enable", "disable", "delete")),
         *(f"schedule {verb}" for verb in ("take-over", "transfer", "explain", "upcoming")),
@@ -72,13 +73,11 @@ def test_every_command_takes_a_home_or_goes_to_a_server(words: tuple[str, ...]) 
         # It only prints, and opens nothing.
         assert not {"--home", "--url", "--json"} & options
         return
-    goes_to_server = words[0] in {"job-queue", "job-button", "job-hook", "schedule", "result"} or words == (
-        "job",
-        "variables",
-    )
+    remote = {"automation", "job-queue", "job-button", "job-hook", "schedule", "result"}
+    goes_to_server = words[0] in remote or words == ("job", "variables")
     assert (("--home" in options), {"--url", "--insecure"} <= options) == (not goes_to_server, goes_to_server)
     shows = (
-        words[1] not in {"delete", "download"}
+        words[1] not in {"delete", "download", "unbind"}
         if goes_to_server
         else words[1] in {"list", "check"} or "--dry-run" in options
     )

@@ -471,6 +471,7 @@ def test_runs_that_do_not_exist_are_left_out_and_cannot_be_moved(door: Door) -> 
         await engine.end(nobody, "CANCELLED", "Cancelled", "gone")
         assert await engine.logs(nobody) == []
         assert await engine.variable("nothing") is None
+        assert await engine.automation(nobody) is None
         some = (await engine.create_run(await made(engine), a_run())).id
         assert set(await engine.runs([some, nobody])) == {some}
 

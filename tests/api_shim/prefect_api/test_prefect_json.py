@@ -15,6 +15,7 @@ from api_shim.prefect_api.prefect_json import (
     KEYS,
     asks,
     event_row,
+    read_automation,
     read_question,
     read_run,
     read_spec,
@@ -238,3 +239,65 @@ def test_an_event_is_told_in_prefects_shape(related: dict[str, str], expected: l
         "payload": {"actor": "zoë", "number": 3},
     }
     assert json.loads(json.dumps(event_row(it))) == event_row(it)
+
+
+RUNS = {"type": "run-deployment", "source": "selected", "deployment_id": SLUG, "parameters": {"n": ["b", "a"]}}
+AUTOMATION: dict[str, Any] = {
+    "id": str(uuid4()),
+    "created": "2026-05-04T12:00:00Z",
+    "updated": "2026-05-04T12:00:00Z",
+    "name": "nightly",
+    "description": "",
+    "enabled": True,
+    "tags": [],
+    "trigger": {
+        "type": "sequence",
+        "id": "1",
+        "within": 5.0,
+        "triggers": [
+            {"type": "event", "id": "2", "expect": ["a", "b"], "for_each": []},
+            {"type": "event", "id": "3", "expect": ["c"], "for_each": []},
+        ],
+    },
+    "actions": [RUNS, {"type": "do-nothing"}],
+    "actions_on_trigger": [],
+    "actions_on_resolve": [],
+}
+FIRST, SECOND = AUTOMATION["trigger"]["triggers"]
+
+
+def test_what_an_automation_runs_is_what_its_actions_name() -> None:
+    inferred = {"type": "run-deployment", "source": "inferred", "deployment_id": None}
+    paused = {"type": "pause-deployment", "source": "selected", "deployment_id": str(uuid4())}
+    on_resolve = {**RUNS, "deployment_id": str(UUID(int=7))}
+    row = AUTOMATION | {"actions": [RUNS, inferred, paused], "actions_on_resolve": [on_resolve]}
+    assert read_automation(row).runs == {UUID(SLUG), UUID(int=7)}
+    assert read_automation(AUTOMATION | {"name": "n" * 300}).name == "n" * 255
+
+
+@pytest.mark.parametrize(
+    ("to", "same"),
+    [
+        pytest.param({"enabled": False, "updated": "later", "created": "earlier"}, True, id="enabled, and when"),
+        pytest.param(
+            {"trigger": AUTOMATION["trigger"] | {"id": "9", "triggers": [FIRST | {"expect": ["b", "a"]}, SECOND]}},
+            True,
+            id="a set in another order, and ids of triggers",
+        ),
+        pytest.param(
+            {"trigger": AUTOMATION["trigger"] | {"triggers": [SECOND, FIRST]}}, False, id="another order of triggers"
+        ),
+        pytest.param({"trigger": AUTOMATION["trigger"] | {"within": 6.0}}, False, id="another time"),
+        pytest.param({"actions": [RUNS]}, False, id="fewer actions"),
+        pytest.param(
+            {"actions": [RUNS | {"parameters": {"n": ["a", "b"]}}, {"type": "do-nothing"}]},
+            False,
+            id="other parameters",
+        ),
+        pytest.param({"actions_on_trigger": [RUNS]}, False, id="more actions"),
+        pytest.param({"name": "weekly"}, False, id="another name, which templates may use"),
+        pytest.param({"description": "x"}, False, id="another description, likewise"),
+    ],
+)
+def test_an_automation_is_the_same_if_it_does_the_same_at_the_same_time(to: dict[str, Any], *, same: bool) -> None:
+    assert (read_automation(AUTOMATION | to).digest == read_automation(AUTOMATION).digest) is same

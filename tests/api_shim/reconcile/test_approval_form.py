@@ -85,6 +85,13 @@ def test_whom_it_runs_as_is_told_and_that_they_are_gone() -> None:
     assert ", as nobody: its owner has been removed." in gone
 
 
+def test_which_automation_asks_is_told() -> None:
+    asking = {"id": str(uuid4()), "name": "nightly", "bound_by_id": str(uuid4()), "bound_by": "zoe"}
+    sentence = "Requested by the automation: nightly, which zoe has bound to that account"
+    assert sentence in said(described(replace(ROW, automation=asking)))
+    assert sentence not in said(described())
+
+
 def test_what_is_asked_stands_in_the_run_too() -> None:
     asked = build_approval_form(ROW, JOB, "alice", "alice", NOW)
     assert asked.name == waiting_name(ROW) == "nightly (waiting for approval)"

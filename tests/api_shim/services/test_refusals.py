@@ -13,7 +13,7 @@ import pytest
 
 from api_shim.domain.accounts import COOKIE, User
 from api_shim.domain.audit import AuditEvent, EventType
-from api_shim.domain.model import queue_of
+from api_shim.domain.model import AutomationAccount, queue_of
 from api_shim.domain.slowdown import TOO_MANY
 from api_shim.services.authentication import INVALID_TOKEN, Unauthenticated
 from api_shim.services.job_queues import HAS_JOBS
@@ -73,6 +73,11 @@ def test_what_the_api_refuses_is_recorded(origin: Origin) -> None:
     origin.add(row)
     origin.add(queue_of("bulk"))
     origin.add(make_result(job, admin))
+    bound = AutomationAccount(
+        id=uuid4(), name="weekly", user_id=admin.id, digest="", bound_by_id=admin.id, bound_by="admin", created=NOW
+    )
+    origin.add(bound)
+    origin.user("dave", superuser=False)
     origin.identity.add_permission(
         "change", NOW, types=["extras.job", "extras.scheduledjob"], actions=["view", "change"], users=["carol"]
     )
@@ -88,6 +93,8 @@ def test_what_the_api_refuses_is_recorded(origin: Origin) -> None:
         ("carol", "POST", "extras/job-queues/", {"name": "hunter2"}),
         ("carol", "PATCH", "extras/job-queues/bulk/", {"pool": "hunter2"}),
         ("admin", "DELETE", "extras/job-queues/bulk/", None),
+        ("dave", "POST", "extras/automation-accounts/", {"automation": str(uuid4()), "user": "hunter2"}),
+        ("dave", "DELETE", f"extras/automation-accounts/{bound.id}/", None),
         # No refusals: what cannot be run, what is not there, and looking.
         ("admin", "POST", "extras/jobs/Back up/run/", {"data": {"bogus": 1}}),
         ("admin", "POST", f"extras/scheduled-jobs/{uuid4()}/approve/", {}),
@@ -110,6 +117,8 @@ def test_what_the_api_refuses_is_recorded(origin: Origin) -> None:
         (request, "carol", "", "add extras.jobqueue", NO_PERMISSION),
         (request, "carol", "bulk", "change extras.jobqueue", NO_PERMISSION),
         (request, "admin", "bulk", "remove extras.jobqueue", HAS_JOBS.format(name="bulk", job="Back up")),
+        (request, "dave", "", "bind extras.automationaccount", NO_PERMISSION),
+        (request, "dave", "weekly", "unbind extras.automationaccount", NO_PERMISSION),
     ]
     assert "hunter2" not in str(recorded(origin.store))
     about = recorded(origin.store)[0]

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from api_shim.domain.accounts import Group, Permission, Token
+from api_shim.domain.model import AutomationAccount
 from api_shim.store import TYPES, Listing, Store
 from api_shim.store.columns import LOOKUPS, joined, path_types
 from api_shim.store.tables import TABLES
@@ -85,6 +86,11 @@ def test_the_documented_paths_can_be_asked() -> None:
             },
             id="tokens, and nothing of their keys",
         ),
+        pytest.param(
+            ObjectType.AUTOMATION_ACCOUNT,
+            {"id": UUID, "name": str, "user": UUID, "user__username": str, "bound_by": str, "created": datetime},
+            id="accounts of automations",
+        ),
         pytest.param(ObjectType.PERMISSION, {"id": UUID, "name": str, "enabled": bool}, id="permissions"),
     ],
 )
@@ -105,6 +111,12 @@ ACCOUNTS: dict[ObjectType, list[Any]] = {
         Token(id=uuid4(), user_id=user.id, key_hash=str(number), created=NOW, **to)
         for number, (user, to) in enumerate([(ALICE, {}), (BOB, {"expires": NOW}), (ALICE, {"write_enabled": False})])
     ],
+    ObjectType.AUTOMATION_ACCOUNT: [
+        AutomationAccount(
+            id=uuid4(), name=name, user_id=user.id, digest="0" * 64, bound_by_id=BOB.id, bound_by="bob", created=NOW
+        )
+        for name, user in (("nightly", ALICE), ("weekly", BOB))
+    ],
     ObjectType.PERMISSION: [
         Permission(id=uuid4(), name=name, object_types=("prefect",), actions=("write",), enabled=name == "one")
         for name in ("one", "two")
@@ -114,6 +126,7 @@ RAWS: dict[ObjectType, list[Any]] = {
     ObjectType.USER: [{"username": "alice"}, {"username__icontains": "LIC"}, {"is_superuser": True}, {"id": "$user"}],
     ObjectType.GROUP: [{"name": "ops"}, {"name__startswith": "o%"}, [{"name": "ops"}, {"name": "Ops"}]],
     ObjectType.TOKEN: [{"user": "$user"}, {"user__username": "bob"}, {"expires__isnull": True}, {"expires__lte": TIME}],
+    ObjectType.AUTOMATION_ACCOUNT: [{"user": "$user"}, {"user__username": "bob"}, {"name__startswith": "night"}],
     ObjectType.PERMISSION: [{"enabled": False}, {"name__in": ["one", "three"]}, None],
 }
 

@@ -29,6 +29,7 @@ from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.files import InputFile, InputFileUse, ResultContent, ResultFile
 from api_shim.domain.model import (
     NEVER,
+    AutomationAccount,
     DeletedRun,
     HeldJob,
     Job,
@@ -94,7 +95,8 @@ def full() -> list[Any]:
         version=2**31 - 1,
         projected_version=-1,
     )
-    origin = {"requested_from": uuid4(), "request_depth": 3, "run_name": NASTY, "run_tags": ("a", NASTY)}
+    origin: dict[str, Any] = {"requested_from": uuid4(), "request_depth": 3, "run_name": NASTY}
+    origin |= {"run_tags": ("a", NASTY), "automation": JSON}
     scheduled = make_scheduled(
         job,
         user,
@@ -180,6 +182,15 @@ def full() -> list[Any]:
         Participant(scheduled_job_id=scheduled.id, user_id=user.id, username=NASTY),
         DeletedRun(id=uuid4(), scheduled_job_id=scheduled.id, nominal_time=EXACT, run_gone=True),
         queue_of(NASTY),
+        AutomationAccount(
+            id=uuid4(),
+            name=NASTY,
+            user_id=user.id,
+            digest="f" * 64,
+            bound_by_id=uuid4(),
+            bound_by=NASTY,
+            created=EXACT,
+        ),
         file,
         ResultContent(file_id=file.id, content=bytes(range(256))),
         given,

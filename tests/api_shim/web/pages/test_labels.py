@@ -38,17 +38,8 @@ def test_when_it_runs(to: dict[str, Any], said: str) -> None:
 def test_every_standing_has_its_words_and_every_act_that_can_befall_one() -> None:
     assert {*STANDINGS} == {*ScheduleStatus}
     nouns = {
-        "user",
-        "group",
-        "token",
-        "permission",
-        "result",
-        "job",
-        "job-button",
-        "job-hook",
-        "queue",
-        "sign-in",
-        "audit",
+        *("user", "group", "token", "permission", "result", "job", "job-button", "job-hook", "queue", "automation"),
+        *("sign-in", "audit"),
     }
     of_others = {act for act in EventType if act.partition(".")[0] in nouns}
     assert {*TOLD} - of_others == {*ACTS}

@@ -91,6 +91,13 @@ def test_a_page_says_from_which_run_it_was_requested(visitor: Visitor) -> None:
     assert [link in visitor.sees(each.id).text for each in (child, parent)] == [True, False]
 
 
+def test_a_page_says_which_automation_has_requested_it(visitor: Visitor) -> None:
+    asking = {"id": str(uuid4()), "name": "<nightly>", "bound_by_id": str(uuid4()), "bound_by": "zoe"}
+    said = "the automation “&lt;nightly&gt;”, bound by zoe"
+    results = visitor.ran(automation=asking), visitor.ran()
+    assert [said in visitor.sees(each.id).text for each in results] == [True, False]
+
+
 def test_to_follow_does_not_take_the_sentence_for_the_next_page(visitor: Visitor) -> None:
     result = visitor.ran()
     with visitor.origin.store.transaction() as tx:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -221,3 +221,12 @@ def test_a_request_says_from_which_run_it_came(wired: Application, browser: Brow
         tx.change(row, requested_from=row.id, approval=ApprovalState.PENDING)
     for page in (made, f"/signoff/approval-queue/{row.id}"):
         assert f'<a href="/signoff/results/{row.id}">a run</a>' in browser.get(page).text
+
+
+def test_a_request_says_which_automation_has_made_it(wired: Application, browser: Browser, made: str) -> None:
+    asking = {"id": str(uuid4()), "name": "nightly", "bound_by_id": str(uuid4()), "bound_by": "zoe"}
+    with wired.store.transaction() as tx:
+        [row] = tx.all(ScheduledJob)
+        tx.change(row, automation=asking, approval=ApprovalState.PENDING)
+    for page in (made, f"/signoff/approval-queue/{row.id}"):
+        assert "the automation “nightly”, bound by zoe" in browser.get(page).text

@@ -17,18 +17,20 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from api_shim.domain.model import Status
+from api_shim.domain.model import Job, Status
+from api_shim.domain.ports import Automation
 from api_shim.services.queries import entry_id
 from api_shim.services.run_credentials import NOT_FOR_RUNS
 from api_shim.web.rest.routers import ROUTERS, prefect_paths
 from approval_gate.model import Actor
-from approval_gate.policy import NOT_ITS_RUN, NOT_ITS_WORKER
+from approval_gate.policy import MAY_NOT_RUN_ITS_JOBS, NOT_ITS_RUN, NOT_ITS_WORKER
 from tests.acceptance.people import FAR, RESULTS, SCHEDULES, Grant, People, schedule, unique
 from tests.api_shim.in_process import InProcess
 
 JOB, SCHEDULED, RESULT, PREFECT = "extras.job", "extras.scheduledjob", "extras.jobresult", "prefect"
 LOG, QUEUE, METRICS = "extras.joblogentry", "extras.jobqueue", "signoff.metrics"
 BUTTON, HOOK = "extras.jobbutton", "extras.jobhook"
+AUTOMATION = "extras.automationaccount"
 USER, GROUP, TOKEN, PERMISSION = "users.user", "auth.group", "users.token", "users.objectpermission"
 NO_PERMISSION = "You do not have permission to perform this action."
 MAY_NOT_RUN = "You do not have permission to run this job."
@@ -41,6 +43,7 @@ NOUNS = {
     QUEUE: "JobQueue",
     BUTTON: "JobButton",
     HOOK: "JobHook",
+    AUTOMATION: "AutomationAccount",
     USER: "User",
     GROUP: "Group",
     TOKEN: "Token",
@@ -57,6 +60,7 @@ OF_THEIR_OWN = {
     QUEUE: "extras/job-queues",
     BUTTON: "extras/job-buttons",
     HOOK: "extras/job-hooks",
+    AUTOMATION: "extras/automation-accounts",
 }
 """Where the types are listed of which a test has an object of its own, which it may change."""
 NAMED_BY = {USER: "username", TOKEN: "user__username"}
@@ -84,6 +88,7 @@ class Need:
         own: everybody may do it with what is their own, without a permission.
         also: what the route needs besides, on the object's Job or on the account that it names.
         also_on: the type of that.
+        and_too: what everybody is given who is to lack nothing, or nothing else.
         sentence: what who lacks the action is told.
         lacking: what who lacks the rest is told.
         ok: the status for who may.
@@ -101,6 +106,7 @@ class Need:
     own: bool = False
     also: str = ""
     also_on: str = JOB
+    and_too: tuple[Grant, ...] = ()
     sentence: str = NO_PERMISSION
     lacking: str = ""
     ok: int = 200
@@ -223,6 +229,18 @@ NEEDS: Mapping[tuple[str, str], Need] = {
         for method in ("PATCH", "PUT")
     },
     ("DELETE", "/api/extras/job-hooks/{ref}"): Need(HOOK, "delete", ok=204),
+    ("GET", "/api/extras/automation-accounts"): Need(AUTOMATION, listing=True),
+    ("POST", "/api/extras/automation-accounts"): Need(
+        AUTOMATION,
+        "add",
+        also="run",
+        and_too=((PREFECT, "view", None),),
+        lacking=MAY_NOT_RUN_ITS_JOBS,
+        ok=201,
+        body=lambda thing: {"automation": thing.entry},
+    ),
+    ("GET", "/api/extras/automation-accounts/{ref}"): Need(AUTOMATION),
+    ("DELETE", "/api/extras/automation-accounts/{ref}"): Need(AUTOMATION, "delete", ok=204),
     ("GET", "/api/users/users"): Need(USER, listing=True),
     ("POST", "/api/users/users"): Need(USER, "add", ok=201, body=lambda thing: {"username": f"{thing.name}.new"}),
     ("GET", "/api/users/users/{ref}"): Need(USER),
@@ -298,6 +316,7 @@ def heir(people: People) -> None:
 @pytest.fixture
 def thing(
     request: pytest.FixtureRequest,
+    server: InProcess,
     admin: httpx.Client,
     people: People,
     requester: httpx.Client,
@@ -328,10 +347,24 @@ def thing(
         case "extras.jobhook":
             made = admin.post("/api/extras/job-hooks/", json=_hook(unique("hook"))).json()
             yield Thing(made["id"], made["name"], HOOK)
+        case "extras.automationaccount":
+            bound = people.bound("admin", unique("automation"))
+            yield Thing(str(bound.id), bound.name, AUTOMATION, entry=automation(server, admin, f"{bound.name} new"))
         case kind if kind in ACCOUNTS:
             yield account(people, kind)
         case _:
             yield Thing(str(uuid4()), "")
+
+
+def automation(server: InProcess, admin: httpx.Client, name: str) -> str:
+    """Let Prefect have an automation that runs a Job, and return its id."""
+    server.portal.call(server.application.queue.drain)
+    job = UUID(admin.get("/api/extras/jobs/Guarded/").json()["id"])
+    with server.application.store.transaction(write=False) as tx:
+        deployments = {each.deployment_id for each in tx.all(Job, id=job) if each.deployment_id}
+    made = Automation(id=uuid4(), name=name, digest="1" * 64, runs=frozenset(deployments))
+    server.application.engine.automations[made.id] = made
+    return str(made.id)
 
 
 def account(people: People, kind: str) -> Thing:
@@ -506,7 +539,7 @@ def test_who_lacks_what_it_needs_besides_is_told_so(
     # An account that the caller may not change does not exist for them, which test_ownership.py tells.
     elsewhere: list[list[Grant]] = [[(JOB, need.also, limit(JOB))]] if need.also_on == JOB else []
     for grants in ([], others, *elsewhere):
-        with server.client(people.add((need.kind, need.action, None), *grants)) as client:
+        with server.client(people.add((need.kind, need.action, None), *need.and_too, *grants)) as client:
             assert detail(call(client, route, thing)) == (403, need.lacking)
     assert state(admin, thing) == before
 
@@ -571,7 +604,7 @@ def test_who_may_can(server: InProcess, people: People, route: tuple[str, str], 
     need = NEEDS[route]
     within = limit(need.kind, thing.name) if need.kind in NOUNS else None
     also: list[Grant] = [(need.also_on, need.also, GUARDED[need.also_on])] if need.also else []
-    who = people.add((need.kind, need.action, within), *also) if need.kind else people.add()
+    who = people.add((need.kind, need.action, within), *need.and_too, *also) if need.kind else people.add()
     with server.client(who) as client:
         assert call(client, route, thing).status_code == need.ok
 

@@ -357,14 +357,8 @@ def test_a_body_that_is_too_large_is_refused(admin: httpx.Client) -> None:
 def test_the_root_and_the_status_say_what_this_is(server: InProcess, admin: httpx.Client) -> None:
     groups = {
         "extras": (
-            "jobs",
-            "scheduled-jobs",
-            "approval-queue",
-            "job-results",
-            "job-logs",
-            "job-queues",
-            "job-buttons",
-            "job-hooks",
+            *("jobs", "scheduled-jobs", "approval-queue", "job-results", "job-logs", "job-queues"),
+            *("job-buttons", "job-hooks", "automation-accounts"),
         ),
         "users": ("users", "groups", "tokens", "permissions"),
         "plugins": (),

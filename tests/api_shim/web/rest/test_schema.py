@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -131,6 +132,8 @@ def known(path: str, admin: httpx.Client, people: People, log_line: Mapping[str,
         case "job-hooks":
             sent = {"name": unique(), "job": "Hear", "content_types": ["extras.job"], "type_update": True}
             return [admin.post("/api/extras/job-hooks/", json=sent).json()["id"]]
+        case "automation-accounts":
+            return [str(people.bound("admin").id)]
         case "users":
             return [people.id_of(people.add()), people.add()]
         case "tokens":
@@ -159,6 +162,7 @@ LIKELY: Mapping[str, list[Any]] = {
     "force": [True, "no"],
     "user": ["alice", "bob", "nobody"],
     "username": ["carol", "dave"],
+    "automation": [str(UUID(int=7)), "nightly"],
     "groups": [[], ["none"]],
     "expires": [None, "2030-01-01T02:00", "2000-01-01T02:00"],
     "job": ["Press", "Hear", "Greet", "Nothing"],

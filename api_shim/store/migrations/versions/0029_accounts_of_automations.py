@@ -1,0 +1,37 @@
+"""The accounts that automations act as, and which requests they have made."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0029"
+down_revision = "0028"
+branch_labels = None
+depends_on = None
+lost = "which accounts automations act as, and which requests they have made"
+TABLES = ("scheduled_jobs", "job_results")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "automation_accounts",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(255), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("bound_by_id", sa.Uuid(), nullable=False),
+        sa.Column("bound_by", sa.String(150), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_automation_accounts_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_automation_accounts")),
+    )
+    op.create_index(op.f("ix_automation_accounts_user_id"), "automation_accounts", ["user_id"])
+    for table in TABLES:
+        op.add_column(table, sa.Column("automation", sa.JSON(none_as_null=True), nullable=True))
+
+
+def downgrade() -> None:
+    for table in TABLES:
+        op.drop_column(table, "automation")
+    op.drop_table("automation_accounts")
