@@ -168,12 +168,19 @@ class BackgroundLoop:
         for scheduled_id in await self._store.read(partial(_expiring, now)):
             await self._store.write(partial(expire, scheduled_id, now))
             self._queue.wake(Kind.SCHEDULED_JOB, scheduled_id)
-        with suppress(HeldElsewhere):
-            async with self._store.locks.held(Duty.PUBLISH):
-                await publish_events(self._store, self._engine, now)
+        await self._publish(now)
         if self._refreshed is None or now - self._refreshed >= REFRESH_EVERY:
             self._refreshed = now
             await self._run_status.refresh_all()
+
+    async def _publish(self, now: datetime) -> None:
+        try:
+            with suppress(HeldElsewhere):
+                async with self._store.locks.held(Duty.PUBLISH):
+                    await publish_events(self._store, self._engine, now)
+        except Exception:
+            # Nothing else waits for it.
+            logger.exception("What is in the audit could not be told, which is tried again.")
 
     # What a hand or a crash changed in Prefect
 

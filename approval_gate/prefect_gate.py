@@ -22,7 +22,7 @@ import socket
 import time
 from datetime import UTC, datetime
 from typing import Any, NoReturn
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 from uuid import UUID
 
 import httpx
@@ -171,13 +171,17 @@ class Gate:
         """
         if kind not in PATHS:
             raise LookupError(f"There is no type {kind!r} of objects that buttons are for; those are {_TYPES}.")
+        try:
+            key = str(UUID(key))
+        except ValueError:
+            raise LookupError(f"{kind} {key}: that is no id of an object.") from None
         auth = get_current_settings().api.auth_string
         # Any other credential is that of a worker, which reads what its own account may.
         if auth is None or not auth.get_secret_value().rpartition(":")[2].startswith(RUN_PREFIX):
             raise OSError(NO_KEY)
         headers = {"X-Request-ID": f"run-{self._run.id}"}
         try:
-            path = f"/extras/{PATHS[kind]}/{quote(key, safe='')}/"
+            path = f"/extras/{PATHS[kind]}/{key}/"
             answer: httpx.Response = self._server.request("GET", path, headers=headers)
             found: dict[str, Any] = answer.raise_for_status().json()
         except httpx.HTTPError as error:

@@ -51,8 +51,8 @@ class JobLogger(logging.LoggerAdapter["logging.Logger | logging.LoggerAdapter[An
     """A logger with the log levels of Jobs, which wraps any other logger.
 
     With ``extra={"skip_db_logging": True}`` a line goes to the terminal of the worker only, and
-    ``extra={"grouping": …}`` says under which heading it is shown. Everything in ``extra`` is passed on to the log
-    records.
+    ``extra={"grouping": …}`` says under which heading it is shown, and ``extra={"object": …}`` what it is about
+    (``flows.log_objects``). Everything in ``extra`` is passed on to the log records.
     """
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
@@ -465,6 +465,8 @@ class JobButtonReceiver(Job):
 def takes_event(job_class: type[JobHookReceiver]) -> bool:
     """Say whether a receiver takes the event alone, and not the documented arguments."""
     function = job_class.receive_job_hook
+    if callable(function) and "event" in [*inspect.signature(function).parameters][1:2]:
+        return True
     return not _can_be_called(function, (), dict.fromkeys(_CHANGE)) and _can_be_called(function, ("event",), {})
 
 

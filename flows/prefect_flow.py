@@ -55,6 +55,7 @@ from flows.execution import FAILED, JobFailed, Outcome, as_json, described, exec
 from flows.files import LARGEST_FILE, RunFile
 from flows.inputs import unfit
 from flows.job import Job, JobLogger, RunContext, RunResult, RunUser, arguments_of, validate_again
+from flows.log_objects import with_object
 from flows.registry import load
 from flows.source import hold_to
 from flows.variables import Variable, file_names
@@ -88,13 +89,26 @@ def _apart(record: logging.LogRecord) -> bool:
     return True
 
 
+def _about(record: logging.LogRecord) -> bool:
+    """Have a line that is about an object kept with it; the terminal shows it as ever."""
+    thing = getattr(record, "object", None)
+    if thing is not None and getattr(record, "send_to_api", True):
+        kept = copy(record)
+        kept.name = with_object(record.name, thing)
+        for handler in get_logger("flow_runs").handlers:
+            handler.handle(kept)
+        record.send_to_api = False
+    return True
+
+
 for _name in ("flow_runs", "task_runs"):
     # Prefect's own filter, which takes keys out of what is logged, comes first.
     get_logger(_name).addFilter(_apart)
+get_logger("flow_runs").addFilter(_about)
 
 
 class RunLogger(JobLogger):
-    """The logger of a run, whose lines Prefect keeps: of every level, each with its heading in the logger's name."""
+    """The logger of a run, whose lines Prefect keeps: of every level, each with its heading and object in the name."""
 
     def under(self, grouping: str, level: int, /) -> logging.Logger | logging.LoggerAdapter[Any]:
         """Return the logger of a line of this level under a heading; empty for that of ``run()``."""
@@ -106,6 +120,7 @@ class RunLogger(JobLogger):
         # Prefect's level, which would leave out what the Job says for whoever looks for a fault, is for its engine.
         if child.logger.level != logging.DEBUG:
             child.setLevel(logging.DEBUG)
+            child.logger.addFilter(_about)
         return child
 
 

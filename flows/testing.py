@@ -26,6 +26,7 @@ from flows.execution import ExceptionInfo, as_json, execute
 from flows.files import GivenFile, RunFile
 from flows.flow_jobs import is_flow, job_of, own_name
 from flows.job import Job, JobLogger, RunContext, RunResult, RunUser, arguments_of, validate
+from flows.log_objects import read_object, with_object
 from flows.variables import file_names
 
 RESULT_ID = "00000000-0000-4000-8000-000000000000"
@@ -41,12 +42,14 @@ class LogLine:
         message: the text.
         grouping: the heading.
         log_object: what the line is about.
+        absolute_url: the address of that.
     """
 
     log_level: str
     message: str
     grouping: str = ""
     log_object: str = ""
+    absolute_url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,10 +186,16 @@ class _Kept(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line, unless it is for the terminal alone."""
         if not getattr(record, "skip_db_logging", False):
-            said = [str(getattr(record, name, None) or "") for name in ("grouping", "object")]
-            level = record.levelname.lower()
+            heading, thing = getattr(record, "grouping", None), getattr(record, "object", None)
+            _, title, address = read_object(with_object("", thing)) if thing is not None else ("", "", "")
             self.lines.append(
-                LogLine(log_level=level, message=record.getMessage(), grouping=said[0], log_object=said[1])
+                LogLine(
+                    log_level=record.levelname.lower(),
+                    message=record.getMessage(),
+                    grouping=str(heading or ""),
+                    log_object=title,
+                    absolute_url=address,
+                )
             )
 
 

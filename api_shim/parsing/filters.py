@@ -230,7 +230,7 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
     },
     ObjectType.JOB_LOG_ENTRY: {
         **_fields(ID, "id", "job_result"),
-        **_fields(TEXT, "log_level", "grouping", "message"),
+        **_fields(TEXT, "log_level", "grouping", "message", "log_object", "absolute_url"),
         **_fields(TIME, "created"),
     },
     ObjectType.JOB_QUEUE: {**_fields(ID, "id"), **_fields(TEXT, "name", "pool")},

@@ -263,8 +263,7 @@ class PrefectOrchestrator(PrefectHttp):
     async def remove_deployment(self, deployment_id: UUID) -> None:
         waiting = _runs_of(deployment_id) | {"sort": "ID_DESC"}
         for row in [row async for row in self._pages("/flow_runs/filter", waiting)]:
-            # Those that its schedule has made go with it.
-            if not row["auto_scheduled"]:
+            if not _goes_with_its_deployment(row):
                 await self.end(UUID(row["id"]), "CANCELLED", "Cancelled", REMOVED)
         await self._ask("DELETE", f"/deployments/{deployment_id}", none_on=[404])
 
@@ -469,6 +468,12 @@ def _is_served(queue: Mapping[str, Json]) -> bool:
     polled = read_time(queue["last_polled"])
     # Prefect's own measure of a queue that is being served; this process has no other clock to compare with.
     return polled is not None and datetime.now(UTC) - polled < WORKER_SILENT_AFTER
+
+
+def _goes_with_its_deployment(row: Mapping[str, Json]) -> bool:
+    """Say whether Prefect deletes a run with its deployment; one of a schedule that has not begun is not missed."""
+    waits = row["state_type"] == "SCHEDULED" and row["state_name"] != "AwaitingConcurrencySlot"
+    return bool(row["auto_scheduled"] and waits and row["run_count"] == 0)
 
 
 def _runs_of(deployment_id: UUID) -> dict[str, Json]:

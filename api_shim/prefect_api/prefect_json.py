@@ -200,7 +200,8 @@ def read_automation(row: Mapping[str, Json]) -> Automation:
     Args:
         row: it, as its API has it, or as its services do.
     """
-    said = {name: value for name, value in row.items() if name not in PASSING}
+    # What is not said is left out: a later version of Prefect may have more to say.
+    said = {name: value for name, value in row.items() if name not in PASSING and value not in (None, [], {})}
     said["trigger"] = _settled(row["trigger"])
     whole = json.dumps(said, sort_keys=True, separators=(",", ":"))
     runs = (action for where in ACTIONS for action in row.get(where) or () if action["type"] == "run-deployment")
@@ -215,7 +216,8 @@ def read_automation(row: Mapping[str, Json]) -> Automation:
 def _settled(trigger: Json) -> Json:
     """Return a trigger, or a part of it, as it is each time: Prefect gives it new ids, and has sets of words in it."""
     if isinstance(trigger, Mapping):
-        return {name: _settled(value) for name, value in trigger.items() if name != "id"}
+        is_trigger = "type" in trigger and ("posture" in trigger or "triggers" in trigger)
+        return {name: _settled(value) for name, value in trigger.items() if name != "id" or not is_trigger}
     if isinstance(trigger, list):
         return sorted(trigger) if all(isinstance(each, str) for each in trigger) else [*map(_settled, trigger)]
     return trigger

@@ -64,7 +64,8 @@ def start_hooks(told: Iterable[tuple[AuditEvent, Announcement]], now: datetime, 
             continue
         for hook in hooks:
             job = jobs[hook.job_id]
-            if job.enabled and job.is_job_hook_receiver and hook.hears(changed.kind, changed.change, event.at):
+            starts = job.enabled and job.is_job_hook_receiver and not job.approval_required
+            if starts and hook.hears(changed.kind, changed.change, event.at):
                 _start(hook, job, event, announced, changed, now, tx)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -41,6 +41,9 @@ from approval_gate.model import Action, Actor, ObjectType
 KIND = ObjectType.AUTOMATION_ACCOUNT
 NO_AUTOMATION = "There is no such automation in Prefect."
 BOUND_ALREADY = "This automation is bound to an account already."
+REFUSED_INPUTS = "The Job refuses what this automation fills in: {names}."
+AT_ONCE = timedelta(seconds=5)
+"""A start no later than that is now: it would have passed when the request is recorded."""
 JOB_GONE = "The Job that this automation runs is gone."
 
 
@@ -124,6 +127,11 @@ class AutomationAccounts:
         """
         try:
             return await self._run(firing)
+        except Invalid as error:
+            # Sentences on inputs quote them, and what is told here stays in the audit and in Prefect.
+            refusal = Conflict(_without_values(error))
+            await self._refused(firing.automation, str(refusal))
+            raise refusal from None
         except GateError as error:
             await self._refused(firing.automation, str(error))
             raise
@@ -161,13 +169,20 @@ async def end_changed(store: Store, engine: Orchestrator, now: datetime) -> None
             await store.write(partial(_end_changed, bound.id, current, now))
 
 
+def _without_values(refusal: Invalid) -> str:
+    """Return which inputs are refused, and none of their values."""
+    told = refusal.detail if isinstance(refusal.detail, Mapping) else {}
+    errors = told.get("errors", told)
+    return REFUSED_INPUTS.format(names=", ".join(sorted(map(str, errors))) or "them")
+
+
 def _job_of(tx: Transaction, deployment_id: UUID) -> Job | None:
     return tx.get(Job, deployment_id=deployment_id, is_job_hook_receiver=False)
 
 
 def _schedule(firing: AutomationFiring, job: Job, now: datetime) -> Mapping[str, Any] | None:
     """Return when a run is to start; None for now."""
-    if not firing.after:
+    if firing.after <= AT_ONCE:
         return None
     return {"interval": "future", "name": default_name(job, now), "start_time": (now + firing.after).isoformat()}
 

@@ -3,7 +3,9 @@
 * A button is shown to whoever may view the object and run the button's Job now; its own permission is for who manages
   buttons. Lighter ones come first.
 * A press is a request of the Job as whoever presses, by all the rules of requests: approval, limits, files, queues.
-* A button that is disabled, or not for objects of that type, does not exist there.
+* A button that is disabled, not for objects of that type, or of a Job that they may not run, does not exist there.
+* A Job that needs approval has no buttons: whoever made one would have others request what they then approve.
+* What was asked about is what is requested: a button that has another Job by then is asked about again.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class JobButtons:
 
         Raises:
             Forbidden: they may view no objects of this type.
-            NotFound: there is no such button for such objects, or no such object that they may view.
+            NotFound: there is no such button for such objects that they may press, or no object that they may view.
         """
         return await self._store.read(partial(_offered, actor, button_id, kind, key))
 
@@ -83,7 +85,7 @@ class JobButtons:
 def _shown(actor: Actor, kind: ObjectType, tx: Transaction) -> list[JobButton]:
     buttons = [each for each in tx.all(JobButton, enabled=True) if kind in each.content_types]
     jobs = {job.id: job for job in tx.all(Job, id={each.job_id for each in buttons})} if buttons else {}
-    ready = [job.id for job in jobs.values() if policy.runnable(job.runnable) == Allowed() and not why_never(job)]
+    ready = [job.id for job in jobs.values() if _is_for_buttons(job) and policy.runnable(job.runnable) == Allowed()]
     may = permitted_ids(tx, actor, Action.RUN, ObjectType.JOB, ready) if ready else set()
     return sorted((each for each in buttons if each.job_id in may), key=lambda each: (each.weight, each.name))
 
@@ -92,6 +94,12 @@ def _offered(actor: Actor, button_id: UUID, kind: ObjectType, key: UUID, tx: Tra
     get_authorized(tx, actor, Action.VIEW, kind, id=key)
     button = tx.get(JobButton, id=button_id, enabled=True)
     job = tx.get(Job, id=button.job_id) if button is not None else None
-    if button is None or job is None or kind not in button.content_types:
+    if button is None or job is None or kind not in button.content_types or not _is_for_buttons(job):
+        raise policy.missing(ObjectType.JOB_BUTTON)
+    if not permitted_ids(tx, actor, Action.RUN, ObjectType.JOB, [job.id]):
         raise policy.missing(ObjectType.JOB_BUTTON)
     return Offered(button=button, job=job.name)
+
+
+def _is_for_buttons(job: Job) -> bool:
+    return job.is_job_button_receiver and not job.approval_required and not why_never(job)

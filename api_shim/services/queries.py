@@ -36,6 +36,7 @@ from approval_gate import policy
 from approval_gate.constraints import Lookup, Op
 from approval_gate.errors import Invalid, Unavailable
 from approval_gate.model import Action, Actor, Allowed, ObjectType
+from flows.log_objects import read_object
 
 logger = logging.getLogger("signoff")
 
@@ -277,7 +278,8 @@ class LogEntry:
 
 def entry_of(line: LogLine, result: JobResult) -> LogEntry:
     """Convert a line of Prefect's log to an entry in a job result's log."""
-    heading = grouping(line.source)
+    source, about, address = read_object(line.source)
+    heading = grouping(source)
     told = heading == FIRST and result.job_id is not None
     return LogEntry(
         id=entry_id(result.id, line.id),
@@ -285,10 +287,10 @@ def entry_of(line: LogLine, result: JobResult) -> LogEntry:
         log_level=level_name(line.level),
         grouping=heading,
         message=line.message,
-        log_object=result.name if told else "",
-        absolute_url=f"/signoff/jobs/{result.job_id}/run" if told else "",
+        log_object=result.name if told else about,
+        absolute_url=f"/signoff/jobs/{result.job_id}/run" if told else address,
         created=line.created,
-        by_engine=line.source in ENGINES,
+        by_engine=source in ENGINES,
     )
 
 

@@ -169,6 +169,8 @@ class RetentionLoop:
                     await self._prune()
         except Unavailable as error:
             logger.warning("What has been over for a while is not removed yet: %s", error)
+        except Exception:
+            logger.exception("What has been over for a while could not be removed, which is tried again.")
 
     async def _prune(self) -> None:
         now = self._clock()

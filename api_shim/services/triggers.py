@@ -2,9 +2,11 @@
 
 * A button is of a ``JobButtonReceiver``, a hook of a ``JobHookReceiver``: their Jobs have the variables that they fill
   in.
+* Neither is of a Job that needs approval: a hook asks nobody, and whoever makes a button would have others request what
+  they then approve themselves.
 * A hook is for creations, changes or deletions, at least one of them.
-* Whoever makes or changes one must be permitted to run its Job, and to have it be as it then is. Whether there is a
-  Job that they may not run, they are not told.
+* Whoever makes or changes one that is enabled must be permitted to run its Job, and to have it be as it then is.
+  Whether there is a Job that they may not run, they are not told.
 * What was done is recorded in the audit in the same transaction.
 """
 
@@ -31,6 +33,7 @@ NAME_TAKEN = "Another one has this name already."
 NO_JOB = "There is no such Job."
 NO_HOOK_RECEIVER = "{job} is no JobHookReceiver, so it does not know of what it is told."
 NO_CHANGES = "Say at least one of type_create, type_update and type_delete."
+NEEDS_APPROVAL = "{job} needs approval, which nobody can give to what a button or a hook starts."
 NO_BUTTON_RECEIVER = "{job} is no JobButtonReceiver, so it does not know of what object it is asked."
 
 
@@ -156,8 +159,11 @@ def _change(
 ) -> Any:
     check_still_active(tx, actor)
     before = get_authorized(tx, actor, Action.CHANGE, kind, lock=True, **by)
-    job = _job(tx, actor, kind, asked.get("job", before.job_id))
-    fields = {name: value for name, value in asked.items() if name != "job"} | {"job_id": job.id}
+    job_id = before.job_id
+    # One whose Job does not receive it any more can be switched off all the same.
+    if "job" in asked or asked.get("enabled", before.enabled):
+        job_id = _job(tx, actor, kind, asked.get("job", before.job_id)).id
+    fields = {name: value for name, value in asked.items() if name != "job"} | {"job_id": job_id}
     if all(getattr(before, name) == value for name, value in fields.items()):
         return before
     return _recorded(tx, actor, kind, before, tx.change(before, **fields, last_updated=now), now)
@@ -180,6 +186,8 @@ def _job(tx: Transaction, actor: Actor, kind: ObjectType, ref: UUID | str) -> Jo
     sort = SORTS[kind]
     if not getattr(job, sort.receives):
         raise Invalid({"job": [sort.not_received.format(job=job.name)]})
+    if job.approval_required:
+        raise Invalid({"job": [NEEDS_APPROVAL.format(job=job.name)]})
     return job
 
 

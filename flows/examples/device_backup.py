@@ -117,7 +117,7 @@ class BackUpDevices(Job):
         return content
 
     def _keep(self, device: str, configuration: bytes) -> None:
-        file = re.sub(r"[^\w.-]+", "-", device).strip("-") + ".cfg"
+        file = re.sub(r"[^\w.-]", "-", device) + ".cfg"
         self.create_file(file, configuration)
         self.manifest.append((device, file, str(len(configuration)), hashlib.sha256(configuration).hexdigest()))
         self.missing.remove(device)

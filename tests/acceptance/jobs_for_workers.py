@@ -269,7 +269,13 @@ class Lives(Job):
         return {"counted": counted.submit(3), "by": str(self.job_result.user)}
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
-        self.logger.success("succeeded with %s", retval["counted"], extra={"grouping": "afterwards"})
+        self.logger.success("succeeded with %s", retval["counted"], extra={"grouping": "afterwards", "object": self})
+
+    def get_absolute_url(self) -> str:
+        return "/about/this/job/"
+
+    def __str__(self) -> str:
+        return self.name
 
     async def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         self.logger.info("returned %s", status, extra={"grouping": "afterwards"})

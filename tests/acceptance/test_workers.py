@@ -300,6 +300,11 @@ def test_what_a_job_defines_around_its_run_is_called_and_told(workers: Workers, 
         ("afterwards", "success", "succeeded with 3"),
         ("afterwards", "info", "returned SUCCESS"),
     ]
+    about = [(line["log_object"], line["absolute_url"]) for line in lines]
+    assert about == [("", ""), ("Lives", "/about/this/job/"), ("", "")]
+    asked = {"job_result": result["id"], "log_object": "Lives", "grouping": "afterwards"}
+    found = workers.admin.get("/api/extras/job-logs/", params=asked).json()["results"]
+    assert [line["message"] for line in found] == ["succeeded with 3"]
 
 
 def test_a_job_requests_others_as_its_user_and_decides_nothing(workers: Workers) -> None:

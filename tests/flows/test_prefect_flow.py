@@ -14,6 +14,7 @@ from prefect import flow_engine
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import FailedRun
 from prefect.flow_engine import _flow_parameters
+from prefect.logging import get_logger
 from prefect.logging.loggers import PrefectLogAdapter
 from prefect.states import Completed, Failed
 
@@ -22,6 +23,7 @@ from flows import FileVar, IntegerVar, Job, JobFailed, prefect_flow, register_jo
 from flows.execution import LARGEST_RESULT, as_json
 from flows.files import GivenFile
 from flows.job import JobLogger
+from flows.log_objects import read_object
 from flows.prefect_flow import RunLogger, SoftTimeLimitExceeded, TimeLimitExceeded, time_limits
 
 
@@ -240,6 +242,29 @@ def test_lines_of_every_level_go_where_their_extra_says(
     assert (record.name, record.levelno, getattr(record, "send_to_api", True)) == (name, logging.DEBUG, is_sent)
     assert record.funcName == "test_lines_of_every_level_go_where_their_extra_says"
     assert record.flow_run_id == "1"  # type: ignore[attr-defined]  # an extra
+
+
+def test_what_a_line_is_about_is_kept_behind_the_name_of_its_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            kept.append(record)
+
+    kept, of_runs = list[logging.LogRecord](), get_logger("flow_runs")
+    # Prefect's own would look for a server.
+    monkeypatch.setattr(of_runs, "handlers", [Kept()])
+    logger = RunLogger(PrefectLogAdapter(of_runs, {"flow_run_id": "1"}), {})
+    logger.debug("under a heading", extra={"grouping": "a", "object": "Router 1"})
+    logger.warning("under none", extra={"object": "Router 2"})
+    logger.debug("for the terminal alone", extra={"object": "Router 3", "skip_db_logging": True})
+    sent = [(*read_object(record.name)[:2], record.getMessage()) for record in kept if _is_sent(record)]
+    assert sent == [
+        ("prefect.flow_runs.run.a", "Router 1", "under a heading"),
+        ("prefect.flow_runs", "Router 2", "under none"),
+    ]
+
+
+def _is_sent(record: logging.LogRecord) -> bool:
+    return bool(getattr(record, "send_to_api", True))
 
 
 GO = {"user": None, "job_result": {"id": "1"}, "soft_time_limit": 0, "time_limit": 0, "inputs": {"until": 3}}

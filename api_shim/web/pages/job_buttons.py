@@ -36,7 +36,7 @@ PAGES: Mapping[ObjectType, str] = {
 async def press(button_id: UUID, here: Here, form: Posted) -> Response:
     kind, key = _object(form)
     found = await here.use.job_buttons.offered(here.actor, button_id, kind, key)
-    if found.button.confirmation and text_of(form, "confirmed") != "yes":
+    if found.button.confirmation and text_of(form, "confirmed") != str(found.button.job_id):
         return await _ask(here, found, kind, key)
     try:
         accepted = await here.use.job_buttons.press(here.actor, button_id, kind, key)
@@ -61,7 +61,7 @@ async def _ask(here: Visit, found: Offered, kind: ObjectType, key: UUID, refusal
         button=found.button,
         job=found.job,
         look=look_of(found.button),
-        fields={"object_model_name": str(kind), "object_pk": str(key), "confirmed": "yes"},
+        fields={"object_model_name": str(kind), "object_pk": str(key), "confirmed": str(found.button.job_id)},
         back=PAGES[kind].format(key),
         faults=[*sentences(refusal.detail)] if refusal else [],
     )

@@ -40,6 +40,7 @@ from tests.fakes import FakeEngine
 from tests.live import NO_TLS, PATIENCE, AsyncPatient, Live
 
 POOL = "contract-tests"
+FOREVER = datetime(2100, 1, 1, tzinfo=UTC)
 YEARLY = CronSpec(cron="0 0 1 1 *", timezone="Europe/Berlin")
 PARAMETERS = {"who": "Zoë – 世界", "count": 2, "ratio": 1.5, "none": None, "deep": {"list": [1, {"a": True}]}}
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -165,7 +166,7 @@ def test_a_deployment_is_made_inert_and_once(door: Door) -> None:
         first, found = await engine.create_deployment(spec)
         assert found == await engine.read_deployment(first)
         assert found.schedule == replace(spec.schedule, active=False)  # type: ignore[type-var]
-        assert await engine.due_runs(first, datetime(2100, 1, 1, tzinfo=UTC)) == []
+        assert await engine.due_runs(first, FOREVER) == []
         assert await engine.create_deployment(spec) == (first, found)
         assert await engine.find_deployment(spec.flow, spec.name) == first
         assert await engine.find_deployment(spec.flow, "another") is None
@@ -251,6 +252,23 @@ def test_a_deployment_that_is_gone_reads_as_none_and_cannot_be_written(door: Doo
     door.run(test)
 
 
+@pytest.mark.slow
+def test_removing_ends_what_a_schedule_has_made_and_that_has_begun_or_waits_for_its_turn(real: Door) -> None:
+    async def test(engine: PrefectOrchestrator) -> None:
+        hourly = ScheduleSpec(slug=str(uuid4()), cron=CronSpec(cron="0 * * * *", timezone="UTC"), active=True)
+        deployment_id = await made(engine, base(schedule=hourly))
+        suspended, waits, other, *_ = [run.id for run in await engine.due_runs(deployment_id, FOREVER)]
+        held = {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_reschedule": True}}
+        slot = {"type": "SCHEDULED", "name": "AwaitingConcurrencySlot"}
+        for run_id, state in ((suspended, held), (waits, slot)):
+            await raw(engine, "POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+        await engine.remove_deployment(deployment_id)
+        left = await engine.runs([suspended, waits, other])
+        assert {run_id: run.state_type for run_id, run in left.items()} == {suspended: "CANCELLED", waits: "CANCELLED"}
+
+    real.run(test)
+
+
 def test_removing_leaves_nothing_that_could_start(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         deployment_id = await made(engine, recurring())
@@ -264,7 +282,7 @@ def test_removing_leaves_nothing_that_could_start(door: Door) -> None:
         left = (await engine.runs([held, released])).values()
         assert {run.state_type for run in left} <= ENDED
         assert [run.id for run in await engine.runs_in(HELD) if run.id in (held, released)] == []
-        due = await engine.due_runs(deployment_id, datetime(2100, 1, 1, tzinfo=UTC))
+        due = await engine.due_runs(deployment_id, FOREVER)
         assert all(run.final for run in due)
 
     door.run(test)
@@ -742,19 +760,19 @@ def test_writing_an_active_schedule_yields_its_runs_at_once_with_their_nominal_t
     async def test(engine: PrefectOrchestrator) -> None:
         spec = recurring()
         deployment_id = await made(engine, spec)
-        runs = await engine.due_runs(deployment_id, datetime(2100, 1, 1, tzinfo=UTC))
+        runs = await engine.due_runs(deployment_id, FOREVER)
         newest, *_ = runs
         assert all(run.by_schedule and run.state_type == "SCHEDULED" for run in runs)
         assert all(run.parameters == PARAMETERS for run in runs)
         assert newest.scheduled_for == newest.expected_start
         assert newest.expected_start.astimezone(UTC).strftime("%m-%d %H:%M") == "12-31 23:00"
         await write(engine, deployment_id, replace(spec, parameters={"who": "new"}))
-        again = await engine.due_runs(deployment_id, datetime(2100, 1, 1, tzinfo=UTC))
+        again = await engine.due_runs(deployment_id, FOREVER)
         assert [run.expected_start for run in again] == [run.expected_start for run in runs]
         assert all(run.parameters == {"who": "new"} for run in again)
         off = replace(spec, schedule=replace(spec.schedule, active=False))  # type: ignore[type-var]
         await write(engine, deployment_id, off)
-        assert await engine.due_runs(deployment_id, datetime(2100, 1, 1, tzinfo=UTC)) == []
+        assert await engine.due_runs(deployment_id, FOREVER) == []
 
     real.run(test)
 
@@ -765,11 +783,11 @@ def test_writing_one_deployment_leaves_the_firings_of_others(real: Door) -> None
         flow = f"Contract {uuid4()}"
         one_spec, other_spec = (replace(recurring(flow=flow), name=name) for name in ("one", "other"))
         one_id, other_id = await made(engine, one_spec), await made(engine, other_spec)
-        before = await engine.due_runs(other_id, datetime(2100, 1, 1, tzinfo=UTC))
+        before = await engine.due_runs(other_id, FOREVER)
         await write(engine, one_id, replace(one_spec, queue="bulk"))
         await engine.remove_deployment(one_id)
         assert before
-        assert await engine.due_runs(other_id, datetime(2100, 1, 1, tzinfo=UTC)) == before
+        assert await engine.due_runs(other_id, FOREVER) == before
 
     real.run(test)
 

@@ -129,6 +129,7 @@ DISABLED = [
     pytest.param({"hook": {"enabled": False}}, id="the hook is disabled"),
     pytest.param({"hook": {"type_update": False}}, id="it is not for this"),
     pytest.param({"receiver": {"enabled": False}}, id="its Job is disabled"),
+    pytest.param({"receiver": {"approval_required": True}}, id="its Job needs approval, which nobody is asked for"),
     pytest.param({"receiver": {"is_job_hook_receiver": False}}, id="its Job receives nothing any more"),
     pytest.param({"hook": {"created": "later"}}, id="it was made later"),
 ]

@@ -239,7 +239,7 @@ def test_the_rules_for_requests_hold(free: Automated) -> None:
     zoe = person(plant, "zoe", *BINDER)
     free.bind(zoe)
     assert free.refused(job_variables={"image": "evil"}) == (Forbidden, policy.NO_JOB_VARIABLES)
-    assert free.refused(parameters=5)[0] is Invalid
+    assert free.refused(parameters=5)[0] is Conflict
     plant.change(free.job, enabled=False)
     assert free.refused() == (Forbidden, "This job is not enabled to be run.")
     plant.change(free.job, enabled=True)
@@ -247,6 +247,17 @@ def test_the_rules_for_requests_hold(free: Automated) -> None:
     free.automation = inferred
     plant.add(AutomationAccount(**{**bound_to(zoe, inferred), "created": plant.now}))
     assert free.refused() == (Forbidden, policy.NOT_NAMED)
+
+
+def test_what_is_refused_is_told_by_name_and_without_its_value(
+    free: Automated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_args: Any, **_named: Any) -> Accepted:
+        raise Invalid({"errors": {"password": ["hunter2 is not one of the available choices."], "host": ["?"]}})
+
+    free.bind(person(free.plant, "zoe", *BINDER))
+    monkeypatch.setattr(free.plant.schedules, "request", refuse)
+    assert free.refused() == (Conflict, "The Job refuses what this automation fills in: host, password.")
 
 
 def bound_to(who: Actor, automation: Automation) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from api_shim.domain.ports import LogLine
 from api_shim.parsing.filters import read_conditions
 from api_shim.services.queries import LogEntry, entry_of, grouping, level_name, selected
 from approval_gate.model import ObjectType
+from flows.log_objects import with_object
 from tests.factories import NOW, make_job, make_result
 
 RESULT = make_result(make_job(), None)
@@ -67,6 +68,12 @@ def test_the_first_line_tells_which_job_runs_and_where_that_is() -> None:
     assert (entry.log_object, entry.absolute_url) == (RESULT.name, f"/signoff/jobs/{RESULT.job_id}/run")
     other = entry_of(replace(line, source="prefect.flow_runs"), RESULT)
     assert (other.log_object, other.absolute_url) == ("", "")
+
+
+def test_a_line_tells_what_it_is_about() -> None:
+    source = with_object("prefect.flow_runs.run.checks", "Router 1")
+    entry = entry_of(LogLine(id=UUID(int=1), level=20, source=source, message="", created=NOW), RESULT)
+    assert (entry.grouping, entry.log_object, entry.absolute_url) == ("checks", "Router 1", "")
 
 
 LINES = [entry(3, 20, "Third"), entry(1, 40, "first"), entry(2, 20, "Second")]

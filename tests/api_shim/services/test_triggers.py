@@ -8,7 +8,14 @@ import pytest
 
 from api_shim.domain.audit import EventType
 from api_shim.parsing.trigger import NO_TYPES, NOT_A_GROUP, NOT_A_NAME, NOT_A_TEXT, NOT_A_WEIGHT
-from api_shim.services.triggers import NAME_TAKEN, NO_BUTTON_RECEIVER, NO_CHANGES, NO_HOOK_RECEIVER, NO_JOB
+from api_shim.services.triggers import (
+    NAME_TAKEN,
+    NEEDS_APPROVAL,
+    NO_BUTTON_RECEIVER,
+    NO_CHANGES,
+    NO_HOOK_RECEIVER,
+    NO_JOB,
+)
 from api_shim.store import Store
 from approval_gate.policy import MAY_NOT_RUN
 from tests.api_shim.origin import Origin
@@ -27,6 +34,7 @@ def origin(store: Store, clock: Clock) -> Origin:
     made.job(name="Press", is_job_button_receiver=True)
     made.job(name="Hear", is_job_hook_receiver=True)
     made.job(name="Plain")
+    made.job(name="Careful", is_job_button_receiver=True, is_job_hook_receiver=True, approval_required=True)
     return made
 
 
@@ -76,6 +84,7 @@ def test_a_button_is_made_changed_and_removed_and_each_is_recorded(origin: Origi
     ("to", "told"),
     [
         pytest.param({"job": "Plain"}, {"job": [NO_BUTTON_RECEIVER.format(job="Plain")]}, id="another Job"),
+        pytest.param({"job": "Careful"}, {"job": [NEEDS_APPROVAL.format(job="Careful")]}, id="a careful Job"),
         pytest.param({"job": "Nothing"}, {"job": [NO_JOB]}, id="no Job"),
         pytest.param({"job": 7}, {"job": ["Expected an id, a name, or an object with an id."]}, id="no reference"),
         pytest.param({"name": " x"}, {"name": [NOT_A_NAME]}, id="a space around the name"),

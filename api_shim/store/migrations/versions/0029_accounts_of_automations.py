@@ -7,7 +7,8 @@ revision = "0029"
 down_revision = "0028"
 branch_labels = None
 depends_on = None
-lost = "which accounts automations act as, and which requests they have made"
+lost = "which accounts automations act as, which requests they have made, and who may bind them"
+TYPES = ("extras.automationaccount",)
 TABLES = ("scheduled_jobs", "job_results")
 
 
@@ -35,3 +36,14 @@ def downgrade() -> None:
     for table in TABLES:
         op.drop_column(table, "automation")
     op.drop_table("automation_accounts")
+    _forget_types()
+
+
+def _forget_types() -> None:
+    """Take the types that are new out of permissions: before, one that is not known made a permission grant nothing."""
+    permissions = sa.table("permissions", sa.column("id", sa.Uuid()), sa.column("object_types", sa.JSON()))
+    connection = op.get_bind()
+    for row in connection.execute(sa.select(permissions)).mappings().all():
+        kept = [kind for kind in row["object_types"] if kind not in TYPES]
+        if kept != row["object_types"]:
+            connection.execute(permissions.update().where(permissions.c.id == row["id"]).values(object_types=kept))

@@ -7,7 +7,8 @@ revision = "0030"
 down_revision = "0029"
 branch_labels = None
 depends_on = None
-lost = "the job hooks and the job buttons"
+lost = "the job hooks and the job buttons, and who may make them"
+TYPES = ("extras.jobbutton", "extras.jobhook")
 
 
 def upgrade() -> None:
@@ -53,3 +54,14 @@ def downgrade() -> None:
     op.drop_table("job_hooks")
     op.drop_table("job_buttons")
     op.drop_column("jobs", "is_job_button_receiver")
+    _forget_types()
+
+
+def _forget_types() -> None:
+    """Take the types that are new out of permissions: before, one that is not known made a permission grant nothing."""
+    permissions = sa.table("permissions", sa.column("id", sa.Uuid()), sa.column("object_types", sa.JSON()))
+    connection = op.get_bind()
+    for row in connection.execute(sa.select(permissions)).mappings().all():
+        kept = [kind for kind in row["object_types"] if kind not in TYPES]
+        if kept != row["object_types"]:
+            connection.execute(permissions.update().where(permissions.c.id == row["id"]).values(object_types=kept))
