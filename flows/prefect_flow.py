@@ -12,6 +12,7 @@
   executes the Job from its beginning, as Prefect does: what was asked for by then is known.
 * The log of a run has a first and a last line of ours, and the sentence of what ended it. What Prefect's engine logs is
   kept in Prefect under names of its own, so that it can be told from what the Job says.
+* What a Job prints is in its log, and what the loggers of its package say from INFO on, under their names.
 * A Job that is made of a flow has that flow's task runner, prints, results and hooks (``flows.flow_jobs``).
 * The files that a run is given are fetched after it was let go, and compared with what was requested.
 * A secret is read from Prefect when the Job asks for it, with the credential of the run; the object that a button was
@@ -45,7 +46,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun, MissingResult, Pause
 from prefect.futures import resolve_futures_to_states
 from prefect.logging import get_logger, get_run_logger
-from prefect.logging.handlers import APILogWorker
+from prefect.logging.handlers import APILogHandler, APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
@@ -193,7 +194,7 @@ def _settings(job_class: type[Job] | None) -> tuple[dict[str, Any], list[Any], l
     """Return what a Job has of the flow that it is made of: settings, hooks of completion and of failure."""
     flow = getattr(job_class, "_flow", None)
     if flow is None:
-        return {"persist_result": False}, [], []
+        return {"persist_result": False, "log_prints": True}, [], []
     names = ("version", "task_runner", "log_prints", "persist_result", "result_storage", "result_serializer")
     return {name: getattr(flow, name) for name in names}, flow.on_completion_hooks, flow.on_failure_hooks
 
@@ -224,7 +225,7 @@ def _described(class_path: str) -> tuple[str, str | None, Collection[str], tuple
 def _execute(class_path: str, gate: Gate, answer: dict[str, Any]) -> State[Any]:
     logger = RunLogger(get_run_logger(), {})
     try:
-        with _told(logger):
+        with _heard(class_path), _told(logger):
             outcome = _outcome(class_path, logger, gate, answer)
     except Unfit as error:
         _report(logger, gate, FAILED, described(error), str(error))
@@ -309,6 +310,26 @@ def _arguments(job_class: type[Job], stored: dict[str, Any]) -> dict[str, Any]:
         raise Unfit(unfit(refusal, quoted=False)) from None
     except Unavailable as error:
         raise Unfit(str(error)) from error
+
+
+@contextmanager
+def _heard(class_path: str) -> Iterator[None]:
+    """Have in the log of a run what the loggers of its Job's package say, from INFO on."""
+    package = logging.getLogger(class_path.partition(".")[0])
+    sends = [handler for handler in get_logger("flow_runs").handlers if isinstance(handler, APILogHandler)]
+    # A setting of Prefect's may have done so already.
+    more = [] if any(isinstance(handler, APILogHandler) for handler in package.handlers) else sends
+    level = package.level
+    if not package.isEnabledFor(logging.INFO):
+        package.setLevel(logging.INFO)
+    for handler in more:
+        package.addHandler(handler)
+    try:
+        yield
+    finally:
+        package.setLevel(level)
+        for handler in more:
+            package.removeHandler(handler)
 
 
 @contextmanager

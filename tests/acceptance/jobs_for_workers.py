@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import subprocess
@@ -265,6 +266,9 @@ class Lives(Job):
 
     async def run(self) -> Any:
         self.logger.info("kept out", extra={"skip_db_logging": True})
+        print("told by print")
+        logging.getLogger(f"{__name__}.helpers").info("told by a logger of the package")
+        logging.getLogger("another").error("told by another package")
         await asyncio.sleep(0)
         return {"counted": counted.submit(3), "by": str(self.job_result.user)}
 

@@ -293,15 +293,17 @@ def logged(workers: Workers, way: str, name: str) -> list[Shape]:
 def test_what_a_job_defines_around_its_run_is_called_and_told(workers: Workers, way: str) -> None:
     result = workers.over(way, "Lives")
     assert (status(result), result["result"]) == ("SUCCESS", {"counted": 3, "by": "admin"})
-    told = ("before", "kept", "succeeded", "returned")
+    told = ("before", "kept", "told", "succeeded", "returned")
     lines = [line for line in logged(workers, way, "Lives") if line["message"].startswith(told)]
     assert [(line["grouping"], line["log_level"], line["message"]) for line in lines] == [
         ("run", "debug", "before True"),
+        ("run", "info", "told by print"),
+        ("jobs_for_workers.helpers", "info", "told by a logger of the package"),
         ("afterwards", "success", "succeeded with 3"),
         ("afterwards", "info", "returned SUCCESS"),
     ]
     about = [(line["log_object"], line["absolute_url"]) for line in lines]
-    assert about == [("", ""), ("Lives", "/about/this/job/"), ("", "")]
+    assert about == [*[("", "")] * 3, ("Lives", "/about/this/job/"), ("", "")]
     asked = {"job_result": result["id"], "log_object": "Lives", "grouping": "afterwards"}
     found = workers.admin.get("/api/extras/job-logs/", params=asked).json()["results"]
     assert [line["message"] for line in found] == ["succeeded with 3"]
