@@ -66,6 +66,8 @@ FIRST = ("worker GET /api/health", "worker POST /api/work_pools/signoff/workers/
 """What a worker asks before it begins."""
 WATCHES = "run GET /api/flow_runs/{id}"
 """Whether it is suspended, a run that takes its time asks from time to time."""
+AGAIN = ("scheduled job GET /deployments/{id}", "scheduled job GET /flows/{id}")
+"""What is asked of a schedule that is followed once more when its deployment is there."""
 EACH_MINUTE = "each minute"
 OF_THEIR_JOBS = {"flows": {"name": {"any_": ["Greet", "Change"]}}, "deployments": {"name": {"any_": [BASE_DEPLOYMENT]}}}
 """The deployments of the Jobs that are asked for."""
@@ -353,7 +355,7 @@ def test_what_was_accepted_ends_as_it_may(played: Mapping[str, Stage], database:
 @pytest.mark.parametrize("database", DATABASES)
 def test_each_call_of_a_run_its_worker_and_its_server_has_its_rows(played: Mapping[str, Stage], database: str) -> None:
     of_runs = {call for call, *_ in STEPS.values()}
-    known = {*of_runs, *SHARED, *FIRST, WATCHES}.union(*(calls for _, calls in FOLLOWED.values()))
+    known = {*of_runs, *SHARED, *FIRST, *AGAIN, WATCHES}.union(*(calls for _, calls in FOLLOWED.values()))
     for way, (_, calls) in FOLLOWED.items():
         about = played[database].calls_about(unanswered(way))
         assert {*calls} <= about, way
