@@ -344,10 +344,16 @@ def test_an_object_that_cannot_be_had_is_said_to_be_so(
 ) -> None:
     server.answers = [answer]
     with pytest.raises(error, match=told):
-        Gate(ATTEMPT, CODE, MODULE).read_object(kind, "../signoff")
-    assert [path.rpartition("/extras/jobs/")[2] for path, _ in server.asked] == ["..%2Fsignoff/"] * (
-        kind == "extras.job"
-    )
+        Gate(ATTEMPT, CODE, MODULE).read_object(kind, RESULT)
+    assert [path for path, _ in server.asked] == [f"/extras/jobs/{RESULT}/"] * (kind == "extras.job")
+
+
+@pytest.mark.usefixtures("own_key")
+@pytest.mark.parametrize("key", ["../signoff", ".", "..", "", "7"])
+def test_what_is_no_id_of_an_object_is_not_asked_for(server: Server, key: str) -> None:
+    with pytest.raises(LookupError, match="that is no id of an object"):
+        Gate(ATTEMPT, CODE, MODULE).read_object("extras.job", key)
+    assert server.asked == []
 
 
 def test_a_run_with_the_credential_of_its_worker_reads_no_object(server: Server) -> None:
