@@ -119,12 +119,11 @@ class Application:
         """What runs for as long as the server does."""
         of_web = (self.services.catalogue,) if Part.WEB in self.parts else ()
         of_web_alone = (self.services.readiness.following,) if self.parts == Part.WEB else ()
-        of_services: tuple[Loop, ...] = ()
-        if Part.SERVICES in self.parts:
-            kept = (self.retention,) if self.retention is not None else ()
-            of_services = self.queue, self.loop, self.services.run_credentials, *kept
+        of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
+        by_setting = (self.retention,) if self.retention is not None else ()
+        repeated = *of_web, *of_web_alone, *of_services, *by_setting
         # Whoever asks services for their metrics signs in too.
-        return self.others, self.served, self.tokens, self.services.refusals, *of_web, *of_web_alone, *of_services
+        return self.others, self.served, self.tokens, self.services.refusals, *repeated
 
 
 def build(
@@ -166,7 +165,7 @@ def build(
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
     rates = RequestRates(limits, clock)
     services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
-    sessions = Sessions(store, clock, (tokens := TokenAccess(store, clock, sleep)).note, sleep)
+    tokens, sessions = _sign_ins(store, clock, sleep)
     return Application(
         parts=parts,
         store=store,
@@ -179,9 +178,16 @@ def build(
         served=served,
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
-        retention=None if retention is None else RetentionLoop(store, retention, clock),
+        retention=RetentionLoop(store, retention, clock) if retention is not None and follows else None,
         pages=create_pages(services, sessions, rates, clock),
     )
+
+
+def _sign_ins(
+    store: Store, clock: Callable[[], datetime], sleep: Callable[[float], Awaitable[None]]
+) -> tuple[TokenAccess, Sessions]:
+    tokens = TokenAccess(store, clock, sleep)
+    return tokens, Sessions(store, clock, tokens.note, sleep)
 
 
 def leave_to_others(kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:

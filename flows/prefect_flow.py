@@ -82,10 +82,7 @@ def _apart(record: logging.LogRecord) -> bool:
     """
     if record.pathname in ENGINES and getattr(record, "send_to_api", True):
         if not (record.exc_info and isinstance(record.exc_info[1], FailedRun)):
-            kept = copy(record)
-            kept.name = f"{record.name}.engine"
-            for handler in logging.getLogger(record.name).handlers:
-                handler.handle(kept)
+            _keep(record, f"{record.name}.engine", logging.getLogger(record.name))
         record.send_to_api = False
     return True
 
@@ -94,12 +91,17 @@ def _about(record: logging.LogRecord) -> bool:
     """Have a line that is about an object kept with it; the terminal shows it as ever."""
     thing = getattr(record, "object", None)
     if thing is not None and getattr(record, "send_to_api", True):
-        kept = copy(record)
-        kept.name = with_object(record.name, thing)
-        for handler in get_logger("flow_runs").handlers:
-            handler.handle(kept)
+        _keep(record, with_object(record.name, thing), get_logger("flow_runs"))
         record.send_to_api = False
     return True
+
+
+def _keep(record: logging.LogRecord, name: str, logger: logging.Logger) -> None:
+    """Have the handlers of a logger keep a line under another name."""
+    kept = copy(record)
+    kept.name = name
+    for handler in logger.handlers:
+        handler.handle(kept)
 
 
 for _name in ("flow_runs", "task_runs"):

@@ -280,12 +280,13 @@ def link_with(fields: Iterable[Field], inputs: Mapping[str, Any]) -> str:
     """
     there = [field for field in fields if field.variable in inputs]
     typed = as_typed(there, inputs)
-    # What is missing would be the default.
-    nothing = {"box": "off"}
-    query = urlencode(
-        [(each.variable, text) for each in there for text in typed[each.name] or [nothing.get(each.kind, "")]]
-    )
+    query = urlencode([(each.variable, text) for each in there for text in typed[each.name] or [_nothing(each)]])
     return query if len(query) <= LONGEST_LINK else ""
+
+
+def _nothing(field: Field) -> str:
+    """Return what says in a link that a field is left empty; what is missing would be its default."""
+    return "off" if field.kind == "box" else ""
 
 
 def typed_in(form: FormData) -> Typed:
