@@ -93,12 +93,15 @@ def execute_in_one_errand() -> None:
 
 @cache
 def stop_once() -> None:
-    """Have connections to SQLite that were told to stop wait for nothing when they are told again, in this process."""
+    """Have connections to SQLite that are told again to stop wait for their one end, in this process."""
     from aiosqlite import Connection
 
     stop = Connection.stop
+    told: WeakKeyDictionary[Connection, asyncio.Future[Any] | None] = WeakKeyDictionary()
 
     def stop_unless_told(self: Connection) -> asyncio.Future[Any] | None:
-        return stop(self) if self._running else None
+        if self not in told:
+            told[self] = stop(self)
+        return told[self]
 
     Connection.stop = stop_unless_told  # type: ignore[method-assign]  # aiosqlite has no hook for it
