@@ -28,6 +28,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import httpx
+from opentelemetry.propagate import inject
 
 from api_shim.domain.ports import Announcement, ApprovalForm, Automation, Claim, DeploymentSpec, LogLine, Run, RunSpec
 from api_shim.domain.request_id import current_request
@@ -127,6 +128,8 @@ def _reason(answer: httpx.Response) -> str:
 CHECK = "signoff-self-check"
 REQUEST = "signoff.request-id"
 """The label of a run that has the id of the HTTP request that asked for it."""
+TRACE = "__OTEL_TRACEPARENT"
+"""The label of a run that names the trace its own is part of, as Prefect's engine reads it."""
 REMOVED = "What this run belonged to was removed by signoff."
 WORKER_SILENT_AFTER = timedelta(seconds=60)
 WAITING = ("SCHEDULED", "PAUSED")
@@ -314,7 +317,7 @@ class PrefectOrchestrator(PrefectHttp):
             "state": state,
             # Somebody who resumes it past us would else have its failure executed twice: Prefect counts wrong then.
             "empirical_policy": {"retries": -1},
-            **_labelled(current_request()),
+            **_labels(),
         }
 
     async def find_run(self, key: str) -> UUID | None:
@@ -459,9 +462,13 @@ def _tags(others: Iterable[str], *, awaits: bool = False) -> list[str]:
     return [TAG, *([AWAITING] if awaits else []), *(tag for tag in others if tag not in (TAG, AWAITING))]
 
 
-def _labelled(request_id: str) -> dict[str, Json]:
-    """Return the label of a run by which the request is found that has asked for it; none where no request has."""
-    return {"labels": {REQUEST: request_id}} if request_id else {}
+def _labels() -> dict[str, Json]:
+    """Return the labels of a run by which the request that has asked for it, and the trace of that, are found."""
+    trace: dict[str, str] = {}
+    inject(trace)
+    told = {REQUEST: current_request(), TRACE: trace.get("traceparent", "")}
+    labels = {label: value for label, value in told.items() if value}
+    return {"labels": labels} if labels else {}
 
 
 def _is_served(queue: Mapping[str, Json]) -> bool:

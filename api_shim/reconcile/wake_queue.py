@@ -3,7 +3,7 @@
 * A commit wakes what it has changed. What waits already is not queued twice; what is being followed just then is
   followed once more.
 * What is due earlier goes first; of what is due at the same time, what was woken first.
-* What a request has woken is followed as part of it, so that its id comes as far as Prefect.
+* What a request has woken is followed as part of it, so that its id, and its trace, come as far as Prefect.
 * What is due later lets people's requests go first, though not for ever.
 * What fails is tried again ever more rarely when the loop finds it, and at once when a commit changes it.
 * The queue is in memory and may be lost: the loop finds in the store whatever has not been followed.
@@ -20,11 +20,14 @@ from itertools import count
 from typing import Protocol
 from uuid import UUID
 
-from api_shim.domain.request_id import current_request, within_request
+from opentelemetry.trace import get_tracer
+
+from api_shim.domain.request_id import Cause, current_cause, within_cause
 from api_shim.metrics import PROJECTION_LAG
 from api_shim.reconcile.load import Load
 
 logger = logging.getLogger("signoff")
+tracer = get_tracer("signoff")
 
 AT_ONCE = 8
 """How many things are followed at the same time."""
@@ -101,13 +104,14 @@ class WorkQueue:
         self._under_way: set[Thing] = set()
         self._again: dict[Thing, datetime] = {}
         self._first_woken: dict[Thing, datetime] = {}
-        self._woken_by: dict[Thing, str] = {}
+        self._woken_by: dict[Thing, Cause] = {}
         self._failed: dict[Thing, tuple[datetime, timedelta]] = {}
 
     def wake(self, kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:
         """Let this be followed; within the event loop only. See ``Wake``."""
         thing = kind, thing_id
-        self._woken_by[thing] = current_request() or self._woken_by.get(thing, "")
+        if (cause := current_cause()).request_id or thing not in self._woken_by:
+            self._woken_by[thing] = cause
         if thing in self._under_way:
             self._again[thing] = min(due, self._again.get(thing, due))
             return
@@ -164,16 +168,17 @@ class WorkQueue:
 
     async def _followed(self, thing: Thing) -> None:
         self._under_way.add(thing)
-        woken_by = self._woken_by.pop(thing, "")
+        woken_by = self._woken_by.pop(thing, Cause())
+        told = {"signoff.id": str(thing[1])}
         try:
-            with within_request(woken_by):
+            with within_cause(woken_by), tracer.start_as_current_span(f"follow {thing[0]}", attributes=told):
                 await self._try(thing, woken_by)
         finally:
             self._under_way.discard(thing)
             if (again := self._again.pop(thing, None)) is not None:
                 self.wake(*thing, again)
 
-    async def _try(self, thing: Thing, woken_by: str) -> None:
+    async def _try(self, thing: Thing, woken_by: Cause) -> None:
         try:
             await self._follow(*thing)
         except Exception as error:

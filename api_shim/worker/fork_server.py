@@ -28,6 +28,7 @@ from typing import Any
 
 from api_shim.worker.jobs_user import JobsUser
 from api_shim.worker.stamps import stamp
+from api_shim.worker.traces import without_traces
 
 logger = logging.getLogger("signoff")
 
@@ -160,7 +161,7 @@ class ForkServer:
                     *(sys.executable, "-P", "-m", ZYGOTE, json.dumps({**setup, "socket": its.fileno()})),
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=[its.fileno()],
-                    env=environment,
+                    env=without_traces(environment),
                     start_new_session=True,
                     **(user.identity if user else {}),
                 )

@@ -31,6 +31,7 @@ from typing import Any, NoReturn
 
 from api_shim.worker.environment import AUTH
 from api_shim.worker.prefect_handed import hand_over, wait_until
+from api_shim.worker.traces import record_traces
 from approval_gate.errors import NotRunnable
 from flows.registry import load
 
@@ -67,6 +68,7 @@ def be_run(handed: int, *, zygote: int, begins: int, umask: int) -> NoReturn:
             wait_until(request["at"])
             command = request["command"] or [sys.executable, "-m", ENGINE]
             os.execvpe(command[0], command, request["env"])  # noqa: S606 - no shell is meant
+        record_traces()
         sign_in(request["env"])
         if request["known"]:
             hand_over(**request["known"], at=request["at"])

@@ -18,6 +18,8 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanContext, TraceFlags, use_span
+from prefect.telemetry.run_telemetry import LABELS_TRACEPARENT_KEY
 
 from api_shim.domain.ports import (
     GOING,
@@ -1338,9 +1340,22 @@ def test_what_prefect_repeats_of_what_it_refuses_is_not_logged(
     assert caplog.messages == [f"Prefect refused POST /flow_runs/filter: 422 {logged}"]
 
 
-@pytest.mark.parametrize(("request_id", "labels"), [("r-1", {"signoff.request-id": "r-1"}), ("", None)])
-def test_a_run_names_the_request_that_has_asked_for_it(request_id: str, labels: dict[str, str] | None) -> None:
+RECORDED = NonRecordingSpan(SpanContext(trace_id=0xABC, span_id=0xDEF, is_remote=True, trace_flags=TraceFlags(1)))
+TRACEPARENT = "00-00000000000000000000000000000abc-0000000000000def-01"
+
+
+@pytest.mark.parametrize(
+    ("request_id", "span", "labels"),
+    [
+        pytest.param("r-1", INVALID_SPAN, {"signoff.request-id": "r-1"}, id="no traces"),
+        pytest.param("", RECORDED, {LABELS_TRACEPARENT_KEY: TRACEPARENT}, id="by itself, recorded"),
+        pytest.param("", INVALID_SPAN, None, id="neither"),
+    ],
+)
+def test_a_run_names_the_request_that_has_asked_for_it_and_its_trace(
+    request_id: str, span: Span, labels: dict[str, str] | None
+) -> None:
     engine, asked = answering(httpx.Response(422, json={}))
-    with within_request(request_id), pytest.raises(Unavailable):
+    with within_request(request_id), use_span(span), pytest.raises(Unavailable):
         asyncio.run(engine.create_run(uuid4(), a_run()))
     assert [json.loads(request.content).get("labels") for request in asked] == [labels]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from opentelemetry.trace import NonRecordingSpan, SpanContext, get_current_span, use_span
 
 from api_shim.domain.request_id import current_request, within_request
 from api_shim.reconcile.load import Load
@@ -227,6 +228,27 @@ def test_what_a_request_has_woken_is_followed_as_part_of_it_also_later(clock: Cl
     asyncio.run(lived())
     assert follower.requests == ["first", "first", "", "second"]
     assert current_request() == ""
+
+
+def test_what_a_request_has_woken_is_followed_within_its_trace(clock: Clock) -> None:
+    followed = []
+
+    async def follow(_kind: Kind, _id: UUID) -> None:
+        followed.append(get_current_span().get_span_context())
+
+    queue = WorkQueue(follow, clock)
+    traced = SpanContext(trace_id=0xABC, span_id=0xDEF, is_remote=False)
+
+    async def lived() -> None:
+        with within_request("first"), use_span(NonRecordingSpan(traced)):
+            queue.wake(ROW, ONE)
+        # Woken again by nobody, it stays of who has asked.
+        queue.wake(ROW, ONE)
+        queue.wake(ROW, OTHER)
+        await queue.drain()
+
+    asyncio.run(lived())
+    assert [each.trace_id for each in followed] == [0xABC, 0]
 
 
 def test_what_is_woken_again_meanwhile_belongs_to_who_woke_it_last(clock: Clock) -> None:
