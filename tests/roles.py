@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -55,7 +55,7 @@ class Roles:
         folder: of their homes and logs.
         port: where the server listens.
         shared: what their environments have in common.
-        with_redis: whether there is one.
+        redis: what is between them; None where there is none.
         processes: by their names.
         keys: those of people.
         credentials: what the worker finds in its environment.
@@ -64,7 +64,7 @@ class Roles:
     folder: Path
     port: int
     shared: dict[str, str]
-    with_redis: bool
+    redis: Redis | None
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     credentials: dict[str, str] = field(default_factory=dict)
@@ -142,32 +142,61 @@ class Roles:
         return eventually(found, every=0.5)
 
 
-def redis_settings(folder: Path, port: int, stack: ExitStack) -> Mapping[str, str]:
-    """Start Redis, and return how Prefect is told of it; nothing where it or Prefect's integration is not installed."""
+@dataclass
+class Redis:
+    """A Redis server, which keeps nothing when it goes.
+
+    Args:
+        program: its executable.
+        folder: where it runs.
+        port: where it listens.
+    """
+
+    program: str
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--requirepass", SECRET]
+        process = subprocess.Popen([self.program, *options], cwd=self.folder, stdout=subprocess.DEVNULL)
+        self.process = process
+
+        def answers() -> bool:
+            # Somebody else may listen there.
+            assert process.poll() is None, "Redis has ended"
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return True
+            return False
+
+        eventually(answers)
+
+    def kill(self) -> None:
+        """End it, with no time for anything, if it is there."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+            self.process = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """How Prefect is told of it."""
+        url = f"redis://:{SECRET}@127.0.0.1:{self.port}"
+        return {
+            "PREFECT_MESSAGING_BROKER": "prefect_redis.messaging",
+            "PREFECT_MESSAGING_CACHE": "prefect_redis.messaging",
+            "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
+            "PREFECT_REDIS_MESSAGING_URL": f"{url}/0",
+            "PREFECT_SERVER_DOCKET_URL": f"{url}/1",
+        }
+
+
+def installed_redis(folder: Path) -> Redis | None:
+    """Return a Redis server to start; None where it or Prefect's integration is not installed."""
     program = shutil.which("redis-server")
-    if program is None or find_spec("prefect_redis") is None:
-        return {}
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", SECRET]
-    process = subprocess.Popen([program, *options], cwd=folder, stdout=subprocess.DEVNULL)
-    stack.callback(process.wait, 60)
-    stack.callback(process.kill)
-
-    def answers() -> bool:
-        # Somebody else may listen there.
-        assert process.poll() is None, "Redis has ended"
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return True
-        return False
-
-    eventually(answers)
-    return {
-        "PREFECT_MESSAGING_BROKER": "prefect_redis.messaging",
-        "PREFECT_MESSAGING_CACHE": "prefect_redis.messaging",
-        "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
-        "PREFECT_REDIS_MESSAGING_URL": f"redis://:{SECRET}@127.0.0.1:{port}/0",
-        "PREFECT_SERVER_DOCKET_URL": f"redis://:{SECRET}@127.0.0.1:{port}/1",
-    }
+    return None if program is None or find_spec("prefect_redis") is None else Redis(program, folder, free_port())
 
 
 @contextmanager
@@ -189,14 +218,17 @@ def running(
         ours, prefects = (
             stack.enter_context(postgresql.empty()).replace("signoff@", f"signoff:{SECRET}@") for _ in range(2)
         )
-        redis = redis_settings(folder, free_port(), stack)
+        redis = installed_redis(folder)
+        if redis is not None:
+            stack.callback(redis.kill)
+            redis.start()
         shared = {
             "SIGNOFF_DATABASE_URL": ours.replace("+psycopg", ""),
             "SIGNOFF_AUDIT_KEY_FILE": str(folder / "audit.key"),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": prefects.replace("+psycopg", "+asyncpg"),
-            **redis,
+            **(redis.settings if redis is not None else {}),
         }
-        made = Roles(folder, free_port(), shared, bool(redis))
+        made = Roles(folder, free_port(), shared, redis)
         stack.callback(lambda: [process.kill() for process in made.processes.values()])
         made.start("server", "server", "--port", str(made.port), **shared, **env)
         for name in services:
