@@ -1,8 +1,9 @@
 """``signoff up``, but calls meet faults by a plan: no answer, or the end of who calls.
 
-The plan is JSON in the file that ``FAULTS`` names, a list of ``call``, ``of``, ``about``, ``do``, ``times`` and
-``until``. A call is ``<who> METHOD path state``, with ``{id}`` for each id, and with the state that it wants to set.
-Who calls is ``worker``, ``run``, or the server itself: by the kind of what it follows just then, or ``server``.
+The plan is JSON in the file that ``FAULTS`` names, a list of ``call``, ``of``, ``about``, ``do``, ``times``, ``since``
+and ``until``; where ``since`` names a file, calls before that is there meet nothing. A call is ``<who> METHOD path
+state``, with ``{id}`` for each id, and with the state that it wants to set. Who calls is ``worker``, ``run``, or the
+server itself: by the kind of what it follows just then, or ``server``.
 
 What is asked of the server has the ``file`` in which it notes that it executes; all that follows from it is about the
 name of that file. What a worker asks without naming a run is about the runs that it was last told of. A fault is met
@@ -142,13 +143,16 @@ class Plan:
 
     def _fault(self, call: str, about: Collection[str]) -> Mapping[str, Any]:
         for fault in self._faults:
-            concerned = fault["call"] == call and fault["about"] in {"", *about}
+            concerned = fault["call"] == call and fault["about"] in {"", *about} and self._has_begun(fault["since"])
             if concerned and self._happened[fault["of"]] < fault["times"]:
                 self._happened[fault["of"]] += 1
                 if fault["do"] != "hold after":
                     self.note("happened", fault["of"])
                 return fault
         return {}
+
+    def _has_begun(self, since: str) -> bool:
+        return not since or (self._folder / since).exists()
 
     async def _until(self, fault: Mapping[str, Any]) -> None:
         while not (self._folder / fault["until"]).exists():  # noqa: ASYNC110 - another process makes it

@@ -73,6 +73,8 @@ OF_THEIR_JOBS = {"flows": {"name": {"any_": ["Greet", "Change"]}}, "deployments"
 """The deployments of the Jobs that are asked for."""
 IN_PREFECT = {Way.REPEATED, Way.DELETED, Way.DENIED}
 """Of these there is no job result: they are looked for in Prefect."""
+COMES_AFTER = {Way.DELETED, Way.APPROVED, Way.DENIED}
+"""What is asked about something else that is followed first; the calls by which that is are not meant."""
 FINAL = re.compile(r"(, |SUCCESS|FAILURE|REVOKED)+")
 
 Shape = dict[str, Any]
@@ -149,8 +151,9 @@ class Stage:
                 self._run(admin, number, "Greet", {**schedule, "interval": "custom", "crontab": "0 0 1 1 *"})
             case _:
                 self._run(admin, number, "Change", {**schedule, "interval": "immediately"})
-        if row.way in (Way.DELETED, Way.APPROVED, Way.DENIED):
+        if row.way in COMES_AFTER:
             eventually(partial(self._is_followed, number))
+            (self.folder / since(number)).touch()
         match row.way:
             case Way.DELETED:
                 accepted(lambda: admin.delete(f"{SCHEDULES}{self.made[number]['id']}/"))
@@ -209,7 +212,7 @@ class Stage:
         else:
             os.kill(family[victim][0], signal.SIGKILL)
             # Runs end with both. One that has not yet would be told what is not for it any more.
-            eventually(lambda: all(map(has_gone, family["run"])))
+            eventually(lambda: all(map(has_gone, family.get("run", ()))))
         (self.folder / until(victim)).touch()
 
     # What comes of it
@@ -269,12 +272,17 @@ def planned(number: str, row: Row, call: str, fault: Fault) -> Shape:
         "about": about,
         "do": do,
         "times": times,
+        "since": since(number) if row.way in COMES_AFTER else "",
         "until": until(row.victim),
     }
 
 
 def name_of(number: str, call: str, fault: Fault) -> str:
     return f"{number} {call}: {fault}"
+
+
+def since(number: str) -> str:
+    return f"{number} is followed"
 
 
 def until(victim: Victim) -> str:
