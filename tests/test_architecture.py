@@ -25,6 +25,7 @@ LONGEST_FUNCTION = 40
 ASKED: dict[str, set[str]] = {
     "api_shim/keys.py": {"chance"},  # keys
     "api_shim/settings.py": {"clock", "chance"},  # the shell's, and the audit's key; pydantic reads the environment
+    "api_shim/worker/traces.py": {"environment"},  # whether traces are recorded
     "api_shim/services/retention.py": {"clock"},  # how long a batch took, and so how long to pause
     "api_shim/prefect_api/prefect_server.py": {"environment"},  # Prefect is configured by it
     "api_shim/prefect_api/prefect_external.py": {"environment"},  # where the Prefect server of others is
