@@ -209,7 +209,8 @@ def _use_cases(
     runs, code, limits = Runs(store, served, wake), JobCode(zone, engine.variable), rates.limits
     watching = (refusals := Refusals(store, clock)).watching
     suspensions = watching(Suspensions(store, engine, clock))
-    approvals = watching(Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock))
+    deciding = Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock, limits=limits)
+    approvals = watching(deciding)
     requests = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits)
     automation_accounts = AutomationAccounts(store, engine, requests, refusals.automation, clock)
     schedules = watching(requests)

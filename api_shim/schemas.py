@@ -392,6 +392,47 @@ class Review(Shape):
     nothing_to_compare: str = Field(description="Why it is compared with nothing; empty if it is compared.")
 
 
+class ApprovalRequest(Object):
+    """A request for approval, also one that has been decided."""
+
+    object_type: Literal["extras.approvalrequest"] = "extras.approvalrequest"
+    name: str
+    task_name: str = Field(description="The class path of its Job.")
+    job_model: Reference | Job
+    scheduled_job: Reference | ScheduledJob | None = Field(
+        description="What is to be approved; null once it was denied, withdrawn or deleted."
+    )
+    user: Reference | User | None = Field(description="Who requested it; null if that user has been removed.")
+    requested_by: str = Field(description="Their name then; empty if it was asked by itself.")
+    owner: Reference | User | None = Field(description="As whom it runs; null if that user has been removed.")
+    created: datetime
+    reason: str = Field(description="Why it was asked again, or what is asked; empty for what people request.")
+    expires_at: datetime | None = Field(description="When it expires if it is not decided.")
+    state: Choice
+    decided_at: datetime | None
+    decided_by_user: Reference | User | None
+    decided_by: str = Field(description="The name then of who decided; empty if it expired.")
+    comment: str = Field(description="What they said.")
+    kwargs: dict[str, JsonValue] | None = Field(
+        description="The inputs that were decided about; null until then, and if they may be sensitive."
+    )
+    circumstances: dict[str, str] | None = Field(
+        description="When and where it was to run, as text; null until it is decided."
+    )
+    job_result: Reference | JobResult | None = Field(
+        description="The newest run that came of it, as far as the caller may view it."
+    )
+
+
+class Comparison(Shape):
+    """What was decided about, compared with what was approved before."""
+
+    inputs: list[Difference] = Field(description="Its inputs; empty if they may be sensitive.")
+    circumstances: list[Difference] = Field(description="When and where it was to run, as text.")
+    compared_with: EarlierApproval | None
+    nothing_to_compare: str = Field(description="Why it is compared with nothing; empty if it is compared.")
+
+
 class FileProxy(Object):
     """A file that a run has made."""
 

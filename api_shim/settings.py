@@ -20,6 +20,8 @@ Each setting is an environment variable:
   many of these that change something; 0 for no limit. Default: 60000 and 30000.
 * ``SIGNOFF_ADDRESS_REQUESTS`` and ``SIGNOFF_ADDRESS_WRITES``: the same of one address. Default: 120000 and 60000.
 * ``SIGNOFF_WAITING_REQUESTS``: how many requests of one person may wait for their approval. Default: 1000.
+* ``SIGNOFF_DENIAL_COMMENT``: where whoever denies a request has to say why: on ``pages``, ``always``, or ``never``.
+  Who takes back their own has not. Default: ``pages``.
 * ``SIGNOFF_BODY_BYTES``: the maximum size of the body of a request, in bytes. Default: 5000000.
 * ``SIGNOFF_FILE_BYTES``: the maximum size of a file that a run makes, and of those of a request together, in bytes.
   Default: 10485760.
@@ -90,6 +92,14 @@ class Upgrade(StrEnum):
     MANUAL = "manual"
 
 
+class DenialComment(StrEnum):
+    """Where whoever denies a request has to say why."""
+
+    PAGES = "pages"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class PrefectServer(StrEnum):
     """Whose Prefect server it is."""
 
@@ -99,7 +109,9 @@ class PrefectServer(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How much one person, address or request may ask of a server: far above what people and their programs need.
+    """How much one person, address or request may ask of a server, and what it asks of them.
+
+    The amounts are far above what people and their programs need.
 
     Args:
         catch_up_limit: how many missed firings of one scheduled job may wait to be made up for, and runs of one Job for
@@ -113,6 +125,7 @@ class Limits:
         file_bytes: the maximum size of a file that a run makes, and of those of a request together, in bytes; they come
             on top of the body.
         page_size: how many objects a page of a list may have.
+        denial_comment: where whoever denies a request has to say why.
     """
 
     catch_up_limit: int = 100
@@ -124,6 +137,7 @@ class Limits:
     body_bytes: int = 5_000_000
     file_bytes: int = LARGEST_FILE
     page_size: int = 1_000
+    denial_comment: DenialComment = DenialComment.PAGES
 
 
 STORE_TIMEOUT = 30.0
@@ -205,6 +219,7 @@ class Settings(BaseSettings):
     body_bytes: int = Field(default=LIMITS.body_bytes, ge=10_000)
     file_bytes: int = Field(default=LIMITS.file_bytes, ge=1, le=MOST_FILE_BYTES)
     page_size: int = Field(default=LIMITS.page_size, ge=50, le=10_000)
+    denial_comment: DenialComment = LIMITS.denial_comment
     prefect: PrefectServer = PrefectServer.EMBEDDED
     prefect_insecure: bool = False
     pool: str = "signoff"

@@ -2,7 +2,8 @@
 
 * An actor is a user with the permissions they have now; there is no actor without a user.
 * Permissions are additive: each grants actions on object types, optionally limited by constraints.
-* What no permission grants is refused, except for a user's own tokens. A superuser has every permission.
+* What no permission grants is refused, except for a user's own tokens, and requests that they had a part in. A
+  superuser has every permission.
 * Who acts by a run of theirs has what they have of ``BY_RUNS``, and nothing else, superusers too.
 * A verdict is a value: allowed, denied with a reason for the caller, or hidden (answered as if the object did not
   exist).
@@ -49,6 +50,7 @@ class ObjectType(StrEnum):
     JOB_BUTTON = "extras.jobbutton"
     JOB_HOOK = "extras.jobhook"
     AUTOMATION_ACCOUNT = "extras.automationaccount"
+    APPROVAL_REQUEST = "extras.approvalrequest"
     USER = "users.user"
     GROUP = "auth.group"
     TOKEN = "users.token"  # noqa: S105 - the name of a type, not a secret
@@ -75,12 +77,26 @@ class Grant:
         return action in self.actions and kind in self.object_types
 
 
-IMPLICIT_GRANT = Grant(
-    object_types=frozenset({ObjectType.TOKEN}),
-    actions=frozenset({Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE}),
-    constraint=Constraint(((Lookup(path="user", op=Op.EXACT, value=CALLER),),)),
+def _of_the_caller(*paths: str) -> Constraint:
+    """Return the constraint that one of these fields is the caller."""
+    return Constraint(tuple((Lookup(path=path, op=Op.EXACT, value=CALLER),) for path in paths))
+
+
+IMPLICIT_GRANTS = (
+    Grant(
+        object_types=frozenset({ObjectType.TOKEN}),
+        actions=frozenset({Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE}),
+        constraint=_of_the_caller("user"),
+    ),
+    Grant(
+        object_types=frozenset({ObjectType.APPROVAL_REQUEST}),
+        actions=frozenset({Action.VIEW}),
+        constraint=_of_the_caller("user", "owner", "decided_by_user"),
+    ),
 )
-"""What every user may do without a permission: view and manage their own tokens (contract 8)."""
+"""What every user may do without a permission: view and manage their own tokens (contract 8), and view the requests
+for approval that they have made or decided about, and those to run something as them.
+"""
 
 
 BY_RUNS: frozenset[tuple[Action, ObjectType]] = frozenset(
@@ -155,7 +171,7 @@ class Actor:
         """Return the constraints under which the action is granted; an empty tuple means that it is not granted."""
         if self.by_run is not None and (action, kind) not in BY_RUNS:
             return ()
-        return tuple(grant.constraint for grant in (*self.grants, IMPLICIT_GRANT) if grant.covers(action, kind))
+        return tuple(grant.constraint for grant in (*self.grants, *IMPLICIT_GRANTS) if grant.covers(action, kind))
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ NOUNS = {
     ObjectType.JOB_BUTTON: "JobButton",
     ObjectType.JOB_HOOK: "JobHook",
     ObjectType.AUTOMATION_ACCOUNT: "AutomationAccount",
+    ObjectType.APPROVAL_REQUEST: "ApprovalRequest",
     ObjectType.USER: "User",
     ObjectType.GROUP: "Group",
     ObjectType.TOKEN: "Token",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import LocalAdministrator
-from api_shim.domain.model import Job, JobResult, ScheduledJob
+from api_shim.domain.model import ApprovalRequest, Job, JobResult, ScheduledJob
 from api_shim.domain.recurrence import Interval
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.authentication import Credentials, authenticate_token
@@ -80,6 +81,22 @@ def make_scheduled(job: Job, owner: User | None, **to: Any) -> ScheduledJob:
         "due_from": NOW,
     }
     return ScheduledJob(**{**row, **to})
+
+
+def make_approval_request(scheduled: ScheduledJob, job: Job, user: User, **to: Any) -> ApprovalRequest:
+    """Return the request for approval of a scheduled job, by default one that waits."""
+    request = ApprovalRequest(
+        id=uuid4(),
+        scheduled_job_id=scheduled.id,
+        job_id=job.id,
+        name=scheduled.name,
+        task_name=job.class_path,
+        user_id=user.id,
+        requested_by=user.username,
+        owner_id=user.id,
+        created=NOW,
+    )
+    return replace(request, **to)
 
 
 def make_result(job: Job, user: User | None, **to: Any) -> JobResult:

@@ -25,6 +25,8 @@ LONGEST_FUNCTION = 40
 ASKED: dict[str, set[str]] = {
     "api_shim/keys.py": {"chance"},  # keys
     "api_shim/settings.py": {"clock", "chance"},  # the shell's, and the audit's key; pydantic reads the environment
+    "api_shim/reconcile/approval_requests.py": {"chance"},  # ids
+    "api_shim/store/migrations/versions/0031_approval_requests.py": {"chance"},  # ids of those that wait
     "api_shim/worker/traces.py": {"environment"},  # whether traces are recorded
     "api_shim/services/retention.py": {"clock"},  # how long a batch took, and so how long to pause
     "api_shim/prefect_api/prefect_server.py": {"environment"},  # Prefect is configured by it
@@ -93,6 +95,9 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/pages/crontab.py": "tests/browser/test_pages_run.py",
     "api_shim/web/pages/approval_queue.py": "tests/browser/test_pages_approval_queue.py",
     "api_shim/web/rest/job_results.py": "tests/api_shim/web/rest/test_lists.py",
+    "api_shim/reconcile/approval_requests.py": "tests/api_shim/services/test_approval_requests.py",
+    "api_shim/web/pages/approval_requests.py": "tests/browser/test_pages_approval_queue.py",
+    "api_shim/web/rest/approval_requests.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/web/rest/automation_accounts.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/web/rest/files.py": "tests/api_shim/services/test_result_files.py",
     "api_shim/cli/downloads.py": "tests/api_shim/cli/test_result.py",
@@ -154,6 +159,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0026_files_of_results.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0027_files_of_inputs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0028_suspended_runs.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0031_approval_requests.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0030_hooks_and_buttons.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0029_accounts_of_automations.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",

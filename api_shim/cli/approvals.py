@@ -1,4 +1,4 @@
-"""``signoff queue``, ``approve``, ``deny`` and ``dry-run``: list the requests that wait for approval, and decide.
+"""``signoff queue``, ``requests``, ``approve``, ``deny`` and ``dry-run``: list requests for approval, and decide.
 
 * ``approve`` shows what it approves and asks; ``--yes`` does not ask. It approves exactly what it has shown.
 * What it shows is on standard error, so that scripts can read the output.
@@ -13,13 +13,26 @@ from typing import Annotated, Any
 import typer
 
 from api_shim.cli.console import AsJson, at_terminal, describe
-from api_shim.cli.remote import Insecure, Url, show_found, signed_in, tell
+from api_shim.cli.remote import (
+    Insecure,
+    Limit,
+    Search,
+    Sort,
+    Url,
+    Where,
+    read_filters,
+    show_found,
+    signed_in,
+    tell,
+)
 from api_shim.cli.times import moment, what_follows, when
 from api_shim.client.transport import HERE
-from api_shim.schemas import Difference, Review, Waiting
+from api_shim.schemas import ApprovalRequest, Difference, Review, Waiting
 from api_shim.settings import utc_now
 from approval_gate.errors import Forbidden, Invalid
+from approval_gate.lifecycle import ApprovalState
 
+ASKED_COLUMNS = ("name", "state", "requested_by", "asked", "decided_by", "decided", "comment")
 COLUMNS = ("id", "name", "job", "requested by", "when", "may approve")
 
 NOBODY_TO_ASK = "There is no terminal here to ask; give --yes to approve the request as it stands."
@@ -37,6 +50,29 @@ def queue(url: Url = HERE, insecure: Insecure = False, as_json: AsJson = False) 
     with signed_in(url, insecure=insecure) as shim:
         found = shim.queue()
     show_found(found, _line, COLUMNS, "No requests are waiting for approval.", as_json=as_json)
+
+
+def requests(
+    state: Annotated[
+        ApprovalState | None,
+        typer.Option(help="Only those in this state.", show_default=False),
+    ] = None,
+    search: Search = None,
+    where: Where = None,
+    sort: Sort = None,
+    limit: Limit = 50,
+    url: Url = HERE,
+    insecure: Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the requests that you have made or decided about, with what was decided, by whom and why; the newest first.
+
+    Example: signoff requests --state denied
+    """
+    filters = read_filters(where, state=state, q=search, sort=sort)
+    with signed_in(url, insecure=insecure) as shim:
+        found = shim.approval_requests(limit=limit, **filters)
+    show_found(found, _asked, ASKED_COLUMNS, "There are no requests that you can view.", as_json=as_json)
 
 
 def approve(
@@ -126,6 +162,18 @@ def _value(each: Difference, written: Callable[[Any], str]) -> str:
             return f"removed (was {written(each.before)})"
         case "changed":
             return f"{written(each.now)} (was {written(each.before)})"
+
+
+def _asked(row: ApprovalRequest) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "state": row.state.value,
+        "requested_by": row.requested_by,
+        "asked": moment(row.created),
+        "decided_by": row.decided_by,
+        "decided": moment(row.decided_at) or "",
+        "comment": row.comment,
+    }
 
 
 def _line(row: Waiting) -> dict[str, Any]:

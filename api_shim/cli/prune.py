@@ -1,4 +1,4 @@
-"""``signoff prune``: remove old job results with their runs in Prefect, and finished scheduled jobs."""
+"""``signoff prune``: remove old job results with their runs in Prefect, finished scheduled jobs, old decisions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from api_shim.cli.console import Home, opened, progress, say
 from api_shim.cli.times import moment, read_duration
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.services.request_keys import KEPT
-from api_shim.services.retention import Amount, Retention
+from api_shim.services.retention import Retention
 from api_shim.settings import system_user, utc_now
 from approval_gate.errors import Invalid
 
@@ -20,7 +20,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it, they are only counted.")] = False,
     home: Home = None,
 ) -> None:
-    """Remove old job results with their runs and logs in Prefect, and scheduled jobs that have had their only run.
+    """Remove old job results with their runs and logs in Prefect, scheduled jobs after their only run, old decisions.
 
     Runs under way, requests that wait, and schedules that repeat stay, however old. So does the audit, which tells what
     was removed. A running server removes the runs from Prefect; without one, the next start does.
@@ -36,14 +36,7 @@ def prune(
         retention = Retention(store, LocalAdministrator(system_user()))
         found = retention.amount(before)
         if not yes:
-            say(f"{_of(found)} ended before {moment(before)}; --yes removes them.")
+            say(f"{found} ended before {moment(before)}; --yes removes them.")
             return
-        total = found.results + found.schedules
-        gone = retention.prune(
-            before, now, lambda so_far: progress("Removed", so_far.results + so_far.schedules, total)
-        )
-    say(f"Removed {_of(gone)} that ended before {moment(before)}.")
-
-
-def _of(amount: Amount) -> str:
-    return f"{amount.results} job result(s) and {amount.schedules} scheduled job(s)"
+        gone = retention.prune(before, now, lambda so_far: progress("Removed", so_far.total, found.total))
+    say(f"Removed {gone} that ended before {moment(before)}.")

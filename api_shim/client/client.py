@@ -181,6 +181,8 @@ class Shim:
     delete_several = carried_out(of_scheduled.delete_several)
     queue = carried_out(of_approvals.queue)
     review = carried_out(of_approvals.review)
+    approval_requests = carried_out(of_approvals.approval_requests)
+    comparison = carried_out(of_approvals.comparison)
     approve = carried_out(of_approvals.approve)
     deny = carried_out(of_approvals.deny)
     dry_run = carried_out(of_approvals.dry_run)

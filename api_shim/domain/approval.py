@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from api_shim.domain.model import Encrypted, Job, ScheduledJob, SwitchedOff
 from approval_gate.admission import Misfire
@@ -45,6 +46,19 @@ def version_of(scheduled: ScheduledJob, job: Job) -> str:
     """
     asked = {} if scheduled.missed is None else {"missed": str(scheduled.missed["last"])}
     return digest({**binding_of(scheduled, job), "run_as": str(scheduled.owner_id), **asked})
+
+
+def when_and_where(scheduled: ScheduledJob) -> dict[str, str]:
+    """Return when and where a scheduled job is to run, as labelled text."""
+    start = scheduled.start_time.astimezone(ZoneInfo(scheduled.time_zone))
+    return {
+        "Interval": "immediately" if scheduled.immediate else str(scheduled.interval),
+        "Start": "as soon as it is approved" if scheduled.immediate else f"{start:%Y-%m-%d %H:%M:%S}",
+        **({"Crontab": scheduled.crontab} if scheduled.crontab else {}),
+        "Time zone": scheduled.time_zone,
+        **({} if scheduled.misfire is Misfire.LAST else {"Missed runs": str(scheduled.misfire)}),
+        "Queue": scheduled.queue,
+    }
 
 
 def is_dry_run(job: Job, inputs: Mapping[str, Any]) -> bool:

@@ -379,6 +379,48 @@ class JobResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ApprovalRequest:
+    """One request for approval of a scheduled job, from when it is asked until it is decided, and ever after.
+
+    A scheduled job that returns to the queue is asked about again, by another one.
+
+    Args:
+        scheduled_job_id: the scheduled job, which is deleted when it is denied or withdrawn.
+        name: its name when it was last seen.
+        task_name: the class path of its Job.
+        user_id: who requested it; None if they have been removed.
+        requested_by: their name at that time; empty if nobody has asked.
+        owner_id: whom it runs as; None if they have been removed.
+        reason: why it was asked again, or what is asked; empty for a request that people have made.
+        state: pending until it is decided.
+        decided_by_id: who decided; None if nobody has, or if they have been removed.
+        decided_by: their name at that time; empty if it expired.
+        comment: what they said.
+        decided_inputs: the inputs that were decided about, in JSON form; None until then, and if it may be sensitive.
+        circumstances: when and where it was to run, as labelled text; None until it is decided.
+    """
+
+    id: UUID
+    scheduled_job_id: UUID
+    job_id: UUID
+    name: str
+    task_name: str
+    user_id: UUID | None
+    requested_by: str
+    owner_id: UUID | None
+    created: datetime
+    reason: str = ""
+    expires_at: datetime | None = None
+    state: ApprovalState = ApprovalState.PENDING
+    decided_at: datetime | None = None
+    decided_by_id: UUID | None = None
+    decided_by: str = ""
+    comment: str = ""
+    decided_inputs: Mapping[str, Json] | None = None
+    circumstances: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PendingCleanup:
     """What a deleted scheduled job may have left in Prefect, kept until it is removed there too.
 

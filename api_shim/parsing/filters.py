@@ -255,6 +255,16 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
         **_fields(TIME, "created"),
         **_related("user", "user__username", nullable=False),
     },
+    ObjectType.APPROVAL_REQUEST: {
+        **_fields(ID, "id", "scheduled_job", "owner"),
+        **_fields(TEXT, "name", "task_name", "requested_by", "decided_by", "comment"),
+        **_fields(one_of(ApprovalState), "state"),
+        **_fields(TIME, "created"),
+        **_fields(TIME, "decided_at", nullable=True),
+        **_related("job_model", "job_model__name", nullable=False),
+        **_related("user", "user__username"),
+        **_related("decided_by_user", "decided_by_user__username"),
+    },
     ObjectType.USER: {
         **_fields(ID, "id"),
         **_fields(TEXT, "username"),

@@ -24,6 +24,7 @@ from api_shim.domain.approval import end_of
 from api_shim.domain.audit import EventType, scheduled_job_event
 from api_shim.domain.model import Job, JobResult, Participant, PendingCleanup, ScheduledJob, Status
 from api_shim.domain.recurrence import Interval
+from api_shim.reconcile.approval_requests import ask, settle
 from api_shim.reconcile.desired_state import leftover_of
 from api_shim.reconcile.firings import ending, missed_firings, missed_results
 from api_shim.store import Transaction
@@ -232,6 +233,8 @@ def why_not_asked(asks: ScheduledJob, tx: Transaction) -> str:
 
 def _end(asks: ScheduledJob, now: datetime, tx: Transaction) -> PendingCleanup:
     tx.record(scheduled_job_event(asks, EventType.DELETED, now, reason=NO_LONGER_ASKED))
+    if (job := tx.get(Job, id=asks.job_id)) is not None:
+        settle(tx, asks, job, ApprovalState.WITHDRAWN, now, comment=NO_LONGER_ASKED)
     tx.remove_all(ScheduledJob, [asks.id])
     leftover = leftover_of(asks, NO_LONGER_ASKED)
     tx.add(leftover)
@@ -289,6 +292,7 @@ def _request(scheduled: ScheduledJob, job: Job, missed: list[datetime], now: dat
         automation=scheduled.automation,
     )
     tx.add(asks)
+    ask(tx, asks, job, now)
     _add_participants(asks, scheduled, tx)
     tx.record(scheduled_job_event(asks, EventType.REQUESTED, now, None, reason=asks.approval_note))
     return asks_id

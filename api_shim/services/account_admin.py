@@ -84,7 +84,7 @@ ADMINISTRATOR = "admin"
 """The account that the first start makes."""
 SEEN = ["extras.job", "extras.scheduledjob", "extras.jobresult", "extras.joblogentry", "extras.jobqueue"]
 DEMO = {
-    "demo: see": (SEEN, ["view"]),
+    "demo: see": ([*SEEN, "extras.approvalrequest"], ["view"]),
     "demo: run and approve jobs": (["extras.job"], ["run", "approve"]),
     "demo: decide about schedules": (["extras.scheduledjob"], ["change", "delete"]),
 }

@@ -18,6 +18,7 @@ from api_shim.domain.approval import end_of, stale
 from api_shim.domain.audit import Author, EventType, scheduled_job_event
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.metrics import decided
+from api_shim.reconcile.approval_requests import ask, settle
 from api_shim.reconcile.firings import leave_queue
 from api_shim.store import Transaction
 from approval_gate.lifecycle import Transition, next_state
@@ -42,7 +43,7 @@ def return_to_queue(
     # Nobody else of its Job waits for it while it is decided about.
     leave_queue(scheduled, now, tx)
     tx.record(scheduled_job_event(scheduled, EventType.RETURNED, now, by, reason=reason))
-    return tx.change(
+    waiting = tx.change(
         scheduled,
         approval=state,
         approval_note=reason,
@@ -55,6 +56,8 @@ def return_to_queue(
         date_changed=now,
         version=scheduled.version + 1,
     )
+    ask(tx, waiting, job, now)
+    return waiting
 
 
 def revalidate(tx: Transaction, scheduled: ScheduledJob, job: Job, now: datetime) -> ScheduledJob:
@@ -90,4 +93,6 @@ def expire(scheduled_id: UUID, now: datetime, tx: Transaction) -> None:
         return
     tx.change(scheduled, approval=state, enabled=False, date_changed=now, version=scheduled.version + 1)
     tx.record(scheduled_job_event(scheduled, EventType.EXPIRED, now))
+    if (job := tx.get(Job, id=scheduled.job_id)) is not None:
+        settle(tx, scheduled, job, state, now)
     tx.afterwards(partial(decided, "expired", now - scheduled.date_changed))

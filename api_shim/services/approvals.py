@@ -5,6 +5,7 @@
 * An approval is bound to what stood in the store when it was given. Those who say which version they have
   seen can decide about no other, nor try it; what a person has edited is approved with its version only, and so is by
   its name what has the name of an earlier request.
+* Who denies has to say why, where that is set so.
 * Denied is gone; who decides after that is told by whom it was denied, if they could have seen it.
 * A dry run is a run of its own, as the one who starts it; the request stays as it is.
 
@@ -25,6 +26,7 @@ from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
 from api_shim.domain.model import JobResult, PendingCleanup, ScheduledJob
 from api_shim.metrics import decided
 from api_shim.parsing.decision import Decision
+from api_shim.reconcile.approval_requests import settle
 from api_shim.reconcile.missed import why_not_asked
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.wake_queue import Kind, Wake
@@ -33,11 +35,14 @@ from api_shim.services.queries import asked_of
 from api_shim.services.runs import Runs
 from api_shim.services.schedules import delete_rows
 from api_shim.services.stored_inputs import read_again, why_unfit
+from api_shim.settings import LIMITS, DenialComment, Limits
 from api_shim.store import Listing, Page, Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Conflict, Invalid
 from approval_gate.lifecycle import STEPS, ApprovalState, Transition
 from approval_gate.model import Action, Actor
+
+SAY_WHY = "Say why, so that whoever requested it knows."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,16 +70,33 @@ class Approvals:
         projection: brings Prefect into line.
         wake: lets Prefect follow.
         clock: tells the time, aware.
+        limits: what it asks of who decides.
     """
 
     def __init__(
-        self, *, store: Store, runs: Runs, projection: Reconciler, wake: Wake, clock: Callable[[], datetime]
+        self,
+        *,
+        store: Store,
+        runs: Runs,
+        projection: Reconciler,
+        wake: Wake,
+        clock: Callable[[], datetime],
+        limits: Limits = LIMITS,
     ) -> None:
         self._store = store
         self._runs = runs
         self._projection = projection
         self._wake = wake
         self._clock = clock
+        self._denial_comment = limits.denial_comment
+
+    def needs_comment(self, *, on_page: bool) -> bool:
+        """Say whether whoever denies a request has to say why.
+
+        Args:
+            on_page: whether they do it on one of our pages.
+        """
+        return self._denial_comment is DenialComment.ALWAYS or (on_page and self._denial_comment is DenialComment.PAGES)
 
     async def approve(self, actor: Actor, by: Mapping[str, Any], decision: Decision) -> ScheduledJob:
         """Let a request go.
@@ -100,16 +122,28 @@ class Approvals:
         self._wake(Kind.SCHEDULED_JOB, row.id, row.start_time)
         return row
 
-    async def deny(self, actor: Actor, by: Mapping[str, Any], decision: Decision) -> ScheduledJob:
+    async def deny(
+        self, actor: Actor, by: Mapping[str, Any], decision: Decision, *, on_page: bool = False
+    ) -> ScheduledJob:
         """Deny a request, or withdraw one's own; it is gone then.
+
+        Args:
+            actor: who decides.
+            by: the field that tells which request.
+            decision: what they decide with.
+            on_page: whether they do it on one of our pages.
 
         Raises:
             Forbidden: they may not, with the reason.
             NotFound: there is no such request, or none that they may see.
             Conflict: it has been decided, or needs no approval.
             Outdated: it is not what they have seen.
+            Invalid: they do not say why, and have to.
         """
-        row, leftover = await self._store.write(partial(_deny, actor, by, decision, self._clock()))
+        needs_comment = self.needs_comment(on_page=on_page)
+        row, leftover = await self._store.write(
+            partial(_deny, actor, by, decision, self._clock(), needs_comment=needs_comment)
+        )
         self._wake(Kind.LEFTOVER, leftover.id)
         return row
 
@@ -165,6 +199,7 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
     check_still_active(tx, actor)
     tx.record(scheduled_job_event(row, EventType.APPROVED, now, actor, comment=decision.comment, force=decision.force))
     tx.afterwards(partial(decided, "approved", now - row.date_changed))
+    settle(tx, row, case.job, STEPS[row.approval, Transition.APPROVE], now, actor, decision.comment)
     return tx.change(
         row,
         approval=STEPS[row.approval, Transition.APPROVE],
@@ -189,11 +224,13 @@ def _why_version(tx: Transaction, by: Mapping[str, Any], row: ScheduledJob) -> s
 
 
 def _deny(
-    actor: Actor, by: Mapping[str, Any], decision: Decision, now: datetime, tx: Transaction
+    actor: Actor, by: Mapping[str, Any], decision: Decision, now: datetime, tx: Transaction, *, needs_comment: bool
 ) -> tuple[ScheduledJob, PendingCleanup]:
     case = authorize(tx, actor, Action.DELETE, by, now, partial(policy.deny, actor))
     check_seen(case, decision.version)
     own = actor.id == case.row.requester_id
+    if needs_comment and not own and not decision.comment.strip():
+        raise Invalid({"comment": [SAY_WHY]})
     act, word, step = (
         (EventType.WITHDRAWN, "Withdrawn", Transition.WITHDRAW)
         if own
@@ -205,6 +242,7 @@ def _deny(
         )
     )
     tx.afterwards(partial(decided, word.lower(), now - case.row.date_changed))
+    settle(tx, case.row, case.job, STEPS[case.row.approval, step], now, actor, decision.comment)
     comment = f": {decision.comment}" if decision.comment else "."
     [leftover] = delete_rows(tx, [case.row], f"{word} by {actor.username}{comment}", now)
     return replace(case.row, approval=STEPS[case.row.approval, step], enabled=False), leftover

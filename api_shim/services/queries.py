@@ -154,6 +154,7 @@ def _page(actor: Actor, kind: ObjectType, listing: Listing, tx: Transaction) -> 
 
 RELATED = {
     "approved_by_user": ObjectType.USER,
+    "decided_by_user": ObjectType.USER,
     "job_model": ObjectType.JOB,
     "job_queues": ObjectType.JOB_QUEUE,
     "scheduled_job": ObjectType.SCHEDULED_JOB,

@@ -1,7 +1,8 @@
-"""Removes what has been over for a while: job results with their runs in Prefect, and scheduled jobs that are finished.
+"""Removes what has been over for a while: job results with their runs in Prefect, finished scheduled jobs, requests.
 
 * Over is a run that has ended, and of which Prefect knows all. Finished is a scheduled job for one run that has had it,
-  or that expired, is not enabled any more, and has no result left. Everything else stays, however old.
+  or that expired, is not enabled any more, and has no result left. A request for approval is over when it has been
+  decided, and its scheduled job is gone. Everything else stays, however old.
 * What goes is recorded, goes from Prefect, and stays known to have run, in the ways in which people delete it. The
   servers see to Prefect, and repeat that until it holds.
 * It goes in batches, each one transaction, and one that is interrupted is gone on with. Between them is a pause: who
@@ -18,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -26,7 +27,7 @@ from uuid import UUID
 import anyio.to_thread
 
 from api_shim.domain.audit import Author, EventType, LocalAdministrator, scheduled_job_event
-from api_shim.domain.model import JobResult, ScheduledJob
+from api_shim.domain.model import ApprovalRequest, JobResult, ScheduledJob
 from api_shim.services.results import delete_results
 from api_shim.services.schedules import delete_rows
 from api_shim.store import Duty, HeldElsewhere, Store, Transaction
@@ -53,10 +54,22 @@ class Amount:
     Args:
         results: how many job results.
         schedules: how many scheduled jobs.
+        requests: how many requests for approval.
     """
 
     results: int = 0
     schedules: int = 0
+    requests: int = 0
+
+    def __str__(self) -> str:
+        named = {"job result": self.results, "scheduled job": self.schedules, "decided request": self.requests}
+        *first, last = (f"{count} {name}(s)" for name, count in named.items())
+        return f"{', '.join(first)} and {last}"
+
+    @property
+    def total(self) -> int:
+        """How much that is together."""
+        return self.results + self.schedules + self.requests
 
 
 class Retention:
@@ -84,7 +97,7 @@ class Retention:
     def amount(self, before: datetime) -> Amount:
         """Return how much was over before that moment, and would go."""
         with self._store.transaction(write=False) as tx:
-            return Amount(tx.count_over(before), tx.count_finished(before))
+            return Amount(tx.count_over(before), tx.count_finished(before), tx.count_settled(before))
 
     def prune(self, before: datetime, now: datetime, tell: Callable[[Amount], None] = lambda _: None) -> Amount:
         """Remove what was over before that moment.
@@ -103,6 +116,9 @@ class Retention:
             tell(gone)
         for count in self._batches(lambda tx: tx.finished(before, BATCH), partial(self._schedules, now)):
             gone = Amount(gone.results, gone.schedules + count)
+            tell(gone)
+        for count in self._batches(lambda tx: tx.settled(before, BATCH), self._requests):
+            gone = replace(gone, requests=gone.requests + count)
             tell(gone)
         return gone
 
@@ -131,6 +147,10 @@ class Retention:
             tx.record(scheduled_job_event(row, EventType.DELETED, now, self._by))
         delete_rows(tx, found, f"Deleted by {self._by.username}.", now)
         return len(found)
+
+    def _requests(self, ids: list[UUID], tx: Transaction) -> int:
+        tx.remove_all(ApprovalRequest, ids)
+        return len(ids)
 
 
 class _Ending(Exception):
@@ -185,10 +205,7 @@ class RetentionLoop:
             await asyncio.gather(removing, return_exceptions=True)
             raise
         if gone != Amount():
-            logger.info(
-                "Removed %d job results and %d scheduled jobs that ended before %s.",
-                *(gone.results, gone.schedules, f"{before:%Y-%m-%d %H:%M} UTC"),
-            )
+            logger.info("Removed %s that ended before %s.", gone, f"{before:%Y-%m-%d %H:%M} UTC")
 
     def _sleep(self, seconds: float) -> None:
         if self._ending.wait(seconds):

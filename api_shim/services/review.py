@@ -23,17 +23,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from api_shim.domain.accounts import User
-from api_shim.domain.approval import binding_of
+from api_shim.domain.approval import binding_of, when_and_where
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.services.authorization import KIND, AuthzContext, authorize_view, raise_if_already_decided
 from api_shim.services.stored_inputs import read_again
 from api_shim.store import Listing, Transaction
 from approval_gate import policy
-from approval_gate.admission import Misfire
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, ObjectType
 
@@ -301,7 +299,7 @@ def _written(value: Any) -> str:
 
 def circumstances(row: ScheduledJob, job: Job) -> dict[str, str]:
     """Return when and where a scheduled job runs, and with which job variables, as labelled text."""
-    return _when_and_where(row) | ({JOB_VARIABLES: _written(job.job_variables)} if job.job_variables else {})
+    return when_and_where(row) | ({JOB_VARIABLES: _written(job.job_variables)} if job.job_variables else {})
 
 
 def _approved_circumstances(row: ScheduledJob, job: Job) -> dict[str, str]:
@@ -309,16 +307,4 @@ def _approved_circumstances(row: ScheduledJob, job: Job) -> dict[str, str]:
     approved = (row.approved or {}).get("job_variables")
     if approved == binding_of(row, job).get("job_variables"):
         return circumstances(row, job)
-    return _when_and_where(row) | ({JOB_VARIABLES: OTHERS} if approved else {})
-
-
-def _when_and_where(row: ScheduledJob) -> dict[str, str]:
-    start = row.start_time.astimezone(ZoneInfo(row.time_zone))
-    return {
-        "Interval": "immediately" if row.immediate else str(row.interval),
-        "Start": "as soon as it is approved" if row.immediate else f"{start:%Y-%m-%d %H:%M:%S}",
-        **({"Crontab": row.crontab} if row.crontab else {}),
-        "Time zone": row.time_zone,
-        **({} if row.misfire is Misfire.LAST else {"Missed runs": str(row.misfire)}),
-        "Queue": row.queue,
-    }
+    return when_and_where(row) | ({JOB_VARIABLES: OTHERS} if approved else {})

@@ -28,6 +28,7 @@ from api_shim.domain.files import InputFile, with_kept_files
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.parsing.run_request import NAME_TAKEN, START_INVALID, read_queue
 from api_shim.parsing.schedule_change import WHEN, ScheduleChange, read_edit
+from api_shim.reconcile.approval_requests import rename
 from api_shim.reconcile.firings import is_taken, leave_queue
 from api_shim.reconcile.wake_queue import Kind, Wake
 from api_shim.services.approval_state import revalidate
@@ -170,6 +171,8 @@ def _change(actor: Actor, scheduled_id: UUID, change: _Change, now: datetime, tx
         leave_queue(row, now, tx)
     row = tx.change(row, **to, **_following(row, case.job, to, now), date_changed=now, version=row.version + 1)
     policy.enforce(policy.check_result(actor, Action.CHANGE, KIND, tx.attributes(KIND, row.id)), KIND)
+    if "name" in to:
+        rename(tx, row)
     return revalidate(tx, row, case.job, now)
 
 

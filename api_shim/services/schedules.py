@@ -45,6 +45,7 @@ from api_shim.parsing.run_request import (
     read_queue,
     read_schedule,
 )
+from api_shim.reconcile.approval_requests import ask, settle_all
 from api_shim.reconcile.desired_state import leftover_of
 from api_shim.reconcile.missed import drop_all_turns
 from api_shim.reconcile.wake_queue import Kind, Wake
@@ -382,6 +383,8 @@ def _add(
     tx.keep_files(files, scheduled.id, now)
     tx.add(Participant(scheduled_job_id=scheduled.id, user_id=actor.id, username=actor.username))
     add_hands(tx, scheduled, origin)
+    if scheduled.awaits_decision and job is not None:
+        ask(tx, scheduled, job, now)
     act = EventType.REQUESTED if scheduled.awaits_decision else EventType.SCHEDULED
     tx.record(scheduled_job_event(scheduled, act, now, actor))
     return scheduled
@@ -430,6 +433,8 @@ def _deleted(actor: Actor, rows: list[ScheduledJob], now: datetime, tx: Transact
             tx.afterwards(partial(decided, "withdrawn", now - row.date_changed))
         else:
             tx.record(scheduled_job_event(row, EventType.DELETED, now, actor))
+    waiting = [row for row in rows if row.approval is ApprovalState.PENDING]
+    settle_all(tx, waiting, ApprovalState.WITHDRAWN, now, actor)
     return delete_rows(tx, rows, f"Deleted by {actor.username}.", now)
 
 

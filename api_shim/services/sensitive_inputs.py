@@ -3,7 +3,8 @@
 * Earlier versions stored them in clear. Of runs, only one that is not over has any, so these are all that is looked at.
 * A Job can be marked as one that may have sensitive inputs after it was scheduled. Then the inputs of its scheduled
   jobs, and of its runs that are not over, are encrypted too, and are no longer given to Prefect; an approval of them
-  stands. If the mark is taken away, those of scheduled jobs are as they were.
+  stands. What requests for approval keep of them is forgotten. If the mark is taken away, those of scheduled jobs are
+  as they were.
 * It is done after the mark has been committed, by whoever changed it; what they could not do, the background loop does.
 * What was in clear is then removed from the files of an SQLite database too.
 * With another key than they were encrypted with, their runs fail when they start. That is no reason for the server not
@@ -97,6 +98,8 @@ def follow_mark(store: Store, job_id: UUID, *, rewrites: bool = True) -> bool:
             _follow(tx, row, job)
         for result in results:
             tx.change(result, sensitive=True, inputs=result.inputs)
+        if sensitive:
+            tx.forget_asked_inputs(job_id)
     if sensitive and rewrites:
         _rewrite(store)
     return sensitive

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, FromClause, String, cast, literal, select
 
 from api_shim.store.sql_filters import value_types
 from api_shim.store.tables import (
+    approval_requests,
     automation_accounts,
     groups,
     job_buttons,
@@ -188,6 +189,31 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
         searched=("name", "user__username"),
         order=("name",),
     ),
+    ObjectType.APPROVAL_REQUEST: FilterableColumns(
+        columns={
+            "id": approval_requests.c.id,
+            "name": approval_requests.c.name,
+            "state": approval_requests.c.state,
+            "task_name": approval_requests.c.task_name,
+            "created": approval_requests.c.created,
+            "decided_at": approval_requests.c.decided_at,
+            "requested_by": approval_requests.c.requested_by,
+            "decided_by": approval_requests.c.decided_by,
+            "comment": approval_requests.c.comment,
+            "user": approval_requests.c.user_id,
+            "user__username": users.c.username,
+            "owner": approval_requests.c.owner_id,
+            "decided_by_user": approval_requests.c.decided_by_id,
+            "decided_by_user__username": approvers.c.username,
+            "job_model": approval_requests.c.job_id,
+            **_JOB_MODEL,
+        },
+        listed={
+            "scheduled_job": approval_requests.c.scheduled_job_id,
+        },
+        searched=("name", "task_name", "requested_by", "decided_by", "comment"),
+        order=("-created",),
+    ),
     ObjectType.USER: FilterableColumns(
         columns={name: users.c[name] for name in ("id", "username", "is_active", "is_superuser", "created")},
         searched=("username",),
@@ -248,6 +274,14 @@ _JOINED: Mapping[ObjectType, tuple[FromClause, tuple[tuple[FromClause, ColumnEle
     ObjectType.JOB_BUTTON: (job_buttons, ((jobs, job_buttons.c.job_id == jobs.c.id),)),
     ObjectType.JOB_HOOK: (job_hooks, ((jobs, job_hooks.c.job_id == jobs.c.id),)),
     ObjectType.AUTOMATION_ACCOUNT: (automation_accounts, ((users, automation_accounts.c.user_id == users.c.id),)),
+    ObjectType.APPROVAL_REQUEST: (
+        approval_requests,
+        (
+            (users, approval_requests.c.user_id == users.c.id),
+            (approvers, approval_requests.c.decided_by_id == approvers.c.id),
+            (jobs, approval_requests.c.job_id == jobs.c.id),
+        ),
+    ),
     ObjectType.TOKEN: (tokens, ((users, tokens.c.user_id == users.c.id),)),
 }
 """The table of each other type, and those that its lookup paths reach: each row has one row of them at most."""

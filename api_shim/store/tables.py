@@ -363,6 +363,29 @@ input_file_uses = Table(
     Column("holder_id", Uuid, primary_key=True, index=True),
 )
 
+approval_requests = Table(
+    "approval_requests",
+    metadata,
+    id_column(),
+    Column("scheduled_job_id", Uuid, nullable=False, index=True),
+    reference("jobs.id", name="job_id", gone="CASCADE", nullable=False, index=True),
+    Column("name", String(255), nullable=False),
+    Column("task_name", String(511), nullable=False),
+    reference("users.id", name="user_id", gone="SET NULL", index=True),
+    Column("requested_by", String(150), nullable=False),
+    reference("users.id", name="owner_id", gone="SET NULL", index=True),
+    Column("created", UtcTime, nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    time("expires_at", nullable=True),
+    Column("state", Word(ApprovalState), nullable=False),
+    Column("decided_at", UtcTime, index=True),
+    reference("users.id", name="decided_by_id", gone="SET NULL", index=True),
+    Column("decided_by", String(150), nullable=False),
+    Column("comment", Text, nullable=False),
+    json("decided_inputs"),
+    json("circumstances"),
+)
+
 leftovers = Table(
     "leftovers",
     metadata,
@@ -539,6 +562,7 @@ TABLES: dict[type[Any], Table] = {
     ResultContent: result_contents,
     InputFile: input_files,
     InputFileUse: input_file_uses,
+    model.ApprovalRequest: approval_requests,
     model.PendingCleanup: leftovers,
     model.Participant: participants,
     model.RequestKey: request_keys,

@@ -60,6 +60,7 @@ from api_shim.domain.audit import AuditEvent, AuditHead, EventType, chain_events
 from api_shim.domain.audit_key import AuditKey
 from api_shim.domain.files import InputFile, InputFileUse
 from api_shim.domain.model import (
+    ApprovalRequest,
     AutomationAccount,
     DeletedRun,
     Job,
@@ -99,6 +100,7 @@ TYPES: dict[ObjectType, type[Any]] = {
     ObjectType.JOB_BUTTON: JobButton,
     ObjectType.JOB_HOOK: JobHook,
     ObjectType.AUTOMATION_ACCOUNT: AutomationAccount,
+    ObjectType.APPROVAL_REQUEST: ApprovalRequest,
     ObjectType.USER: User,
     ObjectType.GROUP: Group,
     ObjectType.TOKEN: Token,
@@ -216,6 +218,13 @@ def _finished(before: datetime) -> ColumnElement[bool]:
         not_(_lags(scheduled_jobs)),
         not_(left.exists()),
     )
+
+
+def _settled(before: datetime) -> ColumnElement[bool]:
+    """Return whether a request for approval was decided before a moment, and its scheduled job is gone."""
+    request = TABLES[ApprovalRequest].c
+    stored = select(scheduled_jobs.c.id).where(scheduled_jobs.c.id == request.scheduled_job_id)
+    return and_(request.decided_at < before, not_(stored.exists()))
 
 
 def _lags(table: Table) -> ColumnElement[bool]:
@@ -452,6 +461,11 @@ class Transaction:
             row = {**row, "inputs": SealedInputs(row["id"], text, self._inputs_key)}
         return kind(**row)
 
+    def forget_asked_inputs(self, job_id: UUID) -> None:
+        """Forget the inputs that requests for approval of this Job were decided about."""
+        table = TABLES[ApprovalRequest]
+        self._connection.execute(update(table).where(table.c.job_id == job_id).values(decided_inputs=None))
+
     def remove(self, thing: Any) -> None:
         """Delete a value; what refers to it follows the table's rule."""
         table = TABLES[type(thing)]
@@ -646,13 +660,21 @@ class Transaction:
 
     def newest_results(self, actor: Actor, job_ids: Collection[UUID]) -> list[JobResult]:
         """Return the newest result of each of these Jobs that the actor may view."""
-        job = jobs.alias("each_job")
+        return self._newest_results(actor, jobs, job_results.c.job_id, job_ids)
+
+    def newest_results_of(self, actor: Actor, scheduled_ids: Collection[UUID]) -> list[JobResult]:
+        """Return the newest result of each of these scheduled jobs that the actor may view."""
+        return self._newest_results(actor, scheduled_jobs, job_results.c.scheduled_job_id, scheduled_ids)
+
+    def _newest_results(
+        self, actor: Actor, table: Table, reference: ColumnElement[Any], ids: Collection[UUID]
+    ) -> list[JobResult]:
+        each = table.alias("each_thing")
         seen = self._visible(ObjectType.JOB_RESULT, actor, Action.VIEW)
-        newest = select(job_results.c.id).select_from(joined(ObjectType.JOB_RESULT))
-        newest = newest.where(job_results.c.job_id == job.c.id, seen)
-        newest = newest.order_by(job_results.c.date_created.desc(), job_results.c.id).limit(1).correlate(job)
-        ids = select(newest.scalar_subquery()).select_from(job).where(job.c.id.in_(job_ids))
-        return self._read(JobResult, select(job_results).where(job_results.c.id.in_(ids)))
+        newest = select(job_results.c.id).select_from(joined(ObjectType.JOB_RESULT)).where(reference == each.c.id, seen)
+        newest = newest.order_by(job_results.c.date_created.desc(), job_results.c.id).limit(1).correlate(each)
+        found = select(newest.scalar_subquery()).select_from(each).where(each.c.id.in_(ids))
+        return self._read(JobResult, select(job_results).where(job_results.c.id.in_(found)))
 
     def seen(
         self, kind: ObjectType, actor: Actor, field: str, *, limit: int, among: Collection[Any] | None = None
@@ -803,6 +825,15 @@ class Transaction:
     def count_finished(self, before: datetime) -> int:
         """Return how many scheduled jobs for one run there are that were finished before a moment."""
         return self._count(select(func.count()).select_from(scheduled_jobs).where(_finished(before)))
+
+    def settled(self, before: datetime, limit: int) -> list[UUID]:
+        """Return the ids of requests for approval that were decided before a moment, of what is gone."""
+        query = select(TABLES[ApprovalRequest].c.id).where(_settled(before)).limit(limit)
+        return list(self._connection.execute(query).scalars())
+
+    def count_settled(self, before: datetime) -> int:
+        """Return how many requests for approval were decided before a moment, of what is gone."""
+        return self._count(select(func.count()).select_from(TABLES[ApprovalRequest]).where(_settled(before)))
 
     def _count(self, query: Select[Any]) -> int:
         return int(self._connection.execute(query).scalar_one())

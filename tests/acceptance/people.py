@@ -14,9 +14,10 @@ import httpx
 from api_shim.domain.accounts import Token, User
 from api_shim.domain.files import ResultContent, ResultFile
 from api_shim.domain.model import AutomationAccount, Job, ScheduledJob, Status
+from approval_gate.lifecycle import ApprovalState
 from flows.files import GivenFile
 from tests.databases import store_of
-from tests.factories import administering, make_result, make_scheduled
+from tests.factories import administering, make_approval_request, make_result, make_scheduled
 from tests.live import Server
 
 FAR = "2030-01-01T01:00:00.000Z"
@@ -87,6 +88,15 @@ class People:
         with self._store.transaction() as tx:
             tx.add(bound)
         return bound
+
+    def asked(self, who: str) -> str:
+        """Record a request for approval that somebody made and that was denied, called as they are; return its id."""
+        with self._store.transaction() as tx:
+            job, user = tx.all(Job, name="Guarded")[0], tx.all(User, username=who)[0]
+            denied = {"name": who, "state": ApprovalState.DENIED, "decided_at": datetime.now(UTC)}
+            request = make_approval_request(make_scheduled(job, user), job, user, **denied)
+            tx.add(request)
+        return str(request.id)
 
     def file(self, result_id: str, name: str = "a.txt", content: bytes = b"hello") -> str:
         """Let a run have made a file, and return the id of that."""

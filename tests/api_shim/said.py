@@ -8,9 +8,12 @@ from uuid import UUID, uuid5
 from api_shim.domain.model import AutomationAccount, queue_of
 from api_shim.domain.ports import LogLine
 from api_shim.domain.triggers import JobButton, JobHook
+from api_shim.services.approval_requests import Comparison, Outcomes
 from api_shim.services.queries import entry_of
+from api_shim.services.review import differences
 from api_shim.web.rest.serializers import AccountSerializer, Related, Serializer
-from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
+from approval_gate.lifecycle import ApprovalState
+from tests.factories import NOW, make_approval_request, make_job, make_result, make_scheduled, make_user
 
 ROOT = "http://here"
 SPACE = UUID("3f0a4d7e-0000-4000-8000-000000000000")
@@ -90,6 +93,19 @@ def waiting(name: str = "nightly", **to: Any) -> dict[str, Any]:
         "unfit": "",
     }
     return scheduled(name) | seen | to
+
+
+def approval_request(name: str = "nightly", **to: Any) -> dict[str, Any]:
+    """Return a request that bob has denied."""
+    denied = {"state": ApprovalState.DENIED, "decided_at": NOW, "decided_by": "bob", "comment": "Not today."}
+    row = make_approval_request(make_scheduled(JOB, USER, name=name), JOB, USER, id=id_of(name), **denied)
+    return WIRE.approval_request(row, Outcomes()).model_dump(mode="json") | to
+
+
+def comparison() -> dict[str, Any]:
+    """Return a comparison of a request with nothing."""
+    found = Comparison(inputs=[], circumstances=differences(None, {"Interval": "daily"}), earlier=None)
+    return WIRE.comparison(found).model_dump(mode="json")
 
 
 def review(name: str = "nightly", row: dict[str, Any] | None = None, **to: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from approval_gate.lifecycle import ApprovalState
 from tests.api_shim.origin import Origin
 from tests.api_shim.statements import statements
 from tests.conftest import Clock
-from tests.factories import NOW, make_job, make_result, make_scheduled, make_user
+from tests.factories import NOW, make_approval_request, make_job, make_result, make_scheduled, make_user
 
 FEW, MANY = 2, 60
 
@@ -72,6 +72,7 @@ class Filled:
             job,
             request,
             free,
+            make_approval_request(request, job, self.alice),
             *(
                 Participant(scheduled_job_id=row.id, user_id=owner.id, username=owner.username)
                 for row, owner in ((request, self.alice), (free, user))
@@ -150,6 +151,7 @@ ASKS: Mapping[str, Asks] = {
     "a page of scheduled jobs": get("/api/extras/scheduled-jobs/"),
     "a page of job results": get("/api/extras/job-results/"),
     "a page of the approval queue": get("/api/extras/approval-queue/"),
+    "a page of requests for approval": get("/api/extras/approval-requests/"),
     "a page of job queues": get("/api/extras/job-queues/"),
     "a page of accounts of automations": get("/api/extras/automation-accounts/"),
     "a page of scheduled jobs with all that they refer to": get("/api/extras/scheduled-jobs/", "depth=1&"),

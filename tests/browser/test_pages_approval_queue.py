@@ -114,8 +114,12 @@ def test_who_asked_is_told_why_they_cannot_approve_and_withdraws(
     page = opened(live, signed_in("alice"), name := requests.ask())
     expect(button(page, "Approve")).to_be_disabled()
     expect(page.get_by_text("Approve: You cannot approve your own job request!")).to_be_visible()
+    page.get_by_role("link", name="Withdraw …").click()
+    # Who takes back their own need not say why.
     button(page, "Withdraw").click()
     expect(page.get_by_role("status")).to_have_text(f"You withdrew “{name}”.")
+    page.get_by_role("link", name="My requests").click()
+    expect(page.get_by_role("row").filter(has_text=name)).to_contain_text("withdrawn by alice")
 
 
 def test_who_may_see_accounts_is_told_who_can_approve(live: Live, signed_in: SignedIn, requests: Requests) -> None:
@@ -136,18 +140,52 @@ def test_who_may_only_look_is_told_what_they_lack(
     check_accessible(page)
 
 
-def test_the_back_button_after_a_denial_leads_to_who_denied_it(
-    live: Live, signed_in: SignedIn, requests: Requests
-) -> None:
-    page = opened(live, signed_in("bob"), name := requests.ask())
+def ask_to_deny(page: Any) -> None:
+    page.get_by_role("link", name="Deny …").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Deny this request?")
+
+
+def test_a_denial_needs_a_reason_which_its_requester_reads(live: Live, signed_in: SignedIn, requests: Requests) -> None:
+    page = opened(live, signed_in("bob"), name := requests.ask(file="/tmp/unwanted"))
+    address = page.url
+    ask_to_deny(page)
+    check_accessible(page)
+    # The browser asks for it; the server does, too.
+    page.get_by_label("Comment").evaluate("field => field.required = false")
+    button(page, "Deny").click()
+    expect(page.get_by_role("alert")).to_have_text("Say why, so that whoever requested it knows.")
     page.get_by_label("Comment").fill("not today")
     button(page, "Deny").click()
     expect(page.get_by_role("status")).to_have_text(f"You denied “{name}”.")
-    page.go_back()
-    expect(page.get_by_text("bob denied this request on")).to_be_visible()
-    check_accessible(page)
-    page.get_by_role("link", name="Approval Queue").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Approval Queue")
+    # The address of the request leads to what stays of it, for both.
+    page.goto(address)
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    expect(page.get_by_role("region", name="Decision")).to_contain_text("denied by bob")
+    theirs = queue(live, signed_in("alice"))
+    theirs.get_by_role("link", name="My requests").click()
+    row = theirs.get_by_role("row").filter(has_text=name)
+    for each in ("denied by bob", "not today"):
+        expect(row).to_contain_text(each)
+    check_accessible(theirs)
+    theirs.get_by_role("link", name=name).click()
+    expect(theirs.get_by_role("region", name="What was decided about")).to_contain_text("/tmp/unwanted")
+    expect(theirs.get_by_role("region", name="Decision")).to_contain_text("nothing")
+    check_accessible(theirs)
+
+
+def test_what_was_approved_leads_to_what_came_of_it(
+    live: Live, signed_in: SignedIn, requests: Requests, tmp_path: Path
+) -> None:
+    file = tmp_path / "executed"
+    page = opened(live, signed_in("bob"), name := requests.ask(file=str(file)))
+    button(page, "Approve").click()
+    page.get_by_role("link", name="Decided").click()
+    row = page.get_by_role("row").filter(has_text=name)
+    expect(row).to_contain_text("approved by bob")
+    eventually(file.exists)
+    page.reload()
+    row.get_by_role("link", name="its run").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Change")
 
 
 def test_who_decides_too_late_is_shown_who_was_first(live: Live, signed_in: SignedIn, requests: Requests) -> None:
@@ -181,6 +219,7 @@ def test_a_request_that_has_changed_is_shown_anew_and_nothing_typed_is_lost(
 
 def test_a_comment_that_cannot_be_kept_is_told_beside_it(live: Live, signed_in: SignedIn, requests: Requests) -> None:
     page = opened(live, signed_in("bob"), requests.ask())
+    ask_to_deny(page)
     page.get_by_label("Comment").fill("x" * 2001)
     button(page, "Deny").click()
     expect(page.get_by_role("alert")).to_have_text("Ensure this field has no more than 2000 characters.")
@@ -249,9 +288,12 @@ def test_nothing_that_people_wrote_is_markup(live: Live, signed_in: SignedIn, re
     page.get_by_label("Comment").fill(f"</textarea>{EVIL}{'x' * 2000}")
     button(page, "Approve").click()
     expect(page.get_by_label("Comment")).to_have_value(f"</textarea>{EVIL}{'x' * 2000}")
+    ask_to_deny(page)
     page.get_by_label("Comment").fill(EVIL)
     button(page, "Deny").click()
     expect(page.get_by_role("status")).to_have_text(f"You denied “{name}”.")
+    page.get_by_role("link", name="Decided").click()
+    expect(page.get_by_role("row").filter(has_text=name)).to_contain_text(EVIL)
     assert page.locator("main img").count() == 0
 
 

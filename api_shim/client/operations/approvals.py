@@ -1,15 +1,19 @@
-"""Operations on requests that wait for approval: list, review, approve, deny and dry run (contract 6, 9.18 and 10).
+"""Operations on requests for approval: those that wait are listed, reviewed, tried and decided, all are looked up.
 
 * A request that was read, rather than its id or name, stands for exactly what was read: its version is sent with it.
+
+Contract 6, 9.18 and 10.
 """
 
 from __future__ import annotations
+
+from uuid import UUID
 
 from api_shim import schemas
 from api_shim.client.operations.scheduled_jobs import SCHEDULED, decide
 from api_shim.client.protocol import Filter, HttpRequest, Operation, Ref, body_of, path_of, read, rows
 
-WAITING = "approval-queue"
+WAITING, ASKED = "approval-queue", "approval-requests"
 
 
 def queue(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.Waiting]]:
@@ -129,6 +133,45 @@ def dry_run(ref: Ref) -> Operation[schemas.JobResult]:
     return read(
         schemas.JobResult, (yield HttpRequest(method="POST", path=path_of(SCHEDULED, ref, "dry-run"), body=body))
     )
+
+
+def approval_requests(*, limit: int | None = None, **filters: Filter) -> Operation[list[schemas.ApprovalRequest]]:
+    """Return the requests for approval that you have made or decided about, and others that you may view.
+
+    Those that were denied, withdrawn or approved, or have expired, stay.
+
+    Args:
+        limit: the maximum number of requests; None for all.
+        filters: filters of the API, such as ``state``, ``user``, ``decided_by``, ``scheduled_job`` …
+
+    Raises:
+        Invalid: a filter is unknown or its value is invalid.
+
+    Contract 10.
+
+    >>> [(row.name, row.state.value, row.comment) for row in shim.approval_requests(name="hasty")]
+    [('hasty', 'denied', 'Not today.')]
+    """
+    return (yield from rows(schemas.ApprovalRequest, ASKED, filters, limit))
+
+
+def comparison(request: UUID | str) -> Operation[schemas.Comparison]:
+    """Return what a request was decided about, compared with what was approved before.
+
+    Args:
+        request: the id of the request, which has been decided.
+
+    Raises:
+        NotFound: it does not exist, or you may not view it.
+        Conflict: it has not been decided.
+
+    Contract 10.
+
+    >>> [hasty] = shim.approval_requests(name="hasty")
+    >>> [each.now for each in shim.comparison(hasty.id).circumstances if each.name == "Interval"]
+    ['immediately']
+    """
+    return read(schemas.Comparison, (yield HttpRequest(path=path_of(ASKED, request, "comparison"))))
 
 
 def _seen(ref: Ref) -> dict[str, str]:

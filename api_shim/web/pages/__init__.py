@@ -21,6 +21,7 @@ from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
 from api_shim.web.pages import (
     approval_queue,
+    approval_requests,
     crontab,
     job_buttons,
     jobs,
@@ -43,6 +44,7 @@ ROUTERS = (
     scheduled_jobs.router,
     scheduled_job.router,
     approval_queue.router,
+    approval_requests.router,
     results.router,
     job_buttons.router,
 )

@@ -3,7 +3,9 @@
 * Requests that the visitor can approve come first. The others say why the visitor cannot.
 * A decision and a dry run apply to the version that the page showed: a request that has changed since is shown again,
   with its last change.
+* A denial is confirmed on a page of its own, with the reason.
 * Approval of a request whose start time has passed is confirmed on a page of its own.
+* The address of a request that is gone leads to what stays of it.
 """
 
 from __future__ import annotations
@@ -15,17 +17,18 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from starlette.datastructures import FormData
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from api_shim.domain.files import file_variables
 from api_shim.domain.model import Job
 from api_shim.parsing.decision import Decision, read_decision
+from api_shim.services.approval_requests import newest_of
 from api_shim.services.review import Review, review
 from api_shim.store import Listing
 from api_shim.web.downloads import download
 from api_shim.web.errors import status_of
 from api_shim.web.pages import labels
-from api_shim.web.pages.visit import Here, Posted, Visit, text_of, version_in
+from api_shim.web.pages.visit import UNSHOWN, Here, Posted, Visit, text_of, version_in
 from approval_gate import policy
 from approval_gate.errors import Conflict, GateError, Invalid, NotFound, Outdated, Unavailable, sentences
 from approval_gate.model import Allowed, Verdict
@@ -62,7 +65,12 @@ async def listed(here: Here) -> Response:
 
 @router.get("/{request_id}")
 async def detail(request_id: UUID, here: Here) -> Response:
-    return await _show(here, await _review(here, request_id))
+    try:
+        return await _show(here, await _review(here, request_id))
+    except (Conflict, NotFound):
+        if (over := await here.use.store.read(partial(newest_of, here.actor, request_id))) is None:
+            raise
+        return RedirectResponse(f"/signoff/approval-requests/{over.id}", 303)
 
 
 @router.get("/{request_id}/files/{file_id}")
@@ -82,11 +90,18 @@ async def approve(request_id: UUID, here: Here, form: Posted) -> Response:
     return await here.go(QUEUE, f"You approved “{row.name}”.")
 
 
+@router.get("/{request_id}/deny")
+async def ask_to_deny(request_id: UUID, here: Here) -> Response:
+    return await _ask_to_deny(here, request_id, here.request.query_params.get("version", UNSHOWN))
+
+
 @router.post("/{request_id}/deny")
 async def deny(request_id: UUID, here: Here, form: Posted) -> Response:
     try:
-        row = await here.use.approvals.deny(here.actor, {"id": request_id}, _decision(form))
-    except (Conflict, Invalid) as error:
+        row = await here.use.approvals.deny(here.actor, {"id": request_id}, _decision(form), on_page=True)
+    except Invalid as error:
+        return await _ask_to_deny(here, request_id, version_in(form), error, **_typed(form))
+    except Conflict as error:
         return await _anew(here, await _review(here, request_id), error, form)
     word = "withdrew" if row.requester_id == here.actor.id else "denied"
     return await here.go(QUEUE, f"You {word} “{row.name}”.")
@@ -99,6 +114,26 @@ async def dry_run(request_id: UUID, here: Here, form: Posted) -> Response:
     except (Invalid, Outdated, Unavailable) as error:
         return await _anew(here, await _review(here, request_id), error, form)
     return await here.go(f"/signoff/results/{result.id}", "The dry run has been started. The request is still waiting.")
+
+
+async def _ask_to_deny(
+    here: Visit, request_id: UUID, version: str, error: Invalid | None = None, comment: str = ""
+) -> Response:
+    """Ask whether to deny the version that the visitor was shown, and why."""
+    seen = await _review(here, request_id)
+    own = seen.case.row.requester_id == here.actor.id
+    return await here.show(
+        "deny.html",
+        200 if error is None else status_of(error),
+        seen=seen,
+        row=seen.case.row,
+        job=seen.case.job,
+        version=version,
+        own=own,
+        needs_comment=here.use.approvals.needs_comment(on_page=True) and not own,
+        faults=_about_comment(error) if error is not None else [],
+        comment=comment,
+    )
 
 
 async def _review(here: Here, request_id: UUID) -> Review:
@@ -145,12 +180,15 @@ def _downloads(here: Visit, seen: Review) -> Mapping[str, str]:
 
 async def _anew(here: Here, seen: Review, error: GateError, form: FormData) -> Response:
     """Show a request again, with the reason for the refusal and the typed comment."""
-    detail = error.detail
-    faults = detail.get("comment", []) if isinstance(detail, Mapping) else []
-    happened = [] if faults else list(sentences(detail))
+    faults = _about_comment(error)
+    happened = [] if faults else list(sentences(error.detail))
     if isinstance(error, Outdated):
         happened += labels.last_change(reversed(seen.history), seen.case.row.time_zone)
     return await _show(here, seen, status=status_of(error), faults=faults, happened=happened, **_typed(form))
+
+
+def _about_comment(error: GateError) -> list[str]:
+    return error.detail.get("comment", []) if isinstance(error.detail, Mapping) else []
 
 
 def _why_not(asked: str, verdict: Verdict) -> str:

@@ -21,6 +21,7 @@ from fastapi import Request, Response
 
 from api_shim.parsing.sent_back import is_sent_back, what_changes
 from api_shim.schemas import Object, Reference
+from api_shim.services.approval_requests import outcomes
 from api_shim.services.schedules import Accepted
 from api_shim.store import TYPES, Transaction
 from api_shim.web.bodies import read_body
@@ -78,6 +79,9 @@ class Expander:
             return [Serializer(self._root, {}).job_queue(row, workers) for row in rows]
         if kind is ObjectType.AUTOMATION_ACCOUNT:
             return [Serializer(self._root, {}).automation_account(row) for row in rows]
+        if kind is ObjectType.APPROVAL_REQUEST:
+            told = await self._use.store.read(partial(outcomes, self._actor, rows))
+            return [Serializer(self._root, {}).approval_request(row, told) for row in rows]
         job_ids = [row.job_id for row in rows] if kind is ObjectType.SCHEDULED_JOB else []
         result_ids = [row.id for row in rows] if kind is ObjectType.JOB_RESULT else []
         wire = await serializer_at(self._root, self._use, job_ids, result_ids)

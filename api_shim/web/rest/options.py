@@ -26,6 +26,7 @@ SHAPES: Mapping[ObjectType, type[schemas.Object]] = {
     ObjectType.JOB_BUTTON: schemas.JobButton,
     ObjectType.JOB_HOOK: schemas.JobHook,
     ObjectType.AUTOMATION_ACCOUNT: schemas.AutomationAccount,
+    ObjectType.APPROVAL_REQUEST: schemas.ApprovalRequest,
     ObjectType.USER: schemas.User,
     ObjectType.GROUP: schemas.Group,
     ObjectType.TOKEN: schemas.Token,

@@ -59,6 +59,7 @@ LISTS: Mapping[str, ObjectType] = {
     "/api/extras/jobs": ObjectType.JOB,
     "/api/extras/scheduled-jobs": ObjectType.SCHEDULED_JOB,
     "/api/extras/approval-queue": ObjectType.SCHEDULED_JOB,
+    "/api/extras/approval-requests": ObjectType.APPROVAL_REQUEST,
     "/api/extras/job-results": ObjectType.JOB_RESULT,
     "/api/extras/job-logs": ObjectType.JOB_LOG_ENTRY,
     "/api/extras/job-queues": ObjectType.JOB_QUEUE,

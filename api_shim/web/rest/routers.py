@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from api_shim.web.rest import (
     admission,
+    approval_requests,
     automation_accounts,
     files,
     job_results,
@@ -23,6 +24,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.router,
     scheduled_jobs.router,
     scheduled_jobs.queue_router,
+    approval_requests.router,
     job_results.router,
     job_results.logs_router,
     files.router,

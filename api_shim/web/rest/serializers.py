@@ -25,6 +25,7 @@ from api_shim.domain.approval import version_of
 from api_shim.domain.files import ResultFile
 from api_shim.domain.model import (
     OVERRIDABLE,
+    ApprovalRequest,
     AskingAutomation,
     AutomationAccount,
     Job,
@@ -36,6 +37,7 @@ from api_shim.domain.model import (
 )
 from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.services.accounts import Linked, linked, usernames
+from api_shim.services.approval_requests import Comparison, Outcomes
 from api_shim.services.approvals import Waiting
 from api_shim.services.given_approvals import Approvals
 from api_shim.services.queries import LogEntry
@@ -103,6 +105,9 @@ class Serializer:
 
     def _run(self, result_id: UUID | None) -> schemas.Reference | None:
         return self._to(result_id, "extras.jobresult", "extras/job-results") if result_id else None
+
+    def _scheduled(self, scheduled_id: UUID) -> schemas.Reference:
+        return self._to(scheduled_id, "extras.scheduledjob", "extras/scheduled-jobs")
 
     def _queue(self, name: str) -> schemas.Reference:
         return self._to(queue_id(name), "extras.jobqueue", "extras/job-queues")
@@ -270,6 +275,46 @@ class Serializer:
             nothing_to_compare=review.nothing_earlier,
         )
 
+    def approval_request(self, row: ApprovalRequest, told: Outcomes) -> schemas.ApprovalRequest:
+        """Return a request for approval (contract 10).
+
+        Args:
+            row: it.
+            told: what became of it, among others.
+        """
+        inputs, result = told.inputs_of(row), told.results.get(row.scheduled_job_id)
+        stored = row.scheduled_job_id in told.scheduled
+        return schemas.ApprovalRequest(
+            **self._object(row.id, "extras/approval-requests", f"{row.name}: {row.state}", row.name),
+            name=row.name,
+            task_name=row.task_name,
+            job_model=self._job(row.job_id),
+            scheduled_job=self._scheduled(row.scheduled_job_id) if stored else None,
+            user=self._user(row.user_id) if row.user_id else None,
+            requested_by=row.requested_by,
+            owner=self._user(row.owner_id) if row.owner_id else None,
+            created=row.created,
+            reason=row.reason,
+            expires_at=row.expires_at,
+            state=schemas.Choice(value=str(row.state), label=str(row.state).capitalize()),
+            decided_at=row.decided_at,
+            decided_by_user=self._user(row.decided_by_id) if row.decided_by_id else None,
+            decided_by=row.decided_by,
+            comment=row.comment,
+            kwargs=None if inputs is None else dict(inputs),
+            circumstances=None if row.circumstances is None else dict(row.circumstances),
+            job_result=self._run(result.id) if result else None,
+        )
+
+    def comparison(self, found: Comparison) -> schemas.Comparison:
+        """Return how what was decided about differs from what was approved before (contract 10)."""
+        return schemas.Comparison(
+            inputs=[_difference(each) for each in found.inputs],
+            circumstances=[_difference(each) for each in found.circumstances],
+            compared_with=_approval(found.earlier),
+            nothing_to_compare=found.nothing_earlier,
+        )
+
     def waiting(self, waiting: Waiting) -> schemas.Waiting:
         """Return a request in the approval queue (contract 10)."""
         return schemas.Waiting(
@@ -327,7 +372,7 @@ class Serializer:
             },
             job_model=self._job(row.job_id) if row.job_id else None,
             user=self._user(row.user_id) if row.user_id else None,
-            scheduled_job=self._to(scheduled, "extras.scheduledjob", "extras/scheduled-jobs") if scheduled else None,
+            scheduled_job=self._scheduled(scheduled) if scheduled else None,
             requested_from=self._run(row.requested_from),
             automation=_asking(row.automation),
             files=[self.file(each) for each in self._files.get(row.id, ())],
@@ -397,6 +442,12 @@ def _earlier(approval: Earlier) -> schemas.EarlierApproval:
     return schemas.EarlierApproval(
         name=approval.name, approved_by=approval.approved_by, approved_at=approval.approved_at
     )
+
+
+def _approval(request: ApprovalRequest | None) -> schemas.EarlierApproval | None:
+    if request is None or request.decided_at is None:
+        return None
+    return schemas.EarlierApproval(name=request.name, approved_by=request.decided_by, approved_at=request.decided_at)
 
 
 def _difference(each: Difference) -> schemas.Difference:

@@ -155,6 +155,15 @@ CASES = [
         schemas.AutomationAccount,
         "bind an automation to oneself",
     ),
+    case(
+        approvals.comparison("a"),
+        "GET",
+        f"{E}/approval-requests/a/comparison/",
+        None,
+        said.comparison(),
+        schemas.Comparison,
+        "what was decided about",
+    ),
     case(automations.unbind_automation("a"), "DELETE", f"{E}/automation-accounts/a/", None, None, None, "unbind one"),
     case(jobs.status(), "GET", "api/status/", None, STATUS, schemas.Status, "status"),
     case(
@@ -356,6 +365,12 @@ def test_a_call_asks_one_question_and_reads_its_answer(
             scheduled_jobs.scheduled_jobs(enabled=True), "scheduled-jobs/?limit=200&enabled=true", ROW, id="scheduled"
         ),
         pytest.param(approvals.queue(), "approval-queue/?limit=200", WAITING, id="waiting"),
+        pytest.param(
+            approvals.approval_requests(state="denied"),
+            "approval-requests/?limit=200&state=denied",
+            said.approval_request(),
+            id="asked",
+        ),
         pytest.param(
             job_results.results(status=["A", "B"]), "job-results/?limit=200&status=A&status=B", RESULT, id="ran"
         ),

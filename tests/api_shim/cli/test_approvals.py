@@ -42,6 +42,16 @@ def test_the_queue_as_json_is_what_the_server_says(signoff: Run, server: Told) -
     assert signoff("queue", "--json").json == []
 
 
+def test_requests_are_listed_with_what_was_decided(signoff: Run, server: Told) -> None:
+    server.body = said.page(said.approval_request())
+    told = signoff("requests", "--state", "denied").out
+    assert server.asked[-1][:2] == ("GET", "/api/extras/approval-requests/?limit=50&state=denied")
+    for each in ("nightly", "denied", "bob", "Not today."):
+        assert each in told
+    server.body = said.page()
+    assert signoff("requests").out == "There are no requests that you can view.\n"
+
+
 def test_an_empty_queue_is_told(signoff: Run, server: Told) -> None:
     server.body = said.page()
     assert signoff("queue").out == "No requests are waiting for approval.\n"

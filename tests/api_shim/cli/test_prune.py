@@ -22,9 +22,9 @@ def test_what_would_go_is_counted_and_goes_with_a_yes(signoff: Run, home: Path) 
         tx.add(job)
         tx.add(make_result(job, None, status=Status.SUCCESS, date_created=long_ago, date_done=long_ago))
     said = signoff("prune", "--older-than", "90d").out
-    assert said.startswith("1 job result(s) and 0 scheduled job(s) ended before ")
+    assert said.startswith("1 job result(s), 0 scheduled job(s) and 0 decided request(s) ended before ")
     assert said.endswith("; --yes removes them.\n")
-    assert signoff("prune", "--older-than", "90d", "--yes").out.startswith("Removed 1 job result(s) and 0 scheduled")
+    assert signoff("prune", "--older-than", "90d", "--yes").out.startswith("Removed 1 job result(s), 0 scheduled")
     with closing(store_of(home)) as store, store.transaction(write=False) as tx:
         assert tx.all(JobResult) == []
 

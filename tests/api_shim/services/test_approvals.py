@@ -24,7 +24,16 @@ from sqlalchemy import event
 from api_shim.domain.accounts import Permission, PermissionUser
 from api_shim.domain.approval import version_of
 from api_shim.domain.audit import AuditEvent, EventType, fault
-from api_shim.domain.model import UNKNOWN_USER, Job, JobResult, Participant, PendingCleanup, ScheduledJob, Status
+from api_shim.domain.model import (
+    UNKNOWN_USER,
+    ApprovalRequest,
+    Job,
+    JobResult,
+    Participant,
+    PendingCleanup,
+    ScheduledJob,
+    Status,
+)
 from api_shim.domain.ports import DeploymentSpec, Run
 from api_shim.domain.recurrence import Interval
 from api_shim.parsing.decision import Decision
@@ -1978,6 +1987,8 @@ class Requests(OverPlants):
             states = {EventType.EXPIRED: ApprovalState.EXPIRED, "": ApprovalState.PENDING}
             assert row.approval is (states[case.over] if case.approved_for is None else ApprovalState.APPROVED)
             assert (row.approved_by, row.total_run_count) == (case.approver, len(case.went))
+        waits = [each.scheduled_job_id for each in self.plant.all(ApprovalRequest) if each.decided_at is None]
+        assert sorted(waits) == sorted(row.id for row in rows.values() if row.approval is ApprovalState.PENDING)
         went = [result.flow_run_id for result in executed(self.plant) if result.scheduled_job_id is None]
         assert len(executed(self.plant)) == len(self.tried) + sum(len(case.went) for case in self.cases.values())
         assert self.tried <= {*went}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import anyio.to_thread
@@ -18,7 +18,7 @@ from api_shim.services.retention import Amount, Retention, RetentionLoop
 from api_shim.store import Store, Transaction
 from approval_gate.lifecycle import ApprovalState
 from tests.api_shim.plant import Plants
-from tests.factories import NOW, OPERATOR, make_job, make_result, make_scheduled, make_user
+from tests.factories import NOW, OPERATOR, make_approval_request, make_job, make_result, make_scheduled, make_user
 from tests.live import eventually
 
 OLD, NEW = NOW - timedelta(days=100), NOW - timedelta(days=10)
@@ -97,6 +97,25 @@ def test_a_scheduled_job_goes_with_its_result_and_not_before_it(store: Store) ->
 
 
 @pytest.mark.each_database
+@pytest.mark.parametrize(
+    ("decided_at", "stored", "goes"),
+    [
+        pytest.param(OLD, False, True, id="decided for long enough"),
+        pytest.param(OLD, True, False, id="of what is stored"),
+        pytest.param(NEW, False, False, id="decided lately"),
+        pytest.param(None, False, False, id="waits"),
+    ],
+)
+def test_a_request_goes_when_what_it_was_about_is_gone(
+    store: Store, decided_at: datetime | None, stored: bool, goes: bool
+) -> None:
+    user, job = make_user(), make_job()
+    row = make_scheduled(job, user)
+    request = make_approval_request(row, job, user, decided_at=decided_at)
+    assert kept(store, user, job, *([row] if stored else []), request) == Amount(requests=int(goes))
+
+
+@pytest.mark.each_database
 def test_it_goes_in_batches_that_are_told_and_recorded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 2)
     user, job = make_user(), make_job()
@@ -121,7 +140,7 @@ def test_a_pause_is_no_shorter_than_the_batch_before_it(store: Store) -> None:
     with store.transaction() as tx:
         for thing in (user, job, make_result(job, user, **OVER)):
             tx.add(thing)
-    times = iter([10.0, 12.5, 20.0, 30.0])
+    times = iter([10.0, 12.5, 20.0, 30.0, 40.0])
     pauses: list[float] = []
     Retention(store, OPERATOR, pauses.append, lambda: next(times)).prune(BEFORE, NOW)
     assert pauses == [2.5]

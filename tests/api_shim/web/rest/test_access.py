@@ -30,7 +30,7 @@ from tests.api_shim.in_process import InProcess
 JOB, SCHEDULED, RESULT, PREFECT = "extras.job", "extras.scheduledjob", "extras.jobresult", "prefect"
 LOG, QUEUE, METRICS = "extras.joblogentry", "extras.jobqueue", "signoff.metrics"
 BUTTON, HOOK = "extras.jobbutton", "extras.jobhook"
-AUTOMATION = "extras.automationaccount"
+AUTOMATION, ASKED = "extras.automationaccount", "extras.approvalrequest"
 USER, GROUP, TOKEN, PERMISSION = "users.user", "auth.group", "users.token", "users.objectpermission"
 NO_PERMISSION = "You do not have permission to perform this action."
 MAY_NOT_RUN = "You do not have permission to run this job."
@@ -44,11 +44,14 @@ NOUNS = {
     BUTTON: "JobButton",
     HOOK: "JobHook",
     AUTOMATION: "AutomationAccount",
+    ASKED: "ApprovalRequest",
     USER: "User",
     GROUP: "Group",
     TOKEN: "Token",
     PERMISSION: "ObjectPermission",
 }
+OWN = {TOKEN: "users/tokens", ASKED: "extras/approval-requests"}
+"""Where the types are listed of which everybody has their own."""
 HEIR = "heir"
 """Somebody who can be given what the test is about."""
 GUARDED = {JOB: {"name__in": ["Guarded", "Press", "Hear"]}, USER: {"username": HEIR}}
@@ -184,6 +187,9 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ),
     ("POST", "/api/extras/scheduled-jobs/{ref}/dry-run"): Need(SCHEDULED, also="run", lacking=MAY_NOT_RUN),
     ("GET", "/api/extras/approval-queue"): Need(SCHEDULED, listing=True),
+    ("GET", "/api/extras/approval-requests"): Need(ASKED, listing=True, own=True),
+    ("GET", "/api/extras/approval-requests/{ref}"): Need(ASKED, own=True),
+    ("GET", "/api/extras/approval-requests/{ref}/comparison"): Need(ASKED, own=True),
     ("GET", "/api/extras/job-results"): Need(RESULT, listing=True, by_run=True),
     ("GET", "/api/extras/job-results/{ref}"): Need(RESULT, by_run=True),
     ("GET", "/api/extras/job-results/{ref}/logs"): Need(RESULT, by_run=True),
@@ -347,6 +353,11 @@ def thing(
         case "extras.jobhook":
             made = admin.post("/api/extras/job-hooks/", json=_hook(unique("hook"))).json()
             yield Thing(made["id"], made["name"], HOOK)
+        case "extras.approvalrequest":
+            made = schedule(requester, job="Guarded")
+            admin.post(f"{made['url']}deny/").raise_for_status()
+            [over] = admin.get("/api/extras/approval-requests/", params={"scheduled_job": made["id"]}).json()["results"]
+            yield Thing(over["id"], over["name"])
         case "extras.automationaccount":
             bound = people.bound("admin", unique("automation"))
             yield Thing(str(bound.id), bound.name, AUTOMATION, entry=automation(server, admin, f"{bound.name} new"))
@@ -365,6 +376,11 @@ def automation(server: InProcess, admin: httpx.Client, name: str) -> str:
     made = Automation(id=uuid4(), name=name, digest="1" * 64, runs=frozenset(deployments))
     server.application.engine.automations[made.id] = made
     return str(made.id)
+
+
+def of_their_own(people: People, who: str, kind: str) -> Thing:
+    """Return a token of somebody, or a request for approval that they have made; it is called as they are."""
+    return Thing(people.asked(who) if kind == ASKED else people.token_ids(who)[0], who, kind)
 
 
 def account(people: People, kind: str) -> Thing:
@@ -497,12 +513,12 @@ def test_who_has_no_permission_for_the_type_has_what_is_their_own(
     before = state(admin, thing)
     for who in (people.add(), with_all_but(people, need)):
         with server.client(who) as client:
-            own = Thing(people.token_ids(who)[0], who, need.kind)
+            own = of_their_own(people, who, need.kind)
             if need.listing:
                 assert {name_of(row) for row in client.get(path, params={"limit": 1000}).json()["results"]} == {who}
             elif "{ref}" in path:
-                seen = client.get(f"/api/users/tokens/{thing.id}/").status_code == 200
-                refusal = (403, need.sentence) if seen else (404, "No Token matches the given query.")
+                seen = client.get(f"/api/{OWN[need.kind]}/{thing.id}/").status_code == 200
+                refusal = (403, need.sentence) if seen else (404, f"No {NOUNS[need.kind]} matches the given query.")
                 assert detail(call(client, route, thing)) == refusal
             else:
                 asked = client.request(method, f"{path}/", json={"user": thing.name})
@@ -565,7 +581,8 @@ def test_a_list_shows_what_the_caller_may_see(
     kind = NEEDS[route].kind
     for constraint, seen in ((limit(kind, thing.name), {thing.name}), (limit(kind), set())):
         who = people.add((kind, "view", constraint))
-        own = {who} if NEEDS[route].own else set()
+        # Everybody has a token, by which they ask.
+        own = {who} if kind == TOKEN else set()
         with server.client(who) as client:
             page = client.get(route[1], params={"limit": 1000}).json()
             assert {name_of(row) for row in page["results"]} == seen | own

@@ -358,7 +358,7 @@ def test_the_root_and_the_status_say_what_this_is(server: InProcess, admin: http
     groups = {
         "extras": (
             *("jobs", "scheduled-jobs", "approval-queue", "job-results", "job-logs", "job-queues"),
-            *("job-buttons", "job-hooks", "automation-accounts"),
+            *("job-buttons", "job-hooks", "automation-accounts", "approval-requests"),
         ),
         "users": ("users", "groups", "tokens", "permissions"),
         "plugins": (),

@@ -26,6 +26,7 @@ LISTS = {
     ObjectType.JOB_BUTTON: "/api/extras/job-buttons/",
     ObjectType.JOB_HOOK: "/api/extras/job-hooks/",
     ObjectType.AUTOMATION_ACCOUNT: "/api/extras/automation-accounts/",
+    ObjectType.APPROVAL_REQUEST: "/api/extras/approval-requests/",
     ObjectType.USER: "/api/users/users/",
     ObjectType.GROUP: "/api/users/groups/",
     ObjectType.TOKEN: "/api/users/tokens/",

@@ -132,6 +132,11 @@ def known(path: str, admin: httpx.Client, people: People, log_line: Mapping[str,
         case "job-hooks":
             sent = {"name": unique(), "job": "Hear", "content_types": ["extras.job"], "type_update": True}
             return [admin.post("/api/extras/job-hooks/", json=sent).json()["id"]]
+        case "approval-requests":
+            made = schedule(admin, job="Guarded")
+            admin.post(f"{made['url']}deny/")
+            asked = {"scheduled_job": made["id"]}
+            return [admin.get("/api/extras/approval-requests/", params=asked).json()["results"][0]["id"]]
         case "automation-accounts":
             return [str(people.bound("admin").id)]
         case "users":
