@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from api_shim.domain.accounts import User
 from api_shim.domain.approval import when_and_where
@@ -54,7 +54,7 @@ def settle(
         by: who decided; None if nobody has.
         comment: what they said.
     """
-    decided = _decided(row, job, state, now, by, comment)
+    decided = _decided(row, job, state, now, _known(tx, by), by, comment)
     if (request := _open(tx, row)) is not None:
         tx.change(request, **decided)
     else:
@@ -75,11 +75,11 @@ def settle_all(tx: Transaction, rows: Sequence[ScheduledJob], state: ApprovalSta
         return
     jobs = {job.id: job for job in tx.all(Job, id={row.job_id for row in rows})}
     waiting = tx.all(ApprovalRequest, scheduled_job_id=[row.id for row in rows], state=ApprovalState.PENDING)
-    known = {request.scheduled_job_id: request for request in waiting}
+    known, by_id = {request.scheduled_job_id: request for request in waiting}, _known(tx, by)
     settled = [
         replace(
             known.get(row.id) or _asked(tx, row, jobs[row.job_id], row.date_changed),
-            **_decided(row, jobs[row.job_id], state, now, by),
+            **_decided(row, jobs[row.job_id], state, now, by_id, by),
         )
         for row in rows
     ]
@@ -114,15 +114,26 @@ def _asked(tx: Transaction, row: ScheduledJob, job: Job, since: datetime) -> App
     )
 
 
+def _known(tx: Transaction, by: Author | None) -> UUID | None:
+    """Return the id of who decides; None if they have no account, or if it has been removed a moment ago."""
+    return by.id if by is not None and by.id is not None and tx.exists(User, id=by.id) else None
+
+
 def _decided(
-    row: ScheduledJob, job: Job, state: ApprovalState, now: datetime, by: Author | None, comment: str = ""
+    row: ScheduledJob,
+    job: Job,
+    state: ApprovalState,
+    now: datetime,
+    by_id: UUID | None,
+    by: Author | None,
+    comment: str = "",
 ) -> dict[str, Any]:
     return {
         "name": row.name,
         "owner_id": row.owner_id,
         "state": state,
         "decided_at": now,
-        "decided_by_id": by.id if by else None,
+        "decided_by_id": by_id,
         "decided_by": by.username if by else "",
         "comment": comment,
         "decided_inputs": None if row.hides_inputs(job) else dict(row.inputs),

@@ -358,9 +358,16 @@ def test_a_read_only_token_sees_their_tokens_and_makes_none(who: Actor) -> None:
         assert check_object(reader, action, TOKEN, MINE) == Denied(NO_PERMISSION)
 
 
-def test_what_is_everybodys_is_about_tokens_alone() -> None:
+def test_what_is_everybodys_is_about_tokens_and_requests_alone() -> None:
     given = {(action, kind) for action in Action for kind in ObjectType if NOBODY.may(action, kind)}
-    assert given == {(action, TOKEN) for action in (VIEW, ADD, CHANGE, DELETE)}
+    assert given == {(action, TOKEN) for action in (VIEW, ADD, CHANGE, DELETE)} | {(VIEW, ObjectType.APPROVAL_REQUEST)}
+
+
+@pytest.mark.parametrize("part", ["user", "owner", "decided_by_user"])
+def test_a_request_is_shown_to_who_had_a_part_in_it_and_to_nobody_else(part: str) -> None:
+    others = dict.fromkeys(("user", "owner", "decided_by_user"), uuid4())
+    assert NOBODY.may(VIEW, ObjectType.APPROVAL_REQUEST, {**others, part: NOBODY.id})
+    assert not NOBODY.may(VIEW, ObjectType.APPROVAL_REQUEST, others)
 
 
 @pytest.mark.parametrize(

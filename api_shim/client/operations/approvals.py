@@ -149,8 +149,10 @@ def approval_requests(*, limit: int | None = None, **filters: Filter) -> Operati
 
     Contract 10.
 
-    >>> [(row.name, row.state.value, row.comment) for row in shim.approval_requests(name="hasty")]
-    [('hasty', 'denied', 'Not today.')]
+    >>> held = shim.run("Change", name="unwanted").scheduled_job
+    >>> denied = bob.deny(held, comment="Not today.")
+    >>> [(row.state.value, row.comment) for row in shim.approval_requests(scheduled_job=held.id)]
+    [('denied', 'Not today.')]
     """
     return (yield from rows(schemas.ApprovalRequest, ASKED, filters, limit))
 
@@ -167,8 +169,10 @@ def comparison(request: UUID | str) -> Operation[schemas.Comparison]:
 
     Contract 10.
 
-    >>> [hasty] = shim.approval_requests(name="hasty")
-    >>> [each.now for each in shim.comparison(hasty.id).circumstances if each.name == "Interval"]
+    >>> held = shim.run("Change", name="not wanted").scheduled_job
+    >>> denied = bob.deny(held, comment="Not today.")
+    >>> [request] = shim.approval_requests(scheduled_job=held.id)
+    >>> [each.now for each in shim.comparison(request.id).circumstances if each.name == "Interval"]
     ['immediately']
     """
     return read(schemas.Comparison, (yield HttpRequest(path=path_of(ASKED, request, "comparison"))))

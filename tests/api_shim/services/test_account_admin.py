@@ -286,8 +286,11 @@ def test_what_is_there_already_is_told(admin: Admin, call: Any) -> None:
 # The worker's account
 
 
-OF_TOKENS = [(action, ObjectType.TOKEN) for action in (Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE)]
-"""Like everybody, they may what concerns their own tokens."""
+THEIR_OWN = [
+    (Action.VIEW, ObjectType.APPROVAL_REQUEST),
+    *((action, ObjectType.TOKEN) for action in (Action.VIEW, Action.ADD, Action.CHANGE, Action.DELETE)),
+]
+"""Like everybody, they may what concerns their own tokens, and view requests that they had a part in."""
 
 
 def given(actor: Actor) -> list[tuple[Action, ObjectType]]:
@@ -299,7 +302,7 @@ def test_the_workers_account_works_for_its_pool_and_may_nothing_else(admin: Admi
     for _ in range(2):
         admin.ensure_worker(KEY, NOW, pool="signoff")
     actor = signed_in(admin, KEY, WORKER)
-    assert (actor.works_for, given(actor)) == ("signoff", OF_TOKENS)
+    assert (actor.works_for, given(actor)) == ("signoff", THEIR_OWN)
     assert not actor.may(Action.VIEW, ObjectType.TOKEN, {"user": uuid4()})
     assert not actor.superuser
     assert (len(admin.users()), admin.permissions()) == (1, [])
@@ -309,7 +312,7 @@ def test_programs_on_the_servers_machine_write_to_prefect_and_may_nothing_else(a
     for _ in range(2):
         admin.ensure_local(KEY, NOW)
     actor = signed_in(admin, KEY, LOCAL)
-    assert (actor.works_for, given(actor)) == ("", [*OF_TOKENS, (Action.WRITE, ObjectType.PREFECT)])
+    assert (actor.works_for, given(actor)) == ("", [*THEIR_OWN, (Action.WRITE, ObjectType.PREFECT)])
     assert not actor.superuser
     assert len(admin.users()) == len(admin.permissions()) == 1
 
@@ -354,7 +357,7 @@ def test_an_account_is_made_a_workers_for_one_pool(admin: Admin) -> None:
         admin.make_worker("carol", pool, NOW)
     assert admin.workers() == {carol.id: "bulk"}
     actor = signed_in(admin, admin.add_token("carol", NOW))
-    assert (actor.works_for, given(actor)) == ("bulk", OF_TOKENS)
+    assert (actor.works_for, given(actor)) == ("bulk", THEIR_OWN)
     with admin.store.transaction(write=False) as tx:
         told = [event.data["changes"] for event in tx.events(0, 100) if event.act is EventType.USER_CHANGED]
     assert told == [{"works_for": {"old": old, "new": new}} for old, new in (("", "signoff"), ("signoff", "bulk"))]
