@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from api_shim.domain.accounts import User
 from api_shim.domain.approval import when_and_where
@@ -36,52 +35,43 @@ def ask(tx: Transaction, row: ScheduledJob, job: Job, now: datetime) -> None:
 
 def settle(
     tx: Transaction,
-    row: ScheduledJob,
-    job: Job,
+    decided: Sequence[tuple[ScheduledJob, Job]],
     state: ApprovalState,
     now: datetime,
     by: Author | None = None,
     comment: str = "",
 ) -> None:
-    """Keep what was decided about a scheduled job that waits for approval.
+    """Keep what was decided about scheduled jobs that wait for approval, with as few statements for many as for one.
 
     Args:
         tx: the transaction.
-        row: the scheduled job, as it was decided about.
-        job: its Job.
+        decided: the scheduled jobs, as they were decided about, each with its Job.
         state: what was decided.
         now: the current time.
         by: who decided; None if nobody has.
         comment: what they said.
     """
-    decided = _decided(row, job, state, now, _known(tx, by), by, comment)
-    if (request := _open(tx, row)) is not None:
-        tx.change(request, **decided)
-    else:
-        tx.add(replace(_asked(tx, row, job, row.date_changed), **decided))
-
-
-def settle_all(tx: Transaction, rows: Sequence[ScheduledJob], state: ApprovalState, now: datetime, by: Author) -> None:
-    """Keep the same decision about several scheduled jobs that wait for approval, with as few statements as about one.
-
-    Args:
-        tx: the transaction.
-        rows: the scheduled jobs, as they were decided about.
-        state: what was decided.
-        now: the current time.
-        by: who decided.
-    """
-    if not rows:
+    if not decided:
         return
-    jobs = {job.id: job for job in tx.all(Job, id={row.job_id for row in rows})}
-    waiting = tx.all(ApprovalRequest, scheduled_job_id=[row.id for row in rows], state=ApprovalState.PENDING)
-    known, by_id = {request.scheduled_job_id: request for request in waiting}, _known(tx, by)
+    ids = [row.id for row, _job in decided]
+    waiting = tx.all(ApprovalRequest, scheduled_job_id=ids, state=ApprovalState.PENDING)
+    known = {request.scheduled_job_id: request for request in waiting}
+    # Whoever decides may have been removed a moment ago.
+    by_id = by.id if by is not None and by.id is not None and tx.exists(User, id=by.id) else None
     settled = [
         replace(
-            known.get(row.id) or _asked(tx, row, jobs[row.job_id], row.date_changed),
-            **_decided(row, jobs[row.job_id], state, now, by_id, by),
+            known.get(row.id) or _asked(tx, row, job, row.date_changed),
+            name=row.name,
+            owner_id=row.owner_id,
+            state=state,
+            decided_at=now,
+            decided_by_id=by_id,
+            decided_by=by.username if by else "",
+            comment=comment,
+            decided_inputs=None if row.hides_inputs(job) else dict(row.inputs),
+            circumstances=when_and_where(row),
         )
-        for row in rows
+        for row, job in decided
     ]
     tx.remove_all(ApprovalRequest, [request.id for request in waiting])
     tx.add(*settled)
@@ -89,12 +79,9 @@ def settle_all(tx: Transaction, rows: Sequence[ScheduledJob], state: ApprovalSta
 
 def rename(tx: Transaction, row: ScheduledJob) -> None:
     """Keep the new name of a scheduled job, if it waits for approval; what has been decided stays as it was."""
-    if (request := _open(tx, row)) is not None:
+    request = tx.get(ApprovalRequest, scheduled_job_id=row.id, state=ApprovalState.PENDING)
+    if request is not None:
         tx.change(request, name=row.name)
-
-
-def _open(tx: Transaction, row: ScheduledJob) -> ApprovalRequest | None:
-    return tx.get(ApprovalRequest, scheduled_job_id=row.id, state=ApprovalState.PENDING)
 
 
 def _asked(tx: Transaction, row: ScheduledJob, job: Job, since: datetime) -> ApprovalRequest:
@@ -112,30 +99,3 @@ def _asked(tx: Transaction, row: ScheduledJob, job: Job, since: datetime) -> App
         reason=row.approval_note,
         expires_at=row.expires_at,
     )
-
-
-def _known(tx: Transaction, by: Author | None) -> UUID | None:
-    """Return the id of who decides; None if they have no account, or if it has been removed a moment ago."""
-    return by.id if by is not None and by.id is not None and tx.exists(User, id=by.id) else None
-
-
-def _decided(
-    row: ScheduledJob,
-    job: Job,
-    state: ApprovalState,
-    now: datetime,
-    by_id: UUID | None,
-    by: Author | None,
-    comment: str = "",
-) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "owner_id": row.owner_id,
-        "state": state,
-        "decided_at": now,
-        "decided_by_id": by_id,
-        "decided_by": by.username if by else "",
-        "comment": comment,
-        "decided_inputs": None if row.hides_inputs(job) else dict(row.inputs),
-        "circumstances": when_and_where(row),
-    }

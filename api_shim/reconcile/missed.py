@@ -234,7 +234,7 @@ def why_not_asked(asks: ScheduledJob, tx: Transaction) -> str:
 def _end(asks: ScheduledJob, now: datetime, tx: Transaction) -> PendingCleanup:
     tx.record(scheduled_job_event(asks, EventType.DELETED, now, reason=NO_LONGER_ASKED))
     if (job := tx.get(Job, id=asks.job_id)) is not None:
-        settle(tx, asks, job, ApprovalState.WITHDRAWN, now, comment=NO_LONGER_ASKED)
+        settle(tx, [(asks, job)], ApprovalState.WITHDRAWN, now, comment=NO_LONGER_ASKED)
     tx.remove_all(ScheduledJob, [asks.id])
     leftover = leftover_of(asks, NO_LONGER_ASKED)
     tx.add(leftover)

@@ -55,14 +55,16 @@ class Comparison:
     """How what was decided about differs from what was approved before.
 
     Args:
-        inputs: its inputs; empty if they may be sensitive.
+        inputs: its inputs; empty if they are hidden.
         circumstances: when and where it was to run.
         earlier: what it is compared with; None for nothing.
+        hidden: whether its inputs may be sensitive.
     """
 
     inputs: list[Difference]
     circumstances: list[Difference]
     earlier: ApprovalRequest | None
+    hidden: bool = False
 
     @property
     def nothing_earlier(self) -> str:
@@ -101,10 +103,7 @@ def newest_of(actor: Actor, scheduled_id: UUID, tx: Transaction) -> ApprovalRequ
         scheduled_id: the id of the scheduled job, which may be gone.
         tx: the transaction.
     """
-    decided = Condition(tests=(Lookup(path="decided_at", op=Op.ISNULL, value=False),))
-    newest = Listing(where=(decided,), limit=1, sort=("-decided_at",))
-    found = tx.page(KIND, actor, newest, scheduled_job_id=scheduled_id).rows
-    return found[0] if found else None
+    return _newest(tx, actor, Lookup(path="decided_at", op=Op.ISNULL, value=False), scheduled_job_id=scheduled_id)
 
 
 def compare(actor: Actor, request_id: UUID, tx: Transaction) -> Comparison:
@@ -122,19 +121,20 @@ def compare(actor: Actor, request_id: UUID, tx: Transaction) -> Comparison:
     request: ApprovalRequest = get_authorized(tx, actor, Action.VIEW, KIND, id=request_id)
     if request.decided_at is None:
         raise Conflict(UNDECIDED)
-    told = outcomes(actor, [request], tx)
-    earlier = _approved_before(tx, actor, request)
-    inputs = told.inputs_of(request)
-    before = told.inputs_of(earlier) if earlier else None
+    before = Lookup(path="decided_at", op=Op.LT, value=request.decided_at)
+    earlier = _newest(tx, actor, before, job_id=request.job_id, state=ApprovalState.APPROVED)
+    is_sensitive = tx.exists(Job, id=request.job_id, has_sensitive_variables=True)
+    inputs = None if is_sensitive else request.decided_inputs
     return Comparison(
-        inputs=[] if inputs is None else differences(before, inputs),
+        inputs=[] if inputs is None else differences(earlier.decided_inputs if earlier else None, inputs),
         circumstances=differences(earlier.circumstances if earlier else None, request.circumstances or {}),
         earlier=earlier,
+        hidden=inputs is None,
     )
 
 
-def _approved_before(tx: Transaction, actor: Actor, request: ApprovalRequest) -> ApprovalRequest | None:
-    before = Condition(tests=(Lookup(path="decided_at", op=Op.LT, value=request.decided_at),))
-    newest = Listing(where=(before,), limit=1, sort=("-decided_at",))
-    found = tx.page(KIND, actor, newest, job_id=request.job_id, state=ApprovalState.APPROVED).rows
+def _newest(tx: Transaction, actor: Actor, decided_at: Lookup, **of: Any) -> ApprovalRequest | None:
+    """Return the newest request of those that were decided at such a time and that the actor may view."""
+    newest = Listing(where=(Condition(tests=(decided_at,)),), limit=1, sort=("-decided_at",))
+    found = tx.page(KIND, actor, newest, **of).rows
     return found[0] if found else None

@@ -94,5 +94,5 @@ def expire(scheduled_id: UUID, now: datetime, tx: Transaction) -> None:
     tx.change(scheduled, approval=state, enabled=False, date_changed=now, version=scheduled.version + 1)
     tx.record(scheduled_job_event(scheduled, EventType.EXPIRED, now))
     if (job := tx.get(Job, id=scheduled.job_id)) is not None:
-        settle(tx, scheduled, job, state, now)
+        settle(tx, [(scheduled, job)], state, now)
     tx.afterwards(partial(decided, "expired", now - scheduled.date_changed))

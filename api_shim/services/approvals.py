@@ -199,7 +199,7 @@ def _approve(actor: Actor, by: Mapping[str, Any], decision: Decision, now: datet
     check_still_active(tx, actor)
     tx.record(scheduled_job_event(row, EventType.APPROVED, now, actor, comment=decision.comment, force=decision.force))
     tx.afterwards(partial(decided, "approved", now - row.date_changed))
-    settle(tx, row, case.job, STEPS[row.approval, Transition.APPROVE], now, actor, decision.comment)
+    settle(tx, [(row, case.job)], STEPS[row.approval, Transition.APPROVE], now, actor, decision.comment)
     return tx.change(
         row,
         approval=STEPS[row.approval, Transition.APPROVE],
@@ -242,7 +242,7 @@ def _deny(
         )
     )
     tx.afterwards(partial(decided, word.lower(), now - case.row.date_changed))
-    settle(tx, case.row, case.job, STEPS[case.row.approval, step], now, actor, decision.comment)
+    settle(tx, [(case.row, case.job)], STEPS[case.row.approval, step], now, actor, decision.comment)
     comment = f": {decision.comment}" if decision.comment else "."
     [leftover] = delete_rows(tx, [case.row], f"{word} by {actor.username}{comment}", now)
     return replace(case.row, approval=STEPS[case.row.approval, step], enabled=False), leftover

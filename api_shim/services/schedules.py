@@ -45,7 +45,7 @@ from api_shim.parsing.run_request import (
     read_queue,
     read_schedule,
 )
-from api_shim.reconcile.approval_requests import ask, settle_all
+from api_shim.reconcile.approval_requests import ask, settle
 from api_shim.reconcile.desired_state import leftover_of
 from api_shim.reconcile.missed import drop_all_turns
 from api_shim.reconcile.wake_queue import Kind, Wake
@@ -434,7 +434,8 @@ def _deleted(actor: Actor, rows: list[ScheduledJob], now: datetime, tx: Transact
         else:
             tx.record(scheduled_job_event(row, EventType.DELETED, now, actor))
     waiting = [row for row in rows if row.approval is ApprovalState.PENDING]
-    settle_all(tx, waiting, ApprovalState.WITHDRAWN, now, actor)
+    jobs = {job.id: job for job in tx.all(Job, id={row.job_id for row in waiting})} if waiting else {}
+    settle(tx, [(row, jobs[row.job_id]) for row in waiting], ApprovalState.WITHDRAWN, now, actor)
     return delete_rows(tx, rows, f"Deleted by {actor.username}.", now)
 
 

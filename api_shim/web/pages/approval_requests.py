@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from api_shim.domain.model import ApprovalRequest, Job
 from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_count
-from api_shim.services.approval_requests import Comparison, Outcomes, compare, outcomes
+from api_shim.services.approval_requests import Outcomes, compare, outcomes
 from api_shim.store import Listing, Transaction
 from api_shim.web.pages.visit import Here, Visit
 from approval_gate.constraints import Lookup, Op
@@ -27,7 +27,6 @@ from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Actor, ObjectType
 
 router = APIRouter(prefix="/signoff/approval-requests")
-HOME = "/signoff/approval-requests"
 KIND = ObjectType.APPROVAL_REQUEST
 PAGE = 50
 VIEWS: Mapping[str, str] = {"mine": "My requests", "decided": "Decided"}
@@ -67,13 +66,11 @@ async def detail(request_id: UUID, here: Here) -> Response:
 
 
 def _about(actor: Actor, request: ApprovalRequest, tx: Transaction) -> dict[str, Any]:
-    comparison: Comparison = compare(actor, request.id, tx)
     told = outcomes(actor, [request], tx)
     return {
         "request": request,
         "job": tx.get(Job, id=request.job_id),
-        "comparison": comparison,
-        "hidden_inputs": told.inputs_of(request) is None,
+        "comparison": compare(actor, request.id, tx),
         "stored": request.scheduled_job_id in told.scheduled,
         "result": told.results.get(request.scheduled_job_id),
         "own": actor.id == request.user_id,

@@ -5,20 +5,16 @@ Contract 2.
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from fastapi import APIRouter, Request, Response
 
 from api_shim import schemas
 from api_shim.parsing.automation_account import NewAutomationAccount
-from api_shim.parsing.fields import read_id
 from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Use
 from api_shim.web.rest.expansion import answer_one, answer_page
 from api_shim.web.rest.openapi import a_list, answers, one
-from api_shim.web.rest.protocol import no_content, permission_first
+from api_shim.web.rest.protocol import id_in, no_content, permission_first
 from approval_gate.model import ObjectType
-from approval_gate.policy import missing
 
 router = APIRouter(prefix="/api/extras/automation-accounts", tags=["automation-accounts"])
 KIND = ObjectType.AUTOMATION_ACCOUNT
@@ -44,18 +40,11 @@ async def bind(request: Request, actor: Caller, use: Use) -> Response:
 @router.get("/{ref}", **one(schemas.AutomationAccount))
 async def detail(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Show the account that an automation acts as."""
-    return await answer_one(request, actor, use, KIND, await use.queries.one(actor, KIND, id=_id(ref)))
+    return await answer_one(request, actor, use, KIND, await use.queries.one(actor, KIND, id=id_in(ref, KIND)))
 
 
 @router.delete("/{ref}", **answers(None, 204))
 async def unbind(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """End that an automation acts as an account."""
-    await use.automation_accounts.unbind(actor, _id(ref))
+    await use.automation_accounts.unbind(actor, id_in(ref, KIND))
     return no_content(request)
-
-
-def _id(text: str) -> UUID:
-    found = read_id(text)
-    if found is None:
-        raise missing(KIND)
-    return found

@@ -16,7 +16,6 @@ from fastapi import APIRouter, Request, Response
 
 from api_shim import schemas
 from api_shim.parsing.deletions import Deletions, read_ids
-from api_shim.parsing.fields import read_id
 from api_shim.parsing.resumption import Resumption, read_resumption
 from api_shim.services.queries import LOG_ENTRY, LOGS_AT_ONCE, without_engine
 from api_shim.services.request_keys import HEADER, read_key
@@ -25,12 +24,11 @@ from api_shim.web.bodies import read_body
 from api_shim.web.deps import Caller, Ref, Requester, Use
 from api_shim.web.rest.expansion import answer_accepted, answer_one, answer_page, expanded
 from api_shim.web.rest.openapi import a_list, answers, one
-from api_shim.web.rest.protocol import as_page, no_content, permission_first, read_listing, respond
+from api_shim.web.rest.protocol import as_page, id_in, no_content, permission_first, read_listing, respond
 from api_shim.web.rest.serializers import serializer
 from approval_gate.constraints import Lookup
 from approval_gate.errors import Invalid
 from approval_gate.model import ObjectType
-from approval_gate.policy import missing
 
 router = APIRouter(prefix="/api/extras/job-results", tags=["job-results"])
 KIND = ObjectType.JOB_RESULT
@@ -54,13 +52,13 @@ async def delete_several(request: Request, actor: Caller, use: Use) -> Response:
 @router.get("/{ref}", **one(schemas.JobResult))
 async def detail(ref: Ref, request: Request, actor: Requester, use: Use) -> Response:
     """Show a job result."""
-    return await answer_one(request, actor, use, KIND, await use.queries.one(actor, KIND, id=_id(ref)))
+    return await answer_one(request, actor, use, KIND, await use.queries.one(actor, KIND, id=id_in(ref, KIND)))
 
 
 @router.delete("/{ref}", **answers(None, 204, also=[409]))
 async def delete(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Delete a job result."""
-    await use.results.delete(actor, _id(ref))
+    await use.results.delete(actor, id_in(ref, KIND))
     return no_content(request)
 
 
@@ -71,7 +69,7 @@ async def cancel(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
     One that has not begun is over at once. One that has is asked to end, and killed if it does not.
     """
     await read_body(request)
-    return await answer_one(request, actor, use, KIND, await use.results.cancel(actor, _id(ref)))
+    return await answer_one(request, actor, use, KIND, await use.results.cancel(actor, id_in(ref, KIND)))
 
 
 @router.post("/{ref}/run-again", **answers(schemas.Accepted, 201, keyed=True, also=[405, 409]))
@@ -82,29 +80,22 @@ async def run_again(ref: Ref, request: Request, actor: Caller, use: Use) -> Resp
     """
     key = read_key(request.headers.get(HEADER))
     await read_body(request)
-    return await answer_accepted(request, use, await use.results.run_again(actor, _id(ref), key))
+    return await answer_accepted(request, use, await use.results.run_again(actor, id_in(ref, KIND), key))
 
 
 @router.post("/{ref}/resume", **one(schemas.JobResult, body=Resumption, also=[409]))
 async def resume(ref: Ref, request: Request, actor: Caller, use: Use) -> Response:
     """Let a run go on that its own code has paused or suspended, with what it asks for."""
     answer = read_resumption(await read_body(request))
-    return await answer_one(request, actor, use, KIND, await use.suspensions.resume(actor, _id(ref), answer))
+    return await answer_one(request, actor, use, KIND, await use.suspensions.resume(actor, id_in(ref, KIND), answer))
 
 
 @router.get("/{ref}/logs", **answers(list[schemas.JobLogEntry]))
 async def logs(ref: Ref, request: Request, actor: Requester, use: Use) -> Response:
     """List the log lines of a job result, the oldest first."""
-    entries = without_engine(await use.queries.logs(actor, _id(ref)))
+    entries = without_engine(await use.queries.logs(actor, id_in(ref, KIND)))
     shown = await serializer(request, use)
     return respond(request, [shown.log_entry(entry) for entry in entries])
-
-
-def _id(text: str, kind: ObjectType = KIND) -> UUID:
-    thing_id = read_id(text)
-    if thing_id is None:
-        raise missing(kind)
-    return thing_id
 
 
 logs_router = APIRouter(prefix="/api/extras/job-logs", tags=["job-logs"])
@@ -123,7 +114,7 @@ async def list_log_entries(request: Request, actor: Requester, use: Use) -> Resp
 @logs_router.get("/{ref}", **one(schemas.JobLogEntry))
 async def log_entry(ref: Ref, request: Request, actor: Requester, use: Use) -> Response:
     """Show a log line."""
-    entry = await use.queries.log_entry(actor, _id(ref, LOG_ENTRY))
+    entry = await use.queries.log_entry(actor, id_in(ref, LOG_ENTRY))
     shown = (await serializer(request, use)).log_entry(entry)
     return respond(request, (await expanded(request, actor, use, [shown]))[0])
 

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
+from uuid import UUID
 
 from fastapi import FastAPI, Request
 from pydantic_core import PydanticSerializationError, to_json
@@ -366,6 +367,18 @@ async def reference(request: Request) -> str:
         return read_text(unquote(request.path_params["ref"]))
     except ValueError as error:
         raise errors.NotFound("Not found.") from error
+
+
+def id_in(ref: str, kind: ObjectType) -> UUID:
+    """Return the id that a reference is, to an object of a type that is referred to by its id alone.
+
+    Raises:
+        NotFound: it is none.
+    """
+    thing_id = read_id(ref)
+    if thing_id is None:
+        raise policy.missing(kind)
+    return thing_id
 
 
 def by_reference(ref: str, name: str = "name") -> dict[str, object]:
