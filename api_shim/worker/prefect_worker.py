@@ -6,6 +6,7 @@
 * What Prefect has told is kept until it is due: then it starts, without being asked for again. Its process is there a
   moment before, and begins it in time.
 * So many runs at once and no more. The others stay ``Scheduled`` in Prefect; when one has ended, the next starts.
+* A worker that has all that it can do asks as well, every now and then: one that does not ask counts as gone.
 * What nobody needs is not told to Prefect: that a run is being submitted, and which labels the worker has. What is
   known is not asked again.
 * A stop ends the children: they are asked to, and killed when they have not in time.
@@ -59,6 +60,9 @@ TOGETHER = 0.03
 
 APART = 0.2
 """Seconds between two questions to Prefect, which cost it as much as a run does."""
+
+SILENT = 10.0
+"""Seconds without a question after which a worker asks though it has no room; Prefect notes no more of them."""
 
 AHEAD = timedelta(seconds=1)
 """How long before its time the process of a run is started."""
@@ -153,7 +157,7 @@ class WarmWorker(KeyedWorker):
         self._executions: Executions | None = None
         self._upcoming: list[WorkerFlowRunResponse] = []
         self._to_ask = False
-        self._not_before = 0.0
+        self._asked_at = float("-inf")
         self._woken = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
@@ -212,6 +216,8 @@ class WarmWorker(KeyedWorker):
     async def _submit(self) -> list[FlowRun]:
         async with self._one_at_a_time:
             if self._room == 0:
+                if self._to_ask and self._is_silent:
+                    await self._ask()
                 return []
             submitted = await super().get_and_submit_flow_runs()
             taken = {run.id for run in submitted}
@@ -221,23 +227,29 @@ class WarmWorker(KeyedWorker):
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         # Under load there is always somebody who calls; what is known comes first then.
-        if self._to_ask and len(self._due()) < self._room:
+        if self._to_ask and (len(self._due()) < self._room or self._is_silent):
             loop = asyncio.get_running_loop()
-            if loop.time() < self._not_before:
-                loop.call_at(self._not_before, self._woken.set)
+            if loop.time() < self._asked_at + APART:
+                loop.call_at(self._asked_at + APART, self._woken.set)
             else:
-                self._not_before = loop.time() + APART
                 await self._ask()
         return self._due()
 
     async def _ask(self) -> None:
         # Who calls meanwhile may be too late for the answer.
         self._to_ask = False
+        self._asked_at = asyncio.get_running_loop().time()
         try:
-            self._upcoming = await super()._get_scheduled_flow_runs()
+            told = await super()._get_scheduled_flow_runs()
+            # Prefect does not know yet what has just been started.
+            self._upcoming = [each for each in told if each.flow_run.id not in self._submitting_flow_run_ids]
         except Exception:
             self._to_ask = True
             raise
+
+    @property
+    def _is_silent(self) -> bool:
+        return asyncio.get_running_loop().time() - self._asked_at >= SILENT
 
     @property
     def _room(self) -> float:

@@ -138,6 +138,23 @@ async def test_a_worker_that_is_full_does_not_ask(worker: Any) -> None:
     assert worker._client.asked == 1
 
 
+async def test_a_worker_that_is_full_or_has_a_backlog_still_asks_so_that_it_does_not_count_as_gone(
+    worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefect_worker, "SILENT", 0.0)
+    one, two, three = worker._client.runs = [due("one"), due("two"), due("three")]
+    await worker.get_and_submit_flow_runs()
+    await rest()
+    assert await worker.get_and_submit_flow_runs() == []
+    assert worker._client.asked == 2
+    worker._client.runs = [three]
+    worker.end(one)
+    await worker.get_and_submit_flow_runs()
+    await rest()
+    assert (worker._client.asked, taken) == (3, ["one", "two", "three"])
+    del two
+
+
 async def test_a_worker_that_was_woken_while_full_asks_when_it_has_room(worker: Any) -> None:
     one, _ = worker._client.runs = [due("one"), due("two")]
     await worker.get_and_submit_flow_runs()
