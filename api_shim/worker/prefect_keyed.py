@@ -7,6 +7,8 @@
   being executed its key stands in the settings, so that its cancellation is not noticed at once.
 * What goes wrong when one run is taken ends no other: Prefect's worker would end with all runs that it executes. The
   run stays ``Scheduled`` and is found again. A run that is not started after all takes no room.
+* A worker outlasts Prefect's outages, however long: it looks again each time that it would have looked, and says once
+  that nobody answers. Prefect's worker would end after some of them, with all runs that it executes.
 * What becomes of any other run is told as the worker, with the run's key beside (``prefect_calls``).
 """
 
@@ -14,9 +16,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import anyio.abc
+import httpx
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
@@ -41,6 +45,7 @@ else:
     _Worker = object
 
 logger = logging.getLogger("signoff")
+T = TypeVar("T")
 
 WORKERS_OWN = (AUTH, "PREFECT_API_KEY")
 """The variables in which a worker has its key."""
@@ -84,6 +89,7 @@ class TakesRuns(_Worker):
     """A worker of Prefect's that asks for the key of each run that it takes."""
 
     _calls: KeyedCalls | None = None
+    _is_answered = True
 
     @classmethod
     def __dispatch_key__(cls) -> str:
@@ -99,6 +105,34 @@ class TakesRuns(_Worker):
 
     def _make_calls(self, client: PrefectClient) -> KeyedCalls:
         return KeyedCalls(client)
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Look for runs, and take those for which there is room."""
+        return await self._unless_away(super().get_and_submit_flow_runs) or []
+
+    async def sync_with_backend(self) -> None:
+        """Tell Prefect that this worker is there, and learn what its work pool has become."""
+        if getattr(self, "_has_successfully_synced", True):
+            await self._unless_away(super().sync_with_backend)
+        else:
+            # A worker that has never had an answer may have been told a wrong address.
+            await super().sync_with_backend()
+
+    async def _unless_away(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """Ask Prefect something, and return None while nobody answers or the server is at fault."""
+        try:
+            answer = await ask()
+        except httpx.HTTPError as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500:
+                raise
+            if self._is_answered:
+                logger.warning("Prefect does not answer as it should; this worker keeps asking: %s", error)
+            self._is_answered = False
+            return None
+        if not self._is_answered:
+            logger.warning("Prefect answers again.")
+        self._is_answered = True
+        return answer
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         try:

@@ -217,7 +217,7 @@ class WarmWorker(KeyedWorker):
         async with self._one_at_a_time:
             if self._room == 0:
                 if self._to_ask and self._is_silent:
-                    await self._ask()
+                    await self._unless_away(self._ask)
                 return []
             submitted = await super().get_and_submit_flow_runs()
             taken = {run.id for run in submitted}

@@ -58,6 +58,46 @@ def made(*, keyed: bool) -> KeyedWorker:
     return worker
 
 
+ADDRESS = httpx.Request("POST", "http://127.0.0.1/api/")
+
+
+@pytest.mark.parametrize(
+    ("error", "outlasts"),
+    [
+        pytest.param(httpx.ConnectError("refused"), True, id="nobody is there"),
+        pytest.param(httpx.ReadTimeout("slow"), True, id="nobody answers in time"),
+        pytest.param(httpx.HTTPStatusError("500", request=ADDRESS, response=httpx.Response(500)), True, id="at fault"),
+        pytest.param(httpx.HTTPStatusError("401", request=ADDRESS, response=httpx.Response(401)), False, id="refused"),
+    ],
+)
+@pytest.mark.parametrize("what", ["get_and_submit_flow_runs", "sync_with_backend"])
+async def test_a_worker_outlasts_what_prefects_worker_would_end_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str, error: Exception, *, outlasts: bool
+) -> None:
+    async def fails(_self: Any) -> None:
+        raise error
+
+    async def answers(_self: Any) -> None:
+        return None
+
+    worker = made(keyed=False)
+    worker._has_successfully_synced = True
+    monkeypatch.setattr(BaseWorker, what, fails)
+    if not outlasts:
+        with pytest.raises(type(error)):
+            await getattr(worker, what)()
+        return
+    for _ in range(20):
+        await getattr(worker, what)()
+    monkeypatch.setattr(BaseWorker, what, answers)
+    await getattr(worker, what)()
+    said = [record.message for record in caplog.records if record.name == "signoff"]
+    assert said == [
+        f"Prefect does not answer as it should; this worker keeps asking: {error}",
+        "Prefect answers again.",
+    ]
+
+
 def configured(command: str | None) -> ProcessJobConfiguration:
     configuration = ProcessJobConfiguration(command=command, env={"PREFECT_API_KEY": "of-the-worker", "KEPT": "1"})
     with temporary_settings({PREFECT_API_AUTH_STRING: WORKERS}):
