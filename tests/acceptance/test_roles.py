@@ -49,6 +49,18 @@ def test_what_passes_through_the_server_the_services_keep(roles: Roles) -> None:
         eventually(lambda: client.post("/api/events/filter", json=body).json()["events"], every=0.5)
 
 
+def test_without_redis_it_is_kept_what_is_requested_and_begins_when_redis_is_back(roles: Roles) -> None:
+    if roles.redis is None:
+        lacking("redis", "no Redis here, or not prefect-redis; there is none that could go away")
+    roles.redis.kill()
+    request = roles.request("without")
+    roles.approve(request)
+    eventually(lambda: "Prefect does not answer as it should" in roles.log("worker").read_text())
+    roles.redis.start()
+    assert roles.ended(request)["status"]["value"] == "SUCCESS"
+    assert len((roles.folder / "without").read_text().splitlines()) == 1
+
+
 def test_each_says_what_it_rests_on_and_none_a_password(roles: Roles) -> None:
     logs = {name: roles.log(name).read_text() for name in ("server", "first", "second", "worker")}
     for name in ("server", "first", "second"):

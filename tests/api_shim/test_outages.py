@@ -83,7 +83,7 @@ def scene(sqlite_store: Store, clock: Clock) -> Scene:
 
 def prefect_away(scene: Scene) -> None:
     engine = scene.origin.engine
-    for call in ("queue_polls", "start", "runs", "deployments", "prepare"):
+    for call in ("queue_polls", "create_run", "runs", "deployments", "prepare"):
         engine.fail(call, times=-1)
     since = scene.clock.now
     scene.look()
@@ -120,6 +120,21 @@ def store_away(scene: Scene) -> None:
     elsewhere.rename(file)
     assert scene.requests().status_code == 201
     assert scene.ready()[0] == 200
+
+
+def redis_away(scene: Scene) -> None:
+    """Without what its events go to, Prefect answers questions and refuses what would begin something."""
+    engine = scene.origin.engine
+    for call in ("create_run", "announce"):
+        engine.fail(call, times=-1)
+    scene.look()
+    assert scene.requests().status_code == 201, "it is kept"
+    assert scene.runs() == set()
+    assert scene.ready()[0] == 200
+    engine.faults.clear()
+    scene.clock.forward(minutes=1)
+    scene.tick()
+    assert len(scene.runs()) == 1
 
 
 def server_away(scene: Scene) -> None:
@@ -176,6 +191,7 @@ def worker_away(scene: Scene) -> None:
 OUTAGES: Mapping[str, Callable[[Scene], None]] = {
     "Prefect": prefect_away,
     "the store": store_away,
+    "Redis": redis_away,
     "a server": server_away,
     "the services": services_away,
     "the workers": worker_away,
