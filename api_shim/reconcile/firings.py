@@ -111,6 +111,8 @@ def new_result(
         requested_from=scheduled.requested_from if scheduled else None,
         request_depth=scheduled.request_depth if scheduled else 0,
         automation=scheduled.automation if scheduled else None,
+        agent=scheduled.agent if scheduled else None,
+        reason=scheduled.reason if scheduled else "",
     )
 
 
