@@ -20,6 +20,11 @@ Each setting is an environment variable:
   many of these that change something; 0 for no limit. Default: 60000 and 30000.
 * ``SIGNOFF_ADDRESS_REQUESTS`` and ``SIGNOFF_ADDRESS_WRITES``: the same of one address. Default: 120000 and 60000.
 * ``SIGNOFF_WAITING_REQUESTS``: how many requests of one person may wait for their approval. Default: 1000.
+* ``SIGNOFF_AGENTS_NEED_APPROVAL``: what needs approval because an agent requests it: ``everything``, or what the
+  ``jobs`` ask for, as of people. Default: ``everything``.
+* ``SIGNOFF_AGENT_REQUESTS_EXPIRE``: how many hours a request of an agent waits for a decision; 0 for ever. Default: 24.
+* ``SIGNOFF_AGENT_REQUESTS``, ``SIGNOFF_AGENT_WRITES`` and ``SIGNOFF_AGENT_WAITING_REQUESTS``: what one agent may have in
+  place of one account. Default: 600, 60 and 20.
 * ``SIGNOFF_DENIAL_COMMENT``: where whoever denies a request has to say why: on ``pages``, ``always``, or ``never``.
   Who takes back their own has not. Default: ``pages``.
 * ``SIGNOFF_BODY_BYTES``: the maximum size of the body of a request, in bytes. Default: 5000000.

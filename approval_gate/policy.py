@@ -337,7 +337,9 @@ NO_DRY_RUN_BY_AGENTS = (
     "A dry run executes the code of this job, which does not say that its dry runs are safe: request one with "
     "`dryrun`, which is asked about first."
 )
-NOT_AN_AGENT = "An agent asks for a person: it cannot be bound to an automation, inherit, or be a superuser or a worker."
+NOT_AN_AGENT = (
+    "An agent asks for a person: it cannot be bound to an automation, inherit, or be a superuser or a worker."
+)
 
 
 def requests_as_agent(*, person: Actor | None, job: Attributes | None = None) -> Verdict:

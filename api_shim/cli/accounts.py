@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
 from api_shim.cli.console import AsJson, Home, at_terminal, opened, say, show
 from api_shim.cli.times import local_time, read_duration
+from api_shim.domain.accounts import User
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.run_request import read_time
@@ -207,6 +209,13 @@ def deactivate_user(username: Username, revoke_approvals: RevokeApprovals = Fals
     say(f"{username} can no longer sign in.{_told(changed.approvals)}")
 
 
+def _asks_for(user: User, names: Mapping[UUID, str]) -> str:
+    """Return the name of the person for whom an agent asks; empty for other users."""
+    if user.acts_for_id is None:
+        return ""
+    return names.get(user.acts_for_id, "nobody: they have been removed")
+
+
 @users.command("list")
 def list_users(home: Home = None, as_json: AsJson = False) -> None:
     """List the users."""
@@ -220,7 +229,7 @@ def list_users(home: Home = None, as_json: AsJson = False) -> None:
             "active": user.is_active,
             "superuser": user.is_superuser,
             "works_for": workers.get(user.id, ""),
-            "asks_for": (names.get(user.acts_for_id, "nobody") if user.is_agent else ""),
+            "asks_for": _asks_for(user, names),
             "writes_to_prefect": user.id in writers,
             "created": local_time(user.created),
         }

@@ -247,6 +247,17 @@ class ScheduledJob:
     reason: str = ""
 
     @property
+    def origin(self) -> dict[str, Any]:
+        """What is said of where it comes from, by field; what runs because of it comes from there too."""
+        return {
+            "requested_from": self.requested_from,
+            "request_depth": self.request_depth,
+            "automation": self.automation,
+            "agent": self.agent,
+            "reason": self.reason,
+        }
+
+    @property
     def parameters(self) -> Mapping[str, Json]:
         """Its inputs as Prefect is given them: none if they may be sensitive."""
         return {} if self.sensitive else self.inputs

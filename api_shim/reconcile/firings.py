@@ -108,11 +108,7 @@ def new_result(
         date_created=now,
         released=run_id is not None,
         approval_off=scheduled.approval_off if scheduled and scheduled.approval is ApprovalState.NOT_REQUIRED else None,
-        requested_from=scheduled.requested_from if scheduled else None,
-        request_depth=scheduled.request_depth if scheduled else 0,
-        automation=scheduled.automation if scheduled else None,
-        agent=scheduled.agent if scheduled else None,
-        reason=scheduled.reason if scheduled else "",
+        **(scheduled.origin if scheduled else {}),
     )
 
 

@@ -287,11 +287,7 @@ def _request(scheduled: ScheduledJob, job: Job, missed: list[datetime], now: dat
         date_changed=now,
         due_from=now,
         missed=told,
-        requested_from=scheduled.requested_from,
-        request_depth=scheduled.request_depth,
-        automation=scheduled.automation,
-        agent=scheduled.agent,
-        reason=scheduled.reason,
+        **scheduled.origin,
     )
     tx.add(asks)
     ask(tx, asks, job, now)

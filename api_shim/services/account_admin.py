@@ -5,7 +5,7 @@
   longer. They may have names given again that are kept for other users, and the server does so with its own accounts.
 * What accounts are called and hold is checked as it is for everybody, and is written by the functions that the REST
   API writes with: one active superuser remains, and the audit tells what was done and by whom (``local: <user>``).
-* An account is made an agent's when it is added, and for another person later; it is never made another kind of account.
+* An account is that of an agent from the start and for ever; for whom it asks may change.
 * A user who is removed leaves their scheduled jobs behind without an owner: each fails when it would next run, and can
   be taken over. Those that somebody else may run can be handed over with the removal, in the same transaction. What
   would happen can be seen before.

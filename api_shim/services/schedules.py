@@ -33,7 +33,16 @@ import anyio.to_thread
 
 from api_shim.domain.approval import end_of, is_dry_run, needs_approval, unasked
 from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
-from api_shim.domain.model import NEVER, AskingAgent, Job, JobResult, Participant, PendingCleanup, RequestKey, ScheduledJob
+from api_shim.domain.model import (
+    NEVER,
+    AskingAgent,
+    Job,
+    JobResult,
+    Participant,
+    PendingCleanup,
+    RequestKey,
+    ScheduledJob,
+)
 from api_shim.domain.recurrence import Interval
 from api_shim.metrics import REQUESTS, counting_refused_requests, decided
 from api_shim.parsing.run_request import (
@@ -348,9 +357,7 @@ class Schedules:
             self._wake(Kind.LEFTOVER, leftover.id, NEVER)
 
 
-def _requestable(
-    actor: Actor, job_ref: str | UUID, limits: Limits, tx: Transaction
-) -> tuple[Job, AskingAgent | None]:
+def _requestable(actor: Actor, job_ref: str | UUID, limits: Limits, tx: Transaction) -> tuple[Job, AskingAgent | None]:
     """Return a Job that the actor may run now, and for whom they ask if they are an agent, or raise why not."""
     by = {"id": job_ref} if isinstance(job_ref, UUID) else {"name": job_ref}
     job: Job = get_authorized(tx, actor, Action.RUN, ObjectType.JOB, **by)
@@ -365,7 +372,7 @@ def why_never(job: Job) -> str:
 
 
 def why_not_asked(job: Job) -> str:
-    """Return why nobody can be asked about a run of a Job, so that who needs approval cannot have it; empty if some can."""
+    """Return why nobody can be asked about runs of a Job; empty if some can."""
     return SENSITIVE_FROM_AGENTS if job.has_sensitive_variables else ""
 
 
