@@ -26,7 +26,7 @@ import anyio
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
-from api_shim.domain.accounts import LONGEST, SEEN_EVERY, Password, Session, Token, User
+from api_shim.domain.accounts import LONGEST, SEEN_EVERY, Password, Session, Token, User, UserPreferences
 from api_shim.domain.slowdown import PATIENCE, SignInPace, too_many
 from api_shim.services.authentication import (
     Credentials,
@@ -36,6 +36,7 @@ from api_shim.services.authentication import (
     authenticate_token,
     hash_key,
 )
+from api_shim.services.preferences import preferences_of
 from api_shim.services.user_names import user_called
 from api_shim.services.waiting_room import WaitingRoom
 from api_shim.store import Store, Transaction
@@ -59,10 +60,12 @@ class Visitor:
     Args:
         actor: the user and their permissions.
         session: their session.
+        preferences: what they prefer.
     """
 
     actor: Actor
     session: Session
+    preferences: UserPreferences
 
 
 class Sessions:
@@ -230,9 +233,12 @@ def _visitor(key: str, now: datetime, tx: Transaction) -> Visitor:
     user = tx.get(User, id=session.user_id)
     if user is None or not user.is_active:
         raise Unauthenticated(SIGN_IN_FIRST)
-    if session.token_id is None:
-        return Visitor(actor=actor_of(tx, user), session=session)
-    token = tx.get(Token, id=session.token_id)
+    actor = actor_of(tx, user) if session.token_id is None else _with_token(tx, user, session.token_id, now)
+    return Visitor(actor=actor, session=session, preferences=preferences_of(actor, tx))
+
+
+def _with_token(tx: Transaction, user: User, token_id: UUID, now: datetime) -> Actor:
+    token = tx.get(Token, id=token_id)
     if token is None:
         raise Unauthenticated(SIGN_IN_FIRST)
-    return Visitor(actor=actor_with(tx, user, token, now), session=session)
+    return actor_with(tx, user, token, now)

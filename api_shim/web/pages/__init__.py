@@ -27,6 +27,7 @@ from api_shim.web.pages import (
     job_buttons,
     jobs,
     object_fields,
+    preferences,
     results,
     run,
     scheduled_job,
@@ -49,6 +50,7 @@ ROUTERS = (
     results.router,
     job_buttons.router,
     account.router,
+    preferences.router,
 )
 STATIC = Path(__file__).parent / "static"
 

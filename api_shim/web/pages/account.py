@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from api_shim.domain.accounts import Token
 from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_count
+from api_shim.parsing.run_request import read_time
 from api_shim.services.accounts import tokens_from
 from api_shim.services.own_account import OwnAccount
 from api_shim.store import Listing
@@ -32,7 +34,6 @@ from approval_gate.policy import missing
 router = APIRouter(prefix="/signoff/account")
 HOME = "/signoff/account"
 TOKEN = ObjectType.TOKEN
-PAGE = 50
 REVOKED = "The token is revoked."
 TYPED_TWICE = "The new password and its repetition differ."
 LABELS = {
@@ -65,10 +66,12 @@ async def change_password(here: Here, form: Posted) -> Response:
 @router.post("/tokens")
 async def add_token(here: Here, form: Posted) -> Response:
     try:
-        added = await here.use.accounts.add(here.actor, TOKEN, token_fields(form))
+        added = await here.use.accounts.add(here.actor, TOKEN, token_fields(form, here.zone))
     except GateError as error:
         return await _page(here, error, of="token", typed=form)
-    return await here.show("new_token.html", token=added.thing, key=added.key, whose="", back=HOME, title="Account")
+    return await here.show(
+        "new_token.html", token=added.thing, key=added.key, whose="", back=HOME, title="Account", zone=here.zone
+    )
 
 
 @router.get("/tokens/{token_id}/revoke")
@@ -99,9 +102,17 @@ async def end_session(session_id: UUID, here: Here, _form: Posted) -> Response:
     return await here.go(SIGN_IN if session_id == here.session.id else HOME, "The session is ended.")
 
 
-def token_fields(form: FormData) -> dict[str, Any]:
-    """Return what a form asks for in a token."""
+def token_fields(form: FormData, zone: str) -> dict[str, Any]:
+    """Return what a form asks for in a token.
+
+    Args:
+        form: the form.
+        zone: the IANA name of the time zone in which its end is typed.
+    """
     expires = text_of(form, "expires").strip()
+    with suppress(Invalid):
+        # It is typed as the visitor reads times; what is none is refused with the other fields.
+        expires = read_time(expires, zone).isoformat()
     return {
         "description": text_of(form, "description").strip(),
         "write_enabled": text_of(form, "access") != "read",
@@ -153,15 +164,15 @@ async def _page(
         raise error
     offset = read_count(here.request.query_params.get("offset", ""))
     mine = Condition(tests=(Lookup(path="user", op=Op.EXACT, value=here.actor.id),))
-    listing = Listing(where=(mine,), sort=("-created",), limit=PAGE, offset=offset)
+    listing = Listing(where=(mine,), sort=("-created",), limit=here.page_size, offset=offset)
     answer = await here.show(
         "account.html",
         200 if error is None else status_of(error),
         own=await _own(here).own(here.visitor),
         tokens=await here.use.queries.page(here.actor, TOKEN, listing),
-        limit=PAGE,
+        limit=here.page_size,
         offset=offset,
-        zone=here.use.schedule_views.zone,
+        zone=here.zone,
         faults={"password": {}, "token": {}} | ({of: faults_in([error.detail], LABELS)} if error is not None else {}),
         labels=LABELS,
         typed={name: text_of(typed, name) for name in ("description", "expires", "access")} if typed else {},
