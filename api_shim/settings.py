@@ -23,8 +23,8 @@ Each setting is an environment variable:
 * ``SIGNOFF_AGENTS_NEED_APPROVAL``: what needs approval because an agent requests it: ``everything``, or what the
   ``jobs`` ask for, as of people. Default: ``everything``.
 * ``SIGNOFF_AGENT_REQUESTS_EXPIRE``: how many hours a request of an agent waits for a decision; 0 for ever. Default: 24.
-* ``SIGNOFF_AGENT_REQUESTS``, ``SIGNOFF_AGENT_WRITES`` and ``SIGNOFF_AGENT_WAITING_REQUESTS``: what one agent may have in
-  place of one account. Default: 600, 60 and 20.
+* ``SIGNOFF_AGENT_REQUESTS``, ``SIGNOFF_AGENT_WRITES`` and ``SIGNOFF_AGENT_WAITING_REQUESTS``: the same of one agent as
+  of one account. Default: 600, 60 and 20.
 * ``SIGNOFF_DENIAL_COMMENT``: where whoever denies a request has to say why: on ``pages``, ``always``, or ``never``.
   Who takes back their own has not. Default: ``pages``.
 * ``SIGNOFF_BODY_BYTES``: the maximum size of the body of a request, in bytes. Default: 5000000.

@@ -49,7 +49,7 @@ SCHEDULED_JOB: Body = {
     # Ours (contract 10).
     **dict.fromkeys(("approval_state", "approval_version", "approval_comment", "approval_note", "failure"), TEXT),
     "misfire": TEXT,
-    **dict.fromkeys(("missed", "requested_from", "automation"), type(None)),
+    **dict.fromkeys(("missed", "requested_from", "automation", "agent"), type(None)),
     "expires_at": type(None),
     "approval_off": (dict, type(None)),
     "args": LIST,
@@ -60,7 +60,7 @@ JOB_RESULT: Body = {
     **dict.fromkeys(("flow_run_id", "name", "task_name", "date_created", "date_started", "date_done", "worker"), TEXT),
     **dict.fromkeys(("status", "task_kwargs", "celery_kwargs", "meta", "job_model", "user", "custom_fields"), dict),
     **dict.fromkeys(("traceback", "scheduled_job"), type(None)),
-    **dict.fromkeys(("nominal_time", "requested_from", "automation"), type(None)),
+    **dict.fromkeys(("nominal_time", "requested_from", "automation", "agent"), type(None)),
     **dict.fromkeys(("task_args", "files"), LIST),
     "result": dict,
 }
