@@ -26,6 +26,7 @@ from api_shim.web.pages import (
     job_buttons,
     jobs,
     object_fields,
+    result,
     results,
     run,
     scheduled_job,
@@ -46,6 +47,7 @@ ROUTERS = (
     approval_queue.router,
     approval_requests.router,
     results.router,
+    result.router,
     job_buttons.router,
 )
 STATIC = Path(__file__).parent / "static"
