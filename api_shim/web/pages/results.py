@@ -1,7 +1,7 @@
 """``/signoff/results``: the list of job results, an export of it, and deletion of several at once.
 
 * The query holds the filters, the order and the page, so that a list can be bookmarked. Invalid values are ignored.
-* The days that a list is limited to are days in UTC.
+* The days that a list is limited to are days in the time zone in which the visitor reads times.
 * An export has what the filters show, up to a limit. A cell of a table that a spreadsheet would compute is quoted.
 * Deletion is confirmed on a page of its own, which lists only what is over and what the visitor may delete.
 """
@@ -16,10 +16,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from io import StringIO
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from api_shim.domain.accounts import PAGE_SIZES
 from api_shim.domain.model import Status
 from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_count, read_id
@@ -38,12 +40,9 @@ from approval_gate.model import ObjectType
 router = APIRouter(prefix="/signoff/results")
 HOME = "/signoff/results"
 KIND = ObjectType.JOB_RESULT
-SIZES = (25, 50, 100, 200)
-"""How many results a page of the list can have."""
-PAGE = 50
 NEWEST = "-date_created"
 FILTERS = ("q", "job", "status", "user", "schedule", "dry_run", "since", "until")
-ASKED = (*FILTERS, "sort", "size")
+ASKED = (*FILTERS, "sort", "limit")
 """The parameters of the query, except for ``offset``."""
 
 COLUMNS = (
@@ -66,7 +65,7 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 @router.get("")
 async def listed(here: Here) -> Response:
     asked = asked_in(here.request.query_params, ASKED)
-    listing = _listing(asked, read_count(here.request.query_params.get("offset", "")))
+    listing = _listing(here, asked, read_count(here.request.query_params.get("offset", "")))
     page = await here.use.result_views.page(here.actor, listing, asked.get("schedule", ""))
     return await here.show(
         "results.html",
@@ -79,7 +78,7 @@ async def listed(here: Here) -> Response:
         jobs=await here.use.schedule_views.jobs(here.actor),
         states=[*Status],
         dry_run=DRY_RUN,
-        sizes=SIZES,
+        sizes=PAGE_SIZES,
         most_exported=MOST_EXPORTED,
     )
 
@@ -91,7 +90,7 @@ async def export(here: Here) -> Response:
     if write is None:
         raise NotFound("This page does not exist.")
     asked = asked_in(query, ASKED)
-    found = await here.use.result_views.exported(here.actor, _listing(asked, 0), asked.get("schedule", ""))
+    found = await here.use.result_views.exported(here.actor, _listing(here, asked), asked.get("schedule", ""))
     text, kind, name = write([{name: read(each) for name, read in EXPORTED.items()} for each in found])
     return Response(
         text.encode("utf-8", "replace"), media_type=kind, headers={"Content-Disposition": disposition(name)}
@@ -132,25 +131,24 @@ async def _confirm(
     )
 
 
-def _listing(asked: Mapping[str, str], offset: int) -> Listing:
-    size = read_count(asked.get("size", ""))
+def _listing(here: Visit, asked: Mapping[str, str], offset: int = 0) -> Listing:
     return Listing(
-        where=_conditions(asked),
+        where=_conditions(asked, ZoneInfo(here.zone)),
         search=asked.get("q", ""),
         sort=read_sort(KIND, [asked.get("sort", NEWEST)]),
-        limit=size if size in SIZES else PAGE,
+        limit=here.page_size,
         offset=offset,
     )
 
 
-def _conditions(asked: Mapping[str, str]) -> tuple[Condition, ...]:
+def _conditions(asked: Mapping[str, str], zone: ZoneInfo) -> tuple[Condition, ...]:
     status, job, dry_run = (asked.get(name, "") for name in ("status", "job", "dry_run"))
     query = {
         "status": status if status in {*Status} else "",
         "job_model": job if read_id(job) else "",
         "dry_run": dry_run if dry_run in DRY_RUN else "",
-        "date_created__gte": _midnight(asked.get("since", "")),
-        "date_created__lt": _midnight(asked.get("until", ""), timedelta(days=1)),
+        "date_created__gte": _midnight(asked.get("since", ""), zone),
+        "date_created__lt": _midnight(asked.get("until", ""), zone, days=1),
     }
     where = read_conditions(KIND, {name: [value] for name, value in query.items() if value})
     if not (user := asked.get("user")):
@@ -158,10 +156,12 @@ def _conditions(asked: Mapping[str, str]) -> tuple[Condition, ...]:
     return (*where, Condition(tests=(Lookup(path="user__username", op=Op.ICONTAINS, value=user),)))
 
 
-def _midnight(day: str, later: timedelta = timedelta()) -> str:
-    """Return when a day begins, or so much later; empty if it is none."""
+def _midnight(day: str, zone: ZoneInfo, days: int = 0) -> str:
+    """Return when a day, or one so many days later, begins; empty if it is none."""
     with suppress(ValueError, OverflowError):
-        return (datetime.combine(date.fromisoformat(day), time(), UTC) + later).isoformat()
+        return (
+            datetime.combine(date.fromisoformat(day) + timedelta(days=days), time(), zone).astimezone(UTC).isoformat()
+        )
     return ""
 
 

@@ -18,6 +18,7 @@ from api_shim.domain.model import JobResult, Status
 from api_shim.domain.ports import LogLine
 from api_shim.store import Store
 from api_shim.web.pages.result import LATE_LINES
+from api_shim.web.pages.visit import ZONE_COOKIE
 from flows.registry import discover
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
@@ -48,8 +49,9 @@ class Visitor:
     def line(self, message: str) -> LogLine:
         return LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message=message, created=NOW)
 
-    def asks(self, method: str, path: str, **how: Any) -> httpx.Response:
-        return self.origin.ask(method, path, None, headers={"Cookie": f"{COOKIE}={self.key}"}, **how)
+    def asks(self, method: str, path: str, *, zone: str = "UTC", **how: Any) -> httpx.Response:
+        cookies = f"{COOKIE}={self.key}; {ZONE_COOKIE}={zone}"
+        return self.origin.ask(method, path, None, headers={"Cookie": cookies}, **how)
 
     def sends(self, path: str, **form: Any) -> httpx.Response:
         return self.asks("POST", path, data={"csrf": self.session.csrf, **form})

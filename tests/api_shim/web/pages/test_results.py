@@ -61,9 +61,10 @@ def test_results_are_told_apart_and_filtered(visitor: Visitor) -> None:
         ({"until": day}, {old}),
         ({"since": day, "until": day}, {old}),
         ({"since": f"{NOW:%Y-%m-%d}"}, {fired, dry}),
+        ({"since": f"{NOW:%Y-%m-%d}", "until": f"{NOW:%Y-%m-%d}"}, {fired, dry}),
         ({"job": str(job.id), "q": "fire"}, {fired}),
         ({"job": str(uuid4())}, set()),
-        ({"since": "soon", "until": "9999-12-31", "dry_run": "x", "status": "x", "job": "x", "size": "7"}, None),
+        ({"since": "soon", "until": "9999-12-31", "dry_run": "x", "status": "x", "job": "x", "limit": "7"}, None),
     ]
     for asked, expected in rows:
         found = listed(visitor, **asked)
@@ -73,14 +74,24 @@ def test_results_are_told_apart_and_filtered(visitor: Visitor) -> None:
     assert f'<a href="/signoff/scheduled-jobs/{schedule.id}">nightly sweep</a>' in page
 
 
+def test_a_day_begins_where_the_visitor_reads_times(visitor: Visitor) -> None:
+    midnight = NOW.replace(hour=0, minute=0)
+    late = visitor.ran(date_created=midnight - timedelta(minutes=30))
+    asked = {"params": {"since": f"{midnight:%Y-%m-%d}"}}
+    found = {
+        zone: ids(visitor.asks("GET", "/signoff/results", zone=zone, **asked)) for zone in ("UTC", "Europe/Berlin")
+    }
+    assert found == {"UTC": [], "Europe/Berlin": [str(late.id)]}
+
+
 def test_a_list_is_sorted_and_its_pages_are_as_long_as_one_likes(visitor: Visitor) -> None:
     made = [visitor.ran(name=name, date_created=NOW - timedelta(hours=n)) for n, name in enumerate("bac" * 10)]
     newest_first = [str(each.id) for each in made]
-    assert listed(visitor, size=25) == newest_first[:25]
-    assert listed(visitor, size=25, offset=25) == newest_first[25:]
-    assert listed(visitor, sort="date_created") == newest_first[::-1]
+    assert listed(visitor, limit=25) == newest_first[:25]
+    assert listed(visitor, limit=25, offset=25) == newest_first[25:]
+    assert listed(visitor, sort="date_created", limit=100) == newest_first[::-1]
     names = {str(each.id): each.name for each in made}
-    assert [names[each] for each in listed(visitor, sort="-name")] == [*"c" * 10, *"b" * 10, *"a" * 10]
+    assert [names[each] for each in listed(visitor, sort="-name", limit=100)] == [*"c" * 10, *"b" * 10, *"a" * 10]
     answer = visitor.asks("GET", "/signoff/results", params={"offset": 100, "sort": "nonsense"})
     assert "This page is empty." in answer.text
 
@@ -88,7 +99,7 @@ def test_a_list_is_sorted_and_its_pages_are_as_long_as_one_likes(visitor: Visito
 def test_an_export_has_what_the_filters_show(visitor: Visitor) -> None:
     wanted = visitor.ran(name="=1+1", dry_run=True, approval={"by": "bob", "at": NOW.isoformat(), "comment": ""})
     visitor.ran()
-    answer = visitor.asks("GET", "/signoff/results/export", params={"dry_run": "true", "size": 25})
+    answer = visitor.asks("GET", "/signoff/results/export", params={"dry_run": "true", "limit": 25})
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert answer.headers["Content-Disposition"] == 'attachment; filename="results.csv"'
     [row] = csv.DictReader(StringIO(answer.text))
