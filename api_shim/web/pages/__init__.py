@@ -20,12 +20,14 @@ from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
 from api_shim.web.pages import (
+    account,
     approval_queue,
     approval_requests,
     crontab,
     job_buttons,
     jobs,
     object_fields,
+    preferences,
     results,
     run,
     scheduled_job,
@@ -47,6 +49,8 @@ ROUTERS = (
     approval_requests.router,
     results.router,
     job_buttons.router,
+    account.router,
+    preferences.router,
 )
 STATIC = Path(__file__).parent / "static"
 
