@@ -104,6 +104,7 @@ class Runs:
             inputs=inputs,
             date_created=now,
             approval_off=unasked(job, inputs),
+            dry_run=is_dry_run(job, inputs),
             run_name=asked_as.labels.name,
             run_tags=asked_as.labels.tags,
             agent=asked_as.agent,
