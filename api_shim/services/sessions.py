@@ -30,7 +30,7 @@ import anyio
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
-from api_shim.domain.accounts import SEEN_EVERY, Password, Session, Token, User
+from api_shim.domain.accounts import SEEN_EVERY, Password, Session, Token, User, UserPreferences
 from api_shim.domain.audit import EventType, account_event
 from api_shim.domain.slowdown import PATIENCE, SignInPace, too_many
 from api_shim.services.authentication import (
@@ -41,6 +41,7 @@ from api_shim.services.authentication import (
     authenticate_token,
     hash_key,
 )
+from api_shim.services.preferences import preferences_of
 from api_shim.services.user_names import user_called
 from api_shim.services.waiting_room import WaitingRoom
 from api_shim.settings import SIGN_IN_RULES, SignInRules
@@ -65,10 +66,12 @@ class Visitor:
     Args:
         actor: the user and their permissions.
         session: their session.
+        preferences: what they prefer.
     """
 
     actor: Actor
     session: Session
+    preferences: UserPreferences
 
 
 class Sessions:
@@ -262,9 +265,12 @@ def _visitor(key: str, now: datetime, rules: SignInRules, tx: Transaction) -> Vi
         raise Unauthenticated(SIGN_IN_FIRST)
     if session.provider is None and session.token_id is None and not _may_have_password(user, rules):
         raise Unauthenticated(SIGN_IN_FIRST)
-    if session.token_id is None:
-        return Visitor(actor=actor_of(tx, user), session=session)
-    token = tx.get(Token, id=session.token_id)
+    actor = actor_of(tx, user) if session.token_id is None else _with_token(tx, user, session.token_id, now)
+    return Visitor(actor=actor, session=session, preferences=preferences_of(actor, tx))
+
+
+def _with_token(tx: Transaction, user: User, token_id: UUID, now: datetime) -> Actor:
+    token = tx.get(Token, id=token_id)
     if token is None:
         raise Unauthenticated(SIGN_IN_FIRST)
-    return Visitor(actor=actor_with(tx, user, token, now), session=session)
+    return actor_with(tx, user, token, now)

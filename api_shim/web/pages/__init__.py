@@ -26,6 +26,7 @@ from api_shim.web.pages import (
     job_buttons,
     jobs,
     object_fields,
+    preferences,
     results,
     run,
     scheduled_job,
@@ -47,6 +48,7 @@ ROUTERS = (
     approval_requests.router,
     results.router,
     job_buttons.router,
+    preferences.router,
 )
 STATIC = Path(__file__).parent / "static"
 
