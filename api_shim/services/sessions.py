@@ -219,7 +219,7 @@ def begin(tx: Transaction, session: Session, rules: SignInRules, address: str, w
     _record(tx, EventType.SIGNED_IN, session, session.created, address=address, way=way)
 
 
-def _record(tx: Transaction, act: EventType, session: Session, now: datetime, **said: str) -> None:
+def _record(tx: Transaction, act: EventType, session: Session, now: datetime, **said: Any) -> None:
     user = tx.get(User, id=session.user_id)
     if user is not None:
         tx.record(account_event(user.id, user.username, act, now, user, **said))
