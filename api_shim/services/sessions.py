@@ -131,21 +131,35 @@ class Sessions:
             # Nobody guesses a key, so whoever has one does not wait for others.
             self._note(token, address)
             return token.user_id, token.id
+        return (await self.check_password(username, secret, address)).user_id, None
+
+    async def check_password(self, username: str, secret: str, address: str) -> Password:
+        """Return what is kept of a user's password, if this is it.
+
+        Args:
+            username: the user name.
+            secret: the password.
+            address: the address that the attempt comes from.
+
+        Raises:
+            TooManyAttempts: too many attempts have failed; the sentence says when the next may be.
+            Unauthenticated: it is not, or there is no such user.
+        """
         attempt = self._pace.begin(normal_form(username), address, self._clock())
         if not await self._room.wait(attempt.wait):
             raise too_many(PATIENCE)
-        user_id = await self._by_password(username, secret)
+        known = await self._by_password(username, secret)
         self._pace.succeeded(attempt)
-        return user_id, None
+        return known
 
-    async def _by_password(self, username: str, secret: str) -> UUID:
+    async def _by_password(self, username: str, secret: str) -> Password:
         known = await self._store.read(partial(_password_of, username, self.rules))
         hashed = known.hash if known is not None else self._unknown
         async with self._at_once:
             fits = await anyio.to_thread.run_sync(self._fits, hashed, secret)
         if known is None or not fits:
             raise Unauthenticated(WRONG)
-        return known.user_id
+        return known
 
     def _fits(self, hashed: str, secret: str) -> bool:
         try:
