@@ -277,7 +277,7 @@ def _visitor(key: str, now: datetime, rules: SignInRules, tx: Transaction) -> Vi
     user = tx.get(User, id=session.user_id)
     if user is None or not user.is_active:
         raise Unauthenticated(SIGN_IN_FIRST)
-    if session.provider is None and session.token_id is None and not _may_have_password(user, rules):
+    if session.by_password and not _may_have_password(user, rules):
         raise Unauthenticated(SIGN_IN_FIRST)
     actor = actor_of(tx, user) if session.token_id is None else _with_token(tx, user, session.token_id, now)
     return Visitor(actor=actor, session=session, preferences=preferences_of(actor, tx))
