@@ -21,18 +21,22 @@ from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
 from api_shim.web.pages import (
     account,
+    administration,
     approval_queue,
     approval_requests,
     crontab,
+    groups,
     job_buttons,
     jobs,
     object_fields,
+    permissions,
     preferences,
     results,
     run,
     scheduled_job,
     scheduled_jobs,
     sign_in,
+    users,
 )
 from api_shim.web.pages.visit import counted, install_errors
 from api_shim.web.private_answers import mark_private
@@ -50,6 +54,10 @@ ROUTERS = (
     results.router,
     job_buttons.router,
     account.router,
+    administration.router,
+    users.router,
+    groups.router,
+    permissions.router,
     preferences.router,
 )
 STATIC = Path(__file__).parent / "static"
