@@ -422,7 +422,12 @@ def test_a_password_is_changed_by_who_has_signed_in_with_it() -> None:
     [
         pytest.param(replace(ROOT, id=uuid4()), None, Allowed(), id="a superuser"),
         pytest.param(ROOT, None, Denied(OWN_PASSWORD), id="nobody their own"),
-        pytest.param(NOBODY, None, Denied(SIGNS_IN_AS_THEM), id="nobody without the permission for such a token"),
+        pytest.param(
+            replace(NOBODY, id=uuid4()),
+            None,
+            Denied(SIGNS_IN_AS_THEM),
+            id="nobody without the permission for such a token",
+        ),
         pytest.param(replace(ROOT, id=uuid4()), SOON, Denied(PASSWORD_OUTLASTS), id="nobody with a token that ends"),
     ],
 )
