@@ -18,6 +18,7 @@ from fastapi import Depends, Request
 from api_shim.domain.ports import Orchestrator
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
+from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
@@ -55,6 +56,7 @@ class Services:
     accounts: Accounts
     admissions: Admissions
     approvals: Approvals
+    approval_queue: ApprovalQueue
     automation_accounts: AutomationAccounts
     catalogue: JobCatalogue
     job_queues: JobQueues
