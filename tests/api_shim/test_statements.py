@@ -112,10 +112,10 @@ def get(path: str, query: str = "") -> Asks:
 def page(path: str, query: str = "") -> Asks:
     """Look at a page that shows as many as there are."""
 
-    def look(filled: Filled, many: int) -> int:
+    def look(filled: Filled, _many: int) -> int:
         key, _session = asyncio.run(filled.origin.sessions.sign_in("bob", filled.origin.keys["bob"], ""))
         cookie = {"Cookie": f"{COOKIE}={key}"}
-        return filled.asked("GET", f"{path}?{query}&limit={many}", 200, who="", headers=cookie)
+        return filled.asked("GET", f"{path}?{query}&limit=100", 200, who="", headers=cookie)
 
     return look
 
@@ -163,7 +163,7 @@ ASKS: Mapping[str, Asks] = {
     "a page of scheduled jobs": get("/api/extras/scheduled-jobs/"),
     "a page of job results": get("/api/extras/job-results/"),
     "a page of the approval queue": get("/api/extras/approval-queue/"),
-    "the page of the approval queue": page("/signoff/approval-queue", "size=100"),
+    "the page of the approval queue": page("/signoff/approval-queue"),
     "the page of the requests that were decided": page("/signoff/approval-requests", "view=decided"),
     "a page of requests for approval": get("/api/extras/approval-requests/"),
     "a page of job queues": get("/api/extras/job-queues/"),

@@ -21,9 +21,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter
-from starlette.datastructures import FormData, QueryParams
+from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
+from api_shim.domain.accounts import PAGE_SIZES
 from api_shim.domain.files import file_variables
 from api_shim.parsing.decision import Decision, read_decision
 from api_shim.parsing.fields import read_count, read_id
@@ -33,6 +34,7 @@ from api_shim.services.review import Review, review
 from api_shim.web.downloads import download
 from api_shim.web.errors import status_of
 from api_shim.web.pages import labels
+from api_shim.web.pages.lists import asked_in
 from api_shim.web.pages.visit import UNSHOWN, Here, Posted, Visit, text_of, version_in
 from approval_gate import policy
 from approval_gate.errors import Conflict, GateError, Invalid, NotFound, Outdated, Unavailable, sentences
@@ -41,15 +43,10 @@ from flows.files import is_reference
 
 router = APIRouter(prefix="/signoff/approval-queue")
 QUEUE = "/signoff/approval-queue"
-NARROWING = frozenset({"q", "job", "requester", "from", "to"})
+NARROWING = ("q", "job", "requester", "from", "to")
 """The parameters of the query that filter."""
-ASKED: Mapping[str, str] = {
-    "view": QueueView.MINE,
-    **dict.fromkeys(sorted(NARROWING), ""),
-    "sort": "asked",
-    "size": "25",
-}
-"""The parameters of the query, except for ``offset``, and their defaults."""
+ASKED = ("view", *NARROWING, "sort", "limit")
+"""The parameters of the query, except for ``offset``."""
 SORTS: Mapping[str, str] = {
     "asked": "Longest waiting",
     "-asked": "Newest",
@@ -60,8 +57,6 @@ SORTS: Mapping[str, str] = {
     "requester": "Requested by",
 }
 """The orders of the list, and what each is called."""
-SIZES = {"25": 25, "50": 50, "100": 100}
-"""How many requests a page may have."""
 FIRINGS = 5
 GONE = "This request does not exist any more, or you do not have permission to view it."
 
@@ -75,10 +70,8 @@ UNKNOWN_REASONS = {
 
 @router.get("")
 async def listed(here: Here) -> Response:
-    asked = _asked(here.request.query_params)
-    offset = read_count(here.request.query_params.get("offset", ""))
-    zone = ZoneInfo(here.use.schedule_views.zone)
-    wanted = _wanted(asked, zone, offset)
+    asked = asked_in(here.request.query_params, ASKED)
+    wanted = _wanted(here, asked)
     queue = await here.use.approval_queue.page(here.actor, wanted)
     return await here.show(
         "approval_queue.html",
@@ -87,23 +80,17 @@ async def listed(here: Here) -> Response:
         asked=asked,
         wanted=wanted,
         query=urlencode(asked),
-        narrowed=bool(asked.keys() & NARROWING),
-        unfolded=bool(asked.keys() - {"view", "q", "sort"}),
+        narrowed=bool(asked.keys() & {*NARROWING}),
+        unfolded=bool(asked.keys() & {*NARROWING} - {"q"}),
         sorts=SORTS,
-        sizes=SIZES,
+        sizes=PAGE_SIZES,
         waiting=queue.counts[QueueView.MINE],
     )
 
 
-def _asked(query: QueryParams) -> dict[str, str]:
-    """Return what the address asks of the list, less what it would be anyway."""
-    said = {name: query.get(name, "").replace("\0", "").strip() for name in ASKED}
-    return {name: text for name, text in said.items() if text not in {"", ASKED[name]}}
-
-
-def _wanted(asked: Mapping[str, str], zone: ZoneInfo, offset: int) -> QueueFilter:
+def _wanted(here: Visit, asked: Mapping[str, str]) -> QueueFilter:
     """Return the filter that an address asks for; what cannot be read is passed over."""
-    view, sort, size = (asked.get(name, "") for name in ("view", "sort", "size"))
+    view, sort, zone = asked.get("view", ""), asked.get("sort", ""), ZoneInfo(here.zone)
     until = _day(asked.get("to", ""), zone)
     return QueueFilter(
         view=QueueView(view) if view in {*QueueView} else QueueView.MINE,
@@ -112,9 +99,9 @@ def _wanted(asked: Mapping[str, str], zone: ZoneInfo, offset: int) -> QueueFilte
         asked_from=_day(asked.get("from", ""), zone),
         asked_before=until + timedelta(days=1) if until else None,
         search=asked.get("q", ""),
-        sort=sort if sort in SORTS else ASKED["sort"],
-        limit=SIZES.get(size, SIZES[ASKED["size"]]),
-        offset=offset,
+        sort=sort if sort in SORTS else "asked",
+        limit=here.page_size,
+        offset=read_count(here.request.query_params.get("offset", "")),
     )
 
 

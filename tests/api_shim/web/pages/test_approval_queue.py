@@ -70,7 +70,7 @@ def test_a_request_is_shown_with_a_readable_title_its_inputs_and_its_age(desk: D
         pytest.param("?to=2026-05-03", set(), id="asked until an earlier day"),
         pytest.param("?view=others", set(), id="what waits for others"),
         pytest.param(
-            "?view=x&job=x&from=x&to=x&sort=x&size=x&offset=x",
+            "?view=x&job=x&from=x&to=x&sort=x&limit=x&offset=x",
             {"left", "right"},
             id="what cannot be read is passed over",
         ),
