@@ -132,6 +132,7 @@ def build(
     *,
     clock: Callable[[], datetime],
     zone: str,
+    origin: str = "",
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     wake_workers: Callable[[], None] = lambda: None,
     parts: Part = ALL,
@@ -147,6 +148,7 @@ def build(
         engine: Prefect, real or fake.
         clock: returns the current time, aware.
         zone: IANA name of the server's time zone.
+        origin: the origin that people use, for links in Prefect's pages; empty where there is none.
         sleep: waits for so many seconds, where somebody is slowed.
         wake_workers: wakes the workers that this server can wake, when another server has set a run to start.
         parts: what of the application this process has.
@@ -155,7 +157,7 @@ def build(
         limits: how much one person, address or request may ask of this server.
         retention: how long what has ended is kept; None for ever.
     """
-    projection = Reconciler(store, engine, clock, limits.catch_up_limit)
+    projection = Reconciler(store, engine, clock, limits.catch_up_limit, origin)
     load = Load()
     queue = WorkQueue(projection.follow, clock, load)
     served = ServedQueues(engine, clock, pools=partial(store.read, partial(pools_of, own=engine.pool)))

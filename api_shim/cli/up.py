@@ -310,10 +310,12 @@ class ToldPrefect:
     Args:
         account: ``user:password`` of the one account that reaches it within this process.
         external: where the server is that others run; None for one within this process.
+        public: the origin that people use.
     """
 
     account: str = field(repr=False)
     external: External | None
+    public: str
 
 
 def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, worker: str = "") -> ToldPrefect:
@@ -330,12 +332,12 @@ def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, w
         set_environment_without_server(
             home=settings.home, origin=origin, public=public, internal=account, worker=worker
         )
-        return ToldPrefect(account=account, external=external)
+        return ToldPrefect(account=account, external=external, public=public)
     services = Part.SERVICES in parts
     set_environment(
         home=settings.home, origin=origin, public=public, internal=account, worker=worker, services=services
     )
-    return ToldPrefect(account=account, external=None)
+    return ToldPrefect(account=account, external=None, public=public)
 
 
 def reached_prefect(
@@ -382,6 +384,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         engine,
         clock=utc_now,
         zone=server_zone(),
+        origin=told.public,
         wake_workers=notifier.notify,
         parts=parts,
         server=this_server(settings, store),
