@@ -27,10 +27,12 @@ from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
+from api_shim.services.preferences import Preferences
 from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.result_files import ResultFiles
+from api_shim.services.result_views import ResultViews
 from api_shim.services.results import Results
 from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCaller, RunCredentials
@@ -68,6 +70,7 @@ class Services:
     results: Results
     suspensions: Suspensions
     result_files: ResultFiles
+    result_views: ResultViews
     run_actors: RunActors
     run_credentials: RunCredentials
     schedules: Schedules
@@ -79,6 +82,10 @@ class Services:
     @property
     def input_files(self) -> InputFiles:
         return InputFiles(self.store, self.clock)
+
+    @property
+    def preferences(self) -> Preferences:
+        return Preferences(self.store)
 
     @property
     def job_buttons(self) -> JobButtons:
