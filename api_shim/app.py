@@ -133,7 +133,6 @@ def build(
     *,
     clock: Callable[[], datetime],
     zone: str,
-    origin: str = "",
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     wake_workers: Callable[[], None] = lambda: None,
     parts: Part = ALL,
@@ -150,7 +149,6 @@ def build(
         engine: Prefect, real or fake.
         clock: returns the current time, aware.
         zone: IANA name of the server's time zone.
-        origin: the origin that people use, for links in Prefect's pages; empty where there is none.
         sleep: waits for so many seconds, where somebody is slowed.
         wake_workers: wakes the workers that this server can wake, when another server has set a run to start.
         parts: what of the application this process has.
@@ -160,7 +158,7 @@ def build(
         retention: how long what has ended is kept; None for ever.
         sign_in: how people sign in to the pages, and for how long.
     """
-    projection = Reconciler(store, engine, clock, limits.catch_up_limit, origin)
+    projection = Reconciler(store, engine, clock, limits.catch_up_limit)
     queue = WorkQueue(projection.follow, clock, load := Load())
     served = ServedQueues(engine, clock, pools=partial(store.read, partial(pools_of, own=engine.pool)))
     wake = queue.wake if (follows := Part.SERVICES in parts) else leave_to_others

@@ -201,7 +201,13 @@ class FakeEngine:
             lines = self.lines.setdefault(run_id, [])
             if question.notice and not any(line.source == NOTICES for line in lines):
                 lines.append(
-                    LogLine(id=uuid4(), level=20, source=NOTICES, message=question.notice, created=self.clock())
+                    LogLine(
+                        id=uuid4(),
+                        level=20,
+                        source=NOTICES,
+                        message=f"{question.notice} {question.page}",
+                        created=self.clock(),
+                    )
                 )
         self._may_fail("ask", after=True)
 

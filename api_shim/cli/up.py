@@ -378,13 +378,13 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
     notifier = Notifier(settings.home)
     reached = reached_by_all(prefect, notifier, lambda: application.others.call_workers())  # noqa: PLW0108 - made below
     client = connect(reached, told.account)
-    engine = PrefectOrchestrator(client, pool=settings.pool, past_us=told.external is not None)
+    past_us = told.external is not None
+    engine = PrefectOrchestrator(client, pool=settings.pool, past_us=past_us, origin=told.public)
     application = build(
         store,
         engine,
         clock=utc_now,
         zone=server_zone(),
-        origin=told.public,
         wake_workers=notifier.notify,
         parts=parts,
         server=this_server(settings, store),

@@ -108,7 +108,8 @@ class ApprovalForm:
         description: Markdown, above the form.
         form: the JSON schema of the answer.
         tags: its tags, beside our own.
-        notice: the line of its log that tells that it asks.
+        notice: the line of its log that tells that it asks, which the address of a page follows.
+        page: the path of our page where it is answered, too.
     """
 
     name: str
@@ -118,6 +119,7 @@ class ApprovalForm:
     form: Mapping[str, Any]
     tags: tuple[str, ...] = ()
     notice: str = field(default="", compare=False)
+    page: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -145,10 +145,12 @@ class PrefectOrchestrator(PrefectHttp):
         client: speaks to Prefect; its base URL ends with the API's path, its headers sign it in.
         pool: the name of the server's work pool.
         past_us: whether workers can reach Prefect past us, as others run its server.
+        origin: the origin of our pages, as people use it; empty where that is not known.
     """
 
-    def __init__(self, client: httpx.AsyncClient, *, pool: str, past_us: bool = False) -> None:
+    def __init__(self, client: httpx.AsyncClient, *, pool: str, past_us: bool = False, origin: str = "") -> None:
         super().__init__(client)
+        self._origin = origin
         self.pool = pool
         self.past_us = past_us
 
@@ -360,7 +362,8 @@ class PrefectOrchestrator(PrefectHttp):
         has = await self._inputs(run_id)
         if KEYS["description"] not in has and question.notice:
             # It has not asked yet. Should this end before it does, the line stands there twice.
-            await self._ask("POST", "/logs/", [log_row(run_id, question.notice, datetime.now(UTC))])
+            line = f"{question.notice} {self._origin}{question.page}"
+            await self._ask("POST", "/logs/", [log_row(run_id, line, datetime.now(UTC))])
         wanted = {
             KEYS["description"]: json.dumps(question.description),
             KEYS["schema"]: json.dumps(question.form),

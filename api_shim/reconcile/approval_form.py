@@ -27,7 +27,7 @@ from approval_gate.admission import Misfire
 
 NOTICE = (
     "This run waits for approval. A person with the permission to approve it decides, other than who has requested it "
-    "or has owned it: {page}"
+    "or has owned it:"
 )
 """The first line of the log of a run that is held. Whoever may view that may not view everybody's name."""
 
@@ -41,9 +41,7 @@ SHOWN_INPUTS = 20_000
 MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+.!|~&-]")
 
 
-def build_approval_form(
-    scheduled: ScheduledJob, job: Job, requester: str, runs_as: str, now: datetime, origin: str = ""
-) -> ApprovalForm:
+def build_approval_form(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str, now: datetime) -> ApprovalForm:
     """Return what people are asked about a request.
 
     Args:
@@ -52,7 +50,6 @@ def build_approval_form(
         requester: the name of who asked for it.
         runs_as: the name of its owner; empty if they have been removed.
         now: the time.
-        origin: the origin of links; without one they are paths.
     """
     return ApprovalForm(
         name=waiting_name(scheduled),
@@ -61,7 +58,8 @@ def build_approval_form(
         tags=scheduled.run_tags,
         description=_description(scheduled, job, requester, runs_as, now),
         form=decision_form(version_of(scheduled, job), past_due=scheduled.is_past_due(now)),
-        notice=NOTICE.format(page=f"{origin}/signoff/approval-queue/{scheduled.id}"),
+        notice=NOTICE,
+        page=f"/signoff/approval-queue/{scheduled.id}",
     )
 
 

@@ -113,7 +113,6 @@ class Reconciler:
         engine: Prefect.
         clock: tells the time, aware.
         catch_up_limit: how many missed firings of one scheduled job may wait to be made up for.
-        origin: the origin that people use, of which links are made; empty where there is none.
     """
 
     def __init__(
@@ -122,13 +121,11 @@ class Reconciler:
         engine: Orchestrator,
         clock: Callable[[], datetime],
         catch_up_limit: int = LIMITS.catch_up_limit,
-        origin: str = "",
     ) -> None:
         self._store = store
         self._engine = engine
         self._clock = clock
         self._catch_up_limit = catch_up_limit
-        self._origin = origin
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -287,7 +284,7 @@ class Reconciler:
     async def _question(self, scheduled: ScheduledJob, job: Job) -> ApprovalForm:
         """Return what to ask, after having noted how to know it again."""
         requester, owner = await self._store.read(partial(names_of, scheduled))
-        asked = build_approval_form(scheduled, job, requester, owner, self._clock(), self._origin)
+        asked = build_approval_form(scheduled, job, requester, owner, self._clock())
         if scheduled.question_mark != fingerprint(asked):
             # Until it has been asked this is not done.
             await self._note(scheduled, question_mark=fingerprint(asked), projected_version=scheduled.version - 1)

@@ -664,11 +664,11 @@ def test_asking_again_changes_nothing(door: Door) -> None:
 
 def test_the_log_of_a_run_that_asks_begins_with_a_notice_and_has_it_once(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
-        asked = a_question(notice="Decide at /here – ü.")
+        asked = a_question(notice="Decide – ü:", page="/here")
         run_id = await waiting(engine, asked)
         for again in (asked, replace(asked, description="# Else"), asked):
             await engine.ask(run_id, again)
-        assert [(line.source, line.message) for line in await engine.logs(run_id)] == [(NOTICES, asked.notice)]
+        assert [(line.source, line.message) for line in await engine.logs(run_id)] == [(NOTICES, "Decide – ü: /here")]
 
     door.run(test)
 
