@@ -26,6 +26,8 @@ from api_shim.web.pages import (
     approval_requests,
     crontab,
     groups,
+    help,
+    job,
     job_buttons,
     jobs,
     object_fields,
@@ -45,6 +47,7 @@ from api_shim.web.private_answers import mark_private
 ROUTERS = (
     sign_in.router,
     jobs.router,
+    job.router,
     run.router,
     object_fields.router,
     crontab.router,
@@ -61,6 +64,7 @@ ROUTERS = (
     groups.router,
     permissions.router,
     preferences.router,
+    help.router,
 )
 STATIC = Path(__file__).parent / "static"
 
