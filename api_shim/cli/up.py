@@ -45,6 +45,7 @@ from api_shim.cli.console import Home, WhosePrefect, say
 from api_shim.cli.jobs_user import checked_user
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.logs import LogFormat, log_config
+from api_shim.mcp_server.door import McpDoor
 from api_shim.prefect_api.prefect_automations import run_as_accounts
 from api_shim.prefect_api.prefect_backing import Backing, backing
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
@@ -444,7 +445,7 @@ def fronted(made: Connected, shim: ASGIApp, settings: Settings, origins: Origins
 
 def door(front: ASGIApp, settings: Settings) -> ASGIApp:
     """Return what listens in front of all else: it knows the callers' addresses, and names, logs and counts calls."""
-    return BehindProxies(Identified(Logged(front)), read_networks(settings.proxies))
+    return BehindProxies(Identified(Logged(McpDoor(front))), read_networks(settings.proxies))
 
 
 def this_server(settings: Settings, store: Store) -> ThisServer:
