@@ -402,3 +402,48 @@ def test_nothing_is_wider_than_a_phone(live: Live, signed_in: SignedIn, schedule
         look(live, page, path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         check_accessible(page)
+
+
+# Times
+
+
+def test_every_time_is_told_in_the_zone_of_the_reader(live: Live, signed_in: SignedIn, scheduled: Scheduled) -> None:
+    name = unique("in Berlin")
+    summer = {"interval": "daily", "start_time": "2030-07-01T10:00:00Z", "time_zone": "Asia/Tokyo"}
+    made = scheduled("alice", name, **summer)
+    page = signed_in("alice", timezone_id="Europe/Berlin")
+    look(live, page, f"?q={name.replace(' ', '+')}")
+    row = page.get_by_role("row").filter(has_text=name)
+    time = row.locator("time").first
+    expect(time).to_have_text("2030-07-01 12:00 CEST")
+    expect(time).to_have_attribute("datetime", "2030-07-01T10:00:00+00:00")
+    expect(time).to_have_attribute("title", "2030-07-01 10:00:00 UTC")
+    expect(row).to_contain_text(re.compile(r"in \d+ days"))
+    expect(page.get_by_text("Times are in Europe/Berlin.")).to_be_visible()
+    look(live, page, f"/{made}")
+    # It runs at 19:00 in its own zone, in which it is defined.
+    expect(fact(page, "Runs")).to_have_text("every day at 19:00 Asia/Tokyo")
+    expect(page.locator(".firings li").first).to_contain_text("Monday, 2030-07-01 12:00 CEST")
+    expect(page.locator(".firings li").first).to_contain_text("Monday 19:00 in Asia/Tokyo")
+    page.goto(f"{live.origin}/signoff/jobs")
+    page.get_by_role("link", name="Run Greet").click()
+    expect(page.locator("#time_zone")).to_have_value("Europe/Berlin")
+
+
+def test_a_preferred_zone_counts_for_more_than_that_of_the_browser(
+    live: Live, people: People, signed_in: SignedIn
+) -> None:
+    page = signed_in(people.add(superuser=True), timezone_id="Europe/Berlin", java_script_enabled=False)
+    page.get_by_role("link", name="Change the time zone").click()
+    expect(page.get_by_text("Times are in UTC.")).to_be_visible()
+    page.get_by_label("Time zone").fill("Mars/Olympus")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#time_zone-fault")).to_contain_text("There is no time zone 'Mars/Olympus'")
+    expect(page.get_by_label("Time zone")).to_have_value("Mars/Olympus")
+    check_accessible(page)
+    page.get_by_label("Time zone").fill("America/New_York")
+    page.get_by_label("Rows of a list").select_option("100")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_have_text("Your preferences were saved.")
+    expect(page.get_by_text("Times are in America/New_York.")).to_be_visible()
+    expect(page.get_by_label("Rows of a list")).to_have_value("100")

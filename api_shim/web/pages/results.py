@@ -30,7 +30,7 @@ from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.edit_form import told
 from api_shim.web.pages.run import go_to
 from api_shim.web.pages.run_form import fields_of, link_with
-from api_shim.web.pages.visit import Here, Posted, Visit, render
+from api_shim.web.pages.visit import Here, Posted, Visit
 from approval_gate.errors import GateError, NotFound, Unavailable, sentences
 from approval_gate.model import Action, Actor, ObjectType
 
@@ -142,7 +142,7 @@ async def follow(result_id: UUID, here: Here) -> Response:
     about = await here.use.store.read(lambda tx: _about(here.actor, result, tx))
     now = here.use.clock()
     # Rendered without the layout: the pending notice of the session is for the next full page.
-    return render("_following.html", result=result, entries=entries, after=after, now=now, **about)
+    return here.part("_following.html", result=result, entries=entries, after=after, now=now, **about)
 
 
 async def _log(here: Visit, result_id: UUID, after: int = 0) -> list[LogEntry] | None:
@@ -190,7 +190,6 @@ def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
     job = tx.get(Job, id=result.job_id) if result.job_id else None
     return {
         "scheduled": scheduled,
-        "zone": scheduled.time_zone if scheduled else "UTC",
         "ran_as": usernames(tx, [result.user_id]).get(result.user_id, ""),
         "inputs": [*_labelled(shown, job)],
         "edited": f"/signoff/jobs/{job.id}/run?{query}" if job and (query := _query(shown, job)) else "",

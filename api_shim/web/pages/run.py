@@ -64,13 +64,13 @@ async def form(job_id: UUID, here: Here) -> Response:
     fields = fields_of(offer.job)
     query = here.request.query_params
     asked = {name: query.getlist(name) for name in query}
-    return await _show(here, offer, fields, {**typed_at_first(fields, offer.zone), **filled_in(fields, asked)}, {})
+    return await _show(here, offer, fields, {**typed_at_first(fields, here.zone), **filled_in(fields, asked)}, {})
 
 
 @router.post("/preview")
 async def previewed(job_id: UUID, here: Here, sent: PostedWithFiles) -> Response:
     offer, typed = await here.use.run_preview.offer(here.actor, job_id), typed_in(sent)
-    zone = first(typed, "time_zone") or offer.zone
+    zone = first(typed, "time_zone") or here.zone
     shown = preview(first(typed, "crontab"), zone, first(typed, "start_time"), here.use.clock())
     return await _show(here, offer, fields_of(offer.job), typed, {}, shown=shown)
 

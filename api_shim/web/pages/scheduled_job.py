@@ -97,7 +97,7 @@ async def edit(scheduled_id: UUID, here: Here, sent: Posted) -> Response:
     except Outdated as error:
         # What was typed stays; who saves it again has been told what they write over.
         found = await here.use.schedule_views.detail(here.actor, scheduled_id)
-        faults = faults_in([[*_refusal(error, found)]], _present(row, fields))
+        faults = faults_in([[*_refusal(here, error, found)]], _present(row, fields))
         return await _form(here, found, fields, typed, faults, found.case.version, status_of(error))
     except GateError as error:
         faults = faults_in([error.detail], _present(row, fields))
@@ -117,9 +117,10 @@ async def _tried(here: Visit, scheduled_id: UUID, act: Awaitable[Any], notice: s
     return await here.go(f"/signoff/scheduled-jobs/{scheduled_id}", notice)
 
 
-def _refusal(error: GateError, found: Detail) -> list[str]:
+def _refusal(here: Visit, error: GateError, found: Detail) -> list[str]:
     """Return why an action was refused, and if something else was shown, what has changed since."""
-    since = labels.last_change(found.events, found.case.row.time_zone) if isinstance(error, Outdated) else []
+    with here.reading():
+        since = labels.last_change(found.events) if isinstance(error, Outdated) else []
     return [*sentences(error.detail), *since]
 
 
@@ -134,7 +135,7 @@ async def _page(here: Visit, scheduled_id: UUID, error: GateError | None = None,
         row=found.case.row,
         job=found.case.job,
         version=found.case.version,
-        faults=[] if error is None else _refusal(error, found),
+        faults=[] if error is None else _refusal(here, error, found),
         receiver=receiver,
         troubles=_troubles(found),
         explained=await here.use.explainer.explain(here.actor, by, None),
