@@ -14,7 +14,7 @@ Contract 1.4, 1.9, 5 and 10.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,7 +24,7 @@ from uuid import UUID
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.crontab_text import note_on
-from api_shim.domain.model import Job, ScheduledJob
+from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.query import Condition
 from api_shim.domain.recurrence import next_times
 from api_shim.reconcile.firings import is_taken
@@ -72,14 +72,18 @@ class Sight:
         job: its Job.
         owner: the name of its owner; empty if they have been removed.
         prospect: its next firing.
+        last: its newest result that the caller may view; None if there is none.
         may_delete: whether the caller may delete it.
+        may_assume: whether the caller may assume its ownership.
     """
 
     row: ScheduledJob
     job: Job
     owner: str
     prospect: Forecast
+    last: JobResult | None
     may_delete: bool
+    may_assume: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,6 +144,7 @@ OFFERED: Mapping[str, Callable[[Actor, policy.RequestFacts], Verdict]] = {
     "change_inputs": partial(ownership.change, runs_otherwise=True, inputs=True),
     "assume": ownership.assume,
     "transfer": ownership.hand_over,
+    "copy": policy.may_run_job,
     "delete": lambda actor, request: policy.check_object(actor, Action.DELETE, KIND, request.thing),
 }
 """What the page of a scheduled job offers, and the rule for each."""
@@ -151,13 +156,11 @@ class ScheduleViews:
     Args:
         store: the store.
         clock: returns the current time, aware.
-        zone: IANA name of the server's time zone.
     """
 
-    def __init__(self, *, store: Store, clock: Callable[[], datetime], zone: str) -> None:
+    def __init__(self, *, store: Store, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._clock = clock
-        self.zone = zone
 
     async def page(self, actor: Actor, listing: Listing) -> Page[Sight]:
         """Return a page of the scheduled jobs that the actor may view.
@@ -166,6 +169,21 @@ class ScheduleViews:
             Forbidden: the caller may not view scheduled jobs.
         """
         return await self._store.read(partial(_page, actor, listing, self._clock()))
+
+    async def counts(
+        self, actor: Actor, listing: Listing, parts: Mapping[str, Iterable[Condition]]
+    ) -> Mapping[str, int]:
+        """Return how many of the scheduled jobs in a list that the actor may view are in each part of it.
+
+        Args:
+            actor: the caller.
+            listing: the list.
+            parts: the conditions that hold for all that is in a part.
+
+        Raises:
+            Forbidden: the caller may not view scheduled jobs.
+        """
+        return await self._store.read(partial(_counts, actor, listing, parts))
 
     async def day(self, actor: Actor, listing: Listing) -> Day:
         """Return the firings in the next 24 hours of the scheduled jobs in a list.
@@ -202,6 +220,7 @@ def _page(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Pag
     page: Page[ScheduledJob] = tx.page(KIND, actor, as_written(tx, listing))
     found = load_contexts(tx, page.rows, now)
     names = usernames(tx, [row.owner_id for row in page.rows])
+    newest = {result.scheduled_job_id: result for result in tx.newest_results_of(actor, [row.id for row in page.rows])}
     deletable = permitted_ids(tx, actor, Action.DELETE, KIND, [row.id for row in page.rows])
     seen = [
         Sight(
@@ -209,11 +228,20 @@ def _page(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Pag
             job=case.job,
             owner=names.get(case.row.owner_id, ""),
             prospect=prospect,
+            last=newest.get(case.row.id),
             may_delete=case.row.id in deletable,
+            may_assume=ownership.assume(actor, case.request) == Allowed(),
         )
         for case, prospect in zip(found, forecasts(tx, found, now), strict=True)
     ]
     return Page(page.count, seen)
+
+
+def _counts(
+    actor: Actor, listing: Listing, parts: Mapping[str, Iterable[Condition]], tx: Transaction
+) -> Mapping[str, int]:
+    policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
+    return tx.counts(KIND, actor, as_written(tx, listing), parts)
 
 
 def _day(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Day:

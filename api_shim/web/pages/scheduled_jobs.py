@@ -1,5 +1,7 @@
 """``/signoff/scheduled-jobs``: the list, a timeline of the next 24 hours, and deletion of several at once.
 
+* What is one's own, waits, fails, is disabled or has no owner is one click away, with its number.
+* What has no owner is named above every view: it does not run until somebody takes it over.
 * The query holds the search, the filters, the order and the page, so that a list can be bookmarked.
 * Deletion is confirmed on a page of its own, which lists only what the visitor may delete. It applies to the versions
   that were shown; if one has changed since, nothing is deleted, and the page says which.
@@ -8,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -16,44 +19,44 @@ from fastapi import APIRouter
 from starlette.datastructures import FormData, QueryParams
 from starlette.responses import Response
 
+from api_shim.domain.accounts import PAGE_SIZES
 from api_shim.domain.model import ScheduledJob
-from api_shim.domain.query import Condition
-from api_shim.domain.recurrence import check_time_zone
+from api_shim.domain.query import FAILING, Condition
 from api_shim.parsing.fields import read_count, read_id
 from api_shim.parsing.filters import read_sort
 from api_shim.services.forecast import ScheduleStatus
-from api_shim.services.schedule_views import Day
-from api_shim.store import Listing
+from api_shim.services.schedule_views import Sight
+from api_shim.store import Listing, Page
 from api_shim.web.errors import status_of
 from api_shim.web.pages.timeline import draw
 from api_shim.web.pages.visit import UNSHOWN, Here, Posted, Visit, text_of, within
 from approval_gate.constraints import Lookup, Op
-from approval_gate.errors import Invalid, Outdated
+from approval_gate.errors import Outdated
 from approval_gate.lifecycle import ApprovalState
-from approval_gate.model import ObjectType
+from approval_gate.model import Actor, ObjectType
 
 router = APIRouter(prefix="/signoff/scheduled-jobs")
 HOME = "/signoff/scheduled-jobs"
-SHOWN = 25
-ASKED = ("q", "job", "owner", "state", "zone", "sort")
+ASKED = ("q", "job", "owner", "view", "sort", "limit")
 """The parameters of the query, except for ``offset``."""
+ORPHANS = 5
+"""How many scheduled jobs without an owner are named above the list."""
 
-STATES: Mapping[str, tuple[str, tuple[tuple[str, Op, Any], ...]]] = {
-    "enabled": ("Enabled", (("enabled", Op.EXACT, True),)),
-    "waits": (
-        "Waiting for approval",
-        (("enabled", Op.EXACT, True), ("approval_state", Op.IN, (ApprovalState.PENDING,))),
-    ),
-    "disabled": ("Disabled", (("enabled", Op.EXACT, False),)),
-    "ownerless": ("Owner removed", (("user", Op.ISNULL, True),)),
+VIEWS: Mapping[str, str] = {
+    "": "All",
+    "mine": "Mine",
+    "waiting": "Waiting",
+    "failing": "Failing",
+    "disabled": "Disabled",
+    "ownerless": "Without owner",
 }
-"""The choices of the state filter: label and conditions."""
+"""The views of the list, by the value of their parameter: what is in each says ``_views``."""
 
 COLUMNS = (
     ("name", "Name"),
     ("job_model", "Job"),
     ("user", "Owner"),
-    ("", "State"),
+    ("enabled", "State"),
     ("last_run_at", "Last run"),
 )
 """The columns: field to sort by (empty if the column cannot be sorted) and heading."""
@@ -61,33 +64,45 @@ COLUMNS = (
 
 @router.get("")
 async def listed(here: Here) -> Response:
-    asked = _asked(here.request.query_params)
-    listing = Listing(
-        where=_conditions(asked),
-        search=asked.get("q", ""),
+    asked, views = _asked(here.request.query_params), _views(here.actor)
+    view = asked.get("view", "")
+    every = Listing(where=_conditions(asked), search=asked.get("q", ""), limit=here.page_size)
+    listing = replace(
+        every,
+        where=(*every.where, *views[view]),
         sort=read_sort(ObjectType.SCHEDULED_JOB, [asked.get("sort", ""), "name"]),
-        limit=SHOWN,
         offset=read_count(here.request.query_params.get("offset", "")),
     )
-    page = await here.use.schedule_views.page(here.actor, listing)
+    counts = await here.use.schedule_views.counts(here.actor, every, views)
     day = await here.use.schedule_views.day(here.actor, listing)
-    zone = _zone(asked.get("zone", ""), here.use.schedule_views.zone)
     return await here.show(
         "scheduled_jobs.html",
-        page=page,
+        page=await here.use.schedule_views.page(here.actor, listing),
         listing=listing,
         asked=asked,
         query=urlencode(asked),
-        narrowed=bool(asked.keys() - {"sort", "zone"}),
+        narrowed=bool(asked.keys() & {"q", "job", "owner"}),
         columns=_columns(asked),
         jobs=await here.use.schedule_views.jobs(here.actor),
-        states={name: called for name, (called, _conditions) in STATES.items()},
+        view=view,
+        views=[(name, label, _link(asked, view=name), counts[name]) for name, label in VIEWS.items()],
+        orphans=await _orphans(here, every, views, counts) if view != "ownerless" else None,
+        sizes=PAGE_SIZES,
+        size=here.page_size,
         day=day,
-        picture=draw(day, zone),
-        zone=zone,
-        zones=_zones(day, zone, here.use.schedule_views.zone),
+        picture=draw(day, here.zone),
         Standing=ScheduleStatus,
     )
+
+
+async def _orphans(
+    here: Visit, every: Listing, views: Mapping[str, tuple[Condition, ...]], counts: Mapping[str, int]
+) -> Page[Sight] | None:
+    """Return the first scheduled jobs of a list that have no owner; None if all have one."""
+    if not counts["ownerless"]:
+        return None
+    lost = replace(every, where=(*every.where, *views["ownerless"]), limit=ORPHANS)
+    return await here.use.schedule_views.page(here.actor, lost)
 
 
 @router.post("/delete")
@@ -141,34 +156,46 @@ def _seen(form: FormData) -> dict[UUID, str]:
 
 
 def _asked(query: QueryParams) -> dict[str, str]:
-    return {name: text for name in ASKED if (text := query.get(name, "").replace("\0", "").strip())}
+    asked = {name: query.get(name, "").replace("\0", "").strip() for name in ASKED}
+    return {name: text for name, text in asked.items() if text and (name != "view" or text in VIEWS)}
+
+
+def _link(asked: Mapping[str, str], **to: str) -> str:
+    """Return the link to the list with other parameters."""
+    return f"?{urlencode({name: text for name, text in {**asked, **to}.items() if text})}"
+
+
+def _views(actor: Actor) -> dict[str, tuple[Condition, ...]]:
+    """Return the conditions for what is in each view."""
+    waits = ApprovalState.PENDING
+    return {
+        "": (),
+        "mine": (_exactly("user", actor.id),),
+        "waiting": (_exactly("enabled", True), _exactly("approval_state", waits)),
+        "failing": (_exactly(FAILING, True),),
+        "disabled": (_exactly("enabled", False),),
+        "ownerless": (_tested("user", Op.ISNULL, True),),
+    }
+
+
+def _exactly(path: str, value: Any) -> Condition:
+    # As a list of one: that is how a value which is an id is compared.
+    return _tested(path, Op.EXACT, value) if isinstance(value, bool) else _tested(path, Op.IN, (value,))
+
+
+def _tested(path: str, op: Op, value: Any) -> Condition:
+    return Condition(tests=(Lookup(path=path, op=op, value=value),))
 
 
 def _conditions(asked: Mapping[str, str]) -> tuple[Condition, ...]:
-    tests: list[tuple[str, Op, Any]] = []
-    if (job := read_id(asked.get("job", ""))) is not None:
-        tests.append(("job_model", Op.IN, (job,)))
-    if owner := asked.get("owner"):
-        tests.append(("user__username", Op.ICONTAINS, owner))
-    if (state := STATES.get(asked.get("state", ""))) is not None:
-        tests += state[1]
-    return tuple(Condition(tests=(Lookup(path=path, op=op, value=value),)) for path, op, value in tests)
+    job, owner = read_id(asked.get("job", "")), asked.get("owner")
+    of_job = () if job is None else (_exactly("job_model", job),)
+    return (*of_job, _tested("user__username", Op.ICONTAINS, owner)) if owner else of_job
 
 
 def _ids(form: FormData) -> list[UUID]:
     sent = (read_id(text) for text in form.getlist("id") if isinstance(text, str))
     return [scheduled_id for scheduled_id in sent if scheduled_id is not None]
-
-
-def _zone(asked: str, default: str) -> str:
-    try:
-        return check_time_zone(asked) if asked else default
-    except Invalid:
-        return default
-
-
-def _zones(day: Day, *others: str) -> list[str]:
-    return sorted({"UTC", *others, *(lane.row.time_zone for lane in day.lanes)})
 
 
 def _columns(asked: Mapping[str, str]) -> list[dict[str, str]]:
@@ -177,8 +204,7 @@ def _columns(asked: Mapping[str, str]) -> list[dict[str, str]]:
     order = {sort.removeprefix("-"): "descending" if sort.startswith("-") else "ascending"}
 
     def link(field: str) -> str:
-        turned = f"-{field}" if order.get(field) == "ascending" else field
-        return f"?{urlencode({**asked, 'sort': turned})}"
+        return _link(asked, sort=f"-{field}" if order.get(field) == "ascending" else field)
 
     return [
         {"name": name, "link": link(field) if field else "", "order": order.get(field, "") if field else ""}

@@ -41,7 +41,7 @@ NO = "You do not have permission to perform this action."
 
 
 def outlook(plant: Plant) -> ScheduleViews:
-    return ScheduleViews(store=plant.store, clock=lambda: plant.now, zone="Europe/Berlin")
+    return ScheduleViews(store=plant.store, clock=lambda: plant.now)
 
 
 def look(plant: Plant, what: str, who: Actor, *scheduled_job_event: Any) -> Any:
@@ -128,7 +128,7 @@ def test_one_that_one_may_not_see_is_not_there(plants: Plants) -> None:
         pytest.param([may(SCHEDULED, DELETE)], {"delete"}, id="may delete it"),
         pytest.param([may(SCHEDULED, CHANGE)], {"change"}, id="may change it, and not run its Job"),
         pytest.param(
-            [may(SCHEDULED, CHANGE), may(JOB, RUN)], {"change", "change_times", "assume"}, id="may take it over"
+            [may(SCHEDULED, CHANGE), may(JOB, RUN)], {"change", "change_times", "assume", "copy"}, id="may take it over"
         ),
         pytest.param(
             [may(SCHEDULED, CHANGE), may(ObjectType.USER, CHANGE)], {"change", "transfer"}, id="may hand it over"
