@@ -92,6 +92,8 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/pages/sign_in.py": "tests/acceptance/test_pages.py",
     "api_shim/web/pages/jobs.py": "tests/browser/test_pages_jobs.py",
     "api_shim/web/pages/scheduled_jobs.py": "tests/browser/test_pages_scheduled_jobs.py",
+    "api_shim/web/pages/schedule_filters.py": "tests/browser/test_pages_scheduled_jobs.py",
+    "api_shim/web/pages/schedule_calendar.py": "tests/browser/test_pages_scheduled_jobs.py",
     "api_shim/web/pages/crontab.py": "tests/browser/test_pages_run.py",
     "api_shim/web/pages/approval_queue.py": "tests/browser/test_pages_approval_queue.py",
     "api_shim/web/rest/job_results.py": "tests/api_shim/web/rest/test_lists.py",

@@ -1,7 +1,8 @@
-"""Views of scheduled jobs: a list, the firings of a day, the details of one, and explanations.
+"""Views of scheduled jobs: a list, a calendar of their firings, the details of one, and explanations.
 
 * Only what the caller may view is shown. What they may do with it is decided by the rules, not repeated here.
-* A list and a day take a fixed number of queries, however many scheduled jobs there are.
+* A list and a calendar take a fixed number of queries, however many scheduled jobs there are. A calendar shows a
+  limited number of them, and finds a limited number of firings of each.
 * Details include the audit events of the scheduled job, except those of admitted runs, which are its job results.
 * An explanation says who may do what, or why not, and when the scheduled job fires next, or why not. It evaluates the
   rules themselves, so it describes what would happen.
@@ -23,6 +24,7 @@ from uuid import UUID
 
 from api_shim.domain.accounts import User
 from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.calendar_spans import PARTS, bands
 from api_shim.domain.crontab_text import note_on
 from api_shim.domain.model import Job, JobResult, ScheduledJob
 from api_shim.domain.query import Condition
@@ -39,7 +41,7 @@ from api_shim.services.authorization import (
     permitted_ids,
     versions_of,
 )
-from api_shim.services.forecast import Forecast, due_within, forecast_of, forecasts, times_within
+from api_shim.services.forecast import Forecast, due_within, forecast_of, forecasts
 from api_shim.services.stored_inputs import why_unfit
 from api_shim.services.user_names import as_written, referred_user
 from api_shim.store import Listing, Page, Store, Transaction
@@ -49,13 +51,10 @@ from approval_gate.model import Action, Actor, Allowed, Denied, ObjectType, Verd
 
 # List, day and details
 
-DAY = timedelta(hours=24)
 LOOKED_AT = 500
-"""The most enabled scheduled jobs that the view of a day considers."""
-LANES = 12
-"""The most scheduled jobs that the view of a day shows."""
-MOST_SHOWN = 24 * 60 + 1
-"""The most firings of one scheduled job that the view of a day shows."""
+"""The most enabled scheduled jobs that a calendar considers."""
+LANES = 20
+"""The most scheduled jobs that a calendar shows."""
 RECENT_EVENTS = 30
 """The most events in the details of a scheduled job."""
 TOLD = [act for act in EventType if act is not EventType.ADMITTED]
@@ -88,20 +87,21 @@ class Sight:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lane:
-    """The firings of one scheduled job in the view of a day."""
+    """The firings of one scheduled job in a calendar: the first and the last of each band of them."""
 
     row: ScheduledJob
     prospect: Forecast
-    times: list[datetime]
+    bands: list[tuple[datetime, datetime]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Day:
-    """The firings of the next 24 hours.
+class Calendar:
+    """The firings of scheduled jobs within a time, as far as that is not past.
 
     Args:
-        begin: when the 24 hours begin.
-        end: when they end.
+        begin: when the time begins.
+        end: when it ends.
+        now: the current time.
         lanes: the scheduled jobs that fire first.
         more: how many other scheduled jobs fire too.
         partly: whether there are more scheduled jobs than were considered.
@@ -109,6 +109,7 @@ class Day:
 
     begin: datetime
     end: datetime
+    now: datetime
     lanes: list[Lane]
     more: int
     partly: bool
@@ -151,7 +152,7 @@ OFFERED: Mapping[str, Callable[[Actor, policy.RequestFacts], Verdict]] = {
 
 
 class ScheduleViews:
-    """Reads lists, days and details of scheduled jobs.
+    """Reads lists, calendars and details of scheduled jobs.
 
     Args:
         store: the store.
@@ -185,13 +186,18 @@ class ScheduleViews:
         """
         return await self._store.read(partial(_counts, actor, listing, parts))
 
-    async def day(self, actor: Actor, listing: Listing) -> Day:
-        """Return the firings in the next 24 hours of the scheduled jobs in a list.
+    async def calendar(self, actor: Actor, listing: Listing, ends: tuple[datetime, datetime]) -> Calendar:
+        """Return the firings of the scheduled jobs in a list within a time.
+
+        Args:
+            actor: the caller.
+            listing: the list; it is considered as a whole.
+            ends: when the time begins and ends.
 
         Raises:
             Forbidden: the caller may not view scheduled jobs.
         """
-        return await self._store.read(partial(_day, actor, listing, self._clock()))
+        return await self._store.read(partial(_calendar, actor, listing, ends, self._clock()))
 
     async def jobs(self, actor: Actor) -> list[Job]:
         """Return the Jobs that the actor may view, sorted by name."""
@@ -244,20 +250,29 @@ def _counts(
     return tx.counts(KIND, actor, as_written(tx, listing), parts)
 
 
-def _day(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Day:
+def _calendar(
+    actor: Actor, listing: Listing, ends: tuple[datetime, datetime], now: datetime, tx: Transaction
+) -> Calendar:
     policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
-    end = now + DAY
+    begin, end = ends
+    since = max(begin, now)
     enabled = replace(listing, where=(*listing.where, ENABLED), limit=LOOKED_AT, offset=0)
-    page: Page[ScheduledJob] = tx.page(KIND, actor, enabled)
-    dues = [(due, row) for row in page.rows if (due := due_within(row, now, end)) is not None]
+    page: Page[ScheduledJob] = tx.page(KIND, actor, as_written(tx, enabled))
+    dues = [(due, row) for row in page.rows if (due := due_within(row, since, end, now)) is not None]
     first = [row for _due, row in sorted(dues, key=lambda each: (each[0], each[1].name))[:LANES]]
+    due_at = {row.id: due for due, row in dues}
     found = load_contexts(tx, first, now)
     lanes = [
-        Lane(row=case.row, prospect=prospect, times=[*times_within(case.row, now, end, MOST_SHOWN)])
+        Lane(row=case.row, prospect=prospect, bands=_bands(case.row, due_at[case.row.id], end, (end - begin) / PARTS))
         for case, prospect in zip(found, forecasts(tx, found, now), strict=True)
         if prospect.due is not None
     ]
-    return Day(begin=now, end=end, lanes=lanes, more=len(dues) - len(first), partly=page.count > LOOKED_AT)
+    more = max(len(dues) - LANES, 0)
+    return Calendar(begin=begin, end=end, now=now, lanes=lanes, more=more, partly=page.count > LOOKED_AT)
+
+
+def _bands(row: ScheduledJob, due: datetime, end: datetime, touching: timedelta) -> list[tuple[datetime, datetime]]:
+    return [(due, due)] if row.one_off else [*bands(row.recurrence, due, end, touching)]
 
 
 def _jobs(actor: Actor, tx: Transaction) -> list[Job]:
