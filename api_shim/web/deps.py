@@ -16,6 +16,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api_shim.domain.ports import Orchestrator
+from api_shim.services.account_views import AccountViews
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
@@ -32,6 +33,7 @@ from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.result_files import ResultFiles
+from api_shim.services.result_views import ResultViews
 from api_shim.services.results import Results
 from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCaller, RunCredentials
@@ -69,6 +71,7 @@ class Services:
     results: Results
     suspensions: Suspensions
     result_files: ResultFiles
+    result_views: ResultViews
     run_actors: RunActors
     run_credentials: RunCredentials
     schedules: Schedules
@@ -84,6 +87,10 @@ class Services:
     @property
     def preferences(self) -> Preferences:
         return Preferences(self.store)
+
+    @property
+    def account_views(self) -> AccountViews:
+        return AccountViews(self.store)
 
     @property
     def job_buttons(self) -> JobButtons:

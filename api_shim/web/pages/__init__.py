@@ -20,19 +20,25 @@ from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
 from api_shim.web.pages import (
+    account,
+    administration,
     approval_queue,
     approval_requests,
     crontab,
+    groups,
     job_buttons,
     jobs,
     object_fields,
+    permissions,
     preferences,
+    result,
     results,
     run,
     schedule_calendar,
     scheduled_job,
     scheduled_jobs,
     sign_in,
+    users,
 )
 from api_shim.web.pages.visit import counted, install_errors
 from api_shim.web.private_answers import mark_private
@@ -49,7 +55,13 @@ ROUTERS = (
     approval_queue.router,
     approval_requests.router,
     results.router,
+    result.router,
     job_buttons.router,
+    account.router,
+    administration.router,
+    users.router,
+    groups.router,
+    permissions.router,
     preferences.router,
 )
 STATIC = Path(__file__).parent / "static"

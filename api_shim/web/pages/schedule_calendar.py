@@ -15,7 +15,7 @@ from api_shim.domain.calendar_spans import Span, day_after, day_before, ends_of,
 from api_shim.services.schedule_views import LOOKED_AT
 from api_shim.web.pages.calendar_picture import draw
 from api_shim.web.pages.reader import local
-from api_shim.web.pages.schedule_filters import asked_in, conditions_of, filters, link, listing_of
+from api_shim.web.pages.schedule_filters import conditions_of, filters, filters_in, link, listing_of
 from api_shim.web.pages.visit import Here
 
 router = APIRouter(prefix="/signoff/scheduled-jobs/calendar")
@@ -24,7 +24,7 @@ FURTHER = ("span", "at")
 
 @router.get("")
 async def shown(here: Here) -> Response:
-    asked, views = asked_in(here.request.query_params, FURTHER), conditions_of(here.actor)
+    asked, views = filters_in(here.request.query_params, FURTHER), conditions_of(here.actor)
     span = Span(asked["span"]) if asked.get("span") in {*Span} else Span.DAY
     with here.reading():
         today = local(here.now).date()

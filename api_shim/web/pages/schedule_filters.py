@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +15,7 @@ from starlette.datastructures import QueryParams
 from api_shim.domain.query import FAILING, Condition
 from api_shim.parsing.fields import read_id
 from api_shim.store import Listing
+from api_shim.web.pages.lists import asked_in
 from api_shim.web.pages.visit import Visit
 from approval_gate.constraints import Lookup, Op
 from approval_gate.lifecycle import ApprovalState
@@ -34,10 +35,10 @@ VIEWS: Mapping[str, str] = {
 """The views, by the value of their parameter: what is in each says ``conditions_of``."""
 
 
-def asked_in(query: QueryParams, further: Collection[str] = ()) -> dict[str, str]:
-    """Return the parameters of a query that are given, of the filters and further ones."""
-    asked = {name: query.get(name, "").replace("\0", "").strip() for name in (*ASKED, *further)}
-    return {name: text for name, text in asked.items() if text and (name != "view" or text in VIEWS)}
+def filters_in(query: QueryParams, further: Iterable[str] = ()) -> dict[str, str]:
+    """Return those of the filters, and of further parameters, that an address has."""
+    asked = asked_in(query, (*ASKED, *further))
+    return {name: text for name, text in asked.items() if name != "view" or text in VIEWS}
 
 
 def link(asked: Mapping[str, str], **to: str) -> str:

@@ -26,7 +26,8 @@ from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import Sight
 from api_shim.store import Listing, Page
 from api_shim.web.errors import status_of
-from api_shim.web.pages.schedule_filters import asked_in, conditions_of, filters, link, listing_of
+from api_shim.web.pages.lists import headings, selected_in
+from api_shim.web.pages.schedule_filters import conditions_of, filters, filters_in, link, listing_of
 from api_shim.web.pages.visit import UNSHOWN, Here, Posted, Visit, text_of, within
 from approval_gate.errors import Outdated
 from approval_gate.model import ObjectType
@@ -50,7 +51,7 @@ COLUMNS = (
 
 @router.get("")
 async def listed(here: Here) -> Response:
-    asked, views = asked_in(here.request.query_params, FURTHER), conditions_of(here.actor)
+    asked, views = filters_in(here.request.query_params, FURTHER), conditions_of(here.actor)
     view = asked.get("view", "")
     every = listing_of(asked, here.page_size)
     listing = replace(
@@ -65,7 +66,7 @@ async def listed(here: Here) -> Response:
         page=await here.use.schedule_views.page(here.actor, listing),
         listing=listing,
         query=urlencode(asked),
-        columns=_columns(asked),
+        columns=headings(COLUMNS, asked, "name"),
         orphans=await _orphans(here, every, views, counts) if view != "ownerless" else None,
         sizes=PAGE_SIZES,
         size=here.page_size,
@@ -87,7 +88,7 @@ async def _orphans(
 
 @router.post("/delete")
 async def delete(here: Here, form: Posted) -> Response:
-    ids = _ids(form)
+    ids = selected_in(form)
     back = within(text_of(form, "back", HOME))
     if not ids:
         return await here.go(back, "Select the scheduled jobs to delete.")
@@ -133,19 +134,3 @@ def _seen(form: FormData) -> dict[UUID, str]:
     """Return the versions that were shown, each sent behind its id."""
     sent = (text.partition(" ") for text in form.getlist("seen") if isinstance(text, str))
     return {thing_id: version for named, _, version in sent if (thing_id := read_id(named)) is not None}
-
-
-def _ids(form: FormData) -> list[UUID]:
-    sent = (read_id(text) for text in form.getlist("id") if isinstance(text, str))
-    return [scheduled_id for scheduled_id in sent if scheduled_id is not None]
-
-
-def _columns(asked: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return the column headings, each with the link that sorts by it."""
-    sort = asked.get("sort", "name")
-    order = {sort.removeprefix("-"): "descending" if sort.startswith("-") else "ascending"}
-
-    def sorting(field: str) -> str:
-        return link(asked, sort=f"-{field}" if order.get(field) == "ascending" else field)
-
-    return [{"name": name, "link": sorting(field), "order": order.get(field, "")} for field, name in COLUMNS]

@@ -38,6 +38,7 @@ from api_shim.web.deps import Services
 from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages import labels, template_filters
 from api_shim.web.pages.reader import reading
+from api_shim.web.pages.sections import sections_for
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, Unavailable, sentences
 from approval_gate.model import Action, Actor, ObjectType
 
@@ -115,6 +116,7 @@ class Visit:
         shown = {
             "path": self.request.url.path,
             "user": self.actor,
+            "sections": sections_for(self.actor),
             "csrf": self.session.csrf,
             "notice": notice,
             "waiting": await self._waiting(),
