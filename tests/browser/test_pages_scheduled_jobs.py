@@ -148,14 +148,14 @@ def test_the_list_is_filtered_sorted_and_turned_over(
 
 
 def test_a_day_a_week_and_a_month_are_drawn_and_told(live: Live, signed_in: SignedIn, scheduled: Scheduled) -> None:
-    word = unique("calendar")
+    word = unique("drawn")
     often = {"interval": "custom", "crontab": "* * * * *", "start_time": "2030-07-01T10:00:00Z"}
     scheduled("alice", f"{word} often", **often)
     scheduled("alice", f"{word} waits", "Guarded", start_time="2030-07-01T22:30:00Z")
     scheduled("alice", f"{word} far", start_time="2030-07-20T10:00:00Z")
     page = signed_in("alice", timezone_id="Europe/Berlin", color_scheme="dark")
     look(live, page, f"?q={word.replace(' ', '+')}")
-    page.get_by_role("link", name="Calendar").click()
+    page.get_by_role("link", name="Calendar", exact=True).click()
     expect(page.get_by_label("Search")).to_have_value(word)
     expect(page.locator(".empty")).to_contain_text("Nothing that matches the filter is due in the rest of this day.")
     page.goto(f"{page.url}&at=2030-07-01")
@@ -172,21 +172,21 @@ def test_a_day_a_week_and_a_month_are_drawn_and_told(live: Live, signed_in: Sign
     # What waits has a shape of its own.
     expect(picture.locator(".mark.waits path")).to_have_count(1)
     check_accessible(page)
-    page.get_by_role("link", name="Month").click()
+    page.get_by_role("link", name="Month", exact=True).click()
     expect(page.get_by_role("img", name="July 2030")).to_be_visible()
     expect(page.locator(".lanes li")).to_have_count(3)
     page.get_by_text("Show as a table").click()
     far = page.locator("table").get_by_role("row").filter(has_text="far")
     expect(far).to_contain_text("Sat 20 Jul 12:00")
     check_accessible(page)
-    page.get_by_role("link", name="Week").click()
+    page.get_by_role("link", name="Week", exact=True).click()
     expect(page.get_by_role("heading", name="1 July 2030 to 7 July 2030")).to_be_visible()
     views = page.get_by_role("navigation", name="Views")
     views.get_by_role("link", name="Waiting 1").click()
     expect(page.locator(".lanes li")).to_have_count(1)
     page.get_by_role("link", name="Today").click()
     expect(page.get_by_role("heading", name="2030")).to_have_count(0)
-    page.get_by_role("link", name="List").click()
+    page.get_by_role("link", name="List", exact=True).click()
     expect(page.locator("table.scheduled tbody tr")).to_have_count(1)
 
 
