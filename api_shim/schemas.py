@@ -411,8 +411,15 @@ class Waiting(ScheduledJob):
     """A request in the approval queue, as the caller sees it."""
 
     requested_by: str
+    asked_at: datetime | None = Field(
+        default=None, description="Since when it waits: when it was requested, or returned to the queue."
+    )
     may_approve: bool
     why_not_approve: str
+    may_deny: bool = False
+    why_not_deny: str = Field(
+        default="", description="Why the caller may not deny it, or withdraw it if it is their own; empty if they may."
+    )
     unfit: str = Field(default="", description=UNFIT)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,8 +21,6 @@ WORDS = {
     Status.FAILURE: "failed",
     Status.REVOKED: "cancelled",
 }
-NAMED_FOR_TIME = re.compile(r"(.+) - (\d{4}-\d\d-\d\d)[T ](\d\d:\d\d):[\d.]+\+00:00")
-"""The name of a request to which nobody gave one: of its Job, and the time."""
 SHORT = 80
 """Maximum length in characters of JSON that is shown on one line."""
 
@@ -43,15 +40,6 @@ def moment(time: datetime | None, ago: bool = False) -> Markup:
     now = reader.reader().now if ago else None
     shown = _element(time, reader.told(time))
     return shown if now is None else Markup('{} <span class="ago">{}</span>').format(shown, _distance(now - time))
-
-
-def called(name: str) -> str:
-    """Return the name of a scheduled job for people to read: where it has a time, in their zone."""
-    found = NAMED_FOR_TIME.fullmatch(name)
-    try:
-        return f"{found[1]}, {reader.told(datetime.fromisoformat(f'{found[2]}T{found[3]}Z'))}" if found else name
-    except ValueError:
-        return name
 
 
 def weekday(time: datetime, zone: str = "") -> str:
@@ -181,7 +169,6 @@ def lines(text: str | None) -> Markup:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
-    "called": called,
     "weekday": weekday,
     "elsewhere": elsewhere,
     "zone_name": plain_zone,

@@ -12,7 +12,6 @@ from api_shim.domain.model import Status
 from api_shim.web.pages.reader import in_utc, reading, told
 from api_shim.web.pages.template_filters import (
     ago,
-    called,
     columns,
     elsewhere,
     exact,
@@ -88,23 +87,6 @@ def test_a_moment_is_told_on_the_clocks_of_its_reader_and_in_utc() -> None:
 def test_a_time_elsewhere_is_told_where_the_clocks_differ(zone: str, said: str) -> None:
     with reading("Europe/Berlin", NOON):
         assert (weekday(NOON), elsewhere(NOON, zone)) == ("Wednesday", said)
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        pytest.param("Compact - 2026-11-27T22:45:49.949456+00:00", "Compact, 2026-11-27 23:45 CET", id="for the time"),
-        pytest.param(
-            "Compact - 2026-11-27 22:45:49+00:00", "Compact, 2026-11-27 23:45 CET", id="as it is written here"
-        ),
-        pytest.param("a - b - 2026-07-01T12:00:00+00:00", "a - b, 2026-07-01 14:00 CEST", id="of another Job"),
-        pytest.param("nightly - 2026-07-01", "nightly - 2026-07-01", id="one that somebody gave"),
-        pytest.param("x - 9999-99-99T99:99:99+00:00", "x - 9999-99-99T99:99:99+00:00", id="a time that is none"),
-    ],
-)
-def test_a_name_is_for_people_to_read(name: str, said: str) -> None:
-    with reading("Europe/Berlin", NOON):
-        assert called(name) == said
 
 
 def test_every_status_has_its_word() -> None:
