@@ -327,6 +327,11 @@ def test_what_was_approved_is_changed_and_waits_again_and_faults_lose_nothing(
     page.get_by_role("link", name="Edit").click()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status")).to_have_text("There were no changes to save.")
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Schedule type").select_option("Recurring daily")
+    page.get_by_label("Start", exact=True).fill("2030-07-01T05:00")
+    page.get_by_role("button", name="Save").click()
+    expect(fact(page, "Runs")).to_have_text("every day at 05:00 Europe/Berlin")
 
 
 def test_another_renames_it_and_does_not_change_its_inputs(

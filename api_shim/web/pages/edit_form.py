@@ -22,7 +22,7 @@ from api_shim.domain.recurrence import Interval
 from api_shim.parsing.run_request import MAX_NAME
 from api_shim.web.pages.run_form import Field, Typed, as_typed, first, read_request
 
-OWN = ("name", "crontab", "start_time", "time_zone", "misfire", "queue")
+OWN = ("name", "interval", "crontab", "start_time", "time_zone", "misfire", "queue")
 COPY = " (copy)"
 WAS = "was"
 """The field with the name that the form showed."""
@@ -41,6 +41,7 @@ def shown(row: ScheduledJob, fields: Collection[Field]) -> Typed:
     at = f"{start:%Y-%m-%dT%H:%M:%S}" if start.second else f"{start:%Y-%m-%dT%H:%M}"
     own = {
         "name": row.name,
+        "interval": str(row.interval),
         "crontab": row.crontab,
         "start_time": "" if row.immediate else at,
         "time_zone": row.time_zone,
@@ -84,7 +85,10 @@ def changed(typed: Typed, row: ScheduledJob, job: Job, fields: Collection[Field]
     if "name" in texts and texts["name"] == first(typed, WAS):
         del texts["name"]
     differ = {name: text for name, text in texts.items() if text != first(stands, name)}
-    if "time_zone" in differ and row.interval is not Interval.CUSTOM and texts.get("start_time"):
+    interval = texts.get("interval", row.interval)
+    if interval != Interval.CUSTOM:
+        differ.pop("crontab", None)
+    if "time_zone" in differ and interval != Interval.CUSTOM and texts.get("start_time"):
         differ["start_time"] = texts["start_time"]
     body: dict[str, Any] = {NAMED.get(name, name): text for name, text in differ.items()}
     if any(_differs(field, typed, stands) for field in fields):

@@ -55,6 +55,7 @@ FIELDS = {
     "time_zone": "time zone",
     "queue": "queue",
     "crontab": "crontab",
+    "interval": "schedule type",
     "misfire": "missed runs",
     "name": "name",
 }

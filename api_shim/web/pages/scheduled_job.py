@@ -18,7 +18,7 @@ from starlette.responses import Response
 from api_shim.domain.files import file_variables
 from api_shim.domain.model import JobResult, ScheduledJob
 from api_shim.domain.query import Condition
-from api_shim.domain.recurrence import Interval, time_zones
+from api_shim.domain.recurrence import time_zones
 from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_changes import OWNERLESS
 from api_shim.services.schedule_views import Detail
@@ -28,7 +28,18 @@ from api_shim.web.pages import edit_form, labels
 from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.object_fields import offered
 from api_shim.web.pages.run import LABELS
-from api_shim.web.pages.run_form import MISFIRES, OBJECTS, Faults, Field, Typed, faults_in, fields_of, first, typed_in
+from api_shim.web.pages.run_form import (
+    INTERVALS,
+    MISFIRES,
+    OBJECTS,
+    Faults,
+    Field,
+    Typed,
+    faults_in,
+    fields_of,
+    first,
+    typed_in,
+)
 from api_shim.web.pages.visit import Here, Posted, Visit, text_of, version_in
 from approval_gate import policy
 from approval_gate.constraints import Lookup, Op
@@ -191,7 +202,7 @@ def _fields(found: Detail) -> list[Field]:
 
 def _present(row: ScheduledJob, fields: list[Field]) -> set[str]:
     """Return the ids of the form fields on the page, beside which a fault can be shown."""
-    without = set() if row.interval is Interval.CUSTOM else {"crontab"}
+    without = {"crontab", "interval"} if row.one_off else set()
     return {field.id for field in fields} | {*edit_form.OWN} - without
 
 
@@ -213,7 +224,7 @@ async def _form(
         faults=faults,
         labels={**LABELS, **{field.id: field.label for field in fields}},
         why_no_inputs=policy.why_not(found.may["change_inputs"], hidden=policy.NO_PERMISSION),
-        has_crontab=row.interval is Interval.CUSTOM,
+        intervals=[] if row.one_off else [(each, label) for each, (label, _) in INTERVALS.items() if each.recurring],
         asks_again=job.approval_required or row.approval is not ApprovalState.NOT_REQUIRED,
         zones=time_zones(),
         misfires=MISFIRES,
