@@ -519,3 +519,24 @@ def test_a_preferred_zone_counts_for_more_than_that_of_the_browser(
     expect(page.get_by_role("status")).to_have_text("Your preferences were saved.")
     expect(page.get_by_text("Times are in America/New_York.")).to_be_visible()
     expect(page.get_by_label("Rows of a list")).to_have_value("100")
+
+
+def test_what_has_no_name_and_what_starts_tomorrow_are_shown_as_what_they_are(
+    live: Live, signed_in: SignedIn, scheduled: Scheduled
+) -> None:
+    name = unique("tomorrow")
+    tomorrow = datetime.now(UTC) + timedelta(hours=26)
+    scheduled("alice", name, interval="daily", start_time=tomorrow.isoformat(), time_zone="Europe/Berlin")
+    with live.client("alice") as client:
+        asked = client.post("/api/extras/jobs/Guarded/run/", json={"data": {}}).json()["scheduled_job"]
+    page = signed_in("alice", timezone_id="Europe/Berlin")
+    look(live, page, "?view=mine&limit=100")
+    row = page.get_by_role("row").filter(has_text=name)
+    expect(row).to_contain_text("runs next")
+    expect(row).to_contain_text("in 1 day")
+    unnamed = page.locator(f"th a[href$='{asked['id']}']")
+    expect(unnamed).to_have_text("Guarded")
+    unnamed.click()
+    expect(heading(page, "Guarded")).to_be_visible()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
