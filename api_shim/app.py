@@ -47,6 +47,7 @@ from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.result_files import ResultFiles
+from api_shim.services.result_views import ResultViews
 from api_shim.services.results import Results
 from api_shim.services.retention import RetentionLoop
 from api_shim.services.run_actors import RunActors
@@ -61,7 +62,7 @@ from api_shim.services.sessions import Sessions
 from api_shim.services.suspensions import Suspensions
 from api_shim.services.token_access import TokenAccess
 from api_shim.services.triggers import Triggers
-from api_shim.settings import LIMITS, Limits
+from api_shim.settings import LIMITS, SIGN_IN_RULES, Limits, SignInRules
 from api_shim.store import Store
 from api_shim.web.deps import Services
 from api_shim.web.load import Measured
@@ -139,6 +140,7 @@ def build(
     free_disk: Callable[[], int] | None = None,
     limits: Limits = LIMITS,
     retention: timedelta | None = None,
+    sign_in: SignInRules = SIGN_IN_RULES,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -154,10 +156,10 @@ def build(
         free_disk: returns how many bytes are left where data is kept.
         limits: how much one person, address or request may ask of this server.
         retention: how long what has ended is kept; None for ever.
+        sign_in: how people sign in to the pages, and for how long.
     """
     projection = Reconciler(store, engine, clock, limits.catch_up_limit)
-    load = Load()
-    queue = WorkQueue(projection.follow, clock, load)
+    queue = WorkQueue(projection.follow, clock, load := Load())
     served = ServedQueues(engine, clock, pools=partial(store.read, partial(pools_of, own=engine.pool)))
     wake = queue.wake if (follows := Part.SERVICES in parts) else leave_to_others
     status = RunStatus(store, engine, queue, clock)
@@ -165,7 +167,7 @@ def build(
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
     rates = RequestRates(limits, clock)
     services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
-    tokens, sessions = _sign_ins(store, clock, sleep)
+    tokens, sessions = _sign_ins(store, clock, sleep, sign_in)
     return Application(
         parts=parts,
         store=store,
@@ -184,10 +186,10 @@ def build(
 
 
 def _sign_ins(
-    store: Store, clock: Callable[[], datetime], sleep: Callable[[float], Awaitable[None]]
+    store: Store, clock: Callable[[], datetime], sleep: Callable[[float], Awaitable[None]], rules: SignInRules
 ) -> tuple[TokenAccess, Sessions]:
     tokens = TokenAccess(store, clock, sleep)
-    return tokens, Sessions(store, clock, tokens.note, sleep)
+    return tokens, Sessions(store, clock, tokens.note, sleep, rules)
 
 
 def leave_to_others(kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:
@@ -255,6 +257,7 @@ def _views(
         "clock": clock,
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
+        "result_views": ResultViews(store),
         "run_preview": RunPreview(store, schedules, clock),
         "schedule_views": ScheduleViews(store=store, clock=clock, zone=zone),
     }

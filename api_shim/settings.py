@@ -37,6 +37,9 @@ Each setting is an environment variable:
   server listens on (``web.origins``).
 * ``SIGNOFF_TRUSTED_PROXIES``: addresses or networks of reverse proxies whose ``X-Forwarded-*`` headers are trusted,
   separated by commas. Default: none.
+* ``SIGNOFF_SESSION_HOURS``: how many hours a session of a browser lasts at most. Default: 12.
+* ``SIGNOFF_LOCAL_PASSWORDS``: whether people can sign in with passwords that we keep. Default: ``true``.
+* ``SIGNOFF_BREAK_GLASS``: the user whose password is good although others' are not. Default: nobody's.
 * ``SIGNOFF_LOG_FORMAT``: ``console``, or ``json`` for programs (``logs``). Default: ``console``.
 
 ``SIGNOFF_TIMEOUT`` is how many seconds another server may take to answer: ours to a client, and to us a Prefect server
@@ -140,6 +143,25 @@ class Limits:
     denial_comment: DenialComment = DenialComment.PAGES
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignInRules:
+    """How people sign in to the pages, and for how long.
+
+    Args:
+        longest: how long a session lasts at most.
+        passwords: whether everybody's password is good.
+        break_glass: the user whose password is good in any case; empty for nobody.
+    """
+
+    longest: timedelta = timedelta(hours=12)
+    passwords: bool = True
+    break_glass: str = ""
+
+
+SIGN_IN_RULES = SignInRules()
+"""Those that hold unless somebody sets others."""
+
+
 STORE_TIMEOUT = 30.0
 """Seconds that a statement on the database may take, or wait for another one, unless somebody sets another number."""
 
@@ -227,7 +249,19 @@ class Settings(BaseSettings):
     audit_key_file: Path | None = None
     origin: str = ""
     trusted_proxies: str = ""
+    session_hours: float = Field(default=SIGN_IN_RULES.longest.total_seconds() / 3600, gt=0, le=8760)
+    local_passwords: bool = True
+    break_glass: str = ""
     log_format: Literal["console", "json"] = "console"
+
+    @property
+    def sign_in_rules(self) -> SignInRules:
+        """How people sign in to the pages, and for how long."""
+        return SignInRules(
+            longest=timedelta(hours=self.session_hours),
+            passwords=self.local_passwords,
+            break_glass=self.break_glass,
+        )
 
     @property
     def store_url(self) -> str:

@@ -388,6 +388,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         free_disk=settings.free_disk,
         limits=settings.limits,
         retention=settings.retention,
+        sign_in=settings.sign_in_rules,
     )
     if told.external is None and Part.SERVICES in parts:
         accounts = application.services.automation_accounts
