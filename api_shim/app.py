@@ -36,6 +36,7 @@ from api_shim.reconcile.wake_queue import NOW, Kind, Wake, WorkQueue
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approvals import Approvals
+from api_shim.services.audit_reading import AuditReading
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.job_queues import JobQueues
@@ -60,6 +61,7 @@ from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sensitive_inputs import prepare
 from api_shim.services.sessions import Sessions
 from api_shim.services.suspensions import Suspensions
+from api_shim.services.system_state import SystemState
 from api_shim.services.token_access import TokenAccess
 from api_shim.services.triggers import Triggers
 from api_shim.settings import LIMITS, SIGN_IN_RULES, Limits, SignInRules
@@ -235,6 +237,7 @@ def _use_cases(
         gauges=Gauges(store, served, clock),
         readiness=readiness,
         refusals=refusals,
+        system=SystemState(store, engine, readiness),
     )
 
 
@@ -255,6 +258,7 @@ def _views(
         "store": store,
         "engine": engine,
         "clock": clock,
+        "audit": AuditReading(store),
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
         "result_views": ResultViews(store),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+
 import typer
 
 from api_shim.cli.console import AsJson, Home, show

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -57,20 +57,20 @@ class System:
 class SystemState:
     """Tells how the server stands.
 
+    Attributes:
+        settings: the settings, as people are shown them.
+
     Args:
         store: the store.
         engine: Prefect.
         readiness: checks what the server needs.
-        settings: the settings, as people are shown them.
     """
 
-    def __init__(
-        self, store: Store, engine: Orchestrator, readiness: Readiness, settings: Callable[[], Sequence[ShownSetting]]
-    ) -> None:
+    def __init__(self, store: Store, engine: Orchestrator, readiness: Readiness) -> None:
         self._store = store
         self._engine = engine
         self._readiness = readiness
-        self._settings = settings
+        self.settings: Sequence[ShownSetting] = ()
 
     async def read(self, actor: Actor) -> System:
         """Return how the server stands.
@@ -83,7 +83,7 @@ class SystemState:
             checks=await self._readiness.checks(),
             servers=await self._store.read(_servers),
             pools=await self._pools(),
-            settings=self._settings(),
+            settings=self.settings,
         )
 
     async def _pools(self) -> list[PoolState] | None:

@@ -70,7 +70,7 @@ from api_shim.domain.model import (
     ScheduledJob,
     Status,
 )
-from api_shim.domain.query import Listing, Page
+from api_shim.domain.query import Condition, Listing, Page
 from api_shim.domain.recurrence import Interval
 from api_shim.domain.request_id import current_request
 from api_shim.domain.triggers import JobButton, JobHook
@@ -610,7 +610,7 @@ class Transaction:
         query = select(TABLES[AuditEvent]).where(*_matching(table, by))
         return self._read(AuditEvent, query.order_by(table.c.number.desc()).limit(limit))
 
-    def asked_events(self, where: Iterable[Asked], before: int | None, limit: int) -> list[AuditEvent]:
+    def asked_events(self, where: Iterable[Condition], before: int | None, limit: int) -> list[AuditEvent]:
         """Return the last events of the audit that fulfil conditions, the newest first.
 
         Args:

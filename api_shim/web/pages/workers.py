@@ -35,21 +35,30 @@ async def add(here: Here, form: Posted) -> Response:
         added = await here.use.worker_accounts.add(here.actor, name, pool)
     except GateError as error:
         return await _list(here, error, form)
-    made = {"token": added.thing, "key": added.key, "whose": name, "pool": pool, "origin": here.request.base_url}
-    return await here.show("new_worker.html", **made, back=WORKERS.address, title="Workers", zone=here.zone)
+    return await here.show(
+        "new_worker.html",
+        token=added.thing,
+        key=added.key,
+        whose=name,
+        pool=pool,
+        origin=here.request.base_url,
+        back=WORKERS.address,
+        title="Workers",
+        zone=here.zone,
+    )
 
 
-@router.get("/{user_id}/end")
-async def ask_to_end(user_id: UUID, here: Here) -> Response:
-    return await _end(here, user_id)
+@router.get("/{worker_id}/end")
+async def ask_to_end(worker_id: UUID, here: Here) -> Response:
+    return await _end(here, worker_id)
 
 
-@router.post("/{user_id}/end")
-async def end(user_id: UUID, here: Here, _form: Posted) -> Response:
+@router.post("/{worker_id}/end")
+async def end(worker_id: UUID, here: Here, _form: Posted) -> Response:
     try:
-        user = await here.use.worker_accounts.end(here.actor, user_id)
+        user = await here.use.worker_accounts.end(here.actor, worker_id)
     except GateError as error:
-        return await _end(here, user_id, error)
+        return await _end(here, worker_id, error)
     return await here.go(WORKERS.address, f"{user.username} is no account of workers any more.")
 
 
@@ -67,9 +76,9 @@ async def _list(here: Visit, error: GateError | None = None, form: FormData | No
     )
 
 
-async def _end(here: Visit, user_id: UUID, error: GateError | None = None) -> Response:
+async def _end(here: Visit, worker_id: UUID, error: GateError | None = None) -> Response:
     every = await here.use.worker_accounts.all(here.actor)
-    worker = next((each for each in every if each.user.id == user_id), None)
+    worker = next((each for each in every if each.user.id == worker_id), None)
     if worker is None:
         raise missing(ObjectType.USER)
     return await show(here, "end_worker.html", WORKERS, error, worker=worker, refusal=told(error))
