@@ -19,7 +19,7 @@ from api_shim.domain.audit import EventType
 from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_count, read_id
 from api_shim.services.audit_trail import Verified
-from api_shim.web.downloads import HEADERS, disposition
+from api_shim.web.downloads import disposition
 from api_shim.web.pages.administration import section_router, show, told
 from api_shim.web.pages.lists import asked_in
 from api_shim.web.pages.sections import AUDIT
@@ -73,7 +73,7 @@ async def verify(here: Here) -> Response:
 async def export(here: Here) -> Response:
     lines = await here.use.audit.export(here.actor)
     name = f"audit-{here.use.clock():%Y-%m-%d}.jsonl"
-    headers = {**HEADERS, "Content-Disposition": disposition(name)}
+    headers = {"Content-Disposition": disposition(name)}
     return StreamingResponse(_as_text(lines), media_type=JSON_LINES, headers=headers)
 
 
