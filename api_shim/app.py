@@ -35,6 +35,7 @@ from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import NOW, Kind, Wake, WorkQueue
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
+from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
 from api_shim.services.audit_reading import AuditReading
 from api_shim.services.automations import AutomationAccounts
@@ -258,6 +259,7 @@ def _views(
         "store": store,
         "engine": engine,
         "clock": clock,
+        "approval_queue": ApprovalQueue(store, clock),
         "audit": AuditReading(store),
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),

@@ -19,6 +19,7 @@ from api_shim.domain.ports import Orchestrator
 from api_shim.services.account_views import AccountViews
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
+from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
 from api_shim.services.audit_reading import AuditReading
 from api_shim.services.automations import AutomationAccounts
@@ -61,6 +62,7 @@ class Services:
     accounts: Accounts
     admissions: Admissions
     approvals: Approvals
+    approval_queue: ApprovalQueue
     audit: AuditReading
     automation_accounts: AutomationAccounts
     catalogue: JobCatalogue
