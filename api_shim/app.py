@@ -217,14 +217,13 @@ def _use_cases(
     deciding = Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock, limits=limits)
     approvals = watching(deciding)
     requests = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits)
-    automation_accounts = AutomationAccounts(store, engine, requests, refusals.automation, clock)
     schedules = watching(requests)
     return Services(
         **_views(store, engine, schedules, clock, zone),
         **{name: watching(each) for name, each in _administered(store, engine, clock, zone).items()},
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
-        automation_accounts=watching(automation_accounts),
+        automation_accounts=watching(AutomationAccounts(store, engine, requests, refusals.automation, clock)),
         catalogue=watching(JobCatalogue(store, clock, server)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
