@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 
 from api_shim.domain.accounts import Group, Password, Permission, Token, User, UserGroup, WorkerAccount
 from api_shim.domain.audit import AuditEvent, EventType
+from api_shim.domain.model import ScheduledJob
 from api_shim.keys import PREFIX
 from api_shim.services.audit_trail import AuditTrail
 from api_shim.settings import Settings, shown_settings
@@ -67,6 +68,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", f"{USERS}/{{user_id}}/tokens"): Need(USER, also=(TOKEN, "add"), form={"description": "robot"}),
     ("GET", f"{USERS}/{{user_id}}/tokens/{{token_id}}/revoke"): Need(USER, also=(TOKEN, "view")),
     ("POST", f"{USERS}/{{user_id}}/tokens/{{token_id}}/revoke"): Need(USER, also=(TOKEN, "delete"), ok=303),
+    ("POST", f"{USERS}/{{user_id}}/transfer"): Need(USER, "delete", ok=303, form={"owner": "admin"}),
     ("GET", f"{USERS}/{{user_id}}/remove"): Need(USER, "delete"),
     ("POST", f"{USERS}/{{user_id}}/remove"): Need(USER, "delete", ok=303),
     ("GET", GROUPS): Need(GROUP),
@@ -312,6 +314,28 @@ def test_whoever_removes_a_user_sees_first_what_they_leave(office: Office) -> No
     assert "secret" not in told
     assert office.visitors.sends(at, "clerk").headers["location"] == USERS
     assert "subject is removed." in text_in(office.visitors.sees(USERS, "clerk"))
+
+
+def test_what_they_own_is_transferred_as_it_was_shown(office: Office) -> None:
+    job = office.origin.job(name="Nightly", deployment_id=uuid4(), projected_version=1)
+    with office.origin.store.transaction() as tx:
+        [subject] = tx.all(User, username="subject")
+    rows = [make_scheduled(job, subject, name=name, projected_version=1) for name in ("backup", "report")]
+    office.origin.add(*rows)
+    at = f"{USERS}/{subject.id}"
+    shown = re.findall(r'name="seen" value="([^"]+)"', office.visitors.sees(f"{at}/remove").text)
+    assert len(shown) == 2
+    refused = text_in(office.visitors.sends(f"{at}/transfer", owner="nobody", seen=shown))
+    assert "These were not transferred." in refused
+    stale = f"{rows[1].id} {'0' * 64}"
+    page = text_in(office.visitors.sends(f"{at}/transfer", owner="admin", seen=[shown[0], shown[1], stale]))
+    assert "report" in page
+    assert office.visitors.sends(f"{at}/transfer", owner="admin", seen=shown[:0]).status_code == 303
+    with office.origin.store.transaction(write=False) as tx:
+        owners = {row.name: row.owner_id for row in tx.all(ScheduledJob)}
+    assert owners == {"backup": office.visitors.admin.id, "report": subject.id}
+    assert office.visitors.sends(f"{at}/transfer", owner="admin", seen=shown[1:]).status_code == 303
+    assert "They own no scheduled jobs." in text_in(office.visitors.sees(f"{at}/remove"))
 
 
 # Groups and permissions
