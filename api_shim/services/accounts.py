@@ -173,7 +173,7 @@ class Departure:
         hidden: how many others of theirs there are.
         tokens: how many tokens of theirs end.
         others: how many tokens of others end with those.
-        automations: the names of the automations that act as them, and then as nobody.
+        automations: the names of the automations that act as them, and then as nobody, as far as those may be seen.
         approvals: what they have approved and would stand.
     """
 
@@ -366,7 +366,8 @@ def _departure(desk: _Desk, by: Mapping[str, Any], tx: Transaction) -> Departure
     owned = tx.all(ScheduledJob, order="name", owner_id=user.id)
     seen = permitted_ids(tx, desk.actor, Action.VIEW, ObjectType.SCHEDULED_JOB, [row.id for row in owned])
     shown = [row for row in owned if row.id in seen]
-    bound = tx.all(AutomationAccount, order="name", user_id=user.id)
+    bound = {each.id: each.name for each in tx.all(AutomationAccount, order="name", user_id=user.id)}
+    known = permitted_ids(tx, desk.actor, Action.VIEW, ObjectType.AUTOMATION_ACCOUNT, bound)
     return Departure(
         user=user,
         scheduled=shown,
@@ -374,7 +375,7 @@ def _departure(desk: _Desk, by: Mapping[str, Any], tx: Transaction) -> Departure
         hidden=len(owned) - len(seen),
         tokens=tx.count(Token, user_id=user.id),
         others=len(tokens_from(tx, user)),
-        automations=[each.name for each in bound],
+        automations=[name for bound_id, name in bound.items() if bound_id in known],
         approvals=approvals_without(tx, user, desk.now, revokes=False).seen_by(tx, desk.actor),
     )
 

@@ -20,6 +20,7 @@ from api_shim.parsing.fields import read_id
 from api_shim.services.account_views import Seen
 from api_shim.services.accounts import linked
 from api_shim.services.given_approvals import told as told_approvals
+from api_shim.services.sessions import may_have_password
 from api_shim.store import Listing
 from api_shim.web.pages.account import LABELS as TOKEN_LABELS
 from api_shim.web.pages.account import REVOKED, revocation, token_fields
@@ -209,6 +210,7 @@ async def _page(
         groups=groups,
         may=await views.may(here.actor, USER, user_id),
         granted=granted,
+        takes_password=may_have_password(seen.thing, here.sessions.rules),
         held=await views.held(here.actor, USER, user_id),
         sees_permissions=here.actor.may(Action.VIEW, ObjectType.PERMISSION),
         tokens=await _tokens(here, user_id),

@@ -19,7 +19,7 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import ScheduledJob
 from api_shim.keys import PREFIX
 from api_shim.services.audit_trail import AuditTrail
-from api_shim.settings import Settings, shown_settings
+from api_shim.settings import Settings, SignInRules, shown_settings
 from api_shim.store import Store
 from api_shim.web.pages import ROUTERS
 from api_shim.web.pages.sections import ADMINISTRATION, SECTIONS
@@ -266,6 +266,15 @@ def test_a_password_is_set_by_who_may_sign_in_as_them(office: Office) -> None:
         assert (SIGNS_IN_AS_THEM in text_in(answer)) is (status == 403)
     own = f"{USERS}/{office.visitors.admin.id}/password"
     assert office.visitors.sends(own, password=NEW_PASSWORD).status_code == 403
+
+
+def test_where_passwords_are_switched_off_none_is_set(office: Office) -> None:
+    at = f"{USERS}/{office.ids['user_id']}"
+    assert "Set a password" in office.visitors.sees(at).text
+    office.origin.sessions.rules = SignInRules(passwords=False)
+    page = text_in(office.visitors.sees(at))
+    assert "these are switched off" in page
+    assert "Set a password" not in page
 
 
 def test_only_superusers_touch_superusers(office: Office) -> None:
