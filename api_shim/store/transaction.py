@@ -611,6 +611,21 @@ class Transaction:
         query = select(TABLES[AuditEvent]).where(*_matching(table, by))
         return self._read(AuditEvent, query.order_by(table.c.number.desc()).limit(limit))
 
+    def asked_events(self, where: Iterable[Condition], before: int | None, limit: int) -> list[AuditEvent]:
+        """Return the last events of the audit that fulfil conditions, the newest first.
+
+        Args:
+            where: the conditions, on the event's own fields.
+            before: the number that they come before; None for the end of the audit.
+            limit: the most events to return.
+        """
+        table = TABLES[AuditEvent]
+        conditions = [fulfilling(asked, {column.name: column for column in table.columns}) for asked in where]
+        if before is not None:
+            conditions.append(table.c.number < before)
+        query = select(table).where(*conditions).order_by(table.c.number.desc()).limit(limit)
+        return self._read(AuditEvent, query)
+
     def last_event(self, acts: Collection[EventType], **by: Any) -> AuditEvent | None:
         """Return the last event of these kinds that has these fields."""
         table = TABLES[AuditEvent]
