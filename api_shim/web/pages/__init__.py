@@ -24,6 +24,7 @@ from api_shim.web.pages import (
     administration,
     approval_queue,
     approval_requests,
+    audit,
     crontab,
     groups,
     job_buttons,
@@ -34,10 +35,13 @@ from api_shim.web.pages import (
     result,
     results,
     run,
+    schedule_calendar,
     scheduled_job,
     scheduled_jobs,
     sign_in,
+    system,
     users,
+    workers,
 )
 from api_shim.web.pages.visit import counted, install_errors
 from api_shim.web.private_answers import mark_private
@@ -49,6 +53,7 @@ ROUTERS = (
     object_fields.router,
     crontab.router,
     scheduled_jobs.router,
+    schedule_calendar.router,
     scheduled_job.router,
     approval_queue.router,
     approval_requests.router,
@@ -60,6 +65,9 @@ ROUTERS = (
     users.router,
     groups.router,
     permissions.router,
+    workers.router,
+    audit.router,
+    system.router,
     preferences.router,
 )
 STATIC = Path(__file__).parent / "static"
