@@ -24,6 +24,7 @@ from api_shim.web.pages import (
     approval_queue,
     approval_requests,
     crontab,
+    decisions,
     job_buttons,
     jobs,
     object_fields,
@@ -46,6 +47,8 @@ ROUTERS = (
     crontab.router,
     scheduled_jobs.router,
     scheduled_job.router,
+    # Before the requests, whose addresses begin alike.
+    decisions.router,
     approval_queue.router,
     approval_requests.router,
     results.router,
