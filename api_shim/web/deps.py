@@ -16,6 +16,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api_shim.domain.ports import Orchestrator
+from api_shim.services.account_views import AccountViews
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approval_queue import ApprovalQueue
@@ -88,6 +89,10 @@ class Services:
     @property
     def preferences(self) -> Preferences:
         return Preferences(self.store)
+
+    @property
+    def account_views(self) -> AccountViews:
+        return AccountViews(self.store)
 
     @property
     def job_buttons(self) -> JobButtons:

@@ -34,6 +34,7 @@ from api_shim.web.credentials import address_of, session_cookie
 from api_shim.web.deps import Services
 from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages import labels, template_filters
+from api_shim.web.pages.sections import sections_for
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, Unavailable, sentences
 from approval_gate.model import Actor
 
@@ -109,6 +110,7 @@ class Visit:
         shown = {
             "path": self.request.url.path,
             "user": self.actor,
+            "sections": sections_for(self.actor),
             "csrf": self.session.csrf,
             "notice": notice,
             "prefect_away": self.use.readiness.prefect_away_since(),
