@@ -763,6 +763,11 @@ class Transaction:
         count, oldest = self._connection.execute(waiting.where(_PENDING, scheduled_jobs.c.enabled)).one()
         return count, oldest
 
+    def mark_of_queue(self) -> tuple[Any, ...]:
+        """Return what is another as soon as a request is made, changed or decided."""
+        waiting = select(func.count(), func.max(scheduled_jobs.c.date_changed), func.sum(scheduled_jobs.c.version))
+        return tuple(self._connection.execute(waiting.where(_PENDING, scheduled_jobs.c.enabled)).one())
+
     def count_waiting(self, requester_id: UUID) -> int:
         """Return how many requests of a user wait for a decision."""
         theirs = scheduled_jobs.c.requester_id == requester_id

@@ -32,6 +32,7 @@ from api_shim.web.pages import (
     object_fields,
     permissions,
     preferences,
+    queue_changes,
     result,
     results,
     run,
@@ -53,6 +54,7 @@ ROUTERS = (
     scheduled_job.router,
     # Before the requests, whose addresses begin alike.
     decisions.router,
+    queue_changes.router,
     approval_queue.router,
     approval_requests.router,
     results.router,

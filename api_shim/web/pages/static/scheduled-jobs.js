@@ -1,7 +1,7 @@
 // Adds a checkbox that selects everything in a list on the page.
 "use strict";
 
-document.querySelectorAll("form[data-select]").forEach((form) => {
+const prepare = (form) => {
   const boxes = [...form.querySelectorAll("input[name=id]")];
   const buttons = [...form.querySelectorAll(".below button")].map((button) => [button, button.textContent]);
   if (!boxes.length || !buttons.length) return;
@@ -24,4 +24,9 @@ document.querySelectorAll("form[data-select]").forEach((form) => {
   form.addEventListener("change", count);
   // The browser may restore the earlier selection.
   window.addEventListener("pageshow", count);
-});
+  count();
+};
+
+document.querySelectorAll("form[data-select]").forEach(prepare);
+// A list that a script has put in the place of another one.
+document.addEventListener("replaced", (event) => event.target.querySelectorAll("form[data-select]").forEach(prepare));
