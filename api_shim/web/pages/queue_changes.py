@@ -16,6 +16,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from api_shim.services.approval_queue import QueueView
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.queue_watch import Watcher
 from api_shim.web.credentials import session_cookie
@@ -58,7 +59,7 @@ class Events(StreamingResponse):
 async def _events(here: Visit, watcher: Watcher) -> AsyncIterator[str]:
     """Yield the numbers of the queue when they may have changed, and comments in between."""
     key = session_cookie(here.request) or ""
-    told: Mapping[str, int] | None = None
+    told: Mapping[QueueView, int] | None = None
     changed = True
     while not watcher.over:
         try:
