@@ -37,6 +37,7 @@ from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
+from api_shim.services.audit_reading import AuditReading
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.job_queues import JobQueues
@@ -62,6 +63,7 @@ from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sensitive_inputs import prepare
 from api_shim.services.sessions import Sessions
 from api_shim.services.suspensions import Suspensions
+from api_shim.services.system_state import SystemState
 from api_shim.services.token_access import TokenAccess
 from api_shim.services.triggers import Triggers
 from api_shim.settings import LIMITS, SIGN_IN_RULES, Limits, SignInRules
@@ -216,14 +218,13 @@ def _use_cases(
     deciding = Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock, limits=limits)
     approvals = watching(deciding)
     requests = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits)
-    automation_accounts = AutomationAccounts(store, engine, requests, refusals.automation, clock)
     schedules = watching(requests)
     return Services(
         **_views(store, engine, schedules, clock, zone),
         **{name: watching(each) for name, each in _administered(store, engine, clock, zone).items()},
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
-        automation_accounts=watching(automation_accounts),
+        automation_accounts=watching(AutomationAccounts(store, engine, requests, refusals.automation, clock)),
         catalogue=watching(JobCatalogue(store, clock, server)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
@@ -237,6 +238,7 @@ def _use_cases(
         gauges=Gauges(store, served, clock),
         readiness=readiness,
         refusals=refusals,
+        system=SystemState(store, engine, readiness),
     )
 
 
@@ -259,6 +261,7 @@ def _views(
         "clock": clock,
         "approval_queue": ApprovalQueue(store, clock),
         "queue_watch": QueueWatch(store),
+        "audit": AuditReading(store),
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
         "result_views": ResultViews(store),

@@ -69,10 +69,12 @@ from api_shim.settings import (
     WORKER,
     PrefectServer,
     Settings,
+    ShownSetting,
     machine_name,
     private_files,
     read_settings,
     server_zone,
+    shown_settings,
     system_user,
     utc_now,
 )
@@ -394,6 +396,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         retention=settings.retention,
         sign_in=settings.sign_in_rules,
     )
+    application.services.system.settings = told_settings(settings)
     if told.external is None and Part.SERVICES in parts:
         accounts = application.services.automation_accounts
         run_as_accounts(accounts.is_of_job, accounts.run)
@@ -404,6 +407,13 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         account=told.account,
         running=partial(runs, client, engine),
     )
+
+
+def told_settings(settings: Settings) -> list[ShownSetting]:
+    """Return the settings as people are shown them; what the environment says otherwise was typed."""
+    environment = read_settings()
+    typed = {name for name in ("home", "prefect") if getattr(settings, name) != getattr(environment, name)}
+    return shown_settings(settings, typed)
 
 
 def tell_backing(settings: Settings, prefects: Backing, parts: Part) -> None:

@@ -26,7 +26,7 @@ def selected_in(form: FormData) -> list[UUID]:
 
 
 def versions_in(form: FormData) -> dict[UUID, str]:
-    """Return the versions that a form has shown, each sent behind its id."""
+    """Return the versions of scheduled jobs that were shown, each sent behind its id."""
     sent = (text.partition(" ") for text in form.getlist("seen") if isinstance(text, str))
     return {thing_id: version for named, _, version in sent if (thing_id := read_id(named)) is not None}
 
