@@ -220,7 +220,7 @@ def _use_cases(
     requests = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits)
     schedules = watching(requests)
     return Services(
-        **_views(store, engine, schedules, clock, zone),
+        **_views(store, engine, schedules, clock),
         **{name: watching(each) for name, each in _administered(store, engine, clock, zone).items()},
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
@@ -251,9 +251,7 @@ def _administered(store: Store, engine: Orchestrator, clock: Callable[[], dateti
     }
 
 
-def _views(
-    store: Store, engine: Orchestrator, schedules: Schedules, clock: Callable[[], datetime], zone: str
-) -> dict[str, Any]:
+def _views(store: Store, engine: Orchestrator, schedules: Schedules, clock: Callable[[], datetime]) -> dict[str, Any]:
     """Return what the use cases rest on, and those that only read."""
     return {
         "store": store,
@@ -266,7 +264,7 @@ def _views(
         "queries": Queries(store, engine),
         "result_views": ResultViews(store),
         "run_preview": RunPreview(store, schedules, clock),
-        "schedule_views": ScheduleViews(store=store, clock=clock, zone=zone),
+        "schedule_views": ScheduleViews(store=store, clock=clock),
     }
 
 

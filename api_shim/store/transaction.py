@@ -43,6 +43,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -70,7 +71,7 @@ from api_shim.domain.model import (
     ScheduledJob,
     Status,
 )
-from api_shim.domain.query import Condition, Listing, Page
+from api_shim.domain.query import FAILING, Condition, Listing, Page
 from api_shim.domain.recurrence import Interval
 from api_shim.domain.request_id import current_request
 from api_shim.domain.triggers import JobButton, JobHook
@@ -660,18 +661,64 @@ class Transaction:
 
     def page(self, kind: ObjectType, actor: Actor, listing: Listing, **by: Any) -> Page[Any]:
         """Return a page of what the actor may view, and that has these fields."""
-        lookups = LOOKUPS[kind]
         model = TYPES[kind]
-        conditions = [self._visible(kind, actor, Action.VIEW), *_matching(TABLES[model], by)]
-        every = lookups.every
-        conditions += [fulfilling(asked, every) for asked in listing.where]
-        if listing.search:
-            searched = (lookups.columns[path] for path in lookups.searched)
-            conditions.append(or_(*(column.icontains(listing.search, autoescape=True) for column in searched)))
+        conditions = [*self._listed(kind, actor, listing), *_matching(TABLES[model], by)]
         counted = select(func.count()).select_from(joined(kind, conditions)).where(*conditions)
         query = select(TABLES[model]).select_from(joined(kind)).where(*conditions)
         query = query.order_by(*_order(kind, listing.sort)).limit(listing.limit).offset(listing.offset)
         return Page(self._connection.execute(counted).scalar_one(), self._read(model, query))
+
+    def counts(
+        self, kind: ObjectType, actor: Actor, listing: Listing, parts: Mapping[str, Iterable[Condition]]
+    ) -> dict[str, int]:
+        """Return how much of a list that the actor may view is in each part of it.
+
+        Args:
+            kind: the type of the objects.
+            actor: the caller.
+            listing: the list.
+            parts: the conditions that hold for all that is in a part.
+        """
+        every = self._paths(kind, actor)
+        conditions = self._listed(kind, actor, listing)
+        counted = (
+            func.count().filter(and_(true(), *(fulfilling(asked, every) for asked in where)))
+            for where in parts.values()
+        )
+        found = self._connection.execute(select(*counted).select_from(joined(kind)).where(*conditions)).one()
+        return dict(zip(parts, found, strict=True))
+
+    def _listed(self, kind: ObjectType, actor: Actor, listing: Listing) -> list[ColumnElement[bool]]:
+        """Return the conditions under which something that the actor may view is in a list."""
+        lookups, every = LOOKUPS[kind], self._paths(kind, actor)
+        conditions = [self._visible(kind, actor, Action.VIEW), *(fulfilling(asked, every) for asked in listing.where)]
+        if listing.search:
+            searched = (lookups.columns[path] for path in lookups.searched)
+            conditions.append(or_(*(column.icontains(listing.search, autoescape=True) for column in searched)))
+        return conditions
+
+    def _paths(self, kind: ObjectType, actor: Actor) -> Mapping[str, ColumnElement[Any]]:
+        """Return what a list can be filtered by, with what depends on who asks."""
+        every = LOOKUPS[kind].every
+        return every if kind is not ObjectType.SCHEDULED_JOB else {**every, FAILING: self._failing(actor)}
+
+    def _failing(self, actor: Actor) -> ColumnElement[bool]:
+        """Return whether a scheduled job fails: a failure has disabled it, or its last run has failed.
+
+        Of runs that the actor may not view nothing is told.
+        """
+        each = scheduled_jobs.alias("each_scheduled_job")
+        own = and_(
+            job_results.c.scheduled_job_id == each.c.id,
+            job_results.c.nominal_time.is_not(None),
+            job_results.c.status.not_in(ONGOING),
+        )
+        last = select(job_results.c.status).select_from(joined(ObjectType.JOB_RESULT)).where(own)
+        last = last.where(self._visible(ObjectType.JOB_RESULT, actor, Action.VIEW))
+        # By an index that there is: of a scheduled job there may be very many runs.
+        last = last.order_by(job_results.c.nominal_time.desc()).limit(1).correlate(each)
+        failed = select(each.c.id).where(each.c.enabled, last.scalar_subquery() == Status.FAILURE)
+        return or_(scheduled_jobs.c.failure != "", scheduled_jobs.c.id.in_(failed))
 
     def newest_results(self, actor: Actor, job_ids: Collection[UUID]) -> list[JobResult]:
         """Return the newest result of each of these Jobs that the actor may view."""

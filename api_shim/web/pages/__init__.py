@@ -37,6 +37,7 @@ from api_shim.web.pages import (
     result,
     results,
     run,
+    schedule_calendar,
     scheduled_job,
     scheduled_jobs,
     sign_in,
@@ -54,6 +55,7 @@ ROUTERS = (
     object_fields.router,
     crontab.router,
     scheduled_jobs.router,
+    schedule_calendar.router,
     scheduled_job.router,
     # Before the requests, whose addresses begin alike.
     decisions.router,

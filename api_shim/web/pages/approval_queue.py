@@ -235,7 +235,8 @@ async def _anew(here: Here, seen: Review, error: GateError, form: FormData) -> R
     faults = _about_comment(error)
     happened = [] if faults else list(sentences(error.detail))
     if isinstance(error, Outdated):
-        happened += labels.last_change(reversed(seen.history), seen.case.row.time_zone)
+        with here.reading():
+            happened += labels.last_change(reversed(seen.history))
     return await _show(here, seen, status=status_of(error), faults=faults, happened=happened, **_typed(form))
 
 

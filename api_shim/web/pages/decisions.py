@@ -72,7 +72,9 @@ async def ask(here: Here) -> Response:
 async def decide(here: Here, form: Posted) -> Response:
     what, back = text_of(form, "decision"), within(text_of(form, "back", QUEUE))
     ids = [*dict.fromkeys(selected_in(form))][:AT_ONCE]
-    if not ids or what not in WHY_NOT:
+    if what not in WHY_NOT:
+        raise NotFound("There is no such decision.")
+    if not ids:
         return await here.go(back, "Select the requests to decide about.")
     shown = await _reviews(here, ids)
     try:

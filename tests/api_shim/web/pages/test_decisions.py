@@ -156,15 +156,20 @@ def test_a_form_that_names_no_version_decides_nothing(desk: Several) -> None:
 @pytest.mark.parametrize(
     "form",
     [
-        pytest.param({}, id="nothing"),
         pytest.param({"decision": "approve"}, id="no request"),
         pytest.param({"decision": "approve", "id": ["x"]}, id="no id"),
-        pytest.param({"decision": "destroy", "id": ["00000000-0000-0000-0000-000000000000"]}, id="no decision"),
     ],
 )
 def test_who_selects_nothing_is_told_so(desk: Several, form: dict[str, Any]) -> None:
     for answer in (desk.does("/decisions", "bob", form), desk.sees("/decisions?" + str(httpx.QueryParams(form)))):
         assert (answer.status_code, answer.headers["location"]) == (303, QUEUE)
+
+
+def test_there_are_two_decisions(desk: Several) -> None:
+    destroy = {"decision": "destroy", "id": [str(desk.asks("a").id)]}
+    assert desk.sees("/decisions?" + str(httpx.QueryParams(destroy))).status_code == 303
+    assert desk.does("/decisions", "bob", destroy).status_code == 404
+    assert desk.states() == {"a": "pending"}
 
 
 def test_what_one_may_not_view_is_not_told_from_what_there_is_not(desk: Several) -> None:
