@@ -130,9 +130,12 @@ CRONTABS = ("0 2 * * *", "*/15 * * * *", "0 8-18 * * monday-friday", "30 6 1 * *
 """Examples; the page says what each means in the words of the form."""
 
 KEYS: Mapping[str, str] = {
+    "/": "go to the search field",
+    "g, then q": "open the approval queue",
+    "a": "on the page of a request: ask to approve it",
     "Tab, Shift + Tab": "go to the next, or the previous, link, button or field",
-    "Enter": "follows the link, or sends the form",
-    "Space": "ticks a box, or presses a button",
+    "Enter": "follow the link, or send the form",
+    "Space": "tick a box, or press a button",
 }
 
 

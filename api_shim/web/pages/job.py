@@ -60,7 +60,6 @@ async def shown(job_id: UUID, here: Here) -> Response:
         "job.html",
         found=found,
         job=found.sight.job,
-        zone=here.zone,
         tones=TONES,
         **await buttons_on(here, ObjectType.JOB, job_id),
     )
@@ -102,7 +101,6 @@ async def _form(here: Visit, found: JobDetail, typed: Mapping[str, str], error: 
         200 if error is None else status_of(error),
         found=found,
         job=found.sight.job,
-        zone=here.zone,
         stands=as_typed(found.sight.job),
         typed=typed,
         faults=faults_in([error.detail], LABELS) if error is not None else {},

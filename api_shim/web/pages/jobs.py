@@ -41,7 +41,6 @@ async def listed(here: Here) -> Response:
         hidden=len(page.rows) - len(shown),
         more=page.count - len(page.rows),
         problems=here.use.catalogue.problems if here.actor.superuser else (),
-        zone=here.zone,
     )
 
 

@@ -182,7 +182,7 @@ def test_whatever_a_job_is_called_and_says_is_text(origin: Origin) -> None:
         description=NASTY,
         module_name=NASTY,
         job_queues=("default", NASTY),
-        variables=tuple({"label": "", "help_text": "", **each} for each in VARIABLES),
+        variables=tuple(VARIABLES),
         declared=DECLARED,
     )
     origin.add(make_result(job, None))
