@@ -169,7 +169,7 @@ def _next_firings(tx: Transaction, actor: Actor, ids: list[UUID], now: datetime)
     rows: list[ScheduledJob] = tx.page(kind, actor, Listing(where=(ENABLED,), limit=LOOKED_AT), job_id=ids).rows
     by_job = defaultdict[UUID, list[tuple[datetime, ScheduledJob]]](list)
     for row in rows:
-        if (due := due_within(row, now, ALWAYS)) is not None:
+        if (due := due_within(row, now, ALWAYS, now)) is not None:
             by_job[row.job_id].append((due, row))
     first = [row for found in by_job.values() for _, row in sorted(found, key=lambda each: each[0])[:CANDIDATES]]
     cases = load_contexts(tx, first, now)

@@ -58,6 +58,7 @@ async def shown(job_id: UUID, here: Here) -> Response:
     found = await here.use.job_views.detail(here.actor, job_id)
     return await here.show(
         "job.html",
+        200,
         found=found,
         job=found.sight.job,
         tones=TONES,
