@@ -48,6 +48,7 @@ from api_shim.services.queries import Queries
 from api_shim.services.queue_watch import QueueWatch
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
+from api_shim.services.request_checks import RequestChecks
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.result_files import ResultFiles
 from api_shim.services.result_views import ResultViews
@@ -263,7 +264,8 @@ def _views(store: Store, engine: Orchestrator, schedules: Schedules, clock: Call
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
         "result_views": ResultViews(store),
-        "run_preview": RunPreview(store, schedules, clock),
+        "run_preview": (preview := RunPreview(store, schedules, clock)),
+        "request_checks": RequestChecks(store, preview, schedules.limits),
         "schedule_views": ScheduleViews(store=store, clock=clock),
     }
 
