@@ -45,6 +45,7 @@ from api_shim.services.jobs import JobCatalogue, JobCode
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
+from api_shim.services.queue_watch import QueueWatch
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
@@ -121,7 +122,7 @@ class Application:
     @property
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
-        of_web = (self.services.catalogue,) if Part.WEB in self.parts else ()
+        of_web = (self.services.catalogue, self.services.queue_watch) if Part.WEB in self.parts else ()
         of_web_alone = (self.services.readiness.following,) if self.parts == Part.WEB else ()
         of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
         by_setting = (self.retention,) if self.retention is not None else ()
@@ -257,6 +258,7 @@ def _views(store: Store, engine: Orchestrator, schedules: Schedules, clock: Call
         "engine": engine,
         "clock": clock,
         "approval_queue": ApprovalQueue(store, clock),
+        "queue_watch": QueueWatch(store),
         "audit": AuditReading(store),
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),

@@ -113,6 +113,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/rest/automation_accounts.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/web/rest/files.py": "tests/api_shim/services/test_result_files.py",
     "api_shim/cli/places.py": "tests/api_shim/cli/test_cli.py",
+    "api_shim/cli/mcp.py": "tests/acceptance/test_mcp.py",
     "api_shim/cli/downloads.py": "tests/api_shim/cli/test_result.py",
     "api_shim/domain/files.py": "tests/api_shim/store/test_tables.py",
     "api_shim/web/rest/jobs.py": "tests/api_shim/web/rest/test_lists.py",

@@ -7,7 +7,7 @@
 * An explanation says who may do what, or why not, and when the scheduled job fires next, or why not. It evaluates the
   rules themselves, so it describes what would happen.
 * Everybody may ask about themselves. To ask about other users, and to see their names, the caller must be allowed to
-  view their accounts.
+  view their accounts; that there are others is told to everybody.
 * The next firing is judged by the present owner, approval and Job.
 
 Contract 1.4, 1.9, 5 and 10.
@@ -324,6 +324,7 @@ class Explanation:
         subject: the user that the verdicts are about.
         verdicts: whether the user may do each of ``EXPLAINED``, and if not, why.
         people: the users who may do each of ``EXPLAINED``, among those that the caller may view.
+        others: whether there are others who may do each of ``EXPLAINED``, whom the caller may not view.
         unfit: why its inputs do not fit the variables of its Job any more, so that its runs fail; empty if they do.
         needs_force: whether its start time has passed, so that an approval needs ``force``.
         next_firing: when it fires next; None if it does not fire.
@@ -333,6 +334,7 @@ class Explanation:
     subject: User
     verdicts: Mapping[str, Verdict]
     people: Mapping[str, list[User]]
+    others: Mapping[str, bool]
     unfit: str
     needs_force: bool
     next_firing: datetime | None
@@ -419,10 +421,12 @@ def _explain(
     subject = _subject(tx, actor, about)
     subject_actor = actor_of(tx, subject)
     prospect = forecast_of(tx, case, now)
+    people, others = _people(tx, actor, case)
     return Explanation(
         subject=subject,
         verdicts={asked: _verdict(subject, subject_actor, rule, case) for asked, rule in EXPLAINED.items()},
-        people=_people(tx, actor, case),
+        people=people,
+        others=others,
         unfit=why_unfit(case.row, case.job),
         needs_force=case.request.past_due,
         next_firing=prospect.next_firing,
@@ -445,11 +449,16 @@ def _verdict(
     return rule(actor, case.request) if user.is_active else Denied(INACTIVE)
 
 
-def _people(tx: Transaction, actor: Actor, case: AuthzContext) -> dict[str, list[User]]:
+def _people(tx: Transaction, actor: Actor, case: AuthzContext) -> tuple[dict[str, list[User]], dict[str, bool]]:
+    """Return who may do each of ``EXPLAINED``, and whether there are others, whom the actor may not view."""
     active = tx.all(User, order="username", is_active=True)
     seen = tx.visible(ObjectType.USER, actor, Action.VIEW, [user.id for user in active]) | {actor.id}
-    known = [(user, other) for user, other in zip(active, actors_of(tx, active), strict=True) if user.id in seen]
-    return {
+    known = [*zip(active, actors_of(tx, active), strict=True)]
+    may = {
         asked: [user for user, other in known if rule(other, case.request) == Allowed()]
         for asked, rule in EXPLAINED.items()
     }
+    return (
+        {asked: [user for user in users if user.id in seen] for asked, users in may.items()},
+        {asked: any(user.id not in seen for user in users) for asked, users in may.items()},
+    )

@@ -173,11 +173,18 @@ class Sessions:
         Raises:
             Unauthenticated: the session does not exist or has ended.
         """
-        now = self._clock()
-        visitor = await self._store.read(partial(_visitor, key, now, self.rules))
+        now, visitor = self._clock(), await self.look_up(key)
         if now - visitor.session.seen > SEEN_EVERY:
             await self._store.write(lambda tx: tx.change(visitor.session, seen=now))
         return visitor
+
+    async def look_up(self, key: str) -> Visitor:
+        """Return the user who has the session with this key, without using it.
+
+        Raises:
+            Unauthenticated: the session does not exist or has ended.
+        """
+        return await self._store.read(partial(_visitor, key, self._clock(), self.rules))
 
     async def sign_out(self, session: Session) -> None:
         """End a session."""

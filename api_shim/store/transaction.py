@@ -722,21 +722,44 @@ class Transaction:
 
     def newest_results(self, actor: Actor, job_ids: Collection[UUID]) -> list[JobResult]:
         """Return the newest result of each of these Jobs that the actor may view."""
-        return self._newest_results(actor, jobs, job_results.c.job_id, job_ids)
+        return self._newest(ObjectType.JOB_RESULT, actor, jobs, job_results.c.job_id, job_ids)
 
     def newest_results_of(self, actor: Actor, scheduled_ids: Collection[UUID]) -> list[JobResult]:
         """Return the newest result of each of these scheduled jobs that the actor may view."""
-        return self._newest_results(actor, scheduled_jobs, job_results.c.scheduled_job_id, scheduled_ids)
+        of = job_results.c.scheduled_job_id
+        return self._newest(ObjectType.JOB_RESULT, actor, scheduled_jobs, of, scheduled_ids)
 
-    def _newest_results(
-        self, actor: Actor, table: Table, reference: ColumnElement[Any], ids: Collection[UUID]
-    ) -> list[JobResult]:
-        each = table.alias("each_thing")
-        seen = self._visible(ObjectType.JOB_RESULT, actor, Action.VIEW)
-        newest = select(job_results.c.id).select_from(joined(ObjectType.JOB_RESULT)).where(reference == each.c.id, seen)
-        newest = newest.order_by(job_results.c.date_created.desc(), job_results.c.id).limit(1).correlate(each)
-        found = select(newest.scalar_subquery()).select_from(each).where(each.c.id.in_(ids))
-        return self._read(JobResult, select(job_results).where(job_results.c.id.in_(found)))
+    def newest_approved(
+        self, actor: Actor, job_ids: Collection[UUID], *, but: Collection[UUID] = ()
+    ) -> list[ScheduledJob]:
+        """Return of each of these Jobs the scheduled job that was approved last, of those that the actor may view.
+
+        Args:
+            actor: the caller.
+            job_ids: the ids of the Jobs.
+            but: the ids of scheduled jobs that are passed over.
+        """
+        of = scheduled_jobs.c
+        approved = (of.approval == ApprovalState.APPROVED, of.approved_at.is_not(None), of.id.not_in(list(but)))
+        return self._newest(ObjectType.SCHEDULED_JOB, actor, jobs, of.job_id, job_ids, of.approved_at, approved)
+
+    def _newest(
+        self,
+        kind: ObjectType,
+        actor: Actor,
+        table: Table,
+        reference: ColumnElement[Any],
+        ids: Collection[UUID],
+        time: ColumnElement[Any] = job_results.c.date_created,
+        also: Collection[ColumnElement[bool]] = (),
+    ) -> list[Any]:
+        """Return of each row of a table the newest object that refers to it and that the actor may view."""
+        each, found = table.alias("each_thing"), TABLES[TYPES[kind]]
+        seen = self._visible(kind, actor, Action.VIEW)
+        newest = select(found.c.id).select_from(joined(kind)).where(reference == each.c.id, seen, *also)
+        newest = newest.order_by(time.desc(), found.c.id).limit(1).correlate(each)
+        those = select(newest.scalar_subquery()).select_from(each).where(each.c.id.in_(ids))
+        return self._read(TYPES[kind], select(found).where(found.c.id.in_(those)))
 
     def seen(
         self, kind: ObjectType, actor: Actor, field: str, *, limit: int, among: Collection[Any] | None = None
@@ -801,6 +824,11 @@ class Transaction:
         waiting = select(func.count(), func.min(scheduled_jobs.c.date_changed))
         count, oldest = self._connection.execute(waiting.where(_PENDING, scheduled_jobs.c.enabled)).one()
         return count, oldest
+
+    def mark_of_queue(self) -> tuple[Any, ...]:
+        """Return what is another as soon as a request is made, changed or decided."""
+        waiting = select(func.count(), func.max(scheduled_jobs.c.date_changed), func.sum(scheduled_jobs.c.version))
+        return tuple(self._connection.execute(waiting.where(_PENDING, scheduled_jobs.c.enabled)).one())
 
     def count_waiting(self, requester_id: UUID) -> int:
         """Return how many requests of a user wait for a decision."""

@@ -87,8 +87,11 @@ def scheduled(name: str = "nightly", **to: Any) -> dict[str, Any]:
 def waiting(name: str = "nightly", **to: Any) -> dict[str, Any]:
     seen = {
         "requested_by": "alice",
+        "asked_at": "2026-05-04T12:00:00Z",
         "may_approve": True,
         "why_not_approve": "",
+        "may_deny": True,
+        "why_not_deny": "",
         "approval_state": "pending",
         "unfit": "",
     }
@@ -147,6 +150,7 @@ def explanation(**to: Any) -> dict[str, Any]:
         "user": alice,
         "may": {"approve": {"allowed": False, "reason": "It is yours."}, "dry_run": {"allowed": True, "reason": ""}},
         "who": {"approve": [], "dry_run": [alice]},
+        "others": {"approve": True, "dry_run": False},
         "needs_force": False,
         "next_firing": "2100-01-31T18:00:00Z",
         "why_not": "",

@@ -209,6 +209,7 @@ async def _show(
         "downloads": _downloads(here, seen),
         "why_not": {asked: _why_not(asked, explained.verdicts[asked]) for asked in UNKNOWN_REASONS},
         "approvers": [user.username for user in explained.people["approve"]],
+        "others_approve": explained.others["approve"],
         "firings": upcoming.times,
         "unfit": explained.unfit,
         "own": seen.case.row.requester_id == here.actor.id,
