@@ -25,6 +25,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from api_shim.background import BackgroundLoop
+from api_shim.domain.identity_providers import IdentityProvider
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.load import Load
 from api_shim.reconcile.other_servers import OtherServers
@@ -42,6 +43,7 @@ from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue, JobCode
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
+from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
@@ -140,6 +142,7 @@ def build(
     limits: Limits = LIMITS,
     retention: timedelta | None = None,
     sign_in: SignInRules = SIGN_IN_RULES,
+    provider: IdentityProvider | None = None,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -156,6 +159,7 @@ def build(
         limits: how much one person, address or request may ask of this server.
         retention: how long what has ended is kept; None for ever.
         sign_in: how people sign in to the pages, and for how long.
+        provider: where they can sign in besides; None for nowhere.
     """
     projection = Reconciler(store, engine, clock, limits.catch_up_limit)
     queue = WorkQueue(projection.follow, clock, load := Load())
@@ -166,7 +170,7 @@ def build(
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
     rates = RequestRates(limits, clock)
     services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
-    tokens, sessions = _sign_ins(store, clock, sleep, sign_in)
+    tokens, sessions = _sign_ins(store, clock, sleep, sign_in, provider)
     return Application(
         parts=parts,
         store=store,
@@ -185,10 +189,14 @@ def build(
 
 
 def _sign_ins(
-    store: Store, clock: Callable[[], datetime], sleep: Callable[[float], Awaitable[None]], rules: SignInRules
+    store: Store,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], Awaitable[None]],
+    rules: SignInRules,
+    provider: IdentityProvider | None,
 ) -> tuple[TokenAccess, Sessions]:
     tokens = TokenAccess(store, clock, sleep)
-    return tokens, Sessions(store, clock, tokens.note, sleep, rules)
+    return tokens, Sessions(store, clock, tokens.note, sleep, rules, provider)
 
 
 def leave_to_others(kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:

@@ -32,6 +32,7 @@ from argon2.exceptions import VerificationError
 
 from api_shim.domain.accounts import SEEN_EVERY, Password, Session, Token, User, UserPreferences
 from api_shim.domain.audit import EventType, account_event
+from api_shim.domain.identity_providers import IdentityProvider
 from api_shim.domain.slowdown import PATIENCE, SignInPace, too_many
 from api_shim.services.authentication import (
     Credentials,
@@ -42,6 +43,7 @@ from api_shim.services.authentication import (
     hash_key,
 )
 from api_shim.services.preferences import preferences_of
+from api_shim.services.session_renewal import SessionRenewal
 from api_shim.services.user_names import user_called
 from api_shim.services.waiting_room import WaitingRoom
 from api_shim.settings import SIGN_IN_RULES, SignInRules
@@ -83,6 +85,7 @@ class Sessions:
         note: records that a token has been used, and from which address.
         sleep: waits for so many seconds.
         rules: how people sign in, and for how long.
+        provider: renews the sessions that were started there; None without one.
     """
 
     def __init__(
@@ -92,8 +95,10 @@ class Sessions:
         note: Callable[[Token, str], None],
         sleep: Callable[[float], Awaitable[None]],
         rules: SignInRules = SIGN_IN_RULES,
+        provider: IdentityProvider | None = None,
     ) -> None:
         self.rules = rules
+        self._renewal = SessionRenewal(store, provider, rules, clock)
         self._store = store
         self._clock = clock
         self._note = note
@@ -158,9 +163,13 @@ class Sessions:
 
         Raises:
             Unauthenticated: the session does not exist or has ended.
+            Unavailable: it has to be renewed at an identity provider, which does not answer.
         """
         now = self._clock()
         visitor = await self._store.read(partial(_visitor, key, now, self.rules))
+        if self._renewal.is_due(visitor.session):
+            await self._renewal.renew(visitor.session)
+            visitor = await self._store.read(partial(_visitor, key, now, self.rules))
         if now - visitor.session.seen > SEEN_EVERY:
             await self._store.write(lambda tx: tx.change(visitor.session, seen=now))
         return visitor
@@ -202,7 +211,7 @@ def new_session(user_id: UUID, now: datetime, **of: Any) -> tuple[str, Session]:
     return key, Session(**{"id": uuid4(), "user_id": user_id, **how, **of})
 
 
-def begin(tx: Transaction, session: Session, rules: SignInRules, address: str, way: str) -> None:
+def begin(tx: Transaction, session: Session, rules: SignInRules, address: str, way: str, **said: str) -> None:
     """Start a session, end those of its user that are over, and record that.
 
     Args:
@@ -211,12 +220,13 @@ def begin(tx: Transaction, session: Session, rules: SignInRules, address: str, w
         rules: how long sessions last.
         address: where its user signs in from.
         way: what they sign in with.
+        said: what else is to be known, by name.
     """
     for old in tx.all(Session, user_id=session.user_id):
         if old.is_over(session.created, rules.longest):
             tx.remove(old)
     tx.add(session)
-    _record(tx, EventType.SIGNED_IN, session, session.created, address=address, way=way)
+    _record(tx, EventType.SIGNED_IN, session, session.created, address=address, way=way, **said)
 
 
 def _record(tx: Transaction, act: EventType, session: Session, now: datetime, **said: Any) -> None:

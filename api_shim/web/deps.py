@@ -28,6 +28,7 @@ from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.preferences import Preferences
+from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
@@ -66,6 +67,7 @@ class Services:
     schedule_views: ScheduleViews
     ownership: Ownership
     prefect_ui: PrefectUI
+    provider_sign_in: ProviderSignIn
     results: Results
     suspensions: Suspensions
     result_files: ResultFiles

@@ -26,6 +26,7 @@ from api_shim.web.pages import (
     job_buttons,
     jobs,
     object_fields,
+    provider_sign_in,
     preferences,
     results,
     run,
@@ -38,6 +39,7 @@ from api_shim.web.private_answers import mark_private
 
 ROUTERS = (
     sign_in.router,
+    provider_sign_in.router,
     jobs.router,
     run.router,
     object_fields.router,
