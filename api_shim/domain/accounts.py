@@ -183,6 +183,11 @@ class Session:
     renew_by: datetime | None = None
     renewing: datetime | None = None
 
+    @property
+    def by_password(self) -> bool:
+        """Whether its user has signed in with a password that is kept here."""
+        return self.provider is None and self.token_id is None
+
     def is_over(self, now: datetime, longest: timedelta) -> bool:
         """Say whether it has ended, where sessions last so long at most."""
         return now - self.seen > IDLE or now - self.created > longest

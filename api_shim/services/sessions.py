@@ -136,21 +136,35 @@ class Sessions:
             # Nobody guesses a key, so whoever has one does not wait for others.
             self._note(token, address)
             return token.user_id, token.id
+        return (await self.check_password(username, secret, address)).user_id, None
+
+    async def check_password(self, username: str, secret: str, address: str) -> Password:
+        """Return what is kept of a user's password, if this is it.
+
+        Args:
+            username: the user name.
+            secret: the password.
+            address: the address that the attempt comes from.
+
+        Raises:
+            TooManyAttempts: too many attempts have failed; the sentence says when the next may be.
+            Unauthenticated: it is not, or there is no such user.
+        """
         attempt = self._pace.begin(normal_form(username), address, self._clock())
         if not await self._room.wait(attempt.wait):
             raise too_many(PATIENCE)
-        user_id = await self._by_password(username, secret)
+        known = await self._by_password(username, secret)
         self._pace.succeeded(attempt)
-        return user_id, None
+        return known
 
-    async def _by_password(self, username: str, secret: str) -> UUID:
+    async def _by_password(self, username: str, secret: str) -> Password:
         known = await self._store.read(partial(_password_of, username, self.rules))
         hashed = known.hash if known is not None else self._unknown
         async with self._at_once:
             fits = await anyio.to_thread.run_sync(self._fits, hashed, secret)
         if known is None or not fits:
             raise Unauthenticated(WRONG)
-        return known.user_id
+        return known
 
     def _fits(self, hashed: str, secret: str) -> bool:
         try:
@@ -273,7 +287,7 @@ def _visitor(key: str, now: datetime, rules: SignInRules, tx: Transaction) -> Vi
     user = tx.get(User, id=session.user_id)
     if user is None or not user.is_active:
         raise Unauthenticated(SIGN_IN_FIRST)
-    if session.provider is None and session.token_id is None and not _may_have_password(user, rules):
+    if session.by_password and not _may_have_password(user, rules):
         raise Unauthenticated(SIGN_IN_FIRST)
     actor = actor_of(tx, user) if session.token_id is None else _with_token(tx, user, session.token_id, now)
     return Visitor(actor=actor, session=session, preferences=preferences_of(actor, tx))

@@ -20,6 +20,7 @@ from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
 from api_shim.web.pages import (
+    account,
     approval_queue,
     approval_requests,
     crontab,
@@ -50,6 +51,7 @@ ROUTERS = (
     approval_requests.router,
     results.router,
     job_buttons.router,
+    account.router,
     preferences.router,
 )
 STATIC = Path(__file__).parent / "static"
