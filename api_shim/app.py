@@ -170,7 +170,7 @@ def build(
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
     rates = RequestRates(limits, clock)
     services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
-    tokens, sessions = _sign_ins(store, clock, sleep, sign_in, provider)
+    tokens, sessions, at_provider = _sign_ins(store, clock, sleep, sign_in, provider)
     return Application(
         parts=parts,
         store=store,
@@ -184,7 +184,7 @@ def build(
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
         retention=RetentionLoop(store, retention, clock) if retention is not None and follows else None,
-        pages=create_pages(services, sessions, rates, clock),
+        pages=create_pages(services, sessions, at_provider, rates, clock),
     )
 
 
@@ -194,9 +194,10 @@ def _sign_ins(
     sleep: Callable[[float], Awaitable[None]],
     rules: SignInRules,
     provider: IdentityProvider | None,
-) -> tuple[TokenAccess, Sessions]:
+) -> tuple[TokenAccess, Sessions, ProviderSignIn]:
     tokens = TokenAccess(store, clock, sleep)
-    return tokens, Sessions(store, clock, tokens.note, sleep, rules, provider)
+    sessions = Sessions(store, clock, tokens.note, sleep, rules, provider)
+    return tokens, sessions, ProviderSignIn(store, provider, rules, clock)
 
 
 def leave_to_others(kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:

@@ -206,7 +206,9 @@ class OidcProvider:
         """
         id_token, metadata = tokens["id_token"], await self._metadata(client)
         offered = metadata.get("id_token_signing_alg_values_supported", ["RS256"])
-        algorithms = [each for each in ALGORITHMS if each in offered]
+        if not (algorithms := [each for each in ALGORITHMS if each in offered]):
+            # An empty list would mean any.
+            raise NotVouched(UNTRUSTED.format(why="it is signed with no algorithm that can be trusted"))
         try:
             keys = self._keys or await self._fetched_keys(client)
             try:

@@ -9,19 +9,18 @@
 * What they are called at the provider later changes nothing here but what is shown.
 * Of the groups that the settings name, they are in those that the provider says, each time that it vouches for them.
   Groups that the settings do not name, and rights that are given in other ways, are left as they are.
-* Whoever is refused is told one sentence, whatever the reason, so that nobody learns by it who has an account; the audit
-  has the reason.
+* Whoever is refused is told one sentence, whatever the reason, so that nobody learns by it who has an account; the
+  audit has the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
 from api_shim.domain.accounts import Group, Identity, User, UserGroup
-from api_shim.domain.audit import LONGEST_NAME, EventType, account_event
+from api_shim.domain.audit import LONGEST_NAME, AuditEvent, Author, EventType, account_event
 from api_shim.domain.identity_providers import Vouched
 from api_shim.parsing.account import check_username
 from api_shim.services.accounts import add_account, change_account, lock_concerned
@@ -113,9 +112,13 @@ def _made(tx: Transaction, issuer: str, vouched: Vouched, rules: SignInRules, no
 def _linked(tx: Transaction, user: User, issuer: str, subject: str, now: datetime) -> Identity:
     identity = Identity(id=uuid4(), user_id=user.id, issuer=issuer, subject=subject, created=now)
     tx.add(identity)
-    said = {"issuer": issuer, "subject": subject}
-    tx.record(account_event(user.id, user.username, EventType.USER_LINKED, now, ByProvider(issuer), **said))
+    tx.record(linking(EventType.USER_LINKED, user, identity, now, ByProvider(issuer)))
     return identity
+
+
+def linking(act: EventType, user: User, identity: Identity, now: datetime, by: Author) -> AuditEvent:
+    """Return the event that tells of a link between an account and somebody at a provider."""
+    return account_event(user.id, user.username, act, now, by, issuer=identity.issuer, subject=identity.subject)
 
 
 def follow(tx: Transaction, identity: Identity, vouched: Vouched, rules: SignInRules, now: datetime) -> None:
@@ -138,8 +141,3 @@ def follow(tx: Transaction, identity: Identity, vouched: Vouched, rules: SignInR
     [user] = tx.all(User, id=[identity.user_id])
     lock_concerned(tx, user)
     change_account(tx, user, {"groups": wanted}, now, ByProvider(identity.issuer))
-
-
-def identities_of(tx: Transaction, users: list[User]) -> Mapping[object, Identity]:
-    """Return who users are at an identity provider, by their ids; in one query, however many there are."""
-    return {each.user_id: each for each in tx.all(Identity, user_id={user.id for user in users})} if users else {}

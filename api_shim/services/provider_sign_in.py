@@ -60,7 +60,6 @@ class ProviderSignIn:
             redirect_uri: where it comes back to.
 
         Raises:
-            NotFound: there is no provider.
             Unavailable: the provider does not answer.
         """
         attempt = Attempt(**{name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")})
@@ -79,7 +78,6 @@ class ProviderSignIn:
             the session's key, which is not available later, and the session.
 
         Raises:
-            NotFound: there is no provider.
             NotLetIn: the provider does not vouch for them, or they have no account here.
             Unavailable: the provider does not answer.
         """

@@ -6,19 +6,20 @@
 * While the provider is away, sessions go on until their hour is over. Then nobody is let in, but told that it is away;
   once it is back, they go on.
 * Without a refresh token, or at another provider than the settings name now, a session ends with its hour.
-* Of several requests in one session, on whichever server, one renews it: providers may take a refresh token that is used
-  twice for stolen. In an hour that is not over, the others do not wait.
+* Of several requests in one session, on whichever server, one renews it: providers may take a refresh token that is
+  used twice for stolen. In an hour that is not over, the others do not wait.
 * With each renewal the groups follow that the provider says.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -31,8 +32,6 @@ from api_shim.settings import SignInRules
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Unavailable
 
-logger = logging.getLogger("signoff")
-
 GOOD_FOR = timedelta(hours=1)
 """How long what a provider has said of somebody is good for."""
 EARLY = GOOD_FOR / 2
@@ -40,6 +39,7 @@ EARLY = GOOD_FOR / 2
 TAKES = timedelta(seconds=30)
 """How long nobody else renews a session that somebody has begun to renew, or has failed to."""
 SIGN_IN_AGAIN = "Your session could not be renewed. Please sign in again."
+NOT_RENEWABLE = "The session cannot be renewed at its identity provider."
 AWAY = "The identity provider that you have signed in at does not answer, so that you are not let in until it does."
 
 
@@ -104,13 +104,13 @@ class SessionRenewal:
         """Ask the provider whether it still vouches for the user of a session."""
         provider = self._provider
         identity = await self._store.read(lambda tx: tx.get(Identity, user_id=session.user_id, issuer=session.provider))
-        if provider is None or provider.issuer != session.provider or session.refresh_token is None or identity is None:
+        token = self._token(session)
+        if provider is None or provider.issuer != session.provider or token is None or identity is None:
             if self._is_over(session) or identity is None:
                 await self._store.write(partial(_ended, session, "", self._clock()))
                 raise Unauthenticated(SIGN_IN_AGAIN)
             return
         try:
-            token = self._store.open_secret(session.id, session.refresh_token)
             vouched = await provider.renew(token, identity.subject)
         except NotVouched as error:
             await self._store.write(partial(_ended, session, str(error), self._clock()))
@@ -119,6 +119,12 @@ class SessionRenewal:
             self._check_good(session)
             return
         await self._store.write(partial(self._keep, session, vouched))
+
+    def _token(self, session: Session) -> str | None:
+        """Return the refresh token of a session; None if there is none, or another key has sealed it."""
+        with contextlib.suppress(Unavailable):
+            return self._store.open_secret(session.id, session.refresh_token) if session.refresh_token else None
+        return None
 
     def _keep(self, session: Session, vouched: Vouched, tx: Transaction) -> None:
         now = self._clock()
@@ -152,5 +158,5 @@ def _ended(session: Session, reason: str, now: datetime, tx: Transaction) -> Non
     if there is None:
         return
     tx.remove(there)
-    said = {"issuer": str(session.provider), "reason": reason or "It cannot be renewed.", "count": 1}
+    said: dict[str, Any] = {"issuer": session.provider, "reason": reason or NOT_RENEWABLE, "count": 1}
     tx.record(account_event(user.id, user.username, EventType.SIGN_IN_REFUSED, now, None, **said))

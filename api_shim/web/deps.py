@@ -28,7 +28,6 @@ from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.preferences import Preferences
-from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
@@ -67,7 +66,6 @@ class Services:
     schedule_views: ScheduleViews
     ownership: Ownership
     prefect_ui: PrefectUI
-    provider_sign_in: ProviderSignIn
     results: Results
     suspensions: Suspensions
     result_files: ResultFiles

@@ -1,4 +1,4 @@
-"""``/signoff/sign-in/provider``, ``/signoff/sign-in/callback`` and ``/signoff/signed-out``: the identity provider's part.
+"""``/signoff/sign-in/provider``, ``/signoff/sign-in/callback`` and ``/signoff/signed-out``: sign in at a provider.
 
 * The browser keeps what it has begun with in a cookie that only these pages read, for ten minutes and for one answer.
 * An answer without it, or with another state, is refused before the provider is asked; so nobody can be signed in as
@@ -20,6 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from api_shim.domain.identity_providers import Attempt
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.provider_accounts import NotLetIn
+from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.web.credentials import address_of, cookie_name, is_secure
 from api_shim.web.deps import Services
 from api_shim.web.pages.sign_in import entered, forget_cookie, keep_cookie, show_form
@@ -38,26 +39,23 @@ ERROR = re.compile(r"[a-z_]{1,50}")
 
 @router.get("/sign-in/provider")
 async def go(request: Request) -> Response:
-    use: Services = request.app.state.services
-    url, attempt = await use.provider_sign_in.begin(_back(request))
+    url, attempt = await _there(request).begin(_back(request))
     answer = RedirectResponse(url, 303)
-    keep_cookie(request, answer, COOKIE, _packed(attempt, within(request.query_params.get("next", HOME))), LASTS, SIGN_IN)
+    keep_cookie(
+        request, answer, COOKIE, _packed(attempt, within(request.query_params.get("next", HOME))), LASTS, SIGN_IN
+    )
     return answer
 
 
 @router.get("/sign-in/callback")
 async def come_back(request: Request) -> Response:
-    use: Services = request.app.state.services
-    if not use.provider_sign_in.issuer:
-        raise NotFound("This page does not exist.")
-    said, wanted = request.query_params, HOME
+    there, wanted = _there(request), HOME
     try:
         attempt, wanted = _unpacked(request)
-        _check(request, attempt, use.provider_sign_in.issuer)
-        sent = use.provider_sign_in.finish(attempt, said["code"], _back(request), address_of(request.scope))
-        key, _session = await sent
+        code = _code(request, attempt, there.issuer)
+        key, _session = await there.finish(attempt, code, _back(request), address_of(request.scope))
     except (Unauthenticated, Unavailable) as error:
-        answer = await _refused(request, use, error, wanted)
+        answer = await _refused(request, error, wanted)
     else:
         answer = await entered(request, wanted, key)
     forget_cookie(request, answer, COOKIE, SIGN_IN)
@@ -66,26 +64,37 @@ async def come_back(request: Request) -> Response:
 
 @router.get("/signed-out")
 async def signed_out(request: Request) -> Response:
-    use: Services = request.app.state.services
+    there = _there(request)
     try:
-        leave = await use.provider_sign_in.leave(f"{request.state.origin}{SIGN_IN}")
+        leave = await there.leave(f"{request.state.origin}{SIGN_IN}")
     except Unavailable:
         leave = ""
-    if not leave:
-        return RedirectResponse(SIGN_IN, 303)
-    return render("signed_out.html", leave=leave, provider=use.provider_sign_in.name)
+    return render("signed_out.html", leave=leave, provider=there.name)
 
 
-async def _refused(request: Request, use: Services, error: GateError, wanted: str) -> Response:
+def _there(request: Request) -> ProviderSignIn:
+    """Return what signs people in whom the provider vouches for.
+
+    Raises:
+        NotFound: there is no provider.
+    """
+    there: ProviderSignIn = request.app.state.at_provider
+    if not there.issuer:
+        raise NotFound("This page does not exist.")
+    return there
+
+
+async def _refused(request: Request, error: GateError, wanted: str) -> Response:
     if isinstance(error, Unavailable):
         return show_form(request, wanted, fault=str(error), status=503)
+    use: Services = request.app.state.services
     reason = error.reason if isinstance(error, NotLetIn) else str(error)
     await use.refusals.signing_in(Unauthenticated(reason), address_of(request.scope))
     return show_form(request, wanted, fault=str(error), status=403)
 
 
-def _check(request: Request, attempt: Attempt, issuer: str) -> None:
-    """See that the provider has answered what this browser has asked.
+def _code(request: Request, attempt: Attempt, issuer: str) -> str:
+    """Return what the provider has sent a browser back with, if that is the answer to what this one has asked.
 
     Raises:
         Unauthenticated: it has not, or has not signed anybody in.
@@ -97,6 +106,7 @@ def _check(request: Request, attempt: Attempt, issuer: str) -> None:
         error = said.get("error", "")
         why = f" It says: {error}." if ERROR.fullmatch(error) else ""
         raise Unauthenticated(f"{NOT_SIGNED_IN}{why}")
+    return said["code"]
 
 
 def _back(request: Request) -> str:

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api_shim.domain.accounts import COOKIE
 from api_shim.services.authentication import Unauthenticated
+from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.services.sessions import Sessions
 from api_shim.web.bodies import read_form
 from api_shim.web.credentials import address_of, cookie_name, is_secure, session_cookie
@@ -39,7 +40,7 @@ async def form(request: Request) -> Response:
 
 @router.post("/sign-in")
 async def sign_in(request: Request) -> Response:
-    sent = await readshow_form(request, LARGEST)
+    sent = await read_form(request, LARGEST)
     wanted, username = within(text_of(sent, "next")), text_of(sent, "username").strip()
     if not is_same(text_of(sent, "csrf"), request.cookies.get(cookie_name(FORM_COOKIE, secure=is_secure(request)), "")):
         return show_form(request, wanted, username, OUT_OF_DATE, 403)
@@ -94,8 +95,8 @@ def show_form(request: Request, wanted: str, username: str = "", fault: str = ""
         status: the HTTP status.
     """
     csrf = secrets.token_urlsafe(32)
-    use: Services = request.app.state.services
-    said = {"username": username, "fault": fault, "provider": use.provider_sign_in.name}
+    there: ProviderSignIn = request.app.state.at_provider
+    said = {"username": username, "fault": fault, "provider": there.name}
     answer = render("sign_in.html", status, wanted=wanted, csrf=csrf, **said)
     keep_cookie(request, answer, FORM_COOKIE, csrf, 3600, SIGN_IN)
     return answer

@@ -51,7 +51,7 @@ def test_users_are_added_and_listed(signoff: Run) -> None:
         ("root", True, True),
     ]
     assert datetime.fromisoformat(listed[0]["created"]).tzinfo is not None
-    columns = ["username", "active", "superuser", "works_for", "writes_to_prefect", "created"]
+    columns = ["username", "active", "superuser", "works_for", "writes_to_prefect", "provider", "created"]
     assert signoff("user", "list").out.split()[:6] == columns
     assert [user["writes_to_prefect"] for user in listed] == [False, True]
 
