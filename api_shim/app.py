@@ -49,6 +49,7 @@ from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.result_files import ResultFiles
+from api_shim.services.result_views import ResultViews
 from api_shim.services.results import Results
 from api_shim.services.retention import RetentionLoop
 from api_shim.services.run_actors import RunActors
@@ -265,6 +266,7 @@ def _views(
         "clock": clock,
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
+        "result_views": ResultViews(store),
         "run_preview": RunPreview(store, schedules, clock),
         "schedule_views": ScheduleViews(store=store, clock=clock, zone=zone),
     }

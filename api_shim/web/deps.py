@@ -32,6 +32,7 @@ from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.result_files import ResultFiles
+from api_shim.services.result_views import ResultViews
 from api_shim.services.results import Results
 from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCaller, RunCredentials
@@ -69,6 +70,7 @@ class Services:
     results: Results
     suspensions: Suspensions
     result_files: ResultFiles
+    result_views: ResultViews
     run_actors: RunActors
     run_credentials: RunCredentials
     schedules: Schedules

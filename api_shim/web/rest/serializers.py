@@ -367,6 +367,7 @@ class Serializer:
                 **({"children": []} if row.date_started else {}),
                 **({"approval": row.approval} if row.approval else {}),
                 **({"approval_off": dict(row.approval_off)} if row.approval_off else {}),
+                **({"dry_run": True} if row.dry_run else {}),
                 **({"suspended": True} if row.can_be_resumed else {}),
                 **({"cancelled_by": row.cancelled_by} if row.cancelled_by else {}),
             },
