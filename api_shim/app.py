@@ -36,6 +36,7 @@ from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import NOW, Kind, Wake, WorkQueue
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
+from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
@@ -264,6 +265,7 @@ def _views(
         "store": store,
         "engine": engine,
         "clock": clock,
+        "approval_queue": ApprovalQueue(store, clock),
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
         "result_views": ResultViews(store),

@@ -91,6 +91,10 @@ LOCAL = "signoff-local"
 """The user name with which programs on the server's own machine speak to Prefect."""
 
 
+NO_HOME = (
+    "The folder {home} is not the home folder of a signoff server. SIGNOFF_HOME, or --home, names another one; "
+    "`signoff up` makes one."
+)
 OWNER_ONLY = 0o700
 OWNER_FILE = 0o600
 FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -343,6 +347,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def store_file(self) -> Path:
+        """Where the database is, unless a setting says otherwise."""
+        return self.home / "signoff.db"
+
+    @property
     def sign_in_rules(self) -> SignInRules:
         """How people sign in to the pages, and for how long."""
         return SignInRules(
@@ -373,7 +382,7 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The database URL; it may contain a password."""
         if self.database_url is None:
-            return f"sqlite:///{self.home / 'signoff.db'}"
+            return f"sqlite:///{self.store_file}"
         return self.database_url.get_secret_value()
 
     @property
@@ -445,6 +454,18 @@ class Settings(BaseSettings):
         except OSError as error:
             raise Unavailable(f"The home folder {self.home} cannot be used: {error.strerror}.") from error
         return self.home
+
+    def check_home(self) -> None:
+        """Check that the home folder is a server's, so that nothing is made where somebody has mistaken the folder.
+
+        Where the database is elsewhere, a machine may have no home yet: then it is made.
+
+        Raises:
+            Unavailable: it is not, or it cannot be used.
+        """
+        if self.database_url is None and not self.store_file.exists():
+            raise Unavailable(NO_HOME.format(home=self.home))
+        self.make_home()
 
     def worker_key(self) -> str:
         """Return the key of the embedded worker. It is kept in a file, so that runs survive a restart of the server.

@@ -16,8 +16,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api_shim.domain.ports import Orchestrator
+from api_shim.services.account_views import AccountViews
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
+from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
@@ -57,6 +59,7 @@ class Services:
     accounts: Accounts
     admissions: Admissions
     approvals: Approvals
+    approval_queue: ApprovalQueue
     automation_accounts: AutomationAccounts
     catalogue: JobCatalogue
     job_queues: JobQueues
@@ -86,6 +89,10 @@ class Services:
     @property
     def preferences(self) -> Preferences:
         return Preferences(self.store)
+
+    @property
+    def account_views(self) -> AccountViews:
+        return AccountViews(self.store)
 
     @property
     def job_buttons(self) -> JobButtons:

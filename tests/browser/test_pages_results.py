@@ -136,6 +136,31 @@ def test_runs_of_one_job_are_told_apart_exported_and_deleted_without_javascript(
     expect(rows).to_have_count(1)
 
 
+def test_a_run_is_cancelled_and_run_again_with_other_inputs_without_javascript(live: Live, signed_in: SignedIn) -> None:
+    page = result(live, signed_in("alice", java_script_enabled=False), run(live, "Sleep", seconds=300))
+    page.get_by_role("link", name="Cancel").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Cancel this run?")
+    page.get_by_role("button", name="Cancel the run").click()
+    expect(page.get_by_role("region", name="Run")).to_contain_text("cancelled")
+    page.get_by_role("link", name="Run Again").click()
+    expect(page.get_by_label("Seconds")).to_have_value("300")
+    page.get_by_label("Seconds").fill("0")
+    page.get_by_role("button", name="Run or Schedule Job").click()
+    expect(page.get_by_text("Sleep has been started.")).to_be_visible()
+    expect(page.get_by_role("region", name="Result")).to_contain_text("slept")
+
+
+def test_the_pages_to_cancel_and_to_run_again_are_accessible(live: Live, people: People, signed_in: SignedIn) -> None:
+    page = signed_in("admin")
+    waiting = people.result("Sleep", status=Status.PENDING, date_done=None, released=False)
+    page.goto(f"{live.origin}/signoff/results/{waiting}/cancel")
+    check_accessible(page)
+    page.get_by_role("button", name="Cancel the run").click()
+    page.get_by_role("link", name="Run Again").click()
+    expect(page.get_by_text("Filled in as for")).to_be_visible()
+    check_accessible(page)
+
+
 def test_a_strange_address_is_no_error(live: Live, signed_in: SignedIn) -> None:
     page = signed_in("bob")
     for query in ("status=nonsense", "job=nonsense", "since=x", "sort=x", "offset=-1", "offset=999999999", "q=%00"):

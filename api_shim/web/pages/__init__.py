@@ -22,12 +22,15 @@ from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
 from api_shim.web.pages import (
     account,
+    administration,
     approval_queue,
     approval_requests,
     crontab,
+    groups,
     job_buttons,
     jobs,
     object_fields,
+    permissions,
     preferences,
     provider_sign_in,
     result,
@@ -36,6 +39,7 @@ from api_shim.web.pages import (
     scheduled_job,
     scheduled_jobs,
     sign_in,
+    users,
 )
 from api_shim.web.pages.visit import counted, install_errors
 from api_shim.web.private_answers import mark_private
@@ -55,6 +59,10 @@ ROUTERS = (
     result.router,
     job_buttons.router,
     account.router,
+    administration.router,
+    users.router,
+    groups.router,
+    permissions.router,
     preferences.router,
 )
 STATIC = Path(__file__).parent / "static"

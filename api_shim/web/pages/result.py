@@ -4,6 +4,7 @@
 * Of a long log the last lines are shown, and all of them with ``log=all``.
 * Logs are stored in Prefect: while it does not respond, the rest of the page is shown.
 * Only actions that the visitor may take are offered. If one is refused all the same, the same page says why.
+* To cancel is confirmed on a page of its own. To run again leads to the form of the Job, which has the inputs.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from api_shim.domain.model import Job, JobResult
 from api_shim.parsing.fields import read_count
 from api_shim.services.queries import LogEntry
 from api_shim.services.result_files import MISSING
 from api_shim.services.result_views import ResultSight
+from api_shim.services.results import ResultAction
 from api_shim.store import Transaction
 from api_shim.web.downloads import download
 from api_shim.web.errors import status_of
 from api_shim.web.pages.button_groups import buttons_on
 from api_shim.web.pages.edit_form import told
-from api_shim.web.pages.run import go_to
-from api_shim.web.pages.run_form import fields_of, link_with
+from api_shim.web.pages.run_form import fields_of
 from api_shim.web.pages.visit import Here, Posted, Visit, render
 from approval_gate.errors import GateError, NotFound, Unavailable, sentences
 from approval_gate.model import ObjectType
@@ -53,6 +54,14 @@ async def content(result_id: UUID, file_id: UUID, here: Here) -> Response:
     return download(file.name, found)
 
 
+@router.get("/{result_id}/cancel")
+async def ask_to_cancel(result_id: UUID, here: Here) -> Response:
+    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
+    if ResultAction.CANCEL not in await here.use.results.offers(here.actor, result):
+        return RedirectResponse(f"/signoff/results/{result_id}", 303)
+    return await here.show("cancel_result.html", result=result)
+
+
 @router.post("/{result_id}/cancel")
 async def cancel(result_id: UUID, here: Here, _form: Posted) -> Response:
     try:
@@ -74,16 +83,6 @@ async def resume(result_id: UUID, here: Here, _form: Posted) -> Response:
     except GateError as error:
         return await _page(here, result_id, error)
     return await here.go(f"/signoff/results/{result_id}", "The run goes on.")
-
-
-@router.post("/{result_id}/run-again")
-async def run_again(result_id: UUID, here: Here, _form: Posted) -> Response:
-    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
-    try:
-        accepted = await here.use.results.run_again(here.actor, result_id)
-    except GateError as error:
-        return await _page(here, result_id, error)
-    return await go_to(here, result.name, accepted)
 
 
 async def _page(here: Visit, result_id: UUID, refusal: GateError | None = None) -> Response:
@@ -138,8 +137,7 @@ def _has_just_ended(result: JobResult, now: datetime) -> bool:
 def _about(sight: ResultSight, tx: Transaction) -> dict[str, Any]:
     """Return the inputs and the user of a run, and what it came from.
 
-    ``edited`` is the address of the form with these inputs; empty where there is none. Inputs that may be sensitive are
-    in neither.
+    Inputs that may be sensitive are left out.
     """
     result, scheduled = sight.row, sight.scheduled
     shown = {} if result.sensitive else result.inputs or {}
@@ -148,12 +146,7 @@ def _about(sight: ResultSight, tx: Transaction) -> dict[str, Any]:
         "sight": sight,
         "zone": scheduled.time_zone if scheduled else "UTC",
         "inputs": [*_labelled(shown, job)],
-        "edited": f"/signoff/jobs/{job.id}/run?{query}" if job and (query := _query(shown, job)) else "",
     }
-
-
-def _query(inputs: Mapping[str, Any], job: Job) -> str:
-    return link_with(fields_of(job), inputs)
 
 
 def _labelled(inputs: Mapping[str, Any], job: Job | None) -> Iterator[tuple[str, Any]]:

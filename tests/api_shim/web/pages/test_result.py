@@ -14,16 +14,18 @@ import pytest
 
 from api_shim.domain.accounts import COOKIE, Session
 from api_shim.domain.files import ResultContent, ResultFile
-from api_shim.domain.model import JobResult, Status
+from api_shim.domain.model import Job, JobResult, Status
 from api_shim.domain.ports import LogLine
 from api_shim.store import Store
 from api_shim.web.pages.result import LATE_LINES
 from api_shim.web.pages.visit import ZONE_COOKIE
+from flows.files import GivenFile
 from flows.registry import discover
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
 from tests.factories import NOW, OPERATOR, make_result
 
+FILE = GivenFile.sent(uuid4(), "a.txt", b"hello").reference
 LONG_AGO = NOW - timedelta(days=1)
 
 
@@ -55,6 +57,9 @@ class Visitor:
 
     def sends(self, path: str, **form: Any) -> httpx.Response:
         return self.asks("POST", path, data={"csrf": self.session.csrf, **form})
+
+    def again(self, result: JobResult) -> httpx.Response:
+        return self.asks("GET", f"/signoff/jobs/{result.job_id}/run?from={result.id}")
 
     def does(self, result_id: UUID | str, action: str) -> httpx.Response:
         return self.sends(f"/signoff/results/{result_id}/{action}")
@@ -146,11 +151,11 @@ def test_whom_a_run_went_as_is_told_also_when_they_are_gone(visitor: Visitor) ->
 # What can be done with a run
 
 
-ACTIONS = ["cancel", "run-again", "resume"]
+LINKS = {"cancel": '/cancel"', "run again": "/run?from=", "resume": '/resume"'}
 
 
 def offered(page: httpx.Response) -> list[str]:
-    return [action for action in ACTIONS if f'/{action}"' in page.text]
+    return [action for action, link in LINKS.items() if link in page.text]
 
 
 UNDER_WAY = {"status": Status.PENDING, "flow_run_id": None, "date_done": None, "date_started": None}
@@ -159,11 +164,11 @@ UNDER_WAY = {"status": Status.PENDING, "flow_run_id": None, "date_done": None, "
 @pytest.mark.parametrize(
     ("as_it_stands", "expected"),
     [
-        pytest.param({}, ["run-again"], id="over"),
+        pytest.param({}, ["run again"], id="over"),
         pytest.param(UNDER_WAY, ["cancel"], id="under way"),
         pytest.param({**UNDER_WAY, "suspended": True}, ["cancel", "resume"], id="suspended by its own code"),
         pytest.param({**UNDER_WAY, "cancelled_by": "bob"}, [], id="under way, and cancelled already"),
-        pytest.param({"sensitive": True}, [], id="over, and its inputs not kept"),
+        pytest.param({"sensitive": True}, ["run again"], id="over, and its inputs not kept"),
         pytest.param({"job_id": None}, [], id="over, and its Job gone"),
     ],
 )
@@ -182,13 +187,18 @@ def test_who_may_only_see_a_run_is_offered_nothing_and_told_why_when_they_try(
         tx.change(visitor.user, is_superuser=False)
     visitor.origin.identity.add_permission("sees", NOW, types=["extras.jobresult"], actions=["view"], users=["admin"])
     assert [offered(visitor.sees(each.id)) for each in (over, under_way)] == [[], []]
-    refused = [visitor.does(under_way.id, "cancel"), visitor.does(over.id, "run-again")]
-    assert [answer.status_code for answer in refused] == [403, 403]
-    assert all("The action failed." in answer.text for answer in refused)
+    refused = visitor.does(under_way.id, "cancel")
+    assert (refused.status_code, "The action failed." in refused.text) == (403, True)
+    unasked = visitor.sees(under_way.id, "/cancel")
+    assert (unasked.status_code, unasked.headers["Location"]) == (303, f"/signoff/results/{under_way.id}")
+    assert visitor.again(over).status_code == 403
 
 
 def test_a_run_is_cancelled_and_its_page_tells_by_whom(visitor: Visitor) -> None:
     result = visitor.ran(**UNDER_WAY)
+    question = visitor.sees(result.id, "/cancel").text
+    assert ("Cancel this run?" in question, "It has not begun, and will not." in question) == (True, True)
+    assert "asked to end" in visitor.sees(visitor.ran(**UNDER_WAY, attempt=uuid4()).id, "/cancel").text
     answer = visitor.does(result.id, "cancel")
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/signoff/results/{result.id}")
     page = visitor.sees(result.id)
@@ -212,15 +222,45 @@ def test_a_run_that_prefect_does_not_hold_is_not_resumed(visitor: Visitor) -> No
     assert (answer.status_code, "there is nothing to resume" in answer.text) == (409, True)
 
 
-def test_a_run_again_leads_to_its_own_page(visitor: Visitor) -> None:
+def check_hosts(visitor: Visitor) -> Job:
     visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
-    job = visitor.origin.catalogue.set_enabled("Check hosts", OPERATOR, enabled=True)
-    result = visitor.ran(job_id=job.id, inputs={"hosts": "localhost:80"})
-    answer = visitor.does(result.id, "run-again")
-    assert answer.status_code == 303, answer.text
-    assert answer.headers["Location"].startswith("/signoff/results/")
-    assert answer.headers["Location"] != f"/signoff/results/{result.id}"
-    assert "has been started." in visitor.sees(answer.headers["Location"].rpartition("/")[2]).text
+    return visitor.origin.catalogue.set_enabled("Check hosts", OPERATOR, enabled=True)
+
+
+def test_to_run_again_opens_the_form_with_the_inputs_of_the_run(visitor: Visitor) -> None:
+    job = check_hosts(visitor)
+    over = visitor.ran(job_id=job.id, inputs={"hosts": "a:1\n<b>:2", "timeout": 7, "removed": 1}, queue="bulk")
+    page = visitor.again(over).text
+    assert ">\na:1\n&lt;b&gt;:2</textarea>" in page
+    assert re.search(r'name="input.timeout"[^>]* value="7"', page)
+    assert f'<a href="/signoff/results/{over.id}">the run of' in page
+    assert "The Job has no such input any more: removed." in page
+    assert "not kept" not in page
+
+
+@pytest.mark.parametrize(
+    ("given", "told", "not_told"),
+    [
+        pytest.param({"sensitive": True}, "fill them in again", "choose them again", id="sensitive inputs"),
+        pytest.param(
+            {"inputs": {"hosts": FILE, "timeout": 7}}, "choose them again (Hosts)", "fill them in", id="a file"
+        ),
+    ],
+)
+def test_the_form_says_what_of_a_run_is_not_kept(
+    visitor: Visitor, given: dict[str, Any], told: str, not_told: str
+) -> None:
+    job = check_hosts(visitor)
+    page = visitor.again(visitor.ran(job_id=job.id, **{"inputs": {"hosts": "hunter2"}, **given})).text
+    assert (told in page, not_told in page, "hunter2" in page, "a.txt" in page) == (True, False, False, False)
+
+
+def test_the_form_is_filled_in_from_runs_of_its_own_job(visitor: Visitor) -> None:
+    job = check_hosts(visitor)
+    form = f"/signoff/jobs/{job.id}/run?from="
+    for other in (visitor.ran().id, uuid4(), "nonsense"):
+        assert visitor.asks("GET", f"{form}{other}").status_code == 404
+    assert "Filled in as for" not in visitor.asks("GET", form).text
 
 
 def test_inputs_are_called_and_shown_as_in_the_form(visitor: Visitor) -> None:
@@ -259,22 +299,12 @@ def test_of_what_the_engine_says_at_length_the_first_line_is_shown(visitor: Visi
     assert ("It was raised\nTraceback …</span>" in page) != folded
 
 
-def test_the_form_is_offered_with_the_inputs_of_a_run_to_whom_it_may_run_again(visitor: Visitor) -> None:
-    visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
-    job = visitor.origin.catalogue.set_enabled("Check hosts", OPERATOR, enabled=True)
-    over = visitor.ran(job_id=job.id, inputs={"hosts": "a:1\nb:2", "timeout": 7})
-    link = f'href="/signoff/jobs/{job.id}/run?hosts=a%3A1%0Ab%3A2&amp;timeout=7">Edit and Run</a>'
-    assert link in visitor.sees(over.id).text
-    under_way = visitor.ran(job_id=job.id, inputs={"hosts": "a:1", "timeout": 7}, **UNDER_WAY)
-    assert "Edit and Run" not in visitor.sees(under_way.id).text
-
-
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", ["cancel", "resume"])
 def test_nothing_can_be_done_with_what_is_not_there(visitor: Visitor, action: str) -> None:
     assert visitor.does(UUID(int=1), action).status_code == 404
 
 
-@pytest.mark.parametrize("more", ["", "/follow"])
+@pytest.mark.parametrize("more", ["", "/follow", "/cancel"])
 @pytest.mark.parametrize("ref", [str(UUID(int=1)), "nonsense"])
 def test_what_is_not_there_is_a_page_with_a_way_on(visitor: Visitor, ref: str, more: str) -> None:
     page = visitor.sees(ref, more)
