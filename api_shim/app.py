@@ -61,6 +61,7 @@ from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sensitive_inputs import prepare
+from api_shim.services.session_renewal import SessionRenewal
 from api_shim.services.sessions import Sessions
 from api_shim.services.suspensions import Suspensions
 from api_shim.services.token_access import TokenAccess
@@ -167,8 +168,7 @@ def build(
     queue = WorkQueue(projection.follow, clock, load := Load())
     served = ServedQueues(engine, clock, pools=partial(store.read, partial(pools_of, own=engine.pool)))
     wake = queue.wake if (follows := Part.SERVICES in parts) else leave_to_others
-    status = RunStatus(store, engine, queue, clock)
-    loop = BackgroundLoop(store, engine, projection, queue, served, status, clock, server)
+    loop = BackgroundLoop(store, engine, projection, queue, served, RunStatus(store, engine, queue, clock), clock, server)
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
     rates = RequestRates(limits, clock)
     services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
@@ -198,7 +198,8 @@ def _sign_ins(
     provider: IdentityProvider | None,
 ) -> tuple[TokenAccess, Sessions, ProviderSignIn]:
     tokens = TokenAccess(store, clock, sleep)
-    sessions = Sessions(store, clock, tokens.note, sleep, rules, provider)
+    renewal = SessionRenewal(store, provider, rules, clock)
+    sessions = Sessions(store, clock, tokens.note, sleep, rules, renewal)
     return tokens, sessions, ProviderSignIn(store, provider, rules, clock)
 
 

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import anyio
@@ -32,7 +32,6 @@ from argon2.exceptions import VerificationError
 
 from api_shim.domain.accounts import SEEN_EVERY, Password, Session, Token, User, UserPreferences
 from api_shim.domain.audit import EventType, account_event
-from api_shim.domain.identity_providers import IdentityProvider
 from api_shim.domain.slowdown import PATIENCE, SignInPace, too_many
 from api_shim.services.authentication import (
     Credentials,
@@ -43,7 +42,6 @@ from api_shim.services.authentication import (
     hash_key,
 )
 from api_shim.services.preferences import preferences_of
-from api_shim.services.session_renewal import SessionRenewal
 from api_shim.services.user_names import user_called
 from api_shim.services.waiting_room import WaitingRoom
 from api_shim.settings import SIGN_IN_RULES, SignInRules
@@ -76,6 +74,16 @@ class Visitor:
     preferences: UserPreferences
 
 
+class Renewal(Protocol):
+    """Renews the sessions that were started at an identity provider; see ``services.session_renewal``."""
+
+    def is_due(self, session: Session) -> bool:
+        """Say whether a session has to be renewed, now or soon."""
+
+    async def renew(self, session: Session) -> None:
+        """Renew a session that is due."""
+
+
 class Sessions:
     """Signs users in and out.
 
@@ -85,7 +93,7 @@ class Sessions:
         note: records that a token has been used, and from which address.
         sleep: waits for so many seconds.
         rules: how people sign in, and for how long.
-        provider: renews the sessions that were started there; None without one.
+        renewal: renews the sessions that were started at an identity provider; without it they are over.
     """
 
     def __init__(
@@ -95,10 +103,10 @@ class Sessions:
         note: Callable[[Token, str], None],
         sleep: Callable[[float], Awaitable[None]],
         rules: SignInRules = SIGN_IN_RULES,
-        provider: IdentityProvider | None = None,
+        renewal: Renewal | None = None,
     ) -> None:
         self.rules = rules
-        self._renewal = SessionRenewal(store, provider, rules, clock)
+        self._renewal = renewal
         self._store = store
         self._clock = clock
         self._note = note
@@ -181,7 +189,9 @@ class Sessions:
         """
         now = self._clock()
         visitor = await self._store.read(partial(_visitor, key, now, self.rules))
-        if self._renewal.is_due(visitor.session):
+        if visitor.session.provider is not None and self._renewal is None:
+            raise Unauthenticated(SIGN_IN_FIRST)
+        if self._renewal is not None and self._renewal.is_due(visitor.session):
             await self._renewal.renew(visitor.session)
             visitor = await self._store.read(partial(_visitor, key, now, self.rules))
         if now - visitor.session.seen > SEEN_EVERY:

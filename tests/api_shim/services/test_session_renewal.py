@@ -10,7 +10,7 @@ import pytest
 from api_shim.domain.accounts import Identity, Session
 from api_shim.domain.identity_providers import NotVouched, Vouched
 from api_shim.services.authentication import Unauthenticated
-from api_shim.services.session_renewal import EARLY, GOOD_FOR, TAKES
+from api_shim.services.session_renewal import EARLY, GOOD_FOR, TAKES, SessionRenewal
 from api_shim.services.sessions import Sessions
 from api_shim.settings import SignInRules
 from api_shim.store import Store
@@ -34,7 +34,9 @@ class Visit:
 
     def server(self, provider: Saying | None = None, **rules: object) -> Sessions:
         provider = provider or self.provider
-        return Sessions(self.door.store, self.clock, _note, _sleep, SignInRules(**rules), provider)  # type: ignore[arg-type]
+        told = SignInRules(**rules)  # type: ignore[arg-type]
+        renewal = SessionRenewal(self.door.store, provider, told, self.clock)
+        return Sessions(self.door.store, self.clock, _note, _sleep, told, renewal)
 
     def after(self, passed: timedelta) -> str:
         """Say what becomes of a request that is made so much later."""
@@ -113,10 +115,16 @@ def test_what_cannot_be_renewed_ends_with_its_hour(visit: Visit, gone: str) -> N
     elif gone == "another provider":
         visit.sessions = visit.server(Saying(issuer="https://other.example.com"))
     else:
-        visit.sessions = Sessions(visit.door.store, visit.clock, _note, _sleep)
+        renewal = SessionRenewal(visit.door.store, None, SignInRules(), visit.clock)
+        visit.sessions = Sessions(visit.door.store, visit.clock, _note, _sleep, SignInRules(), renewal)
     assert visit.after(GOOD_FOR - MINUTE) == "alice"
     assert visit.after(MINUTE + TAKES) == "Unauthenticated"
     assert visit.renewals() == 0
+
+
+def test_where_nothing_renews_sessions_it_is_over(visit: Visit) -> None:
+    visit.sessions = Sessions(visit.door.store, visit.clock, _note, _sleep)
+    assert visit.after(MINUTE) == "Unauthenticated"
 
 
 def test_who_is_deactivated_here_meanwhile_is_out(visit: Visit) -> None:
