@@ -168,16 +168,14 @@ def build(
     queue = WorkQueue(projection.follow, clock, load := Load())
     served = ServedQueues(engine, clock, pools=partial(store.read, partial(pools_of, own=engine.pool)))
     wake = queue.wake if (follows := Part.SERVICES in parts) else leave_to_others
-    loop = BackgroundLoop(store, engine, projection, queue, served, RunStatus(store, engine, queue, clock), clock, server)
+    status = RunStatus(store, engine, queue, clock)
+    loop = BackgroundLoop(store, engine, projection, queue, served, status, clock, server)
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
     rates = RequestRates(limits, clock)
     services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
-    tokens, sessions, at_provider = _sign_ins(store, clock, sleep, sign_in, provider)
     return Application(
         parts=parts,
         store=store,
-        sessions=sessions,
-        tokens=tokens,
         rates=rates,
         services=services,
         load=load,
@@ -186,21 +184,25 @@ def build(
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
         retention=RetentionLoop(store, retention, clock) if retention is not None and follows else None,
-        pages=create_pages(services, sessions, at_provider, rates, clock),
+        **_for_people(services, rates, clock, sleep, sign_in, provider),
     )
 
 
-def _sign_ins(
-    store: Store,
+def _for_people(
+    services: Services,
+    rates: RequestRates,
     clock: Callable[[], datetime],
     sleep: Callable[[float], Awaitable[None]],
     rules: SignInRules,
     provider: IdentityProvider | None,
-) -> tuple[TokenAccess, Sessions, ProviderSignIn]:
-    tokens = TokenAccess(store, clock, sleep)
-    renewal = SessionRenewal(store, provider, rules, clock)
-    sessions = Sessions(store, clock, tokens.note, sleep, rules, renewal)
-    return tokens, sessions, ProviderSignIn(store, provider, rules, clock)
+) -> dict[str, Any]:
+    """Return what lets people in, and the pages."""
+    tokens = TokenAccess(services.store, clock, sleep)
+    renewal = SessionRenewal(services.store, provider, rules, clock)
+    sessions = Sessions(services.store, clock, tokens.note, sleep, rules, renewal)
+    at_provider = ProviderSignIn(services.store, provider, rules, clock)
+    pages = create_pages(services, sessions, at_provider, rates, clock)
+    return {"tokens": tokens, "sessions": sessions, "pages": pages}
 
 
 def leave_to_others(kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:
