@@ -25,6 +25,7 @@ from api_shim.web.pages import (
     administration,
     approval_queue,
     approval_requests,
+    command_line,
     crontab,
     groups,
     job_buttons,
@@ -47,6 +48,7 @@ from api_shim.web.private_answers import mark_private
 ROUTERS = (
     sign_in.router,
     provider_sign_in.router,
+    command_line.router,
     jobs.router,
     run.router,
     object_fields.router,
