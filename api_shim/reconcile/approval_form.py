@@ -25,6 +25,15 @@ from api_shim.domain.ports import ApprovalForm
 from api_shim.domain.recurrence import next_times
 from approval_gate.admission import Misfire
 
+NOTICE = (
+    "This run waits for approval. A person with the permission to approve it decides, other than who has requested it "
+    "or has owned it:"
+)
+"""The first line of the log of a run that is held. Whoever may view that may not view everybody's name."""
+
+WAITING = " (waiting for approval)"
+"""How the names of the runs of requests end."""
+
 SHOWN_FIRINGS = 5
 SHOWN_INPUTS = 20_000
 """Characters. What is longer is cut off, and said to be."""
@@ -49,12 +58,24 @@ def build_approval_form(scheduled: ScheduledJob, job: Job, requester: str, runs_
         tags=scheduled.run_tags,
         description=_description(scheduled, job, requester, runs_as, now),
         form=decision_form(version_of(scheduled, job), past_due=scheduled.is_past_due(now)),
+        notice=NOTICE,
+        page=f"/signoff/approval-queue/{scheduled.id}",
     )
 
 
 def waiting_name(scheduled: ScheduledJob) -> str:
     """Return the name of the run of a request."""
-    return f"{scheduled.name} (waiting for approval)"
+    return f"{scheduled.name}{WAITING}"
+
+
+def decided_name(name: str, verdict: str) -> str:
+    """Return the name of the run of a request that does not wait any more; that of any other run stays as it is.
+
+    Args:
+        name: of the run.
+        verdict: what has become of the request.
+    """
+    return f"{name.removesuffix(WAITING)} ({verdict.lower()})" if name.endswith(WAITING) else name
 
 
 def decision_form(version: str, *, past_due: bool) -> dict[str, Any]:
@@ -91,6 +112,8 @@ def _description(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str
         f"{plain(scheduled.queue)}, as {f'**{plain(runs_as)}**' if runs_as else 'nobody: its owner has been removed'}.",
         f"**Requested from the run:** {scheduled.requested_from}" if scheduled.requested_from else "",
         _by_automation(scheduled),
+        _by_agent(scheduled),
+        _because(scheduled),
         f"**When:** {_when(scheduled, now)}",
         "" if scheduled.misfire is Misfire.LAST else f"**Missed runs:** {scheduled.misfire}",
         f"**{_why_label(scheduled)}:** {plain(scheduled.approval_note)}" if scheduled.approval_note else "",
@@ -108,6 +131,21 @@ def _by_automation(scheduled: ScheduledJob) -> str:
         return ""
     name, bound_by = plain(scheduled.automation["name"]), plain(scheduled.automation["bound_by"])
     return f"**Requested by the automation:** {name}, which {bound_by} has bound to that account"
+
+
+def _by_agent(scheduled: ScheduledJob) -> str:
+    """Return that an agent has requested it, and for whom; empty if none has."""
+    if scheduled.agent is None:
+        return ""
+    return f"**Requested by an agent**, a program that asks for {plain(scheduled.agent['for'])}"
+
+
+def _because(scheduled: ScheduledJob) -> str:
+    """Return why it was requested, as a quotation; empty if nobody has said."""
+    if not scheduled.reason:
+        return ""
+    said = "\n".join(f"> {plain(line)}" for line in scheduled.reason.splitlines())
+    return f"**Reason**, in the words of who requested it:\n\n{said}"
 
 
 def _why_label(scheduled: ScheduledJob) -> str:

@@ -35,6 +35,7 @@ UNKNOWN = "The subject {subject!r} is not linked with an account."
 TAKEN = "The subject {subject!r} is not linked with an account, and the name {name!r} is another account's."
 UNFIT = "The subject {subject!r} is not linked with an account, and {name!r} cannot be a new one's name: {why}"
 INACTIVE = "The account that the subject {subject!r} is linked with is deactivated."
+AGENT = "The account that the subject {subject!r} is linked with is an agent's, and no person's."
 SHOWN = 100
 """How many characters a reason shows of what the provider says."""
 
@@ -91,6 +92,8 @@ def let_in(tx: Transaction, issuer: str, vouched: Vouched, rules: SignInRules, n
     [user] = tx.all(User, id=[identity.user_id])
     if not user.is_active:
         raise NotLetIn(INACTIVE.format(subject=subject))
+    if user.is_agent:
+        raise NotLetIn(AGENT.format(subject=subject))
     follow(tx, identity, vouched, rules, now)
     return user
 

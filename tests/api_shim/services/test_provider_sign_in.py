@@ -142,6 +142,7 @@ def test_who_comes_again_is_the_same_whatever_they_are_called_now(door: Door) ->
         pytest.param(Vouched(subject="7", username="a b"), {}, "cannot be", id="whose name cannot be one"),
         pytest.param(Vouched(subject="7", username="gone"), {}, "cannot be", id="who is called as somebody was"),
         pytest.param(Vouched(subject="9", username="x"), {}, "deactivated", id="who is deactivated here"),
+        pytest.param(Vouched(subject="10", username="x"), {}, "an agent's", id="who is linked with an agent"),
         pytest.param(Vouched(subject="8"), {"new_users": False}, "not linked", id="whose link is another issuer's"),
     ],
 )
@@ -150,6 +151,8 @@ def test_who_is_not_let_in_is_told_one_sentence_and_the_audit_why(
 ) -> None:
     for name in ("bob", "gone", "out"):
         door.identity.add_user(name, door.clock.now)
+    door.identity.add_user("helper", door.clock.now, acts_for="bob")
+    door.link("helper", "10")
     door.identity.remove_user("gone", door.clock.now)
     door.link("out", "9")
     door.identity.set_active("out", door.clock.now, active=False)
