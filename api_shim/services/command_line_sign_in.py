@@ -105,6 +105,9 @@ class CommandLineSignIn:
         user = tx.get(User, id=session.user_id, lock=True) if session is not None else None
         if session is None or user is None or not user.is_active or session.is_over(now, self._rules.longest):
             raise Unauthenticated(NOT_GOOD)
+        if user.is_agent:
+            # It has a token that its person has given it, and grants itself none.
+            raise Unauthenticated(NOT_GOOD)
         called = "".join(each for each in machine if each.isprintable())
         token = Token(
             id=uuid4(),

@@ -142,6 +142,12 @@ def out_at_the_provider(desk: Desk) -> None:
     desk.change_session(provider="https://login.example.com", renew_by=NOW)
 
 
+def an_agent(desk: Desk) -> None:
+    with desk.store.transaction() as tx:
+        [alice] = tx.all(User, username="alice")
+        tx.change(alice, is_agent=True)
+
+
 def used(desk: Desk) -> None:
     """Nothing: the test exchanges it itself."""
 
@@ -156,6 +162,7 @@ def used(desk: Desk) -> None:
         pytest.param(wait, {}, id="too late"),
         pytest.param(sign_out, {}, id="signed out meanwhile"),
         pytest.param(deactivate, {}, id="deactivated meanwhile"),
+        pytest.param(an_agent, {}, id="the account of an agent"),
         pytest.param(out_at_the_provider, {}, id="the provider has to vouch again"),
     ],
 )
