@@ -38,6 +38,7 @@ from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
+from api_shim.services.audit_reading import AuditReading
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.job_queues import JobQueues
@@ -64,6 +65,7 @@ from api_shim.services.sensitive_inputs import prepare
 from api_shim.services.session_renewal import SessionRenewal
 from api_shim.services.sessions import Sessions
 from api_shim.services.suspensions import Suspensions
+from api_shim.services.system_state import SystemState
 from api_shim.services.token_access import TokenAccess
 from api_shim.services.triggers import Triggers
 from api_shim.settings import LIMITS, SIGN_IN_RULES, Limits, SignInRules
@@ -227,14 +229,13 @@ def _use_cases(
     deciding = Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock, limits=limits)
     approvals = watching(deciding)
     requests = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits)
-    automation_accounts = AutomationAccounts(store, engine, requests, refusals.automation, clock)
     schedules = watching(requests)
     return Services(
         **_views(store, engine, schedules, clock, zone),
         **{name: watching(each) for name, each in _administered(store, engine, clock, zone).items()},
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
-        automation_accounts=watching(automation_accounts),
+        automation_accounts=watching(AutomationAccounts(store, engine, requests, refusals.automation, clock)),
         catalogue=watching(JobCatalogue(store, clock, server)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
@@ -248,6 +249,7 @@ def _use_cases(
         gauges=Gauges(store, served, clock),
         readiness=readiness,
         refusals=refusals,
+        system=SystemState(store, engine, readiness),
     )
 
 
@@ -269,6 +271,7 @@ def _views(
         "engine": engine,
         "clock": clock,
         "approval_queue": ApprovalQueue(store, clock),
+        "audit": AuditReading(store),
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
         "result_views": ResultViews(store),

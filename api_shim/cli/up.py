@@ -70,10 +70,12 @@ from api_shim.settings import (
     WORKER,
     PrefectServer,
     Settings,
+    ShownSetting,
     machine_name,
     private_files,
     read_settings,
     server_zone,
+    shown_settings,
     system_user,
     utc_now,
 )
@@ -395,6 +397,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         sign_in=settings.sign_in_rules,
         provider=provider_of(settings),
     )
+    application.services.system.settings = told_settings(settings)
     if told.external is None and Part.SERVICES in parts:
         accounts = application.services.automation_accounts
         run_as_accounts(accounts.is_of_job, accounts.run)
@@ -411,6 +414,13 @@ def provider_of(settings: Settings) -> OidcProvider | None:
     """Return the identity provider that people sign in at; None without one."""
     told = settings.provider
     return OidcProvider(told, utc_now) if told is not None else None
+
+
+def told_settings(settings: Settings) -> list[ShownSetting]:
+    """Return the settings as people are shown them; what the environment says otherwise was typed."""
+    environment = read_settings()
+    typed = {name for name in ("home", "prefect") if getattr(settings, name) != getattr(environment, name)}
+    return shown_settings(settings, typed)
 
 
 def tell_backing(settings: Settings, prefects: Backing, parts: Part) -> None:

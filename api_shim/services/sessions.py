@@ -278,12 +278,12 @@ def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Tok
 
 def _password_of(username: str, rules: SignInRules, tx: Transaction) -> Password | None:
     user = user_called(tx, username)
-    if user is None or not user.is_active or not _may_have_password(user, rules):
+    if user is None or not user.is_active or not may_have_password(user, rules):
         return None
     return tx.get(Password, user_id=user.id)
 
 
-def _may_have_password(user: User, rules: SignInRules) -> bool:
+def may_have_password(user: User, rules: SignInRules) -> bool:
     """Say whether the password of a user is good."""
     is_kept = bool(rules.break_glass) and normal_form(rules.break_glass) == normal_form(user.username)
     return rules.passwords or is_kept
@@ -297,7 +297,7 @@ def _visitor(key: str, now: datetime, rules: SignInRules, tx: Transaction) -> Vi
     user = tx.get(User, id=session.user_id)
     if user is None or not user.is_active:
         raise Unauthenticated(SIGN_IN_FIRST)
-    if session.by_password and not _may_have_password(user, rules):
+    if session.by_password and not may_have_password(user, rules):
         raise Unauthenticated(SIGN_IN_FIRST)
     actor = actor_of(tx, user) if session.token_id is None else _with_token(tx, user, session.token_id, now)
     return Visitor(actor=actor, session=session, preferences=preferences_of(actor, tx))

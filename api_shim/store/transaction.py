@@ -70,7 +70,7 @@ from api_shim.domain.model import (
     ScheduledJob,
     Status,
 )
-from api_shim.domain.query import Listing, Page
+from api_shim.domain.query import Condition, Listing, Page
 from api_shim.domain.recurrence import Interval
 from api_shim.domain.request_id import current_request
 from api_shim.domain.triggers import JobButton, JobHook
@@ -609,6 +609,21 @@ class Transaction:
         table = TABLES[AuditEvent]
         query = select(TABLES[AuditEvent]).where(*_matching(table, by))
         return self._read(AuditEvent, query.order_by(table.c.number.desc()).limit(limit))
+
+    def asked_events(self, where: Iterable[Condition], before: int | None, limit: int) -> list[AuditEvent]:
+        """Return the last events of the audit that fulfil conditions, the newest first.
+
+        Args:
+            where: the conditions, on the event's own fields.
+            before: the number that they come before; None for the end of the audit.
+            limit: the most events to return.
+        """
+        table = TABLES[AuditEvent]
+        conditions = [fulfilling(asked, {column.name: column for column in table.columns}) for asked in where]
+        if before is not None:
+            conditions.append(table.c.number < before)
+        query = select(table).where(*conditions).order_by(table.c.number.desc()).limit(limit)
+        return self._read(AuditEvent, query)
 
     def last_event(self, acts: Collection[EventType], **by: Any) -> AuditEvent | None:
         """Return the last event of these kinds that has these fields."""

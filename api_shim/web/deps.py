@@ -21,6 +21,7 @@ from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
+from api_shim.services.audit_reading import AuditReading
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.input_files import InputFiles
@@ -42,7 +43,9 @@ from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.suspensions import Suspensions
+from api_shim.services.system_state import SystemState
 from api_shim.services.triggers import Triggers
+from api_shim.services.worker_accounts import WorkerAccounts
 from api_shim.store import Store
 from api_shim.web.prefect_reads import READING_METHODS
 from api_shim.web.rest.protocol import caller, reference, speaker
@@ -60,6 +63,7 @@ class Services:
     admissions: Admissions
     approvals: Approvals
     approval_queue: ApprovalQueue
+    audit: AuditReading
     automation_accounts: AutomationAccounts
     catalogue: JobCatalogue
     job_queues: JobQueues
@@ -81,6 +85,7 @@ class Services:
     queries: Queries
     readiness: Readiness
     refusals: Refusals
+    system: SystemState
 
     @property
     def input_files(self) -> InputFiles:
@@ -93,6 +98,10 @@ class Services:
     @property
     def account_views(self) -> AccountViews:
         return AccountViews(self.store)
+
+    @property
+    def worker_accounts(self) -> WorkerAccounts:
+        return WorkerAccounts(self.store, self.accounts, self.clock)
 
     @property
     def job_buttons(self) -> JobButtons:

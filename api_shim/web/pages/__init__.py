@@ -25,6 +25,7 @@ from api_shim.web.pages import (
     administration,
     approval_queue,
     approval_requests,
+    audit,
     command_line,
     crontab,
     groups,
@@ -40,7 +41,9 @@ from api_shim.web.pages import (
     scheduled_job,
     scheduled_jobs,
     sign_in,
+    system,
     users,
+    workers,
 )
 from api_shim.web.pages.visit import counted, install_errors
 from api_shim.web.private_answers import mark_private
@@ -65,6 +68,9 @@ ROUTERS = (
     users.router,
     groups.router,
     permissions.router,
+    workers.router,
+    audit.router,
+    system.router,
     preferences.router,
 )
 STATIC = Path(__file__).parent / "static"

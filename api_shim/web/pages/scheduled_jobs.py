@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter
-from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from api_shim.domain.model import ScheduledJob
@@ -25,7 +24,7 @@ from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import Day
 from api_shim.store import Listing
 from api_shim.web.errors import status_of
-from api_shim.web.pages.lists import asked_in, headings, selected_in
+from api_shim.web.pages.lists import asked_in, headings, selected_in, versions_in
 from api_shim.web.pages.timeline import draw
 from api_shim.web.pages.visit import UNSHOWN, Here, Posted, Visit, text_of, within
 from approval_gate.constraints import Lookup, Op
@@ -98,7 +97,7 @@ async def delete(here: Here, form: Posted) -> Response:
     if not ids:
         return await here.go(back, "Select the scheduled jobs to delete.")
     found = await here.use.schedule_views.deletable(here.actor, ids)
-    rows, seen = [row for row, _ in found], _seen(form)
+    rows, seen = [row for row, _ in found], versions_in(form)
     others = len(set(ids)) - len(rows)
     if text_of(form, "confirmed") != "yes":
         # The page that led here may have shown more of it than this one does.
@@ -133,12 +132,6 @@ async def _confirm(
         back=back,
         faults=[f"“{row.name}” has changed since it was shown to you." for row, _ in found if str(row.id) in changed],
     )
-
-
-def _seen(form: FormData) -> dict[UUID, str]:
-    """Return the versions that were shown, each sent behind its id."""
-    sent = (text.partition(" ") for text in form.getlist("seen") if isinstance(text, str))
-    return {thing_id: version for named, _, version in sent if (thing_id := read_id(named)) is not None}
 
 
 def _conditions(asked: Mapping[str, str]) -> tuple[Condition, ...]:

@@ -441,6 +441,40 @@ def test_events_are_read_in_parts_from_either_end(store: Store) -> None:
     assert "".join(each.name for each in newest) == "edc"
 
 
+def asks(path: str, op: Op, value: Any) -> Condition:
+    return Condition(tests=(Lookup(path=path, op=op, value=value),))
+
+
+@pytest.mark.parametrize(
+    ("where", "before", "found"),
+    [
+        pytest.param((), None, [4, 3, 2, 1], id="all, the newest first"),
+        pytest.param((), 3, [2, 1], id="those before one"),
+        pytest.param([asks("name", Op.ICONTAINS, "ONE")], None, [4, 1], id="in whatever letters"),
+        pytest.param([asks("act", Op.EXACT, "approval.denied")], None, [2], id="one act"),
+        pytest.param([asks("actor", Op.ICONTAINS, "zo"), asks("name", Op.ICONTAINS, "o")], None, [3, 1], id="both"),
+        pytest.param(
+            [asks("at", Op.GTE, NOW + timedelta(hours=1)), asks("at", Op.LT, NOW + timedelta(hours=3))],
+            None,
+            [3, 2],
+            id="between two times",
+        ),
+    ],
+)
+def test_events_are_asked_for_by_what_they_say(
+    store: Store, where: list[Condition], before: int | None, found: list[int]
+) -> None:
+    acts = (EventType.APPROVED, EventType.DENIED, EventType.APPROVED, EventType.APPROVED)
+    for hours, (act, name, actor) in enumerate(
+        zip(acts, ("one", "two", "two", "One"), ("zoe", "", "Zoe", ""), strict=True)
+    ):
+        with store.transaction() as tx:
+            tx.record(AuditEvent(at=NOW + timedelta(hours=hours), act=act, name=name, actor=actor))
+    with store.transaction(write=False) as tx:
+        assert [event.number for event in tx.asked_events(where, before, 50)] == found
+        assert [event.number for event in tx.asked_events(where, before, 1)] == found[:1]
+
+
 def test_a_frozen_transaction_reads_what_was_there_when_it_first_read(store: Store) -> None:
     with store.transaction(write=False) as frozen:
         assert frozen.audit_head().number == 0
