@@ -47,6 +47,7 @@ from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.services.queries import Queries
+from api_shim.services.queue_watch import QueueWatch
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
@@ -124,7 +125,7 @@ class Application:
     @property
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
-        of_web = (self.services.catalogue,) if Part.WEB in self.parts else ()
+        of_web = (self.services.catalogue, self.services.queue_watch) if Part.WEB in self.parts else ()
         of_web_alone = (self.services.readiness.following,) if self.parts == Part.WEB else ()
         of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
         by_setting = (self.retention,) if self.retention is not None else ()
@@ -231,7 +232,7 @@ def _use_cases(
     requests = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits)
     schedules = watching(requests)
     return Services(
-        **_views(store, engine, schedules, clock, zone),
+        **_views(store, engine, schedules, clock),
         **{name: watching(each) for name, each in _administered(store, engine, clock, zone).items()},
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
@@ -262,21 +263,20 @@ def _administered(store: Store, engine: Orchestrator, clock: Callable[[], dateti
     }
 
 
-def _views(
-    store: Store, engine: Orchestrator, schedules: Schedules, clock: Callable[[], datetime], zone: str
-) -> dict[str, Any]:
+def _views(store: Store, engine: Orchestrator, schedules: Schedules, clock: Callable[[], datetime]) -> dict[str, Any]:
     """Return what the use cases rest on, and those that only read."""
     return {
         "store": store,
         "engine": engine,
         "clock": clock,
         "approval_queue": ApprovalQueue(store, clock),
+        "queue_watch": QueueWatch(store),
         "audit": AuditReading(store),
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
         "result_views": ResultViews(store),
         "run_preview": RunPreview(store, schedules, clock),
-        "schedule_views": ScheduleViews(store=store, clock=clock, zone=zone),
+        "schedule_views": ScheduleViews(store=store, clock=clock),
     }
 
 

@@ -91,11 +91,11 @@ ADMINISTRATOR = "admin"
 """The account that the first start makes."""
 SEEN = ["extras.job", "extras.scheduledjob", "extras.jobresult", "extras.joblogentry", "extras.jobqueue"]
 DEMO = {
-    "demo: see": ([*SEEN, "extras.approvalrequest"], ["view"]),
+    "demo: see": ([*SEEN, "extras.approvalrequest", "users.user"], ["view"]),
     "demo: run and approve jobs": (["extras.job"], ["run", "approve"]),
     "demo: decide about schedules": (["extras.scheduledjob"], ["change", "delete"]),
 }
-"""What the two of the demo may do: permission to types and actions."""
+"""What the two of the demo may do: permission to types and actions. They see who can decide, by name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

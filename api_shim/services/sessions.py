@@ -187,16 +187,26 @@ class Sessions:
             Unauthenticated: the session does not exist or has ended.
             Unavailable: it has to be renewed at an identity provider, which does not answer.
         """
-        now = self._clock()
-        visitor = await self._store.read(partial(_visitor, key, now, self.rules))
-        if visitor.session.provider is not None and self._renewal is None:
-            raise Unauthenticated(SIGN_IN_FIRST)
-        if self._renewal is not None and self._renewal.is_due(visitor.session):
-            await self._renewal.renew(visitor.session)
-            visitor = await self._store.read(partial(_visitor, key, now, self.rules))
+        now, visitor = self._clock(), await self.look_up(key)
         if now - visitor.session.seen > SEEN_EVERY:
             await self._store.write(lambda tx: tx.change(visitor.session, seen=now))
         return visitor
+
+    async def look_up(self, key: str) -> Visitor:
+        """Return the user who has the session with this key, without using it.
+
+        Raises:
+            Unauthenticated: the session does not exist or has ended.
+            Unavailable: it has to be renewed at an identity provider, which does not answer.
+        """
+        look = partial(_visitor, key, self._clock(), self.rules)
+        visitor = await self._store.read(look)
+        if visitor.session.provider is not None and self._renewal is None:
+            raise Unauthenticated(SIGN_IN_FIRST)
+        if self._renewal is None or not self._renewal.is_due(visitor.session):
+            return visitor
+        await self._renewal.renew(visitor.session)
+        return await self._store.read(look)
 
     async def sign_out(self, session: Session) -> None:
         """End a session."""

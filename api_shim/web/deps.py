@@ -32,6 +32,7 @@ from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.preferences import Preferences
 from api_shim.services.queries import Queries
+from api_shim.services.queue_watch import QueueWatch
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.result_files import ResultFiles
@@ -63,6 +64,7 @@ class Services:
     admissions: Admissions
     approvals: Approvals
     approval_queue: ApprovalQueue
+    queue_watch: QueueWatch
     audit: AuditReading
     automation_accounts: AutomationAccounts
     catalogue: JobCatalogue
