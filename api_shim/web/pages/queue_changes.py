@@ -47,7 +47,8 @@ class Events(StreamingResponse):
     """
 
     def __init__(self, events: AsyncIterator[str], watching: ExitStack) -> None:
-        super().__init__(events, media_type=EVENTS)
+        # Proxies that collect an answer before they pass it on would pass on nothing.
+        super().__init__(events, media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
         self._watching = watching
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
