@@ -35,6 +35,7 @@ from api_shim.services.queries import Queries
 from api_shim.services.queue_watch import QueueWatch
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
+from api_shim.services.request_checks import RequestChecks
 from api_shim.services.result_files import ResultFiles
 from api_shim.services.result_views import ResultViews
 from api_shim.services.results import Results
@@ -73,6 +74,7 @@ class Services:
     schedule_changes: ScheduleChanges
     explainer: Explainer
     run_preview: RunPreview
+    request_checks: RequestChecks
     schedule_views: ScheduleViews
     ownership: Ownership
     prefect_ui: PrefectUI

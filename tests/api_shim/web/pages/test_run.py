@@ -191,7 +191,7 @@ def test_the_preview_of_a_crontab_is_told_to_its_reader_and_as_in_the_chosen_zon
     assert "At 02:00 on Monday and Friday." in part
     assert part.count("<li>") == 5
     time = '<time datetime="2026-05-08T00:00:00+00:00" title="2026-05-08 00:00:00 UTC">2026-05-07 20:00 EDT</time>'
-    assert f'<li>Thursday, {time} <span class="ago">Friday 02:00 in Europe/Berlin</span></li>' in part
+    assert f'<li>Thursday, {time} <span class="ago">(Friday 02:00 in Europe/Berlin)</span></li>' in part
     # Where no zone is chosen, it is the reader's.
     assert ">2026-05-05 02:00 EDT</time></li>" in admin.get("/signoff/crontab?crontab=0 2 * * *").text
 
