@@ -25,6 +25,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from api_shim.background import BackgroundLoop
+from api_shim.delivery.sender import Delivery
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.load import Load
 from api_shim.reconcile.other_servers import OtherServers
@@ -40,6 +41,8 @@ from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue, JobCode
+from api_shim.services.notification_loop import NotificationLoop
+from api_shim.services.notifications import Notifications, Notifying
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
@@ -77,6 +80,10 @@ FIRST_PASS = 10.0
 """Seconds that the door stays shut for what Prefect has yet to follow; with more than that it opens all the same."""
 
 
+WITHOUT_MAIL = Notifying(sender=Delivery(), origin="")
+"""How people are told where nobody has said it."""
+
+
 class Part(Flag):
     """What of the application a process has."""
 
@@ -112,6 +119,7 @@ class Application:
     others: OtherServers
     loop: BackgroundLoop
     retention: RetentionLoop | None
+    notifying: NotificationLoop
     pages: ASGIApp
 
     @property
@@ -119,9 +127,9 @@ class Application:
         """What runs for as long as the server does."""
         of_web = (self.services.catalogue,) if Part.WEB in self.parts else ()
         of_web_alone = (self.services.readiness.following,) if self.parts == Part.WEB else ()
-        of_services = (self.queue, self.loop, self.services.run_credentials) if Part.SERVICES in self.parts else ()
+        of_services = (self.queue, self.loop, self.services.run_credentials, self.notifying)
         by_setting = (self.retention,) if self.retention is not None else ()
-        repeated = *of_web, *of_web_alone, *of_services, *by_setting
+        repeated = *of_web, *of_web_alone, *(of_services if Part.SERVICES in self.parts else ()), *by_setting
         # Whoever asks services for their metrics signs in too.
         return self.others, self.served, self.tokens, self.services.refusals, *repeated
 
@@ -139,6 +147,7 @@ def build(
     free_disk: Callable[[], int] | None = None,
     limits: Limits = LIMITS,
     retention: timedelta | None = None,
+    notifying: Notifying = WITHOUT_MAIL,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -154,6 +163,7 @@ def build(
         free_disk: returns how many bytes are left where data is kept.
         limits: how much one person, address or request may ask of this server.
         retention: how long what has ended is kept; None for ever.
+        notifying: by what people are told of requests and runs.
     """
     projection = Reconciler(store, engine, clock, limits.catch_up_limit)
     load = Load()
@@ -164,7 +174,7 @@ def build(
     loop = BackgroundLoop(store, engine, projection, queue, served, status, clock, server)
     readiness = Readiness(store, served, loop.ticked, free_disk, clock)
     rates = RequestRates(limits, clock)
-    services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server)
+    services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server, notifying)
     tokens, sessions = _sign_ins(store, clock, sleep)
     return Application(
         parts=parts,
@@ -179,6 +189,7 @@ def build(
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
         retention=RetentionLoop(store, retention, clock) if retention is not None and follows else None,
+        notifying=NotificationLoop(store, notifying, clock),
         pages=create_pages(services, sessions, rates, clock),
     )
 
@@ -205,6 +216,7 @@ def _use_cases(
     clock: Callable[[], datetime],
     zone: str,
     server: ThisServer | None,
+    notifying: Notifying,
 ) -> Services:
     runs, code, limits = Runs(store, served, wake), JobCode(zone, engine.variable), rates.limits
     watching = (refusals := Refusals(store, clock)).watching
@@ -222,6 +234,7 @@ def _use_cases(
         automation_accounts=watching(automation_accounts),
         catalogue=watching(JobCatalogue(store, clock, server)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
+        notifications=watching(Notifications(store, notifying.sender, clock)),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
         prefect_ui=PrefectUI(store, engine, approvals, schedules, projection, suspensions, clock),
         run_actors=RunActors(store, rates),

@@ -43,6 +43,8 @@ from starlette.types import ASGIApp
 from api_shim.app import ALL, Application, Part, build, create_app
 from api_shim.cli.console import Home, WhosePrefect, say
 from api_shim.cli.jobs_user import checked_user
+from api_shim.delivery.mail import mail_server_of
+from api_shim.delivery.sender import Delivery
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.logs import LogFormat, log_config
 from api_shim.prefect_api.prefect_automations import run_as_accounts
@@ -64,6 +66,7 @@ from api_shim.prefect_api.prefect_server import (
 from api_shim.services.account_admin import AccountAdmin
 from api_shim.services.audit_signing import check_end, open_store
 from api_shim.services.jobs import JobCatalogue
+from api_shim.services.notifications import Notifying
 from api_shim.services.running_servers import ThisServer
 from api_shim.settings import (
     WORKER,
@@ -87,6 +90,7 @@ from api_shim.worker.hidden import hide
 from api_shim.worker.process import Way, WorkerOptions
 from api_shim.worker.supervisor import WorkerProcess
 from api_shim.worker.wake import Notifier, NotifiesWorkers, overhearing_polls
+from approval_gate.addresses import reachable_with
 from approval_gate.errors import Unavailable
 from flows.registry import Discovery, discover
 
@@ -310,10 +314,12 @@ class ToldPrefect:
     Args:
         account: ``user:password`` of the one account that reaches it within this process.
         external: where the server is that others run; None for one within this process.
+        public: the origin that people use.
     """
 
     account: str = field(repr=False)
     external: External | None
+    public: str
 
 
 def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, worker: str = "") -> ToldPrefect:
@@ -330,12 +336,12 @@ def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, w
         set_environment_without_server(
             home=settings.home, origin=origin, public=public, internal=account, worker=worker
         )
-        return ToldPrefect(account=account, external=external)
+        return ToldPrefect(account=account, external=external, public=public)
     services = Part.SERVICES in parts
     set_environment(
         home=settings.home, origin=origin, public=public, internal=account, worker=worker, services=services
     )
-    return ToldPrefect(account=account, external=None)
+    return ToldPrefect(account=account, external=None, public=public)
 
 
 def reached_prefect(
@@ -388,6 +394,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         free_disk=settings.free_disk,
         limits=settings.limits,
         retention=settings.retention,
+        notifying=notifying_of(settings, told.public),
     )
     if told.external is None and Part.SERVICES in parts:
         accounts = application.services.automation_accounts
@@ -399,6 +406,20 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         account=told.account,
         running=partial(runs, client, engine),
     )
+
+
+def notifying_of(settings: Settings, origin: str) -> Notifying:
+    """Return by what people are told of requests and runs.
+
+    Args:
+        settings: the settings.
+        origin: the origin that people use.
+
+    Raises:
+        Invalid: what is told of the mail server, or of networks, does not do.
+    """
+    sender = Delivery(mail_server_of(settings), reachable_with(settings.notify_networks))
+    return Notifying(sender=sender, origin=origin, remind_after=timedelta(hours=settings.remind_after))
 
 
 def tell_backing(settings: Settings, prefects: Backing, parts: Part) -> None:

@@ -87,6 +87,8 @@ class EventType(StrEnum):
     AUTOMATION_UNBOUND = "automation.unbound"
     AUTOMATION_LAPSED = "automation.lapsed"
     AUTOMATION_REFUSED = "automation.refused"
+    TARGET_ADDED = "notification-target.added"
+    TARGET_REMOVED = "notification-target.removed"
     SIGN_IN_REFUSED = "sign-in.refused"
     DECISION_REFUSED = "approval.refused"
     REQUEST_REFUSED = "request.refused"

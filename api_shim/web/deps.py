@@ -25,6 +25,7 @@ from api_shim.services.input_files import InputFiles
 from api_shim.services.job_buttons import JobButtons
 from api_shim.services.job_queues import JobQueues
 from api_shim.services.jobs import JobCatalogue
+from api_shim.services.notifications import Notifications
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
@@ -63,6 +64,7 @@ class Services:
     explainer: Explainer
     run_preview: RunPreview
     schedule_views: ScheduleViews
+    notifications: Notifications
     ownership: Ownership
     prefect_ui: PrefectUI
     results: Results

@@ -25,6 +25,7 @@ from api_shim.web.pages import (
     crontab,
     job_buttons,
     jobs,
+    notifications,
     object_fields,
     results,
     run,
@@ -47,6 +48,7 @@ ROUTERS = (
     approval_requests.router,
     results.router,
     job_buttons.router,
+    notifications.router,
 )
 STATIC = Path(__file__).parent / "static"
 
