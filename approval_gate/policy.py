@@ -7,6 +7,7 @@
 * An object must satisfy the permission before and after it is added or changed.
 * Only a superuser may change a superuser or their tokens, or make somebody a superuser. One active superuser must
   remain.
+* Whoever changes their own password has signed in with it, and says it again.
 * A token that ends gives neither itself nor another a later end, and a line of tokens made with each other is short.
 * To be run, a Job must be enabled, installed and meant to be started by people.
 * Who changes whether a Job needs approval, or may have sensitive variables, may change it and approve it.
@@ -432,6 +433,21 @@ def may_lose_superuser(*, others: int) -> Verdict:
         others: how many other active superusers there are.
     """
     return Allowed() if others else Denied(LAST_SUPERUSER, Conflict)
+
+
+# Passwords and sessions
+
+NOT_BY_PASSWORD = "Only who has signed in with a password can change it here."  # noqa: S105 - a sentence, not a secret
+
+
+def may_change_password(actor: Actor, *, by_password: bool) -> Verdict:
+    """Say whether the actor may change their own password, if they know it.
+
+    Args:
+        actor: the caller.
+        by_password: whether they have signed in with it.
+    """
+    return first((may_write(actor), refused_if(not by_password, NOT_BY_PASSWORD)))
 
 
 # Tokens

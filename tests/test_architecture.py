@@ -50,6 +50,7 @@ ASKED: dict[str, set[str]] = {
     "api_shim/store/notices.py": {"chance"},  # which server it is that tells something
     "api_shim/services/account_admin.py": {"chance"},  # ids
     "api_shim/services/accounts.py": {"chance"},  # ids
+    "api_shim/services/notifications.py": {"chance"},  # ids
     "api_shim/services/user_names.py": {"chance"},  # ids
     "api_shim/store/migrations/versions/0015_names_over_time.py": {"chance"},  # ids
     "api_shim/services/sessions.py": {"chance"},  # keys of sessions
@@ -97,6 +98,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/rest/job_results.py": "tests/api_shim/web/rest/test_lists.py",
     "api_shim/reconcile/approval_requests.py": "tests/api_shim/services/test_approval_requests.py",
     "api_shim/web/pages/approval_requests.py": "tests/browser/test_pages_approval_queue.py",
+    "api_shim/web/pages/notifications.py": "tests/browser/test_notifications.py",
     "api_shim/web/rest/approval_requests.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/web/rest/automation_accounts.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/web/rest/files.py": "tests/api_shim/services/test_result_files.py",
@@ -159,7 +161,9 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0026_files_of_results.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0027_files_of_inputs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0028_suspended_runs.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0034_notifications.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0031_approval_requests.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0032_preferences_of_users.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0030_hooks_and_buttons.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0029_accounts_of_automations.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0002_queues_and_deleted_results.py": "tests/api_shim/store/test_database.py",

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from api_shim.prefect_api.prefect_external import read_external_url
 from api_shim.settings import read_settings
 from api_shim.web.origins import read_origin
 from approval_gate.errors import Invalid
@@ -31,7 +32,7 @@ REDIS = {
     "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
 }
-"""What several servers tell Prefect, so that Redis is between them."""
+"""What several servers tell Prefect where it is ours, so that Redis is between them."""
 
 _TEMPLATES = Environment(  # noqa: S701 - it is no HTML, and what is written into it is plain
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -50,6 +51,13 @@ Origin = Annotated[
 ]
 Pool = Annotated[
     str | None, typer.Option(metavar="NAME", help="The work pool that runs the Jobs.", show_default="SIGNOFF_POOL")
+]
+
+Prefect = Annotated[
+    str | None,
+    typer.Option(
+        "--prefect-url", metavar="URL", help="The API of a Prefect server that others run; without it, Prefect is ours."
+    ),
 ]
 
 
@@ -72,6 +80,7 @@ def systemd(
     part: Annotated[Role, typer.Argument(help="What it starts; up is all of it, on one machine.")] = Role.UP,
     origin: Origin = None,
     pool: Pool = None,
+    prefect: Prefect = None,
 ) -> None:
     """Print a unit for systemd.
 
@@ -79,37 +88,40 @@ def systemd(
     """
     name = "signoff" if part is Role.UP else f"signoff-{part}"
     command = str(Path(sys.executable).with_name("signoff"))
-    _print("systemd.service", origin, pool, part=str(part), name=name, unit=f"{name}.service", command=command)
+    _print("systemd.service", origin, pool, prefect, part=str(part), name=name, unit=f"{name}.service", command=command)
 
 
 @app.command("compose")
-def compose(image: Image, origin: Origin = None, pool: Pool = None) -> None:
-    """Print a file for Docker Compose: PostgreSQL, Redis, a server, services and a worker.
+def compose(image: Image, origin: Origin = None, pool: Pool = None, prefect: Prefect = None) -> None:
+    """Print a file for Docker Compose: PostgreSQL, Redis (where Prefect is ours), a server, services and a worker.
 
     Example: signoff deploy compose --image jobs:1 --origin https://signoff.example.com
     """
-    _print("compose.yaml", origin, pool, image=image)
+    _print("compose.yaml", origin, pool, prefect, image=image)
 
 
 @app.command("kubernetes")
-def kubernetes(image: Image, origin: Origin = None, pool: Pool = None) -> None:
-    """Print manifests for Kubernetes: PostgreSQL, Redis, servers, services and a worker.
+def kubernetes(image: Image, origin: Origin = None, pool: Pool = None, prefect: Prefect = None) -> None:
+    """Print manifests for Kubernetes: PostgreSQL, Redis (where Prefect is ours), servers, services and a worker.
 
     Example: signoff deploy kubernetes --image registry.example.com/jobs:1 --origin https://signoff.example.com
     """
-    _print("kubernetes.yaml", origin, pool, image=image)
+    _print("kubernetes.yaml", origin, pool, prefect, image=image)
 
 
-def _print(template: str, origin: str | None, pool: str | None, **told: str) -> None:
+def _print(template: str, origin: str | None, pool: str | None, prefect: str | None, **told: str) -> None:
     settings = read_settings()
     told |= {
         "origin": read_origin(origin or settings.origin),
         "pool": pool or settings.pool,
         "jobs": ",".join(settings.job_modules),
+        "prefect": read_external_url(prefect, insecure=settings.prefect_insecure) if prefect else "",
     }
     if not told["origin"]:
         raise Invalid("Say with --origin which origin people, workers and runs use, like https://signoff.example.com.")
     for name, text in told.items():
-        if not PLAIN.fullmatch(text):
+        if text and not PLAIN.fullmatch(text):
             raise Invalid(f"This {name} cannot be written into such a file: {text!r}.")
-    typer.echo(_TEMPLATES.get_template(template).render(told, redis=REDIS), nl=False)
+    insecure = {"SIGNOFF_PREFECT_INSECURE": "true"} if settings.prefect_insecure else {}
+    more = insecure if prefect else REDIS
+    typer.echo(_TEMPLATES.get_template(template).render(told, more=more), nl=False)

@@ -1,4 +1,4 @@
-"""Accounts: users, groups, tokens and permissions, and the sessions and passwords of people who use a browser.
+"""Accounts: users, groups, tokens and permissions, and the sessions, passwords and preferences of people.
 
 * The names that accounts have had are kept for ever, so that nobody becomes somebody else (``approval_gate.identity``).
 * Only hashes are stored: SHA-256 of the keys of tokens, sessions and runs, Argon2 of passwords.
@@ -120,6 +120,24 @@ class PermissionGroup:
 
     permission_id: UUID
     group_id: UUID
+
+
+PAGE_SIZES = (10, 25, 50, 100)
+"""How many rows a list can be set to show."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserPreferences:
+    """What a user prefers; who has said nothing has none.
+
+    Args:
+        time_zone: the IANA name of the zone in which they read times; empty for that of their browser.
+        page_size: how many rows a list shows, one of ``PAGE_SIZES``; 0 for as many as the list shows by itself.
+    """
+
+    user_id: UUID
+    time_zone: str = ""
+    page_size: int = 0
 
 
 COOKIE = "signoff_session"

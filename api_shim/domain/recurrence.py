@@ -82,8 +82,19 @@ def check_time_zone(name: str) -> str:
 
 
 def time_zones() -> list[str]:
-    """Return the IANA names of all zones that Prefect knows, in order."""
-    return sorted(_zone_names())
+    """Return the IANA names of all zones that Prefect knows, in order; of those of UTC only that one."""
+    return sorted({plain_zone(name) for name in _zone_names()})
+
+
+NAMES_OF_UTC = frozenset(
+    {"Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu", "Etc/GMT", "GMT"}
+)
+"""Other names of UTC."""
+
+
+def plain_zone(name: str) -> str:
+    """Return ``UTC`` for any of its names, and any other name as it is."""
+    return "UTC" if name in NAMES_OF_UTC else name
 
 
 def check_start_time(moment: datetime) -> datetime:

@@ -154,7 +154,25 @@ def told_of_external(*, insecure: bool = False) -> External:
     Raises:
         Invalid: it does not say where it is, or a secret cannot be read; the sentence repeats neither.
     """
-    told = os.environ.get(URL, "").rstrip("/")
+    told = read_external_url(os.environ.get(URL, ""), insecure=insecure)
+    certificates = os.environ.get(CERTIFICATES, "")
+    return External(url=told, key=_secret(KEY), auth=_secret(AUTH), certificates=certificates, timeout=read_timeout())
+
+
+def read_external_url(text: str, *, insecure: bool = False) -> str:
+    """Parse the address of the API of a Prefect server that others run.
+
+    Args:
+        text: the address.
+        insecure: whether plain HTTP may leave this machine, as the network between is trusted.
+
+    Returns:
+        the address, without a slash at its end.
+
+    Raises:
+        Invalid: it is none, has credentials in it, or is not encrypted; the sentence does not repeat it.
+    """
+    told = text.rstrip("/")
     try:
         url = httpx.URL(told)
     except httpx.InvalidURL:
@@ -168,8 +186,7 @@ def told_of_external(*, insecure: bool = False) -> External:
             f"Others could read what is sent to {url.host} on its way: {URL} needs https. "
             "Where the network between is trusted, SIGNOFF_PREFECT_INSECURE=true allows http."
         )
-    certificates = os.environ.get(CERTIFICATES, "")
-    return External(url=told, key=_secret(KEY), auth=_secret(AUTH), certificates=certificates, timeout=read_timeout())
+    return told
 
 
 def _secret(name: str) -> str:

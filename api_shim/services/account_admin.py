@@ -24,7 +24,6 @@ from uuid import UUID, uuid4
 
 from api_shim.domain.accounts import (
     Group,
-    Password,
     Permission,
     PermissionGroup,
     PermissionUser,
@@ -54,10 +53,10 @@ from api_shim.services.accounts import (
     add_account,
     change_account,
     check_one_remains,
-    end_sessions,
     lock_concerned,
     record,
     remove_account,
+    replace_password,
     user_named,
 )
 from api_shim.services.authentication import actor_of, actors_of, hash_key
@@ -196,10 +195,7 @@ class AccountAdmin:
         hashed = hash_password(password)
         with self._store.transaction() as tx:
             user = _locked(tx, username)
-            tx.remove(Password(user_id=user.id, hash=""))
-            tx.add(Password(user_id=user.id, hash=hashed))
-            end_sessions(tx, user)
-            record(tx, Action.CHANGE, user, now, self._by, ["password"])
+            replace_password(tx, user, hashed, now, self._by)
 
     def remove_user(
         self,

@@ -39,7 +39,17 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
-from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Session, Token, User, UserGroup
+from api_shim.domain.accounts import (
+    Group,
+    Password,
+    Permission,
+    PermissionGroup,
+    PermissionUser,
+    Session,
+    Token,
+    User,
+    UserGroup,
+)
 from api_shim.domain.audit import Author, EventType, account_event, changes
 from api_shim.domain.model import AutomationAccount, ScheduledJob
 from api_shim.keys import new_key
@@ -536,9 +546,39 @@ def check_one_remains(tx: Transaction, thing: Account) -> None:
         policy.enforce(policy.may_lose_superuser(others=len(others)), USER)
 
 
-def end_sessions(tx: Transaction, user: User) -> None:
-    """Sign a user out everywhere, so that they have to sign in again even if they may again."""
-    tx.remove_all(Session, [session.id for session in tx.all(Session, user_id=user.id)])
+def end_sessions(tx: Transaction, user: User, *, but: UUID | None = None) -> int:
+    """Sign a user out everywhere, so that they have to sign in again even if they may again.
+
+    Args:
+        tx: the transaction.
+        user: the user.
+        but: the id of a session that goes on.
+
+    Returns:
+        how many sessions have ended.
+    """
+    ids = [session.id for session in tx.all(Session, user_id=user.id) if session.id != but]
+    tx.remove_all(Session, ids)
+    return len(ids)
+
+
+def replace_password(
+    tx: Transaction, user: User, hashed: str, now: datetime, by: Author, *, but: UUID | None = None
+) -> None:
+    """Set the password that a user signs in with, and end their sessions.
+
+    Args:
+        tx: the transaction.
+        user: the user, locked.
+        hashed: what is kept of the password.
+        now: the time.
+        by: whose act it is.
+        but: the id of a session that goes on.
+    """
+    tx.remove(Password(user_id=user.id, hash=""))
+    tx.add(Password(user_id=user.id, hash=hashed))
+    end_sessions(tx, user, but=but)
+    record(tx, Action.CHANGE, user, now, by, ["password"])
 
 
 def described(tx: Transaction, thing: Account) -> dict[str, Any]:

@@ -40,7 +40,15 @@ from api_shim.domain.notifications import (
     pause_after,
 )
 from api_shim.services.authentication import actor_of
-from api_shim.services.notification_recipients import Subjects, address, audience_in, still_told, write_notifications
+from api_shim.services.notification_recipients import (
+    ZONE,
+    Subjects,
+    address,
+    audience_in,
+    still_told,
+    write_notifications,
+    zones_of,
+)
 from api_shim.services.notification_texts import message_of
 from api_shim.services.notifications import Notifying, code_of
 from api_shim.store import Duty, HeldElsewhere, InputsKey, Store, Transaction
@@ -180,7 +188,8 @@ def written(
     subjects = Subjects.of(tx, allowed, now)
     left = still_told(tx, actor_of(tx, user), allowed, subjects) if allowed else []
     code = code_of(key, target) if key is not None and any(each.topic is Topic.CONFIRM for each in left) else ""
-    return message_of(left, subjects, notifying.origin, code) if left else None
+    zone = zones_of(tx, [user.id]).get(user.id, ZONE)
+    return message_of(left, subjects, notifying.origin, code, zone) if left else None
 
 
 def _note_sent(letter: _Letter, now: datetime, tx: Transaction) -> None:

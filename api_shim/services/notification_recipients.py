@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from api_shim.domain.accounts import User
+from api_shim.domain.accounts import User, UserPreferences
 from api_shim.domain.model import ApprovalRequest, JobResult, Participant, ScheduledJob
 from api_shim.domain.notifications import (
     Notification,
@@ -39,7 +39,7 @@ OF_REQUESTS = (*ASKS_APPROVERS, Topic.DECIDED, Topic.EXPIRING)
 
 BATCH = 200
 ZONE = "UTC"
-"""In which zone a day begins."""
+"""The zone of who has preferred none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +50,13 @@ class Audience:
         actors: they, as they may act now, by id.
         choices: what each wants to be told.
         targets: where each is told.
+        zones: in which zone each reads times, of those who prefer one.
     """
 
     actors: Mapping[UUID, Actor]
     choices: Mapping[UUID, NotificationChoice]
     targets: Mapping[UUID, list[NotificationTarget]]
+    zones: Mapping[UUID, str]
 
     def wanting(self, topic: Topic) -> list[Actor]:
         """Return who wants to be told of a topic."""
@@ -72,7 +74,14 @@ def audience_in(tx: Transaction) -> Audience:
         actors={actor.id: actor for actor in actors_of(tx, users)},
         choices={user.id: chosen.get(user.id, NotificationChoice(user_id=user.id)) for user in users},
         targets=targets,
+        zones=zones_of(tx, [user.id for user in users]),
     )
+
+
+def zones_of(tx: Transaction, users: Collection[UUID]) -> Mapping[UUID, str]:
+    """Return in which zone users read times, of those who prefer one."""
+    preferred = tx.all(UserPreferences, user_id=[*users]) if users else []
+    return {each.user_id: each.time_zone for each in preferred if each.time_zone}
 
 
 def write_notifications(now: datetime, tx: Transaction) -> None:
@@ -97,7 +106,7 @@ def address(tx: Transaction, events: Collection[NotificationEvent], audience: Au
     subjects = Subjects.of(tx, events, now)
     tx.add_missing(
         [
-            notification_of(event, target, audience.choices[actor.id].due(now, ZONE))
+            notification_of(event, target, audience.choices[actor.id].due(now, audience.zones.get(actor.id, ZONE)))
             for event in events
             for actor in audience.wanting(event.topic)
             if actor.id != event.actor_id and subjects.concern(actor, event)

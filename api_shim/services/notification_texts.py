@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from api_shim.domain.model import ApprovalRequest
 from api_shim.domain.notifications import Happening, Message, Notification, Topic
-from api_shim.services.notification_recipients import Subjects
+from api_shim.services.notification_recipients import ZONE, Subjects
 from approval_gate.lifecycle import ApprovalState
 
 LONGEST_COMMENT = 500
@@ -42,7 +43,9 @@ class Paragraph:
     path: str = ""
 
 
-def message_of(told: Sequence[Notification], subjects: Subjects, origin: str, code: str = "") -> Message:
+def message_of(
+    told: Sequence[Notification], subjects: Subjects, origin: str, code: str = "", zone: str = ZONE
+) -> Message:
     """Return the message that tells some things, at least one.
 
     Args:
@@ -50,8 +53,9 @@ def message_of(told: Sequence[Notification], subjects: Subjects, origin: str, co
         subjects: what they are about.
         origin: the origin of the links, without a trailing slash.
         code: confirms the target; for who has just given it.
+        zone: IANA name of the zone of its times.
     """
-    said = [_paragraph(each, subjects, code) for each in told]
+    said = [_paragraph(each, subjects, code, zone) for each in told]
     parts = ["\n".join((f"{each.line}.", *each.more, *_link(each, origin))) for each in said]
     subject = said[0].line if len(said) == 1 else f"{len(said)} notifications"
     return Message(
@@ -65,22 +69,22 @@ def _link(said: Paragraph, origin: str) -> tuple[str, ...]:
     return (f"{origin}{said.path}",) if said.path else ()
 
 
-def _paragraph(each: Notification, subjects: Subjects, code: str) -> Paragraph:
+def _paragraph(each: Notification, subjects: Subjects, code: str, zone: str) -> Paragraph:
     match each.topic:
         case Topic.WAITING | Topic.REMINDER:
-            return _waiting(each, subjects.requests[each.subject_id])
+            return _waiting(each, subjects.requests[each.subject_id], zone)
         case Topic.EXPIRING:
             request = subjects.requests[each.subject_id]
-            line = f"“{plain(request.name)}” expires at {moment(request.expires_at)} if nobody decides about it"
+            line = f"“{plain(request.name)}” expires at {moment(request.expires_at, zone)} if nobody decides about it"
             return Paragraph(line, path=f"/signoff/approval-requests/{request.id}")
         case Topic.DECIDED:
             return _decided(subjects.requests[each.subject_id])
         case Topic.FAILED:
             result = subjects.results[each.subject_id]
             line = f"A {'dry run' if result.dry_run else 'run'} of {plain(result.name)} failed"
-            return Paragraph(line, (f"It ended at {moment(each.at)}.",), f"/signoff/results/{result.id}")
+            return Paragraph(line, (f"It ended at {moment(each.at, zone)}.",), f"/signoff/results/{result.id}")
         case Topic.SCHEDULE:
-            return _schedule(each, plain(subjects.scheduled[each.subject_id].name))
+            return _schedule(each, plain(subjects.scheduled[each.subject_id].name), zone)
         case Topic.TEST:
             return Paragraph("This is a test", ("What you are told of will look like this.",))
         case Topic.CONFIRM:
@@ -88,15 +92,15 @@ def _paragraph(each: Notification, subjects: Subjects, code: str) -> Paragraph:
             return Paragraph(f"The code that confirms this address is {code}", more)
 
 
-def _waiting(each: Notification, request: ApprovalRequest) -> Paragraph:
+def _waiting(each: Notification, request: ApprovalRequest, zone: str) -> Paragraph:
     name, by = plain(request.name), plain(request.requested_by) or "Somebody"
     if each.topic is Topic.REMINDER:
         line = f"“{name}” still waits for approval"
-        more = f"{by} requested it at {moment(request.created)}."
+        more = f"{by} requested it at {moment(request.created, zone)}."
     else:
         line = f"“{name}” waits for your approval"
         more = plain(request.reason) or f"{by} requests a run of {plain(request.task_name)}."
-    ends = (f"It expires at {moment(request.expires_at)}.",) if request.expires_at else ()
+    ends = (f"It expires at {moment(request.expires_at, zone)}.",) if request.expires_at else ()
     return Paragraph(line, (more, *ends), f"/signoff/approval-queue/{request.scheduled_job_id}")
 
 
@@ -107,7 +111,7 @@ def _decided(request: ApprovalRequest) -> Paragraph:
     return Paragraph(line, comment, f"/signoff/approval-requests/{request.id}")
 
 
-def _schedule(each: Notification, name: str) -> Paragraph:
+def _schedule(each: Notification, name: str, zone: str) -> Paragraph:
     by = f" by {plain(each.actor)}" if each.actor else ""
     path = f"/signoff/scheduled-jobs/{each.subject_id}"
     match each.what:
@@ -117,7 +121,7 @@ def _schedule(each: Notification, name: str) -> Paragraph:
             more = "It will fail when it would next run, until somebody assumes ownership."
             return Paragraph(f"“{name}” has lost its owner", (more,), path)
         case _:
-            return Paragraph(f"“{name}” was disabled{by}", (f"It does not run since {moment(each.at)}.",), path)
+            return Paragraph(f"“{name}” was disabled{by}", (f"It does not run since {moment(each.at, zone)}.",), path)
 
 
 def plain(text: str) -> str:
@@ -125,6 +129,6 @@ def plain(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def moment(time: datetime | None) -> str:
-    """Return a time in UTC."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if time is not None else "–"
+def moment(time: datetime | None, zone: str) -> str:
+    """Return a time as it is in a zone, with the name of that."""
+    return f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} {zone}" if time is not None else "–"

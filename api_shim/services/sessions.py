@@ -26,7 +26,7 @@ import anyio
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
-from api_shim.domain.accounts import LONGEST, SEEN_EVERY, Password, Session, Token, User
+from api_shim.domain.accounts import LONGEST, SEEN_EVERY, Password, Session, Token, User, UserPreferences
 from api_shim.domain.slowdown import PATIENCE, SignInPace, too_many
 from api_shim.services.authentication import (
     Credentials,
@@ -36,6 +36,7 @@ from api_shim.services.authentication import (
     authenticate_token,
     hash_key,
 )
+from api_shim.services.preferences import preferences_of
 from api_shim.services.user_names import user_called
 from api_shim.services.waiting_room import WaitingRoom
 from api_shim.store import Store, Transaction
@@ -59,10 +60,12 @@ class Visitor:
     Args:
         actor: the user and their permissions.
         session: their session.
+        preferences: what they prefer.
     """
 
     actor: Actor
     session: Session
+    preferences: UserPreferences
 
 
 class Sessions:
@@ -128,21 +131,35 @@ class Sessions:
             # Nobody guesses a key, so whoever has one does not wait for others.
             self._note(token, address)
             return token.user_id, token.id
+        return (await self.check_password(username, secret, address)).user_id, None
+
+    async def check_password(self, username: str, secret: str, address: str) -> Password:
+        """Return what is kept of a user's password, if this is it.
+
+        Args:
+            username: the user name.
+            secret: the password.
+            address: the address that the attempt comes from.
+
+        Raises:
+            TooManyAttempts: too many attempts have failed; the sentence says when the next may be.
+            Unauthenticated: it is not, or there is no such user.
+        """
         attempt = self._pace.begin(normal_form(username), address, self._clock())
         if not await self._room.wait(attempt.wait):
             raise too_many(PATIENCE)
-        user_id = await self._by_password(username, secret)
+        known = await self._by_password(username, secret)
         self._pace.succeeded(attempt)
-        return user_id, None
+        return known
 
-    async def _by_password(self, username: str, secret: str) -> UUID:
+    async def _by_password(self, username: str, secret: str) -> Password:
         known = await self._store.read(partial(_password_of, username))
         hashed = known.hash if known is not None else self._unknown
         async with self._at_once:
             fits = await anyio.to_thread.run_sync(self._fits, hashed, secret)
         if known is None or not fits:
             raise Unauthenticated(WRONG)
-        return known.user_id
+        return known
 
     def _fits(self, hashed: str, secret: str) -> bool:
         try:
@@ -216,9 +233,12 @@ def _visitor(key: str, now: datetime, tx: Transaction) -> Visitor:
     user = tx.get(User, id=session.user_id)
     if user is None or not user.is_active:
         raise Unauthenticated(SIGN_IN_FIRST)
-    if session.token_id is None:
-        return Visitor(actor=actor_of(tx, user), session=session)
-    token = tx.get(Token, id=session.token_id)
+    actor = actor_of(tx, user) if session.token_id is None else _with_token(tx, user, session.token_id, now)
+    return Visitor(actor=actor, session=session, preferences=preferences_of(actor, tx))
+
+
+def _with_token(tx: Transaction, user: User, token_id: UUID, now: datetime) -> Actor:
+    token = tx.get(Token, id=token_id)
     if token is None:
         raise Unauthenticated(SIGN_IN_FIRST)
-    return Visitor(actor=actor_with(tx, user, token, now), session=session)
+    return actor_with(tx, user, token, now)

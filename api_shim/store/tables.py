@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from api_shim.domain import accounts, model, notifications
-from api_shim.domain.accounts import Password, RunCredential, Session, WorkerAccount
+from api_shim.domain.accounts import Password, RunCredential, Session, UserPreferences, WorkerAccount
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.files import InputFile, InputFileUse, ResultContent, ResultFile
 from api_shim.domain.model import DeletedRun, JobQueue
@@ -171,6 +171,14 @@ passwords = Table(
     Column("hash", String(255), nullable=False),
 )
 
+user_preferences = Table(
+    "user_preferences",
+    metadata,
+    reference("users.id", name="user_id", gone="CASCADE", primary_key=True),
+    Column("time_zone", String(255), nullable=False),
+    Column("page_size", Integer, nullable=False),
+)
+
 worker_accounts = Table(
     "worker_accounts",
     metadata,
@@ -198,6 +206,7 @@ ACCOUNTS: dict[type[Any], Table] = {
     accounts.PermissionGroup: permission_groups,
     Session: sessions,
     Password: passwords,
+    UserPreferences: user_preferences,
     WorkerAccount: worker_accounts,
     RunCredential: run_credentials,
 }

@@ -28,6 +28,7 @@ from api_shim.services.jobs import JobCatalogue
 from api_shim.services.notifications import Notifications
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
+from api_shim.services.preferences import Preferences
 from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
@@ -81,6 +82,10 @@ class Services:
     @property
     def input_files(self) -> InputFiles:
         return InputFiles(self.store, self.clock)
+
+    @property
+    def preferences(self) -> Preferences:
+        return Preferences(self.store)
 
     @property
     def job_buttons(self) -> JobButtons:

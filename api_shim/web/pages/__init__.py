@@ -20,6 +20,7 @@ from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
 from api_shim.web.pages import (
+    account,
     approval_queue,
     approval_requests,
     crontab,
@@ -27,6 +28,7 @@ from api_shim.web.pages import (
     jobs,
     notifications,
     object_fields,
+    preferences,
     results,
     run,
     scheduled_job,
@@ -49,6 +51,8 @@ ROUTERS = (
     results.router,
     job_buttons.router,
     notifications.router,
+    account.router,
+    preferences.router,
 )
 STATIC = Path(__file__).parent / "static"
 

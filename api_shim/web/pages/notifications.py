@@ -102,4 +102,5 @@ async def _show(here: Visit, error: GateError | None = None, typed: Mapping[str,
         faults=faults,
         refused=[*sentences(error.detail)] if error is not None and not faults else [],
         typed=dict(typed or {}),
+        preferred=here.visitor.preferences.time_zone,
     )

@@ -52,6 +52,29 @@ def duration(span: timedelta) -> str:
     return f"{seconds:.1f} s"
 
 
+UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"))
+"""How distances in time are told: seconds and name of each unit."""
+
+
+def ago(time: datetime | None, now: datetime) -> Markup:
+    """Return how long ago something was, or how long it is until then, as a ``<time>`` element.
+
+    Args:
+        time: when it was or will be; None for never.
+        now: the current time.
+    """
+    if time is None:
+        return Markup("–")
+    seconds = (now - time).total_seconds()
+    size, unit = next((each for each in UNITS if abs(seconds) >= each[0]), (0, ""))
+    count = int(abs(seconds) // size) if size else 0
+    distance = f"{count} {unit}{'' if count == 1 else 's'}"
+    said = "just now" if seconds >= 0 else "in less than a minute"
+    if count:
+        said = f"{distance} ago" if seconds >= 0 else f"in {distance}"
+    return Markup('<time class="ago" datetime="{}">{}</time>').format(time.isoformat(), said)
+
+
 def pretty(value: Any) -> str:
     """Return a value as indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
@@ -125,6 +148,7 @@ def lines(text: str | None) -> Markup:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
+    "ago": ago,
     "duration": duration,
     "pretty": pretty,
     "columns": columns,

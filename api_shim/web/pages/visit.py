@@ -3,6 +3,7 @@
 * Visitors without a session are redirected to the sign-in page and back afterwards, never to another origin.
 * A form without the CSRF token of the session is refused before its fields are read.
 * A form that acts on a scheduled job sends the version that its page showed; without one it matches none.
+* Times are told in the time zone that the visitor prefers, else in that of their browser, else in UTC.
 * Errors are rendered as pages.
 """
 
@@ -22,7 +23,9 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from api_shim.domain.accounts import Session
+from api_shim.domain.accounts import PAGE_SIZES, Session
+from api_shim.domain.recurrence import check_time_zone, plain_zone
+from api_shim.parsing.fields import read_count
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import SIGN_IN_FIRST, Sessions, Visitor
@@ -32,7 +35,7 @@ from api_shim.web.credentials import address_of, session_cookie
 from api_shim.web.deps import Services
 from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages import labels, template_filters
-from approval_gate.errors import Forbidden, GateError, NotFound, Unavailable, sentences
+from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, Unavailable, sentences
 from approval_gate.model import Action, Actor, ObjectType
 
 logger = logging.getLogger("signoff")
@@ -42,6 +45,10 @@ SIGN_IN = "/signoff/sign-in"
 OUT_OF_DATE = "This form has expired. Reload the page and try again."
 UNSHOWN = "none"
 """The version that a form names without having one; it matches no scheduled job."""
+ZONE_COOKIE = "signoff_zone"
+"""The cookie in which a script tells the time zone of the browser."""
+USUAL = 25
+"""How many rows of a list are shown to who has not said how many."""
 COUNTED = 100
 """How many requests are checked for the count beside the approval queue in the navigation."""
 
@@ -79,6 +86,17 @@ class Visit:
     @property
     def session(self) -> Session:
         return self.visitor.session
+
+    @property
+    def zone(self) -> str:
+        """The IANA name of the time zone in which the visitor reads times."""
+        return self.visitor.preferences.time_zone or browser_zone(self.request) or "UTC"
+
+    @property
+    def page_size(self) -> int:
+        """How many rows of a list the visitor is shown: what the query asks for, or what they prefer."""
+        asked = read_count(self.request.query_params.get("limit", ""))
+        return asked if asked in PAGE_SIZES else self.visitor.preferences.page_size or USUAL
 
     async def show(self, template: str, status: int = 200, **context: Any) -> Response:
         """Render a page, with the pending notice of the session.
@@ -123,6 +141,14 @@ def render(template: str, status: int = 200, **context: Any) -> Response:
     page = templates.get_template(template).render(**context)
     # Lone surrogates cannot be encoded; they are shown as question marks.
     return HTMLResponse(page.encode("utf-8", "replace"), status)
+
+
+def browser_zone(request: Request) -> str:
+    """Return the IANA name of the time zone of the browser; empty if it has not told one that we know."""
+    try:
+        return check_time_zone(plain_zone(request.cookies.get(ZONE_COOKIE, "")))
+    except Invalid:
+        return ""
 
 
 async def counted(request: Request) -> Visitor | None:

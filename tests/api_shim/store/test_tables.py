@@ -23,6 +23,7 @@ from api_shim.domain.accounts import (
     User,
     UserGroup,
     UserName,
+    UserPreferences,
     WorkerAccount,
 )
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
@@ -223,6 +224,7 @@ def full() -> list[Any]:
         scheduled,
         result,
         WorkerAccount(user_id=user.id, pool=NASTY),
+        UserPreferences(user_id=user.id, time_zone=NASTY, page_size=100),
         RunCredential(flow_run_id=uuid4(), key_hash="f" * 64, user_id=user.id, created=EXACT),
         PendingCleanup(
             id=uuid4(), job_id=job.id, name=NASTY, message=NASTY, deployment_id=uuid4(), flow_run_id=uuid4()
@@ -291,6 +293,7 @@ def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
         Session,
         WorkerAccount,
         RunCredential,
+        UserPreferences,
     }
     of_files = {ResultFile, ResultContent, InputFile, InputFileUse}
     of_notifications = {NotificationChoice, NotificationTarget, NotificationEvent, Notification, NotificationMark}

@@ -23,6 +23,13 @@ window.addEventListener("pageshow", (event) => {
   });
 });
 
+// Tell the server the time zone of this browser; it shows times in it to who prefers no other.
+{
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  if (timeZone) document.cookie = `signoff_zone=${timeZone}; path=/signoff; max-age=31536000; samesite=lax${secure}`;
+}
+
 // Show each time in the reader's own time zone as well.
 document.querySelectorAll("time[datetime]").forEach((time) => {
   const moment = new Date(time.dateTime);

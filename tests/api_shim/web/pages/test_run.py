@@ -14,6 +14,7 @@ from api_shim.domain.accounts import COOKIE, Session
 from api_shim.domain.model import Job
 from api_shim.store import Store
 from api_shim.web.pages.run import SILENT, UNSERVED
+from api_shim.web.pages.visit import ZONE_COOKIE
 from flows.examples import SummariseCSV
 from flows.registry import discover
 from tests.api_shim.origin import Origin
@@ -62,20 +63,32 @@ def origin(sqlite_store: Store, clock: Clock) -> Origin:
 
 
 class Visitor:
-    """Somebody who is signed in."""
+    """Somebody who is signed in.
 
-    def __init__(self, origin: Origin, who: str = "admin") -> None:
+    Args:
+        origin: where they are.
+        who: their name.
+        zone: the time zone that their browser tells; empty if it tells none.
+    """
+
+    def __init__(self, origin: Origin, who: str = "admin", zone: str = "") -> None:
         self.origin = origin
+        self.zone = zone
         session: Session
         self.key, session = asyncio.run(origin.sessions.sign_in(who, origin.keys[who], ""))
         self.csrf = session.csrf
 
+    @property
+    def cookies(self) -> dict[str, str]:
+        zone = f"; {ZONE_COOKIE}={self.zone}" if self.zone else ""
+        return {"Cookie": f"{COOKIE}={self.key}{zone}"}
+
     def get(self, path: str) -> httpx.Response:
-        return self.origin.ask("GET", path, None, headers={"Cookie": f"{COOKIE}={self.key}"})
+        return self.origin.ask("GET", path, None, headers=self.cookies)
 
     def post(self, path: str, files: Any = None, **form: Any) -> httpx.Response:
-        sent, cookie = {"csrf": self.csrf, **form}, {"Cookie": f"{COOKIE}={self.key}"}
-        return self.origin.ask("POST", path, None, headers=cookie, data=sent, files=files)
+        sent = {"csrf": self.csrf, **form}
+        return self.origin.ask("POST", path, None, headers=self.cookies, data=sent, files=files)
 
 
 def run(job: Job) -> str:

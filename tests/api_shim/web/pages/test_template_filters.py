@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from api_shim.domain.model import Status
-from api_shim.web.pages.template_filters import columns, exact, in_words, moment, on_the_clock
+from api_shim.web.pages.template_filters import ago, columns, exact, in_words, moment, on_the_clock
 
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 
@@ -68,3 +68,27 @@ def test_a_zone_that_is_none_is_utc(zone: str) -> None:
 
 def test_every_status_has_its_word() -> None:
     assert len({in_words(status) for status in Status}) == len(Status)
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        pytest.param(timedelta(), "just now", id="this moment"),
+        pytest.param(timedelta(seconds=59), "just now", id="less than a minute"),
+        pytest.param(timedelta(seconds=60), "1 minute ago", id="one minute"),
+        pytest.param(timedelta(minutes=59, seconds=59), "59 minutes ago", id="just below an hour"),
+        pytest.param(timedelta(hours=23), "23 hours ago", id="hours"),
+        pytest.param(timedelta(days=1, hours=23), "1 day ago", id="a day and more"),
+        pytest.param(timedelta(days=400), "400 days ago", id="long ago"),
+        pytest.param(timedelta(seconds=-1), "in less than a minute", id="soon"),
+        pytest.param(timedelta(hours=-1), "in 1 hour", id="in an hour"),
+        pytest.param(timedelta(days=-14), "in 14 days", id="in days"),
+    ],
+)
+def test_a_distance_in_time_is_told_in_its_largest_unit(before: timedelta, said: str) -> None:
+    then = NOON - before
+    assert ago(then, NOON) == f'<time class="ago" datetime="{then.isoformat()}">{said}</time>'
+
+
+def test_never_is_no_distance() -> None:
+    assert ago(None, NOON) == "–"
