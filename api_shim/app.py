@@ -147,7 +147,7 @@ def build(
     free_disk: Callable[[], int] | None = None,
     limits: Limits = LIMITS,
     retention: timedelta | None = None,
-    notifying: Notifying = WITHOUT_MAIL,
+    sending: Notifying = WITHOUT_MAIL,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -163,18 +163,16 @@ def build(
         free_disk: returns how many bytes are left where data is kept.
         limits: how much one person, address or request may ask of this server.
         retention: how long what has ended is kept; None for ever.
-        notifying: by what people are told of requests and runs.
+        sending: by what people are told of requests and runs.
     """
     projection = Reconciler(store, engine, clock, limits.catch_up_limit)
-    load = Load()
-    queue = WorkQueue(projection.follow, clock, load)
+    queue = WorkQueue(projection.follow, clock, load := Load())
     served = ServedQueues(engine, clock, pools=partial(store.read, partial(pools_of, own=engine.pool)))
     wake = queue.wake if (follows := Part.SERVICES in parts) else leave_to_others
     status = RunStatus(store, engine, queue, clock)
     loop = BackgroundLoop(store, engine, projection, queue, served, status, clock, server)
-    readiness = Readiness(store, served, loop.ticked, free_disk, clock)
-    rates = RequestRates(limits, clock)
-    services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server, notifying)
+    readiness, rates = Readiness(store, served, loop.ticked, free_disk, clock), RequestRates(limits, clock)
+    services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server, sending)
     tokens, sessions = _sign_ins(store, clock, sleep)
     return Application(
         parts=parts,
@@ -189,7 +187,7 @@ def build(
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
         retention=RetentionLoop(store, retention, clock) if retention is not None and follows else None,
-        notifying=NotificationLoop(store, notifying, clock),
+        notifying=NotificationLoop(store, sending, clock),
         pages=create_pages(services, sessions, rates, clock),
     )
 
@@ -216,7 +214,7 @@ def _use_cases(
     clock: Callable[[], datetime],
     zone: str,
     server: ThisServer | None,
-    notifying: Notifying,
+    sending: Notifying,
 ) -> Services:
     runs, code, limits = Runs(store, served, wake), JobCode(zone, engine.variable), rates.limits
     watching = (refusals := Refusals(store, clock)).watching
@@ -224,17 +222,15 @@ def _use_cases(
     deciding = Approvals(store=store, runs=runs, projection=projection, wake=wake, clock=clock, limits=limits)
     approvals = watching(deciding)
     requests = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits)
-    automation_accounts = AutomationAccounts(store, engine, requests, refusals.automation, clock)
     schedules = watching(requests)
     return Services(
         **_views(store, engine, schedules, clock, zone),
-        **{name: watching(each) for name, each in _administered(store, engine, clock, zone).items()},
+        **{name: watching(each) for name, each in _administered(store, engine, clock, zone, server).items()},
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
-        automation_accounts=watching(automation_accounts),
-        catalogue=watching(JobCatalogue(store, clock, server)),
+        automation_accounts=watching(AutomationAccounts(store, engine, requests, refusals.automation, clock)),
         schedule_changes=watching(ScheduleChanges(store=store, runs=runs, wake=wake, code=code, clock=clock)),
-        notifications=watching(Notifications(store, notifying.sender, clock)),
+        notifications=Notifications(store, sending.sender, clock),
         ownership=watching(Ownership(store=store, wake=wake, clock=clock)),
         prefect_ui=PrefectUI(store, engine, approvals, schedules, projection, suspensions, clock),
         run_actors=RunActors(store, rates),
@@ -249,10 +245,13 @@ def _use_cases(
     )
 
 
-def _administered(store: Store, engine: Orchestrator, clock: Callable[[], datetime], zone: str) -> dict[str, Any]:
+def _administered(
+    store: Store, engine: Orchestrator, clock: Callable[[], datetime], zone: str, server: ThisServer | None
+) -> dict[str, Any]:
     """Return the use cases of what is made, changed and removed as a whole."""
     return {
         "accounts": Accounts(store, clock, zone),
+        "catalogue": JobCatalogue(store, clock, server),
         "job_queues": JobQueues(store, engine, clock),
         "triggers": Triggers(store, clock),
     }

@@ -98,7 +98,6 @@ TESTED_BY: dict[str, str] = {
     "api_shim/web/rest/job_results.py": "tests/api_shim/web/rest/test_lists.py",
     "api_shim/reconcile/approval_requests.py": "tests/api_shim/services/test_approval_requests.py",
     "api_shim/web/pages/approval_requests.py": "tests/browser/test_pages_approval_queue.py",
-    "api_shim/web/pages/notifications.py": "tests/browser/test_notifications.py",
     "api_shim/web/rest/approval_requests.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/web/rest/automation_accounts.py": "tests/api_shim/web/rest/test_access.py",
     "api_shim/web/rest/files.py": "tests/api_shim/services/test_result_files.py",

@@ -394,7 +394,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         free_disk=settings.free_disk,
         limits=settings.limits,
         retention=settings.retention,
-        notifying=notifying_of(settings, told.public),
+        sending=notifying_of(settings, told.public),
     )
     if told.external is None and Part.SERVICES in parts:
         accounts = application.services.automation_accounts

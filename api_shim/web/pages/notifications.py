@@ -20,6 +20,7 @@ from api_shim.web.pages.visit import Here, Posted, Visit, text_of
 from approval_gate.errors import Conflict, GateError, Invalid, TooManyAttempts, sentences
 
 PLACE = "/signoff/notifications"
+FIELDS = ("frequency", "hour", "way", "address", "code")
 router = APIRouter(prefix=PLACE)
 
 
@@ -91,7 +92,7 @@ async def _show(here: Visit, error: GateError | None = None, typed: Mapping[str,
         error: why a form was refused; None for none.
         typed: what that had, which it keeps.
     """
-    faults = dict(error.detail) if error is not None and isinstance(error.detail, Mapping) else {}
+    known = dict(error.detail) if error is not None and isinstance(error.detail, Mapping) else {}
     return await here.show(
         "notifications.html",
         status_of(error) if error is not None else 200,
@@ -99,8 +100,9 @@ async def _show(here: Visit, error: GateError | None = None, typed: Mapping[str,
         has_mail=here.use.notifications.has_mail,
         topics=TOPICS,
         frequencies=[*Frequency],
-        faults=faults,
-        refused=[*sentences(error.detail)] if error is not None and not faults else [],
-        typed=dict(typed or {}),
+        faults=dict.fromkeys(FIELDS, ()) | known,
+        refused=[*sentences(error.detail)] if error is not None and not known else [],
+        typed={"way": "", "address": "", "target": None, **(typed or {})},
+        zone=here.zone,
         preferred=here.visitor.preferences.time_zone,
     )
