@@ -36,6 +36,7 @@ from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import NOW, Kind, Wake, WorkQueue
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
+from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
@@ -50,6 +51,7 @@ from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.result_files import ResultFiles
+from api_shim.services.result_views import ResultViews
 from api_shim.services.results import Results
 from api_shim.services.retention import RetentionLoop
 from api_shim.services.run_actors import RunActors
@@ -64,7 +66,7 @@ from api_shim.services.sessions import Sessions
 from api_shim.services.suspensions import Suspensions
 from api_shim.services.token_access import TokenAccess
 from api_shim.services.triggers import Triggers
-from api_shim.settings import LIMITS, Limits
+from api_shim.settings import LIMITS, SIGN_IN_RULES, Limits, SignInRules
 from api_shim.store import Store
 from api_shim.web.deps import Services
 from api_shim.web.load import Measured
@@ -148,6 +150,7 @@ def build(
     limits: Limits = LIMITS,
     retention: timedelta | None = None,
     sending: Notifying = WITHOUT_MAIL,
+    sign_in: SignInRules = SIGN_IN_RULES,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -164,6 +167,7 @@ def build(
         limits: how much one person, address or request may ask of this server.
         retention: how long what has ended is kept; None for ever.
         sending: by what people are told of requests and runs.
+        sign_in: how people sign in to the pages, and for how long.
     """
     projection = Reconciler(store, engine, clock, limits.catch_up_limit)
     queue = WorkQueue(projection.follow, clock, load := Load())
@@ -173,7 +177,7 @@ def build(
     loop = BackgroundLoop(store, engine, projection, queue, served, status, clock, server)
     readiness, rates = Readiness(store, served, loop.ticked, free_disk, clock), RequestRates(limits, clock)
     services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server, sending)
-    tokens, sessions = _sign_ins(store, clock, sleep)
+    tokens, sessions = _sign_ins(store, clock, sleep, sign_in)
     return Application(
         parts=parts,
         store=store,
@@ -193,10 +197,10 @@ def build(
 
 
 def _sign_ins(
-    store: Store, clock: Callable[[], datetime], sleep: Callable[[float], Awaitable[None]]
+    store: Store, clock: Callable[[], datetime], sleep: Callable[[float], Awaitable[None]], rules: SignInRules
 ) -> tuple[TokenAccess, Sessions]:
     tokens = TokenAccess(store, clock, sleep)
-    return tokens, Sessions(store, clock, tokens.note, sleep)
+    return tokens, Sessions(store, clock, tokens.note, sleep, rules)
 
 
 def leave_to_others(kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:
@@ -265,8 +269,10 @@ def _views(
         "store": store,
         "engine": engine,
         "clock": clock,
+        "approval_queue": ApprovalQueue(store, clock),
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
+        "result_views": ResultViews(store),
         "run_preview": RunPreview(store, schedules, clock),
         "schedule_views": ScheduleViews(store=store, clock=clock, zone=zone),
     }

@@ -9,13 +9,17 @@ Contract 2, 3, 5, 7, 8 and 10.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, JsonValue
 
+from api_shim.notebooks import fields_table, rows_table
+
 T = TypeVar("T")
+S = TypeVar("S", bound="Shape")
 
 
 class Shape(BaseModel):
@@ -24,10 +28,48 @@ class Shape(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
     many: ClassVar[tuple[str, ...]] = ()
     """The lists of related objects, which a client can have left out."""
+    shown: ClassVar[tuple[str, ...]] = ()
+    """The fields that its repr has, and the columns of a list in a notebook; empty for all."""
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        # A name alone says what it is a name of.
+        return [
+            (None if name == "name" else name, value.isoformat() if isinstance(value, datetime) else value)
+            for name, value in self._shown()
+        ]
+
+    def _shown(self) -> list[tuple[str, Any]]:
+        return [(name, _plain(getattr(self, name))) for name in self.shown or type(self).model_fields]
+
+    def _repr_html_(self) -> str:
+        """Return the object as a table, for notebooks."""
+        fields = {name: _plain(getattr(self, name)) for name in type(self).model_fields if name not in UNSHOWN}
+        return fields_table(type(self).__name__, fields)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as a repr has it: of a choice its value."""
+    return value.value if isinstance(value, Choice) else value
+
+
+UNSHOWN = frozenset({"object_type", "url", "natural_slug", "display", "key"})
+"""Fields that a notebook does not show: a key is a secret, and a notebook is kept."""
+
+
+class Rows(list[S]):
+    """What a list of the API has: a list that notebooks show as a table."""
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return "<p>none</p>"
+        columns = self[0].shown or tuple(type(self[0]).model_fields)
+        return rows_table(columns, ([value for _, value in row._shown()] for row in self))
 
 
 class Reference(Shape):
     """A reference to a related object, with its URL."""
+
+    shown: ClassVar[tuple[str, ...]] = ("object_type", "id")
 
     id: UUID
     object_type: str
@@ -36,6 +78,8 @@ class Reference(Shape):
 
 class Named(Reference):
     """A reference to a user, with their name."""
+
+    shown = ("username",)
 
     username: str
 
@@ -50,6 +94,8 @@ class Choice(Shape):
 class Object(Shape):
     """The fields that every object has."""
 
+    shown: ClassVar[tuple[str, ...]] = ("display",)
+
     id: UUID
     object_type: str
     display: str = Field(description="The name for people.")
@@ -60,6 +106,7 @@ class Object(Shape):
 class JobQueue(Object):
     """A Prefect work queue that Jobs can run on."""
 
+    shown = ("name", "pool")
     object_type: Literal["extras.jobqueue"] = "extras.jobqueue"
     name: str
     queue_type: str = Field(description="Always `prefect`.")
@@ -77,6 +124,7 @@ class SwitchedOff(Shape):
 class Job(Object):
     """A Job: a class with variables and a `Meta`."""
 
+    shown = ("name", "enabled", "installed", "approval_required")
     many = ("job_queues", "tags")
 
     object_type: Literal["extras.job"] = "extras.job"
@@ -136,6 +184,7 @@ class Job(Object):
 class JobButton(Object):
     """A button on the pages of objects, which requests a Job with the object's id and type."""
 
+    shown = ("name",)
     object_type: Literal["extras.jobbutton"] = "extras.jobbutton"
     name: str
     text: str = Field(description="What stands on it, as it is: no template.")
@@ -153,6 +202,7 @@ class JobButton(Object):
 class JobHook(Object):
     """What starts a Job for changes of objects."""
 
+    shown = ("name",)
     object_type: Literal["extras.jobhook"] = "extras.jobhook"
     name: str
     enabled: bool
@@ -190,6 +240,7 @@ class Variable(Shape):
 class Group(Object):
     """Users who share permissions."""
 
+    shown = ("name",)
     object_type: Literal["auth.group"] = "auth.group"
     name: str
     user_count: int
@@ -198,6 +249,7 @@ class Group(Object):
 class User(Object):
     """A user."""
 
+    shown = ("username",)
     many = ("groups",)
 
     object_type: Literal["users.user"] = "users.user"
@@ -233,6 +285,7 @@ class NewToken(Token):
 class Permission(Object):
     """Permission for actions on types of objects, optionally with constraints, for users and groups."""
 
+    shown = ("name",)
     many = ("users", "groups")
 
     object_type: Literal["users.objectpermission"] = "users.objectpermission"
@@ -248,6 +301,7 @@ class Permission(Object):
 class AutomationAccount(Object):
     """The account that an automation of Prefect's acts as."""
 
+    shown = ("name",)
     object_type: Literal["extras.automationaccount"] = "extras.automationaccount"
     name: str = Field(description="The name of the automation, whose id in Prefect is `id`.")
     user: Reference | User = Field(description="The account.")
@@ -278,6 +332,7 @@ class Missed(Shape):
 class ScheduledJob(Object):
     """A request to run a Job, once or repeatedly."""
 
+    shown = ("name", "task", "interval", "enabled", "approval_state")
     object_type: Literal["extras.scheduledjob"] = "extras.scheduledjob"
     name: str
     task: str
@@ -356,8 +411,15 @@ class Waiting(ScheduledJob):
     """A request in the approval queue, as the caller sees it."""
 
     requested_by: str
+    asked_at: datetime | None = Field(
+        default=None, description="Since when it waits: when it was requested, or returned to the queue."
+    )
     may_approve: bool
     why_not_approve: str
+    may_deny: bool = False
+    why_not_deny: str = Field(
+        default="", description="Why the caller may not deny it, or withdraw it if it is their own; empty if they may."
+    )
     unfit: str = Field(default="", description=UNFIT)
 
 
@@ -395,6 +457,7 @@ class Review(Shape):
 class ApprovalRequest(Object):
     """A request for approval, also one that has been decided."""
 
+    shown = ("name", "state", "requested_by", "decided_by")
     object_type: Literal["extras.approvalrequest"] = "extras.approvalrequest"
     name: str
     task_name: str = Field(description="The class path of its Job.")
@@ -436,6 +499,7 @@ class Comparison(Shape):
 class FileProxy(Object):
     """A file that a run has made."""
 
+    shown = ("name", "size")
     object_type: Literal["extras.fileproxy"] = "extras.fileproxy"
     name: str
     uploaded_at: datetime
@@ -448,6 +512,7 @@ class FileProxy(Object):
 class JobResult(Object):
     """One run of a Job."""
 
+    shown = ("name", "status", "date_done", "id")
     object_type: Literal["extras.jobresult"] = "extras.jobresult"
     flow_run_id: UUID | None
     """Prefect's flow run; null until Prefect has followed."""
@@ -481,6 +546,7 @@ class JobResult(Object):
 class JobLogEntry(Object):
     """One line of a job result's log."""
 
+    shown = ("created", "log_level", "message")
     object_type: Literal["extras.joblogentry"] = "extras.joblogentry"
     log_level: str
     grouping: str

@@ -45,6 +45,9 @@ Each setting is an environment variable:
 * ``SIGNOFF_NOTIFY_NETWORKS``: addresses or networks that are not public and that notifications may be sent to all the
   same, separated by commas (``approval_gate.addresses``). Default: none.
 * ``SIGNOFF_REMIND_AFTER``: after how many hours those are reminded who may approve a request. Default: 24.
+* ``SIGNOFF_SESSION_HOURS``: how many hours a session of a browser lasts at most. Default: 12.
+* ``SIGNOFF_LOCAL_PASSWORDS``: whether people can sign in with passwords that we keep. Default: ``true``.
+* ``SIGNOFF_BREAK_GLASS``: the user whose password is good although others' are not. Default: nobody's.
 * ``SIGNOFF_LOG_FORMAT``: ``console``, or ``json`` for programs (``logs``). Default: ``console``.
 
 ``SIGNOFF_TIMEOUT`` is how many seconds another server may take to answer: ours to a client, and to us a Prefect server
@@ -84,6 +87,10 @@ LOCAL = "signoff-local"
 """The user name with which programs on the server's own machine speak to Prefect."""
 
 
+NO_HOME = (
+    "The folder {home} is not the home folder of a signoff server. SIGNOFF_HOME, or --home, names another one; "
+    "`signoff up` makes one."
+)
 OWNER_ONLY = 0o700
 OWNER_FILE = 0o600
 FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -154,6 +161,25 @@ class Limits:
     file_bytes: int = LARGEST_FILE
     page_size: int = 1_000
     denial_comment: DenialComment = DenialComment.PAGES
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignInRules:
+    """How people sign in to the pages, and for how long.
+
+    Args:
+        longest: how long a session lasts at most.
+        passwords: whether everybody's password is good.
+        break_glass: the user whose password is good in any case; empty for nobody.
+    """
+
+    longest: timedelta = timedelta(hours=12)
+    passwords: bool = True
+    break_glass: str = ""
+
+
+SIGN_IN_RULES = SignInRules()
+"""Those that hold unless somebody sets others."""
 
 
 STORE_TIMEOUT = 30.0
@@ -252,13 +278,30 @@ class Settings(BaseSettings):
     smtp_from: str = ""
     notify_networks: str = ""
     remind_after: int = Field(default=24, ge=1, le=8_760)
+    session_hours: float = Field(default=SIGN_IN_RULES.longest.total_seconds() / 3600, gt=0, le=8760)
+    local_passwords: bool = True
+    break_glass: str = ""
     log_format: Literal["console", "json"] = "console"
+
+    @property
+    def store_file(self) -> Path:
+        """Where the database is, unless a setting says otherwise."""
+        return self.home / "signoff.db"
+
+    @property
+    def sign_in_rules(self) -> SignInRules:
+        """How people sign in to the pages, and for how long."""
+        return SignInRules(
+            longest=timedelta(hours=self.session_hours),
+            passwords=self.local_passwords,
+            break_glass=self.break_glass,
+        )
 
     @property
     def store_url(self) -> str:
         """The database URL; it may contain a password."""
         if self.database_url is None:
-            return f"sqlite:///{self.home / 'signoff.db'}"
+            return f"sqlite:///{self.store_file}"
         return self.database_url.get_secret_value()
 
     @property
@@ -330,6 +373,18 @@ class Settings(BaseSettings):
         except OSError as error:
             raise Unavailable(f"The home folder {self.home} cannot be used: {error.strerror}.") from error
         return self.home
+
+    def check_home(self) -> None:
+        """Check that the home folder is a server's, so that nothing is made where somebody has mistaken the folder.
+
+        Where the database is elsewhere, a machine may have no home yet: then it is made.
+
+        Raises:
+            Unavailable: it is not, or it cannot be used.
+        """
+        if self.database_url is None and not self.store_file.exists():
+            raise Unavailable(NO_HOME.format(home=self.home))
+        self.make_home()
 
     def worker_key(self) -> str:
         """Return the key of the embedded worker. It is kept in a file, so that runs survive a restart of the server.

@@ -7,7 +7,9 @@
 * An object must satisfy the permission before and after it is added or changed.
 * Only a superuser may change a superuser or their tokens, or make somebody a superuser. One active superuser must
   remain.
-* Whoever changes their own password has signed in with it, and says it again.
+* Whoever changes their own password has signed in with it, and says it again. Another user's is set by who may change
+  that user and make tokens for them.
+* The audit, the state of the server and the accounts of workers are for superusers.
 * A token that ends gives neither itself nor another a later end, and a line of tokens made with each other is short.
 * To be run, a Job must be enabled, installed and meant to be started by people.
 * Who changes whether a Job needs approval, or may have sensitive variables, may change it and approve it.
@@ -448,6 +450,42 @@ def may_change_password(actor: Actor, *, by_password: bool) -> Verdict:
         by_password: whether they have signed in with it.
     """
     return first((may_write(actor), refused_if(not by_password, NOT_BY_PASSWORD)))
+
+
+OWN_PASSWORD = "Change your own password on the page of your account."  # noqa: S105 - a sentence, not a secret
+SIGNS_IN_AS_THEM = "To set a user's password is to sign in as them: it needs the permission to make tokens for them."
+
+
+PASSWORD_OUTLASTS = "The token that you use ends, and a password does not."  # noqa: S105 - a sentence, not a secret
+
+
+def may_set_password(actor: Actor, user: UUID, token: Attributes, *, ends: datetime | None) -> Verdict:
+    """Say whether the actor may set the password of a user whom they may change.
+
+    Args:
+        actor: the caller.
+        user: the user.
+        token: the attributes of a token of this user that may write and never ends, which a password is as good as.
+        ends: the end of the token that the actor uses; None for never.
+    """
+    return first(
+        (
+            refused_if(actor.id == user, OWN_PASSWORD),
+            refused_if(not actor.may(Action.ADD, ObjectType.TOKEN, token), SIGNS_IN_AS_THEM),
+            refused_if(ends is not None, PASSWORD_OUTLASTS),
+        )
+    )
+
+
+# Administration
+
+
+def may_administer(actor: Actor) -> Verdict:
+    """Say whether the actor may see what no permission shows: the audit, the server, and the accounts of workers.
+
+    Superusers may; others are not told that it is there.
+    """
+    return Allowed() if actor.superuser else Hidden()
 
 
 # Tokens

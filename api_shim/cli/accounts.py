@@ -18,7 +18,7 @@ from api_shim.domain.audit import LocalAdministrator
 from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.run_request import read_time
 from api_shim.services.account_admin import AccountAdmin, Left
-from api_shim.services.given_approvals import Approvals
+from api_shim.services.given_approvals import told
 from api_shim.settings import read_settings, server_zone, system_user, utc_now
 from approval_gate.errors import Invalid
 
@@ -100,7 +100,7 @@ def remove_user(
         return
     if dry_run and left:
         show(map(_left, left), LEFT, as_json=False)
-    say(f"{_departure(username, left, dry_run=dry_run)}{_told(approvals, dry_run=dry_run)}")
+    say(f"{_departure(username, left, dry_run=dry_run)}{told(approvals, dry_run=dry_run)}")
 
 
 LEFT = ("name", "interval", "enabled", "new_owner", "why_not")
@@ -118,15 +118,6 @@ def _approved(rows: Iterable[ScheduledJob], approval: str) -> Iterator[dict[str,
 
 def _scheduled(row: ScheduledJob) -> dict[str, Any]:
     return {"id": str(row.id), "name": row.name, "interval": str(row.interval), "enabled": row.enabled}
-
-
-def _told(approvals: Approvals, *, dry_run: bool = False) -> str:
-    """Return what has become, or would become, of approvals whose approvers may give them no longer."""
-    standing, revoked = (", ".join(row.name for row in rows) for rows in (approvals.standing, approvals.revoked))
-    told = f" What they approved {'would stand' if dry_run else 'stands'}: {standing}." if standing else ""
-    if revoked:
-        told += f" What they approved {'would wait' if dry_run else 'waits'} for approval again: {revoked}."
-    return told
 
 
 def _departure(username: str, left: list[Left], *, dry_run: bool) -> str:
@@ -181,7 +172,7 @@ def deactivate_user(username: Username, revoke_approvals: RevokeApprovals = Fals
     """Stop a user from signing in. Their scheduled jobs fail the next time they are due; what they approved stands."""
     with administering(home) as admin:
         changed = admin.set_active(username, utc_now(), active=False, revoke_approvals=revoke_approvals)
-    say(f"{username} can no longer sign in.{_told(changed.approvals)}")
+    say(f"{username} can no longer sign in.{told(changed.approvals)}")
 
 
 @users.command("list")
@@ -314,7 +305,7 @@ def remove_group(name: GroupName, home: Home = None) -> None:
     """Remove a group; its users stay."""
     with administering(home) as admin:
         approvals = admin.remove_group(name, utc_now())
-    say(f"Removed the group {name}.{_told(approvals)}")
+    say(f"Removed the group {name}.{told(approvals)}")
 
 
 @groups.command("join")
@@ -330,7 +321,7 @@ def leave_group(name: GroupName, username: Username, home: Home = None) -> None:
     """Remove a user from a group."""
     with administering(home) as admin:
         approvals = admin.set_member(name, username, utc_now(), member=False)
-    say(f"Removed {username} from {name}.{_told(approvals)}")
+    say(f"Removed {username} from {name}.{told(approvals)}")
 
 
 @groups.command("list")
@@ -402,7 +393,7 @@ def remove_permission(
     """Remove a permission from all its users and groups."""
     with administering(home) as admin:
         approvals = admin.remove_permission(name, utc_now())
-    say(f"Removed the permission {name}.{_told(approvals)}")
+    say(f"Removed the permission {name}.{told(approvals)}")
 
 
 @permissions.command("list")

@@ -76,7 +76,7 @@ def verify(
 def accept_end(home: Home = None) -> None:
     """Go on, after a restored backup or a lost key, with an audit that does not end as it should. This is recorded."""
     settings = read_settings(home)
-    settings.make_home()
+    settings.check_home()
     say(f"Recorded that this was accepted: {accept(settings, LocalAdministrator(system_user()), utc_now())}")
 
 

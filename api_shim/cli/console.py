@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -31,13 +32,21 @@ WhosePrefect = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
+WIDEST = 100_000
+"""The width that a table is measured in."""
+
+
 @contextmanager
 def opened(home: Path | None) -> Iterator[Store]:
-    """Open the store of a home folder, and migrate it if needed."""
+    """Open the store of a home folder that is there, and migrate it if needed.
+
+    Raises:
+        Unavailable: there is no home, or no store; none is made.
+    """
     settings = read_settings(home)
-    settings.make_home()
+    settings.check_home()
     with private_files():
-        store = open_store(settings, utc_now())
+        store = open_store(settings, utc_now(), make=False)
     with closing(store):
         yield store
 
@@ -90,7 +99,7 @@ def readable(text: str) -> str:
 
 
 def show(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print a list, as a table or as JSON."""
+    """Print a list, as a table or as JSON; a table that is wider than the terminal becomes a block for each row."""
     rows = list(rows)
     if as_json:
         typer.echo(json.dumps(rows, indent=2, default=str))
@@ -98,13 +107,20 @@ def show(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, as_json: boo
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
-    _print(table)
+    console = _console()
+    if Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum <= console.width:
+        console.print(table)
+        return
+    for number, row in enumerate(rows):
+        if number:
+            say("")
+        describe({column: row[column] for column in columns})
 
 
-def _print(table: Table, *, err: bool = False) -> None:
+def _console(*, err: bool = False) -> Console:
     # Lines are wrapped only at a terminal, never in a pipe.
     to = sys.stderr if err else sys.stdout
-    Console(width=None if to.isatty() else 1000, stderr=err).print(table)
+    return Console(width=None if to.isatty() else 1000, stderr=err)
 
 
 def _cell(value: Any) -> Text:
@@ -131,7 +147,7 @@ def describe(fields: Mapping[str, Any], *, err: bool = False) -> None:
     grid.add_column(overflow="fold")
     for name, value in fields.items():
         grid.add_row(Text(readable(name)), _cell(value))
-    _print(grid, err=err)
+    _console(err=err).print(grid)
 
 
 def fail(error: GateError) -> int:

@@ -64,7 +64,8 @@ def _standing(found: str, known: list[str]) -> str:
 def upgrade(home: Home = None) -> None:
     """Bring the database to the revision that this version needs, also while servers of the version before run.
 
-    Servers and commands do that by themselves, unless SIGNOFF_DB_UPGRADE is manual.
+    Where there is none, it makes one, and its home. Servers upgrade by themselves, and so do commands, unless
+    SIGNOFF_DB_UPGRADE is manual.
     """
     settings = read_settings(home)
     settings.make_home()

@@ -32,7 +32,7 @@ from approval_gate.errors import NotFound
 
 app = typer.Typer(no_args_is_help=True, help="Show job results and their logs, and wait for runs.")
 
-COLUMNS = ("id", "name", "status", "created", "started", "done")
+COLUMNS = ("id", "name", "status", "dry_run", "created", "started", "done")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the job result.")]
 
@@ -49,6 +49,12 @@ def list_results(
     schedule: Annotated[
         str | None, typer.Option(metavar="ID", help="Only results of this scheduled job.", show_default=False)
     ] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only results of runs as this user.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool | None, typer.Option("--dry-run/--no-dry-run", help="Only dry runs, or none.", show_default=False)
+    ] = None,
     search: Search = None,
     where: Where = None,
     sort: Sort = None,
@@ -61,7 +67,9 @@ def list_results(
 
     Example: signoff result list --job "Back up" --status FAILURE --where date_created__gte=2030-01-01
     """
-    filters = read_filters(where, job_model=job, status=status, scheduled_job=schedule, q=search, sort=sort)
+    dry = None if dry_run is None else str(dry_run).lower()
+    named = {"job_model": job, "status": status, "scheduled_job": schedule, "user": user, "dry_run": dry}
+    filters = read_filters(where, **named, q=search, sort=sort)
     with signed_in(url, insecure=insecure) as shim:
         found = shim.results(limit=limit, **filters)
     show_found(found, _line, COLUMNS, "No job results.", as_json=as_json)
@@ -72,6 +80,7 @@ def _line(row: JobResult) -> dict[str, Any]:
         "id": str(row.id),
         "name": row.name,
         "status": row.status.value,
+        "dry_run": "yes" if row.meta.get("dry_run") else "",
         "created": moment(row.date_created),
         "started": moment(row.date_started),
         "done": moment(row.date_done),

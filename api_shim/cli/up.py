@@ -395,6 +395,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         limits=settings.limits,
         retention=settings.retention,
         sending=notifying_of(settings, told.public),
+        sign_in=settings.sign_in_rules,
     )
     if told.external is None and Part.SERVICES in parts:
         accounts = application.services.automation_accounts

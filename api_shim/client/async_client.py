@@ -152,6 +152,7 @@ class AsyncShim:
     jobs = carried_out(of_jobs.jobs)
     job = carried_out(of_jobs.job)
     variables = carried_out(of_jobs.variables)
+    change_job = carried_out(of_jobs.change_job)
     run = carried_out(of_jobs.run)
     schedule = carried_out(of_jobs.schedule)
     job_queues = carried_out(of_queues.job_queues)

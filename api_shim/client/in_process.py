@@ -35,7 +35,7 @@ from api_shim.settings import LOCAL, PrefectServer, Settings, read_settings, rea
 from api_shim.store import Transaction
 from api_shim.web.gateway import as_called
 from approval_gate.addresses import trusts_environment
-from approval_gate.errors import GateError, Unavailable
+from approval_gate.errors import GateError
 from approval_gate.model import Actor
 
 
@@ -54,7 +54,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         self._origin = f"{address.scheme}://{address.netloc.decode('ascii')}"
         self._username = username
         self._prefect = prefect
-        self._store = open_store(settings, utc_now())
+        self._store = open_store(settings, utc_now(), make=False)
         engine = RemoteOrchestrator(prefect, pool=settings.pool)
         application = build(self._store, engine, clock=utc_now, zone=server_zone())
         self._queue = application.queue
@@ -72,8 +72,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             Unavailable: the folder is not the home folder of a server.
         """
         settings = read_settings(None if home is None else Path(home))
-        if settings.database_url is None and not (settings.home / "signoff.db").exists():
-            raise Unavailable(f"The folder {settings.home} is not the home folder of a signoff server.")
+        settings.check_home()
         address = read_address(read_environment().url if url is None else url)
         return cls(settings, username, address, to_prefect(settings, address))
 

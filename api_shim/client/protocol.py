@@ -241,7 +241,7 @@ def read_nothing(content: object) -> None:
         raise UnexpectedResponse
 
 
-def rows(kind: type[O], path: str, filters: Mapping[str, Filter], limit: int | None) -> Operation[list[O]]:
+def rows(kind: type[O], path: str, filters: Mapping[str, Filter], limit: int | None) -> Operation[schemas.Rows[O]]:
     """Read a list, page by page.
 
     Args:
@@ -259,4 +259,4 @@ def rows(kind: type[O], path: str, filters: Mapping[str, Filter], limit: int | N
         page = read(schemas.Page[Any], (yield HttpRequest(path=f"{EXTRAS}/{path}/?{query}")))
         found |= {row.id: row for row in (read(kind, row) for row in page.results)}
         query = urlsplit(page.next or "").query
-    return list(found.values())[:limit]
+    return schemas.Rows(list(found.values())[:limit])

@@ -3,7 +3,10 @@
 * The names that accounts have had are kept for ever, so that nobody becomes somebody else (``approval_gate.identity``).
 * Only hashes are stored: SHA-256 of the keys of tokens, sessions and runs, Argon2 of passwords.
 * A token ends with the one that it was made with.
-* A session ends after half a day without use, after a week in any case, and with the token that it was started with.
+* A session ends after half a day without use, when it has lasted as long as the settings say in any case, and with the
+  token that it was started with. One that was started at an identity provider has to be renewed there.
+* Who an account belongs to at an identity provider is said by the issuer and the subject, never by a name or a mail
+  address: those can be given to somebody else.
 
 Design, section 8.
 """
@@ -144,8 +147,8 @@ COOKIE = "signoff_session"
 """The name of the cookie with a session's key."""
 IDLE = timedelta(hours=12)
 """How long a session lasts without use."""
-LONGEST = timedelta(days=7)
-"""How long a session lasts at most."""
+LONGEST = timedelta(hours=12)
+"""How long a session lasts at most, unless somebody sets another time."""
 SEEN_EVERY = timedelta(minutes=5)
 """How often the use of a session is recorded."""
 
@@ -161,6 +164,10 @@ class Session:
         token_id: the token that it was started with; None for a password.
         notice: a sentence for the next page to show.
         seen: when it was last used, within ``SEEN_EVERY``.
+        provider: the issuer of the identity provider that it was started at; None for a password or a token.
+        refresh_token: what the provider renews it for, sealed; None if it gave none.
+        renew_by: until when it is good without being renewed at the provider; None without one.
+        renewing: until when somebody is renewing it, so that nobody else does.
     """
 
     id: UUID
@@ -171,10 +178,59 @@ class Session:
     notice: str = ""
     created: datetime
     seen: datetime
+    provider: str | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+    renew_by: datetime | None = None
+    renewing: datetime | None = None
 
-    def is_over(self, now: datetime) -> bool:
-        """Say whether it has ended."""
-        return now - self.seen > IDLE or now - self.created > LONGEST
+    @property
+    def by_password(self) -> bool:
+        """Whether its user has signed in with a password that is kept here."""
+        return self.provider is None and self.token_id is None
+
+    def is_over(self, now: datetime, longest: timedelta) -> bool:
+        """Say whether it has ended, where sessions last so long at most."""
+        return now - self.seen > IDLE or now - self.created > longest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """Who an account belongs to at an identity provider.
+
+    Args:
+        issuer: the provider.
+        subject: who they are there; the provider gives it to nobody else.
+        name: what the provider last called them, to people.
+        mail: their mail address there; nobody is recognised by it.
+        created: when the account was linked with it.
+        seen: when the provider last vouched for them; None for never.
+    """
+
+    id: UUID
+    user_id: UUID
+    issuer: str
+    subject: str
+    name: str = ""
+    mail: str = ""
+    created: datetime
+    seen: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignInCode:
+    """What a command line exchanges for a token, once, after its user has confirmed that in a browser.
+
+    Args:
+        session_id: the session in which they have; the code ends with it.
+        code_hash: the hash of the code.
+        challenge: the hash of what the command line alone knows.
+    """
+
+    id: UUID
+    session_id: UUID
+    code_hash: str = field(repr=False)
+    challenge: str = field(repr=False)
+    created: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -320,7 +320,7 @@ class JobResult:
         approval_off: who had switched the approval of its Job off when it was requested; None if nobody.
         waits_since: since when it waits for its turn among the runs of its Job; None if it has not had to.
         asks_at: while it waits for its turn, when it asks again.
-        dry_run: whether it was let go as a dry run.
+        dry_run: whether it is a dry run, as its inputs tell when it is requested, and again when it is let go.
         requested_from: the job result of the run that has requested it, or its scheduled job; None if people have.
         request_depth: how many requests from runs there are in the line that ends with it.
         run_name: what its run is called in Prefect, where that is not its own name; else empty.

@@ -222,6 +222,7 @@ FILTERS: Mapping[ObjectType, Mapping[str, Field]] = {
         **_fields(ID, "flow_run_id", "requested_from", nullable=True),
         **_fields(TEXT, "name", "task_name", "queue"),
         **_fields(one_of(Status), "status"),
+        **_fields(FLAG, "dry_run"),
         **_fields(TIME, "date_created"),
         **_fields(TIME, "date_started", "date_done", "nominal_time", nullable=True),
         **_related("job_model", "job_model__name"),

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from api_shim.domain.accounts import User
+from api_shim.domain.approval import is_dry_run
 from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import next_times, nominal_time, times_within
@@ -107,6 +108,7 @@ def new_result(
         sensitive=job.has_sensitive_variables or (scheduled is not None and scheduled.sensitive),
         date_created=now,
         released=run_id is not None,
+        dry_run=scheduled is not None and is_dry_run(job, scheduled.inputs),
         approval_off=scheduled.approval_off if scheduled and scheduled.approval is ApprovalState.NOT_REQUIRED else None,
         requested_from=scheduled.requested_from if scheduled else None,
         request_depth=scheduled.request_depth if scheduled else 0,

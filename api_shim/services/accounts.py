@@ -21,6 +21,8 @@ For callers of the REST API besides:
 * They name only users and groups that they may see; themselves always.
 * Only a superuser touches a superuser or a superuser's tokens, or makes somebody one; or gives a name again that is
   kept for another user.
+* Who sets somebody's password can sign in as them for ever: they may change this user, and make such a token for them.
+  Nobody sets their own so, and with a token that ends nobody's is set.
 * A token that is made with a token belongs to it: it ends when that one ends, and is removed with it, whosever it is.
 
 Contract 8.
@@ -39,6 +41,8 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
+import anyio
+
 from api_shim.domain.accounts import (
     Group,
     Password,
@@ -55,8 +59,15 @@ from api_shim.domain.model import AutomationAccount, ScheduledJob
 from api_shim.keys import new_key
 from api_shim.parsing.account import Reading, Reference, read_form
 from api_shim.services.authentication import INVALID_TOKEN, Unauthenticated, hash_key, makers
-from api_shim.services.authorization import check_still_active, get_authorized
-from api_shim.services.given_approvals import Approvals, GivenApprovals, revoke, standing_approvals
+from api_shim.services.authorization import check_still_active, get_authorized, permitted_ids
+from api_shim.services.given_approvals import (
+    Approvals,
+    GivenApprovals,
+    approvals_without,
+    revoke,
+    standing_approvals,
+)
+from api_shim.services.sessions import hash_password
 from api_shim.services.user_names import give_up_name, take_name, user_called, users_called
 from api_shim.store import TYPES, Duplicate, Store, Transaction
 from api_shim.store.columns import path_types
@@ -151,6 +162,29 @@ class Removed:
     approvals: Approvals
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Departure:
+    """What a user who is removed leaves, as far as whoever removes them may see it.
+
+    Args:
+        user: the user.
+        scheduled: the scheduled jobs that they own, by name, which fail from then on.
+        hidden: how many others of theirs there are.
+        tokens: how many tokens of theirs end.
+        others: how many tokens of others end with those.
+        automations: the names of the automations that act as them, and then as nobody.
+        approvals: what they have approved and would stand.
+    """
+
+    user: User
+    scheduled: Sequence[ScheduledJob]
+    hidden: int
+    tokens: int
+    others: int
+    automations: Sequence[str]
+    approvals: Approvals
+
+
 class Accounts:
     """Additions, changes and removals.
 
@@ -217,6 +251,41 @@ class Accounts:
         """
         return await self._store.write(partial(_remove, self._desk(actor, kind), by, revoke_approvals))
 
+    async def set_password(self, actor: Actor, kind: ObjectType, by: Mapping[str, Any], password: str) -> User:
+        """Set the password that another user signs in to the pages with, end their sessions, and return them.
+
+        Args:
+            actor: who sets it.
+            kind: the type, which is users.
+            by: the field that tells whose.
+            password: the password.
+
+        Raises:
+            Forbidden: they may change none, or not this one, or not sign in as them, or they use a token that ends.
+            NotFound: there is none, or none that they may see.
+            Invalid: it is too short or too long.
+        """
+        policy.enforce(policy.check_type(actor, Action.CHANGE, kind), kind)
+        try:
+            hashed = await anyio.to_thread.run_sync(hash_password, password)
+        except Invalid as error:
+            raise Invalid({"password": [str(error)]}) from error
+        return await self._store.write(partial(_set_password, self._desk(actor, kind), by, hashed))
+
+    async def departure(self, actor: Actor, by: Mapping[str, Any]) -> Departure:
+        """Tell what would become of what a user has if the actor removed them, and change nothing.
+
+        Args:
+            actor: who asks.
+            by: the field that tells which user.
+
+        Raises:
+            Forbidden: they may remove none, or not this one.
+            NotFound: there is none, or none that they may see.
+            Conflict: no active superuser would remain.
+        """
+        return await self._store.read(partial(_departure, self._desk(actor, USER), by))
+
     def _desk(self, actor: Actor, kind: ObjectType) -> _Desk:
         return _Desk(actor=actor, kind=kind, now=self._clock(), zone=self._zone)
 
@@ -273,6 +342,37 @@ def _remove(desk: _Desk, by: Mapping[str, Any], revokes: bool, tx: Transaction) 
     _check_superusers(tx, desk, thing)
     removed = remove_account(tx, thing, desk.now, desk.actor, revokes=revokes)
     return removed.approvals.seen_by(tx, desk.actor)
+
+
+def _set_password(desk: _Desk, by: Mapping[str, Any], hashed: str, tx: Transaction) -> User:
+    user: User = _found(tx, desk, Action.CHANGE, by, revokes=False)
+    _check_superusers(tx, desk, user)
+    as_them = Token(id=uuid4(), user_id=user.id, key_hash="", created=desk.now)
+    token = {"id": as_them.id, "user": user.id, "user__username": user.username} | {
+        name: getattr(as_them, name) for name in ("write_enabled", "expires", "created")
+    }
+    ends = _end_of(_line_of(tx, desk.actor))
+    policy.enforce(policy.may_set_password(desk.actor, user.id, token, ends=ends), USER)
+    replace_password(tx, user, hashed, desk.now, desk.actor)
+    return user
+
+
+def _departure(desk: _Desk, by: Mapping[str, Any], tx: Transaction) -> Departure:
+    user: User = get_authorized(tx, desk.actor, Action.DELETE, USER, **by)
+    _check_superusers(tx, desk, user)
+    check_one_remains(tx, user)
+    owned = tx.all(ScheduledJob, order="name", owner_id=user.id)
+    seen = permitted_ids(tx, desk.actor, Action.VIEW, ObjectType.SCHEDULED_JOB, [row.id for row in owned])
+    bound = tx.all(AutomationAccount, order="name", user_id=user.id)
+    return Departure(
+        user=user,
+        scheduled=[row for row in owned if row.id in seen],
+        hidden=len(owned) - len(seen),
+        tokens=tx.count(Token, user_id=user.id),
+        others=len(tokens_from(tx, user)),
+        automations=[each.name for each in bound],
+        approvals=approvals_without(tx, user, desk.now, revokes=False).seen_by(tx, desk.actor),
+    )
 
 
 def _made(desk: _Desk, fields: Mapping[str, Any], key: str) -> Account:

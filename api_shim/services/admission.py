@@ -300,7 +300,7 @@ def _approval(scheduled: ScheduledJob | None) -> dict[str, Any] | None:
 
 def _first_result(tx: Transaction, run: Run, request: Requested, now: datetime) -> JobResult:
     result = new_result(run.id, request.job, request.scheduled, request.due, request.owner, now)
-    result = replace(result, inputs=request.inputs)
+    result = replace(result, inputs=request.inputs, dry_run=is_dry_run(request.job, request.inputs))
     tx.add(result)
     return result
 

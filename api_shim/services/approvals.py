@@ -1,4 +1,4 @@
-"""The use cases around requests: approve, deny, dry-run, and the queue of those that wait.
+"""The use cases around requests: approve, deny and dry-run.
 
 * The rules are the policy's; here each decision is one transaction that locks the request first. So of several
   decisions at once the first holds, and the others are told who decided.
@@ -15,7 +15,7 @@ Contract 6, 9.4 to 9.7, and 10.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -30,35 +30,18 @@ from api_shim.reconcile.approval_requests import settle
 from api_shim.reconcile.missed import why_not_asked
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.wake_queue import Kind, Wake
-from api_shim.services.authorization import KIND, AuthzContext, authorize, check_seen, check_still_active, load_contexts
-from api_shim.services.queries import asked_of
+from api_shim.services.authorization import AuthzContext, authorize, check_seen, check_still_active
 from api_shim.services.runs import Runs
 from api_shim.services.schedules import delete_rows
-from api_shim.services.stored_inputs import read_again, why_unfit
+from api_shim.services.stored_inputs import read_again
 from api_shim.settings import LIMITS, DenialComment, Limits
-from api_shim.store import Listing, Page, Store, Transaction
+from api_shim.store import Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Conflict, Invalid
 from approval_gate.lifecycle import STEPS, ApprovalState, Transition
 from approval_gate.model import Action, Actor
 
 SAY_WHY = "Say why, so that whoever requested it knows."
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Waiting:
-    """A request in the queue, as one person sees it.
-
-    Args:
-        requester: the name of who asked for it.
-        why_not: why they may not approve it; empty if they may.
-        unfit: why its inputs do not fit the variables of its Job any more; empty if they do.
-    """
-
-    scheduled: ScheduledJob
-    requester: str
-    why_not: str
-    unfit: str
 
 
 class Approvals:
@@ -175,14 +158,6 @@ class Approvals:
 
         return await self._runs.start(actor, case.job, inputs, case.row.queue, now, also=record)
 
-    async def queue(self, actor: Actor, listing: Listing) -> Page[Waiting]:
-        """Return a page of what waits for a decision and the actor may see.
-
-        Raises:
-            Forbidden: they may see no scheduled jobs.
-        """
-        return await self._store.read(partial(_queue, actor, listing, self._clock()))
-
     async def put_back(self, run_id: UUID) -> None:
         """Let the run of an undecided request, which was let start in Prefect, stand and ask again."""
         await self._projection.put_back(run_id)
@@ -254,20 +229,3 @@ def _dry_runnable(
     case = authorize(tx, actor, Action.VIEW, by, now, partial(policy.dry_run, actor))
     check_seen(case, seen)
     return case
-
-
-# The queue
-
-
-def _queue(actor: Actor, listing: Listing, now: datetime, tx: Transaction) -> Page[Waiting]:
-    policy.enforce(policy.check_type(actor, Action.VIEW, KIND), KIND)
-    listing = replace(asked_of(tx, actor, KIND, listing), sort=listing.sort or ("start_time",))
-    page: Page[ScheduledJob] = tx.page(KIND, actor, listing, approval=ApprovalState.PENDING, enabled=True)
-    return Page(page.count, [waiting_of(actor, case) for case in load_contexts(tx, page.rows, now)])
-
-
-def waiting_of(actor: Actor, case: AuthzContext) -> Waiting:
-    """Return a request as the actor sees it."""
-    may = policy.approve(actor, case.request, force=True)
-    why_not = policy.why_not(may, hidden=policy.MAY_NOT_APPROVE)
-    return Waiting(scheduled=case.row, requester=case.requester, why_not=why_not, unfit=why_unfit(case.row, case.job))

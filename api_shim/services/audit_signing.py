@@ -16,20 +16,24 @@ from api_shim.settings import Settings, Upgrade
 from api_shim.store import InputsKey, Seal, Store, Transaction
 from approval_gate.errors import Conflict, Unavailable
 
+NO_TABLES = (
+    "The database has no tables of signoff yet; the first start of a server, or `signoff db upgrade`, makes them."
+)
 NOTHING_TO_ACCEPT = "The end of the audit is signed, and is where it should be: there is nothing to accept."
 
 
-def open_store(settings: Settings, now: datetime) -> Store:
+def open_store(settings: Settings, now: datetime, *, make: bool = True) -> Store:
     """Open the store of a home folder, with this version's tables, able to sign and encrypt; the caller closes it.
 
     Args:
         settings: where it and the key are.
         now: when.
+        make: make its tables where there are none.
 
     Raises:
-        Unavailable: the database or the key cannot be used.
+        Unavailable: the database or the key cannot be used, or there are no tables, and none are to be made.
     """
-    store = Store(settings.store_url, timeout=settings.store_timeout)
+    store = _store(settings, make=make)
     try:
         _upgrade(settings, store)
         unsigned = _is_unsigned(store) and not settings.audit_head_file.exists()
@@ -41,6 +45,15 @@ def open_store(settings: Settings, now: datetime) -> Store:
     except BaseException:
         store.close()
         raise
+    return store
+
+
+def _store(settings: Settings, *, make: bool) -> Store:
+    """Open the store as it is, of which there have to be tables unless they are to be made."""
+    store = Store(settings.store_url, make=make, timeout=settings.store_timeout)
+    if not make and not store.revision():
+        store.close()
+        raise Unavailable(NO_TABLES)
     return store
 
 
@@ -104,7 +117,7 @@ def accept(settings: Settings, who: Author, now: datetime) -> str:
         Conflict: nothing is wrong with its end, or there is none.
         Unavailable: the database or the key cannot be used.
     """
-    store = Store(settings.store_url, timeout=settings.store_timeout)
+    store = _store(settings, make=False)
     try:
         _upgrade(settings, store)
         seal = store.seal = Seal(AuditKey(settings.audit_key(make=True)), settings.audit_head_file)

@@ -146,12 +146,13 @@ def _grants_of(tx: Transaction, ids: list[UUID]) -> Mapping[UUID, list[Grant]]:
     """Return the grants of each of these users."""
     grants: dict[UUID, list[Grant]] = {user_id: [] for user_id in ids}
     for user_id, permission in tx.granted(ids):
-        if (grant := _grant(permission)) is not None:
+        if (grant := grant_of(permission)) is not None:
             grants[user_id].append(grant)
     return grants
 
 
-def _grant(permission: Permission) -> Grant | None:
+def grant_of(permission: Permission) -> Grant | None:
+    """Return what a stored permission grants to who has it; None if it can no longer be read."""
     try:
         kinds = frozenset(ObjectType(kind) for kind in permission.object_types)
         return Grant(

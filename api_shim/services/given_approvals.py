@@ -50,6 +50,15 @@ class Approvals:
         )
 
 
+def told(approvals: Approvals, *, dry_run: bool = False) -> str:
+    """Return what has become of approvals, or would, in sentences that begin with a space; empty for none."""
+    standing, revoked = (", ".join(row.name for row in rows) for rows in (approvals.standing, approvals.revoked))
+    said = f" What they approved {'would stand' if dry_run else 'stands'}: {standing}." if standing else ""
+    if revoked:
+        said += f" What they approved {'would wait' if dry_run else 'waits'} for approval again: {revoked}."
+    return said
+
+
 def standing_approvals(tx: Transaction, user_ids: Collection[UUID], *, lock: bool = False) -> list[ScheduledJob]:
     """Return the scheduled jobs that these users have approved and that have not run for good.
 

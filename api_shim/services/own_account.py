@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -36,7 +36,7 @@ class SignedIn:
 
     Args:
         session: it.
-        token: the token that it was started with; None for a password.
+        token: the token that it was started with; None for a password, or an identity provider.
         here: whether it is the one that asks.
     """
 
@@ -78,7 +78,7 @@ class OwnAccount:
 
     async def own(self, visitor: Visitor) -> Own:
         """Return the account of a visitor."""
-        return await self._store.read(partial(_own, visitor, self._clock()))
+        return await self._store.read(partial(_own, visitor, self._clock(), self._sessions.rules.longest))
 
     async def change_password(self, visitor: Visitor, present: str, new: str, address: str) -> None:
         """Change the visitor's password.
@@ -96,7 +96,7 @@ class OwnAccount:
             Conflict: it was changed meanwhile.
         """
         actor = visitor.actor
-        by_password = visitor.session.token_id is None
+        by_password = visitor.session.by_password
         policy.enforce(policy.may_change_password(actor, by_password=by_password), ObjectType.USER)
         try:
             known = await self._sessions.check_password(actor.username, present, address)
@@ -132,11 +132,11 @@ class OwnAccount:
         return await self._store.write(partial(_end_others, visitor))
 
 
-def _own(visitor: Visitor, now: datetime, tx: Transaction) -> Own:
+def _own(visitor: Visitor, now: datetime, longest: timedelta, tx: Transaction) -> Own:
     [user] = tx.all(User, id=[visitor.actor.id])
-    rows = [row for row in tx.all(Session, order="seen", user_id=user.id) if not row.is_over(now)]
+    rows = [row for row in tx.all(Session, order="seen", user_id=user.id) if not row.is_over(now, longest)]
     tokens = {token.id: token for token in tx.all(Token, id={row.token_id for row in rows if row.token_id})}
-    may = policy.may_change_password(visitor.actor, by_password=visitor.session.token_id is None)
+    may = policy.may_change_password(visitor.actor, by_password=visitor.session.by_password)
     return Own(
         user=user,
         sessions=[

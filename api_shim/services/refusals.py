@@ -91,7 +91,7 @@ WATCHED: Mapping[type[Any], Mapping[str, Watched]] = {
     JobQueues: {"add": replace(QUEUE, new=True), "change": QUEUE, "remove": QUEUE},
     Triggers: {"add": replace(ACCOUNT, new=True), "change": ACCOUNT, "remove": ACCOUNT},
     AutomationAccounts: {"bind": replace(AUTOMATION, new=True), "unbind": AUTOMATION},
-    Accounts: {"add": replace(ACCOUNT, new=True), "change": ACCOUNT, "remove": ACCOUNT},
+    Accounts: {"add": replace(ACCOUNT, new=True), "change": ACCOUNT, "remove": ACCOUNT, "set_password": ACCOUNT},
 }
 """The use cases whose refusals are recorded, by method."""
 

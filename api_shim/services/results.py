@@ -3,7 +3,8 @@
 * A run that has not been let go is over with the commit that cancels it. One that has been is told to end by its
   worker, and killed if it does not; it is over when it has ended.
 * A run again is a new request with the same inputs, by whoever asks and by all rules. Sensitive inputs are not kept, so
-  that what had them cannot run again; nor are files that it was given.
+  that what had them cannot run again; nor are files that it was given. Who fills them in anew requests it by the form
+  of its Job, which has the other inputs already.
 * Only what is over can be deleted: a run under way needs its record.
 * Of several, those that do not exist or that they may not delete are passed over; if one is under way, nothing goes.
 * What was recorded to have run stays known to have run: nothing executes again because its result was deleted.
@@ -14,10 +15,12 @@ Contract 7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from api_shim.domain.audit import AuditEvent, Author, EventType
@@ -47,6 +50,28 @@ class ResultAction(StrEnum):
     CANCEL = "cancel"
     RUN_AGAIN = "run-again"
     RESUME = "resume"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Again:
+    """What of a run is kept to request it again.
+
+    Args:
+        result: its job result.
+        job: its Job.
+        inputs: its inputs, without those that are not kept.
+        files: the names of the inputs that were files.
+    """
+
+    result: JobResult
+    job: Job
+    inputs: Mapping[str, Any]
+    files: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that it was given is kept."""
+        return not self.result.sensitive and not self.files
 
 
 class Results:
@@ -97,6 +122,23 @@ class Results:
         job_id, request = await self._store.read(partial(_request_of, actor, result_id))
         return await self._schedules.request(actor, job_id, request, key)
 
+    async def again(self, actor: Actor, result_id: UUID, job_id: UUID) -> Again:
+        """Return what is kept of a run, for the form of its Job.
+
+        Args:
+            actor: who asks.
+            result_id: the job result of the run.
+            job_id: the Job whose form it is.
+
+        Raises:
+            Forbidden: they may not run its Job.
+            NotFound: there is no such result of that Job, or none that they may see.
+        """
+        kept = await self._store.read(partial(_again, actor, result_id))
+        if kept.job.id != job_id:
+            raise policy.missing(KIND)
+        return kept
+
     async def offers(self, actor: Actor, result: JobResult) -> frozenset[ResultAction]:
         """Return what somebody may do with a run as it stands; each is checked again when it is done."""
         return await self._store.read(partial(_offers, actor, result))
@@ -145,27 +187,32 @@ def _cancel(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> Jo
     return result
 
 
-def _request_of(actor: Actor, result_id: UUID, tx: Transaction) -> tuple[UUID, RunRequest]:
-    """Return the Job of a result, and the request to run that again."""
+def _again(actor: Actor, result_id: UUID, tx: Transaction) -> Again:
     result = tx.get(JobResult, id=result_id)
     policy.enforce(may_run_again(actor, result, tx), KIND)
     if result is None or result.job_id is None:
         raise policy.missing(KIND)
-    if result.sensitive:
-        raise Conflict(NOT_KEPT)
-    if ids_in(result.inputs or {}):
-        raise Conflict(NO_FILES)
     job = tx.get(Job, id=result.job_id)
     if job is None:
         raise policy.missing(ObjectType.JOB)
-    return job.id, RunRequest(data=as_sent(job, result.inputs or {}), job_queue=result.queue)
+    given = {} if result.sensitive else result.inputs or {}
+    files = tuple(name for name, value in given.items() if ids_in({name: value}))
+    inputs = {name: value for name, value in given.items() if name not in files}
+    return Again(result=result, job=job, inputs=inputs, files=files)
+
+
+def _request_of(actor: Actor, result_id: UUID, tx: Transaction) -> tuple[UUID, RunRequest]:
+    """Return the Job of a result, and the request to run that again."""
+    kept = _again(actor, result_id, tx)
+    if not kept.whole:
+        raise Conflict(NOT_KEPT if kept.result.sensitive else NO_FILES)
+    return kept.job.id, RunRequest(data=as_sent(kept.job, kept.inputs), job_queue=kept.result.queue)
 
 
 def _offers(actor: Actor, result: JobResult, tx: Transaction) -> frozenset[ResultAction]:
     cancel = not result.status.final and not result.cancelled_by and _may_cancel(actor, result, tx) == Allowed()
-    kept = not result.sensitive and not ids_in(result.inputs or {})
-    again = result.status.final and kept and may_run_again(actor, result, tx) == Allowed()
-    resume = result.can_be_resumed and may_run_again(actor, result, tx) == Allowed()
+    may_run = may_run_again(actor, result, tx) == Allowed()
+    again, resume = result.status.final and may_run, result.can_be_resumed and may_run
     may = {ResultAction.CANCEL: cancel, ResultAction.RUN_AGAIN: again, ResultAction.RESUME: resume}
     return frozenset(action for action, offered in may.items() if offered)
 

@@ -28,6 +28,7 @@ from api_shim.domain.accounts import User
 from api_shim.domain.approval import binding_of, when_and_where
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import Job, JobResult, ScheduledJob
+from api_shim.services.approval_queue import asked_since
 from api_shim.services.authorization import KIND, AuthzContext, authorize_view, raise_if_already_decided
 from api_shim.services.stored_inputs import read_again
 from api_shim.store import Listing, Transaction
@@ -110,6 +111,7 @@ class Review:
     Args:
         case: the request, with its Job and its requester.
         version: the version that a decision is bound to.
+        asked: since when it waits.
         owner: the name of the owner; empty if they have been removed.
         inputs: its inputs; empty if the Job has sensitive variables.
         circumstances: when and where it runs, and with which job variables.
@@ -121,6 +123,7 @@ class Review:
 
     case: AuthzContext
     version: str
+    asked: datetime
     owner: str
     inputs: list[Difference]
     circumstances: list[Difference]
@@ -154,6 +157,7 @@ def review(actor: Actor, by: Mapping[str, Any], now: datetime, tx: Transaction) 
     return Review(
         case=case,
         version=case.version,
+        asked=asked_since(tx, [row])[row.id],
         owner=owner.username if owner else "",
         inputs=[] if row.hides_inputs(job) else differences(earlier.inputs if earlier else None, row.inputs),
         circumstances=differences(before, circumstances(row, job)),

@@ -86,6 +86,7 @@ class Runs:
             inputs=inputs,
             date_created=now,
             approval_off=unasked(job, inputs),
+            dry_run=is_dry_run(job, inputs),
             run_name=labels.name,
             run_tags=labels.tags,
         )

@@ -5,7 +5,10 @@
 * After some failed attempts the next ones have to wait, so that passwords cannot be tried quickly, and nobody can keep
   somebody out by trying their name from elsewhere (``domain.slowdown``). A token's key never waits.
 * An unknown user name and a wrong password take equally long, and get the same message.
+* Where passwords are switched off, one account may still have one that is good (``SignInRules.break_glass``); it is
+  slowed, counted and recorded as others are, and whoever tries others' learns nothing by that.
 * Each sign-in starts a new session with a new key; nothing that the browser sent before is reused.
+* Each sign-in, and each end of a session by its user, is recorded in the audit.
 * A user who is removed or deactivated, or whose token is removed after they signed in with it, is signed out.
 
 Design, section 8.
@@ -20,13 +23,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
-from api_shim.domain.accounts import LONGEST, SEEN_EVERY, Password, Session, Token, User, UserPreferences
+from api_shim.domain.accounts import SEEN_EVERY, Password, Session, Token, User, UserPreferences
+from api_shim.domain.audit import EventType, account_event
 from api_shim.domain.slowdown import PATIENCE, SignInPace, too_many
 from api_shim.services.authentication import (
     Credentials,
@@ -39,6 +44,7 @@ from api_shim.services.authentication import (
 from api_shim.services.preferences import preferences_of
 from api_shim.services.user_names import user_called
 from api_shim.services.waiting_room import WaitingRoom
+from api_shim.settings import SIGN_IN_RULES, SignInRules
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Invalid
 from approval_gate.identity import normal_form
@@ -76,6 +82,7 @@ class Sessions:
         clock: returns the current time, aware.
         note: records that a token has been used, and from which address.
         sleep: waits for so many seconds.
+        rules: how people sign in, and for how long.
     """
 
     def __init__(
@@ -84,7 +91,9 @@ class Sessions:
         clock: Callable[[], datetime],
         note: Callable[[Token, str], None],
         sleep: Callable[[float], Awaitable[None]],
+        rules: SignInRules = SIGN_IN_RULES,
     ) -> None:
+        self.rules = rules
         self._store = store
         self._clock = clock
         self._note = note
@@ -110,18 +119,9 @@ class Sessions:
             Unauthenticated: the credentials are wrong.
         """
         who, token = await self._authenticate(username, secret, address)
-        key = secrets.token_urlsafe(32)
-        now = self._clock()
-        session = Session(
-            id=uuid4(),
-            user_id=who,
-            key_hash=hash_key(key),
-            csrf=secrets.token_urlsafe(32),
-            token_id=token,
-            created=now,
-            seen=now,
-        )
-        await self._store.write(partial(_begin, session))
+        key, session = new_session(who, self._clock(), token_id=token)
+        way = "password" if token is None else "token"
+        await self._store.write(lambda tx: begin(tx, session, self.rules, address, way))
         return key, session
 
     async def _authenticate(self, username: str, secret: str, address: str) -> tuple[UUID, UUID | None]:
@@ -153,7 +153,7 @@ class Sessions:
         return known
 
     async def _by_password(self, username: str, secret: str) -> Password:
-        known = await self._store.read(partial(_password_of, username))
+        known = await self._store.read(partial(_password_of, username, self.rules))
         hashed = known.hash if known is not None else self._unknown
         async with self._at_once:
             fits = await anyio.to_thread.run_sync(self._fits, hashed, secret)
@@ -174,14 +174,14 @@ class Sessions:
             Unauthenticated: the session does not exist or has ended.
         """
         now = self._clock()
-        visitor = await self._store.read(partial(_visitor, key, now))
+        visitor = await self._store.read(partial(_visitor, key, now, self.rules))
         if now - visitor.session.seen > SEEN_EVERY:
             await self._store.write(lambda tx: tx.change(visitor.session, seen=now))
         return visitor
 
     async def sign_out(self, session: Session) -> None:
         """End a session."""
-        await self._store.write(lambda tx: tx.remove(session))
+        await self._store.write(partial(_sign_out, session.key_hash, self._clock()))
 
     async def forget(self, key: str) -> None:
         """End the session with this key, if there is one."""
@@ -203,11 +203,47 @@ def hash_password(password: str) -> str:
     return PasswordHasher().hash(password)
 
 
-def _begin(session: Session, tx: Transaction) -> None:
+def new_session(user_id: UUID, now: datetime, **of: Any) -> tuple[str, Session]:
+    """Return the key of a new session, and the session.
+
+    Args:
+        user_id: whose it is.
+        now: the current time.
+        of: its other fields, by name.
+    """
+    key = secrets.token_urlsafe(32)
+    how = {"key_hash": hash_key(key), "csrf": secrets.token_urlsafe(32), "created": now, "seen": now}
+    return key, Session(**{"id": uuid4(), "user_id": user_id, **how, **of})
+
+
+def begin(tx: Transaction, session: Session, rules: SignInRules, address: str, way: str) -> None:
+    """Start a session, end those of its user that are over, and record that.
+
+    Args:
+        tx: the transaction.
+        session: the session.
+        rules: how long sessions last.
+        address: where its user signs in from.
+        way: what they sign in with.
+    """
     for old in tx.all(Session, user_id=session.user_id):
-        if session.created - old.created > LONGEST:
+        if old.is_over(session.created, rules.longest):
             tx.remove(old)
     tx.add(session)
+    _record(tx, EventType.SIGNED_IN, session, session.created, address=address, way=way)
+
+
+def _record(tx: Transaction, act: EventType, session: Session, now: datetime, **said: Any) -> None:
+    user = tx.get(User, id=session.user_id)
+    if user is not None:
+        tx.record(account_event(user.id, user.username, act, now, user, **said))
+
+
+def _sign_out(key_hash: str, now: datetime, tx: Transaction) -> None:
+    session = tx.get(Session, key_hash=key_hash)
+    if session is not None:
+        tx.remove(session)
+        _record(tx, EventType.SIGNED_OUT, session, now)
 
 
 def _end(key_hash: str, tx: Transaction) -> None:
@@ -220,18 +256,28 @@ def _by_token(username: str, secret: str, now: datetime, tx: Transaction) -> Tok
     return authenticate_token(tx, Credentials(key=secret.strip(), username=username or None), now)[1]
 
 
-def _password_of(username: str, tx: Transaction) -> Password | None:
+def _password_of(username: str, rules: SignInRules, tx: Transaction) -> Password | None:
     user = user_called(tx, username)
-    return tx.get(Password, user_id=user.id) if user is not None and user.is_active else None
+    if user is None or not user.is_active or not _may_have_password(user, rules):
+        return None
+    return tx.get(Password, user_id=user.id)
 
 
-def _visitor(key: str, now: datetime, tx: Transaction) -> Visitor:
+def _may_have_password(user: User, rules: SignInRules) -> bool:
+    """Say whether the password of a user is good."""
+    is_kept = bool(rules.break_glass) and normal_form(rules.break_glass) == normal_form(user.username)
+    return rules.passwords or is_kept
+
+
+def _visitor(key: str, now: datetime, rules: SignInRules, tx: Transaction) -> Visitor:
     hashed = hash_key(key)
     session = tx.get(Session, key_hash=hashed)
-    if session is None or not hmac.compare_digest(session.key_hash, hashed) or session.is_over(now):
+    if session is None or not hmac.compare_digest(session.key_hash, hashed) or session.is_over(now, rules.longest):
         raise Unauthenticated(SIGN_IN_FIRST)
     user = tx.get(User, id=session.user_id)
     if user is None or not user.is_active:
+        raise Unauthenticated(SIGN_IN_FIRST)
+    if session.by_password and not _may_have_password(user, rules):
         raise Unauthenticated(SIGN_IN_FIRST)
     actor = actor_of(tx, user) if session.token_id is None else _with_token(tx, user, session.token_id, now)
     return Visitor(actor=actor, session=session, preferences=preferences_of(actor, tx))

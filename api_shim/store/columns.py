@@ -143,6 +143,7 @@ LOOKUPS: dict[ObjectType, FilterableColumns] = {
         listed={
             "flow_run_id": job_results.c.flow_run_id,
             "queue": job_results.c.queue,
+            "dry_run": job_results.c.dry_run,
             "nominal_time": job_results.c.nominal_time,
             "requested_from": job_results.c.requested_from,
             "scheduled_job__name": scheduled_jobs.c.name,

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
+from uuid import UUID
 
 import anyio.to_thread
 from alembic.util import CommandError
@@ -238,9 +239,28 @@ class Store:
         Raises:
             Unavailable: there is no key.
         """
+        return self._key().fingerprint(text)
+
+    def seal_secret(self, session_id: UUID, text: str) -> str:
+        """Return a secret of a session as the database keeps it.
+
+        Raises:
+            Unavailable: there is no key.
+        """
+        return self._key().seal_text(session_id, text)
+
+    def open_secret(self, session_id: UUID, text: str) -> str:
+        """Return a secret of a session in clear.
+
+        Raises:
+            Unavailable: there is no key, or another one has encrypted it.
+        """
+        return self._key().open_text(session_id, text)
+
+    def _key(self) -> InputsKey:
         if self.inputs_key is None:
             raise Unavailable(NO_KEY)
-        return self.inputs_key.fingerprint(text)
+        return self.inputs_key
 
     def close(self) -> None:
         """Close every connection; what is locked is free then."""

@@ -10,6 +10,7 @@
   ``Unavailable`` for who needs these inputs, and for nobody else.
 * What must be recognised and not be read has a fingerprint, made with another derived key: nobody without it can guess
   what has a fingerprint, however short that is.
+* So are the refresh tokens of sessions that were started at an identity provider.
 * Neither the keys nor the inputs are in a repr or an error.
 """
 
@@ -37,6 +38,7 @@ KEY_BYTES, NAME_BYTES, NONCE_BYTES = 32, 8, 12
 
 OTHER_KEY = "The inputs of this run are encrypted with another key than this server has; request the run anew."
 DAMAGED = "The inputs of this run are not as they were encrypted; request the run anew."
+OTHER_KEY_OF_SESSION = "This session is encrypted with another key than this server has; sign in anew."
 NO_KEY = "Sensitive inputs can be neither kept nor read without the key of the store."
 
 
@@ -97,9 +99,31 @@ class InputsKey:
         except (InvalidTag, ValueError) as error:
             raise Unavailable(DAMAGED) from error
 
+    def seal_text(self, row_id: UUID, text: str) -> str:
+        """Return a secret of a session encrypted, for the session of this id."""
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = nonce + self._cipher.encrypt(nonce, text.encode(), _bound_to_session(row_id))
+        return (self._mark + base64.b64encode(sealed)).decode()
+
+    def open_text(self, row_id: UUID, text: str) -> str:
+        """Return a secret of a session in clear; see ``open``."""
+        mark, rest = text.encode()[: len(self._mark)], text.encode()[len(self._mark) :]
+        if mark != self._mark:
+            raise Unavailable(OTHER_KEY_OF_SESSION)
+        try:
+            sealed = base64.b64decode(rest, validate=True)
+            clear = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound_to_session(row_id))
+        except (InvalidTag, ValueError) as error:
+            raise Unavailable(OTHER_KEY_OF_SESSION) from error
+        return clear.decode()
+
     @property
     def _mark(self) -> bytes:
         return f"{SCHEME}.{self._name}.".encode()
+
+
+def _bound_to_session(session_id: UUID) -> bytes:
+    return b"signoff session " + session_id.bytes
 
 
 def _bound_to_file(file_id: UUID) -> bytes:

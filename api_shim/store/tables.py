@@ -28,7 +28,15 @@ from sqlalchemy import (
 )
 
 from api_shim.domain import accounts, model, notifications
-from api_shim.domain.accounts import Password, RunCredential, Session, UserPreferences, WorkerAccount
+from api_shim.domain.accounts import (
+    Identity,
+    Password,
+    RunCredential,
+    Session,
+    SignInCode,
+    UserPreferences,
+    WorkerAccount,
+)
 from api_shim.domain.audit import AuditEvent, AuditHead, EventType
 from api_shim.domain.files import InputFile, InputFileUse, ResultContent, ResultFile
 from api_shim.domain.model import DeletedRun, JobQueue
@@ -162,6 +170,35 @@ sessions = Table(
     Column("notice", Text, nullable=False),
     time("created"),
     time("seen"),
+    Column("provider", String(255)),
+    Column("refresh_token", Text),
+    time("renew_by", nullable=True),
+    time("renewing", nullable=True),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    id_column(),
+    reference("users.id", name="user_id", gone="CASCADE", nullable=False, index=True),
+    Column("issuer", String(255), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("mail", String(255), nullable=False),
+    time("created"),
+    time("seen", nullable=True),
+    UniqueConstraint("issuer", "subject"),
+    UniqueConstraint("user_id", "issuer"),
+)
+
+sign_in_codes = Table(
+    "sign_in_codes",
+    metadata,
+    id_column(),
+    reference("sessions.id", name="session_id", gone="CASCADE", nullable=False, index=True),
+    Column("code_hash", String(64), nullable=False, unique=True),
+    Column("challenge", String(64), nullable=False),
+    time("created"),
 )
 
 passwords = Table(
@@ -205,6 +242,8 @@ ACCOUNTS: dict[type[Any], Table] = {
     accounts.PermissionUser: permission_users,
     accounts.PermissionGroup: permission_groups,
     Session: sessions,
+    Identity: identities,
+    SignInCode: sign_in_codes,
     Password: passwords,
     UserPreferences: user_preferences,
     WorkerAccount: worker_accounts,

@@ -16,8 +16,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api_shim.domain.ports import Orchestrator
+from api_shim.services.account_views import AccountViews
 from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
+from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
@@ -33,6 +35,7 @@ from api_shim.services.queries import Queries
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.result_files import ResultFiles
+from api_shim.services.result_views import ResultViews
 from api_shim.services.results import Results
 from api_shim.services.run_actors import RunActors
 from api_shim.services.run_credentials import RunCaller, RunCredentials
@@ -57,6 +60,7 @@ class Services:
     accounts: Accounts
     admissions: Admissions
     approvals: Approvals
+    approval_queue: ApprovalQueue
     automation_accounts: AutomationAccounts
     catalogue: JobCatalogue
     job_queues: JobQueues
@@ -71,6 +75,7 @@ class Services:
     results: Results
     suspensions: Suspensions
     result_files: ResultFiles
+    result_views: ResultViews
     run_actors: RunActors
     run_credentials: RunCredentials
     schedules: Schedules
@@ -86,6 +91,10 @@ class Services:
     @property
     def preferences(self) -> Preferences:
         return Preferences(self.store)
+
+    @property
+    def account_views(self) -> AccountViews:
+        return AccountViews(self.store)
 
     @property
     def job_buttons(self) -> JobButtons:

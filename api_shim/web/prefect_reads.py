@@ -7,12 +7,16 @@
 * View: holds what is not ours (work pools, variables, automations, limits). Needs view on ``prefect``.
 * Foreign: a list or a count of what is not ours. It is empty for who has no view on ``prefect``, because pages of
   Prefect's UI that show other things too fail as a whole where one list is refused.
+* Redacted: a single thing that is not ours, and whose name stands on things of ours. Who has no view on ``prefect`` is
+  answered with that name and no more, the same whether there is such a thing or not.
 * Write: holds secrets (blocks, settings). Needs ``prefect.write``, though it reads.
+* Secret: a list or a count of what holds secrets, or the settings, for which Prefect's UI asks on every page. It is
+  empty for who has no ``prefect.write``, whatever else they may view.
 * One: a single thing. A run, deployment or flow that is ours is there for who may view it here, and any other for who
   has view on ``prefect``; for all others it does not exist.
 * Listed, Counted, Events: a list, or a count. Its filter is narrowed to what is ours and the caller may view.
 * Streamed: a websocket. It sends what the caller may view.
-* For who may view everything in Prefect, no route is filtered but Write.
+* For who may view everything in Prefect, no route is filtered but Write and Secret.
 """
 
 from __future__ import annotations
@@ -21,12 +25,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
+from uuid import UUID
 
 from api_shim.parsing.prefect_filter import Thing
 from api_shim.web.route_table import RouteTable
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SOCKET = "WEBSOCKET"
+
+Json = Any
 
 
 class Simple(Enum):
@@ -99,10 +107,43 @@ class Foreign:
         answer: what is answered to who may not view what is not ours.
     """
 
-    answer: tuple[()] | int
+    answer: Json
 
 
-Rule = Simple | One | Listed | Counted | Foreign
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Redacted:
+    """A single thing that is not ours, and that things of ours name.
+
+    Args:
+        named: the fields that have names, by the place of that name in the path below ``/api/``.
+        rest: the other fields, as they are answered to who may not view what is not ours.
+    """
+
+    named: Mapping[str, int]
+    rest: Mapping[str, Json]
+
+    def answer(self, path: str) -> Mapping[str, Json]:
+        """Return the thing for who may not view it.
+
+        Args:
+            path: the decoded path, from ``/api``.
+        """
+        segments = path.split("/")[2:]
+        return {**self.rest, **{field: segments[place] for field, place in self.named.items()}}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Secret:
+    """A list or a count of what holds secrets, or the settings.
+
+    Args:
+        answer: what is answered to who has no ``prefect.write``.
+    """
+
+    answer: Json
+
+
+Rule = Simple | One | Listed | Counted | Foreign | Redacted | Secret
 
 RUN = One(thing=Thing.RUN, missing="Flow run not found")
 DEPLOYMENT = One(thing=Thing.DEPLOYMENT, missing="Deployment not found")
@@ -112,6 +153,44 @@ ARTIFACT = One(thing=Thing.RUN, told=Place.ANSWER, field="flow_run_id", missing=
 STATE = "state_details.flow_run_id"
 RUNS = Listed(about="flow_runs")
 NO_ROWS, NO_COUNT = Foreign(answer=()), Foreign(answer=0)
+NO_SECRETS, NO_SECRET_COUNT = Secret(answer=()), Secret(answer=0)
+NO_SETTINGS = Secret(
+    answer={
+        "note": "To see the settings needs the permission prefect.write.",
+        "server": {"analytics_enabled": False, "ui": {"show_promotional_content": False}},
+    }
+)
+"""A note on the page of settings, and what Prefect's UI goes by: it tells nobody that it is used, and advertises
+nothing."""
+NO_ID = str(UUID(int=0))
+NOT_SHOWN: Mapping[str, Json] = {
+    "id": NO_ID,
+    "created": None,
+    "updated": None,
+    "description": "To see more of this needs the permission prefect.view.",
+    "is_paused": False,
+    "concurrency_limit": None,
+    "status": None,
+    "active_slots": None,
+}
+"""What work pools and queues have in common, for who may not view them."""
+POOL = Redacted(
+    named={"name": 1},
+    rest={**NOT_SHOWN, "type": "", "base_job_template": {}, "default_queue_id": NO_ID, "storage_configuration": {}},
+)
+QUEUE = Redacted(
+    named={"work_pool_name": 1, "name": 3},
+    rest={**NOT_SHOWN, "priority": 1, "work_pool_id": None, "filter": None, "last_polled": None},
+)
+NO_SLOTS: Mapping[str, Json] = {
+    "active_slots": 0,
+    "concurrency_limit": None,
+    "queues": (),
+    "count": 0,
+    "limit": 200,
+    "pages": 0,
+    "page": 1,
+}
 OPEN, ALL, VIEW, WRITE = Simple.OPEN, Simple.ALL, Simple.VIEW, Simple.WRITE
 
 READS: Mapping[tuple[str, str], Rule] = {
@@ -170,7 +249,7 @@ READS: Mapping[tuple[str, str], Rule] = {
     # Deployments and flows
     ("GET", "deployments/{}"): DEPLOYMENT,
     ("GET", "deployments/{}/schedules"): DEPLOYMENT,
-    ("GET", "deployments/{}/work_queue_check"): VIEW,
+    ("GET", "deployments/{}/work_queue_check"): NO_ROWS,
     ("GET", "deployments/name/{}/{}"): One(thing=Thing.DEPLOYMENT, told=Place.ANSWER, missing="Deployment not found"),
     ("POST", "deployments/filter"): Listed(about="deployments"),
     ("POST", "deployments/count"): Listed(about="deployments"),
@@ -189,7 +268,7 @@ READS: Mapping[tuple[str, str], Rule] = {
     ("GET", "events/filter/next"): ALL,
     (SOCKET, "events/out"): Simple.STREAMED,
     # What is not ours
-    ("GET", "admin/storage"): VIEW,
+    ("GET", "admin/storage"): Foreign(answer={"default_result_storage_block_id": None}),
     ("GET", "automations/{}"): VIEW,
     ("GET", "automations/related-to/{}"): NO_ROWS,
     ("POST", "automations/filter"): NO_ROWS,
@@ -211,11 +290,11 @@ READS: Mapping[tuple[str, str], Rule] = {
     ("GET", "variables/name/{}"): VIEW,
     ("POST", "variables/filter"): NO_ROWS,
     ("POST", "variables/count"): NO_COUNT,
-    ("GET", "work_pools/{}"): VIEW,
+    ("GET", "work_pools/{}"): POOL,
     ("POST", "work_pools/filter"): NO_ROWS,
     ("POST", "work_pools/count"): NO_COUNT,
-    ("POST", "work_pools/{}/concurrency_status"): VIEW,
-    ("GET", "work_pools/{}/queues/{}"): VIEW,
+    ("POST", "work_pools/{}/concurrency_status"): Foreign(answer=NO_SLOTS),
+    ("GET", "work_pools/{}/queues/{}"): QUEUE,
     ("POST", "work_pools/{}/queues/filter"): NO_ROWS,
     ("POST", "work_pools/{}/workers/filter"): NO_ROWS,
     ("GET", "work_queues/{}"): VIEW,
@@ -224,15 +303,15 @@ READS: Mapping[tuple[str, str], Rule] = {
     ("POST", "work_queues/filter"): NO_ROWS,
     ("POST", "work_queues/{}/concurrency_status"): VIEW,
     # Secrets
-    ("GET", "admin/settings"): WRITE,
+    ("GET", "admin/settings"): NO_SETTINGS,
     ("GET", "block_documents/{}"): WRITE,
-    ("POST", "block_documents/filter"): WRITE,
-    ("POST", "block_documents/count"): WRITE,
+    ("POST", "block_documents/filter"): NO_SECRETS,
+    ("POST", "block_documents/count"): NO_SECRET_COUNT,
     ("GET", "block_types/{}"): WRITE,
     ("GET", "block_types/slug/{}"): WRITE,
     ("GET", "block_types/slug/{}/block_documents"): WRITE,
     ("GET", "block_types/slug/{}/block_documents/name/{}"): WRITE,
-    ("POST", "block_types/filter"): WRITE,
+    ("POST", "block_types/filter"): NO_SECRETS,
 }
 """The rule for each of Prefect's routes that reads, by method and path below ``/api/``; ``{}`` is any one segment."""
 
@@ -252,9 +331,9 @@ def rule_for(method: str, path: str) -> tuple[Rule | None, str]:
     if method == "OPTIONS":
         return OPEN, ""
     asked = "GET" if method == "HEAD" else method
-    if SECRETIVE.fullmatch(path):
-        return WRITE, ""
     rule, named = _ROUTES.find(asked, path)
+    if SECRETIVE.fullmatch(path) and not isinstance(rule, Secret):
+        return WRITE, ""
     return (ALL if rule is None and asked == "GET" else rule), named
 
 

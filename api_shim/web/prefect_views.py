@@ -5,6 +5,7 @@
 * A list is limited by narrowing its filter before Prefect reads it, so that pages and counts agree. Who may view every
   run of every Job is given the flows of the Jobs, and others the ids of what they may view.
 * A single thing that the caller may not view is answered like one that does not exist.
+* What holds secrets is for who has ``prefect.write``, also where somebody may view everything.
 * A thing of one of our flows that is not recorded here is for who may view every run; a run that is about to be
   recorded also for who may view its scheduled job.
 * Further pages of events are not offered, because their address holds the filter.
@@ -33,7 +34,8 @@ from api_shim.prefect_api.prefect_server import connect
 from api_shim.services.prefect_views import PrefectViews
 from api_shim.web.bodies import read_body
 from api_shim.web.errors import body_of, headers_of, status_of
-from api_shim.web.prefect_reads import Counted, Foreign, Listed, One, Place, Simple, rule_for
+from api_shim.web.prefect_bounds import may_write
+from api_shim.web.prefect_reads import Counted, Foreign, Listed, One, Place, Redacted, Secret, Simple, rule_for
 from api_shim.web.rewriting import rewritten, uncompressed, with_body
 from approval_gate import policy
 from approval_gate.errors import Forbidden, GateError, NotFound
@@ -97,6 +99,10 @@ class PrefectReader:
             receive: the ASGI callable.
             send: the ASGI callable.
         """
+        rule, _ = rule_for(scope["method"], scope["path"])
+        if isinstance(rule, Secret) and not may_write(actor):
+            await JSONResponse(rule.answer)(scope, receive, send)
+            return
         if policy.views_all_of_prefect(actor):
             await self._prefect(scope, receive, send)
             return
@@ -154,6 +160,8 @@ class PrefectReader:
                 await self._prefect(scope, receive, send)
             case Foreign():
                 await JSONResponse(rule.answer)(scope, receive, send)
+            case Redacted():
+                await JSONResponse(rule.answer(scope["path"]))(scope, receive, send)
             case _:
                 raise Forbidden(MAY_NOT_VIEW)
 

@@ -160,7 +160,7 @@ def test_devices_are_backed_up_after_a_dry_run_and_an_approval(
     ended(page, "succeeded")
     expect(page.get_by_role("log")).to_contain_text(f"Would fetch https://{network.switch.address}/config")
     assert network.router.asked == asked_before
-    page.get_by_role("link", name="Edit and Run").click()
+    page.get_by_role("link", name="Run Again").click()
     page.get_by_label("Dryrun").uncheck()
     page.get_by_role("button", name="Request to Run Job Now").click()
     approve(live, signed_in, page)

@@ -5,6 +5,7 @@ Prefect does not answer here, so that what is counted is the request alone and n
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from api_shim.domain.accounts import Group, Permission, PermissionUser, Token, UserGroup
+from api_shim.domain.accounts import COOKIE, Group, Permission, PermissionUser, Token, UserGroup
 from api_shim.domain.model import Job, JobResult, Participant, ScheduledJob, Status
 from api_shim.store import Store
 from approval_gate.lifecycle import ApprovalState
@@ -108,6 +109,17 @@ def get(path: str, query: str = "") -> Asks:
     return lambda filled, many: filled.asked("GET", f"{path}?{query}limit={many}", 200)
 
 
+def page(path: str, query: str = "") -> Asks:
+    """Look at a page that shows as many as there are."""
+
+    def look(filled: Filled, _many: int) -> int:
+        key, _session = asyncio.run(filled.origin.sessions.sign_in("bob", filled.origin.keys["bob"], ""))
+        cookie = {"Cookie": f"{COOKIE}={key}"}
+        return filled.asked("GET", f"{path}?{query}&limit=100", 200, who="", headers=cookie)
+
+    return look
+
+
 def read_one(filled: Filled, _many: int) -> int:
     return filled.asked("GET", f"/api/extras/scheduled-jobs/{filled.requests[0].id}/", 200)
 
@@ -151,6 +163,8 @@ ASKS: Mapping[str, Asks] = {
     "a page of scheduled jobs": get("/api/extras/scheduled-jobs/"),
     "a page of job results": get("/api/extras/job-results/"),
     "a page of the approval queue": get("/api/extras/approval-queue/"),
+    "the page of the approval queue": page("/signoff/approval-queue"),
+    "the page of the requests that were decided": page("/signoff/approval-requests", "view=decided"),
     "a page of requests for approval": get("/api/extras/approval-requests/"),
     "a page of job queues": get("/api/extras/job-queues/"),
     "a page of accounts of automations": get("/api/extras/automation-accounts/"),

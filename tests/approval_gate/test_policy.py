@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approval_gate.constraints import parse
+from approval_gate.constraints import UNLIMITED, parse
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound, NotRunnable, Outdated
 from approval_gate.identity import Identity
 from approval_gate.lifecycle import ApprovalState
@@ -43,6 +43,7 @@ from approval_gate.policy import (
     NO_PERMISSION,
     NOT_AS_BOUND,
     NOT_BOUND,
+    NOT_BY_PASSWORD,
     NOT_ITS_POOL,
     NOT_ITS_RUN,
     NOT_ITS_WORKER,
@@ -52,7 +53,9 @@ from approval_gate.policy import (
     ONCE_OWNED,
     ORIGIN_GONE,
     OUTLASTS,
+    OWN_PASSWORD,
     OWN_REQUEST,
+    PASSWORD_OUTLASTS,
     PAST_DUE,
     REUSED_BY_SUPERUSERS,
     RUN_CANCELLED,
@@ -60,6 +63,7 @@ from approval_gate.policy import (
     RUN_WITHOUT_USER,
     RUNS_NO_JOB,
     SAME_PERSON,
+    SIGNS_IN_AS_THEM,
     SUPERUSERS_ONLY,
     TOO_DEEP,
     TOO_LONG_A_LINE,
@@ -80,11 +84,14 @@ from approval_gate.policy import (
     deny,
     dry_run,
     enforce,
+    may_administer,
+    may_change_password,
     may_last,
     may_look_at_automations,
     may_lose_superuser,
     may_make_token,
     may_reuse_names,
+    may_set_password,
     may_touch_superuser,
     missing,
     only_works,
@@ -397,6 +404,41 @@ def test_no_token_lasts_longer_by_its_own_doing(
 )
 def test_a_line_of_tokens_is_short(line: int, verdict: Verdict) -> None:
     assert may_make_token(line=line) == verdict
+
+
+# Passwords and administration
+
+OF_BOB = {"id": uuid4(), "user": ROOT.id, "user__username": "bob", "write_enabled": True, "expires": None}
+
+
+def test_a_password_is_changed_by_who_has_signed_in_with_it() -> None:
+    assert may_change_password(NOBODY, by_password=True) == Allowed()
+    assert may_change_password(NOBODY, by_password=False) == Denied(NOT_BY_PASSWORD)
+    assert may_change_password(replace(NOBODY, read_only=True), by_password=True) == Denied(NO_PERMISSION)
+
+
+@pytest.mark.parametrize(
+    ("actor", "ends", "verdict"),
+    [
+        pytest.param(replace(ROOT, id=uuid4()), None, Allowed(), id="a superuser"),
+        pytest.param(ROOT, None, Denied(OWN_PASSWORD), id="nobody their own"),
+        pytest.param(
+            replace(NOBODY, id=uuid4()),
+            None,
+            Denied(SIGNS_IN_AS_THEM),
+            id="nobody without the permission for such a token",
+        ),
+        pytest.param(replace(ROOT, id=uuid4()), SOON, Denied(PASSWORD_OUTLASTS), id="nobody with a token that ends"),
+    ],
+)
+def test_who_sets_the_password_of_another_user(actor: Actor, ends: datetime | None, verdict: Verdict) -> None:
+    assert may_set_password(actor, ROOT.id, OF_BOB, ends=ends) == verdict
+
+
+def test_what_no_permission_shows_is_for_superusers() -> None:
+    every = Grant(object_types=frozenset(ObjectType), actions=frozenset(Action), constraint=UNLIMITED)
+    assert may_administer(ROOT) == Allowed()
+    assert may_administer(replace(NOBODY, grants=(every,))) == Hidden()
 
 
 # Superusers

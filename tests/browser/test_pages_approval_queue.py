@@ -61,7 +61,10 @@ def queue(live: Live, page: Any) -> Any:
 
 
 def opened(live: Live, page: Any, name: str) -> Any:
-    queue(live, page).get_by_role("link", name=name).click()
+    link = queue(live, page).get_by_role("link", name=name)
+    if link.count() == 0:
+        page.get_by_role("link", name="Waiting for others").click()
+    link.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
     return page
 
@@ -70,16 +73,58 @@ def button(page: Any, name: str) -> Any:
     return page.get_by_role("button", name=name, exact=True)
 
 
-def test_what_waits_for_me_comes_first_and_the_rest_says_why_it_does_not(
+def test_what_waits_for_me_and_for_others_are_two_views_which_say_why(
     live: Live, signed_in: SignedIn, requests: Requests
 ) -> None:
     theirs, mine = requests.ask("alice"), requests.ask("bob")
     page = queue(live, signed_in("bob"))
-    expect(page.get_by_role("heading", level=2)).to_have_text(["Waiting for you", "Waiting for others"])
     expect(page.get_by_role("region", name="Waiting for you")).to_contain_text(theirs)
+    expect(page.get_by_role("link", name=mine)).to_have_count(0)
+    check_accessible(page)
+    page.get_by_role("link", name="Waiting for others").click()
     row = page.get_by_role("region", name="Waiting for others").get_by_role("row").filter(has_text=mine)
     expect(row).to_contain_text("You cannot approve your own job request!")
     check_accessible(page)
+
+
+def test_a_request_without_a_name_has_a_readable_title_and_shows_its_inputs_and_its_age(
+    live: Live, signed_in: SignedIn, requests: Requests
+) -> None:
+    file = f"/tmp/{unique()}"
+    made = requests.schedule("alice", "Change", {"file": file}, interval="immediately")
+    page = queue(live, signed_in("bob"))
+    row = page.get_by_role("row").filter(has_text=file)
+    expect(row.get_by_role("link")).to_have_text("Change")
+    for each in ("just now", "never"):
+        expect(row).to_contain_text(each)
+    expect(page.get_by_text(made["name"])).to_have_count(0)
+    row.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Change")
+
+
+def test_of_many_requests_one_finds_those_that_one_looks_for_without_javascript(
+    live: Live, signed_in: SignedIn, requests: Requests
+) -> None:
+    mark = unique()
+    names = [requests.ask(name=f"{mark} {number}", file=f"/tmp/{mark}-{number}") for number in range(3)]
+    page = queue(live, signed_in("bob", java_script_enabled=False))
+    page.get_by_label("Search").fill(mark)
+    page.get_by_label("Sort by").select_option("Newest")
+    button(page, "Filter").click()
+    rows = page.locator("table.requests tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.first).to_contain_text(names[-1])
+    page.get_by_label("Search").fill(f"{mark}-1")
+    page.get_by_text("More filters").click()
+    page.get_by_label("Requested by").fill("alice")
+    page.get_by_label("Job", exact=True).select_option("Change")
+    button(page, "Filter").click()
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text(names[1])
+    check_accessible(page)
+    page.get_by_label("Asked until").fill("2020-01-01")
+    button(page, "Filter").click()
+    expect(page.get_by_text("No requests match the filter.")).to_be_visible()
 
 
 def test_where_nothing_waits_it_says_so(live: Live, people: People, signed_in: SignedIn) -> None:

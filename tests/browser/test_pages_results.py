@@ -90,24 +90,80 @@ def test_the_list_is_filtered_and_leafed_through(live: Live, people: People, sig
     page.get_by_role("link", name="Results").click()
     check_accessible(page)
     page.get_by_label("Status").select_option("cancelled")
-    page.get_by_label("Job").select_option("Every variable")
-    page.get_by_role("button", name="Show", exact=True).click()
-    expect(page.get_by_role("row")).to_have_count(51)
+    page.get_by_label("Job", exact=True).select_option("Every variable")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(page.get_by_role("row")).to_have_count(26)
     expect(page.get_by_label("Status")).to_have_value("REVOKED")
-    expect(page.get_by_text("1–50 of 55")).to_be_visible()
+    expect(page.get_by_text("1–25 of 55")).to_be_visible()
     page.get_by_role("link", name="Next").click()
-    expect(page.get_by_role("row")).to_have_count(6)
+    expect(page.get_by_text("26–50 of 55")).to_be_visible()
+    page.get_by_role("link", name="Created").click()
+    expect(page.get_by_role("columnheader", name="Created")).to_have_attribute("aria-sort", "ascending")
     page.get_by_label("Search").fill("nothing is called so")
-    page.get_by_role("button", name="Show", exact=True).click()
+    page.get_by_role("button", name="Filter", exact=True).click()
     expect(page.get_by_text("No results match the filter.")).to_be_visible()
     check_accessible(page)
     page.get_by_role("link", name="Show all").first.click()
     expect(page.get_by_role("row").nth(1)).to_be_visible()
 
 
+def test_runs_of_one_job_are_told_apart_exported_and_deleted_without_javascript(
+    live: Live, people: People, signed_in: SignedIn
+) -> None:
+    """Three dry runs and what ran for good: marked, filtered, saved, and the dry runs deleted after one question."""
+    for dry_run in (True, True, True, False):
+        people.result("Locate", dry_run=dry_run)
+    boss = people.add(superuser=True)
+    page = signed_in(boss, java_script_enabled=False)
+    page.goto(f"{live.origin}/signoff/results?q=Locate")
+    rows = page.get_by_role("row").filter(has=page.get_by_role("checkbox"))
+    expect(rows).to_have_count(4)
+    expect(rows.filter(has_text="dry run")).to_have_count(3)
+    page.get_by_label("Dry run", exact=True).select_option("Dry runs")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(rows).to_have_count(3)
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="CSV").click()
+    assert len(saved.value.path().read_text().splitlines()) == 4
+    for box in page.get_by_role("checkbox").all():
+        box.check()
+    page.get_by_role("button", name="Delete Selected").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Delete these 3 results?")
+    page.get_by_role("button", name="Delete them").click()
+    expect(page.get_by_text("Deleted 3 results.")).to_be_visible()
+    page.get_by_role("link", name="Clear").click()
+    page.goto(f"{live.origin}/signoff/results?q=Locate")
+    expect(rows).to_have_count(1)
+
+
+def test_a_run_is_cancelled_and_run_again_with_other_inputs_without_javascript(live: Live, signed_in: SignedIn) -> None:
+    page = result(live, signed_in("alice", java_script_enabled=False), run(live, "Sleep", seconds=300))
+    page.get_by_role("link", name="Cancel").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Cancel this run?")
+    page.get_by_role("button", name="Cancel the run").click()
+    expect(page.get_by_role("region", name="Run")).to_contain_text("cancelled")
+    page.get_by_role("link", name="Run Again").click()
+    expect(page.get_by_label("Seconds")).to_have_value("300")
+    page.get_by_label("Seconds").fill("0")
+    page.get_by_role("button", name="Run or Schedule Job").click()
+    expect(page.get_by_text("Sleep has been started.")).to_be_visible()
+    expect(page.get_by_role("region", name="Result")).to_contain_text("slept")
+
+
+def test_the_pages_to_cancel_and_to_run_again_are_accessible(live: Live, people: People, signed_in: SignedIn) -> None:
+    page = signed_in("admin")
+    waiting = people.result("Sleep", status=Status.PENDING, date_done=None, released=False)
+    page.goto(f"{live.origin}/signoff/results/{waiting}/cancel")
+    check_accessible(page)
+    page.get_by_role("button", name="Cancel the run").click()
+    page.get_by_role("link", name="Run Again").click()
+    expect(page.get_by_text("Filled in as for")).to_be_visible()
+    check_accessible(page)
+
+
 def test_a_strange_address_is_no_error(live: Live, signed_in: SignedIn) -> None:
     page = signed_in("bob")
-    for query in ("status=nonsense", "job=nonsense", "offset=-1", "offset=999999999", "q=%00"):
+    for query in ("status=nonsense", "job=nonsense", "since=x", "sort=x", "offset=-1", "offset=999999999", "q=%00"):
         assert page.request.get(f"{live.origin}/signoff/results?{query}").status == 200, query
 
 

@@ -26,7 +26,7 @@ from api_shim.client.protocol import (
     read_nothing,
     rows,
 )
-from approval_gate.errors import Unavailable
+from approval_gate.errors import Conflict, Unavailable
 
 RESULTS = "job-results"
 LOGS = "job-logs"
@@ -134,7 +134,7 @@ def download(file: Ref) -> Operation[bytes]:
 
 
 def wait(
-    ref: Ref,
+    run: Ref | schemas.Accepted,
     *,
     timeout: float | None = None,
     on_log: Callable[[schemas.JobLogEntry], None] | None = None,
@@ -143,7 +143,7 @@ def wait(
     """Wait until a run has ended, successfully or not.
 
     Args:
-        ref: the id of the job result.
+        run: the job result, its id, or what ``run`` has returned.
         timeout: the longest time to wait, in seconds; None for no limit.
         on_log: called with each log line, as it arrives.
         on_change: called with the job result at first, and after each change of its status.
@@ -153,6 +153,7 @@ def wait(
 
     Raises:
         StillRunning: the run has not ended within the timeout.
+        Conflict: what ``run`` has returned waits for approval, so that there is no run.
         NotFound: it does not exist, or you may not view it.
         Unavailable: the server does not respond any more.
 
@@ -160,11 +161,12 @@ def wait(
 
     >>> accepted = shim.run("Greet", {"who": "Ada"})
     >>> heard = []
-    >>> shim.wait(accepted.job_result, timeout=60, on_log=lambda line: heard.append(line.message)).status.value
+    >>> shim.wait(accepted, timeout=60, on_log=lambda line: heard.append(line.message)).status.value
     'SUCCESS'
     >>> "Hello Ada" in heard
     True
     """
+    ref = _begun(run) if isinstance(run, schemas.Accepted) else run
     began, pause, status = (yield Sleep(0)), FIRST_PAUSE, ""
     seen: set[UUID] = set()
     row = yield from result(ref)
@@ -185,6 +187,19 @@ def wait(
     if on_log:
         yield from _tell_rest(ref, seen, on_log)
     return row
+
+
+def _begun(accepted: schemas.Accepted) -> Ref:
+    """Return the job result of a request that was not held.
+
+    Raises:
+        Conflict: it was.
+    """
+    if accepted.job_result is not None:
+        return accepted.job_result
+    row = accepted.scheduled_job
+    name = f"«{row.name}»" if row else "The request"
+    raise Conflict(f"{name} waits for approval, so there is no run yet to wait for; shim.results() has it later.")
 
 
 def _tell_new(ref: Ref, seen: set[UUID], tell: Callable[[schemas.JobLogEntry], None]) -> Operation[int]:

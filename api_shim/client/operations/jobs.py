@@ -80,6 +80,30 @@ def variables(ref: Ref) -> Operation[list[schemas.Variable]]:
     return read(list[schemas.Variable], (yield HttpRequest(path=path_of(JOBS, ref, "variables"))))
 
 
+def change_job(ref: Ref, *, enabled: bool | None = None, **settings: Any) -> Operation[schemas.Job]:
+    """Change the settings of a Job; what is not given stays.
+
+    Args:
+        ref: the id or the name of the Job.
+        enabled: whether it can run.
+        settings: what else an administrator decides about it, such as ``approval_required``,
+            ``has_sensitive_variables``, ``soft_time_limit``, ``time_limit`` and ``job_queues``; the same with
+            ``_override`` set to false takes a decision back.
+
+    Raises:
+        Forbidden: you may not change it, or not in this way.
+        NotFound: the Job does not exist, or you may not view it.
+        Invalid: a setting is unknown, or its value is invalid; ``detail`` has the sentences by field.
+
+    Contract 3.
+
+    >>> shim.change_job("Greet", enabled=True).enabled
+    True
+    """
+    asked = settings if enabled is None else {"enabled": enabled, **settings}
+    return read(schemas.Job, (yield HttpRequest(method="PATCH", path=path_of(JOBS, ref), body=body_of(asked))))
+
+
 def run(
     ref: Ref,
     data: Mapping[str, Any] | None = None,

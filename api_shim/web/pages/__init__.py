@@ -21,19 +21,24 @@ from api_shim.services.sessions import Sessions
 from api_shim.web.deps import Services
 from api_shim.web.pages import (
     account,
+    administration,
     approval_queue,
     approval_requests,
     crontab,
+    groups,
     job_buttons,
     jobs,
     notifications,
     object_fields,
+    permissions,
     preferences,
+    result,
     results,
     run,
     scheduled_job,
     scheduled_jobs,
     sign_in,
+    users,
 )
 from api_shim.web.pages.visit import counted, install_errors
 from api_shim.web.private_answers import mark_private
@@ -49,9 +54,14 @@ ROUTERS = (
     approval_queue.router,
     approval_requests.router,
     results.router,
+    result.router,
     job_buttons.router,
     notifications.router,
     account.router,
+    administration.router,
+    users.router,
+    groups.router,
+    permissions.router,
     preferences.router,
 )
 STATIC = Path(__file__).parent / "static"

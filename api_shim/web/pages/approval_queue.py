@@ -1,6 +1,8 @@
 """``/signoff/approval-queue``: the pending requests, and the decisions about them.
 
-* Requests that the visitor can approve come first. The others say why the visitor cannot.
+* The list has two views: the requests that wait for the visitor, and those that wait for others, which say why the
+  visitor cannot approve them. The query holds the view, the filters, the order and the page, so that a list can be
+  bookmarked.
 * A decision and a dry run apply to the version that the page showed: a request that has changed since is shown again,
   with its last change.
 * A denial is confirmed on a page of its own, with the reason.
@@ -11,23 +13,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
+from api_shim.domain.accounts import PAGE_SIZES
 from api_shim.domain.files import file_variables
-from api_shim.domain.model import Job
 from api_shim.parsing.decision import Decision, read_decision
+from api_shim.parsing.fields import read_count, read_id
+from api_shim.services.approval_queue import QueueFilter, QueueView
 from api_shim.services.approval_requests import newest_of
 from api_shim.services.review import Review, review
-from api_shim.store import Listing
 from api_shim.web.downloads import download
 from api_shim.web.errors import status_of
 from api_shim.web.pages import labels
+from api_shim.web.pages.lists import asked_in
 from api_shim.web.pages.visit import UNSHOWN, Here, Posted, Visit, text_of, version_in
 from approval_gate import policy
 from approval_gate.errors import Conflict, GateError, Invalid, NotFound, Outdated, Unavailable, sentences
@@ -36,8 +43,20 @@ from flows.files import is_reference
 
 router = APIRouter(prefix="/signoff/approval-queue")
 QUEUE = "/signoff/approval-queue"
-MOST = 500
-"""How many requests the page shows."""
+NARROWING = ("q", "job", "requester", "from", "to")
+"""The parameters of the query that filter."""
+ASKED = ("view", *NARROWING, "sort", "limit")
+"""The parameters of the query, except for ``offset``."""
+SORTS: Mapping[str, str] = {
+    "asked": "Longest waiting",
+    "-asked": "Newest",
+    "expires": "Expires next",
+    "start": "Starts next",
+    "name": "Name",
+    "job": "Job",
+    "requester": "Requested by",
+}
+"""The orders of the list, and what each is called."""
 FIRINGS = 5
 GONE = "This request does not exist any more, or you do not have permission to view it."
 
@@ -51,16 +70,48 @@ UNKNOWN_REASONS = {
 
 @router.get("")
 async def listed(here: Here) -> Response:
-    page = await here.use.approvals.queue(here.actor, Listing(limit=MOST))
-    ids = {waiting.scheduled.job_id for waiting in page.rows}
-    jobs = await here.use.store.read(lambda tx: tx.all(Job, id=ids)) if ids else []
+    asked = asked_in(here.request.query_params, ASKED)
+    wanted = _wanted(here, asked)
+    queue = await here.use.approval_queue.page(here.actor, wanted)
     return await here.show(
         "approval_queue.html",
-        mine=[waiting for waiting in page.rows if not waiting.why_not],
-        others=[waiting for waiting in page.rows if waiting.why_not],
-        more=page.count - len(page.rows),
-        jobs={job.id: job for job in jobs},
+        queue=queue,
+        jobs={job.id: job for job in queue.jobs},
+        asked=asked,
+        wanted=wanted,
+        query=urlencode(asked),
+        narrowed=bool(asked.keys() & {*NARROWING}),
+        unfolded=bool(asked.keys() & {*NARROWING} - {"q"}),
+        sorts=SORTS,
+        sizes=PAGE_SIZES,
+        waiting=queue.counts[QueueView.MINE],
     )
+
+
+def _wanted(here: Visit, asked: Mapping[str, str]) -> QueueFilter:
+    """Return the filter that an address asks for; what cannot be read is passed over."""
+    view, sort, zone = asked.get("view", ""), asked.get("sort", ""), ZoneInfo(here.zone)
+    until = _day(asked.get("to", ""), zone)
+    return QueueFilter(
+        view=QueueView(view) if view in {*QueueView} else QueueView.MINE,
+        job=read_id(asked.get("job", "")),
+        requester=asked.get("requester", ""),
+        asked_from=_day(asked.get("from", ""), zone),
+        asked_before=until + timedelta(days=1) if until else None,
+        search=asked.get("q", ""),
+        sort=sort if sort in SORTS else "asked",
+        limit=here.page_size,
+        offset=read_count(here.request.query_params.get("offset", "")),
+    )
+
+
+def _day(text: str, zone: ZoneInfo) -> datetime | None:
+    """Return the beginning of a day; None for what is no date on which anything can have been asked."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return datetime.combine(day, time(), zone) if 1970 <= day.year <= 9000 else None
 
 
 @router.get("/{request_id}")
@@ -87,7 +138,7 @@ async def approve(request_id: UUID, here: Here, form: Posted) -> Response:
         if str(error) == policy.PAST_DUE:
             return await _show(here, seen, template="past_due.html", status=status_of(error), **_typed(form))
         return await _anew(here, seen, error, form)
-    return await here.go(QUEUE, f"You approved “{row.name}”.")
+    return await here.go(QUEUE, f"You approved “{labels.title(row.name)}”.")
 
 
 @router.get("/{request_id}/deny")
@@ -104,7 +155,7 @@ async def deny(request_id: UUID, here: Here, form: Posted) -> Response:
     except Conflict as error:
         return await _anew(here, await _review(here, request_id), error, form)
     word = "withdrew" if row.requester_id == here.actor.id else "denied"
-    return await here.go(QUEUE, f"You {word} “{row.name}”.")
+    return await here.go(QUEUE, f"You {word} “{labels.title(row.name)}”.")
 
 
 @router.post("/{request_id}/dry-run")

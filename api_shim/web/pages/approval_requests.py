@@ -46,6 +46,7 @@ async def listed(here: Here) -> Response:
     return await here.show(
         "approval_requests.html",
         page=page,
+        counts=await here.use.approval_queue.counts(here.actor),
         told=told,
         asked=asked,
         limit=PAGE,

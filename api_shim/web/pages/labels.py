@@ -1,17 +1,20 @@
-"""The words in which the pages describe scheduled jobs: when they run, their state, and their audit events."""
+"""The words in which the pages describe scheduled jobs: what they are, when they run, their state and audit events."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.crontab import WEEKDAYS
 from api_shim.domain.crontab_text import in_words
-from api_shim.domain.model import ScheduledJob, SwitchedOff
+from api_shim.domain.model import Job, ScheduledJob, SwitchedOff
 from api_shim.domain.recurrence import Interval, cron_spec
 from api_shim.services.forecast import ScheduleStatus
+from api_shim.web.pages.template_filters import exact
 
 STANDINGS: Mapping[ScheduleStatus, tuple[str, str]] = {
     ScheduleStatus.FIRES: ("runs next", "good"),
@@ -55,6 +58,42 @@ FIELDS = {
     "misfire": "missed runs",
     "name": "name",
 }
+
+
+UNNAMED = re.compile(r"(.+) - \d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?", re.DOTALL)
+"""The name that a request has if nobody gave it one: its Job and when it was asked."""
+LONGEST_INPUT, LONGEST_INPUTS = 60, 240
+"""How many characters of an input, and of all inputs, stand in one line."""
+
+
+def title(name: str) -> str:
+    """Return the title of what has a name: the name, or the Job alone for what has no name of its own."""
+    found = UNNAMED.fullmatch(name)
+    return found[1] if found else name
+
+
+def inputs(row: ScheduledJob, job: Job) -> str:
+    """Return the inputs of a scheduled job as one line of bounded length, without those that may be sensitive.
+
+    Args:
+        row: the scheduled job.
+        job: its Job.
+    """
+    if row.hides_inputs(job):
+        return "inputs are hidden, because they may be sensitive"
+    labels = {each["name"]: each.get("label") or each["name"] for each in job.variables}
+    said = (f"{labels.get(name, name)}: {_on_one_line(value)}" for name, value in row.inputs.items())
+    return _shortened(", ".join(said), LONGEST_INPUTS) or "no inputs"
+
+
+def _on_one_line(value: Any) -> str:
+    return _shortened(
+        " ".join(exact(value[: LONGEST_INPUT + 1] if isinstance(value, str) else value).split()), LONGEST_INPUT
+    )
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def schedule(row: ScheduledJob) -> str:

@@ -1,208 +1,208 @@
-"""``/signoff/results``: the list of job results, and each with its log and what can be done with it.
+"""``/signoff/results``: the list of job results, an export of it, and deletion of several at once.
 
-* The page of a run in progress polls for its state and new log lines; without JavaScript it reloads.
-* Of a long log the last lines are shown, and all of them with ``log=all``.
-* Logs are stored in Prefect: while it does not respond, the rest of the page is shown.
-* Only actions that the visitor may take are offered. If one is refused all the same, the same page says why.
+* The query holds the filters, the order and the page, so that a list can be bookmarked. Invalid values are ignored.
+* The days that a list is limited to are days in the time zone in which the visitor reads times.
+* An export has what the filters show, up to a limit. A cell of a table that a spreadsheet would compute is quoted.
+* Deletion is confirmed on a page of its own, which lists only what is over and what the visitor may delete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+from io import StringIO
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api_shim.domain.model import Job, JobResult, ScheduledJob, Status
+from api_shim.domain.accounts import PAGE_SIZES
+from api_shim.domain.model import Status
+from api_shim.domain.query import Condition
 from api_shim.parsing.fields import read_count, read_id
-from api_shim.parsing.filters import read_conditions
-from api_shim.services.accounts import usernames
-from api_shim.services.queries import LogEntry
-from api_shim.services.result_files import MISSING
-from api_shim.store import Listing, Transaction
-from api_shim.web.downloads import download
+from api_shim.parsing.filters import read_conditions, read_sort
+from api_shim.services.result_views import MOST_EXPORTED, ResultSight
+from api_shim.store import Listing
+from api_shim.web.downloads import disposition
 from api_shim.web.errors import status_of
-from api_shim.web.pages.button_groups import buttons_on
-from api_shim.web.pages.edit_form import told
-from api_shim.web.pages.run import go_to
-from api_shim.web.pages.run_form import fields_of, link_with
-from api_shim.web.pages.visit import Here, Posted, Visit, render
-from approval_gate.errors import GateError, NotFound, Unavailable, sentences
-from approval_gate.model import Action, Actor, ObjectType
+from api_shim.web.pages.lists import asked_in, headings, selected_in
+from api_shim.web.pages.template_filters import in_words
+from api_shim.web.pages.visit import Here, Posted, Visit, text_of, within
+from approval_gate.constraints import Lookup, Op
+from approval_gate.errors import Conflict, NotFound, sentences
+from approval_gate.model import ObjectType
 
 router = APIRouter(prefix="/signoff/results")
+HOME = "/signoff/results"
 KIND = ObjectType.JOB_RESULT
-PAGE = 50
-MOST_JOBS = 1000
-"""Maximum number of Jobs in the filter."""
-LAST = 500
-"""How many log lines are shown by default."""
-LATE_LINES = timedelta(seconds=10)
+NEWEST = "-date_created"
+FILTERS = ("q", "job", "status", "user", "schedule", "dry_run", "since", "until")
+ASKED = (*FILTERS, "sort", "limit")
+"""The parameters of the query, except for ``offset``."""
+
+COLUMNS = (
+    ("name", "Job"),
+    ("status", "Status"),
+    ("user", "Ran as"),
+    ("", "Came from"),
+    ("date_created", "Created"),
+    ("", "Duration"),
+)
+"""The columns: field to sort by (empty if the column cannot be sorted) and heading."""
+
+DRY_RUN = {"true": "Dry runs", "false": "No dry runs"}
+"""The choices of the filter for dry runs."""
+
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+"""The beginnings of a cell that spreadsheets compute."""
 
 
 @router.get("")
 async def listed(here: Here) -> Response:
-    asked = _asked(here)
-    conditions = {"status": asked["status"], "job_model": asked["job"]}
-    where = read_conditions(KIND, {name: [value] for name, value in conditions.items() if value})
-    offset = read_count(here.request.query_params.get("offset", ""))
-    listing = Listing(where=where, search=asked["q"], limit=PAGE, offset=offset)
-    page = await here.use.queries.page(here.actor, KIND, listing)
+    asked = asked_in(here.request.query_params, ASKED)
+    listing = _listing(here, asked, read_count(here.request.query_params.get("offset", "")))
+    page = await here.use.result_views.page(here.actor, listing, asked.get("schedule", ""))
     return await here.show(
         "results.html",
         page=page,
-        limit=PAGE,
-        offset=offset,
-        query=urlencode({name: value for name, value in asked.items() if value}),
+        listing=listing,
         asked=asked,
-        jobs=await _jobs(here),
+        query=urlencode(asked),
+        narrowed=bool(asked.keys() & {*FILTERS}),
+        columns=headings(COLUMNS, asked, NEWEST),
+        jobs=await here.use.schedule_views.jobs(here.actor),
         states=[*Status],
-        names=await here.use.store.read(lambda tx: usernames(tx, [row.user_id for row in page.rows])),
+        dry_run=DRY_RUN,
+        sizes=PAGE_SIZES,
+        most_exported=MOST_EXPORTED,
     )
 
 
-@router.get("/{result_id}")
-async def detail(result_id: UUID, here: Here) -> Response:
-    return await _page(here, result_id)
-
-
-@router.get("/{result_id}/files/{file_id}")
-async def content(result_id: UUID, file_id: UUID, here: Here) -> Response:
-    file, found = await here.use.result_files.download(here.actor, file_id)
-    if file.job_result_id != result_id:
-        raise NotFound(MISSING)
-    return download(file.name, found)
-
-
-@router.post("/{result_id}/cancel")
-async def cancel(result_id: UUID, here: Here, _form: Posted) -> Response:
-    try:
-        result = await here.use.results.cancel(here.actor, result_id)
-    except NotFound:
-        raise
-    except GateError as error:
-        return await _page(here, result_id, error)
-    notice = "The run is cancelled." if result.status.final else "The run is told to end, and killed if it does not."
-    return await here.go(f"/signoff/results/{result_id}", notice)
-
-
-@router.post("/{result_id}/resume")
-async def resume(result_id: UUID, here: Here, _form: Posted) -> Response:
-    try:
-        await here.use.suspensions.resume(here.actor, result_id)
-    except NotFound:
-        raise
-    except GateError as error:
-        return await _page(here, result_id, error)
-    return await here.go(f"/signoff/results/{result_id}", "The run goes on.")
-
-
-@router.post("/{result_id}/run-again")
-async def run_again(result_id: UUID, here: Here, _form: Posted) -> Response:
-    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
-    try:
-        accepted = await here.use.results.run_again(here.actor, result_id)
-    except GateError as error:
-        return await _page(here, result_id, error)
-    return await go_to(here, result.name, accepted)
-
-
-async def _page(here: Visit, result_id: UUID, refusal: GateError | None = None) -> Response:
-    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
-    entries = await _log(here, result_id)
-    everything = here.request.query_params.get("log") == "all"
-    shown = entries if entries is None or everything else entries[-LAST:]
-    about = await here.use.store.read(lambda tx: _about(here.actor, result, tx))
-    total = len(entries or [])
-    follows = not result.status.final or _has_just_ended(result, here.use.clock())
-    return await here.show(
-        "result.html",
-        status_of(refusal) if refusal else 200,
-        result=result,
-        entries=shown,
-        total=total,
-        follows=follows,
-        faults=[*sentences(refusal.detail)] if refusal else [],
-        offers=await here.use.results.offers(here.actor, result),
-        files=(await here.use.result_files.of([result_id])).get(result_id, []),
-        **about,
-        **await buttons_on(here, KIND, result_id),
-    )
-
-
-@router.get("/{result_id}/follow")
-async def follow(result_id: UUID, here: Here) -> Response:
-    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
-    after = read_count(here.request.query_params.get("after", ""))
-    entries = await _log(here, result_id, after)
-    about = await here.use.store.read(lambda tx: _about(here.actor, result, tx))
-    now = here.use.clock()
-    # Rendered without the layout: the pending notice of the session is for the next full page.
-    return render("_following.html", result=result, entries=entries, after=after, now=now, **about)
-
-
-async def _log(here: Visit, result_id: UUID, after: int = 0) -> list[LogEntry] | None:
-    """Return the log without its first ``after`` lines; None while Prefect does not respond."""
-    try:
-        return await here.use.queries.logs(here.actor, result_id, after)
-    except Unavailable:
-        return None
-
-
-def _has_just_ended(result: JobResult, now: datetime) -> bool:
-    """Say whether log lines may still arrive: a run sends its last ones after it has ended."""
-    return result.date_done is not None and now - result.date_done < LATE_LINES
-
-
-def _asked(here: Visit) -> dict[str, str]:
-    """Return the filters of the list; invalid values are ignored."""
+@router.get("/export")
+async def export(here: Here) -> Response:
     query = here.request.query_params
-    status, job = query.get("status", ""), query.get("job", "")
-    return {
+    write = WRITERS.get(query.get("format", "csv"))
+    if write is None:
+        raise NotFound("This page does not exist.")
+    asked = asked_in(query, ASKED)
+    found = await here.use.result_views.exported(here.actor, _listing(here, asked), asked.get("schedule", ""))
+    text, kind, name = write([{name: read(each) for name, read in EXPORTED.items()} for each in found])
+    return Response(
+        text.encode("utf-8", "replace"), media_type=kind, headers={"Content-Disposition": disposition(name)}
+    )
+
+
+@router.post("/delete")
+async def delete(here: Here, form: Posted) -> Response:
+    ids = selected_in(form)
+    back = within(text_of(form, "back", HOME))
+    # The page of a deleted result does not exist any more.
+    back = back if back.partition("?")[0] == HOME else HOME
+    if not ids:
+        return await here.go(back, "Select the results to delete.")
+    found = await here.use.result_views.deletable(here.actor, ids)
+    others = len({*ids}) - len(found)
+    if text_of(form, "confirmed") != "yes":
+        return await _confirm(here, found, others, back)
+    try:
+        await here.use.results.delete_all(here.actor, [each.row.id for each in found])
+    except Conflict as error:
+        return await _confirm(here, found, others, back, error)
+    what = f"the result of {found[0].row.name}" if len(found) == 1 else f"{len(found)} results"
+    return await here.go(back, f"Deleted {what}.")
+
+
+async def _confirm(
+    here: Visit, found: Sequence[ResultSight], others: int, back: str, error: Conflict | None = None
+) -> Response:
+    """Ask whether to delete; after a refusal with what it says."""
+    return await here.show(
+        "delete_results.html",
+        200 if error is None else status_of(error),
+        found=found,
+        others=others,
+        back=back,
+        faults=[] if error is None else [*dict.fromkeys(sentences(error.detail))],
+    )
+
+
+def _listing(here: Visit, asked: Mapping[str, str], offset: int = 0) -> Listing:
+    return Listing(
+        where=_conditions(asked, ZoneInfo(here.zone)),
+        search=asked.get("q", ""),
+        sort=read_sort(KIND, [asked.get("sort", NEWEST)]),
+        limit=here.page_size,
+        offset=offset,
+    )
+
+
+def _conditions(asked: Mapping[str, str], zone: ZoneInfo) -> tuple[Condition, ...]:
+    status, job, dry_run = (asked.get(name, "") for name in ("status", "job", "dry_run"))
+    query = {
         "status": status if status in {*Status} else "",
-        "job": job if read_id(job) else "",
-        "q": query.get("q", "").replace("\0", ""),
+        "job_model": job if read_id(job) else "",
+        "dry_run": dry_run if dry_run in DRY_RUN else "",
+        "date_created__gte": _midnight(asked.get("since", ""), zone),
+        "date_created__lt": _midnight(asked.get("until", ""), zone, days=1),
     }
+    where = read_conditions(KIND, {name: [value] for name, value in query.items() if value})
+    if not (user := asked.get("user")):
+        return where
+    return (*where, Condition(tests=(Lookup(path="user__username", op=Op.ICONTAINS, value=user),)))
 
 
-async def _jobs(here: Visit) -> list[Job]:
-    """Return the Jobs that the visitor can filter by."""
-    if not here.actor.may(Action.VIEW, ObjectType.JOB):
-        return []
-    page = await here.use.queries.page(here.actor, ObjectType.JOB, Listing(limit=MOST_JOBS, sort=("name",)))
-    return page.rows
+def _midnight(day: str, zone: ZoneInfo, days: int = 0) -> str:
+    """Return when a day, or one so many days later, begins; empty if it is none."""
+    with suppress(ValueError, OverflowError):
+        return (
+            datetime.combine(date.fromisoformat(day) + timedelta(days=days), time(), zone).astimezone(UTC).isoformat()
+        )
+    return ""
 
 
-def _about(actor: Actor, result: JobResult, tx: Transaction) -> dict[str, Any]:
-    """Return the inputs and the user of a run, and the scheduled job that started it if the visitor may view it.
-
-    ``edited`` is the address of the form with these inputs; empty where there is none. Inputs that may be sensitive are
-    in neither.
-    """
-    shown = {} if result.sensitive else result.inputs or {}
-    by = result.scheduled_job_id
-    seen = tx.visible(ObjectType.SCHEDULED_JOB, actor, Action.VIEW, [by]) if by else set()
-    scheduled = tx.get(ScheduledJob, id=by) if by in seen else None
-    job = tx.get(Job, id=result.job_id) if result.job_id else None
-    return {
-        "scheduled": scheduled,
-        "zone": scheduled.time_zone if scheduled else "UTC",
-        "ran_as": usernames(tx, [result.user_id]).get(result.user_id, ""),
-        "inputs": [*_labelled(shown, job)],
-        "edited": f"/signoff/jobs/{job.id}/run?{query}" if job and (query := _query(shown, job)) else "",
-    }
+def _when(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""
 
 
-def _query(inputs: Mapping[str, Any], job: Job) -> str:
-    return link_with(fields_of(job), inputs)
+EXPORTED: Mapping[str, Callable[[ResultSight], Any]] = {
+    "id": lambda each: str(each.row.id),
+    "job": lambda each: each.row.name,
+    "status": lambda each: in_words(each.row.status),
+    "dry_run": lambda each: each.row.dry_run,
+    "ran_as": lambda each: each.ran_as,
+    "scheduled_job": lambda each: each.scheduled.name if each.scheduled else "",
+    "approved_by": lambda each: each.row.approval["by"] if each.row.approval else "",
+    "due": lambda each: _when(each.row.nominal_time),
+    "created": lambda each: _when(each.row.date_created),
+    "started": lambda each: _when(each.row.date_started),
+    "ended": lambda each: _when(each.row.date_done),
+    "cancelled_by": lambda each: each.row.cancelled_by,
+    "queue": lambda each: each.row.queue,
+}
+"""What an export has of each result."""
 
 
-def _labelled(inputs: Mapping[str, Any], job: Job | None) -> Iterator[tuple[str, Any]]:
-    """Yield inputs as the form of the Job has them; those that it does not have any more, by their names."""
-    fields = {field.variable: field for field in fields_of(job)} if job else {}
-    for name, value in inputs.items():
-        yield (fields[name].label, told(fields[name], value)) if name in fields else (name, value)
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
+    written = StringIO()
+    table = csv.writer(written)
+    table.writerow(EXPORTED)
+    table.writerows([*map(_cell, row.values())] for row in rows)
+    return written.getvalue(), "text/csv; charset=utf-8", "results.csv"
+
+
+def _as_json(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
+    return json.dumps(rows, ensure_ascii=False, indent=1), "application/json", "results.json"
+
+
+WRITERS = {"csv": _as_csv, "json": _as_json}
+"""The formats of an export."""
+
+
+def _cell(value: Any) -> str:
+    text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return f"'{text}" if text.startswith(FORMULAS) else text

@@ -2,6 +2,7 @@
 
 * Everyone who may view the Job sees the form. For those who cannot run it the button is disabled, with the reason.
 * A link may fill the form in: ``?variable=value``, as often as it has values. It sends nothing.
+* ``?from=<id>`` fills it in with what is kept of an earlier run, and says what is not.
 * A refused request returns the form as it was typed, with each fault beside its field.
 * A file has to be chosen again then: browsers put none into a form.
 * The preview of a crontab is a POST, because the form may hold secrets, which do not belong in a URL.
@@ -9,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from uuid import UUID
 
@@ -16,6 +18,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api_shim.domain.recurrence import Interval, time_zones
+from api_shim.parsing.fields import read_id
+from api_shim.services.results import Again
 from api_shim.services.schedules import Accepted, RunOptions
 from api_shim.web.errors import status_of
 from api_shim.web.pages.button_groups import buttons_on
@@ -29,6 +33,7 @@ from api_shim.web.pages.run_form import (
     Faults,
     Field,
     Typed,
+    as_typed,
     faults_in,
     fields_of,
     files_in,
@@ -64,7 +69,10 @@ async def form(job_id: UUID, here: Here) -> Response:
     fields = fields_of(offer.job)
     query = here.request.query_params
     asked = {name: query.getlist(name) for name in query}
-    return await _show(here, offer, fields, {**typed_at_first(fields, offer.zone), **filled_in(fields, asked)}, {})
+    again = await _again(here, job_id)
+    kept = {} if again is None else _kept(again, fields)
+    typed = {**typed_at_first(fields, offer.zone), **kept, **filled_in(fields, asked)}
+    return await _show(here, offer, fields, typed, {}, again=again)
 
 
 @router.post("/preview")
@@ -90,6 +98,26 @@ async def run(job_id: UUID, here: Here, sent: PostedWithFiles) -> Response:
         faults = faults_in(every or [refusal.detail], _present(offer, fields))
         return await _show(here, offer, fields, typed, faults, status=status_of(refusal))
     return await go_to(here, offer.job.name, accepted)
+
+
+async def _again(here: Visit, job_id: UUID) -> Again | None:
+    """Return what is kept of the run that the address names; None if it names none."""
+    # No variable can be called so: it is a keyword of Python.
+    named = here.request.query_params.get("from", "")
+    if not named:
+        return None
+    if (result_id := read_id(named)) is None:
+        raise NotFound("This page does not exist.")
+    return await here.use.results.again(here.actor, result_id, job_id)
+
+
+def _kept(again: Again, fields: Iterable[Field]) -> Typed:
+    """Return the values of the form that an earlier run had, as far as its Job still has them."""
+    queue = again.result.queue
+    return {
+        **as_typed([field for field in fields if field.variable in again.inputs], again.inputs),
+        **({"queue": [queue]} if queue in again.job.queues else {}),
+    }
 
 
 async def go_to(here: Visit, name: str, accepted: Accepted) -> Response:
@@ -119,6 +147,7 @@ async def _show(
     faults: Faults,
     *,
     shown: Preview | None = None,
+    again: Again | None = None,
     status: int = 200,
 ) -> Response:
     intervals = [Interval.IMMEDIATELY] if offer.why_only_now else list(INTERVALS)
@@ -137,6 +166,7 @@ async def _show(
         faults=faults,
         labels={**LABELS, **{field.id: field.label for field in fields}},
         preview=shown,
+        again=again,
         intervals=[(interval, *INTERVALS[interval]) for interval in intervals],
         needing={name: " ".join(_needing(offer, name)) for name in OWN},
         misfires=MISFIRES,

@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.datastructures import FormData
 
@@ -88,9 +87,6 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     Interval.CUSTOM: (*TIMED, "crontab"),
 }
 """The further fields that each schedule type needs."""
-
-LONGEST_LINK = 4000
-"""Characters of the query of a link to the form."""
 
 Typed = Mapping[str, list[str]]
 """The values of the form fields, by name."""
@@ -266,27 +262,6 @@ def _ticked(values: list[str], kind: str) -> list[str]:
 def as_typed(fields: Iterable[Field], inputs: Mapping[str, Any]) -> Typed:
     """Return inputs as the form shows them."""
     return {field.name: [*_written(field.kind, inputs.get(field.variable))] for field in fields}
-
-
-def link_with(fields: Iterable[Field], inputs: Mapping[str, Any]) -> str:
-    """Return the query of a link to the form, with these inputs in it as ``filled_in`` reads them.
-
-    Args:
-        fields: the fields of the form.
-        inputs: the inputs.
-
-    Returns:
-        the query; empty where it would be longer than what every proxy passes on.
-    """
-    there = [field for field in fields if field.variable in inputs]
-    typed = as_typed(there, inputs)
-    query = urlencode([(each.variable, text) for each in there for text in typed[each.name] or [_nothing(each)]])
-    return query if len(query) <= LONGEST_LINK else ""
-
-
-def _nothing(field: Field) -> str:
-    """Return what says in a link that a field is left empty; what is missing would be its default."""
-    return "off" if field.kind == "box" else ""
 
 
 def typed_in(form: FormData) -> Typed:

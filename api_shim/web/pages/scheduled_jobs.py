@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter
-from starlette.datastructures import FormData, QueryParams
+from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from api_shim.domain.model import ScheduledJob
@@ -25,6 +25,7 @@ from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import Day
 from api_shim.store import Listing
 from api_shim.web.errors import status_of
+from api_shim.web.pages.lists import asked_in, headings, selected_in
 from api_shim.web.pages.timeline import draw
 from api_shim.web.pages.visit import UNSHOWN, Here, Posted, Visit, text_of, within
 from approval_gate.constraints import Lookup, Op
@@ -61,7 +62,7 @@ COLUMNS = (
 
 @router.get("")
 async def listed(here: Here) -> Response:
-    asked = _asked(here.request.query_params)
+    asked = asked_in(here.request.query_params, ASKED)
     listing = Listing(
         where=_conditions(asked),
         search=asked.get("q", ""),
@@ -79,7 +80,7 @@ async def listed(here: Here) -> Response:
         asked=asked,
         query=urlencode(asked),
         narrowed=bool(asked.keys() - {"sort", "zone"}),
-        columns=_columns(asked),
+        columns=headings(COLUMNS, asked, "name"),
         jobs=await here.use.schedule_views.jobs(here.actor),
         states={name: called for name, (called, _conditions) in STATES.items()},
         day=day,
@@ -92,7 +93,7 @@ async def listed(here: Here) -> Response:
 
 @router.post("/delete")
 async def delete(here: Here, form: Posted) -> Response:
-    ids = _ids(form)
+    ids = selected_in(form)
     back = within(text_of(form, "back", HOME))
     if not ids:
         return await here.go(back, "Select the scheduled jobs to delete.")
@@ -140,10 +141,6 @@ def _seen(form: FormData) -> dict[UUID, str]:
     return {thing_id: version for named, _, version in sent if (thing_id := read_id(named)) is not None}
 
 
-def _asked(query: QueryParams) -> dict[str, str]:
-    return {name: text for name in ASKED if (text := query.get(name, "").replace("\0", "").strip())}
-
-
 def _conditions(asked: Mapping[str, str]) -> tuple[Condition, ...]:
     tests: list[tuple[str, Op, Any]] = []
     if (job := read_id(asked.get("job", ""))) is not None:
@@ -155,11 +152,6 @@ def _conditions(asked: Mapping[str, str]) -> tuple[Condition, ...]:
     return tuple(Condition(tests=(Lookup(path=path, op=op, value=value),)) for path, op, value in tests)
 
 
-def _ids(form: FormData) -> list[UUID]:
-    sent = (read_id(text) for text in form.getlist("id") if isinstance(text, str))
-    return [scheduled_id for scheduled_id in sent if scheduled_id is not None]
-
-
 def _zone(asked: str, default: str) -> str:
     try:
         return check_time_zone(asked) if asked else default
@@ -169,18 +161,3 @@ def _zone(asked: str, default: str) -> str:
 
 def _zones(day: Day, *others: str) -> list[str]:
     return sorted({"UTC", *others, *(lane.row.time_zone for lane in day.lanes)})
-
-
-def _columns(asked: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return the column headings, each with the link that sorts by it."""
-    sort = asked.get("sort", "name")
-    order = {sort.removeprefix("-"): "descending" if sort.startswith("-") else "ascending"}
-
-    def link(field: str) -> str:
-        turned = f"-{field}" if order.get(field) == "ascending" else field
-        return f"?{urlencode({**asked, 'sort': turned})}"
-
-    return [
-        {"name": name, "link": link(field) if field else "", "order": order.get(field, "") if field else ""}
-        for field, name in COLUMNS
-    ]

@@ -10,7 +10,7 @@ import secrets
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from api_shim.domain.accounts import COOKIE, LONGEST
+from api_shim.domain.accounts import COOKIE
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.sessions import Sessions
 from api_shim.web.bodies import read_form
@@ -58,7 +58,7 @@ async def sign_in(request: Request) -> Response:
     if is_secure(request):
         # A session that was begun under the name without the prefix is over.
         answer.delete_cookie(COOKIE, path="/")
-    _keep(request, answer, COOKIE, key, int(LONGEST.total_seconds()))
+    _keep(request, answer, COOKIE, key, int(sessions.rules.longest.total_seconds()))
     return answer
 
 

@@ -29,14 +29,14 @@ from api_shim.parsing.fields import read_count
 from api_shim.services.authentication import Unauthenticated
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.sessions import SIGN_IN_FIRST, Sessions, Visitor
-from api_shim.store import Listing
 from api_shim.web.bodies import read_form
 from api_shim.web.credentials import address_of, session_cookie
 from api_shim.web.deps import Services
 from api_shim.web.errors import headers_of, status_of
 from api_shim.web.pages import labels, template_filters
+from api_shim.web.pages.sections import sections_for
 from approval_gate.errors import Forbidden, GateError, Invalid, NotFound, Unavailable, sentences
-from approval_gate.model import Action, Actor, ObjectType
+from approval_gate.model import Actor
 
 logger = logging.getLogger("signoff")
 
@@ -49,8 +49,6 @@ ZONE_COOKIE = "signoff_zone"
 """The cookie in which a script tells the time zone of the browser."""
 USUAL = 25
 """How many rows of a list are shown to who has not said how many."""
-COUNTED = 100
-"""How many requests are checked for the count beside the approval queue in the navigation."""
 
 templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -112,14 +110,16 @@ class Visit:
         shown = {
             "path": self.request.url.path,
             "user": self.actor,
+            "sections": sections_for(self.actor),
             "csrf": self.session.csrf,
             "notice": notice,
-            "waiting": await self._waiting(),
             "prefect_away": self.use.readiness.prefect_away_since(),
             "services_away": self.use.readiness.services_away_since(),
             "now": self.request.app.state.clock(),
             **context,
         }
+        if "waiting" not in shown:
+            shown["waiting"] = await self.use.approval_queue.count(self.actor)
         return render(template, status, **shown)
 
     async def go(self, path: str, notice: str = "") -> Response:
@@ -127,13 +127,6 @@ class Visit:
         if notice:
             await self.sessions.tell(self.session, notice)
         return RedirectResponse(path, 303)
-
-    async def _waiting(self) -> int:
-        """Return how many requests the visitor can decide."""
-        if not self.actor.may(Action.VIEW, ObjectType.SCHEDULED_JOB):
-            return 0
-        page = await self.use.approvals.queue(self.actor, Listing(limit=COUNTED))
-        return sum(not waiting.why_not for waiting in page.rows)
 
 
 def render(template: str, status: int = 200, **context: Any) -> Response:

@@ -16,7 +16,7 @@ from api_shim.parsing.deletions import VersionedDeletions, read_ids, read_versio
 from api_shim.parsing.fields import read_id
 from api_shim.parsing.schedule_change import ScheduledJobChange, Transfer, read_receiver
 from api_shim.parsing.seen import HEADER, Seen, read_seen
-from api_shim.services.approvals import waiting_of
+from api_shim.services.approval_queue import waiting_of
 from api_shim.services.review import review as review_of
 from api_shim.services.schedule_views import MOST_FIRINGS, SHOWN_FIRINGS
 from api_shim.web.bodies import read_body
@@ -91,7 +91,7 @@ async def review(ref: Ref, request: Request, actor: Caller, use: Use) -> Respons
     """Show a request with everything that its approver should see before they decide."""
     seen = await use.store.read(partial(review_of, actor, by_reference(ref), use.clock()))
     shown = Serializer(root_of(request), {seen.case.job.id: seen.case.job})
-    return respond(request, shown.review(seen, waiting_of(actor, seen.case)))
+    return respond(request, shown.review(seen, waiting_of(actor, seen.case, seen.asked)))
 
 
 @router.get("/{ref}/files/{file_id}/download", **a_file())
@@ -196,7 +196,7 @@ queue_router = APIRouter(prefix="/api/extras/approval-queue", tags=["approval-qu
 async def list_waiting(request: Request, actor: Caller, use: Use) -> Response:
     """List the requests that wait for approval, and whether the caller can approve each."""
     listing = read_listing(request, ObjectType.SCHEDULED_JOB)
-    page = await use.approvals.queue(actor, listing)
+    page = await use.approval_queue.listed(actor, listing)
     shown = await serializer(request, use, (each.scheduled.job_id for each in page.rows))
     waiting = await expanded(request, actor, use, [shown.waiting(each) for each in page.rows])
     return respond(request, as_page(request, listing, page.count, waiting))

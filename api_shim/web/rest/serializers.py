@@ -37,8 +37,8 @@ from api_shim.domain.model import (
 )
 from api_shim.domain.triggers import JobButton, JobHook
 from api_shim.services.accounts import Linked, linked, usernames
+from api_shim.services.approval_queue import Waiting
 from api_shim.services.approval_requests import Comparison, Outcomes
-from api_shim.services.approvals import Waiting
 from api_shim.services.given_approvals import Approvals
 from api_shim.services.queries import LogEntry
 from api_shim.services.review import Difference, Earlier, Review
@@ -320,8 +320,11 @@ class Serializer:
         return schemas.Waiting(
             **dict(self.scheduled_job(waiting.scheduled)),
             requested_by=waiting.requester,
+            asked_at=waiting.asked,
             may_approve=not waiting.why_not,
             why_not_approve=waiting.why_not,
+            may_deny=not waiting.why_not_deny,
+            why_not_deny=waiting.why_not_deny,
             unfit=waiting.unfit,
         )
 
@@ -367,6 +370,7 @@ class Serializer:
                 **({"children": []} if row.date_started else {}),
                 **({"approval": row.approval} if row.approval else {}),
                 **({"approval_off": dict(row.approval_off)} if row.approval_off else {}),
+                **({"dry_run": True} if row.dry_run else {}),
                 **({"suspended": True} if row.can_be_resumed else {}),
                 **({"cancelled_by": row.cancelled_by} if row.cancelled_by else {}),
             },

@@ -47,6 +47,15 @@ def case(talk: Operation[Any], method: str, path: str, body: Any, answer: Any, k
 CASES = [
     case(jobs.job("a b"), "GET", f"{E}/jobs/a%20b/", None, JOB, schemas.Job, "job"),
     case(jobs.variables("j"), "GET", f"{E}/jobs/j/variables/", None, [VARIABLE], list, "variables"),
+    case(
+        jobs.change_job("j", enabled=False, time_limit=60),
+        "PATCH",
+        f"{E}/jobs/j/",
+        {"enabled": False, "time_limit": 60},
+        JOB,
+        schemas.Job,
+        "change a Job",
+    ),
     case(jobs.run("j"), "POST", f"{E}/jobs/j/run/", {"data": {}}, BEGUN, schemas.Accepted, "run"),
     case(
         jobs.run("j", {"n": 1}, name="x", queue="bulk"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,11 @@ from approval_gate.errors import Invalid
 from tests.api_shim.cli.conftest import Run
 
 
+@pytest.mark.usefixtures("tables")
 def test_the_home_is_what_the_option_says_then_the_environment(signoff: Run, home: Path, tmp_path: Path) -> None:
     assert signoff("user", "add", "alice").status == 0
+    shutil.copytree(home, tmp_path / "other")
+    assert signoff("user", "remove", "alice", "--home", str(tmp_path / "other")).status == 0
     assert signoff("user", "add", "bob", "--home", str(tmp_path / "other")).status == 0
     assert [user["username"] for user in signoff("user", "list", "--json").json] == ["alice"]
     there = signoff("user", "list", "--json", "--home", str(tmp_path / "other"))
@@ -33,8 +38,10 @@ def test_the_home_can_be_written_as_people_write_it(monkeypatch: pytest.MonkeyPa
 
 def test_a_home_that_cannot_be_used_is_one_sentence(signoff: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    refusal = signoff("user", "list", "--home", str(tmp_path / "file")).refusal
+    refusal = signoff("db", "upgrade", "--home", str(tmp_path / "file")).refusal
     assert refusal.startswith(f"The home folder {tmp_path / 'file'} cannot be used: ")
+    refusal = signoff("user", "list", "--home", str(tmp_path / "file")).refusal
+    assert refusal.startswith(f"The folder {tmp_path / 'file'} is not the home folder of a signoff server. ")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +88,32 @@ def test_json_has_every_field_and_no_rows_are_an_empty_list(capsys: pytest.Captu
 def test_a_table_in_a_pipe_is_not_folded(capsys: pytest.CaptureFixture[str]) -> None:
     show([{"a": "x " * 300}], ["a"], as_json=False)
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        pytest.param(30, ["id        name", "aaaaaaaa  nightly backup", "bbbbbbbb  weekly"], id="as wide as the table"),
+        pytest.param(
+            20,
+            ["id    aaaaaaaa", "name  nightly backup", "", "id    bbbbbbbb", "name  weekly"],
+            id="narrower, so a block for each row",
+        ),
+        pytest.param(
+            16,
+            ["id    aaaaaaaa", "name  nightly", "      backup", "", "id    bbbbbbbb", "name  weekly"],
+            id="narrower still, so that values fold",
+        ),
+    ],
+)
+def test_a_list_fits_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, lines: list[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    show([{"id": "a" * 8, "name": "nightly backup"}, {"id": "b" * 8, "name": "weekly"}], ["id", "name"], as_json=False)
+    plain = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out)
+    assert [line.rstrip() for line in plain.splitlines()] == lines
 
 
 def test_progress_is_for_people_at_a_terminal(

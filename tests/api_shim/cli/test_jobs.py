@@ -2,62 +2,51 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from api_shim.services.jobs import JobCatalogue
-from api_shim.settings import utc_now
-from api_shim.store import Store
-from flows.examples import BackUp, CheckHosts
-from tests.api_shim.cli.conftest import Run, Told
+from tests.api_shim import said
+from tests.api_shim.cli.conftest import TOKEN, Run, Told
+
+JOB = said.job()
 
 
-@pytest.fixture
-def _recorded(tables: None, home: Path) -> None:
-    """Record two Jobs, as a start of the server does."""
-    store = Store(f"sqlite:///{home / 'signoff.db'}")
-    JobCatalogue(store, utc_now).record([BackUp.definition(), CheckHosts.definition()])
-    store.close()
-
-
-def test_before_the_first_start_there_are_none_and_that_is_said(signoff: Run) -> None:
-    assert signoff("job", "list").out == "No Jobs yet. `signoff up` finds them when it starts.\n"
+def test_where_there_are_no_jobs_to_view_that_is_said(signoff: Run, server: Told) -> None:
+    server.body = said.page()
+    assert signoff("job", "list").out == "There are no Jobs that you can view.\n"
     assert signoff("job", "list", "--json").json == []
 
 
-@pytest.mark.usefixtures("_recorded")
-def test_jobs_are_listed_with_what_matters(signoff: Run) -> None:
-    backup, hosts = signoff("job", "list", "--json").json
-    del backup["id"]
-    assert backup == {
-        "name": "Back up",
-        "grouping": "Examples",
-        "class": "flows.examples.BackUp",
-        "enabled": False,
-        "installed": True,
-        "approval": True,
-        "sensitive": False,
-    }
-    assert hosts["name"] == "Check hosts"
-    lines = signoff("job", "list").out.splitlines()
-    assert [line.split("  ")[0] for line in lines] == ["name", "Back up", "Check hosts"]
+def test_jobs_are_listed_with_what_matters_by_a_server_as_a_user(signoff: Run, server: Told) -> None:
+    server.body = said.page(JOB)
+    lines = signoff("job", "list", "--where", "enabled=true", "-s", "back").out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["name", "grouping", "enabled", "installed", "approval", "sensitive"],
+        ["Back", "up", "Tests", "yes", "yes", "no", "no"],
+    ]
+    assert server.asked == [("GET", "/api/extras/jobs/?limit=200&q=back&enabled=true", None)]
+    assert server.tokens == [f"Token {TOKEN}"]
+    assert signoff("job", "list", "--json").json[0]["job_class_name"] == JOB["job_class_name"]
 
 
-@pytest.mark.usefixtures("_recorded")
-@pytest.mark.parametrize("name", ["Back up", "flows.examples.BackUp"])
-def test_a_job_is_enabled_and_disabled(signoff: Run, name: str) -> None:
-    assert signoff("job", "enable", name).out == "Enabled Back up.\n"
-    assert [job["enabled"] for job in signoff("job", "list", "--json").json] == [True, False]
-    assert signoff("job", "disable", name).out == "Disabled Back up.\n"
-    assert [job["enabled"] for job in signoff("job", "list", "--json").json] == [False, False]
+def test_a_job_is_shown_with_its_settings(signoff: Run, server: Told) -> None:
+    server.body = JOB
+    shown = dict(line.split("  ", 1) for line in signoff("job", "show", "Back up").out.splitlines())
+    assert {name.strip(): value.strip() for name, value in shown.items()}["time limit"] == "none"
+    assert server.asked == [("GET", "/api/extras/jobs/Back%20up/", None)]
+    assert signoff("job", "show", "Back up", "--json").json["id"] == JOB["id"]
 
 
-@pytest.mark.usefixtures("_recorded")
-@pytest.mark.parametrize("verb", ["enable", "disable"])
-def test_what_is_no_job_is_one_sentence(signoff: Run, verb: str) -> None:
-    told = signoff("job", verb, "back up").refusal
-    assert told == "There is no Job 'back up'; `signoff job list` names those that were found."
+@pytest.mark.parametrize(("verb", "said_of_it", "sent"), [("enable", "Enabled", True), ("disable", "Disabled", False)])
+def test_a_job_is_enabled_and_disabled(signoff: Run, server: Told, verb: str, said_of_it: str, sent: bool) -> None:
+    server.body = JOB
+    assert signoff("job", verb, "Back up").out == f"{said_of_it} {JOB['name']}.\n"
+    assert server.asked == [("PATCH", "/api/extras/jobs/Back%20up/", {"enabled": sent})]
+
+
+@pytest.mark.parametrize("verb", ["show", "enable", "disable", "variables"])
+def test_what_is_no_job_is_one_sentence(signoff: Run, server: Told, verb: str) -> None:
+    server.status, server.body = 404, {"detail": "No Job matches the given query."}
+    assert signoff("job", verb, "back up").refusal == "No Job matches the given query."
 
 
 def test_what_a_job_wants_to_know_is_a_table(signoff: Run, server: Told) -> None:

@@ -69,7 +69,7 @@ class House:
 
 
 @pytest.fixture
-def house(signoff: Run, home: Path, clock: Clock) -> Iterator[House]:
+def house(signoff: Run, tables: None, home: Path, clock: Clock) -> Iterator[House]:
     signoff("group", "add", "ops")
     store = store_of(home)
     origin = Origin(store, clock)

@@ -21,11 +21,20 @@ LINE = "2026-05-04 12:00:00 UTC  info      "
 def test_the_list_is_a_table(signoff: Run, server: Told) -> None:
     server.body = said.page(said.result())
     printed = signoff("result", "list", "--job", "Back up", "--status", "SUCCESS", "--schedule", "nightly")
-    assert printed.out.splitlines()[0].split() == ["id", "name", "status", "created", "started", "done"]
+    assert printed.out.splitlines()[0].split() == ["id", "name", "status", "dry_run", "created", "started", "done"]
     assert printed.out.splitlines()[1].split("  ")[:3] == [ID, "Back up", "SUCCESS"]
     query = "limit=50&job_model=Back+up&status=SUCCESS&scheduled_job=nightly"
     assert server.asked[0][1] == f"/api/extras/job-results/?{query}"
     assert signoff("result", "list", "--json").json == [said.result()]
+
+
+def test_dry_runs_are_marked_and_asked_for(signoff: Run, server: Told) -> None:
+    server.body = said.page(said.result(meta={"dry_run": True}))
+    printed = signoff("result", "list", "--user", "alice", "--dry-run")
+    assert printed.out.splitlines()[1].split()[4] == "yes"
+    signoff("result", "list", "--no-dry-run")
+    asked = [query.partition("?")[2] for _, query, _ in server.asked]
+    assert asked == ["limit=50&user=alice&dry_run=true", "limit=50&dry_run=false"]
 
 
 def test_one_is_shown_line_by_line(signoff: Run, server: Told) -> None:

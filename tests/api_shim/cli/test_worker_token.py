@@ -15,6 +15,8 @@ from tests.api_shim.cli.conftest import Run
 from tests.databases import store_of
 from tests.factories import authenticate
 
+pytestmark = pytest.mark.usefixtures("tables")
+
 KEY = re.compile(rf"{PREFIX}\w+")
 
 

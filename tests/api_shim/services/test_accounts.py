@@ -17,7 +17,16 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from api_shim.domain.accounts import Group, Permission, PermissionGroup, PermissionUser, Token, User, UserGroup
+from api_shim.domain.accounts import (
+    Group,
+    Password,
+    Permission,
+    PermissionGroup,
+    PermissionUser,
+    Token,
+    User,
+    UserGroup,
+)
 from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import ScheduledJob
 from api_shim.services.account_admin import AccountAdmin
@@ -36,7 +45,16 @@ from api_shim.store.columns import path_types
 from approval_gate.constraints import parse
 from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFound
 from approval_gate.model import Action, Actor, Grant, ObjectType
-from approval_gate.policy import LAST_SUPERUSER, NO_PERMISSION, OUTLASTS, SUPERUSERS_ONLY, TOO_LONG_A_LINE
+from approval_gate.policy import (
+    LAST_SUPERUSER,
+    NO_PERMISSION,
+    OUTLASTS,
+    OWN_PASSWORD,
+    PASSWORD_OUTLASTS,
+    SIGNS_IN_AS_THEM,
+    SUPERUSERS_ONLY,
+    TOO_LONG_A_LINE,
+)
 from tests.conftest import Clock
 from tests.factories import NOW, OPERATOR, administering, authenticate, make_job, make_scheduled
 
@@ -872,6 +890,94 @@ SENT = st.dictionaries(st.sampled_from(FIELDS), ODD, max_size=3)
 
 def superusers(place: Place) -> list[User]:
     return [user for user in place.identity.users() if user.is_superuser]
+
+
+# Passwords of others, and what somebody leaves
+
+
+def sets_password(place: Place, actor: Actor, whose: str, password: str = "battery staple") -> None:
+    asyncio.run(place.accounts.set_password(actor, USER, {"username": whose}, password))
+
+
+SETS = (grant(USER, VIEW, CHANGE), grant(TOKEN, ADD))
+
+
+@pytest.mark.parametrize(
+    ("who", "whose", "error", "told"),
+    [
+        pytest.param(lambda place: place.actor("root"), "bob", None, "", id="a superuser"),
+        pytest.param(lambda place: place.actor("alice", *SETS), "bob", None, "", id="who may sign in as them"),
+        pytest.param(lambda place: place.actor("alice", SETS[1]), "bob", Forbidden, NO_PERMISSION, id="no change"),
+        pytest.param(
+            lambda place: place.actor("alice", SETS[0]), "bob", Forbidden, SIGNS_IN_AS_THEM, id="who may change them"
+        ),
+        pytest.param(
+            lambda place: place.actor("alice", SETS[0], grant(TOKEN, ADD, limit={"write_enabled": False})),
+            "bob",
+            Forbidden,
+            SIGNS_IN_AS_THEM,
+            id="who may make tokens that only read",
+        ),
+        pytest.param(lambda place: place.actor("root"), "root", Forbidden, OWN_PASSWORD, id="their own"),
+        pytest.param(lambda place: place.actor("alice", *SETS), "root", Forbidden, SUPERUSERS_ONLY, id="a superuser's"),
+        pytest.param(
+            lambda place: holder(place, "root", expires=HOUR).actor,
+            "bob",
+            Forbidden,
+            PASSWORD_OUTLASTS,
+            id="with a token that ends",
+        ),
+        pytest.param(
+            lambda place: place.actor("root", read_only=True), "bob", Forbidden, NO_PERMISSION, id="who only reads"
+        ),
+        pytest.param(
+            lambda place: place.actor("alice", grant(USER, VIEW, CHANGE, limit={"username": "root"}), SETS[1]),
+            "bob",
+            NotFound,
+            "No User matches the given query.",
+            id="one whom they may not see",
+        ),
+    ],
+)
+def test_who_may_set_a_password(
+    place: Place, who: Callable[[Place], Actor], whose: str, error: type[GateError] | None, told: str
+) -> None:
+    actor = who(place)
+    before = place.rows()
+    if error is None:
+        sets_password(place, actor, whose)
+        event = place.all_events()[-1]
+        assert (event.act, event.actor, event.name) == (EventType.USER_CHANGED, actor.username, whose)
+        assert event.data["fields"] == ["password"]
+        assert place.one(Password, user_id=place.user(whose).id) is not None
+        return
+    with pytest.raises(error) as refusal:
+        sets_password(place, actor, whose)
+    assert str(refusal.value) == told
+    assert place.rows() == before
+    assert place.one(Password, user_id=place.user(whose).id) is None
+
+
+def test_a_password_that_is_too_short_is_not_set(place: Place) -> None:
+    with pytest.raises(Invalid) as refusal:
+        sets_password(place, place.actor("root"), "bob", "short")
+    assert refusal.value.detail == {"password": ["A password must have 10 to 1000 characters."]}
+
+
+def test_what_a_user_would_leave_is_told_to_who_may_remove_them(place: Place) -> None:
+    job, bob = make_job(), place.user("bob")
+    with place.store.transaction() as tx:
+        for thing in (job, make_scheduled(job, bob, name="seen"), make_scheduled(job, bob, name="hidden")):
+            tx.add(thing)
+    sees = (grant(USER, VIEW, DELETE), grant(ObjectType.SCHEDULED_JOB, VIEW, limit={"name": "seen"}))
+    before = place.rows()
+    departure = asyncio.run(place.accounts.departure(place.actor("alice", *sees), {"username": "bob"}))
+    assert ([row.name for row in departure.scheduled], departure.hidden, departure.tokens) == (["seen"], 1, 1)
+    assert place.rows() == before
+    for who, whose, error in (("alice", "root", Forbidden), ("root", "root", Conflict), ("root", "nobody", NotFound)):
+        actor = place.actor(who, *(sees if who == "alice" else ()))
+        with pytest.raises(error):
+            asyncio.run(place.accounts.departure(actor, {"username": whose}))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -43,8 +43,9 @@ from api_shim.reconcile.approval_form import fingerprint
 from api_shim.reconcile.reconciler import Reconciler
 from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import WorkQueue
+from api_shim.services.approval_queue import ApprovalQueue, Waiting
 from api_shim.services.approval_state import expire, return_stale
-from api_shim.services.approvals import Approvals, Waiting
+from api_shim.services.approvals import Approvals
 from api_shim.services.authentication import actor_of
 from api_shim.services.runs import Runs
 from api_shim.services.schedule_changes import ScheduleChanges
@@ -752,7 +753,7 @@ def test_what_returns_to_the_queue_has_its_time_to_be_decided_about_again(plants
 
 def queue(plant: Plant, who: Actor, **listing: Any) -> Page[Waiting]:
     asked_for = Listing(**{"limit": 50, **listing})
-    return asyncio.run(plant.approvals.queue(who, asked_for))
+    return asyncio.run(ApprovalQueue(plant.store, lambda: plant.now).listed(who, asked_for))
 
 
 def names(page: Page[Waiting]) -> list[str]:

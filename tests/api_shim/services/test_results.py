@@ -14,6 +14,7 @@ from api_shim.services.results import IS_OVER, NOT_KEPT, UNDER_WAY, Results
 from approval_gate.admission import ALREADY_RUN, NOT_REQUESTED, Go, Refuse
 from approval_gate.errors import Conflict, Forbidden, NotFound
 from approval_gate.model import Actor
+from flows.files import GivenFile
 from tests.api_shim.plant import HOUR, INPUTS, Plant, Plants
 from tests.factories import make_result
 
@@ -297,3 +298,18 @@ def test_sensitive_inputs_are_not_kept_and_so_not_run_again(plants: Plants) -> N
     plant.add(first := make_result(plant.job, None, sensitive=True, status=Status.SUCCESS))
     with pytest.raises(Conflict, match=NOT_KEPT):
         asyncio.run(results(plant).run_again(plant.actor, first.id))
+
+
+def test_what_is_kept_of_a_run_is_told_to_who_may_run_its_job(plants: Plants) -> None:
+    plant = plants.ready()
+    file = GivenFile.sent(uuid4(), "a.txt", b"hello").reference
+    plant.add(first := make_result(plant.job, None, inputs={**INPUTS, "table": file}, status=Status.FAILURE))
+    kept = asyncio.run(results(plant).again(plant.actor, first.id, plant.job.id))
+    assert (kept.inputs, kept.files, kept.whole) == (INPUTS, ("table",), False)
+    with pytest.raises(NotFound):
+        asyncio.run(results(plant).again(plant.actor, first.id, uuid4()))
+    with pytest.raises(Forbidden):
+        asyncio.run(results(plant).again(Actor(id=uuid4(), username="carol"), first.id, plant.job.id))
+    plant.change(first, sensitive=True)
+    kept = asyncio.run(results(plant).again(plant.actor, first.id, plant.job.id))
+    assert (kept.inputs, kept.files, kept.whole) == ({}, (), False)

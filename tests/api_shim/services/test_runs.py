@@ -70,6 +70,22 @@ def test_a_run_starts_as_who_asks_with_what_is_recorded(plants: Plants) -> None:
     assert plant.work(run) == Go()
 
 
+@pytest.mark.parametrize(
+    ("supports_dryrun", "inputs", "marked"),
+    [
+        pytest.param(True, {"dryrun": True}, True, id="a dry run"),
+        pytest.param(True, {"dryrun": False}, False, id="a run for good"),
+        pytest.param(False, {"dryrun": True}, False, id="of a Job that has no dry runs"),
+    ],
+)
+def test_a_dry_run_is_marked_as_soon_as_it_is_requested(
+    plants: Plants, supports_dryrun: bool, inputs: dict[str, Any], marked: bool
+) -> None:
+    plant = plants.ready(supports_dryrun=supports_dryrun)
+    result = start(plant, inputs)
+    assert (result.status, result.dry_run, plant.only(JobResult).dry_run) == (Status.PENDING, marked, marked)
+
+
 def test_what_was_checked_before_its_job_was_marked_is_recorded_as_sensitive(plants: Plants) -> None:
     plant = plants.ready()
     before = plant.only(Job)

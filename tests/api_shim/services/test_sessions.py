@@ -9,10 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from api_shim.domain.accounts import IDLE, LONGEST, Password, Session, Token, User
+from api_shim.domain.audit import EventType
 from api_shim.domain.slowdown import PATIENCE, TOO_MANY
 from api_shim.services import sessions as module
 from api_shim.services.authentication import Unauthenticated, hash_key
 from api_shim.services.sessions import WRONG, Sessions, Visitor
+from api_shim.settings import SignInRules
 from api_shim.store import Store
 from approval_gate.errors import Invalid, NotFound, TooManyAttempts
 from tests.conftest import Clock
@@ -319,12 +321,17 @@ def test_a_session_ends_after_half_a_day_without_use(door: Door) -> None:
     assert not door.is_in(key)
 
 
-def test_a_session_that_is_used_ends_after_a_week_all_the_same(door: Door) -> None:
+@pytest.mark.parametrize("hours", [12, 1, 168])
+def test_a_session_that_is_used_ends_all_the_same_when_it_has_lasted_as_long_as_one_may(door: Door, hours: int) -> None:
     door.user()
+    door.sessions.rules = SignInRules(longest=timedelta(hours=hours))
     key, begun = door.enter("alice", PASSWORD), door.clock.now
-    while door.clock.now + timedelta(hours=6) <= begun + LONGEST:
+    door.clock.forward(minutes=30)
+    while door.clock.now + timedelta(hours=6) <= begun + timedelta(hours=hours):
         door.clock.forward(hours=6)
         assert door.is_in(key)
+    door.clock.now = begun + timedelta(hours=hours)
+    assert door.is_in(key)
     door.clock.forward(seconds=1)
     assert not door.is_in(key)
 
@@ -349,6 +356,60 @@ def test_sessions_that_are_long_over_are_removed_when_their_user_comes_again(doo
     door.clock.forward(seconds=LONGEST.total_seconds() + 1)
     door.enter("alice", PASSWORD)
     assert len(door.stored()) == 1
+
+
+# Passwords switched off
+
+
+@pytest.mark.parametrize(
+    ("who", "rules", "enters"),
+    [
+        pytest.param("alice", SignInRules(), True, id="everybody's password is good"),
+        pytest.param("alice", SignInRules(passwords=False), False, id="switched off"),
+        pytest.param("alice", SignInRules(passwords=False, break_glass="root"), False, id="another account's is kept"),
+        pytest.param("alice", SignInRules(passwords=False, break_glass="alice"), True, id="theirs is kept"),
+        pytest.param("ALICE", SignInRules(passwords=False, break_glass="Alice"), True, id="in other letters"),
+        pytest.param("", SignInRules(passwords=False, break_glass=""), False, id="nobody's name"),
+    ],
+)
+def test_where_passwords_are_switched_off_one_account_may_have_one(
+    door: Door, who: str, rules: SignInRules, enters: bool
+) -> None:
+    door.user("alice")
+    before = door.enter("alice", PASSWORD)
+    door.sessions.rules = rules
+    if enters:
+        assert door.is_in(door.enter(who, PASSWORD))
+    else:
+        assert door.refused(who, PASSWORD) == WRONG
+    # So does the session of who has signed in with one.
+    assert door.is_in(before) is (enters or rules.passwords)
+    assert door.is_in(door.enter("", door.identity.add_token("alice", door.clock.now)))
+
+
+def test_the_account_whose_password_is_kept_is_slowed_as_others_are(door: Door) -> None:
+    door.user("root")
+    door.sessions.rules = SignInRules(passwords=False, break_glass="root")
+    for _ in range(11):
+        door.refused("root", "wrong")
+    assert TOO_MANY in door.refused("root", PASSWORD)
+
+
+def test_who_has_signed_in_and_out_and_with_what_is_in_the_audit(door: Door) -> None:
+    alice = door.user()
+    token = door.identity.add_token("alice", door.clock.now)
+    key = door.enter("alice", PASSWORD)
+    door.enter("", token, THERE)
+    asyncio.run(door.sessions.sign_out(door.resume(key).session))
+    with door.store.transaction(write=False) as tx:
+        told = [each for each in tx.events(0, 100) if each.act.startswith("sign-in.")]
+    assert [(each.act, each.actor, each.data.get("way"), each.data.get("address")) for each in told] == [
+        (EventType.SIGNED_IN, "alice", "password", HERE),
+        (EventType.SIGNED_IN, "alice", "token", THERE),
+        (EventType.SIGNED_OUT, "alice", None, None),
+    ]
+    assert {each.actor_id for each in told} == {alice.id}
+    assert not any(secret in str(told) for secret in (PASSWORD, token, key))
 
 
 # What ends it

@@ -65,6 +65,17 @@ def test_a_key_and_sealed_inputs_show_nothing() -> None:
         assert dict(inputs) == INPUTS
 
 
+def test_a_secret_of_a_session_is_opened_for_that_session_alone() -> None:
+    sealed = INPUTS_KEY.seal_text(ROW, WORD)
+    assert INPUTS_KEY.open_text(ROW, sealed) == WORD
+    assert WORD not in sealed
+    others = [INPUTS_KEY.seal(ROW, INPUTS), last_changed(sealed), sealed[:-20], "", f"{sealed}é"]
+    for row, text_ in [(OTHER_ROW, sealed), *((ROW, each) for each in others)]:
+        with pytest.raises(Unavailable, match="sign in anew") as refused:
+            INPUTS_KEY.open_text(row, text_)
+        assert WORD not in str(refused.value)
+
+
 # In the store
 
 

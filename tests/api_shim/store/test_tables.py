@@ -13,12 +13,14 @@ from sqlalchemy.exc import StatementError
 from api_shim.domain import model
 from api_shim.domain.accounts import (
     Group,
+    Identity,
     Password,
     Permission,
     PermissionGroup,
     PermissionUser,
     RunCredential,
     Session,
+    SignInCode,
     Token,
     User,
     UserGroup,
@@ -199,6 +201,19 @@ def full() -> list[Any]:
         switched_off=True,
     )
     happened = event_of(Topic.SCHEDULE, scheduled.id, EXACT, actor_id=user.id, actor="Zoë", what="disabled")
+    session = Session(
+        id=uuid4(),
+        user_id=user.id,
+        key_hash="f" * 64,
+        csrf="c" * 43,
+        notice=NASTY,
+        created=EXACT,
+        seen=EXACT,
+        provider="https://login.example.com",
+        refresh_token=NASTY,
+        renew_by=EXACT,
+        renewing=EXACT,
+    )
     server = RunningServer(id=uuid4(), place=NASTY, process=2**22, seen=EXACT)
     return [
         user,
@@ -224,6 +239,18 @@ def full() -> list[Any]:
         scheduled,
         result,
         WorkerAccount(user_id=user.id, pool=NASTY),
+        session,
+        Identity(
+            id=uuid4(),
+            user_id=user.id,
+            issuer="https://login.example.com",
+            subject=NASTY,
+            name=NASTY,
+            mail=NASTY,
+            created=EXACT,
+            seen=EXACT,
+        ),
+        SignInCode(id=uuid4(), session_id=session.id, code_hash="f" * 64, challenge="c" * 43, created=EXACT),
         UserPreferences(user_id=user.id, time_zone=NASTY, page_size=100),
         RunCredential(flow_run_id=uuid4(), key_hash="f" * 64, user_id=user.id, created=EXACT),
         PendingCleanup(
@@ -291,6 +318,8 @@ def test_every_noun_has_a_table_with_a_column_for_each_field() -> None:
         PermissionGroup,
         Password,
         Session,
+        Identity,
+        SignInCode,
         WorkerAccount,
         RunCredential,
         UserPreferences,

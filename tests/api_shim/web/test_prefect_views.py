@@ -17,6 +17,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api_shim.services.prefect_views import PrefectViews
 from api_shim.store import Store
+from api_shim.web.prefect_bounds import MAY_NOT_WRITE
+from api_shim.web.prefect_reads import NO_SETTINGS, NO_SLOTS, POOL, QUEUE
 from api_shim.web.prefect_views import (
     MAY_NOT_VIEW,
     MAY_NOT_VIEW_ALL,
@@ -246,12 +248,26 @@ def test_a_run_that_is_about_to_be_recorded_is_viewed_by_who_may_view_its_schedu
     assert asked == [200, 404]
 
 
+SECRETS: Mapping[tuple[str, str], tuple[int, Any]] = {
+    ("GET", "admin/settings"): (200, NO_SETTINGS.answer),
+    ("POST", "block_documents/filter"): (200, []),
+    ("POST", "block_documents/count"): (200, 0),
+    ("POST", "block_types/filter"): (200, []),
+    ("GET", "block_documents/x"): (403, {"detail": MAY_NOT_WRITE}),
+    ("GET", "block_types/slug/secret/block_documents"): (403, {"detail": MAY_NOT_WRITE}),
+}
+
+
 def test_what_is_not_ours_needs_the_permission_to_view_prefect(viewed: Viewed) -> None:
     refused = (403, {"detail": MAY_NOT_VIEW})
     rows = [
         ("GET", "variables/name/x", refused),
-        ("GET", "work_pools/x", refused),
-        ("POST", "work_pools/x/concurrency_status", refused),
+        ("GET", "automations/x", refused),
+        ("GET", "work_pools/x", (200, {**POOL.rest, "name": "x"})),
+        ("GET", "work_pools/x/queues/y", (200, {**QUEUE.rest, "work_pool_name": "x", "name": "y"})),
+        ("POST", "work_pools/x/concurrency_status", (200, {**NO_SLOTS, "queues": []})),
+        ("GET", "deployments/x/work_queue_check", (200, [])),
+        ("GET", "admin/storage", (200, {"default_result_storage_block_id": None})),
         ("POST", "automations/filter", (200, [])),
         ("GET", "automations/related-to/x", (200, [])),
         ("POST", "variables/count", (200, 0)),
@@ -268,8 +284,15 @@ def test_what_is_not_ours_needs_the_permission_to_view_prefect(viewed: Viewed) -
         answer = viewed.ask("GET", "/api/new/route", who)
         assert (answer.status_code, answer.json()) == (403, {"detail": MAY_NOT_VIEW_ALL}), who
     assert viewed.ask("GET", "/api/new/route", "overseer").json() == ["something"]
-    # Blocks and settings have secrets.
-    assert viewed.ask("GET", "/api/admin/settings", "overseer").status_code == 403
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_what_holds_secrets_is_empty_for_who_may_not_write(viewed: Viewed, who: str) -> None:
+    viewed.answers |= {path: ["a secret"] for _, path in SECRETS}
+    for (method, path), expected in SECRETS.items():
+        answer = viewed.ask(method, f"/api/{path}", who)
+        told = (200, ["a secret"]) if who == "writer" else expected
+        assert (answer.status_code, answer.json()) == told, path
 
 
 def message(kind: str, **said: Any) -> Message:

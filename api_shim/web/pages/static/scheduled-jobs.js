@@ -1,4 +1,4 @@
-// Adds a checkbox that selects every scheduled job on the page.
+// Adds a checkbox that selects everything in a list on the page.
 "use strict";
 
 document.querySelectorAll("form[data-select]").forEach((form) => {

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from api_shim import schemas
 from api_shim.client.operations.job_results import SILENCES, StillRunning, wait
 from api_shim.client.protocol import HttpRequest, Operation, Sleep
-from approval_gate.errors import NotFound, Unavailable
+from approval_gate.errors import Conflict, NotFound, Unavailable
 from tests.api_shim import said
 
 SILENT = Unavailable("No answer.")
@@ -121,3 +122,14 @@ def test_a_server_that_stays_silent_or_was_never_there_is_told() -> None:
 def test_other_refusals_are_told_at_once() -> None:
     with pytest.raises(NotFound):
         Run("STARTED", NotFound("It was deleted.")).carry_out(wait("x"))
+
+
+def test_what_run_returned_is_waited_for() -> None:
+    begun = schemas.Accepted.model_validate(said.accepted(None, said.result("PENDING")))
+    assert Run("PENDING", "SUCCESS").carry_out(wait(begun)).status.value == "SUCCESS"
+
+
+def test_a_request_that_waits_for_approval_has_no_run_to_wait_for() -> None:
+    held = schemas.Accepted.model_validate(said.accepted(said.scheduled("nightly")))
+    with pytest.raises(Conflict, match="«nightly» waits for approval, so there is no run yet to wait for"):
+        next(wait(held))

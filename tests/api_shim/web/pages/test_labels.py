@@ -11,7 +11,17 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.recurrence import Interval
 from api_shim.services.forecast import ScheduleStatus
 from api_shim.services.schedule_views import TOLD
-from api_shim.web.pages.labels import ACTS, STANDINGS, happened, remark, schedule, switched_off
+from api_shim.web.pages.labels import (
+    ACTS,
+    LONGEST_INPUTS,
+    STANDINGS,
+    happened,
+    inputs,
+    remark,
+    schedule,
+    switched_off,
+    title,
+)
 from tests.factories import NOW, make_job, make_scheduled, make_user
 
 START = datetime(2026, 5, 4, 22, 30, tzinfo=UTC)
@@ -33,6 +43,53 @@ START = datetime(2026, 5, 4, 22, 30, tzinfo=UTC)
 def test_when_it_runs(to: dict[str, Any], said: str) -> None:
     fields = {"start_time": START, "time_zone": "Europe/Berlin", **to}
     assert schedule(make_scheduled(make_job(), make_user(), **fields)) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        pytest.param("Compact - 2026-11-27T22:45:49.949456+00:00", "Compact", id="the time of a request"),
+        pytest.param("Compact - 2026-11-27 22:45:49+00:00", "Compact", id="with a space, to the second"),
+        pytest.param("A - B - 2026-11-27 22:45:49.949456+00:00", "A - B", id="a Job with a dash"),
+        pytest.param("Compact - 2026-11-27", "Compact - 2026-11-27", id="a day that somebody wrote"),
+        pytest.param("nightly", "nightly", id="a name"),
+        pytest.param(" - 2026-11-27 22:45:49+00:00", " - 2026-11-27 22:45:49+00:00", id="nothing else"),
+    ],
+)
+def test_what_has_no_name_of_its_own_is_called_after_its_job(name: str, said: str) -> None:
+    assert title(name) == said
+
+
+VARIABLES = [{"name": "keep", "label": "Days to keep"}, {"name": "file"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "job", "said"),
+    [
+        pytest.param({"keep": 7, "file": "a"}, {}, "Days to keep: 7, file: a", id="by their labels"),
+        pytest.param({"dryrun": False, "none": None}, {}, "dryrun: no, none: –", id="in words"),
+        pytest.param({"file": "a\nb\t c"}, {}, "file: a b c", id="on one line"),
+        pytest.param({"file": "a\u202eb"}, {}, "file: a\\u202eb", id="what hides is shown"),
+        pytest.param({"file": "x" * 61}, {}, f"file: {'x' * 59}…", id="a long one is cut"),
+        pytest.param({"file": "x" * 60}, {}, f"file: {'x' * 60}", id="one that just fits"),
+        pytest.param({}, {}, "no inputs", id="none"),
+        pytest.param(
+            {"file": "secret"},
+            {"has_sensitive_variables": True},
+            "inputs are hidden, because they may be sensitive",
+            id="sensitive",
+        ),
+    ],
+)
+def test_inputs_stand_in_one_line(given: dict[str, Any], job: dict[str, Any], said: str) -> None:
+    asked = make_job(variables=VARIABLES, **job)
+    assert inputs(make_scheduled(asked, make_user(), inputs=given), asked) == said
+
+
+def test_that_line_is_of_bounded_length() -> None:
+    asked = make_job()
+    many = {f"input {number}": "x" * 100 for number in range(100)}
+    assert len(inputs(make_scheduled(asked, make_user(), inputs=many), asked)) == LONGEST_INPUTS
 
 
 def test_every_standing_has_its_words_and_every_act_that_can_befall_one() -> None:

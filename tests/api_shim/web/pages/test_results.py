@@ -1,61 +1,25 @@
-"""The page of a run: a long log, a log that follows along, and Prefect that does not answer."""
+"""The list of results: its filters, its export, and deletion of several."""
 
 from __future__ import annotations
 
-import asyncio
+import csv
+import json
 import re
-from dataclasses import replace
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
-from api_shim.domain.accounts import COOKIE, Session
-from api_shim.domain.files import ResultContent, ResultFile
 from api_shim.domain.model import JobResult, Status
-from api_shim.domain.ports import LogLine
 from api_shim.store import Store
-from api_shim.web.pages.results import LATE_LINES
-from flows.registry import discover
+from api_shim.web.pages.results import EXPORTED
 from tests.api_shim.origin import Origin
+from tests.api_shim.web.pages.test_result import UNDER_WAY, Visitor
 from tests.conftest import Clock
-from tests.factories import NOW, OPERATOR, make_result
-
-LONG_AGO = NOW - timedelta(days=1)
-
-
-class Visitor:
-    """Somebody who is signed in, and looks at results."""
-
-    def __init__(self, origin: Origin, clock: Clock) -> None:
-        self.origin = origin
-        self.clock = clock
-        self.user = origin.user()
-        self.key, self.session = self._sign_in()
-
-    def _sign_in(self) -> tuple[str, Session]:
-        return asyncio.run(self.origin.sessions.sign_in("admin", self.origin.keys["admin"], ""))
-
-    def ran(self, lines: int = 0, **to: Any) -> JobResult:
-        over = {"status": Status.SUCCESS, "date_started": LONG_AGO, "date_done": LONG_AGO}
-        result = make_result(self.origin.job(), self.user, **{**over, **to})
-        self.origin.add(result)
-        self.origin.engine.lines[result.id] = [self.line(f"line {number};") for number in range(lines)]
-        return result
-
-    def line(self, message: str) -> LogLine:
-        return LogLine(id=uuid4(), level=20, source="prefect.flow_runs", message=message, created=NOW)
-
-    def does(self, result_id: UUID | str, action: str) -> httpx.Response:
-        cookie = {"Cookie": f"{COOKIE}={self.key}"}
-        form = {"csrf": self.session.csrf}
-        return self.origin.ask("POST", f"/signoff/results/{result_id}/{action}", None, headers=cookie, data=form)
-
-    def sees(self, result_id: UUID | str, more: str = "") -> httpx.Response:
-        cookie = {"Cookie": f"{COOKIE}={self.key}"}
-        return self.origin.ask("GET", f"/signoff/results/{result_id}{more}", None, headers=cookie)
+from tests.factories import NOW, make_scheduled
 
 
 @pytest.fixture
@@ -63,229 +27,116 @@ def visitor(sqlite_store: Store, clock: Clock) -> Visitor:
     return Visitor(Origin(sqlite_store, clock), clock)
 
 
-def shown_lines(answer: httpx.Response) -> list[int]:
-    return [int(number) for number in re.findall(r"line (\d+);", answer.text)]
+def ids(answer: httpx.Response) -> list[str]:
+    return re.findall(r'<th scope="row"><a href="/signoff/results/([^"]+)"', answer.text)
 
 
-def test_of_a_long_log_the_last_lines_are_shown_and_all_if_wanted(visitor: Visitor) -> None:
-    result = visitor.ran(lines=3000)
-    page = visitor.sees(result.id)
-    assert shown_lines(page) == list(range(2500, 3000))
-    assert "The last 500 of 3000 lines." in page.text
-    assert shown_lines(visitor.sees(result.id, "?log=all")) == list(range(3000))
+def listed(visitor: Visitor, **asked: Any) -> list[str]:
+    answer = visitor.asks("GET", "/signoff/results", params=asked)
+    assert answer.status_code == 200
+    return ids(answer)
 
 
-def test_who_follows_is_given_what_they_have_not_seen(visitor: Visitor) -> None:
-    result = visitor.ran(lines=5)
-    news = visitor.sees(result.id, "/follow?after=3")
-    assert shown_lines(news) == [3, 4]
-    assert "data-final" in news.text
-    assert "<html" not in news.text
-    assert shown_lines(visitor.sees(result.id, "/follow?after=nonsense")) == list(range(5))
+def remaining(visitor: Visitor) -> set[UUID]:
+    with visitor.origin.store.transaction(write=False) as tx:
+        return {result.id for result in tx.all(JobResult)}
 
 
-def test_a_page_says_from_which_run_it_was_requested(visitor: Visitor) -> None:
-    parent = visitor.ran()
-    child = visitor.ran(requested_from=parent.id)
-    link = f'<dt>Requested from</dt><dd><a href="/signoff/results/{parent.id}">'
-    assert [link in visitor.sees(each.id).text for each in (child, parent)] == [True, False]
+def test_results_are_told_apart_and_filtered(visitor: Visitor) -> None:
+    job, alice = visitor.origin.job(name="Sweep"), visitor.origin.user("alice")
+    schedule = make_scheduled(job, alice, name="nightly sweep")
+    visitor.origin.add(schedule)
+    fired = visitor.ran(job_id=job.id, user_id=alice.id, scheduled_job_id=schedule.id, name="fired")
+    dry = visitor.ran(job_id=job.id, user_id=alice.id, dry_run=True, name="dry")
+    old = visitor.ran(job_id=job.id, status=Status.FAILURE, date_created=NOW - timedelta(days=3), name="old")
+    everything = {str(each.id) for each in (fired, dry, old)}
+    day = f"{NOW - timedelta(days=3):%Y-%m-%d}"
+    rows: list[tuple[dict[str, Any], set[JobResult] | None]] = [
+        ({"dry_run": "true"}, {dry}),
+        ({"dry_run": "false"}, {fired, old}),
+        ({"user": "LIC"}, {fired, dry}),
+        ({"schedule": "SWEEP"}, {fired}),
+        ({"schedule": str(schedule.id)}, {fired}),
+        ({"status": "FAILURE"}, {old}),
+        ({"until": day}, {old}),
+        ({"since": day, "until": day}, {old}),
+        ({"since": f"{NOW:%Y-%m-%d}"}, {fired, dry}),
+        ({"since": f"{NOW:%Y-%m-%d}", "until": f"{NOW:%Y-%m-%d}"}, {fired, dry}),
+        ({"job": str(job.id), "q": "fire"}, {fired}),
+        ({"job": str(uuid4())}, set()),
+        ({"since": "soon", "until": "9999-12-31", "dry_run": "x", "status": "x", "job": "x", "limit": "7"}, None),
+    ]
+    for asked, expected in rows:
+        found = listed(visitor, **asked)
+        assert sorted(found) == sorted(everything if expected is None else {str(each.id) for each in expected}), asked
+    page = visitor.asks("GET", "/signoff/results").text
+    assert len(re.findall(r"</a> <span class=\"badge warn\">dry run</span></th>", page)) == 1
+    assert f'<a href="/signoff/scheduled-jobs/{schedule.id}">nightly sweep</a>' in page
 
 
-def test_a_page_says_which_automation_has_requested_it(visitor: Visitor) -> None:
-    asking = {"id": str(uuid4()), "name": "<nightly>", "bound_by_id": str(uuid4()), "bound_by": "zoe"}
-    said = "the automation “&lt;nightly&gt;”, bound by zoe"
-    results = visitor.ran(automation=asking), visitor.ran()
-    assert [said in visitor.sees(each.id).text for each in results] == [True, False]
+def test_a_day_begins_where_the_visitor_reads_times(visitor: Visitor) -> None:
+    midnight = NOW.replace(hour=0, minute=0)
+    late = visitor.ran(date_created=midnight - timedelta(minutes=30))
+    asked = {"params": {"since": f"{midnight:%Y-%m-%d}"}}
+    found = {
+        zone: ids(visitor.asks("GET", "/signoff/results", zone=zone, **asked)) for zone in ("UTC", "Europe/Berlin")
+    }
+    assert found == {"UTC": [], "Europe/Berlin": [str(late.id)]}
 
 
-def test_to_follow_does_not_take_the_sentence_for_the_next_page(visitor: Visitor) -> None:
-    result = visitor.ran()
+def test_a_list_is_sorted_and_its_pages_are_as_long_as_one_likes(visitor: Visitor) -> None:
+    made = [visitor.ran(name=name, date_created=NOW - timedelta(hours=n)) for n, name in enumerate("bac" * 10)]
+    newest_first = [str(each.id) for each in made]
+    assert listed(visitor, limit=25) == newest_first[:25]
+    assert listed(visitor, limit=25, offset=25) == newest_first[25:]
+    assert listed(visitor, sort="date_created", limit=100) == newest_first[::-1]
+    names = {str(each.id): each.name for each in made}
+    assert [names[each] for each in listed(visitor, sort="-name", limit=100)] == [*"c" * 10, *"b" * 10, *"a" * 10]
+    answer = visitor.asks("GET", "/signoff/results", params={"offset": 100, "sort": "nonsense"})
+    assert "This page is empty." in answer.text
+
+
+def test_an_export_has_what_the_filters_show(visitor: Visitor) -> None:
+    wanted = visitor.ran(name="=1+1", dry_run=True, approval={"by": "bob", "at": NOW.isoformat(), "comment": ""})
+    visitor.ran()
+    answer = visitor.asks("GET", "/signoff/results/export", params={"dry_run": "true", "limit": 25})
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="results.csv"'
+    [row] = csv.DictReader(StringIO(answer.text))
+    told = (row["id"], row["job"], row["status"], row["dry_run"], row["ran_as"], row["approved_by"])
+    assert told == (str(wanted.id), "'=1+1", "succeeded", "yes", "admin", "bob")
+    answer = visitor.asks("GET", "/signoff/results/export", params={"format": "json", "dry_run": "true"})
+    [row] = json.loads(answer.text)
+    assert (answer.headers["Content-Type"], row["job"], row["dry_run"]) == ("application/json", "=1+1", True)
+    assert visitor.asks("GET", "/signoff/results/export", params={"format": "xml"}).status_code == 404
+    assert visitor.asks("GET", "/signoff/results/export", params={"q": "no such"}).text == ",".join(EXPORTED) + "\r\n"
+
+
+def test_several_are_deleted_after_one_question(visitor: Visitor) -> None:
+    gone, kept, under_way = visitor.ran(), visitor.ran(), visitor.ran(**UNDER_WAY)
+    back = "/signoff/results?status=SUCCESS"
+    sent = {"id": [str(gone.id), str(under_way.id), str(uuid4()), "nonsense"], "back": back}
+    question = visitor.sends("/signoff/results/delete", **sent)
+    assert "Delete this result?" in question.text
+    assert "2 of the selected results are not deleted" in question.text
+    assert remaining(visitor) == {gone.id, kept.id, under_way.id}
+    answer = visitor.sends("/signoff/results/delete", **sent, confirmed="yes")
+    assert (answer.status_code, answer.headers["Location"]) == (303, back)
+    assert remaining(visitor) == {kept.id, under_way.id}
+    assert "Deleted the result of" in visitor.asks("GET", back).text
+
+
+def test_what_cannot_be_deleted_is_said(visitor: Visitor) -> None:
+    assert visitor.sends("/signoff/results/delete").headers["Location"] == "/signoff/results"
+    assert "Select the results to delete." in visitor.asks("GET", "/signoff/results").text
+    elsewhere = visitor.sends("/signoff/results/delete", back="https://evil.example/signoff/results")
+    assert elsewhere.headers["Location"] == "/signoff/results"
+    assert "Nothing to delete" in visitor.sends("/signoff/results/delete", id=[str(uuid4())]).text
     with visitor.origin.store.transaction() as tx:
-        tx.change(visitor.session, notice="You did it.")
-    visitor.sees(result.id, "/follow")
-    assert "You did it." in visitor.sees(result.id).text
-
-
-def test_while_prefect_does_not_answer_all_else_is_shown(visitor: Visitor) -> None:
-    result = visitor.ran(result={"greeted": "Ada"})
-    visitor.origin.engine.fail("logs", times=-1)
-    page = visitor.sees(result.id)
-    assert page.status_code == 200
-    assert "The log is not available because Prefect is not responding." in page.text
-    assert "greeted" in page.text
-    assert visitor.sees(result.id, "/follow").status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("ago", "follows"),
-    [
-        pytest.param(LATE_LINES / 2, True, id="just ended: its last lines may be on their way"),
-        pytest.param(LATE_LINES * 2, False, id="ended before"),
-    ],
-)
-def test_a_page_follows_until_the_last_lines_have_arrived(visitor: Visitor, ago: timedelta, follows: bool) -> None:
-    page = visitor.sees(visitor.ran(date_done=NOW - ago).id).text
-    assert ("data-follow" in page, 'http-equiv="refresh"' in page, "follow.js" in page) == (follows,) * 3
-
-
-def test_inputs_of_a_sensitive_run_are_not_shown(visitor: Visitor) -> None:
-    page = visitor.sees(visitor.ran(sensitive=True, inputs={"password": "hunter2"}).id).text
-    assert "hunter2" not in page
-    assert "Hidden because they may be sensitive." in page
-
-
-def test_whom_a_run_went_as_is_told_also_when_they_are_gone(visitor: Visitor) -> None:
-    assert "nobody (the user has been removed)" in visitor.sees(visitor.ran(user_id=None).id).text
-
-
-# What can be done with a run
-
-
-ACTIONS = ["cancel", "run-again", "resume"]
-
-
-def offered(page: httpx.Response) -> list[str]:
-    return [action for action in ACTIONS if f'/{action}"' in page.text]
-
-
-UNDER_WAY = {"status": Status.PENDING, "flow_run_id": None, "date_done": None, "date_started": None}
-
-
-@pytest.mark.parametrize(
-    ("as_it_stands", "expected"),
-    [
-        pytest.param({}, ["run-again"], id="over"),
-        pytest.param(UNDER_WAY, ["cancel"], id="under way"),
-        pytest.param({**UNDER_WAY, "suspended": True}, ["cancel", "resume"], id="suspended by its own code"),
-        pytest.param({**UNDER_WAY, "cancelled_by": "bob"}, [], id="under way, and cancelled already"),
-        pytest.param({"sensitive": True}, [], id="over, and its inputs not kept"),
-        pytest.param({"job_id": None}, [], id="over, and its Job gone"),
-    ],
-)
-def test_what_can_be_done_with_a_run_is_offered(
-    visitor: Visitor, as_it_stands: dict[str, Any], expected: list[str]
-) -> None:
-    assert offered(visitor.sees(visitor.ran(**as_it_stands).id)) == expected
-
-
-def test_who_may_only_see_a_run_is_offered_nothing_and_told_why_when_they_try(
-    sqlite_store: Store, clock: Clock
-) -> None:
-    visitor = Visitor(Origin(sqlite_store, clock), clock)
-    over, under_way = visitor.ran(user_id=None), visitor.ran(user_id=None, **UNDER_WAY)
-    with sqlite_store.transaction() as tx:
         tx.change(visitor.user, is_superuser=False)
     visitor.origin.identity.add_permission("sees", NOW, types=["extras.jobresult"], actions=["view"], users=["admin"])
-    assert [offered(visitor.sees(each.id)) for each in (over, under_way)] == [[], []]
-    refused = [visitor.does(under_way.id, "cancel"), visitor.does(over.id, "run-again")]
-    assert [answer.status_code for answer in refused] == [403, 403]
-    assert all("The action failed." in answer.text for answer in refused)
-
-
-def test_a_run_is_cancelled_and_its_page_tells_by_whom(visitor: Visitor) -> None:
-    result = visitor.ran(**UNDER_WAY)
-    answer = visitor.does(result.id, "cancel")
-    assert (answer.status_code, answer.headers["Location"]) == (303, f"/signoff/results/{result.id}")
-    page = visitor.sees(result.id)
-    assert "The run is cancelled." in page.text
-    assert "<dt>Cancelled by</dt><dd>admin</dd>" in page.text
-    late = visitor.does(visitor.ran().id, "cancel")
-    assert (late.status_code, "This run is over already." in late.text) == (409, True)
-
-
-def test_that_a_run_is_suspended_is_told(visitor: Visitor) -> None:
-    suspended = {**UNDER_WAY, "status": Status.STARTED, "suspended": True}
-    assert "until somebody resumes it" in visitor.sees(visitor.ran(**suspended, attempt=uuid4()).id).text
-    assert "it has been resumed" in visitor.sees(visitor.ran(**suspended).id).text
-    assert "by its own code" not in visitor.sees(visitor.ran(suspended=True).id).text
-
-
-def test_a_run_that_prefect_does_not_hold_is_not_resumed(visitor: Visitor) -> None:
-    visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
-    job = visitor.origin.catalogue.set_enabled("Check hosts", OPERATOR, enabled=True)
-    answer = visitor.does(visitor.ran(**UNDER_WAY, job_id=job.id, suspended=True).id, "resume")
-    assert (answer.status_code, "there is nothing to resume" in answer.text) == (409, True)
-
-
-def test_a_run_again_leads_to_its_own_page(visitor: Visitor) -> None:
-    visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
-    job = visitor.origin.catalogue.set_enabled("Check hosts", OPERATOR, enabled=True)
-    result = visitor.ran(job_id=job.id, inputs={"hosts": "localhost:80"})
-    answer = visitor.does(result.id, "run-again")
-    assert answer.status_code == 303, answer.text
-    assert answer.headers["Location"].startswith("/signoff/results/")
-    assert answer.headers["Location"] != f"/signoff/results/{result.id}"
-    assert "has been started." in visitor.sees(answer.headers["Location"].rpartition("/")[2]).text
-
-
-def test_inputs_are_called_and_shown_as_in_the_form(visitor: Visitor) -> None:
-    visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
-    [job] = [job for job in visitor.origin.catalogue.jobs() if job.name == "Summarise CSV"]
-    page = visitor.sees(visitor.ran(job_id=job.id, inputs={"delimiter": "tab", "older": "value"}).id).text
-    assert [*re.findall(r"<dt>(Delimiter|older)</dt><dd>\s*<span[^>]*>([^<]*)", page)] == [
-        ("Delimiter", "Tab"),
-        ("older", "value"),
-    ]
-
-
-def test_a_result_that_is_a_table_is_shown_as_one(visitor: Visitor) -> None:
-    page = visitor.sees(visitor.ran(result=[{"name": "<b>", "left": 3, "why": ""}]).id).text
-    assert '<tr><th scope="col">name</th><th scope="col">left</th><th scope="col">why</th></tr>' in page
-    assert '<td data-label="name">&lt;b&gt;</td><td data-label="left">3</td><td data-label="why"></td>' in page
-
-
-def test_an_error_begins_with_what_was_raised(visitor: Visitor) -> None:
-    raised = {"exc_type": "URLError", "exc_module": "urllib.error", "exc_message": ["<refused>"]}
-    page = visitor.sees(visitor.ran(status=Status.FAILURE, result=raised, traceback="Traceback …").id).text
-    assert "<strong>URLError</strong>: &lt;refused&gt;</p>" in page
-    refused = visitor.ran(status=Status.FAILURE, traceback="The Job is not installed here.")
-    assert "<strong>" not in visitor.sees(refused.id).text.partition('id="error"')[2]
-
-
-@pytest.mark.parametrize(
-    ("source", "folded"), [("prefect.flow_runs.engine", True), ("prefect.flow_runs", False)], ids=["engine", "Job"]
-)
-def test_of_what_the_engine_says_at_length_the_first_line_is_shown(visitor: Visitor, source: str, folded: bool) -> None:
     result = visitor.ran()
-    line = replace(visitor.line("It was raised\nTraceback …"), source=source)
-    visitor.origin.engine.lines[result.id] = [line]
-    page = visitor.sees(result.id).text
-    assert ("It was raised</summary>Traceback …</details>" in page) == folded
-    assert ("It was raised\nTraceback …</span>" in page) != folded
-
-
-def test_the_form_is_offered_with_the_inputs_of_a_run_to_whom_it_may_run_again(visitor: Visitor) -> None:
-    visitor.origin.catalogue.record(discover(["flows.examples"]).jobs.values())
-    job = visitor.origin.catalogue.set_enabled("Check hosts", OPERATOR, enabled=True)
-    over = visitor.ran(job_id=job.id, inputs={"hosts": "a:1\nb:2", "timeout": 7})
-    link = f'href="/signoff/jobs/{job.id}/run?hosts=a%3A1%0Ab%3A2&amp;timeout=7">Edit and Run</a>'
-    assert link in visitor.sees(over.id).text
-    under_way = visitor.ran(job_id=job.id, inputs={"hosts": "a:1", "timeout": 7}, **UNDER_WAY)
-    assert "Edit and Run" not in visitor.sees(under_way.id).text
-
-
-@pytest.mark.parametrize("action", ACTIONS)
-def test_nothing_can_be_done_with_what_is_not_there(visitor: Visitor, action: str) -> None:
-    assert visitor.does(UUID(int=1), action).status_code == 404
-
-
-@pytest.mark.parametrize("more", ["", "/follow"])
-@pytest.mark.parametrize("ref", [str(UUID(int=1)), "nonsense"])
-def test_what_is_not_there_is_a_page_with_a_way_on(visitor: Visitor, ref: str, more: str) -> None:
-    page = visitor.sees(ref, more)
-    assert (page.status_code, "Not found" in page.text) == (404, True)
-
-
-def test_a_file_stands_on_the_page_of_its_run_and_is_saved_and_not_shown(visitor: Visitor) -> None:
-    result, other = visitor.ran(), visitor.ran()
-    file = ResultFile(id=uuid4(), job_result_id=result.id, name="<b>.html", size=3, sha256="f" * 64, created=NOW)
-    visitor.origin.add(file, ResultContent(file_id=file.id, content=b"<i>"))
-    address = f"/files/{file.id}"
-    page = visitor.sees(result.id).text
-    assert f'<a href="/signoff/results/{result.id}{address}" download>&lt;b&gt;.html</a>' in page
-    saved = visitor.sees(result.id, address)
-    assert (saved.content, saved.headers["Content-Type"]) == (b"<i>", "application/octet-stream")
-    assert saved.headers["Content-Security-Policy"].startswith("sandbox;")
-    assert saved.headers["Content-Disposition"].startswith("attachment;")
-    assert saved.headers["X-Frame-Options"] == "DENY"
-    assert visitor.sees(other.id, address).status_code == 404
+    assert 'name="id"' not in visitor.asks("GET", "/signoff/results").text
+    answer = visitor.sends("/signoff/results/delete", id=[str(result.id)], confirmed="yes")
+    assert answer.status_code == 403
+    assert result.id in remaining(visitor)

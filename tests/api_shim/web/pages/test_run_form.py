@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 from pydantic import BaseModel
@@ -14,11 +13,9 @@ from starlette.datastructures import FormData
 from api_shim.domain.model import Job
 from api_shim.web.pages.run_form import (
     Field,
-    as_typed,
     faults_in,
     fields_of,
     filled_in,
-    link_with,
     read_request,
     typed_at_first,
     typed_in,
@@ -238,27 +235,6 @@ def test_a_link_fills_in_what_it_names() -> None:
     asked = {"line": ["prefilled"], "box": ["off"], "many": ["r", "2"], "strange": ["x"]}
     assert filled_in(fields, asked) == {"input.line": ["prefilled"], "input.box": [], "input.many": ["r", "2"]}
     assert filled_in(fields, {"box": ["true"]}) == {"input.box": ["true"]}
-
-
-def test_a_link_with_inputs_fills_the_form_in_with_them_and_not_with_defaults() -> None:
-    variables = {
-        "line": StringVar(default="a"),
-        "box": BooleanVar(default=True),
-        "many": MultiChoiceVar(CHOICES, default=["r"]),
-        "json": JSONVar(),
-        "later": StringVar(default="b"),
-    }
-    fields = fields_of(job_with(**variables))
-    for inputs in (
-        {"line": "x & ü\n=", "box": True, "many": ["r", 2], "json": {"a": [1]}},
-        {"line": "", "box": False, "many": [], "json": None},
-    ):
-        filled = filled_in(fields, parse_qs(link_with(fields, inputs), keep_blank_values=True))
-        assert {name: [*filter(None, texts)] for name, texts in filled.items()} == {
-            name: [*filter(None, texts)] for name, texts in as_typed(fields[:-1], inputs).items()
-        }
-    assert link_with(fields, {"line": "x" * 5000}) == ""
-    assert link_with(fields, {"removed": "x"}) == ""
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from api_shim.domain.model import OVERRIDABLE, Status, queue_id
 from api_shim.domain.ports import LogLine
 from api_shim.domain.recurrence import Interval
 from api_shim.schemas import Choice, Reference
-from api_shim.services.approvals import Waiting
+from api_shim.services.approval_queue import Waiting
 from api_shim.services.queries import entry_of
 from api_shim.services.schedules import Accepted
 from api_shim.web.rest.serializers import Serializer, natural_slug
@@ -140,8 +140,14 @@ def test_a_request_in_the_queue_is_a_scheduled_job_and_says_who_asked_and_who_ma
 ) -> None:
     job = make_job()
     wire, row = Serializer(ROOT, {job.id: job}), make_scheduled(job, None, approval=ApprovalState.PENDING)
-    shape = wire.waiting(Waiting(scheduled=row, requester="alice", why_not=why_not, unfit="It fails."))
-    mine = {"requested_by": "alice", "may_approve": may, "why_not_approve": why_not, "unfit": "It fails."}
+    waiting = Waiting(
+        scheduled=row, requester="alice", asked=NOW, why_not=why_not, why_not_deny=why_not, unfit="It fails."
+    )
+    shape = wire.waiting(waiting)
+    mine = {
+        **{"requested_by": "alice", "asked_at": NOW, "unfit": "It fails."},
+        **{"may_approve": may, "why_not_approve": why_not, "may_deny": may, "why_not_deny": why_not},
+    }
     assert dict(shape) == {**dict(wire.scheduled_job(row)), **mine}
 
 

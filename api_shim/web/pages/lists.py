@@ -1,0 +1,46 @@
+"""What the pages with lists have in common: headings to sort by, what is selected, and the address of the list.
+
+* An address has only what was asked for, so that it can be bookmarked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlencode
+from uuid import UUID
+
+from starlette.datastructures import FormData, QueryParams
+
+from api_shim.parsing.fields import read_id
+
+
+def asked_in(query: QueryParams, names: Iterable[str]) -> dict[str, str]:
+    """Return those of these parameters that an address has, without those that are empty."""
+    return {name: text for name in names if (text := query.get(name, "").replace("\0", "").strip())}
+
+
+def selected_in(form: FormData) -> list[UUID]:
+    """Return the ids that are selected in a form; what is no id is left out."""
+    sent = (read_id(text) for text in form.getlist("id") if isinstance(text, str))
+    return [each for each in sent if each is not None]
+
+
+def headings(columns: Iterable[tuple[str, str]], asked: Mapping[str, str], default: str) -> list[dict[str, str]]:
+    """Return the headings of the columns of a list, each with the link that sorts by it.
+
+    Args:
+        columns: the field to sort by, empty if the column cannot be sorted, and the text of each.
+        asked: the parameters of the address.
+        default: how the list is sorted if the address does not say.
+    """
+    sort = asked.get("sort", default)
+    order = {sort.removeprefix("-"): "descending" if sort.startswith("-") else "ascending"}
+
+    def link(field: str) -> str:
+        turned = f"-{field}" if order.get(field) == "ascending" else field
+        return f"?{urlencode({**asked, 'sort': turned})}"
+
+    return [
+        {"name": name, "link": link(field) if field else "", "order": order.get(field, "") if field else ""}
+        for field, name in columns
+    ]

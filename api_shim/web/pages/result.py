@@ -1,0 +1,156 @@
+"""``/signoff/results/<id>``: a job result, with its log and what can be done with it.
+
+* The page of a run in progress polls for its state and new log lines; without JavaScript it reloads.
+* Of a long log the last lines are shown, and all of them with ``log=all``.
+* Logs are stored in Prefect: while it does not respond, the rest of the page is shown.
+* Only actions that the visitor may take are offered. If one is refused all the same, the same page says why.
+* To cancel is confirmed on a page of its own. To run again leads to the form of the Job, which has the inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.responses import RedirectResponse, Response
+
+from api_shim.domain.model import Job, JobResult
+from api_shim.parsing.fields import read_count
+from api_shim.services.queries import LogEntry
+from api_shim.services.result_files import MISSING
+from api_shim.services.result_views import ResultSight
+from api_shim.services.results import ResultAction
+from api_shim.store import Transaction
+from api_shim.web.downloads import download
+from api_shim.web.errors import status_of
+from api_shim.web.pages.button_groups import buttons_on
+from api_shim.web.pages.edit_form import told
+from api_shim.web.pages.run_form import fields_of
+from api_shim.web.pages.visit import Here, Posted, Visit, render
+from approval_gate.errors import GateError, NotFound, Unavailable, sentences
+from approval_gate.model import ObjectType
+
+router = APIRouter(prefix="/signoff/results")
+KIND = ObjectType.JOB_RESULT
+LAST = 500
+"""How many log lines are shown by default."""
+LATE_LINES = timedelta(seconds=10)
+
+
+@router.get("/{result_id}")
+async def detail(result_id: UUID, here: Here) -> Response:
+    return await _page(here, result_id)
+
+
+@router.get("/{result_id}/files/{file_id}")
+async def content(result_id: UUID, file_id: UUID, here: Here) -> Response:
+    file, found = await here.use.result_files.download(here.actor, file_id)
+    if file.job_result_id != result_id:
+        raise NotFound(MISSING)
+    return download(file.name, found)
+
+
+@router.get("/{result_id}/cancel")
+async def ask_to_cancel(result_id: UUID, here: Here) -> Response:
+    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
+    if ResultAction.CANCEL not in await here.use.results.offers(here.actor, result):
+        return RedirectResponse(f"/signoff/results/{result_id}", 303)
+    return await here.show("cancel_result.html", result=result)
+
+
+@router.post("/{result_id}/cancel")
+async def cancel(result_id: UUID, here: Here, _form: Posted) -> Response:
+    try:
+        result = await here.use.results.cancel(here.actor, result_id)
+    except NotFound:
+        raise
+    except GateError as error:
+        return await _page(here, result_id, error)
+    notice = "The run is cancelled." if result.status.final else "The run is told to end, and killed if it does not."
+    return await here.go(f"/signoff/results/{result_id}", notice)
+
+
+@router.post("/{result_id}/resume")
+async def resume(result_id: UUID, here: Here, _form: Posted) -> Response:
+    try:
+        await here.use.suspensions.resume(here.actor, result_id)
+    except NotFound:
+        raise
+    except GateError as error:
+        return await _page(here, result_id, error)
+    return await here.go(f"/signoff/results/{result_id}", "The run goes on.")
+
+
+async def _page(here: Visit, result_id: UUID, refusal: GateError | None = None) -> Response:
+    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
+    entries = await _log(here, result_id)
+    everything = here.request.query_params.get("log") == "all"
+    shown = entries if entries is None or everything else entries[-LAST:]
+    sight = await here.use.result_views.sight(here.actor, result)
+    about = await here.use.store.read(partial(_about, sight))
+    total = len(entries or [])
+    follows = not result.status.final or _has_just_ended(result, here.use.clock())
+    return await here.show(
+        "result.html",
+        status_of(refusal) if refusal else 200,
+        result=result,
+        entries=shown,
+        total=total,
+        follows=follows,
+        faults=[*sentences(refusal.detail)] if refusal else [],
+        offers=await here.use.results.offers(here.actor, result),
+        tried=await here.use.result_views.tried(here.actor, result),
+        files=(await here.use.result_files.of([result_id])).get(result_id, []),
+        **about,
+        **await buttons_on(here, KIND, result_id),
+    )
+
+
+@router.get("/{result_id}/follow")
+async def follow(result_id: UUID, here: Here) -> Response:
+    result: JobResult = await here.use.queries.one(here.actor, KIND, id=result_id)
+    after = read_count(here.request.query_params.get("after", ""))
+    entries = await _log(here, result_id, after)
+    sight = await here.use.result_views.sight(here.actor, result)
+    now = here.use.clock()
+    # Rendered without the layout: the pending notice of the session is for the next full page.
+    return render("_following.html", sight=sight, entries=entries, after=after, now=now)
+
+
+async def _log(here: Visit, result_id: UUID, after: int = 0) -> list[LogEntry] | None:
+    """Return the log without its first ``after`` lines; None while Prefect does not respond."""
+    try:
+        return await here.use.queries.logs(here.actor, result_id, after)
+    except Unavailable:
+        return None
+
+
+def _has_just_ended(result: JobResult, now: datetime) -> bool:
+    """Say whether log lines may still arrive: a run sends its last ones after it has ended."""
+    return result.date_done is not None and now - result.date_done < LATE_LINES
+
+
+def _about(sight: ResultSight, tx: Transaction) -> dict[str, Any]:
+    """Return the inputs and the user of a run, and what it came from.
+
+    Inputs that may be sensitive are left out.
+    """
+    result, scheduled = sight.row, sight.scheduled
+    shown = {} if result.sensitive else result.inputs or {}
+    job = tx.get(Job, id=result.job_id) if result.job_id else None
+    return {
+        "sight": sight,
+        "zone": scheduled.time_zone if scheduled else "UTC",
+        "inputs": [*_labelled(shown, job)],
+    }
+
+
+def _labelled(inputs: Mapping[str, Any], job: Job | None) -> Iterator[tuple[str, Any]]:
+    """Yield inputs as the form of the Job has them; those that it does not have any more, by their names."""
+    fields = {field.variable: field for field in fields_of(job)} if job else {}
+    for name, value in inputs.items():
+        yield (fields[name].label, told(fields[name], value)) if name in fields else (name, value)

@@ -1,0 +1,241 @@
+"""``/signoff/administration/users``: the users, with their groups, tokens and permissions.
+
+* To deactivate a user, and to remove one, is asked for where it is said what becomes of what they have scheduled and
+  approved.
+* Whoever saves a user adds and takes away the groups that they have ticked and unticked, and leaves the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from starlette.datastructures import FormData
+from starlette.responses import Response
+
+from api_shim.domain.accounts import Token
+from api_shim.domain.query import Condition
+from api_shim.parsing.fields import read_id
+from api_shim.services.account_views import Seen
+from api_shim.services.accounts import linked
+from api_shim.services.given_approvals import told as told_approvals
+from api_shim.store import Listing
+from api_shim.web.pages.account import LABELS as TOKEN_LABELS
+from api_shim.web.pages.account import REVOKED, revocation, token_fields
+from api_shim.web.pages.administration import asked_page, refused, section_router, show, told
+from api_shim.web.pages.permission_text import granted
+from api_shim.web.pages.run_form import first, typed_in
+from api_shim.web.pages.sections import USERS
+from api_shim.web.pages.visit import Here, Posted, Visit, text_of
+from approval_gate.constraints import Lookup, Op
+from approval_gate.errors import GateError
+from approval_gate.model import Action, ObjectType
+from approval_gate.policy import missing
+
+router = section_router(USERS)
+USER, TOKEN, GROUP = ObjectType.USER, ObjectType.TOKEN, ObjectType.GROUP
+MOST_GROUPS, MOST_TOKENS = 500, 100
+"""How many are offered, or shown."""
+LABELS = {"username": "User name", "password": "New password", **TOKEN_LABELS}
+FORMS = ("add", "user", "password", "token", "active")
+STATES: Mapping[str, tuple[str, dict[str, bool]]] = {
+    "active": ("active", {"is_active": True}),
+    "inactive": ("deactivated", {"is_active": False}),
+    "superuser": ("superuser", {"is_superuser": True}),
+}
+"""What the list can be filtered by: what that is called, and what it asks for."""
+
+
+@router.get("")
+async def users(here: Here) -> Response:
+    return await _list(here)
+
+
+@router.post("")
+async def add(here: Here, form: Posted) -> Response:
+    superuser = {"is_superuser": True} if text_of(form, "superuser") else {}
+    reuse = {"reuse_name": True} if text_of(form, "reuse_name") else {}
+    body = {"username": text_of(form, "username").strip(), **superuser, **reuse}
+    try:
+        added = await here.use.accounts.add(here.actor, USER, body)
+    except GateError as error:
+        return await _list(here, error, form)
+    return await here.go(_at(added.thing.id), "The user is made. They can do nothing and sign in with nothing yet.")
+
+
+@router.get("/{user_id}")
+async def user(user_id: UUID, here: Here) -> Response:
+    return await _page(here, user_id)
+
+
+@router.post("/{user_id}")
+async def save(user_id: UUID, here: Here, form: Posted) -> Response:
+    try:
+        body = await _changes(here, user_id, form)
+        changed = await here.use.accounts.change(here.actor, USER, {"id": user_id}, body)
+    except GateError as error:
+        return await _page(here, user_id, error, "user", form)
+    return await here.go(_at(user_id), f"The changes are saved.{told_approvals(changed.approvals)}")
+
+
+@router.post("/{user_id}/active")
+async def set_active(user_id: UUID, here: Here, form: Posted) -> Response:
+    active = text_of(form, "active") == "yes"
+    revokes = not active and text_of(form, "revoke_approvals") == "yes"
+    body = {"is_active": active, **({"revoke_approvals": True} if revokes else {})}
+    try:
+        changed = await here.use.accounts.change(here.actor, USER, {"id": user_id}, body)
+    except GateError as error:
+        return await _page(here, user_id, error, "active")
+    said = "They can sign in again." if active else "They can no longer sign in."
+    return await here.go(_at(user_id), f"{said}{told_approvals(changed.approvals)}")
+
+
+@router.post("/{user_id}/password")
+async def set_password(user_id: UUID, here: Here, form: Posted) -> Response:
+    try:
+        found = await here.use.accounts.set_password(here.actor, USER, {"id": user_id}, text_of(form, "password"))
+    except GateError as error:
+        return await _page(here, user_id, error, "password")
+    return await here.go(_at(user_id), f"The password of {found.username} is set, and their sessions are ended.")
+
+
+@router.post("/{user_id}/tokens")
+async def add_token(user_id: UUID, here: Here, form: Posted) -> Response:
+    try:
+        body = {"user": str(user_id), **token_fields(form, here.zone)}
+        added = await here.use.accounts.add(here.actor, TOKEN, body)
+    except GateError as error:
+        return await _page(here, user_id, error, "token", form)
+    seen = await here.use.account_views.one(here.actor, USER, user_id)
+    made = {"token": added.thing, "key": added.key, "whose": seen.thing.username}
+    return await here.show("new_token.html", **made, back=_at(user_id), title=seen.thing.username, zone=here.zone)
+
+
+@router.get("/{user_id}/tokens/{token_id}/revoke")
+async def ask_to_revoke(user_id: UUID, token_id: UUID, here: Here) -> Response:
+    return await _revocation(here, user_id, token_id)
+
+
+@router.post("/{user_id}/tokens/{token_id}/revoke")
+async def revoke(user_id: UUID, token_id: UUID, here: Here, _form: Posted) -> Response:
+    await _token(here, user_id, token_id)
+    try:
+        await here.use.accounts.remove(here.actor, TOKEN, {"id": token_id})
+    except GateError as error:
+        return await _revocation(here, user_id, token_id, error)
+    return await here.go(_at(user_id), REVOKED)
+
+
+@router.get("/{user_id}/remove")
+async def ask_to_remove(user_id: UUID, here: Here) -> Response:
+    return await _removal(here, user_id)
+
+
+@router.post("/{user_id}/remove")
+async def remove(user_id: UUID, here: Here, form: Posted) -> Response:
+    seen = await here.use.account_views.one(here.actor, USER, user_id)
+    revokes = text_of(form, "revoke_approvals") == "yes"
+    try:
+        approvals = await here.use.accounts.remove(here.actor, USER, {"id": user_id}, revoke_approvals=revokes)
+    except GateError as error:
+        return await _removal(here, user_id, error)
+    return await here.go(USERS.address, f"{seen.thing.username} is removed.{told_approvals(approvals)}")
+
+
+def _at(user_id: UUID) -> str:
+    return f"{USERS.address}/{user_id}"
+
+
+async def _list(here: Visit, error: GateError | None = None, form: FormData | None = None) -> Response:
+    query = here.request.query_params
+    state = STATES.get(query.get("state", ""))
+    tests = state[1].items() if state else ()
+    where = tuple(Condition(tests=(Lookup(path=path, op=Op.EXACT, value=value),)) for path, value in tests)
+    listing = asked_page(here, where=where)
+    asked = {"q": listing.search, "state": query.get("state", "") if state else ""}
+    return await show(
+        here,
+        "users.html",
+        USERS,
+        error,
+        page=await here.use.account_views.page(here.actor, USER, listing),
+        listing=listing,
+        asked=asked,
+        states={name: called for name, (called, _asked) in STATES.items()},
+        may_add=here.actor.may(Action.ADD, USER) and not here.actor.read_only,
+        typed=typed_in(form) if form is not None else {},
+        value=first,
+        faults=refused(error, LABELS, "add", FORMS),
+        labels=LABELS,
+    )
+
+
+async def _page(
+    here: Visit, user_id: UUID, error: GateError | None = None, of: str = "", form: FormData | None = None
+) -> Response:
+    views = here.use.account_views
+    seen = await views.one(here.actor, USER, user_id)
+    groups = await views.named(here.actor, GROUP, MOST_GROUPS)
+    at_first = {"username": [seen.thing.username], "group": [str(each.id) for each in seen.linked["groups"]]}
+    at_first |= {"superuser": ["yes"]} if seen.thing.is_superuser else {}
+    return await show(
+        here,
+        "user.html",
+        USERS,
+        error,
+        seen=seen,
+        groups=groups,
+        may=await views.may(here.actor, USER, user_id),
+        granted=granted,
+        held=await views.held(here.actor, USER, user_id),
+        sees_permissions=here.actor.may(Action.VIEW, ObjectType.PERMISSION),
+        tokens=await _tokens(here, user_id),
+        typed=typed_in(form) if form is not None and of == "user" else at_first,
+        typed_token={name: text_of(form, name) for name in TOKEN_LABELS} if form is not None and of == "token" else {},
+        value=first,
+        faults=refused(error, LABELS, of, FORMS),
+        labels=LABELS,
+    )
+
+
+async def _tokens(here: Visit, user_id: UUID) -> list[Token]:
+    """Return the newest tokens of a user that the visitor may view."""
+    theirs = Condition(tests=(Lookup(path="user", op=Op.EXACT, value=user_id),))
+    listing = Listing(where=(theirs,), sort=("-created",), limit=MOST_TOKENS)
+    return (await here.use.queries.page(here.actor, TOKEN, listing)).rows
+
+
+async def _changes(here: Visit, user_id: UUID, form: FormData) -> dict[str, Any]:
+    """Return what a form changes of a user; what it shows as it was, it leaves."""
+    typed = typed_in(form)
+    seen = await here.use.account_views.one(here.actor, USER, user_id)
+    body: dict[str, Any] = {}
+    if (name := first(typed, "username").strip()) != seen.thing.username:
+        body["username"] = name
+    if "with_superuser" in typed and ("superuser" in typed) != seen.thing.is_superuser:
+        body["is_superuser"] = "superuser" in typed
+    was, chosen = ({*filter(None, map(read_id, typed.get(field, [])))} for field in ("was", "group"))
+    if was != chosen:
+        links = await here.use.store.read(lambda tx: linked(tx, USER, [user_id]))
+        body["groups"] = [str(each) for each in ({*links["groups"][user_id]} - (was - chosen)) | (chosen - was)]
+    return body
+
+
+async def _token(here: Visit, user_id: UUID, token_id: UUID) -> tuple[Seen[Any], Token]:
+    seen = await here.use.account_views.one(here.actor, USER, user_id)
+    token: Token = await here.use.queries.one(here.actor, TOKEN, id=token_id)
+    if token.user_id != user_id:
+        raise missing(TOKEN)
+    return seen, token
+
+
+async def _revocation(here: Visit, user_id: UUID, token_id: UUID, error: GateError | None = None) -> Response:
+    seen, token = await _token(here, user_id, token_id)
+    return await revocation(here, token, _at(user_id), seen.thing.username, error, seen.thing.username)
+
+
+async def _removal(here: Visit, user_id: UUID, error: GateError | None = None) -> Response:
+    departure = await here.use.accounts.departure(here.actor, {"id": user_id})
+    return await show(here, "remove_user.html", USERS, error, departure=departure, refusal=told(error))

@@ -1,0 +1,389 @@
+"""The pages of administration: who may do what there, and who does not even know of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from fastapi.routing import APIRoute
+
+from api_shim.domain.accounts import Group, Password, Permission, Token, User, UserGroup
+from api_shim.store import Store
+from api_shim.web.pages import ROUTERS
+from api_shim.web.pages.sections import ADMINISTRATION, SECTIONS
+from approval_gate.policy import LAST_SUPERUSER, SIGNS_IN_AS_THEM, SUPERUSERS_ONLY
+from tests.api_shim.statements import statements
+from tests.api_shim.web.pages.visitors import Visitors, text_in
+from tests.conftest import Clock
+from tests.factories import NOW, make_scheduled, make_user
+
+USER, GROUP, TOKEN, PERMISSION = "users.user", "auth.group", "users.token", "users.objectpermission"
+USERS, GROUPS, PERMISSIONS = (f"{ADMINISTRATION}/{path}" for path in ("users", "groups", "permissions"))
+NEW_PASSWORD = "battery staple"
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a page needs.
+
+    Args:
+        kind: the type that its section is about; none if it is for superusers.
+        action: the action on it.
+        also: a type and an action that it needs besides.
+        ok: the status for who may.
+        form: what is sent; ``#`` stands for a number that is never the same.
+    """
+
+    kind: str = ""
+    action: str = "view"
+    also: tuple[str, str] = ("", "")
+    ok: int = 200
+    form: Mapping[str, str] = field(default_factory=dict)
+
+
+ALL = {"object_types": "extras.job", "actions": "view"}
+NEEDS: Mapping[tuple[str, str], Need] = {
+    ("GET", ADMINISTRATION): Need(USER, ok=303),
+    ("GET", USERS): Need(USER),
+    ("POST", USERS): Need(USER, "add", ok=303, form={"username": "newcomer#"}),
+    ("GET", f"{USERS}/{{user_id}}"): Need(USER),
+    ("POST", f"{USERS}/{{user_id}}"): Need(USER, "change", ok=303, form={"username": "another.name#"}),
+    ("POST", f"{USERS}/{{user_id}}/active"): Need(USER, "change", ok=303, form={"active": "no"}),
+    ("POST", f"{USERS}/{{user_id}}/password"): Need(
+        USER, "change", also=(TOKEN, "add"), ok=303, form={"password": NEW_PASSWORD}
+    ),
+    ("POST", f"{USERS}/{{user_id}}/tokens"): Need(USER, also=(TOKEN, "add"), form={"description": "robot"}),
+    ("GET", f"{USERS}/{{user_id}}/tokens/{{token_id}}/revoke"): Need(USER, also=(TOKEN, "view")),
+    ("POST", f"{USERS}/{{user_id}}/tokens/{{token_id}}/revoke"): Need(USER, also=(TOKEN, "delete"), ok=303),
+    ("GET", f"{USERS}/{{user_id}}/remove"): Need(USER, "delete"),
+    ("POST", f"{USERS}/{{user_id}}/remove"): Need(USER, "delete", ok=303),
+    ("GET", GROUPS): Need(GROUP),
+    ("POST", GROUPS): Need(GROUP, "add", ok=303, form={"name": "new group"}),
+    ("GET", f"{GROUPS}/{{group_id}}"): Need(GROUP),
+    ("POST", f"{GROUPS}/{{group_id}}"): Need(GROUP, "change", ok=303, form={"name": "other"}),
+    ("POST", f"{GROUPS}/{{group_id}}/members"): Need(
+        GROUP, also=(USER, "change"), ok=303, form={"username": "subject"}
+    ),
+    ("GET", f"{GROUPS}/{{group_id}}/remove"): Need(GROUP),
+    ("POST", f"{GROUPS}/{{group_id}}/remove"): Need(GROUP, "delete", ok=303),
+    ("GET", PERMISSIONS): Need(PERMISSION),
+    ("POST", PERMISSIONS): Need(PERMISSION, "add", ok=303, form={"name": "new", **ALL}),
+    ("GET", f"{PERMISSIONS}/explain"): Need(PERMISSION),
+    ("GET", f"{PERMISSIONS}/{{permission_id}}"): Need(PERMISSION),
+    ("POST", f"{PERMISSIONS}/{{permission_id}}"): Need(PERMISSION, "change", ok=303, form={"name": "other", **ALL}),
+    ("GET", f"{PERMISSIONS}/{{permission_id}}/remove"): Need(PERMISSION),
+    ("POST", f"{PERMISSIONS}/{{permission_id}}/remove"): Need(PERMISSION, "delete", ok=303),
+}
+ROUTES = sorted(
+    (method, route.path)
+    for router in ROUTERS
+    for route in router.routes
+    if isinstance(route, APIRoute) and route.path.startswith(ADMINISTRATION)
+    for method in route.methods
+)
+
+
+class Office:
+    """People who administer, and what they do it with."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.visitors = Visitors(store, clock)
+        self.origin = self.visitors.origin
+        self.ids: dict[str, UUID] = {}
+        self.number = 0
+        self.renew()
+
+    def renew(self) -> None:
+        """Let there be what is administered, whatever has become of it."""
+        identity = self.origin.identity
+        for user in identity.users():
+            if user.username.startswith(("subject", "another.name")):
+                identity.remove_user(user.username, NOW)
+        for group, _ in identity.groups():
+            identity.remove_group(group.name, NOW)
+        for permission in identity.permissions():
+            if permission.name in {"new", "other", "theirs"}:
+                identity.remove_permission(permission.name, NOW)
+        subject = identity.add_user("subject", NOW, reuse_name=True)
+        identity.add_token("subject", NOW)
+        self.ids = {
+            "user_id": subject.id,
+            "token_id": identity.tokens("subject")[0][0].id,
+            "group_id": identity.add_group("staff", NOW).id,
+            "permission_id": identity.add_permission("theirs", NOW, types=["extras.job"], actions=["view"]).id,
+        }
+
+    def does(self, route: tuple[str, str], who: str | None) -> Any:
+        method, path = route
+        address = path.format(**self.ids)
+        if method == "GET":
+            return self.visitors.sees(address, who)
+        self.number += 1
+        form = {name: text.replace("#", str(self.number)) for name, text in NEEDS[route].form.items()}
+        return self.visitors.sends(address, who, **form)
+
+    def state(self) -> list[list[Any]]:
+        with self.origin.store.transaction(write=False) as tx:
+            return [tx.all(kind) for kind in (User, Group, Token, Permission, UserGroup, Password)]
+
+
+@pytest.fixture
+def office(sqlite_store: Store, clock: Clock) -> Office:
+    return Office(sqlite_store, clock)
+
+
+def test_every_page_says_here_what_it_needs() -> None:
+    assert sorted(NEEDS) == ROUTES
+
+
+@pytest.mark.parametrize("route", NEEDS, ids=" ".join)
+def test_who_may_and_who_does_not_know(office: Office, route: tuple[str, str]) -> None:
+    need, person = NEEDS[route], office.visitors.person
+    kinds = [section.kind for section in SECTIONS if section.kind is not None]
+    of_others = [] if route[1] == ADMINISTRATION else [(str(kind), "view", None) for kind in kinds if kind != need.kind]
+    also = [(need.also[0], f"view {need.also[1]}", None)] if need.also[0] else []
+    person("plain", *[each for each in of_others if each[0] != need.kind])
+    if need.kind:
+        person("viewer", (need.kind, "view", None))
+        person("clerk", (need.kind, f"view {need.action}", None), *also)
+    lacks = 200 if need.action == "view" and not also and need.ok == 200 else 403
+    refused: dict[str | None, set[int]] = {None: {303}, "plain": {404}}
+    if need.kind:
+        refused["viewer"] = {need.ok} if need.action == "view" and not also else {lacks, 404}
+    if route[0] == "POST":
+        person("chief", superuser=True)
+        refused[office.visitors.reader("chief")] = {403}
+    for who, status in refused.items():
+        before = office.state()
+        answer = office.does(route, who)
+        assert answer.status_code in status, (who, answer.status_code, text_in(answer))
+        assert who is not None or answer.headers["location"].startswith("/signoff/sign-in")
+        assert office.state() == before, who
+    for who in (["clerk"] if need.kind else []) + ["admin"]:
+        office.renew()
+        answer = office.does(route, who)
+        assert answer.status_code == need.ok, (who, answer.status_code, text_in(answer))
+
+
+@pytest.mark.parametrize("route", [route for route in NEEDS if "{" in route[1]], ids=" ".join)
+def test_what_is_not_there_and_what_one_may_not_see_are_alike(office: Office, route: tuple[str, str]) -> None:
+    need = NEEDS[route]
+    limit: Any = {"id": str(uuid4())}
+    also = [(need.also[0], f"view {need.also[1]}", None)] if need.also[0] else []
+    office.visitors.person("clerk", (need.kind, "view add change delete", limit), *also)
+    hidden = office.does(route, "clerk")
+    office.ids = dict.fromkeys(office.ids, uuid4())
+    missing = office.does(route, "clerk")
+    assert (hidden.status_code, hidden.text) == (404, missing.text)
+
+
+def test_the_navigation_shows_what_one_may_see(office: Office) -> None:
+    office.visitors.person("plain")
+    office.visitors.person("clerk", (GROUP, "view", None))
+    pages = {who: office.visitors.sees("/signoff/account", who).text for who in ("plain", "clerk", "admin")}
+    assert {who: ADMINISTRATION in page for who, page in pages.items()} == {
+        "plain": False,
+        "clerk": True,
+        "admin": True,
+    }
+    shown = {
+        who: re.findall(rf'href="({ADMINISTRATION}/\w+)"', office.visitors.sees(GROUPS, who).text)
+        for who in ("clerk", "admin")
+    }
+    assert set(shown["clerk"]) == {GROUPS, f"{GROUPS}"}
+    assert {section.address for section in SECTIONS} <= set(shown["admin"])
+    assert office.visitors.sees(ADMINISTRATION, "clerk").headers["location"] == GROUPS
+
+
+# Users
+
+
+def test_users_are_searched_and_filtered(office: Office) -> None:
+    office.origin.identity.set_active("subject", NOW, active=False)
+    for query, seen in (("", {"admin", "subject"}), ("?q=sub", {"subject"}), ("?state=superuser", {"admin"})):
+        page = office.visitors.sees(f"{USERS}{query}").text
+        assert set(re.findall(rf'{USERS}/[0-9a-f-]+">([^<]+)', page)) == seen
+    assert "subject" not in text_in(office.visitors.sees(f"{USERS}?state=active"))
+    assert "No users match" in text_in(office.visitors.sees(f"{USERS}?q=nobody"))
+
+
+def test_a_user_is_made_and_what_cannot_be_is_explained(office: Office) -> None:
+    made = office.visitors.sends(USERS, username="carol")
+    assert "They can do nothing" in text_in(office.visitors.sees(made.headers["location"]))
+    answer = office.visitors.sends(USERS, username="Carol", superuser="yes")
+    assert answer.status_code == 400
+    assert 'value="Carol"' in answer.text
+    assert re.search(r'name="superuser" value="yes" checked', answer.text)
+
+
+def test_groups_that_are_ticked_are_added_and_others_stay(office: Office) -> None:
+    identity, at = office.origin.identity, f"{USERS}/{office.ids['user_id']}"
+    one, two, three = (identity.add_group(name, NOW).id for name in ("one", "two", "three"))
+    for name in ("one", "three"):
+        identity.set_member(name, "subject", NOW, member=True)
+    # The page showed them in «one» alone: somebody has put them into «three» since.
+    sent = {"username": "subject", "was": [str(one)], "group": [str(two)]}
+    assert office.visitors.sends(at, **sent).status_code == 303
+    members = {group.name for group, names in identity.groups() if "subject" in names}
+    assert members == {"two", "three"}
+    assert three
+
+
+def test_a_password_is_set_by_who_may_sign_in_as_them(office: Office) -> None:
+    at, person = f"{USERS}/{office.ids['user_id']}/password", office.visitors.person
+    person("changer", (USER, "view change", None))
+    person("other", (USER, "view change", None), (TOKEN, "add", {"user__username": "somebody"}))
+    person("maker", (USER, "view change", None), (TOKEN, "add", {"user__username": "subject"}))
+    for who, status in (("changer", 403), ("other", 403), ("maker", 303)):
+        answer = office.visitors.sends(at, who, password=NEW_PASSWORD)
+        assert answer.status_code == status
+        assert (SIGNS_IN_AS_THEM in text_in(answer)) is (status == 403)
+    own = f"{USERS}/{office.visitors.admin.id}/password"
+    assert office.visitors.sends(own, password=NEW_PASSWORD).status_code == 403
+
+
+def test_only_superusers_touch_superusers(office: Office) -> None:
+    office.visitors.person("clerk", (USER, "view add change delete", None), (TOKEN, "view add change delete", None))
+    at = f"{USERS}/{office.visitors.admin.id}"
+    page = office.visitors.sees(at, "clerk").text
+    assert not any(word in page for word in ("Remove …", "Deactivate", "Set a password", 'name="superuser"'))
+    before = office.state()
+    for path, form in (
+        ("", {"username": "other"}),
+        ("/active", {"active": "no"}),
+        ("/password", {"password": NEW_PASSWORD}),
+        ("/tokens", {}),
+        ("/remove", {}),
+    ):
+        answer = office.visitors.sends(f"{at}{path}", "clerk", **form)
+        assert (answer.status_code, SUPERUSERS_ONLY in text_in(answer)) == (403, True)
+    sent = {"username": "subject", "with_superuser": "yes", "superuser": "yes"}
+    assert office.visitors.sends(f"{USERS}/{office.ids['user_id']}", "clerk", **sent).status_code == 403
+    assert office.state() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        pytest.param("", {"username": "admin", "with_superuser": "yes"}, id="demoted"),
+        pytest.param("/active", {"active": "no"}, id="deactivated"),
+        pytest.param("/remove", {}, id="removed"),
+    ],
+)
+def test_the_last_superuser_stays(office: Office, path: str, form: dict[str, str]) -> None:
+    answer = office.visitors.sends(f"{USERS}/{office.visitors.admin.id}{path}", **form)
+    assert (answer.status_code, LAST_SUPERUSER in text_in(answer)) == (409, True)
+    assert office.visitors.sees(USERS).status_code == 200
+
+
+def test_whoever_removes_a_user_sees_first_what_they_leave(office: Office) -> None:
+    job = office.origin.job(name="Nightly")
+    with office.origin.store.transaction() as tx:
+        [subject] = tx.all(User, username="subject")
+    office.origin.add(make_scheduled(job, subject, name="backup"), make_scheduled(job, subject, name="secret"))
+    office.visitors.person("clerk", (USER, "view delete", None), ("extras.scheduledjob", "view", {"name": "backup"}))
+    at = f"{USERS}/{subject.id}/remove"
+    told = text_in(office.visitors.sees(at, "clerk"))
+    assert all(sentence in told for sentence in ("backup", "1 other scheduled job that you may not view", "1 token of"))
+    assert "secret" not in told
+    assert office.visitors.sends(at, "clerk").headers["location"] == USERS
+    assert "subject is removed." in text_in(office.visitors.sees(USERS, "clerk"))
+
+
+# Groups and permissions
+
+
+def test_a_user_is_put_into_a_group_and_taken_out(office: Office) -> None:
+    at = f"{GROUPS}/{office.ids['group_id']}"
+    assert office.visitors.sends(f"{at}/members", username="Subject").headers["location"] == at
+    assert "subject is now in staff." in text_in(office.visitors.sees(at))
+    office.visitors.sends(f"{at}/members", username="subject", member="no")
+    assert office.origin.identity.groups()[0][1] == []
+    answer = office.visitors.sends(f"{at}/members", username="nobody")
+    assert (answer.status_code, "There is no such user" in text_in(answer)) == (400, True)
+
+
+def test_a_permission_is_made_changed_and_said_in_words(office: Office) -> None:
+    form = {"name": "backups", "object_types": ["extras.job"], "actions": ["view", "run"], "users": "subject"}
+    made = office.visitors.sends(PERMISSIONS, **form, constraints='{"name": "Back up"}', groups="staff")
+    at = made.headers["location"]
+    said = "Can view and run Jobs, but only those whose name is “Back up”."
+    assert said in text_in(office.visitors.sees(at))
+    assert said in text_in(office.visitors.sees(f"{USERS}/{office.ids['user_id']}"))
+    changed = office.visitors.sends(at, **{**form, "actions": "view"}, constraints="", groups="")
+    assert changed.status_code == 303
+    page = text_in(office.visitors.sees(at))
+    assert "Can view Jobs. It is switched off" in page
+    [permission] = [each for each in office.origin.identity.permissions() if each.name == "backups"]
+    assert office.origin.identity.receivers(permission.id) == (["subject"], [])
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        pytest.param({"constraints": "{"}, "The constraints are not JSON", id="no JSON"),
+        pytest.param({"constraints": '{"colour": 1}'}, "colour", id="a constraint that does not fit"),
+        pytest.param({"actions": []}, "Give at least one action", id="no action"),
+        pytest.param({"users": "nobody"}, "There is no user 'nobody'", id="a user that there is not"),
+    ],
+)
+def test_a_permission_that_cannot_be_made_is_explained(office: Office, form: dict[str, Any], told: str) -> None:
+    sent = {"name": "typed", **ALL, **form}
+    answer = office.visitors.sends(PERMISSIONS, **sent)
+    assert answer.status_code == 400
+    assert told in text_in(answer)
+    assert 'value="typed"' in answer.text
+
+
+def test_whoever_has_a_permission_and_is_not_shown_keeps_it(office: Office) -> None:
+    identity, at = office.origin.identity, f"{PERMISSIONS}/{office.ids['permission_id']}"
+    office.visitors.person("clerk", (PERMISSION, "view change", None), (USER, "view", {"username": "admin"}))
+    identity.remove_permission("theirs", NOW)
+    made = identity.add_permission("theirs", NOW, types=["extras.job"], actions=["view"], users=["subject"])
+    at = f"{PERMISSIONS}/{made.id}"
+    assert "subject" not in office.visitors.sees(at, "clerk").text
+    sent = {"name": "theirs", **ALL, "enabled": "on"}
+    assert office.visitors.sends(at, "clerk", **sent, users="").status_code == 303
+    # To add somebody is refused: who does it would have to name those that they may not see.
+    assert office.visitors.sends(at, "clerk", **sent, users="admin").status_code == 400
+    assert identity.receivers(made.id) == (["subject"], [])
+
+
+def test_it_is_explained_what_somebody_may_do_with_a_job(office: Office) -> None:
+    job, identity = office.origin.job(name="Nightly"), office.origin.identity
+    identity.set_member("staff", "subject", NOW, member=True)
+    identity.add_permission(
+        "by group", NOW, types=["extras.job"], actions=["view", "run"], groups=["staff"], constraint={"name": "Nightly"}
+    )
+    query = f"?user={office.ids['user_id']}&job={job.id}"
+    told = text_in(office.visitors.sees(f"{PERMISSIONS}/explain{query}"))
+    assert "run it may by group through staff" in told
+    assert "approve requests of it may not You do not have permission to perform this action. –" in told
+    office.visitors.person("clerk", (PERMISSION, "view", None))
+    page = office.visitors.sees(f"{PERMISSIONS}/explain{query}", "clerk")
+    assert page.status_code == 200
+    assert "Nightly" not in page.text
+
+
+# As often for many as for few
+
+
+@pytest.mark.parametrize("path", [USERS, GROUPS, PERMISSIONS])
+def test_a_list_asks_the_database_as_often_for_many_as_for_few(office: Office, path: str) -> None:
+    counts = []
+    office.visitors.sees(path)
+    for number in range(12):
+        user, group = make_user(f"user {number}"), Group(id=uuid4(), name=f"group {number}")
+        office.origin.add(user, group, UserGroup(user_id=user.id, group_id=group.id))
+        office.origin.identity.add_permission(
+            f"permission {number}", NOW, types=["extras.job"], actions=["view"], groups=[group.name]
+        )
+        if number in {1, 11}:
+            with statements(office.origin.store) as said:
+                assert office.visitors.sees(path).status_code == 200
+            counts.append(len(said))
+    assert counts[0] == counts[1]
