@@ -190,10 +190,17 @@ def build(
         served=served,
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
-        retention=RetentionLoop(store, retention, clock) if retention is not None and follows else None,
-        notifying=NotificationLoop(store, sending, clock),
+        **_in_time(store, clock, retention if follows else None, sending),
         pages=create_pages(services, sessions, rates, clock),
     )
+
+
+def _in_time(
+    store: Store, clock: Callable[[], datetime], retention: timedelta | None, sending: Notifying
+) -> dict[str, Any]:
+    """Return the loops that remove what is over, if it is not kept for ever, and tell people what has happened."""
+    removing = RetentionLoop(store, retention, clock) if retention is not None else None
+    return {"retention": removing, "notifying": NotificationLoop(store, sending, clock)}
 
 
 def _sign_ins(
