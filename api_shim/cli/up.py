@@ -382,7 +382,8 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
     notifier = Notifier(settings.home)
     reached = reached_by_all(prefect, notifier, lambda: application.others.call_workers())  # noqa: PLW0108 - made below
     client = connect(reached, told.account)
-    engine = PrefectOrchestrator(client, pool=settings.pool, past_us=told.external is not None)
+    past_us = told.external is not None
+    engine = PrefectOrchestrator(client, pool=settings.pool, past_us=past_us, origin=told.public)
     application = build(
         store,
         engine,
