@@ -128,7 +128,10 @@ class NotificationLoop:
 
     async def _send(self, now: datetime) -> None:
         letters = await self._store.write(partial(self._letters, now))
-        await asyncio.gather(*(self._deliver(letter, now) for letter in letters))
+        each = await asyncio.gather(*(self._deliver(letter, now) for letter in letters), return_exceptions=True)
+        # The others were sent, and that is noted.
+        for error in filter(None, each):
+            raise error
 
     def _letters(self, now: datetime, tx: Transaction) -> list[_Letter]:
         by_target: dict[UUID, list[Notification]] = defaultdict(list)
