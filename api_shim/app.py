@@ -38,6 +38,7 @@ from api_shim.services.accounts import Accounts
 from api_shim.services.admission import Admissions
 from api_shim.services.approval_queue import ApprovalQueue
 from api_shim.services.approvals import Approvals
+from api_shim.services.audit_reading import AuditReading
 from api_shim.services.automations import AutomationAccounts
 from api_shim.services.gauges import Gauges
 from api_shim.services.job_queues import JobQueues
@@ -47,6 +48,7 @@ from api_shim.services.notifications import Notifications, Notifying
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
 from api_shim.services.queries import Queries
+from api_shim.services.queue_watch import QueueWatch
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
 from api_shim.services.request_rates import RequestRates
@@ -64,6 +66,7 @@ from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sensitive_inputs import prepare
 from api_shim.services.sessions import Sessions
 from api_shim.services.suspensions import Suspensions
+from api_shim.services.system_state import SystemState
 from api_shim.services.token_access import TokenAccess
 from api_shim.services.triggers import Triggers
 from api_shim.settings import LIMITS, SIGN_IN_RULES, Limits, SignInRules
@@ -127,7 +130,7 @@ class Application:
     @property
     def loops(self) -> tuple[Loop, ...]:
         """What runs for as long as the server does."""
-        of_web = (self.services.catalogue,) if Part.WEB in self.parts else ()
+        of_web = (self.services.catalogue, self.services.queue_watch) if Part.WEB in self.parts else ()
         of_web_alone = (self.services.readiness.following,) if self.parts == Part.WEB else ()
         of_services = (self.queue, self.loop, self.services.run_credentials, self.notifying)
         by_setting = (self.retention,) if self.retention is not None else ()
@@ -235,7 +238,7 @@ def _use_cases(
     requests = Schedules(store=store, runs=runs, wake=wake, code=code, clock=clock, zone=zone, limits=limits)
     schedules = watching(requests)
     return Services(
-        **_views(store, engine, schedules, clock, zone),
+        **_views(store, engine, schedules, clock),
         **{name: watching(each) for name, each in _administered(store, engine, clock, zone, server).items()},
         admissions=Admissions(store, limits.catch_up_limit),
         approvals=approvals,
@@ -253,6 +256,7 @@ def _use_cases(
         gauges=Gauges(store, served, clock),
         readiness=readiness,
         refusals=refusals,
+        system=SystemState(store, engine, readiness),
     )
 
 
@@ -268,20 +272,20 @@ def _administered(
     }
 
 
-def _views(
-    store: Store, engine: Orchestrator, schedules: Schedules, clock: Callable[[], datetime], zone: str
-) -> dict[str, Any]:
+def _views(store: Store, engine: Orchestrator, schedules: Schedules, clock: Callable[[], datetime]) -> dict[str, Any]:
     """Return what the use cases rest on, and those that only read."""
     return {
         "store": store,
         "engine": engine,
         "clock": clock,
         "approval_queue": ApprovalQueue(store, clock),
+        "queue_watch": QueueWatch(store),
+        "audit": AuditReading(store),
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
         "result_views": ResultViews(store),
         "run_preview": RunPreview(store, schedules, clock),
-        "schedule_views": ScheduleViews(store=store, clock=clock, zone=zone),
+        "schedule_views": ScheduleViews(store=store, clock=clock),
     }
 
 

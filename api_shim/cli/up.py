@@ -72,10 +72,12 @@ from api_shim.settings import (
     WORKER,
     PrefectServer,
     Settings,
+    ShownSetting,
     machine_name,
     private_files,
     read_settings,
     server_zone,
+    shown_settings,
     system_user,
     utc_now,
 )
@@ -304,7 +306,8 @@ def serve(
     # Until the server listens, Ctrl-C can end the process at once, as SIGTERM does.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with responsive():
-        Up(door(front, settings), shim, worker, opened, settings.log_format, host=host, port=port).run()
+        ends = made.application.services.queue_watch.close
+        Up(door(front, settings), shim, worker, opened, ends, settings.log_format, host=host, port=port).run()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -398,6 +401,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         sending=notifying_of(settings, told.public),
         sign_in=settings.sign_in_rules,
     )
+    application.services.system.settings = told_settings(settings)
     if told.external is None and Part.SERVICES in parts:
         accounts = application.services.automation_accounts
         run_as_accounts(accounts.is_of_job, accounts.run)
@@ -422,6 +426,13 @@ def notifying_of(settings: Settings, origin: str) -> Notifying:
     """
     sender = Delivery(mail_server_of(settings), reachable_with(settings.notify_networks))
     return Notifying(sender=sender, origin=origin, remind_after=timedelta(hours=settings.remind_after))
+
+
+def told_settings(settings: Settings) -> list[ShownSetting]:
+    """Return the settings as people are shown them; what the environment says otherwise was typed."""
+    environment = read_settings()
+    typed = {name for name in ("home", "prefect") if getattr(settings, name) != getattr(environment, name)}
+    return shown_settings(settings, typed)
 
 
 def tell_backing(settings: Settings, prefects: Backing, parts: Part) -> None:
@@ -635,6 +646,7 @@ class Up(Listening):
         shim: the REST API, whose lifespan runs Prefect.
         worker: executes the runs; None for no worker.
         opened: called when the server and the worker are ready.
+        ends: called when the server stops, before open requests are waited for.
         log_format: for whom it logs.
         host: the address to listen on.
         port: the port to listen on.
@@ -646,6 +658,7 @@ class Up(Listening):
         shim: FastAPI,
         worker: WorkerProcess | None,
         opened: Callable[[], Awaitable[None]],
+        ends: Callable[[], None],
         log_format: LogFormat,
         *,
         host: str,
@@ -655,6 +668,7 @@ class Up(Listening):
         self._shim = shim
         self._worker = worker
         self._opened = opened
+        self._ends = ends
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until stopped."""
@@ -675,6 +689,7 @@ class Up(Listening):
         if self._worker is not None:
             # In a thread: the worker signs off at Prefect, which answers from this event loop.
             await anyio.to_thread.run_sync(self._worker.stop)
+        self._ends()
         await super().shutdown(sockets)
 
 

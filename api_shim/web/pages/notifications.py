@@ -103,6 +103,5 @@ async def _show(here: Visit, error: GateError | None = None, typed: Mapping[str,
         faults=dict.fromkeys(FIELDS, ()) | known,
         refused=[*sentences(error.detail)] if error is not None and not known else [],
         typed={"way": "", "address": "", "target": None, **(typed or {})},
-        zone=here.zone,
         preferred=here.visitor.preferences.time_zone,
     )
