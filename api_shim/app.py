@@ -252,7 +252,6 @@ def _use_cases(
         suspensions=suspensions,
         results=watching(Results(store=store, schedules=schedules, wake=wake, clock=clock)),
         result_files=ResultFiles(store, clock, limits),
-        schedules=schedules,
         gauges=Gauges(store, served, clock),
         readiness=readiness,
         refusals=refusals,
@@ -277,6 +276,7 @@ def _views(store: Store, engine: Orchestrator, schedules: Schedules, clock: Call
     return {
         "store": store,
         "engine": engine,
+        "schedules": schedules,
         "clock": clock,
         "approval_queue": ApprovalQueue(store, clock),
         "queue_watch": QueueWatch(store),
