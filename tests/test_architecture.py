@@ -157,6 +157,7 @@ TESTED_BY: dict[str, str] = {
     # Migrations are compared with the tables.
     "api_shim/store/migrations/env.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0001_first_tables.py": "tests/api_shim/store/test_database.py",
+    "api_shim/store/migrations/versions/0036_favourite_jobs.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0004_newest_results.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0005_own_ids.py": "tests/api_shim/store/test_database.py",
     "api_shim/store/migrations/versions/0006_cancelling_and_request_keys.py": "tests/api_shim/store/test_database.py",

@@ -27,6 +27,7 @@ from api_shim.services.gauges import Gauges
 from api_shim.services.input_files import InputFiles
 from api_shim.services.job_buttons import JobButtons
 from api_shim.services.job_queues import JobQueues
+from api_shim.services.job_views import JobViews
 from api_shim.services.jobs import JobCatalogue
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
@@ -98,6 +99,10 @@ class Services:
     @property
     def preferences(self) -> Preferences:
         return Preferences(self.store)
+
+    @property
+    def job_views(self) -> JobViews:
+        return JobViews(self.store, self.clock)
 
     @property
     def account_views(self) -> AccountViews:

@@ -30,6 +30,8 @@ from api_shim.web.pages import (
     crontab,
     decisions,
     groups,
+    help,
+    job,
     job_buttons,
     jobs,
     object_fields,
@@ -56,6 +58,7 @@ ROUTERS = (
     provider_sign_in.router,
     command_line.router,
     jobs.router,
+    job.router,
     run.router,
     object_fields.router,
     crontab.router,
@@ -79,6 +82,7 @@ ROUTERS = (
     audit.router,
     system.router,
     preferences.router,
+    help.router,
 )
 STATIC = Path(__file__).parent / "static"
 
