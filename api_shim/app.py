@@ -26,6 +26,7 @@ from starlette.types import ASGIApp
 
 from api_shim.background import BackgroundLoop
 from api_shim.delivery.sender import Delivery
+from api_shim.domain.identity_providers import IdentityProvider
 from api_shim.domain.ports import Orchestrator
 from api_shim.reconcile.load import Load
 from api_shim.reconcile.other_servers import OtherServers
@@ -47,10 +48,12 @@ from api_shim.services.notification_loop import NotificationLoop
 from api_shim.services.notifications import Notifications, Notifying
 from api_shim.services.ownership import Ownership
 from api_shim.services.prefect_ui import PrefectUI
+from api_shim.services.provider_sign_in import ProviderSignIn
 from api_shim.services.queries import Queries
 from api_shim.services.queue_watch import QueueWatch
 from api_shim.services.readiness import Readiness
 from api_shim.services.refusals import Refusals
+from api_shim.services.request_checks import RequestChecks
 from api_shim.services.request_rates import RequestRates
 from api_shim.services.result_files import ResultFiles
 from api_shim.services.result_views import ResultViews
@@ -64,6 +67,7 @@ from api_shim.services.schedule_changes import ScheduleChanges
 from api_shim.services.schedule_views import Explainer, ScheduleViews
 from api_shim.services.schedules import RunPreview, Schedules
 from api_shim.services.sensitive_inputs import prepare
+from api_shim.services.session_renewal import SessionRenewal
 from api_shim.services.sessions import Sessions
 from api_shim.services.suspensions import Suspensions
 from api_shim.services.system_state import SystemState
@@ -154,6 +158,7 @@ def build(
     retention: timedelta | None = None,
     sending: Notifying = WITHOUT_MAIL,
     sign_in: SignInRules = SIGN_IN_RULES,
+    provider: IdentityProvider | None = None,
 ) -> Application:
     """Create the use cases for a store and an engine.
 
@@ -171,6 +176,7 @@ def build(
         retention: how long what has ended is kept; None for ever.
         sending: by what people are told of requests and runs.
         sign_in: how people sign in to the pages, and for how long.
+        provider: where they can sign in besides; None for nowhere.
     """
     projection = Reconciler(store, engine, clock, limits.catch_up_limit)
     queue = WorkQueue(projection.follow, clock, load := Load())
@@ -180,12 +186,9 @@ def build(
     loop = BackgroundLoop(store, engine, projection, queue, served, status, clock, server)
     readiness, rates = Readiness(store, served, loop.ticked, free_disk, clock), RequestRates(limits, clock)
     services = _use_cases(store, engine, projection, wake, served, readiness, rates, clock, zone, server, sending)
-    tokens, sessions = _sign_ins(store, clock, sleep, sign_in)
     return Application(
         parts=parts,
         store=store,
-        sessions=sessions,
-        tokens=tokens,
         rates=rates,
         services=services,
         load=load,
@@ -194,7 +197,7 @@ def build(
         others=OtherServers(store, queue.wake if follows else None, wake_workers),
         loop=loop,
         **_in_time(store, clock, retention if follows else None, sending),
-        pages=create_pages(services, sessions, rates, clock),
+        **_for_people(services, rates, clock, sleep, sign_in, provider),
     )
 
 
@@ -206,11 +209,21 @@ def _in_time(
     return {"retention": removing, "notifying": NotificationLoop(store, sending, clock)}
 
 
-def _sign_ins(
-    store: Store, clock: Callable[[], datetime], sleep: Callable[[float], Awaitable[None]], rules: SignInRules
-) -> tuple[TokenAccess, Sessions]:
-    tokens = TokenAccess(store, clock, sleep)
-    return tokens, Sessions(store, clock, tokens.note, sleep, rules)
+def _for_people(
+    services: Services,
+    rates: RequestRates,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], Awaitable[None]],
+    rules: SignInRules,
+    provider: IdentityProvider | None,
+) -> dict[str, Any]:
+    """Return what lets people in, and the pages."""
+    tokens = TokenAccess(services.store, clock, sleep)
+    renewal = SessionRenewal(services.store, provider, rules, clock)
+    sessions = Sessions(services.store, clock, tokens.note, sleep, rules, renewal)
+    at_provider = ProviderSignIn(services.store, provider, rules, clock)
+    pages = create_pages(services, sessions, at_provider, rates, clock)
+    return {"tokens": tokens, "sessions": sessions, "pages": pages}
 
 
 def leave_to_others(kind: Kind, thing_id: UUID, due: datetime = NOW) -> None:
@@ -284,7 +297,8 @@ def _views(store: Store, engine: Orchestrator, schedules: Schedules, clock: Call
         "explainer": Explainer(store=store, clock=clock),
         "queries": Queries(store, engine),
         "result_views": ResultViews(store),
-        "run_preview": RunPreview(store, schedules, clock),
+        "run_preview": (preview := RunPreview(store, schedules, clock)),
+        "request_checks": RequestChecks(store, preview, schedules.limits),
         "schedule_views": ScheduleViews(store=store, clock=clock),
     }
 

@@ -47,6 +47,8 @@ from api_shim.delivery.mail import mail_server_of
 from api_shim.delivery.sender import Delivery
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.logs import LogFormat, log_config
+from api_shim.mcp_server.door import McpDoor
+from api_shim.oidc import OidcProvider
 from api_shim.prefect_api.prefect_automations import run_as_accounts
 from api_shim.prefect_api.prefect_backing import Backing, backing
 from api_shim.prefect_api.prefect_client import PrefectOrchestrator
@@ -400,6 +402,7 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
         retention=settings.retention,
         sending=notifying_of(settings, told.public),
         sign_in=settings.sign_in_rules,
+        provider=provider_of(settings),
     )
     application.services.system.settings = told_settings(settings)
     if told.external is None and Part.SERVICES in parts:
@@ -426,6 +429,12 @@ def notifying_of(settings: Settings, origin: str) -> Notifying:
     """
     sender = Delivery(mail_server_of(settings), reachable_with(settings.notify_networks))
     return Notifying(sender=sender, origin=origin, remind_after=timedelta(hours=settings.remind_after))
+
+
+def provider_of(settings: Settings) -> OidcProvider | None:
+    """Return the identity provider that people sign in at; None without one."""
+    told = settings.provider
+    return OidcProvider(told, utc_now) if told is not None else None
 
 
 def told_settings(settings: Settings) -> list[ShownSetting]:
@@ -474,7 +483,7 @@ def fronted(made: Connected, shim: ASGIApp, settings: Settings, origins: Origins
 
 def door(front: ASGIApp, settings: Settings) -> ASGIApp:
     """Return what listens in front of all else: it knows the callers' addresses, and names, logs and counts calls."""
-    return BehindProxies(Identified(Logged(front)), read_networks(settings.proxies))
+    return BehindProxies(Identified(Logged(McpDoor(front))), read_networks(settings.proxies))
 
 
 def this_server(settings: Settings, store: Store) -> ThisServer:

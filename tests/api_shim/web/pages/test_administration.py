@@ -226,7 +226,7 @@ def test_the_navigation_shows_what_one_may_see(office: Office) -> None:
 
 def test_users_are_searched_and_filtered(office: Office) -> None:
     office.origin.identity.set_active("subject", NOW, active=False)
-    for query, seen in (("", {"admin", "subject"}), ("?q=sub", {"subject"}), ("?state=superuser", {"admin"})):
+    for query, seen in (("", {"admin", "robot1", "subject"}), ("?q=sub", {"subject"}), ("?state=superuser", {"admin"})):
         page = office.visitors.sees(f"{USERS}{query}").text
         assert set(re.findall(rf'{USERS}/[0-9a-f-]+">([^<]+)', page)) == seen
     assert "subject" not in text_in(office.visitors.sees(f"{USERS}?state=active"))
