@@ -8,8 +8,8 @@
 * The gate fails closed: if admission cannot be reached, the run fails with a clear message and the Job does not run.
 * The server suspends a held run before it answers; the process then exits and leaves the run as it is.
 * A short wait sleeps. A long wait reschedules the run and ends the process.
-* A refusal forces the run into a ``Failed`` state named ``Refused``, so nothing retries it. The run's log has the
-  reason too.
+* A refusal forces the run into the state ``Failed``, so nothing retries it, and a firing that is passed over into
+  ``Cancelled``; both tell the verdict (``approval_gate.verdicts``). The run's log has the reason too.
 * The outcome of the run, and the files that it makes, are sent to the server in the same way; those that it is given
   are fetched there. So is the object for which a button has started it, as the user of the run may view it.
 """
@@ -20,6 +20,7 @@ import json
 import os
 import socket
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 from urllib.parse import urlencode
@@ -27,17 +28,18 @@ from uuid import UUID
 
 import httpx
 from prefect.client.base import PrefectHttpxSyncClient
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 from prefect.settings import get_current_settings
-from prefect.states import Completed, Failed, Scheduled
+from prefect.states import Scheduled
 
 from approval_gate.addresses import is_private, trusts_environment
 from approval_gate.admission import LEASE
 from approval_gate.errors import sentences
+from approval_gate.verdicts import REFUSED, SKIPPED, TYPES, tags_with, told
 
 SHORT_WAIT = 30.0
 """Seconds. Rescheduling a run while its process exits can stop a worker that has a limit, so short waits sleep."""
@@ -82,14 +84,14 @@ class Gate:
         self._client: Any = context.client
         self._server = _asked_through(self._client)
 
-    def ask(self) -> dict[str, Any] | State[Any]:
+    def ask(self) -> dict[str, Any]:
         """Ask for admission, and wait if the answer says so.
 
         Returns:
-            what to execute, or the final state of a run that has nothing to execute.
+            what to execute.
 
         Raises:
-            Pause: this process ends; the run is held, rescheduled or refused.
+            Pause: this process ends; the run is held, rescheduled, passed over or refused.
             AdmissionUnreachable: the server did not answer.
         """
         while True:
@@ -102,13 +104,14 @@ class Gate:
                 case "hold":
                     self._leave(answer["message"])
                 case "finish":
-                    return Completed(message=answer["message"], name="Skipped")
+                    get_run_logger().info("%s", answer["message"])
+                    self._end(SKIPPED, answer["message"])
                 case "wait":
                     self._wait(datetime.fromisoformat(answer["until"]))
                 case _:
                     reason = answer.get("message", "The server sent an answer that this worker does not understand.")
                     get_run_logger().error("%s", reason)
-                    self._stop(Failed(message=reason, name="Refused"), reason)
+                    self._end(REFUSED, reason)
 
     def tell(self, outcome: dict[str, Any]) -> None:
         """Report how the run went.
@@ -222,8 +225,16 @@ class Gate:
         state = self._client.read_flow_run(self._run.id).state
         if state is None or not state.is_paused():
             # A run that is not suspended would look as if it had run.
-            self._stop(Failed(message=why, name="Refused"), why)
+            self._end(REFUSED, why)
         raise Pause(why, state=state)
+
+    def _end(self, verdict: str, why: str) -> NoReturn:
+        tags = tags_with(self._run.tags, verdict)
+        # By the tag people find it; it ends all the same where it cannot have one.
+        with suppress(httpx.HTTPError):
+            self._client.update_flow_run(self._run.id, tags=tags)
+        name, message = told(verdict, why)
+        self._stop(State(type=StateType(TYPES[verdict]), name=name, message=message), why)
 
     def _stop(self, state: State[Any], why: str) -> NoReturn:
         answer = self._client.set_flow_run_state(self._run.id, state, force=True)

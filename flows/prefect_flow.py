@@ -175,11 +175,9 @@ def as_flow(class_path: str) -> Flow[..., Any]:
         if missing:
             get_run_logger().error("%s", missing)
         answer = gate.ask()
-        if missing and not isinstance(answer, State):
+        if missing:
             _report(JobLogger(get_run_logger(), {}), gate, "FAILURE", None, missing)
             return Failed(message=missing)
-        if isinstance(answer, State):
-            return answer
         # From now on, and no earlier: the code of a Job is for runs that are let go.
         made.on_completion_hooks, made.on_failure_hooks = on_completion, on_failure
         return _execute(class_path, gate, answer)

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from api_shim.domain.ports import (
+    NOTICES,
     WHOLE,
     Announcement,
     ApprovalForm,
@@ -27,6 +28,7 @@ from api_shim.domain.ports import (
 )
 from approval_gate.admission import TAKEN_BY
 from approval_gate.errors import Unavailable
+from approval_gate.verdicts import told, understood
 
 
 class Died(BaseException):
@@ -199,6 +201,17 @@ class FakeEngine:
             if not run.held or run.message != question.message:
                 self._put(run, "PAUSED", "Suspended", question.message)
             self.questions[run_id] = question
+            lines = self.lines.setdefault(run_id, [])
+            if question.notice and not any(line.source == NOTICES for line in lines):
+                lines.append(
+                    LogLine(
+                        id=uuid4(),
+                        level=20,
+                        source=NOTICES,
+                        message=f"{question.notice} {question.page}",
+                        created=self.clock(),
+                    )
+                )
         self._may_fail("ask", after=True)
 
     async def asked(self, run_id: UUID) -> ApprovalForm | None:
@@ -216,6 +229,12 @@ class FakeEngine:
             if not (run.state_type == "SCHEDULED" and run.scheduled_for == at):
                 self._put(run, "SCHEDULED", "Scheduled", message, scheduled_for=at)
         self._may_fail("release", after=True)
+
+    async def rename(self, run_id: UUID, name: str) -> None:
+        self._may_fail("rename", after=False)
+        if run_id in self.all_runs:
+            self.all_runs[run_id] = replace(self.all_runs[run_id], name=name)
+        self._may_fail("rename", after=True)
 
     async def resume(self, run_id: UUID, answer: object) -> str:
         self._may_fail("resume", after=False)
@@ -236,11 +255,12 @@ class FakeEngine:
             self._put(replace(self.all_runs[run_id], ended=None), "SCHEDULED", "Scheduled", message, scheduled_for=at)
         self._may_fail("restart", after=True)
 
-    async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
+    async def end(self, run_id: UUID, state: str, name: str, message: str, *, called: str | None = None) -> None:
         self._may_fail("end", after=False)
         run = self.all_runs.get(run_id)
         if run is not None and not run.final:
-            self._put(run, state, name, message)
+            self.all_runs[run_id] = run = replace(run, name=called or run.name)
+            self._put(run, state, *understood(state, *told(name, message)))
         self._may_fail("end", after=True)
 
     async def runs(self, ids: Collection[UUID]) -> Mapping[UUID, Run]:

@@ -310,10 +310,12 @@ class ToldPrefect:
     Args:
         account: ``user:password`` of the one account that reaches it within this process.
         external: where the server is that others run; None for one within this process.
+        public: the origin that people use.
     """
 
     account: str = field(repr=False)
     external: External | None
+    public: str
 
 
 def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, worker: str = "") -> ToldPrefect:
@@ -330,12 +332,12 @@ def told_prefect(settings: Settings, parts: Part, *, origin: str, public: str, w
         set_environment_without_server(
             home=settings.home, origin=origin, public=public, internal=account, worker=worker
         )
-        return ToldPrefect(account=account, external=external)
+        return ToldPrefect(account=account, external=external, public=public)
     services = Part.SERVICES in parts
     set_environment(
         home=settings.home, origin=origin, public=public, internal=account, worker=worker, services=services
     )
-    return ToldPrefect(account=account, external=None)
+    return ToldPrefect(account=account, external=None, public=public)
 
 
 def reached_prefect(
@@ -376,7 +378,8 @@ def connected(settings: Settings, store: Store, parts: Part, told: ToldPrefect) 
     notifier = Notifier(settings.home)
     reached = reached_by_all(prefect, notifier, lambda: application.others.call_workers())  # noqa: PLW0108 - made below
     client = connect(reached, told.account)
-    engine = PrefectOrchestrator(client, pool=settings.pool, past_us=told.external is not None)
+    past_us = told.external is not None
+    engine = PrefectOrchestrator(client, pool=settings.pool, past_us=past_us, origin=told.public)
     application = build(
         store,
         engine,

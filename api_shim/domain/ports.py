@@ -108,6 +108,8 @@ class ApprovalForm:
         description: Markdown, above the form.
         form: the JSON schema of the answer.
         tags: its tags, beside our own.
+        notice: the line of its log that tells that it asks, which the address of a page follows.
+        page: the path of our page where it is answered, too.
     """
 
     name: str
@@ -116,6 +118,8 @@ class ApprovalForm:
     description: str
     form: Mapping[str, Any]
     tags: tuple[str, ...] = ()
+    notice: str = field(default="", compare=False)
+    page: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +184,9 @@ class AutomationFiring:
 GOING = ("PENDING", "RUNNING", "CANCELLING")
 """The state types of runs that a worker has taken and not finished."""
 
+NOTICES = "signoff"
+"""The source of the lines that we add to the logs of runs."""
+
 HELD = ("PAUSED",)
 """The state type of runs that stand and wait to be released."""
 
@@ -206,7 +213,7 @@ class Run:
     Args:
         key: the one that it was asked for under; empty if somebody else made it.
         state_type: Prefect's ``StateType``.
-        state_name: finer, for people: ``Late``, ``Suspended``, ``Crashed``.
+        state_name: finer, for people: ``Late``, ``Suspended``, ``Crashed``; or the verdict with which it has ended.
         expected_start: the nominal time of a firing; the time of creation for others.
         scheduled_for: when it is to start, while its state is SCHEDULED.
         by_schedule: Prefect's scheduler made it.
@@ -338,6 +345,9 @@ class Orchestrator(Protocol):
     async def release(self, run_id: UUID, at: datetime, message: str, *, name: str | None = None) -> None:
         """Let a run start at that time, under that name if one is given; nothing if it is final."""
 
+    async def rename(self, run_id: UUID, name: str) -> None:
+        """Call a run by that name; nothing if it is gone."""
+
     async def resume(self, run_id: UUID, answer: object) -> str:
         """Let a run go on that its own code has suspended, or that waits in its process.
 
@@ -352,8 +362,16 @@ class Orchestrator(Protocol):
     async def restart(self, run_id: UUID, at: datetime, message: str) -> None:
         """Let a run that has ended start at that time; nothing if it is gone."""
 
-    async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
-        """Put a run into a final state, or into one that leads there, unless it is final or gone."""
+    async def end(self, run_id: UUID, state: str, name: str, message: str, *, called: str | None = None) -> None:
+        """Put a run into a final state, or into one that leads there, unless it is final or gone.
+
+        Args:
+            run_id: it.
+            state: Prefect's type of the state.
+            name: the verdict (``approval_gate.verdicts``), or else Prefect's name of the state.
+            message: why, as a sentence.
+            called: the name of the run from then on, if it gets another one.
+        """
 
     async def runs(self, ids: Collection[UUID]) -> Mapping[UUID, Run]:
         """Return those of these runs that exist."""

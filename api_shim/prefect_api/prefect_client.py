@@ -49,7 +49,9 @@ from api_shim.prefect_api.prefect_json import (
     TAG,
     Json,
     asks,
+    ended,
     event_row,
+    log_row,
     read_automation,
     read_claim,
     read_line,
@@ -62,6 +64,7 @@ from api_shim.prefect_api.prefect_json import (
     suspended,
 )
 from approval_gate.errors import Unavailable
+from approval_gate.verdicts import tags_with
 
 logger = logging.getLogger("signoff")
 
@@ -162,10 +165,12 @@ class PrefectOrchestrator(PrefectHttp):
         client: speaks to Prefect; its base URL ends with the API's path, its headers sign it in.
         pool: the name of the server's work pool.
         past_us: whether workers can reach Prefect past us, as others run its server.
+        origin: the origin of our pages, as people use it; empty where that is not known.
     """
 
-    def __init__(self, client: httpx.AsyncClient, *, pool: str, past_us: bool = False) -> None:
+    def __init__(self, client: httpx.AsyncClient, *, pool: str, past_us: bool = False, origin: str = "") -> None:
         super().__init__(client)
+        self._origin = origin
         self.pool = pool
         self.past_us = past_us
 
@@ -375,6 +380,10 @@ class PrefectOrchestrator(PrefectHttp):
     async def _write_question(self, run_id: UUID, question: ApprovalForm) -> None:
         path = f"/flow_runs/{run_id}/input"
         has = await self._inputs(run_id)
+        if KEYS["description"] not in has and question.notice:
+            # It has not asked yet. Should this end before it does, the line stands there twice.
+            line = f"{question.notice} {self._origin}{question.page}"
+            await self._ask("POST", "/logs/", [log_row(run_id, line, datetime.now(UTC))])
         wanted = {
             KEYS["description"]: json.dumps(question.description),
             KEYS["schema"]: json.dumps(question.form),
@@ -394,6 +403,9 @@ class PrefectOrchestrator(PrefectHttp):
             return
         await self._set_state(run_id, scheduled(at, message))
 
+    async def rename(self, run_id: UUID, name: str) -> None:
+        await self._ask("PATCH", f"/flow_runs/{run_id}", {"name": name}, none_on=[404])
+
     async def resume(self, run_id: UUID, answer: object) -> str:
         told = await self._ask("POST", f"/flow_runs/{run_id}/resume", {"run_input": answer})
         if told["status"] == "ACCEPT":
@@ -403,13 +415,13 @@ class PrefectOrchestrator(PrefectHttp):
     async def restart(self, run_id: UUID, at: datetime, message: str) -> None:
         await self._set_state(run_id, scheduled(at, message))
 
-    async def end(self, run_id: UUID, state: str, name: str, message: str) -> None:
+    async def end(self, run_id: UUID, state: str, name: str, message: str, *, called: str | None = None) -> None:
         row = await self.show(run_id)
         if row is None or read_run(row).final:
             return
-        if AWAITING in row["tags"]:
-            await self._label(row, row["name"], _tags(row["tags"]), row["parameters"])
-        await self._set_state(run_id, {"type": state, "name": name, "message": message})
+        tags = tags_with([tag for tag in row["tags"] if tag != AWAITING], name)
+        await self._label(row, called or row["name"], tags, row["parameters"])
+        await self._set_state(run_id, ended(state, name, message))
 
     async def remove_run(self, run_id: UUID) -> None:
         await self._ask("DELETE", f"/flow_runs/{run_id}", none_on=[404])

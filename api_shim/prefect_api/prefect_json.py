@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
 from api_shim.domain.ports import (
+    NOTICES,
     Announcement,
     ApprovalForm,
     Automation,
@@ -25,6 +27,7 @@ from api_shim.domain.ports import (
 )
 from api_shim.domain.recurrence import CronSpec
 from approval_gate.admission import TAKEN_BY
+from approval_gate.verdicts import told, understood
 
 TAG = "signoff"
 AWAITING = "awaiting-approval"
@@ -61,6 +64,12 @@ def scheduled(at: datetime, message: str) -> dict[str, Json]:
     return {"type": "SCHEDULED", "name": "Scheduled", "message": message, "state_details": details}
 
 
+def ended(state_type: str, name: str, message: str) -> dict[str, Json]:
+    """Return the state of a run that ends, or is to end, with a verdict or a name of Prefect's."""
+    standard, said = told(name, message)
+    return {"type": state_type, "name": standard, "message": said}
+
+
 def asks(row: Mapping[str, Json]) -> bool:
     """Say whether a run is held and shows people its question."""
     details = row["state"]["state_details"]
@@ -81,6 +90,12 @@ def event_row(announcement: Announcement) -> dict[str, Json]:
         ],
         "payload": dict(announcement.payload),
     }
+
+
+def log_row(run_id: UUID, message: str, at: datetime) -> dict[str, Json]:
+    """Return a line of ours for the log of a run."""
+    line = {"name": NOTICES, "level": logging.INFO, "message": message, "timestamp": at.isoformat()}
+    return {**line, "flow_run_id": str(run_id)}
 
 
 def read_spec(row: Mapping[str, Json], flow: str, pool: str) -> DeploymentSpec:
@@ -127,14 +142,15 @@ def _read_schedule(row: Mapping[str, Json]) -> ScheduleSpec:
 
 def read_run(row: Mapping[str, Json]) -> Run:
     state = row["state"] or {"type": row["state_type"], "name": row["state_name"], "message": None}
+    name, message = understood(state["type"], state["name"] or "", state["message"] or "")
     return Run(
         id=UUID(row["id"]),
         key=row["idempotency_key"] or "",
         name=row["name"] or "",
         deployment_id=UUID(row["deployment_id"]) if row["deployment_id"] else None,
         state_type=state["type"],
-        state_name=state["name"] or "",
-        message=state["message"] or "",
+        state_name=name,
+        message=message,
         expected_start=cast(datetime, read_time(row["expected_start_time"])),
         scheduled_for=read_time(row["next_scheduled_start_time"]),
         parameters=row["parameters"] or {},

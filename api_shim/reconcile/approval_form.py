@@ -25,6 +25,15 @@ from api_shim.domain.ports import ApprovalForm
 from api_shim.domain.recurrence import next_times
 from approval_gate.admission import Misfire
 
+NOTICE = (
+    "This run waits for approval. A person with the permission to approve it decides, other than who has requested it "
+    "or has owned it:"
+)
+"""The first line of the log of a run that is held. Whoever may view that may not view everybody's name."""
+
+WAITING = " (waiting for approval)"
+"""How the names of the runs of requests end."""
+
 SHOWN_FIRINGS = 5
 SHOWN_INPUTS = 20_000
 """Characters. What is longer is cut off, and said to be."""
@@ -49,12 +58,24 @@ def build_approval_form(scheduled: ScheduledJob, job: Job, requester: str, runs_
         tags=scheduled.run_tags,
         description=_description(scheduled, job, requester, runs_as, now),
         form=decision_form(version_of(scheduled, job), past_due=scheduled.is_past_due(now)),
+        notice=NOTICE,
+        page=f"/signoff/approval-queue/{scheduled.id}",
     )
 
 
 def waiting_name(scheduled: ScheduledJob) -> str:
     """Return the name of the run of a request."""
-    return f"{scheduled.name} (waiting for approval)"
+    return f"{scheduled.name}{WAITING}"
+
+
+def decided_name(name: str, verdict: str) -> str:
+    """Return the name of the run of a request that does not wait any more; that of any other run stays as it is.
+
+    Args:
+        name: of the run.
+        verdict: what has become of the request.
+    """
+    return f"{name.removesuffix(WAITING)} ({verdict.lower()})" if name.endswith(WAITING) else name
 
 
 def decision_form(version: str, *, past_due: bool) -> dict[str, Any]:

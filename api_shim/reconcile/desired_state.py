@@ -16,13 +16,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from api_shim.domain.model import Job, JobResult, PendingCleanup, ScheduledJob
 from api_shim.domain.ports import EMPTY_FORM, DeploymentSpec, RunSpec, ScheduleSpec
-from api_shim.domain.recurrence import active_from, cron_spec
+from api_shim.domain.recurrence import TICK, active_from, cron_spec, next_times
 from api_shim.parsing.fields import read_id
 from api_shim.reconcile.approval_form import waiting_name
 from approval_gate.lifecycle import ApprovalState
+from approval_gate.verdicts import CANCELLED, EXPIRED
 
 ENTRYPOINT = "flows.prefect_flow"
 BASE_DEPLOYMENT = "default"
@@ -55,12 +57,28 @@ def own_deployment(scheduled: ScheduledJob, job: Job, now: datetime, pools: Pool
         entrypoint=entrypoint(job),
         queue=scheduled.queue,
         pool=pools.get(scheduled.queue, ""),
-        description=scheduled.description or f"The scheduled job “{scheduled.name}” of signoff.",
+        description=_described(scheduled, active=active),
         parameters=scheduled.parameters,
         parameter_schema=job.parameter_schema or EMPTY_FORM,
         job_variables=job.job_variables,
         schedule=ScheduleSpec(slug=str(scheduled.id), cron=cron_spec(scheduled.recurrence), active=active),
     )
+
+
+def _described(scheduled: ScheduledJob, *, active: bool) -> str:
+    """Return the description of a scheduled job's deployment: where its schedule is inactive, also why."""
+    described = scheduled.description or f"The scheduled job “{scheduled.name}” of signoff."
+    if active:
+        return described
+    if scheduled.awaits_decision:
+        why = "It waits for approval; until then its schedule is inactive here."
+    elif scheduled.may_fire:
+        first = next_times(scheduled.recurrence, scheduled.start_time - TICK, 1)[0]
+        begins = first.astimezone(ZoneInfo(scheduled.time_zone))
+        why = f"It fires from {begins:%Y-%m-%d %H:%M %Z} on; until shortly before, its schedule is inactive here."
+    else:
+        why = "It is disabled."
+    return f"{described}\n\n{why}"
 
 
 def deployment_name(name: str, scheduled_id: UUID) -> str:
@@ -163,7 +181,7 @@ def released(scheduled: ScheduledJob) -> str:
 
 
 def ended(scheduled: ScheduledJob) -> tuple[str, str]:
-    """Return the name and the message of the state of a run that will not execute."""
+    """Return the verdict about a run that will not execute, and the message of its state."""
     if scheduled.approval is ApprovalState.EXPIRED:
-        return "Expired", "Nobody decided about this request in time."
-    return "Cancelled", "The scheduled job is disabled."
+        return EXPIRED, "Nobody decided about this request in time."
+    return CANCELLED, "The scheduled job is disabled."

@@ -48,7 +48,7 @@ from api_shim.domain.model import (
 )
 from api_shim.domain.ports import ApprovalForm, DeploymentSpec, Orchestrator, Run, RunSpec
 from api_shim.domain.recurrence import active_from, newest_time, next_times
-from api_shim.reconcile.approval_form import build_approval_form, fingerprint
+from api_shim.reconcile.approval_form import build_approval_form, decided_name, fingerprint
 from api_shim.reconcile.desired_state import (
     Pools,
     allowed_name,
@@ -93,6 +93,7 @@ from api_shim.reconcile.wake_queue import Kind
 from api_shim.settings import LIMITS
 from api_shim.store import HeldElsewhere, Store, Transaction
 from approval_gate.admission import OUTDATED, SUPERSEDED, Misfire
+from approval_gate.verdicts import APPROVED, COMPLETED, REPLACED, SKIPPED, verdict_in
 
 T = TypeVar("T")
 
@@ -239,7 +240,7 @@ class Reconciler:
         run = await self._own_run(scheduled, _deployment_of(job))
         if not scheduled.may_fire:
             if run is not None and run.waits:
-                await self._engine.end(run.id, "CANCELLED", *ended(scheduled))
+                await self._end_request(run, "CANCELLED", *ended(scheduled))
             return {"next_look_at": NEVER}
         now = self._clock()
         if run is not None and run.final and scheduled.start_time <= now and not scheduled.run_outdated:
@@ -356,9 +357,14 @@ class Reconciler:
         if run is None or run.final:
             return
         if scheduled.may_fire:
-            await self._engine.end(run.id, "COMPLETED", "Approved", released(scheduled))
+            verdict = APPROVED if scheduled.approved_by else COMPLETED
+            await self._end_request(run, "COMPLETED", verdict, released(scheduled))
         else:
-            await self._engine.end(run.id, "CANCELLED", *ended(scheduled))
+            await self._end_request(run, "CANCELLED", *ended(scheduled))
+
+    async def _end_request(self, run: Run, state: str, verdict: str, message: str) -> None:
+        """End the run of a request, such that its name tells what has become of that."""
+        await self._engine.end(run.id, state, verdict, message, called=decided_name(run.name, verdict))
 
     # Missed firings
 
@@ -399,7 +405,7 @@ class Reconciler:
     async def _pass_over(self, scheduled: ScheduledJob, job: Job, run: Run, now: datetime) -> None:
         # In this order: a run that has ended would not be found here again, and its firing never be recorded.
         await self._store.write(partial(record_passed_over, scheduled, job, run, now))
-        await self._engine.end(run.id, "CANCELLED", "Skipped", SUPERSEDED)
+        await self._engine.end(run.id, "CANCELLED", SKIPPED, SUPERSEDED)
 
     async def _settle(
         self, scheduled: ScheduledJob, job: Job, newest: datetime, runs: list[Run], now: datetime
@@ -410,7 +416,7 @@ class Reconciler:
         missed = await self._store.read(partial(missed_firings, scheduled, newest, going))
         for run in runs:
             # What was ended by a hand was not missed.
-            by_hand = run.final and run.state_name != "Skipped" and not is_lost(run)
+            by_hand = run.final and run.state_name != SKIPPED and not is_lost(run)
             if by_hand and (firing := firing_of(scheduled, run)) in missed:
                 await self._store.write(partial(record_lost, scheduled, job, run, firing, now))
         if missed and scheduled.misfire is Misfire.ASK:
@@ -420,7 +426,7 @@ class Reconciler:
             await self._store.write(partial(record_not_run, scheduled, job, newest, going, limit, now))
         for run in runs:
             if run.waits and run.id not in again:
-                await self._engine.end(run.id, "CANCELLED", "Skipped", why_not_run(scheduled, job))
+                await self._engine.end(run.id, "CANCELLED", SKIPPED, why_not_run(scheduled, job))
         turn, more = await self._store.write(partial(next_turn, scheduled))
         if turn is not None:
             await self.start(turn)
@@ -527,7 +533,7 @@ class Reconciler:
             key = one_off_key(leftover.id, leftover.run_number)
             run = await self._run(leftover.flow_run_id or await self._engine.find_run(key))
             if run is not None and run.waits:
-                await self._engine.end(run.id, "CANCELLED", "Cancelled", leftover.message)
+                await self._end_request(run, "CANCELLED", verdict_in(leftover.message), leftover.message)
             if deployment_id is not None:
                 await self._engine.remove_deployment(deployment_id)
             await self._store.write(lambda tx: tx.remove(leftover))
@@ -548,7 +554,7 @@ class Reconciler:
         replaced = scheduled.may_fire and (run.held or scheduled.sensitive)
         if scheduled.run_outdated or (replaced and run.parameters != scheduled.parameters):
             await self._store.write(leave)
-            await self._engine.end(run.id, "CANCELLED", "Replaced", OUTDATED)
+            await self._end_request(run, "CANCELLED", REPLACED, OUTDATED)
             return None
         return run
 

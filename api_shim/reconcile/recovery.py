@@ -26,6 +26,7 @@ from api_shim.reconcile.firings import firing_of, is_taken, still_asks
 from api_shim.reconcile.served_queues import SILENT_AFTER
 from api_shim.store import Transaction
 from api_shim.worker.process import is_alive
+from approval_gate.verdicts import REFUSED
 
 ABANDONED_AFTER = timedelta(seconds=60)
 LATE_TO_ASK = timedelta(seconds=10)
@@ -157,7 +158,7 @@ def is_lost(run: Run) -> bool:
         case "CRASHED":
             return True
         case "FAILED":
-            return run.state_name != "Refused"
+            return run.state_name != REFUSED
         case _:
             return run.state_type == "CANCELLED" and SHUTTING_DOWN in run.message
 

@@ -151,6 +151,21 @@ class Admissions:
                 call_next(result, now, tx)
 
 
+def name_of_firing(run: Run, tx: Transaction) -> str:
+    """Return what the run of a firing is to be called: like its scheduled job. Prefect calls each by a name of chance.
+
+    Args:
+        run: a run that asks for admission.
+        tx: the transaction.
+
+    Returns:
+        its name; empty for one that Prefect's scheduler has not made for a scheduled job of ours, or that has it.
+    """
+    by_schedule = run.by_schedule and run.deployment_id is not None
+    row = tx.get(ScheduledJob, deployment_id=run.deployment_id) if by_schedule else None
+    return row.name if row is not None and row.name != run.name else ""
+
+
 def _record(
     tx: Transaction, run: Run, request: Requested, attempt: Attempt, answer: Answer, now: datetime
 ) -> Ticket | None:

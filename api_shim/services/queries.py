@@ -25,7 +25,7 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.model import Job, JobResult, queue_id
-from api_shim.domain.ports import WHOLE, LogLine, LogPart, Orchestrator
+from api_shim.domain.ports import NOTICES, WHOLE, LogLine, LogPart, Orchestrator
 from api_shim.domain.query import Condition
 from api_shim.parsing.filters import no_choice
 from api_shim.reconcile.pools import pools_of
@@ -241,9 +241,17 @@ ENGINE = "engine"
 """The grouping of what Prefect says of a run."""
 
 ENGINES = frozenset(
-    {"prefect.flow_runs.engine", "prefect.flow_runs.runner", "prefect.flow_runs.worker", "prefect.task_runs.engine"}
+    {
+        "prefect.flow_runs.engine",
+        "prefect.flow_runs.runner",
+        "prefect.flow_runs.worker",
+        "prefect.task_runs.engine",
+        NOTICES,
+    }
 )
-"""The loggers of what Prefect says of a run; headings that a Job gives are below ``prefect.flow_runs.run``."""
+"""The loggers of what Prefect says of a run, and of what we say to people there; headings that a Job gives are below
+``prefect.flow_runs.run``.
+"""
 
 LEVELS = (
     (50, "critical"),

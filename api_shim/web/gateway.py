@@ -64,7 +64,7 @@ from api_shim.web.credentials import (
 )
 from api_shim.web.errors import headers_of, status_of
 from api_shim.web.origins import Origins, at_origin, redirecting_within
-from api_shim.web.prefect_bounds import MAY_NOT_WRITE, BoundedReads, may_write
+from api_shim.web.prefect_bounds import MAY_NOT_WRITE, BoundedReads, may_write, why_not_written
 from api_shim.web.prefect_claims import Claims
 from api_shim.web.prefect_job_variables import JobVariables
 from api_shim.web.prefect_reads import READING_METHODS, needs_write
@@ -295,7 +295,7 @@ class Gateway:
             # Prefect's pages read what not everybody may read; only who wants to change something tries anything.
             if scope["method"] not in READING_METHODS:
                 await self._refusals.request(actor, MAY_NOT_WRITE, f"{Action.WRITE} {ObjectType.PREFECT}")
-            await JSONResponse({"detail": MAY_NOT_WRITE}, 403)(scope, receive, send)
+            await JSONResponse({"detail": why_not_written(scope["path"])}, 403)(scope, receive, send)
         else:
             await self._answering(actor, writes=writes)(*self._within(scope, receive, send))
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -71,6 +72,18 @@ LONGEST_QUERY = 16 * 1024
 """Maximum length of a query string in bytes; the address of a page of events contains the filter, twice encoded."""
 
 MAY_NOT_WRITE = "This needs the permission prefect.write."
+ELSEWHERE = (
+    (
+        re.compile(r"/api/(ui/)?flow_runs(/.*)?", re.DOTALL),
+        "The runs of Jobs are cancelled, and run again, on the pages of their results: see /signoff/results.",
+    ),
+    (
+        re.compile(r"/api/deployments(/.*)?", re.DOTALL),
+        "Scheduled jobs are changed, enabled and deleted on their own pages: see /signoff/scheduled-jobs.",
+    ),
+)
+"""Where people do who may not write to Prefect what its UI offers, by path."""
+NOWHERE_ELSE = "An administrator can grant it."
 
 TOO_LONG = 1009
 """The code with which a websocket is closed after a message that is too long."""
@@ -82,6 +95,16 @@ NEXT_PAGE = "/api/events/filter/next"
 def may_write(actor: Actor) -> bool:
     """Say whether the caller has ``prefect.write``, which is the power to run code on workers."""
     return check_type(actor, Action.WRITE, ObjectType.PREFECT) == Allowed()
+
+
+def why_not_written(path: str) -> str:
+    """Return why somebody may not call this path, and what they can do instead; Prefect's UI shows it as it is.
+
+    Args:
+        path: the decoded path, from ``/api``.
+    """
+    hint = next((said for paths, said in ELSEWHERE if paths.fullmatch(path)), NOWHERE_ELSE)
+    return f"{MAY_NOT_WRITE} {hint}"
 
 
 class BoundedReads:

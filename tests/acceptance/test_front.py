@@ -22,12 +22,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from api_shim.web.prefect_reads import READS
+from api_shim.web.prefect_bounds import MAY_NOT_WRITE, why_not_written
+from api_shim.web.prefect_reads import NO_SETTINGS, READS
 from tests.acceptance.people import People, everything, schedule
 from tests.live import PATIENCE, Live, environment, eventually
 
 NOBODY = "Authentication credentials were not provided."
-NO_WRITE = "This needs the permission prefect.write."
 PREFECT_VERSION = version("prefect").encode()
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 EVERYTHING = [(f"extras.{kind}", "view", None) for kind in ("job", "scheduledjob", "jobresult")]
@@ -294,11 +294,9 @@ WRITES: list[tuple[str, str, Any]] = [
     ("POST", "/automations/", {}),
     ("PATCH", f"/automations/{UNKNOWN}", {}),
     ("POST", "/block_documents/", {}),
-    ("POST", "/block_documents/filter", {"include_secrets": True}),
     ("GET", f"/block_documents/{UNKNOWN}?include_secrets=true", None),
     ("GET", "/block_types/slug/secret/block_documents?include_secrets=true", None),
     ("GET", "/block_types/slug/secret/block_documents/name/x?include_secrets=true", None),
-    ("GET", "/admin/settings", None),
     ("PUT", "/admin/storage", {}),
     ("POST", "/events", []),
     ("POST", "/logs/", []),
@@ -325,13 +323,25 @@ def test_a_reader_is_refused_every_write_with_a_sentence(
     address = "/api" + path.replace("{run}", run_id).replace("{deployment}", deployment_id)
     text = None if body is None else json.dumps(body).replace("{run}", run_id)
     answer = reader.request(method, address, content=text, headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()) == (403, {"detail": NO_WRITE})
+    assert (answer.status_code, answer.json()) == (403, {"detail": why_not_written(answer.request.url.path)})
     after = admin.get(f"/api/flow_runs/{run_id}").json(), admin.get(f"/api/deployments/{deployment_id}").json()
     unstable = {"updated", "last_polled", "estimated_start_time_delta", "estimated_run_time", "status"}
     for one, other in zip(before, after, strict=True):
         assert {k: v for k, v in one.items() if k not in unstable} == {
             k: v for k, v in other.items() if k not in unstable
         }
+
+
+def test_a_reader_is_told_no_settings_and_no_blocks_but_no_page_fails(
+    admin: httpx.Client, reader: httpx.Client
+) -> None:
+    settings = reader.get("/api/admin/settings")
+    assert (settings.status_code, settings.json()) == (200, NO_SETTINGS.answer)
+    for kind in ("block_documents", "block_types"):
+        assert admin.post(f"/api/{kind}/filter", json={}).status_code == 200
+        answer = reader.post(f"/api/{kind}/filter", json={"include_secrets": True})
+        assert (answer.status_code, answer.json()) == (200, [])
+    assert reader.post("/api/block_documents/count", json={}).json() == 0
 
 
 def test_every_route_of_prefects_is_either_a_known_read_or_a_write(admin: httpx.Client, reader: httpx.Client) -> None:
@@ -348,12 +358,7 @@ def test_every_route_of_prefects_is_either_a_known_read_or_a_write(admin: httpx.
         address = re.sub(r"\{[a-z_]*id\}", UNKNOWN, full)
         address = re.sub(r"\{[a-z_]+\}", "day", address)
         for method in methods.keys() - {"get", "head", "options"}:
-            known = (
-                method == "post"
-                and reads.fullmatch(full)
-                and "/block_documents/" not in full
-                and "/block_types/" not in full
-            )
+            known = method == "post" and reads.fullmatch(full)
             answer = reader.request(method, address, json={})
             assert (answer.status_code == 403) is not bool(known), f"{method} {path}: {answer.status_code}"
 
@@ -372,7 +377,7 @@ def test_a_read_only_token_of_who_may_write_does_not_write(live: Live, people: P
     with live.client(None, Authorization=f"Bearer {key}") as client:
         assert client.post("/api/flows/filter", json={}).status_code == 200
         answer = client.post("/api/variables/", json={"name": "evil", "value": 1})
-        assert (answer.status_code, answer.json()) == (403, {"detail": NO_WRITE})
+        assert (answer.status_code, answer.json()) == (403, {"detail": why_not_written(answer.request.url.path)})
 
 
 def test_headers_that_say_who_made_a_run_are_dropped(admin: httpx.Client) -> None:
@@ -490,5 +495,5 @@ def test_prefects_command_line_works_for_a_user_and_writes_only_for_writers(live
     before = everything(admin, "Greet")
     paused = prefect(live, "alice", "deployment", "delete", "--id", found[0]["id"])
     assert paused.returncode != 0
-    assert NO_WRITE in " ".join((paused.stdout + paused.stderr).split())
+    assert MAY_NOT_WRITE in " ".join((paused.stdout + paused.stderr).split())
     assert everything(admin, "Greet") == before

@@ -292,8 +292,9 @@ def test_an_automation_of_prefect_starts_a_receiver_with_its_event(admin: httpx.
 def test_a_run_that_was_started_in_prefect_does_not_execute(admin: httpx.Client, folder: Path) -> None:
     run = start_in_prefect(admin, "Greet", {"file": str(folder / "by hand")})
     state = eventually(lambda: (r := flow_run(admin, run["id"]))["state_type"] == "FAILED" and r["state"])
-    assert state["name"] == "Refused"
-    assert state["message"].startswith("This run was not requested through signoff")
+    assert state["name"] == "Failed"
+    assert state["message"].startswith("Refused: This run was not requested through signoff")
+    assert "refused" in flow_run(admin, run["id"])["tags"]
     assert lines(folder / "by hand") == []
     assert of_run(admin, run) == []
 
@@ -305,7 +306,7 @@ def test_a_run_that_is_retried_in_prefect_does_not_execute_again(admin: httpx.Cl
     assert (
         tell_prefect(admin, "POST", f"flow_runs/{result['flow_run_id']}/set_state", retry).json()["status"] == "ACCEPT"
     )
-    eventually(lambda: flow_run(admin, result["flow_run_id"])["state_name"] == "Refused")
+    eventually(lambda: flow_run(admin, result["flow_run_id"])["state_name"] == "Failed")
     assert len(lines(folder / "retried")) == 1
     assert admin.get(result["url"]).json()["status"]["value"] == "SUCCESS"
 
@@ -314,9 +315,9 @@ def test_a_run_whose_parameters_were_changed_in_prefect_does_not_execute(
     admin: httpx.Client, timed: dict[str, Shape], tampered: Shape, folder: Path
 ) -> None:
     run = eventually(lambda: (r := flow_run(admin, tampered["id"]))["state_type"] == "FAILED" and r)
-    assert run["state"]["name"] == "Refused"
+    assert run["state"]["name"] == "Failed"
     assert run["state"]["message"].startswith(
-        "The parameters of this run, or its job variables, were changed in Prefect"
+        "Refused: The parameters of this run, or its job variables, were changed in Prefect"
     )
     assert lines(folder / "tampered") == []
     # As the run has ended without having been let go, the sweep records that.

@@ -78,7 +78,8 @@ def test_a_schedule_whose_owner_is_removed_fails_once_and_runs_as_who_takes_it_o
     after = admin.get(row["url"]).json()
     assert (after["enabled"], after["user"], after["failure"]) == (False, None, message)
     run = admin.get(f"/api/flow_runs/{failed['flow_run_id']}").json()
-    assert (run["state"]["type"], run["state"]["name"], run["state"]["message"]) == ("FAILED", "Refused", message)
+    assert (run["state"]["name"], run["state"]["message"]) == ("Failed", f"Refused: {message}")
+    assert "refused" in run["tags"]
     # Nothing of it will start: Prefect has no schedule that is on, and no run that it has made ahead.
     eventually(lambda: not admin.get(f"/api/deployments/{deployment}/schedules").json()[0]["active"])
     assert _to_come(admin, deployment) == 0

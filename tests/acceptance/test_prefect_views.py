@@ -140,6 +140,8 @@ def test_who_may_view_a_run_reads_all_of_it(stage: Stage, clients: Mapping[str, 
     assert WORD in reader.get(f"/api/flow_runs/{run_id}/logs/download").text
     assert reader.get(f"/api/flow_runs/{run_id}/graph-v2").status_code == 200
     assert reader.get(f"/api/deployments/{stage.deployment['id']}").json()["parameters"]["who"] == WORD
+    told = reader.get(f"/api/deployments/{stage.deployment['id']}").json()["description"]
+    assert "It fires from 2030-01-01 01:00 UTC on; until shortly before, its schedule is inactive here." in told
     assert reader.get(f"/api/deployments/name/Greet/{stage.deployment['name']}").json()["id"] == stage.deployment["id"]
     about = {"filter": {"any_resource": {"id": [f"prefect.flow-run.{run_id}"]}}}
     events = reader.post("/api/events/filter", json=about).json()

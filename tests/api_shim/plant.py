@@ -228,7 +228,7 @@ class Plant:
                 )
                 self.engine.set_state(run.id, "COMPLETED", "Completed")
             case Finish(message=why):
-                self.engine.set_state(run.id, "COMPLETED", "Skipped", why)
+                self.engine.set_state(run.id, "CANCELLED", "Skipped", why)
             case Refuse(reason=why):
                 self.engine.set_state(run.id, "FAILED", "Refused", why)
             case Wait(until=until):

@@ -38,7 +38,8 @@ class Server:
         self.answers: list[dict[str, Any] | str | int | Exception] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.states: list[tuple[State[Any], bool]] = []
-        self.takes_states = True
+        self.takes_states = self.takes_tags = True
+        self.tags = ["signoff"]
         self.stands: State[Any] | None = None
 
     def request(self, method: str, path: str, headers: dict[str, str], content: bytes = b"{}") -> httpx.Response:
@@ -60,6 +61,18 @@ class Server:
         status = SetStateStatus.ACCEPT if self.takes_states else SetStateStatus.ABORT
         return SimpleNamespace(status=status, state=state, details="no")
 
+    def update_flow_run(self, run_id: UUID, *, tags: list[str]) -> None:
+        assert run_id == RUN
+        if not self.takes_tags:
+            raise httpx.ConnectError("busy")
+        self.tags = tags
+
+    @property
+    def ended(self) -> list[tuple[str, str | None, str | None]]:
+        """The states that it was put into, each by force."""
+        assert all(forced for _state, forced in self.states)
+        return [(state.type.value, state.name, state.message) for state, _forced in self.states]
+
     def read_flow_run(self, run_id: UUID) -> Any:
         assert run_id == RUN
         return SimpleNamespace(state=self.stands)
@@ -68,7 +81,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made = Server()
-    context = SimpleNamespace(flow_run=SimpleNamespace(id=RUN), client=made)
+    context = SimpleNamespace(flow_run=SimpleNamespace(id=RUN, tags=["signoff"]), client=made)
     monkeypatch.setattr(FlowRunContext, "get", lambda: context)
     monkeypatch.setattr(prefect_gate, "get_run_logger", lambda: logging.getLogger("run"))
     return made
@@ -141,11 +154,16 @@ def test_a_run_asks_with_its_id_its_process_its_place_and_its_code(
     assert server.states == []
 
 
-def test_a_run_that_has_nothing_to_do_is_completed_as_skipped(server: Server) -> None:
+def test_a_run_that_is_passed_over_is_cancelled_with_the_reason(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     server.answers = [{"verdict": "finish", "message": "Another run has it."}]
-    state = Gate(ATTEMPT, CODE, MODULE).ask()
-    assert isinstance(state, State)
-    assert (state.type.value, state.name, state.message) == ("COMPLETED", "Skipped", "Another run has it.")
+    with pytest.raises(Pause, match=r"^Another run has it\.$"):
+        Gate(ATTEMPT, CODE, MODULE).ask()
+    assert server.ended == [("CANCELLED", "Cancelled", "Skipped: Another run has it.")]
+    assert server.tags == ["signoff", "skipped"]
+    assert caplog.record_tuples == [("run", logging.INFO, "Another run has it.")]
 
 
 HOLD = {"verdict": "hold", "message": "It has not been approved."}
@@ -174,17 +192,15 @@ def test_a_run_that_is_held_and_does_not_stand_is_failed_so_that_it_does_not_loo
     server.answers, server.stands = [HOLD], stands
     with pytest.raises(Pause, match=r"^It has not been approved\.$"):
         Gate(ATTEMPT, CODE, MODULE).ask()
-    ((state, forced),) = server.states
-    assert (state.type.value, state.name, state.message) == ("FAILED", "Refused", "It has not been approved.")
-    assert forced
+    assert server.ended == [("FAILED", "Failed", "Refused: It has not been approved.")]
 
 
 def test_a_refused_run_is_failed_by_force_with_the_reason(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     server.answers = [{"verdict": "refuse", "message": "Not you."}]
     with pytest.raises(Pause, match=r"^Not you\.$"):
         Gate(ATTEMPT, CODE, MODULE).ask()
-    ((state, forced),) = server.states
-    assert (state.type.value, state.name, state.message, forced) == ("FAILED", "Refused", "Not you.", True)
+    assert server.ended == [("FAILED", "Failed", "Refused: Not you.")]
+    assert server.tags == ["signoff", "refused"]
     assert caplog.record_tuples == [("run", logging.ERROR, "Not you.")]
 
 
@@ -195,7 +211,15 @@ def test_an_answer_that_nobody_knows_is_a_refusal(server: Server, answer: dict[s
     server.answers = [answer]
     with pytest.raises(Pause):
         Gate(ATTEMPT, CODE, MODULE).ask()
-    assert [state.name for state, _forced in server.states] == ["Refused"]
+    ((_type, name, said),) = server.ended
+    assert (name, said.partition(": ")[0]) == ("Failed", "Refused")
+
+
+def test_a_run_that_can_have_no_tag_is_refused_all_the_same(server: Server) -> None:
+    server.answers, server.takes_tags = [{"verdict": "refuse", "message": "Not you."}], False
+    with pytest.raises(Pause):
+        Gate(ATTEMPT, CODE, MODULE).ask()
+    assert server.ended == [("FAILED", "Failed", "Refused: Not you.")]
 
 
 def test_a_short_wait_is_slept_and_then_it_asks_again(server: Server) -> None:

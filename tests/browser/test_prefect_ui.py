@@ -198,6 +198,21 @@ def test_another_denies_and_is_told_so(live: Live, opened: Callable[[str], Page]
 # Who may do little
 
 
+def test_what_one_may_not_do_in_prefect_says_where_it_is_done(
+    live: Live, opened: Callable[[str], Page], held_run: tuple[str, Path]
+) -> None:
+    page = opened("bob")
+    page.goto(f"{live.origin}/v2/runs/flow-run/{held_run[0]}")
+    page.get_by_role("tab", name="Logs").click()
+    expect(page.get_by_text("This run waits for approval.").first).to_be_visible()
+    page.get_by_role("button", name="Open menu").click()
+    page.get_by_role("menuitem", name="Cancel").click()
+    page.get_by_role("dialog").or_(page.get_by_role("alertdialog")).get_by_role("button").last.click()
+    expect(toast(page)).to_contain_text("This needs the permission prefect.write. The runs of Jobs are cancelled")
+    with live.client() as admin:
+        assert admin.get(f"/api/flow_runs/{held_run[0]}").json()["state"]["name"] == "Suspended"
+
+
 PAGES = {
     "dashboard": "Run a task or flow to get started",
     "runs": "Run a task or flow to get started",

@@ -3,12 +3,14 @@ kept (``files``), and reports its outcome.
 
 * Only the run itself may call them, with its own credential, or a worker for it (``services.run_credentials``): the
   answer contains the inputs of the run.
+* The run of a firing is called like its scheduled job in Prefect, once it has asked.
 * A file is the body of a request, and the query says what it is: nothing has to be decoded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -17,18 +19,20 @@ from uuid import UUID
 
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
+from starlette.background import BackgroundTask
 
 from api_shim.domain.model import Status
+from api_shim.domain.ports import Run
 from api_shim.parsing.fields import read_id
 from api_shim.schemas import JobResult
-from api_shim.services.admission import Attempt, Outcome, Ticket
+from api_shim.services.admission import Attempt, Outcome, Ticket, name_of_firing
 from api_shim.settings import Limits
 from api_shim.web.bodies import limits_of, read_body, read_bytes
-from api_shim.web.deps import Speaker, Use
+from api_shim.web.deps import Services, Speaker, Use
 from api_shim.web.rest.protocol import respond, respond_file
 from api_shim.web.rest.serializers import serializer
 from approval_gate.admission import Answer, Finish, Go, Hold, Refuse, Wait
-from approval_gate.errors import Invalid, NotFound
+from approval_gate.errors import Invalid, NotFound, Unavailable
 from flows.inputs import storable_text
 
 SHORTEST_PERIOD = timedelta(minutes=1)
@@ -62,7 +66,16 @@ async def admission(request: Request, who: Speaker, use: Use) -> Response:
     if isinstance(answer, Hold):
         await use.approvals.put_back(run_id)
     shown = (await serializer(request, use)).job_result(ticket.result) if ticket else None
-    return respond(request, _shape(answer, ticket, shown, limits_of(request)))
+    response = respond(request, _shape(answer, ticket, shown, limits_of(request)))
+    # Nothing waits for what is for people alone.
+    response.background = BackgroundTask(_name, use, run)
+    return response
+
+
+async def _name(use: Services, run: Run) -> None:
+    if name := await use.store.read(partial(name_of_firing, run)):
+        with suppress(Unavailable):
+            await use.engine.rename(run.id, name)
 
 
 @router.post("/outcome")

@@ -24,6 +24,7 @@ from prefect.telemetry.run_telemetry import LABELS_TRACEPARENT_KEY
 from api_shim.domain.ports import (
     GOING,
     HELD,
+    NOTICES,
     Announcement,
     ApprovalForm,
     DeploymentSpec,
@@ -483,6 +484,38 @@ def test_a_run_is_ended_once_and_stays_so(door: Door, state: str) -> None:
     door.run(test)
 
 
+@pytest.mark.parametrize(
+    ("state", "verdict", "why", "called"),
+    [
+        ("CANCELLED", "Skipped", "A newer one – ü.", None),
+        ("CANCELLED", "Denied", "Denied by carol.", "nightly (denied)"),
+        ("COMPLETED", "Approved", "Approved by carol.", "nightly (approved)"),
+    ],
+)
+def test_a_run_that_ends_with_a_verdict_tells_it_and_may_get_another_name(
+    door: Door, state: str, verdict: str, why: str, called: str | None
+) -> None:
+    async def test(engine: Orchestrator) -> None:
+        before = await engine.create_run(await made(engine), a_run(awaits=True))
+        await engine.end(before.id, state, verdict, why, called=called)
+        ended = await one(engine, before.id)
+        name = {"Skipped": "Skipped", "Denied": "Cancelled", "Approved": "Completed"}[verdict]
+        assert (ended.state_type, ended.state_name, ended.message) == (state, name, why)
+        assert ended.name == (called or before.name)
+
+    door.run(test)
+
+
+def test_a_run_is_called_by_another_name(door: Door) -> None:
+    async def test(engine: Orchestrator) -> None:
+        before = await engine.create_run(await made(engine), a_run())
+        await engine.rename(before.id, "nightly – ü")
+        assert await one(engine, before.id) == replace(before, name="nightly – ü")
+        await engine.rename(uuid4(), "nobody's")
+
+    door.run(test)
+
+
 def test_runs_that_do_not_exist_are_left_out_and_cannot_be_moved(door: Door) -> None:
     async def test(engine: Orchestrator) -> None:
         nobody = uuid4()
@@ -626,6 +659,17 @@ def test_asking_again_changes_nothing(door: Door) -> None:
         before = await shown(engine, run_id), await one(engine, run_id), await engine.asked(run_id)
         await engine.ask(run_id, a_question())
         assert (await shown(engine, run_id), await one(engine, run_id), await engine.asked(run_id)) == before
+
+    door.run(test)
+
+
+def test_the_log_of_a_run_that_asks_begins_with_a_notice_and_has_it_once(door: Door) -> None:
+    async def test(engine: Orchestrator) -> None:
+        asked = a_question(notice="Decide – ü:", page="/here")
+        run_id = await waiting(engine, asked)
+        for again in (asked, replace(asked, description="# Else"), asked):
+            await engine.ask(run_id, again)
+        assert [(line.source, line.message) for line in await engine.logs(run_id)] == [(NOTICES, "Decide – ü: /here")]
 
     door.run(test)
 

@@ -19,7 +19,14 @@ from markdown_it.token import Token
 from api_shim.domain.approval import binding_of, version_of
 from api_shim.domain.model import Job, ScheduledJob
 from api_shim.domain.recurrence import Interval
-from api_shim.reconcile.approval_form import SHOWN_INPUTS, build_approval_form, fingerprint, plain, waiting_name
+from api_shim.reconcile.approval_form import (
+    SHOWN_INPUTS,
+    build_approval_form,
+    decided_name,
+    fingerprint,
+    plain,
+    waiting_name,
+)
 from approval_gate.admission import Misfire
 from tests.factories import NOW, make_job, make_scheduled
 
@@ -97,6 +104,25 @@ def test_what_is_asked_stands_in_the_run_too() -> None:
     assert asked.name == waiting_name(ROW) == "nightly (waiting for approval)"
     assert asked.message == "Waits for approval; requested by alice."
     assert asked.parameters == INPUTS
+
+
+def test_the_log_of_a_run_tells_where_it_is_decided_about_and_nobodys_name() -> None:
+    asked = build_approval_form(ROW, JOB, "alice", "carol", NOW)
+    assert asked.page == f"/signoff/approval-queue/{ROW.id}"
+    assert not any(name in asked.notice for name in ("alice", "carol", ROW.name))
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "called"),
+    [
+        (waiting_name(ROW), "Denied", "nightly (denied)"),
+        (waiting_name(ROW), "Cancelled", "nightly (cancelled)"),
+        ("nightly", "Denied", "nightly"),
+        ("by hand (waiting for approval) x", "Denied", "by hand (waiting for approval) x"),
+    ],
+)
+def test_the_run_of_a_request_that_was_decided_about_is_called_by_that(name: str, verdict: str, called: str) -> None:
+    assert decided_name(name, verdict) == called
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from api_shim.domain.ports import DeploymentSpec, RunSpec, ScheduleSpec
-from api_shim.domain.recurrence import CronSpec
+from api_shim.domain.recurrence import CronSpec, Interval
 from api_shim.reconcile.desired_state import (
     allowed_name,
     base_deployment,
@@ -68,6 +68,30 @@ def test_a_schedule_is_active_while_it_may_fire_and_not_before_its_start(to: dic
     spec = own_deployment(make_scheduled(job, None, **to), job, now, {})
     assert spec.schedule is not None
     assert spec.schedule.active is active
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        pytest.param({}, "nightly", id="one that may fire"),
+        pytest.param({"enabled": False}, "nightly\n\nIt is disabled.", id="a disabled one"),
+        pytest.param(
+            {"approval": ApprovalState.PENDING},
+            "nightly\n\nIt waits for approval; until then its schedule is inactive here.",
+            id="one that waits for approval",
+        ),
+        pytest.param({"approval": ApprovalState.DENIED}, "nightly\n\nIt is disabled.", id="one that was denied"),
+        pytest.param(
+            {"start_time": datetime(2026, 12, 1, 9, 30, tzinfo=UTC), "time_zone": "Europe/Berlin"},
+            "nightly\n\nIt fires from 2026-12-01 10:30 CET on; until shortly before, its schedule is inactive here.",
+            id="one long before its start",
+        ),
+    ],
+)
+def test_the_description_of_a_deployment_tells_why_its_schedule_is_inactive(to: dict[str, Any], said: str) -> None:
+    job = make_job()
+    row = make_scheduled(job, None, description="nightly", interval=Interval.DAILY, **to)
+    assert own_deployment(row, job, NOW, {}).description == said
 
 
 def test_names_are_made_unique_and_short_enough_for_prefect() -> None:

@@ -286,7 +286,8 @@ def test_what_is_approved_is_released_for_its_time_and_executes_once(
     if row.one_off:
         assert (run.state_type, run.name, run.scheduled_for) == ("SCHEDULED", row.name, row.start_time)
     else:
-        assert (run.state_type, run.state_name) == ("COMPLETED", "Approved")
+        assert (run.state_type, run.state_name) == ("COMPLETED", "Completed")
+        assert run.name == f"{row.name} (approved)"
         assert [spec.schedule.active for spec in plant.own().values()] == [True]
     plant.check_in_line()
     result = executed_once(plant)

@@ -21,7 +21,7 @@ from api_shim.domain.audit import AuditEvent, EventType
 from api_shim.domain.model import NEVER, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
 from api_shim.domain.recurrence import Interval
-from api_shim.services.admission import Admissions, Attempt, Outcome
+from api_shim.services.admission import Admissions, Attempt, Outcome, name_of_firing
 from api_shim.store import InputsKey, Store
 from api_shim.store.sealed_inputs import OTHER_KEY
 from approval_gate.admission import (
@@ -357,6 +357,26 @@ def test_of_the_runs_of_a_singleton_that_ask_at_once_exactly_one_goes(store: Sto
     runs = [make_run(id=world.requested().id) for _ in range(4)]
     answers = at_once(lambda index: world.ask(runs[index]))
     assert sorted(answers, key=str) == [Go(), *3 * [Refuse(SINGLETON, recorded=True)]]
+
+
+# What a firing is called
+
+
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        pytest.param({}, "nightly", id="a firing, which Prefect calls by chance"),
+        pytest.param({"name": "nightly"}, "", id="a firing that is called so"),
+        pytest.param({"by_schedule": False}, "", id="a run that a hand has made"),
+        pytest.param({"deployment_id": uuid4()}, "", id="a firing of others"),
+        pytest.param({"deployment_id": None}, "", id="a run of no deployment"),
+    ],
+)
+def test_a_firing_is_called_like_its_scheduled_job(store: Store, run: dict[str, Any], name: str) -> None:
+    scheduled = World(store).recurring(name="nightly")
+    asks = run_of(scheduled, **{"name": "singing-starling", **run})
+    with store.transaction(write=False) as tx:
+        assert name_of_firing(asks, tx) == name
 
 
 # Refused, and nothing changed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import httpx
@@ -24,7 +24,8 @@ from approval_gate.model import Actor
 from approval_gate.policy import NOT_ITS_RUN, NOT_ITS_WORKER
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
-from tests.factories import NOW, make_result
+from tests.factories import NOW, make_result, make_scheduled
+from tests.fakes import Fault
 
 SECRET = "of nobody's business"
 
@@ -84,6 +85,23 @@ class Stage(Origin):
 @pytest.fixture
 def stage(store: Store, clock: Clock) -> Stage:
     return Stage(store, clock)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["Prefect answers", "Prefect does not answer"])
+def test_a_firing_that_asks_is_called_like_its_scheduled_job(stage: Stage, fails: bool) -> None:
+    with stage.store.transaction(write=False) as tx:
+        [job] = tx.all(Job)
+    deployment = uuid4()
+    stage.engine.made[deployment] = stage.engine.made[cast(UUID, job.deployment_id)]
+    stage.add(make_scheduled(job, None, name="nightly", deployment_id=deployment))
+    run = stage.engine._new_run(deployment, {}, NOW, by_schedule=True)
+    stage.engine.set_state(run.id, "RUNNING", "Running")
+    stage.take(run.id)
+    if fails:
+        stage.engine.faults.append(Fault("rename"))
+    answer = stage.ask("POST", "/api/signoff/admission", "another run", json=stage.body(flow_run_id=str(run.id)))
+    assert answer.status_code == 200, answer.text
+    assert stage.engine.all_runs[run.id].name == (run.name if fails else "nightly")
 
 
 REFUSED: dict[tuple[str | None, bool], str] = {

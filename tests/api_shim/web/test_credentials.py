@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api_shim.domain.accounts import COOKIE, LONGEST
 from api_shim.store import Store
 from api_shim.web.credentials import session_cookie
-from api_shim.web.prefect_bounds import MAY_NOT_WRITE
+from api_shim.web.prefect_bounds import why_not_written
 from tests.api_shim.origin import Origin
 from tests.conftest import Clock
 
@@ -102,7 +102,7 @@ def test_a_session_speaks_for_what_a_page_of_this_origin_asks(
 def test_it_gives_no_more_than_its_user_may(signed: Signed) -> None:
     assert signed.browses("carol", *READ).status_code == 200
     refused = signed.browses("carol", *WRITE)
-    assert (refused.status_code, refused.json()["detail"]) == (403, MAY_NOT_WRITE)
+    assert (refused.status_code, refused.json()["detail"]) == (403, why_not_written(WRITE[1]))
     assert signed.browses("admin", *WRITE).status_code == 200
 
 

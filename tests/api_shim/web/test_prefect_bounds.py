@@ -21,6 +21,7 @@ from api_shim.web.prefect_bounds import (
     BoundedReads,
     check_page,
     is_within_bounds,
+    why_not_written,
 )
 from approval_gate.errors import GateError, Invalid, TooLarge
 
@@ -149,3 +150,20 @@ def test_a_query_has_a_maximum_length_and_a_page_of_events_one_too() -> None:
 )
 def test_a_message_is_bounded_as_a_filter_of_events(message: Message, within: bool) -> None:
     assert is_within_bounds(message) is within
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        (f"/api/flow_runs/{'0' * 8}/set_state", "see /signoff/results."),
+        ("/api/flow_runs/bulk_delete", "see /signoff/results."),
+        ("/api/deployments/x/schedules/y", "see /signoff/scheduled-jobs."),
+        ("/api/deployments/", "see /signoff/scheduled-jobs."),
+        ("/api/variables/", "An administrator can grant it."),
+        ("/api/deployments_of_others", "An administrator can grant it."),
+    ],
+)
+def test_who_may_not_write_is_told_where_they_can_do_it(path: str, hint: str) -> None:
+    told = why_not_written(path)
+    assert told.startswith("This needs the permission prefect.write. ")
+    assert told.endswith(hint)

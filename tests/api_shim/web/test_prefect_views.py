@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api_shim.services.prefect_views import PrefectViews
 from api_shim.store import Store
-from api_shim.web.prefect_bounds import MAY_NOT_WRITE
+from api_shim.web.prefect_bounds import MAY_NOT_WRITE, NOWHERE_ELSE
 from api_shim.web.prefect_reads import NO_SETTINGS, NO_SLOTS, POOL, QUEUE
 from api_shim.web.prefect_views import (
     MAY_NOT_VIEW,
@@ -253,8 +253,8 @@ SECRETS: Mapping[tuple[str, str], tuple[int, Any]] = {
     ("POST", "block_documents/filter"): (200, []),
     ("POST", "block_documents/count"): (200, 0),
     ("POST", "block_types/filter"): (200, []),
-    ("GET", "block_documents/x"): (403, {"detail": MAY_NOT_WRITE}),
-    ("GET", "block_types/slug/secret/block_documents"): (403, {"detail": MAY_NOT_WRITE}),
+    ("GET", "block_documents/x"): (403, {"detail": f"{MAY_NOT_WRITE} {NOWHERE_ELSE}"}),
+    ("GET", "block_types/slug/secret/block_documents"): (403, {"detail": f"{MAY_NOT_WRITE} {NOWHERE_ELSE}"}),
 }
 
 
