@@ -317,6 +317,14 @@ class AskingAutomation(Shape):
     bound_by: str = Field(description="The name of the user who bound it to the account that it acts as.")
 
 
+class AskingAgent(Shape):
+    """For whom the agent asks that has requested something."""
+
+    acts_for: str = Field(description="The name of that person at that time, who counts as who has requested it.")
+
+
+AGENT = "For whom the agent asks that has requested it; null if no agent has."
+REASON = "Why it was requested, in the words of whoever did; empty if they did not say."
 AUTOMATION = "The automation that has requested it; null if none has."
 
 
@@ -375,6 +383,8 @@ class ScheduledJob(Object):
         description="The job result of the run that has requested it; null if people have."
     )
     automation: AskingAutomation | None = Field(description=AUTOMATION)
+    agent: AskingAgent | None = Field(description=AGENT)
+    reason: str = Field(description=REASON)
 
 
 class NamedScheduledJob(Reference):
@@ -539,6 +549,8 @@ class JobResult(Object):
         description="The job result of the run that has requested it, or its scheduled job; null if people have."
     )
     automation: AskingAutomation | None = Field(description=AUTOMATION)
+    agent: AskingAgent | None = Field(description=AGENT)
+    reason: str = Field(description=REASON)
     files: list[FileProxy] = Field(description="The files that the run has made, the oldest first.")
     custom_fields: dict[str, JsonValue]
 

@@ -20,6 +20,11 @@ Each setting is an environment variable:
   many of these that change something; 0 for no limit. Default: 60000 and 30000.
 * ``SIGNOFF_ADDRESS_REQUESTS`` and ``SIGNOFF_ADDRESS_WRITES``: the same of one address. Default: 120000 and 60000.
 * ``SIGNOFF_WAITING_REQUESTS``: how many requests of one person may wait for their approval. Default: 1000.
+* ``SIGNOFF_AGENTS_NEED_APPROVAL``: what needs approval because an agent requests it: ``everything``, or what the
+  ``jobs`` ask for, as of people. Default: ``everything``.
+* ``SIGNOFF_AGENT_REQUESTS_EXPIRE``: how many hours a request of an agent waits for a decision; 0 for ever. Default: 24.
+* ``SIGNOFF_AGENT_REQUESTS``, ``SIGNOFF_AGENT_WRITES`` and ``SIGNOFF_AGENT_WAITING_REQUESTS``: the same of one agent as
+  of one account. Default: 600, 60 and 20.
 * ``SIGNOFF_DENIAL_COMMENT``: where whoever denies a request has to say why: on ``pages``, ``always``, or ``never``.
   Who takes back their own has not. Default: ``pages``.
 * ``SIGNOFF_BODY_BYTES``: the maximum size of the body of a request, in bytes. Default: 5000000.
@@ -107,6 +112,18 @@ class DenialComment(StrEnum):
     NEVER = "never"
 
 
+class AgentsNeedApproval(StrEnum):
+    """What needs approval because an agent requests it.
+
+    Attributes:
+        EVERYTHING: whatever it requests.
+        JOBS: what its Job asks to have approved, as of people.
+    """
+
+    EVERYTHING = "everything"
+    JOBS = "jobs"
+
+
 class PrefectServer(StrEnum):
     """Whose Prefect server it is."""
 
@@ -128,6 +145,11 @@ class Limits:
         address_requests: how many requests may come from one address a minute; 0 for no limit.
         address_writes: how many of those may change something; 0 for no limit.
         waiting_requests: how many requests of one person may wait for their approval at the same time.
+        agent_requests: how many requests an agent may make a minute; 0 for no limit.
+        agent_writes: how many of those may change something; 0 for no limit.
+        agent_waiting_requests: how many requests of one agent may wait for their approval at the same time.
+        agent_requests_expire: how many hours a request of an agent waits for a decision before it expires; 0 for ever.
+        agents_need_approval: what needs approval because an agent requests it.
         body_bytes: the maximum size of the body of a request, in bytes.
         file_bytes: the maximum size of a file that a run makes, and of those of a request together, in bytes; they come
             on top of the body.
@@ -141,6 +163,11 @@ class Limits:
     address_requests: int = 120_000
     address_writes: int = 60_000
     waiting_requests: int = 1_000
+    agent_requests: int = 600
+    agent_writes: int = 60
+    agent_waiting_requests: int = 20
+    agent_requests_expire: int = 24
+    agents_need_approval: AgentsNeedApproval = AgentsNeedApproval.EVERYTHING
     body_bytes: int = 5_000_000
     file_bytes: int = LARGEST_FILE
     page_size: int = 1_000
@@ -242,6 +269,11 @@ class Settings(BaseSettings):
     address_requests: int = Field(default=LIMITS.address_requests, ge=0)
     address_writes: int = Field(default=LIMITS.address_writes, ge=0)
     waiting_requests: int = Field(default=LIMITS.waiting_requests, ge=1)
+    agent_requests: int = Field(default=LIMITS.agent_requests, ge=0)
+    agent_writes: int = Field(default=LIMITS.agent_writes, ge=0)
+    agent_waiting_requests: int = Field(default=LIMITS.agent_waiting_requests, ge=1)
+    agent_requests_expire: int = Field(default=LIMITS.agent_requests_expire, ge=0, le=8760)
+    agents_need_approval: AgentsNeedApproval = LIMITS.agents_need_approval
     body_bytes: int = Field(default=LIMITS.body_bytes, ge=10_000)
     file_bytes: int = Field(default=LIMITS.file_bytes, ge=1, le=MOST_FILE_BYTES)
     page_size: int = Field(default=LIMITS.page_size, ge=50, le=10_000)

@@ -12,6 +12,7 @@
 * A run whose inputs were changed in Prefect does not execute; nor does one whose inputs cannot be read, or do not fit
   the variables that its Job has by now.
 * A run executes as a user who exists, is active and may run the Job, and only while the Job is installed and enabled.
+  One that executes as an agent does so only while all of that is true of the person for whom it asks, too.
 * A run that would begin while another one of its Job is under way goes, is refused (a singleton), is passed over, waits
   for its turn, or has the older one cancelled, as its Job says: see ``Overlap``.
 * The rules are applied in the order of ``RULES``; the first one that returns an answer decides.
@@ -195,11 +196,13 @@ class RunsAs:
         exists: whether the user still exists.
         active: whether the user is active.
         may_run: whether the user may run the Job.
+        for_nobody: whether it is an agent whose person has been removed or deactivated, or may not run the Job.
     """
 
     exists: bool
     active: bool
     may_run: bool
+    for_nobody: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -277,6 +280,7 @@ SINGLETON = "This job is a singleton and another run of it is under way."
 OWNER_REMOVED = "the originating user has been removed"
 OWNER_INACTIVE = "its owner has been deactivated"
 OWNER_FORBIDDEN = "its owner is no longer permitted to run this job"
+OWNER_FOR_NOBODY = "the person for whom its agent asks has been removed or deactivated, or may not run this job"
 
 
 def admit(facts: Facts) -> Answer:
@@ -388,7 +392,9 @@ def _user_may_run(facts: Facts) -> Answer | None:
         return _without_user(facts, OWNER_REMOVED)
     if not facts.runs_as.active:
         return _without_user(facts, OWNER_INACTIVE)
-    return None if facts.runs_as.may_run else _without_user(facts, OWNER_FORBIDDEN)
+    if not facts.runs_as.may_run:
+        return _without_user(facts, OWNER_FORBIDDEN)
+    return _without_user(facts, OWNER_FOR_NOBODY) if facts.runs_as.for_nobody else None
 
 
 def _without_user(facts: Facts, why: str) -> Answer:

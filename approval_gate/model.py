@@ -5,6 +5,8 @@
 * What no permission grants is refused, except for a user's own tokens, and requests that they had a part in. A
   superuser has every permission.
 * Who acts by a run of theirs has what they have of ``BY_RUNS``, and nothing else, superusers too.
+* An agent, a program that asks for a person, has what it was given of ``BY_AGENTS``, and may take back what it has
+  asked for (``OF_AGENTS``); it has nothing else, whatever it was given.
 * A verdict is a value: allowed, denied with a reason for the caller, or hidden (answered as if the object did not
   exist).
 """
@@ -116,6 +118,23 @@ OF_SUPERUSERS_BY_RUNS = tuple(
 """The same as permissions, for who has every permission."""
 
 
+BY_AGENTS = BY_RUNS | {
+    (Action.VIEW, ObjectType.APPROVAL_REQUEST),
+    (Action.VIEW, ObjectType.JOB_QUEUE),
+    (Action.VIEW, ObjectType.TOKEN),
+}
+"""What an agent may do, if it may do it at all: request, and read what comes of it."""
+
+OF_AGENTS = Grant(
+    object_types=frozenset({ObjectType.SCHEDULED_JOB}),
+    actions=frozenset({Action.DELETE}),
+    constraint=_of_the_caller("user"),
+)
+"""What every agent may do without a permission: delete the scheduled jobs that it owns, which are those that it has
+requested; one that waits for approval is withdrawn by that.
+"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Actor:
     """A user and what they may do now.
@@ -130,9 +149,10 @@ class Actor:
         works_for: the work pool whose runs the account executes; empty if it is no worker's.
         by_run: the job result of the run by whose credential they act (``within_run``); None if they do it themselves.
         by_automation: Prefect's automation that acts as them, because it was bound to their account; None if none does.
+        agent: whether the account is that of a program that asks for a person (``as_agent``).
 
     Raises:
-        ValueError: they act by a run, and yet have more than a run may do.
+        ValueError: they act by a run, or are an agent, and yet have more than those may do.
     """
 
     id: UUID
@@ -144,8 +164,11 @@ class Actor:
     works_for: str = ""
     by_run: UUID | None = None
     by_automation: UUID | None = None
+    agent: bool = False
 
     def __post_init__(self) -> None:
+        if self.agent and (self.superuser or self.works_for):
+            raise ValueError("An agent is neither a superuser nor a worker; see as_agent().")
         if self.by_run is not None and (self.superuser or self.works_for):
             raise ValueError("Who acts by a run is neither a superuser nor a worker; see within_run().")
 
@@ -158,6 +181,11 @@ class Actor:
         grants = OF_SUPERUSERS_BY_RUNS if self.superuser else self.grants
         return replace(self, superuser=False, works_for="", grants=grants, token_id=None, by_run=result_id)
 
+    def as_agent(self) -> Actor:
+        """Return the same account as that of an agent."""
+        grants = OF_SUPERUSERS_BY_RUNS if self.superuser else self.grants
+        return replace(self, superuser=False, works_for="", grants=grants, agent=True)
+
     def may(self, action: Action, kind: ObjectType, thing: Attributes | None = None) -> bool:
         """Say whether a permission grants the action on the type or, with ``thing``, on that object."""
         if self.superuser:
@@ -169,9 +197,15 @@ class Actor:
 
     def constraints(self, action: Action, kind: ObjectType) -> tuple[Constraint, ...]:
         """Return the constraints under which the action is granted; an empty tuple means that it is not granted."""
+        return tuple(grant.constraint for grant in self._grants_for(action, kind) if grant.covers(action, kind))
+
+    def _grants_for(self, action: Action, kind: ObjectType) -> tuple[Grant, ...]:
+        """Return the permissions that count for an action, whether they grant it or not."""
         if self.by_run is not None and (action, kind) not in BY_RUNS:
             return ()
-        return tuple(grant.constraint for grant in (*self.grants, *IMPLICIT_GRANTS) if grant.covers(action, kind))
+        if self.agent and (action, kind) not in BY_AGENTS:
+            return (OF_AGENTS,)
+        return (*self.grants, *IMPLICIT_GRANTS)
 
 
 @dataclass(frozen=True, slots=True)

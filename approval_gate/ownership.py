@@ -24,6 +24,7 @@ from approval_gate.policy import (
     check_object,
     check_type,
     first,
+    may_be_more,
     may_run_job,
     may_write,
     refused_if,
@@ -79,7 +80,12 @@ def receive(receiver: Actor, request: RequestFacts, *, active: bool) -> Verdict:
 def inherit(heir: Actor, request: RequestFacts) -> Verdict:
     """Say whether a user can inherit the scheduled jobs of a user who is removed."""
     may_run = may_run_job(heir, request) == Allowed()
-    return refused_if(not may_run, f"{heir.username} does not have permission to run this job.")
+    return first(
+        (
+            may_be_more(agent=heir.agent),
+            refused_if(not may_run, f"{heir.username} does not have permission to run this job."),
+        )
+    )
 
 
 def lapse(owner: UUID, username: str, approval: ApprovalState, approver: Identity) -> str:

@@ -35,6 +35,10 @@
 * An automation of Prefect's acts as an account that it was bound to, as it was then: not after it has been changed, and
   for no Job but those that it names. Who binds it may view it in Prefect, and may run each of these Jobs; so may the
   account, which is their own or that of somebody whom they may change. What it requests neither of the two approves.
+* An agent requests, reads what comes of it, and takes back what it has asked for (``model.BY_AGENTS``). It decides,
+  assumes, grants and changes nothing, and answers no run that waits for an answer, whatever it was given. It asks for
+  a person who is there and active, and who may run the Job too; they count as who has requested it. A dry run executes
+  the code of the Job, so that it counts as a run unless the Job says that its dry runs are safe.
 * What a run has requested is approved neither by its user nor by whoever requested, owned or changed what ran.
 * ``ownership`` has the rules for owners and changes.
 
@@ -327,6 +331,41 @@ def requests_from_run(*, depth: int, dry_run: bool, for_dry_run: bool, origin_kn
     )
 
 
+# Requests by agents
+
+AGENTS_DECIDE_NOTHING = "An agent decides nothing: a person has to do this."
+FOR_NOBODY = "The person for whom this agent asks has been removed or deactivated, so it can request nothing."
+ITS_PERSON_MAY_NOT = "The person for whom this agent asks does not have permission to run this job."
+NO_DRY_RUN_BY_AGENTS = (
+    "A dry run executes the code of this job, which does not say that its dry runs are safe: request one with "
+    "`dryrun`, which is asked about first."
+)
+NOT_AN_AGENT = (
+    "An agent asks for a person: it cannot be bound to an automation, inherit, or be a superuser or a worker."
+)
+
+
+def requests_as_agent(*, person: Actor | None, job: Attributes | None = None) -> Verdict:
+    """Say whether an agent may request something for its person.
+
+    Args:
+        person: the person; None if they have been removed or deactivated.
+        job: the attributes of the Job that it asks for; None before that is known.
+    """
+    if person is None:
+        return Denied(FOR_NOBODY)
+    return refused_if(job is not None and not _may(person, Action.RUN, job), ITS_PERSON_MAY_NOT)
+
+
+def may_be_more(*, agent: bool) -> Verdict:
+    """Say whether an account may become a superuser's or a worker's, or own what somebody leaves.
+
+    Args:
+        agent: whether it is an agent's.
+    """
+    return refused_if(agent, NOT_AN_AGENT, Conflict)
+
+
 # Requests by automations
 
 RUNS_NO_JOB = "This automation runs no Job: none of its actions names the deployment of one."
@@ -361,6 +400,7 @@ def bind_automation(actor: Actor, *, account: Actor, active: bool, jobs: Collect
             refused_if(not jobs, RUNS_NO_JOB, Invalid),
             refused_if(not all(_may(actor, Action.RUN, job) for job in jobs), MAY_NOT_RUN_ITS_JOBS),
             refused_if(not active, ACCOUNT_INACTIVE, Conflict),
+            may_be_more(agent=account.agent),
             refused_if(not all(_may(account, Action.RUN, job) for job in jobs), ACCOUNT_MAY_NOT, Conflict),
         )
     )
@@ -565,6 +605,10 @@ ONCE_CHANGED = "You have changed what this request runs, so someone else must ap
 BEHIND_ITS_RUN = (
     "You have requested, owned or changed what requested this, or this itself, so someone else must approve it."
 )
+BEHIND_ITS_AGENT = (
+    "An agent has requested this for you, or you have owned or changed what requested it, so someone else must approve "
+    "it."
+)
 BEHIND_ITS_AUTOMATION = (
     "You have bound the automation that requested this to its account, or changed this itself, so someone else must "
     "approve it."
@@ -606,6 +650,8 @@ class RequestFacts:
         past_due: whether its only start time has passed.
         from_run: whether a run has requested it.
         from_automation: whether an automation has requested it.
+        from_agent: whether an agent has requested it.
+        dryrun_is_safe: whether its Job says that its dry runs are safe.
     """
 
     thing: Attributes | None
@@ -624,6 +670,8 @@ class RequestFacts:
     past_due: bool
     from_run: bool = False
     from_automation: bool = False
+    from_agent: bool = False
+    dryrun_is_safe: bool = False
 
 
 def has_right_to_approve(actor: Actor, request: RequestFacts) -> Verdict:
@@ -697,6 +745,7 @@ def dry_run(actor: Actor, request: RequestFacts) -> Verdict:
             may_run_job(actor, request),
             Denied(able.reason, NotRunnable) if isinstance(able, Denied) else able,
             refused_if(not request.supports_dryrun, NO_DRY_RUN, NotRunnable),
+            refused_if(actor.agent and not request.dryrun_is_safe, NO_DRY_RUN_BY_AGENTS),
         )
     )
 
@@ -730,6 +779,17 @@ def run_again(actor: Actor, result: Attributes | None, job: Attributes | None) -
             refused_if(not _may(actor, Action.RUN, job or {}), MAY_NOT_RUN),
         )
     )
+
+
+def resume(actor: Actor, result: Attributes | None, job: Attributes | None) -> Verdict:
+    """Say whether the actor may answer a run that its own code has suspended, so that it goes on.
+
+    Args:
+        actor: who answers.
+        result: its job result, as constraints see it; None when there is no such one.
+        job: its Job, likewise; None when that is gone.
+    """
+    return first((run_again(actor, result, job), refused_if(actor.agent, AGENTS_DECIDE_NOTHING)))
 
 
 def first(verdicts: Iterable[Verdict]) -> Verdict:
@@ -775,6 +835,8 @@ def _had_a_hand(request: RequestFacts) -> str:
     """Return what is told to who has changed a request, or had a hand in what has requested it."""
     if request.from_automation:
         return BEHIND_ITS_AUTOMATION
+    if request.from_agent:
+        return BEHIND_ITS_AGENT
     return BEHIND_ITS_RUN if request.from_run else ONCE_CHANGED
 
 

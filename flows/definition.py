@@ -38,6 +38,7 @@ class JobDefinition:
         approval_expires: seconds after which an undecided request expires; 0 for never.
         overlap: what becomes of a run that would begin while another one is under way.
         job_queues: the queues it may run on; empty for the default queue.
+        dryrun_is_safe: whether its dry runs change nothing, so that agents may make them without being approved.
         supports_dryrun: whether it has a ``DryRunVar`` called ``dryrun``.
         isolated: whether each run starts a new Python interpreter of its own.
         job_variables: what Prefect's work pool starts its runs with, in JSON form: an image, resources, an environment.
@@ -56,6 +57,7 @@ class JobDefinition:
     approval_required: bool = False
     has_sensitive_variables: bool = True
     dryrun_default: bool = False
+    dryrun_is_safe: bool = False
     hidden: bool = False
     read_only: bool = False
     is_singleton: bool = False
@@ -146,6 +148,7 @@ _FILLED_IN_LATER = ("{{", '"$ref"')
 _FLAGS = (
     "approval_required",
     "dryrun_default",
+    "dryrun_is_safe",
     "has_sensitive_variables",
     "hidden",
     "is_singleton",
@@ -287,6 +290,8 @@ def _warnings(definition: JobDefinition, variables: Mapping[str, Variable]) -> I
             yield f"{path}: {name} does not make dry runs possible; a DryRunVar must be called dryrun."
     if definition.dryrun_default and not definition.supports_dryrun:
         yield f"{path}: dryrun_default has no effect without a DryRunVar called dryrun."
+    if definition.dryrun_is_safe and not definition.supports_dryrun:
+        yield f"{path}: dryrun_is_safe has no effect without a DryRunVar called dryrun."
 
 
 def path_of(job_class: type) -> str:

@@ -167,6 +167,7 @@ TESTED_BY: dict[str, str] = {
     "api_shim/store/migrations/versions/0028_suspended_runs.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0033_identities.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0031_approval_requests.py": "tests/api_shim/store/test_schema.py",
+    "api_shim/store/migrations/versions/0034_agents.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0032_preferences_of_users.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0030_hooks_and_buttons.py": "tests/api_shim/store/test_schema.py",
     "api_shim/store/migrations/versions/0029_accounts_of_automations.py": "tests/api_shim/store/test_schema.py",

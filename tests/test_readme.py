@@ -26,9 +26,8 @@ pytestmark = pytest.mark.slow
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL)
-JOB, START, ASK, OBJECTS, FLOW, TRIED, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, METRICS, TESTS = (
-    BLOCKS
-)
+JOB, START, ASK, OBJECTS, FLOW, TRIED, SCHEDULE, OWN, TERMINAL, PYTHON, WORKERS, AUTOMATION, PEOPLE, *REST = BLOCKS
+AGENTS, METRICS, TESTS = REST
 [ANSWER] = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
 DEFINITIONS = ASK[: ASK.index("; }\n") + 4]
 """What the first lines typed define, and the later ones use."""
@@ -260,6 +259,21 @@ def test_people_get_what_they_are_given_and_no_more(reader: Reader) -> None:
         assert [job["name"] for job in client.get("/jobs/").json()["results"]] == ["Compact"]
         assert client.post("/jobs/Compact/run/", json={"data": {"file": "/tmp/app.db"}}).status_code == 201
         assert client.get("/scheduled-jobs/").status_code == 403
+
+
+def test_an_agent_asks_and_decides_nothing(reader: Reader) -> None:
+    said = reader.types(AGENTS)
+    (reader.key,) = re.findall(r"^signoff_[0-9A-Za-z]{36}$", said, re.MULTILINE)
+    with reader.client() as client:
+        asked = client.post("/jobs/Compact/run/", json={"data": {"file": "/tmp/app.db"}, "reason": "It has grown."})
+        row = asked.json()["scheduled_job"]
+        assert (row["approval_state"], row["agent"], row["reason"]) == (
+            "pending",
+            {"acts_for": "alice"},
+            "It has grown.",
+        )
+        assert client.post(f"/scheduled-jobs/{row['id']}/approve/").status_code == 403
+        assert client.delete(f"/scheduled-jobs/{row['id']}/").status_code == 204
 
 
 def test_workers_elsewhere_get_an_account_with_a_key(reader: Reader) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
 from api_shim.cli.console import AsJson, Home, at_terminal, opened, say, show
 from api_shim.cli.times import local_time, read_duration
+from api_shim.domain.accounts import User
 from api_shim.domain.audit import LocalAdministrator
 from api_shim.domain.model import ScheduledJob
 from api_shim.parsing.run_request import read_time
@@ -51,11 +53,22 @@ def add_user(
     reuse_name: Annotated[
         bool, typer.Option("--reuse-name", help="Take the name although another user had it within the last 400 days.")
     ] = False,
+    agent: Annotated[
+        bool, typer.Option("--agent", help="It is the account of a program, which asks for a person and never decides.")
+    ] = False,
+    acts_for: Annotated[
+        str | None, typer.Option("--for", metavar="USER", help="The person for whom the agent asks.")
+    ] = None,
     home: Home = None,
 ) -> None:
-    """Add a user, without any permissions."""
+    """Add a user, without any permissions.
+
+    Example: signoff user add helper --agent --for alice
+    """
+    if agent != (acts_for is not None):
+        raise Invalid("An agent asks for a person: --agent and --for go together.")
     with administering(home) as admin:
-        admin.add_user(username, utc_now(), superuser=superuser, reuse_name=reuse_name)
+        admin.add_user(username, utc_now(), superuser=superuser, reuse_name=reuse_name, acts_for=acts_for)
     say(f"Added {username}. `signoff token add {username}` makes a key to sign in with.")
 
 
@@ -159,6 +172,18 @@ def make_worker(
     say(f"{username} can execute runs of the work pool {name}.")
 
 
+@users.command("agent")
+def change_person(
+    username: Annotated[str, typer.Argument(help="The agent's name.")],
+    acts_for: Annotated[str, typer.Option("--for", metavar="USER", help="The person for whom it asks from now on.")],
+    home: Home = None,
+) -> None:
+    """Have an agent ask for another person. What it has requested stays requested for the person before."""
+    with administering(home) as admin:
+        admin.set_person(username, acts_for, utc_now())
+    say(f"{username} asks for {acts_for} from now on.")
+
+
 @users.command("activate")
 def activate_user(username: Username, home: Home = None) -> None:
     """Let a user sign in again."""
@@ -175,11 +200,19 @@ def deactivate_user(username: Username, revoke_approvals: RevokeApprovals = Fals
     say(f"{username} can no longer sign in.{told(changed.approvals)}")
 
 
+def _asks_for(user: User, names: Mapping[UUID, str]) -> str:
+    """Return the name of the person for whom an agent asks; empty for other users."""
+    if user.acts_for_id is None:
+        return ""
+    return names.get(user.acts_for_id, "nobody: they have been removed")
+
+
 @users.command("list")
 def list_users(home: Home = None, as_json: AsJson = False) -> None:
     """List the users."""
     with administering(home) as admin:
         found, workers, writers = admin.users(), admin.workers(), admin.writers()
+    names = {user.id: user.username for user in found}
     rows = (
         {
             "id": str(user.id),
@@ -187,12 +220,13 @@ def list_users(home: Home = None, as_json: AsJson = False) -> None:
             "active": user.is_active,
             "superuser": user.is_superuser,
             "works_for": workers.get(user.id, ""),
+            "asks_for": _asks_for(user, names),
             "writes_to_prefect": user.id in writers,
             "created": local_time(user.created),
         }
         for user in found
     )
-    columns = ("username", "active", "superuser", "works_for", "writes_to_prefect", "created")
+    columns = ("username", "active", "superuser", "works_for", "asks_for", "writes_to_prefect", "created")
     show(rows, columns, as_json=as_json)
 
 

@@ -46,6 +46,7 @@ Misfires = Annotated[
     ),
 ]
 Queue = Annotated[str | None, typer.Option(metavar="NAME", help="The work queue.", show_default=False)]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for whoever decides about it.", show_default=False)]
 Name = Annotated[str | None, typer.Option(metavar="NAME", help="The name of the scheduled job.", show_default=False)]
 
 
@@ -61,6 +62,7 @@ def run(
     misfire: Misfires = None,
     name: Name = None,
     queue: Queue = None,
+    reason: Reason = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do a dry run, if the Job supports it.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the run has ended, and print its result.")] = False,
     timeout: Timeout = None,
@@ -80,7 +82,7 @@ def run(
     inputs = read_inputs(pairs, data) | read_files(files) | ({"dryrun": True} if dry_run else {})
     with signed_in(url, insecure=insecure) as shim:
         if at is None and cron is None:
-            accepted = shim.run(job, inputs, name=name, queue=queue)
+            accepted = shim.run(job, inputs, name=name, queue=queue, reason=reason)
             _tell_run(shim, accepted, wait=wait, timeout=timeout, as_json=as_json)
             return
         row = shim.schedule(
@@ -93,6 +95,7 @@ def run(
             time_zone=time_zone,
             misfire=misfire,
             queue=queue,
+            reason=reason,
         )
     tell(schemas.Accepted(scheduled_job=row, job_result=None), scheduled(row), as_json=as_json)
 

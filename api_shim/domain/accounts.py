@@ -22,12 +22,19 @@ from api_shim.domain.model import Json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class User:
-    """An account that can sign in, of a person or of a worker."""
+    """An account that can sign in, of a person, of a worker or of an agent.
+
+    Args:
+        is_agent: whether it is that of a program that asks for a person, which it then is for ever.
+        acts_for_id: the id of that person, who may have been removed; None for others.
+    """
 
     id: UUID
     username: str
     is_active: bool = True
     is_superuser: bool = False
+    is_agent: bool = False
+    acts_for_id: UUID | None = None
     created: datetime
 
 

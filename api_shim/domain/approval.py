@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from api_shim.domain.model import Encrypted, Job, ScheduledJob, SwitchedOff
+from api_shim.domain.model import AskingAgent, Encrypted, Job, ScheduledJob, SwitchedOff
 from approval_gate.admission import Misfire
 from approval_gate.binding import NEEDS_APPROVAL, NO_CODE, Binding, bind, digest, is_of_module_alone, what_changed
 from approval_gate.errors import Unavailable
@@ -70,6 +70,19 @@ def is_dry_run(job: Job, inputs: Mapping[str, Any]) -> bool:
         return False
 
 
+def needs_approval(job: Job, inputs: Mapping[str, Any], agent: AskingAgent | None) -> bool:
+    """Say whether a run with these inputs needs approval: because its Job asks for it, or because an agent asks.
+
+    Args:
+        job: the Job.
+        inputs: the inputs.
+        agent: for whom an agent asks that requests it; None if none does.
+    """
+    if is_dry_run(job, inputs) and (agent is None or job.dryrun_is_safe):
+        return False
+    return job.approval_required or (agent is not None and agent["needs_approval"])
+
+
 def holds_code(scheduled: ScheduledJob) -> bool:
     """Say whether the runs of a scheduled job go by an approval that is bound to all the code of its Job."""
     approved = scheduled.approved or {}
@@ -87,7 +100,7 @@ def stale(scheduled: ScheduledJob, job: Job) -> str:
         case ApprovalState.APPROVED:
             now = binding_of(scheduled, job) if holds_code(scheduled) else _bound(scheduled, job, job.module_digest)
             return what_changed(scheduled.approved or {}, now, scheduled.approved_by)
-        case ApprovalState.NOT_REQUIRED if job.approval_required and not is_dry_run(job, scheduled.inputs):
+        case ApprovalState.NOT_REQUIRED if needs_approval(job, scheduled.inputs, scheduled.agent):
             return NEEDS_APPROVAL
         case _:
             return ""
@@ -115,6 +128,14 @@ def unasked(job: Job, inputs: Mapping[str, Any]) -> SwitchedOff | None:
     return None if is_dry_run(job, inputs) or job.is_job_hook_receiver else job.approval_off
 
 
-def end_of(job: Job, now: datetime) -> datetime | None:
-    """Return when a request that is made now ends if nobody decides about it; None for never."""
-    return now + timedelta(seconds=job.approval_expires) if job.approval_expires else None
+def end_of(job: Job, agent: AskingAgent | None, now: datetime) -> datetime | None:
+    """Return when a request that is made now ends if nobody decides about it; None for never.
+
+    Args:
+        job: the Job.
+        agent: for whom an agent asks that requests it; None if none does.
+        now: the time.
+    """
+    limits = [job.approval_expires, agent["expires_after"] if agent is not None else 0]
+    seconds = min(filter(None, limits), default=0)
+    return now + timedelta(seconds=seconds) if seconds else None

@@ -234,12 +234,16 @@ def scheduled_job_event(
 
 
 def origin_in(requested: ScheduledJob | JobResult) -> dict[str, Any]:
-    """Return what an event says of the run, or the automation, that has requested what it is about; nothing if none."""
+    """Return what an event says of the run, automation or agent that has requested what it is about, and of why."""
     said: dict[str, Any] = {}
     if requested.requested_from is not None:
         said["requested_from"] = str(requested.requested_from)
     if requested.automation is not None:
         said["automation"] = dict(requested.automation)
+    if requested.agent is not None:
+        said["agent_for"] = requested.agent["for"]
+    if requested.reason:
+        said["requested_because"] = requested.reason
     return said
 
 

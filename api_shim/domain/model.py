@@ -52,6 +52,11 @@ AskingAutomation = Mapping[str, Json]
 """The automation of Prefect's that has requested something: its ``id`` and ``name``, and who bound it to the account
 that it acts as (``bound_by_id``, ``bound_by``), in JSON form."""
 
+AskingAgent = Mapping[str, Json]
+"""For whom the agent that has requested something asks (``for_id``, and their name at that time, ``for``), whether that
+needs approval because an agent asks (``needs_approval``), and after how many seconds it expires if nobody decides about
+it (``expires_after``; 0 for never), in JSON form."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
@@ -78,6 +83,7 @@ class Job:
     overlap: Overlap = Overlap.ALLOW
     hidden: bool = False
     dryrun_default: bool = False
+    dryrun_is_safe: bool = False
     read_only: bool = False
     supports_dryrun: bool = False
     soft_time_limit: float = 0.0
@@ -186,6 +192,8 @@ class ScheduledJob:
         run_name: what its run is called in Prefect, where that is not its own name; else empty.
         run_tags: the tags of its run in Prefect, beside our own.
         automation: the automation that has requested it; None if none has.
+        agent: for whom the agent asks that has requested it; None if none has.
+        reason: why it was requested, in the words of whoever did; empty if they did not say.
     """
 
     id: UUID
@@ -235,6 +243,19 @@ class ScheduledJob:
     run_name: str = ""
     run_tags: tuple[str, ...] = ()
     automation: AskingAutomation | None = None
+    agent: AskingAgent | None = None
+    reason: str = ""
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What is said of where it comes from, by field; what runs because of it comes from there too."""
+        return {
+            "requested_from": self.requested_from,
+            "request_depth": self.request_depth,
+            "automation": self.automation,
+            "agent": self.agent,
+            "reason": self.reason,
+        }
 
     @property
     def parameters(self) -> Mapping[str, Json]:
@@ -326,6 +347,8 @@ class JobResult:
         run_name: what its run is called in Prefect, where that is not its own name; else empty.
         run_tags: the tags of its run in Prefect, beside our own.
         automation: the automation that has requested it; None if none has.
+        agent: for whom the agent asks that has requested it; None if none has.
+        reason: why it was requested, in the words of whoever did; empty if they did not say.
     """
 
     id: UUID
@@ -361,6 +384,8 @@ class JobResult:
     run_name: str = ""
     run_tags: tuple[str, ...] = ()
     automation: AskingAutomation | None = None
+    agent: AskingAgent | None = None
+    reason: str = ""
 
     @property
     def can_be_resumed(self) -> bool:

@@ -42,7 +42,7 @@ from api_shim.parsing.sentences import LENIENT, NOT_A_STRING, Identified, Later,
 from approval_gate.admission import Misfire
 from approval_gate.errors import Invalid
 
-MAX_NAME = 255
+MAX_NAME, MAX_REASON = 255, 500
 MAX_TAG, MAX_TAGS = 100, 50
 MAX_TIME = 64
 
@@ -128,6 +128,20 @@ def check_needed_name(name: str) -> str:
     if not (name := check_name(name)):
         raise Invalid(NAME_MISSING)
     return name
+
+
+def check_reason(reason: str) -> str:
+    """Return why something is requested, without the white space around it; it may be empty.
+
+    Raises:
+        Invalid: with the sentence.
+    """
+    reason = reason.strip()
+    if len(reason) > MAX_REASON:
+        raise Invalid(f"Ensure this field has no more than {MAX_REASON} characters.")
+    if not all(c.isprintable() or c == "\n" for c in reason):
+        raise Invalid("The reason may not have control characters, or others that cannot be printed.")
+    return reason
 
 
 def read_labels(name: object, tags: object) -> RunLabels:
@@ -226,6 +240,13 @@ NIGHTLY: dict[str, Any] = {
 }
 
 
+Reason = Annotated[
+    str,
+    of_text(check_reason),
+    Field(max_length=MAX_REASON, description="Why it is requested, for whoever decides about it."),
+]
+
+
 class RunRequest(BaseModel):
     """With what a Job is to run, when, and where; at once where no schedule is given."""
 
@@ -237,6 +258,12 @@ class RunRequest(BaseModel):
     schedule: Annotated[Any, Later(RequestedSchedule | None)] = None
     job_queue: Annotated[Any, Later(Queue | None)] = None
     task_queue: Annotated[Any, Later(OldQueue | None)] = None
+    reason: Annotated[Reason, Given] = ""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What was sent, by field; what was not is left out where earlier versions did not know of it."""
+        return {name: value for name, value in dict(self).items() if name != "reason" or value}
 
 
 class RunForm(BaseModel):
@@ -244,6 +271,7 @@ class RunForm(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, alias_generator="_{}".format)
 
+    reason: Annotated[Reason, Given] = ""
     schedule_interval: Annotated[Any, Later(Interval)] = None
     schedule_name: Annotated[Any, Later(Annotated[str, Field(max_length=MAX_NAME)])] = None
     schedule_start_time: Annotated[Any, Later(Moment)] = None
@@ -276,7 +304,11 @@ def read_run(body: object, *, is_form: bool) -> RunRequest:
     sent = {name: getattr(form, f"schedule_{name}") for name in RequestedSchedule.model_fields}
     schedule = {name: value for name, value in sent.items() if value not in (None, "")}
     return RunRequest(
-        data=form.model_extra, schedule=schedule or None, job_queue=form.job_queue, task_queue=form.task_queue
+        data=form.model_extra,
+        schedule=schedule or None,
+        job_queue=form.job_queue,
+        task_queue=form.task_queue,
+        reason=form.reason,
     )
 
 

@@ -112,6 +112,8 @@ def _description(scheduled: ScheduledJob, job: Job, requester: str, runs_as: str
         f"{plain(scheduled.queue)}, as {f'**{plain(runs_as)}**' if runs_as else 'nobody: its owner has been removed'}.",
         f"**Requested from the run:** {scheduled.requested_from}" if scheduled.requested_from else "",
         _by_automation(scheduled),
+        _by_agent(scheduled),
+        _because(scheduled),
         f"**When:** {_when(scheduled, now)}",
         "" if scheduled.misfire is Misfire.LAST else f"**Missed runs:** {scheduled.misfire}",
         f"**{_why_label(scheduled)}:** {plain(scheduled.approval_note)}" if scheduled.approval_note else "",
@@ -129,6 +131,21 @@ def _by_automation(scheduled: ScheduledJob) -> str:
         return ""
     name, bound_by = plain(scheduled.automation["name"]), plain(scheduled.automation["bound_by"])
     return f"**Requested by the automation:** {name}, which {bound_by} has bound to that account"
+
+
+def _by_agent(scheduled: ScheduledJob) -> str:
+    """Return that an agent has requested it, and for whom; empty if none has."""
+    if scheduled.agent is None:
+        return ""
+    return f"**Requested by an agent**, a program that asks for {plain(scheduled.agent['for'])}"
+
+
+def _because(scheduled: ScheduledJob) -> str:
+    """Return why it was requested, as a quotation; empty if nobody has said."""
+    if not scheduled.reason:
+        return ""
+    said = "\n".join(f"> {plain(line)}" for line in scheduled.reason.splitlines())
+    return f"**Reason**, in the words of who requested it:\n\n{said}"
 
 
 def _why_label(scheduled: ScheduledJob) -> str:

@@ -110,9 +110,7 @@ def new_result(
         released=run_id is not None,
         dry_run=scheduled is not None and is_dry_run(job, scheduled.inputs),
         approval_off=scheduled.approval_off if scheduled and scheduled.approval is ApprovalState.NOT_REQUIRED else None,
-        requested_from=scheduled.requested_from if scheduled else None,
-        request_depth=scheduled.request_depth if scheduled else 0,
-        automation=scheduled.automation if scheduled else None,
+        **(scheduled.origin if scheduled else {}),
     )
 
 

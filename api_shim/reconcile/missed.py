@@ -282,14 +282,12 @@ def _request(scheduled: ScheduledJob, job: Job, missed: list[datetime], now: dat
         description=scheduled.description,
         approval=ApprovalState.PENDING,
         approval_note=_question(told, scheduled.time_zone),
-        expires_at=end_of(job, now),
+        expires_at=end_of(job, scheduled.agent, now),
         created=now,
         date_changed=now,
         due_from=now,
         missed=told,
-        requested_from=scheduled.requested_from,
-        request_depth=scheduled.request_depth,
-        automation=scheduled.automation,
+        **scheduled.origin,
     )
     tx.add(asks)
     ask(tx, asks, job, now)

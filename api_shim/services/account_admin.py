@@ -5,6 +5,7 @@
   longer. They may have names given again that are kept for other users, and the server does so with its own accounts.
 * What accounts are called and hold is checked as it is for everybody, and is written by the functions that the REST
   API writes with: one active superuser remains, and the audit tells what was done and by whom (``local: <user>``).
+* An account is that of an agent from the start and for ever; for whom it asks may change.
 * A user who is removed leaves their scheduled jobs behind without an owner: each fails when it would next run, and can
   be taken over. Those that somebody else may run can be handed over with the removal, in the same transaction. What
   would happen can be seen before.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -68,7 +69,7 @@ from api_shim.services.sessions import hash_password
 from api_shim.settings import LOCAL, WORKER
 from api_shim.store import Duplicate, Store, Transaction
 from api_shim.store.columns import path_types
-from approval_gate import ownership
+from approval_gate import ownership, policy
 from approval_gate.errors import Conflict, Invalid, NotFound
 from approval_gate.model import Action, Denied, ObjectType
 
@@ -147,7 +148,15 @@ class AccountAdmin:
 
     # Users
 
-    def add_user(self, username: str, now: datetime, *, superuser: bool = False, reuse_name: bool = False) -> User:
+    def add_user(
+        self,
+        username: str,
+        now: datetime,
+        *,
+        superuser: bool = False,
+        reuse_name: bool = False,
+        acts_for: str | None = None,
+    ) -> User:
         """Make a user.
 
         Args:
@@ -155,15 +164,43 @@ class AccountAdmin:
             now: the time.
             superuser: whether they may do everything.
             reuse_name: whether they may get a name that is kept for another user.
+            acts_for: the person for whom it asks, if it is the account of an agent.
 
         Raises:
             Invalid: the name cannot be one (``check_username``), or is kept for another user.
-            Conflict: there is one of that name.
+            NotFound: there is no such person.
+            Conflict: there is a user of that name, or an agent would be a superuser or ask for another agent.
         """
+        policy.enforce(policy.may_be_more(agent=superuser and acts_for is not None), ObjectType.USER)
         user = User(id=uuid4(), username=check_username(username), is_superuser=superuser, created=now)
         with self._adding(f"A user named {username!r} already exists.") as tx:
+            person = None if acts_for is None else _person_named(tx, acts_for)
+            if person is not None:
+                user = replace(user, is_agent=True, acts_for_id=person.id)
             self._add(tx, user, now, username=username, is_superuser=superuser, reuse_name=reuse_name)
+            if person is not None:
+                self._record_person(tx, user, "", person.username, now)
         return user
+
+    def set_person(self, username: str, acts_for: str, now: datetime) -> None:
+        """Have an agent ask for another person; what it has requested names whom it was requested for.
+
+        Args:
+            username: the agent.
+            acts_for: the person.
+            now: the time.
+
+        Raises:
+            NotFound: there is no such agent, or no such person.
+            Conflict: it is no agent, or they are one.
+        """
+        with self._store.transaction() as tx:
+            user, person = _locked(tx, username), _person_named(tx, acts_for)
+            if not user.is_agent:
+                raise Conflict(f"{username} is no agent, and cannot become one: add another account for it.")
+            before = tx.get(User, id=user.acts_for_id) if user.acts_for_id is not None else None
+            tx.change(user, acts_for_id=person.id)
+            self._record_person(tx, user, before.username if before is not None else "", person.username, now)
 
     def set_active(
         self, username: str, now: datetime, *, active: bool, revoke_approvals: bool = False
@@ -534,6 +571,7 @@ class AccountAdmin:
             user = _locked(tx, username)
             if user.is_superuser:
                 raise Conflict(SUPERUSER_WORKS)
+            policy.enforce(policy.may_be_more(agent=user.is_agent), ObjectType.USER)
             self._let_work(tx, user, pool, now)
 
     def unmake_worker(self, username: str, now: datetime) -> None:
@@ -589,6 +627,10 @@ class AccountAdmin:
     def _record_pool(self, tx: Transaction, user: User, before: str, after: str, now: datetime) -> None:
         how = {"before": {"works_for": before}, "after": {"works_for": after}}
         record(tx, Action.CHANGE, user, now, self._by, ["works_for"], **how)
+
+    def _record_person(self, tx: Transaction, user: User, before: str, after: str, now: datetime) -> None:
+        how = {"before": {"acts_for": before}, "after": {"acts_for": after}}
+        record(tx, Action.CHANGE, user, now, self._by, ["acts_for"], **how)
 
     def first_keys(self, now: datetime) -> list[tuple[str, str]]:
         """Make an administrator where there is nobody but the server's own accounts.
@@ -656,6 +698,19 @@ def _permission_named(tx: Transaction, name: str) -> tuple[Permission | None, se
     permission = tx.get(Permission, name=name, lock=True)
     rows = tx.all(PermissionUser, permission_id=permission.id) if permission is not None else []
     return permission, {row.user_id for row in rows}
+
+
+def _person_named(tx: Transaction, username: str) -> User:
+    """Return the person for whom an agent is to ask, locked.
+
+    Raises:
+        NotFound: there is nobody of that name.
+        Conflict: it is an agent itself.
+    """
+    person = user_named(tx, username)
+    if person.is_agent:
+        raise Conflict(f"{username} is an agent itself: an agent asks for a person.")
+    return person
 
 
 def _locked(tx: Transaction, username: str, *, revokes: bool = False) -> User:

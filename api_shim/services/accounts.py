@@ -541,7 +541,7 @@ def change_account(
         it, as it is then, and what has become of approvals.
 
     Raises:
-        Conflict: no active superuser would remain.
+        Conflict: no active superuser would remain, or an agent would become one.
         Duplicate: when the transaction is left or before, if its new name is taken.
         Invalid: its new name is kept for another user.
     """
@@ -550,6 +550,8 @@ def change_account(
     to = {name: value for name, value in own.items() if value != getattr(before, name)}
     revokes = bool(fields.get("revoke_approvals"))
     was, given = described(tx, before), GivenApprovals(tx, _left_to_stand(tx, before, revokes), now)
+    if isinstance(before, User) and to.get("is_superuser"):
+        policy.enforce(policy.may_be_more(agent=before.is_agent), USER)
     if not (to.get("is_active", True) and to.get("is_superuser", True)):
         check_one_remains(tx, before)
     after = tx.change(before, **to) if to else before

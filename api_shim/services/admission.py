@@ -37,7 +37,7 @@ from typing import Any
 from uuid import UUID
 
 from api_shim.domain.accounts import User
-from api_shim.domain.approval import holds_code, is_dry_run, stale
+from api_shim.domain.approval import holds_code, is_dry_run, needs_approval, stale
 from api_shim.domain.audit import AuditEvent, EventType, origin_in
 from api_shim.domain.model import NEVER, DeletedRun, Job, JobResult, ScheduledJob, Status
 from api_shim.domain.ports import Run
@@ -56,6 +56,7 @@ from api_shim.reconcile.firings import (
     new_result,
     waiting_of,
 )
+from api_shim.services.agents import asks_for_nobody
 from api_shim.services.approval_state import return_stale, return_to_queue
 from api_shim.services.authentication import actor_of
 from api_shim.services.authorization import AuthzContext, approver_of
@@ -640,8 +641,10 @@ NO_PROCESS = NOWHERE = UUID(int=0)
 
 
 def _needs_approval(request: Requested) -> bool:
-    by_event = request.job.is_job_hook_receiver
-    return request.job.approval_required and not by_event and not is_dry_run(request.job, request.inputs)
+    asked = request.scheduled or request.result
+    return not request.job.is_job_hook_receiver and needs_approval(
+        request.job, request.inputs, asked.agent if asked is not None else None
+    )
 
 
 def _firing_behind(tx: Transaction, run: Run, request: Requested, attempt: Attempt, now: datetime) -> Firing | None:
@@ -709,10 +712,13 @@ def _runs_as(tx: Transaction, request: Requested) -> RunsAs | None:
     owner = request.owner
     if request.job.is_job_hook_receiver or owner is None:
         return who_runs(request.job, None, None, {})
-    return who_runs(request.job, owner, actor_of(tx, owner), tx.attributes(ObjectType.JOB, request.job.id))
+    thing = tx.attributes(ObjectType.JOB, request.job.id)
+    return who_runs(request.job, owner, actor_of(tx, owner), thing, for_nobody=asks_for_nobody(tx, owner, thing))
 
 
-def who_runs(job: Job, owner: User | None, actor: Actor | None, thing: Attributes) -> RunsAs | None:
+def who_runs(
+    job: Job, owner: User | None, actor: Actor | None, thing: Attributes, *, for_nobody: bool = False
+) -> RunsAs | None:
     """Return who a run of a Job executes as; None where an event starts it.
 
     Args:
@@ -720,12 +726,14 @@ def who_runs(job: Job, owner: User | None, actor: Actor | None, thing: Attribute
         owner: who owns what runs; None when they have been removed.
         actor: the owner as the rules see them.
         thing: the Job, as constraints see it.
+        for_nobody: whether they are an agent whose person may not run it, or not any more.
     """
     if job.is_job_hook_receiver:
         return None
     if owner is None or actor is None:
         return RunsAs(exists=False, active=False, may_run=False)
-    return RunsAs(exists=True, active=owner.is_active, may_run=actor.may(Action.RUN, ObjectType.JOB, thing))
+    may_run = actor.may(Action.RUN, ObjectType.JOB, thing)
+    return RunsAs(exists=True, active=owner.is_active, may_run=may_run, for_nobody=for_nobody)
 
 
 def _others(tx: Transaction, request: Requested, now: datetime) -> Others:

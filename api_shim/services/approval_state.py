@@ -52,7 +52,7 @@ def return_to_queue(
         approved_by="",
         approved_at=None,
         approval_comment="",
-        expires_at=end_of(job, now),
+        expires_at=end_of(job, scheduled.agent, now),
         date_changed=now,
         version=scheduled.version + 1,
     )

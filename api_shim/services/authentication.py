@@ -131,13 +131,14 @@ def actors_of(tx: Transaction, users: list[User]) -> list[Actor]:
     pools = {worker.user_id: worker.pool for worker in tx.all(WorkerAccount, user_id=limited)} if limited else {}
 
     def actor(user: User) -> Actor:
-        return Actor(
+        found = Actor(
             id=user.id,
             username=user.username,
             superuser=user.is_superuser,
             grants=tuple(granted.get(user.id, ())),
             works_for=pools.get(user.id, ""),
         )
+        return found.as_agent() if user.is_agent else found
 
     return [actor(user) for user in users]
 

@@ -207,6 +207,8 @@ def load_contexts(tx: Transaction, rows: list[ScheduledJob], now: datetime) -> l
             past_due=row.is_past_due(now),
             from_run=row.requested_from is not None,
             from_automation=row.automation is not None,
+            from_agent=row.agent is not None,
+            dryrun_is_safe=job.dryrun_is_safe,
         )
         names = {each.user_id: each.username for each in involved}
         requester = names.get(row.requester_id, UNKNOWN_USER) if row.requester_id else UNKNOWN_USER

@@ -1,5 +1,6 @@
 """How many requests somebody may make a minute: each account and each address, of all kinds and of those that write.
 
+* Agents have rates of their own, which are lower.
 * A request that is refused counts for nothing, so that who waits as long as they are told is heard, and one whose
   account is refused takes nothing from the others at their address.
 * Workers and runs are not counted, wherever they come from: what they ask is bounded by the runs that there are. What a
@@ -46,6 +47,8 @@ class RequestRates:
         self._clock = clock
         self._account = _Rate(ACCOUNT, limits.account_requests)
         self._account_writes = _Rate(ACCOUNT_WRITES, limits.account_writes)
+        self._agent = _Rate(ACCOUNT, limits.agent_requests)
+        self._agent_writes = _Rate(ACCOUNT_WRITES, limits.agent_writes)
         self._address = _Rate(ADDRESS, limits.address_requests)
         self._address_writes = _Rate(ADDRESS_WRITES, limits.address_writes)
 
@@ -76,9 +79,9 @@ class RequestRates:
             if writes:
                 yield self._address_writes, network
         if caller is not None:
-            yield self._account, caller.id
+            yield self._agent if caller.agent else self._account, caller.id
             if writes:
-                yield self._account_writes, caller.id
+                yield self._agent_writes if caller.agent else self._account_writes, caller.id
 
 
 class _Rate:

@@ -34,7 +34,7 @@ from api_shim.services.stored_inputs import as_sent
 from api_shim.store import Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Conflict
-from approval_gate.model import Action, Actor, Allowed, ObjectType, Verdict
+from approval_gate.model import Action, Actor, Allowed, Attributes, ObjectType, Verdict
 from flows.files import ids_in
 
 KIND = ObjectType.JOB_RESULT
@@ -211,8 +211,8 @@ def _request_of(actor: Actor, result_id: UUID, tx: Transaction) -> tuple[UUID, R
 
 def _offers(actor: Actor, result: JobResult, tx: Transaction) -> frozenset[ResultAction]:
     cancel = not result.status.final and not result.cancelled_by and _may_cancel(actor, result, tx) == Allowed()
-    may_run = may_run_again(actor, result, tx) == Allowed()
-    again, resume = result.status.final and may_run, result.can_be_resumed and may_run
+    again = result.status.final and may_run_again(actor, result, tx) == Allowed()
+    resume = result.can_be_resumed and may_resume(actor, result, tx) == Allowed()
     may = {ResultAction.CANCEL: cancel, ResultAction.RUN_AGAIN: again, ResultAction.RESUME: resume}
     return frozenset(action for action, offered in may.items() if offered)
 
@@ -224,9 +224,19 @@ def _may_cancel(actor: Actor, result: JobResult | None, tx: Transaction) -> Verd
 
 def may_run_again(actor: Actor, result: JobResult | None, tx: Transaction) -> Verdict:
     """Say whether somebody may run the Job of a result that they may view."""
-    seen = tx.attributes(KIND, result.id) if result is not None else None
-    job = tx.attributes(ObjectType.JOB, result.job_id) if result is not None and result.job_id else None
-    return policy.run_again(actor, seen, job)
+    return policy.run_again(actor, *_seen_with_job(result, tx))
+
+
+def may_resume(actor: Actor, result: JobResult | None, tx: Transaction) -> Verdict:
+    """Say whether somebody may answer a run that its own code has suspended."""
+    return policy.resume(actor, *_seen_with_job(result, tx))
+
+
+def _seen_with_job(result: JobResult | None, tx: Transaction) -> tuple[Attributes | None, Attributes | None]:
+    if result is None:
+        return None, None
+    job = tx.attributes(ObjectType.JOB, result.job_id) if result.job_id else None
+    return tx.attributes(KIND, result.id), job
 
 
 def _delete(actor: Actor, result_id: UUID, now: datetime, tx: Transaction) -> list[DeletedRun]:

@@ -1,4 +1,4 @@
-"""What stands behind a request that no person has made: the run or the automation, and who had a hand in it.
+"""What stands behind a request that no person has made: the run, automation or agent, and who had a hand in it.
 
 * A run that requests something is looked at behind a lock, in the transaction that records the request: nothing is
   requested by one that ends, or is cancelled, at the same moment.
@@ -8,6 +8,7 @@
   any more, as a scheduled job was deleted while its run was under way, the run can request nothing.
 * What an automation requests names it. Who bound it has a hand in it, beside the account that it acts as; it is looked
   at in the same transaction whether it still is bound to that.
+* The person for whom an agent asks has a hand in what it requests, itself or by a run of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from uuid import UUID
 
 from api_shim.domain.accounts import User
 from api_shim.domain.model import AskingAutomation, AutomationAccount, JobResult, Participant, ScheduledJob
+from api_shim.services.agents import check_person
 from api_shim.services.authorization import add_participant
 from api_shim.store import Transaction
 from approval_gate import policy
@@ -30,13 +32,13 @@ R = TypeVar("R", ScheduledJob, JobResult)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
-    """The run, or the automation, that a request comes from.
+    """What a request comes from beside its requester.
 
     Args:
-        result_id: the job result of the run; None for an automation.
+        result_id: the job result of the run; None if none has requested it.
         depth: how many requests from runs there are in the line, with this one.
         hands: the names of those who had a hand in it, by id.
-        automation: the automation; None for a run.
+        automation: the automation; None if none has requested it.
     """
 
     result_id: UUID | None = None
@@ -50,7 +52,7 @@ class Origin:
 
 
 def origin_of(tx: Transaction, actor: Actor, *, for_dry_run: bool) -> Origin | None:
-    """Return the run or automation by which somebody requests something; None for people. A run is locked.
+    """Return what stands behind a request; None where its requester alone does. A run is locked.
 
     Who locks a Job too locks this first, as admission does.
 
@@ -60,8 +62,17 @@ def origin_of(tx: Transaction, actor: Actor, *, for_dry_run: bool) -> Origin | N
         for_dry_run: whether a dry run is requested.
 
     Raises:
-        Forbidden: the run or the automation may not request it, or not any more.
+        Forbidden: the run, the automation or the agent may not request it, or not any more.
     """
+    origin, person = _way_of(tx, actor, for_dry_run=for_dry_run), check_person(tx, actor)
+    if person is None:
+        return origin
+    origin = origin or Origin(hands={})
+    return replace(origin, hands={**origin.hands, person.id: person.username})
+
+
+def _way_of(tx: Transaction, actor: Actor, *, for_dry_run: bool) -> Origin | None:
+    """Return the run or automation by which somebody requests something; None if they do it themselves."""
     if actor.by_automation is not None:
         return _of_automation(tx, actor, actor.by_automation)
     if actor.by_run is None:
@@ -127,6 +138,8 @@ def _hands(tx: Transaction, result: JobResult) -> Mapping[UUID, str] | None:
             found[user.id] = user.username
         if at.automation is not None:
             found[UUID(at.automation["bound_by_id"])] = at.automation["bound_by"]
+        if at.agent is not None:
+            found[UUID(at.agent["for_id"])] = at.agent["for"]
         if at.scheduled_job_id is not None:
             # Those of the run that has requested this one are among them.
             involved = tx.all(Participant, scheduled_job_id=at.scheduled_job_id)

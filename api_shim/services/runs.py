@@ -10,14 +10,14 @@ Contract 4.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from api_shim.domain.approval import is_dry_run, unasked
-from api_shim.domain.model import Job, JobResult
+from api_shim.domain.model import AskingAgent, Job, JobResult
 from api_shim.parsing.run_request import NO_LABELS, RunLabels
 from api_shim.reconcile.served_queues import ServedQueues
 from api_shim.reconcile.wake_queue import Kind, Wake
@@ -26,6 +26,24 @@ from api_shim.services.run_origins import origin_of
 from api_shim.store import Store, Transaction
 from approval_gate.errors import Unavailable
 from approval_gate.model import Actor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskedAs:
+    """How a run is asked for, where that is to be known of it.
+
+    Args:
+        labels: what the run is called in Prefect.
+        agent: for whom an agent asks that requests it; None if none does.
+        reason: why it is requested; empty if nobody says.
+    """
+
+    labels: RunLabels = NO_LABELS
+    agent: AskingAgent | None = None
+    reason: str = ""
+
+
+PLAINLY = AskedAs()
 
 
 class Runs:
@@ -60,7 +78,7 @@ class Runs:
         now: datetime,
         *,
         also: Callable[[Transaction, JobResult], None] = lambda _tx, _result: None,
-        labels: RunLabels = NO_LABELS,
+        asked_as: AskedAs = PLAINLY,
     ) -> JobResult:
         """Run a Job now, as the actor.
 
@@ -71,7 +89,7 @@ class Runs:
             queue: the work queue.
             now: the time.
             also: what else is written with the result, in the same transaction.
-            labels: what the run is called in Prefect.
+            asked_as: how it is asked for.
 
         Raises:
             Forbidden: the actor has just been removed or deactivated, or may not request this by a run of theirs.
@@ -87,8 +105,10 @@ class Runs:
             date_created=now,
             approval_off=unasked(job, inputs),
             dry_run=is_dry_run(job, inputs),
-            run_name=labels.name,
-            run_tags=labels.tags,
+            run_name=asked_as.labels.name,
+            run_tags=asked_as.labels.tags,
+            agent=asked_as.agent,
+            reason=asked_as.reason,
         )
         result = await self._store.write(partial(_record, actor, job, result, also))
         self._wake(Kind.JOB_RESULT, result.id)

@@ -3,8 +3,9 @@
 * A request is refused whole or accepted whole. It is checked in this order: who asks, the Job, the schedule, the
   queue, the data, and last whether anybody would run it.
 * A Job with sensitive variables runs immediately or not at all; one that also needs approval cannot run.
-* A Job that needs approval gets a scheduled job that waits, also for ``immediately``; a dry run needs none.
-* Of one person only so many requests wait at the same time, whoever they are.
+* A Job that needs approval gets a scheduled job that waits, also for ``immediately``; a dry run needs none. What an
+  agent requests needs approval more often (``agents``).
+* Of one person only so many requests wait at the same time, whoever they are; of an agent fewer.
 * The files of a request are kept with what it has become, in the same transaction.
 * A schedule is durable before it is answered, and follows in Prefect. Who asked for it is its first owner.
 * What a run or an automation requests (``run_origins``) names that, and is approved by nobody who had a hand in it.
@@ -30,9 +31,18 @@ from uuid import UUID, uuid4
 import anyio
 import anyio.to_thread
 
-from api_shim.domain.approval import end_of, is_dry_run, unasked
+from api_shim.domain.approval import end_of, is_dry_run, needs_approval, unasked
 from api_shim.domain.audit import EventType, scheduled_job_event, snapshot
-from api_shim.domain.model import NEVER, Job, JobResult, Participant, PendingCleanup, RequestKey, ScheduledJob
+from api_shim.domain.model import (
+    NEVER,
+    AskingAgent,
+    Job,
+    JobResult,
+    Participant,
+    PendingCleanup,
+    RequestKey,
+    ScheduledJob,
+)
 from api_shim.domain.recurrence import Interval
 from api_shim.metrics import REQUESTS, counting_refused_requests, decided
 from api_shim.parsing.run_request import (
@@ -49,11 +59,12 @@ from api_shim.reconcile.approval_requests import ask, settle
 from api_shim.reconcile.desired_state import leftover_of
 from api_shim.reconcile.missed import drop_all_turns
 from api_shim.reconcile.wake_queue import Kind, Wake
+from api_shim.services.agents import asking_agent, check_person
 from api_shim.services.authorization import check_still_active, get_authorized, versions_of
 from api_shim.services.jobs import JobCode
 from api_shim.services.request_keys import keep, request_key, requested_before
 from api_shim.services.run_origins import add_hands, origin_of
-from api_shim.services.runs import Runs
+from api_shim.services.runs import AskedAs, Runs
 from api_shim.settings import LIMITS, Limits
 from api_shim.store import Duplicate, Store, Transaction
 from approval_gate import policy
@@ -70,6 +81,11 @@ SENSITIVE = "Unable to schedule job: Job may have sensitive input variables"
 SENSITIVE_AND_APPROVAL = (
     "Unable to run or schedule job: This job is flagged as possibly having sensitive variables but is also flagged "
     "as requiring approval. One of these two flags must be removed before this job can be scheduled or run."
+)
+
+SENSITIVE_FROM_AGENTS = (
+    "Unable to run or schedule job: what an agent requests has to be approved, and this job is flagged as possibly "
+    "having sensitive variables, which nobody is shown."
 )
 
 TOO_MANY_WAIT = (
@@ -97,6 +113,8 @@ class _Plan:
     files: Collection[GivenFile]
     waits: bool
     labels: RunLabels
+    agent: AskingAgent | None
+    reason: str
 
     @property
     def runs_now(self) -> bool:
@@ -212,13 +230,13 @@ class Schedules:
         sent: object,
     ) -> Accepted:
         now = self._clock()
-        job = await self._store.read(partial(runnable_job, actor, job_ref))
-        whole = [str(job.id), dict(request) if sent is None else sent]
+        job, agent = await self._store.read(partial(_requestable, actor, job_ref, self._limits))
+        whole = [str(job.id), request.told if sent is None else sent]
         asked = None if key is None else request_key(actor.id, key, whole, now, self._store.fingerprint)
         if asked is not None and (before := await self._before(asked)):
             return before
         # Off the event loop: a large request is long to check, and the first one of a Job imports its module.
-        plan = await anyio.to_thread.run_sync(self._plan, job, request, now, labels, limiter=self._threads)
+        plan = await anyio.to_thread.run_sync(self._plan, job, request, now, labels, agent, limiter=self._threads)
         self._runs.check_served(plan.queue)
         try:
             accepted = await self._accept(actor, plan, asked, now)
@@ -246,16 +264,31 @@ class Schedules:
             if asked is not None:
                 keep(tx, replace(asked, job_result_id=result.id))
 
-        started = self._runs.start(actor, plan.job, plan.inputs, plan.queue, now, also=also, labels=plan.labels)
+        asked_as = AskedAs(labels=plan.labels, agent=plan.agent, reason=plan.reason)
+        started = self._runs.start(actor, plan.job, plan.inputs, plan.queue, now, also=also, asked_as=asked_as)
         return Accepted(job_result=await started)
 
-    def _plan(self, job: Job, request: RunRequest, now: datetime, labels: RunLabels) -> _Plan:
+    def _plan(
+        self, job: Job, request: RunRequest, now: datetime, labels: RunLabels, agent: AskingAgent | None
+    ) -> _Plan:
         if refusal := why_never(job):
             raise Invalid([refusal])
         when, queue, inputs = (read() for read in self.parts(job, request, now))
-        waits = job.approval_required and not is_dry_run(job, inputs)
+        waits = needs_approval(job, inputs, agent)
+        if waits and (refusal := why_not_asked(job)):
+            raise Invalid([refusal])
         files = [each for each in dict(request.data).values() if isinstance(each, GivenFile)]
-        return _Plan(job=job, schedule=when, queue=queue, inputs=inputs, files=files, waits=waits, labels=labels)
+        return _Plan(
+            job=job,
+            schedule=when,
+            queue=queue,
+            inputs=inputs,
+            files=files,
+            waits=waits,
+            labels=labels,
+            agent=agent,
+            reason=request.reason,
+        )
 
     async def _schedule(self, actor: Actor, plan: _Plan, asked: RequestKey | None, now: datetime) -> ScheduledJob:
         immediately = plan.schedule.interval is Interval.IMMEDIATELY
@@ -275,15 +308,18 @@ class Schedules:
             queue=plan.queue,
             description=_described(plan, actor),
             approval=ApprovalState.PENDING if plan.waits else ApprovalState.NOT_REQUIRED,
-            expires_at=end_of(plan.job, now) if plan.waits else None,
+            expires_at=end_of(plan.job, plan.agent, now) if plan.waits else None,
             created=now,
             date_changed=now,
             due_from=now,
             approval_off=None if plan.waits else unasked(plan.job, plan.inputs),
             run_name=plan.labels.name,
             run_tags=plan.labels.tags,
+            agent=plan.agent,
+            reason=plan.reason,
         )
-        limit, dry = self._limits.waiting_requests, is_dry_run(plan.job, plan.inputs)
+        limits, dry = self._limits, is_dry_run(plan.job, plan.inputs)
+        limit = limits.waiting_requests if plan.agent is None else limits.agent_waiting_requests
         add = partial(_add, actor, scheduled, plan.files, asked, now, limit, for_dry_run=dry)
         scheduled = await self._store.write(add)
         self._wake(Kind.SCHEDULED_JOB, scheduled.id, scheduled.start_time)
@@ -321,17 +357,23 @@ class Schedules:
             self._wake(Kind.LEFTOVER, leftover.id, NEVER)
 
 
-def runnable_job(actor: Actor, job_ref: str | UUID, tx: Transaction) -> Job:
-    """Return a Job that the actor may run now, or raise why not."""
+def _requestable(actor: Actor, job_ref: str | UUID, limits: Limits, tx: Transaction) -> tuple[Job, AskingAgent | None]:
+    """Return a Job that the actor may run now, and for whom they ask if they are an agent, or raise why not."""
     by = {"id": job_ref} if isinstance(job_ref, UUID) else {"name": job_ref}
     job: Job = get_authorized(tx, actor, Action.RUN, ObjectType.JOB, **by)
+    person = check_person(tx, actor, tx.attributes(ObjectType.JOB, job.id)) if actor.agent else None
     policy.enforce(policy.runnable(job.runnable), ObjectType.JOB)
-    return job
+    return job, asking_agent(person, limits)
 
 
 def why_never(job: Job) -> str:
     """Return why a Job can neither run nor be scheduled, whoever asks; empty if it can."""
     return SENSITIVE_AND_APPROVAL if job.has_sensitive_variables and job.approval_required else ""
+
+
+def why_not_asked(job: Job) -> str:
+    """Return why nobody can be asked about runs of a Job; empty if some can."""
+    return SENSITIVE_FROM_AGENTS if job.has_sensitive_variables else ""
 
 
 def why_only_now(job: Job) -> str:

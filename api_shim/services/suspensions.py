@@ -23,7 +23,7 @@ from api_shim.domain.audit import EventType
 from api_shim.domain.model import JobResult
 from api_shim.domain.ports import Orchestrator
 from api_shim.services.authorization import check_still_active
-from api_shim.services.results import KIND, about, may_run_again
+from api_shim.services.results import KIND, about, may_resume
 from api_shim.store import Store, Transaction
 from approval_gate import policy
 from approval_gate.errors import Conflict, Invalid
@@ -108,7 +108,7 @@ def _note(run_id: UUID, tx: Transaction, *, suspended: bool) -> None:
 
 def _resumable(actor: Actor, result_id: UUID, tx: Transaction, *, lock: bool = False) -> JobResult:
     result = tx.get(JobResult, id=result_id, lock=lock)
-    policy.enforce(may_run_again(actor, result, tx), KIND)
+    policy.enforce(may_resume(actor, result, tx), KIND)
     if result is None:
         raise policy.missing(KIND)
     if not result.can_be_resumed:

@@ -84,6 +84,8 @@ def origin_columns() -> list[Column[Any]]:
         Column("run_name", String(255), nullable=False),
         Column("run_tags", Tuple, nullable=False),
         json("automation"),
+        json("agent"),
+        Column("reason", String(500), nullable=False),
     ]
 
 
@@ -96,6 +98,8 @@ users = Table(
     Column("username", String(150), nullable=False, unique=True),
     flag("is_active"),
     flag("is_superuser"),
+    flag("is_agent"),
+    Column("acts_for_id", Uuid, nullable=True),
     time("created"),
 )
 
@@ -272,6 +276,7 @@ jobs = Table(
     Column("overlap", Word(Overlap), nullable=False),
     flag("hidden"),
     flag("dryrun_default"),
+    flag("dryrun_is_safe"),
     flag("read_only"),
     flag("supports_dryrun"),
     Column("soft_time_limit", Float, nullable=False),

@@ -47,9 +47,10 @@ SCHEDULED_JOB: Body = {
     **dict.fromkeys(("one_off", "enabled", "approval_required"), FLAG),
     **dict.fromkeys(("last_run_at", "approved_at", "approved_by_user"), type(None)),
     # Ours (contract 10).
-    **dict.fromkeys(("approval_state", "approval_version", "approval_comment", "approval_note", "failure"), TEXT),
+    **dict.fromkeys(("approval_state", "approval_version", "approval_comment", "approval_note"), TEXT),
+    **dict.fromkeys(("failure", "reason"), TEXT),
     "misfire": TEXT,
-    **dict.fromkeys(("missed", "requested_from", "automation"), type(None)),
+    **dict.fromkeys(("missed", "requested_from", "automation", "agent"), type(None)),
     "expires_at": type(None),
     "approval_off": (dict, type(None)),
     "args": LIST,
@@ -58,9 +59,10 @@ SCHEDULED_JOB: Body = {
 JOB_RESULT: Body = {
     **OBJECT,
     **dict.fromkeys(("flow_run_id", "name", "task_name", "date_created", "date_started", "date_done", "worker"), TEXT),
+    "reason": TEXT,
     **dict.fromkeys(("status", "task_kwargs", "celery_kwargs", "meta", "job_model", "user", "custom_fields"), dict),
     **dict.fromkeys(("traceback", "scheduled_job"), type(None)),
-    **dict.fromkeys(("nominal_time", "requested_from", "automation"), type(None)),
+    **dict.fromkeys(("nominal_time", "requested_from", "automation", "agent"), type(None)),
     **dict.fromkeys(("task_args", "files"), LIST),
     "result": dict,
 }

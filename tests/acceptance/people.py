@@ -39,10 +39,10 @@ class People:
     def close(self) -> None:
         self._store.close()
 
-    def add(self, *grants: Grant, superuser: bool = False) -> str:
-        """Make a user, and return their name; ``Server.client`` knows their key."""
+    def add(self, *grants: Grant, superuser: bool = False, acts_for: str | None = None) -> str:
+        """Make a user, or the agent of a user, and return their name; ``Server.client`` knows their key."""
         name, now = f"user{uuid4().hex[:8]}", datetime.now(UTC)
-        self.identity.add_user(name, now, superuser=superuser)
+        self.identity.add_user(name, now, superuser=superuser, acts_for=acts_for)
         for kind, action, constraint in grants:
             self.identity.add_permission(
                 f"{name} {uuid4()}",

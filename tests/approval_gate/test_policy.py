@@ -20,17 +20,21 @@ from approval_gate.errors import Conflict, Forbidden, GateError, Invalid, NotFou
 from approval_gate.identity import Identity
 from approval_gate.lifecycle import ApprovalState
 from approval_gate.model import Action, Actor, Allowed, Denied, Grant, Hidden, ObjectType, Verdict
+from approval_gate.ownership import assume, hand_over, inherit, receive
 from approval_gate.policy import (
     ACCOUNT_INACTIVE,
     ACCOUNT_MAY_NOT,
     AUTOMATION_CHANGED,
+    BEHIND_ITS_AGENT,
     BEHIND_ITS_AUTOMATION,
     BEHIND_ITS_RUN,
     CHANGED,
     DEEPEST,
     DRY_RUNS_ONLY,
     EDITED,
+    FOR_NOBODY,
     ITS_ACCOUNT_GONE,
+    ITS_PERSON_MAY_NOT,
     JOB_GONE,
     LAST_SUPERUSER,
     MAY_NOT_APPROVE,
@@ -39,6 +43,7 @@ from approval_gate.policy import (
     MAY_NOT_RUN_ITS_JOBS,
     MAY_NOT_SWITCH,
     NAMED_BEFORE,
+    NO_DRY_RUN_BY_AGENTS,
     NO_JOB_VARIABLES,
     NO_PERMISSION,
     NOT_AS_BOUND,
@@ -95,7 +100,9 @@ from approval_gate.policy import (
     may_touch_superuser,
     missing,
     only_works,
+    requests_as_agent,
     requests_from_run,
+    resume,
     run_again,
     runnable,
     speaks_for_run,
@@ -1387,6 +1394,105 @@ def test_who_had_a_hand_in_a_run_does_not_approve_what_it_has_requested() -> Non
     me = actor(CHANGES, APPROVES)
     assert approve(me, request(editors=frozenset({ME}), from_run=True), force=False) == Denied(BEHIND_ITS_RUN)
     assert approve(me, request(from_run=True), force=False) == Allowed()
+
+
+# Requests by agents
+
+AGENT = actor(
+    *(grant(kind, *Action) for kind in ObjectType if kind is not ObjectType.PREFECT), grant(ObjectType.PREFECT, *Action)
+).as_agent()
+"""An agent that was given everything there is."""
+MAY_AS_AGENT = MAY_BY_RUN | {
+    (VIEW, ObjectType.APPROVAL_REQUEST),
+    (VIEW, ObjectType.JOB_QUEUE),
+    (VIEW, TOKEN),
+    (DELETE, SCHEDULED),
+}
+
+
+@pytest.mark.parametrize("who", [AGENT, ROOT.as_agent()], ids=["with every permission", "that was a superuser's"])
+def test_an_agent_may_request_read_and_take_back_and_nothing_else(who: Actor) -> None:
+    may = {(action, kind) for action in Action for kind in ObjectType if who.may(action, kind, MINE)}
+    assert may <= MAY_AS_AGENT
+    assert MAY_BY_RUN | {(DELETE, SCHEDULED)} <= may
+    assert not who.may(DELETE, SCHEDULED, THEIRS), "it takes back its own requests only"
+
+
+def test_an_agent_may_take_back_its_own_requests_and_has_no_other_permission_of_its_own() -> None:
+    least = NOBODY.as_agent()
+    assert {(a, k) for a in Action for k in ObjectType if least.may(a, k, MINE)} == {
+        (DELETE, SCHEDULED),
+        (VIEW, TOKEN),
+        (VIEW, ObjectType.APPROVAL_REQUEST),
+    }
+
+
+def test_an_agent_by_a_run_of_its_own_may_what_a_run_may() -> None:
+    by_run = AGENT.within_run(uuid4())
+    assert by_run.agent
+    assert {(a, k) for a in Action for k in ObjectType if by_run.may(a, k, MINE)} == MAY_BY_RUN
+
+
+@pytest.mark.parametrize("more", [{"superuser": True}, {"works_for": "signoff"}])
+def test_no_agent_is_more_than_one(more: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="as_agent"):
+        actor(agent=True, **more)
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        pytest.param(approve(AGENT, request(thing=MINE, job=MINE), force=True), id="approve"),
+        pytest.param(deny(AGENT, request(thing=MINE, job=MINE)), id="deny"),
+        pytest.param(assume(AGENT, request(thing=MINE, job=MINE)), id="assume"),
+        pytest.param(hand_over(AGENT, request(thing=MINE, job=MINE)), id="transfer"),
+        pytest.param(receive(AGENT, request(thing=MINE, job=MINE), active=True), id="be given"),
+        pytest.param(inherit(AGENT, request(thing=MINE, job=MINE)), id="inherit"),
+        pytest.param(resume(AGENT, MINE, MINE), id="answer a run"),
+        pytest.param(change_job(AGENT, MINE, {"hidden"}), id="change a Job"),
+        pytest.param(cancel(AGENT, MINE, CAROL), id="cancel another's run"),
+        pytest.param(may_touch_superuser(AGENT, superuser=True), id="change a superuser"),
+        pytest.param(may_reuse_names(AGENT), id="give names again"),
+        pytest.param(bind_automation(AGENT, account=AGENT, active=True, jobs=[MINE]), id="be bound"),
+        pytest.param(bind_automation(ROOT, account=AGENT, active=True, jobs=[MINE]), id="be bound by somebody else"),
+    ],
+)
+def test_what_an_agent_never_does(verdict: Verdict) -> None:
+    assert isinstance(verdict, Denied)
+
+
+@pytest.mark.parametrize(
+    ("who", "facts", "verdict"),
+    [
+        pytest.param(AGENT, {}, Denied(NO_DRY_RUN_BY_AGENTS), id="an agent, of a Job that says nothing"),
+        pytest.param(AGENT, {"dryrun_is_safe": True}, Allowed(), id="an agent, of a Job whose dry runs are safe"),
+        pytest.param(
+            actor(grant(SCHEDULED, VIEW), ALL_OF_RUN), {}, Allowed(), id="a person, of a Job that says nothing"
+        ),
+    ],
+)
+def test_who_tries_a_request(who: Actor, facts: dict[str, bool], verdict: Verdict) -> None:
+    assert dry_run(who, request(thing=MINE, job=MINE, **facts)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("person", "job", "verdict"),
+    [
+        pytest.param(None, None, Denied(FOR_NOBODY), id="for nobody"),
+        pytest.param(None, MINE, Denied(FOR_NOBODY), id="for nobody, a Job"),
+        pytest.param(NOBODY, MINE, Denied(ITS_PERSON_MAY_NOT), id="for who may not run it"),
+        pytest.param(actor(ALL_OF_RUN), MINE, Allowed(), id="for who may run it"),
+        pytest.param(NOBODY, None, Allowed(), id="before it is known which Job"),
+    ],
+)
+def test_for_whom_an_agent_requests(person: Actor | None, job: Any, verdict: Verdict) -> None:
+    assert requests_as_agent(person=person, job=job) == verdict
+
+
+def test_the_person_for_whom_an_agent_asks_does_not_approve_it() -> None:
+    me = actor(CHANGES, APPROVES)
+    assert approve(me, request(editors=frozenset({ME}), from_agent=True), force=False) == Denied(BEHIND_ITS_AGENT)
+    assert approve(me, request(from_agent=True), force=False) == Allowed()
 
 
 # Requests by automations

@@ -110,6 +110,7 @@ def run(
     *,
     name: str | None = None,
     queue: str | None = None,
+    reason: str = "",
     idempotency_key: str | None = None,
 ) -> Operation[schemas.Accepted]:
     """Run a Job now, as you; if it needs approval, request it.
@@ -119,6 +120,7 @@ def run(
         data: the values of its variables, by name; a file is a ``Path``, or its name and its content as bytes.
         name: the name of the request, if the Job needs approval.
         queue: the work queue; by default the first one of the Job.
+        reason: why you request it, for whoever decides about it.
         idempotency_key: any text that you use only for this request; repeating the request with it within a day, for
             example because there was no answer, does not run the Job twice.
 
@@ -139,7 +141,7 @@ def run(
     'Greet'
     """
     schedule = {"interval": "immediately", "name": name} if name else None
-    return (yield from _request(ref, data, schedule, queue, idempotency_key))
+    return (yield from _request(ref, data, schedule, queue, reason, idempotency_key))
 
 
 def schedule(
@@ -153,6 +155,7 @@ def schedule(
     time_zone: str | None = None,
     misfire: str | None = None,
     queue: str | None = None,
+    reason: str = "",
     idempotency_key: str | None = None,
 ) -> Operation[schemas.ScheduledJob]:
     """Schedule a Job, once or repeatedly.
@@ -168,6 +171,7 @@ def schedule(
         misfire: what becomes of firings that no worker took in time: ``last`` (the default) runs the newest, ``skip``
             none, ``all`` each in its turn, and ``ask`` makes a request for approval to run the newest.
         queue: the work queue; by default the first one of the Job.
+        reason: why you request it, for whoever decides about it.
         idempotency_key: any text that you use only for this request; repeating the request with it within a day, for
             example because there was no answer, does not run the Job twice.
 
@@ -198,7 +202,7 @@ def schedule(
         "misfire": misfire,
     }
     given = {field: value for field, value in asked.items() if value is not None}
-    accepted = yield from _request(ref, data, given, queue, idempotency_key)
+    accepted = yield from _request(ref, data, given, queue, reason, idempotency_key)
     if accepted.scheduled_job is None:
         raise UnexpectedResponse
     return accepted.scheduled_job
@@ -209,14 +213,16 @@ def _request(
     data: Mapping[str, Any] | None,
     schedule: Mapping[str, Any] | None,
     queue: str | None,
+    reason: str,
     idempotency_key: str | None,
 ) -> Operation[schemas.Accepted]:
     inputs, files = dict(data or {}), files_in(data or {})
     if files:
-        own = {"_job_queue": queue, **{f"_schedule_{name}": value for name, value in (schedule or {}).items()}}
+        when = {f"_schedule_{name}": value for name, value in (schedule or {}).items()}
+        own = {"_job_queue": queue, "_reason": reason or None, **when}
         body, kind = form_of({**{name: inputs[name] for name in inputs if name not in files}, **own}, files)
     else:
-        asked = {"data": inputs, "schedule": schedule, "job_queue": queue}
+        asked = {"data": inputs, "schedule": schedule, "job_queue": queue, "reason": reason or None}
         body, kind = body_of({field: value for field, value in asked.items() if value is not None}), {}
     headers = {**kind, **keyed(idempotency_key)}
     answer = yield HttpRequest(method="POST", path=path_of(JOBS, ref, "run"), body=body, headers=headers)

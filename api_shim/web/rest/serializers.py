@@ -261,6 +261,8 @@ class Serializer:
             expires_at=row.expires_at,
             requested_from=self._run(row.requested_from),
             automation=_asking(row.automation),
+            agent=schemas.AskingAgent(acts_for=row.agent["for"]) if row.agent else None,
+            reason=row.reason,
         )
 
     def review(self, review: Review, waiting: Waiting) -> schemas.Review:
@@ -379,6 +381,8 @@ class Serializer:
             scheduled_job=self._scheduled(scheduled) if scheduled else None,
             requested_from=self._run(row.requested_from),
             automation=_asking(row.automation),
+            agent=schemas.AskingAgent(acts_for=row.agent["for"]) if row.agent else None,
+            reason=row.reason,
             files=[self.file(each) for each in self._files.get(row.id, ())],
             custom_fields={},
         )

@@ -51,8 +51,8 @@ def test_users_are_added_and_listed(signoff: Run) -> None:
         ("root", True, True),
     ]
     assert datetime.fromisoformat(listed[0]["created"]).tzinfo is not None
-    columns = ["username", "active", "superuser", "works_for", "writes_to_prefect", "created"]
-    assert signoff("user", "list").out.split()[:6] == columns
+    columns = ["username", "active", "superuser", "works_for", "asks_for", "writes_to_prefect", "created"]
+    assert signoff("user", "list").out.split()[:7] == columns
     assert [user["writes_to_prefect"] for user in listed] == [False, True]
 
 
@@ -389,6 +389,16 @@ def test_refuses_permissions(signoff: Run, words: tuple[str, str], refusal: str)
     assert signoff("permission", "list", "--json").json == []
 
 
+@pytest.mark.parametrize("words", [("--agent",), ("--for", "alice")], ids=["for nobody", "as no agent"])
+def test_an_agent_is_added_with_its_person(signoff: Run, words: tuple[str, ...]) -> None:
+    signoff("user", "add", "alice")
+    assert "--agent and --for go together" in signoff("user", "add", "helper", *words).refusal
+    signoff("user", "add", "helper", "--agent", "--for", "alice")
+    assert [each["asks_for"] for each in signoff("user", "list", "--json").json] == ["", "alice"]
+    signoff("user", "remove", "alice")
+    assert "removed" in signoff("user", "list", "--json").json[0]["asks_for"]
+
+
 # The audit
 
 
@@ -431,6 +441,12 @@ def test_the_audit_lists_what_each_command_did_and_by_whom(signoff: Run, monkeyp
             b"",
             [("user.changed", "bob", ["works_for"])],
         ),
+        (
+            ("user", "add", "helper", "--agent", "--for", "bob"),
+            b"",
+            [("user.added", "helper", ["username"]), ("user.changed", "helper", ["acts_for"])],
+        ),
+        (("user", "agent", "helper", "--for", "root"), b"", [("user.changed", "helper", ["acts_for"])]),
         (("user", "remove", "bob", "--dry-run"), b"", []),
         (
             ("user", "remove", "bob"),

@@ -100,7 +100,7 @@ def full() -> list[Any]:
         projected_version=-1,
     )
     origin: dict[str, Any] = {"requested_from": uuid4(), "request_depth": 3, "run_name": NASTY}
-    origin |= {"run_tags": ("a", NASTY), "automation": JSON}
+    origin |= {"run_tags": ("a", NASTY), "automation": JSON, "agent": JSON, "reason": NASTY}
     scheduled = make_scheduled(
         job,
         user,

@@ -101,6 +101,7 @@ class Need:
         of_run: no user may, whatever their permissions: ``test_run_credentials.py`` says who may.
         noun: what is missing where there is none, if it is not the kind.
         by_run: whoever may can do it by a run of theirs, too.
+        by_agent: an agent that may can do it, too; what a run may, an agent may anyway.
     """
 
     kind: str = ""
@@ -119,6 +120,7 @@ class Need:
     of_run: bool = False
     noun: str = ""
     by_run: bool = False
+    by_agent: bool = False
 
 
 def _run(_thing: Thing) -> Any:
@@ -173,9 +175,9 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", "/api/extras/scheduled-jobs/{ref}/transfer"): Need(
         SCHEDULED, "change", also="change", also_on=USER, lacking=NO_PERMISSION, body=lambda _thing: {"user": HEIR}
     ),
-    ("GET", "/api/extras/scheduled-jobs/{ref}/explain"): Need(SCHEDULED),
-    ("GET", "/api/extras/scheduled-jobs/{ref}/review"): Need(SCHEDULED),
-    ("GET", "/api/extras/scheduled-jobs/{ref}/upcoming"): Need(SCHEDULED),
+    ("GET", "/api/extras/scheduled-jobs/{ref}/explain"): Need(SCHEDULED, by_agent=True),
+    ("GET", "/api/extras/scheduled-jobs/{ref}/review"): Need(SCHEDULED, by_agent=True),
+    ("GET", "/api/extras/scheduled-jobs/{ref}/upcoming"): Need(SCHEDULED, by_agent=True),
     ("GET", "/api/extras/scheduled-jobs/{ref}/files/{file_id}/download"): Need(
         SCHEDULED, "change", also="approve", lacking="You do not have permission to approve this request."
     ),
@@ -186,10 +188,10 @@ NEEDS: Mapping[tuple[str, str], Need] = {
         SCHEDULED, "delete", also="approve", sentence=MAY_NOT_DENY, lacking=MAY_NOT_DENY
     ),
     ("POST", "/api/extras/scheduled-jobs/{ref}/dry-run"): Need(SCHEDULED, also="run", lacking=MAY_NOT_RUN),
-    ("GET", "/api/extras/approval-queue"): Need(SCHEDULED, listing=True),
-    ("GET", "/api/extras/approval-requests"): Need(ASKED, listing=True, own=True),
-    ("GET", "/api/extras/approval-requests/{ref}"): Need(ASKED, own=True),
-    ("GET", "/api/extras/approval-requests/{ref}/comparison"): Need(ASKED, own=True),
+    ("GET", "/api/extras/approval-queue"): Need(SCHEDULED, listing=True, by_agent=True),
+    ("GET", "/api/extras/approval-requests"): Need(ASKED, listing=True, own=True, by_agent=True),
+    ("GET", "/api/extras/approval-requests/{ref}"): Need(ASKED, own=True, by_agent=True),
+    ("GET", "/api/extras/approval-requests/{ref}/comparison"): Need(ASKED, own=True, by_agent=True),
     ("GET", "/api/extras/job-results"): Need(RESULT, listing=True, by_run=True),
     ("GET", "/api/extras/job-results/{ref}"): Need(RESULT, by_run=True),
     ("GET", "/api/extras/job-results/{ref}/logs"): Need(RESULT, by_run=True),
@@ -201,14 +203,16 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", "/api/extras/job-results/{ref}/resume"): Need(
         RESULT, also="run", lacking=MAY_NOT_RUN, ok=409, body=lambda _thing: {}
     ),
-    ("POST", "/api/extras/job-results/{ref}/run-again"): Need(RESULT, also="run", lacking=MAY_NOT_RUN, ok=201),
-    ("GET", "/api/extras/file-proxies/{ref}"): Need(RESULT, noun="FileProxy"),
-    ("GET", "/api/extras/file-proxies/{ref}/download"): Need(RESULT, noun="FileProxy"),
+    ("POST", "/api/extras/job-results/{ref}/run-again"): Need(
+        RESULT, also="run", lacking=MAY_NOT_RUN, ok=201, by_agent=True
+    ),
+    ("GET", "/api/extras/file-proxies/{ref}"): Need(RESULT, noun="FileProxy", by_agent=True),
+    ("GET", "/api/extras/file-proxies/{ref}/download"): Need(RESULT, noun="FileProxy", by_agent=True),
     ("GET", "/api/extras/job-logs"): Need(LOG, listing=True, query=lambda thing: {"job_result": thing.id}, by_run=True),
     ("GET", "/api/extras/job-logs/{ref}"): Need(RESULT, noun="JobLogEntry", by_run=True),
-    ("GET", "/api/extras/job-queues"): Need(QUEUE, listing=True),
+    ("GET", "/api/extras/job-queues"): Need(QUEUE, listing=True, by_agent=True),
     ("POST", "/api/extras/job-queues"): Need(QUEUE, "add", ok=201, body=lambda thing: {"name": f"{thing.name} new"}),
-    ("GET", "/api/extras/job-queues/{ref}"): Need(QUEUE),
+    ("GET", "/api/extras/job-queues/{ref}"): Need(QUEUE, by_agent=True),
     ("PATCH", "/api/extras/job-queues/{ref}"): Need(QUEUE, "change", body=lambda _thing: {"pool": ""}),
     ("DELETE", "/api/extras/job-queues/{ref}"): Need(QUEUE, "delete", ok=204),
     ("GET", "/api/extras/job-buttons"): Need(BUTTON, listing=True),
@@ -257,9 +261,9 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/users/groups/{ref}"): Need(GROUP),
     ("PATCH", "/api/users/groups/{ref}"): Need(GROUP, "change", body=lambda thing: {"name": f"{thing.name} now"}),
     ("DELETE", "/api/users/groups/{ref}"): Need(GROUP, "delete", ok=204),
-    ("GET", "/api/users/tokens"): Need(TOKEN, listing=True, own=True),
+    ("GET", "/api/users/tokens"): Need(TOKEN, listing=True, own=True, by_agent=True),
     ("POST", "/api/users/tokens"): Need(TOKEN, "add", own=True, ok=201, body=lambda _thing: {"write_enabled": False}),
-    ("GET", "/api/users/tokens/{ref}"): Need(TOKEN, own=True),
+    ("GET", "/api/users/tokens/{ref}"): Need(TOKEN, own=True, by_agent=True),
     ("PATCH", "/api/users/tokens/{ref}"): Need(TOKEN, "change", own=True, body=lambda _thing: {"write_enabled": False}),
     ("DELETE", "/api/users/tokens/{ref}"): Need(TOKEN, "delete", own=True, ok=204),
     ("GET", "/api/users/permissions"): Need(PERMISSION, listing=True),
@@ -624,6 +628,42 @@ def test_who_may_can(server: InProcess, people: People, route: tuple[str, str], 
     who = people.add((need.kind, need.action, within), *need.and_too, *also) if need.kind else people.add()
     with server.client(who) as client:
         assert call(client, route, thing).status_code == need.ok
+
+
+@pytest.fixture(scope="module")
+def agents(server: InProcess, people: People) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+    """An agent that was given everything there is, and one that was given nothing."""
+    person = people.add(superuser=True)
+    names = [people.add(acts_for=person), people.add(acts_for=person)]
+    people.identity.add_permission(
+        unique(), datetime.now(UTC), types=[*NOUNS, LOG, METRICS], actions=ACTIONS, users=names[:1]
+    )
+    people.identity.add_permission(
+        unique(), datetime.now(UTC), types=[PREFECT], actions=["view", "write"], users=names[:1]
+    )
+    with server.client(names[0]) as most, server.client(names[1]) as least:
+        yield most, least
+
+
+@every_users_route
+def test_an_agent_requests_reads_and_takes_back_and_does_nothing_else(
+    admin: httpx.Client, agents: tuple[httpx.Client, httpx.Client], route: tuple[str, str], thing: Thing
+) -> None:
+    need, (most, least) = NEEDS[route], agents
+    if need.by_run or need.by_agent or not need.kind:
+        assert call(most, route, thing).status_code == need.ok
+        return
+    before = state(admin, thing)
+    refusals = [call(client, route, thing).status_code for client in agents]
+    if need.own:
+        # Its own tokens it may look at; it makes, changes and ends none.
+        mine = least.get("/api/users/tokens/").json()["results"][0]
+        assert call(least, route, Thing(mine["id"], "", TOKEN)).status_code == 403
+    elif need.kind == SCHEDULED and need.action == "delete" and need.listing:
+        assert refusals == [204, 204], "they are passed over"
+    else:
+        assert set(refusals) <= {403, 404}
+    assert state(admin, thing) == before
 
 
 def run_of(server: InProcess, people: People, who: str) -> str:
